@@ -1,0 +1,1 @@
+//! Workloads, ours and those of the peers, side by side.

@@ -1,0 +1,1 @@
+//! One binary per task a user has.

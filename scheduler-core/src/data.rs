@@ -1,0 +1,186 @@
+//! The data map of a job or trigger.
+
+use std::fmt;
+use std::sync::{Arc, LazyLock};
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+/// Where arguments live that are no map by themselves, such as a number or a list.
+const WHOLE: &str = "$value";
+
+static EMPTY: LazyLock<Map<String, Value>> = LazyLock::new(Map::new);
+
+/// Named values that travel with a job or a trigger, stored as JSON.
+///
+/// A run sees the job's data overlaid with the trigger's. Cloning shares; changing copies first.
+///
+/// ```
+/// use scheduler_core::JobData;
+///
+/// let data = JobData::new().with("region", "eu").with("limit", 20);
+/// assert_eq!(data.get::<u32>("limit").unwrap(), Some(20));
+/// ```
+#[derive(Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct JobData(Option<Arc<Map<String, Value>>>);
+
+/// A value could not be turned into JSON, or JSON not into the wanted type.
+#[derive(Debug, thiserror::Error)]
+#[error("job data {place}")]
+pub struct DataError {
+    place: String,
+    source: serde_json::Error,
+}
+
+impl DataError {
+    fn new(place: impl Into<String>, source: serde_json::Error) -> Self {
+        Self { place: place.into(), source }
+    }
+}
+
+impl JobData {
+    /// No data at all; takes no memory.
+    pub const fn new() -> Self {
+        Self(None)
+    }
+
+    /// The data map that stands for one serialisable value: a struct or map becomes named entries, anything else
+    /// the single entry `$value`, and `()` nothing.
+    ///
+    /// # Errors
+    ///
+    /// The value does not serialise to JSON.
+    pub fn from_args<T: Serialize>(args: &T) -> Result<Self, DataError> {
+        let map = match serde_json::to_value(args).map_err(|e| DataError::new("of the arguments", e))? {
+            Value::Null => return Ok(Self::new()),
+            Value::Object(map) => map,
+            other => Map::from_iter([(WHOLE.to_owned(), other)]),
+        };
+        Ok(map.into())
+    }
+
+    /// The reverse of [`from_args`](Self::from_args).
+    ///
+    /// # Errors
+    ///
+    /// The entries do not deserialise to `T`; the message names the field.
+    pub fn to_args<T: DeserializeOwned>(&self) -> Result<T, DataError> {
+        let whole = self.entries().get(WHOLE).cloned();
+        let value = whole.unwrap_or_else(|| Value::Object(self.entries().clone()));
+        serde_json::from_value(value)
+            .or_else(|error| if self.is_empty() { serde_json::from_value(Value::Null).map_err(|_| error) } else { Err(error) })
+            .map_err(|error| DataError::new("does not fit the job's arguments", error))
+    }
+
+    /// This data with `value` under `name`. A value that does not serialise is stored as null.
+    #[must_use]
+    pub fn with(mut self, name: &str, value: impl Serialize) -> Self {
+        self.insert(name, serde_json::to_value(value).unwrap_or_default());
+        self
+    }
+
+    /// Puts `value` under `name` and returns what was there.
+    pub fn insert(&mut self, name: &str, value: Value) -> Option<Value> {
+        self.edit().insert(name.to_owned(), value)
+    }
+
+    /// Takes the entry away and returns it.
+    pub fn remove(&mut self, name: &str) -> Option<Value> {
+        if self.entries().contains_key(name) { self.edit().remove(name) } else { None }
+    }
+
+    /// The entry `name` as a `T`, or none.
+    ///
+    /// # Errors
+    ///
+    /// The entry is there but is no `T`.
+    pub fn get<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>, DataError> {
+        let Some(value) = self.entries().get(name) else { return Ok(None) };
+        serde_json::from_value(value.clone()).map(Some).map_err(|e| DataError::new(format!("entry `{name}`"), e))
+    }
+
+    /// All entries.
+    pub fn entries(&self) -> &Map<String, Value> {
+        self.0.as_deref().unwrap_or(&EMPTY)
+    }
+
+    /// Whether there is no entry.
+    pub fn is_empty(&self) -> bool {
+        self.entries().is_empty()
+    }
+
+    /// This data overlaid with `over`, whose entries win. Shares when either is empty.
+    #[must_use]
+    pub fn merged(&self, over: &Self) -> Self {
+        if over.is_empty() {
+            return self.clone();
+        }
+        if self.is_empty() {
+            return over.clone();
+        }
+        let mut merged = self.clone();
+        merged.edit().extend(over.entries().clone());
+        merged
+    }
+
+    fn edit(&mut self) -> &mut Map<String, Value> {
+        Arc::make_mut(self.0.get_or_insert_default())
+    }
+}
+
+impl From<Map<String, Value>> for JobData {
+    fn from(map: Map<String, Value>) -> Self {
+        Self((!map.is_empty()).then(|| Arc::new(map)))
+    }
+}
+
+impl fmt::Debug for JobData {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map().entries(self.entries()).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    struct Mail {
+        to: String,
+        copies: u8,
+    }
+
+    #[track_caller]
+    fn round_trip<T: Serialize + DeserializeOwned + PartialEq + fmt::Debug>(value: T) {
+        assert_eq!(JobData::from_args(&value).unwrap().to_args::<T>().unwrap(), value);
+    }
+
+    #[test]
+    fn arguments_of_any_shape_round_trip() {
+        round_trip(Mail { to: "a@b".into(), copies: 2 });
+        round_trip(7u32);
+        round_trip(vec!["a".to_owned()]);
+        round_trip(());
+        round_trip(Some(3));
+        round_trip(None::<u8>);
+    }
+
+    #[test]
+    fn trigger_entries_win_and_single_fields_can_be_overridden() {
+        let job = JobData::from_args(&Mail { to: "a@b".into(), copies: 2 }).unwrap();
+        let merged = job.merged(&JobData::new().with("copies", 5));
+        assert_eq!(merged.to_args::<Mail>().unwrap(), Mail { to: "a@b".into(), copies: 5 });
+        assert_eq!(job.get::<u8>("copies").unwrap(), Some(2), "the job's own map is untouched");
+    }
+
+    #[test]
+    fn errors_name_the_field() {
+        let error = JobData::new().with("to", "x").to_args::<Mail>().unwrap_err();
+        let cause = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
+        assert!(cause.contains("copies"), "{cause}");
+        let error = JobData::new().with("n", "x").get::<u8>("n").unwrap_err().to_string();
+        assert!(error.contains("`n`"), "{error}");
+    }
+}

@@ -1,0 +1,212 @@
+//! What a run knows about itself.
+
+use std::fmt;
+use std::sync::{Arc, OnceLock};
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use tokio_util::sync::CancellationToken;
+
+use super::detail::JobDetail;
+use super::provide::Providers;
+use crate::data::JobData;
+use crate::key::{JobKey, TriggerKey};
+use crate::time::Clock;
+use crate::trigger::Trigger;
+
+/// The unique id of one execution, also over restarts and nodes: good as an idempotency key.
+///
+/// It is the id of the claim by which the store allowed the run.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct ExecutionId(u128);
+
+impl ExecutionId {
+    /// The id of the `count`-th claim of a node's `session`.
+    pub const fn new(session: u64, count: u64) -> Self {
+        Self(((session as u128) << 64) | count as u128)
+    }
+
+    /// The session that made the claim.
+    pub const fn session(self) -> u64 {
+        (self.0 >> 64) as u64
+    }
+
+    /// The number of the claim within its session.
+    pub const fn count(self) -> u64 {
+        self.0 as u64
+    }
+}
+
+impl fmt::Display for ExecutionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}-{:x}", self.session(), self.count())
+    }
+}
+
+impl fmt::Debug for ExecutionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ExecutionId({self})")
+    }
+}
+
+/// Why a run was asked to stop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum CancelReason {
+    /// Somebody cancelled the execution or its job.
+    Requested,
+    /// It has run for longer than the job's timeout.
+    Timeout,
+    /// The scheduler is shutting down.
+    Shutdown,
+    /// The store no longer honours the claim; another node may run the firing.
+    ClaimLost,
+}
+
+/// What distinguishes one run from another.
+#[derive(Debug)]
+pub(crate) struct RunParts {
+    pub(crate) id: ExecutionId,
+    pub(crate) job: Arc<JobDetail>,
+    pub(crate) trigger: Arc<Trigger>,
+    pub(crate) fence: u64,
+    pub(crate) attempt: u32,
+    pub(crate) scheduled: DateTime<Utc>,
+    pub(crate) fired: DateTime<Utc>,
+    pub(crate) previous: Option<DateTime<Utc>>,
+    pub(crate) next: Option<DateTime<Utc>>,
+}
+
+/// One run: its parts, what it may reach, and whether it was asked to stop.
+pub(crate) struct Run {
+    pub(crate) parts: RunParts,
+    data: OnceLock<JobData>,
+    reason: OnceLock<CancelReason>,
+    token: OnceLock<CancellationToken>,
+    providers: Arc<Providers>,
+    clock: Arc<dyn Clock>,
+}
+
+impl Run {
+    pub(crate) fn new(parts: RunParts, providers: Arc<Providers>, clock: Arc<dyn Clock>) -> Self {
+        let (data, reason, token) = Default::default();
+        Self { parts, data, reason, token, providers, clock }
+    }
+
+    /// Asks the run to stop; the first reason stays. Says whether anybody listens.
+    pub(crate) fn cancel(&self, reason: CancelReason) -> bool {
+        let _ = self.reason.set(reason);
+        self.token.get().is_some_and(|token| {
+            token.cancel();
+            true
+        })
+    }
+
+    pub(crate) fn cancel_reason(&self) -> Option<CancelReason> {
+        self.reason.get().copied()
+    }
+
+    fn token(&self) -> &CancellationToken {
+        let token = self.token.get_or_init(CancellationToken::new);
+        // The reason may have been set just before the token existed.
+        if self.reason.get().is_some() {
+            token.cancel();
+        }
+        token
+    }
+}
+
+/// Everything a run may ask about itself; take it as a parameter of a job function.
+///
+/// Cloning copies a pointer.
+#[derive(Clone)]
+pub struct JobContext(pub(crate) Arc<Run>);
+
+impl JobContext {
+    /// The unique id of this execution.
+    pub fn execution_id(&self) -> ExecutionId {
+        self.0.parts.id
+    }
+
+    /// The job as it was stored when it fired.
+    pub fn job(&self) -> &JobDetail {
+        &self.0.parts.job
+    }
+
+    /// The name of the job.
+    pub fn job_key(&self) -> &JobKey {
+        self.job().key()
+    }
+
+    /// The trigger as it was stored when it fired.
+    pub fn trigger(&self) -> &Trigger {
+        &self.0.parts.trigger
+    }
+
+    /// The name of the trigger.
+    pub fn trigger_key(&self) -> &TriggerKey {
+        self.trigger().key()
+    }
+
+    /// When this run was due by its schedule, also if it came late.
+    pub fn scheduled_fire_time(&self) -> DateTime<Utc> {
+        self.0.parts.scheduled
+    }
+
+    /// When the trigger actually fired; never earlier than it was due.
+    pub fn fire_time(&self) -> DateTime<Utc> {
+        self.0.parts.fired
+    }
+
+    /// The scheduled time of the trigger's previous firing; none for the first.
+    pub fn previous_fire_time(&self) -> Option<DateTime<Utc>> {
+        self.0.parts.previous
+    }
+
+    /// When the trigger is due next; none if this was its last firing.
+    pub fn next_fire_time(&self) -> Option<DateTime<Utc>> {
+        self.0.parts.next
+    }
+
+    /// Which attempt at this firing it is, from 1.
+    pub fn attempt(&self) -> u32 {
+        self.0.parts.attempt
+    }
+
+    /// A number that grows with every claim the store gives out. Hand it to an outside resource that refuses
+    /// smaller numbers than it has seen, and a run that was frozen and overtaken can do no harm there.
+    pub fn fence(&self) -> u64 {
+        self.0.parts.fence
+    }
+
+    /// The job's data overlaid with the trigger's, a copy of this run's own.
+    pub fn data(&self) -> &JobData {
+        self.0.data.get_or_init(|| self.job().data().merged(self.trigger().data()))
+    }
+
+    /// The token that is cancelled when the run should stop: timeout, cancel, shutdown.
+    pub fn cancellation(&self) -> CancellationToken {
+        self.0.token().clone()
+    }
+
+    /// Why the run was asked to stop; none while it was not.
+    pub fn cancel_reason(&self) -> Option<CancelReason> {
+        self.0.cancel_reason()
+    }
+
+    /// The scheduler's clock: sleep on it, and a test can drive the job.
+    pub fn clock(&self) -> &dyn Clock {
+        &*self.0.clock
+    }
+
+    /// The values provided to the scheduler.
+    pub fn providers(&self) -> &Providers {
+        &self.0.providers
+    }
+}
+
+impl fmt::Debug for JobContext {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.parts.fmt(f)
+    }
+}

@@ -1,0 +1,125 @@
+//! A job function together with everything its author has declared about it.
+
+use std::fmt;
+use std::panic::Location;
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use super::detail::JobDetail;
+use super::handler::{AsyncJob, BlockingHandler, BlockingJob, ErasedJob, Handler};
+use crate::data::{DataError, JobData};
+use crate::key::JobKey;
+use crate::trigger::TriggerBuilder;
+
+/// A job function under its name, with the triggers that its author has declared.
+///
+/// `#[job]` writes one; [`JobDefinition::new`] and [`JobDefinition::blocking`] make one by hand.
+#[derive(Clone)]
+pub struct JobDefinition {
+    detail: JobDetail,
+    triggers: Vec<TriggerBuilder>,
+    job: Arc<dyn ErasedJob>,
+    place: &'static Location<'static>,
+}
+
+impl JobDefinition {
+    /// An async function as a job.
+    #[track_caller]
+    pub fn new<H: Handler<M>, M: 'static>(detail: JobDetail, function: H) -> Self {
+        Self { detail, triggers: Vec::new(), job: Arc::new(AsyncJob::new(function)), place: Location::caller() }
+    }
+
+    /// A function that may block its thread as a job; it runs on a thread for blocking work.
+    #[track_caller]
+    pub fn blocking<H: BlockingHandler<M>, M: 'static>(detail: JobDetail, function: H) -> Self {
+        Self { detail, triggers: Vec::new(), job: Arc::new(BlockingJob::new(function)), place: Location::caller() }
+    }
+
+    /// With one more trigger of its own, scheduled when the scheduler starts.
+    #[must_use]
+    pub fn with_trigger(mut self, trigger: TriggerBuilder) -> Self {
+        self.triggers.push(trigger);
+        self
+    }
+
+    /// The job as it is stored.
+    pub fn detail(&self) -> &JobDetail {
+        &self.detail
+    }
+
+    /// The declared triggers.
+    pub fn triggers(&self) -> &[TriggerBuilder] {
+        &self.triggers
+    }
+
+    /// Where in the source the job is defined.
+    pub fn place(&self) -> &'static Location<'static> {
+        self.place
+    }
+
+    pub(crate) fn job(&self) -> &Arc<dyn ErasedJob> {
+        &self.job
+    }
+}
+
+impl fmt::Debug for JobDefinition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("JobDefinition").field("detail", &self.detail).field("place", &self.place).finish_non_exhaustive()
+    }
+}
+
+/// A job that is known at compile time: what `#[job]` and `#[derive(Job)]` implement.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a job",
+    note = "annotate the function with `#[job]`, or the struct with `#[derive(Job)]`"
+)]
+pub trait JobFn {
+    /// The function, its rules and its declared triggers.
+    fn definition() -> JobDefinition;
+}
+
+/// A job together with the arguments of one run or one schedule.
+#[derive(Debug, Clone)]
+pub struct Invocation {
+    detail: Arc<JobDetail>,
+    data: Result<JobData, Arc<DataError>>,
+}
+
+impl Invocation {
+    /// The job without arguments.
+    pub fn new(detail: impl Into<Arc<JobDetail>>) -> Self {
+        Self { detail: detail.into(), data: Ok(JobData::new()) }
+    }
+
+    /// The job with these arguments, laid over its own data. Arguments that do not serialise to JSON are reported
+    /// when it is scheduled.
+    pub fn with_args<T: Serialize>(detail: impl Into<Arc<JobDetail>>, args: &T) -> Self {
+        Self { detail: detail.into(), data: JobData::from_args(args).map_err(Arc::new) }
+    }
+
+    /// The job.
+    pub fn detail(&self) -> &Arc<JobDetail> {
+        &self.detail
+    }
+
+    /// The name of the job.
+    pub fn key(&self) -> &JobKey {
+        self.detail.key()
+    }
+
+    /// The arguments as data.
+    ///
+    /// # Errors
+    ///
+    /// They do not serialise to JSON.
+    pub fn data(&self) -> Result<&JobData, Arc<DataError>> {
+        self.data.as_ref().map_err(Clone::clone)
+    }
+}
+
+impl From<JobDetail> for Invocation {
+    fn from(detail: JobDetail) -> Self {
+        Self::new(detail)
+    }
+}

@@ -1,0 +1,125 @@
+//! The description of a job as it is stored.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::data::JobData;
+use crate::key::JobKey;
+
+/// A job as it is stored: its name, the function that runs it, its data and its rules.
+///
+/// Several jobs may share one function, each with data of its own.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct JobDetail {
+    key: JobKey,
+    job_type: Arc<str>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    description: Option<Arc<str>>,
+    #[serde(default, skip_serializing_if = "JobData::is_empty")]
+    data: JobData,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    timeout: Option<Duration>,
+    #[serde(default)]
+    durable: bool,
+    #[serde(default)]
+    disallow_concurrent: bool,
+}
+
+impl JobDetail {
+    /// A job named `key` that runs the function registered as `job_type`.
+    pub fn builder(key: JobKey, job_type: impl Into<Arc<str>>) -> JobDetailBuilder {
+        JobDetailBuilder(Self {
+            key,
+            job_type: job_type.into(),
+            description: None,
+            data: JobData::new(),
+            timeout: None,
+            durable: false,
+            disallow_concurrent: false,
+        })
+    }
+
+    /// A builder that starts from this detail.
+    pub fn to_builder(&self) -> JobDetailBuilder {
+        JobDetailBuilder(self.clone())
+    }
+
+    /// The unique name.
+    pub fn key(&self) -> &JobKey {
+        &self.key
+    }
+
+    /// The name under which the function is registered on the nodes that can run it.
+    pub fn job_type(&self) -> &str {
+        &self.job_type
+    }
+
+    /// A sentence for people.
+    pub fn description(&self) -> Option<&str> {
+        self.description.as_deref()
+    }
+
+    /// The job's own data, seen by every run and overlaid by the trigger's.
+    pub fn data(&self) -> &JobData {
+        &self.data
+    }
+
+    /// How long one run may take; unlimited unless set.
+    pub fn timeout(&self) -> Option<Duration> {
+        self.timeout
+    }
+
+    /// Whether the job stays when its last trigger is gone.
+    pub fn durable(&self) -> bool {
+        self.durable
+    }
+
+    /// Whether at most one run of this job may be active at any time, over all its triggers.
+    pub fn disallow_concurrent(&self) -> bool {
+        self.disallow_concurrent
+    }
+}
+
+/// Builds a [`JobDetail`].
+#[derive(Debug, Clone)]
+#[must_use]
+pub struct JobDetailBuilder(JobDetail);
+
+impl JobDetailBuilder {
+    /// A sentence for people. Default: none.
+    pub fn description(mut self, text: impl Into<Arc<str>>) -> Self {
+        self.0.description = Some(text.into());
+        self
+    }
+
+    /// The job's own data. Default: empty.
+    pub fn data(mut self, data: JobData) -> Self {
+        self.0.data = data;
+        self
+    }
+
+    /// How long one run may take. Default: as long as it likes.
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.0.timeout = Some(timeout);
+        self
+    }
+
+    /// Keeps the job when its last trigger is gone. Default: false.
+    pub fn durable(mut self, durable: bool) -> Self {
+        self.0.durable = durable;
+        self
+    }
+
+    /// Allows at most one active run of this job, over all its triggers. Default: false.
+    pub fn disallow_concurrent(mut self, disallow: bool) -> Self {
+        self.0.disallow_concurrent = disallow;
+        self
+    }
+
+    /// The finished detail.
+    pub fn build(self) -> JobDetail {
+        self.0
+    }
+}

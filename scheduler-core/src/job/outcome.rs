@@ -1,0 +1,149 @@
+//! How a run ended.
+
+use std::fmt;
+
+/// Any error that can cross threads.
+pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// What a job function returns when it can fail; `?` works on every error type.
+pub type JobResult<T = ()> = Result<T, JobError>;
+
+/// Why a job failed: the error that its function returned.
+///
+/// Deliberately no `std::error::Error` itself, so that `?` converts every other error into it.
+pub struct JobError(BoxError);
+
+impl JobError {
+    /// A failure described in words.
+    pub fn new(message: impl Into<BoxError>) -> Self {
+        Self(message.into())
+    }
+
+    /// The error as such, with its chain of sources.
+    pub fn error(&self) -> &(dyn std::error::Error + Send + Sync + 'static) {
+        self.0.as_ref()
+    }
+}
+
+impl<E: std::error::Error + Send + Sync + 'static> From<E> for JobError {
+    fn from(error: E) -> Self {
+        Self(error.into())
+    }
+}
+
+impl From<JobError> for BoxError {
+    fn from(error: JobError) -> Self {
+        error.0
+    }
+}
+
+impl fmt::Display for JobError {
+    /// The error and its causes on one line, outermost first.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)?;
+        let mut cause = self.0.source();
+        while let Some(error) = cause {
+            write!(f, ": {error}")?;
+            cause = error.source();
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for JobError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "JobError({self})")
+    }
+}
+
+/// How an execution ended.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Outcome {
+    /// The job returned without an error.
+    Succeeded,
+    /// The job returned an error, or its arguments could not be made.
+    Failed(JobError),
+    /// The job panicked; the message of the panic.
+    Panicked(String),
+    /// The job ran longer than its timeout and was cancelled or aborted.
+    TimedOut,
+    /// The job was cancelled by a caller or by the shutdown, and has stopped.
+    Cancelled,
+}
+
+impl Outcome {
+    /// Whether the job did its work.
+    pub fn is_success(&self) -> bool {
+        matches!(self, Self::Succeeded)
+    }
+
+    /// One word for logs and tables: `succeeded`, `failed`, `panicked`, `timed out` or `cancelled`.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Succeeded => "succeeded",
+            Self::Failed(_) => "failed",
+            Self::Panicked(_) => "panicked",
+            Self::TimedOut => "timed out",
+            Self::Cancelled => "cancelled",
+        }
+    }
+
+    /// What went wrong, in words; none after a success.
+    pub fn failure(&self) -> Option<String> {
+        match self {
+            Self::Succeeded => None,
+            Self::Failed(error) => Some(error.to_string()),
+            Self::Panicked(message) => Some(format!("panicked: {message}")),
+            Self::TimedOut | Self::Cancelled => Some(self.word().to_owned()),
+        }
+    }
+}
+
+/// What a job function may return: `()`, or `Result<(), E>` with any error.
+#[diagnostic::on_unimplemented(
+    message = "a job cannot return `{Self}`",
+    note = "return `()`, `JobResult`, or `Result<(), E>` where `E` is an error"
+)]
+pub trait IntoOutcome {
+    /// The outcome that this value stands for.
+    fn into_outcome(self) -> Outcome;
+}
+
+impl IntoOutcome for () {
+    fn into_outcome(self) -> Outcome {
+        Outcome::Succeeded
+    }
+}
+
+impl IntoOutcome for Outcome {
+    fn into_outcome(self) -> Outcome {
+        self
+    }
+}
+
+impl<E: Into<BoxError>> IntoOutcome for Result<(), E> {
+    fn into_outcome(self) -> Outcome {
+        match self {
+            Ok(()) => Outcome::Succeeded,
+            Err(error) => Outcome::Failed(JobError(error.into())),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_prints_its_whole_chain_once() {
+        fn read() -> JobResult {
+            let error = "x".parse::<u8>().unwrap_err();
+            Err(std::io::Error::other(error))?;
+            Ok(())
+        }
+        assert_eq!(read().into_outcome().failure().unwrap(), "invalid digit found in string");
+        let plain: Result<(), String> = Err("no route".into());
+        assert_eq!(plain.into_outcome().failure().unwrap(), "no route");
+    }
+}

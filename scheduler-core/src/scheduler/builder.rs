@@ -1,0 +1,202 @@
+//! Building a scheduler; everything that is missing is reported at once.
+
+use std::any::Any;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::core::{Core, Settings};
+use super::handle::{Own, Scheduler};
+use crate::error::Error;
+use crate::job::{Invocation, JobDefinition, Providers, Registry};
+use crate::store::{JobStore, MemoryJobStore};
+use crate::time::{Clock, SystemClock};
+use crate::trigger::TriggerBuilder;
+
+/// Everything that keeps a scheduler from being built.
+#[derive(Clone, PartialEq, Eq)]
+pub struct BuildError {
+    problems: Vec<String>,
+}
+
+impl BuildError {
+    /// Each problem in a sentence.
+    pub fn problems(&self) -> &[String] {
+        &self.problems
+    }
+}
+
+impl fmt::Display for BuildError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the scheduler cannot be built:")?;
+        self.problems.iter().try_for_each(|problem| write!(f, "\n  - {problem}"))
+    }
+}
+
+impl fmt::Debug for BuildError {
+    /// As a person wants to read it when `main` returns it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl std::error::Error for BuildError {}
+
+impl From<BuildError> for Error {
+    fn from(error: BuildError) -> Self {
+        Self::config(error.to_string())
+    }
+}
+
+/// Builds a [`Scheduler`].
+#[derive(Debug)]
+#[must_use]
+pub struct SchedulerBuilder {
+    settings: Settings,
+    clock: Arc<dyn Clock>,
+    store: Arc<dyn JobStore>,
+    registry: Registry,
+    providers: Providers,
+    start_up: Vec<Invocation>,
+    schedules: Vec<(Invocation, TriggerBuilder)>,
+    problems: Vec<String>,
+}
+
+impl Default for SchedulerBuilder {
+    fn default() -> Self {
+        let settings = Settings {
+            name: "scheduler".into(),
+            concurrency: 100,
+            batch: 1024,
+            misfire_threshold: Duration::from_secs(60),
+            cancel_grace: Duration::from_secs(5),
+        };
+        Self {
+            settings,
+            clock: Arc::new(SystemClock),
+            store: Arc::new(MemoryJobStore::new()),
+            registry: Registry::default(),
+            providers: Providers::default(),
+            start_up: Vec::new(),
+            schedules: Vec::new(),
+            problems: Vec::new(),
+        }
+    }
+}
+
+impl SchedulerBuilder {
+    /// The name of the scheduler, in logs and as the name of its thread. Default: `scheduler`.
+    pub fn name(mut self, name: impl Into<Arc<str>>) -> Self {
+        self.settings.name = name.into();
+        self
+    }
+
+    /// How many executions may be under way at once. Default: 100. At least 1.
+    pub fn concurrency(mut self, executions: usize) -> Self {
+        self.settings.concurrency = executions;
+        self
+    }
+
+    /// How late a firing may be before the misfire policy of its trigger applies. Default: 60 s.
+    pub fn misfire_threshold(mut self, threshold: Duration) -> Self {
+        self.settings.misfire_threshold = threshold;
+        self
+    }
+
+    /// How long a run that has exceeded its timeout and watches its cancellation token may take to stop. Default: 5 s.
+    /// One that does not watch it is aborted at its timeout.
+    pub fn cancel_grace(mut self, grace: Duration) -> Self {
+        self.settings.cancel_grace = grace;
+        self
+    }
+
+    /// Where the time comes from. Default: the machine's clocks.
+    pub fn clock(mut self, clock: impl Clock) -> Self {
+        self.clock = Arc::new(clock);
+        self
+    }
+
+    /// Where jobs and triggers live. Default: in memory.
+    pub fn store(mut self, store: impl JobStore) -> Self {
+        self.store = Arc::new(store);
+        self
+    }
+
+    /// A value for the jobs that ask for it with [`State`](crate::job::State); one of each type.
+    pub fn provide<T: Any + Clone + Send + Sync>(mut self, value: T) -> Self {
+        if self.providers.insert(value) {
+            let name = std::any::type_name::<T>();
+            self.problems.push(format!("two values of type `{name}` are provided; wrap one of them in a type of its own"));
+        }
+        self
+    }
+
+    /// A job that this scheduler can run.
+    pub fn register(mut self, definition: JobDefinition) -> Self {
+        self.registry.register(definition);
+        self
+    }
+
+    /// Every job that is annotated with `#[job]` or `#[derive(Job)]` in a crate that is linked into this program.
+    ///
+    /// A crate of which nothing is used may not be linked; the jobs found are logged at start.
+    #[cfg(feature = "macros")]
+    pub fn discover_jobs(mut self) -> Self {
+        self.registry.discover();
+        self
+    }
+
+    /// A job with a schedule, put in place at start beside those that jobs declare themselves.
+    pub fn schedule(mut self, job: impl Into<Invocation>, trigger: TriggerBuilder) -> Self {
+        self.schedules.push((job.into(), trigger));
+        self
+    }
+
+    /// A job that runs to its end at start, before any trigger fires: a migration, a warm-up. They run one after the
+    /// other; if one fails, the start fails.
+    pub fn before_start(mut self, job: impl Into<Invocation>) -> Self {
+        self.start_up.push(job.into());
+        self
+    }
+
+    /// The scheduler, not yet started.
+    ///
+    /// # Errors
+    ///
+    /// All problems at once: values that jobs need and nobody provides, names that two jobs share, schedules that
+    /// cannot be, jobs that are not registered.
+    pub fn build(mut self) -> Result<Scheduler, BuildError> {
+        let mut problems = std::mem::take(&mut self.problems);
+        problems.extend(self.registry.problems(&self.providers).iter().map(ToString::to_string));
+        if self.settings.concurrency == 0 {
+            problems.push("the concurrency is 0; allow at least 1 execution".to_owned());
+        }
+        problems.extend(self.start_up.iter().filter_map(|job| self.registry.unknown(job.detail())));
+        let declared = self.declared();
+        let now = self.clock.now();
+        let mut schedules = Vec::with_capacity(declared.len());
+        for (job, trigger) in declared {
+            problems.extend(self.registry.unknown(job.detail()));
+            match Scheduler::bind(&job, trigger, now, None) {
+                Ok(trigger) => schedules.push((job, trigger)),
+                Err(error) => problems.push(error.to_string()),
+            }
+        }
+        if !problems.is_empty() {
+            return Err(BuildError { problems });
+        }
+        self.providers.insert(Own::default());
+        let core = Core::new(self.settings, self.clock, self.store, self.registry, self.providers, self.start_up);
+        Ok(Scheduler::new(core, schedules))
+    }
+
+    /// The schedules of the builder and those that jobs declare themselves.
+    fn declared(&mut self) -> Vec<(Invocation, TriggerBuilder)> {
+        let mut all = std::mem::take(&mut self.schedules);
+        for definition in self.registry.in_order() {
+            let job = Invocation::new(definition.detail().clone());
+            all.extend(definition.triggers().iter().map(|trigger| (job.clone(), trigger.clone())));
+        }
+        all
+    }
+}

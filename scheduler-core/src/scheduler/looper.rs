@@ -1,0 +1,43 @@
+//! The thread of the firing loop: takes turns and waits between them, nothing else.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+use tokio::sync::oneshot;
+
+use super::core::Core;
+use super::firing::{Engine, Next};
+use crate::error::{Error, Result};
+use crate::time::{Alarm, Clock};
+
+/// The wait after a turn that panicked, which only a faulty store or clock can cause.
+const AFTER_PANIC: Duration = Duration::from_secs(1);
+
+/// Starts the thread. The receiver is ready when it has taken its last turn.
+pub(super) fn start(core: &Arc<Core>, engine: Engine, runtime: Handle) -> Result<oneshot::Receiver<()>> {
+    let alarm = core.clock.alarm();
+    core.set_alarm(Some(alarm.clone()));
+    let (clock, (done, ended)) = (core.clock.clone(), oneshot::channel());
+    let thread = std::thread::Builder::new().name(format!("scheduler {}", core.settings.name));
+    let spawned = thread.spawn(move || {
+        turn_until_end(engine, &*clock, &*alarm, &runtime);
+        alarm.retire();
+        // Fails only if nobody waits for the end.
+        done.send(()).ok();
+    });
+    spawned.map(|_| ended).map_err(|error| Error::transient("the thread of the firing loop cannot be started").caused_by(error))
+}
+
+fn turn_until_end(mut engine: Engine, clock: &dyn Clock, alarm: &dyn Alarm, runtime: &Handle) {
+    loop {
+        let turn = AssertUnwindSafe(|| runtime.block_on(engine.tick(clock.now())));
+        let wait = match catch_unwind(turn) {
+            Ok(Next::End) => return,
+            Ok(Next::Wait(wait)) => wait,
+            Err(_) => AFTER_PANIC,
+        };
+        alarm.wait_until(clock.monotonic().saturating_add(wait));
+    }
+}

@@ -1,0 +1,113 @@
+//! The worker pool: runs executions on the runtime's threads.
+//!
+//! A queue and a few *drainers*, tasks that live only while there is something in it. A drainer polls each
+//! execution once in place, which is all that a short job needs, and spawns a task only for what is pending. One
+//! execution is taken at a time, so a job that blocks its thread delays nobody but itself as long as the runtime
+//! has another thread. Jobs declared blocking get a thread for blocking work at once.
+//!
+//! Lock: `queue`, held for a push or a pop. `drainers` counts the drainer tasks; it is changed under the lock, so a
+//! push that finds too few of them is never missed by one that is about to end.
+
+use std::collections::VecDeque;
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::Poll;
+
+use parking_lot::Mutex;
+use tokio::runtime::Handle;
+use tokio_util::task::TaskTracker;
+
+use super::execution::{Body, Execution};
+use crate::job::Threading;
+
+/// After so many polls in place a drainer lets the runtime look after its other tasks.
+const TURN: usize = 32;
+
+#[derive(Clone)]
+pub(super) struct Pool {
+    shared: Arc<Shared>,
+    runtime: Handle,
+    tracker: TaskTracker,
+    most_drainers: usize,
+}
+
+#[derive(Default)]
+struct Shared {
+    queue: Mutex<Queue>,
+}
+
+#[derive(Default)]
+struct Queue {
+    waiting: VecDeque<Execution>,
+    drainers: usize,
+}
+
+impl Pool {
+    pub(super) fn new(runtime: Handle) -> Self {
+        let most_drainers = runtime.metrics().num_workers().max(1);
+        Self { shared: Arc::default(), runtime, tracker: TaskTracker::new(), most_drainers }
+    }
+
+    pub(super) fn runtime(&self) -> &Handle {
+        &self.runtime
+    }
+
+    /// Runs the executions, in this order as far as threads are free. Returns at once.
+    pub(super) fn submit(&self, executions: impl IntoIterator<Item = Execution>) {
+        let mut queue = self.shared.queue.lock();
+        for execution in executions {
+            match execution.threading() {
+                Threading::Async => queue.waiting.push_back(execution),
+                Threading::Blocking => self.run_blocking(execution),
+            }
+        }
+        let wanted = self.most_drainers.min(queue.waiting.len()).saturating_sub(queue.drainers);
+        queue.drainers += wanted;
+        drop(queue);
+        for _ in 0..wanted {
+            self.tracker.spawn_on(self.clone().drain(), &self.runtime);
+        }
+    }
+
+    fn run_blocking(&self, execution: Execution) {
+        let runtime = self.runtime.clone();
+        self.tracker.spawn_blocking_on(
+            move || {
+                if let Some(body) = execution.begin() {
+                    runtime.block_on(body);
+                }
+            },
+            &self.runtime,
+        );
+    }
+
+    async fn drain(self) {
+        loop {
+            for _ in 0..TURN {
+                let Some(execution) = self.next() else { return };
+                let Some(mut body) = execution.begin() else { continue };
+                let first = poll_fn(|cx| Poll::Ready(Pin::new(&mut body).poll(cx))).await;
+                if first.is_pending() {
+                    self.detach(body);
+                }
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// The next execution, or the end of this drainer.
+    fn next(&self) -> Option<Execution> {
+        let mut queue = self.shared.queue.lock();
+        let next = queue.waiting.pop_front();
+        if next.is_none() {
+            queue.drainers -= 1;
+        }
+        next
+    }
+
+    fn detach(&self, body: Body) {
+        let brake = body.brake.clone();
+        brake.attach(self.tracker.spawn_on(body, &self.runtime).abort_handle());
+    }
+}

@@ -1,0 +1,119 @@
+//! The table of executions that are in the pool, read by queries and by cancel from any thread.
+//!
+//! The map is private and every method is synchronous and returns owned values, so that no guard of it can be held
+//! across an await.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use chrono::{DateTime, Utc};
+use dashmap::DashMap;
+use parking_lot::Mutex;
+use tokio::task::AbortHandle;
+
+use crate::job::{CancelReason, ExecutionId, Run};
+use crate::key::{JobKey, TriggerKey};
+
+/// An execution that is queued or running on this node.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct RunningExecution {
+    /// The execution.
+    pub id: ExecutionId,
+    /// Its job.
+    pub job: JobKey,
+    /// Its trigger.
+    pub trigger: TriggerKey,
+    /// When it was due.
+    pub scheduled: DateTime<Utc>,
+    /// When it fired.
+    pub fired: DateTime<Utc>,
+    /// Why it was asked to stop; none if it was not.
+    pub cancelled: Option<CancelReason>,
+}
+
+/// How to end the task of an execution from outside.
+#[derive(Default)]
+pub(super) struct Brake {
+    pulled: AtomicBool,
+    task: Mutex<Option<AbortHandle>>,
+}
+
+impl Brake {
+    /// Ends the task now, or as soon as there is one.
+    fn pull(&self) {
+        self.pulled.store(true, Ordering::SeqCst);
+        if let Some(task) = &*self.task.lock() {
+            task.abort();
+        }
+    }
+
+    /// The execution has become a task of its own.
+    pub(super) fn attach(&self, task: AbortHandle) {
+        let mut slot = self.task.lock();
+        if self.pulled.load(Ordering::SeqCst) {
+            task.abort();
+        }
+        *slot = Some(task);
+    }
+}
+
+#[derive(Clone)]
+struct Entry {
+    run: Arc<Run>,
+    brake: Arc<Brake>,
+}
+
+#[derive(Default)]
+pub(super) struct Running(DashMap<ExecutionId, Entry>);
+
+impl Running {
+    pub(super) fn add(&self, run: Arc<Run>) -> Arc<Brake> {
+        let brake = Arc::<Brake>::default();
+        self.0.insert(run.parts.id, Entry { run, brake: brake.clone() });
+        brake
+    }
+
+    pub(super) fn remove(&self, id: ExecutionId) {
+        self.0.remove(&id);
+    }
+
+    /// Asks an execution to stop; says whether anybody in it listens, or none if it is not here.
+    pub(super) fn cancel(&self, id: ExecutionId, reason: CancelReason) -> Option<bool> {
+        let run = self.0.get(&id)?.run.clone();
+        Some(run.cancel(reason))
+    }
+
+    /// Takes the future of an execution away. A body that blocks its thread goes on regardless.
+    pub(super) fn abort(&self, id: ExecutionId, reason: CancelReason) {
+        let Some(entry) = self.0.get(&id).map(|entry| entry.value().clone()) else { return };
+        entry.run.cancel(reason);
+        entry.brake.pull();
+    }
+
+    pub(super) fn ids(&self) -> Vec<ExecutionId> {
+        self.0.iter().map(|entry| *entry.key()).collect()
+    }
+
+    pub(super) fn ids_of(&self, job: &JobKey) -> Vec<ExecutionId> {
+        self.0.iter().filter(|entry| entry.run.parts.job.key() == job).map(|entry| *entry.key()).collect()
+    }
+
+    pub(super) fn list(&self) -> Vec<RunningExecution> {
+        let mut all: Vec<_> = self.0.iter().map(|entry| describe(&entry.run)).collect();
+        all.sort_unstable_by_key(|execution| execution.id);
+        all
+    }
+}
+
+fn describe(run: &Run) -> RunningExecution {
+    let parts = &run.parts;
+    RunningExecution {
+        id: parts.id,
+        job: parts.job.key().clone(),
+        trigger: parts.trigger.key().clone(),
+        scheduled: parts.scheduled,
+        fired: parts.fired,
+        cancelled: run.cancel_reason(),
+    }
+}

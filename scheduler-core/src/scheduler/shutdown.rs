@@ -1,0 +1,108 @@
+//! The end of a scheduler, in three steps within one budget: take no more work, cancel, abort.
+
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::sync::atomic::Ordering;
+use std::task::Poll;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::core::{Core, SchedulerState};
+use super::running::RunningExecution;
+use crate::job::CancelReason;
+use crate::key::JobKey;
+use crate::time::Clock;
+
+/// Runs are asked to stop this long before the budget ends, or after two thirds of a smaller one.
+const CANCEL_BEFORE_END: Duration = Duration::from_secs(10);
+
+/// How long aborted runs and the loop may take to go, beyond the budget.
+const LAST_MOMENT: Duration = Duration::from_secs(1);
+
+/// What became of the work when a scheduler was shut down.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct ShutdownReport {
+    /// How many runs were under way when the shutdown began.
+    pub running: usize,
+    /// How many of them ended by themselves before they were asked to stop.
+    pub finished: usize,
+    /// The jobs whose runs had to be asked to stop, and did.
+    pub cancelled: Vec<JobKey>,
+    /// The jobs whose runs did not stop when asked and were taken away.
+    pub aborted: Vec<JobKey>,
+    /// The jobs whose runs still go on: bodies that block their thread and cannot be taken away.
+    pub abandoned: Vec<JobKey>,
+}
+
+impl ShutdownReport {
+    /// Whether every run ended by itself.
+    pub fn is_clean(&self) -> bool {
+        self.cancelled.is_empty() && self.aborted.is_empty() && self.abandoned.is_empty()
+    }
+}
+
+impl Core {
+    /// Ends the runs within `budget`; the phase is `ShuttingDown` already.
+    pub(super) async fn drain(&self, budget: Duration) -> ShutdownReport {
+        let begin = self.clock.monotonic();
+        let deadline = begin.saturating_add(budget);
+        let running = self.running.list().len();
+        self.idle_by(deadline.saturating_sub(CANCEL_BEFORE_END.min(budget / 3))).await;
+        let asked = self.running.list();
+        for id in self.running.ids() {
+            self.running.cancel(id, CancelReason::Shutdown);
+        }
+        self.idle_by(deadline).await;
+        let deaf = self.running.list();
+        for id in self.running.ids() {
+            self.running.abort(id, CancelReason::Shutdown);
+        }
+        self.idle_by(deadline.saturating_add(LAST_MOMENT)).await;
+        let left = self.running.list();
+        ShutdownReport {
+            running,
+            finished: running.saturating_sub(asked.len()),
+            cancelled: without(&asked, &deaf),
+            aborted: without(&deaf, &left),
+            abandoned: without(&left, &[]),
+        }
+    }
+
+    /// Ready when no slot of the pool is in use, or at the deadline.
+    async fn idle_by(&self, deadline: Duration) {
+        loop {
+            let idle = self.idle.notified();
+            if self.active.load(Ordering::Acquire) == 0 || self.clock.monotonic() >= deadline {
+                return;
+            }
+            by(&*self.clock, deadline, idle).await;
+        }
+    }
+
+    /// The loop has taken its last turn, or has had its chance to.
+    pub(super) async fn end_loop(&self, ended: Option<tokio::sync::oneshot::Receiver<()>>) {
+        // From any phase: the end is the end.
+        self.phase.send_replace(SchedulerState::Shutdown);
+        self.ring();
+        if let Some(ended) = ended {
+            by(&*self.clock, self.clock.monotonic().saturating_add(LAST_MOMENT), ended).await;
+        }
+    }
+}
+
+fn without(all: &[RunningExecution], later: &[RunningExecution]) -> Vec<JobKey> {
+    let gone = all.iter().filter(|run| !later.iter().any(|other| other.id == run.id));
+    gone.map(|run| run.job.clone()).collect()
+}
+
+/// The output of `future`, or none at the deadline.
+pub(super) async fn by<F: Future>(clock: &dyn Clock, deadline: Duration, future: F) -> Option<F::Output> {
+    let (mut future, mut sleep) = (pin!(future), clock.sleep_until(deadline));
+    poll_fn(|cx| match future.as_mut().poll(cx) {
+        Poll::Ready(output) => Poll::Ready(Some(output)),
+        Poll::Pending => sleep.as_mut().poll(cx).map(|()| None),
+    })
+    .await
+}

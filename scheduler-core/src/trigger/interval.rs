@@ -1,0 +1,62 @@
+//! Fixed distances on the line of time, whatever clocks and calendars do.
+
+use std::fmt;
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use scheduler_syntax::format_duration;
+use serde::{Deserialize, Serialize};
+
+/// Fires at the start and then at every multiple of the interval from it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IntervalSchedule {
+    every_ms: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    repeat: Option<u32>,
+}
+
+impl IntervalSchedule {
+    /// For ever, at this distance in whole milliseconds; the caller has seen that it is at least one.
+    pub(super) fn new(every: Duration) -> Self {
+        Self { every_ms: u64::try_from(every.as_millis()).unwrap_or(u64::MAX), repeat: None }
+    }
+
+    /// With this many firings after the first.
+    pub(super) fn repeated(self, count: u32) -> Self {
+        Self { repeat: Some(count), ..self }
+    }
+
+    /// The distance between firings.
+    pub fn every(&self) -> Duration {
+        Duration::from_millis(self.every_ms)
+    }
+
+    /// How often it fires after the first time; none means for ever.
+    pub fn repeat(&self) -> Option<u32> {
+        self.repeat
+    }
+
+    pub(super) fn limit(&self) -> Option<u64> {
+        self.repeat.map(|count| u64::from(count) + 1)
+    }
+
+    /// The first multiple strictly later than `after`, which is not earlier than `start`.
+    pub(super) fn after(&self, start: DateTime<Utc>, after: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        let every = i64::try_from(self.every_ms).ok()?;
+        let steps = (after - start).num_milliseconds() / every + 1;
+        if self.repeat.is_some_and(|count| steps > i64::from(count)) {
+            return None;
+        }
+        start.checked_add_signed(TimeDelta::try_milliseconds(steps.checked_mul(every)?)?)
+    }
+}
+
+impl fmt::Display for IntervalSchedule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "every {}", format_duration(self.every()))?;
+        match self.limit() {
+            Some(times) => write!(f, ", {times} times"),
+            None => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! When a job runs: triggers, their schedules and what becomes of a firing that came too late.
+//!
+//! A [`Trigger`] is an immutable description; how far it has got is its [`Progress`], a value of its own. Every
+//! decision is a pure function from progress to progress. Nobody in here reads a clock or knows a store.
+
+mod builder;
+mod cron;
+mod interval;
+mod misfire;
+mod progress;
+mod schedule;
+
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+pub use builder::{TriggerBuilder, TriggerError};
+pub use cron::CronSchedule;
+pub use interval::IntervalSchedule;
+pub use misfire::Misfire;
+pub use progress::Progress;
+pub use schedule::Schedule;
+
+use crate::data::JobData;
+use crate::key::{JobKey, TriggerKey};
+
+/// The priority of a trigger that sets none, as in Quartz.
+pub const DEFAULT_PRIORITY: i32 = 5;
+
+/// When one job runs: an immutable description with a unique name.
+///
+/// Start with [`Trigger::now`], [`Trigger::at`], [`Trigger::every`] or [`Trigger::cron`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Trigger {
+    key: TriggerKey,
+    job: JobKey,
+    schedule: Schedule,
+    start: DateTime<Utc>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    end: Option<DateTime<Utc>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    calendar: Option<Arc<str>>,
+    priority: i32,
+    #[serde(default)]
+    misfire: Misfire,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    description: Option<Arc<str>>,
+    #[serde(default, skip_serializing_if = "JobData::is_empty")]
+    data: JobData,
+}
+
+impl Trigger {
+    /// The unique name.
+    pub fn key(&self) -> &TriggerKey {
+        &self.key
+    }
+
+    /// The job that it runs.
+    pub fn job(&self) -> &JobKey {
+        &self.job
+    }
+
+    /// The rule that gives its fire times.
+    pub fn schedule(&self) -> &Schedule {
+        &self.schedule
+    }
+
+    /// No firing is earlier.
+    pub fn start(&self) -> DateTime<Utc> {
+        self.start
+    }
+
+    /// No firing is later; for intervals none is equal either, as in Quartz.
+    pub fn end(&self) -> Option<DateTime<Utc>> {
+        self.end
+    }
+
+    /// The name of the calendar whose excluded times are left out.
+    pub fn calendar(&self) -> Option<&str> {
+        self.calendar.as_deref()
+    }
+
+    /// Between triggers that are due at the same instant the higher one fires first.
+    pub fn priority(&self) -> i32 {
+        self.priority
+    }
+
+    /// What becomes of a firing that came too late.
+    pub fn misfire(&self) -> Misfire {
+        self.misfire
+    }
+
+    /// A sentence for people.
+    pub fn description(&self) -> Option<&str> {
+        self.description.as_deref()
+    }
+
+    /// Data for the runs of this trigger, laid over the job's.
+    pub fn data(&self) -> &JobData {
+        &self.data
+    }
+}

@@ -1,0 +1,108 @@
+//! Triggers fire jobs: when, how often, with what.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use parking_lot::Mutex;
+use scheduler_core::job::{JobContext, JobDefinition, JobDetail, State};
+use scheduler_core::store::Selection;
+use scheduler_core::time::{Clock, ManualClock};
+use scheduler_core::trigger::Trigger;
+use scheduler_core::{JobKey, Scheduler};
+
+type Fires = Arc<Mutex<Vec<DateTime<Utc>>>>;
+
+fn detail(name: &str) -> JobDetail {
+    JobDetail::builder(JobKey::new(name).unwrap(), name).build()
+}
+
+async fn record(State(fires): State<Fires>, context: JobContext) {
+    fires.lock().push(context.scheduled_fire_time());
+}
+
+async fn started(clock: &ManualClock) -> (Scheduler, Fires) {
+    let fires = Fires::default();
+    let scheduler = Scheduler::builder()
+        .clock(clock.clone())
+        .provide(fires.clone())
+        .register(JobDefinition::new(detail("record"), record))
+        .build()
+        .unwrap();
+    scheduler.start().await.unwrap();
+    (scheduler, fires)
+}
+
+#[tokio::test]
+async fn an_interval_fires_at_every_multiple_of_its_start() {
+    let clock = ManualClock::at("2026-03-01T00:00:00Z");
+    let (scheduler, fires) = started(&clock).await;
+    scheduler.schedule(detail("record"), Trigger::every(Duration::from_secs(10)).repeat(3)).await.unwrap();
+    clock.advance(Duration::from_secs(60)).await;
+    let seconds: Vec<_> = fires.lock().iter().map(|t| t.timestamp() % 60).collect();
+    assert_eq!(seconds, [0, 10, 20, 30]);
+    assert!(scheduler.jobs(Default::default()).await.unwrap().is_empty(), "a job that is not durable goes with its last trigger");
+}
+
+#[tokio::test]
+async fn a_month_of_a_daily_cron_takes_no_time() {
+    let clock = ManualClock::at("2026-03-01T00:00:00Z");
+    let (scheduler, fires) = started(&clock).await;
+    scheduler.schedule(detail("record"), Trigger::cron("0 0 2 * * ?")).await.unwrap();
+    clock.advance(Duration::from_secs(31 * 86_400)).await;
+    assert_eq!(fires.lock().len(), 31);
+}
+
+#[tokio::test]
+async fn what_is_enqueued_runs_at_once_and_leaves_nothing() {
+    let clock = ManualClock::at("2026-03-01T00:00:00Z");
+    let (scheduler, fires) = started(&clock).await;
+    let key = scheduler.enqueue(detail("record")).await.unwrap();
+    clock.settle().await;
+    assert_eq!(*fires.lock(), [clock.now()]);
+    assert!(scheduler.trigger(&key).await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn a_paused_trigger_is_silent_until_it_is_resumed() {
+    let clock = ManualClock::at("2026-03-01T00:00:00Z");
+    let (scheduler, fires) = started(&clock).await;
+    let every = Trigger::every(Duration::from_secs(1)).start_at(clock.now() + chrono::TimeDelta::seconds(1));
+    let scheduled = scheduler.schedule(detail("record"), every).await.unwrap();
+    assert_eq!(scheduler.pause(Selection::Trigger(scheduled.trigger.clone())).await.unwrap(), 1);
+    clock.advance(Duration::from_secs(5)).await;
+    assert!(fires.lock().is_empty());
+    scheduler.resume(Selection::All).await.unwrap();
+    clock.settle().await;
+    assert_eq!(fires.lock().len(), 5, "within the misfire threshold every missed time is made up for");
+    assert!(scheduler.unschedule(&scheduled.trigger).await.unwrap());
+    clock.advance(Duration::from_secs(5)).await;
+    assert_eq!(fires.lock().len(), 5);
+}
+
+#[tokio::test]
+async fn runs_of_a_job_that_disallows_them_do_not_overlap() {
+    let clock = ManualClock::at("2026-03-01T00:00:00Z");
+    let (now, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let (counter, peak) = (now.clone(), most.clone());
+    let job = move |context: JobContext| {
+        let (counter, peak) = (counter.clone(), peak.clone());
+        async move {
+            peak.fetch_max(counter.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+            context.clock().sleep(Duration::from_secs(3)).await;
+            counter.fetch_sub(1, Ordering::SeqCst);
+        }
+    };
+    let exclusive = detail("slow").to_builder().disallow_concurrent(true).build();
+    let scheduler =
+        Scheduler::builder().clock(clock.clone()).register(JobDefinition::new(exclusive.clone(), job)).build().unwrap();
+    scheduler.start().await.unwrap();
+    for _ in 0..10 {
+        scheduler.enqueue(exclusive.clone()).await.unwrap();
+    }
+    clock.advance(Duration::from_secs(29)).await;
+    assert_eq!((most.load(Ordering::SeqCst), scheduler.running().len()), (1, 1));
+    clock.advance(Duration::from_secs(1)).await;
+    assert!(scheduler.running().is_empty(), "ten runs of three seconds are over after thirty");
+}

@@ -1,0 +1,1 @@
+//! `#[job]` and `#[derive(Job)]`.

@@ -1,0 +1,34 @@
+//! Cron expressions in the dialect of Quartz.
+//!
+//! Six or seven fields: second, minute, hour, day of month, month, day of week (1 = Sunday) and an optional year.
+//!
+//! | written | means | where |
+//! |---|---|---|
+//! | `*` | every value | everywhere |
+//! | `?` | no wish | exactly one of the two day fields |
+//! | `a`, `a,b`, `a-b` | a value, several, a range, which may wrap around (`22-2`, `FRI-MON`) but for years | everywhere |
+//! | `*/n`, `/n`, `a/n`, `a-b/n` | every n-th value of all, from `a` on, of the range | everywhere |
+//! | `JAN`–`DEC`, `SUN`–`SAT` | names, in any case | month, day of week |
+//! | `L`, `L-n` | the last day of the month, n days before it | day of month |
+//! | `LW`, `L-nW`, `nW` | the weekday (Monday to Friday) nearest to that day, within its month | day of month |
+//! | `nL`, `L` | the last such day of the month; `L` alone is Saturday | day of week |
+//! | `n#k` | the k-th such day of the month; months without one are left out | day of week |
+//! | `H`, `H(a-b)`, `H/n` | a value of the trigger's own, the same every time | all but year |
+//!
+//! `L`, `W` days may stand in lists, each counted by itself. A month without a 31st has no `31W`. The macros `@hourly`,
+//! `@daily`, `@midnight`, `@weekly`, `@monthly`, `@yearly` and `@annually` stand for what they say.
+
+mod days;
+mod describe;
+mod error;
+mod expr;
+mod field;
+mod hash;
+mod parse;
+mod search;
+mod zoned;
+
+pub use error::CronError;
+pub use expr::CronExpr;
+pub use field::Field;
+pub use zoned::{DstPolicy, Gap, Overlap};

@@ -1,0 +1,23 @@
+//! What users of `scheduler-core` write as text: cron expressions, durations and zone names.
+//!
+//! The same code reads them at compile time, in `#[job(…)]`, and at run time, so both accept the same and say the
+//! same about a mistake. There is no clock in here and nothing asynchronous.
+//!
+//! ```
+//! use scheduler_syntax::cron::{CronExpr, DstPolicy};
+//!
+//! let nightly: CronExpr = "0 30 2 ? * MON-FRI".parse()?;
+//! let asked = "2026-11-20T12:00:00Z".parse().unwrap();
+//! let next = nightly.next_after(asked, chrono_tz::Europe::Berlin, DstPolicy::default()).unwrap();
+//! assert_eq!(next.to_rfc3339(), "2026-11-23T01:30:00+00:00");
+//! # Ok::<(), scheduler_syntax::cron::CronError>(())
+//! ```
+
+pub mod cron;
+mod duration;
+mod nearest;
+mod zone;
+
+pub use duration::{DurationError, format_duration, parse_duration};
+pub use nearest::nearest;
+pub use zone::{ZoneError, parse_zone};

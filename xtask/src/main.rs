@@ -1,0 +1,2 @@
+//! Every step of CI as a command.
+fn main() {}
