@@ -1,1 +1,61 @@
-//! `#[job]` and `#[derive(Job)]`.
+//! `#[job]` and `#[derive(Job)]`, re-exported by `scheduler-core`.
+//!
+//! Everything that these write can be written by hand with the public items of `scheduler-core`. Mistakes are
+//! reported at compile time, all of them at once and each at its token, by the same parsers that read schedules at
+//! run time.
+
+mod check;
+mod derive;
+mod errors;
+mod expand;
+mod function;
+mod options;
+
+use proc_macro::TokenStream;
+
+/// Makes a job of an async function.
+///
+/// The function stays as it is: it can be called and unit-tested. Beside it comes a type of the same name with
+///
+/// * `NAME` and `key()`, the name of the job,
+/// * `with(args)`, the job with its argument, to be scheduled or enqueued (`with()` if the function takes none),
+/// * `definition()`, the function with its rules and its declared trigger, to be registered,
+/// * `detail()`, the job as it is stored.
+///
+/// # Parameters of the function
+///
+/// At most one parameter is the job's argument: any type with `serde::Serialize` and `serde::Deserialize`. Every other one
+/// comes from the run: `State<T>`, `JobContext`, `CancellationToken`, `JobData`, `Scheduler`, or a type of your own that
+/// implements `FromContext`, marked `#[extract]`. It returns `()` or `Result<(), E>` with any error.
+///
+/// # Options
+///
+/// | option | meaning | default |
+/// |---|---|---|
+/// | `name = "…"` | the name under which the job is stored; keep it when the function is renamed | the function's name |
+/// | `group = "…"` | the group of the job | `DEFAULT` |
+/// | `description = "…"` | a sentence for people | the first line of the doc comment |
+/// | `cron = "…"` | a declared trigger by cron expression, Quartz's dialect | none |
+/// | `time_zone = "…"` | the zone whose clock the cron expression reads | UTC |
+/// | `every = "…"` | a declared trigger at a fixed interval, such as `"30s"` | none |
+/// | `timeout = "…"` | how long one run may take, such as `"15m"` | for ever |
+/// | `durable` | the job stays when its last trigger is gone | no |
+/// | `disallow_concurrent` | at most one run at a time | no |
+/// | `blocking` | the function is not async and may block its thread | no |
+/// | `crate = path` | where `scheduler_core` is, if it was renamed | `::scheduler_core` |
+///
+/// A job with a declared trigger and an argument needs an argument type with `Default`, which its own runs get.
+#[proc_macro_attribute]
+pub fn job(options: TokenStream, item: TokenStream) -> TokenStream {
+    function::expand(options.into(), item.into()).into()
+}
+
+/// Makes a job of a struct with an `execute` method; the struct is the job's argument.
+///
+/// The struct implements `serde::Serialize` and `serde::Deserialize`; `execute` takes `self` and what [`macro@job`]
+/// functions take beside their argument. Options stand in `#[job(…)]` on the struct, the same as those of
+/// [`macro@job`]; the default name is that of the struct. A value of the struct can be enqueued and scheduled as it is.
+#[proc_macro_derive(Job, attributes(job))]
+pub fn derive_job(item: TokenStream) -> TokenStream {
+    derive::expand(item.into()).into()
+}

@@ -95,7 +95,8 @@ impl Outcome {
             Self::Succeeded => None,
             Self::Failed(error) => Some(error.to_string()),
             Self::Panicked(message) => Some(format!("panicked: {message}")),
-            Self::TimedOut | Self::Cancelled => Some(self.word().to_owned()),
+            Self::TimedOut => Some("ran longer than its timeout allows".to_owned()),
+            Self::Cancelled => Some("stopped when it was asked to".to_owned()),
         }
     }
 }

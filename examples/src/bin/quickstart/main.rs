@@ -1,0 +1,81 @@
+//! The main job in one command: several kinds of background work on real files, for twenty seconds.
+//!
+//! ```text
+//! cargo run --release --bin quickstart                                  # this repository and a shipped outbox
+//! cargo run --release --bin quickstart -- --for 1m --folder ~/notes     # your own files
+//! ```
+//!
+//! What you see: a start-up task prepares the working folder and everything else waits for it. Every other second
+//! a batch of messages is taken from an outbox file, delivered to a real socket and marked as sent; each delivery
+//! enqueues a receipt. A cron keeps an index of the files below a folder. One job takes too long and is stopped by
+//! its timeout, one fails and says why. Ctrl-C stops at once and gracefully. The summary at the end can be checked
+//! against the files that it names.
+
+mod args;
+mod audit;
+mod index;
+mod outbox;
+mod rates;
+mod receiver;
+mod summary;
+mod view;
+
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use clap::Parser;
+use scheduler_core::Scheduler;
+
+use args::{Args, Workspace};
+use receiver::Receiver;
+use view::View;
+
+/// How long running jobs may take to end after the stop.
+const STOP_BUDGET: Duration = Duration::from_secs(5);
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let workspace = match Args::parse().check() {
+        Ok(workspace) => Arc::new(workspace),
+        Err(problem) => {
+            eprintln!("error: {problem:#}");
+            return ExitCode::from(2);
+        }
+    };
+    match run(workspace).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(workspace: Arc<Workspace>) -> anyhow::Result<()> {
+    let receiver = Receiver::start(workspace.inbox()).await.context("the receiving socket")?;
+    let scheduler = Scheduler::builder()
+        .name("quickstart")
+        .provide(workspace.clone())
+        .provide(receiver.address())
+        .discover_jobs()
+        .before_start(outbox::prepare::with())
+        .build()?;
+    let shown = tokio::spawn(View::new(workspace.clone()).show(scheduler.events(), scheduler.downgrade()));
+    scheduler.start().await?;
+    wait_for_end(workspace.run_for).await;
+    let report = scheduler.shutdown(STOP_BUDGET).await;
+    drop(scheduler);
+    let counts = shown.await?;
+    receiver.stop().await?;
+    summary::print(&workspace, &counts, &report)
+}
+
+/// Ends after the time that was asked for, or with Ctrl-C.
+async fn wait_for_end(run_for: Duration) {
+    tokio::select! {
+        () = tokio::time::sleep(run_for) => {}
+        _ = tokio::signal::ctrl_c() => {}
+    }
+}

@@ -1,0 +1,41 @@
+//! The account at the end, from the files themselves.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::Context;
+use scheduler_core::ShutdownReport;
+
+use crate::args::Workspace;
+use crate::view::Counts;
+use crate::{index, outbox};
+
+/// Prints what was done and where it can be checked.
+pub(crate) fn print(workspace: &Workspace, counts: &Counts, report: &ShutdownReport) -> anyhow::Result<()> {
+    let messages = outbox::read(&workspace.outbox())?;
+    let sent = messages.iter().filter(|message| message.sent.is_some()).count();
+    let files = index::load(&workspace.index())?;
+    let text: usize = files.values().map(|entry| entry.lines).sum();
+    println!("\nDone. Check it against the files:");
+    row("messages", &format!("{} ({sent} marked as sent)", messages.len()), &workspace.outbox());
+    row("received", &lines(&workspace.inbox())?.to_string(), &workspace.inbox());
+    row("receipts", &lines(&workspace.receipts())?.to_string(), &workspace.receipts());
+    row("indexed", &format!("{} files, {text} lines", files.len()), &workspace.index());
+    println!("  runs       {counts}");
+    if !report.is_clean() {
+        println!("  stopped    {report:?}");
+    }
+    Ok(())
+}
+
+fn row(what: &str, count: &str, file: &Path) {
+    println!("  {what:<10} {count:<32} {}", file.display());
+}
+
+/// How many lines a file has; none if there is no file.
+fn lines(path: &Path) -> anyhow::Result<usize> {
+    if !path.exists() {
+        return Ok(0);
+    }
+    Ok(fs::read_to_string(path).with_context(|| format!("{}", path.display()))?.lines().count())
+}

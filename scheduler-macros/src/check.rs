@@ -1,0 +1,114 @@
+//! The meaning of the options: schedules, durations and names, checked with the parsers of the run time.
+
+use std::time::Duration;
+
+use proc_macro2::{Span, TokenStream};
+use quote::{quote, quote_spanned};
+use scheduler_syntax::cron::CronExpr;
+use syn::LitStr;
+
+use crate::errors::Errors;
+use crate::options::Options;
+
+/// Options that make sense.
+pub(crate) struct Rules {
+    pub(crate) name: String,
+    pub(crate) group: String,
+    pub(crate) description: Option<String>,
+    pub(crate) durable: bool,
+    pub(crate) disallow_concurrent: bool,
+    pub(crate) timeout: Option<u64>,
+    pub(crate) trigger: Option<Declared>,
+}
+
+/// A declared trigger: the expression that builds it, and where it was written.
+pub(crate) struct Declared {
+    pub(crate) builder: TokenStream,
+    pub(crate) span: Span,
+}
+
+impl Rules {
+    pub(crate) fn new(options: &Options, default_name: &str, doc: Option<String>, errors: &mut Errors) -> Self {
+        Self {
+            name: name(options, "name", default_name, errors),
+            group: name(options, "group", "DEFAULT", errors),
+            description: options.text("description").map(LitStr::value).or(doc),
+            durable: options.flag("durable").is_some(),
+            disallow_concurrent: options.flag("disallow_concurrent").is_some(),
+            timeout: options.text("timeout").and_then(|text| duration(text, "timeout", errors)),
+            trigger: trigger(options, errors),
+        }
+    }
+}
+
+fn name(options: &Options, option: &str, default: &str, errors: &mut Errors) -> String {
+    let Some(text) = options.text(option) else { return default.to_owned() };
+    let value = text.value();
+    if value.is_empty() {
+        errors.at(text, format!("`{option}` is empty; give it at least one character or leave it out"));
+    }
+    if value.contains('\0') {
+        errors.at(text, format!("`{option}` contains a NUL character; leave it out"));
+    }
+    value
+}
+
+/// Whole milliseconds.
+fn duration(text: &LitStr, option: &str, errors: &mut Errors) -> Option<u64> {
+    match scheduler_syntax::parse_duration(&text.value()) {
+        Ok(duration) if duration >= Duration::from_millis(1) => u64::try_from(duration.as_millis()).ok(),
+        Ok(_) => {
+            errors.at(text, format!("`{option}` is shorter than a millisecond; use at least `1ms`"));
+            None
+        }
+        Err(error) => {
+            errors.at(text, error);
+            None
+        }
+    }
+}
+
+fn trigger(options: &Options, errors: &mut Errors) -> Option<Declared> {
+    let krate = &options.krate;
+    let zone = options.text("time_zone");
+    if let Some(zone) = zone {
+        check_zone(zone, options, errors);
+    }
+    match (options.text("cron"), options.text("every")) {
+        (Some(_), Some(every)) => {
+            errors.at(every, "a job declares one trigger, by `cron` or by `every`; schedule the other one in code");
+            None
+        }
+        (Some(cron), None) => {
+            check_cron(cron, errors);
+            let zone = zone.map(|zone| quote!(.time_zone(#zone)));
+            Some(Declared { builder: quote!(#krate::trigger::Trigger::cron(#cron) #zone), span: cron.span() })
+        }
+        (None, Some(every)) => {
+            let millis = duration(every, "every", errors)?;
+            let builder = quote_spanned!(every.span()=> #krate::trigger::Trigger::every(::core::time::Duration::from_millis(#millis)));
+            Some(Declared { builder, span: every.span() })
+        }
+        (None, None) => None,
+    }
+}
+
+fn check_zone(zone: &LitStr, options: &Options, errors: &mut Errors) {
+    if options.text("cron").is_none() {
+        errors.at(zone, "`time_zone` is for `cron`; an interval is the same in every zone");
+    }
+    if let Err(error) = scheduler_syntax::parse_zone(&zone.value()) {
+        errors.at(zone, error);
+    }
+}
+
+fn check_cron(cron: &LitStr, errors: &mut Errors) {
+    // Whatever the name of the trigger will be: only the shape matters here.
+    match CronExpr::parse_hashed(&cron.value(), "") {
+        Ok(expression) if expression.never_fires() => {
+            errors.at(cron, "this expression never fires: no year has such a date");
+        }
+        Ok(_) => {}
+        Err(error) => errors.at(cron, error),
+    }
+}

@@ -1,0 +1,63 @@
+//! `#[derive(Job)]` on a struct with an `execute` method.
+
+use proc_macro2::TokenStream;
+use quote::quote;
+use syn::{Data, DeriveInput, Meta, Type};
+
+use crate::check::Rules;
+use crate::errors::Errors;
+use crate::expand::{self, Job};
+use crate::function::first_doc_line;
+use crate::options::Options;
+
+pub(crate) fn expand(item: TokenStream) -> TokenStream {
+    let input: DeriveInput = match syn::parse2(item) {
+        Ok(input) => input,
+        Err(error) => return error.to_compile_error(),
+    };
+    let mut errors = Errors::default();
+    let options = Options::read(written_options(&input, &mut errors), &mut errors);
+    if !matches!(input.data, Data::Struct(_)) {
+        errors.at(&input.ident, "`#[derive(Job)]` is for structs; put the cases into a field");
+    }
+    if !input.generics.params.is_empty() {
+        errors.at(&input.generics, "a job cannot be generic: it is stored and found again by one name");
+    }
+    let rules = Rules::new(&options, &input.ident.to_string(), first_doc_line(&input.attrs), &mut errors);
+    if !errors.is_empty() {
+        return errors.to_compile_errors();
+    }
+    generate(&input, &options, &rules)
+}
+
+/// What stands in the `#[job(…)]` of the struct.
+fn written_options(input: &DeriveInput, errors: &mut Errors) -> TokenStream {
+    let mut tokens = TokenStream::new();
+    for attribute in input.attrs.iter().filter(|attribute| attribute.path().is_ident("job")) {
+        match &attribute.meta {
+            Meta::List(list) if tokens.is_empty() => tokens = list.tokens.clone(),
+            Meta::List(list) => errors.at(list, "the options are given twice; put them into one `#[job(…)]`"),
+            other => errors.at(other, "write the options in parentheses, such as `#[job(name = \"…\")]`"),
+        }
+    }
+    tokens
+}
+
+fn generate(input: &DeriveInput, options: &Options, rules: &Rules) -> TokenStream {
+    let (ident, visibility, krate) = (&input.ident, &input.vis, &options.krate);
+    let blocking = options.flag("blocking").is_some();
+    let job = Job { ident, visibility, rules, krate, blocking };
+    let own: Type = syn::parse_quote!(#ident);
+    let items = expand::items(&job, &quote!(#ident::execute), Some(&own), true);
+    quote! {
+        #items
+
+        impl ::core::convert::From<#ident> for #krate::job::Invocation {
+            fn from(args: #ident) -> Self {
+                #krate::job::Invocation::with_args(#ident::detail().clone(), &args)
+            }
+        }
+
+        const _: fn() = || #krate::__private::is_args::<#ident>();
+    }
+}

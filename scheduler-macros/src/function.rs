@@ -1,0 +1,181 @@
+//! `#[job]` on a function: what the function must look like, and which parameter is the argument.
+
+use proc_macro2::TokenStream;
+use quote::{ToTokens, quote};
+use syn::{FnArg, GenericArgument, ItemFn, PatType, PathArguments, ReturnType, Safety, Type};
+
+use crate::check::Rules;
+use crate::errors::Errors;
+use crate::expand::{self, Job};
+use crate::options::Options;
+
+/// Types that come from the run, by the last segment of their path.
+const EXTRACTORS: [&str; 6] = ["State", "Scoped", "JobContext", "CancellationToken", "JobData", "Scheduler"];
+const MOST_PARAMETERS: usize = 8;
+
+pub(crate) fn expand(options: TokenStream, item: TokenStream) -> TokenStream {
+    let mut errors = Errors::default();
+    let mut function: ItemFn = match syn::parse2(item.clone()) {
+        Ok(function) => function,
+        Err(_) => return not_a_function(&item),
+    };
+    let options = Options::read(options, &mut errors);
+    check_signature(&function, &options, &mut errors);
+    let parameters = parameters(&mut function, &mut errors);
+    let name = function.sig.ident.to_string();
+    let rules = Rules::new(&options, name.trim_start_matches("r#"), first_line(&function), &mut errors);
+    let (ident, visibility) = (&function.sig.ident, &function.vis);
+    if !errors.is_empty() {
+        let errors = errors.to_compile_errors();
+        let stand_in = expand::stand_in(ident, visibility, &parameters, &options.krate);
+        return quote!(#function #stand_in #errors);
+    }
+    let output = match &function.sig.output {
+        ReturnType::Default => None,
+        ReturnType::Type(_, output) => Some((**output).clone()),
+    };
+    let blocking = options.flag("blocking").is_some();
+    let generated = expand::function(&Job { ident, visibility, rules: &rules, krate: &options.krate, blocking }, &parameters, output.as_ref());
+    quote!(#function #generated)
+}
+
+fn not_a_function(item: &TokenStream) -> TokenStream {
+    let is_struct = syn::parse2::<syn::ItemStruct>(item.clone()).is_ok();
+    let hint = if is_struct { "on a struct write `#[derive(Job)]`" } else { "put it on an `async fn`" };
+    let error = syn::Error::new_spanned(item, format!("`#[job]` is for functions; {hint}")).to_compile_error();
+    quote!(#item #error)
+}
+
+/// The parameters of a job, in order.
+pub(crate) struct Parameters {
+    /// All types.
+    pub(crate) types: Vec<Type>,
+    /// Which of them is the argument.
+    pub(crate) args: Option<usize>,
+}
+
+impl Parameters {
+    pub(crate) fn args(&self) -> Option<&Type> {
+        self.args.map(|index| &self.types[index])
+    }
+}
+
+fn check_signature(function: &ItemFn, options: &Options, errors: &mut Errors) {
+    let signature = &function.sig;
+    let blocking = options.flag("blocking").is_some();
+    match (signature.asyncness.is_some(), blocking) {
+        (false, false) => errors.at(signature.fn_token, "a job is an `async fn`; if it blocks its thread, add the option `blocking`"),
+        (true, true) => errors.at(signature.asyncness, "a `blocking` job is not async; remove one of the two"),
+        _ => {}
+    }
+    if !signature.generics.params.is_empty() {
+        errors.at(&signature.generics, "a job cannot be generic: it is stored and found again by one name");
+    }
+    if let Some(token) = &signature.constness {
+        errors.at(token, "a job cannot be `const`");
+    }
+    if let Safety::Unsafe(token) = &signature.safety {
+        errors.at(token, "a job cannot be `unsafe`: the scheduler calls it without knowing what to promise");
+    }
+    if let Some(token) = &signature.abi {
+        errors.at(token, "a job cannot be `extern`");
+    }
+    if let Some(extra) = signature.inputs.iter().nth(MOST_PARAMETERS) {
+        errors.at(extra, format!("a job takes at most {MOST_PARAMETERS} parameters; bundle some of them in one `State`"));
+    }
+}
+
+/// The parameters, whose marks are taken off the function.
+pub(crate) fn parameters(function: &mut ItemFn, errors: &mut Errors) -> Parameters {
+    let mut found = Parameters { types: Vec::new(), args: None };
+    for input in &mut function.sig.inputs {
+        match input {
+            FnArg::Receiver(receiver) => errors.at(receiver, "a job function takes no `self`; for a struct use `#[derive(Job)]`"),
+            FnArg::Typed(parameter) => parameter_of(parameter, &mut found, errors),
+        }
+    }
+    found
+}
+
+fn parameter_of(parameter: &mut PatType, found: &mut Parameters, errors: &mut Errors) {
+    let mark = take_mark(parameter, errors);
+    let ty = &*parameter.ty;
+    match ty {
+        Type::Reference(reference) => {
+            let owned = reference.elem.to_token_stream().to_string();
+            let owned = if owned == "str" { "String" } else { &owned };
+            errors.at(ty, format!("a job owns its parameters, since it outlives the call; write `{owned}`"));
+        }
+        Type::ImplTrait(_) => errors.at(ty, "a parameter of a job has one type; name it instead of `impl`"),
+        _ => {}
+    }
+    let is_args = match mark {
+        Some(Mark::Args) => true,
+        Some(Mark::Extract) => false,
+        None => !is_extractor(ty),
+    };
+    if is_args && found.args.replace(found.types.len()).is_some() {
+        let name = ty.to_token_stream();
+        errors.at(
+            &*parameter,
+            format!("a job takes at most one argument from its data, and this is the second; put both into one struct, or, if `{name}` implements `FromContext`, mark it `#[extract]`"),
+        );
+    }
+    found.types.push(ty.clone());
+}
+
+enum Mark {
+    Args,
+    Extract,
+}
+
+fn take_mark(parameter: &mut PatType, errors: &mut Errors) -> Option<Mark> {
+    let mut mark = None;
+    parameter.attrs.retain(|attribute| {
+        let path = attribute.path();
+        if path.is_ident("args") {
+            mark = Some(Mark::Args);
+        } else if path.is_ident("extract") {
+            mark = Some(Mark::Extract);
+        } else if !path.is_ident("allow") && !path.is_ident("expect") && !path.is_ident("cfg") {
+            errors.at(attribute, "a parameter of a job can be marked `#[args]` or `#[extract]`");
+            return false;
+        } else {
+            return true;
+        }
+        false
+    });
+    mark
+}
+
+/// Whether a type is one of ours that come from the run.
+fn is_extractor(ty: &Type) -> bool {
+    let Type::Path(path) = ty else { return false };
+    path.path.segments.last().is_some_and(|last| EXTRACTORS.iter().any(|known| last.ident == known))
+}
+
+/// The first line of the doc comment.
+pub(crate) fn first_doc_line(attributes: &[syn::Attribute]) -> Option<String> {
+    attributes.iter().find_map(|attribute| {
+        let syn::Meta::NameValue(pair) = &attribute.meta else { return None };
+        let syn::Expr::Lit(syn::ExprLit { lit: syn::Lit::Str(text), .. }) = &pair.value else { return None };
+        let line = text.value().trim().to_owned();
+        (pair.path.is_ident("doc") && !line.is_empty()).then_some(line)
+    })
+}
+
+fn first_line(function: &ItemFn) -> Option<String> {
+    first_doc_line(&function.attrs)
+}
+
+/// The type inside `State<…>` and its like, where an error about it belongs.
+pub(crate) fn innermost(ty: &Type) -> &Type {
+    let Type::Path(path) = ty else { return ty };
+    match path.path.segments.last().map(|last| &last.arguments) {
+        Some(PathArguments::AngleBracketed(list)) if is_extractor(ty) => match list.args.first() {
+            Some(GenericArgument::Type(inner)) => inner,
+            _ => ty,
+        },
+        _ => ty,
+    }
+}

@@ -1,0 +1,125 @@
+//! The options in `#[job(…)]`.
+
+use proc_macro2::{Span, TokenStream};
+use quote::ToTokens;
+use scheduler_syntax::nearest;
+use syn::parse::Parser;
+use syn::punctuated::Punctuated;
+use syn::{Expr, ExprLit, Lit, LitStr, Meta, Path, Token};
+
+use crate::errors::Errors;
+
+const TEXTS: [&str; 7] = ["name", "group", "description", "cron", "time_zone", "every", "timeout"];
+const FLAGS: [&str; 3] = ["durable", "disallow_concurrent", "blocking"];
+
+/// What was written, not yet looked at more closely.
+pub(crate) struct Options {
+    texts: [Option<LitStr>; TEXTS.len()],
+    flags: [Option<Span>; FLAGS.len()],
+    seen: Vec<String>,
+    pub(crate) krate: Path,
+}
+
+impl Options {
+    fn new() -> Self {
+        Self { texts: Default::default(), flags: Default::default(), seen: Vec::new(), krate: syn::parse_quote!(::scheduler_core) }
+    }
+
+    /// Reads the options between the parentheses.
+    pub(crate) fn read(tokens: TokenStream, errors: &mut Errors) -> Self {
+        let mut options = Self::new();
+        match Punctuated::<Meta, Token![,]>::parse_terminated.parse2(tokens) {
+            Ok(all) => all.into_iter().for_each(|option| options.take(option, errors)),
+            Err(error) => errors.push(syn::Error::new(error.span(), format!("{error}; write options as `name = \"…\"`, separated by commas"))),
+        }
+        options
+    }
+
+    /// The text of an option, if it is given.
+    pub(crate) fn text(&self, name: &str) -> Option<&LitStr> {
+        self.texts[TEXTS.iter().position(|known| *known == name)?].as_ref()
+    }
+
+    /// Where a flag was set.
+    pub(crate) fn flag(&self, name: &str) -> Option<Span> {
+        self.flags[FLAGS.iter().position(|known| *known == name)?]
+    }
+
+    fn take(&mut self, option: Meta, errors: &mut Errors) {
+        let Some(name) = option.path().get_ident().map(ToString::to_string) else {
+            return errors.at(option.path(), "expected the name of an option");
+        };
+        if self.seen.contains(&name) {
+            return errors.at(option.path(), format!("`{name}` is given twice; keep one"));
+        }
+        if let Some(index) = TEXTS.iter().position(|known| *known == name) {
+            self.texts[index] = text_of(&name, &option, errors);
+        } else if let Some(index) = FLAGS.iter().position(|known| *known == name) {
+            self.flags[index] = flag_of(&name, &option, errors).then(|| syn::spanned::Spanned::span(option.path()));
+        } else if name == "crate" {
+            self.take_crate(&option, errors);
+        } else {
+            errors.at(option.path(), unknown(&name));
+        }
+        self.seen.push(name);
+    }
+
+    fn take_crate(&mut self, option: &Meta, errors: &mut Errors) {
+        match option {
+            Meta::NameValue(pair) => match syn::parse2(pair.value.to_token_stream()) {
+                Ok(path) => self.krate = path,
+                Err(_) => errors.at(&pair.value, "expected a path, such as `crate = my_scheduler`"),
+            },
+            other => errors.at(other, "expected a path, such as `crate = my_scheduler`"),
+        }
+    }
+}
+
+fn unknown(name: &str) -> String {
+    let known = || TEXTS.into_iter().chain(FLAGS).chain(["crate"]);
+    // What other schedulers call it.
+    let synonym = match name {
+        "tz" | "zone" => Some("time_zone"),
+        "interval" => Some("every"),
+        "concurrent" | "no_overlap" => Some("disallow_concurrent"),
+        _ => nearest(name, known()),
+    };
+    match synonym {
+        Some(near) => format!("there is no option `{name}`; did you mean `{near}`?"),
+        None => format!("there is no option `{name}`; use one of {}", known().collect::<Vec<_>>().join(", ")),
+    }
+}
+
+fn text_of(name: &str, option: &Meta, errors: &mut Errors) -> Option<LitStr> {
+    let example = match name {
+        "cron" => "0 0 2 * * ?",
+        "time_zone" => "Europe/Berlin",
+        "every" | "timeout" => "30s",
+        _ => "…",
+    };
+    match option {
+        Meta::NameValue(pair) => match &pair.value {
+            Expr::Lit(ExprLit { lit: Lit::Str(text), .. }) => return Some(text.clone()),
+            Expr::Lit(ExprLit { lit: Lit::Int(number), .. }) if example == "30s" => {
+                errors.at(number, format!("`{name}` needs a unit; write `{name} = \"{number}s\"` for seconds"));
+            }
+            other => errors.at(other, format!("`{name}` takes a text; write `{name} = \"{example}\"`")),
+        },
+        other => errors.at(other, format!("`{name}` takes a text; write `{name} = \"{example}\"`")),
+    }
+    None
+}
+
+fn flag_of(name: &str, option: &Meta, errors: &mut Errors) -> bool {
+    match option {
+        Meta::Path(_) => return true,
+        Meta::NameValue(pair) => {
+            if let Expr::Lit(ExprLit { lit: Lit::Bool(value), .. }) = &pair.value {
+                return value.value;
+            }
+            errors.at(&pair.value, format!("`{name}` is a flag; write `{name}` or `{name} = false`"));
+        }
+        Meta::List(list) => errors.at(list, format!("`{name}` is a flag; write `{name}` or `{name} = false`")),
+    }
+    false
+}
