@@ -70,3 +70,6 @@ pub fn is_extractor<T: FromContext>() {}
 
 /// Asserts that a job may return this.
 pub fn is_output<T: IntoOutcome>() {}
+
+/// Asserts that the future of a job can move between threads.
+pub fn is_send<F: Future + Send>(_: F) {}

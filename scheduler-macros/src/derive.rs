@@ -1,7 +1,7 @@
 //! `#[derive(Job)]` on a struct with an `execute` method.
 
 use proc_macro2::TokenStream;
-use quote::quote;
+use quote::{quote, quote_spanned};
 use syn::{Data, DeriveInput, Meta, Type};
 
 use crate::check::Rules;
@@ -48,7 +48,7 @@ fn generate(input: &DeriveInput, options: &Options, rules: &Rules) -> TokenStrea
     let blocking = options.flag("blocking").is_some();
     let job = Job { ident, visibility, rules, krate, blocking };
     let own: Type = syn::parse_quote!(#ident);
-    let items = expand::items(&job, &quote!(#ident::execute), Some(&own), true);
+    let items = expand::items(&job, &quote_spanned!(ident.span()=> #ident::execute), Some(&own), true);
     quote! {
         #items
 

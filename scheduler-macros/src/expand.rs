@@ -25,7 +25,7 @@ pub(crate) fn function(job: &Job<'_>, parameters: &Parameters, output: Option<&T
     let own = quote_spanned!(ident.span()=> #ident);
     let items = items(job, &own, parameters.args(), true);
     let with = with(krate, parameters);
-    let assertions = assertions(krate, parameters, output);
+    let assertions = assertions(job, parameters, output);
     quote! {
         #[doc = #doc]
         #[allow(non_camel_case_types)]
@@ -101,12 +101,15 @@ fn detail(job: &Job<'_>, args: Option<&Type>) -> TokenStream {
 
 fn with(krate: &Path, parameters: &Parameters) -> TokenStream {
     match parameters.args() {
-        Some(args) => quote! {
-            /// The job with this argument, to be scheduled or enqueued.
-            pub fn with(args: #args) -> #krate::job::Invocation {
-                #krate::job::Invocation::with_args(Self::detail().clone(), &args)
+        Some(args) => {
+            let call = quote_spanned!(args.span()=> #krate::job::Invocation::with_args(Self::detail().clone(), &args));
+            quote! {
+                /// The job with this argument, to be scheduled or enqueued.
+                pub fn with(args: #args) -> #krate::job::Invocation {
+                    #call
+                }
             }
-        },
+        }
         None => quote! {
             /// The job, to be scheduled or enqueued.
             pub fn with() -> #krate::job::Invocation {
@@ -117,7 +120,8 @@ fn with(krate: &Path, parameters: &Parameters) -> TokenStream {
 }
 
 /// Bounds that hold for a correct job; where one does not, the error points at the parameter or the return type.
-fn assertions(krate: &Path, parameters: &Parameters, output: Option<&Type>) -> TokenStream {
+fn assertions(job: &Job<'_>, parameters: &Parameters, output: Option<&Type>) -> TokenStream {
+    let (krate, ident, types) = (job.krate, job.ident, &parameters.types);
     let each = parameters.types.iter().enumerate().map(|(index, ty)| {
         let at = crate::function::innermost(ty).span();
         if parameters.args == Some(index) {
@@ -127,7 +131,10 @@ fn assertions(krate: &Path, parameters: &Parameters, output: Option<&Type>) -> T
         }
     });
     let output = output.map(|ty| quote_spanned!(ty.span()=> #krate::__private::is_output::<#ty>();));
-    quote!(const _: fn() = || { #(#each)* #output };)
+    let names: Vec<_> = (0..types.len()).map(|index| quote::format_ident!("parameter_{index}")).collect();
+    let send = (!job.blocking).then(|| quote_spanned!(ident.span()=> #krate::__private::is_send(#ident(#(#names),*));));
+    let send = send.map(|call| quote!(#[allow(dead_code)] fn is_send(#(#names: #types),*) { #call }));
+    quote!(const _: () = { #[allow(dead_code)] fn parameters_fit() { #(#each)* #output } #send };)
 }
 
 /// The type of a job that has mistakes, so that its uses do not become errors as well.

@@ -10,7 +10,7 @@ use crate::expand::{self, Job};
 use crate::options::Options;
 
 /// Types that come from the run, by the last segment of their path.
-const EXTRACTORS: [&str; 6] = ["State", "Scoped", "JobContext", "CancellationToken", "JobData", "Scheduler"];
+const EXTRACTORS: [&str; 5] = ["State", "Scoped", "JobContext", "CancellationToken", "Scheduler"];
 const MOST_PARAMETERS: usize = 8;
 
 pub(crate) fn expand(options: TokenStream, item: TokenStream) -> TokenStream {
@@ -27,7 +27,9 @@ pub(crate) fn expand(options: TokenStream, item: TokenStream) -> TokenStream {
     let (ident, visibility) = (&function.sig.ident, &function.vis);
     if !errors.is_empty() {
         let errors = errors.to_compile_errors();
-        let stand_in = expand::stand_in(ident, visibility, &parameters, &options.krate);
+        // A method stands where no type can.
+        let is_method = function.sig.receiver().is_some();
+        let stand_in = (!is_method).then(|| expand::stand_in(ident, visibility, &parameters, &options.krate));
         return quote!(#function #stand_in #errors);
     }
     let output = match &function.sig.output {

@@ -1,2 +1,67 @@
-//! Every step of CI as a command.
-fn main() {}
+//! Every step of CI as a command that a person can run: `cargo xtask --help`.
+//!
+//! A new command is a variant of [`Command`], an arm of [`run`] and a file beside this one. What it runs are
+//! [`Step`]s, which print themselves, so that a failing run can be repeated by hand.
+
+mod machine;
+mod servers;
+mod steps;
+mod test;
+mod tidy;
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::steps::Step;
+
+/// The commands of this repository; each prints what it runs.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Everything that must be green: format, lints, servers, tests, documentation, tidy
+    Test {
+        /// Leave out the doctests and the documentation build
+        #[arg(long)]
+        quick: bool,
+    },
+    /// What CI runs: the same as `test`
+    Ci,
+    /// Make sure that the servers the tests start are installed
+    Servers,
+    /// Check the rules that no compiler checks: layers, absent dependencies, leftovers, manifests
+    Tidy,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    match enter_workspace().and_then(|()| run(&arguments.command)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            eprintln!("\nxtask: {message}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: &Command) -> Result<(), String> {
+    match command {
+        Command::Test { quick } => steps::run_all(&test::steps(*quick)),
+        Command::Ci => steps::run_all(&test::steps(false)),
+        Command::Servers => steps::run_all(&[Step::inside("servers", servers::ensure)]),
+        Command::Tidy => steps::run_all(&[Step::inside("tidy", tidy::run)]),
+    }
+}
+
+/// Paths in every message are relative to the root of the workspace, wherever the command was typed.
+fn enter_workspace() -> Result<(), String> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new("."));
+    std::env::set_current_dir(root).map_err(|error| format!("cannot enter {}: {error}", root.display()))
+}

@@ -11,7 +11,6 @@ use tokio_util::sync::CancellationToken;
 
 use super::context::JobContext;
 use super::provide::Providers;
-use crate::data::JobData;
 
 /// A parameter could not be made; the execution fails with this as its error.
 #[derive(Debug, thiserror::Error)]
@@ -106,12 +105,6 @@ impl FromContext for JobContext {
 impl FromContext for CancellationToken {
     fn from_context(context: &JobContext) -> impl Future<Output = Result<Self, ExtractError>> + Send {
         ready(Ok(context.cancellation()))
-    }
-}
-
-impl FromContext for JobData {
-    fn from_context(context: &JobContext) -> impl Future<Output = Result<Self, ExtractError>> + Send {
-        ready(Ok(context.data().clone()))
     }
 }
 

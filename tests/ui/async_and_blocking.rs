@@ -1,0 +1,6 @@
+use scheduler_core::prelude::*;
+
+#[job(blocking)]
+async fn tick() {}
+
+fn main() {}

@@ -1,0 +1,8 @@
+use scheduler_core::prelude::*;
+
+#[derive(Job)]
+enum Work {
+    One,
+}
+
+fn main() {}

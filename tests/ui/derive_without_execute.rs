@@ -1,0 +1,6 @@
+use scheduler_core::prelude::*;
+
+#[derive(serde::Serialize, serde::Deserialize, Job)]
+struct Work;
+
+fn main() {}

@@ -1,0 +1,6 @@
+use scheduler_core::prelude::*;
+
+#[job(every = "10")]
+async fn tick() {}
+
+fn main() {}

@@ -1,0 +1,6 @@
+use scheduler_core::prelude::*;
+
+#[job(every = "0s")]
+async fn tick() {}
+
+fn main() {}

@@ -1,0 +1,6 @@
+use scheduler_core::prelude::*;
+
+#[job(name = "", group = "a\0b")]
+async fn tick() {}
+
+fn main() {}

@@ -1,0 +1,6 @@
+use scheduler_core::prelude::*;
+
+#[job]
+fn tick() {}
+
+fn main() {}

@@ -1,0 +1,6 @@
+use scheduler_core::prelude::*;
+
+#[job]
+const X: u8 = 1;
+
+fn main() {}

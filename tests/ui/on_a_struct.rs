@@ -1,0 +1,6 @@
+use scheduler_core::prelude::*;
+
+#[job]
+struct Greeting;
+
+fn main() {}

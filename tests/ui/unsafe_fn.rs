@@ -1,0 +1,6 @@
+use scheduler_core::prelude::*;
+
+#[job]
+async unsafe fn tick() {}
+
+fn main() {}
