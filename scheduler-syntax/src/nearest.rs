@@ -9,18 +9,22 @@ pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) ->
     rated.filter(|(edits, _)| *edits <= most).min_by_key(|(edits, _)| *edits).map(|(_, candidate)| candidate)
 }
 
-/// How many letters must be inserted, deleted or replaced (Levenshtein), one row of the table at a time.
+/// How many letters must be inserted, deleted, replaced or swapped with their neighbour, one row of the table at a
+/// time (optimal string alignment).
 fn distance(from: &str, to: &str) -> usize {
-    let to: Vec<char> = to.chars().collect();
+    let (from, to): (Vec<char>, Vec<char>) = (from.chars().collect(), to.chars().collect());
+    let mut before = Vec::new();
     let mut row: Vec<usize> = (0..=to.len()).collect();
-    for (i, a) in from.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
+    for (i, a) in from.iter().enumerate() {
+        let mut next = vec![i + 1];
         for (j, b) in to.iter().enumerate() {
-            let replaced = diagonal + usize::from(a != *b);
-            diagonal = row[j + 1];
-            row[j + 1] = replaced.min(diagonal + 1).min(row[j] + 1);
+            let mut edits = (row[j] + usize::from(a != b)).min(row[j + 1] + 1).min(next[j] + 1);
+            if i > 0 && j > 0 && *a == to[j - 1] && from[i - 1] == *b {
+                edits = edits.min(before[j - 1] + 1);
+            }
+            next.push(edits);
         }
+        before = std::mem::replace(&mut row, next);
     }
     row[to.len()]
 }
@@ -35,6 +39,7 @@ mod tests {
         assert_eq!(nearest("tiemout", options), Some("timeout"));
         assert_eq!(nearest("timezone", options), Some("time_zone"));
         assert_eq!(nearest("CRON", options), Some("cron"));
+        assert_eq!(nearest("corn", options), Some("cron"));
         assert_eq!(nearest("priority", options), None);
     }
 }

@@ -140,7 +140,7 @@ impl Core {
     }
 
     /// Hands an ending to the loop, which is woken for the first of a batch.
-    pub(super) fn end(&self, ending: Ending) {
+    pub(super) fn hand_over(&self, ending: Ending) {
         let first = {
             let mut endings = self.endings.lock();
             endings.push(ending);

@@ -67,7 +67,7 @@ impl Drop for Guard {
         });
         self.core.running.remove(parts.id);
         let completion = Completion { execution: parts.id, instruction: Instruction::Continue };
-        self.core.end(Ending::new(completion, self.activity.clone()));
+        self.core.hand_over(Ending::new(completion, self.activity.clone()));
     }
 }
 

@@ -22,11 +22,11 @@ impl Core {
             let (job, job_type) = (parts.job.key(), parts.job.job_type());
             tracing::error!(%job, job_type, "no such job function is registered; its triggers are put into the error state");
             let completion = Completion { execution: parts.id, instruction: Instruction::FailJob };
-            self.end(Ending::new(completion, activity));
+            self.hand_over(Ending::new(completion, activity));
             return None;
         };
         let run = Arc::new(Run::new(parts, self.providers.clone(), self.clock.clone()));
-        let brake = self.running.add(run.clone());
+        let brake = self.running.add(run.clone(), activity.clone());
         Some(Execution { job, guard: Guard::new(self.clone(), run, activity), brake })
     }
 

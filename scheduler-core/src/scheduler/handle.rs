@@ -173,9 +173,9 @@ impl Scheduler {
         if core.enter(SchedulerState::ShuttingDown, &live).is_err() {
             return ShutdownReport::default();
         }
-        let report = core.drain(budget).await;
+        let activity = core.clock.begin(&"the shutdown of the scheduler");
         let ended = self.0.ended.lock().take();
-        core.end_loop(ended).await;
+        let report = activity.observe(core.end(budget, ended)).await;
         tracing::info!(scheduler = %core.settings.name, ?report, "shut down");
         report
     }

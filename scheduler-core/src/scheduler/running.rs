@@ -13,6 +13,7 @@ use tokio::task::AbortHandle;
 
 use crate::job::{CancelReason, ExecutionId, Run};
 use crate::key::{JobKey, TriggerKey};
+use crate::time::Activity;
 
 /// An execution that is queued or running on this node.
 #[derive(Debug, Clone)]
@@ -62,15 +63,16 @@ impl Brake {
 struct Entry {
     run: Arc<Run>,
     brake: Arc<Brake>,
+    activity: Activity,
 }
 
 #[derive(Default)]
 pub(super) struct Running(DashMap<ExecutionId, Entry>);
 
 impl Running {
-    pub(super) fn add(&self, run: Arc<Run>) -> Arc<Brake> {
+    pub(super) fn add(&self, run: Arc<Run>, activity: Activity) -> Arc<Brake> {
         let brake = Arc::<Brake>::default();
-        self.0.insert(run.parts.id, Entry { run, brake: brake.clone() });
+        self.0.insert(run.parts.id, Entry { run, brake: brake.clone(), activity });
         brake
     }
 
@@ -80,8 +82,10 @@ impl Running {
 
     /// Asks an execution to stop; says whether anybody in it listens, or none if it is not here.
     pub(super) fn cancel(&self, id: ExecutionId, reason: CancelReason) -> Option<bool> {
-        let run = self.0.get(&id)?.run.clone();
-        Some(run.cancel(reason))
+        let entry = self.0.get(&id)?.value().clone();
+        let listens = entry.run.cancel(reason);
+        entry.activity.nudge();
+        Some(listens)
     }
 
     /// Takes the future of an execution away. A body that blocks its thread goes on regardless.
@@ -89,6 +93,7 @@ impl Running {
         let Some(entry) = self.0.get(&id).map(|entry| entry.value().clone()) else { return };
         entry.run.cancel(reason);
         entry.brake.pull();
+        entry.activity.nudge();
     }
 
     pub(super) fn ids(&self) -> Vec<ExecutionId> {

@@ -7,6 +7,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use serde::Serialize;
+use tokio::sync::oneshot;
 
 use super::core::{Core, SchedulerState};
 use super::running::RunningExecution;
@@ -44,8 +45,19 @@ impl ShutdownReport {
 }
 
 impl Core {
-    /// Ends the runs within `budget`; the phase is `ShuttingDown` already.
-    pub(super) async fn drain(&self, budget: Duration) -> ShutdownReport {
+    /// Ends the runs within `budget`, then the loop; the phase is `ShuttingDown` already.
+    pub(super) async fn end(&self, budget: Duration, last_turn: Option<oneshot::Receiver<()>>) -> ShutdownReport {
+        let report = self.drain(budget).await;
+        // From any phase: the end is the end.
+        self.phase.send_replace(SchedulerState::Shutdown);
+        self.ring();
+        if let Some(last_turn) = last_turn {
+            by(&*self.clock, self.clock.monotonic().saturating_add(LAST_MOMENT), last_turn).await;
+        }
+        report
+    }
+
+    async fn drain(&self, budget: Duration) -> ShutdownReport {
         let begin = self.clock.monotonic();
         let deadline = begin.saturating_add(budget);
         let running = self.running.list().len();
@@ -78,16 +90,6 @@ impl Core {
                 return;
             }
             by(&*self.clock, deadline, idle).await;
-        }
-    }
-
-    /// The loop has taken its last turn, or has had its chance to.
-    pub(super) async fn end_loop(&self, ended: Option<tokio::sync::oneshot::Receiver<()>>) {
-        // From any phase: the end is the end.
-        self.phase.send_replace(SchedulerState::Shutdown);
-        self.ring();
-        if let Some(ended) = ended {
-            by(&*self.clock, self.clock.monotonic().saturating_add(LAST_MOMENT), ended).await;
         }
     }
 }

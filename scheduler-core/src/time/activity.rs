@@ -41,6 +41,13 @@ impl Activity {
         Observed { unit: self.0.clone(), future }
     }
 
+    /// Has the observed future polled once more, busy until then: something that it should notice has changed.
+    pub(crate) fn nudge(&self) {
+        if let Some(unit) = &self.0 {
+            unit.nudge();
+        }
+    }
+
     pub(super) fn current() -> Option<Arc<Unit>> {
         CURRENT.with_borrow(Clone::clone)
     }
@@ -58,17 +65,27 @@ pub struct Observed<F: ?Sized> {
     future: Pin<Box<F>>,
 }
 
+/// Restores the outer unit, also when the poll panics.
+struct Entered(Option<Arc<Unit>>);
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        CURRENT.set(self.0.take());
+    }
+}
+
 impl<F: Future + ?Sized> Future for Observed<F> {
     type Output = F::Output;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         let Some(unit) = self.unit.clone() else { return self.future.as_mut().poll(cx) };
         unit.resume();
-        let outer = CURRENT.replace(Some(unit.clone()));
-        let polled = self.future.as_mut().poll(cx);
-        CURRENT.set(outer);
+        let polled = {
+            let _restore = Entered(CURRENT.replace(Some(unit.clone())));
+            self.future.as_mut().poll(cx)
+        };
         if polled.is_pending() {
-            unit.rest();
+            unit.rest(cx.waker());
         }
         polled
     }

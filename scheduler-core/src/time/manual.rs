@@ -56,8 +56,10 @@ struct Owner {
     busy: bool,
     /// Waits for the clock that are open inside a unit.
     waiting: usize,
-    /// Somebody rang the thread's alarm.
+    /// Somebody rang the thread's alarm, or nudged the unit.
     rung: bool,
+    /// Polls the unit.
+    waker: Option<Waker>,
 }
 
 /// An armed wait of an owner; a thread is woken by the condition variable and has no waker.
@@ -75,7 +77,7 @@ impl State {
     fn add(&mut self, what: String, thread: bool) -> u64 {
         let id = self.id();
         self.busy += 1;
-        self.owners.insert(id, Owner { what, thread, busy: true, waiting: 0, rung: false });
+        self.owners.insert(id, Owner { what, thread, busy: true, waiting: 0, rung: false, waker: None });
         id
     }
 
@@ -304,16 +306,34 @@ impl Unit {
 
     /// The unit is about to be polled.
     pub(super) fn resume(&self) {
-        self.clock.update(|state| state.wake(self.id));
+        self.clock.update(|state| {
+            state.wake(self.id);
+            if let Some(owner) = state.owners.get_mut(&self.id) {
+                owner.rung = false;
+            }
+        });
     }
 
     /// The unit returned from a poll without being finished.
-    pub(super) fn rest(&self) {
+    pub(super) fn rest(&self, waker: &Waker) {
         self.clock.update(|state| {
-            if state.owners.get(&self.id).is_some_and(|owner| owner.waiting > 0) {
+            let Some(owner) = state.owners.get_mut(&self.id) else { return };
+            owner.waker = Some(waker.clone());
+            if owner.waiting > 0 && !owner.rung {
                 state.rest(self.id);
             }
         });
+    }
+
+    /// Has the unit polled once more, busy until then.
+    pub(super) fn nudge(&self) {
+        let waker = self.clock.update(|state| {
+            state.ring(self.id);
+            state.owners.get(&self.id).and_then(|owner| owner.waker.clone())
+        });
+        if let Some(waker) = waker {
+            waker.wake();
+        }
     }
 }
 
