@@ -70,7 +70,13 @@ impl JobData {
         let whole = self.entries().get(WHOLE).cloned();
         let value = whole.unwrap_or_else(|| Value::Object(self.entries().clone()));
         serde_json::from_value(value)
-            .or_else(|error| if self.is_empty() { serde_json::from_value(Value::Null).map_err(|_| error) } else { Err(error) })
+            .or_else(|error| {
+                if self.is_empty() {
+                    serde_json::from_value(Value::Null).map_err(|_| error)
+                } else {
+                    Err(error)
+                }
+            })
             .map_err(|error| DataError::new("does not fit the job's arguments", error))
     }
 
@@ -98,7 +104,9 @@ impl JobData {
     /// The entry is there but is no `T`.
     pub fn get<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>, DataError> {
         let Some(value) = self.entries().get(name) else { return Ok(None) };
-        serde_json::from_value(value.clone()).map(Some).map_err(|e| DataError::new(format!("entry `{name}`"), e))
+        serde_json::from_value(value.clone())
+            .map(Some)
+            .map_err(|e| DataError::new(format!("entry `{name}`"), e))
     }
 
     /// All entries.

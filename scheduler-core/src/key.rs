@@ -154,7 +154,10 @@ mod tests {
         let mut keys: Vec<JobKey> =
             ["b/a", "zeta", "a/z", "DEFAULT/alpha", "a/b"].map(|text| text.parse().unwrap()).into();
         keys.sort();
-        assert_eq!(keys.iter().map(ToString::to_string).collect::<Vec<_>>(), ["alpha", "zeta", "a/b", "a/z", "b/a"]);
+        assert_eq!(
+            keys.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            ["alpha", "zeta", "a/b", "a/z", "b/a"]
+        );
     }
 
     #[test]

@@ -28,7 +28,12 @@ pub(crate) struct Declared {
 }
 
 impl Rules {
-    pub(crate) fn new(options: &Options, default_name: &str, doc: Option<String>, errors: &mut Errors) -> Self {
+    pub(crate) fn new(
+        options: &Options,
+        default_name: &str,
+        doc: Option<String>,
+        errors: &mut Errors,
+    ) -> Self {
         Self {
             name: name(options, "name", default_name, errors),
             group: name(options, "group", "DEFAULT", errors),
@@ -76,7 +81,10 @@ fn trigger(options: &Options, errors: &mut Errors) -> Option<Declared> {
     }
     match (options.text("cron"), options.text("every")) {
         (Some(_), Some(every)) => {
-            errors.at(every, "a job declares one trigger, by `cron` or by `every`; schedule the other one in code");
+            errors.at(
+                every,
+                "a job declares one trigger, by `cron` or by `every`; schedule the other one in code",
+            );
             None
         }
         (Some(cron), None) => {

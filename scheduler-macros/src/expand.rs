@@ -21,7 +21,8 @@ pub(crate) struct Job<'a> {
 /// All that belongs to an annotated function.
 pub(crate) fn function(job: &Job<'_>, parameters: &Parameters, output: Option<&Type>) -> TokenStream {
     let (ident, visibility, krate) = (job.ident, job.visibility, job.krate);
-    let doc = format!("The job `{}`: its name, its definition, and what it takes to schedule it.", job.rules.name);
+    let doc =
+        format!("The job `{}`: its name, its definition, and what it takes to schedule it.", job.rules.name);
     let own = quote_spanned!(ident.span()=> #ident);
     let items = items(job, &own, parameters.args(), true);
     let with = with(krate, parameters);
@@ -39,7 +40,12 @@ pub(crate) fn function(job: &Job<'_>, parameters: &Parameters, output: Option<&T
 }
 
 /// The inherent items, `JobFn` and the registration; `function` is the path of the function to call.
-pub(crate) fn items(job: &Job<'_>, function: &TokenStream, args: Option<&Type>, data_for_trigger: bool) -> TokenStream {
+pub(crate) fn items(
+    job: &Job<'_>,
+    function: &TokenStream,
+    args: Option<&Type>,
+    data_for_trigger: bool,
+) -> TokenStream {
     let (ident, krate) = (job.ident, job.krate);
     let name = &job.rules.name;
     let detail = detail(job, args.filter(|_| data_for_trigger));
@@ -84,12 +90,14 @@ pub(crate) fn items(job: &Job<'_>, function: &TokenStream, args: Option<&Type>, 
 /// The expression that builds the detail. Runs of a declared trigger get the default argument.
 fn detail(job: &Job<'_>, args: Option<&Type>) -> TokenStream {
     let (krate, rules) = (job.krate, job.rules);
-    let (group, name, durable, exclusive) = (&rules.group, &rules.name, rules.durable, rules.disallow_concurrent);
+    let (group, name, durable, exclusive) =
+        (&rules.group, &rules.name, rules.durable, rules.disallow_concurrent);
     let description = rules.description.iter().map(|text| quote!(.description(#text)));
-    let timeout = rules.timeout.iter().map(|millis| quote!(.timeout(::core::time::Duration::from_millis(#millis))));
-    let data = args.zip(rules.trigger.as_ref()).map(|(args, declared)| {
-        quote_spanned!(declared.span=> .data(#krate::__private::default_args::<#args>()))
-    });
+    let timeout =
+        rules.timeout.iter().map(|millis| quote!(.timeout(::core::time::Duration::from_millis(#millis))));
+    let data = args.zip(rules.trigger.as_ref()).map(
+        |(args, declared)| quote_spanned!(declared.span=> .data(#krate::__private::default_args::<#args>())),
+    );
     quote! {
         #krate::job::JobDetail::builder(#krate::__private::job_key(#group, #name), #name)
             #(#description)* #(#timeout)* #data
@@ -132,13 +140,19 @@ fn assertions(job: &Job<'_>, parameters: &Parameters, output: Option<&Type>) -> 
     });
     let output = output.map(|ty| quote_spanned!(ty.span()=> #krate::__private::is_output::<#ty>();));
     let names: Vec<_> = (0..types.len()).map(|index| quote::format_ident!("parameter_{index}")).collect();
-    let send = (!job.blocking).then(|| quote_spanned!(ident.span()=> #krate::__private::is_send(#ident(#(#names),*));));
+    let send = (!job.blocking)
+        .then(|| quote_spanned!(ident.span()=> #krate::__private::is_send(#ident(#(#names),*));));
     let send = send.map(|call| quote!(#[allow(dead_code)] fn is_send(#(#names: #types),*) { #call }));
     quote!(const _: () = { #[allow(dead_code)] fn parameters_fit() { #(#each)* #output } #send };)
 }
 
 /// The type of a job that has mistakes, so that its uses do not become errors as well.
-pub(crate) fn stand_in(ident: &Ident, visibility: &Visibility, parameters: &Parameters, krate: &Path) -> TokenStream {
+pub(crate) fn stand_in(
+    ident: &Ident,
+    visibility: &Visibility,
+    parameters: &Parameters,
+    krate: &Path,
+) -> TokenStream {
     let args = parameters.args().map(|ty| quote!(_: #ty));
     quote! {
         #[allow(non_camel_case_types, missing_docs)]
@@ -146,9 +160,9 @@ pub(crate) fn stand_in(ident: &Ident, visibility: &Visibility, parameters: &Para
 
         #[allow(missing_docs, dead_code)]
         impl #ident {
-            pub fn with(#args) -> #krate::job::Invocation { ::core::unimplemented!() }
-            pub fn key() -> #krate::JobKey { ::core::unimplemented!() }
-            pub fn definition() -> #krate::job::JobDefinition { ::core::unimplemented!() }
+            pub fn with(#args) -> #krate::job::Invocation { ::core::unreachable!() }
+            pub fn key() -> #krate::JobKey { ::core::unreachable!() }
+            pub fn definition() -> #krate::job::JobDefinition { ::core::unreachable!() }
         }
     }
 }

@@ -37,14 +37,19 @@ pub(crate) fn expand(options: TokenStream, item: TokenStream) -> TokenStream {
         ReturnType::Type(_, output) => Some((**output).clone()),
     };
     let blocking = options.flag("blocking").is_some();
-    let generated = expand::function(&Job { ident, visibility, rules: &rules, krate: &options.krate, blocking }, &parameters, output.as_ref());
+    let generated = expand::function(
+        &Job { ident, visibility, rules: &rules, krate: &options.krate, blocking },
+        &parameters,
+        output.as_ref(),
+    );
     quote!(#function #generated)
 }
 
 fn not_a_function(item: &TokenStream) -> TokenStream {
     let is_struct = syn::parse2::<syn::ItemStruct>(item.clone()).is_ok();
     let hint = if is_struct { "on a struct write `#[derive(Job)]`" } else { "put it on an `async fn`" };
-    let error = syn::Error::new_spanned(item, format!("`#[job]` is for functions; {hint}")).to_compile_error();
+    let error =
+        syn::Error::new_spanned(item, format!("`#[job]` is for functions; {hint}")).to_compile_error();
     quote!(#item #error)
 }
 
@@ -66,8 +71,13 @@ fn check_signature(function: &ItemFn, options: &Options, errors: &mut Errors) {
     let signature = &function.sig;
     let blocking = options.flag("blocking").is_some();
     match (signature.asyncness.is_some(), blocking) {
-        (false, false) => errors.at(signature.fn_token, "a job is an `async fn`; if it blocks its thread, add the option `blocking`"),
-        (true, true) => errors.at(signature.asyncness, "a `blocking` job is not async; remove one of the two"),
+        (false, false) => errors.at(
+            signature.fn_token,
+            "a job is an `async fn`; if it blocks its thread, add the option `blocking`",
+        ),
+        (true, true) => {
+            errors.at(signature.asyncness, "a `blocking` job is not async; remove one of the two");
+        }
         _ => {}
     }
     if !signature.generics.params.is_empty() {
@@ -83,7 +93,10 @@ fn check_signature(function: &ItemFn, options: &Options, errors: &mut Errors) {
         errors.at(token, "a job cannot be `extern`");
     }
     if let Some(extra) = signature.inputs.iter().nth(MOST_PARAMETERS) {
-        errors.at(extra, format!("a job takes at most {MOST_PARAMETERS} parameters; bundle some of them in one `State`"));
+        errors.at(
+            extra,
+            format!("a job takes at most {MOST_PARAMETERS} parameters; bundle some of them in one `State`"),
+        );
     }
 }
 
@@ -92,7 +105,9 @@ pub(crate) fn parameters(function: &mut ItemFn, errors: &mut Errors) -> Paramete
     let mut found = Parameters { types: Vec::new(), args: None };
     for input in &mut function.sig.inputs {
         match input {
-            FnArg::Receiver(receiver) => errors.at(receiver, "a job function takes no `self`; for a struct use `#[derive(Job)]`"),
+            FnArg::Receiver(receiver) => {
+                errors.at(receiver, "a job function takes no `self`; for a struct use `#[derive(Job)]`");
+            }
             FnArg::Typed(parameter) => parameter_of(parameter, &mut found, errors),
         }
     }

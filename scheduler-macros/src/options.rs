@@ -22,7 +22,12 @@ pub(crate) struct Options {
 
 impl Options {
     fn new() -> Self {
-        Self { texts: Default::default(), flags: Default::default(), seen: Vec::new(), krate: syn::parse_quote!(::scheduler_core) }
+        Self {
+            texts: Default::default(),
+            flags: Default::default(),
+            seen: Vec::new(),
+            krate: syn::parse_quote!(::scheduler_core),
+        }
     }
 
     /// Reads the options between the parentheses.
@@ -30,7 +35,10 @@ impl Options {
         let mut options = Self::new();
         match Punctuated::<Meta, Token![,]>::parse_terminated.parse2(tokens) {
             Ok(all) => all.into_iter().for_each(|option| options.take(option, errors)),
-            Err(error) => errors.push(syn::Error::new(error.span(), format!("{error}; write options as `name = \"…\"`, separated by commas"))),
+            Err(error) => errors.push(syn::Error::new(
+                error.span(),
+                format!("{error}; write options as `name = \"…\"`, separated by commas"),
+            )),
         }
         options
     }
@@ -55,7 +63,8 @@ impl Options {
         if let Some(index) = TEXTS.iter().position(|known| *known == name) {
             self.texts[index] = text_of(&name, &option, errors);
         } else if let Some(index) = FLAGS.iter().position(|known| *known == name) {
-            self.flags[index] = flag_of(&name, &option, errors).then(|| syn::spanned::Spanned::span(option.path()));
+            self.flags[index] =
+                flag_of(&name, &option, errors).then(|| syn::spanned::Spanned::span(option.path()));
         } else if name == "crate" {
             self.take_crate(&option, errors);
         } else {
@@ -101,7 +110,8 @@ fn text_of(name: &str, option: &Meta, errors: &mut Errors) -> Option<LitStr> {
         Meta::NameValue(pair) => match &pair.value {
             Expr::Lit(ExprLit { lit: Lit::Str(text), .. }) => return Some(text.clone()),
             Expr::Lit(ExprLit { lit: Lit::Int(number), .. }) if example == "30s" => {
-                errors.at(number, format!("`{name}` needs a unit; write `{name} = \"{number}s\"` for seconds"));
+                errors
+                    .at(number, format!("`{name}` needs a unit; write `{name} = \"{number}s\"` for seconds"));
             }
             other => errors.at(other, format!("`{name}` takes a text; write `{name} = \"{example}\"`")),
         },
@@ -119,7 +129,9 @@ fn flag_of(name: &str, option: &Meta, errors: &mut Errors) -> bool {
             }
             errors.at(&pair.value, format!("`{name}` is a flag; write `{name}` or `{name} = false`"));
         }
-        Meta::List(list) => errors.at(list, format!("`{name}` is a flag; write `{name}` or `{name} = false`")),
+        Meta::List(list) => {
+            errors.at(list, format!("`{name}` is a flag; write `{name}` or `{name} = false`"));
+        }
     }
     false
 }

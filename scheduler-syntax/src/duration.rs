@@ -77,13 +77,19 @@ fn part<'a>(text: &str, at: usize, rest: &'a str) -> Result<(u128, &'a str), Dur
     let (name, rest) = unit_text.split_at(letters);
     let unit_at = text.len() - unit_text.len();
     if name.is_empty() {
-        let problem = format!("`{number}` has no unit; write `{number}s` for seconds, or one of {}", unit_names());
+        let problem =
+            format!("`{number}` has no unit; write `{number}s` for seconds, or one of {}", unit_names());
         return Err(DurationError::new(text, unit_at, problem));
     }
     let Some((_, length)) = UNITS.iter().find(|(unit, _)| *unit == name) else {
-        return Err(DurationError::new(text, unit_at, format!("`{name}` is no unit; use one of {}", unit_names())));
+        return Err(DurationError::new(
+            text,
+            unit_at,
+            format!("`{name}` is no unit; use one of {}", unit_names()),
+        ));
     };
-    let count: u128 = number.parse().map_err(|_| DurationError::new(text, at, "is longer than can be counted"))?;
+    let count: u128 =
+        number.parse().map_err(|_| DurationError::new(text, at, "is longer than can be counted"))?;
     Ok((count.saturating_mul(*length), rest))
 }
 
@@ -118,9 +124,15 @@ mod tests {
     #[test]
     fn reads_what_people_write() {
         let seconds = |text: &str| parse_duration(text).unwrap().as_secs_f64();
-        for (text, expected) in
-            [("90s", 90.0), ("1m30s", 90.0), ("2 h", 7200.0), ("250ms", 0.25), ("1d 12h", 129_600.0), ("0s", 0.0), (" 1w ", 604_800.0)]
-        {
+        for (text, expected) in [
+            ("90s", 90.0),
+            ("1m30s", 90.0),
+            ("2 h", 7200.0),
+            ("250ms", 0.25),
+            ("1d 12h", 129_600.0),
+            ("0s", 0.0),
+            (" 1w ", 604_800.0),
+        ] {
             assert!((seconds(text) - expected).abs() < 1e-9, "{text}");
         }
     }

@@ -5,7 +5,8 @@
 pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let most = (word.chars().count() / 3).max(1);
     let wanted = word.to_lowercase();
-    let rated = candidates.into_iter().map(|candidate| (distance(&wanted, &candidate.to_lowercase()), candidate));
+    let rated =
+        candidates.into_iter().map(|candidate| (distance(&wanted, &candidate.to_lowercase()), candidate));
     rated.filter(|(edits, _)| *edits <= most).min_by_key(|(edits, _)| *edits).map(|(_, candidate)| candidate)
 }
 

@@ -33,7 +33,8 @@ pub fn parse_zone(name: &str) -> Result<Tz, ZoneError> {
 fn hint(name: &str) -> String {
     let known = || TZ_VARIANTS.iter().map(|zone| zone.name());
     // `Berlin` alone is a common slip, and no letter of it is wrong.
-    let city = known().find(|zone| zone.rsplit('/').next().is_some_and(|city| city.eq_ignore_ascii_case(name)));
+    let city =
+        known().find(|zone| zone.rsplit('/').next().is_some_and(|city| city.eq_ignore_ascii_case(name)));
     match city.or_else(|| nearest(name, known())) {
         Some(near) if near.len() > 3 => format!("did you mean `{near}`?"),
         _ => "use a name of the IANA database, such as `Europe/Berlin` or `UTC`".to_owned(),
@@ -49,7 +50,10 @@ mod tests {
         assert_eq!(parse_zone("Europe/Berlin"), Ok(Tz::Europe__Berlin));
         let message = |name: &str| parse_zone(name).unwrap_err().to_string();
         assert_eq!(message("Europe/Berln"), "`Europe/Berln` is no time zone; did you mean `Europe/Berlin`?");
-        assert_eq!(message("europe/berlin"), "`europe/berlin` is no time zone; did you mean `Europe/Berlin`?");
+        assert_eq!(
+            message("europe/berlin"),
+            "`europe/berlin` is no time zone; did you mean `Europe/Berlin`?"
+        );
         assert_eq!(message("Berlin"), "`Berlin` is no time zone; did you mean `Europe/Berlin`?");
         assert!(message("CEST").contains("IANA"));
     }

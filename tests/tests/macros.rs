@@ -1,4 +1,5 @@
 //! What `#[job]` and `#[derive(Job)]` make of functions and structs.
+#![allow(clippy::unwrap_used, reason = "a test says what went wrong by failing")]
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -87,7 +88,8 @@ mod elsewhere {
 
 async fn discovered(clock: &ManualClock) -> (Scheduler, Log) {
     let log = Log::default();
-    let scheduler = Scheduler::builder().clock(clock.clone()).provide(log.clone()).discover_jobs().build().unwrap();
+    let scheduler =
+        Scheduler::builder().clock(clock.clone()).provide(log.clone()).discover_jobs().build().unwrap();
     scheduler.start().await.unwrap();
     (scheduler, log)
 }

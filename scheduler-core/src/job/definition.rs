@@ -27,13 +27,23 @@ impl JobDefinition {
     /// An async function as a job.
     #[track_caller]
     pub fn new<H: Handler<M>, M: 'static>(detail: JobDetail, function: H) -> Self {
-        Self { detail, triggers: Vec::new(), job: Arc::new(AsyncJob::new(function)), place: Location::caller() }
+        Self {
+            detail,
+            triggers: Vec::new(),
+            job: Arc::new(AsyncJob::new(function)),
+            place: Location::caller(),
+        }
     }
 
     /// A function that may block its thread as a job; it runs on a thread for blocking work.
     #[track_caller]
     pub fn blocking<H: BlockingHandler<M>, M: 'static>(detail: JobDetail, function: H) -> Self {
-        Self { detail, triggers: Vec::new(), job: Arc::new(BlockingJob::new(function)), place: Location::caller() }
+        Self {
+            detail,
+            triggers: Vec::new(),
+            job: Arc::new(BlockingJob::new(function)),
+            place: Location::caller(),
+        }
     }
 
     /// With one more trigger of its own, scheduled when the scheduler starts.
@@ -65,7 +75,10 @@ impl JobDefinition {
 
 impl fmt::Debug for JobDefinition {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("JobDefinition").field("detail", &self.detail).field("place", &self.place).finish_non_exhaustive()
+        f.debug_struct("JobDefinition")
+            .field("detail", &self.detail)
+            .field("place", &self.place)
+            .finish_non_exhaustive()
     }
 }
 

@@ -66,7 +66,10 @@ impl Registry {
             let needs = definition.job().needs();
             problems.extend(needs.iter().filter(|need| !need.is_met_by(providers)).map(|need| {
                 let (name, place) = (definition.detail().job_type(), definition.place());
-                RegistryProblem(format!("job `{name}` ({place}) needs a `{}`; call `.provide(…)` with one", need.type_name()))
+                RegistryProblem(format!(
+                    "job `{name}` ({place}) needs a `{}`; call `.provide(…)` with one",
+                    need.type_name()
+                ))
             }));
         }
         problems
@@ -85,9 +88,13 @@ impl Registry {
             return None;
         }
         let known = self.definitions.keys().map(|name| &**name);
-        let hint = scheduler_syntax::nearest(detail.job_type(), known).map(|name| format!(", did you mean `{name}`?")).unwrap_or_default();
+        let hint = scheduler_syntax::nearest(detail.job_type(), known)
+            .map(|name| format!(", did you mean `{name}`?"))
+            .unwrap_or_default();
         let (key, job_type) = (detail.key(), detail.job_type());
-        Some(format!("job `{key}` is run by `{job_type}`, which is not registered{hint}; call `.register(…)` or `.discover_jobs()`"))
+        Some(format!(
+            "job `{key}` is run by `{job_type}`, which is not registered{hint}; call `.register(…)` or `.discover_jobs()`"
+        ))
     }
 
     /// Whether jobs of this type can be run.

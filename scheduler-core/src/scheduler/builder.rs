@@ -126,7 +126,9 @@ impl SchedulerBuilder {
     pub fn provide<T: Any + Clone + Send + Sync>(mut self, value: T) -> Self {
         if self.providers.insert(value) {
             let name = std::any::type_name::<T>();
-            self.problems.push(format!("two values of type `{name}` are provided; wrap one of them in a type of its own"));
+            self.problems.push(format!(
+                "two values of type `{name}` are provided; wrap one of them in a type of its own"
+            ));
         }
         self
     }
@@ -186,7 +188,8 @@ impl SchedulerBuilder {
             return Err(BuildError { problems });
         }
         self.providers.insert(Own::default());
-        let core = Core::new(self.settings, self.clock, self.store, self.registry, self.providers, self.start_up);
+        let core =
+            Core::new(self.settings, self.clock, self.store, self.registry, self.providers, self.start_up);
         Ok(Scheduler::new(core, schedules))
     }
 

@@ -89,7 +89,9 @@ fn log(run: &Run, outcome: &Outcome, took: Duration) {
     let (job, trigger, execution) = (run.parts.job.key(), run.parts.trigger.key(), run.parts.id);
     match outcome.failure() {
         None => tracing::debug!(%job, %trigger, %execution, ?took, "job succeeded"),
-        Some(failure) => tracing::warn!(%job, %trigger, %execution, ?took, %failure, "job {}", outcome.word()),
+        Some(failure) => {
+            tracing::warn!(%job, %trigger, %execution, ?took, %failure, "job {}", outcome.word());
+        }
     }
 }
 

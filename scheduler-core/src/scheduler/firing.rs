@@ -166,17 +166,24 @@ impl Engine {
         self.ahead.extend(acquired);
         if !in_order {
             let rank = |a: &AcquiredTrigger| (a.progress.next, std::cmp::Reverse(a.trigger.priority()));
-            self.ahead.make_contiguous().sort_by(|a, b| rank(a).cmp(&rank(b)).then_with(|| a.trigger.key().cmp(b.trigger.key())));
+            self.ahead
+                .make_contiguous()
+                .sort_by(|a, b| rank(a).cmp(&rank(b)).then_with(|| a.trigger.key().cmp(b.trigger.key())));
         }
     }
 
     /// Fires what is due among the acquired, in one call, and hands it to the pool.
     async fn fire(&mut self, now: DateTime<Utc>) -> Result<()> {
-        let due = self.ahead.iter().take_while(|acquired| acquired.progress.next.is_none_or(|due| due <= now)).count();
+        let due = self
+            .ahead
+            .iter()
+            .take_while(|acquired| acquired.progress.next.is_none_or(|due| due <= now))
+            .count();
         if due == 0 {
             return Ok(());
         }
-        let decisions: Vec<_> = self.ahead.iter().take(due).map(|acquired| self.decide(acquired, now)).collect();
+        let decisions: Vec<_> =
+            self.ahead.iter().take(due).map(|acquired| self.decide(acquired, now)).collect();
         let firings = decisions.iter().map(|decision| decision.firing.clone()).collect();
         let results = self.core.store.fire(Fire { now, firings }).await?;
         let fired: Vec<_> = self.ahead.drain(..due).zip(decisions).zip(results).collect();
@@ -204,7 +211,13 @@ impl Engine {
     }
 
     /// What the store allowed to run, as an execution.
-    fn begin(&mut self, acquired: AcquiredTrigger, decision: Decision, result: FireResult, now: DateTime<Utc>) -> Option<Execution> {
+    fn begin(
+        &mut self,
+        acquired: AcquiredTrigger,
+        decision: Decision,
+        result: FireResult,
+        now: DateTime<Utc>,
+    ) -> Option<Execution> {
         let scheduled = acquired.progress.scheduled().unwrap_or(now);
         let next = decision.firing.progress.next;
         if decision.misfired {
@@ -212,7 +225,17 @@ impl Engine {
         }
         let FireResult::Run { fence, job } = result else { return None };
         let AcquiredTrigger { claim: id, trigger, progress, .. } = acquired;
-        let parts = RunParts { id, job, trigger, fence, attempt: 1, scheduled, fired: now, previous: progress.previous, next };
+        let parts = RunParts {
+            id,
+            job,
+            trigger,
+            fence,
+            attempt: 1,
+            scheduled,
+            fired: now,
+            previous: progress.previous,
+            next,
+        };
         self.core.active.fetch_add(1, Ordering::AcqRel);
         self.core.report_fired(&parts);
         if let Some(timeout) = parts.job.timeout() {
@@ -222,7 +245,13 @@ impl Engine {
         self.core.execution(parts)
     }
 
-    fn report_misfire(&self, acquired: &AcquiredTrigger, scheduled: DateTime<Utc>, next: Option<DateTime<Utc>>, now: DateTime<Utc>) {
+    fn report_misfire(
+        &self,
+        acquired: &AcquiredTrigger,
+        scheduled: DateTime<Utc>,
+        next: Option<DateTime<Utc>>,
+        now: DateTime<Utc>,
+    ) {
         let trigger = acquired.trigger.key();
         tracing::warn!(%trigger, %scheduled, late = %(now - scheduled), policy = ?acquired.trigger.misfire(), ?next, "misfire");
         self.core.bus.send(|| Event::Misfired { trigger: trigger.clone(), scheduled, next });
@@ -260,6 +289,9 @@ impl Engine {
         let look_ahead = TimeDelta::from_std(self.attached.look_ahead).unwrap_or_default();
         let stored = self.next_due.filter(|_| self.free_slots() > 0).map(|due| due - look_ahead);
         let now = clock.now();
-        [ahead, stored].into_iter().flatten().fold(wait, |wait, due| wait.min((due - now).to_std().unwrap_or_default()))
+        [ahead, stored]
+            .into_iter()
+            .flatten()
+            .fold(wait, |wait, due| wait.min((due - now).to_std().unwrap_or_default()))
     }
 }

@@ -1,8 +1,8 @@
 //! The handle of a scheduler: everything that users do with it.
 
 use std::future::{Future, ready};
-use std::sync::{Arc, OnceLock, Weak};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -19,7 +19,9 @@ use super::pool::Pool;
 use super::running::RunningExecution;
 use super::shutdown::ShutdownReport;
 use crate::error::{Error, Result};
-use crate::job::{CancelReason, ExecutionId, ExtractError, FromContext, Invocation, JobContext, JobDetail, RunParts};
+use crate::job::{
+    CancelReason, ExecutionId, ExtractError, FromContext, Invocation, JobContext, JobDetail, RunParts,
+};
 use crate::key::{JobKey, TriggerKey};
 use crate::store::*;
 use crate::trigger::{Progress, Trigger, TriggerBuilder};
@@ -63,7 +65,10 @@ pub(super) struct Own(Arc<OnceLock<Weak<Owner>>>);
 impl FromContext for Scheduler {
     fn from_context(context: &JobContext) -> impl Future<Output = Result<Self, ExtractError>> + Send {
         let own = context.providers().get::<Own>().and_then(|Own(slot)| slot.get()?.upgrade());
-        ready(own.map(Self).ok_or_else(|| ExtractError::new("the last handle of the scheduler has been dropped")))
+        ready(
+            own.map(Self)
+                .ok_or_else(|| ExtractError::new("the last handle of the scheduler has been dropped")),
+        )
     }
 }
 
@@ -169,7 +174,12 @@ impl Scheduler {
     /// Dropped early it leaves the scheduler taking no work; call it again to end it.
     pub async fn shutdown(&self, budget: Duration) -> ShutdownReport {
         let core = &self.0.core;
-        let live = [SchedulerState::Created, SchedulerState::Running, SchedulerState::Standby, SchedulerState::ShuttingDown];
+        let live = [
+            SchedulerState::Created,
+            SchedulerState::Running,
+            SchedulerState::Standby,
+            SchedulerState::ShuttingDown,
+        ];
         if core.enter(SchedulerState::ShuttingDown, &live).is_err() {
             return ShutdownReport::default();
         }
@@ -196,8 +206,14 @@ impl Scheduler {
             return Ok(());
         }
         let jobs = self.0.declared.iter().map(|(job, _)| job.detail().clone()).collect();
-        let triggers = self.0.declared.iter().map(|(_, trigger)| (Arc::new(trigger.clone()), trigger.first(None))).collect();
-        let put = Put { jobs, existing_jobs: Existing::Replace, triggers, existing_triggers: Existing::Replace };
+        let triggers = self
+            .0
+            .declared
+            .iter()
+            .map(|(_, trigger)| (Arc::new(trigger.clone()), trigger.first(None)))
+            .collect();
+        let put =
+            Put { jobs, existing_jobs: Existing::Replace, triggers, existing_triggers: Existing::Replace };
         self.0.core.store.put(put).await
     }
 
@@ -364,7 +380,12 @@ impl Scheduler {
     }
 
     /// The trigger for this job; without a name of its own it takes `name`, or that of the job.
-    pub(super) fn bind(job: &Invocation, trigger: TriggerBuilder, now: DateTime<Utc>, name: Option<String>) -> Result<Trigger> {
+    pub(super) fn bind(
+        job: &Invocation,
+        trigger: TriggerBuilder,
+        now: DateTime<Utc>,
+        name: Option<String>,
+    ) -> Result<Trigger> {
         let data = job.data()?;
         let key = match name {
             Some(name) => TriggerKey::in_group(job.key().group(), &name)?,
@@ -408,5 +429,9 @@ fn closed() -> Error {
 }
 
 fn never_fires(trigger: &Trigger) -> Error {
-    Error::config(format!("trigger `{}` ({}) will never fire: its schedule has no time in its window", trigger.key(), trigger.schedule()))
+    Error::config(format!(
+        "trigger `{}` ({}) will never fire: its schedule has no time in its window",
+        trigger.key(),
+        trigger.schedule()
+    ))
 }

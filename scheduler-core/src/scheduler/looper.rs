@@ -27,7 +27,9 @@ pub(super) fn start(core: &Arc<Core>, engine: Engine, runtime: Handle) -> Result
         // Fails only if nobody waits for the end.
         done.send(()).ok();
     });
-    spawned.map(|_| ended).map_err(|error| Error::transient("the thread of the firing loop cannot be started").caused_by(error))
+    spawned
+        .map(|_| ended)
+        .map_err(|error| Error::transient("the thread of the firing loop cannot be started").caused_by(error))
 }
 
 fn turn_until_end(mut engine: Engine, clock: &dyn Clock, alarm: &dyn Alarm, runtime: &Handle) {

@@ -16,9 +16,9 @@ mod pool;
 mod running;
 mod shutdown;
 
+pub use self::core::SchedulerState;
 pub use builder::{BuildError, SchedulerBuilder};
 pub use event::{Event, Events};
 pub use handle::{Scheduled, Scheduler, WeakScheduler};
 pub use running::RunningExecution;
 pub use shutdown::ShutdownReport;
-pub use self::core::SchedulerState;

@@ -46,7 +46,11 @@ impl ShutdownReport {
 
 impl Core {
     /// Ends the runs within `budget`, then the loop; the phase is `ShuttingDown` already.
-    pub(super) async fn end(&self, budget: Duration, last_turn: Option<oneshot::Receiver<()>>) -> ShutdownReport {
+    pub(super) async fn end(
+        &self,
+        budget: Duration,
+        last_turn: Option<oneshot::Receiver<()>>,
+    ) -> ShutdownReport {
         let report = self.drain(budget).await;
         // From any phase: the end is the end.
         self.phase.send_replace(SchedulerState::Shutdown);

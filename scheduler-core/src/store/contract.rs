@@ -84,7 +84,10 @@ pub struct Node {
 
 impl Debug for Node {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Node").field("session", &self.session).field("name", &self.name).finish_non_exhaustive()
+        f.debug_struct("Node")
+            .field("session", &self.session)
+            .field("name", &self.name)
+            .finish_non_exhaustive()
     }
 }
 

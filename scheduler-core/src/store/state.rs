@@ -52,7 +52,9 @@ impl StoredState {
         use StoredState::{Acquired, Complete, Error, Paused, Waiting};
         match (self, step) {
             (Waiting, Step::Acquire) => Some(Acquired),
-            (Acquired, Step::Fire | Step::Release) | (Paused, Step::Resume) | (Error, Step::Reset) => Some(Waiting),
+            (Acquired, Step::Fire | Step::Release) | (Paused, Step::Resume) | (Error, Step::Reset) => {
+                Some(Waiting)
+            }
             (Acquired, Step::FireLast) => Some(Complete),
             // Pausing takes the claim away: the firing that it stood for is refused.
             (Waiting | Acquired, Step::Pause) => Some(Paused),
@@ -131,8 +133,24 @@ mod tests {
     #[test]
     fn every_pair_is_decided() {
         let rows: [(StoredState, [Option<StoredState>; 9]); 5] = [
-            (Waiting, [Some(Acquired), None, None, None, Some(Paused), None, Some(Error), None, Some(Complete)]),
-            (Acquired, [None, Some(Waiting), Some(Complete), Some(Waiting), Some(Paused), None, Some(Error), None, Some(Complete)]),
+            (
+                Waiting,
+                [Some(Acquired), None, None, None, Some(Paused), None, Some(Error), None, Some(Complete)],
+            ),
+            (
+                Acquired,
+                [
+                    None,
+                    Some(Waiting),
+                    Some(Complete),
+                    Some(Waiting),
+                    Some(Paused),
+                    None,
+                    Some(Error),
+                    None,
+                    Some(Complete),
+                ],
+            ),
             (Paused, [None, None, None, None, None, Some(Waiting), Some(Error), None, Some(Complete)]),
             (Complete, [None; 9]),
             (Error, [None, None, None, None, None, None, None, Some(Waiting), Some(Complete)]),

@@ -218,7 +218,8 @@ impl ManualClock {
     pub fn jump_wall(&self, to: DateTime<Utc>) {
         self.0.update(|state| {
             state.now = to;
-            let threads: Vec<u64> = state.owners.iter().filter(|(_, owner)| owner.thread).map(|(id, _)| *id).collect();
+            let threads: Vec<u64> =
+                state.owners.iter().filter(|(_, owner)| owner.thread).map(|(id, _)| *id).collect();
             threads.into_iter().for_each(|id| state.ring(id));
         });
     }
@@ -237,7 +238,11 @@ impl ManualClock {
                 return Poll::Ready(());
             }
             let busy = || state.owners.values().filter(|owner| owner.busy).map(|owner| &owner.what);
-            assert!(started.elapsed() < PATIENCE, "the clock cannot move: still busy are {:?}", busy().collect::<Vec<_>>());
+            assert!(
+                started.elapsed() < PATIENCE,
+                "the clock cannot move: still busy are {:?}",
+                busy().collect::<Vec<_>>()
+            );
             state.settling.push(cx.waker().clone());
             drop(state);
             self.0.watch();
@@ -418,7 +423,8 @@ impl Alarm for ManualAlarm {
     fn wait_until(&self, deadline: Duration) {
         let settled = {
             let mut state = self.clock.state.lock();
-            let busy = state.owners.get(&self.id).is_some_and(|owner| owner.rung) || deadline <= state.elapsed;
+            let busy =
+                state.owners.get(&self.id).is_some_and(|owner| owner.rung) || deadline <= state.elapsed;
             if !busy {
                 state.waits.insert((deadline, self.id), Wait { owner: Some(self.id), waker: None });
                 state.rest(self.id);

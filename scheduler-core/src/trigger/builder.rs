@@ -246,8 +246,12 @@ impl TriggerBuilder {
                 data: self.data,
             }),
             (key, job, _) => {
-                let missing = [(key.is_none(), "has no name; set `name`"), (job.is_none(), "has no job; set `for_job`")];
-                self.problems.extend(missing.iter().filter(|(absent, _)| *absent).map(|(_, text)| (*text).to_owned()));
+                let missing = [
+                    (key.is_none(), "has no name; set `name`"),
+                    (job.is_none(), "has no job; set `for_job`"),
+                ];
+                self.problems
+                    .extend(missing.iter().filter(|(absent, _)| *absent).map(|(_, text)| (*text).to_owned()));
                 Err(TriggerError { trigger: self.key, problems: self.problems })
             }
         }
@@ -271,10 +275,15 @@ impl TriggerBuilder {
         let schedule = match rule {
             Rule::Once => Ok(Schedule::Once),
             Rule::Every(every) => interval(every).map(Schedule::Interval),
-            Rule::Cron { text, zone } => self.parse_cron(&text).map(|cron| Schedule::Cron(CronSchedule::new(cron, zone))),
+            Rule::Cron { text, zone } => {
+                self.parse_cron(&text).map(|cron| Schedule::Cron(CronSchedule::new(cron, zone)))
+            }
             Rule::Ready(schedule) => Ok(schedule),
         };
-        schedule.and_then(|schedule| self.limited(schedule)).map_err(|problem| self.problems.push(problem)).ok()
+        schedule
+            .and_then(|schedule| self.limited(schedule))
+            .map_err(|problem| self.problems.push(problem))
+            .ok()
     }
 
     fn parse_cron(&self, text: &str) -> Result<CronExpr, String> {
@@ -286,7 +295,9 @@ impl TriggerBuilder {
         match (self.repeat, schedule) {
             (None, schedule) => Ok(schedule),
             (Some(count), Schedule::Interval(interval)) => Ok(Schedule::Interval(interval.repeated(count))),
-            (Some(_), schedule) => Err(format!("`repeat` means nothing for a trigger that fires {schedule}; use `every`")),
+            (Some(_), schedule) => {
+                Err(format!("`repeat` means nothing for a trigger that fires {schedule}; use `every`"))
+            }
         }
     }
 

@@ -3,9 +3,9 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
+use super::Trigger;
 use super::progress::Progress;
 use super::schedule::Schedule;
-use super::Trigger;
 use crate::calendar::Calendar;
 
 /// What becomes of a firing that is later than the scheduler's misfire threshold.
@@ -33,9 +33,16 @@ impl Trigger {
     }
 
     /// The progress of a misfired trigger by its policy.
-    pub fn misfired(&self, progress: &Progress, now: DateTime<Utc>, calendar: Option<&dyn Calendar>) -> Progress {
+    pub fn misfired(
+        &self,
+        progress: &Progress,
+        now: DateTime<Utc>,
+        calendar: Option<&dyn Calendar>,
+    ) -> Progress {
         match self.resolve() {
-            Misfire::Skip => Progress { next: self.following(now, progress.fired, calendar), ..progress.clone() },
+            Misfire::Skip => {
+                Progress { next: self.following(now, progress.fired, calendar), ..progress.clone() }
+            }
             _ => Progress { next: Some(now), scheduled: progress.scheduled(), ..progress.clone() },
         }
     }

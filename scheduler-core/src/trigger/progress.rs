@@ -51,7 +51,12 @@ impl Trigger {
         self.within_end(self.schedule.after(self.start, after))
     }
 
-    pub(super) fn following(&self, due: DateTime<Utc>, fired: u64, calendar: Option<&dyn Calendar>) -> Option<DateTime<Utc>> {
+    pub(super) fn following(
+        &self,
+        due: DateTime<Utc>,
+        fired: u64,
+        calendar: Option<&dyn Calendar>,
+    ) -> Option<DateTime<Utc>> {
         if self.schedule.limit().is_some_and(|limit| fired >= limit) {
             return None;
         }
@@ -59,7 +64,11 @@ impl Trigger {
     }
 
     /// The first of the fire times from `candidate` on that is inside the window and that the calendar includes.
-    fn admit(&self, candidate: Option<DateTime<Utc>>, calendar: Option<&dyn Calendar>) -> Option<DateTime<Utc>> {
+    fn admit(
+        &self,
+        candidate: Option<DateTime<Utc>>,
+        calendar: Option<&dyn Calendar>,
+    ) -> Option<DateTime<Utc>> {
         let mut candidate = self.within_end(candidate)?;
         let Some(calendar) = calendar else { return Some(candidate) };
         while !calendar.includes(candidate) {

@@ -53,7 +53,8 @@ fn the_same_definition_twice_is_one() {
 
 #[tokio::test]
 async fn wrong_calls_are_refused_with_a_reason() {
-    let scheduler = Scheduler::builder().register(JobDefinition::new(detail("idle", "idle"), idle)).build().unwrap();
+    let scheduler =
+        Scheduler::builder().register(JobDefinition::new(detail("idle", "idle"), idle)).build().unwrap();
     assert!(scheduler.standby().unwrap_err().to_string().contains("not started yet"));
     let unknown = scheduler.enqueue(detail("idle", "idel")).await.unwrap_err();
     assert!(unknown.is_config() && unknown.to_string().contains("did you mean `idle`?"), "{unknown}");
@@ -61,7 +62,10 @@ async fn wrong_calls_are_refused_with_a_reason() {
     let never = scheduler.schedule(job(), Trigger::cron("0 0 0 1 1 ? 2020")).await.unwrap_err();
     assert!(never.to_string().contains("will never fire"), "{never}");
     let backwards = Trigger::now().name("billing/x").start_at("2030-01-02T00:00:00Z".parse().unwrap());
-    let backwards = scheduler.schedule(job(), backwards.end_at("2030-01-01T00:00:00Z".parse().unwrap())).await.unwrap_err();
+    let backwards = scheduler
+        .schedule(job(), backwards.end_at("2030-01-01T00:00:00Z".parse().unwrap()))
+        .await
+        .unwrap_err();
     assert!(backwards.to_string().contains("trigger `billing/x`: ends at"), "{backwards}");
     scheduler.schedule(job(), Trigger::now().name("once")).await.unwrap();
     let twice = scheduler.schedule(job(), Trigger::now().name("once")).await.unwrap_err();
@@ -76,7 +80,8 @@ fn a_start_outside_a_runtime_says_so() {
     let scheduler = Scheduler::builder().build().unwrap();
     let mut start = Box::pin(scheduler.start());
     let waker = std::task::Waker::noop();
-    let std::task::Poll::Ready(Err(error)) = start.as_mut().poll(&mut std::task::Context::from_waker(waker)) else {
+    let std::task::Poll::Ready(Err(error)) = start.as_mut().poll(&mut std::task::Context::from_waker(waker))
+    else {
         panic!("it must fail at once")
     };
     assert!(error.to_string().contains("inside a tokio runtime"), "{error}");

@@ -36,7 +36,10 @@ async fn time_stands_still_while_somebody_is_busy_and_not_while_he_waits_for_the
     let task = tokio::spawn(activity.observe(async move { own.aside(gone).await }));
     drop(activity);
     clock.advance(Duration::from_secs(5)).await;
-    assert_eq!(clock.now() - TimeDelta::seconds(5), "2026-01-01T00:00:00Z".parse::<chrono::DateTime<chrono::Utc>>().unwrap());
+    assert_eq!(
+        clock.now() - TimeDelta::seconds(5),
+        "2026-01-01T00:00:00Z".parse::<chrono::DateTime<chrono::Utc>>().unwrap()
+    );
     go.send(()).unwrap();
     task.await.unwrap().unwrap();
     clock.settle().await;

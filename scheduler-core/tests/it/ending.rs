@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use scheduler_core::job::{JobContext, JobDefinition, JobDetail, JobError};
 use scheduler_core::scheduler::{Event, Events};
-use scheduler_core::time::{Clock, ManualClock};
+use scheduler_core::time::ManualClock;
 use scheduler_core::trigger::Trigger;
 use scheduler_core::{JobKey, Scheduler, SchedulerState};
 use tokio_util::sync::CancellationToken;
@@ -24,8 +24,7 @@ async fn fails() -> Result<(), JobError> {
 }
 
 async fn panics() {
-    let nothing: Option<u8> = None;
-    nothing.expect("the table is empty");
+    panic!("the table is empty");
 }
 
 async fn deaf(context: JobContext) {
@@ -75,7 +74,11 @@ async fn errors_and_panics_are_outcomes_and_the_schedule_goes_on() {
         scheduler.schedule(detail(job), Trigger::every(Duration::from_secs(60)).repeat(1)).await.unwrap();
         clock.settle().await;
         let (name, outcome, _, failure) = ended(&mut events).await;
-        let expected = if job == "fails" { ("failed", "no route to the bank") } else { ("panicked", "panicked: the table is empty") };
+        let expected = if job == "fails" {
+            ("failed", "no route to the bank")
+        } else {
+            ("panicked", "panicked: the table is empty")
+        };
         assert_eq!((name.as_str(), outcome, failure.as_str()), (job, expected.0, expected.1));
         clock.advance(Duration::from_secs(60)).await;
         assert_eq!(ended(&mut events).await.0, job, "the second firing comes");
@@ -169,7 +172,11 @@ async fn start_up_jobs_run_before_any_trigger_and_a_failing_one_fails_the_start(
     clock.settle().await;
     assert_eq!(*order.lock().unwrap(), ["migrate", "work"]);
 
-    let failing = Scheduler::builder().register(JobDefinition::new(detail("fails"), fails)).before_start(detail("fails")).build().unwrap();
+    let failing = Scheduler::builder()
+        .register(JobDefinition::new(detail("fails"), fails))
+        .before_start(detail("fails"))
+        .build()
+        .unwrap();
     let error = failing.start().await.unwrap_err();
     assert_eq!(error.to_string(), "start-up job `fails`: no route to the bank");
 }

@@ -42,7 +42,10 @@ async fn an_interval_fires_at_every_multiple_of_its_start() {
     clock.advance(Duration::from_secs(60)).await;
     let seconds: Vec<_> = fires.lock().iter().map(|t| t.timestamp() % 60).collect();
     assert_eq!(seconds, [0, 10, 20, 30]);
-    assert!(scheduler.jobs(Default::default()).await.unwrap().is_empty(), "a job that is not durable goes with its last trigger");
+    assert!(
+        scheduler.jobs(Default::default()).await.unwrap().is_empty(),
+        "a job that is not durable goes with its last trigger"
+    );
 }
 
 #[tokio::test]
@@ -95,8 +98,11 @@ async fn runs_of_a_job_that_disallows_them_do_not_overlap() {
         }
     };
     let exclusive = detail("slow").to_builder().disallow_concurrent(true).build();
-    let scheduler =
-        Scheduler::builder().clock(clock.clone()).register(JobDefinition::new(exclusive.clone(), job)).build().unwrap();
+    let scheduler = Scheduler::builder()
+        .clock(clock.clone())
+        .register(JobDefinition::new(exclusive.clone(), job))
+        .build()
+        .unwrap();
     scheduler.start().await.unwrap();
     for _ in 0..10 {
         scheduler.enqueue(exclusive.clone()).await.unwrap();

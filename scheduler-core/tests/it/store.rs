@@ -18,11 +18,15 @@ fn job(name: &str, exclusive: bool) -> Arc<JobDetail> {
 }
 
 async fn put(store: &MemoryJobStore, job: &Arc<JobDetail>, name: &str, delay: i64, priority: i32) {
-    let trigger = Trigger::every(Duration::from_secs(60)).name(name).job(job.key().clone()).priority(priority);
+    let trigger =
+        Trigger::every(Duration::from_secs(60)).name(name).job(job.key().clone()).priority(priority);
     let trigger = trigger.start_at(now() + TimeDelta::seconds(delay)).build(now()).unwrap();
     let progress = trigger.first(None);
     let (jobs, triggers) = (vec![job.clone()], vec![(Arc::new(trigger), progress)]);
-    store.put(Put { jobs, existing_jobs: Existing::Keep, triggers, existing_triggers: Existing::Refuse }).await.unwrap();
+    store
+        .put(Put { jobs, existing_jobs: Existing::Keep, triggers, existing_triggers: Existing::Refuse })
+        .await
+        .unwrap();
 }
 
 async fn acquire(store: &MemoryJobStore, at: DateTime<Utc>, max: usize) -> Vec<AcquiredTrigger> {
@@ -122,7 +126,10 @@ async fn a_job_that_cannot_be_run_puts_its_triggers_into_error_until_they_are_re
     fire(&store, &acquired[0]).await;
     let failed = Completion { execution: acquired[0].claim, instruction: Instruction::FailJob };
     store.complete(Complete { now: now(), executions: vec![failed] }).await.unwrap();
-    assert_eq!((state(&store, "a").await, state(&store, "b").await), (TriggerState::Error, TriggerState::Error));
+    assert_eq!(
+        (state(&store, "a").await, state(&store, "b").await),
+        (TriggerState::Error, TriggerState::Error)
+    );
     assert!(acquire(&store, now(), 10).await.is_empty());
     assert_eq!(store.resume(Selection::All).await.unwrap(), 0, "resuming does not hide an error");
     assert_eq!(store.reset(vec!["a".parse().unwrap(), "x".parse().unwrap()]).await.unwrap(), [true, false]);
@@ -140,13 +147,16 @@ async fn lists_are_paged_in_the_order_of_keys() {
         limit: Some(3),
         ..TriggerQuery::default()
     };
-    let keys = |found: Vec<TriggerStatus>| found.iter().map(|status| status.trigger.key().to_string()).collect::<Vec<_>>();
+    let keys = |found: Vec<TriggerStatus>| {
+        found.iter().map(|status| status.trigger.key().to_string()).collect::<Vec<_>>()
+    };
     assert_eq!(keys(store.triggers(page(None)).await.unwrap()), ["a", "b", "c"]);
     assert_eq!(keys(store.triggers(page(Some("c"))).await.unwrap()), ["g/b"]);
     let jobs = store.jobs(JobQuery::default()).await.unwrap();
     assert_eq!(jobs.iter().map(|job| job.key().name()).collect::<Vec<_>>(), ["a", "b", "c"]);
     let orphan = Trigger::now().name("x").for_job("nowhere").build(now()).unwrap();
     let triggers = vec![(Arc::new(orphan), Default::default())];
-    let put = Put { jobs: Vec::new(), existing_jobs: Existing::Keep, triggers, existing_triggers: Existing::Keep };
+    let put =
+        Put { jobs: Vec::new(), existing_jobs: Existing::Keep, triggers, existing_triggers: Existing::Keep };
     assert!(store.put(put).await.unwrap_err().is_not_found());
 }

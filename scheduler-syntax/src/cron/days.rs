@@ -59,8 +59,11 @@ impl MonthDays {
 
     fn in_month(&self, first: u32, length: u32, all: u32) -> u32 {
         let last = bits(self.before_last).filter(|n| *n < length).map(|n| 1 << (length - n));
-        let near_last = bits(self.weekday_before_last).filter(|n| *n < length).map(|n| nearest_weekday(length - n, first, length));
-        let near = bits(self.near).filter(|day| *day <= length).map(|day| nearest_weekday(day, first, length));
+        let near_last = bits(self.weekday_before_last)
+            .filter(|n| *n < length)
+            .map(|n| nearest_weekday(length - n, first, length));
+        let near =
+            bits(self.near).filter(|day| *day <= length).map(|day| nearest_weekday(day, first, length));
         (self.plain & all) | last.chain(near_last).chain(near).fold(0, |days, day| days | day)
     }
 }

@@ -5,9 +5,21 @@ use super::expr::{CronExpr, Parts, Years};
 use super::field::{MONTHS, WEEKDAYS};
 
 const MONTH_NAMES: [&str; 12] = [
-    "January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November", "December",
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
+    "December",
 ];
-const WEEKDAY_NAMES: [&str; 7] = ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"];
+const WEEKDAY_NAMES: [&str; 7] =
+    ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"];
 
 impl CronExpr {
     /// The expression in plain English, such as `at 02:30, Monday to Friday`.
@@ -44,14 +56,23 @@ impl Parts {
             Days::OfMonth(days) => days.in_words(),
             Days::OfWeek(0x7f) => None,
             Days::OfWeek(set) => {
-                let names: Vec<_> = numbers(u64::from(*set)).into_iter().map(|day| WEEKDAY_NAMES[day as usize].to_owned()).collect();
+                let names: Vec<_> = numbers(u64::from(*set))
+                    .into_iter()
+                    .map(|day| WEEKDAY_NAMES[day as usize].to_owned())
+                    .collect();
                 Some(match *set {
                     0b011_1110 => "Monday to Friday".to_owned(),
                     _ => format!("on {}", listed(&names, "and")),
                 })
             }
-            Days::LastOfWeek(day) => Some(format!("on the last {} of the month", WEEKDAY_NAMES[usize::from(*day)])),
-            Days::Nth(day, nth) => Some(format!("on the {} {} of the month", ordinal(u32::from(*nth)), WEEKDAY_NAMES[usize::from(*day)])),
+            Days::LastOfWeek(day) => {
+                Some(format!("on the last {} of the month", WEEKDAY_NAMES[usize::from(*day)]))
+            }
+            Days::Nth(day, nth) => Some(format!(
+                "on the {} {} of the month",
+                ordinal(u32::from(*nth)),
+                WEEKDAY_NAMES[usize::from(*day)]
+            )),
         }
     }
 
@@ -65,7 +86,10 @@ impl Parts {
         if self.years == Years::ALL {
             return None;
         }
-        let years: Vec<u32> = std::iter::successors(self.years.at_or_after(0), |year| self.years.at_or_after(year + 1)).map(|year| year as u32).collect();
+        let years: Vec<u32> =
+            std::iter::successors(self.years.at_or_after(0), |year| self.years.at_or_after(year + 1))
+                .map(|year| year as u32)
+                .collect();
         let names: Vec<_> = years.iter().map(ToString::to_string).collect();
         Some(format!("in {}", ranged(&years, &names)))
     }
@@ -81,7 +105,11 @@ impl MonthDays {
             Some(step) => vec![format!("every {} day from the {}", ordinal(step), ordinal(plain[0]))],
             None => plain.iter().map(|day| format!("the {}", ordinal(*day))).collect(),
         };
-        days.extend(numbers(u64::from(self.near)).iter().map(|day| format!("the weekday nearest to the {}", ordinal(*day))));
+        days.extend(
+            numbers(u64::from(self.near))
+                .iter()
+                .map(|day| format!("the weekday nearest to the {}", ordinal(*day))),
+        );
         days.extend(numbers(u64::from(self.before_last)).iter().map(|n| before_last("day", *n)));
         days.extend(numbers(u64::from(self.weekday_before_last)).iter().map(|n| match n {
             0 => "the last weekday".to_owned(),
@@ -118,9 +146,12 @@ fn repeated(values: &[u32], size: u32, unit: &str) -> String {
         return format!("every {unit}");
     }
     match step_of(values, size) {
-        Some(step) if values[0] == 0 && size % step == 0 => format!("every {step} {unit}s"),
+        Some(step) if values[0] == 0 && size.is_multiple_of(step) => format!("every {step} {unit}s"),
         Some(step) if values.len() > 2 => format!("every {step} {unit}s from {unit} {}", values[0]),
-        _ => format!("at {unit} {}", ranged(values, &values.iter().map(ToString::to_string).collect::<Vec<_>>())),
+        _ => format!(
+            "at {unit} {}",
+            ranged(values, &values.iter().map(ToString::to_string).collect::<Vec<_>>())
+        ),
     }
 }
 

@@ -18,7 +18,13 @@ pub struct CronError {
 }
 
 impl CronError {
-    pub(super) fn new(text: &str, field: Option<Field>, span: Range<usize>, problem: String, hint: String) -> Self {
+    pub(super) fn new(
+        text: &str,
+        field: Option<Field>,
+        span: Range<usize>,
+        problem: String,
+        hint: String,
+    ) -> Self {
         let column = text.get(..span.start).map_or(1, |before| before.chars().count() + 1);
         Self { field, span, column, problem, hint }
     }
@@ -47,7 +53,9 @@ impl CronError {
 impl fmt::Display for CronError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.field {
-            Some(field) => write!(f, "{field} field {} at column {}; {}", self.problem, self.column, self.hint),
+            Some(field) => {
+                write!(f, "{field} field {} at column {}; {}", self.problem, self.column, self.hint)
+            }
             None => write!(f, "{}; {}", self.problem, self.hint),
         }
     }

@@ -36,12 +36,22 @@ pub(super) fn parse(text: &str, seed: Option<&str>) -> Result<CronExpr, CronErro
         Ok(set)
     };
     let (seconds, minutes, hours) = (read(0, Field::Second)?, read(1, Field::Minute)?, read(2, Field::Hour)?);
-    let (of_month, months, of_week) = (read(3, Field::DayOfMonth)?, read(4, Field::Month)?, read(5, Field::DayOfWeek)?);
+    let (of_month, months, of_week) =
+        (read(3, Field::DayOfMonth)?, read(4, Field::Month)?, read(5, Field::DayOfWeek)?);
     let years = if spans.len() == 7 { read(6, Field::Year)?.years } else { Years::ALL };
     let days = choose_days(text, of_month, of_week, spans[3].start..spans[5].end)?;
     let interval = seconds.interval || minutes.interval || hours.interval;
     let (seconds, minutes, hours, months) = (seconds.plain, minutes.plain, hours.plain, months.plain);
-    Ok(CronExpr(Arc::new(Parts { text: normal.join(" "), seconds, minutes, hours, days, months, years, interval })))
+    Ok(CronExpr(Arc::new(Parts {
+        text: normal.join(" "),
+        seconds,
+        minutes,
+        hours,
+        days,
+        months,
+        years,
+        interval,
+    })))
 }
 
 /// The expression that a macro stands for.
@@ -60,7 +70,11 @@ fn expand(text: &str, name: &str) -> Result<&'static str, CronError> {
 /// Where the fields are: what stands between white space.
 fn fields(text: &str) -> Vec<Range<usize>> {
     let base = text.as_ptr() as usize;
-    text.split_whitespace().map(|field| field.as_ptr() as usize - base).zip(text.split_whitespace()).map(|(at, field)| at..at + field.len()).collect()
+    text.split_whitespace()
+        .map(|field| field.as_ptr() as usize - base)
+        .zip(text.split_whitespace())
+        .map(|(at, field)| at..at + field.len())
+        .collect()
 }
 
 fn check_count(text: &str, spans: &[Range<usize>]) -> Result<(), CronError> {
@@ -68,7 +82,10 @@ fn check_count(text: &str, spans: &[Range<usize>]) -> Result<(), CronError> {
     let (problem, hint) = match spans.len() {
         6 | 7 => return Ok(()),
         0 => ("the expression is empty".to_owned(), shape.to_owned()),
-        5 => ("the expression has 5 fields".to_owned(), format!("{shape}: with the second in front it is `{}`", with_seconds(text))),
+        5 => (
+            "the expression has 5 fields".to_owned(),
+            format!("{shape}: with the second in front it is `{}`", with_seconds(text)),
+        ),
         n => (format!("the expression has {n} fields"), shape.to_owned()),
     };
     let span = spans.get(7).map_or(0..text.len(), |extra| extra.start..text.len());
@@ -119,19 +136,31 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    fn fail<T>(&self, span: Range<usize>, problem: impl Into<String>, hint: impl Into<String>) -> Result<T, CronError> {
+    fn fail<T>(
+        &self,
+        span: Range<usize>,
+        problem: impl Into<String>,
+        hint: impl Into<String>,
+    ) -> Result<T, CronError> {
         Err(CronError::new(self.text, Some(self.field), span, problem.into(), hint.into()))
     }
 
     fn has<T>(&self, span: Range<usize>, hint: impl Into<String>) -> Result<T, CronError> {
         let value = self.text.get(span.clone()).unwrap_or_default();
-        let problem = if value.is_empty() { "has an empty item".to_owned() } else { format!("has `{value}`") };
+        let problem =
+            if value.is_empty() { "has an empty item".to_owned() } else { format!("has `{value}`") };
         self.fail(span, problem, hint)
     }
 
     fn field(&mut self, span: Range<usize>) -> Result<Set, CronError> {
-        let mut set =
-            Set { plain: 0, years: Years::NONE, days: MonthDays::default(), week: None, open: false, interval: false };
+        let mut set = Set {
+            plain: 0,
+            years: Years::NONE,
+            days: MonthDays::default(),
+            week: None,
+            open: false,
+            interval: false,
+        };
         let source = &self.upper[span.clone()];
         if source == "?" {
             if !matches!(self.field, Field::DayOfMonth | Field::DayOfWeek) {
@@ -199,14 +228,21 @@ impl Reader<'_> {
     }
 
     /// `L`, `nL`, `n#k`.
-    fn day_of_week(&self, set: &mut Set, item: &str, span: &Range<usize>, in_list: bool) -> Result<bool, CronError> {
+    fn day_of_week(
+        &self,
+        set: &mut Set,
+        item: &str,
+        span: &Range<usize>,
+        in_list: bool,
+    ) -> Result<bool, CronError> {
         if item == "L" {
             set.plain |= 1 << 7;
             return Ok(true);
         }
         let days = if let Some((day, nth)) = item.split_once('#') {
             let Some(nth) = digits(nth).filter(|nth| (1..=5).contains(nth)) else {
-                return self.has(span.clone(), "after `#` stands 1-5: `6#3` is the third Friday of the month");
+                return self
+                    .has(span.clone(), "after `#` stands 1-5: `6#3` is the third Friday of the month");
             };
             Days::Nth((self.value(day, &(span.start..span.start + day.len()))? - 1) as u8, nth as u8)
         } else if let Some(day) = item.strip_suffix('L') {
@@ -215,7 +251,10 @@ impl Reader<'_> {
             return Ok(false);
         };
         if in_list {
-            return self.has(span.clone(), "a day with `L` or `#` stands alone; use a second trigger for the other days");
+            return self.has(
+                span.clone(),
+                "a day with `L` or `#` stands alone; use a second trigger for the other days",
+            );
         }
         set.week = Some(days);
         Ok(true)
@@ -244,7 +283,12 @@ impl Reader<'_> {
         let is_name = !base.starts_with(|c: char| c.is_ascii_digit());
         if has_step && is_name {
             let last = self.field.names().last().copied().unwrap_or_default();
-            return self.has(span.clone(), format!("a step after a single name is ambiguous; write the range, such as `{base}-{last}/2`"));
+            return self.has(
+                span.clone(),
+                format!(
+                    "a step after a single name is ambiguous; write the range, such as `{base}-{last}/2`"
+                ),
+            );
         }
         Ok((value, if has_step { self.field.last() } else { value }))
     }
@@ -286,12 +330,20 @@ impl Reader<'_> {
             return self.has(span.clone(), "`H` is not for years");
         }
         let Some(seed) = self.seed else {
-            return self.has(span.clone(), "`H` stands for a value of the trigger's own; it is known where the trigger has a name");
+            return self.has(
+                span.clone(),
+                "`H` stands for a value of the trigger's own; it is known where the trigger has a name",
+            );
         };
         let (base, step) = item.split_once('/').map_or((item, None), |(base, step)| (base, Some(step)));
         let step = step.map(|step| self.step(step, span.start + base.len() + 1..span.end)).transpose()?;
-        let (first, last) = match base.strip_prefix("H(").map(|inner| inner.strip_suffix(')').and_then(|r| r.split_once('-'))) {
-            None if base == "H" => (self.field.first(), if self.field == Field::DayOfMonth { 28 } else { self.field.last() }),
+        let (first, last) = match base
+            .strip_prefix("H(")
+            .map(|inner| inner.strip_suffix(')').and_then(|r| r.split_once('-')))
+        {
+            None if base == "H" => {
+                (self.field.first(), if self.field == Field::DayOfMonth { 28 } else { self.field.last() })
+            }
             Some(Some((from, to))) => self.range(from, to, &(span.start + 2..span.start + base.len() - 1))?,
             _ => return self.has(span.clone(), shape),
         };

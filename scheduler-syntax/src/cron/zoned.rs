@@ -63,14 +63,26 @@ impl CronExpr {
     }
 
     /// The next `count` fire times later than `after`; fewer if there are no more.
-    pub fn next_n(&self, after: DateTime<Utc>, zone: Tz, policy: DstPolicy, count: usize) -> Vec<DateTime<Utc>> {
-        std::iter::successors(self.next_after(after, zone, policy), |last| self.next_after(*last, zone, policy)).take(count).collect()
+    pub fn next_n(
+        &self,
+        after: DateTime<Utc>,
+        zone: Tz,
+        policy: DstPolicy,
+        count: usize,
+    ) -> Vec<DateTime<Utc>> {
+        std::iter::successors(self.next_after(after, zone, policy), |last| {
+            self.next_after(*last, zone, policy)
+        })
+        .take(count)
+        .collect()
     }
 
     /// Whether it fires at this instant, to the second.
     pub fn matches(&self, instant: DateTime<Utc>, zone: Tz, policy: DstPolicy) -> bool {
         let second = instant.timestamp();
-        DateTime::from_timestamp(second - 1, 0).and_then(|before| self.next_after(before, zone, policy)).is_some_and(|next| next.timestamp() == second)
+        DateTime::from_timestamp(second - 1, 0)
+            .and_then(|before| self.next_after(before, zone, policy))
+            .is_some_and(|next| next.timestamp() == second)
     }
 
     /// As seconds on a clock without changes.
@@ -107,7 +119,12 @@ impl CronExpr {
         let mut best: Option<i64> = None;
         let mut local = start + offset - back;
         while let Some(civil) = self.civil_from(local) {
-            let found = self.instants(zone, civil, policy).into_iter().flatten().filter(|instant| *instant >= start).min();
+            let found = self
+                .instants(zone, civil, policy)
+                .into_iter()
+                .flatten()
+                .filter(|instant| *instant >= start)
+                .min();
             best = best.into_iter().chain(found).min();
             // What follows on the wall clock can be earlier only by what clocks are set back.
             if best.is_some_and(|best| back == 0 || civil - FAR > best + offset) {
@@ -121,14 +138,18 @@ impl CronExpr {
     /// When a fixed civil time fires: never, once or twice.
     fn instants(&self, zone: Tz, civil: i64, policy: DstPolicy) -> [Option<i64>; 2] {
         match (Local::of(zone, civil), policy.overlap, policy.gap) {
-            (Local::Once(instant), ..) | (Local::Twice(instant, _), Overlap::First, _) => [Some(instant), None],
+            (Local::Once(instant), ..) | (Local::Twice(instant, _), Overlap::First, _) => {
+                [Some(instant), None]
+            }
             (Local::Twice(_, second), Overlap::Second, _) => [Some(second), None],
             (Local::Twice(first, second), Overlap::Both, _) => [Some(first), Some(second)],
-            (Local::Never { end, before, after }, _, gap) if !skips_the_day(civil, end, before, after) => match gap {
-                Gap::RunAfter => [Some(end), None],
-                Gap::Shift => [Some(civil - before), None],
-                Gap::Skip => [None, None],
-            },
+            (Local::Never { end, before, after }, _, gap) if !skips_the_day(civil, end, before, after) => {
+                match gap {
+                    Gap::RunAfter => [Some(end), None],
+                    Gap::Shift => [Some(civil - before), None],
+                    Gap::Skip => [None, None],
+                }
+            }
             (Local::Never { .. }, ..) => [None, None],
         }
     }
@@ -172,7 +193,9 @@ impl Local {
 fn skips_the_day(civil: i64, end: i64, before: i64, after: i64) -> bool {
     let date = naive(civil).date();
     let midnight = date.and_time(chrono::NaiveTime::MIN).and_utc().timestamp();
-    let next = date.checked_add_days(Days::new(1)).map_or(i64::MAX, |date| date.and_time(chrono::NaiveTime::MIN).and_utc().timestamp());
+    let next = date
+        .checked_add_days(Days::new(1))
+        .map_or(i64::MAX, |date| date.and_time(chrono::NaiveTime::MIN).and_utc().timestamp());
     end + before <= midnight && end + after >= next
 }
 

@@ -43,14 +43,16 @@ impl Args {
         ensure!(!self.run_for.is_zero(), "--for 0s leaves no time for anything; give at least 1s");
         let source = existing(&self.outbox, "--outbox", Path::is_file, "a file")?;
         let folder = existing(&self.folder, "--folder", Path::is_dir, "a folder")?;
-        fs::create_dir_all(&self.out).with_context(|| format!("--out {}: cannot create this folder", self.out.display()))?;
+        fs::create_dir_all(&self.out)
+            .with_context(|| format!("--out {}: cannot create this folder", self.out.display()))?;
         let out = existing(&self.out, "--out", Path::is_dir, "a folder")?;
         Ok(Workspace { run_for: self.run_for, source, folder, out })
     }
 }
 
 fn existing(path: &Path, option: &str, is_right: fn(&Path) -> bool, kind: &str) -> anyhow::Result<PathBuf> {
-    let found = path.canonicalize().with_context(|| format!("{option} {}: cannot be opened", path.display()))?;
+    let found =
+        path.canonicalize().with_context(|| format!("{option} {}: cannot be opened", path.display()))?;
     ensure!(is_right(&found), "{option} {}: this is not {kind}", path.display());
     Ok(found)
 }

@@ -10,7 +10,10 @@ use crate::index;
 
 /// Checks every indexed file a hundred thousand times, which is more than its timeout allows.
 #[job(every = "6s", timeout = "1500ms", disallow_concurrent)]
-pub(crate) async fn audit(State(workspace): State<Arc<Workspace>>, stop: CancellationToken) -> anyhow::Result<()> {
+pub(crate) async fn audit(
+    State(workspace): State<Arc<Workspace>>,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
     let files = index::load(&workspace.index())?;
     let mut digest = DefaultHasher::new();
     for round in 0..100_000 {

@@ -27,6 +27,7 @@ use std::time::Duration;
 use anyhow::Context;
 use clap::Parser;
 use scheduler_core::Scheduler;
+use scheduler_core::time::{Clock, SystemClock};
 
 use args::{Args, Workspace};
 use receiver::Receiver;
@@ -75,7 +76,7 @@ async fn run(workspace: Arc<Workspace>) -> anyhow::Result<()> {
 /// Ends after the time that was asked for, or with Ctrl-C.
 async fn wait_for_end(run_for: Duration) {
     tokio::select! {
-        () = tokio::time::sleep(run_for) => {}
+        () = SystemClock.sleep(run_for) => {}
         _ = tokio::signal::ctrl_c() => {}
     }
 }

@@ -58,6 +58,7 @@ pub(crate) async fn deliver(
     State(workspace): State<Arc<Workspace>>,
     State(receiver): State<SocketAddr>,
     scheduler: Scheduler,
+    context: JobContext,
 ) -> anyhow::Result<()> {
     let mut messages = read(&workspace.outbox())?;
     let batch: Vec<_> = messages.iter_mut().filter(|message| message.sent.is_none()).take(BATCH).collect();
@@ -68,7 +69,7 @@ pub(crate) async fn deliver(
     let mut receipts = Vec::new();
     for message in batch {
         send(&mut socket, message).await.with_context(|| format!("message {}", message.id))?;
-        message.sent = Some(Utc::now());
+        message.sent = Some(context.clock().now());
         let words = message.body.split_whitespace().count();
         receipts.push(Receipt { id: message.id.clone(), to: message.to.clone(), words });
     }
@@ -81,9 +82,17 @@ pub(crate) async fn deliver(
 
 /// Files the receipt of one delivery.
 #[job(disallow_concurrent)]
-pub(crate) async fn file_receipt(receipt: Receipt, State(workspace): State<Arc<Workspace>>, context: JobContext) -> anyhow::Result<()> {
+pub(crate) async fn file_receipt(
+    receipt: Receipt,
+    State(workspace): State<Arc<Workspace>>,
+    context: JobContext,
+) -> anyhow::Result<()> {
     let path = workspace.receipts();
-    let mut file = fs::File::options().create(true).append(true).open(&path).with_context(|| format!("{}", path.display()))?;
+    let mut file = fs::File::options()
+        .create(true)
+        .append(true)
+        .open(&path)
+        .with_context(|| format!("{}", path.display()))?;
     let line = serde_json::json!({ "receipt": receipt, "execution": context.execution_id().to_string() });
     writeln!(file, "{line}")?;
     Ok(())
@@ -104,7 +113,9 @@ pub(crate) fn read(path: &Path) -> anyhow::Result<Vec<Message>> {
     let text = fs::read_to_string(path).with_context(|| format!("{}", path.display()))?;
     let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
     lines
-        .map(|(number, line)| serde_json::from_str(line).with_context(|| format!("{} line {}", path.display(), number + 1)))
+        .map(|(number, line)| {
+            serde_json::from_str(line).with_context(|| format!("{} line {}", path.display(), number + 1))
+        })
         .collect()
 }
 

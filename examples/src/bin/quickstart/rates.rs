@@ -17,7 +17,12 @@ pub(crate) async fn load_rates(State(workspace): State<Arc<Workspace>>) -> anyho
     for (number, line) in text.lines().enumerate().skip(1) {
         let place = || format!("{name} line {}: `{line}`", number + 1);
         let fields: Vec<_> = line.split(',').collect();
-        ensure!(fields.len() == 2, "{} has {} fields; write the currency and its rate", place(), fields.len());
+        ensure!(
+            fields.len() == 2,
+            "{} has {} fields; write the currency and its rate",
+            place(),
+            fields.len()
+        );
         fields[1].parse::<f64>().with_context(|| format!("{}: the rate", place()))?;
     }
     Ok(())

@@ -7,9 +7,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Local, Utc};
+use scheduler_core::JobKey;
 use scheduler_core::scheduler::{Event, Events, WeakScheduler};
 use scheduler_core::store::TriggerQuery;
-use scheduler_core::JobKey;
+use scheduler_core::time::{Clock, SystemClock};
 
 use crate::args::Workspace;
 
@@ -54,7 +55,7 @@ impl View {
     /// An empty table.
     pub(crate) fn new(workspace: Arc<Workspace>) -> Self {
         let (rows, counts, live) = (BTreeMap::new(), Counts::default(), stdout().is_terminal());
-        Self { workspace, rows, counts, live, drawn: 0, begun: Utc::now() }
+        Self { workspace, rows, counts, live, drawn: 0, begun: SystemClock.now() }
     }
 
     /// Shows events until the scheduler is gone, and returns the account.
@@ -82,7 +83,9 @@ impl View {
     async fn look_up(&mut self, scheduler: &WeakScheduler) {
         let Some(scheduler) = scheduler.upgrade() else { return };
         let Ok(triggers) = scheduler.triggers(TriggerQuery::default()).await else { return };
-        for status in triggers.iter().filter(|status| status.trigger.key().name() == status.trigger.job().name()) {
+        for status in
+            triggers.iter().filter(|status| status.trigger.key().name() == status.trigger.job().name())
+        {
             let row = self.rows.entry(status.trigger.job().clone()).or_default();
             row.schedule = status.trigger.schedule().to_string();
             row.next = status.progress.next;
@@ -105,7 +108,10 @@ impl View {
                 (row.took, row.outcome, row.failure) = (Some(took), outcome, failure.clone());
                 if !self.live {
                     let detail = failure.map(|text| format!(": {text}")).unwrap_or_default();
-                    println!("{} {job} {outcome} after {took:.1?}{detail}", Local::now().format("%H:%M:%S%.3f"));
+                    println!(
+                        "{} {job} {outcome} after {took:.1?}{detail}",
+                        SystemClock.now().with_timezone(&Local).format("%H:%M:%S%.3f")
+                    );
                 }
             }
             _ => {}
@@ -131,17 +137,29 @@ impl View {
     }
 
     fn progress(&self) -> String {
-        let passed = (Utc::now() - self.begun).to_std().unwrap_or_default().min(self.workspace.run_for);
+        let passed =
+            (SystemClock.now() - self.begun).to_std().unwrap_or_default().min(self.workspace.run_for);
         let share = passed.as_secs_f64() / self.workspace.run_for.as_secs_f64();
         let full = (share * 30.0) as usize;
-        format!("[{}{}] {:.0?} of {:?}, Ctrl-C stops", "#".repeat(full), "-".repeat(30 - full), passed, self.workspace.run_for)
+        format!(
+            "[{}{}] {:.0?} of {:?}, Ctrl-C stops",
+            "#".repeat(full),
+            "-".repeat(30 - full),
+            passed,
+            self.workspace.run_for
+        )
     }
 }
 
 impl Row {
     fn line(&self, job: &JobKey) -> String {
-        let time = |at: Option<DateTime<Utc>>| at.map(|at| at.with_timezone(&Local).format("%H:%M:%S").to_string());
-        let outcome = if self.running > 0 { "▶ running".to_owned() } else { format!("{} {}", symbol(self.outcome), self.outcome) };
+        let time =
+            |at: Option<DateTime<Utc>>| at.map(|at| at.with_timezone(&Local).format("%H:%M:%S").to_string());
+        let outcome = if self.running > 0 {
+            "▶ running".to_owned()
+        } else {
+            format!("{} {}", symbol(self.outcome), self.outcome)
+        };
         format!(
             "{:<18} {:<30} {:>5} {:<9} {:>9} {:<11} {:<9} {:>8}",
             job.name(),
@@ -151,7 +169,9 @@ impl Row {
             self.took.map(|took| format!("{took:.1?}")).unwrap_or_default(),
             outcome,
             time(self.next).unwrap_or_default(),
-            self.late.map(|late| format!("{:.1}ms", late.num_microseconds().unwrap_or_default() as f64 / 1000.0)).unwrap_or_default(),
+            self.late
+                .map(|late| format!("{:.1}ms", late.num_microseconds().unwrap_or_default() as f64 / 1000.0))
+                .unwrap_or_default(),
         )
     }
 }

@@ -115,6 +115,9 @@ impl JobStore for MemoryJobStore {
 impl Debug for MemoryJobStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let table = self.table.lock();
-        f.debug_struct("MemoryJobStore").field("jobs", &table.job_count()).field("triggers", &table.trigger_count()).finish()
+        f.debug_struct("MemoryJobStore")
+            .field("jobs", &table.job_count())
+            .field("triggers", &table.trigger_count())
+            .finish()
     }
 }

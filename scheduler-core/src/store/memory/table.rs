@@ -96,7 +96,12 @@ impl Table {
         slot.state = slot.state.after(Step::Acquire).unwrap_or(slot.state);
         slot.claim = Some(claim);
         let (generation, job) = (slot.generation, slot.trigger.job().clone());
-        let acquired = AcquiredTrigger { claim, trigger: slot.trigger.clone(), progress: slot.progress.clone(), calendar: None };
+        let acquired = AcquiredTrigger {
+            claim,
+            trigger: slot.trigger.clone(),
+            progress: slot.progress.clone(),
+            calendar: None,
+        };
         let home = &mut self.jobs[slot.job];
         if home.detail.disallow_concurrent() {
             home.queue.remove(due);
@@ -110,7 +115,9 @@ impl Table {
     }
 
     pub(super) fn fire(&mut self, firing: Firing) -> FireResult {
-        let Some(claim) = self.claims.get_mut(&firing.claim).filter(|claim| !claim.fired) else { return FireResult::Stale };
+        let Some(claim) = self.claims.get_mut(&firing.claim).filter(|claim| !claim.fired) else {
+            return FireResult::Stale;
+        };
         let index = claim.trigger;
         let slot = &mut self.triggers[index];
         let step = if firing.progress.may_fire_again() { Step::Fire } else { Step::FireLast };
@@ -157,7 +164,8 @@ impl Table {
             return;
         }
         let open = self.claims.iter().filter(|(_, claim)| !claim.fired);
-        let (lapsed, alive): (Vec<_>, Vec<_>) = open.map(|(id, claim)| (*id, claim.lapse)).partition(|(_, lapse)| *lapse < now);
+        let (lapsed, alive): (Vec<_>, Vec<_>) =
+            open.map(|(id, claim)| (*id, claim.lapse)).partition(|(_, lapse)| *lapse < now);
         self.earliest_lapse = alive.iter().map(|(_, lapse)| *lapse).min().unwrap_or(now);
         lapsed.into_iter().for_each(|(id, _)| self.release(id));
     }
@@ -252,17 +260,25 @@ impl Table {
             taken.extend(jobs.map(|job| format!("job `{}`", job.key())));
         }
         if request.existing_triggers == Existing::Refuse {
-            let triggers = request.triggers.iter().filter(|(trigger, _)| self.trigger_slots.contains_key(trigger.key()));
+            let triggers =
+                request.triggers.iter().filter(|(trigger, _)| self.trigger_slots.contains_key(trigger.key()));
             taken.extend(triggers.map(|(trigger, _)| format!("trigger `{}`", trigger.key())));
         }
         if !taken.is_empty() {
-            return Err(Error::conflict(format!("already stored: {}; replace them or use other names", taken.join(", "))));
+            return Err(Error::conflict(format!(
+                "already stored: {}; replace them or use other names",
+                taken.join(", ")
+            )));
         }
-        let known = |key: &JobKey| self.job_slots.contains_key(key) || request.jobs.iter().any(|job| job.key() == key);
+        let known = |key: &JobKey| {
+            self.job_slots.contains_key(key) || request.jobs.iter().any(|job| job.key() == key)
+        };
         match request.triggers.iter().find(|(trigger, _)| !known(trigger.job())) {
-            Some((trigger, _)) => {
-                Err(Error::not_found(format!("trigger `{}` runs job `{}`, which is not stored", trigger.key(), trigger.job())))
-            }
+            Some((trigger, _)) => Err(Error::not_found(format!(
+                "trigger `{}` runs job `{}`, which is not stored",
+                trigger.key(),
+                trigger.job()
+            ))),
             None => Ok(()),
         }
     }
@@ -296,7 +312,8 @@ impl Table {
         let position = self.jobs[job].triggers.len();
         let (key, generation) = (trigger.key().clone(), self.counter);
         let state = if progress.may_fire_again() { StoredState::Waiting } else { StoredState::Complete };
-        let slot = TriggerSlot { trigger, progress, state, running: 0, job, position, generation, claim: None };
+        let slot =
+            TriggerSlot { trigger, progress, state, running: 0, job, position, generation, claim: None };
         let index = self.triggers.insert(slot);
         self.jobs[job].triggers.push(index);
         self.trigger_slots.insert(key, index);
@@ -311,7 +328,8 @@ impl Table {
 
     pub(super) fn remove_job(&mut self, key: &JobKey) -> bool {
         let Some(&index) = self.job_slots.get(key) else { return false };
-        let triggers: Vec<_> = self.jobs[index].triggers.iter().map(|t| self.triggers[*t].trigger.key().clone()).collect();
+        let triggers: Vec<_> =
+            self.jobs[index].triggers.iter().map(|t| self.triggers[*t].trigger.key().clone()).collect();
         for trigger in &triggers {
             self.take_trigger(trigger);
         }
@@ -337,7 +355,8 @@ impl Table {
 
     fn remove_if_finished(&mut self, index: usize) -> bool {
         let slot = &self.triggers[index];
-        let finished = slot.state == StoredState::Complete && slot.running == 0 && !slot.progress.may_fire_again();
+        let finished =
+            slot.state == StoredState::Complete && slot.running == 0 && !slot.progress.may_fire_again();
         let key = slot.trigger.key().clone();
         finished && self.remove_trigger(&key)
     }
@@ -374,7 +393,9 @@ impl Table {
     fn step_each(&mut self, what: &Selection, step: Step) -> usize {
         let selected: Vec<usize> = match what {
             Selection::Trigger(key) => self.trigger_slots.get(key).copied().into_iter().collect(),
-            Selection::Job(key) => self.job_slots.get(key).map(|job| self.jobs[*job].triggers.clone()).unwrap_or_default(),
+            Selection::Job(key) => {
+                self.job_slots.get(key).map(|job| self.jobs[*job].triggers.clone()).unwrap_or_default()
+            }
             Selection::All => self.trigger_slots.values().copied().collect(),
         };
         selected.into_iter().filter(|index| self.apply(*index, step)).count()
