@@ -1,4 +1,6 @@
 //! The meaning of the options: schedules, durations and names, checked with the parsers of the run time.
+//!
+//! Nothing in here stops at the first mistake: each is noted at its literal and a harmless value takes its place.
 
 use std::time::Duration;
 

@@ -1,4 +1,7 @@
 //! `#[derive(Job)]` on a struct with an `execute` method.
+//!
+//! The method as a path, `Report::execute`, is a function whose first parameter is the struct itself; so the struct
+//! is the job's argument, and everything else is the same as for a function.
 
 use proc_macro2::TokenStream;
 use quote::{quote, quote_spanned};

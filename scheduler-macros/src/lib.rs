@@ -45,6 +45,34 @@ use proc_macro::TokenStream;
 /// | `crate = path` | where `scheduler_core` is, if it was renamed | `::scheduler_core` |
 ///
 /// A job with a declared trigger and an argument needs an argument type with `Default`, which its own runs get.
+///
+/// # Example
+///
+/// ```ignore
+/// use scheduler_core::prelude::*;
+///
+/// /// Tells everybody.
+/// #[job(name = "news.send", cron = "0 0 8 ? * MON-FRI", time_zone = "Europe/Berlin", timeout = "5m")]
+/// async fn send_news(State(mailer): State<Mailer>, stop: CancellationToken) -> JobResult {
+///     for reader in mailer.readers().await? {
+///         if stop.is_cancelled() {
+///             break;
+///         }
+///         mailer.send(reader).await?;
+///     }
+///     Ok(())
+/// }
+///
+/// // The function, as in any unit test:
+/// send_news(State(mailer), CancellationToken::new()).await?;
+/// // The job:
+/// scheduler.enqueue(send_news::with()).await?;
+/// ```
+///
+/// # Errors
+///
+/// Wrong schedules, zones, durations, options and signatures do not compile. Each message stands at the guilty token
+/// and says what to write instead; the function is emitted all the same, so that nothing else breaks.
 #[proc_macro_attribute]
 pub fn job(options: TokenStream, item: TokenStream) -> TokenStream {
     function::expand(options.into(), item.into()).into()
@@ -55,6 +83,22 @@ pub fn job(options: TokenStream, item: TokenStream) -> TokenStream {
 /// The struct implements `serde::Serialize` and `serde::Deserialize`; `execute` takes `self` and what [`macro@job`]
 /// functions take beside their argument. Options stand in `#[job(…)]` on the struct, the same as those of
 /// [`macro@job`]; the default name is that of the struct. A value of the struct can be enqueued and scheduled as it is.
+///
+/// ```ignore
+/// #[derive(Serialize, Deserialize, Job)]
+/// #[job(name = "report", timeout = "10m")]
+/// struct Report {
+///     year: u16,
+/// }
+///
+/// impl Report {
+///     async fn execute(self, State(archive): State<Archive>) -> JobResult {
+///         archive.write(self.year).await
+///     }
+/// }
+///
+/// scheduler.enqueue(Report { year: 2026 }).await?;
+/// ```
 #[proc_macro_derive(Job, attributes(job))]
 pub fn derive_job(item: TokenStream) -> TokenStream {
     derive::expand(item.into()).into()

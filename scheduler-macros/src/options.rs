@@ -1,4 +1,6 @@
-//! The options in `#[job(…)]`.
+//! The options in `#[job(…)]`: which exist, and that each is written in its shape and once.
+//!
+//! What they mean is looked at in [`check`](crate::check), so that a mistake in one does not hide a mistake in another.
 
 use proc_macro2::{Span, TokenStream};
 use quote::ToTokens;

@@ -10,7 +10,24 @@ use crate::key::JobKey;
 
 /// A job as it is stored: its name, the function that runs it, its data and its rules.
 ///
-/// Several jobs may share one function, each with data of its own.
+/// Several jobs may share one function, each with data of its own:
+///
+/// ```
+/// use std::time::Duration;
+/// use scheduler_core::job::JobDetail;
+/// use scheduler_core::{JobData, JobKey};
+///
+/// let europe = JobDetail::builder(JobKey::in_group("sync", "europe")?, "sync_region")
+///     .data(JobData::new().with("region", "eu"))
+///     .timeout(Duration::from_secs(900))
+///     .disallow_concurrent(true)
+///     .build();
+/// let asia = JobDetail::builder(JobKey::in_group("sync", "asia")?, "sync_region")
+///     .data(JobData::new().with("region", "as"))
+///     .build();
+/// assert_eq!(europe.job_type(), asia.job_type());
+/// # Ok::<(), scheduler_core::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct JobDetail {
     key: JobKey,

@@ -3,6 +3,45 @@
 //! A job is an async function. This module turns it into a named definition whose handler is boxed at once, so
 //! that nothing behind the registration knows its type. When it runs is the business of [`trigger`](crate::trigger);
 //! who runs it that of [`scheduler`](crate::scheduler).
+//!
+//! # By hand
+//!
+//! `#[job]` writes nothing that cannot be written by hand. A function becomes a job by a [`JobDetail`], which is what
+//! is stored, and a [`JobDefinition`], which ties it to the function:
+//!
+//! ```
+//! use scheduler_core::job::{JobContext, JobDefinition, JobDetail, JobResult, State};
+//! use scheduler_core::{JobKey, Scheduler};
+//!
+//! async fn nightly(State(shop): State<String>, context: JobContext) -> JobResult {
+//!     println!("{shop} at {}", context.fire_time());
+//!     Ok(())
+//! }
+//!
+//! let detail = JobDetail::builder(JobKey::in_group("billing", "nightly")?, "nightly").durable(true).build();
+//! let scheduler = Scheduler::builder()
+//!     .provide("books & more".to_owned())
+//!     .register(JobDefinition::new(detail, nightly))
+//!     .build()?;
+//! # Ok::<(), scheduler_core::Error>(())
+//! ```
+//!
+//! # Parameters
+//!
+//! | parameter | is |
+//! |---|---|
+//! | `State<T>` | a clone of the value given to [`provide`](crate::scheduler::SchedulerBuilder::provide) |
+//! | [`JobContext`] | keys, fire times, attempt, fence, data of this run |
+//! | `CancellationToken` | cancelled when the run should stop |
+//! | [`Scheduler`](crate::Scheduler) | the scheduler that runs the job |
+//! | any type that implements [`FromContext`] | whatever it makes of the context |
+//! | one type with `serde::Deserialize` | the job's argument, from the data of job and trigger |
+//!
+//! # Endings
+//!
+//! A function returns `()` or `Result<(), E>` with any error. An error or a panic ends this run as failed and changes
+//! nothing for the next one. A run that is asked to stop (see [`CancelReason`]) learns it from its token; one that
+//! does not watch its token is dropped at its next await point.
 
 mod context;
 mod definition;

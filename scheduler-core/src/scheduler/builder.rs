@@ -49,6 +49,26 @@ impl From<BuildError> for Error {
 }
 
 /// Builds a [`Scheduler`].
+///
+/// Nothing here fails or touches the store; [`build`](Self::build) reports every problem at once:
+///
+/// ```
+/// use scheduler_core::Scheduler;
+/// use scheduler_core::job::{JobDefinition, JobDetail, State};
+/// use scheduler_core::{JobKey, trigger::Trigger};
+///
+/// async fn bill(State(_rate): State<f64>) {}
+///
+/// let detail = JobDetail::builder(JobKey::new("bill")?, "bill").build();
+/// let error = Scheduler::builder()
+///     .register(JobDefinition::new(detail, bill).with_trigger(Trigger::cron("0 0 25 * * ?")))
+///     .build()
+///     .unwrap_err();
+/// let problems = error.problems().join("\n");
+/// assert!(problems.contains("needs a `f64`"), "{problems}");
+/// assert!(problems.contains("hour field has `25` at column 5; use 0-23"), "{problems}");
+/// # Ok::<(), scheduler_core::Error>(())
+/// ```
 #[derive(Debug)]
 #[must_use]
 pub struct SchedulerBuilder {

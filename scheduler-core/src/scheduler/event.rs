@@ -69,6 +69,22 @@ pub enum Event {
 }
 
 /// A stream of events, from the moment it was asked for.
+///
+/// ```
+/// # use scheduler_core::Scheduler;
+/// use scheduler_core::scheduler::Event;
+///
+/// # async fn watch(scheduler: Scheduler) {
+/// let mut events = scheduler.events();
+/// while let Some(event) = events.next().await {
+///     match event {
+///         Event::Ended { job, failure: Some(failure), .. } => println!("{job}: {failure}"),
+///         Event::Missed { count } => println!("{count} events were too fast for this reader"),
+///         _ => {}
+///     }
+/// }
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct Events(broadcast::Receiver<Event>);
 

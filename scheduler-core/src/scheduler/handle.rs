@@ -27,6 +27,26 @@ use crate::store::*;
 use crate::trigger::{Progress, Trigger, TriggerBuilder};
 
 /// A scheduler. Cloning gives a handle to the same one; when the last handle is dropped it stops firing.
+///
+/// Handles are cheap and may be used from any thread and task, also from inside a job, which gets one by taking a
+/// `Scheduler` as a parameter:
+///
+/// ```
+/// use scheduler_core::prelude::*;
+///
+/// #[job]
+/// async fn import(scheduler: Scheduler) -> JobResult {
+///     // … and when the import is through:
+///     scheduler.enqueue(report::with()).await?;
+///     Ok(())
+/// }
+///
+/// #[job]
+/// async fn report() {}
+/// ```
+///
+/// A job that waits for the shutdown of its own scheduler waits until it is cancelled, since the shutdown waits for
+/// the job.
 #[derive(Debug, Clone)]
 pub struct Scheduler(Arc<Owner>);
 

@@ -3,6 +3,29 @@
 //! One direction: the handle writes to the store; the firing loop, on a thread of its own, takes what is due from
 //! the store and hands it to the pool; the pool runs jobs and hands endings back to the loop, which writes them to
 //! the store. An execution never touches the store, and nothing of a job can keep the loop from its work.
+//!
+//! # The life of a scheduler
+//!
+//! ```text
+//! created ──start──▶ running ◀──start── standby
+//!                       │  └───standby───▶  │
+//!                       └──── shutdown ─────┴──▶ shutting down ──▶ shut down
+//! ```
+//!
+//! The first start puts the declared schedules into the store, runs the start-up jobs to their end, and then fires.
+//! A scheduler in standby lets its runs go on and takes no new work. Shutdown is final: it stops taking work, waits,
+//! asks what is left to stop, takes away what does not, and reports, all within one budget.
+//!
+//! # Many at once
+//!
+//! At most [`concurrency`](SchedulerBuilder::concurrency) executions are under way; more wait in the store, not in memory.
+//! Between triggers that are due together the order is: due time, then higher priority, then key.
+//!
+//! # Watching
+//!
+//! [`Scheduler::events`] is a stream of what happens. It costs nothing while nobody listens, and a reader that is too
+//! slow is told how much it has missed. Logs go through `tracing`: a failed run and a misfire are warnings, a failing
+//! store is one error for each streak of failures.
 
 mod builder;
 mod core;

@@ -10,6 +10,24 @@
 //! exchanges the claim for the right to run, and moves the trigger to its next fire time in the same step.
 //! [`complete`](JobStore::complete) ends the claim. [`release`](JobStore::release) gives back a claim that was not
 //! fired. A claim that is neither fired nor released within the [grace](Attached::grace) lapses.
+//!
+//! ```text
+//!   put ──▶ WAITING ──acquire_due──▶ ACQUIRED ──fire──▶ WAITING at the next time, or COMPLETE ──complete──▶ removed
+//!              ▲  ▲                     │  │
+//!              │  └── release, lapse ───┘  └─ pause ─▶ PAUSED (the claim is void)
+//!              └───────── resume ──────────────────────┘          any ── a job that cannot run ──▶ ERROR ── reset ──▶ WAITING
+//! ```
+//!
+//! # Writing a store
+//!
+//! Implement [`JobStore`]. The rules that every store keeps:
+//!
+//! * each verb is atomic, and may be repeated after a reply was lost;
+//! * results come one for each parameter, by position;
+//! * a job that disallows concurrent runs never has two claims, fired or not;
+//! * a claim that is void is refused: its fire is [`FireResult::Stale`], its completion [`CompleteResult::Gone`];
+//! * a job that is not durable goes with its last trigger, whatever removes it;
+//! * the node's [`wake`](Node::wake) is called after every change that may bring a due time forward.
 
 mod contract;
 mod memory;

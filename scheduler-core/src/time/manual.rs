@@ -28,6 +28,21 @@ const PATIENCE: Duration = Duration::from_secs(20);
 ///
 /// [`advance`](Self::advance) walks from due time to due time and *settles* at each: everything that became due has
 /// run, in order, before the clock goes on. Cloning gives a handle to the same clock.
+///
+/// ```
+/// use std::time::Duration;
+/// use scheduler_core::time::{Clock, ManualClock};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// let clock = ManualClock::at("2026-03-29T00:30:00Z");
+/// let (sleeper, activity) = (clock.clone(), clock.begin(&"an example"));
+/// let task = tokio::spawn(activity.observe(async move { sleeper.sleep(Duration::from_secs(3600)).await }));
+/// drop(activity); // the future holds its own share
+/// clock.advance(Duration::from_secs(2 * 3600)).await;
+/// assert!(task.is_finished());
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct ManualClock(Arc<Inner>);
 

@@ -2,6 +2,19 @@
 //!
 //! Three questions, three answers: the *wall* clock says what time it is, the *monotonic* clock how long to wait,
 //! and an [`Alarm`] does the waiting of a thread. [`SystemClock`] asks the machine, [`ManualClock`] the test.
+//!
+//! # Time in tests
+//!
+//! A manual clock knows who is busy: every run of a job from its firing until the store has its ending, and every
+//! thread of a scheduler. It moves only while nobody is, from one awaited moment to the next, so
+//!
+//! * after `advance(d)` everything that became due within `d` has run, in order, and what it started has run as well;
+//! * a job that sleeps on `context.clock()` does not hold the clock up, since only the clock can wake it;
+//! * a loop that arms its next sleep late loses no tick.
+//!
+//! A job that awaits something of the outside world, such as a socket, is busy until that comes. One that waits for
+//! the test itself must do so inside [`ManualClock::aside`], or the clock would wait for it for ever; after twenty
+//! seconds it gives up and names whoever is busy.
 
 mod activity;
 mod manual;

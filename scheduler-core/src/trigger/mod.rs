@@ -2,6 +2,34 @@
 //!
 //! A [`Trigger`] is an immutable description; how far it has got is its [`Progress`], a value of its own. Every
 //! decision is a pure function from progress to progress. Nobody in here reads a clock or knows a store.
+//!
+//! ```
+//! use std::time::Duration;
+//! use scheduler_core::trigger::{Misfire, Trigger};
+//!
+//! // Once, as soon as it is scheduled; or at a moment.
+//! let once = Trigger::now();
+//! let later = Trigger::at("2030-01-01T00:00:00Z".parse().unwrap());
+//! // Eleven times, every ten minutes.
+//! let often = Trigger::every(Duration::from_secs(600)).repeat(10);
+//! // By the wall clock of a zone. What was missed for long is dropped.
+//! let nightly = Trigger::cron("0 30 2 ? * MON-FRI").time_zone("Europe/Berlin").misfire(Misfire::Skip);
+//!
+//! // Whatever is wrong is said when the trigger is built, all of it at once.
+//! let now = "2026-01-01T00:00:00Z".parse().unwrap();
+//! let error = Trigger::cron("0 30 25 * * ?").time_zone("Berlin").name("nightly").for_job("bill").build(now).unwrap_err();
+//! assert_eq!(error.problems().len(), 2);
+//!
+//! // Fire times can be asked without a scheduler.
+//! let trigger = often.name("often").for_job("bill").build(now).unwrap();
+//! assert_eq!(trigger.fire_time_after(now), Some("2026-01-01T00:10:00Z".parse().unwrap()));
+//! ```
+//!
+//! # Lateness
+//!
+//! A firing that is at most the scheduler's misfire threshold late is simply fired, each missed time by itself. What is
+//! later is a *misfire*, and the trigger's [`Misfire`] policy says what becomes of it. The time at which it was due by
+//! the schedule is kept in every case and is what the run sees as its scheduled fire time.
 
 mod builder;
 mod cron;

@@ -1,4 +1,7 @@
 //! Expressions in plain English.
+//!
+//! A few times of day are listed; many become `every 5 minutes` or a range of hours. Days, months and years follow, each
+//! only if it says something. The words are for people: the normalised text is what is compared and stored.
 
 use super::days::{Days, MonthDays};
 use super::expr::{CronExpr, Parts, Years};

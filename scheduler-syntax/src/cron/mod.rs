@@ -18,6 +18,38 @@
 //! `L`, `W` days may stand in lists, each counted by itself. A month without a 31st has no `31W`. The macros `@hourly`,
 //! `@daily`, `@midnight`, `@weekly`, `@monthly`, `@yearly` and `@annually` stand for what they say.
 
+//!
+//! # Searching
+//!
+//! ```
+//! use scheduler_syntax::cron::{CronExpr, DstPolicy, Gap, Overlap};
+//! use chrono_tz::Europe::Berlin;
+//!
+//! let nightly = CronExpr::parse("0 30 2 * * ?")?;
+//! assert_eq!(nightly.describe(), "at 02:30");
+//!
+//! // There is no 02:30 on the last Sunday of March in Berlin; by default it runs right after the gap.
+//! let before = "2026-03-28T12:00:00Z".parse().unwrap();
+//! let next = nightly.next_after(before, Berlin, DstPolicy::default()).unwrap();
+//! assert_eq!(next.with_timezone(&Berlin).to_rfc3339(), "2026-03-29T03:00:00+02:00");
+//!
+//! // As Quartz for Java does it:
+//! let quartz = DstPolicy { gap: Gap::Skip, overlap: Overlap::Second };
+//! let next = nightly.next_after(before, Berlin, quartz).unwrap();
+//! assert_eq!(next.with_timezone(&Berlin).to_rfc3339(), "2026-03-30T02:30:00+02:00");
+//! # Ok::<(), scheduler_syntax::cron::CronError>(())
+//! ```
+//!
+//! # Where clocks change
+//!
+//! | | in a gap | in an overlap |
+//! |---|---|---|
+//! | fixed time: no `*`, range or step in second, minute, hour | once, at the first instant after the gap | once, at the first occurrence |
+//! | anything else | nothing is owed | in both passes, in order |
+//!
+//! A date that does not exist at all in a zone has no fire. Milliseconds are cut off: the search begins at the next
+//! whole second.
+
 mod days;
 mod describe;
 mod error;

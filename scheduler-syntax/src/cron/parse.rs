@@ -1,4 +1,9 @@
 //! From text to expression: fields, then the items of each field.
+//!
+//! Fields are what stands between white space, items what stands between commas. Each item is a special day, an `H`, or
+//! a value or range with a step or without. Every mistake is reported with the bytes that it is about, so that an
+//! editor or a compiler can point at them. Quartz lets much malformed text pass; here whatever is not understood
+//! completely is refused.
 
 use std::ops::Range;
 use std::sync::Arc;

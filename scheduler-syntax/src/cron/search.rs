@@ -1,4 +1,7 @@
 //! The next and the previous civil time: day by bit set, month by month, and no zone.
+//!
+//! Years and months that cannot match are skipped at once, so a rare date costs little more than a common one, and an
+//! impossible one ends after the last year.
 
 use chrono::{DateTime, Datelike, Days, NaiveDate, NaiveDateTime, NaiveTime, Timelike};
 
