@@ -48,13 +48,23 @@ use proc_macro::TokenStream;
 ///
 /// # Example
 ///
-/// ```ignore
+/// ```
 /// use scheduler_core::prelude::*;
+///
+/// #[derive(Clone)]
+/// struct Mailer;
+///
+/// impl Mailer {
+///     async fn send(&self, reader: &str) -> std::io::Result<()> {
+///         println!("to {reader}");
+///         Ok(())
+///     }
+/// }
 ///
 /// /// Tells everybody.
 /// #[job(name = "news.send", cron = "0 0 8 ? * MON-FRI", time_zone = "Europe/Berlin", timeout = "5m")]
 /// async fn send_news(State(mailer): State<Mailer>, stop: CancellationToken) -> JobResult {
-///     for reader in mailer.readers().await? {
+///     for reader in ["ada", "grace"] {
 ///         if stop.is_cancelled() {
 ///             break;
 ///         }
@@ -63,10 +73,13 @@ use proc_macro::TokenStream;
 ///     Ok(())
 /// }
 ///
+/// # async fn use_them(scheduler: Scheduler) -> JobResult {
 /// // The function, as in any unit test:
-/// send_news(State(mailer), CancellationToken::new()).await?;
+/// send_news(State(Mailer), CancellationToken::new()).await?;
 /// // The job:
 /// scheduler.enqueue(send_news::with()).await?;
+/// # Ok(())
+/// # }
 /// ```
 ///
 /// # Errors
@@ -84,7 +97,10 @@ pub fn job(options: TokenStream, item: TokenStream) -> TokenStream {
 /// functions take beside their argument. Options stand in `#[job(…)]` on the struct, the same as those of
 /// [`macro@job`]; the default name is that of the struct. A value of the struct can be enqueued and scheduled as it is.
 ///
-/// ```ignore
+/// ```
+/// use scheduler_core::prelude::*;
+/// use serde::{Deserialize, Serialize};
+///
 /// #[derive(Serialize, Deserialize, Job)]
 /// #[job(name = "report", timeout = "10m")]
 /// struct Report {
@@ -92,12 +108,16 @@ pub fn job(options: TokenStream, item: TokenStream) -> TokenStream {
 /// }
 ///
 /// impl Report {
-///     async fn execute(self, State(archive): State<Archive>) -> JobResult {
-///         archive.write(self.year).await
+///     async fn execute(self, context: JobContext) -> JobResult {
+///         println!("{} for {}", context.job_key(), self.year);
+///         Ok(())
 ///     }
 /// }
 ///
+/// # async fn use_it(scheduler: Scheduler) -> JobResult {
 /// scheduler.enqueue(Report { year: 2026 }).await?;
+/// # Ok(())
+/// # }
 /// ```
 #[proc_macro_derive(Job, attributes(job))]
 pub fn derive_job(item: TokenStream) -> TokenStream {

@@ -157,6 +157,7 @@ impl Core {
 
     /// Endings that could not be written stay first in line.
     pub(super) fn put_back_endings(&self, mut unwritten: Vec<Ending>) {
+        unwritten.iter_mut().for_each(Ending::wait);
         let mut endings = self.endings.lock();
         unwritten.append(&mut endings);
         *endings = unwritten;

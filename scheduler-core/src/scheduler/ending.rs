@@ -9,16 +9,22 @@ use crate::job::{CancelReason, JobError, Outcome, Run};
 use crate::store::{Completion, Instruction};
 use crate::time::Activity;
 
-/// The end of an execution on its way to the store. The clock stands still until the store has it.
+/// The end of an execution on its way to the store. The clock stands still until the store has it, or has failed
+/// to take it.
 #[derive(Debug)]
 pub(super) struct Ending {
     pub(super) completion: Completion,
-    _activity: Activity,
+    activity: Option<Activity>,
 }
 
 impl Ending {
     pub(super) fn new(completion: Completion, activity: Activity) -> Self {
-        Self { completion, _activity: activity }
+        Self { completion, activity: Some(activity) }
+    }
+
+    /// It has to wait for another try, which only time can bring.
+    pub(super) fn wait(&mut self) {
+        self.activity = None;
     }
 }
 

@@ -189,6 +189,8 @@ impl Engine {
         let fired: Vec<_> = self.ahead.drain(..due).zip(decisions).zip(results).collect();
         let mut executions = Vec::with_capacity(due);
         for ((acquired, decision), result) in fired {
+            // The trigger is back in the store, and its next time may be the earliest.
+            self.next_due = self.next_due.into_iter().chain(decision.firing.progress.next).min();
             executions.extend(self.begin(acquired, decision, result, now));
         }
         self.pool.submit(executions);

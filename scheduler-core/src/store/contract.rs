@@ -33,7 +33,8 @@ pub trait JobStore: Debug + Send + Sync + 'static {
     /// Claims due triggers, in the order of due time, then higher priority, then key.
     fn acquire_due(&self, request: AcquireDue) -> StoreFuture<'_, Acquired>;
 
-    /// Exchanges claims for the right to run, and moves each trigger on.
+    /// Exchanges claims for the right to run, and moves each trigger on. A claim that was fired before, by a call whose
+    /// reply was lost, is answered the same again.
     fn fire(&self, request: Fire) -> StoreFuture<'_, Vec<FireResult>>;
 
     /// Ends executions. A repeated or late completion is answered [`CompleteResult::Gone`] and changes nothing.
@@ -118,7 +119,7 @@ pub struct AcquireDue {
 pub struct Acquired {
     /// In the order in which they are to be fired.
     pub triggers: Vec<AcquiredTrigger>,
-    /// When the next trigger that was not claimed is due; none if there is none.
+    /// When to ask again: the next trigger that was not claimed is due, or a claim lapses. None if there is nothing.
     pub next_due: Option<DateTime<Utc>>,
 }
 

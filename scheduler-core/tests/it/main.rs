@@ -6,3 +6,4 @@ mod clock;
 mod ending;
 mod firing;
 mod store;
+mod trouble;

@@ -86,7 +86,13 @@ impl Table {
             let Some(due) = self.due.pop_first() else { break };
             triggers.push(self.claim(&due, request, timing));
         }
-        Acquired { triggers, next_due: self.due.first().map(|due| due.at) }
+        Acquired { triggers, next_due: self.next_due() }
+    }
+
+    /// When to ask again: something is due, or a claim lapses that nobody has fired.
+    fn next_due(&self) -> Option<DateTime<Utc>> {
+        let lapse = (self.unfired > 0).then_some(self.earliest_lapse);
+        self.due.first().map(|due| due.at).into_iter().chain(lapse).min()
     }
 
     fn claim(&mut self, due: &Due, request: &AcquireDue, timing: Attached) -> AcquiredTrigger {
@@ -115,9 +121,18 @@ impl Table {
     }
 
     pub(super) fn fire(&mut self, firing: Firing) -> FireResult {
-        let Some(claim) = self.claims.get_mut(&firing.claim).filter(|claim| !claim.fired) else {
+        let Some(claim) = self.claims.get_mut(&firing.claim) else {
             return FireResult::Stale;
         };
+        if claim.fired {
+            // The same call again, after its reply was lost.
+            return match self.job_slots.get(&claim.job) {
+                Some(&job) => {
+                    FireResult::Run { fence: firing.claim.count(), job: self.jobs[job].detail.clone() }
+                }
+                None => FireResult::Stale,
+            };
+        }
         let index = claim.trigger;
         let slot = &mut self.triggers[index];
         let step = if firing.progress.may_fire_again() { Step::Fire } else { Step::FireLast };
@@ -160,12 +175,12 @@ impl Table {
     }
 
     fn release_lapsed(&mut self, now: DateTime<Utc>) {
-        if self.unfired == 0 || now <= self.earliest_lapse {
+        if self.unfired == 0 || now < self.earliest_lapse {
             return;
         }
         let open = self.claims.iter().filter(|(_, claim)| !claim.fired);
         let (lapsed, alive): (Vec<_>, Vec<_>) =
-            open.map(|(id, claim)| (*id, claim.lapse)).partition(|(_, lapse)| *lapse < now);
+            open.map(|(id, claim)| (*id, claim.lapse)).partition(|(_, lapse)| *lapse <= now);
         self.earliest_lapse = alive.iter().map(|(_, lapse)| *lapse).min().unwrap_or(now);
         lapsed.into_iter().for_each(|(id, _)| self.release(id));
     }
