@@ -240,7 +240,7 @@ impl Reader<'_> {
         span: &Range<usize>,
         in_list: bool,
     ) -> Result<bool, CronError> {
-        if item == "L" {
+        if item == "L" && !in_list {
             set.plain |= 1 << 7;
             return Ok(true);
         }
@@ -250,6 +250,8 @@ impl Reader<'_> {
                     .has(span.clone(), "after `#` stands 1-5: `6#3` is the third Friday of the month");
             };
             Days::Nth((self.value(day, &(span.start..span.start + day.len()))? - 1) as u8, nth as u8)
+        } else if item == "L" {
+            return self.has(span.clone(), "`L` alone is Saturday; in a list write SAT");
         } else if let Some(day) = item.strip_suffix('L') {
             Days::LastOfWeek((self.value(day, &(span.start..span.end - 1))? - 1) as u8)
         } else {
@@ -301,6 +303,10 @@ impl Reader<'_> {
     fn range(&self, from: &str, to: &str, span: &Range<usize>) -> Result<(u16, u16), CronError> {
         let first = self.value(from, &(span.start..span.start + from.len()))?;
         let last = self.value(to, &(span.end - to.len()..span.end))?;
+        let is_number = |text: &str| digits(text).is_some();
+        if is_number(from) != is_number(to) {
+            return self.has(span.clone(), "write both ends as names or both as numbers");
+        }
         if self.field == Field::Year && first > last {
             return self.has(span.clone(), format!("years do not wrap around; write `{last}-{first}`"));
         }

@@ -1,0 +1,53 @@
+//! Reading the cases.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read};
+use std::path::Path;
+
+use chrono::{DateTime, Utc};
+use flate2::read::GzDecoder;
+use serde_json::Value;
+
+/// All cases of a file, by default from the corpus that the project carries.
+pub(crate) fn cases(name: &str) -> Vec<Value> {
+    let source: Box<dyn Read> = match std::env::var_os("CONFORMANCE_DIR") {
+        Some(folder) => Box::new(open(&Path::new(&folder).join(format!("{name}.jsonl")))),
+        None => {
+            let carried =
+                Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus").join(format!("{name}.jsonl.gz"));
+            Box::new(GzDecoder::new(open(&carried)))
+        }
+    };
+    let lines = BufReader::new(source).lines().map(Result::unwrap).filter(|line| !line.trim().is_empty());
+    lines.enumerate().map(|(number, line)| parse(name, number + 1, &line)).collect()
+}
+
+fn open(path: &Path) -> File {
+    File::open(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+fn parse(name: &str, line: usize, text: &str) -> Value {
+    serde_json::from_str(text).unwrap_or_else(|error| panic!("{name}.jsonl line {line}: {error}"))
+}
+
+/// A text of a case.
+#[track_caller]
+pub(crate) fn text<'a>(case: &'a Value, field: &str) -> &'a str {
+    case[field].as_str().unwrap_or_else(|| panic!("{}: `{field}` is no text", case["id"]))
+}
+
+/// A time of a case, in epoch milliseconds.
+pub(crate) fn time(value: &Value) -> Option<DateTime<Utc>> {
+    DateTime::from_timestamp_millis(value.as_i64()?)
+}
+
+/// A list of times of a case.
+pub(crate) fn times(value: &Value) -> Vec<DateTime<Utc>> {
+    value.as_array().into_iter().flatten().filter_map(time).collect()
+}
+
+/// The zone of a case.
+#[track_caller]
+pub(crate) fn zone(case: &Value) -> chrono_tz::Tz {
+    text(case, "zone").parse().unwrap()
+}
