@@ -5,8 +5,9 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::core::{Core, Settings};
-use super::handle::{Own, Scheduler};
+use super::core::{Calendars, Core, Settings};
+use super::handle::{Own, Scheduler, known_calendar};
+use crate::calendar::Calendar;
 use crate::error::Error;
 use crate::job::{Invocation, JobDefinition, Providers, Registry};
 use crate::store::{JobStore, MemoryJobStore};
@@ -78,6 +79,7 @@ pub struct SchedulerBuilder {
     registry: Registry,
     providers: Providers,
     start_up: Vec<Invocation>,
+    calendars: Calendars,
     schedules: Vec<(Invocation, TriggerBuilder)>,
     problems: Vec<String>,
 }
@@ -98,6 +100,7 @@ impl Default for SchedulerBuilder {
             registry: Registry::default(),
             providers: Providers::default(),
             start_up: Vec::new(),
+            calendars: Calendars::new(),
             schedules: Vec::new(),
             problems: Vec::new(),
         }
@@ -168,6 +171,15 @@ impl SchedulerBuilder {
         self
     }
 
+    /// A calendar under the name by which triggers ask for it.
+    pub fn calendar(mut self, name: impl Into<Arc<str>>, calendar: impl Calendar) -> Self {
+        let name = name.into();
+        if self.calendars.insert(name.clone(), Arc::new(calendar)).is_some() {
+            self.problems.push(format!("two calendars are named `{name}`; give one another name"));
+        }
+        self
+    }
+
     /// A job with a schedule, put in place at start beside those that jobs declare themselves.
     pub fn schedule(mut self, job: impl Into<Invocation>, trigger: TriggerBuilder) -> Self {
         self.schedules.push((job.into(), trigger));
@@ -199,7 +211,9 @@ impl SchedulerBuilder {
         let mut schedules = Vec::with_capacity(declared.len());
         for (job, trigger) in declared {
             problems.extend(self.registry.unknown(job.detail()));
-            match Scheduler::bind(&job, trigger, now, None) {
+            match Scheduler::bind(&job, trigger, now, None)
+                .and_then(|trigger| known_calendar(&self.calendars, trigger))
+            {
                 Ok(trigger) => schedules.push((job, trigger)),
                 Err(error) => problems.push(error.to_string()),
             }
@@ -208,8 +222,15 @@ impl SchedulerBuilder {
             return Err(BuildError { problems });
         }
         self.providers.insert(Own::default());
-        let core =
-            Core::new(self.settings, self.clock, self.store, self.registry, self.providers, self.start_up);
+        let core = Core::new(
+            self.settings,
+            self.clock,
+            self.store,
+            self.registry,
+            self.providers,
+            self.start_up,
+            self.calendars,
+        );
         Ok(Scheduler::new(core, schedules))
     }
 

@@ -2,6 +2,7 @@
 //!
 //! Locks: `endings` and `phase` are each held for a few instructions, never together and never across an await.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -13,9 +14,11 @@ use tokio::sync::{Notify, watch};
 use super::ending::Ending;
 use super::event::Bus;
 use super::running::Running;
+use crate::calendar::Calendar;
 use crate::job::{Invocation, Providers, Registry};
 use crate::store::JobStore;
 use crate::time::{Alarm, Clock};
+use crate::trigger::Trigger;
 
 /// In which phase of its life a scheduler is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,6 +57,9 @@ pub(super) struct Settings {
     pub(super) cancel_grace: Duration,
 }
 
+/// The calendars that triggers may name.
+pub(super) type Calendars = HashMap<Arc<str>, Arc<dyn Calendar>>;
+
 /// One scheduler.
 pub(super) struct Core {
     pub(super) settings: Settings,
@@ -63,6 +69,7 @@ pub(super) struct Core {
     pub(super) registry: Registry,
     pub(super) providers: Arc<Providers>,
     pub(super) start_up: Vec<Invocation>,
+    pub(super) calendars: Calendars,
     pub(super) running: Running,
     pub(super) bus: Bus,
     pub(super) phase: watch::Sender<SchedulerState>,
@@ -83,6 +90,7 @@ impl Core {
         registry: Registry,
         providers: Providers,
         start_up: Vec<Invocation>,
+        calendars: Calendars,
     ) -> Self {
         Self {
             settings,
@@ -92,6 +100,7 @@ impl Core {
             registry,
             providers: Arc::new(providers),
             start_up,
+            calendars,
             running: Running::default(),
             bus: Bus::new(),
             phase: watch::Sender::new(SchedulerState::Created),
@@ -101,6 +110,11 @@ impl Core {
             alarm: Mutex::default(),
             idle: Notify::new(),
         }
+    }
+
+    /// The calendar that a trigger names.
+    pub(super) fn calendar_of(&self, trigger: &Trigger) -> Option<&dyn Calendar> {
+        trigger.calendar().and_then(|name| self.calendars.get(name)).map(|calendar| &**calendar)
     }
 
     pub(super) fn state(&self) -> SchedulerState {

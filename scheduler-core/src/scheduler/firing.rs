@@ -200,7 +200,7 @@ impl Engine {
     /// Run, or move on by the misfire policy. Pure, so a repeated call after a lost reply decides the same.
     fn decide(&self, acquired: &AcquiredTrigger, now: DateTime<Utc>) -> Decision {
         let AcquiredTrigger { claim, trigger, progress, calendar } = acquired;
-        let calendar = calendar.as_deref();
+        let calendar = calendar.as_deref().or(self.core.calendar_of(trigger));
         let threshold = TimeDelta::from_std(self.core.settings.misfire_threshold).unwrap_or(TimeDelta::MAX);
         if !trigger.is_misfired(progress, now, threshold) {
             let progress = trigger.fired(progress, calendar);

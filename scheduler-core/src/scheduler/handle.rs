@@ -11,7 +11,7 @@ use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
 use super::builder::SchedulerBuilder;
-use super::core::{Core, SchedulerState};
+use super::core::{Calendars, Core, SchedulerState};
 use super::event::{Event, Events};
 use super::firing::Engine;
 use super::looper;
@@ -230,7 +230,7 @@ impl Scheduler {
             .0
             .declared
             .iter()
-            .map(|(_, trigger)| (Arc::new(trigger.clone()), trigger.first(None)))
+            .map(|(_, trigger)| (Arc::new(trigger.clone()), trigger.first(self.0.core.calendar_of(trigger))))
             .collect();
         let put =
             Put { jobs, existing_jobs: Existing::Replace, triggers, existing_triggers: Existing::Replace };
@@ -300,7 +300,8 @@ impl Scheduler {
             return Err(Error::config(problem));
         }
         let trigger = Self::bind(&job, trigger, core.clock.now(), Some(self.unused_name(job.key())))?;
-        let progress = trigger.first(None);
+        let trigger = known_calendar(&core.calendars, trigger)?;
+        let progress = trigger.first(core.calendar_of(&trigger));
         let Some(first_fire_time) = progress.next else { return Err(never_fires(&trigger)) };
         let key = trigger.key().clone();
         self.put(job.detail().clone(), trigger, progress).await?;
@@ -441,6 +442,21 @@ impl Scheduler {
     /// What happens from now on.
     pub fn events(&self) -> Events {
         self.0.core.bus.subscribe()
+    }
+}
+
+/// The trigger, unless it names a calendar that is not there.
+pub(super) fn known_calendar(calendars: &Calendars, trigger: Trigger) -> Result<Trigger> {
+    match trigger.calendar() {
+        Some(name) if !calendars.contains_key(name) => {
+            let near = scheduler_syntax::nearest(name, calendars.keys().map(|known| &**known));
+            let hint = near.map(|near| format!(", did you mean `{near}`?")).unwrap_or_default();
+            let key = trigger.key();
+            Err(Error::config(format!(
+                "trigger `{key}` names the calendar `{name}`, which is not there{hint}; call `.calendar(…)`"
+            )))
+        }
+        _ => Ok(trigger),
     }
 }
 

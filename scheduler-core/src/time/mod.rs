@@ -19,6 +19,7 @@
 mod activity;
 mod manual;
 mod system;
+pub(crate) mod zone;
 
 use std::fmt::Debug;
 use std::future::Future;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, SubsecRound, Utc};
 use chrono_tz::Tz;
-use scheduler_syntax::cron::CronExpr;
+use scheduler_syntax::cron::{CronExpr, DstPolicy};
 use serde::Serialize;
 
 use super::cron::CronSchedule;
@@ -53,6 +53,7 @@ pub struct TriggerBuilder {
     job: Option<JobKey>,
     rule: Rule,
     repeat: Option<u32>,
+    dst: Option<DstPolicy>,
     start: Option<DateTime<Utc>>,
     end: Option<DateTime<Utc>>,
     calendar: Option<Arc<str>>,
@@ -110,6 +111,7 @@ impl TriggerBuilder {
             job: None,
             rule,
             repeat: None,
+            dst: None,
             start: None,
             end: None,
             calendar: None,
@@ -163,6 +165,13 @@ impl TriggerBuilder {
             Rule::Ready(Schedule::Cron(cron)) => *cron = cron.clone().in_zone(wanted),
             _ => self.problems.push("a time zone means nothing for this schedule; leave it out".to_owned()),
         }
+        self
+    }
+
+    /// What a fixed time of a cron expression does where clocks change. Default: in a gap it runs right after it, of
+    /// two it takes the first.
+    pub fn dst(mut self, policy: DstPolicy) -> Self {
+        self.dst = Some(policy);
         self
     }
 
@@ -282,6 +291,7 @@ impl TriggerBuilder {
         };
         schedule
             .and_then(|schedule| self.limited(schedule))
+            .and_then(|schedule| self.fitting(schedule))
             .map_err(|problem| self.problems.push(problem))
             .ok()
     }
@@ -289,6 +299,18 @@ impl TriggerBuilder {
     fn parse_cron(&self, text: &str) -> Result<CronExpr, String> {
         let seed = self.key.as_ref().map(ToString::to_string).unwrap_or_default();
         CronExpr::parse_hashed(text, &seed).map_err(|error| format!("cron expression `{text}`: {error}"))
+    }
+
+    /// The choices for changes of clocks put in, and the parts found to fit.
+    fn fitting(&self, schedule: Schedule) -> Result<Schedule, String> {
+        let schedule = match (self.dst, schedule) {
+            (Some(dst), Schedule::Cron(cron)) => Schedule::Cron(cron.with_dst(dst)),
+            (Some(_), other) => {
+                return Err(format!("`dst` means nothing for a trigger that fires {other}; use `cron`"));
+            }
+            (None, schedule) => schedule,
+        };
+        schedule.problem().map_or(Ok(schedule), Err)
     }
 
     fn limited(&self, schedule: Schedule) -> Result<Schedule, String> {

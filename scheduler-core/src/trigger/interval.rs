@@ -41,10 +41,15 @@ impl IntervalSchedule {
     }
 
     /// The first multiple strictly later than `after`, which is not earlier than `start`.
-    pub(super) fn after(&self, start: DateTime<Utc>, after: DateTime<Utc>) -> Option<DateTime<Utc>> {
+    pub(super) fn after(
+        &self,
+        start: DateTime<Utc>,
+        repeat: Option<u32>,
+        after: DateTime<Utc>,
+    ) -> Option<DateTime<Utc>> {
         let every = i64::try_from(self.every_ms).ok()?;
         let steps = (after - start).num_milliseconds() / every + 1;
-        if self.repeat.is_some_and(|count| steps > i64::from(count)) {
+        if repeat.is_some_and(|count| steps > i64::from(count)) {
             return None;
         }
         start.checked_add_signed(TimeDelta::try_milliseconds(steps.checked_mul(every)?)?)

@@ -32,11 +32,14 @@
 //! the schedule is kept in every case and is what the run sees as its scheduled fire time.
 
 mod builder;
+mod calendar_interval;
 mod cron;
+mod daily;
 mod interval;
 mod misfire;
 mod progress;
 mod schedule;
+mod zone_name;
 
 use std::sync::Arc;
 
@@ -44,7 +47,9 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 pub use builder::{TriggerBuilder, TriggerError};
+pub use calendar_interval::{CalendarIntervalSchedule, Unit};
 pub use cron::CronSchedule;
+pub use daily::DailySchedule;
 pub use interval::IntervalSchedule;
 pub use misfire::Misfire;
 pub use progress::Progress;

@@ -1,10 +1,17 @@
 //! How far a trigger has got, and the pure steps from one progress to the next.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, Datelike, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::Trigger;
+use super::schedule::Window;
 use crate::calendar::Calendar;
+
+/// A search through a calendar ends here: it may exclude every time that the schedule has.
+const LAST_YEAR: i32 = 2299;
+
+/// How many fire times that a calendar excludes are tried one by one before the search gives up.
+const MOST_TRIES: usize = 100_000;
 
 /// How far a trigger has got.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -13,11 +20,17 @@ pub struct Progress {
     pub next: Option<DateTime<Utc>>,
     /// The scheduled time of its last firing.
     pub previous: Option<DateTime<Utc>>,
-    /// How often it has fired.
+    /// How often it has fired. A misfire policy may count anew or count missed times.
     pub fired: u64,
-    /// When `next` was due by the schedule, if a misfire rule has moved it.
+    /// When `next` was due by the schedule, if a misfire policy has moved it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scheduled: Option<DateTime<Utc>>,
+    /// The start from which an interval counts, if a misfire policy has moved it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start: Option<DateTime<Utc>>,
+    /// How often an interval fires after its start, if a misfire policy has changed it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repeat: Option<u32>,
 }
 
 impl Progress {
@@ -35,55 +48,75 @@ impl Progress {
 impl Trigger {
     /// The progress of a trigger that has just been stored: due at its first fire time that `calendar` includes.
     pub fn first(&self, calendar: Option<&dyn Calendar>) -> Progress {
-        let first = self.schedule.first(self.start);
-        Progress { next: self.admit(first, calendar), ..Progress::default() }
+        let mut progress = Progress::default();
+        let first = self.schedule.first(self.window(&progress));
+        progress.next = self.admit(&progress, first, calendar);
+        progress
     }
 
     /// The progress after the firing that `progress` was due for.
     pub fn fired(&self, progress: &Progress, calendar: Option<&dyn Calendar>) -> Progress {
-        let fired = progress.fired + 1;
-        let next = progress.next.and_then(|due| self.following(due, fired, calendar));
-        Progress { next, previous: progress.scheduled(), fired, scheduled: None }
+        let mut after = Progress {
+            previous: progress.scheduled(),
+            fired: progress.fired + 1,
+            scheduled: None,
+            ..progress.clone()
+        };
+        after.next = progress.next.and_then(|due| self.following(&after, due, calendar));
+        after
     }
 
     /// The first fire time strictly later than `after`, counted from a fresh start.
     pub fn fire_time_after(&self, after: DateTime<Utc>) -> Option<DateTime<Utc>> {
-        self.within_end(self.schedule.after(self.start, after))
+        self.after(&Progress::default(), after)
     }
 
+    /// The first fire time strictly later than `time` that `calendar` includes, for a trigger that has got so far.
     pub(super) fn following(
         &self,
-        due: DateTime<Utc>,
-        fired: u64,
+        progress: &Progress,
+        time: DateTime<Utc>,
         calendar: Option<&dyn Calendar>,
     ) -> Option<DateTime<Utc>> {
-        if self.schedule.limit().is_some_and(|limit| fired >= limit) {
-            return None;
-        }
-        self.admit(self.schedule.after(self.start, due), calendar)
+        self.admit(progress, self.after(progress, time), calendar)
     }
 
-    /// The first of the fire times from `candidate` on that is inside the window and that the calendar includes.
+    fn after(&self, progress: &Progress, time: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        let repeat = self.repeat(progress);
+        if repeat.is_some_and(|repeat| progress.fired > u64::from(repeat)) {
+            return None;
+        }
+        self.schedule.after(self.window(progress), repeat, time)
+    }
+
+    pub(super) fn repeat(&self, progress: &Progress) -> Option<u32> {
+        progress.repeat.or(self.schedule.repeat())
+    }
+
+    fn window(&self, progress: &Progress) -> Window {
+        Window { start: progress.start.unwrap_or(self.start), end: self.end }
+    }
+
+    /// The first of the fire times from `candidate` on that the calendar includes.
     fn admit(
         &self,
+        progress: &Progress,
         candidate: Option<DateTime<Utc>>,
         calendar: Option<&dyn Calendar>,
     ) -> Option<DateTime<Utc>> {
-        let mut candidate = self.within_end(candidate)?;
+        let mut candidate = candidate?;
         let Some(calendar) = calendar else { return Some(candidate) };
-        while !calendar.includes(candidate) {
-            let resume = calendar.next_included(candidate)?;
-            let before = resume - chrono::TimeDelta::milliseconds(1);
-            candidate = self.fire_time_after(before.max(candidate))?;
+        for _ in 0..MOST_TRIES {
+            if calendar.includes(candidate) {
+                return Some(candidate);
+            }
+            // Nothing before the next included time can be right.
+            let resume = calendar.next_included(candidate)? - chrono::TimeDelta::milliseconds(1);
+            candidate = self.after(progress, resume.max(candidate))?;
+            if candidate.year() > LAST_YEAR {
+                return None;
+            }
         }
-        Some(candidate)
-    }
-
-    fn within_end(&self, time: Option<DateTime<Utc>>) -> Option<DateTime<Utc>> {
-        time.filter(|t| match self.end {
-            None => true,
-            Some(end) if self.schedule.end_is_inclusive() => *t <= end,
-            Some(end) => *t < end || *t == self.start,
-        })
+        None
     }
 }

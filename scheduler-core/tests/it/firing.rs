@@ -4,12 +4,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, Utc, Weekday};
+use chrono_tz::Tz;
 use parking_lot::Mutex;
+use scheduler_core::calendar::{Exclusion, StandardCalendar};
 use scheduler_core::job::{JobContext, JobDefinition, JobDetail, State};
 use scheduler_core::store::Selection;
 use scheduler_core::time::{Clock, ManualClock};
-use scheduler_core::trigger::Trigger;
+use scheduler_core::trigger::{Trigger, TriggerBuilder};
 use scheduler_core::{JobKey, Scheduler};
 
 type Fires = Arc<Mutex<Vec<DateTime<Utc>>>>;
@@ -111,4 +113,29 @@ async fn runs_of_a_job_that_disallows_them_do_not_overlap() {
     assert_eq!((most.load(Ordering::SeqCst), scheduler.running().len()), (1, 1));
     clock.advance(Duration::from_secs(1)).await;
     assert!(scheduler.running().is_empty(), "ten runs of three seconds are over after thirty");
+}
+
+#[tokio::test]
+async fn a_calendar_leaves_times_out_of_every_kind_of_schedule() {
+    let clock = ManualClock::at("2026-12-24T12:00:00Z");
+    let fires = Fires::default();
+    let weekends = StandardCalendar::new(Exclusion::weekly(&[Weekday::Sat, Weekday::Sun]), Tz::UTC);
+    let christmas = Exclusion::holidays(["2026-12-25".parse().unwrap()]);
+    let scheduler = Scheduler::builder()
+        .clock(clock.clone())
+        .provide(fires.clone())
+        .calendar("working-days", StandardCalendar::new(christmas, Tz::UTC).based_on(weekends))
+        .register(JobDefinition::new(detail("record"), record))
+        .build()
+        .unwrap();
+    scheduler.start().await.unwrap();
+    let days = |trigger: TriggerBuilder| trigger.calendar("working-days");
+    scheduler.schedule(detail("record"), days(Trigger::cron("0 0 9 * * ?"))).await.unwrap();
+    scheduler.schedule(detail("record"), days(Trigger::every(Duration::from_secs(86_400)))).await.unwrap();
+    clock.advance(Duration::from_secs(5 * 86_400)).await;
+    let seen: Vec<_> = fires.lock().iter().map(|time| time.format("%a %d %H").to_string()).collect();
+    assert_eq!(seen, ["Thu 24 12", "Mon 28 09", "Mon 28 12", "Tue 29 09", "Tue 29 12"]);
+    let unknown =
+        scheduler.schedule(detail("record"), Trigger::now().calendar("workingdays")).await.unwrap_err();
+    assert!(unknown.to_string().contains("did you mean `working-days`?"), "{unknown}");
 }

@@ -5,6 +5,9 @@
 //! disagrees without an entry there fails, and so does an entry that no case needs.
 #![allow(clippy::unwrap_used, reason = "a test says what went wrong by failing")]
 
+mod build;
+mod calendars;
 mod corpus;
 mod cron;
 mod report;
+mod triggers;

@@ -1,0 +1,191 @@
+//! What a calendar leaves out, by itself.
+
+use std::collections::BTreeSet;
+
+use chrono::{DateTime, Datelike, Days, NaiveDate, NaiveTime, TimeDelta, Utc, Weekday};
+use chrono_tz::Tz;
+use scheduler_syntax::cron::{CronError, CronExpr};
+use serde::{Deserialize, Serialize};
+
+use crate::time::zone;
+
+/// A search for an included day ends after so many: all leap days of a century, and some.
+const MOST_DAYS: usize = 366 * 9;
+
+/// A search for a second that a cron expression leaves in ends after so many.
+const MOST_SECONDS: usize = 200_000;
+
+/// What is left out.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "type")]
+#[non_exhaustive]
+pub enum Exclusion {
+    /// Nothing; for a calendar that only has a base.
+    Nothing,
+    /// Days of every year, as month and day.
+    Annual {
+        /// Month and day; 29 February counts in leap years.
+        days: BTreeSet<(u32, u32)>,
+    },
+    /// Single dates.
+    Holidays {
+        /// The dates.
+        dates: BTreeSet<NaiveDate>,
+    },
+    /// Days of every month, 1–31.
+    Monthly {
+        /// The days.
+        days: BTreeSet<u32>,
+    },
+    /// Days of the week.
+    Weekly {
+        /// The days.
+        days: Vec<Weekday>,
+    },
+    /// A range of the day, both ends included.
+    Daily {
+        /// Where it begins.
+        from: NaiveTime,
+        /// Where it ends, to the millisecond; not before it begins.
+        to: NaiveTime,
+        /// Leaves out everything but the range.
+        #[serde(default)]
+        inverted: bool,
+    },
+    /// The seconds of the wall clock that a cron expression matches, in both passes of a doubled hour.
+    Cron {
+        /// The expression.
+        #[serde(with = "cron_text")]
+        expression: CronExpr,
+    },
+}
+
+/// A cron expression is stored as its text.
+mod cron_text {
+    use scheduler_syntax::cron::CronExpr;
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(expression: &CronExpr, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(expression.as_str())
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<CronExpr, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+impl Exclusion {
+    /// These days of every year, as month and day.
+    pub fn annual(days: impl IntoIterator<Item = (u32, u32)>) -> Self {
+        Self::Annual { days: days.into_iter().collect() }
+    }
+
+    /// These dates.
+    pub fn holidays(dates: impl IntoIterator<Item = NaiveDate>) -> Self {
+        Self::Holidays { dates: dates.into_iter().collect() }
+    }
+
+    /// These days of every month, 1–31.
+    pub fn monthly(days: impl IntoIterator<Item = u32>) -> Self {
+        Self::Monthly { days: days.into_iter().collect() }
+    }
+
+    /// These days of the week.
+    pub fn weekly(days: &[Weekday]) -> Self {
+        Self::Weekly { days: days.to_vec() }
+    }
+
+    /// The time of day from `from` to `to`, both included.
+    pub fn daily(from: NaiveTime, to: NaiveTime) -> Self {
+        Self::Daily { from, to, inverted: false }
+    }
+
+    /// Everything but the time of day from `from` to `to`.
+    pub fn all_but(from: NaiveTime, to: NaiveTime) -> Self {
+        Self::Daily { from, to, inverted: true }
+    }
+
+    /// The seconds that a cron expression matches.
+    ///
+    /// # Errors
+    ///
+    /// The text is no cron expression.
+    pub fn cron(expression: &str) -> Result<Self, CronError> {
+        expression.parse().map(|expression| Self::Cron { expression })
+    }
+
+    pub(super) fn includes(&self, at: DateTime<Utc>, zone: Tz) -> bool {
+        let local = zone::civil(zone, at);
+        match self {
+            Self::Nothing => true,
+            Self::Daily { .. } => {
+                !self.excluded_stretch(local.date(), zone).is_some_and(|(from, to)| self.is_out(at, from, to))
+            }
+            Self::Cron { expression } => !expression.matches_civil(local),
+            _ => !self.excludes_day(local.date()),
+        }
+    }
+
+    /// The first time at or after `at` that is left in.
+    pub(super) fn next_included(&self, at: DateTime<Utc>, zone: Tz) -> Option<DateTime<Utc>> {
+        if self.includes(at, zone) {
+            return Some(at);
+        }
+        match self {
+            Self::Nothing => Some(at),
+            Self::Daily { .. } => self.next_time_of_day(at, zone),
+            Self::Cron { .. } => self.next_second(at, zone),
+            _ => self.next_day(at, zone),
+        }
+    }
+
+    fn excludes_day(&self, date: NaiveDate) -> bool {
+        match self {
+            Self::Annual { days } => days.contains(&(date.month(), date.day())),
+            Self::Holidays { dates } => dates.contains(&date),
+            Self::Monthly { days } => days.contains(&date.day()),
+            Self::Weekly { days } => days.contains(&date.weekday()),
+            Self::Nothing | Self::Daily { .. } | Self::Cron { .. } => false,
+        }
+    }
+
+    fn next_day(&self, at: DateTime<Utc>, zone: Tz) -> Option<DateTime<Utc>> {
+        let today = zone::civil(zone, at).date();
+        let later = std::iter::successors(today.checked_add_days(Days::new(1)), |day| {
+            day.checked_add_days(Days::new(1))
+        });
+        let day = later.take(MOST_DAYS).find(|day| !self.excludes_day(*day))?;
+        Some(zone::start_of_day(zone, day))
+    }
+
+    /// The range of a day as instants.
+    fn excluded_stretch(&self, date: NaiveDate, zone: Tz) -> Option<(DateTime<Utc>, DateTime<Utc>)> {
+        let Self::Daily { from, to, .. } = self else { return None };
+        Some((zone::instant(zone, date.and_time(*from)), zone::instant(zone, date.and_time(*to))))
+    }
+
+    fn is_out(&self, at: DateTime<Utc>, from: DateTime<Utc>, to: DateTime<Utc>) -> bool {
+        let inside = from <= at && at <= to;
+        inside != matches!(self, Self::Daily { inverted: true, .. })
+    }
+
+    /// Right after the range, or where the next one begins if it is all that is left in.
+    fn next_time_of_day(&self, at: DateTime<Utc>, zone: Tz) -> Option<DateTime<Utc>> {
+        let today = zone::civil(zone, at).date();
+        for day in [Some(today), today.checked_add_days(Days::new(1)), today.checked_add_days(Days::new(2))] {
+            let (from, to) = self.excluded_stretch(day?, zone)?;
+            let edges = [from, to + TimeDelta::milliseconds(1), zone::start_of_day(zone, day?)];
+            let next = edges.into_iter().filter(|edge| *edge >= at && self.includes(*edge, zone)).min();
+            if next.is_some() {
+                return next;
+            }
+        }
+        None
+    }
+
+    fn next_second(&self, at: DateTime<Utc>, zone: Tz) -> Option<DateTime<Utc>> {
+        let begun = DateTime::from_timestamp(at.timestamp(), 0)?;
+        let seconds = (1..=MOST_SECONDS).map(|second| begun + TimeDelta::seconds(second as i64));
+        seconds.into_iter().find(|time| self.includes(*time, zone))
+    }
+}

@@ -1,0 +1,162 @@
+//! Every so many seconds, minutes or hours between two times of day, on some days of the week.
+//!
+//! The grid begins anew every day at the start of the window. The answers are those of Quartz's
+//! `DailyTimeIntervalTrigger`.
+
+use std::fmt;
+use std::time::Duration;
+
+use chrono::{DateTime, Datelike, NaiveTime, SubsecRound, TimeDelta, Utc, Weekday};
+use chrono_tz::Tz;
+use scheduler_syntax::format_duration;
+use serde::{Deserialize, Serialize};
+
+use super::calendar_interval::LAST_SECOND;
+use super::schedule::Window;
+use crate::time::zone;
+
+/// Fires within a window of each chosen day.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DailySchedule {
+    every_seconds: u32,
+    from: NaiveTime,
+    to: NaiveTime,
+    days: Vec<Weekday>,
+    #[serde(with = "super::zone_name")]
+    zone: Tz,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    repeat: Option<u32>,
+    /// Whether `repeat` counts anew every day.
+    #[serde(default)]
+    per_day: bool,
+}
+
+impl DailySchedule {
+    /// Every `every` (whole seconds, at least one, at most a day) of every day on the wall clock of `zone`.
+    pub fn new(every: Duration, zone: Tz) -> Self {
+        let every_seconds = u32::try_from(every.as_secs()).unwrap_or(u32::MAX);
+        Self {
+            every_seconds,
+            from: NaiveTime::MIN,
+            to: LAST_SECOND,
+            days: Vec::new(),
+            zone,
+            repeat: None,
+            per_day: false,
+        }
+    }
+
+    /// From this time of day, whole seconds. Default: midnight.
+    #[must_use]
+    pub fn from(self, from: NaiveTime) -> Self {
+        Self { from: from.trunc_subsecs(0), ..self }
+    }
+
+    /// To this time of day, which may still fire. Default: the last second of the day.
+    #[must_use]
+    pub fn to(self, to: NaiveTime) -> Self {
+        Self { to: to.trunc_subsecs(0), ..self }
+    }
+
+    /// Only on these days of the week. Default: all.
+    #[must_use]
+    pub fn on(self, days: &[Weekday]) -> Self {
+        Self { days: days.to_vec(), ..self }
+    }
+
+    /// How often to fire after the first time, in all, as in Quartz for Java. Default: for ever.
+    #[must_use]
+    pub fn repeat(self, count: u32) -> Self {
+        Self { repeat: Some(count), per_day: false, ..self }
+    }
+
+    /// How often to fire after the first time of each day, as in Quartz.NET.
+    #[must_use]
+    pub fn repeat_per_day(self, count: u32) -> Self {
+        Self { repeat: Some(count), per_day: true, ..self }
+    }
+
+    /// What keeps it from being a schedule.
+    pub(super) fn problem(&self) -> Option<String> {
+        match self.every_seconds {
+            0 => return Some("the interval of a day is under a second; use at least 1s".to_owned()),
+            86_401.. => {
+                return Some("the interval of a day is longer than a day; use at most 24h".to_owned());
+            }
+            _ => {}
+        }
+        (self.from > self.to)
+            .then(|| format!("the window of the day ends at {} before it begins at {}", self.to, self.from))
+    }
+
+    pub(super) fn limit(&self) -> Option<u64> {
+        self.repeat.filter(|_| !self.per_day).map(|count| u64::from(count) + 1)
+    }
+
+    pub(super) fn first(&self, window: Window) -> Option<DateTime<Utc>> {
+        self.after(window, window.start - TimeDelta::seconds(1))
+    }
+
+    pub(super) fn after(&self, window: Window, after: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        let earliest = (after + TimeDelta::seconds(1)).max(window.start);
+        let past = earliest > self.at(earliest, self.last_of_day());
+        let time = self.on_a_chosen_day(window, earliest, past)?;
+        let (begin, end) = (self.at(time, self.from), self.at(time, self.last_of_day()));
+        if time < begin {
+            return Some(begin);
+        }
+        let every = i64::from(self.every_seconds);
+        let seconds = (time - begin).num_milliseconds() / 1000;
+        let steps = seconds / every + i64::from(seconds % every != 0);
+        let time = begin + TimeDelta::seconds(steps * every);
+        if time <= end {
+            return Some(time);
+        }
+        let same_day = zone::civil(self.zone, time).date() == zone::civil(self.zone, end).date();
+        self.on_a_chosen_day(window, time, same_day).map(|day| self.at(day, self.from))
+    }
+
+    /// The end of the window, or the last firing that the count per day leaves.
+    fn last_of_day(&self) -> NaiveTime {
+        let Some(count) = self.repeat.filter(|_| self.per_day) else { return self.to };
+        let span = TimeDelta::seconds(i64::from(count) * i64::from(self.every_seconds));
+        let (last, wrapped) = self.from.overflowing_add_signed(span);
+        if wrapped == 0 { last.min(self.to) } else { self.to }
+    }
+
+    /// The time itself if its day is chosen and it need not move on, else the start of the window of the next such day.
+    fn on_a_chosen_day(&self, window: Window, time: DateTime<Utc>, advance: bool) -> Option<DateTime<Utc>> {
+        let chosen = |time: DateTime<Utc>| {
+            self.days.is_empty() || self.days.contains(&zone::civil(self.zone, time).weekday())
+        };
+        let mut day = self.at(time, self.from);
+        let mut found = time;
+        if advance || !chosen(day) {
+            for _ in 0..7 {
+                day = zone::plus_days(self.zone, day, 1)?;
+                if chosen(day) {
+                    found = day;
+                    break;
+                }
+            }
+        }
+        Some(found).filter(|time| window.end.is_none_or(|end| *time <= end))
+    }
+
+    /// A time of day on the day of an instant.
+    fn at(&self, day: DateTime<Utc>, time: NaiveTime) -> DateTime<Utc> {
+        zone::instant(self.zone, zone::civil(self.zone, day).date().and_time(time))
+    }
+}
+
+impl fmt::Display for DailySchedule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let every = format_duration(Duration::from_secs(u64::from(self.every_seconds)));
+        write!(f, "every {every} from {} to {}", self.from.format("%H:%M"), self.to.format("%H:%M"))?;
+        if !self.days.is_empty() {
+            let days: Vec<_> = self.days.iter().map(ToString::to_string).collect();
+            write!(f, " on {}", days.join(", "))?;
+        }
+        write!(f, " ({})", self.zone.name())
+    }
+}

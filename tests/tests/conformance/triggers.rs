@@ -1,0 +1,127 @@
+//! The kinds of trigger, alone and with calendars, and what becomes of late ones.
+
+use chrono::{DateTime, Utc};
+use scheduler_core::calendar::Calendar;
+use scheduler_core::trigger::{Misfire, Progress, Trigger};
+use serde_json::Value;
+
+use crate::build;
+use crate::corpus::{cases, time, times};
+use crate::report::Report;
+
+#[test]
+fn conformance_of_triggers() {
+    let mut report = Report::new("triggers");
+    for case in cases("triggers") {
+        report.note(&case, if case["kind"] == "trigger-fact" { fact(&case) } else { measured(&case) });
+    }
+    report.finish();
+}
+
+#[test]
+fn conformance_of_misfire() {
+    let mut report = Report::new("misfire");
+    for case in cases("misfire") {
+        report.note(&case, late(&case));
+    }
+    report.finish();
+}
+
+fn fact(case: &Value) -> Result<(), String> {
+    let expected = times(&case["expected"]);
+    compare("fires", &walk(&build::trigger(&case["trigger"])?, None, expected.len()).0, &expected)
+}
+
+fn measured(case: &Value) -> Result<(), String> {
+    let trigger = match build::trigger(&case["trigger"]) {
+        Err(_) if case["valid"] == false => return Ok(()),
+        Err(error) => return Err(error),
+        Ok(trigger) if case["valid"] == false => return Err(format!("must be refused: {trigger:?}")),
+        Ok(trigger) => trigger,
+    };
+    fires(case, &trigger, None)?;
+    for query in case["queries"].as_array().into_iter().flatten() {
+        let found = trigger.fire_time_after(time(&query["after"]).unwrap());
+        if found != time(&query["next"]) {
+            return Err(format!("after {}: {found:?} instead of {}", query["after_at"], query["next_at"]));
+        }
+    }
+    Ok(())
+}
+
+/// The listed fires, the count, and whether it ends there.
+pub(crate) fn fires(case: &Value, trigger: &Trigger, calendar: Option<&dyn Calendar>) -> Result<(), String> {
+    let expected = times(&case["fires"]);
+    let (found, progress) = walk(trigger, calendar, expected.len());
+    compare("fires", &found, &expected)?;
+    if case["end"] == "exhausted" && progress.may_fire_again() {
+        return Err(format!("goes on at {:?}", progress.next));
+    }
+    // Of a list that is cut, Quartz has counted on.
+    match case["times_triggered"].as_u64().filter(|_| case["end"] != "cut") {
+        Some(count) if count != progress.fired => {
+            Err(format!("fired {} times instead of {count}", progress.fired))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn walk(trigger: &Trigger, calendar: Option<&dyn Calendar>, count: usize) -> (Vec<DateTime<Utc>>, Progress) {
+    from(trigger, trigger.first(calendar), calendar, count)
+}
+
+fn from(
+    trigger: &Trigger,
+    mut progress: Progress,
+    calendar: Option<&dyn Calendar>,
+    count: usize,
+) -> (Vec<DateTime<Utc>>, Progress) {
+    let mut fires = Vec::new();
+    while let Some(next) = progress.next.filter(|_| fires.len() < count) {
+        fires.push(next);
+        progress = trigger.fired(&progress, calendar);
+    }
+    (fires, progress)
+}
+
+fn compare(what: &str, found: &[DateTime<Utc>], expected: &[DateTime<Utc>]) -> Result<(), String> {
+    if found == expected { Ok(()) } else { Err(format!("{what}: {found:?} instead of {expected:?}")) }
+}
+
+/// The state after the misfire rule, and the fires from there on.
+fn late(case: &Value) -> Result<(), String> {
+    let trigger = build::trigger(&case["trigger"])?;
+    let calendar = case["calendar"].is_object().then(|| build::calendar(&case["calendar"]));
+    let calendar = calendar.as_ref().map(|calendar| calendar as &dyn Calendar);
+    let (before, now) = (progress(&case["before"], &trigger), time(&case["now"]).unwrap());
+    let after = match trigger.misfire() {
+        Misfire::Ignore => before.clone(),
+        _ => trigger.misfired(&before, now, calendar),
+    };
+    let expected = &case["after"];
+    compare("next", &Vec::from_iter(after.next), &Vec::from_iter(time(&expected["next_fire"])))?;
+    let start = after.start.unwrap_or(trigger.start());
+    compare("start", &[start], &Vec::from_iter(time(&expected["start"])))?;
+    match expected["times_triggered"].as_u64() {
+        Some(count) if count != after.fired => {
+            return Err(format!("{} times fired instead of {count}", after.fired));
+        }
+        _ => {}
+    }
+    if after.next.is_some_and(|next| next <= now) && after.scheduled() != before.next {
+        return Err(format!("the time it was due for is lost: {:?}", after.scheduled()));
+    }
+    let then = times(&case["then_fires"]);
+    compare("then", &from(&trigger, after, calendar, then.len()).0, &then)
+}
+
+fn progress(state: &Value, trigger: &Trigger) -> Progress {
+    Progress {
+        next: time(&state["next_fire"]),
+        previous: time(&state["previous_fire"]),
+        fired: state["times_triggered"].as_u64().unwrap_or(0),
+        start: time(&state["start"]).filter(|start| *start != trigger.start()),
+        repeat: state["repeat_count"].as_i64().and_then(|count| u32::try_from(count).ok()),
+        scheduled: None,
+    }
+}
