@@ -11,7 +11,7 @@ use crate::calendar::Calendar;
 const LAST_YEAR: i32 = 2299;
 
 /// How many fire times that a calendar excludes are tried one by one before the search gives up.
-const MOST_TRIES: usize = 100_000;
+const MOST_TRIES: usize = 4_000;
 
 /// How far a trigger has got.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
