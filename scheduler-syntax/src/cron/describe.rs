@@ -1,11 +1,16 @@
 //! Expressions in plain English.
 //!
-//! A few times of day are listed; many become `every 5 minutes` or a range of hours. Days, months and years follow, each
-//! only if it says something. The words are for people: the normalised text is what is compared and stored.
+//! A few times of day are listed; many become `every 5 minutes` with the hours in which that holds. Days, months and
+//! years follow, each only if it says something. The words are for people: what is compared and stored is the
+//! normalised text. They are made from the parsed sets, so they say what will happen, not how it was written.
 
-use super::days::{Days, MonthDays};
-use super::expr::{CronExpr, Parts, Years};
-use super::field::{MONTHS, WEEKDAYS};
+use super::bits::members;
+use super::days::{Days, Joined, MonthDays, WHOLE_MONTH, WHOLE_WEEK};
+use super::expr::{CronExpr, Parts};
+use super::years::Years;
+use words::{before_last, every, in_runs, listed, ordinal, runs, step_of};
+
+mod words;
 
 const MONTH_NAMES: [&str; 12] = [
     "January",
@@ -24,110 +29,145 @@ const MONTH_NAMES: [&str; 12] = [
 const WEEKDAY_NAMES: [&str; 7] =
     ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"];
 
+/// As many times of day are listed one by one.
+const MOST_TIMES: usize = 4;
+
 impl CronExpr {
     /// The expression in plain English, such as `at 02:30, Monday to Friday`.
+    ///
+    /// ```
+    /// use scheduler_syntax::cron::CronExpr;
+    ///
+    /// let expr = CronExpr::parse("0 0/15 8-17 ? * 6L")?;
+    /// let words = "every 15 minutes, between 08:00 and 17:59, on the last Friday of the month";
+    /// assert_eq!(expr.describe(), words);
+    /// # Ok::<(), scheduler_syntax::cron::CronError>(())
+    /// ```
     pub fn describe(&self) -> String {
-        let parts = &*self.0;
-        let pieces = [parts.time(), parts.on_days(), parts.in_months(), parts.in_years()];
+        let parts = self.parts();
+        let pieces = [Some(parts.time()), parts.on_days(), parts.in_months(), parts.in_years()];
         pieces.into_iter().flatten().collect::<Vec<_>>().join(", ")
     }
 }
 
 impl Parts {
-    fn time(&self) -> Option<String> {
-        let (seconds, minutes, hours) = (numbers(self.seconds), numbers(self.minutes), numbers(self.hours));
-        if seconds.len() * minutes.len() * hours.len() <= 4 {
-            return Some(format!("at {}", listed(&clock_times(&hours, &minutes, &seconds), "and")));
+    fn time(&self) -> String {
+        let [seconds, minutes, hours] = [self.seconds, self.minutes, self.hours].map(numbers);
+        if seconds.len() * minutes.len() * hours.len() <= MOST_TIMES {
+            return format!("at {}", listed(&clock_times(&hours, &minutes, &seconds)));
+        }
+        let on_the_hour = minutes == [0] && seconds == [0];
+        if on_the_hour && hours.len() > 1 {
+            return on_hours(&hours);
         }
         let mut pieces = Vec::new();
         if seconds != [0] {
-            pieces.push(repeated(&seconds, 60, "second"));
+            pieces.push(every(&seconds, 60, "second", (minutes.len() == 60).then_some("minute")));
         }
-        if minutes.len() < 60 || pieces.is_empty() {
-            pieces.push(repeated(&minutes, 60, "minute"));
+        if minutes.len() < 60 || seconds == [0] {
+            pieces.push(every(&minutes, 60, "minute", (hours.len() == 24).then_some("hour")));
         }
-        if hours.len() < 24 {
-            pieces.push(during(&hours));
-        } else if minutes == [0] && seconds == [0] {
-            return Some("every hour".to_owned());
-        }
-        Some(pieces.join(", "))
+        pieces.extend(within_hours(&hours));
+        pieces.join(", ")
     }
 
     fn on_days(&self) -> Option<String> {
         match &self.days {
-            Days::OfMonth(days) => days.in_words(),
-            Days::OfWeek(0x7f) => None,
-            Days::OfWeek(set) => {
-                let names: Vec<_> = numbers(u64::from(*set))
-                    .into_iter()
-                    .map(|day| WEEKDAY_NAMES[day as usize].to_owned())
-                    .collect();
-                Some(match *set {
-                    0b011_1110 => "Monday to Friday".to_owned(),
-                    _ => format!("on {}", listed(&names, "and")),
-                })
+            Days::OfMonth(days) => days.in_words().map(|days| format!("on {days} of the month")),
+            Days::OfWeek(set) => weekdays_in_words(*set),
+            Days::LastOfWeek(day) => Some(format!("on the last {} of the month", weekday(u32::from(*day)))),
+            Days::Nth(day, nth) => {
+                let nth = ordinal(u32::from(*nth));
+                Some(format!("on the {nth} {} of the month", weekday(u32::from(*day))))
             }
-            Days::LastOfWeek(day) => {
-                Some(format!("on the last {} of the month", WEEKDAY_NAMES[usize::from(*day)]))
-            }
-            Days::Nth(day, nth) => Some(format!(
-                "on the {} {} of the month",
-                ordinal(u32::from(*nth)),
-                WEEKDAY_NAMES[usize::from(*day)]
-            )),
+            Days::Joined(days) => Some(days.in_words()),
         }
     }
 
     fn in_months(&self) -> Option<String> {
         let months = numbers(self.months);
-        let names: Vec<_> = months.iter().map(|month| MONTH_NAMES[*month as usize - 1].to_owned()).collect();
-        (months.len() < MONTHS.len()).then(|| format!("in {}", ranged(&months, &names)))
+        let name = |month: u32| MONTH_NAMES[month as usize - 1].to_owned();
+        (months.len() < MONTH_NAMES.len()).then(|| format!("in {}", in_runs(&months, name)))
     }
 
     fn in_years(&self) -> Option<String> {
         if self.years == Years::ALL {
             return None;
         }
-        let years: Vec<u32> =
-            std::iter::successors(self.years.at_or_after(0), |year| self.years.at_or_after(year + 1))
-                .map(|year| year as u32)
-                .collect();
-        let names: Vec<_> = years.iter().map(ToString::to_string).collect();
-        Some(format!("in {}", ranged(&years, &names)))
+        let years: Vec<u32> = self.years.iter().map(|year| year as u32).collect();
+        match step_of(&years) {
+            Some(step) if step > 1 && years.len() > MOST_TIMES => {
+                let (first, last) = (years[0], years[years.len() - 1]);
+                Some(format!("every {} year from {first} to {last}", ordinal(step)))
+            }
+            _ => Some(format!("in {}", in_runs(&years, |year| year.to_string()))),
+        }
     }
 }
 
 impl MonthDays {
+    /// None if every day matches.
     fn in_words(&self) -> Option<String> {
-        let plain = numbers(u64::from(self.plain));
-        if plain.len() == 31 {
+        if self.plain == WHOLE_MONTH {
             return None;
         }
-        let mut days: Vec<String> = match step_of(&plain, 31).filter(|_| plain.len() > 4) {
-            Some(step) => vec![format!("every {} day from the {}", ordinal(step), ordinal(plain[0]))],
-            None => plain.iter().map(|day| format!("the {}", ordinal(*day))).collect(),
-        };
-        days.extend(
-            numbers(u64::from(self.near))
-                .iter()
-                .map(|day| format!("the weekday nearest to the {}", ordinal(*day))),
-        );
-        days.extend(numbers(u64::from(self.before_last)).iter().map(|n| before_last("day", *n)));
-        days.extend(numbers(u64::from(self.weekday_before_last)).iter().map(|n| match n {
+        let mut days = Vec::new();
+        if self.plain != 0 {
+            days.extend(days_in_words(self.plain));
+        }
+        let each = |set: u32| members(u64::from(set));
+        days.extend(each(self.near).map(|day| format!("the weekday nearest to the {}", ordinal(day))));
+        days.extend(each(self.before_last).map(|n| before_last("day", n)));
+        days.extend(each(self.weekday_before_last).map(|n| match n {
             0 => "the last weekday".to_owned(),
-            n => format!("the weekday nearest to {}", before_last("day", *n)),
+            n => format!("the weekday nearest to {}", before_last("day", n)),
         }));
-        Some(format!("on {} of the month", listed(&days, "and")))
+        Some(listed(&days))
     }
 }
 
-fn before_last(what: &str, n: u32) -> String {
-    match n {
-        0 => format!("the last {what}"),
-        1 => format!("the {what} before the last"),
-        n => format!("the {n}th-from-last {what}"),
+impl Joined {
+    fn in_words(self) -> String {
+        let month = format!("{} of the month", listed(&days_in_words(self.of_month)));
+        let names = in_runs(&week_from_monday(self.of_week), weekday);
+        if self.either {
+            format!("on {month} or on {names}")
+        } else {
+            format!("on {names} if it is {}", month.replacen(" and ", " or ", 1))
+        }
     }
+}
+
+/// `the 1st, the 5th to the 9th`, or every n-th day if they are many and evenly spread.
+fn days_in_words(plain: u32) -> Vec<String> {
+    let days = numbers(u64::from(plain));
+    match step_of(&days) {
+        Some(step) if step > 1 && days.len() > MOST_TIMES => {
+            let (first, last) = (ordinal(days[0]), ordinal(days[days.len() - 1]));
+            vec![format!("every {} day from the {first} to the {last}", ordinal(step))]
+        }
+        _ => runs(&days, |day| format!("the {}", ordinal(day))),
+    }
+}
+
+/// None if every day matches.
+fn weekdays_in_words(set: u8) -> Option<String> {
+    const WORKING: u8 = 0b011_1110;
+    match set {
+        WHOLE_WEEK => None,
+        WORKING => Some("Monday to Friday".to_owned()),
+        set => Some(format!("on {}", in_runs(&week_from_monday(set), weekday))),
+    }
+}
+
+/// The weekdays of a set as numbers from 1 = Monday to 7 = Sunday, so that a weekend is one run.
+fn week_from_monday(set: u8) -> Vec<u32> {
+    let sunday_last = (u64::from(set) & !1) | (u64::from(set) & 1) << 7;
+    numbers(sunday_last)
+}
+
+fn weekday(day: u32) -> String {
+    WEEKDAY_NAMES[day as usize % 7].to_owned()
 }
 
 fn clock_times(hours: &[u32], minutes: &[u32], seconds: &[u32]) -> Vec<String> {
@@ -143,65 +183,32 @@ fn clock_times(hours: &[u32], minutes: &[u32], seconds: &[u32]) -> Vec<String> {
     times
 }
 
-/// `every 5 minutes`, `at minute 10 and 40`.
-fn repeated(values: &[u32], size: u32, unit: &str) -> String {
-    if values.len() as u32 == size {
-        return format!("every {unit}");
-    }
-    match step_of(values, size) {
-        Some(step) if values[0] == 0 && size.is_multiple_of(step) => format!("every {step} {unit}s"),
-        Some(step) if values.len() > 2 => format!("every {step} {unit}s from {unit} {}", values[0]),
-        _ => format!(
-            "at {unit} {}",
-            ranged(values, &values.iter().map(ToString::to_string).collect::<Vec<_>>())
-        ),
+/// Every full hour of these.
+fn on_hours(hours: &[u32]) -> String {
+    let (first, last) = (hours[0], hours[hours.len() - 1]);
+    match step_of(hours) {
+        _ if hours.len() == 24 => "every hour".to_owned(),
+        Some(1) => format!("every hour from {first:02}:00 to {last:02}:00"),
+        Some(step) if first == 0 && last + step == 24 => format!("every {step} hours"),
+        Some(step) => format!("every {step} hours from {first:02}:00 to {last:02}:00"),
+        None => format!("at {}", in_runs(hours, |hour| format!("{hour:02}:00"))),
     }
 }
 
-fn during(hours: &[u32]) -> String {
-    if let Some(step) = step_of(hours, 24).filter(|step| *step > 1 && hours.len() > 2) {
-        return match hours[0] {
-            0 => format!("every {step} hours"),
-            first => format!("every {step} hours from {first:02}:00"),
-        };
+/// In which hours that holds which was said of minutes and seconds; none if in all of them.
+fn within_hours(hours: &[u32]) -> Option<String> {
+    let (first, last) = (hours[0], hours[hours.len() - 1]);
+    match step_of(hours) {
+        _ if hours.len() == 24 => None,
+        Some(1) => Some(format!("between {first:02}:00 and {last:02}:59")),
+        _ if hours.len() == 1 => Some(format!("between {first:02}:00 and {first:02}:59")),
+        Some(step) if hours.len() > MOST_TIMES => {
+            Some(format!("in every {} hour from {first:02} to {last:02}", ordinal(step)))
+        }
+        _ => Some(format!("in the hours {}", in_runs(hours, |hour| format!("{hour:02}")))),
     }
-    let names: Vec<_> = hours.iter().map(|hour| format!("{hour:02}")).collect();
-    format!("in hour {}", ranged(hours, &names))
-}
-
-/// The distance between values that are evenly spread up to the end of their range.
-fn step_of(values: &[u32], size: u32) -> Option<u32> {
-    let step = values.get(1)? - values[0];
-    let even = values.windows(2).all(|pair| pair[1] - pair[0] == step);
-    (even && values[values.len() - 1] + step >= size).then_some(step)
-}
-
-/// `May to July` where the values are neighbours, else a list.
-fn ranged(values: &[u32], names: &[String]) -> String {
-    let neighbours = values.len() > 2 && values.windows(2).all(|pair| pair[1] == pair[0] + 1);
-    if neighbours { format!("{} to {}", names[0], names[names.len() - 1]) } else { listed(names, "and") }
-}
-
-fn listed(items: &[String], word: &str) -> String {
-    match items {
-        [] => String::new(),
-        [only] => only.clone(),
-        [first @ .., last] => format!("{} {word} {last}", first.join(", ")),
-    }
-}
-
-fn ordinal(n: u32) -> String {
-    let ending = match (n % 10, n % 100) {
-        (1, not) if not != 11 => "st",
-        (2, not) if not != 12 => "nd",
-        (3, not) if not != 13 => "rd",
-        _ => "th",
-    };
-    format!("{n}{ending}")
 }
 
 fn numbers(set: u64) -> Vec<u32> {
-    (0..64).filter(|bit| set & (1 << bit) != 0).collect()
+    members(set).collect()
 }
-
-const _: () = assert!(MONTHS.len() == MONTH_NAMES.len() && WEEKDAYS.len() == WEEKDAY_NAMES.len());

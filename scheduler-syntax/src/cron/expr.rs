@@ -1,4 +1,4 @@
-//! The parsed expression.
+//! The parsed expression: how it is made, named, compared and copied.
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
@@ -8,49 +8,18 @@ use std::sync::Arc;
 use super::days::Days;
 use super::error::CronError;
 use super::parse;
-
-/// The years that an expression may name.
-pub(super) const FIRST_YEAR: i32 = 1970;
-pub(super) const LAST_YEAR: i32 = 2199;
-
-/// A set of years.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Years(pub(super) [u64; 4]);
-
-impl Years {
-    pub(super) const ALL: Self = Self([u64::MAX; 4]);
-    pub(super) const NONE: Self = Self([0; 4]);
-
-    pub(super) fn insert(&mut self, year: u16) {
-        let index = usize::from(year) - FIRST_YEAR as usize;
-        self.0[index / 64] |= 1 << (index % 64);
-    }
-
-    /// The first year of the set that is not before `year`.
-    pub(super) fn at_or_after(&self, year: i32) -> Option<i32> {
-        let from = usize::try_from(year.max(FIRST_YEAR) - FIRST_YEAR).ok()?;
-        let found = (from / 64..4).find_map(|word| {
-            let bits = self.0[word] & if word == from / 64 { u64::MAX << (from % 64) } else { u64::MAX };
-            (bits != 0).then(|| word as i32 * 64 + bits.trailing_zeros() as i32)
-        })?;
-        Some(FIRST_YEAR + found).filter(|year| *year <= LAST_YEAR)
-    }
-
-    /// The last year of the set that is not after `year`.
-    pub(super) fn at_or_before(&self, year: i32) -> Option<i32> {
-        (FIRST_YEAR..=year.min(LAST_YEAR)).rev().find(|year| self.at_or_after(*year) == Some(*year))
-    }
-}
+use super::years::Years;
 
 /// A cron expression: a set of civil times, without a zone.
 ///
 /// Two are equal when their normalised texts are. Cloning copies a pointer.
 #[derive(Clone)]
-pub struct CronExpr(pub(super) Arc<Parts>);
+pub struct CronExpr(Arc<Parts>);
 
+/// What the fields say, as sets of numbers.
 #[derive(Debug)]
 pub(super) struct Parts {
-    /// Upper case, single spaces.
+    /// Upper case, single spaces, values in place of `H`.
     pub(super) text: String,
     pub(super) seconds: u64,
     pub(super) minutes: u64,
@@ -60,26 +29,67 @@ pub(super) struct Parts {
     pub(super) years: Years,
     /// A `*`, range or step stands in second, minute or hour: it follows real time when clocks change.
     pub(super) interval: bool,
+    /// No date matches. Found out once, so that no search walks through all years in vain.
+    pub(super) never: bool,
 }
 
 impl CronExpr {
-    /// Reads an expression in Quartz's dialect.
+    /// Reads an expression in Quartz's dialect, a macro such as `@daily`, or `@unix` and the five fields of Unix.
     ///
     /// # Errors
     ///
-    /// The text is no such expression; the error names the field, the column, the value and the way out.
+    /// The text is no such expression; the error names the field, the column, the value and the way out. An `H` is
+    /// refused, as it needs the key of a trigger: see [`parse_hashed`](Self::parse_hashed).
     pub fn parse(text: &str) -> Result<Self, CronError> {
         parse::parse(text, None)
     }
 
-    /// As [`parse`](Self::parse), and replaces each `H` by a value that is derived from `seed`, usually the name of
+    /// As [`parse`](Self::parse), and replaces each `H` by a value that is derived from `seed_key`, usually the key of
     /// the trigger. The text of the result holds the values.
     ///
     /// # Errors
     ///
-    /// As [`parse`](Self::parse).
-    pub fn parse_hashed(text: &str, seed: &str) -> Result<Self, CronError> {
-        parse::parse(text, Some(seed))
+    /// As [`parse`](Self::parse), but for the `H`.
+    pub fn parse_hashed(text: &str, seed_key: &str) -> Result<Self, CronError> {
+        parse::parse(text, Some(seed_key))
+    }
+
+    /// Reads the five fields of a crontab: minute, hour, day of month, month, day of week.
+    ///
+    /// In the day of week, 0 and 7 are Sunday. The two day fields combine as in Vixie's cron: where both say something,
+    /// a day matches **either**; where one of them begins with `*`, as in `*/2`, it must match both. The text of the
+    /// result is the six-field form where that form can say the same, else `@UNIX` and the five fields, which
+    /// [`parse`](Self::parse) reads as well.
+    ///
+    /// ```
+    /// use scheduler_syntax::cron::CronExpr;
+    ///
+    /// assert_eq!(CronExpr::parse_unix("30 2 * * 1-5")?.as_str(), "0 30 2 ? * MON-FRI");
+    /// assert_eq!(CronExpr::parse_unix("0 0 13 * 5")?.as_str(), "@UNIX 0 0 13 * FRI");
+    /// # Ok::<(), scheduler_syntax::cron::CronError>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// The text is not of this form; `?`, `L`, `W` and `#` do not belong to it.
+    pub fn parse_unix(text: &str) -> Result<Self, CronError> {
+        parse::parse_unix(text, None)
+    }
+
+    /// Whether the text holds an `H`, so that it means something only together with the key of a trigger.
+    ///
+    /// Says nothing about whether the text is an expression.
+    pub fn needs_seed(text: &str) -> bool {
+        !text.trim_start().starts_with('@') && has_hash(text)
+            || parse::after_unix_mark(text).is_some_and(has_hash)
+    }
+
+    pub(super) fn of(parts: Parts) -> Self {
+        Self(Arc::new(parts))
+    }
+
+    pub(super) fn parts(&self) -> &Parts {
+        &self.0
     }
 
     /// The normalised text.
@@ -93,6 +103,16 @@ impl CronExpr {
     pub fn is_fixed_time(&self) -> bool {
         !self.0.interval
     }
+
+    /// Whether no date ever matches, such as the 31st of February.
+    pub fn never_fires(&self) -> bool {
+        self.0.never
+    }
+}
+
+/// No name of a month or a weekday begins with the letter.
+fn has_hash(text: &str) -> bool {
+    text.split([' ', '\t', '\n', '\r', ',']).any(|item| item.starts_with(['H', 'h']))
 }
 
 impl FromStr for CronExpr {

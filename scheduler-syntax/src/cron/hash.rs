@@ -1,9 +1,11 @@
-//! `H`: a value that is different from trigger to trigger and the same every time.
+//! `H`: a value that differs from trigger to trigger and is the same every time.
 
 use super::field::Field;
 
-/// The value of `H` between `first` and `last` for this seed and field (FNV-1a, then mixed by the field so that
-/// the fields of one trigger do not move together).
+/// The value of `H` between `first` and `last` for this seed and field.
+///
+/// FNV-1a of the seed, then mixed with the field (the finaliser of SplitMix64), so that the fields of one trigger do
+/// not move together. Stored schedules depend on it: another formula would move jobs that are in production.
 pub(super) fn value(seed: &str, field: Field, first: u16, last: u16) -> u16 {
     let fnv = seed.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)

@@ -15,14 +15,22 @@
 //! | `n#k` | the k-th such day of the month; months without one are left out | day of week |
 //! | `H`, `H(a-b)`, `H/n` | a value of the trigger's own, the same every time | all but year |
 //!
-//! `L`, `W` days may stand in lists, each counted by itself. A month without a 31st has no `31W`. The macros `@hourly`,
-//! `@daily`, `@midnight`, `@weekly`, `@monthly`, `@yearly` and `@annually` stand for what they say.
-
+//! Years are 1970 to 2199. The macros `@hourly`, `@daily`, `@midnight`, `@weekly`, `@monthly`, `@yearly` and
+//! `@annually` stand for what they say. `@unix` before five fields reads them as a crontab does; without it five
+//! fields are refused, because nobody can know which of the two is meant.
+//!
+//! # Where Quartz is vague
+//!
+//! * `L` and `W` days may stand in lists, each counted by itself (`1,15,L`, `2W,16`); days with `#` and `nL` may not.
+//! * A month without a 31st has no `31W`, as it has no `31`.
+//! * Steps after a range of names are obeyed (`MON-FRI/2`); after a single name they are refused, since versions of
+//!   Quartz disagree about them.
+//! * Text that Quartz passes over in silence is refused: stray letters, empty items, steps of 0, an eighth field.
 //!
 //! # Searching
 //!
 //! ```
-//! use scheduler_syntax::cron::{CronExpr, DstPolicy, Gap, Overlap};
+//! use scheduler_syntax::cron::{CronExpr, DstPolicy};
 //! use chrono_tz::Europe::Berlin;
 //!
 //! let nightly = CronExpr::parse("0 30 2 * * ?")?;
@@ -34,8 +42,7 @@
 //! assert_eq!(next.with_timezone(&Berlin).to_rfc3339(), "2026-03-29T03:00:00+02:00");
 //!
 //! // As Quartz for Java does it:
-//! let quartz = DstPolicy { gap: Gap::Skip, overlap: Overlap::Second };
-//! let next = nightly.next_after(before, Berlin, quartz).unwrap();
+//! let next = nightly.next_after(before, Berlin, DstPolicy::QUARTZ_JAVA).unwrap();
 //! assert_eq!(next.with_timezone(&Berlin).to_rfc3339(), "2026-03-30T02:30:00+02:00");
 //! # Ok::<(), scheduler_syntax::cron::CronError>(())
 //! ```
@@ -47,9 +54,13 @@
 //! | fixed time: no `*`, range or step in second, minute, hour | once, at the first instant after the gap | once, at the first occurrence |
 //! | anything else | nothing is owed | in both passes, in order |
 //!
-//! A date that does not exist at all in a zone has no fire. Milliseconds are cut off: the search begins at the next
-//! whole second.
+//! [`DstPolicy`] has other choices for fixed times. A date that does not exist at all in a zone has no fire.
+//! Milliseconds are cut off: the search begins at the next whole second.
 
+mod bits;
+mod build;
+mod civil;
+mod clock;
 mod days;
 mod describe;
 mod error;
@@ -57,10 +68,12 @@ mod expr;
 mod field;
 mod hash;
 mod parse;
+mod policy;
 mod search;
+mod years;
 mod zoned;
 
 pub use error::CronError;
 pub use expr::CronExpr;
 pub use field::Field;
-pub use zoned::{DstPolicy, Gap, Overlap};
+pub use policy::{DstPolicy, Gap, Overlap};

@@ -1,61 +1,96 @@
-//! The next and the previous civil time: day by bit set, month by month, and no zone.
+//! The civil times of an expression: the next and the previous one, without any zone.
 //!
-//! Years and months that cannot match are skipped at once, so a rare date costs little more than a common one, and an
-//! impossible one ends after the last year.
+//! A search looks for a day first and for a time of day then. Days are found month by month: the sets of years and
+//! months say where to jump, and one bit set per month which of its days match. So the 29th of February costs four
+//! steps, and an expression ends at the latest after the last year.
 
-use chrono::{DateTime, Datelike, Days, NaiveDate, NaiveDateTime, NaiveTime, Timelike};
+use chrono::{DateTime, NaiveDateTime, Timelike};
 
+use super::bits::{highest, lowest};
+use super::civil::{DAY, Date};
 use super::expr::{CronExpr, Parts};
+use super::years::{FIRST_YEAR, LAST_YEAR, Years};
 
 impl CronExpr {
     /// Whether the expression matches this civil time, to the second.
     pub fn matches_civil(&self, time: NaiveDateTime) -> bool {
-        self.next_civil(time) == time.with_nanosecond(0)
+        let second = seconds_of(time);
+        self.parts().civil_from(second) == Some(second)
     }
 
-    /// Whether no date ever matches, such as the 31st of February.
-    pub fn never_fires(&self) -> bool {
-        self.next_civil(DateTime::UNIX_EPOCH.naive_utc()).is_none()
+    /// The first matching civil time that is later than `time`, by whole seconds. None after the year 2199.
+    ///
+    /// The fraction of `time` is cut off: the search begins at the next whole second.
+    pub fn next_civil_after(&self, time: NaiveDateTime) -> Option<NaiveDateTime> {
+        self.parts().civil_from(seconds_of(time) + 1).and_then(civil_at)
     }
 
-    /// The first matching civil time that is not earlier than `from`, by whole seconds. None after the year 2199.
-    pub fn next_civil(&self, from: NaiveDateTime) -> Option<NaiveDateTime> {
-        let parts = &*self.0;
-        let (date, time) = (from.date(), from.time());
-        if parts.matches_date(date)
-            && let Some(time) = parts.time_at_or_after(time)
-        {
-            return Some(date.and_time(time));
-        }
-        let date = parts.date_at_or_after(date.checked_add_days(Days::new(1))?)?;
-        Some(date.and_time(parts.time_at_or_after(NaiveTime::MIN)?))
+    /// The first matching civil time that is not earlier than `time`. None after the year 2199.
+    pub fn next_civil_at_or_after(&self, time: NaiveDateTime) -> Option<NaiveDateTime> {
+        self.parts().civil_from(seconds_rounded_up(time)).and_then(civil_at)
     }
 
-    /// The last matching civil time that is not later than `from`, by whole seconds. None before the year 1970.
-    pub fn previous_civil(&self, from: NaiveDateTime) -> Option<NaiveDateTime> {
-        let parts = &*self.0;
-        let (date, time) = (from.date(), from.time());
-        if parts.matches_date(date)
-            && let Some(time) = parts.time_at_or_before(time)
-        {
-            return Some(date.and_time(time));
-        }
-        let date = parts.date_at_or_before(date.checked_sub_days(Days::new(1))?)?;
-        Some(date.and_time(parts.time_at_or_before(NaiveTime::from_hms_opt(23, 59, 59)?)?))
+    /// The last matching civil time that is earlier than `time`. None before the year 1970.
+    pub fn previous_civil_before(&self, time: NaiveDateTime) -> Option<NaiveDateTime> {
+        self.parts().civil_to(seconds_rounded_up(time) - 1).and_then(civil_at)
     }
 }
 
+fn seconds_of(time: NaiveDateTime) -> i64 {
+    time.and_utc().timestamp()
+}
+
+fn seconds_rounded_up(time: NaiveDateTime) -> i64 {
+    seconds_of(time) + i64::from(time.nanosecond() > 0)
+}
+
+fn civil_at(seconds: i64) -> Option<NaiveDateTime> {
+    Some(DateTime::from_timestamp(seconds, 0)?.naive_utc())
+}
+
 impl Parts {
-    fn matches_date(&self, date: NaiveDate) -> bool {
-        self.months & (1 << date.month()) != 0
-            && self.years.at_or_after(date.year()) == Some(date.year())
-            && self.days.in_month(date.year(), date.month()) & (1 << date.day()) != 0
+    /// The first matching second at or after `from`, counted as in [`civil`](super::civil).
+    pub(super) fn civil_from(&self, from: i64) -> Option<i64> {
+        let (day, second) = (from.div_euclid(DAY), from.rem_euclid(DAY));
+        let found = self.day_from(day)?;
+        if found > day {
+            return Some(found * DAY + self.time_from(0)?);
+        }
+        match self.time_from(second) {
+            Some(time) => Some(day * DAY + time),
+            None => Some(self.day_from(day + 1)? * DAY + self.time_from(0)?),
+        }
     }
 
-    fn date_at_or_after(&self, from: NaiveDate) -> Option<NaiveDate> {
-        let (mut year, mut month, mut day) = (from.year(), from.month(), from.day());
+    /// The last matching second at or before `to`.
+    pub(super) fn civil_to(&self, to: i64) -> Option<i64> {
+        let (day, second) = (to.div_euclid(DAY), to.rem_euclid(DAY));
+        let found = self.day_to(day)?;
+        if found < day {
+            return Some(found * DAY + self.time_to(DAY - 1)?);
+        }
+        match self.time_to(second) {
+            Some(time) => Some(day * DAY + time),
+            None => Some(self.day_to(day - 1)? * DAY + self.time_to(DAY - 1)?),
+        }
+    }
+
+    /// Whether no date at all matches. Asked once, when an expression is made.
+    pub(super) fn has_no_date(&self) -> bool {
+        // Every kind of month comes within 28 years: each length, beginning on each weekday.
+        let last_year = if self.years == Years::ALL { FIRST_YEAR + 27 } else { LAST_YEAR };
+        self.day_within(0, last_year).is_none()
+    }
+
+    /// The number of the first matching day at or after `from`.
+    fn day_from(&self, from: i64) -> Option<i64> {
+        if self.never { None } else { self.day_within(from, LAST_YEAR) }
+    }
+
+    fn day_within(&self, from: i64, last_year: i32) -> Option<i64> {
+        let Date { mut year, mut month, mut day } = Date::of_day_number(from);
         loop {
-            let allowed = self.years.at_or_after(year)?;
+            let allowed = self.years.at_or_after(year).filter(|year| *year <= last_year)?;
             if allowed > year {
                 (year, month, day) = (allowed, 1, 1);
             }
@@ -66,15 +101,19 @@ impl Parts {
             if next > month {
                 (month, day) = (next, 1);
             }
-            if let Some(found) = lowest(u64::from(self.days.in_month(year, month)), day) {
-                return NaiveDate::from_ymd_opt(year, month, found);
+            if let Some(day) = lowest(u64::from(self.days.in_month(year, month)), day) {
+                return Some(Date { year, month, day }.day_number());
             }
             (month, day) = (month + 1, 1);
         }
     }
 
-    fn date_at_or_before(&self, from: NaiveDate) -> Option<NaiveDate> {
-        let (mut year, mut month, mut day) = (from.year(), from.month(), from.day());
+    /// The number of the last matching day at or before `to`.
+    fn day_to(&self, to: i64) -> Option<i64> {
+        if self.never {
+            return None;
+        }
+        let Date { mut year, mut month, mut day } = Date::of_day_number(to);
         loop {
             let allowed = self.years.at_or_before(year)?;
             if allowed < year {
@@ -87,58 +126,54 @@ impl Parts {
             if next < month {
                 (month, day) = (next, 31);
             }
-            if let Some(found) = highest(u64::from(self.days.in_month(year, month)), day) {
-                return NaiveDate::from_ymd_opt(year, month, found);
+            if let Some(day) = highest(u64::from(self.days.in_month(year, month)), day) {
+                return Some(Date { year, month, day }.day_number());
             }
             (month, day) = (month - 1, 31);
         }
     }
 
-    fn time_at_or_after(&self, from: NaiveTime) -> Option<NaiveTime> {
-        let hour = lowest(self.hours, from.hour())?;
-        if hour == from.hour() {
-            if let Some(minute) = lowest(self.minutes, from.minute()) {
-                let second = if minute == from.minute() { from.second() } else { 0 };
-                if let Some(second) = lowest(self.seconds, second) {
-                    return NaiveTime::from_hms_opt(hour, minute, second);
-                }
-                if let Some(minute) = lowest(self.minutes, minute + 1) {
-                    return NaiveTime::from_hms_opt(hour, minute, lowest(self.seconds, 0)?);
-                }
+    /// The first matching time of day at or after `from`, in seconds from midnight.
+    fn time_from(&self, from: i64) -> Option<i64> {
+        let (hour, minute, second) = clock(from);
+        if self.hours & (1 << hour) != 0 {
+            if self.minutes & (1 << minute) != 0
+                && let Some(second) = lowest(self.seconds, second)
+            {
+                return Some(of_clock(hour, minute, second));
             }
-            let hour = lowest(self.hours, hour + 1)?;
-            return NaiveTime::from_hms_opt(hour, lowest(self.minutes, 0)?, lowest(self.seconds, 0)?);
+            if let Some(minute) = lowest(self.minutes, minute + 1) {
+                return Some(of_clock(hour, minute, lowest(self.seconds, 0)?));
+            }
         }
-        NaiveTime::from_hms_opt(hour, lowest(self.minutes, 0)?, lowest(self.seconds, 0)?)
+        let hour = lowest(self.hours, hour + 1)?;
+        Some(of_clock(hour, lowest(self.minutes, 0)?, lowest(self.seconds, 0)?))
     }
 
-    fn time_at_or_before(&self, from: NaiveTime) -> Option<NaiveTime> {
-        let hour = highest(self.hours, from.hour())?;
-        if hour == from.hour() {
-            if let Some(minute) = highest(self.minutes, from.minute()) {
-                let second = if minute == from.minute() { from.second() } else { 59 };
-                if let Some(second) = highest(self.seconds, second) {
-                    return NaiveTime::from_hms_opt(hour, minute, second);
-                }
-                if let Some(minute) = minute.checked_sub(1).and_then(|minute| highest(self.minutes, minute)) {
-                    return NaiveTime::from_hms_opt(hour, minute, highest(self.seconds, 59)?);
-                }
+    /// The last matching time of day at or before `to`.
+    fn time_to(&self, to: i64) -> Option<i64> {
+        let (hour, minute, second) = clock(to);
+        if self.hours & (1 << hour) != 0 {
+            if self.minutes & (1 << minute) != 0
+                && let Some(second) = highest(self.seconds, second)
+            {
+                return Some(of_clock(hour, minute, second));
             }
-            let hour = highest(self.hours, hour.checked_sub(1)?)?;
-            return NaiveTime::from_hms_opt(hour, highest(self.minutes, 59)?, highest(self.seconds, 59)?);
+            if let Some(minute) = minute.checked_sub(1).and_then(|minute| highest(self.minutes, minute)) {
+                return Some(of_clock(hour, minute, highest(self.seconds, 59)?));
+            }
         }
-        NaiveTime::from_hms_opt(hour, highest(self.minutes, 59)?, highest(self.seconds, 59)?)
+        let hour = highest(self.hours, hour.checked_sub(1)?)?;
+        Some(of_clock(hour, highest(self.minutes, 59)?, highest(self.seconds, 59)?))
     }
 }
 
-/// The lowest bit of the set that is at or above `from`.
-fn lowest(set: u64, from: u32) -> Option<u32> {
-    let left = if from < 64 { set & (u64::MAX << from) } else { 0 };
-    (left != 0).then(|| left.trailing_zeros())
+/// Hour, minute and second of a second of the day.
+fn clock(second: i64) -> (u32, u32, u32) {
+    let second = second as u32;
+    (second / 3600, second / 60 % 60, second % 60)
 }
 
-/// The highest bit of the set that is at or below `from`.
-fn highest(set: u64, from: u32) -> Option<u32> {
-    let left = set & (u64::MAX >> (63 - from.min(63)));
-    (left != 0).then(|| 63 - left.leading_zeros())
+fn of_clock(hour: u32, minute: u32, second: u32) -> i64 {
+    i64::from(hour * 3600 + minute * 60 + second)
 }

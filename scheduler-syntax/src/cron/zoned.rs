@@ -1,65 +1,47 @@
-//! Civil times on the line of time: what happens where the clocks of a zone change.
+//! The instants of an expression: its civil times on the wall clock of a zone.
 //!
-//! An expression that follows real time (an *interval*: it has a `*`, range or step in second, minute or hour) owes
-//! nothing for a gap and fires in both passes of an overlap. A *fixed* time happens once: in a gap at the first
-//! instant after it, in an overlap at its first occurrence. This is the rule of Vixie cron and Cronos; the other
-//! choices are offered by [`DstPolicy`] and concern fixed times only.
+//! Time is walked from one setting of the clocks to the next; in between, the wall clock is UTC plus an offset. Three
+//! things happen at a change, and a [`DstPolicy`] chooses among them:
+//!
+//! * Clocks are set forward. The civil times of the gap are dropped, or owed at the change, or moved behind it.
+//! * Clocks are set back. The doubled stretch counts before the change, after it, or on both sides.
+//! * A whole day is left out (Samoa, 30 December 2011). Its times are not owed: the date does not exist.
+//!
+//! The rule for intervals is one of these policies, so there is one walk for all.
 
-use chrono::{DateTime, Days, NaiveDateTime, Offset, TimeZone, Utc};
+use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 
-use super::expr::CronExpr;
+use super::civil::DAY;
+use super::clock::{APART, Change, FAR, Reading};
+use super::expr::{CronExpr, Parts};
+use super::policy::{DstPolicy, Gap, Overlap};
 
-/// What a fixed time does that a day does not have, because clocks are set forward over it.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
-pub enum Gap {
-    /// It fires at the first instant after the gap; several in one gap fire once.
-    #[default]
-    RunAfter,
-    /// It fires later by the length of the gap: 02:30 at 03:30. The rule of Quartz.NET.
-    Shift,
-    /// It does not fire on that day. The rule of Quartz for Java.
-    Skip,
-}
+/// No expression fires earlier or later than this: the years 1970 to 2199 in any zone, and some days to spare.
+const EARLIEST: i64 = -2 * DAY;
+const LATEST: i64 = 84_008 * DAY;
 
-/// What a fixed time does that a day has twice, because clocks are set back over it.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
-pub enum Overlap {
-    /// It fires at the first of the two.
-    #[default]
-    First,
-    /// It fires at the second. The rule of Quartz for Java.
-    Second,
-    /// It fires at both.
-    Both,
-}
-
-/// What a fixed time does where clocks change.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
-pub struct DstPolicy {
-    /// In a gap.
-    pub gap: Gap,
-    /// In an overlap.
-    pub overlap: Overlap,
-}
-
-/// Clocks of all zones together are never further apart than this, nor set by more at once.
-const FAR: i64 = 26 * 3600;
+/// How far a look ahead goes at once, so that it meets one change at most.
+const REACH: i64 = APART - FAR;
 
 impl CronExpr {
     /// The first fire time strictly later than `after` on the wall clock of `zone`, in whole seconds.
     ///
-    /// None when there is none before the year 2200. Fire times strictly increase, whatever the zone does.
+    /// None when there is none before the year 2200. Fire times strictly increase, whatever the zone does, and asking
+    /// from any instant between two of them gives the later one.
     pub fn next_after(&self, after: DateTime<Utc>, zone: Tz, policy: DstPolicy) -> Option<DateTime<Utc>> {
-        let start = after.timestamp() + 1;
-        let found = if zone == Tz::UTC {
-            self.civil_from(start)
-        } else if self.is_fixed_time() {
-            self.next_fixed(start, zone, policy)
-        } else {
-            self.next_interval(start, zone)
-        };
-        DateTime::from_timestamp(found?, 0)
+        DateTime::from_timestamp(self.walk(zone, policy).next(after.timestamp())?, 0)
+    }
+
+    /// The last fire time strictly earlier than `before`. None when there is none after the year 1969.
+    pub fn previous_before(
+        &self,
+        before: DateTime<Utc>,
+        zone: Tz,
+        policy: DstPolicy,
+    ) -> Option<DateTime<Utc>> {
+        let end = before.timestamp() + i64::from(before.timestamp_subsec_nanos() > 0);
+        DateTime::from_timestamp(self.walk(zone, policy).previous(end)?, 0)
     }
 
     /// The next `count` fire times later than `after`; fewer if there are no more.
@@ -70,159 +52,186 @@ impl CronExpr {
         policy: DstPolicy,
         count: usize,
     ) -> Vec<DateTime<Utc>> {
-        std::iter::successors(self.next_after(after, zone, policy), |last| {
-            self.next_after(*last, zone, policy)
-        })
-        .take(count)
-        .collect()
+        let next = |after| self.next_after(after, zone, policy);
+        std::iter::successors(next(after), |last| next(*last)).take(count).collect()
     }
 
     /// Whether it fires at this instant, to the second.
     pub fn matches(&self, instant: DateTime<Utc>, zone: Tz, policy: DstPolicy) -> bool {
         let second = instant.timestamp();
-        DateTime::from_timestamp(second - 1, 0)
-            .and_then(|before| self.next_after(before, zone, policy))
-            .is_some_and(|next| next.timestamp() == second)
+        self.walk(zone, policy).next(second - 1) == Some(second)
     }
 
-    /// As seconds on a clock without changes.
-    fn civil_from(&self, local: i64) -> Option<i64> {
-        let from = DateTime::from_timestamp(local, 0)?.naive_utc();
-        self.next_civil(from).map(|time| time.and_utc().timestamp())
+    fn walk(&self, zone: Tz, policy: DstPolicy) -> Walk<'_> {
+        let policy = if self.is_fixed_time() { policy } else { DstPolicy::REAL_TIME };
+        Walk { parts: self.parts(), zone, policy }
     }
+}
 
-    /// Walks from one stretch of unchanged clocks to the next.
-    fn next_interval(&self, mut start: i64, zone: Tz) -> Option<i64> {
+/// An expression on its way through the time of a zone.
+struct Walk<'a> {
+    parts: &'a Parts,
+    zone: Tz,
+    policy: DstPolicy,
+}
+
+/// How far a walk has come.
+struct Place {
+    /// Everything up to this instant is settled. The offset is that of the stretch in which the walk goes on.
+    passed: Reading,
+    /// The change at which this stretch began, if it is near enough to matter.
+    change: Option<Change>,
+    /// The next matching time on the wall clock of this stretch, even if the stretch ends before.
+    civil: Option<i64>,
+}
+
+/// What a look ahead found.
+enum Step {
+    Fire(i64),
+    Continue(Place),
+    End,
+}
+
+impl Walk<'_> {
+    /// The first fire time later than `asked`.
+    fn next(&self, asked: i64) -> Option<i64> {
+        if self.parts.never {
+            return None;
+        }
+        let asked = asked.clamp(EARLIEST, LATEST);
+        if self.zone == Tz::UTC {
+            return self.parts.civil_from(asked + 1);
+        }
+        let mut place = self.start(asked);
         loop {
-            let offset = offset_at(zone, start);
-            let civil = self.civil_from(start + offset)?;
-            if let Some(change) = change_after(zone, start, FAR) {
-                let candidate = civil - offset;
-                if candidate < change {
-                    return Some(candidate);
-                }
-                start = change;
-                continue;
-            }
-            match Local::of(zone, civil) {
-                Local::Once(instant) => return Some(instant),
-                Local::Twice(first, second) => return Some(if first >= start { first } else { second }),
-                Local::Never { end, .. } => start = end,
+            match self.step(&place) {
+                Step::Fire(instant) => return Some(instant),
+                Step::Continue(next) => place = next,
+                Step::End => return None,
             }
         }
     }
 
-    fn next_fixed(&self, start: i64, zone: Tz, policy: DstPolicy) -> Option<i64> {
-        let offset = offset_at(zone, start);
-        // A time that is moved, or that counts at its second occurrence, may lie behind on the wall clock.
-        let back = if policy == DstPolicy::default() { 0 } else { lately_set_by(zone, start) };
-        let mut best: Option<i64> = None;
-        let mut local = start + offset - back;
-        while let Some(civil) = self.civil_from(local) {
-            let found = self
-                .instants(zone, civil, policy)
-                .into_iter()
-                .flatten()
-                .filter(|instant| *instant >= start)
-                .min();
-            best = best.into_iter().chain(found).min();
-            // What follows on the wall clock can be earlier only by what clocks are set back.
-            if best.is_some_and(|best| back == 0 || civil - FAR > best + offset) {
-                return best;
-            }
-            local = civil + 1;
+    /// Where a walk begins that was asked for what comes after `asked`.
+    fn start(&self, asked: i64) -> Place {
+        let passed = self.reading(asked);
+        let place = self.place(passed, None);
+        let moves = self.policy.gap == Gap::Shift;
+        if !moves && self.policy.overlap != Overlap::First {
+            return place;
         }
-        best
-    }
-
-    /// When a fixed civil time fires: never, once or twice.
-    fn instants(&self, zone: Tz, civil: i64, policy: DstPolicy) -> [Option<i64>; 2] {
-        match (Local::of(zone, civil), policy.overlap, policy.gap) {
-            (Local::Once(instant), ..) | (Local::Twice(instant, _), Overlap::First, _) => {
-                [Some(instant), None]
-            }
-            (Local::Twice(_, second), Overlap::Second, _) => [Some(second), None],
-            (Local::Twice(first, second), Overlap::Both, _) => [Some(first), Some(second)],
-            (Local::Never { end, before, after }, _, gap) if !skips_the_day(civil, end, before, after) => {
-                match gap {
-                    Gap::RunAfter => [Some(end), None],
-                    Gap::Shift => [Some(civil - before), None],
-                    Gap::Skip => [None, None],
-                }
-            }
-            (Local::Never { .. }, ..) => [None, None],
+        // A near change before `asked` matters only if something matches near it.
+        let far = asked + REACH + FAR;
+        if let Some(civil) = place.civil.filter(|civil| !moves && *civil > far) {
+            return self.jump(civil);
         }
-    }
-}
-
-/// Where a civil time lies on the line of time.
-enum Local {
-    Once(i64),
-    Twice(i64, i64),
-    /// In a gap: the instant at which clocks are set forward, and the offsets before and after.
-    Never {
-        end: i64,
-        before: i64,
-        after: i64,
-    },
-}
-
-impl Local {
-    fn of(zone: Tz, civil: i64) -> Self {
-        let time = naive(civil);
-        let instant = |offset: chrono_tz::TzOffset| civil - i64::from(offset.fix().local_minus_utc());
-        match zone.offset_from_local_datetime(&time) {
-            chrono::MappedLocalTime::Single(offset) => Self::Once(instant(offset)),
-            chrono::MappedLocalTime::Ambiguous(a, b) => {
-                let (a, b) = (instant(a), instant(b));
-                Self::Twice(a.min(b), a.max(b))
-            }
-            chrono::MappedLocalTime::None => Self::gap(zone, civil),
+        // The wall clock may be repeating itself, or moved times may still be to come.
+        match Change::between(self.zone, self.reading(asked - FAR), passed) {
+            Some(change) => self.place(passed, Some(change)),
+            None => place,
         }
     }
 
-    fn gap(zone: Tz, civil: i64) -> Self {
-        let before = offset_at(zone, civil - FAR);
-        let end = change_after(zone, civil - FAR, 2 * FAR).unwrap_or(civil - before);
-        Self::Never { end, before, after: offset_at(zone, end) }
+    /// A place with its next civil time.
+    fn place(&self, passed: Reading, change: Option<Change>) -> Place {
+        let now = passed.instant + 1 + passed.offset;
+        let from = match change {
+            // The doubled stretch counted before the change.
+            Some(change) if self.policy.overlap == Overlap::First => now.max(change.at + change.before),
+            _ => now,
+        };
+        Place { passed, change, civil: self.parts.civil_from(from) }
+    }
+
+    /// Shortly before a far civil time. No change on the way there matters: nothing matches near any of them.
+    fn jump(&self, civil: i64) -> Place {
+        Place { passed: self.reading(civil - FAR), change: None, civil: Some(civil) }
+    }
+
+    fn reading(&self, instant: i64) -> Reading {
+        Reading::of(self.zone, instant)
+    }
+
+    /// Looks for a fire time in the stretch of `place`; if a change ends it before, goes on behind the change.
+    fn step(&self, place: &Place) -> Step {
+        let passed = place.passed;
+        let own = place.civil.map(|civil| civil - passed.offset);
+        let best = own.into_iter().chain(self.moved(place)).min();
+        // A change further away than the best candidate decides nothing, one shortly behind it may move it there.
+        let reach = passed.instant + REACH;
+        let look_behind = if self.policy.overlap == Overlap::Second { FAR } else { 0 };
+        let until = best.map_or(reach, |best| best.min(reach)) + look_behind;
+        if let Some(change) = Change::between(self.zone, passed, self.reading(until)) {
+            return self.at_change(change, best, place.civil);
+        }
+        match (best, place.civil) {
+            (Some(best), _) if best <= reach => Step::Fire(best),
+            (_, Some(civil)) => Step::Continue(self.jump(civil)),
+            _ => Step::End,
+        }
+    }
+
+    /// The next of the times that were moved behind the gap with which the stretch began.
+    fn moved(&self, place: &Place) -> Option<i64> {
+        let change = place.change.filter(|change| self.policy.gap == Gap::Shift && owes(change))?;
+        let civil = self.parts.civil_from(place.passed.instant + 1 + change.before)?;
+        (civil < change.at + change.after).then_some(civil - change.before)
+    }
+
+    /// The stretch ends at `change`: the candidate of the stretch still counts if it lies before that.
+    fn at_change(&self, change: Change, best: Option<i64>, civil: Option<i64>) -> Step {
+        let doubled = if self.policy.overlap == Overlap::Second { (-change.forward()).max(0) } else { 0 };
+        if let Some(best) = best.filter(|best| *best < change.at - doubled) {
+            return Step::Fire(best);
+        }
+        let in_gap = civil.is_some_and(|civil| civil < change.at + change.after);
+        if in_gap && owes(&change) && self.policy.gap == Gap::RunAfter {
+            return Step::Fire(change.at);
+        }
+        let passed = Reading { instant: change.at - 1, offset: change.after };
+        Step::Continue(self.place(passed, Some(change)))
+    }
+
+    /// The last fire time earlier than `end`: found by asking for the next one from earlier and earlier instants, then
+    /// by halving the distance. Slower than a search of its own, and right by construction.
+    fn previous(&self, end: i64) -> Option<i64> {
+        if self.parts.never {
+            return None;
+        }
+        let end = end.min(LATEST);
+        let next = |asked| self.next(asked).filter(|found| *found < end);
+        let mut late = end - 1;
+        let mut found = self.somewhere_before(end)?;
+        while let Some(later) = next(found) {
+            found = later;
+            let middle = found + (late - found) / 2;
+            match next(middle) {
+                Some(later) => found = later,
+                None => late = middle,
+            }
+        }
+        Some(found)
+    }
+
+    /// A fire time earlier than `end`, most often the last one.
+    fn somewhere_before(&self, end: i64) -> Option<i64> {
+        let offset = self.reading(end).offset;
+        let guess = self.parts.civil_to(end - 1 + offset).map(|civil| end - (civil - offset));
+        let mut distance = guess.unwrap_or(1).max(1);
+        loop {
+            let asked = end - 1 - distance;
+            if let Some(found) = self.next(asked).filter(|found| *found < end) {
+                return Some(found);
+            }
+            if asked < EARLIEST {
+                return None;
+            }
+            distance *= 2;
+        }
     }
 }
 
-/// Whether the date of a civil time does not exist at all, as the 30th of December 2011 in Samoa. Nothing is made
-/// up for then.
-fn skips_the_day(civil: i64, end: i64, before: i64, after: i64) -> bool {
-    let date = naive(civil).date();
-    let midnight = date.and_time(chrono::NaiveTime::MIN).and_utc().timestamp();
-    let next = date
-        .checked_add_days(Days::new(1))
-        .map_or(i64::MAX, |date| date.and_time(chrono::NaiveTime::MIN).and_utc().timestamp());
-    end + before <= midnight && end + after >= next
-}
-
-/// By how much clocks are set around this instant.
-fn lately_set_by(zone: Tz, instant: i64) -> i64 {
-    (offset_at(zone, instant - FAR) - offset_at(zone, instant + FAR)).abs()
-}
-
-/// Seconds that the wall clock of the zone is ahead of UTC.
-fn offset_at(zone: Tz, instant: i64) -> i64 {
-    i64::from(zone.offset_from_utc_datetime(&naive(instant)).fix().local_minus_utc())
-}
-
-/// The first change of the offset within so many seconds after `start`; none if clocks stay as they are.
-fn change_after(zone: Tz, start: i64, within: i64) -> Option<i64> {
-    let offset = offset_at(zone, start);
-    let (mut same, mut changed) = (start, start + within);
-    if offset_at(zone, changed) == offset {
-        return None;
-    }
-    while changed - same > 1 {
-        let middle = same + (changed - same) / 2;
-        *(if offset_at(zone, middle) == offset { &mut same } else { &mut changed }) = middle;
-    }
-    Some(changed)
-}
-
-fn naive(seconds: i64) -> NaiveDateTime {
-    DateTime::from_timestamp(seconds, 0).unwrap_or(DateTime::<Utc>::MAX_UTC).naive_utc()
+/// Whether times that a change leaves out are owed at all. Those of a date that does not exist are not.
+fn owes(change: &Change) -> bool {
+    (1..DAY).contains(&change.forward())
 }

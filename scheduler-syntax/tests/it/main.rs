@@ -1,5 +1,15 @@
 //! What the crate reads, from outside.
 #![allow(clippy::unwrap_used, reason = "a test says what went wrong by failing")]
 
-mod cron_search;
+mod cron_civil;
+mod cron_crate;
+mod cron_describe;
+mod cron_hash;
+mod cron_laws;
 mod cron_text;
+mod cron_unix;
+mod cron_zoned;
+mod duration;
+mod nearest;
+mod strategies;
+mod zone;
