@@ -27,7 +27,9 @@ use std::time::Duration;
 use anyhow::Context;
 use clap::Parser;
 use scheduler_core::Scheduler;
+use scheduler_core::store::{Selection, TriggerQuery, TriggerState};
 use scheduler_core::time::{Clock, SystemClock};
+use scheduler_core::trigger::Schedule;
 
 use args::{Args, Workspace};
 use receiver::Receiver;
@@ -66,6 +68,7 @@ async fn run(workspace: Arc<Workspace>) -> anyhow::Result<()> {
     let shown = tokio::spawn(View::new(workspace.clone()).show(scheduler.events(), scheduler.downgrade()));
     scheduler.start().await?;
     wait_for_end(workspace.run_for).await;
+    finish(&scheduler).await?;
     let report = scheduler.shutdown(STOP_BUDGET).await;
     drop(scheduler);
     let counts = shown.await?;
@@ -79,4 +82,23 @@ async fn wait_for_end(run_for: Duration) {
         () = SystemClock.sleep(run_for) => {}
         _ = tokio::signal::ctrl_c() => {}
     }
+}
+
+/// Stops what recurs and lets the work that it has enqueued come to its end, so that every message sent has its receipt.
+async fn finish(scheduler: &Scheduler) -> anyhow::Result<()> {
+    for _ in 0..100 {
+        let mut open = 0;
+        for status in scheduler.triggers(TriggerQuery::default()).await? {
+            match status.trigger.schedule() {
+                Schedule::Once => open += 1,
+                _ if status.state == TriggerState::Executing => open += 1,
+                _ => drop(scheduler.pause(Selection::Trigger(status.trigger.key().clone())).await?),
+            }
+        }
+        if open == 0 && scheduler.running().is_empty() {
+            break;
+        }
+        SystemClock.sleep(Duration::from_millis(50)).await;
+    }
+    Ok(())
 }
