@@ -104,6 +104,7 @@ mod key;
 pub mod prelude;
 pub mod scheduler;
 pub mod store;
+mod stored;
 pub mod time;
 pub mod trigger;
 

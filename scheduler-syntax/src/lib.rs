@@ -1,4 +1,4 @@
-//! What users of `scheduler-core` write as text: cron expressions, durations and zone names.
+//! What users of `scheduler-core` write as text: cron expressions, recurrence rules, durations and zone names.
 //!
 //! The same code reads them at compile time, in `#[job(…)]`, and at run time, so both accept the same and say the
 //! same about a mistake. There is no clock in here and nothing asynchronous.
@@ -13,11 +13,15 @@
 //! # Ok::<(), scheduler_syntax::cron::CronError>(())
 //! ```
 
+mod bits;
 pub mod cron;
 mod duration;
 mod nearest;
+pub mod rrule;
+mod wall;
 mod zone;
 
 pub use duration::{DurationError, format_duration, parse_duration};
 pub use nearest::nearest;
+pub use wall::{DstPolicy, Gap, Overlap};
 pub use zone::{ZoneError, parse_zone};

@@ -12,8 +12,8 @@ use crate::time::zone;
 /// A search for an included day ends after so many: all leap days of a century, and some.
 const MOST_DAYS: usize = 366 * 9;
 
-/// A search for a second that a cron expression leaves in ends after so many.
-const MOST_SECONDS: usize = 200_000;
+/// A search for a second that a cron expression leaves in ends after so many stretches of at most a day: 27 years.
+const MOST_STRETCHES: usize = 10_000;
 
 /// What is left out.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -55,23 +55,9 @@ pub enum Exclusion {
     /// The seconds of the wall clock that a cron expression matches, in both passes of a doubled hour.
     Cron {
         /// The expression.
-        #[serde(with = "cron_text")]
+        #[serde(with = "crate::stored::text")]
         expression: CronExpr,
     },
-}
-
-/// A cron expression is stored as its text.
-mod cron_text {
-    use scheduler_syntax::cron::CronExpr;
-    use serde::{Deserialize, Deserializer, Serializer};
-
-    pub(super) fn serialize<S: Serializer>(expression: &CronExpr, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(expression.as_str())
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<CronExpr, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
-    }
 }
 
 impl Exclusion {
@@ -183,9 +169,19 @@ impl Exclusion {
         None
     }
 
+    /// Walks from one stretch that the expression matches to the next, and from one setting of the clocks to the next.
     fn next_second(&self, at: DateTime<Utc>, zone: Tz) -> Option<DateTime<Utc>> {
-        let begun = DateTime::from_timestamp(at.timestamp(), 0)?;
-        let seconds = (1..=MOST_SECONDS).map(|second| begun + TimeDelta::seconds(second as i64));
-        seconds.into_iter().find(|time| self.includes(*time, zone))
+        let Self::Cron { expression } = self else { return None };
+        let mut at =
+            DateTime::from_timestamp(at.timestamp() + i64::from(at.timestamp_subsec_nanos() > 0), 0)?;
+        for _ in 0..MOST_STRETCHES {
+            let civil = zone::civil(zone, at);
+            let free = expression.next_civil_without(civil);
+            if free == civil && !expression.matches_civil(civil) {
+                return Some(at);
+            }
+            at = zone::until_change(zone, at, at + (free - civil));
+        }
+        None
     }
 }

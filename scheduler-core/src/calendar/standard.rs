@@ -8,19 +8,21 @@ use serde::{Deserialize, Serialize};
 
 use super::Calendar;
 use super::exclusion::Exclusion;
+use crate::stored::Version;
 
 /// How often the calendars of a chain are asked in turn before the search gives up: a decade of daily disagreement.
 const MOST_ROUNDS: usize = 4_000;
 
-/// An exclusion in a zone, perhaps on top of another one: a time is included if all of them include it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+/// An exclusion in a zone, perhaps on top of another calendar: a time is included if both include it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct StandardCalendar {
+    #[serde(rename = "v", default)]
+    version: Version,
     exclusion: Exclusion,
-    zone: Box<str>,
-    #[serde(skip)]
-    parsed: Option<Tz>,
+    #[serde(with = "crate::stored::zone")]
+    zone: Tz,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    base: Option<Arc<StandardCalendar>>,
+    base: Option<Arc<dyn Calendar>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     description: Option<Arc<str>>,
 }
@@ -28,12 +30,12 @@ pub struct StandardCalendar {
 impl StandardCalendar {
     /// Leaves out what `exclusion` says, by the wall clock of `zone`.
     pub fn new(exclusion: Exclusion, zone: Tz) -> Self {
-        Self { exclusion, zone: zone.name().into(), parsed: Some(zone), base: None, description: None }
+        Self { version: Version, exclusion, zone, base: None, description: None }
     }
 
-    /// On top of another calendar, which must include a time as well.
+    /// On top of another calendar, of any type, which must include a time as well.
     #[must_use]
-    pub fn based_on(self, base: Self) -> Self {
+    pub fn based_on(self, base: impl Calendar) -> Self {
         Self { base: Some(Arc::new(base)), ..self }
     }
 
@@ -50,8 +52,12 @@ impl StandardCalendar {
 
     /// The zone of the wall clock.
     pub fn zone(&self) -> Tz {
-        // A stored name is looked up once it is asked for; an unknown one is read as UTC rather than lost.
-        self.parsed.or_else(|| self.zone.parse().ok()).unwrap_or(Tz::UTC)
+        self.zone
+    }
+
+    /// The calendar below this one.
+    pub fn base(&self) -> Option<&dyn Calendar> {
+        self.base.as_deref()
     }
 
     /// The sentence for people.
@@ -60,17 +66,17 @@ impl StandardCalendar {
     }
 }
 
+#[typetag::serde(name = "standard")]
 impl Calendar for StandardCalendar {
     fn includes(&self, time: DateTime<Utc>) -> bool {
-        self.base.as_ref().is_none_or(|base| base.includes(time))
-            && self.exclusion.includes(time, self.zone())
+        self.base.as_ref().is_none_or(|base| base.includes(time)) && self.exclusion.includes(time, self.zone)
     }
 
     /// Asks the chain in turn until all agree, so the answer is included by the whole of it.
     fn next_included(&self, time: DateTime<Utc>) -> Option<DateTime<Utc>> {
         let mut candidate = time;
         for _ in 0..MOST_ROUNDS {
-            let own = self.exclusion.next_included(candidate, self.zone())?;
+            let own = self.exclusion.next_included(candidate, self.zone)?;
             let agreed = match &self.base {
                 Some(base) => base.next_included(own)?,
                 None => own,

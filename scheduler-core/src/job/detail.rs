@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::data::JobData;
 use crate::key::JobKey;
+use crate::stored::Version;
 
 /// A job as it is stored: its name, the function that runs it, its data and its rules.
 ///
@@ -30,6 +31,8 @@ use crate::key::JobKey;
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct JobDetail {
+    #[serde(rename = "v", default)]
+    version: Version,
     key: JobKey,
     job_type: Arc<str>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -48,6 +51,7 @@ impl JobDetail {
     /// A job named `key` that runs the function registered as `job_type`.
     pub fn builder(key: JobKey, job_type: impl Into<Arc<str>>) -> JobDetailBuilder {
         JobDetailBuilder(Self {
+            version: Version,
             key,
             job_type: job_type.into(),
             description: None,

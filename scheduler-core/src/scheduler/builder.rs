@@ -12,7 +12,7 @@ use crate::error::Error;
 use crate::job::{Invocation, JobDefinition, Providers, Registry};
 use crate::store::{JobStore, MemoryJobStore};
 use crate::time::{Clock, SystemClock};
-use crate::trigger::TriggerBuilder;
+use crate::trigger::{Misfire, TriggerBuilder};
 
 /// Everything that keeps a scheduler from being built.
 #[derive(Clone, PartialEq, Eq)]
@@ -91,6 +91,7 @@ impl Default for SchedulerBuilder {
             concurrency: 100,
             batch: 1024,
             misfire_threshold: Duration::from_secs(60),
+            misfire: Misfire::Smart,
             cancel_grace: Duration::from_secs(5),
         };
         Self {
@@ -123,6 +124,12 @@ impl SchedulerBuilder {
     /// How late a firing may be before the misfire policy of its trigger applies. Default: 60 s.
     pub fn misfire_threshold(mut self, threshold: Duration) -> Self {
         self.settings.misfire_threshold = threshold;
+        self
+    }
+
+    /// The misfire policy of triggers that set none. Default: [`Misfire::Smart`].
+    pub fn misfire(mut self, policy: Misfire) -> Self {
+        self.settings.misfire = policy;
         self
     }
 
@@ -211,7 +218,7 @@ impl SchedulerBuilder {
         let mut schedules = Vec::with_capacity(declared.len());
         for (job, trigger) in declared {
             problems.extend(self.registry.unknown(job.detail()));
-            match Scheduler::bind(&job, trigger, now, None)
+            match Scheduler::bind(&job, trigger.or_misfire(self.settings.misfire), now, None)
                 .and_then(|trigger| known_calendar(&self.calendars, trigger))
             {
                 Ok(trigger) => schedules.push((job, trigger)),

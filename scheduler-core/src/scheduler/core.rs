@@ -18,7 +18,7 @@ use crate::calendar::Calendar;
 use crate::job::{Invocation, Providers, Registry};
 use crate::store::JobStore;
 use crate::time::{Alarm, Clock};
-use crate::trigger::Trigger;
+use crate::trigger::{Misfire, Trigger};
 
 /// In which phase of its life a scheduler is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,6 +54,7 @@ pub(super) struct Settings {
     pub(super) concurrency: usize,
     pub(super) batch: usize,
     pub(super) misfire_threshold: Duration,
+    pub(super) misfire: Misfire,
     pub(super) cancel_grace: Duration,
 }
 

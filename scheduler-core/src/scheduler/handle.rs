@@ -299,6 +299,7 @@ impl Scheduler {
         if let Some(problem) = core.registry.unknown(job.detail()) {
             return Err(Error::config(problem));
         }
+        let trigger = trigger.or_misfire(core.settings.misfire);
         let trigger = Self::bind(&job, trigger, core.clock.now(), Some(self.unused_name(job.key())))?;
         let trigger = known_calendar(&core.calendars, trigger)?;
         let progress = trigger.first(core.calendar_of(&trigger));

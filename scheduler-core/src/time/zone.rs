@@ -55,6 +55,15 @@ pub(crate) fn plus_months(zone: Tz, from: DateTime<Utc>, months: u32) -> Option<
     civil(zone, from).checked_add_months(Months::new(months)).map(|civil| instant(zone, civil))
 }
 
+/// `later`, or the moment at which clocks are set before it; the two are at most a day apart.
+pub(crate) fn until_change(zone: Tz, earlier: DateTime<Utc>, later: DateTime<Utc>) -> DateTime<Utc> {
+    if offset(zone, earlier) == offset(zone, later) {
+        later
+    } else {
+        first_of_offset(zone, later).max(earlier)
+    }
+}
+
 fn offset(zone: Tz, at: DateTime<Utc>) -> TimeDelta {
     TimeDelta::seconds(i64::from(zone.offset_from_utc_datetime(&at.naive_utc()).fix().local_minus_utc()))
 }

@@ -6,16 +6,21 @@ use std::time::Duration;
 
 use chrono::{DateTime, SubsecRound, Utc};
 use chrono_tz::Tz;
-use scheduler_syntax::cron::{CronExpr, DstPolicy};
+use scheduler_syntax::DstPolicy;
+use scheduler_syntax::cron::CronExpr;
+use scheduler_syntax::rrule::RecurrenceRule;
 use serde::Serialize;
 
+use super::calendar_interval::{CalendarIntervalSchedule, Unit};
 use super::cron::CronSchedule;
 use super::interval::IntervalSchedule;
 use super::misfire::Misfire;
+use super::recurrence::RecurrenceSchedule;
 use super::schedule::Schedule;
 use super::{DEFAULT_PRIORITY, Trigger};
 use crate::data::JobData;
 use crate::key::{InvalidKey, JobKey, TriggerKey};
+use crate::stored::Version;
 
 /// What is wrong with a trigger: its name and every problem found.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,13 +57,14 @@ pub struct TriggerBuilder {
     key: Option<TriggerKey>,
     job: Option<JobKey>,
     rule: Rule,
+    zone: Option<Tz>,
     repeat: Option<u32>,
     dst: Option<DstPolicy>,
     start: Option<DateTime<Utc>>,
     end: Option<DateTime<Utc>>,
     calendar: Option<Arc<str>>,
     priority: i32,
-    misfire: Misfire,
+    misfire: Option<Misfire>,
     description: Option<Arc<str>>,
     data: JobData,
     problems: Vec<String>,
@@ -69,8 +75,11 @@ pub struct TriggerBuilder {
 enum Rule {
     Once,
     Every(Duration),
-    Cron { text: String, zone: Tz },
+    /// Waits for the trigger's key, which an `H` needs.
+    Cron(String),
     Ready(Schedule),
+    /// The text was wrong; the problem is noted already.
+    Broken,
 }
 
 impl Trigger {
@@ -95,12 +104,28 @@ impl Trigger {
     /// A trigger that fires at the times of a cron expression in Quartz's dialect: second, minute, hour, day of
     /// month, month, day of week and an optional year. Read in UTC unless a [zone](TriggerBuilder::time_zone) is set.
     pub fn cron(expression: &str) -> TriggerBuilder {
-        TriggerBuilder::new(Rule::Cron { text: expression.to_owned(), zone: Tz::UTC })
+        TriggerBuilder::new(Rule::Cron(expression.to_owned()))
+    }
+
+    /// A trigger that fires at its start and then every so many days, weeks, months or years of the calendar, or
+    /// seconds, minutes or hours of elapsed time. On the calendar of UTC unless a [zone](TriggerBuilder::time_zone) is
+    /// set; [`CalendarIntervalSchedule`] has further options.
+    pub fn calendar_interval(every: u32, unit: Unit) -> TriggerBuilder {
+        Self::scheduled(CalendarIntervalSchedule::new(every, unit, Tz::UTC))
+    }
+
+    /// A trigger that fires by a recurrence rule of RFC 5545, such as `FREQ=MONTHLY;BYDAY=-1FR`, counted from its start.
+    /// Read in UTC unless a [zone](TriggerBuilder::time_zone) is set.
+    pub fn rrule(rule: &str) -> TriggerBuilder {
+        match RecurrenceRule::parse(rule) {
+            Ok(rule) => Self::scheduled(RecurrenceSchedule::new(rule, Tz::UTC)),
+            Err(error) => TriggerBuilder::broken(format!("recurrence rule `{rule}`: {error}")),
+        }
     }
 
     /// A trigger with a schedule that is ready made.
-    pub fn scheduled(schedule: Schedule) -> TriggerBuilder {
-        TriggerBuilder::new(Rule::Ready(schedule))
+    pub fn scheduled(schedule: impl Into<Schedule>) -> TriggerBuilder {
+        TriggerBuilder::new(Rule::Ready(schedule.into()))
     }
 }
 
@@ -110,17 +135,22 @@ impl TriggerBuilder {
             key: None,
             job: None,
             rule,
+            zone: None,
             repeat: None,
             dst: None,
             start: None,
             end: None,
             calendar: None,
             priority: DEFAULT_PRIORITY,
-            misfire: Misfire::default(),
+            misfire: None,
             description: None,
             data: JobData::new(),
             problems: Vec::new(),
         }
+    }
+
+    fn broken(problem: String) -> Self {
+        Self { problems: vec![problem], ..Self::new(Rule::Broken) }
     }
 
     /// The unique name, as `name` or `group/name`. Default: one made up when the trigger is scheduled.
@@ -147,7 +177,7 @@ impl TriggerBuilder {
         self
     }
 
-    /// The zone whose wall clock a cron expression reads, by its IANA name. Default: UTC.
+    /// The zone whose wall clock the schedule reads, by its IANA name. Default: that of the schedule, UTC unless set.
     pub fn time_zone(mut self, name: &str) -> Self {
         match scheduler_syntax::parse_zone(name) {
             Ok(zone) => self.in_zone(zone),
@@ -158,18 +188,14 @@ impl TriggerBuilder {
         }
     }
 
-    /// The zone whose wall clock a cron expression reads. Default: UTC.
-    pub fn in_zone(mut self, wanted: Tz) -> Self {
-        match &mut self.rule {
-            Rule::Cron { zone, .. } => *zone = wanted,
-            Rule::Ready(Schedule::Cron(cron)) => *cron = cron.clone().in_zone(wanted),
-            _ => self.problems.push("a time zone means nothing for this schedule; leave it out".to_owned()),
-        }
+    /// The zone whose wall clock the schedule reads. Default: that of the schedule, UTC unless set.
+    pub fn in_zone(mut self, zone: Tz) -> Self {
+        self.zone = Some(zone);
         self
     }
 
-    /// What a fixed time of a cron expression does where clocks change. Default: in a gap it runs right after it, of
-    /// two it takes the first.
+    /// What a fixed time of a cron expression or a recurrence rule does where clocks change. Default: it runs once; in a gap
+    /// right after it by cron, later by its length by rule; of two times at the first.
     pub fn dst(mut self, policy: DstPolicy) -> Self {
         self.dst = Some(policy);
         self
@@ -205,9 +231,9 @@ impl TriggerBuilder {
         self
     }
 
-    /// What becomes of a firing that came too late. Default: [`Misfire::Smart`].
+    /// What becomes of a firing that came too late. Default: that of the scheduler, [`Misfire::Smart`] unless set there.
     pub fn misfire(mut self, misfire: Misfire) -> Self {
-        self.misfire = misfire;
+        self.misfire = Some(misfire);
         self
     }
 
@@ -243,6 +269,7 @@ impl TriggerBuilder {
         let schedule = self.schedule();
         match (&self.key, &self.job, schedule) {
             (Some(key), Some(job), Some(schedule)) if self.problems.is_empty() => Ok(Trigger {
+                version: Version,
                 key: key.clone(),
                 job: job.clone(),
                 schedule,
@@ -250,7 +277,7 @@ impl TriggerBuilder {
                 end: self.end.map(|end| end.trunc_subsecs(3)),
                 calendar: self.calendar,
                 priority: self.priority,
-                misfire: self.misfire,
+                misfire: self.misfire.unwrap_or_default(),
                 description: self.description,
                 data: self.data,
             }),
@@ -273,27 +300,30 @@ impl TriggerBuilder {
         self
     }
 
+    /// This trigger with `policy` for misfires unless it sets one.
+    pub(crate) fn or_misfire(mut self, policy: Misfire) -> Self {
+        self.misfire.get_or_insert(policy);
+        self
+    }
+
     /// This trigger with `under` below its own data.
     pub(crate) fn over(mut self, under: &JobData) -> Self {
         self.data = under.merged(&self.data);
         self
     }
 
+    /// The finished schedule; what is wrong with it is noted.
     fn schedule(&mut self) -> Option<Schedule> {
-        let rule = std::mem::replace(&mut self.rule, Rule::Once);
-        let schedule = match rule {
+        let rule = std::mem::replace(&mut self.rule, Rule::Broken);
+        let found = match rule {
             Rule::Once => Ok(Schedule::Once),
-            Rule::Every(every) => interval(every).map(Schedule::Interval),
-            Rule::Cron { text, zone } => {
-                self.parse_cron(&text).map(|cron| Schedule::Cron(CronSchedule::new(cron, zone)))
-            }
+            Rule::Every(every) => interval(every).map(Schedule::from),
+            Rule::Cron(text) => self.parse_cron(&text).map(|cron| CronSchedule::new(cron, Tz::UTC).into()),
             Rule::Ready(schedule) => Ok(schedule),
+            Rule::Broken => return None,
         };
-        schedule
-            .and_then(|schedule| self.limited(schedule))
-            .and_then(|schedule| self.fitting(schedule))
-            .map_err(|problem| self.problems.push(problem))
-            .ok()
+        let options = found.and_then(|schedule| self.with_options(schedule));
+        options.map_err(|problem| self.problems.push(problem)).ok()
     }
 
     fn parse_cron(&self, text: &str) -> Result<CronExpr, String> {
@@ -301,26 +331,26 @@ impl TriggerBuilder {
         CronExpr::parse_hashed(text, &seed).map_err(|error| format!("cron expression `{text}`: {error}"))
     }
 
-    /// The choices for changes of clocks put in, and the parts found to fit.
-    fn fitting(&self, schedule: Schedule) -> Result<Schedule, String> {
-        let schedule = match (self.dst, schedule) {
-            (Some(dst), Schedule::Cron(cron)) => Schedule::Cron(cron.with_dst(dst)),
-            (Some(_), other) => {
-                return Err(format!("`dst` means nothing for a trigger that fires {other}; use `cron`"));
-            }
-            (None, schedule) => schedule,
+    /// The schedule with the options that only some kinds have.
+    fn with_options(&self, mut schedule: Schedule) -> Result<Schedule, String> {
+        let refuse = |name: &str, shown: String, use_: &str| {
+            format!("`{name}` means nothing for a trigger that fires {shown}; {use_}")
         };
-        schedule.problem().map_or(Ok(schedule), Err)
-    }
-
-    fn limited(&self, schedule: Schedule) -> Result<Schedule, String> {
-        match (self.repeat, schedule) {
-            (None, schedule) => Ok(schedule),
-            (Some(count), Schedule::Interval(interval)) => Ok(Schedule::Interval(interval.repeated(count))),
-            (Some(_), schedule) => {
-                Err(format!("`repeat` means nothing for a trigger that fires {schedule}; use `every`"))
-            }
+        let shown = schedule.to_string();
+        if let Some(zone) = self.zone {
+            let set = schedule.in_zone(zone);
+            schedule = set
+                .ok_or_else(|| refuse("time_zone", shown.clone(), "leave it out, or set it on its parts"))?;
         }
+        if let Some(dst) = self.dst {
+            let set = schedule.with_dst(dst);
+            schedule = set.ok_or_else(|| refuse("dst", shown.clone(), "use `cron` or `rrule`"))?;
+        }
+        if let Some(count) = self.repeat {
+            let set = schedule.repeated(count);
+            schedule = set.ok_or_else(|| refuse("repeat", shown, "use `every`"))?;
+        }
+        schedule.problem().map_or(Ok(schedule), Err)
     }
 
     fn checked<T>(mut self, parsed: Result<T, InvalidKey>, set: impl FnOnce(&mut Self, T)) -> Self {

@@ -41,7 +41,7 @@ pub enum Unit {
 pub struct CalendarIntervalSchedule {
     every: u32,
     unit: Unit,
-    #[serde(with = "super::zone_name")]
+    #[serde(with = "crate::stored::zone")]
     zone: Tz,
     #[serde(default)]
     preserve_hour: bool,
@@ -82,6 +82,10 @@ impl CalendarIntervalSchedule {
     /// The zone.
     pub fn zone(&self) -> Tz {
         self.zone
+    }
+
+    pub(super) fn in_zone(self, zone: Tz) -> Self {
+        Self { zone, ..self }
     }
 
     pub(super) fn after(&self, window: Window, after: DateTime<Utc>) -> Option<DateTime<Utc>> {

@@ -4,17 +4,20 @@ use std::fmt;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use chrono_tz::Tz;
-use scheduler_syntax::cron::{self, CronExpr, DstPolicy};
+use scheduler_syntax::DstPolicy;
+use scheduler_syntax::cron::CronExpr;
 use serde::{Deserialize, Serialize};
 
 use super::schedule::Window;
 
 /// A cron expression and the zone whose wall clock it reads.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(try_from = "Stored", into = "Stored")]
 pub struct CronSchedule {
+    #[serde(with = "crate::stored::text")]
     expression: CronExpr,
+    #[serde(with = "crate::stored::zone")]
     zone: Tz,
+    #[serde(with = "crate::stored::dst", default, skip_serializing_if = "is_default")]
     dst: DstPolicy,
 }
 
@@ -43,7 +46,9 @@ impl CronSchedule {
         self.dst
     }
 
-    pub(super) fn with_dst(self, dst: DstPolicy) -> Self {
+    /// With this choice for fixed times where clocks change. Default: once, right after a gap, and the first of two.
+    #[must_use]
+    pub fn with_dst(self, dst: DstPolicy) -> Self {
         Self { dst, ..self }
     }
 
@@ -65,83 +70,6 @@ impl fmt::Display for CronSchedule {
     }
 }
 
-#[derive(Clone, Serialize, Deserialize)]
-struct Stored {
-    expression: String,
-    zone: String,
-    #[serde(default, skip_serializing_if = "is_default")]
-    gap: Gap,
-    #[serde(default, skip_serializing_if = "is_default")]
-    overlap: Overlap,
-}
-
-fn is_default<T: Default + PartialEq>(value: &T) -> bool {
-    *value == T::default()
-}
-
-/// [`scheduler_syntax::cron::Gap`] as it is stored.
-#[derive(Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum Gap {
-    #[default]
-    RunAfter,
-    Shift,
-    Skip,
-}
-
-/// [`scheduler_syntax::cron::Overlap`] as it is stored.
-#[derive(Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum Overlap {
-    #[default]
-    First,
-    Second,
-    Both,
-}
-
-impl Stored {
-    fn dst(&self) -> DstPolicy {
-        let gap = match self.gap {
-            Gap::RunAfter => cron::Gap::RunAfter,
-            Gap::Shift => cron::Gap::Shift,
-            Gap::Skip => cron::Gap::Skip,
-        };
-        let overlap = match self.overlap {
-            Overlap::First => cron::Overlap::First,
-            Overlap::Second => cron::Overlap::Second,
-            Overlap::Both => cron::Overlap::Both,
-        };
-        DstPolicy { gap, overlap }
-    }
-}
-
-impl From<CronSchedule> for Stored {
-    fn from(schedule: CronSchedule) -> Self {
-        let gap = match schedule.dst.gap {
-            cron::Gap::RunAfter => Gap::RunAfter,
-            cron::Gap::Shift => Gap::Shift,
-            cron::Gap::Skip => Gap::Skip,
-        };
-        let overlap = match schedule.dst.overlap {
-            cron::Overlap::First => Overlap::First,
-            cron::Overlap::Second => Overlap::Second,
-            cron::Overlap::Both => Overlap::Both,
-        };
-        Self {
-            expression: schedule.expression.to_string(),
-            zone: schedule.zone.name().to_owned(),
-            gap,
-            overlap,
-        }
-    }
-}
-
-impl TryFrom<Stored> for CronSchedule {
-    type Error = String;
-
-    fn try_from(stored: Stored) -> Result<Self, String> {
-        let expression = stored.expression.parse().map_err(|error| format!("{error}"))?;
-        let zone = scheduler_syntax::parse_zone(&stored.zone).map_err(|error| error.to_string())?;
-        Ok(Self::new(expression, zone).with_dst(stored.dst()))
-    }
+fn is_default(policy: &DstPolicy) -> bool {
+    *policy == DstPolicy::default()
 }

@@ -22,7 +22,7 @@ pub struct DailySchedule {
     from: NaiveTime,
     to: NaiveTime,
     days: Vec<Weekday>,
-    #[serde(with = "super::zone_name")]
+    #[serde(with = "crate::stored::zone")]
     zone: Tz,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     repeat: Option<u32>,
@@ -95,6 +95,10 @@ impl DailySchedule {
 
     pub(super) fn first(&self, window: Window) -> Option<DateTime<Utc>> {
         self.after(window, window.start - TimeDelta::seconds(1))
+    }
+
+    pub(super) fn in_zone(self, zone: Tz) -> Self {
+        Self { zone, ..self }
     }
 
     pub(super) fn after(&self, window: Window, after: DateTime<Utc>) -> Option<DateTime<Utc>> {

@@ -52,6 +52,12 @@ impl IntervalSchedule {
         if repeat.is_some_and(|count| steps > i64::from(count)) {
             return None;
         }
+        self.at(start, steps)
+    }
+
+    /// The time so many steps after the start.
+    pub(super) fn at(&self, start: DateTime<Utc>, steps: i64) -> Option<DateTime<Utc>> {
+        let every = i64::try_from(self.every_ms).ok()?;
         start.checked_add_signed(TimeDelta::try_milliseconds(steps.checked_mul(every)?)?)
     }
 }

@@ -35,11 +35,13 @@ mod builder;
 mod calendar_interval;
 mod cron;
 mod daily;
+mod final_time;
 mod interval;
 mod misfire;
 mod progress;
+mod recurrence;
 mod schedule;
-mod zone_name;
+mod union;
 
 use std::sync::Arc;
 
@@ -53,10 +55,17 @@ pub use daily::DailySchedule;
 pub use interval::IntervalSchedule;
 pub use misfire::Misfire;
 pub use progress::Progress;
+pub use recurrence::RecurrenceSchedule;
 pub use schedule::Schedule;
+pub use union::UnionSchedule;
+
+pub use scheduler_syntax::cron::CronExpr;
+pub use scheduler_syntax::rrule::RecurrenceRule;
+pub use scheduler_syntax::{DstPolicy, Gap, Overlap};
 
 use crate::data::JobData;
 use crate::key::{JobKey, TriggerKey};
+use crate::stored::Version;
 
 /// The priority of a trigger that sets none, as in Quartz.
 pub const DEFAULT_PRIORITY: i32 = 5;
@@ -66,6 +75,8 @@ pub const DEFAULT_PRIORITY: i32 = 5;
 /// Start with [`Trigger::now`], [`Trigger::at`], [`Trigger::every`] or [`Trigger::cron`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Trigger {
+    #[serde(rename = "v", default)]
+    version: Version,
     key: TriggerKey,
     job: JobKey,
     schedule: Schedule,

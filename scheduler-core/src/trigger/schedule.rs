@@ -2,13 +2,17 @@
 
 use std::fmt;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
+use chrono_tz::Tz;
+use scheduler_syntax::DstPolicy;
 use serde::{Deserialize, Serialize};
 
 use super::calendar_interval::CalendarIntervalSchedule;
 use super::cron::CronSchedule;
 use super::daily::DailySchedule;
 use super::interval::IntervalSchedule;
+use super::recurrence::RecurrenceSchedule;
+use super::union::UnionSchedule;
 
 /// A rule that gives fire times from a start on.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -25,6 +29,10 @@ pub enum Schedule {
     CalendarInterval(CalendarIntervalSchedule),
     /// Within a window of each chosen day.
     Daily(DailySchedule),
+    /// By a recurrence rule of RFC 5545.
+    Recurrence(RecurrenceSchedule),
+    /// Whenever one of several schedules fires.
+    Union(UnionSchedule),
 }
 
 /// The time that a trigger lives in.
@@ -49,6 +57,8 @@ impl Schedule {
             Self::Once | Self::Interval(_) | Self::CalendarInterval(_) => Some(window.start),
             Self::Cron(cron) => cron.first(window),
             Self::Daily(daily) => daily.first(window),
+            Self::Recurrence(rule) => rule.after(window, window.start - TimeDelta::milliseconds(1)),
+            Self::Union(union) => union.first(window),
         }
     }
 
@@ -62,6 +72,8 @@ impl Schedule {
         match self {
             Self::Cron(cron) => return cron.after(window, after),
             Self::Daily(daily) => return daily.after(window, after),
+            Self::Recurrence(rule) => return rule.after(window, after),
+            Self::Union(union) => return union.after(window, after),
             _ if after < window.start => {
                 return window.end.is_none_or(|end| after < end).then_some(window.start);
             }
@@ -81,7 +93,8 @@ impl Schedule {
             Self::Once => Some(0),
             Self::Interval(interval) => interval.repeat(),
             Self::Daily(daily) => daily.limit().and_then(|limit| u32::try_from(limit - 1).ok()),
-            Self::Cron(_) | Self::CalendarInterval(_) => None,
+            Self::Recurrence(rule) => rule.rule().count().map(|count| count - 1),
+            Self::Cron(_) | Self::CalendarInterval(_) | Self::Union(_) => None,
         }
     }
 
@@ -89,12 +102,63 @@ impl Schedule {
     pub(super) fn problem(&self) -> Option<String> {
         match self {
             Self::Daily(daily) => daily.problem(),
+            Self::Union(union) => union.problem(),
             Self::CalendarInterval(interval) if interval.every() == 0 => {
                 Some("the calendar interval is 0; use at least 1".to_owned())
             }
             _ => None,
         }
     }
+}
+
+impl Schedule {
+    /// On the wall clock of another zone; none if no part of it reads one.
+    pub(super) fn in_zone(self, zone: Tz) -> Option<Self> {
+        Some(match self {
+            Self::Once | Self::Interval(_) | Self::Union(_) => return None,
+            Self::Cron(cron) => Self::Cron(cron.in_zone(zone)),
+            Self::CalendarInterval(interval) => Self::CalendarInterval(interval.in_zone(zone)),
+            Self::Daily(daily) => Self::Daily(daily.in_zone(zone)),
+            Self::Recurrence(rule) => Self::Recurrence(rule.in_zone(zone)),
+        })
+    }
+
+    /// With this choice where clocks change; none if it has no such choice.
+    pub(super) fn with_dst(self, dst: DstPolicy) -> Option<Self> {
+        match self {
+            Self::Cron(cron) => Some(Self::Cron(cron.with_dst(dst))),
+            Self::Recurrence(rule) => Some(Self::Recurrence(rule.with_dst(dst))),
+            _ => None,
+        }
+    }
+
+    /// With this many firings after the first; none if it cannot be limited so.
+    pub(super) fn repeated(self, count: u32) -> Option<Self> {
+        match self {
+            Self::Interval(interval) => Some(Self::Interval(interval.repeated(count))),
+            Self::Daily(daily) => Some(Self::Daily(daily.repeat(count))),
+            _ => None,
+        }
+    }
+}
+
+macro_rules! from {
+    ($($kind:ident($schedule:ty),)*) => {$(
+        impl From<$schedule> for Schedule {
+            fn from(schedule: $schedule) -> Self {
+                Self::$kind(schedule)
+            }
+        }
+    )*};
+}
+
+from! {
+    Interval(IntervalSchedule),
+    Cron(CronSchedule),
+    CalendarInterval(CalendarIntervalSchedule),
+    Daily(DailySchedule),
+    Recurrence(RecurrenceSchedule),
+    Union(UnionSchedule),
 }
 
 impl fmt::Display for Schedule {
@@ -106,6 +170,8 @@ impl fmt::Display for Schedule {
             Self::Cron(cron) => cron.fmt(f),
             Self::CalendarInterval(interval) => interval.fmt(f),
             Self::Daily(daily) => daily.fmt(f),
+            Self::Recurrence(rule) => rule.fmt(f),
+            Self::Union(union) => union.fmt(f),
         }
     }
 }

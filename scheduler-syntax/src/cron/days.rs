@@ -1,7 +1,7 @@
 //! Which days of a month match: the two day fields as one bit set per month.
 
-use super::bits::members;
-use super::civil::{days_in_month, first_weekday};
+use crate::bits::members;
+use crate::wall::{days_in_month, first_weekday};
 
 /// All weekdays, bit 0 for Sunday.
 pub(super) const WHOLE_WEEK: u8 = 0x7f;

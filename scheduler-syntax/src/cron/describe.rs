@@ -4,10 +4,10 @@
 //! years follow, each only if it says something. The words are for people: what is compared and stored is the
 //! normalised text. They are made from the parsed sets, so they say what will happen, not how it was written.
 
-use super::bits::members;
 use super::days::{Days, Joined, MonthDays, WHOLE_MONTH, WHOLE_WEEK};
 use super::expr::{CronExpr, Parts};
 use super::years::Years;
+use crate::bits::members;
 use words::{before_last, every, in_runs, listed, ordinal, runs, step_of};
 
 mod words;

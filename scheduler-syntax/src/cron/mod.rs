@@ -57,10 +57,7 @@
 //! [`DstPolicy`] has other choices for fixed times. A date that does not exist at all in a zone has no fire.
 //! Milliseconds are cut off: the search begins at the next whole second.
 
-mod bits;
 mod build;
-mod civil;
-mod clock;
 mod days;
 mod describe;
 mod error;
@@ -68,7 +65,6 @@ mod expr;
 mod field;
 mod hash;
 mod parse;
-mod policy;
 mod search;
 mod years;
 mod zoned;
@@ -76,4 +72,5 @@ mod zoned;
 pub use error::CronError;
 pub use expr::CronExpr;
 pub use field::Field;
-pub use policy::{DstPolicy, Gap, Overlap};
+
+pub use crate::wall::{DstPolicy, Gap, Overlap};

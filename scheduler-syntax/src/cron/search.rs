@@ -6,35 +6,59 @@
 
 use chrono::{DateTime, NaiveDateTime, Timelike};
 
-use super::bits::{highest, lowest};
-use super::civil::{DAY, Date};
 use super::expr::{CronExpr, Parts};
 use super::years::{FIRST_YEAR, LAST_YEAR, Years};
+use crate::bits::{highest, lowest};
+use crate::wall::{DAY, Date};
 
 impl CronExpr {
     /// Whether the expression matches this civil time, to the second.
     pub fn matches_civil(&self, time: NaiveDateTime) -> bool {
         let second = seconds_of(time);
-        self.parts().civil_from(second) == Some(second)
+        self.parts().first_from(second) == Some(second)
     }
 
     /// The first matching civil time that is later than `time`, by whole seconds. None after the year 2199.
     ///
     /// The fraction of `time` is cut off: the search begins at the next whole second.
     pub fn next_civil_after(&self, time: NaiveDateTime) -> Option<NaiveDateTime> {
-        self.parts().civil_from(seconds_of(time) + 1).and_then(civil_at)
+        self.parts().first_from(seconds_of(time) + 1).and_then(civil_at)
     }
 
     /// The first matching civil time that is not earlier than `time`. None after the year 2199.
     pub fn next_civil_at_or_after(&self, time: NaiveDateTime) -> Option<NaiveDateTime> {
-        self.parts().civil_from(seconds_rounded_up(time)).and_then(civil_at)
+        self.parts().first_from(seconds_rounded_up(time)).and_then(civil_at)
     }
 
     /// The last matching civil time that is earlier than `time`. None before the year 1970.
     pub fn previous_civil_before(&self, time: NaiveDateTime) -> Option<NaiveDateTime> {
-        self.parts().civil_to(seconds_rounded_up(time) - 1).and_then(civil_at)
+        self.parts().last_to(seconds_rounded_up(time) - 1).and_then(civil_at)
+    }
+
+    /// The first civil time at or after `time`, to the second, that does not match; where a search for it must look no
+    /// further than a day, the time from which to go on.
+    ///
+    /// Stretches that match as a whole are passed over in one step.
+    pub fn next_civil_without(&self, time: NaiveDateTime) -> NaiveDateTime {
+        let parts = self.parts();
+        let from = seconds_rounded_up(time);
+        // The largest unit of which the fields below say nothing.
+        let unit = match (parts.seconds, parts.minutes, parts.hours) {
+            (EVERY_SIXTIETH, EVERY_SIXTIETH, EVERY_HOUR) => DAY,
+            (EVERY_SIXTIETH, EVERY_SIXTIETH, _) => 3600,
+            (EVERY_SIXTIETH, ..) => 60,
+            _ => 1,
+        };
+        let matches = |second: &i64| parts.first_from(*second) == Some(*second);
+        let boundaries =
+            std::iter::successors(Some(from), |second| Some((second.div_euclid(unit) + 1) * unit));
+        let found = boundaries.skip_while(|second| matches(second) && *second < from + DAY).next();
+        found.and_then(civil_at).unwrap_or(time)
     }
 }
+
+const EVERY_SIXTIETH: u64 = (1 << 60) - 1;
+const EVERY_HOUR: u64 = (1 << 24) - 1;
 
 fn seconds_of(time: NaiveDateTime) -> i64 {
     time.and_utc().timestamp()
@@ -49,8 +73,8 @@ fn civil_at(seconds: i64) -> Option<NaiveDateTime> {
 }
 
 impl Parts {
-    /// The first matching second at or after `from`, counted as in [`civil`](super::civil).
-    pub(super) fn civil_from(&self, from: i64) -> Option<i64> {
+    /// The first matching second at or after `from`, counted as in [`wall`](crate::wall).
+    pub(super) fn first_from(&self, from: i64) -> Option<i64> {
         let (day, second) = (from.div_euclid(DAY), from.rem_euclid(DAY));
         let found = self.day_from(day)?;
         if found > day {
@@ -63,7 +87,7 @@ impl Parts {
     }
 
     /// The last matching second at or before `to`.
-    pub(super) fn civil_to(&self, to: i64) -> Option<i64> {
+    pub(super) fn last_to(&self, to: i64) -> Option<i64> {
         let (day, second) = (to.div_euclid(DAY), to.rem_euclid(DAY));
         let found = self.day_to(day)?;
         if found < day {

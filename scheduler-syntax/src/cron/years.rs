@@ -1,7 +1,7 @@
 //! The set of years.
 
-use super::bits::{highest, lowest};
 use super::field::Field;
+use crate::bits::{highest, lowest};
 
 /// The years that an expression may name.
 pub(super) const FIRST_YEAR: i32 = Field::Year.first() as i32;

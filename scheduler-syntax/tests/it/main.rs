@@ -11,5 +11,6 @@ mod cron_unix;
 mod cron_zoned;
 mod duration;
 mod nearest;
+mod rrule;
 mod strategies;
 mod zone;

@@ -8,25 +8,25 @@ use chrono::{DateTime, Offset, TimeZone};
 use chrono_tz::Tz;
 
 /// No clock in the world is set by more at once, nor are two of them further apart: 26 hours, and some to spare.
-pub(super) const FAR: i64 = 28 * 3600;
+pub(crate) const FAR: i64 = 28 * 3600;
 
 /// Two changes of one zone are further apart than this. The closest ones on record lie 95 hours apart (Freetown,
 /// 1939); since 1970 it is never less than a week.
-pub(super) const APART: i64 = 90 * 3600;
+pub(crate) const APART: i64 = 90 * 3600;
 
 /// One setting of the clocks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Change {
+pub(crate) struct Change {
     /// The first instant with the new offset.
-    pub(super) at: i64,
-    pub(super) before: i64,
-    pub(super) after: i64,
+    pub(crate) at: i64,
+    pub(crate) before: i64,
+    pub(crate) after: i64,
 }
 
 impl Change {
     /// The change between two readings; none if both have the same offset. They must not be further apart than
     /// [`APART`], so that there is at most one.
-    pub(super) fn between(zone: Tz, earlier: Reading, later: Reading) -> Option<Self> {
+    pub(crate) fn between(zone: Tz, earlier: Reading, later: Reading) -> Option<Self> {
         debug_assert!((0..=APART).contains(&(later.instant - earlier.instant)));
         if earlier.offset == later.offset {
             return None;
@@ -40,20 +40,20 @@ impl Change {
     }
 
     /// By how much clocks are set forward; negative if they are set back.
-    pub(super) fn forward(&self) -> i64 {
+    pub(crate) fn forward(&self) -> i64 {
         self.after - self.before
     }
 }
 
 /// What the wall clock of a zone is ahead of UTC at an instant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Reading {
-    pub(super) instant: i64,
-    pub(super) offset: i64,
+pub(crate) struct Reading {
+    pub(crate) instant: i64,
+    pub(crate) offset: i64,
 }
 
 impl Reading {
-    pub(super) fn of(zone: Tz, instant: i64) -> Self {
+    pub(crate) fn of(zone: Tz, instant: i64) -> Self {
         let utc = DateTime::from_timestamp(instant, 0).unwrap_or_default().naive_utc();
         let offset = zone.offset_from_utc_datetime(&utc).fix().local_minus_utc();
         Self { instant, offset: i64::from(offset) }

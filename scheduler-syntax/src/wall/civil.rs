@@ -4,19 +4,19 @@
 //! Hinnant, <https://howardhinnant.github.io/date_algorithms.html>, for the proleptic Gregorian calendar.
 
 /// Seconds of a day on a clock that nobody sets.
-pub(super) const DAY: i64 = 86_400;
+pub(crate) const DAY: i64 = 86_400;
 
 /// A date by its parts, months and days from 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Date {
-    pub(super) year: i32,
-    pub(super) month: u32,
-    pub(super) day: u32,
+pub(crate) struct Date {
+    pub(crate) year: i32,
+    pub(crate) month: u32,
+    pub(crate) day: u32,
 }
 
 impl Date {
     /// The date so many days after 1970-01-01.
-    pub(super) fn of_day_number(days: i64) -> Self {
+    pub(crate) fn of_day_number(days: i64) -> Self {
         // Years begin in March here, so that the leap day is the last of its year.
         let days = days + 719_468;
         let era = days.div_euclid(146_097);
@@ -31,7 +31,7 @@ impl Date {
     }
 
     /// How many days it is after 1970-01-01.
-    pub(super) fn day_number(self) -> i64 {
+    pub(crate) fn day_number(self) -> i64 {
         let year = i64::from(self.year) - i64::from(self.month <= 2);
         let era = year.div_euclid(400);
         let year_of_era = year.rem_euclid(400);
@@ -43,13 +43,13 @@ impl Date {
 }
 
 /// The weekday on which a month begins, from 0 = Sunday.
-pub(super) fn first_weekday(year: i32, month: u32) -> u32 {
+pub(crate) fn first_weekday(year: i32, month: u32) -> u32 {
     // 1970-01-01 was a Thursday.
     (Date { year, month, day: 1 }.day_number() + 4).rem_euclid(7) as u32
 }
 
 /// How many days a month has.
-pub(super) fn days_in_month(year: i32, month: u32) -> u32 {
+pub(crate) fn days_in_month(year: i32, month: u32) -> u32 {
     match month {
         2 if year % 4 == 0 && (year % 100 != 0 || year % 400 == 0) => 29,
         2 => 28,

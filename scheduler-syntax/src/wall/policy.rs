@@ -26,8 +26,8 @@ pub enum Overlap {
 
 /// What a fixed time does where clocks change. By default it happens exactly once.
 ///
-/// An expression with a `*`, range or step in second, minute or hour is not asked: it follows real time, which is
-/// what [`REAL_TIME`](Self::REAL_TIME) says.
+/// A rule that fires within the day, such as a cron expression with a `*`, range or step in second, minute or hour, is
+/// not asked: it follows real time, which is what [`REAL_TIME`](Self::REAL_TIME) says.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub struct DstPolicy {
     /// In a gap.
@@ -39,6 +39,9 @@ pub struct DstPolicy {
 impl DstPolicy {
     /// Nothing is owed for a gap, and both passes of an overlap count.
     pub const REAL_TIME: Self = Self { gap: Gap::Skip, overlap: Overlap::Both };
+
+    /// As RFC 5545 (3.3.5) resolves a local time: in a gap later by its length, in an overlap the first.
+    pub const RFC_5545: Self = Self { gap: Gap::Shift, overlap: Overlap::First };
 
     /// As Quartz for Java treats fixed times: skipped in a gap, at the second occurrence in an overlap.
     pub const QUARTZ_JAVA: Self = Self { gap: Gap::Skip, overlap: Overlap::Second };

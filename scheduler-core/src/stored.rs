@@ -1,0 +1,104 @@
+//! How values are written into records that outlive a program.
+//!
+//! Every record carries its version as `v`. Unknown fields are passed over, missing ones have defaults, zones are
+//! written by their IANA names, rules as the text that people write.
+
+use std::fmt::Display;
+use std::str::FromStr;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// The version of records that this program writes, and the last that it reads.
+const CURRENT: u16 = 1;
+
+/// The version of a record; takes no memory, since what is in memory is always of the present one.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Version;
+
+impl Serialize for Version {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_u16(CURRENT)
+    }
+}
+
+impl<'de> Deserialize<'de> for Version {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        match u16::deserialize(deserializer)? {
+            ..=CURRENT => Ok(Self),
+            newer => Err(serde::de::Error::custom(format!(
+                "the record has version {newer} and this program reads up to {CURRENT}; upgrade it"
+            ))),
+        }
+    }
+}
+
+/// Values as the text that people write.
+pub(crate) mod text {
+    use super::*;
+
+    pub(crate) fn serialize<T: Display, S: Serializer>(value: &T, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(value)
+    }
+
+    pub(crate) fn deserialize<'de, T: FromStr<Err: Display>, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<T, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.parse().map_err(|error| serde::de::Error::custom(format!("`{text}`: {error}")))
+    }
+}
+
+/// Zones by their IANA names, never by offsets, which change.
+pub(crate) mod zone {
+    use chrono_tz::Tz;
+
+    use super::*;
+
+    pub(crate) fn serialize<S: Serializer>(zone: &Tz, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(zone.name())
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Tz, D::Error> {
+        scheduler_syntax::parse_zone(&String::deserialize(deserializer)?).map_err(serde::de::Error::custom)
+    }
+}
+
+/// Policies for changes of clocks.
+pub(crate) mod dst {
+    use scheduler_syntax::{DstPolicy, Gap, Overlap};
+
+    use super::*;
+
+    #[derive(Serialize, Deserialize)]
+    #[serde(remote = "DstPolicy")]
+    struct Policy {
+        #[serde(with = "GapName")]
+        gap: Gap,
+        #[serde(with = "OverlapName")]
+        overlap: Overlap,
+    }
+
+    #[derive(Serialize, Deserialize)]
+    #[serde(remote = "Gap", rename_all = "snake_case")]
+    enum GapName {
+        RunAfter,
+        Shift,
+        Skip,
+    }
+
+    #[derive(Serialize, Deserialize)]
+    #[serde(remote = "Overlap", rename_all = "snake_case")]
+    enum OverlapName {
+        First,
+        Second,
+        Both,
+    }
+
+    pub(crate) fn serialize<S: Serializer>(policy: &DstPolicy, serializer: S) -> Result<S::Ok, S::Error> {
+        Policy::serialize(policy, serializer)
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<DstPolicy, D::Error> {
+        Policy::deserialize(deserializer)
+    }
+}

@@ -1,0 +1,60 @@
+//! Several schedules in one trigger.
+
+use std::fmt;
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use super::schedule::{Schedule, Window};
+
+/// Fires whenever one of its schedules does; once where several do at the same instant.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct UnionSchedule {
+    schedules: Vec<Schedule>,
+}
+
+impl UnionSchedule {
+    /// These schedules together. There must be at least one, and none of them may be limited to a number of firings:
+    /// limit the trigger by its end.
+    pub fn new(schedules: impl IntoIterator<Item = Schedule>) -> Self {
+        Self { schedules: schedules.into_iter().collect() }
+    }
+
+    /// The schedules.
+    pub fn schedules(&self) -> &[Schedule] {
+        &self.schedules
+    }
+
+    pub(super) fn first(&self, window: Window) -> Option<DateTime<Utc>> {
+        self.schedules.iter().filter_map(|schedule| schedule.first(window)).min()
+    }
+
+    pub(super) fn after(&self, window: Window, after: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        self.schedules.iter().filter_map(|schedule| schedule.after(window, schedule.repeat(), after)).min()
+    }
+
+    /// What keeps it from being a schedule.
+    pub(super) fn problem(&self) -> Option<String> {
+        if self.schedules.is_empty() {
+            return Some("the union has no schedule; give it at least one".to_owned());
+        }
+        let counted =
+            |schedule: &&Schedule| !matches!(schedule, Schedule::Once) && schedule.repeat().is_some();
+        let limited = self.schedules.iter().find(counted).map(|schedule| {
+            format!(
+                "the schedule `{schedule}` of a union is limited to a number of firings; set an end instead"
+            )
+        });
+        limited.or_else(|| self.schedules.iter().find_map(Schedule::problem))
+    }
+}
+
+impl fmt::Display for UnionSchedule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (number, schedule) in self.schedules.iter().enumerate() {
+            let joint = if number == 0 { "" } else { ", and " };
+            write!(f, "{joint}{schedule}")?;
+        }
+        Ok(())
+    }
+}
