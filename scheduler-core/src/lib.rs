@@ -119,3 +119,8 @@ pub use scheduler_macros::{Job, job};
 #[cfg(doctest)]
 #[doc = include_str!("../../README.md")]
 struct Readme;
+
+/// So do those of the guides.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/schedules.md")]
+struct Schedules;

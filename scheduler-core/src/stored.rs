@@ -3,9 +3,6 @@
 //! Every record carries its version as `v`. Unknown fields are passed over, missing ones have defaults, zones are
 //! written by their IANA names, rules as the text that people write.
 
-use std::fmt::Display;
-use std::str::FromStr;
-
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// The version of records that this program writes, and the last that it reads.
@@ -34,7 +31,10 @@ impl<'de> Deserialize<'de> for Version {
 
 /// Values as the text that people write.
 pub(crate) mod text {
-    use super::*;
+    use std::fmt::Display;
+    use std::str::FromStr;
+
+    use serde::{Deserialize, Deserializer, Serializer};
 
     pub(crate) fn serialize<T: Display, S: Serializer>(value: &T, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(value)
@@ -52,7 +52,7 @@ pub(crate) mod text {
 pub(crate) mod zone {
     use chrono_tz::Tz;
 
-    use super::*;
+    use serde::{Deserialize, Deserializer, Serializer};
 
     pub(crate) fn serialize<S: Serializer>(zone: &Tz, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(zone.name())
@@ -67,7 +67,7 @@ pub(crate) mod zone {
 pub(crate) mod dst {
     use scheduler_syntax::{DstPolicy, Gap, Overlap};
 
-    use super::*;
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
     #[derive(Serialize, Deserialize)]
     #[serde(remote = "DstPolicy")]

@@ -6,7 +6,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use chrono::{DateTime, Datelike, NaiveTime, SubsecRound, TimeDelta, Utc, Weekday};
+use chrono::{DateTime, Datelike, Days, NaiveTime, SubsecRound, TimeDelta, Utc, Weekday};
 use chrono_tz::Tz;
 use scheduler_syntax::format_duration;
 use serde::{Deserialize, Serialize};
@@ -133,16 +133,12 @@ impl DailySchedule {
         let chosen = |time: DateTime<Utc>| {
             self.days.is_empty() || self.days.contains(&zone::civil(self.zone, time).weekday())
         };
-        let mut day = self.at(time, self.from);
         let mut found = time;
-        if advance || !chosen(day) {
-            for _ in 0..7 {
-                day = zone::plus_days(self.zone, day, 1)?;
-                if chosen(day) {
-                    found = day;
-                    break;
-                }
-            }
+        if advance || !chosen(self.at(time, self.from)) {
+            let today = zone::civil(self.zone, time).date();
+            let later = (1..=7).filter_map(|days| today.checked_add_days(Days::new(days)));
+            let mut mornings = later.map(|day| zone::instant(self.zone, day.and_time(self.from)));
+            found = mornings.find(|morning| chosen(*morning))?;
         }
         Some(found).filter(|time| window.end.is_none_or(|end| *time <= end))
     }

@@ -5,5 +5,7 @@ mod building;
 mod clock;
 mod ending;
 mod firing;
+mod schedules;
 mod store;
+mod stored;
 mod trouble;

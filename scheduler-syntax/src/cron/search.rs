@@ -50,9 +50,9 @@ impl CronExpr {
             _ => 1,
         };
         let matches = |second: &i64| parts.first_from(*second) == Some(*second);
-        let boundaries =
+        let mut boundaries =
             std::iter::successors(Some(from), |second| Some((second.div_euclid(unit) + 1) * unit));
-        let found = boundaries.skip_while(|second| matches(second) && *second < from + DAY).next();
+        let found = boundaries.find(|second| *second >= from + DAY || !matches(second));
         found.and_then(civil_at).unwrap_or(time)
     }
 }

@@ -1,19 +1,20 @@
 //! The kinds of trigger, alone and with calendars, and what becomes of late ones.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, Days, MappedLocalTime, NaiveTime, TimeZone, Utc};
 use scheduler_core::calendar::Calendar;
 use scheduler_core::trigger::{Misfire, Progress, Trigger};
 use serde_json::Value;
 
 use crate::build;
-use crate::corpus::{cases, time, times};
+use crate::corpus::{cases, time, times, zone};
 use crate::report::Report;
 
 #[test]
 fn conformance_of_triggers() {
     let mut report = Report::new("triggers");
     for case in cases("triggers") {
-        report.note(&case, if case["kind"] == "trigger-fact" { fact(&case) } else { measured(&case) });
+        let result = if case["kind"] == "trigger-fact" { fact(&case) } else { measured(&case) };
+        report.note(&case, result.map_err(|difference| format!("{}{difference}", label(&case))));
     }
     report.finish();
 }
@@ -25,6 +26,22 @@ fn conformance_of_misfire() {
         report.note(&case, late(&case));
     }
     report.finish();
+}
+
+/// Whether clocks are set forward over the begin of a daily window while the case runs.
+fn label(case: &Value) -> &'static str {
+    let described = &case["trigger"];
+    let (Ok(from), Some(start)) =
+        (described["start_of_day"].as_str().unwrap_or("").parse::<NaiveTime>(), time(&described["start"]))
+    else {
+        return "";
+    };
+    let first_day = start.with_timezone(&zone(described)).date_naive();
+    let in_gap = |days| {
+        let begin = (first_day + Days::new(days)).and_time(from);
+        zone(described).from_local_datetime(&begin) == MappedLocalTime::None
+    };
+    if (0..400).any(in_gap) { "window-begins-in-gap: " } else { "" }
 }
 
 fn fact(case: &Value) -> Result<(), String> {
