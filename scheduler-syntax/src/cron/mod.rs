@@ -25,6 +25,7 @@
 //! * A month without a 31st has no `31W`, as it has no `31`.
 //! * Steps after a range of names are obeyed (`MON-FRI/2`); after a single name they are refused, since versions of
 //!   Quartz disagree about them.
+//! * Several blanks or tabs between fields, leading zeros (`05`), and `*` among the items of a list are fine.
 //! * Text that Quartz passes over in silence is refused: stray letters, empty items, steps of 0, an eighth field.
 //!
 //! # Searching
