@@ -2,7 +2,7 @@
 //!
 //! A job is an async function; only what launches it differs: a cron expression, an interval, a moment, a call.
 //!
-//! ```
+//! ```standalone_crate
 //! use std::time::Duration;
 //!
 //! use scheduler_core::prelude::*;
@@ -91,6 +91,8 @@
 //! | feature | default | adds |
 //! |---|---|---|
 //! | `macros` | yes | `#[job]`, `#[derive(Job)]` and [`discover_jobs`](scheduler::SchedulerBuilder::discover_jobs) |
+//! | `testing` | no | [`testing`]: a scheduler whose time is in the hands of a test |
+//! | `conformance` | no | [`store::conformance`]: what every job store has to pass |
 
 #[cfg(feature = "macros")]
 #[doc(hidden)]
@@ -101,16 +103,20 @@ mod data;
 mod error;
 pub mod job;
 mod key;
+mod matcher;
 pub mod prelude;
 pub mod scheduler;
 pub mod store;
 mod stored;
+#[cfg(feature = "testing")]
+pub mod testing;
 pub mod time;
 pub mod trigger;
 
 pub use data::{DataError, JobData};
 pub use error::{Error, Result};
 pub use key::{DEFAULT_GROUP, InvalidKey, JobKey, TriggerKey};
+pub use matcher::{Key, Matcher, Text};
 pub use scheduler::{Scheduler, SchedulerState, ShutdownReport};
 #[cfg(feature = "macros")]
 pub use scheduler_macros::{Job, job};

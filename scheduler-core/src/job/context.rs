@@ -1,15 +1,18 @@
 //! What a run knows about itself.
 
 use std::fmt;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use chrono::{DateTime, Utc};
+use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
 use super::detail::JobDetail;
 use super::provide::Providers;
 use crate::data::JobData;
+use crate::error::{Error, Result};
 use crate::key::{JobKey, TriggerKey};
 use crate::time::Clock;
 use crate::trigger::Trigger;
@@ -57,6 +60,8 @@ pub enum CancelReason {
     Requested,
     /// It has run for longer than the job's timeout.
     Timeout,
+    /// Its trigger was due again, and its overlap policy is to cancel the previous run.
+    Superseded,
     /// The scheduler is shutting down.
     Shutdown,
     /// The store no longer honours the claim; another node may run the firing.
@@ -70,11 +75,25 @@ pub(crate) struct RunParts {
     pub(crate) job: Arc<JobDetail>,
     pub(crate) trigger: Arc<Trigger>,
     pub(crate) fence: u64,
-    pub(crate) attempt: u32,
     pub(crate) scheduled: DateTime<Utc>,
     pub(crate) fired: DateTime<Utc>,
     pub(crate) previous: Option<DateTime<Utc>>,
     pub(crate) next: Option<DateTime<Utc>>,
+}
+
+/// What a run wishes for its end.
+#[derive(Debug, Default)]
+pub(crate) struct Wishes {
+    refire: bool,
+    pub(crate) unschedule: Option<Unschedule>,
+    pub(crate) data: Option<JobData>,
+}
+
+/// Which triggers a run wishes to end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Unschedule {
+    Trigger,
+    Job,
 }
 
 /// One run: its parts, what it may reach, and whether it was asked to stop.
@@ -83,14 +102,30 @@ pub(crate) struct Run {
     data: OnceLock<JobData>,
     reason: OnceLock<CancelReason>,
     token: OnceLock<CancellationToken>,
+    attempt: AtomicU32,
+    wishes: Mutex<Wishes>,
     providers: Arc<Providers>,
     clock: Arc<dyn Clock>,
 }
 
 impl Run {
     pub(crate) fn new(parts: RunParts, providers: Arc<Providers>, clock: Arc<dyn Clock>) -> Self {
-        let (data, reason, token) = Default::default();
-        Self { parts, data, reason, token, providers, clock }
+        let (data, reason, token, wishes) = Default::default();
+        Self { parts, data, reason, token, attempt: AtomicU32::new(1), wishes, providers, clock }
+    }
+
+    /// What the run wishes for its end; asked once, when it is over.
+    pub(crate) fn take_wishes(&self) -> Wishes {
+        std::mem::take(&mut self.wishes.lock())
+    }
+
+    /// Whether the run wishes to be run again at once. If so, the next attempt has begun.
+    pub(crate) fn begin_refire(&self) -> bool {
+        let refire = std::mem::take(&mut self.wishes.lock().refire) && self.cancel_reason().is_none();
+        if refire {
+            self.attempt.fetch_add(1, Ordering::Relaxed);
+        }
+        refire
     }
 
     /// Asks the run to stop; the first reason stays. Says whether anybody listens.
@@ -168,9 +203,9 @@ impl JobContext {
         self.0.parts.next
     }
 
-    /// Which attempt at this firing it is, from 1.
+    /// Which attempt at this firing it is, from 1; grows with each [`refire`](Self::refire).
     pub fn attempt(&self) -> u32 {
-        self.0.parts.attempt
+        self.0.attempt.load(Ordering::Relaxed)
     }
 
     /// A number that grows with every claim the store gives out. Hand it to an outside resource that refuses
@@ -182,6 +217,38 @@ impl JobContext {
     /// The job's data overlaid with the trigger's, a copy of this run's own.
     pub fn data(&self) -> &JobData {
         self.0.data.get_or_init(|| self.job().data().merged(self.trigger().data()))
+    }
+
+    /// What the job's own data is to be from now on, also if this run fails. The next run sees it.
+    ///
+    /// # Errors
+    ///
+    /// The job does not [keep data](JobDetail::persist_data).
+    pub fn set_job_data(&self, data: JobData) -> Result<()> {
+        if !self.job().persist_data() {
+            let job = self.job_key();
+            return Err(Error::config(format!(
+                "job `{job}` does not keep the data that its runs set; build its detail with `persist_data(true)`"
+            )));
+        }
+        self.0.wishes.lock().data = Some(data);
+        Ok(())
+    }
+
+    /// Runs the job again as soon as this attempt has ended, however it ends, in the same execution. Without limit or
+    /// delay: look at [`attempt`](Self::attempt). Ignored once the run was asked to stop.
+    pub fn refire(&self) {
+        self.0.wishes.lock().refire = true;
+    }
+
+    /// Lets this trigger never fire again, from the end of this run on. It stays stored, complete.
+    pub fn unschedule_trigger(&self) {
+        self.0.wishes.lock().unschedule.get_or_insert(Unschedule::Trigger);
+    }
+
+    /// Lets no trigger of this job ever fire again, from the end of this run on. They stay stored, complete.
+    pub fn unschedule_job(&self) {
+        self.0.wishes.lock().unschedule = Some(Unschedule::Job);
     }
 
     /// The token that is cancelled when the run should stop: timeout, cancel, shutdown.

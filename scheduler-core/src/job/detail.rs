@@ -45,6 +45,10 @@ pub struct JobDetail {
     durable: bool,
     #[serde(default)]
     disallow_concurrent: bool,
+    #[serde(default)]
+    persist_data: bool,
+    #[serde(default)]
+    requests_recovery: bool,
 }
 
 impl JobDetail {
@@ -59,6 +63,8 @@ impl JobDetail {
             timeout: None,
             durable: false,
             disallow_concurrent: false,
+            persist_data: false,
+            requests_recovery: false,
         })
     }
 
@@ -101,6 +107,20 @@ impl JobDetail {
     pub fn disallow_concurrent(&self) -> bool {
         self.disallow_concurrent
     }
+
+    /// Whether the data that a run [sets](crate::job::JobContext::set_job_data) is kept for the next one.
+    pub fn persist_data(&self) -> bool {
+        self.persist_data
+    }
+
+    /// Whether a run that was lost with its node is run again by another one.
+    pub fn requests_recovery(&self) -> bool {
+        self.requests_recovery
+    }
+
+    pub(crate) fn shared_job_type(&self) -> &Arc<str> {
+        &self.job_type
+    }
 }
 
 /// Builds a [`JobDetail`].
@@ -136,6 +156,19 @@ impl JobDetailBuilder {
     /// Allows at most one active run of this job, over all its triggers. Default: false.
     pub fn disallow_concurrent(mut self, disallow: bool) -> Self {
         self.0.disallow_concurrent = disallow;
+        self
+    }
+
+    /// Keeps the data that a run sets for the next one. Such a job should disallow concurrent runs, or the last one to
+    /// end wins. Default: false.
+    pub fn persist_data(mut self, persist: bool) -> Self {
+        self.0.persist_data = persist;
+        self
+    }
+
+    /// Runs a firing again whose run was lost with its node. Default: false.
+    pub fn requests_recovery(mut self, requests: bool) -> Self {
+        self.0.requests_recovery = requests;
         self
     }
 

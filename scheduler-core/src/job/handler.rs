@@ -8,7 +8,7 @@ use super::context::JobContext;
 use super::extract::{Extract, ExtractError, Need};
 use super::outcome::{IntoOutcome, JobError, Outcome};
 
-type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+pub(crate) type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// Where a job's body may run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,7 +21,7 @@ pub(crate) enum Threading {
 
 /// A job function with its types erased.
 pub(crate) trait ErasedJob: Send + Sync {
-    fn run(&self, context: JobContext) -> BoxFuture<Outcome>;
+    fn run(&self, context: JobContext) -> BoxFuture<'static, Outcome>;
     fn needs(&self) -> Vec<Need>;
     fn threading(&self) -> Threading;
 }
@@ -142,7 +142,7 @@ impl<H: Handler<M>, M: 'static> AsyncJob<H, M> {
 }
 
 impl<H: Handler<M>, M: 'static> ErasedJob for AsyncJob<H, M> {
-    fn run(&self, context: JobContext) -> BoxFuture<Outcome> {
+    fn run(&self, context: JobContext) -> BoxFuture<'static, Outcome> {
         Box::pin(self.0.call(context))
     }
 
@@ -166,7 +166,7 @@ impl<H: BlockingHandler<M>, M: 'static> BlockingJob<H, M> {
 }
 
 impl<H: BlockingHandler<M>, M: 'static> ErasedJob for BlockingJob<H, M> {
-    fn run(&self, context: JobContext) -> BoxFuture<Outcome> {
+    fn run(&self, context: JobContext) -> BoxFuture<'static, Outcome> {
         Box::pin(self.0.call(context))
     }
 

@@ -53,12 +53,12 @@ mod provide;
 mod registry;
 
 pub use context::{CancelReason, ExecutionId, JobContext};
-pub(crate) use context::{Run, RunParts};
+pub(crate) use context::{Run, RunParts, Unschedule};
 pub use definition::{Invocation, JobDefinition, JobFn};
 pub use detail::{JobDetail, JobDetailBuilder};
 pub use extract::{Extract, ExtractError, FromContext, Need, State, ViaArgs, ViaContext};
 pub use handler::{BlockingHandler, Handler};
-pub(crate) use handler::{ErasedJob, Threading};
+pub(crate) use handler::{BoxFuture, ErasedJob, Threading};
 pub use outcome::{BoxError, IntoOutcome, JobError, JobResult, Outcome};
 pub use provide::Providers;
 #[cfg(feature = "macros")]

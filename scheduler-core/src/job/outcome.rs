@@ -1,6 +1,7 @@
 //! How a run ended.
 
 use std::fmt;
+use std::sync::Arc;
 
 /// Any error that can cross threads.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -11,12 +12,13 @@ pub type JobResult<T = ()> = Result<T, JobError>;
 /// Why a job failed: the error that its function returned.
 ///
 /// Deliberately no `std::error::Error` itself, so that `?` converts every other error into it.
-pub struct JobError(BoxError);
+#[derive(Clone)]
+pub struct JobError(Arc<dyn std::error::Error + Send + Sync>);
 
 impl JobError {
     /// A failure described in words.
     pub fn new(message: impl Into<BoxError>) -> Self {
-        Self(message.into())
+        Self(message.into().into())
     }
 
     /// The error as such, with its chain of sources.
@@ -27,13 +29,29 @@ impl JobError {
 
 impl<E: std::error::Error + Send + Sync + 'static> From<E> for JobError {
     fn from(error: E) -> Self {
-        Self(error.into())
+        Self(Arc::new(error))
     }
 }
 
 impl From<JobError> for BoxError {
     fn from(error: JobError) -> Self {
-        error.0
+        Box::new(Shared(error.0))
+    }
+}
+
+/// The same error, owned by several.
+#[derive(Debug)]
+struct Shared(Arc<dyn std::error::Error + Send + Sync>);
+
+impl fmt::Display for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl std::error::Error for Shared {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.0.source()
     }
 }
 
@@ -57,7 +75,7 @@ impl fmt::Debug for JobError {
 }
 
 /// How an execution ended.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum Outcome {
     /// The job returned without an error.
@@ -70,6 +88,8 @@ pub enum Outcome {
     TimedOut,
     /// The job was cancelled by a caller or by the shutdown, and has stopped.
     Cancelled,
+    /// A listener has refused the run, and the job was not called.
+    Vetoed,
 }
 
 impl Outcome {
@@ -78,7 +98,7 @@ impl Outcome {
         matches!(self, Self::Succeeded)
     }
 
-    /// One word for logs and tables: `succeeded`, `failed`, `panicked`, `timed out` or `cancelled`.
+    /// One word for logs and tables: `succeeded`, `failed`, `panicked`, `timed out`, `cancelled` or `vetoed`.
     pub fn word(&self) -> &'static str {
         match self {
             Self::Succeeded => "succeeded",
@@ -86,13 +106,14 @@ impl Outcome {
             Self::Panicked(_) => "panicked",
             Self::TimedOut => "timed out",
             Self::Cancelled => "cancelled",
+            Self::Vetoed => "vetoed",
         }
     }
 
-    /// What went wrong, in words; none after a success.
+    /// What went wrong, in words; none after a success or a veto.
     pub fn failure(&self) -> Option<String> {
         match self {
-            Self::Succeeded => None,
+            Self::Succeeded | Self::Vetoed => None,
             Self::Failed(error) => Some(error.to_string()),
             Self::Panicked(message) => Some(format!("panicked: {message}")),
             Self::TimedOut => Some("ran longer than its timeout allows".to_owned()),
@@ -127,7 +148,7 @@ impl<E: Into<BoxError>> IntoOutcome for Result<(), E> {
     fn into_outcome(self) -> Outcome {
         match self {
             Ok(()) => Outcome::Succeeded,
-            Err(error) => Outcome::Failed(JobError(error.into())),
+            Err(error) => Outcome::Failed(JobError::new(error)),
         }
     }
 }

@@ -1,16 +1,23 @@
 //! Building a scheduler; everything that is missing is reported at once.
 
 use std::any::Any;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::core::{Calendars, Core, Settings};
-use super::handle::{Own, Scheduler, known_calendar};
+use super::admin::bind;
+use super::core::{Core, Settings};
+use super::handle::{Own, Scheduler};
+use super::listener::{ErasedSchedulerListener, JobListener, Listeners, SchedulerListener, TriggerListener};
+use super::middleware::{ErasedMiddleware, Middleware};
+use super::reconcile::{Declarations, Declared};
 use crate::calendar::Calendar;
 use crate::error::Error;
 use crate::job::{Invocation, JobDefinition, Providers, Registry};
-use crate::store::{JobStore, MemoryJobStore};
+use crate::key::{JobKey, TriggerKey};
+use crate::matcher::Matcher;
+use crate::store::{ExecutionLimits, JobStore, MemoryJobStore};
 use crate::time::{Clock, SystemClock};
 use crate::trigger::{Misfire, TriggerBuilder};
 
@@ -70,7 +77,6 @@ impl From<BuildError> for Error {
 /// assert!(problems.contains("hour field has `25` at column 5; use 0-23"), "{problems}");
 /// # Ok::<(), scheduler_core::Error>(())
 /// ```
-#[derive(Debug)]
 #[must_use]
 pub struct SchedulerBuilder {
     settings: Settings,
@@ -79,9 +85,20 @@ pub struct SchedulerBuilder {
     registry: Registry,
     providers: Providers,
     start_up: Vec<Invocation>,
-    calendars: Calendars,
+    listeners: Listeners,
+    scheduler_listeners: Vec<Arc<dyn ErasedSchedulerListener>>,
+    middleware: Vec<Arc<dyn ErasedMiddleware>>,
+    limits: ExecutionLimits,
+    calendars: BTreeMap<Arc<str>, Arc<dyn Calendar>>,
     schedules: Vec<(Invocation, TriggerBuilder)>,
     problems: Vec<String>,
+}
+
+impl fmt::Debug for SchedulerBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut out = f.debug_struct("SchedulerBuilder");
+        out.field("settings", &self.settings).field("registry", &self.registry).finish_non_exhaustive()
+    }
 }
 
 impl Default for SchedulerBuilder {
@@ -93,6 +110,7 @@ impl Default for SchedulerBuilder {
             misfire_threshold: Duration::from_secs(60),
             misfire: Misfire::Smart,
             cancel_grace: Duration::from_secs(5),
+            prune: false,
         };
         Self {
             settings,
@@ -101,7 +119,11 @@ impl Default for SchedulerBuilder {
             registry: Registry::default(),
             providers: Providers::default(),
             start_up: Vec::new(),
-            calendars: Calendars::new(),
+            listeners: Listeners::default(),
+            scheduler_listeners: Vec::new(),
+            middleware: Vec::new(),
+            limits: ExecutionLimits::default(),
+            calendars: BTreeMap::new(),
             schedules: Vec::new(),
             problems: Vec::new(),
         }
@@ -178,7 +200,52 @@ impl SchedulerBuilder {
         self
     }
 
-    /// A calendar under the name by which triggers ask for it.
+    /// How many runs of an [execution group](TriggerBuilder::execution_group) this node takes at once; 0 for none.
+    /// Default: as many as there are slots.
+    pub fn limit_group(mut self, group: impl Into<Arc<str>>, runs: usize) -> Self {
+        self.limits.named.insert(group.into(), runs);
+        self
+    }
+
+    /// The limits of execution groups, all at once. Default: no limits.
+    pub fn limits(mut self, limits: ExecutionLimits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// A listener to the executions of the jobs that match. Listeners are called in the order in which they were added.
+    pub fn job_listener(self, jobs: Matcher<JobKey>, listener: impl JobListener) -> Self {
+        self.listeners.add_job(jobs, listener);
+        self
+    }
+
+    /// A listener to the firings of the triggers that match.
+    pub fn trigger_listener(self, triggers: Matcher<TriggerKey>, listener: impl TriggerListener) -> Self {
+        self.listeners.add_trigger(triggers, listener);
+        self
+    }
+
+    /// A listener to everything that happens.
+    pub fn listener(mut self, listener: impl SchedulerListener) -> Self {
+        self.scheduler_listeners.push(Arc::new(listener));
+        self
+    }
+
+    /// Code around every execution; the first one that is added is the outermost.
+    pub fn middleware(mut self, middleware: impl Middleware) -> Self {
+        self.middleware.push(Arc::new(middleware));
+        self
+    }
+
+    /// Removes at start what an earlier version of this program has declared and this one does not: triggers that
+    /// carry the [name](Self::name) of this scheduler as their [declarer](crate::trigger::Trigger::declared_by). Default:
+    /// false.
+    pub fn prune_undeclared(mut self, prune: bool) -> Self {
+        self.settings.prune = prune;
+        self
+    }
+
+    /// A calendar under the name by which triggers ask for it, put into the store at start in place of one that is there.
     pub fn calendar(mut self, name: impl Into<Arc<str>>, calendar: impl Calendar) -> Self {
         let name = name.into();
         if self.calendars.insert(name.clone(), Arc::new(calendar)).is_some() {
@@ -187,7 +254,8 @@ impl SchedulerBuilder {
         self
     }
 
-    /// A job with a schedule, put in place at start beside those that jobs declare themselves.
+    /// A job with a schedule, put in place at start beside those that jobs declare themselves. One that is stored already
+    /// and fires at the same times goes on from where it is, paused or not; a changed one begins anew.
     pub fn schedule(mut self, job: impl Into<Invocation>, trigger: TriggerBuilder) -> Self {
         self.schedules.push((job.into(), trigger));
         self
@@ -218,10 +286,10 @@ impl SchedulerBuilder {
         let mut schedules = Vec::with_capacity(declared.len());
         for (job, trigger) in declared {
             problems.extend(self.registry.unknown(job.detail()));
-            match Scheduler::bind(&job, trigger.or_misfire(self.settings.misfire), now, None)
-                .and_then(|trigger| known_calendar(&self.calendars, trigger))
-            {
-                Ok(trigger) => schedules.push((job, trigger)),
+            let own_start = trigger.has_start();
+            let trigger = trigger.or_misfire(self.settings.misfire).declared_by(&self.settings.name);
+            match bind(&job, trigger, now, None) {
+                Ok(trigger) => schedules.push(Declared { job, trigger, own_start }),
                 Err(error) => problems.push(error.to_string()),
             }
         }
@@ -229,16 +297,13 @@ impl SchedulerBuilder {
             return Err(BuildError { problems });
         }
         self.providers.insert(Own::default());
-        let core = Core::new(
-            self.settings,
-            self.clock,
-            self.store,
-            self.registry,
-            self.providers,
-            self.start_up,
-            self.calendars,
-        );
-        Ok(Scheduler::new(core, schedules))
+        let mut core = Core::new(self.settings, self.clock, self.store, self.registry, self.providers);
+        core.start_up = self.start_up;
+        core.listeners = self.listeners;
+        core.middleware = self.middleware.into();
+        core.limits = self.limits.into();
+        let declared = Declarations { calendars: self.calendars.into_iter().collect(), schedules };
+        Ok(Scheduler::new(core, declared, self.scheduler_listeners))
     }
 
     /// The schedules of the builder and those that jobs declare themselves.

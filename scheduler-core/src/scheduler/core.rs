@@ -2,26 +2,32 @@
 //!
 //! Locks: `endings` and `phase` are each held for a few instructions, never together and never across an await.
 
-use std::collections::HashMap;
 use std::fmt;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::future::Future;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use parking_lot::Mutex;
+use chrono::{DateTime, Utc};
+use parking_lot::{Mutex, RwLock};
+use serde::Serialize;
+use tokio::runtime::Handle;
 use tokio::sync::{Notify, watch};
+use tokio_util::task::TaskTracker;
 
 use super::ending::Ending;
-use super::event::Bus;
+use super::event::{Bus, Event};
+use super::listener::Listeners;
+use super::middleware::Chain;
 use super::running::Running;
-use crate::calendar::Calendar;
 use crate::job::{Invocation, Providers, Registry};
-use crate::store::JobStore;
+use crate::store::{ExecutionLimits, JobStore};
 use crate::time::{Alarm, Clock};
-use crate::trigger::{Misfire, Trigger};
+use crate::trigger::Misfire;
 
 /// In which phase of its life a scheduler is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum SchedulerState {
     /// Built and not yet started.
     Created,
@@ -56,10 +62,8 @@ pub(super) struct Settings {
     pub(super) misfire_threshold: Duration,
     pub(super) misfire: Misfire,
     pub(super) cancel_grace: Duration,
+    pub(super) prune: bool,
 }
-
-/// The calendars that triggers may name.
-pub(super) type Calendars = HashMap<Arc<str>, Arc<dyn Calendar>>;
 
 /// One scheduler.
 pub(super) struct Core {
@@ -70,8 +74,13 @@ pub(super) struct Core {
     pub(super) registry: Registry,
     pub(super) providers: Arc<Providers>,
     pub(super) start_up: Vec<Invocation>,
-    pub(super) calendars: Calendars,
+    pub(super) listeners: Listeners,
+    pub(super) middleware: Chain,
+    pub(super) limits: RwLock<ExecutionLimits>,
     pub(super) running: Running,
+    /// How many executions have ended.
+    pub(super) executed: AtomicU64,
+    pub(super) started: OnceLock<DateTime<Utc>>,
     pub(super) bus: Bus,
     pub(super) phase: watch::Sender<SchedulerState>,
     /// Slots of the pool in use: queued and running executions.
@@ -81,6 +90,9 @@ pub(super) struct Core {
     endings: Mutex<Vec<Ending>>,
     alarm: Mutex<Option<Arc<dyn Alarm>>>,
     pub(super) idle: Notify,
+    /// Every task of the scheduler, once it is started.
+    pub(super) tasks: TaskTracker,
+    runtime: OnceLock<Handle>,
 }
 
 impl Core {
@@ -90,32 +102,44 @@ impl Core {
         store: Arc<dyn JobStore>,
         registry: Registry,
         providers: Providers,
-        start_up: Vec<Invocation>,
-        calendars: Calendars,
     ) -> Self {
         Self {
             settings,
             session: random(),
+            bus: Bus::new(clock.clone()),
             clock,
             store,
             registry,
             providers: Arc::new(providers),
-            start_up,
-            calendars,
+            start_up: Vec::new(),
+            listeners: Listeners::default(),
+            middleware: Chain::default(),
+            limits: RwLock::default(),
             running: Running::default(),
-            bus: Bus::new(),
+            executed: AtomicU64::new(0),
+            started: OnceLock::new(),
             phase: watch::Sender::new(SchedulerState::Created),
             active: AtomicUsize::new(0),
             changed: AtomicBool::new(true),
             endings: Mutex::default(),
             alarm: Mutex::default(),
             idle: Notify::new(),
+            tasks: TaskTracker::new(),
+            runtime: OnceLock::new(),
         }
     }
 
-    /// The calendar that a trigger names.
-    pub(super) fn calendar_of(&self, trigger: &Trigger) -> Option<&dyn Calendar> {
-        trigger.calendar().and_then(|name| self.calendars.get(name)).map(|calendar| &**calendar)
+    /// Tasks run here from now on.
+    pub(super) fn set_runtime(&self, runtime: &Handle) {
+        // Set once: a second start is refused before.
+        self.runtime.set(runtime.clone()).ok();
+    }
+
+    /// Runs a task that the end of the scheduler waits for. Before the start there is nobody to run it.
+    pub(super) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        if let Some(runtime) = self.runtime.get() {
+            self.tasks.spawn_on(task, runtime);
+        }
     }
 
     pub(super) fn state(&self) -> SchedulerState {
@@ -135,6 +159,9 @@ impl Core {
             allowed
         });
         self.ring();
+        if refused.is_none() {
+            self.bus.send(|| Event::State { state: to });
+        }
         refused.map_or(Ok(()), Err)
     }
 

@@ -1,25 +1,30 @@
 //! How executions end: exactly one ending for each, whatever happens to the future that carries it.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::core::Core;
 use super::event::Event;
-use crate::job::{CancelReason, JobError, Outcome, Run};
+use super::listener::Audience;
+use super::middleware::Chain;
+use crate::job::{CancelReason, JobContext, JobError, Outcome, Run, Unschedule};
 use crate::store::{Completion, Instruction};
 use crate::time::Activity;
+use crate::trigger::Trigger;
 
 /// The end of an execution on its way to the store. The clock stands still until the store has it, or has failed
 /// to take it.
 #[derive(Debug)]
 pub(super) struct Ending {
     pub(super) completion: Completion,
+    pub(super) trigger: Arc<Trigger>,
     activity: Option<Activity>,
 }
 
 impl Ending {
-    pub(super) fn new(completion: Completion, activity: Activity) -> Self {
-        Self { completion, activity: Some(activity) }
+    pub(super) fn new(completion: Completion, trigger: Arc<Trigger>, activity: Activity) -> Self {
+        Self { completion, trigger, activity: Some(activity) }
     }
 
     /// It has to wait for another try, which only time can bring.
@@ -32,15 +37,40 @@ impl Ending {
 pub(super) struct Guard {
     core: Arc<Core>,
     run: Arc<Run>,
+    audience: Option<Arc<Audience>>,
     activity: Activity,
     started: Duration,
     outcome: Option<Outcome>,
 }
 
 impl Guard {
-    pub(super) fn new(core: Arc<Core>, run: Arc<Run>, activity: Activity) -> Self {
+    pub(super) fn new(
+        core: Arc<Core>,
+        run: Arc<Run>,
+        audience: Option<Arc<Audience>>,
+        activity: Activity,
+    ) -> Self {
         let started = core.clock.monotonic();
-        Self { core, run, activity, started, outcome: None }
+        Self { core, run, audience, activity, started, outcome: None }
+    }
+
+    /// Who hears of this execution.
+    pub(super) fn audience(&self) -> Option<&Arc<Audience>> {
+        self.audience.as_ref()
+    }
+
+    /// What is around every job.
+    pub(super) fn chain(&self) -> &Chain {
+        &self.core.middleware
+    }
+
+    /// Whether the job wishes to be run again at once; if so, the next attempt has begun.
+    pub(super) fn begin_refire(&self) -> bool {
+        let again = self.run.begin_refire();
+        if let Some(audience) = self.audience.as_ref().filter(|_| again) {
+            audience.again();
+        }
+        again
     }
 
     pub(super) fn run(&self) -> &Arc<Run> {
@@ -72,8 +102,28 @@ impl Drop for Guard {
             failure: outcome.failure(),
         });
         self.core.running.remove(parts.id);
-        let completion = Completion { execution: parts.id, instruction: Instruction::Continue };
-        self.core.hand_over(Ending::new(completion, self.activity.clone()));
+        let wishes = self.run.take_wishes();
+        let instruction = match wishes.unschedule {
+            None => Instruction::Continue,
+            Some(Unschedule::Trigger) => Instruction::FinishTrigger,
+            Some(Unschedule::Job) => Instruction::FinishJob,
+        };
+        let completion = Completion { execution: parts.id, instruction, data: wishes.data };
+        self.core.executed.fetch_add(1, Ordering::Relaxed);
+        self.core.hand_over(Ending::new(completion, parts.trigger.clone(), self.activity.clone()));
+        self.announce(outcome);
+    }
+}
+
+impl Guard {
+    /// Tells the listeners of a run that was taken away before it could do so itself.
+    fn announce(&self, outcome: Outcome) {
+        let audience = self.audience.clone().filter(|audience| !audience.was_told());
+        let Some(audience) = audience.filter(|_| !matches!(outcome, Outcome::Vetoed)) else { return };
+        let context = JobContext(self.run.clone());
+        let telling = async move { audience.ended(&context, &outcome).await };
+        let activity = self.core.clock.begin(&"the listeners of an aborted run");
+        self.core.spawn(activity.observe(telling));
     }
 }
 
@@ -84,6 +134,7 @@ pub(super) fn classify(own: Option<Outcome>, asked: Option<CancelReason>) -> Out
     match (own, asked) {
         (Some(Outcome::Succeeded), _) => Outcome::Succeeded,
         (Some(Outcome::Panicked(message)), _) => Outcome::Panicked(message),
+        (Some(Outcome::Vetoed), _) => Outcome::Vetoed,
         (_, Some(CancelReason::Timeout)) => Outcome::TimedOut,
         (_, Some(_)) => Outcome::Cancelled,
         (Some(own), None) => own,

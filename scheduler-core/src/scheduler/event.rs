@@ -1,13 +1,20 @@
 //! What happens, as a stream of values for whoever wants to watch.
 
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use parking_lot::RwLock;
 use serde::Serialize;
-use tokio::sync::broadcast;
+use tokio::sync::{broadcast, mpsc};
 
+use super::core::SchedulerState;
+use super::listener::{ErasedSchedulerListener, isolated};
 use crate::job::ExecutionId;
 use crate::key::{JobKey, TriggerKey};
+use crate::time::{Activity, Clock};
 
 /// How many events a slow reader may lag behind before it misses some.
 const BUFFER: usize = 4096;
@@ -51,11 +58,73 @@ pub enum Event {
         trigger: TriggerKey,
         /// From the start of the job's body to its end.
         took: Duration,
-        /// One word: `succeeded`, `failed`, `panicked`, `timed out` or `cancelled`.
+        /// One word, as [`Outcome::word`](crate::job::Outcome::word) says it.
         outcome: &'static str,
         /// What went wrong.
         failure: Option<String>,
     },
+    /// A firing was dropped: the previous run of its trigger goes on, and its overlap policy is to skip.
+    Overlapped {
+        /// The trigger.
+        trigger: TriggerKey,
+        /// When it was due.
+        scheduled: DateTime<Utc>,
+        /// When it is due next.
+        next: Option<DateTime<Utc>>,
+    },
+    /// A trigger was put in place, or put in the place of another one.
+    Scheduled {
+        /// The trigger.
+        trigger: TriggerKey,
+        /// Its job.
+        job: JobKey,
+        /// When it is due.
+        next: Option<DateTime<Utc>>,
+    },
+    /// A trigger was removed by a call.
+    Unscheduled {
+        /// The trigger.
+        trigger: TriggerKey,
+    },
+    /// A trigger has come to its end: it will not fire again.
+    Finished {
+        /// The trigger.
+        trigger: TriggerKey,
+    },
+    /// A job was stored or replaced.
+    JobStored {
+        /// The job.
+        job: JobKey,
+    },
+    /// A job was removed, with its triggers or after its last one.
+    JobRemoved {
+        /// The job.
+        job: JobKey,
+    },
+    /// Triggers were paused.
+    Paused {
+        /// The triggers.
+        triggers: Vec<TriggerKey>,
+    },
+    /// Triggers were resumed.
+    Resumed {
+        /// The triggers.
+        triggers: Vec<TriggerKey>,
+    },
+    /// A calendar was stored, replaced or removed.
+    CalendarChanged {
+        /// Its name.
+        name: Arc<str>,
+    },
+    /// All jobs, triggers and calendars were removed.
+    Cleared,
+    /// The scheduler has entered another phase of its life.
+    State {
+        /// The phase.
+        state: SchedulerState,
+    },
+    /// The store answers again.
+    StoreRecovered,
     /// The store has failed; the scheduler goes on trying.
     StoreFailed {
         /// What the store said.
@@ -104,22 +173,69 @@ impl Events {
 }
 
 /// Where events are sent; making one costs nothing while nobody listens.
-#[derive(Debug)]
-pub(super) struct Bus(broadcast::Sender<Event>);
+pub(super) struct Bus {
+    stream: broadcast::Sender<Event>,
+    listeners: RwLock<Vec<Subscriber>>,
+    clock: Arc<dyn Clock>,
+}
+
+/// The way to one scheduler listener. The clock stands still until it has heard of an event.
+struct Subscriber {
+    sender: mpsc::Sender<(Event, Activity)>,
+    missed: AtomicU64,
+}
+
+impl Subscriber {
+    fn send(&self, event: Event, activity: Activity) {
+        if self.sender.try_send((event, activity)).is_err() {
+            self.missed.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
 
 impl Bus {
-    pub(super) fn new() -> Self {
-        Self(broadcast::Sender::new(BUFFER))
+    pub(super) fn new(clock: Arc<dyn Clock>) -> Self {
+        Self { stream: broadcast::Sender::new(BUFFER), listeners: RwLock::default(), clock }
     }
 
     pub(super) fn send(&self, event: impl FnOnce() -> Event) {
-        if self.0.receiver_count() > 0 {
-            // Fails only if the last reader has just gone.
-            drop(self.0.send(event()));
+        let listeners = self.listeners.read();
+        if listeners.is_empty() && self.stream.receiver_count() == 0 {
+            return;
         }
+        let event = event();
+        for listener in &*listeners {
+            let missed = listener.missed.swap(0, Ordering::Relaxed);
+            if missed > 0 {
+                listener.send(Event::Missed { count: missed }, self.clock.begin(&"a missed event"));
+            }
+            listener.send(event.clone(), self.clock.begin(&"an event"));
+        }
+        // Fails only if the last reader has just gone.
+        drop(self.stream.send(event));
     }
 
     pub(super) fn subscribe(&self) -> Events {
-        Events(self.0.subscribe())
+        Events(self.stream.subscribe())
+    }
+
+    /// A task that tells a listener of every event until the scheduler ends.
+    pub(super) fn attach(
+        &self,
+        listener: Arc<dyn ErasedSchedulerListener>,
+    ) -> impl Future<Output = ()> + Send + 'static {
+        let (sender, mut receiver) = mpsc::channel::<(Event, Activity)>(BUFFER);
+        self.listeners.write().push(Subscriber { sender, missed: AtomicU64::new(0) });
+        async move {
+            while let Some((event, activity)) = receiver.recv().await {
+                let listener = listener.clone();
+                activity.observe(async move { isolated(listener.on_event(&event)).await }).await;
+            }
+        }
+    }
+
+    /// Nothing is sent to listeners any more; they hear what was sent before.
+    pub(super) fn close(&self) {
+        self.listeners.write().clear();
     }
 }

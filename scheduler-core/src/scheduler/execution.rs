@@ -7,10 +7,11 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use super::core::Core;
-use super::ending::{Ending, Guard};
+use super::ending::{Ending, Guard, classify};
 use super::event::Event;
+use super::middleware::Next;
 use super::running::Brake;
-use crate::job::{ErasedJob, JobContext, Outcome, Run, RunParts, Threading};
+use crate::job::{BoxFuture, ErasedJob, JobContext, Outcome, Run, RunParts, Threading};
 use crate::store::{Completion, Instruction};
 use crate::time::Observed;
 
@@ -21,13 +22,14 @@ impl Core {
         let Some(job) = self.registry.job(parts.job.job_type()).cloned() else {
             let (job, job_type) = (parts.job.key(), parts.job.job_type());
             tracing::error!(%job, job_type, "no such job function is registered; its triggers are put into the error state");
-            let completion = Completion { execution: parts.id, instruction: Instruction::FailJob };
-            self.hand_over(Ending::new(completion, activity));
+            let completion = Completion { instruction: Instruction::FailJob, ..Completion::of(parts.id) };
+            self.hand_over(Ending::new(completion, parts.trigger.clone(), activity));
             return None;
         };
+        let audience = self.listeners.of(parts.job.key(), parts.trigger.key());
         let run = Arc::new(Run::new(parts, self.providers.clone(), self.clock.clone()));
         let brake = self.running.add(run.clone(), activity.clone());
-        Some(Execution { job, guard: Guard::new(self.clone(), run, activity), brake })
+        Some(Execution { job, guard: Guard::new(self.clone(), run, audience, activity), brake })
     }
 
     pub(super) fn report_fired(&self, parts: &RunParts) {
@@ -44,9 +46,9 @@ impl Core {
 
 /// An execution that waits for its turn.
 pub(super) struct Execution {
-    pub(super) job: Arc<dyn ErasedJob>,
-    pub(super) guard: Guard,
-    pub(super) brake: Arc<Brake>,
+    job: Arc<dyn ErasedJob>,
+    guard: Guard,
+    brake: Arc<Brake>,
 }
 
 impl Execution {
@@ -56,27 +58,53 @@ impl Execution {
 
     /// The future of the run; none if it was told to stop before it began.
     pub(super) fn begin(self) -> Option<Body> {
-        let run = self.guard.run().clone();
-        if run.cancel_reason().is_some() {
+        let Self { job, guard, brake } = self;
+        if guard.run().cancel_reason().is_some() {
             return None;
         }
-        let call = catch_unwind(AssertUnwindSafe(|| self.job.run(JobContext(run))));
-        match call {
-            Ok(future) => {
-                let future = self.guard.activity().observe_boxed(future);
-                Some(Body { future, guard: Some(self.guard), brake: self.brake })
-            }
-            Err(panic) => {
-                self.guard.end(Outcome::Panicked(message(&*panic)));
+        match attempt(&job, &guard) {
+            Ok(future) => Some(Body { future, job, guard: Some(guard), brake }),
+            Err(outcome) => {
+                guard.end(outcome);
                 None
             }
         }
     }
 }
 
+type Attempt = Observed<dyn Future<Output = Outcome> + Send>;
+
+/// One call of the job, with everything around it.
+fn attempt(job: &Arc<dyn ErasedJob>, guard: &Guard) -> Result<Attempt, Outcome> {
+    let call = || -> BoxFuture<'static, Outcome> {
+        let (chain, context) = (guard.chain(), JobContext(guard.run().clone()));
+        match guard.audience() {
+            None if chain.is_empty() => job.run(context),
+            None => Box::pin(Next::new(chain.clone(), job.clone()).run(context)),
+            Some(audience) => {
+                let (audience, next) = (audience.clone(), Next::new(chain.clone(), job.clone()));
+                Box::pin(async move {
+                    if !audience.may_run(&context).await {
+                        return Outcome::Vetoed;
+                    }
+                    let outcome = caught(Box::pin(next.run(context.clone()))).await;
+                    let outcome = classify(Some(outcome), context.cancel_reason());
+                    audience.ended(&context, &outcome).await;
+                    outcome
+                })
+            }
+        }
+    };
+    match catch_unwind(AssertUnwindSafe(call)) {
+        Ok(future) => Ok(guard.activity().observe_boxed(future)),
+        Err(panic) => Err(Outcome::Panicked(message(&*panic))),
+    }
+}
+
 /// The body of a job under way. Ready when it has ended; dropping it earlier aborts the execution.
 pub(super) struct Body {
-    future: Observed<dyn Future<Output = Outcome> + Send>,
+    future: Attempt,
+    job: Arc<dyn ErasedJob>,
     guard: Option<Guard>,
     pub(super) brake: Arc<Brake>,
 }
@@ -85,17 +113,38 @@ impl Future for Body {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let future = Pin::new(&mut self.future);
-        let outcome = match catch_unwind(AssertUnwindSafe(|| future.poll(cx))) {
-            Ok(Poll::Pending) => return Poll::Pending,
-            Ok(Poll::Ready(outcome)) => outcome,
-            Err(panic) => Outcome::Panicked(message(&*panic)),
-        };
-        if let Some(guard) = self.guard.take() {
+        let Poll::Ready(outcome) = poll_caught(Pin::new(&mut self.future), cx) else { return Poll::Pending };
+        let Some(guard) = self.guard.take() else { return Poll::Ready(()) };
+        if !guard.begin_refire() {
             guard.end(outcome);
+            return Poll::Ready(());
         }
-        Poll::Ready(())
+        match attempt(&self.job, &guard) {
+            Ok(future) => {
+                self.future = future;
+                self.guard = Some(guard);
+                // A job that refires for ever must not keep its thread from others.
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            }
+            Err(outcome) => {
+                guard.end(outcome);
+                Poll::Ready(())
+            }
+        }
     }
+}
+
+async fn caught(mut run: BoxFuture<'static, Outcome>) -> Outcome {
+    std::future::poll_fn(|cx| poll_caught(run.as_mut(), cx)).await
+}
+
+fn poll_caught<F: Future<Output = Outcome> + ?Sized>(
+    future: Pin<&mut F>,
+    cx: &mut Context<'_>,
+) -> Poll<Outcome> {
+    catch_unwind(AssertUnwindSafe(|| future.poll(cx)))
+        .unwrap_or_else(|panic| Poll::Ready(Outcome::Panicked(message(&*panic))))
 }
 
 /// What a panic said.

@@ -4,7 +4,7 @@
 //! ended frees the slots and the jobs that the next ones need. Between turns the engine only remembers triggers
 //! that it has acquired ahead of their time, and when to look again.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -12,12 +12,14 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::core::{Core, SchedulerState};
+use super::ending::Ending;
 use super::event::Event;
 use super::execution::Execution;
 use super::pool::Pool;
 use crate::error::{Error, Result};
 use crate::job::{CancelReason, ExecutionId, RunParts};
 use crate::store::*;
+use crate::trigger::Trigger;
 
 /// Waits after failures of the store: doubled from the first to the last.
 const FIRST_BACKOFF: Duration = Duration::from_millis(20);
@@ -34,6 +36,8 @@ pub(super) struct Engine {
     next_due: Option<DateTime<Utc>>,
     /// Runs that must have ended by a moment of the monotonic clock.
     deadlines: BTreeSet<Deadline>,
+    /// How many of each execution group are acquired or under way.
+    used: HashMap<Arc<str>, usize>,
     failures: u32,
 }
 
@@ -63,8 +67,8 @@ pub(super) enum Next {
 
 impl Engine {
     pub(super) fn new(core: Arc<Core>, pool: Pool, attached: Attached) -> Self {
-        let (ahead, deadlines) = Default::default();
-        Self { core, pool, attached, ahead, next_due: None, deadlines, failures: 0 }
+        let (ahead, deadlines, used) = Default::default();
+        Self { core, pool, attached, ahead, next_due: None, deadlines, used, failures: 0 }
     }
 
     /// One turn at `now`. A failure of the store ends it; nothing is lost by that.
@@ -94,9 +98,16 @@ impl Engine {
             return Ok(());
         }
         let executions = endings.iter().map(|ending| ending.completion.clone()).collect();
-        if let Err(error) = self.core.store.complete(Complete { now, executions }).await {
-            self.core.put_back_endings(endings);
-            return Err(error);
+        let results = match self.core.store.complete(Complete { now, executions }).await {
+            Ok(results) => results,
+            Err(error) => {
+                self.core.put_back_endings(endings);
+                return Err(error);
+            }
+        };
+        for (ending, result) in endings.iter().zip(results) {
+            self.free_group(ending.trigger.execution_group());
+            self.report_end(ending, result);
         }
         // A freed job may have a trigger waiting.
         self.core.changed.store(true, Ordering::Release);
@@ -112,13 +123,21 @@ impl Engine {
                 self.deadlines.insert(deadline);
                 return;
             }
-            let listens = self.core.running.cancel(deadline.run, CancelReason::Timeout);
-            if listens == Some(true) && !deadline.asked {
-                let at = now.saturating_add(self.core.settings.cancel_grace);
-                self.deadlines.insert(Deadline { at, asked: true, ..deadline });
-            } else {
+            if deadline.asked {
                 self.core.running.abort(deadline.run, CancelReason::Timeout);
+            } else {
+                self.stop(deadline.run, CancelReason::Timeout);
             }
+        }
+    }
+
+    /// Asks a run to stop and takes it away if it does not listen, or does not stop in time.
+    fn stop(&mut self, run: ExecutionId, reason: CancelReason) {
+        if self.core.running.cancel(run, reason) == Some(true) {
+            let at = self.core.clock.monotonic().saturating_add(self.core.settings.cancel_grace);
+            self.deadlines.insert(Deadline { at, run, asked: true });
+        } else {
+            self.core.running.abort(run, reason);
         }
     }
 
@@ -127,7 +146,9 @@ impl Engine {
             return Ok(());
         }
         self.core.store.release(self.ahead.iter().map(|acquired| acquired.claim).collect()).await?;
-        self.ahead.clear();
+        for acquired in std::mem::take(&mut self.ahead) {
+            self.free_group(acquired.trigger.execution_group());
+        }
         Ok(())
     }
 
@@ -140,15 +161,12 @@ impl Engine {
     async fn acquire(&mut self, now: DateTime<Utc>) -> Result<()> {
         let until = now + TimeDelta::from_std(self.attached.look_ahead).unwrap_or_default();
         let max = self.free_slots().min(self.core.settings.batch);
-        if max == 0 {
-            return Ok(());
-        }
         // Cleared before asking, so that a change during the call is seen at the next turn.
         let changed = self.core.changed.swap(false, Ordering::AcqRel);
         if !changed && self.next_due.is_none_or(|due| due > until) {
             return Ok(());
         }
-        let request = AcquireDue { session: self.core.session, now, until, max };
+        let request = AcquireDue { session: self.core.session, now, until, max, limits: self.limits_left() };
         let acquired = match self.core.store.acquire_due(request).await {
             Ok(acquired) => acquired,
             Err(error) => {
@@ -157,11 +175,41 @@ impl Engine {
             }
         };
         self.next_due = acquired.next_due;
+        acquired.cancel.into_iter().for_each(|(run, reason)| self.stop(run, reason));
         self.remember(acquired.triggers);
         Ok(())
     }
 
+    /// What is left of the limits of execution groups.
+    fn limits_left(&self) -> ExecutionLimits {
+        let limits = self.core.limits.read();
+        let mut left = limits.clone();
+        for (group, used) in &self.used {
+            if let Some(limit) = limits.of(Some(group)) {
+                left.named.insert(group.clone(), limit.saturating_sub(*used));
+            }
+        }
+        let grouped: usize = self.used.values().sum();
+        let all = self.core.active.load(Ordering::Acquire) + self.ahead.len();
+        left.ungrouped = limits.ungrouped.map(|limit| limit.saturating_sub(all.saturating_sub(grouped)));
+        left
+    }
+
+    fn free_group(&mut self, group: Option<&Arc<str>>) {
+        let Some(used) = group.and_then(|group| self.used.get_mut(group)) else { return };
+        *used = used.saturating_sub(1);
+        if *used == 0 {
+            self.used.retain(|_, used| *used > 0);
+        }
+    }
+
     fn remember(&mut self, acquired: Vec<AcquiredTrigger>) {
+        for group in acquired.iter().filter_map(|acquired| acquired.trigger.execution_group()) {
+            match self.used.get_mut(group) {
+                Some(used) => *used += 1,
+                None => drop(self.used.insert(group.clone(), 1)),
+            }
+        }
         let in_order = self.ahead.is_empty();
         self.ahead.extend(acquired);
         if !in_order {
@@ -200,15 +248,15 @@ impl Engine {
     /// Run, or move on by the misfire policy. Pure, so a repeated call after a lost reply decides the same.
     fn decide(&self, acquired: &AcquiredTrigger, now: DateTime<Utc>) -> Decision {
         let AcquiredTrigger { claim, trigger, progress, calendar } = acquired;
-        let calendar = calendar.as_deref().or(self.core.calendar_of(trigger));
+        let calendar = calendar.as_deref();
         let threshold = TimeDelta::from_std(self.core.settings.misfire_threshold).unwrap_or(TimeDelta::MAX);
         if !trigger.is_misfired(progress, now, threshold) {
-            let progress = trigger.fired(progress, calendar);
+            let progress = trigger.fired_at(progress, now, calendar);
             return Decision { firing: Firing { claim: *claim, progress, run: true }, misfired: false };
         }
         let moved = trigger.misfired(progress, now, calendar);
         let run = moved.next.is_some_and(|due| due <= now);
-        let progress = if run { trigger.fired(&moved, calendar) } else { moved };
+        let progress = if run { trigger.fired_at(&moved, now, calendar) } else { moved };
         Decision { firing: Firing { claim: *claim, progress, run }, misfired: true }
     }
 
@@ -225,19 +273,17 @@ impl Engine {
         if decision.misfired {
             self.report_misfire(&acquired, scheduled, next, now);
         }
-        let FireResult::Run { fence, job } = result else { return None };
         let AcquiredTrigger { claim: id, trigger, progress, .. } = acquired;
-        let parts = RunParts {
-            id,
-            job,
-            trigger,
-            fence,
-            attempt: 1,
-            scheduled,
-            fired: now,
-            previous: progress.previous,
-            next,
+        let (fence, job) = match result {
+            FireResult::Run { fence, job } => (fence, job),
+            other => {
+                self.free_group(trigger.execution_group());
+                self.report_no_run(&trigger, &other, scheduled, next);
+                return None;
+            }
         };
+        let parts =
+            RunParts { id, job, trigger, fence, scheduled, fired: now, previous: progress.previous, next };
         self.core.active.fetch_add(1, Ordering::AcqRel);
         self.core.report_fired(&parts);
         if let Some(timeout) = parts.job.timeout() {
@@ -257,11 +303,47 @@ impl Engine {
         let trigger = acquired.trigger.key();
         tracing::warn!(%trigger, %scheduled, late = %(now - scheduled), policy = ?acquired.trigger.misfire(), ?next, "misfire");
         self.core.bus.send(|| Event::Misfired { trigger: trigger.clone(), scheduled, next });
+        let Some(audience) = self.core.listeners.of(acquired.trigger.job(), trigger) else { return };
+        let (trigger, activity) =
+            (acquired.trigger.clone(), self.core.clock.begin(&"the listeners of a misfire"));
+        self.core.spawn(activity.observe(async move { audience.misfired(&trigger, scheduled, next).await }));
+    }
+
+    /// The trigger was moved on without a run, or its claim is void.
+    fn report_no_run(
+        &self,
+        trigger: &Trigger,
+        result: &FireResult,
+        scheduled: DateTime<Utc>,
+        next: Option<DateTime<Utc>>,
+    ) {
+        let key = || trigger.key().clone();
+        if matches!(result, FireResult::Overlapped) {
+            tracing::debug!(trigger = %trigger.key(), %scheduled, ?next, "skipped: the previous run goes on");
+            self.core.bus.send(|| Event::Overlapped { trigger: key(), scheduled, next });
+        }
+        if next.is_none() && matches!(result, FireResult::Overlapped | FireResult::Advanced) {
+            self.core.bus.send(|| Event::Finished { trigger: key() });
+        }
+    }
+
+    fn report_end(&self, ending: &Ending, result: CompleteResult) {
+        let CompleteResult::Done { trigger_removed, job_removed } = result else {
+            tracing::warn!(execution = %ending.completion.execution, "the claim of a run that has ended is gone");
+            return;
+        };
+        if trigger_removed || ending.completion.instruction == Instruction::FinishTrigger {
+            self.core.bus.send(|| Event::Finished { trigger: ending.trigger.key().clone() });
+        }
+        if job_removed {
+            self.core.bus.send(|| Event::JobRemoved { job: ending.trigger.job().clone() });
+        }
     }
 
     fn recovered(&mut self) {
         if std::mem::take(&mut self.failures) > 0 {
             tracing::info!("the job store answers again");
+            self.core.bus.send(|| Event::StoreRecovered);
         }
     }
 

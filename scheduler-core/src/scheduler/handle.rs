@@ -1,30 +1,31 @@
 //! The handle of a scheduler: everything that users do with it.
 
+use std::fmt;
 use std::future::{Future, ready};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
 use super::builder::SchedulerBuilder;
-use super::core::{Calendars, Core, SchedulerState};
+use super::core::{Core, SchedulerState};
 use super::event::{Event, Events};
 use super::firing::Engine;
+use super::listener::{ErasedSchedulerListener, JobListener, ListenerId, TriggerListener};
 use super::looper;
 use super::pool::Pool;
+use super::reconcile::Declarations;
 use super::running::RunningExecution;
 use super::shutdown::ShutdownReport;
 use crate::error::{Error, Result};
-use crate::job::{
-    CancelReason, ExecutionId, ExtractError, FromContext, Invocation, JobContext, JobDetail, RunParts,
-};
+use crate::job::{CancelReason, ExecutionId, ExtractError, FromContext, Invocation, JobContext, RunParts};
 use crate::key::{JobKey, TriggerKey};
+use crate::matcher::Matcher;
 use crate::store::*;
-use crate::trigger::{Progress, Trigger, TriggerBuilder};
+use crate::trigger::Trigger;
 
 /// A scheduler. Cloning gives a handle to the same one; when the last handle is dropped it stops firing.
 ///
@@ -47,14 +48,14 @@ use crate::trigger::{Progress, Trigger, TriggerBuilder};
 ///
 /// A job that waits for the shutdown of its own scheduler waits until it is cancelled, since the shutdown waits for
 /// the job.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Scheduler(Arc<Owner>);
 
 /// Ends the loop when the last handle goes.
-#[derive(Debug)]
 pub(super) struct Owner {
     core: Arc<Core>,
-    declared: Vec<(Invocation, Trigger)>,
+    declared: Declarations,
+    listeners: Mutex<Vec<Arc<dyn ErasedSchedulerListener>>>,
     ended: Mutex<Option<oneshot::Receiver<()>>>,
     names: AtomicU64,
 }
@@ -66,9 +67,21 @@ impl Drop for Owner {
     }
 }
 
+impl fmt::Debug for Scheduler {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.core.fmt(f)
+    }
+}
+
 /// A handle that does not keep its scheduler alive.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct WeakScheduler(Weak<Owner>);
+
+impl fmt::Debug for WeakScheduler {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("WeakScheduler").finish_non_exhaustive()
+    }
+}
 
 impl WeakScheduler {
     /// The scheduler, unless its last handle has been dropped.
@@ -78,7 +91,7 @@ impl WeakScheduler {
 }
 
 /// The way from a run back to its scheduler; weak, since the scheduler owns what runs see.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub(super) struct Own(Arc<OnceLock<Weak<Owner>>>);
 
 /// A job that takes a `Scheduler` gets the one that runs it, to schedule or enqueue further work.
@@ -92,16 +105,6 @@ impl FromContext for Scheduler {
     }
 }
 
-/// A schedule that was put in place.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Scheduled {
-    /// The name of the trigger.
-    pub trigger: TriggerKey,
-    /// When it fires first.
-    pub first_fire_time: DateTime<Utc>,
-}
-
 /// Its life.
 impl Scheduler {
     /// Starts to build a scheduler.
@@ -109,11 +112,16 @@ impl Scheduler {
         SchedulerBuilder::default()
     }
 
-    pub(super) fn new(core: Core, declared: Vec<(Invocation, Trigger)>) -> Self {
+    pub(super) fn new(
+        core: Core,
+        declared: Declarations,
+        listeners: Vec<Arc<dyn ErasedSchedulerListener>>,
+    ) -> Self {
         let own = core.providers.get::<Own>().cloned();
         let scheduler = Self(Arc::new(Owner {
             core: Arc::new(core),
             declared,
+            listeners: Mutex::new(listeners),
             ended: Mutex::default(),
             names: AtomicU64::new(0),
         }));
@@ -122,6 +130,16 @@ impl Scheduler {
             slot.set(Arc::downgrade(&scheduler.0)).ok();
         }
         scheduler
+    }
+
+    pub(super) fn core(&self) -> &Arc<Core> {
+        &self.0.core
+    }
+
+    /// A name for a trigger that nobody else has.
+    pub(super) fn unused_name(&self, job: &JobKey) -> String {
+        let number = self.0.names.fetch_add(1, Ordering::Relaxed);
+        format!("{}~{:x}-{number}", job.name(), self.0.core.session)
     }
 
     /// A handle that does not keep it alive.
@@ -158,13 +176,18 @@ impl Scheduler {
         }
         let runtime = Handle::try_current()
             .map_err(|error| Error::config("start the scheduler inside a tokio runtime").caused_by(error))?;
-        let pool = Pool::new(runtime);
+        core.set_runtime(&runtime);
+        for listener in std::mem::take(&mut *self.0.listeners.lock()) {
+            core.spawn(core.bus.attach(listener));
+        }
+        let pool = Pool::new(runtime, core.tasks.clone());
         let attached = self.attach().await?;
-        self.put_declared().await?;
+        core.reconcile(&self.0.declared).await?;
         self.run_start_up(&pool).await?;
         let engine = Engine::new(core.clone(), pool.clone(), attached);
         *self.0.ended.lock() = Some(looper::start(core, engine, pool.runtime().clone())?);
         core.enter(SchedulerState::Running, &[SchedulerState::Created]).map_err(|_| closed())?;
+        core.started.set(core.clock.now()).ok();
         let jobs = core.registry.in_order();
         let names: Vec<_> = jobs.iter().map(|job| job.detail().job_type()).collect();
         tracing::info!(scheduler = %core.settings.name, session = core.session, jobs = ?names, "started");
@@ -218,23 +241,10 @@ impl Scheduler {
                 core.wake();
             }
         });
-        core.store.attach(Node { session: core.session, name: core.settings.name.clone(), wake }).await
-    }
-
-    async fn put_declared(&self) -> Result<()> {
-        if self.0.declared.is_empty() {
-            return Ok(());
-        }
-        let jobs = self.0.declared.iter().map(|(job, _)| job.detail().clone()).collect();
-        let triggers = self
-            .0
-            .declared
-            .iter()
-            .map(|(_, trigger)| (Arc::new(trigger.clone()), trigger.first(self.0.core.calendar_of(trigger))))
-            .collect();
-        let put =
-            Put { jobs, existing_jobs: Existing::Replace, triggers, existing_triggers: Existing::Replace };
-        self.0.core.store.put(put).await
+        let types =
+            core.registry.in_order().iter().map(|job| job.detail().shared_job_type().clone()).collect();
+        let (session, name) = (core.session, core.settings.name.clone());
+        core.store.attach(Node { session, name, types: Some(types), wake }).await
     }
 
     async fn run_start_up(&self, pool: &Pool) -> Result<()> {
@@ -249,13 +259,12 @@ impl Scheduler {
         let core = &self.0.core;
         let now = core.clock.now();
         let id = ExecutionId::new(core.session, u64::MAX - number);
-        let trigger = Self::bind(job, Trigger::now(), now, None)?;
+        let trigger = super::admin::bind(job, Trigger::now(), now, None)?;
         let parts = RunParts {
             id,
             job: job.detail().clone(),
             trigger: Arc::new(trigger),
             fence: 0,
-            attempt: 1,
             scheduled: now,
             fired: now,
             previous: None,
@@ -278,197 +287,72 @@ impl Scheduler {
     }
 }
 
-/// Its jobs and triggers.
-impl Scheduler {
-    /// Schedules a job. The job is stored with its first trigger; one that is stored already stays as it is.
-    ///
-    /// A trigger without a name gets one that nobody else has.
-    ///
-    /// # Errors
-    ///
-    /// The trigger is wrong or would never fire, the job's function is not registered, a trigger of this name
-    /// exists already, or the store has failed.
-    ///
-    /// # Cancel safety
-    ///
-    /// Dropped early, the schedule may or may not be in place.
-    pub async fn schedule(&self, job: impl Into<Invocation>, trigger: TriggerBuilder) -> Result<Scheduled> {
-        let job = job.into();
-        let core = &self.0.core;
-        self.check_open()?;
-        if let Some(problem) = core.registry.unknown(job.detail()) {
-            return Err(Error::config(problem));
-        }
-        let trigger = trigger.or_misfire(core.settings.misfire);
-        let trigger = Self::bind(&job, trigger, core.clock.now(), Some(self.unused_name(job.key())))?;
-        let trigger = known_calendar(&core.calendars, trigger)?;
-        let progress = trigger.first(core.calendar_of(&trigger));
-        let Some(first_fire_time) = progress.next else { return Err(never_fires(&trigger)) };
-        let key = trigger.key().clone();
-        self.put(job.detail().clone(), trigger, progress).await?;
-        Ok(Scheduled { trigger: key, first_fire_time })
-    }
-
-    /// Runs a job as soon as a slot is free: fire and forget. Returns the name of the trigger made for it.
-    ///
-    /// # Errors
-    ///
-    /// As [`schedule`](Self::schedule).
-    ///
-    /// # Cancel safety
-    ///
-    /// Dropped early, the job may or may not run.
-    pub async fn enqueue(&self, job: impl Into<Invocation>) -> Result<TriggerKey> {
-        self.schedule(job, Trigger::now()).await.map(|scheduled| scheduled.trigger)
-    }
-
-    /// Removes a trigger, and with its last one a job that is not durable. Says whether it was there.
-    ///
-    /// # Errors
-    ///
-    /// The store has failed.
-    ///
-    /// # Cancel safety
-    ///
-    /// Dropped early, the trigger may or may not be gone.
-    pub async fn unschedule(&self, trigger: &TriggerKey) -> Result<bool> {
-        Ok(self.0.core.store.remove_triggers(vec![trigger.clone()]).await?.contains(&true))
-    }
-
-    /// Pauses triggers; says how many were not paused before.
-    ///
-    /// # Errors
-    ///
-    /// The store has failed.
-    pub async fn pause(&self, what: Selection) -> Result<usize> {
-        self.0.core.store.pause(what).await
-    }
-
-    /// Resumes triggers; says how many were paused. What they missed is treated by their misfire policies.
-    ///
-    /// # Errors
-    ///
-    /// The store has failed.
-    pub async fn resume(&self, what: Selection) -> Result<usize> {
-        self.0.core.store.resume(what).await
-    }
-
-    /// The job of this name.
-    ///
-    /// # Errors
-    ///
-    /// The store has failed.
-    pub async fn job(&self, key: &JobKey) -> Result<Option<Arc<JobDetail>>> {
-        Ok(self.jobs(JobQuery { keys: vec![key.clone()], ..JobQuery::default() }).await?.pop())
-    }
-
-    /// The trigger of this name, with its state and fire times.
-    ///
-    /// # Errors
-    ///
-    /// The store has failed.
-    pub async fn trigger(&self, key: &TriggerKey) -> Result<Option<TriggerStatus>> {
-        Ok(self.triggers(TriggerQuery { keys: vec![key.clone()], ..TriggerQuery::default() }).await?.pop())
-    }
-
-    /// The jobs that match, in the order of their keys.
-    ///
-    /// # Errors
-    ///
-    /// The store has failed.
-    pub async fn jobs(&self, query: JobQuery) -> Result<Vec<Arc<JobDetail>>> {
-        self.0.core.store.jobs(query).await
-    }
-
-    /// The triggers that match, in the order of their keys.
-    ///
-    /// # Errors
-    ///
-    /// The store has failed.
-    pub async fn triggers(&self, query: TriggerQuery) -> Result<Vec<TriggerStatus>> {
-        self.0.core.store.triggers(query).await
-    }
-
-    fn unused_name(&self, job: &JobKey) -> String {
-        let number = self.0.names.fetch_add(1, Ordering::Relaxed);
-        format!("{}~{:x}-{number}", job.name(), self.0.core.session)
-    }
-
-    fn check_open(&self) -> Result<()> {
-        match self.state() {
-            SchedulerState::ShuttingDown | SchedulerState::Shutdown => Err(closed()),
-            _ => Ok(()),
-        }
-    }
-
-    /// The trigger for this job; without a name of its own it takes `name`, or that of the job.
-    pub(super) fn bind(
-        job: &Invocation,
-        trigger: TriggerBuilder,
-        now: DateTime<Utc>,
-        name: Option<String>,
-    ) -> Result<Trigger> {
-        let data = job.data()?;
-        let key = match name {
-            Some(name) => TriggerKey::in_group(job.key().group(), &name)?,
-            None => TriggerKey::from(job.key()),
-        };
-        Ok(trigger.or_for(job.key(), || key).over(data).build(now)?)
-    }
-
-    async fn put(&self, job: Arc<JobDetail>, trigger: Trigger, progress: Progress) -> Result<()> {
-        let (jobs, triggers) = (vec![job], vec![(Arc::new(trigger), progress)]);
-        let put = Put { jobs, existing_jobs: Existing::Keep, triggers, existing_triggers: Existing::Refuse };
-        self.0.core.store.put(put).await
-    }
-}
-
 /// Its executions.
 impl Scheduler {
     /// What is queued or running on this node.
     pub fn running(&self) -> Vec<RunningExecution> {
-        self.0.core.running.list()
+        self.core().running.list()
     }
 
-    /// Asks an execution on this node to stop, through its cancellation token. Says whether it is under way here.
-    pub fn cancel(&self, execution: ExecutionId) -> bool {
-        self.0.core.running.cancel(execution, CancelReason::Requested).is_some()
+    /// What is queued or running on any node.
+    ///
+    /// # Errors
+    ///
+    /// The store has failed.
+    pub async fn executions(&self, what: Executions) -> Result<Vec<ExecutionStatus>> {
+        self.core().store.executions(what).await
     }
 
-    /// Asks every execution of a job on this node to stop. Says how many there are.
-    pub fn cancel_job(&self, job: &JobKey) -> usize {
-        self.0.core.running.ids_of(job).into_iter().filter(|id| self.cancel(*id)).count()
+    /// Asks executions to stop, through their cancellation tokens, wherever they run. Those of this node hear of it at
+    /// once. Says which are under way.
+    ///
+    /// # Errors
+    ///
+    /// The store has failed; those of this node have heard of it nevertheless.
+    pub async fn cancel(&self, what: Executions) -> Result<Vec<ExecutionId>> {
+        let core = self.core();
+        for run in core.running.list() {
+            let meant = match &what {
+                Executions::One(id) => run.id == *id,
+                Executions::OfJob(job) => run.job == *job,
+                Executions::OfTrigger(trigger) => run.trigger == *trigger,
+                Executions::All => true,
+            };
+            if meant {
+                core.running.cancel(run.id, CancelReason::Requested);
+            }
+        }
+        core.store.cancel(what).await
     }
+}
 
+/// Whoever watches it.
+impl Scheduler {
     /// What happens from now on.
     pub fn events(&self) -> Events {
-        self.0.core.bus.subscribe()
+        self.core().bus.subscribe()
+    }
+
+    /// Adds a listener to the jobs that match. It hears of executions that begin from now on.
+    pub fn add_job_listener(&self, jobs: Matcher<JobKey>, listener: impl JobListener) -> ListenerId {
+        self.core().listeners.add_job(jobs, listener)
+    }
+
+    /// Adds a listener to the triggers that match. It hears of firings from now on.
+    pub fn add_trigger_listener(
+        &self,
+        triggers: Matcher<TriggerKey>,
+        listener: impl TriggerListener,
+    ) -> ListenerId {
+        self.core().listeners.add_trigger(triggers, listener)
+    }
+
+    /// Takes a listener away; one that hears of an execution under way hears of its end. Says whether it was there.
+    pub fn remove_listener(&self, listener: ListenerId) -> bool {
+        self.core().listeners.remove(listener)
     }
 }
 
-/// The trigger, unless it names a calendar that is not there.
-pub(super) fn known_calendar(calendars: &Calendars, trigger: Trigger) -> Result<Trigger> {
-    match trigger.calendar() {
-        Some(name) if !calendars.contains_key(name) => {
-            let near = scheduler_syntax::nearest(name, calendars.keys().map(|known| &**known));
-            let hint = near.map(|near| format!(", did you mean `{near}`?")).unwrap_or_default();
-            let key = trigger.key();
-            Err(Error::config(format!(
-                "trigger `{key}` names the calendar `{name}`, which is not there{hint}; call `.calendar(…)`"
-            )))
-        }
-        _ => Ok(trigger),
-    }
-}
-
-fn closed() -> Error {
+pub(super) fn closed() -> Error {
     Error::closed("the scheduler has been shut down; build a new one")
-}
-
-fn never_fires(trigger: &Trigger) -> Error {
-    Error::config(format!(
-        "trigger `{}` ({}) will never fire: its schedule has no time in its window",
-        trigger.key(),
-        trigger.schedule()
-    ))
 }

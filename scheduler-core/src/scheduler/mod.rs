@@ -27,6 +27,7 @@
 //! slow is told how much it has missed. Logs go through `tracing`: a failed run and a misfire are warnings, a failing
 //! store is one error for each streak of failures.
 
+mod admin;
 mod builder;
 mod core;
 mod ending;
@@ -34,14 +35,20 @@ mod event;
 mod execution;
 mod firing;
 mod handle;
+mod listener;
 mod looper;
+mod middleware;
 mod pool;
+mod reconcile;
 mod running;
 mod shutdown;
 
 pub use self::core::SchedulerState;
+pub use admin::{Scheduled, SchedulerMetadata};
 pub use builder::{BuildError, SchedulerBuilder};
 pub use event::{Event, Events};
-pub use handle::{Scheduled, Scheduler, WeakScheduler};
+pub use handle::{Scheduler, WeakScheduler};
+pub use listener::{JobListener, ListenerId, SchedulerListener, TriggerListener};
+pub use middleware::{Middleware, Next};
 pub use running::RunningExecution;
 pub use shutdown::ShutdownReport;

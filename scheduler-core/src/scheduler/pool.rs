@@ -44,9 +44,9 @@ struct Queue {
 }
 
 impl Pool {
-    pub(super) fn new(runtime: Handle) -> Self {
+    pub(super) fn new(runtime: Handle, tracker: TaskTracker) -> Self {
         let most_drainers = runtime.metrics().num_workers().max(1);
-        Self { shared: Arc::default(), runtime, tracker: TaskTracker::new(), most_drainers }
+        Self { shared: Arc::default(), runtime, tracker, most_drainers }
     }
 
     pub(super) fn runtime(&self) -> &Handle {

@@ -100,10 +100,6 @@ impl Running {
         self.0.iter().map(|entry| *entry.key()).collect()
     }
 
-    pub(super) fn ids_of(&self, job: &JobKey) -> Vec<ExecutionId> {
-        self.0.iter().filter(|entry| entry.run.parts.job.key() == job).map(|entry| *entry.key()).collect()
-    }
-
     pub(super) fn list(&self) -> Vec<RunningExecution> {
         let mut all: Vec<_> = self.0.iter().map(|entry| describe(&entry.run)).collect();
         all.sort_unstable_by_key(|execution| execution.id);

@@ -10,6 +10,7 @@ use serde::Serialize;
 use tokio::sync::oneshot;
 
 use super::core::{Core, SchedulerState};
+use super::event::Event;
 use super::running::RunningExecution;
 use crate::job::CancelReason;
 use crate::key::JobKey;
@@ -55,9 +56,14 @@ impl Core {
         // From any phase: the end is the end.
         self.phase.send_replace(SchedulerState::Shutdown);
         self.ring();
+        let last_moment = self.clock.monotonic().saturating_add(LAST_MOMENT);
         if let Some(last_turn) = last_turn {
-            by(&*self.clock, self.clock.monotonic().saturating_add(LAST_MOMENT), last_turn).await;
+            by(&*self.clock, last_moment, last_turn).await;
         }
+        self.bus.send(|| Event::State { state: SchedulerState::Shutdown });
+        self.bus.close();
+        self.tasks.close();
+        by(&*self.clock, last_moment, self.tasks.wait()).await;
         report
     }
 

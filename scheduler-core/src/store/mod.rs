@@ -29,10 +29,14 @@
 //! * a job that is not durable goes with its last trigger, whatever removes it;
 //! * the node's [`wake`](Node::wake) is called after every change that may bring a due time forward.
 
+mod admin;
 mod contract;
+mod firing;
 mod memory;
 mod state;
 
+pub use admin::*;
 pub use contract::*;
+pub use firing::*;
 pub use memory::MemoryJobStore;
 pub use state::{Step, StoredState, TriggerState};

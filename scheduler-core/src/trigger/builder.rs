@@ -15,6 +15,7 @@ use super::calendar_interval::{CalendarIntervalSchedule, Unit};
 use super::cron::CronSchedule;
 use super::interval::IntervalSchedule;
 use super::misfire::Misfire;
+use super::overlap::OverlapPolicy;
 use super::recurrence::RecurrenceSchedule;
 use super::schedule::Schedule;
 use super::{DEFAULT_PRIORITY, Trigger};
@@ -67,6 +68,9 @@ pub struct TriggerBuilder {
     misfire: Option<Misfire>,
     description: Option<Arc<str>>,
     data: JobData,
+    overlap: OverlapPolicy,
+    execution_group: Option<Arc<str>>,
+    declared_by: Option<Arc<str>>,
     problems: Vec<String>,
 }
 
@@ -145,6 +149,9 @@ impl TriggerBuilder {
             misfire: None,
             description: None,
             data: JobData::new(),
+            overlap: OverlapPolicy::default(),
+            execution_group: None,
+            declared_by: None,
             problems: Vec::new(),
         }
     }
@@ -255,6 +262,18 @@ impl TriggerBuilder {
         self
     }
 
+    /// What becomes of a firing while the previous run of this trigger goes on. Default: it runs beside it.
+    pub fn overlap(mut self, policy: OverlapPolicy) -> Self {
+        self.overlap = policy;
+        self
+    }
+
+    /// The execution group, of whose runs a node may take only so many at a time. Default: none.
+    pub fn execution_group(mut self, group: impl Into<Arc<str>>) -> Self {
+        self.execution_group = Some(group.into());
+        self
+    }
+
     /// The finished trigger; `now` is the start of one that sets none.
     ///
     /// # Errors
@@ -280,6 +299,9 @@ impl TriggerBuilder {
                 misfire: self.misfire.unwrap_or_default(),
                 description: self.description,
                 data: self.data,
+                overlap: self.overlap,
+                execution_group: self.execution_group,
+                declared_by: self.declared_by,
             }),
             (key, job, _) => {
                 let missing = [
@@ -297,6 +319,17 @@ impl TriggerBuilder {
     pub(crate) fn or_for(mut self, job: &JobKey, name: impl FnOnce() -> TriggerKey) -> Self {
         self.job.get_or_insert_with(|| job.clone());
         self.key.get_or_insert_with(name);
+        self
+    }
+
+    /// Whether it starts at a moment of its own.
+    pub(crate) fn has_start(&self) -> bool {
+        self.start.is_some()
+    }
+
+    /// This trigger as declared by the code of a scheduler.
+    pub(crate) fn declared_by(mut self, scheduler: &Arc<str>) -> Self {
+        self.declared_by = Some(scheduler.clone());
         self
     }
 
@@ -359,6 +392,26 @@ impl TriggerBuilder {
             Err(error) => self.problems.push(error.to_string()),
         }
         self
+    }
+}
+
+impl From<Trigger> for TriggerBuilder {
+    fn from(trigger: Trigger) -> Self {
+        Self {
+            key: Some(trigger.key),
+            job: Some(trigger.job),
+            start: Some(trigger.start),
+            end: trigger.end,
+            calendar: trigger.calendar,
+            priority: trigger.priority,
+            misfire: Some(trigger.misfire),
+            description: trigger.description,
+            data: trigger.data,
+            overlap: trigger.overlap,
+            execution_group: trigger.execution_group,
+            declared_by: trigger.declared_by,
+            ..Self::new(Rule::Ready(trigger.schedule))
+        }
     }
 }
 

@@ -41,9 +41,7 @@ impl Trigger {
     /// Whether the firing that `progress` is due for came later than `threshold`.
     pub fn is_misfired(&self, progress: &Progress, now: DateTime<Utc>, threshold: TimeDelta) -> bool {
         let latest = now.checked_sub_signed(threshold).unwrap_or(DateTime::<Utc>::MIN_UTC);
-        self.misfire != Misfire::Ignore
-            && progress.scheduled.is_none()
-            && progress.next.is_some_and(|due| due < latest)
+        self.misfire != Misfire::Ignore && progress.next.is_some_and(|due| due < latest)
     }
 
     /// The progress of a misfired trigger by its policy. The time at which it was due is kept in

@@ -38,6 +38,7 @@ mod daily;
 mod final_time;
 mod interval;
 mod misfire;
+mod overlap;
 mod progress;
 mod recurrence;
 mod schedule;
@@ -54,6 +55,7 @@ pub use cron::CronSchedule;
 pub use daily::DailySchedule;
 pub use interval::IntervalSchedule;
 pub use misfire::Misfire;
+pub use overlap::OverlapPolicy;
 pub use progress::Progress;
 pub use recurrence::RecurrenceSchedule;
 pub use schedule::Schedule;
@@ -92,6 +94,16 @@ pub struct Trigger {
     description: Option<Arc<str>>,
     #[serde(default, skip_serializing_if = "JobData::is_empty")]
     data: JobData,
+    #[serde(default, skip_serializing_if = "is_default")]
+    overlap: OverlapPolicy,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    execution_group: Option<Arc<str>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    declared_by: Option<Arc<str>>,
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 impl Trigger {
@@ -143,5 +155,31 @@ impl Trigger {
     /// Data for the runs of this trigger, laid over the job's.
     pub fn data(&self) -> &JobData {
         &self.data
+    }
+
+    /// What becomes of a firing while the previous run goes on.
+    pub fn overlap(&self) -> OverlapPolicy {
+        self.overlap
+    }
+
+    /// The execution group, whose runs a node may limit.
+    pub fn execution_group(&self) -> Option<&Arc<str>> {
+        self.execution_group.as_ref()
+    }
+
+    /// The scheduler whose code declares this trigger; none for one that was scheduled by a call.
+    pub fn declared_by(&self) -> Option<&str> {
+        self.declared_by.as_deref()
+    }
+
+    /// A builder that starts from this trigger. Its start stays the same.
+    pub fn to_builder(&self) -> TriggerBuilder {
+        TriggerBuilder::from(self.clone())
+    }
+
+    /// Whether both fire at the same times: schedule, start, end and calendar are the same.
+    pub fn same_timing(&self, other: &Self) -> bool {
+        let timing = |trigger: &Self| (trigger.start, trigger.end);
+        timing(self) == timing(other) && self.calendar == other.calendar && self.schedule == other.schedule
     }
 }

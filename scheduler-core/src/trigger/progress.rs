@@ -1,9 +1,10 @@
 //! How far a trigger has got, and the pure steps from one progress to the next.
 
-use chrono::{DateTime, Datelike, Utc};
+use chrono::{DateTime, Datelike, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::Trigger;
+use super::overlap::OverlapPolicy;
 use super::schedule::Window;
 use crate::calendar::Calendar;
 
@@ -66,6 +67,41 @@ impl Trigger {
         after
     }
 
+    /// The progress after a firing at `now`. Where the overlap policy keeps back what is due while a run goes on, all that
+    /// was missed by `now` counts as this one firing.
+    pub fn fired_at(
+        &self,
+        progress: &Progress,
+        now: DateTime<Utc>,
+        calendar: Option<&dyn Calendar>,
+    ) -> Progress {
+        let after = self.fired(progress, calendar);
+        let merges = matches!(self.overlap, OverlapPolicy::BufferOne | OverlapPolicy::CancelPrevious);
+        if merges && after.next.is_some_and(|next| next <= now) {
+            return Progress { next: self.following(&after, now, calendar), ..after };
+        }
+        after
+    }
+
+    /// The progress after the calendar of the trigger has changed: the first time after its last firing that the new one
+    /// includes. One that is later than `threshold` is left out.
+    pub fn with_calendar(
+        &self,
+        progress: &Progress,
+        now: DateTime<Utc>,
+        threshold: TimeDelta,
+        calendar: Option<&dyn Calendar>,
+    ) -> Progress {
+        let mut next = match progress.previous {
+            Some(previous) => self.following(progress, previous, calendar),
+            None => self.first(calendar).next,
+        };
+        if next.is_some_and(|next| now - next >= threshold) {
+            next = self.following(progress, now, calendar);
+        }
+        Progress { next, scheduled: None, ..progress.clone() }
+    }
+
     /// The first fire time strictly later than `after`, counted from a fresh start.
     pub fn fire_time_after(&self, after: DateTime<Utc>) -> Option<DateTime<Utc>> {
         self.after(&Progress::default(), after)
@@ -111,7 +147,7 @@ impl Trigger {
                 return Some(candidate);
             }
             // Nothing before the next included time can be right.
-            let resume = calendar.next_included(candidate)? - chrono::TimeDelta::milliseconds(1);
+            let resume = calendar.next_included(candidate)? - TimeDelta::milliseconds(1);
             candidate = self.after(progress, resume.max(candidate))?;
             if candidate.year() > LAST_YEAR {
                 return None;

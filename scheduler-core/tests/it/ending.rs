@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use scheduler_core::job::{JobContext, JobDefinition, JobDetail, JobError};
 use scheduler_core::scheduler::{Event, Events};
+use scheduler_core::store::Executions;
 use scheduler_core::time::ManualClock;
 use scheduler_core::trigger::Trigger;
 use scheduler_core::{JobKey, Scheduler, SchedulerState};
@@ -105,10 +106,11 @@ async fn a_cancelled_run_is_told_so() {
     scheduler.enqueue(detail("polite")).await.unwrap();
     clock.settle().await;
     assert_eq!(scheduler.running().len(), 1);
-    assert_eq!(scheduler.cancel_job(&JobKey::new("polite").unwrap()), 1);
+    let polite = || Executions::OfJob(JobKey::new("polite").unwrap());
+    assert_eq!(scheduler.cancel(polite()).await.unwrap(), [scheduler.running()[0].id]);
     clock.advance(Duration::from_secs(5)).await;
     assert_eq!(ended(&mut events).await.1, "cancelled");
-    assert_eq!(scheduler.cancel_job(&JobKey::new("polite").unwrap()), 0);
+    assert_eq!(scheduler.cancel(polite()).await.unwrap(), []);
 }
 
 #[tokio::test]

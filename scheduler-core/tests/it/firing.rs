@@ -75,7 +75,10 @@ async fn a_paused_trigger_is_silent_until_it_is_resumed() {
     let (scheduler, fires) = started(&clock).await;
     let every = Trigger::every(Duration::from_secs(1)).start_at(clock.now() + chrono::TimeDelta::seconds(1));
     let scheduled = scheduler.schedule(detail("record"), every).await.unwrap();
-    assert_eq!(scheduler.pause(Selection::Trigger(scheduled.trigger.clone())).await.unwrap(), 1);
+    assert_eq!(
+        scheduler.pause(Selection::Trigger(scheduled.trigger.clone())).await.unwrap(),
+        std::slice::from_ref(&scheduled.trigger)
+    );
     clock.advance(Duration::from_secs(5)).await;
     assert!(fires.lock().is_empty());
     scheduler.resume(Selection::All).await.unwrap();

@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use scheduler_core::JobKey;
 use scheduler_core::job::JobDetail;
 use scheduler_core::store::*;
 use scheduler_core::trigger::Trigger;
+use scheduler_core::{JobKey, TriggerKey};
 
 fn now() -> DateTime<Utc> {
     "2026-03-01T00:00:00Z".parse().unwrap()
@@ -30,7 +30,11 @@ async fn put(store: &MemoryJobStore, job: &Arc<JobDetail>, name: &str, delay: i6
 }
 
 async fn acquire(store: &MemoryJobStore, at: DateTime<Utc>, max: usize) -> Vec<AcquiredTrigger> {
-    store.acquire_due(AcquireDue { session: 1, now: at, until: at, max }).await.unwrap().triggers
+    store
+        .acquire_due(AcquireDue { session: 1, now: at, until: at, max, limits: ExecutionLimits::default() })
+        .await
+        .unwrap()
+        .triggers
 }
 
 fn names(acquired: &[AcquiredTrigger]) -> Vec<String> {
@@ -44,8 +48,12 @@ async fn fire(store: &MemoryJobStore, acquired: &AcquiredTrigger) -> FireResult 
 }
 
 async fn complete(store: &MemoryJobStore, acquired: &AcquiredTrigger) -> CompleteResult {
-    let completion = Completion { execution: acquired.claim, instruction: Instruction::Continue };
+    let completion = Completion::of(acquired.claim);
     store.complete(Complete { now: now(), executions: vec![completion] }).await.unwrap()[0]
+}
+
+async fn pause(store: &MemoryJobStore, what: Selection) -> Vec<TriggerKey> {
+    store.pause(Pause { what, note: PauseNote::at(now()) }).await.unwrap()
 }
 
 async fn state(store: &MemoryJobStore, name: &str) -> TriggerState {
@@ -74,12 +82,13 @@ async fn a_job_that_disallows_concurrent_runs_has_one_claim_whatever_happens_to_
     let first = acquire(&store, now(), 10).await;
     assert_eq!(names(&first), ["a"]);
     assert!(acquire(&store, now(), 10).await.is_empty());
-    assert_eq!(state(&store, "b").await, TriggerState::Blocked);
+    assert_eq!(state(&store, "b").await, TriggerState::Normal, "nothing runs yet");
     assert!(matches!(fire(&store, &first[0]).await, FireResult::Run { .. }));
+    assert_eq!(state(&store, "b").await, TriggerState::Blocked);
     assert_eq!(state(&store, "a").await, TriggerState::Executing);
-    store.pause(Selection::Trigger("b".parse().unwrap())).await.unwrap();
+    pause(&store, Selection::Trigger("b".parse().unwrap())).await;
     assert!(acquire(&store, now(), 10).await.is_empty());
-    assert!(matches!(complete(&store, &first[0]).await, CompleteResult::Done { trigger_removed: false }));
+    assert!(matches!(complete(&store, &first[0]).await, CompleteResult::Done { trigger_removed: false, .. }));
     assert!(matches!(complete(&store, &first[0]).await, CompleteResult::Gone));
     let second = acquire(&store, now(), 10).await;
     assert_eq!(names(&second), ["c"], "b is paused");
@@ -107,8 +116,8 @@ async fn pausing_takes_an_unfired_claim_away() {
     let store = MemoryJobStore::new();
     put(&store, &job("work", false), "a", 0, 5).await;
     let acquired = acquire(&store, now(), 1).await;
-    assert_eq!(store.pause(Selection::Job("work".parse().unwrap())).await.unwrap(), 1);
-    assert_eq!(store.pause(Selection::All).await.unwrap(), 0, "a second pause changes nothing");
+    assert_eq!(pause(&store, Selection::Job("work".parse().unwrap())).await.len(), 1);
+    assert_eq!(pause(&store, Selection::All).await, [], "a second pause changes nothing");
     assert!(matches!(fire(&store, &acquired[0]).await, FireResult::Stale));
     assert_eq!(state(&store, "a").await, TriggerState::Paused);
     store.resume(Selection::All).await.unwrap();
@@ -124,16 +133,16 @@ async fn a_job_that_cannot_be_run_puts_its_triggers_into_error_until_they_are_re
     put(&store, &job, "b", 0, 5).await;
     let acquired = acquire(&store, now(), 1).await;
     fire(&store, &acquired[0]).await;
-    let failed = Completion { execution: acquired[0].claim, instruction: Instruction::FailJob };
+    let failed = Completion { instruction: Instruction::FailJob, ..Completion::of(acquired[0].claim) };
     store.complete(Complete { now: now(), executions: vec![failed] }).await.unwrap();
     assert_eq!(
         (state(&store, "a").await, state(&store, "b").await),
         (TriggerState::Error, TriggerState::Error)
     );
     assert!(acquire(&store, now(), 10).await.is_empty());
-    assert_eq!(store.resume(Selection::All).await.unwrap(), 0, "resuming does not hide an error");
+    assert_eq!(store.resume(Selection::All).await.unwrap(), [], "resuming does not hide an error");
     assert_eq!(store.reset(vec!["a".parse().unwrap(), "x".parse().unwrap()]).await.unwrap(), [true, false]);
-    assert_eq!(store.pause(Selection::Trigger("b".parse().unwrap())).await.unwrap(), 0);
+    assert_eq!(pause(&store, Selection::Trigger("b".parse().unwrap())).await, []);
 }
 
 #[tokio::test]

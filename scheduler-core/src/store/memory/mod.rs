@@ -1,8 +1,12 @@
 //! The store of a single process: everything in memory, behind one short lock.
 //!
 //! The lock is private to [`MemoryJobStore`], is taken once per verb and never held across an await or a call of
-//! foreign code; the node's wake-up is called after it is released.
+//! foreign code; the nodes' wake-up is called after it is released.
 
+mod admin;
+mod firing;
+mod lanes;
+mod pauses;
 mod query;
 mod table;
 
@@ -13,7 +17,11 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
+use super::admin::*;
 use super::contract::*;
+use super::firing::*;
+use crate::calendar::Calendar;
+use crate::error::Result;
 use crate::job::{ExecutionId, JobDetail};
 use crate::key::{JobKey, TriggerKey};
 use table::Table;
@@ -23,10 +31,13 @@ const USE: Attached = Attached { look_ahead: Duration::ZERO, grace: Duration::fr
 
 /// A job store in memory, gone with its process.
 ///
-/// The default of a scheduler. Nothing is lost while the process lives; for anything longer, or for several nodes,
+/// The default of a scheduler. Cloning gives the same store, for several schedulers of one process. Nothing is lost while the process lives; for anything longer, or for several nodes,
 /// take a store that is kept elsewhere.
+#[derive(Clone, Default)]
+pub struct MemoryJobStore(Arc<Shared>);
+
 #[derive(Default)]
-pub struct MemoryJobStore {
+struct Shared {
     table: Mutex<Table>,
     nodes: Mutex<Vec<Node>>,
 }
@@ -38,37 +49,68 @@ impl MemoryJobStore {
     }
 
     fn call<T: Send + 'static>(&self, verb: impl FnOnce(&mut Table) -> T) -> StoreFuture<'_, T> {
-        let result = verb(&mut self.table.lock());
-        Box::pin(ready(Ok(result)))
+        self.try_call(|table| Ok(verb(table)))
+    }
+
+    fn try_call<T: Send + 'static>(&self, verb: impl FnOnce(&mut Table) -> Result<T>) -> StoreFuture<'_, T> {
+        let result = verb(&mut self.0.table.lock());
+        Box::pin(ready(result))
     }
 
     /// As [`call`](Self::call), for verbs that may bring a due time forward.
     fn change<T: Send + 'static>(&self, verb: impl FnOnce(&mut Table) -> T) -> StoreFuture<'_, T> {
-        let result = self.call(verb);
-        let nodes: Vec<_> = self.nodes.lock().iter().map(|node| node.wake.clone()).collect();
-        nodes.iter().for_each(|wake| wake());
+        self.try_change(|table| Ok(verb(table)))
+    }
+
+    fn try_change<T: Send + 'static>(
+        &self,
+        verb: impl FnOnce(&mut Table) -> Result<T>,
+    ) -> StoreFuture<'_, T> {
+        let result = self.try_call(verb);
+        self.wake();
         result
+    }
+
+    fn wake(&self) {
+        let nodes: Vec<_> = self.0.nodes.lock().iter().map(|node| node.wake.clone()).collect();
+        nodes.iter().for_each(|wake| wake());
     }
 }
 
 impl JobStore for MemoryJobStore {
     fn attach(&self, node: Node) -> StoreFuture<'_, Attached> {
-        let mut nodes = self.nodes.lock();
+        let mut nodes = self.0.nodes.lock();
         nodes.retain(|known| known.session != node.session);
+        self.0.table.lock().types.insert(node.session, node.types.clone());
         nodes.push(node);
         Box::pin(ready(Ok(USE)))
     }
 
     fn acquire_due(&self, request: AcquireDue) -> StoreFuture<'_, Acquired> {
-        self.call(|table| table.acquire(&request, USE))
+        let mut others = false;
+        let acquired = self.call(|table| {
+            let acquired;
+            (acquired, others) = table.acquire(&request, USE);
+            acquired
+        });
+        if others {
+            self.wake();
+        }
+        acquired
     }
 
     fn fire(&self, request: Fire) -> StoreFuture<'_, Vec<FireResult>> {
-        self.call(|table| request.firings.into_iter().map(|firing| table.fire(firing)).collect())
+        self.call(|table| request.firings.into_iter().map(|firing| table.fire(firing, request.now)).collect())
     }
 
     fn complete(&self, request: Complete) -> StoreFuture<'_, Vec<CompleteResult>> {
-        self.call(|table| request.executions.iter().map(|completion| table.complete(completion)).collect())
+        self.call(|table| {
+            request.executions.into_iter().map(|completion| table.complete(completion)).collect()
+        })
+    }
+
+    fn cancel(&self, what: Executions) -> StoreFuture<'_, Vec<ExecutionId>> {
+        self.change(|table| table.cancel(&what))
     }
 
     fn release(&self, claims: Vec<ExecutionId>) -> StoreFuture<'_, ()> {
@@ -76,14 +118,18 @@ impl JobStore for MemoryJobStore {
     }
 
     fn put(&self, request: Put) -> StoreFuture<'_, ()> {
-        let stored = self.table.lock().put(request);
-        if let Err(error) = stored {
-            return Box::pin(ready(Err(error)));
-        }
-        self.change(|_| ())
+        self.try_change(|table| table.put(request))
     }
 
-    fn remove_triggers(&self, keys: Vec<TriggerKey>) -> StoreFuture<'_, Vec<bool>> {
+    fn reschedule(&self, request: Reschedule) -> StoreFuture<'_, bool> {
+        self.try_change(|table| table.reschedule(request))
+    }
+
+    fn adjust(&self, adjustments: Vec<Adjustment>) -> StoreFuture<'_, Vec<bool>> {
+        self.change(|table| adjustments.into_iter().map(|adjustment| table.adjust(adjustment)).collect())
+    }
+
+    fn remove_triggers(&self, keys: Vec<TriggerKey>) -> StoreFuture<'_, Vec<Removed>> {
         self.call(|table| keys.iter().map(|key| table.remove_trigger(key)).collect())
     }
 
@@ -91,16 +137,39 @@ impl JobStore for MemoryJobStore {
         self.call(|table| keys.iter().map(|key| table.remove_job(key)).collect())
     }
 
-    fn pause(&self, what: Selection) -> StoreFuture<'_, usize> {
-        self.call(|table| table.pause(&what))
+    fn clear(&self) -> StoreFuture<'_, ()> {
+        self.call(Table::clear)
     }
 
-    fn resume(&self, what: Selection) -> StoreFuture<'_, usize> {
+    fn pause(&self, request: Pause) -> StoreFuture<'_, Vec<TriggerKey>> {
+        self.change(|table| table.pause(&request))
+    }
+
+    fn resume(&self, what: Selection) -> StoreFuture<'_, Vec<TriggerKey>> {
         self.change(|table| table.resume(&what))
     }
 
     fn reset(&self, keys: Vec<TriggerKey>) -> StoreFuture<'_, Vec<bool>> {
         self.change(|table| keys.iter().map(|key| table.reset(key)).collect())
+    }
+
+    fn put_calendar(
+        &self,
+        name: Arc<str>,
+        calendar: Arc<dyn Calendar>,
+        replace: bool,
+    ) -> StoreFuture<'_, ()> {
+        self.try_call(|table| table.put_calendar(name, calendar, replace))
+    }
+
+    fn remove_calendar(&self, name: Arc<str>) -> StoreFuture<'_, bool> {
+        self.try_call(|table| table.remove_calendar(&name))
+    }
+
+    fn calendars(&self) -> StoreFuture<'_, Vec<NamedCalendar>> {
+        self.call(|table| {
+            table.calendars.iter().map(|(name, calendar)| (name.clone(), calendar.clone())).collect()
+        })
     }
 
     fn jobs(&self, query: JobQuery) -> StoreFuture<'_, Vec<Arc<JobDetail>>> {
@@ -110,14 +179,22 @@ impl JobStore for MemoryJobStore {
     fn triggers(&self, query: TriggerQuery) -> StoreFuture<'_, Vec<TriggerStatus>> {
         self.call(|table| table.list_triggers(&query))
     }
+
+    fn executions(&self, what: Executions) -> StoreFuture<'_, Vec<ExecutionStatus>> {
+        self.call(|table| table.list_executions(&what))
+    }
+
+    fn groups(&self, kind: GroupKind) -> StoreFuture<'_, Vec<GroupStatus>> {
+        self.call(|table| table.list_groups(kind))
+    }
 }
 
 impl Debug for MemoryJobStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let table = self.table.lock();
+        let table = self.0.table.lock();
         f.debug_struct("MemoryJobStore")
-            .field("jobs", &table.job_count())
-            .field("triggers", &table.trigger_count())
+            .field("jobs", &table.job_slots.len())
+            .field("triggers", &table.trigger_slots.len())
             .finish()
     }
 }

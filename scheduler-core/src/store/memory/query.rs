@@ -1,29 +1,27 @@
 //! Looking things up; nothing in here changes anything.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::table::{JobSlot, Table, TriggerSlot};
 use crate::job::JobDetail;
-use crate::key::JobKey;
-use crate::store::contract::*;
+use crate::store::admin::*;
 use crate::store::state::TriggerState;
 
 impl Table {
-    pub(super) fn job_count(&self) -> usize {
-        self.jobs.len()
-    }
-
-    pub(super) fn trigger_count(&self) -> usize {
-        self.triggers.len()
-    }
-
     pub(super) fn list_jobs(&self, query: &JobQuery) -> Vec<Arc<JobDetail>> {
-        let wanted = |key: &JobKey| query.after.as_ref().is_none_or(|after| key > after);
+        let wanted = |slot: &&JobSlot| {
+            let key = slot.detail.key();
+            query.after.as_ref().is_none_or(|after| key > after)
+                && query.group.matches(key.group())
+                && query.name.matches(key.name())
+                && query.job_type.as_deref().is_none_or(|job_type| slot.detail.job_type() == job_type)
+        };
         let mut found: Vec<&JobSlot> = if query.keys.is_empty() {
-            self.job_slots.iter().filter(|(key, _)| wanted(key)).map(|(_, slot)| &self.jobs[*slot]).collect()
+            self.jobs.iter().map(|(_, slot)| slot).filter(wanted).collect()
         } else {
-            let slots = query.keys.iter().filter(|key| wanted(key)).filter_map(|key| self.job_slots.get(key));
-            slots.map(|slot| &self.jobs[*slot]).collect()
+            let slots = query.keys.iter().filter_map(|key| self.job_slots.get(key));
+            slots.map(|slot| &self.jobs[*slot]).filter(wanted).collect()
         };
         found.sort_unstable_by(|a, b| a.detail.key().cmp(b.detail.key()));
         found.into_iter().take(query.limit.unwrap_or(usize::MAX)).map(|slot| slot.detail.clone()).collect()
@@ -31,9 +29,14 @@ impl Table {
 
     pub(super) fn list_triggers(&self, query: &TriggerQuery) -> Vec<TriggerStatus> {
         let wanted = |slot: &&TriggerSlot| {
-            let trigger = &slot.trigger;
-            query.after.as_ref().is_none_or(|after| trigger.key() > after)
+            let (trigger, key) = (&slot.trigger, slot.trigger.key());
+            query.after.as_ref().is_none_or(|after| key > after)
+                && query.group.matches(key.group())
+                && query.name.matches(key.name())
                 && query.job.as_ref().is_none_or(|job| trigger.job() == job)
+                && query.calendar.as_deref().is_none_or(|name| trigger.calendar() == Some(name))
+                && query.declared_by.as_deref().is_none_or(|name| trigger.declared_by() == Some(name))
+                && query.state.is_none_or(|state| self.state_of(slot) == state)
         };
         let mut found: Vec<&TriggerSlot> = if query.keys.is_empty() {
             self.triggers.iter().map(|(_, slot)| slot).filter(wanted).collect()
@@ -45,12 +48,46 @@ impl Table {
         found.into_iter().take(query.limit.unwrap_or(usize::MAX)).map(|slot| self.status(slot)).collect()
     }
 
+    fn state_of(&self, slot: &TriggerSlot) -> TriggerState {
+        TriggerState::of(slot.state, slot.running > 0, self.is_busy(slot.trigger.job()))
+    }
+
     fn status(&self, slot: &TriggerSlot) -> TriggerStatus {
-        let job_busy = self.is_busy(slot.trigger.job());
         TriggerStatus {
             trigger: slot.trigger.clone(),
             progress: slot.progress.clone(),
-            state: TriggerState::of(slot.state, slot.running > 0, job_busy),
+            state: self.state_of(slot),
+            pause: slot.pause.as_deref().cloned(),
+            revision: slot.revision,
         }
+    }
+
+    pub(super) fn list_executions(&self, what: &Executions) -> Vec<ExecutionStatus> {
+        let mut found: Vec<_> = self
+            .fired(what)
+            .map(|(id, claim)| ExecutionStatus {
+                id: *id,
+                job: claim.job.clone(),
+                trigger: claim.key.clone(),
+                fired: claim.since,
+            })
+            .collect();
+        found.sort_unstable_by_key(|execution| execution.id);
+        found
+    }
+
+    pub(super) fn list_groups(&self, kind: GroupKind) -> Vec<GroupStatus> {
+        let mut groups: BTreeMap<Arc<str>, usize> =
+            self.pauses.of(kind).keys().map(|group| (group.clone(), 0)).collect();
+        let mut count = |group: &str| match groups.get_mut(group) {
+            Some(members) => *members += 1,
+            None => drop(groups.insert(group.into(), 1)),
+        };
+        match kind {
+            GroupKind::Jobs => self.job_slots.keys().for_each(|key| count(key.group())),
+            GroupKind::Triggers => self.trigger_slots.keys().for_each(|key| count(key.group())),
+        }
+        let pause = |name: &Arc<str>| self.pauses.of(kind).get(name).cloned();
+        groups.into_iter().map(|(name, members)| GroupStatus { pause: pause(&name), name, members }).collect()
     }
 }

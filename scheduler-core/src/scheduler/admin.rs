@@ -1,0 +1,544 @@
+//! What users do with jobs, triggers and calendars.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use serde::Serialize;
+
+use super::core::{Core, SchedulerState};
+use super::event::Event;
+use super::handle::{Scheduler, closed};
+use super::reconcile::anew;
+use crate::calendar::Calendar;
+use crate::data::JobData;
+use crate::error::{Error, Result};
+use crate::job::{Invocation, JobDetail};
+use crate::key::{JobKey, TriggerKey};
+use crate::store::*;
+use crate::trigger::{Progress, Trigger, TriggerBuilder};
+
+/// How often a trigger that others change at the same time is read anew before a change of it gives up.
+const MOST_TRIES: usize = 16;
+
+/// A schedule that was put in place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Scheduled {
+    /// The name of the trigger.
+    pub trigger: TriggerKey,
+    /// When it fires first.
+    pub first_fire_time: DateTime<Utc>,
+}
+
+/// What there is to know about a scheduler itself.
+#[derive(Debug, Clone, Serialize)]
+#[non_exhaustive]
+pub struct SchedulerMetadata {
+    /// Its name.
+    pub name: Arc<str>,
+    /// The number of this life of it, unique over restarts and nodes.
+    pub session: u64,
+    /// The version of this library.
+    pub version: &'static str,
+    /// In which phase of its life it is.
+    pub state: SchedulerState,
+    /// Since when it has been started; none if it is not yet.
+    pub started: Option<DateTime<Utc>>,
+    /// How many executions have ended on this node.
+    pub executed: u64,
+    /// How many are queued or running on this node.
+    pub running: usize,
+    /// How many may be under way at once.
+    pub concurrency: usize,
+    /// The job types that it can run.
+    pub job_types: Vec<Arc<str>>,
+    /// The limits of execution groups.
+    pub limits: ExecutionLimits,
+}
+
+/// Putting schedules in place.
+impl Scheduler {
+    /// Schedules a job. The job is stored with its first trigger; one that is stored already stays as it is.
+    ///
+    /// A trigger without a name gets one that nobody else has.
+    ///
+    /// # Errors
+    ///
+    /// The trigger is wrong or would never fire, the job's function is not registered, a trigger of this name
+    /// exists already, its calendar is not stored, or the store has failed.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped early, the schedule may or may not be in place.
+    pub async fn schedule(&self, job: impl Into<Invocation>, trigger: TriggerBuilder) -> Result<Scheduled> {
+        let mut put = self.put_all(vec![(job.into(), trigger)], Existing::Keep, Existing::Refuse).await?;
+        put.pop().ok_or_else(closed)
+    }
+
+    /// Schedules many jobs in one step: all of them or none. `existing` says what becomes of jobs and triggers that are
+    /// stored already.
+    ///
+    /// ```
+    /// # use scheduler_core::prelude::*;
+    /// use scheduler_core::store::Existing;
+    ///
+    /// # #[job] async fn import(region: String) {}
+    /// # async fn put(scheduler: Scheduler) -> scheduler_core::Result<()> {
+    /// let hourly = |region: &str| Trigger::cron("0 0 * * * ?").name(&format!("imports/{region}"));
+    /// let schedules = ["eu", "us"].map(|region| (import::with(region.to_owned()).into(), hourly(region)));
+    /// scheduler.schedule_all(schedules, Existing::Replace).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`schedule`](Self::schedule); a conflict names everything that is there already.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped early, all of them are in place or none.
+    pub async fn schedule_all(
+        &self,
+        schedules: impl IntoIterator<Item = (Invocation, TriggerBuilder)>,
+        existing: Existing,
+    ) -> Result<Vec<Scheduled>> {
+        self.put_all(schedules.into_iter().collect(), existing, existing).await
+    }
+
+    /// Runs a job as soon as a slot is free: fire and forget. Returns the name of the trigger made for it.
+    ///
+    /// # Errors
+    ///
+    /// As [`schedule`](Self::schedule).
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped early, the job may or may not run.
+    pub async fn enqueue(&self, job: impl Into<Invocation>) -> Result<TriggerKey> {
+        self.schedule(job, Trigger::now()).await.map(|scheduled| scheduled.trigger)
+    }
+
+    /// Runs a stored or registered job as soon as a slot is free, with `data` laid over its own. Returns the name of the
+    /// trigger made for it.
+    ///
+    /// # Errors
+    ///
+    /// There is no such job; otherwise as [`schedule`](Self::schedule).
+    pub async fn trigger_job(&self, job: &JobKey, data: JobData) -> Result<TriggerKey> {
+        let detail = match self.job(job).await? {
+            Some(stored) => stored,
+            None => self.registered(job)?,
+        };
+        self.schedule(Invocation::new(detail), Trigger::now().data(data))
+            .await
+            .map(|scheduled| scheduled.trigger)
+    }
+
+    fn registered(&self, key: &JobKey) -> Result<Arc<JobDetail>> {
+        let known = self.core().registry.in_order();
+        let found = known.iter().find(|definition| definition.detail().key() == key);
+        found.map(|definition| Arc::new(definition.detail().clone())).ok_or_else(|| {
+            let names: Vec<_> =
+                known.iter().map(|definition| definition.detail().key().to_string()).collect();
+            let near = scheduler_syntax::nearest(&key.to_string(), names.iter().map(String::as_str));
+            let hint = near.map(|near| format!(", did you mean `{near}`?")).unwrap_or_default();
+            Error::not_found(format!("there is no job `{key}`{hint}"))
+        })
+    }
+
+    async fn put_all(
+        &self,
+        schedules: Vec<(Invocation, TriggerBuilder)>,
+        existing_jobs: Existing,
+        existing_triggers: Existing,
+    ) -> Result<Vec<Scheduled>> {
+        self.check_open()?;
+        let core = self.core();
+        let (mut jobs, mut triggers) = (Vec::new(), Vec::with_capacity(schedules.len()));
+        for (job, trigger) in schedules {
+            if let Some(problem) = core.registry.unknown(job.detail()) {
+                return Err(Error::config(problem));
+            }
+            let trigger = trigger.or_misfire(core.settings.misfire);
+            triggers.push(bind(&job, trigger, core.clock.now(), Some(self.unused_name(job.key())))?);
+            jobs.push(job.detail().clone());
+        }
+        let calendars = core.calendars_for(triggers.iter()).await?;
+        let mut scheduled = Vec::with_capacity(triggers.len());
+        let mut stored = Vec::with_capacity(triggers.len());
+        for trigger in triggers {
+            let progress = trigger.first(calendars.of(&trigger)?);
+            scheduled.push(put_in_place(&trigger, &progress)?);
+            stored.push((Arc::new(trigger), progress));
+        }
+        let told = stored.clone();
+        core.store.put(Put { jobs, existing_jobs, triggers: stored, existing_triggers }).await?;
+        told.iter().for_each(|(trigger, progress)| core.report_scheduled(trigger, progress));
+        Ok(scheduled)
+    }
+
+    fn check_open(&self) -> Result<()> {
+        match self.state() {
+            SchedulerState::ShuttingDown | SchedulerState::Shutdown => Err(closed()),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Changing schedules.
+impl Scheduler {
+    /// Gives a job another schedule: replaces a trigger by a new one of the same job, which keeps the name unless it has
+    /// one of its own, and remembers when the old one fired last. None if there is no such trigger.
+    ///
+    /// The state begins anew: it is paused only if its group is.
+    ///
+    /// # Errors
+    ///
+    /// As [`schedule`](Self::schedule); the new trigger names another job.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped early, the trigger is the old one or the new one.
+    pub async fn reschedule(&self, key: &TriggerKey, trigger: TriggerBuilder) -> Result<Option<Scheduled>> {
+        self.check_open()?;
+        let core = self.core();
+        for _ in 0..MOST_TRIES {
+            let Some(old) = self.trigger(key).await? else { return Ok(None) };
+            let trigger = trigger.clone().or_misfire(core.settings.misfire);
+            let trigger = trigger.or_for(old.trigger.job(), || key.clone()).build(core.clock.now())?;
+            let calendars = core.calendars_for(std::iter::once(&trigger)).await?;
+            let progress = anew(&trigger, &old.progress, &calendars)?;
+            let scheduled = put_in_place(&trigger, &progress)?;
+            let trigger = Arc::new(trigger);
+            let change = Reschedule {
+                old: key.clone(),
+                revision: Some(old.revision),
+                trigger: trigger.clone(),
+                progress: Some(progress.clone()),
+            };
+            if core.store.reschedule(change).await? {
+                core.report_scheduled(&trigger, &progress);
+                return Ok(Some(scheduled));
+            }
+        }
+        Err(changes_all_the_time(key))
+    }
+
+    /// Changes a trigger without touching when it fires: description, priority, data, misfire and overlap policy, execution
+    /// group. It goes on from where it is, paused or not. Says whether there is such a trigger.
+    ///
+    /// ```
+    /// # async fn raise(scheduler: scheduler_core::Scheduler) -> scheduler_core::Result<()> {
+    /// scheduler.update_trigger(&"billing/nightly".parse()?, |trigger| trigger.priority(9)).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// The change would move its fire times or give it another name or job: use [`reschedule`](Self::reschedule).
+    pub async fn update_trigger(
+        &self,
+        key: &TriggerKey,
+        change: impl Fn(TriggerBuilder) -> TriggerBuilder,
+    ) -> Result<bool> {
+        let core = self.core();
+        for _ in 0..MOST_TRIES {
+            let Some(old) = self.trigger(key).await? else { return Ok(false) };
+            let trigger = change(old.trigger.to_builder()).build(core.clock.now())?;
+            if trigger.key() != key
+                || trigger.job() != old.trigger.job()
+                || !trigger.same_timing(&old.trigger)
+            {
+                return Err(Error::config(format!(
+                    "the change of trigger `{key}` concerns its name, its job or when it fires; use `reschedule`"
+                )));
+            }
+            let (revision, trigger) = (Some(old.revision), Arc::new(trigger));
+            if core
+                .store
+                .reschedule(Reschedule { old: key.clone(), revision, trigger, progress: None })
+                .await?
+            {
+                return Ok(true);
+            }
+        }
+        Err(changes_all_the_time(key))
+    }
+
+    /// Removes a trigger, and with its last one a job that is not durable. Says whether it was there.
+    ///
+    /// # Errors
+    ///
+    /// The store has failed.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped early, the trigger may or may not be gone.
+    pub async fn unschedule(&self, trigger: &TriggerKey) -> Result<bool> {
+        Ok(self.unschedule_all([trigger.clone()]).await? == 1)
+    }
+
+    /// As [`unschedule`](Self::unschedule), for many. Says how many were there.
+    ///
+    /// # Errors
+    ///
+    /// The store has failed.
+    pub async fn unschedule_all(&self, triggers: impl IntoIterator<Item = TriggerKey>) -> Result<usize> {
+        let keys: Vec<_> = triggers.into_iter().collect();
+        let removed = self.core().store.remove_triggers(keys.clone()).await?;
+        let found = keys.into_iter().zip(removed).filter(|(_, removed)| removed.found);
+        Ok(found.map(|(trigger, _)| self.core().bus.send(|| Event::Unscheduled { trigger })).count())
+    }
+
+    /// Pauses triggers, and remembers groups: see [`Pause`]. Says which triggers were not paused before.
+    ///
+    /// # Errors
+    ///
+    /// The store has failed.
+    pub async fn pause(&self, what: Selection) -> Result<Vec<TriggerKey>> {
+        self.pause_with(what, PauseNote::default()).await
+    }
+
+    /// As [`pause`](Self::pause), with a reason, an author and an end.
+    ///
+    /// ```
+    /// # use scheduler_core::store::{PauseNote, Selection};
+    /// # async fn hold(scheduler: scheduler_core::Scheduler) -> scheduler_core::Result<()> {
+    /// let note = PauseNote::because("database migration").by("ada").until("2030-01-01T06:00:00Z".parse().unwrap());
+    /// scheduler.pause_with(Selection::All, note).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// The store has failed.
+    pub async fn pause_with(&self, what: Selection, note: PauseNote) -> Result<Vec<TriggerKey>> {
+        let note = PauseNote { since: self.core().clock.now(), ..note };
+        let triggers = self.core().store.pause(Pause { what, note }).await?;
+        self.core().bus.send(|| Event::Paused { triggers: triggers.clone() });
+        Ok(triggers)
+    }
+
+    /// Resumes triggers, and forgets groups; says which were paused. What they missed is treated by their misfire policies.
+    ///
+    /// # Errors
+    ///
+    /// The store has failed.
+    pub async fn resume(&self, what: Selection) -> Result<Vec<TriggerKey>> {
+        let triggers = self.core().store.resume(what).await?;
+        self.core().bus.send(|| Event::Resumed { triggers: triggers.clone() });
+        Ok(triggers)
+    }
+
+    /// Clears the error of a trigger, which is paused then if its group is. Says whether it was in error.
+    ///
+    /// # Errors
+    ///
+    /// The store has failed.
+    pub async fn reset_from_error(&self, trigger: &TriggerKey) -> Result<bool> {
+        Ok(self.core().store.reset(vec![trigger.clone()]).await?.contains(&true))
+    }
+
+    /// Removes all jobs, triggers, calendars and remembered pauses. Runs under way go on.
+    ///
+    /// # Errors
+    ///
+    /// The store has failed.
+    pub async fn clear(&self) -> Result<()> {
+        self.core().store.clear().await?;
+        self.core().bus.send(|| Event::Cleared);
+        Ok(())
+    }
+}
+
+/// Jobs and calendars.
+impl Scheduler {
+    /// Stores a job without a schedule, to be triggered later. Triggers of a job that is replaced stay.
+    ///
+    /// # Errors
+    ///
+    /// The job is not durable and has no trigger, so it would be gone at once; its function is not registered; there
+    /// is one already and `existing` refuses.
+    pub async fn add_job(&self, job: JobDetail, existing: Existing) -> Result<()> {
+        self.check_open()?;
+        let core = self.core();
+        if let Some(problem) = core.registry.unknown(&job) {
+            return Err(Error::config(problem));
+        }
+        let key = job.key().clone();
+        let triggers = TriggerQuery { job: Some(key.clone()), limit: Some(1), ..TriggerQuery::default() };
+        if !job.durable() && core.store.triggers(triggers).await?.is_empty() {
+            return Err(Error::config(format!(
+                "job `{key}` is not durable and has no trigger; build it with `durable(true)` or schedule it"
+            )));
+        }
+        let (jobs, triggers) = (vec![Arc::new(job)], Vec::new());
+        core.store.put(Put { jobs, existing_jobs: existing, triggers, existing_triggers: existing }).await?;
+        core.bus.send(|| Event::JobStored { job: key });
+        Ok(())
+    }
+
+    /// Removes a job with all its triggers. Says whether it was there. Runs under way go on.
+    ///
+    /// # Errors
+    ///
+    /// The store has failed.
+    pub async fn delete_job(&self, job: &JobKey) -> Result<bool> {
+        let found = self.core().store.remove_jobs(vec![job.clone()]).await?.contains(&true);
+        if found {
+            self.core().bus.send(|| Event::JobRemoved { job: job.clone() });
+        }
+        Ok(found)
+    }
+
+    /// Stores a calendar. Triggers that name it move to the times that it includes.
+    ///
+    /// # Errors
+    ///
+    /// A conflict: there is one of this name, and it is not to be replaced.
+    pub async fn put_calendar(&self, name: &str, calendar: impl Calendar, replace: bool) -> Result<()> {
+        let name: Arc<str> = name.into();
+        self.core().put_calendar(&name, Arc::new(calendar), replace).await?;
+        self.core().bus.send(|| Event::CalendarChanged { name });
+        Ok(())
+    }
+
+    /// Removes a calendar. Says whether it was there.
+    ///
+    /// # Errors
+    ///
+    /// A conflict: triggers name it.
+    pub async fn remove_calendar(&self, name: &str) -> Result<bool> {
+        let found = self.core().store.remove_calendar(name.into()).await?;
+        if found {
+            self.core().bus.send(|| Event::CalendarChanged { name: name.into() });
+        }
+        Ok(found)
+    }
+
+    /// The calendars, in the order of their names.
+    ///
+    /// # Errors
+    ///
+    /// The store has failed.
+    pub async fn calendars(&self) -> Result<Vec<NamedCalendar>> {
+        self.core().store.calendars().await
+    }
+}
+
+/// Looking.
+impl Scheduler {
+    /// The job of this name.
+    ///
+    /// # Errors
+    ///
+    /// The store has failed.
+    pub async fn job(&self, key: &JobKey) -> Result<Option<Arc<JobDetail>>> {
+        Ok(self.jobs(JobQuery { keys: vec![key.clone()], ..JobQuery::default() }).await?.pop())
+    }
+
+    /// The trigger of this name, with its state and fire times.
+    ///
+    /// # Errors
+    ///
+    /// The store has failed.
+    pub async fn trigger(&self, key: &TriggerKey) -> Result<Option<TriggerStatus>> {
+        Ok(self.triggers(TriggerQuery { keys: vec![key.clone()], ..TriggerQuery::default() }).await?.pop())
+    }
+
+    /// The jobs that match, in the order of their keys.
+    ///
+    /// # Errors
+    ///
+    /// The store has failed.
+    pub async fn jobs(&self, query: JobQuery) -> Result<Vec<Arc<JobDetail>>> {
+        self.core().store.jobs(query).await
+    }
+
+    /// The triggers that match, in the order of their keys.
+    ///
+    /// # Errors
+    ///
+    /// The store has failed.
+    pub async fn triggers(&self, query: TriggerQuery) -> Result<Vec<TriggerStatus>> {
+        self.core().store.triggers(query).await
+    }
+
+    /// The groups of jobs or triggers, with how many are in each and whether it is paused.
+    ///
+    /// # Errors
+    ///
+    /// The store has failed.
+    pub async fn groups(&self, kind: GroupKind) -> Result<Vec<GroupStatus>> {
+        self.core().store.groups(kind).await
+    }
+
+    /// What there is to know about the scheduler itself.
+    pub fn metadata(&self) -> SchedulerMetadata {
+        let core = self.core();
+        let types = core.registry.in_order().into_iter().map(|job| job.detail().shared_job_type().clone());
+        SchedulerMetadata {
+            name: core.settings.name.clone(),
+            session: core.session,
+            version: env!("CARGO_PKG_VERSION"),
+            state: core.state(),
+            started: core.started.get().copied(),
+            executed: core.executed.load(Ordering::Relaxed),
+            running: core.running.list().len(),
+            concurrency: core.settings.concurrency,
+            job_types: types.collect(),
+            limits: core.limits.read().clone(),
+        }
+    }
+
+    /// Sets the limits of execution groups of this node. Runs that exceed them go on.
+    pub fn set_limits(&self, limits: ExecutionLimits) {
+        *self.core().limits.write() = limits;
+        self.core().wake();
+    }
+}
+
+impl Core {
+    pub(super) fn misfire_threshold(&self) -> TimeDelta {
+        TimeDelta::from_std(self.settings.misfire_threshold).unwrap_or(TimeDelta::MAX)
+    }
+
+    fn report_scheduled(&self, trigger: &Trigger, progress: &Progress) {
+        let (key, job) = (trigger.key(), trigger.job());
+        self.bus.send(|| Event::Scheduled { trigger: key.clone(), job: job.clone(), next: progress.next });
+    }
+}
+
+/// The trigger for this job; without a name of its own it takes `name`, or that of the job.
+pub(super) fn bind(
+    job: &Invocation,
+    trigger: TriggerBuilder,
+    now: DateTime<Utc>,
+    name: Option<String>,
+) -> Result<Trigger> {
+    let data = job.data()?;
+    let key = match name {
+        Some(name) => TriggerKey::in_group(job.key().group(), &name)?,
+        None => TriggerKey::from(job.key()),
+    };
+    Ok(trigger.or_for(job.key(), || key).over(data).build(now)?)
+}
+
+fn put_in_place(trigger: &Trigger, progress: &Progress) -> Result<Scheduled> {
+    let first_fire_time = progress.next.ok_or_else(|| {
+        Error::config(format!(
+            "trigger `{}` ({}) will never fire: its schedule has no time in its window",
+            trigger.key(),
+            trigger.schedule()
+        ))
+    })?;
+    Ok(Scheduled { trigger: trigger.key().clone(), first_fire_time })
+}
+
+fn changes_all_the_time(key: &TriggerKey) -> Error {
+    Error::conflict(format!("trigger `{key}` was changed by others each time; try again"))
+}

@@ -1,0 +1,181 @@
+//! At start: what the code declares is brought into the store.
+//!
+//! A schedule that is there already and fires at the same times goes on from where it is; only its description is taken
+//! over. Every step is safe to be taken by several nodes at once: what is absent is put without replacing what another
+//! node has put meanwhile, and what has changed is replaced only if it still is what was read.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::core::Core;
+use crate::calendar::Calendar;
+use crate::error::{Error, Result};
+use crate::job::Invocation;
+use crate::key::TriggerKey;
+use crate::store::*;
+use crate::trigger::{Progress, Trigger};
+
+/// What the code of a scheduler declares.
+#[derive(Debug, Default)]
+pub(super) struct Declarations {
+    pub(super) calendars: Vec<NamedCalendar>,
+    pub(super) schedules: Vec<Declared>,
+}
+
+/// A job with a schedule, declared in code.
+#[derive(Debug)]
+pub(super) struct Declared {
+    pub(super) job: Invocation,
+    pub(super) trigger: Trigger,
+    /// It starts at a moment of its own, not when it is scheduled.
+    pub(super) own_start: bool,
+}
+
+impl Declared {
+    /// The trigger as it has to be stored beside what is stored now.
+    fn beside(&self, stored: &Trigger) -> Result<Trigger> {
+        if self.own_start {
+            return Ok(self.trigger.clone());
+        }
+        Ok(self.trigger.to_builder().start_at(stored.start()).build(stored.start())?)
+    }
+}
+
+impl Core {
+    pub(super) async fn reconcile(&self, declared: &Declarations) -> Result<()> {
+        for (name, calendar) in &declared.calendars {
+            self.put_calendar(name, calendar.clone(), true).await?;
+        }
+        if !declared.schedules.is_empty() {
+            self.reconcile_schedules(&declared.schedules).await?;
+        }
+        if self.settings.prune { self.prune(&declared.schedules).await } else { Ok(()) }
+    }
+
+    async fn reconcile_schedules(&self, declared: &[Declared]) -> Result<()> {
+        let calendars = self.calendars_for(declared.iter().map(|declared| &declared.trigger)).await?;
+        let keys = declared.iter().map(|declared| declared.trigger.key().clone()).collect();
+        let stored = self.store.triggers(TriggerQuery { keys, ..TriggerQuery::default() }).await?;
+        let stored: HashMap<TriggerKey, TriggerStatus> =
+            stored.into_iter().map(|status| (status.trigger.key().clone(), status)).collect();
+        let (mut absent, mut changed) = (Vec::new(), Vec::new());
+        for declared in declared {
+            match stored.get(declared.trigger.key()) {
+                None => {
+                    let progress = declared.trigger.first(calendars.of(&declared.trigger)?);
+                    absent.push((Arc::new(declared.trigger.clone()), progress));
+                }
+                Some(status) => changed.extend(change(declared, status, &calendars)?),
+            }
+        }
+        let jobs = declared.iter().map(|declared| declared.job.detail().clone()).collect();
+        self.store
+            .put(Put {
+                jobs,
+                existing_jobs: Existing::Update,
+                triggers: absent,
+                existing_triggers: Existing::Keep,
+            })
+            .await?;
+        for change in changed {
+            // Refused if another node was faster; it runs the same or a newer program.
+            self.store.reschedule(change).await?;
+        }
+        Ok(())
+    }
+
+    /// Removes what this scheduler has once declared and does not declare any more.
+    async fn prune(&self, declared: &[Declared]) -> Result<()> {
+        let declared_by = Some(self.settings.name.clone());
+        let stored = self.store.triggers(TriggerQuery { declared_by, ..TriggerQuery::default() }).await?;
+        let stored = stored.into_iter().map(|status| status.trigger.key().clone());
+        let gone: Vec<_> =
+            stored.filter(|key| declared.iter().all(|declared| declared.trigger.key() != key)).collect();
+        if !gone.is_empty() {
+            tracing::info!(triggers = ?gone, "removed: not declared any more");
+            self.store.remove_triggers(gone).await?;
+        }
+        Ok(())
+    }
+
+    /// Stores a calendar and moves the triggers that name it to times that it includes.
+    pub(super) async fn put_calendar(
+        &self,
+        name: &Arc<str>,
+        calendar: Arc<dyn Calendar>,
+        replace: bool,
+    ) -> Result<()> {
+        self.store.put_calendar(name.clone(), calendar.clone(), replace).await?;
+        let mut query = TriggerQuery { calendar: Some(name.clone()), ..TriggerQuery::default() };
+        loop {
+            let users = self.store.triggers(query.clone()).await?;
+            let moved: Vec<_> = users.iter().filter_map(|user| self.moved(user, &*calendar)).collect();
+            let keys: Vec<_> = moved.iter().map(|adjustment| adjustment.trigger.clone()).collect();
+            let done = if moved.is_empty() { Vec::new() } else { self.store.adjust(moved).await? };
+            // What fired meanwhile has moved by the calendar that it had; once more for those.
+            query.keys = keys.into_iter().zip(done).filter(|(_, done)| !done).map(|(key, _)| key).collect();
+            if query.keys.is_empty() {
+                return Ok(());
+            }
+        }
+    }
+
+    fn moved(&self, user: &TriggerStatus, calendar: &dyn Calendar) -> Option<Adjustment> {
+        let from = user.progress.clone();
+        from.next?;
+        let to =
+            user.trigger.with_calendar(&from, self.clock.now(), self.misfire_threshold(), Some(calendar));
+        (from != to).then(|| Adjustment { trigger: user.trigger.key().clone(), from, to })
+    }
+
+    /// The calendars that these triggers name.
+    pub(super) async fn calendars_for(&self, triggers: impl Iterator<Item = &Trigger>) -> Result<Calendars> {
+        if triggers.into_iter().all(|trigger| trigger.calendar().is_none()) {
+            return Ok(Calendars::default());
+        }
+        Ok(Calendars(self.store.calendars().await?))
+    }
+}
+
+/// How to bring a stored trigger in line with the declared one; none if it is.
+fn change(declared: &Declared, stored: &TriggerStatus, calendars: &Calendars) -> Result<Option<Reschedule>> {
+    let trigger = declared.beside(&stored.trigger)?;
+    if trigger == *stored.trigger {
+        return Ok(None);
+    }
+    let same = trigger.same_timing(&stored.trigger);
+    let trigger = if same { trigger } else { declared.trigger.clone() };
+    let progress = match same {
+        true => None,
+        false => Some(anew(&trigger, &stored.progress, calendars)?),
+    };
+    let (old, revision) = (trigger.key().clone(), Some(stored.revision));
+    Ok(Some(Reschedule { old, revision, trigger: Arc::new(trigger), progress }))
+}
+
+/// The first progress of a trigger that takes the place of another one, whose last firing is kept in mind.
+pub(super) fn anew(trigger: &Trigger, before: &Progress, calendars: &Calendars) -> Result<Progress> {
+    let first = trigger.first(calendars.of(trigger)?);
+    Ok(Progress { previous: before.previous, ..first })
+}
+
+/// The calendars of a store, as far as they were needed.
+#[derive(Debug, Default)]
+pub(super) struct Calendars(Vec<NamedCalendar>);
+
+impl Calendars {
+    /// The calendar that a trigger names.
+    pub(super) fn of(&self, trigger: &Trigger) -> Result<Option<&dyn Calendar>> {
+        let Some(name) = trigger.calendar() else { return Ok(None) };
+        let found = self.0.iter().find(|(known, _)| &**known == name);
+        let calendar = found.map(|(_, calendar)| &**calendar);
+        calendar.map(Some).ok_or_else(|| {
+            let near = scheduler_syntax::nearest(name, self.0.iter().map(|(known, _)| &**known));
+            let hint = near.map(|near| format!(", did you mean `{near}`?")).unwrap_or_default();
+            Error::not_found(format!(
+                "trigger `{}` names the calendar `{name}`, which is not stored{hint}; put it there first",
+                trigger.key()
+            ))
+        })
+    }
+}

@@ -1,0 +1,259 @@
+//! Parameters and results of the verbs by which users manage and look.
+
+use std::fmt;
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use super::state::TriggerState;
+use crate::job::{ExecutionId, JobDetail};
+use crate::key::{JobKey, TriggerKey};
+use crate::matcher::Text;
+use crate::trigger::{Progress, Trigger};
+
+/// What to do with something that is there already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Existing {
+    /// Refuse the whole call.
+    Refuse,
+    /// Replace it; a trigger begins anew.
+    Replace,
+    /// Leave it as it is.
+    Keep,
+    /// Take over the new description. A job that keeps what its runs change keeps its data. A trigger goes on from where it
+    /// is, paused or not; one that runs another job than before begins anew.
+    Update,
+}
+
+/// Store jobs and triggers.
+#[derive(Debug, Clone)]
+pub struct Put {
+    /// The jobs.
+    pub jobs: Vec<Arc<JobDetail>>,
+    /// What to do with a job that is there already. A replaced job keeps its triggers.
+    pub existing_jobs: Existing,
+    /// The triggers, each with its first progress; their jobs are stored or among `jobs`. They are born paused if their
+    /// group, or that of their job, is.
+    pub triggers: Vec<(Arc<Trigger>, Progress)>,
+    /// What to do with a trigger that is there already.
+    pub existing_triggers: Existing,
+}
+
+/// Replace a trigger.
+#[derive(Debug, Clone)]
+pub struct Reschedule {
+    /// The trigger to replace.
+    pub old: TriggerKey,
+    /// Only if its description still is of this [revision](TriggerStatus::revision); none to replace it in any case.
+    pub revision: Option<u64>,
+    /// The one that takes its place.
+    pub trigger: Arc<Trigger>,
+    /// Its first progress; none to go on from where the old one is, paused or not.
+    pub progress: Option<Progress>,
+}
+
+/// Move a trigger to another progress.
+#[derive(Debug, Clone)]
+pub struct Adjustment {
+    /// The trigger.
+    pub trigger: TriggerKey,
+    /// What its progress is expected to be.
+    pub from: Progress,
+    /// What it is to be.
+    pub to: Progress,
+}
+
+/// What became of the removal of a trigger.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Removed {
+    /// It was there.
+    pub found: bool,
+    /// It was the last trigger of a job that is not durable, which went with it.
+    pub job_removed: bool,
+}
+
+/// Which triggers are meant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Selection {
+    /// This one.
+    Trigger(TriggerKey),
+    /// All triggers of this job.
+    Job(JobKey),
+    /// All triggers of such groups.
+    TriggerGroup(Text),
+    /// All triggers of the jobs of such groups.
+    JobGroup(Text),
+    /// All triggers.
+    All,
+}
+
+/// Pause triggers.
+///
+/// Pausing a *group* is remembered: a trigger that comes to it later is born paused. A group named exactly is remembered
+/// even if it does not exist yet; a pattern stands for the groups that exist now. Pausing *all* is remembered for every
+/// group, existing or not. Resuming forgets what it names. A trigger that is complete or in error is left alone.
+#[derive(Debug, Clone)]
+pub struct Pause {
+    /// Which.
+    pub what: Selection,
+    /// Why, who, how long.
+    pub note: PauseNote,
+}
+
+/// Why something is paused, by whom, since when and for how long.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PauseNote {
+    /// The reason, in words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<Arc<str>>,
+    /// The author.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub author: Option<Arc<str>>,
+    /// When it was paused.
+    pub since: DateTime<Utc>,
+    /// When it is resumed by itself; never if not set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<DateTime<Utc>>,
+}
+
+impl PauseNote {
+    /// Paused at `since`, without a word, until somebody resumes it.
+    pub fn at(since: DateTime<Utc>) -> Self {
+        Self { since, ..Self::default() }
+    }
+
+    /// Paused for this reason; a scheduler sets since when.
+    pub fn because(reason: impl Into<Arc<str>>) -> Self {
+        Self { reason: Some(reason.into()), ..Self::default() }
+    }
+
+    /// Paused by this author.
+    #[must_use]
+    pub fn by(self, author: impl Into<Arc<str>>) -> Self {
+        Self { author: Some(author.into()), ..self }
+    }
+
+    /// Resumed by itself at `time`.
+    #[must_use]
+    pub fn until(self, time: DateTime<Utc>) -> Self {
+        Self { until: Some(time), ..self }
+    }
+}
+
+impl fmt::Display for PauseNote {
+    /// In a sentence: `paused since … by ada: migration, until …`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "paused since {}", self.since)?;
+        if let Some(author) = &self.author {
+            write!(f, " by {author}")?;
+        }
+        if let Some(reason) = &self.reason {
+            write!(f, ": {reason}")?;
+        }
+        self.until.map_or(Ok(()), |until| write!(f, ", until {until}"))
+    }
+}
+
+/// Which jobs to list.
+#[derive(Debug, Clone, Default)]
+pub struct JobQuery {
+    /// Only these; empty for all.
+    pub keys: Vec<JobKey>,
+    /// Only those of such groups.
+    pub group: Text,
+    /// Only those with such names.
+    pub name: Text,
+    /// Only those run by this function.
+    pub job_type: Option<Arc<str>>,
+    /// Only those after this key: the last one of the page before.
+    pub after: Option<JobKey>,
+    /// At most so many; none for all.
+    pub limit: Option<usize>,
+}
+
+/// Which triggers to list.
+#[derive(Debug, Clone, Default)]
+pub struct TriggerQuery {
+    /// Only these; empty for all.
+    pub keys: Vec<TriggerKey>,
+    /// Only those of such groups.
+    pub group: Text,
+    /// Only those with such names.
+    pub name: Text,
+    /// Only those of this job.
+    pub job: Option<JobKey>,
+    /// Only those in this state.
+    pub state: Option<TriggerState>,
+    /// Only those that name this calendar.
+    pub calendar: Option<Arc<str>>,
+    /// Only those that the code of this scheduler declares.
+    pub declared_by: Option<Arc<str>>,
+    /// Only those after this key: the last one of the page before.
+    pub after: Option<TriggerKey>,
+    /// At most so many; none for all.
+    pub limit: Option<usize>,
+}
+
+/// A trigger with everything a caller may want to know.
+#[derive(Debug, Clone)]
+pub struct TriggerStatus {
+    /// The trigger as stored.
+    pub trigger: Arc<Trigger>,
+    /// How far it has got.
+    pub progress: Progress,
+    /// Its visible state.
+    pub state: TriggerState,
+    /// Why it is paused, if it is.
+    pub pause: Option<PauseNote>,
+    /// Another number whenever its description was changed.
+    pub revision: u64,
+}
+
+/// Which executions.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Executions {
+    /// This one.
+    One(ExecutionId),
+    /// Those of this job.
+    OfJob(JobKey),
+    /// Those of this trigger.
+    OfTrigger(TriggerKey),
+    /// All.
+    All,
+}
+
+/// An execution under way, on any node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ExecutionStatus {
+    /// The execution.
+    pub id: ExecutionId,
+    /// Its job.
+    pub job: JobKey,
+    /// Its trigger.
+    pub trigger: TriggerKey,
+    /// When it fired.
+    pub fired: DateTime<Utc>,
+}
+
+/// Which groups.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum GroupKind {
+    /// Those of jobs.
+    Jobs,
+    /// Those of triggers.
+    Triggers,
+}
+
+/// A group of jobs or triggers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GroupStatus {
+    /// Its name.
+    pub name: Arc<str>,
+    /// How many jobs or triggers are in it.
+    pub members: usize,
+    /// Why it is remembered as paused, if it is.
+    pub pause: Option<PauseNote>,
+}

@@ -1,0 +1,174 @@
+//! Parameters and results of the verbs by which triggers fire.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use crate::calendar::Calendar;
+use crate::data::JobData;
+use crate::job::{CancelReason, ExecutionId, JobDetail};
+use crate::trigger::{Progress, Trigger};
+
+/// Claim due triggers.
+#[derive(Debug, Clone)]
+pub struct AcquireDue {
+    /// The node's session.
+    pub session: u64,
+    /// The present.
+    pub now: DateTime<Utc>,
+    /// Triggers are due when their fire time is at most this.
+    pub until: DateTime<Utc>,
+    /// At most so many; 0 to learn only what is to be cancelled and when something is due.
+    pub max: usize,
+    /// What is left of the node's limits.
+    pub limits: ExecutionLimits,
+}
+
+/// How many executions a node takes at once, by the [execution groups](Trigger::execution_group) of triggers. Triggers
+/// for which there is no slot are passed over and keep nobody else waiting.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ExecutionLimits {
+    /// Of these groups; 0 takes none.
+    pub named: BTreeMap<Arc<str>, usize>,
+    /// Of each group that is not named; none for any number.
+    pub others: Option<usize>,
+    /// Of triggers without a group; none for any number.
+    pub ungrouped: Option<usize>,
+}
+
+impl ExecutionLimits {
+    /// How many of this group; none for any number.
+    pub fn of(&self, group: Option<&Arc<str>>) -> Option<usize> {
+        match group {
+            Some(group) => self.named.get(group).copied().or(self.others),
+            None => self.ungrouped,
+        }
+    }
+}
+
+/// Triggers that were claimed.
+#[derive(Debug, Clone, Default)]
+pub struct Acquired {
+    /// In the order in which they are to be fired.
+    pub triggers: Vec<AcquiredTrigger>,
+    /// Executions of this node that are to be stopped, each reported once: somebody has asked for it, or their trigger is
+    /// due again and its overlap policy is to cancel the previous run.
+    pub cancel: Vec<(ExecutionId, CancelReason)>,
+    /// When to ask again: the next trigger that this node can take is due, a claim lapses, or a pause ends. None if there
+    /// is nothing.
+    pub next_due: Option<DateTime<Utc>>,
+}
+
+/// One claimed trigger.
+#[derive(Debug, Clone)]
+pub struct AcquiredTrigger {
+    /// The claim.
+    pub claim: ExecutionId,
+    /// The trigger as stored.
+    pub trigger: Arc<Trigger>,
+    /// How far it has got.
+    pub progress: Progress,
+    /// The calendar that it names.
+    pub calendar: Option<Arc<dyn Calendar>>,
+}
+
+/// Exchange claims for the right to run.
+#[derive(Debug, Clone)]
+pub struct Fire {
+    /// The present.
+    pub now: DateTime<Utc>,
+    /// One for each claim.
+    pub firings: Vec<Firing>,
+}
+
+/// What to do with one claim.
+#[derive(Debug, Clone)]
+pub struct Firing {
+    /// The claim.
+    pub claim: ExecutionId,
+    /// The trigger's progress from now on.
+    pub progress: Progress,
+    /// False to move the trigger on without running its job: its misfire policy drops the firing.
+    pub run: bool,
+}
+
+/// What became of one claim.
+#[derive(Debug, Clone)]
+pub enum FireResult {
+    /// The job may run; the claim stays until it is completed.
+    Run {
+        /// Grows with every claim of this job.
+        fence: u64,
+        /// The job as stored.
+        job: Arc<JobDetail>,
+    },
+    /// The trigger was moved on without a run. One that has no further fire time stays, complete.
+    Advanced,
+    /// The trigger was moved on without a run: its previous run goes on, and its overlap policy is to skip.
+    Overlapped,
+    /// The job is busy and allows one run at a time; the trigger fires when it is free.
+    Busy,
+    /// The claim is no longer valid: the trigger was paused, changed or removed, or the claim has lapsed.
+    Stale,
+}
+
+/// End executions.
+#[derive(Debug, Clone)]
+pub struct Complete {
+    /// The present.
+    pub now: DateTime<Utc>,
+    /// One for each execution.
+    pub executions: Vec<Completion>,
+}
+
+/// How one execution ended.
+#[derive(Debug, Clone)]
+pub struct Completion {
+    /// The execution.
+    pub execution: ExecutionId,
+    /// What is to become of its trigger.
+    pub instruction: Instruction,
+    /// New data of the job, if the run has changed it and the job keeps what runs change.
+    pub data: Option<JobData>,
+}
+
+impl Completion {
+    /// The execution is over and its trigger goes on as scheduled.
+    pub fn of(execution: ExecutionId) -> Self {
+        Self { execution, instruction: Instruction::Continue, data: None }
+    }
+}
+
+/// What is to become of a trigger after an execution.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Instruction {
+    /// It goes on as scheduled; if it has no further fire time, it is removed.
+    #[default]
+    Continue,
+    /// It never fires again, and stays, complete.
+    FinishTrigger,
+    /// So do all triggers of the job.
+    FinishJob,
+    /// It is put into the error state.
+    FailTrigger,
+    /// So are all triggers of the job: the job cannot be run.
+    FailJob,
+}
+
+/// What became of one completion.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CompleteResult {
+    /// The execution is over.
+    Done {
+        /// The trigger had no further fire time and was removed.
+        trigger_removed: bool,
+        /// It was the last trigger of a job that is not durable, which went with it.
+        job_removed: bool,
+    },
+    /// The claim is unknown: it was completed before, or another node has taken over.
+    Gone,
+}

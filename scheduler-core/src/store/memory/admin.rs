@@ -1,0 +1,390 @@
+//! What users change: jobs, triggers, calendars, pauses.
+
+use std::collections::{BTreeSet, HashSet};
+use std::sync::Arc;
+
+use super::pauses::Ending;
+use super::table::{JobSlot, Table, TriggerSlot};
+use crate::calendar::Calendar;
+use crate::error::{Error, Result};
+use crate::job::JobDetail;
+use crate::key::{JobKey, TriggerKey};
+use crate::matcher::Text;
+use crate::store::admin::*;
+use crate::store::state::{Step, StoredState};
+use crate::trigger::{Progress, Trigger};
+
+/// Jobs and triggers.
+impl Table {
+    pub(super) fn put(&mut self, request: Put) -> Result<()> {
+        self.check(&request)?;
+        for detail in request.jobs {
+            self.put_job(detail, request.existing_jobs);
+        }
+        for (trigger, progress) in request.triggers {
+            self.put_trigger(trigger, progress, request.existing_triggers);
+        }
+        Ok(())
+    }
+
+    /// Everything that stands against the call, before anything is changed.
+    fn check(&self, request: &Put) -> Result<()> {
+        let mut taken = Vec::new();
+        if request.existing_jobs == Existing::Refuse {
+            let jobs = request.jobs.iter().filter(|job| self.job_slots.contains_key(job.key()));
+            taken.extend(jobs.map(|job| format!("job `{}`", job.key())));
+        }
+        if request.existing_triggers == Existing::Refuse {
+            let triggers =
+                request.triggers.iter().filter(|(trigger, _)| self.trigger_slots.contains_key(trigger.key()));
+            taken.extend(triggers.map(|(trigger, _)| format!("trigger `{}`", trigger.key())));
+        }
+        if !taken.is_empty() {
+            let taken = taken.join(", ");
+            return Err(Error::conflict(format!("already stored: {taken}; replace them or use other names")));
+        }
+        let new: HashSet<&JobKey> = request.jobs.iter().map(|job| job.key()).collect();
+        let known = |key: &JobKey| new.contains(key) || self.job_slots.contains_key(key);
+        if let Some((trigger, _)) = request.triggers.iter().find(|(trigger, _)| !known(trigger.job())) {
+            let (key, job) = (trigger.key(), trigger.job());
+            return Err(Error::not_found(format!("trigger `{key}` runs job `{job}`, which is not stored")));
+        }
+        request.triggers.iter().try_for_each(|(trigger, _)| self.check_calendar(trigger))
+    }
+
+    fn check_calendar(&self, trigger: &Trigger) -> Result<()> {
+        match trigger.calendar() {
+            Some(name) if !self.calendars.contains_key(name) => {
+                let near = scheduler_syntax::nearest(name, self.calendars.keys().map(|known| &**known));
+                let hint = near.map(|near| format!(", did you mean `{near}`?")).unwrap_or_default();
+                Err(Error::not_found(format!(
+                    "trigger `{}` names the calendar `{name}`, which is not stored{hint}; store it first",
+                    trigger.key()
+                )))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn put_job(&mut self, detail: Arc<JobDetail>, existing: Existing) {
+        let Some(&index) = self.job_slots.get(detail.key()) else {
+            let key = detail.key().clone();
+            let slot = JobSlot { detail, triggers: Vec::new(), queue: BTreeSet::new() };
+            self.job_slots.insert(key, self.jobs.insert(slot));
+            return;
+        };
+        if existing == Existing::Keep {
+            return;
+        }
+        let known = &self.jobs[index].detail;
+        let keeps_data = existing == Existing::Update && known.persist_data() && detail.persist_data();
+        let detail =
+            if keeps_data { detail.to_builder().data(known.data().clone()).build().into() } else { detail };
+        // The rule of concurrency and the function may change, and with them the place of every trigger.
+        let triggers = self.jobs[index].triggers.clone();
+        triggers.iter().for_each(|trigger| self.dequeue(*trigger));
+        self.jobs[index].detail = detail;
+        for trigger in triggers {
+            self.change_lane(trigger);
+            self.enqueue(trigger);
+        }
+    }
+
+    fn change_lane(&mut self, index: usize) {
+        let slot = &self.triggers[index];
+        let (old, key) = (slot.lane, self.lane_key(slot.job, &slot.trigger));
+        self.triggers[index].lane = self.lanes.join(key);
+        self.lanes.leave(old);
+    }
+
+    fn put_trigger(&mut self, trigger: Arc<Trigger>, progress: Progress, existing: Existing) {
+        if let Some(&index) = self.trigger_slots.get(trigger.key()) {
+            let same_job = self.triggers[index].trigger.job() == trigger.job();
+            match existing {
+                Existing::Keep => return,
+                Existing::Update if same_job => return self.update_trigger(index, trigger),
+                // Not `remove_trigger`: the job must survive even if it is not durable.
+                _ => drop(self.take_trigger(&trigger.key().clone())),
+            }
+        }
+        let Some(&job) = self.job_slots.get(trigger.job()) else { return };
+        self.counter += 1;
+        let (key, position) = (trigger.key().clone(), self.jobs[job].triggers.len());
+        let (generation, revision) = (self.counter, self.counter);
+        let state = if progress.may_fire_again() { StoredState::Waiting } else { StoredState::Complete };
+        let lane = self.lanes.join(self.lane_key(job, &trigger));
+        let (pause, claim, running) = (None, None, 0);
+        let index = self.triggers.insert(TriggerSlot {
+            trigger,
+            progress,
+            state,
+            pause,
+            running,
+            job,
+            lane,
+            position,
+            generation,
+            revision,
+            claim,
+        });
+        self.jobs[job].triggers.push(index);
+        self.trigger_slots.insert(key.clone(), index);
+        self.enqueue(index);
+        let note = self.pauses.at_birth(key.group(), self.jobs[job].detail.key().group()).cloned();
+        if let Some(note) = note {
+            self.pause_trigger(index, &note);
+        }
+    }
+
+    fn update_trigger(&mut self, index: usize, trigger: Arc<Trigger>) {
+        self.counter += 1;
+        self.dequeue(index);
+        let slot = &mut self.triggers[index];
+        (slot.trigger, slot.revision) = (trigger, self.counter);
+        self.change_lane(index);
+        self.enqueue(index);
+    }
+
+    pub(super) fn reschedule(&mut self, request: Reschedule) -> Result<bool> {
+        let Some(&index) = self.trigger_slots.get(&request.old) else { return Ok(false) };
+        if request.revision.is_some_and(|revision| self.triggers[index].revision != revision) {
+            return Ok(false);
+        }
+        let (old, new) = (&self.triggers[index].trigger, &request.trigger);
+        if old.job() != new.job() {
+            return Err(Error::conflict(format!(
+                "trigger `{}` runs job `{}`, and the one to replace it runs `{}`; they must run the same job",
+                request.old,
+                old.job(),
+                new.job()
+            )));
+        }
+        if new.key() != &request.old && self.trigger_slots.contains_key(new.key()) {
+            return Err(Error::conflict(format!(
+                "trigger `{}` is stored already; use another name",
+                new.key()
+            )));
+        }
+        self.check_calendar(new)?;
+        match request.progress {
+            None if new.key() == &request.old => self.update_trigger(index, request.trigger),
+            progress => {
+                let progress = progress.unwrap_or_else(|| self.triggers[index].progress.clone());
+                self.take_trigger(&request.old);
+                self.put_trigger(request.trigger, progress, Existing::Replace);
+            }
+        }
+        Ok(true)
+    }
+
+    pub(super) fn adjust(&mut self, adjustment: Adjustment) -> bool {
+        let Some(&index) = self.trigger_slots.get(&adjustment.trigger) else { return false };
+        if self.triggers[index].progress != adjustment.from {
+            return false;
+        }
+        self.dequeue(index);
+        self.withdraw_claim(index);
+        let slot = &mut self.triggers[index];
+        slot.progress = adjustment.to;
+        slot.state = match slot.state {
+            StoredState::Acquired => StoredState::Waiting,
+            state => state,
+        };
+        if !slot.progress.may_fire_again() && slot.state == StoredState::Waiting {
+            slot.state = StoredState::Complete;
+        }
+        self.enqueue(index);
+        true
+    }
+
+    pub(super) fn remove_trigger(&mut self, key: &TriggerKey) -> Removed {
+        let Some(job) = self.take_trigger(key) else { return Removed::default() };
+        Removed { found: true, job_removed: self.remove_if_orphaned(job) }
+    }
+
+    pub(super) fn remove_job(&mut self, key: &JobKey) -> bool {
+        let Some(&index) = self.job_slots.get(key) else { return false };
+        let triggers: Vec<_> =
+            self.jobs[index].triggers.iter().map(|t| self.triggers[*t].trigger.key().clone()).collect();
+        for trigger in &triggers {
+            self.take_trigger(trigger);
+        }
+        self.job_slots.remove(key);
+        self.jobs.remove(index);
+        true
+    }
+
+    /// Removes a trigger and returns the slot of its job.
+    fn take_trigger(&mut self, key: &TriggerKey) -> Option<usize> {
+        let &index = self.trigger_slots.get(key)?;
+        self.dequeue(index);
+        self.withdraw_claim(index);
+        self.trigger_slots.remove(key);
+        let slot = self.triggers.remove(index);
+        self.lanes.leave(slot.lane);
+        let siblings = &mut self.jobs[slot.job].triggers;
+        siblings.swap_remove(slot.position);
+        if let Some(&moved) = siblings.get(slot.position) {
+            self.triggers[moved].position = slot.position;
+        }
+        Some(slot.job)
+    }
+
+    fn remove_if_orphaned(&mut self, index: usize) -> bool {
+        let slot = &self.jobs[index];
+        if !slot.triggers.is_empty() || slot.detail.durable() {
+            return false;
+        }
+        let key = slot.detail.key().clone();
+        self.remove_job(&key)
+    }
+
+    pub(super) fn clear(&mut self) {
+        let jobs: Vec<JobKey> = self.job_slots.keys().cloned().collect();
+        for job in jobs {
+            self.remove_job(&job);
+        }
+        self.calendars.clear();
+        self.pauses.forget_all();
+        self.claims.clear();
+        self.busy.clear();
+        self.cancelled.clear();
+    }
+}
+
+/// Calendars.
+impl Table {
+    pub(super) fn put_calendar(
+        &mut self,
+        name: Arc<str>,
+        calendar: Arc<dyn Calendar>,
+        replace: bool,
+    ) -> Result<()> {
+        if !replace && self.calendars.contains_key(&name) {
+            return Err(Error::conflict(format!("the calendar `{name}` is stored already; replace it")));
+        }
+        self.calendars.insert(name, calendar);
+        Ok(())
+    }
+
+    pub(super) fn remove_calendar(&mut self, name: &str) -> Result<bool> {
+        let user = self.triggers.iter().find(|(_, slot)| slot.trigger.calendar() == Some(name));
+        match user {
+            Some((_, slot)) => Err(Error::conflict(format!(
+                "trigger `{}` names the calendar `{name}`; give it another one first",
+                slot.trigger.key()
+            ))),
+            None => Ok(self.calendars.remove(name).is_some()),
+        }
+    }
+}
+
+/// Pauses.
+impl Table {
+    pub(super) fn pause(&mut self, request: &Pause) -> Vec<TriggerKey> {
+        let note = &request.note;
+        match &request.what {
+            Selection::TriggerGroup(groups) => {
+                let groups = named(groups, &self.trigger_groups());
+                self.pauses.remember(GroupKind::Triggers, &groups, note);
+            }
+            Selection::JobGroup(groups) => {
+                let groups = named(groups, &self.job_groups());
+                self.pauses.remember(GroupKind::Jobs, &groups, note);
+            }
+            Selection::All => {
+                let groups = self.trigger_groups();
+                self.pauses.remember_all(&groups, note);
+            }
+            Selection::Trigger(_) | Selection::Job(_) => {}
+        }
+        let selected = self.select(&request.what);
+        let paused = selected.into_iter().filter(|index| self.pause_trigger(*index, note)).collect();
+        self.keys_of(paused)
+    }
+
+    fn pause_trigger(&mut self, index: usize, note: &PauseNote) -> bool {
+        let changed = self.apply(index, Step::Pause);
+        let slot = &mut self.triggers[index];
+        if slot.state == StoredState::Paused {
+            slot.pause = Some(Box::new(note.clone()));
+            let ending = Ending::Trigger(index, slot.generation);
+            self.pauses.ends(ending, note.until);
+        }
+        changed
+    }
+
+    pub(super) fn resume(&mut self, what: &Selection) -> Vec<TriggerKey> {
+        let mut selected = self.select(what);
+        match what {
+            Selection::TriggerGroup(groups) => {
+                let existing = self.trigger_groups();
+                self.pauses.forget(GroupKind::Triggers, groups, &existing);
+                // Their jobs are still paused.
+                selected.retain(|index| {
+                    !self.pauses.is_job_group_paused(self.triggers[*index].trigger.job().group())
+                });
+            }
+            Selection::JobGroup(groups) => drop(self.pauses.forget(GroupKind::Jobs, groups, &[])),
+            Selection::All => self.pauses.forget_all(),
+            Selection::Trigger(_) | Selection::Job(_) => {}
+        }
+        let resumed = selected.into_iter().filter(|index| self.apply(*index, Step::Resume)).collect();
+        self.keys_of(resumed)
+    }
+
+    pub(super) fn reset(&mut self, key: &TriggerKey) -> bool {
+        let Some(&index) = self.trigger_slots.get(key) else { return false };
+        let was_in_error = self.apply(index, Step::Reset);
+        let slot = &self.triggers[index];
+        let note = self.pauses.at_birth(key.group(), slot.trigger.job().group()).cloned();
+        if let Some(note) = note.filter(|_| was_in_error) {
+            self.pause_trigger(index, &note);
+        }
+        was_in_error
+    }
+
+    pub(super) fn step_job(&mut self, key: &JobKey, step: Step) -> usize {
+        let selected = self.select(&Selection::Job(key.clone()));
+        selected.into_iter().filter(|index| self.apply(*index, step)).count()
+    }
+
+    fn select(&self, what: &Selection) -> Vec<usize> {
+        let all = |wanted: &dyn Fn(&TriggerSlot) -> bool| {
+            self.triggers.iter().filter(|(_, slot)| wanted(slot)).map(|(index, _)| index).collect()
+        };
+        match what {
+            Selection::Trigger(key) => self.trigger_slots.get(key).copied().into_iter().collect(),
+            Selection::Job(key) => {
+                self.job_slots.get(key).map(|job| self.jobs[*job].triggers.clone()).unwrap_or_default()
+            }
+            Selection::TriggerGroup(groups) => all(&|slot| groups.matches(slot.trigger.key().group())),
+            Selection::JobGroup(groups) => all(&|slot| groups.matches(slot.trigger.job().group())),
+            Selection::All => all(&|_| true),
+        }
+    }
+
+    fn keys_of(&self, slots: Vec<usize>) -> Vec<TriggerKey> {
+        slots.into_iter().map(|index| self.triggers[index].trigger.key().clone()).collect()
+    }
+
+    pub(super) fn trigger_groups(&self) -> Vec<Arc<str>> {
+        distinct(self.trigger_slots.keys().map(TriggerKey::group))
+    }
+
+    pub(super) fn job_groups(&self) -> Vec<Arc<str>> {
+        distinct(self.job_slots.keys().map(JobKey::group))
+    }
+}
+
+/// The groups that a pattern stands for: those that exist, and one that is named exactly.
+fn named(groups: &Text, existing: &[Arc<str>]) -> Vec<Arc<str>> {
+    match groups {
+        Text::Is(group) => vec![group.clone()],
+        pattern => existing.iter().filter(|group| pattern.matches(group)).cloned().collect(),
+    }
+}
+
+fn distinct<T: AsRef<str> + Ord>(groups: impl Iterator<Item = T>) -> Vec<Arc<str>> {
+    groups.collect::<BTreeSet<_>>().into_iter().map(|group| Arc::from(group.as_ref())).collect()
+}

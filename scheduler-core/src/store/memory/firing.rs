@@ -1,0 +1,234 @@
+//! The way of a firing through the table: acquire, fire, complete, release.
+
+use chrono::{DateTime, Utc};
+
+use super::lanes::Due;
+use super::pauses::Ending;
+use super::table::{Claim, Table};
+use crate::job::{CancelReason, ExecutionId, JobDetail};
+use crate::store::admin::Executions;
+use crate::store::contract::Attached;
+use crate::store::firing::*;
+use crate::store::state::{Step, StoredState};
+use crate::trigger::OverlapPolicy;
+
+impl Table {
+    /// Also says whether other nodes have something to hear of.
+    pub(super) fn acquire(&mut self, request: &AcquireDue, timing: Attached) -> (Acquired, bool) {
+        self.release_lapsed(request.now);
+        self.end_pauses(request.now);
+        let told = self.cancel_previous(request.now);
+        let types = self.types.get(&request.session).and_then(Option::as_ref);
+        let mut open = self.lanes.open(types, &request.limits);
+        let mut triggers = Vec::new();
+        while triggers.len() < request.max {
+            let Some((due, lane)) = open.next(&mut self.lanes, request.until) else { break };
+            triggers.push(self.claim(&due, request, timing));
+            open.taken(&self.lanes, lane);
+        }
+        let next_due = self.next_wake().into_iter().chain(open.next_due(&self.lanes)).min();
+        let own = |(id, _): &mut (ExecutionId, CancelReason)| id.session() == request.session;
+        let cancel = self.cancelled.extract_if(.., own).collect();
+        (Acquired { triggers, cancel, next_due }, told && !self.cancelled.is_empty())
+    }
+
+    /// When to ask again, apart from what is in the lanes.
+    fn next_wake(&self) -> Option<DateTime<Utc>> {
+        let lapse = (self.unfired > 0).then_some(self.earliest_lapse);
+        let overlap = self.overlapping.first().map(|due| due.at);
+        lapse.into_iter().chain(overlap).chain(self.pauses.next_ending()).min()
+    }
+
+    fn claim(&mut self, due: &Due, request: &AcquireDue, timing: Attached) -> AcquiredTrigger {
+        self.counter += 1;
+        let claim = ExecutionId::new(request.session, self.counter);
+        let slot = &mut self.triggers[due.slot];
+        slot.state = slot.state.after(Step::Acquire).unwrap_or(slot.state);
+        slot.claim = Some(claim);
+        let (generation, job) = (slot.generation, slot.trigger.job().clone());
+        let acquired = AcquiredTrigger {
+            claim,
+            trigger: slot.trigger.clone(),
+            progress: slot.progress.clone(),
+            calendar: slot.trigger.calendar().and_then(|name| self.calendars.get(name)).cloned(),
+        };
+        let home = &mut self.jobs[slot.job];
+        if home.detail.disallow_concurrent() {
+            home.queue.remove(due);
+            self.busy.insert(job.clone(), claim);
+        }
+        let lapse = timing.lapse(due.at, request.now);
+        self.earliest_lapse = if self.unfired == 0 { lapse } else { self.earliest_lapse.min(lapse) };
+        self.unfired += 1;
+        let (key, since) = (due.key.clone(), request.now);
+        self.claims
+            .insert(claim, Claim { trigger: due.slot, generation, key, job, fired: false, lapse, since });
+        acquired
+    }
+
+    /// Marks the runs of triggers that are due again and whose policy is to cancel them.
+    fn cancel_previous(&mut self, now: DateTime<Utc>) -> bool {
+        let before = self.cancelled.len();
+        while self.overlapping.first().is_some_and(|due| due.at <= now) {
+            // It stays queued, without a place, until its run has ended.
+            let Some(due) = self.overlapping.pop_first() else { break };
+            let generation = self.triggers[due.slot].generation;
+            let of_trigger = |claim: &Claim| claim.trigger == due.slot && claim.generation == generation;
+            let runs = self.claims.iter().filter(|(_, claim)| of_trigger(claim));
+            self.cancelled.extend(runs.map(|(id, _)| (*id, CancelReason::Superseded)));
+        }
+        self.cancelled.len() > before
+    }
+
+    pub(super) fn fire(&mut self, firing: Firing, now: DateTime<Utc>) -> FireResult {
+        let Some(claim) = self.claims.get_mut(&firing.claim) else {
+            return FireResult::Stale;
+        };
+        if claim.fired {
+            // The same call again, after its reply was lost.
+            return match self.job_slots.get(&claim.job) {
+                Some(&job) => {
+                    FireResult::Run { fence: firing.claim.count(), job: self.jobs[job].detail.clone() }
+                }
+                None => FireResult::Stale,
+            };
+        }
+        let index = claim.trigger;
+        let slot = &mut self.triggers[index];
+        let step = if firing.progress.may_fire_again() { Step::Fire } else { Step::FireLast };
+        slot.state = slot.state.after(step).unwrap_or(slot.state);
+        slot.progress = firing.progress;
+        slot.claim = None;
+        self.unfired -= 1;
+        let overlaps = slot.running > 0 && slot.trigger.overlap() == OverlapPolicy::Skip;
+        if firing.run && !overlaps {
+            (claim.fired, claim.since) = (true, now);
+            slot.running += 1;
+            let (fence, job) = (firing.claim.count(), self.jobs[slot.job].detail.clone());
+            self.enqueue(index);
+            return FireResult::Run { fence, job };
+        }
+        self.end_claim(firing.claim);
+        self.enqueue(index);
+        if firing.run { FireResult::Overlapped } else { FireResult::Advanced }
+    }
+
+    pub(super) fn complete(&mut self, completion: Completion) -> CompleteResult {
+        if self.claims.get(&completion.execution).is_none_or(|claim| !claim.fired) {
+            return CompleteResult::Gone;
+        }
+        let Some(claim) = self.end_claim(completion.execution) else { return CompleteResult::Gone };
+        self.keep_data(&claim, &completion);
+        let index = claim.trigger;
+        let current = self.triggers.get(index).is_some_and(|slot| slot.generation == claim.generation);
+        if current {
+            self.dequeue(index);
+            self.triggers[index].running -= 1;
+            self.enqueue(index);
+        }
+        match completion.instruction {
+            Instruction::FinishJob => drop(self.step_job(&claim.job, Step::Finish)),
+            Instruction::FailJob => drop(self.step_job(&claim.job, Step::Fail)),
+            Instruction::FinishTrigger if current => drop(self.apply(index, Step::Finish)),
+            Instruction::FailTrigger if current => drop(self.apply(index, Step::Fail)),
+            Instruction::Continue if current => return self.remove_if_finished(index),
+            _ => {}
+        }
+        CompleteResult::Done { trigger_removed: false, job_removed: false }
+    }
+
+    /// The data that a run has changed, for a job that wants to keep it and is still there.
+    fn keep_data(&mut self, claim: &Claim, completion: &Completion) {
+        let (Some(data), Some(&job)) = (&completion.data, self.job_slots.get(&claim.job)) else { return };
+        let detail = &mut self.jobs[job].detail;
+        if detail.persist_data() {
+            *detail = JobDetail::to_builder(detail).data(data.clone()).build().into();
+        }
+    }
+
+    /// A trigger without a further fire time goes with its last run.
+    fn remove_if_finished(&mut self, index: usize) -> CompleteResult {
+        let slot = &self.triggers[index];
+        let finished =
+            slot.state == StoredState::Complete && slot.running == 0 && !slot.progress.may_fire_again();
+        if !finished {
+            return CompleteResult::Done { trigger_removed: false, job_removed: false };
+        }
+        let key = slot.trigger.key().clone();
+        CompleteResult::Done { trigger_removed: true, job_removed: self.remove_trigger(&key).job_removed }
+    }
+
+    pub(super) fn cancel(&mut self, what: &Executions) -> Vec<ExecutionId> {
+        let mut runs: Vec<_> = self.fired(what).map(|(id, _)| *id).collect();
+        runs.sort_unstable();
+        self.cancelled.extend(runs.iter().map(|id| (*id, CancelReason::Requested)));
+        runs
+    }
+
+    /// The claims that were fired and are meant.
+    pub(super) fn fired<'a>(
+        &'a self,
+        what: &'a Executions,
+    ) -> impl Iterator<Item = (&'a ExecutionId, &'a Claim)> {
+        self.claims.iter().filter(move |(id, claim)| {
+            claim.fired
+                && match what {
+                    Executions::One(wanted) => *id == wanted,
+                    Executions::OfJob(job) => claim.job == *job,
+                    Executions::OfTrigger(trigger) => claim.key == *trigger,
+                    Executions::All => true,
+                }
+        })
+    }
+
+    pub(super) fn release(&mut self, id: ExecutionId) {
+        let Some(claim) = self.claims.get(&id).filter(|claim| !claim.fired) else { return };
+        let index = claim.trigger;
+        self.withdraw_claim(index);
+        self.apply(index, Step::Release);
+    }
+
+    fn release_lapsed(&mut self, now: DateTime<Utc>) {
+        if self.unfired == 0 || now < self.earliest_lapse {
+            return;
+        }
+        let open = self.claims.iter().filter(|(_, claim)| !claim.fired);
+        let (lapsed, alive): (Vec<_>, Vec<_>) =
+            open.map(|(id, claim)| (*id, claim.lapse)).partition(|(_, lapse)| *lapse <= now);
+        self.earliest_lapse = alive.iter().map(|(_, lapse)| *lapse).min().unwrap_or(now);
+        lapsed.into_iter().for_each(|(id, _)| self.release(id));
+    }
+
+    fn end_pauses(&mut self, now: DateTime<Utc>) {
+        for ending in self.pauses.take_ended(now) {
+            let Ending::Trigger(index, generation) = ending else { continue };
+            let slot = self.triggers.get(index).filter(|slot| slot.generation == generation);
+            let until = slot.and_then(|slot| slot.pause.as_ref()?.until);
+            // A pause that was renewed meanwhile ends later.
+            if until.is_some_and(|until| until <= now) {
+                self.apply(index, Step::Resume);
+            }
+        }
+    }
+
+    /// Forgets the claim and, if it held its job, lets the job's next trigger come up.
+    pub(super) fn end_claim(&mut self, id: ExecutionId) -> Option<Claim> {
+        let claim = self.claims.remove(&id)?;
+        self.cancelled.retain(|(run, _)| *run != id);
+        if self.busy.get(&claim.job) == Some(&id) {
+            self.busy.remove(&claim.job);
+            if let Some(&job) = self.job_slots.get(&claim.job) {
+                self.offer_first(job);
+            }
+        }
+        Some(claim)
+    }
+
+    /// Takes an unfired claim away from its trigger.
+    pub(super) fn withdraw_claim(&mut self, index: usize) {
+        if let Some(id) = self.triggers[index].claim.take() {
+            self.unfired -= 1;
+            self.end_claim(id);
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! The order of what can be acquired.
+//!
+//! Triggers of one execution group and one job type form a *lane*, ordered by due time, priority and key. A node takes
+//! from the lanes that are open to it, the earliest first; however many triggers wait in a lane that is closed to it,
+//! passing over them costs nothing.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeSet, BinaryHeap, HashMap, HashSet};
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use slab::Slab;
+
+use crate::key::TriggerKey;
+use crate::store::firing::ExecutionLimits;
+
+/// A place in the order of hand-out.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Due {
+    pub(super) at: DateTime<Utc>,
+    pub(super) rank: Reverse<i32>,
+    pub(super) key: TriggerKey,
+    pub(super) slot: usize,
+}
+
+/// What the triggers of a lane have in common.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct LaneKey {
+    pub(super) group: Option<Arc<str>>,
+    pub(super) job_type: Arc<str>,
+}
+
+#[derive(Debug)]
+struct Lane {
+    key: LaneKey,
+    /// How many triggers belong here, due or not; the lane goes with the last one.
+    members: usize,
+    due: BTreeSet<Due>,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Lanes {
+    lanes: Slab<Lane>,
+    by_key: HashMap<LaneKey, usize>,
+}
+
+/// The lanes that are open to a node, with what is left of its limits.
+pub(super) struct Open {
+    heads: BinaryHeap<Reverse<(Due, usize)>>,
+    /// What is left of each execution group that has a limit.
+    left: HashMap<Option<Arc<str>>, usize>,
+}
+
+impl Lanes {
+    /// Makes a trigger a member of its lane.
+    pub(super) fn join(&mut self, key: LaneKey) -> usize {
+        let lane = *self.by_key.entry(key).or_insert_with_key(|key| {
+            self.lanes.insert(Lane { key: key.clone(), members: 0, due: BTreeSet::new() })
+        });
+        self.lanes[lane].members += 1;
+        lane
+    }
+
+    pub(super) fn leave(&mut self, lane: usize) {
+        self.lanes[lane].members -= 1;
+        if self.lanes[lane].members == 0 {
+            let lane = self.lanes.remove(lane);
+            self.by_key.remove(&lane.key);
+        }
+    }
+
+    pub(super) fn insert(&mut self, lane: usize, due: Due) {
+        self.lanes[lane].due.insert(due);
+    }
+
+    pub(super) fn remove(&mut self, lane: usize, due: &Due) -> bool {
+        self.lanes[lane].due.remove(due)
+    }
+
+    /// The lanes from which a node with these job types and slots can take.
+    pub(super) fn open(&self, types: Option<&HashSet<Arc<str>>>, limits: &ExecutionLimits) -> Open {
+        let mut open = Open { heads: BinaryHeap::new(), left: HashMap::new() };
+        for (index, lane) in &self.lanes {
+            if types.is_some_and(|types| !types.contains(&lane.key.job_type)) {
+                continue;
+            }
+            if let Some(left) = limits.of(lane.key.group.as_ref()) {
+                open.left.insert(lane.key.group.clone(), left);
+            }
+            open.put_head(self, index);
+        }
+        open
+    }
+}
+
+impl Open {
+    fn put_head(&mut self, lanes: &Lanes, lane: usize) {
+        let found = &lanes.lanes[lane];
+        let full = self.left.get(&found.key.group) == Some(&0);
+        if let Some(due) = found.due.first().filter(|_| !full) {
+            self.heads.push(Reverse((due.clone(), lane)));
+        }
+    }
+
+    /// Takes the earliest trigger that is due by `until` out of its lane. Say what became of it with [`taken`](Self::taken).
+    pub(super) fn next(&mut self, lanes: &mut Lanes, until: DateTime<Utc>) -> Option<(Due, usize)> {
+        loop {
+            let Reverse((due, lane)) = self.heads.peek()?;
+            if due.at > until {
+                return None;
+            }
+            // Another lane of its group may have used up the slots since this head was put here.
+            let full = self.left.get(&lanes.lanes[*lane].key.group) == Some(&0);
+            let Reverse((due, lane)) = self.heads.pop()?;
+            if !full {
+                lanes.remove(lane, &due);
+                return Some((due, lane));
+            }
+        }
+    }
+
+    /// A trigger of this lane was claimed.
+    pub(super) fn taken(&mut self, lanes: &Lanes, lane: usize) {
+        if let Some(left) = self.left.get_mut(&lanes.lanes[lane].key.group) {
+            *left -= 1;
+        }
+        self.put_head(lanes, lane);
+    }
+
+    /// When the next trigger is due that the node can still take.
+    pub(super) fn next_due(&self, lanes: &Lanes) -> Option<DateTime<Utc>> {
+        let free = self
+            .heads
+            .iter()
+            .filter(|Reverse((_, lane))| self.left.get(&lanes.lanes[*lane].key.group) != Some(&0));
+        free.map(|Reverse((due, _))| due.at).min()
+    }
+}
