@@ -104,6 +104,7 @@ impl Drop for Guard {
         self.core.running.remove(parts.id);
         let wishes = self.run.take_wishes();
         let instruction = match wishes.unschedule {
+            None if parts.next.is_none() => Instruction::RemoveTrigger,
             None => Instruction::Continue,
             Some(Unschedule::Trigger) => Instruction::FinishTrigger,
             Some(Unschedule::Job) => Instruction::FinishJob,

@@ -175,7 +175,12 @@ impl Engine {
             }
         };
         self.next_due = acquired.next_due;
-        acquired.cancel.into_iter().for_each(|(run, reason)| self.stop(run, reason));
+        for (run, reason) in acquired.cancel {
+            // The store says it until the run has ended.
+            if !self.core.running.is_cancelled(run) {
+                self.stop(run, reason);
+            }
+        }
         self.remember(acquired.triggers);
         Ok(())
     }

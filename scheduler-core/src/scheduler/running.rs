@@ -80,6 +80,11 @@ impl Running {
         self.0.remove(&id);
     }
 
+    /// Whether somebody has asked this execution to stop.
+    pub(super) fn is_cancelled(&self, id: ExecutionId) -> bool {
+        self.0.get(&id).is_some_and(|entry| entry.run.cancel_reason().is_some())
+    }
+
     /// Asks an execution to stop; says whether anybody in it listens, or none if it is not here.
     pub(super) fn cancel(&self, id: ExecutionId, reason: CancelReason) -> Option<bool> {
         let entry = self.0.get(&id)?.value().clone();

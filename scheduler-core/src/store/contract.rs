@@ -44,7 +44,8 @@ pub trait JobStore: Debug + Send + Sync + 'static {
     /// Ends executions. A repeated or late completion is answered [`CompleteResult::Gone`] and changes nothing.
     fn complete(&self, request: Complete) -> StoreFuture<'_, Vec<CompleteResult>>;
 
-    /// Asks executions to stop, wherever they run; their nodes find them among [`Acquired::cancel`]. Says which.
+    /// Asks executions to stop, wherever they run; their nodes find them among [`Acquired::cancel`]. Says which, in
+    /// the order of their ids.
     fn cancel(&self, what: Executions) -> StoreFuture<'_, Vec<ExecutionId>>;
 
     /// Gives back claims that were not fired. Unknown ones are ignored.
@@ -78,10 +79,10 @@ pub trait JobStore: Debug + Send + Sync + 'static {
     /// [`CompleteResult::Gone`].
     fn clear(&self) -> StoreFuture<'_, ()>;
 
-    /// Pauses the selected triggers, and remembers groups; says which triggers changed.
+    /// Pauses the selected triggers, and remembers groups. Says which triggers changed, in the order of their keys.
     fn pause(&self, request: Pause) -> StoreFuture<'_, Vec<TriggerKey>>;
 
-    /// Resumes the selected triggers, and forgets groups; says which triggers changed.
+    /// Resumes the selected triggers, and forgets groups. Says which triggers changed, in the order of their keys.
     fn resume(&self, what: Selection) -> StoreFuture<'_, Vec<TriggerKey>>;
 
     /// Clears the error of triggers. Says for each whether it was in error.

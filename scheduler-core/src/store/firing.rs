@@ -54,8 +54,8 @@ impl ExecutionLimits {
 pub struct Acquired {
     /// In the order in which they are to be fired.
     pub triggers: Vec<AcquiredTrigger>,
-    /// Executions of this node that are to be stopped, each reported once: somebody has asked for it, or their trigger is
-    /// due again and its overlap policy is to cancel the previous run.
+    /// Executions of this node that are to be stopped, in the order of their ids, each until it has ended: somebody has
+    /// asked for it, or their trigger is due again and its overlap policy is to cancel the previous run.
     pub cancel: Vec<(ExecutionId, CancelReason)>,
     /// When to ask again: the next trigger that this node can take is due, a claim lapses, or a pause ends. None if there
     /// is nothing.
@@ -136,7 +136,7 @@ pub struct Completion {
 }
 
 impl Completion {
-    /// The execution is over and its trigger goes on as scheduled.
+    /// The execution is over, and its trigger goes on as scheduled.
     pub fn of(execution: ExecutionId) -> Self {
         Self { execution, instruction: Instruction::Continue, data: None }
     }
@@ -146,9 +146,11 @@ impl Completion {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Instruction {
-    /// It goes on as scheduled; if it has no further fire time, it is removed.
+    /// It goes on as scheduled.
     #[default]
     Continue,
+    /// It has fired for the last time and is removed, unless it was given further fire times meanwhile.
+    RemoveTrigger,
     /// It never fires again, and stays, complete.
     FinishTrigger,
     /// So do all triggers of the job.
@@ -164,7 +166,7 @@ pub enum Instruction {
 pub enum CompleteResult {
     /// The execution is over.
     Done {
-        /// The trigger had no further fire time and was removed.
+        /// The trigger was removed.
         trigger_removed: bool,
         /// It was the last trigger of a job that is not durable, which went with it.
         job_removed: bool,

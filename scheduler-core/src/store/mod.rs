@@ -30,6 +30,8 @@
 //! * the node's [`wake`](Node::wake) is called after every change that may bring a due time forward.
 
 mod admin;
+#[cfg(feature = "conformance")]
+pub mod conformance;
 mod contract;
 mod firing;
 mod memory;

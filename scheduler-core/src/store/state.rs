@@ -8,13 +8,13 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum StoredState {
-    /// Waits for its next fire time, or for its job to be free.
+    /// Waits for its next fire time, or for its job to be free, or, without a further fire time, for its last run to end.
     Waiting,
     /// A node holds a claim that it has not fired yet.
     Acquired,
     /// Somebody has paused it.
     Paused,
-    /// It has no further fire time; it goes when its last execution has ended.
+    /// It was told to never fire again.
     Complete,
     /// It cannot be run until somebody resets it.
     Error,
@@ -25,10 +25,8 @@ pub enum StoredState {
 pub enum Step {
     /// A node claims the firing.
     Acquire,
-    /// The claim is exchanged for the right to run; there is a further fire time.
+    /// The claim is exchanged for the right to run.
     Fire,
-    /// The same, and there is no further fire time.
-    FireLast,
     /// The claim is given back or has lapsed.
     Release,
     /// Somebody pauses it.
@@ -55,10 +53,9 @@ impl StoredState {
             (Acquired, Step::Fire | Step::Release) | (Paused, Step::Resume) | (Error, Step::Reset) => {
                 Some(Waiting)
             }
-            (Acquired, Step::FireLast) => Some(Complete),
             // Pausing takes the claim away: the firing that it stood for is refused.
             (Waiting | Acquired, Step::Pause) => Some(Paused),
-            (Waiting | Acquired | Paused, Step::Fail) => Some(Error),
+            (Waiting | Acquired | Paused | Complete, Step::Fail) => Some(Error),
             (Waiting | Acquired | Paused | Error, Step::Finish) => Some(Complete),
             _ => None,
         }
@@ -86,13 +83,14 @@ pub enum TriggerState {
 
 impl TriggerState {
     /// The visible state: the most telling of what is stored and what is derived, in the order error, paused,
-    /// executing, blocked, complete, normal (that of Quartz.NET 4).
-    pub const fn of(stored: StoredState, executing: bool, job_busy: bool) -> Self {
+    /// executing, blocked, complete, normal (that of Quartz.NET 4). `exhausted` says that there is no further fire time.
+    pub const fn of(stored: StoredState, exhausted: bool, executing: bool, job_busy: bool) -> Self {
         match stored {
             StoredState::Error => Self::Error,
             StoredState::Paused => Self::Paused,
             _ if executing => Self::Executing,
             StoredState::Complete => Self::Complete,
+            StoredState::Waiting if exhausted => Self::Complete,
             _ if job_busy => Self::Blocked,
             StoredState::Waiting | StoredState::Acquired => Self::Normal,
         }
@@ -117,10 +115,9 @@ mod tests {
     use super::*;
     use StoredState::{Acquired, Complete, Error, Paused, Waiting};
 
-    const STEPS: [Step; 9] = [
+    const STEPS: [Step; 8] = [
         Step::Acquire,
         Step::Fire,
-        Step::FireLast,
         Step::Release,
         Step::Pause,
         Step::Resume,
@@ -129,31 +126,16 @@ mod tests {
         Step::Finish,
     ];
 
-    /// Each pair of state and step; a dash is a refusal.
+    /// Each pair of state and step, in the order above; `None` is a refusal.
     #[test]
     fn every_pair_is_decided() {
-        let rows: [(StoredState, [Option<StoredState>; 9]); 5] = [
-            (
-                Waiting,
-                [Some(Acquired), None, None, None, Some(Paused), None, Some(Error), None, Some(Complete)],
-            ),
-            (
-                Acquired,
-                [
-                    None,
-                    Some(Waiting),
-                    Some(Complete),
-                    Some(Waiting),
-                    Some(Paused),
-                    None,
-                    Some(Error),
-                    None,
-                    Some(Complete),
-                ],
-            ),
-            (Paused, [None, None, None, None, None, Some(Waiting), Some(Error), None, Some(Complete)]),
-            (Complete, [None; 9]),
-            (Error, [None, None, None, None, None, None, None, Some(Waiting), Some(Complete)]),
+        let (paused, failed, finished) = (Some(Paused), Some(Error), Some(Complete));
+        let rows: [(StoredState, [Option<StoredState>; 8]); 5] = [
+            (Waiting, [Some(Acquired), None, None, paused, None, failed, None, finished]),
+            (Acquired, [None, Some(Waiting), Some(Waiting), paused, None, failed, None, finished]),
+            (Paused, [None, None, None, None, Some(Waiting), failed, None, finished]),
+            (Complete, [None, None, None, None, None, failed, None, None]),
+            (Error, [None, None, None, None, None, None, Some(Waiting), finished]),
         ];
         for (state, expected) in rows {
             assert_eq!(STEPS.map(|step| state.after(step)), expected, "from {state:?}");

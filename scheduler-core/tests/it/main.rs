@@ -6,6 +6,5 @@ mod clock;
 mod ending;
 mod firing;
 mod schedules;
-mod store;
 mod stored;
 mod trouble;

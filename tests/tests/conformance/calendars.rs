@@ -4,17 +4,17 @@ use chrono::{DateTime, TimeDelta, Utc};
 use scheduler_core::calendar::{Calendar, StandardCalendar};
 use serde_json::Value;
 
-use crate::build;
-use crate::corpus::{cases, time};
-use crate::report::Report;
 use crate::triggers;
+use crate::{cases, report};
+use scheduler_core::store::conformance::build;
+use scheduler_core::store::conformance::corpus::time;
 
 /// Midnights lie on quarters of an hour, in every zone. In milliseconds.
 const QUARTER: i64 = 900_000;
 
 #[test]
 fn conformance_of_calendars() {
-    let mut report = Report::new("calendars");
+    let mut report = report("calendars");
     for case in cases("calendars") {
         if case["kind"] == "calendar" {
             let calendar = build::calendar(&case["calendar"]);

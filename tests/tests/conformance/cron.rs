@@ -7,14 +7,14 @@ use chrono_tz::Tz;
 use scheduler_syntax::cron::{CronExpr, DstPolicy, Gap, Overlap};
 use serde_json::Value;
 
-use crate::corpus::{cases, text, time, times, zone};
-use crate::report::Report;
+use crate::{cases, report};
+use scheduler_core::store::conformance::corpus::{text, time, times, zone};
 
 const QUARTZ: DstPolicy = DstPolicy { gap: Gap::Skip, overlap: Overlap::Second };
 
 #[test]
 fn conformance_of_cron() {
-    let mut report = Report::new("cron");
+    let mut report = report("cron");
     for case in cases("cron") {
         let result = if case["kind"] == "cron-fact" { fact(&case) } else { measured(&case) };
         report.note(&case, result);

@@ -5,13 +5,13 @@ use scheduler_core::calendar::Calendar;
 use scheduler_core::trigger::{Misfire, Progress, Trigger};
 use serde_json::Value;
 
-use crate::build;
-use crate::corpus::{cases, time, times, zone};
-use crate::report::Report;
+use crate::{cases, report};
+use scheduler_core::store::conformance::build;
+use scheduler_core::store::conformance::corpus::{time, times, zone};
 
 #[test]
 fn conformance_of_triggers() {
-    let mut report = Report::new("triggers");
+    let mut report = report("triggers");
     for case in cases("triggers") {
         let result = if case["kind"] == "trigger-fact" { fact(&case) } else { measured(&case) };
         report.note(&case, result.map_err(|difference| format!("{}{difference}", label(&case))));
@@ -21,7 +21,7 @@ fn conformance_of_triggers() {
 
 #[test]
 fn conformance_of_misfire() {
-    let mut report = Report::new("misfire");
+    let mut report = report("misfire");
     for case in cases("misfire") {
         report.note(&case, late(&case));
     }

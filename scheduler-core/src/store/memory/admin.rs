@@ -1,6 +1,6 @@
 //! What users change: jobs, triggers, calendars, pauses.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
 use super::pauses::Ending;
@@ -69,7 +69,7 @@ impl Table {
     fn put_job(&mut self, detail: Arc<JobDetail>, existing: Existing) {
         let Some(&index) = self.job_slots.get(detail.key()) else {
             let key = detail.key().clone();
-            let slot = JobSlot { detail, triggers: Vec::new(), queue: BTreeSet::new() };
+            let slot = JobSlot { detail, triggers: Vec::new(), queues: BTreeMap::new() };
             self.job_slots.insert(key, self.jobs.insert(slot));
             return;
         };
@@ -111,7 +111,7 @@ impl Table {
         self.counter += 1;
         let (key, position) = (trigger.key().clone(), self.jobs[job].triggers.len());
         let (generation, revision) = (self.counter, self.counter);
-        let state = if progress.may_fire_again() { StoredState::Waiting } else { StoredState::Complete };
+        let state = StoredState::Waiting;
         let lane = self.lanes.join(self.lane_key(job, &trigger));
         let (pause, claim, running) = (None, None, 0);
         let index = self.triggers.insert(TriggerSlot {
@@ -186,13 +186,12 @@ impl Table {
         self.withdraw_claim(index);
         let slot = &mut self.triggers[index];
         slot.progress = adjustment.to;
+        let exhausted = !slot.progress.may_fire_again();
         slot.state = match slot.state {
+            StoredState::Acquired | StoredState::Waiting if exhausted => StoredState::Complete,
             StoredState::Acquired => StoredState::Waiting,
             state => state,
         };
-        if !slot.progress.may_fire_again() && slot.state == StoredState::Waiting {
-            slot.state = StoredState::Complete;
-        }
         self.enqueue(index);
         true
     }
@@ -365,7 +364,10 @@ impl Table {
     }
 
     fn keys_of(&self, slots: Vec<usize>) -> Vec<TriggerKey> {
-        slots.into_iter().map(|index| self.triggers[index].trigger.key().clone()).collect()
+        let mut keys: Vec<_> =
+            slots.into_iter().map(|index| self.triggers[index].trigger.key().clone()).collect();
+        keys.sort_unstable();
+        keys
     }
 
     pub(super) fn trigger_groups(&self) -> Vec<Arc<str>> {

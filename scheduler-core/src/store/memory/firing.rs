@@ -1,5 +1,7 @@
 //! The way of a firing through the table: acquire, fire, complete, release.
 
+use std::collections::btree_map::Entry;
+
 use chrono::{DateTime, Utc};
 
 use super::lanes::Due;
@@ -27,9 +29,10 @@ impl Table {
             open.taken(&self.lanes, lane);
         }
         let next_due = self.next_wake().into_iter().chain(open.next_due(&self.lanes)).min();
-        let own = |(id, _): &mut (ExecutionId, CancelReason)| id.session() == request.session;
-        let cancel = self.cancelled.extract_if(.., own).collect();
-        (Acquired { triggers, cancel, next_due }, told && !self.cancelled.is_empty())
+        let own = self.cancelled.iter().filter(|(id, _)| id.session() == request.session);
+        let cancel: Vec<_> = own.map(|(id, reason)| (*id, *reason)).collect();
+        let others = told && cancel.len() < self.cancelled.len();
+        (Acquired { triggers, cancel, next_due }, others)
     }
 
     /// When to ask again, apart from what is in the lanes.
@@ -52,9 +55,15 @@ impl Table {
             progress: slot.progress.clone(),
             calendar: slot.trigger.calendar().and_then(|name| self.calendars.get(name)).cloned(),
         };
-        let home = &mut self.jobs[slot.job];
-        if home.detail.disallow_concurrent() {
-            home.queue.remove(due);
+        let (home, lane) = (slot.job, slot.lane);
+        if self.jobs[home].detail.disallow_concurrent() {
+            if let Entry::Occupied(mut queue) = self.jobs[home].queues.entry(lane) {
+                queue.get_mut().remove(due);
+                if queue.get().is_empty() {
+                    queue.remove();
+                }
+            }
+            self.withhold(home);
             self.busy.insert(job.clone(), claim);
         }
         let lapse = timing.lapse(due.at, request.now);
@@ -74,8 +83,9 @@ impl Table {
             let Some(due) = self.overlapping.pop_first() else { break };
             let generation = self.triggers[due.slot].generation;
             let of_trigger = |claim: &Claim| claim.trigger == due.slot && claim.generation == generation;
-            let runs = self.claims.iter().filter(|(_, claim)| of_trigger(claim));
-            self.cancelled.extend(runs.map(|(id, _)| (*id, CancelReason::Superseded)));
+            for (id, _) in self.claims.iter().filter(|(_, claim)| of_trigger(claim)) {
+                self.cancelled.entry(*id).or_insert(CancelReason::Superseded);
+            }
         }
         self.cancelled.len() > before
     }
@@ -95,8 +105,7 @@ impl Table {
         }
         let index = claim.trigger;
         let slot = &mut self.triggers[index];
-        let step = if firing.progress.may_fire_again() { Step::Fire } else { Step::FireLast };
-        slot.state = slot.state.after(step).unwrap_or(slot.state);
+        slot.state = slot.state.after(Step::Fire).unwrap_or(slot.state);
         slot.progress = firing.progress;
         slot.claim = None;
         self.unfired -= 1;
@@ -107,6 +116,9 @@ impl Table {
             let (fence, job) = (firing.claim.count(), self.jobs[slot.job].detail.clone());
             self.enqueue(index);
             return FireResult::Run { fence, job };
+        }
+        if !slot.progress.may_fire_again() {
+            slot.state = StoredState::Complete;
         }
         self.end_claim(firing.claim);
         self.enqueue(index);
@@ -131,7 +143,7 @@ impl Table {
             Instruction::FailJob => drop(self.step_job(&claim.job, Step::Fail)),
             Instruction::FinishTrigger if current => drop(self.apply(index, Step::Finish)),
             Instruction::FailTrigger if current => drop(self.apply(index, Step::Fail)),
-            Instruction::Continue if current => return self.remove_if_finished(index),
+            Instruction::RemoveTrigger if current => return self.remove_if_finished(index),
             _ => {}
         }
         CompleteResult::Done { trigger_removed: false, job_removed: false }
@@ -146,12 +158,10 @@ impl Table {
         }
     }
 
-    /// A trigger without a further fire time goes with its last run.
+    /// A trigger that was given no further fire time meanwhile goes.
     fn remove_if_finished(&mut self, index: usize) -> CompleteResult {
         let slot = &self.triggers[index];
-        let finished =
-            slot.state == StoredState::Complete && slot.running == 0 && !slot.progress.may_fire_again();
-        if !finished {
+        if slot.progress.may_fire_again() {
             return CompleteResult::Done { trigger_removed: false, job_removed: false };
         }
         let key = slot.trigger.key().clone();
@@ -161,7 +171,9 @@ impl Table {
     pub(super) fn cancel(&mut self, what: &Executions) -> Vec<ExecutionId> {
         let mut runs: Vec<_> = self.fired(what).map(|(id, _)| *id).collect();
         runs.sort_unstable();
-        self.cancelled.extend(runs.iter().map(|id| (*id, CancelReason::Requested)));
+        for id in &runs {
+            self.cancelled.entry(*id).or_insert(CancelReason::Requested);
+        }
         runs
     }
 
@@ -214,11 +226,11 @@ impl Table {
     /// Forgets the claim and, if it held its job, lets the job's next trigger come up.
     pub(super) fn end_claim(&mut self, id: ExecutionId) -> Option<Claim> {
         let claim = self.claims.remove(&id)?;
-        self.cancelled.retain(|(run, _)| *run != id);
+        self.cancelled.remove(&id);
         if self.busy.get(&claim.job) == Some(&id) {
             self.busy.remove(&claim.job);
             if let Some(&job) = self.job_slots.get(&claim.job) {
-                self.offer_first(job);
+                self.offer(job);
             }
         }
         Some(claim)

@@ -112,10 +112,14 @@ impl Open {
             // Another lane of its group may have used up the slots since this head was put here.
             let full = self.left.get(&lanes.lanes[*lane].key.group) == Some(&0);
             let Reverse((due, lane)) = self.heads.pop()?;
-            if !full {
-                lanes.remove(lane, &due);
+            if full {
+                continue;
+            }
+            if lanes.remove(lane, &due) {
                 return Some((due, lane));
             }
+            // Its job has become busy since.
+            self.put_head(lanes, lane);
         }
     }
 
@@ -129,10 +133,8 @@ impl Open {
 
     /// When the next trigger is due that the node can still take.
     pub(super) fn next_due(&self, lanes: &Lanes) -> Option<DateTime<Utc>> {
-        let free = self
-            .heads
-            .iter()
-            .filter(|Reverse((_, lane))| self.left.get(&lanes.lanes[*lane].key.group) != Some(&0));
-        free.map(|Reverse((due, _))| due.at).min()
+        let open = self.heads.iter().map(|Reverse((_, lane))| &lanes.lanes[*lane]);
+        let open = open.filter(|lane| self.left.get(&lane.key.group) != Some(&0));
+        open.filter_map(|lane| Some(lane.due.first()?.at)).min()
     }
 }

@@ -33,8 +33,15 @@ pub(super) struct Pauses {
 impl Pauses {
     /// The note with which a trigger of these groups is born paused.
     pub(super) fn at_birth(&self, trigger_group: &str, job_group: &str) -> Option<&PauseNote> {
-        let of_all = || self.all.as_ref().filter(|_| !self.excepted.contains(trigger_group));
-        self.trigger_groups.get(trigger_group).or_else(|| self.job_groups.get(job_group)).or_else(of_all)
+        self.of_group(GroupKind::Triggers, trigger_group)
+            .or_else(|| self.of_group(GroupKind::Jobs, job_group))
+    }
+
+    /// The note of a group that is paused.
+    pub(super) fn of_group(&self, kind: GroupKind, group: &str) -> Option<&PauseNote> {
+        let of_all =
+            || self.all.as_ref().filter(|_| kind == GroupKind::Triggers && !self.excepted.contains(group));
+        self.of(kind).get(group).or_else(of_all)
     }
 
     pub(super) fn is_job_group_paused(&self, group: &str) -> bool {

@@ -49,7 +49,8 @@ impl Table {
     }
 
     fn state_of(&self, slot: &TriggerSlot) -> TriggerState {
-        TriggerState::of(slot.state, slot.running > 0, self.is_busy(slot.trigger.job()))
+        let (exhausted, executing) = (!slot.progress.may_fire_again(), slot.running > 0);
+        TriggerState::of(slot.state, exhausted, executing, self.is_busy(slot.trigger.job()))
     }
 
     fn status(&self, slot: &TriggerSlot) -> TriggerStatus {
@@ -87,7 +88,7 @@ impl Table {
             GroupKind::Jobs => self.job_slots.keys().for_each(|key| count(key.group())),
             GroupKind::Triggers => self.trigger_slots.keys().for_each(|key| count(key.group())),
         }
-        let pause = |name: &Arc<str>| self.pauses.of(kind).get(name).cloned();
+        let pause = |name: &Arc<str>| self.pauses.of_group(kind, name).cloned();
         groups.into_iter().map(|(name, members)| GroupStatus { pause: pause(&name), name, members }).collect()
     }
 }

@@ -3,15 +3,16 @@
 //! Invariants, true whenever the lock is free:
 //! 1. A trigger is *queued* if and only if it is waiting and has a next fire time. It then stands in exactly one place:
 //!    in its lane, or in the queue of its job, or, while its own run keeps it back, among `overlapping`.
-//! 2. Of the queued triggers of a job that disallows concurrent runs, all are in the job's `queue`, and exactly the first is
-//!    in its lane too, and none while a claim of the job exists. So such a job never has two claims, and freeing it costs
-//!    the same however many triggers wait.
+//! 2. Of the queued triggers of a job that disallows concurrent runs, all are in the job's `queues`, and exactly the first
+//!    of each lane is in its lane too, and none while a claim of the job exists. So such a job never has two claims, and
+//!    freeing it costs the same however many triggers wait.
 //! 3. `busy[job]` is the one claim of a job that disallowed concurrent runs when the claim was made.
 //! 4. An acquired trigger has exactly one unfired claim; `unfired` counts them.
 //! 5. Slots and keys map to each other; a claim names its trigger by slot and generation, since slots are reused.
 //! 6. A paused trigger has a note, and only a paused one has.
 
 use std::cmp::Reverse;
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
@@ -48,8 +49,8 @@ pub(super) struct TriggerSlot {
 pub(super) struct JobSlot {
     pub(super) detail: Arc<JobDetail>,
     pub(super) triggers: Vec<usize>,
-    /// The queued triggers, if the job disallows concurrent runs.
-    pub(super) queue: BTreeSet<Due>,
+    /// The queued triggers by lane, if the job disallows concurrent runs.
+    pub(super) queues: BTreeMap<usize, BTreeSet<Due>>,
 }
 
 #[derive(Debug)]
@@ -79,8 +80,8 @@ pub(super) struct Table {
     pub(super) overlapping: BTreeSet<Due>,
     pub(super) busy: HashMap<JobKey, ExecutionId>,
     pub(super) claims: HashMap<ExecutionId, Claim>,
-    /// Runs that are to be stopped and whose nodes have not heard of it.
-    pub(super) cancelled: Vec<(ExecutionId, CancelReason)>,
+    /// Runs that are to be stopped.
+    pub(super) cancelled: BTreeMap<ExecutionId, CancelReason>,
     pub(super) unfired: usize,
     /// No unfired claim lapses before this.
     pub(super) earliest_lapse: DateTime<Utc>,
@@ -90,7 +91,7 @@ pub(super) struct Table {
 /// Where a queued trigger stands.
 enum Place {
     Lane,
-    /// In the queue of its job, and in the lane if it is the first there and the job is free.
+    /// In the queues of its job, and in the lane if it is the first there and the job is free.
     Queue,
     /// Kept back by its own run, which it cancels when it is due.
     Overlapping,
@@ -128,33 +129,50 @@ impl Table {
     }
 
     fn enqueue_in_job(&mut self, due: Due) {
-        let home = &mut self.jobs[self.triggers[due.slot].job];
+        let TriggerSlot { lane, job, .. } = self.triggers[due.slot];
+        let home = &mut self.jobs[job];
         let free = !self.busy.contains_key(home.detail.key());
-        if let Some(first) = home.queue.first().filter(|first| free && due < **first) {
-            self.lanes.remove(self.triggers[first.slot].lane, first);
+        let queue = home.queues.entry(lane).or_default();
+        if let Some(first) = queue.first().filter(|first| free && due < **first) {
+            self.lanes.remove(lane, first);
         }
-        home.queue.insert(due.clone());
-        if free && home.queue.first() == Some(&due) {
-            self.lanes.insert(self.triggers[due.slot].lane, due);
+        queue.insert(due.clone());
+        if free && queue.first() == Some(&due) {
+            self.lanes.insert(lane, due);
         }
     }
 
     /// Takes a trigger out of its place, before anything of it changes.
     pub(super) fn dequeue(&mut self, index: usize) {
         let Some(due) = self.due_of(index) else { return };
+        let TriggerSlot { lane, job, .. } = self.triggers[index];
         self.overlapping.remove(&due);
-        let was_in_lane = self.lanes.remove(self.triggers[index].lane, &due);
-        let home = &mut self.jobs[self.triggers[index].job];
-        let was_queued = home.queue.remove(&due);
-        if was_in_lane && was_queued {
-            self.offer_first(self.triggers[index].job);
+        let was_in_lane = self.lanes.remove(lane, &due);
+        let Entry::Occupied(mut queue) = self.jobs[job].queues.entry(lane) else { return };
+        queue.get_mut().remove(&due);
+        if let Some(first) = queue.get().first().filter(|_| was_in_lane) {
+            self.lanes.insert(lane, first.clone());
+        }
+        if queue.get().is_empty() {
+            queue.remove();
         }
     }
 
-    /// Puts the first waiting trigger of a free job that disallows concurrent runs into its lane.
-    pub(super) fn offer_first(&mut self, job: usize) {
-        if let Some(first) = self.jobs[job].queue.first().cloned() {
-            self.lanes.insert(self.triggers[first.slot].lane, first);
+    /// Takes what waits for a job that disallows concurrent runs out of the lanes: it is busy from now on.
+    pub(super) fn withhold(&mut self, job: usize) {
+        for (lane, queue) in &self.jobs[job].queues {
+            if let Some(first) = queue.first() {
+                self.lanes.remove(*lane, first);
+            }
+        }
+    }
+
+    /// Puts the first of what waits for such a job into the lanes: it is free again.
+    pub(super) fn offer(&mut self, job: usize) {
+        for (lane, queue) in &self.jobs[job].queues {
+            if let Some(first) = queue.first() {
+                self.lanes.insert(*lane, first.clone());
+            }
         }
     }
 

@@ -2,27 +2,34 @@
 
 use std::time::Duration;
 
-use chrono::{NaiveDate, NaiveTime, TimeDelta, Weekday};
-use scheduler_core::calendar::{Exclusion, StandardCalendar};
-use scheduler_core::trigger::{
+use crate::calendar::{Exclusion, StandardCalendar};
+use crate::trigger::{
     CalendarIntervalSchedule, CronSchedule, DailySchedule, Misfire, Schedule, Trigger, TriggerBuilder, Unit,
 };
+use chrono::{NaiveDate, NaiveTime, TimeDelta, Weekday};
 use scheduler_syntax::cron::{CronExpr, DstPolicy, Gap, Overlap};
 use serde_json::Value;
 
-use crate::corpus::{text, time, zone};
+use super::corpus::{text, time, zone};
 
 /// The trigger of a case, or why it is none.
-pub(crate) fn trigger(described: &Value) -> Result<Trigger, String> {
+pub fn trigger(described: &Value) -> Result<Trigger, String> {
     let start = time(&described["start"]).unwrap();
-    let mut builder = schedule(described)?.name("case").for_job("case").start_at(start);
+    let builder = builder(described)?.name("case").for_job("case");
+    builder.build(start).map_err(|error| error.to_string())
+}
+
+/// The trigger of a case without name and job, or why it is none.
+pub fn builder(described: &Value) -> Result<TriggerBuilder, String> {
+    let start = time(&described["start"]).unwrap();
+    let mut builder = schedule(described)?.start_at(start);
     if let Some(end) = time(&described["end"]) {
         builder = builder.end_at(end);
     }
     if described.get("misfire").is_some() {
         builder = builder.misfire(misfire(described));
     }
-    builder.build(start).map_err(|error| error.to_string())
+    Ok(builder)
 }
 
 fn schedule(described: &Value) -> Result<TriggerBuilder, String> {
@@ -117,7 +124,7 @@ fn misfire(described: &Value) -> Misfire {
 }
 
 /// The calendar of a case, with its chain of bases.
-pub(crate) fn calendar(described: &Value) -> StandardCalendar {
+pub fn calendar(described: &Value) -> StandardCalendar {
     let calendar = StandardCalendar::new(exclusion(described), zone(described));
     if described["base"].is_object() {
         calendar.based_on(self::calendar(&described["base"]))

@@ -8,15 +8,11 @@ use chrono::{DateTime, Utc};
 use flate2::read::GzDecoder;
 use serde_json::Value;
 
-/// All cases of a file, by default from the corpus that the project carries.
-pub(crate) fn cases(name: &str) -> Vec<Value> {
-    let source: Box<dyn Read> = match std::env::var_os("CONFORMANCE_DIR") {
+/// All cases of a file: of the folder that `CONFORMANCE_DIR` names, or those that are carried, compressed.
+pub fn cases(name: &str, carried: &[u8]) -> Vec<Value> {
+    let source: Box<dyn Read + '_> = match std::env::var_os("CONFORMANCE_DIR") {
         Some(folder) => Box::new(open(&Path::new(&folder).join(format!("{name}.jsonl")))),
-        None => {
-            let carried =
-                Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus").join(format!("{name}.jsonl.gz"));
-            Box::new(GzDecoder::new(open(&carried)))
-        }
+        None => Box::new(GzDecoder::new(carried)),
     };
     let lines = BufReader::new(source).lines().map(Result::unwrap).filter(|line| !line.trim().is_empty());
     lines.enumerate().map(|(number, line)| parse(name, number + 1, &line)).collect()
@@ -32,22 +28,22 @@ fn parse(name: &str, line: usize, text: &str) -> Value {
 
 /// A text of a case.
 #[track_caller]
-pub(crate) fn text<'a>(case: &'a Value, field: &str) -> &'a str {
+pub fn text<'a>(case: &'a Value, field: &str) -> &'a str {
     case[field].as_str().unwrap_or_else(|| panic!("{}: `{field}` is no text", case["id"]))
 }
 
 /// A time of a case, in epoch milliseconds.
-pub(crate) fn time(value: &Value) -> Option<DateTime<Utc>> {
+pub fn time(value: &Value) -> Option<DateTime<Utc>> {
     DateTime::from_timestamp_millis(value.as_i64()?)
 }
 
 /// A list of times of a case.
-pub(crate) fn times(value: &Value) -> Vec<DateTime<Utc>> {
+pub fn times(value: &Value) -> Vec<DateTime<Utc>> {
     value.as_array().into_iter().flatten().filter_map(time).collect()
 }
 
 /// The zone of a case.
 #[track_caller]
-pub(crate) fn zone(case: &Value) -> chrono_tz::Tz {
+pub fn zone(case: &Value) -> chrono_tz::Tz {
     text(case, "zone").parse().unwrap()
 }

@@ -1,0 +1,67 @@
+//! What every job store has to pass: a kit to be run against any store by one macro.
+//!
+//! ```
+//! // In a test file of the store's crate, with the feature `conformance` of this one:
+//! # mod tests {
+//! use scheduler_core::store::MemoryJobStore;
+//!
+//! scheduler_core::store_conformance!(memory, || async { MemoryJobStore::new() });
+//! # }
+//! ```
+//!
+//! The macro takes the name of a module to make and a function that opens a new, empty store. It makes tests of three
+//! kinds, all deterministic and on times that the tests bring themselves:
+//!
+//! * each verb of the contract, one rule at a time ([`verbs`]);
+//! * about 130 scripts with the answers of the real Quartz ([`scripts`]). `CONFORMANCE_DIR=<folder>` has the scripts
+//!   read from a `store-scripts.jsonl` there. Where a store may answer otherwise, the table `deviations.json` beside the
+//!   scripts says why;
+//! * random operations, whose observable results have to equal those of a simple model ([`model`]). A failure prints
+//!   the shortest sequence of operations that shows it.
+#![allow(
+    clippy::unwrap_used,
+    clippy::missing_panics_doc,
+    reason = "a test kit says what is wrong by panicking"
+)]
+
+mod bench;
+#[doc(hidden)]
+pub mod build;
+#[doc(hidden)]
+pub mod corpus;
+pub mod model;
+#[doc(hidden)]
+pub mod report;
+pub mod scripts;
+pub mod verbs;
+
+pub use bench::{Open, run};
+
+/// Makes a module of tests that a job store has to pass: its name, and a function that opens a new, empty store.
+///
+/// See [`store::conformance`](crate::store::conformance).
+#[macro_export]
+macro_rules! store_conformance {
+    ($module:ident, $open:expr) => {
+        mod $module {
+            #[allow(unused_imports, reason = "the expression may need nothing from outside")]
+            use super::*;
+
+            $crate::__store_checks_of_admin!($open);
+            $crate::__store_checks_of_ending!($open);
+            $crate::__store_checks_of_firing!($open);
+            $crate::__store_checks_of_overlap!($open);
+            $crate::__store_checks_of_pausing!($open);
+
+            #[test]
+            fn conformance_scripts_of_quartz() {
+                $crate::store::conformance::scripts::check(&$open);
+            }
+
+            #[test]
+            fn conformance_random_operations() {
+                $crate::store::conformance::model::check(&$open);
+            }
+        }
+    };
+}

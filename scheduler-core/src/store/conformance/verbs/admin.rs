@@ -1,0 +1,300 @@
+//! Put, change, remove, look up.
+
+use std::sync::Arc;
+
+use crate::calendar::{Exclusion, StandardCalendar};
+use crate::matcher::Text;
+use crate::store::conformance::bench::*;
+use crate::store::*;
+use crate::trigger::Progress;
+
+fn open_always() -> Arc<StandardCalendar> {
+    Arc::new(StandardCalendar::new(Exclusion::Nothing, chrono_tz::UTC))
+}
+
+checks! { ($) admin, __store_checks_of_admin;
+
+async fn a_call_that_conflicts_stores_nothing(bench) {
+    let (of_work, of_new) = (job("work").build(), job("new").build());
+    bench.put(&of_work, [every_minute("a", 0)]).await;
+    let put = Put {
+        jobs: vec![Arc::new(of_new.clone()), Arc::new(of_work.clone())],
+        existing_jobs: Existing::Refuse,
+        triggers: vec![built(&of_new, every_minute("b", 0)), built(&of_work, every_minute("a", 5))],
+        existing_triggers: Existing::Refuse,
+    };
+    let error = bench.store.put(put).await.unwrap_err();
+    assert!(error.is_conflict(), "{error}");
+    assert!(error.to_string().contains("`work`") && error.to_string().contains("`a`"), "{error}");
+    assert_eq!((bench.jobs().await, bench.triggers().await), (vec!["work".into()], vec!["a".into()]));
+    assert_eq!(bench.status("a").await.unwrap().progress.next, Some(at(0)));
+}
+
+async fn a_trigger_needs_its_job_and_its_calendar(bench) {
+    let (stored, nowhere) = (job("work").build(), job("nowhere").build());
+    let put = |jobs: Vec<Arc<crate::job::JobDetail>>, triggers| Put {
+        jobs,
+        existing_jobs: Existing::Keep,
+        triggers,
+        existing_triggers: Existing::Keep,
+    };
+    let orphan = put(vec![Arc::new(stored.clone())], vec![built(&nowhere, every_minute("a", 0))]);
+    let error = bench.store.put(orphan).await.unwrap_err();
+    assert!(error.is_not_found() && error.to_string().contains("`nowhere`"), "{error}");
+    let closed = put(vec![Arc::new(stored.clone())], vec![built(&stored, every_minute("a", 0).calendar("closed"))]);
+    let error = bench.store.put(closed).await.unwrap_err();
+    assert!(error.is_not_found() && error.to_string().contains("`closed`"), "{error}");
+    assert!(bench.jobs().await.is_empty());
+}
+
+async fn existing_ones_are_kept_replaced_or_updated(bench) {
+    let of_job = job("work").build();
+    for (existing, next, priority) in
+        [(Existing::Keep, 61, 5), (Existing::Update, 61, 9), (Existing::Replace, 30, 9)]
+    {
+        bench.store.clear().await.unwrap();
+        bench.put(&of_job, [every_minute("a", 1)]).await;
+        let run = bench.run(1).await;
+        bench.complete(&run).await;
+        bench.try_put(&of_job, [every_minute("a", 30).priority(9)], existing).await.unwrap();
+        let status = bench.status("a").await.unwrap();
+        assert_eq!(status.progress.next, Some(at(next)), "{existing:?}");
+        assert_eq!(status.trigger.priority(), priority, "{existing:?}");
+        assert_eq!(status.progress.previous.is_some(), existing != Existing::Replace, "{existing:?}");
+    }
+}
+
+async fn a_trigger_that_is_updated_to_another_job_begins_anew(bench) {
+    bench.put(&job("work").build(), [every_minute("a", 0)]).await;
+    bench.run(0).await;
+    bench.try_put(&job("other").build(), [every_minute("a", 30)], Existing::Update).await.unwrap();
+    let status = bench.status("a").await.unwrap();
+    assert_eq!((status.progress.next, status.trigger.job().name()), (Some(at(30)), "other"));
+}
+
+async fn a_replaced_job_keeps_its_triggers_and_an_updated_one_its_data(bench) {
+    let with = |n: u32| job("work").persist_data(true).data(data("n", n)).build();
+    let n = async || bench.store.jobs(JobQuery::default()).await.unwrap()[0].data().get::<u32>("n").unwrap().unwrap();
+    bench.put(&with(1), [every_minute("a", 0)]).await;
+    let put = |job, existing_jobs| Put {
+        jobs: vec![Arc::new(job)],
+        existing_jobs,
+        triggers: Vec::new(),
+        existing_triggers: Existing::Refuse,
+    };
+    for (existing, expected) in [(Existing::Keep, 1), (Existing::Update, 1), (Existing::Replace, 2)] {
+        bench.store.put(put(with(2), existing)).await.unwrap();
+        assert_eq!(n().await, expected, "{existing:?}");
+    }
+    let plain = job("work").data(data("n", 3)).build();
+    bench.store.put(put(plain, Existing::Update)).await.unwrap();
+    assert_eq!(n().await, 3, "a job that keeps nothing takes over the new data");
+    assert_eq!(bench.triggers().await, ["a"]);
+}
+
+/// The rule of concurrency is read when a claim is made.
+async fn a_job_can_change_its_rule_while_triggers_wait(bench) {
+    bench.put(&job("work").build(), ["a", "b", "c"].map(|name| every_minute(name, 0))).await;
+    let first = bench.run(0).await;
+    bench.try_put(&exclusive("work"), [], Existing::Refuse).await.unwrap();
+    let second = bench.run(0).await;
+    assert!(bench.acquire(0, 10).await.is_empty(), "one at a time from now on");
+    bench.complete(&first).await;
+    assert!(bench.acquire(0, 10).await.is_empty());
+    bench.complete(&second).await;
+    let third = bench.run(0).await;
+    assert_eq!(names(std::slice::from_ref(&third)), ["c"]);
+    bench.try_put(&job("work").build(), [], Existing::Refuse).await.unwrap();
+    assert_eq!(names(&bench.acquire(60, 10).await), ["a", "b", "c"]);
+}
+
+async fn a_job_can_change_its_function(bench) {
+    let elsewhere = crate::job::JobDetail::builder("work".parse().unwrap(), "elsewhere").build();
+    bench.put(&elsewhere, [every_minute("a", 0)]).await;
+    assert!(bench.ask(TWO, 0, 1, ExecutionLimits::default()).await.triggers.is_empty());
+    bench.try_put(&job("work").build(), [], Existing::Refuse).await.unwrap();
+    assert_eq!(names(&bench.ask(TWO, 0, 1, ExecutionLimits::default()).await.triggers), ["a"]);
+}
+
+async fn replacing_a_trigger_takes_its_claim_away(bench) {
+    let of_job = exclusive("work");
+    bench.put(&of_job, [every_minute("a", 0)]).await;
+    let acquired = bench.acquire(0, 1).await;
+    bench.try_put(&of_job, [every_minute("a", 5)], Existing::Replace).await.unwrap();
+    assert!(matches!(bench.fire(0, &acquired[0]).await, FireResult::Stale));
+    assert_eq!(names(&bench.acquire(5, 1).await), ["a"]);
+}
+
+async fn rescheduling_replaces_one_trigger(bench) {
+    let (of_job, of_other) = (job("work").build(), job("other").build());
+    bench.put(&of_job, [every_minute("a", 0), every_minute("b", 0)]).await;
+    bench.put(&of_other, [every_minute("c", 0)]).await;
+    let change = |old: &str, of: &crate::job::JobDetail, new: crate::trigger::TriggerBuilder| {
+        let (trigger, progress) = built(of, new);
+        Reschedule { old: key(old), revision: None, trigger, progress: Some(progress) }
+    };
+    let unknown = bench.store.reschedule(change("x", &of_job, every_minute("d", 9))).await.unwrap();
+    assert!(!unknown);
+    for (old, of, new) in [("a", &of_other, "d"), ("a", &of_job, "b")] {
+        let error = bench.store.reschedule(change(old, of, every_minute(new, 9))).await.unwrap_err();
+        assert!(error.is_conflict(), "{error}");
+    }
+    let closed = bench.store.reschedule(change("a", &of_job, every_minute("d", 9).calendar("closed"))).await;
+    assert!(closed.unwrap_err().is_not_found());
+    assert_eq!(bench.triggers().await, ["a", "b", "c"], "a call that fails changes nothing");
+    assert!(bench.store.reschedule(change("a", &of_job, every_minute("d", 9))).await.unwrap());
+    assert_eq!(bench.triggers().await, ["b", "c", "d"]);
+    assert_eq!(bench.status("d").await.unwrap().progress.next, Some(at(9)));
+}
+
+/// The only trigger of a job that is not durable is replaced, and the job stays.
+async fn rescheduling_orphans_no_job(bench) {
+    let of_job = job("work").build();
+    bench.put(&of_job, [every_minute("a", 0)]).await;
+    let (trigger, progress) = built(&of_job, every_minute("b", 9));
+    let change = Reschedule { old: key("a"), revision: None, trigger, progress: Some(progress) };
+    assert!(bench.store.reschedule(change).await.unwrap());
+    assert_eq!(bench.jobs().await, ["work"]);
+}
+
+async fn rescheduling_can_insist_on_what_was_read(bench) {
+    let of_job = job("work").build();
+    bench.put(&of_job, [every_minute("a", 0)]).await;
+    let revision = bench.status("a").await.unwrap().revision;
+    let change = |revision| {
+        let (trigger, _) = built(&of_job, every_minute("a", 0).priority(9));
+        Reschedule { old: key("a"), revision: Some(revision), trigger, progress: None }
+    };
+    let run = bench.run(0).await;
+    bench.complete(&run).await;
+    assert!(bench.store.reschedule(change(revision)).await.unwrap(), "firing is no change of the description");
+    assert!(!bench.store.reschedule(change(revision)).await.unwrap(), "somebody else was faster");
+    let status = bench.status("a").await.unwrap();
+    assert_eq!(status.progress.next, Some(at(60)), "it goes on from where it is");
+    assert_ne!(status.revision, revision);
+}
+
+async fn an_adjustment_needs_the_expected_progress(bench) {
+    bench.put(&exclusive("work"), [every_minute("a", 0), once("b", 500)]).await;
+    let from = bench.status("a").await.unwrap().progress;
+    let to = Progress { next: Some(at(200)), ..from.clone() };
+    let adjustment = |trigger: &str, from: &Progress, to: &Progress| Adjustment {
+        trigger: key(trigger),
+        from: from.clone(),
+        to: to.clone(),
+    };
+    let claimed = bench.acquire(0, 1).await;
+    let calls = vec![adjustment("a", &to, &from), adjustment("x", &from, &to), adjustment("a", &from, &to)];
+    assert_eq!(bench.store.adjust(calls).await.unwrap(), [false, false, true]);
+    assert!(matches!(bench.fire(0, &claimed[0]).await, FireResult::Stale), "the claim was for the old time");
+    assert_eq!(names(&bench.acquire(200, 1).await), ["a"]);
+    let from = bench.status("b").await.unwrap().progress;
+    let never = Progress { next: None, ..from.clone() };
+    assert_eq!(bench.store.adjust(vec![adjustment("b", &from, &never)]).await.unwrap(), [true]);
+    assert_eq!(bench.state("b").await, TriggerState::Complete);
+}
+
+async fn the_last_trigger_takes_an_orphaned_job(bench) {
+    bench.put(&job("gone").build(), [every_minute("a", 0), every_minute("b", 0)]).await;
+    bench.put(&job("kept").durable(true).build(), [every_minute("c", 0)]).await;
+    let keys = ["a", "x", "b", "c"].map(key).to_vec();
+    let removed = bench.store.remove_triggers(keys).await.unwrap();
+    let found: Vec<_> = removed.iter().map(|removed| (removed.found, removed.job_removed)).collect();
+    assert_eq!(found, [(true, false), (false, false), (true, true), (true, false)]);
+    assert_eq!(bench.jobs().await, ["kept"]);
+}
+
+async fn a_removed_job_takes_its_triggers(bench) {
+    bench.put(&job("work").durable(true).build(), [every_minute("a", 0), every_minute("g/b", 0)]).await;
+    bench.put(&job("other").build(), [every_minute("c", 0)]).await;
+    let acquired = bench.acquire(0, 1).await;
+    let keys = vec!["work".parse().unwrap(), "work".parse().unwrap()];
+    assert_eq!(bench.store.remove_jobs(keys).await.unwrap(), [true, false]);
+    assert_eq!(bench.triggers().await, ["c"]);
+    assert!(matches!(bench.fire(0, &acquired[0]).await, FireResult::Stale));
+}
+
+async fn calendars_are_kept_while_triggers_name_them(bench) {
+    bench.store.put_calendar("b".into(), open_always(), false).await.unwrap();
+    bench.store.put_calendar("a".into(), open_always(), true).await.unwrap();
+    let error = bench.store.put_calendar("b".into(), open_always(), false).await.unwrap_err();
+    assert!(error.is_conflict(), "{error}");
+    bench.store.put_calendar("b".into(), open_always(), true).await.unwrap();
+    let names = async || {
+        let calendars = bench.store.calendars().await.unwrap();
+        calendars.iter().map(|(name, _)| name.to_string()).collect::<Vec<_>>()
+    };
+    assert_eq!(names().await, ["a", "b"]);
+    bench.put(&job("work").build(), [every_minute("t", 0).calendar("b")]).await;
+    let error = bench.store.remove_calendar("b".into()).await.unwrap_err();
+    assert!(error.is_conflict() && error.to_string().contains("`t`"), "{error}");
+    bench.store.remove_triggers(vec![key("t")]).await.unwrap();
+    assert!(bench.store.remove_calendar("b".into()).await.unwrap());
+    assert!(!bench.store.remove_calendar("b".into()).await.unwrap());
+    assert_eq!(names().await, ["a"]);
+}
+
+async fn clearing_leaves_nothing(bench) {
+    bench.store.put_calendar("c".into(), open_always(), false).await.unwrap();
+    bench.put(&job("work").durable(true).build(), [every_minute("a", 0)]).await;
+    let acquired = bench.acquire(0, 1).await;
+    bench.store.clear().await.unwrap();
+    assert!(matches!(bench.fire(0, &acquired[0]).await, FireResult::Stale));
+    assert!(bench.jobs().await.is_empty() && bench.triggers().await.is_empty());
+    assert!(bench.store.calendars().await.unwrap().is_empty());
+    assert!(bench.store.groups(GroupKind::Triggers).await.unwrap().is_empty());
+    assert_eq!(bench.ask(ONE, 100, 10, ExecutionLimits::default()).await.next_due, None);
+}
+
+async fn lists_are_paged_in_the_order_of_keys(bench) {
+    for name in ["c", "a", "g/b", "b"] {
+        bench.put(&job(name).build(), [every_minute(name, 0)]).await;
+    }
+    let page = |after: Option<&str>| TriggerQuery { after: after.map(key), limit: Some(3), ..Default::default() };
+    assert_eq!(bench.listed(page(None)).await, ["a", "b", "c"]);
+    assert_eq!(bench.listed(page(Some("c"))).await, ["g/b"]);
+    assert_eq!(bench.listed(page(Some("bb"))).await, ["c", "g/b"], "the key need not exist");
+    let query = JobQuery { after: Some("b".parse().unwrap()), limit: Some(1), ..Default::default() };
+    assert_eq!(bench.store.jobs(query).await.unwrap()[0].key().to_string(), "c");
+    assert_eq!(bench.jobs().await, ["a", "b", "c", "g/b"]);
+}
+
+async fn lists_are_filtered(bench) {
+    bench.store.put_calendar("open".into(), open_always(), false).await.unwrap();
+    let of_job = job("g/work").build();
+    let a = every_minute("a", 0).calendar("open");
+    bench.put(&of_job, [a, every_minute("g/ab", 0), every_minute("g/b", 9)]).await;
+    bench.put(&job("other").build(), [every_minute("z", 0)]).await;
+    bench.pause(Selection::Trigger(key("g/b"))).await;
+    let query = TriggerQuery::default;
+    for (query, expected) in [
+        (TriggerQuery { group: Text::is("g"), ..query() }, vec!["g/ab", "g/b"]),
+        (TriggerQuery { name: Text::starts_with("a"), ..query() }, vec!["a", "g/ab"]),
+        (TriggerQuery { name: Text::contains("b"), state: Some(TriggerState::Paused), ..query() }, vec!["g/b"]),
+        (TriggerQuery { job: Some("other".parse().unwrap()), ..query() }, vec!["z"]),
+        (TriggerQuery { calendar: Some("open".into()), ..query() }, vec!["a"]),
+        (TriggerQuery { declared_by: Some("app".into()), ..query() }, vec![]),
+        (TriggerQuery { keys: ["z", "x", "a"].map(key).to_vec(), ..query() }, vec!["a", "z"]),
+    ] {
+        let shown = format!("{query:?}");
+        assert_eq!(bench.listed(query).await, expected, "{shown}");
+    }
+    let jobs = async |query| bench.store.jobs(query).await.unwrap().len();
+    assert_eq!(jobs(JobQuery { group: Text::is("g"), ..Default::default() }).await, 1);
+    assert_eq!(jobs(JobQuery { name: Text::ends_with("er"), ..Default::default() }).await, 1);
+    assert_eq!(jobs(JobQuery { job_type: Some("work".into()), ..Default::default() }).await, 2);
+    assert_eq!(jobs(JobQuery { job_type: Some("x".into()), ..Default::default() }).await, 0);
+}
+
+async fn what_is_stored_comes_back_as_it_was(bench) {
+    let of_job = job("work").durable(true).disallow_concurrent(true).requests_recovery(true)
+        .description("nightly").data(data("n", 1)).build();
+    let trigger = every_minute("a", 7).priority(-3).execution_group("g").end_at(at(9000)).data(data("m", 2));
+    bench.put(&of_job, [trigger.clone()]).await;
+    assert_eq!(*bench.store.jobs(JobQuery::default()).await.unwrap()[0], of_job);
+    let (trigger, progress) = built(&of_job, trigger);
+    let status = bench.status("a").await.unwrap();
+    assert_eq!((status.trigger, status.progress), (trigger, progress));
+    assert_eq!((status.state, status.pause), (TriggerState::Normal, None));
+}
+}

@@ -1,0 +1,291 @@
+//! Acquire, fire, release.
+
+use chrono::TimeDelta;
+
+use crate::store::conformance::bench::*;
+use crate::store::*;
+use crate::trigger::OverlapPolicy;
+
+checks! { ($) firing, __store_checks_of_firing;
+
+/// By due time, then higher priority, then key.
+async fn hand_out_has_one_order(bench) {
+    let rows = [("late", 2, 9), ("b", 1, 5), ("a", 1, 5), ("high", 1, 7), ("z/a", 1, 5)];
+    let triggers = rows.map(|(name, due, priority)| every_minute(name, due).priority(priority));
+    bench.put(&job("work").build(), triggers).await;
+    assert_eq!(names(&bench.acquire(5, 10).await), ["high", "a", "b", "z/a", "late"]);
+}
+
+async fn a_batch_takes_the_first_ones(bench) {
+    let triggers = ["c", "a", "d", "b"].map(|name| every_minute(name, 1));
+    bench.put(&job("work").build(), triggers).await;
+    assert_eq!(names(&bench.acquire(1, 3).await), ["a", "b", "c"]);
+    assert_eq!(names(&bench.acquire(1, 3).await), ["d"]);
+    assert_eq!(names(&bench.acquire(1, 3).await), [""; 0], "a claim is handed out once");
+}
+
+async fn nothing_comes_before_its_time(bench) {
+    bench.put(&job("work").build(), [every_minute("a", 10), every_minute("b", 20)]).await;
+    let early = bench.ask(ONE, 9, 10, ExecutionLimits::default()).await;
+    assert!(early.triggers.is_empty());
+    assert_eq!(early.next_due, Some(at(10)));
+    let ahead = AcquireDue { session: ONE, now: at(9), until: at(10), max: 10, limits: ExecutionLimits::default() };
+    let ahead = bench.store.acquire_due(ahead).await.unwrap();
+    assert_eq!(names(&ahead.triggers), ["a"], "acquired ahead of its time");
+    let asked = bench.ask(ONE, 20, 0, ExecutionLimits::default()).await;
+    assert!(asked.triggers.is_empty(), "none were asked for");
+    assert_eq!(asked.next_due, Some(at(20)));
+}
+
+async fn an_empty_store_is_never_due(bench) {
+    let nothing = bench.ask(ONE, 0, 10, ExecutionLimits::default()).await;
+    assert!(nothing.triggers.is_empty() && nothing.cancel.is_empty());
+    assert_eq!(nothing.next_due, None);
+}
+
+async fn a_claim_carries_what_the_scheduler_needs(bench) {
+    let calendar = std::sync::Arc::new(crate::calendar::StandardCalendar::new(
+        crate::calendar::Exclusion::Nothing,
+        chrono_tz::UTC,
+    ));
+    bench.store.put_calendar("open".into(), calendar, false).await.unwrap();
+    bench.put(&job("work").build(), [every_minute("a", 1).calendar("open"), every_minute("b", 1)]).await;
+    let acquired = bench.acquire(1, 2).await;
+    assert_eq!(acquired[0].progress.next, Some(at(1)));
+    assert!(acquired[0].calendar.is_some() && acquired[1].calendar.is_none());
+    assert_eq!(acquired[0].claim.session(), ONE);
+    assert_ne!(acquired[0].claim, acquired[1].claim);
+}
+
+async fn a_fired_trigger_moves_on(bench) {
+    bench.put(&job("work").build(), [every_minute("a", 1)]).await;
+    let run = bench.run(1).await;
+    let status = bench.status("a").await.unwrap();
+    assert_eq!(status.progress.next, Some(at(61)));
+    assert_eq!(status.progress.previous, Some(at(1)));
+    assert_eq!(status.state, TriggerState::Executing);
+    assert_eq!(names(&bench.acquire(61, 1).await), ["a"], "another run may go on beside it");
+    bench.complete(&run).await;
+    assert_eq!(bench.state("a").await, TriggerState::Normal);
+}
+
+async fn fences_grow_with_the_claims_of_a_job(bench) {
+    bench.put(&job("work").build(), [every_minute("a", 1), every_minute("b", 2)]).await;
+    let mut last = 0;
+    for second in [1, 2, 61, 62, 121] {
+        let acquired = bench.acquire(second, 1).await;
+        let FireResult::Run { fence, job } = bench.fire(second, &acquired[0]).await else { panic!("it may run") };
+        assert!(fence > last, "{fence} after {last}");
+        assert_eq!(job.key().to_string(), "work");
+        last = fence;
+    }
+}
+
+/// Its reply may have been lost.
+async fn firing_twice_is_firing_once(bench) {
+    bench.put(&exclusive("work"), [every_minute("a", 1)]).await;
+    let acquired = bench.acquire(1, 1).await;
+    let FireResult::Run { fence, .. } = bench.fire(1, &acquired[0]).await else { panic!("it may run") };
+    let FireResult::Run { fence: again, .. } = bench.fire(1, &acquired[0]).await else { panic!("it may run") };
+    assert_eq!(fence, again);
+    assert_eq!(bench.status("a").await.unwrap().progress.next, Some(at(61)), "moved on once");
+    assert_eq!(bench.store.executions(Executions::All).await.unwrap().len(), 1);
+    bench.complete(&acquired[0]).await;
+    assert!(matches!(bench.fire(1, &acquired[0]).await, FireResult::Stale), "it is over");
+    assert_eq!(bench.state("a").await, TriggerState::Normal);
+}
+
+async fn a_batch_is_answered_in_its_order(bench) {
+    bench.put(&job("work").build(), [every_minute("a", 1), every_minute("b", 1)]).await;
+    let acquired = bench.acquire(1, 2).await;
+    bench.store.remove_triggers(vec![key("a")]).await.unwrap();
+    let firing = |acquired: &AcquiredTrigger| Firing {
+        claim: acquired.claim,
+        progress: acquired.trigger.fired(&acquired.progress, None),
+        run: true,
+    };
+    let firings = acquired.iter().map(firing).collect();
+    let results = bench.store.fire(Fire { now: at(1), firings }).await.unwrap();
+    assert!(matches!(results[..], [FireResult::Stale, FireResult::Run { .. }]), "{results:?}");
+}
+
+async fn a_dropped_firing_moves_the_trigger_on_without_a_run(bench) {
+    bench.put(&job("work").build(), [every_minute("a", 1), once("b", 1)]).await;
+    for acquired in bench.acquire(1, 2).await {
+        let progress = acquired.trigger.fired(&acquired.progress, None);
+        let result = bench.fire_as(1, acquired.claim, progress, false).await;
+        assert!(matches!(result, FireResult::Advanced), "{result:?}");
+    }
+    assert_eq!(bench.state("a").await, TriggerState::Normal);
+    assert_eq!(bench.status("a").await.unwrap().progress.next, Some(at(61)));
+    assert_eq!(bench.state("b").await, TriggerState::Complete, "it stays to be seen");
+    assert!(bench.store.executions(Executions::All).await.unwrap().is_empty());
+}
+
+async fn a_released_claim_is_handed_out_again(bench) {
+    bench.put(&exclusive("work"), [every_minute("a", 1), every_minute("b", 1)]).await;
+    let first = bench.acquire(1, 2).await;
+    assert_eq!(names(&first), ["a"]);
+    bench.store.release(vec![first[0].claim]).await.unwrap();
+    bench.store.release(vec![first[0].claim]).await.unwrap();
+    assert!(matches!(bench.fire(1, &first[0]).await, FireResult::Stale));
+    let second = bench.run(1).await;
+    assert_eq!(names(std::slice::from_ref(&second)), ["a"]);
+    bench.store.release(vec![second.claim]).await.unwrap();
+    assert_eq!(bench.state("a").await, TriggerState::Executing, "a run cannot be given back");
+}
+
+async fn a_claim_that_is_not_fired_lapses(bench) {
+    bench.put(&exclusive("work"), [every_minute("a", 1)]).await;
+    let first = bench.acquire(1, 1).await;
+    let lapse = bench.attached.lapse(at(1), at(1));
+    let seconds = (lapse - t0()).num_seconds();
+    let before = bench.ask(ONE, 2, 1, ExecutionLimits::default()).await;
+    assert!(before.triggers.is_empty());
+    assert!(before.next_due.is_some_and(|due| due <= lapse), "{:?} is after {lapse}", before.next_due);
+    let second = bench.acquire(seconds + 1, 1).await;
+    assert_eq!(names(&second), ["a"]);
+    assert!(matches!(bench.fire(seconds + 1, &first[0]).await, FireResult::Stale));
+    assert!(matches!(bench.fire(seconds + 1, &second[0]).await, FireResult::Run { .. }));
+}
+
+async fn a_run_never_lapses(bench) {
+    bench.put(&exclusive("work"), [every_minute("a", 1)]).await;
+    bench.run(1).await;
+    let much_later = (bench.attached.lapse(at(1), at(1)) - t0() + TimeDelta::days(30)).num_seconds();
+    assert!(bench.acquire(much_later, 1).await.is_empty());
+    assert_eq!(bench.state("a").await, TriggerState::Executing);
+}
+
+async fn a_job_that_disallows_concurrent_runs_has_one_claim(bench) {
+    bench.put(&exclusive("work"), ["a", "b", "c"].map(|name| every_minute(name, 0))).await;
+    let first = bench.acquire(0, 10).await;
+    assert_eq!(names(&first), ["a"]);
+    assert!(bench.acquire(0, 10).await.is_empty());
+    assert_eq!(bench.state("b").await, TriggerState::Normal, "nothing runs yet");
+    assert!(matches!(bench.fire(0, &first[0]).await, FireResult::Run { .. }));
+    assert_eq!(bench.state("b").await, TriggerState::Blocked);
+    assert_eq!(bench.state("a").await, TriggerState::Executing);
+    bench.pause(Selection::Trigger(key("b"))).await;
+    assert!(bench.acquire(0, 10).await.is_empty());
+    bench.complete(&first[0]).await;
+    let second = bench.acquire(0, 10).await;
+    assert_eq!(names(&second), ["c"], "b is paused");
+    bench.resume(Selection::All).await;
+    assert!(bench.acquire(0, 10).await.is_empty(), "c holds the job");
+    bench.store.remove_triggers(vec![key("c")]).await.unwrap();
+    assert!(matches!(bench.fire(0, &second[0]).await, FireResult::Stale));
+    assert_eq!(names(&bench.acquire(0, 10).await), ["b"], "removing c has freed the job");
+}
+
+/// Many due triggers of one busy job keep nobody else waiting.
+async fn a_busy_job_holds_nobody_up(bench) {
+    bench.put(&exclusive("busy"), (0..500).map(|n| every_minute(&format!("busy/{n}"), 0))).await;
+    bench.put(&job("other").build(), [every_minute("z", 1)]).await;
+    bench.run(1).await;
+    assert_eq!(names(&bench.acquire(1, 1).await), ["z"]);
+}
+
+async fn a_node_takes_only_what_it_can_run(bench) {
+    let foreign = crate::job::JobDetail::builder("foreign".parse().unwrap(), "elsewhere").build();
+    bench.put(&foreign, (0..200).map(|n| every_minute(&format!("foreign/{n}"), 0))).await;
+    bench.put(&job("work").build(), [every_minute("own", 5)]).await;
+    let asked = bench.ask(TWO, 0, 10, ExecutionLimits::default()).await;
+    assert!(asked.triggers.is_empty());
+    assert_eq!(asked.next_due, Some(at(5)), "what others run is not due here");
+    assert_eq!(names(&bench.ask(TWO, 5, 10, ExecutionLimits::default()).await.triggers), ["own"]);
+    assert_eq!(bench.acquire(5, 1000).await.len(), 200, "the other node can");
+}
+
+async fn limits_of_execution_groups_hold(bench) {
+    let of = |group: &'static str, count: usize| {
+        (0..count).map(move |n| every_minute(&format!("{group}/{n}"), 0).execution_group(group))
+    };
+    let ungrouped = (0..3).map(|n| every_minute(&format!("free/{n}"), 0));
+    let all = of("big", 5).chain(of("small", 5)).chain(ungrouped);
+    bench.put(&job("work").build(), all).await;
+    let limits = |big: usize, others: Option<usize>, ungrouped: Option<usize>| ExecutionLimits {
+        named: [("big".into(), big)].into(),
+        others,
+        ungrouped,
+    };
+    let first = bench.ask(ONE, 0, 100, limits(2, Some(1), Some(0))).await;
+    assert_eq!(names(&first.triggers), ["big/0", "big/1", "small/0"]);
+    let next = bench.ask(ONE, 0, 100, limits(0, Some(0), Some(0))).await;
+    assert!(next.triggers.is_empty());
+    let lapse = bench.attached.lapse(at(0), at(0));
+    assert_eq!(next.next_due, Some(lapse), "what there is no slot for is not due");
+    let rest = bench.ask(ONE, 0, 100, limits(0, None, None)).await;
+    assert_eq!(rest.triggers.len(), 7);
+}
+
+/// The starvation rule: what finds no slot takes no place of the batch.
+async fn a_full_group_starves_nobody(bench) {
+    let hungry = (0..300).map(|n| every_minute(&format!("hungry/{n}"), 0).execution_group("hungry").priority(10));
+    bench.put(&job("work").build(), hungry).await;
+    bench.put(&job("work").build(), [every_minute("z", 1)]).await;
+    let limits = ExecutionLimits { named: [("hungry".into(), 1)].into(), ..ExecutionLimits::default() };
+    assert_eq!(names(&bench.ask(ONE, 1, 2, limits).await.triggers), ["hungry/0", "z"]);
+}
+
+async fn a_full_group_does_not_hold_its_job(bench) {
+    let grouped = every_minute("a", 0).execution_group("g");
+    bench.put(&exclusive("work"), [grouped, every_minute("b", 1)]).await;
+    let limits = ExecutionLimits { named: [("g".into(), 0)].into(), ..ExecutionLimits::default() };
+    assert_eq!(names(&bench.ask(ONE, 1, 10, limits).await.triggers), ["b"]);
+    assert!(bench.acquire(1, 10).await.is_empty(), "b holds it");
+}
+
+async fn a_job_that_disallows_concurrent_runs_is_held_by_a_trigger_of_any_group(bench) {
+    let grouped = every_minute("a", 0).execution_group("g");
+    bench.put(&exclusive("work"), [grouped, every_minute("b", 0)]).await;
+    let limits = ExecutionLimits { named: [("g".into(), 1)].into(), ..ExecutionLimits::default() };
+    assert_eq!(names(&bench.ask(ONE, 0, 10, limits.clone()).await.triggers), ["a"]);
+    assert!(bench.ask(ONE, 0, 10, limits).await.triggers.is_empty());
+}
+
+async fn nodes_wake_when_something_may_be_due_earlier(bench) {
+    let mut seen = bench.wakes();
+    let mut woken = |what: &str| {
+        let now = bench.wakes();
+        assert!(now > seen, "{what} wakes nobody");
+        seen = now;
+    };
+    bench.put(&job("work").build(), [every_minute("a", 10)]).await;
+    woken("a new trigger");
+    let acquired = bench.acquire(10, 1).await;
+    bench.store.release(vec![acquired[0].claim]).await.unwrap();
+    woken("a released claim");
+    bench.pause(Selection::All).await;
+    woken("a pause");
+    bench.resume(Selection::All).await;
+    woken("a resumption");
+    let status = bench.status("a").await.unwrap();
+    let to = crate::trigger::Progress { next: Some(at(5)), ..status.progress.clone() };
+    bench.store.adjust(vec![Adjustment { trigger: key("a"), from: status.progress, to }]).await.unwrap();
+    woken("an adjustment");
+    let run = bench.run(10).await;
+    bench.complete_with(&run, Instruction::FailTrigger).await;
+    bench.store.reset(vec![key("a")]).await.unwrap();
+    woken("a reset");
+    let (trigger, progress) = built(&job("work").build(), every_minute("b", 3));
+    let change = Reschedule { old: key("a"), revision: None, trigger, progress: Some(progress) };
+    bench.store.reschedule(change).await.unwrap();
+    woken("a reschedule");
+    bench.run(3).await;
+    bench.store.cancel(Executions::All).await.unwrap();
+    woken("a request to stop");
+}
+
+async fn priority_decides_within_the_same_time_only(bench) {
+    bench.put(&job("work").build(), [every_minute("low", 1).priority(1), every_minute("high", 2).priority(9)]).await;
+    assert_eq!(names(&bench.acquire(2, 1).await), ["low"]);
+}
+
+async fn a_trigger_that_allows_all_runs_beside_itself(bench) {
+    bench.put(&job("work").build(), [every_minute("a", 0).overlap(OverlapPolicy::AllowAll)]).await;
+    bench.run(0).await;
+    bench.run(60).await;
+    assert_eq!(bench.store.executions(Executions::OfTrigger(key("a"))).await.unwrap().len(), 2);
+}
+}

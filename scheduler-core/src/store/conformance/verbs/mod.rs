@@ -1,0 +1,35 @@
+//! The contract of a job store, one rule at a time.
+#![allow(missing_docs, reason = "the name of a check says what it checks")]
+
+/// Makes a public function of each check, and a macro that makes a test of each.
+macro_rules! checks {
+    (($d:tt) $module:ident, $macro:ident; $($(#[$doc:meta])* async fn $name:ident($bench:ident) $body:block)*) => {
+        $(
+            $(#[$doc])*
+            pub async fn $name(open: &impl $crate::store::conformance::Open) {
+                let $bench = $crate::store::conformance::bench::Bench::new(open).await;
+                $body
+            }
+        )*
+
+        #[doc(hidden)]
+        #[macro_export]
+        macro_rules! $macro {
+            ($d open:expr) => {
+                $(
+                    #[test]
+                    fn $name() {
+                        let check = $crate::store::conformance::verbs::$module::$name(&$d open);
+                        $crate::store::conformance::run(check);
+                    }
+                )*
+            };
+        }
+    };
+}
+
+pub mod admin;
+pub mod ending;
+pub mod firing;
+pub mod overlap;
+pub mod pausing;

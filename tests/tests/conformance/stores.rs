@@ -1,0 +1,5 @@
+//! The store in memory passes what every store has to pass.
+
+use scheduler_core::store::MemoryJobStore;
+
+scheduler_core::store_conformance!(memory, || async { MemoryJobStore::new() });
