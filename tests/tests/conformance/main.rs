@@ -10,6 +10,7 @@ use scheduler_core::store::conformance::corpus;
 use scheduler_core::store::conformance::report::Report;
 use serde_json::Value;
 
+mod broken;
 mod calendars;
 mod cron;
 mod stores;

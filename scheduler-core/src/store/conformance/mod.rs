@@ -37,6 +37,24 @@ pub mod verbs;
 
 pub use bench::{Open, run};
 
+/// A check by name: it panics if the store does not pass.
+pub type Check<O> = (&'static str, fn(&O));
+
+/// All checks, for a test runner of your own; [`store_conformance!`](crate::store_conformance) makes a test of each.
+pub fn checks<O: Open>() -> Vec<Check<O>> {
+    let rules = [
+        verbs::admin::all(),
+        verbs::ending::all(),
+        verbs::firing::all(),
+        verbs::overlap::all(),
+        verbs::pausing::all(),
+    ];
+    let mut all: Vec<Check<O>> = rules.into_iter().flatten().collect();
+    all.push(("conformance_scripts_of_quartz", scripts::check));
+    all.push(("conformance_random_operations", model::check));
+    all
+}
+
 /// Makes a module of tests that a job store has to pass: its name, and a function that opens a new, empty store.
 ///
 /// See [`store::conformance`](crate::store::conformance).

@@ -140,7 +140,7 @@ impl Player {
             "resume_jobs" => self.resume(Selection::JobGroup(group(&step["group"]))).await,
             "resume_all" => self.resume(Selection::All).await,
             "reset_trigger_from_error" => {
-                drop(self.store.reset(vec![trigger_key(&step["key"])]).await.unwrap())
+                self.store.reset(vec![trigger_key(&step["key"])]).await.unwrap();
             }
             _ => return self.administer(step).await,
         }
@@ -439,7 +439,7 @@ impl Player {
         let by_key: BTreeMap<String, &TriggerStatus> =
             ours.iter().map(|status| (shown(status.trigger.key()), status)).collect();
         let keys: Vec<_> = expected.iter().map(|row| text(row, "key").to_owned()).collect();
-        let mut sorted = keys.clone();
+        let mut sorted = keys;
         sorted.sort();
         same("the triggers", &json!(by_key.keys().collect::<Vec<_>>()), &json!(sorted))?;
         for row in expected {

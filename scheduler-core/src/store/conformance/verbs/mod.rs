@@ -12,6 +12,11 @@ macro_rules! checks {
             }
         )*
 
+        /// All of these, by name.
+        pub fn all<O: $crate::store::conformance::Open>() -> Vec<$crate::store::conformance::Check<O>> {
+            vec![$((stringify!($name), |open: &O| $crate::store::conformance::run($name(open)))),*]
+        }
+
         #[doc(hidden)]
         #[macro_export]
         macro_rules! $macro {

@@ -1,0 +1,214 @@
+//! The kit finds what is wrong with a store: faults of the kind that authors make, each seeded into a store that works.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use chrono::TimeDelta;
+use scheduler_core::calendar::Calendar;
+use scheduler_core::job::{ExecutionId, JobDetail};
+use scheduler_core::store::conformance::checks;
+use scheduler_core::store::*;
+use scheduler_core::{JobKey, TriggerKey};
+
+/// What is wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Bug {
+    LosesATrigger,
+    HandsOutTwice,
+    IgnoresTheOrder,
+    IgnoresJobTypes,
+    IgnoresLimits,
+    AsksTooLate,
+    ForgetsToWake,
+    RunsWhatIsStale,
+    DropsInstructions,
+    DropsData,
+    KeepsReleasedClaims,
+    ReplacesWhatIsToBeKept,
+    ForgetsPausedGroups,
+    MixesUpResults,
+    LeavesOrphans,
+    CancelsNothing,
+}
+
+const BUGS: [Bug; 16] = [
+    Bug::LosesATrigger,
+    Bug::HandsOutTwice,
+    Bug::IgnoresTheOrder,
+    Bug::IgnoresJobTypes,
+    Bug::IgnoresLimits,
+    Bug::AsksTooLate,
+    Bug::ForgetsToWake,
+    Bug::RunsWhatIsStale,
+    Bug::DropsInstructions,
+    Bug::DropsData,
+    Bug::KeepsReleasedClaims,
+    Bug::ReplacesWhatIsToBeKept,
+    Bug::ForgetsPausedGroups,
+    Bug::MixesUpResults,
+    Bug::LeavesOrphans,
+    Bug::CancelsNothing,
+];
+
+#[derive(Debug)]
+struct Broken {
+    store: MemoryJobStore,
+    bug: Bug,
+    acquired: AtomicUsize,
+}
+
+macro_rules! delegate {
+    ($($name:ident($($arg:ident: $type:ty),*) -> $out:ty;)*) => {
+        $(fn $name(&self, $($arg: $type),*) -> StoreFuture<'_, $out> { self.store.$name($($arg),*) })*
+    };
+}
+
+impl JobStore for Broken {
+    delegate! {
+        put_calendar(name: Arc<str>, calendar: Arc<dyn Calendar>, replace: bool) -> ();
+        remove_calendar(name: Arc<str>) -> bool;
+        calendars() -> Vec<NamedCalendar>;
+        adjust(adjustments: Vec<Adjustment>) -> Vec<bool>;
+        clear() -> ();
+        resume(what: Selection) -> Vec<TriggerKey>;
+        reset(keys: Vec<TriggerKey>) -> Vec<bool>;
+        remove_jobs(keys: Vec<JobKey>) -> Vec<bool>;
+        reschedule(request: Reschedule) -> bool;
+        jobs(query: JobQuery) -> Vec<Arc<JobDetail>>;
+        triggers(query: TriggerQuery) -> Vec<TriggerStatus>;
+        executions(what: Executions) -> Vec<ExecutionStatus>;
+        groups(kind: GroupKind) -> Vec<GroupStatus>;
+    }
+
+    fn attach(&self, mut node: Node) -> StoreFuture<'_, Attached> {
+        match self.bug {
+            Bug::ForgetsToWake => node.wake = Arc::new(|| {}),
+            Bug::IgnoresJobTypes => node.types = None,
+            _ => {}
+        }
+        self.store.attach(node)
+    }
+
+    fn acquire_due(&self, mut request: AcquireDue) -> StoreFuture<'_, Acquired> {
+        Box::pin(async move {
+            if self.bug == Bug::IgnoresLimits {
+                request.limits = ExecutionLimits::default();
+            }
+            let mut acquired = self.store.acquire_due(request).await?;
+            let before = self.acquired.fetch_add(acquired.triggers.len(), Ordering::Relaxed);
+            let third = (acquired.triggers.len() + before) / 3 > before / 3;
+            match self.bug {
+                Bug::LosesATrigger if third => drop(acquired.triggers.pop()),
+                Bug::HandsOutTwice if third => acquired.triggers.extend(acquired.triggers.first().cloned()),
+                Bug::IgnoresTheOrder => acquired.triggers.reverse(),
+                Bug::AsksTooLate => {
+                    acquired.next_due = acquired.next_due.map(|due| due + TimeDelta::seconds(1))
+                }
+                Bug::CancelsNothing => acquired.cancel.clear(),
+                _ => {}
+            }
+            Ok(acquired)
+        })
+    }
+
+    fn fire(&self, request: Fire) -> StoreFuture<'_, Vec<FireResult>> {
+        Box::pin(async move {
+            let mut results = self.store.fire(request).await?;
+            let job = self.store.jobs(JobQuery::default()).await?.pop();
+            if let (Bug::RunsWhatIsStale, Some(job)) = (self.bug, job) {
+                for result in &mut results {
+                    if matches!(result, FireResult::Stale) {
+                        *result = FireResult::Run { fence: 0, job: job.clone() };
+                    }
+                }
+            }
+            Ok(results)
+        })
+    }
+
+    fn complete(&self, mut request: Complete) -> StoreFuture<'_, Vec<CompleteResult>> {
+        for completion in &mut request.executions {
+            match self.bug {
+                Bug::DropsInstructions => completion.instruction = Instruction::Continue,
+                Bug::DropsData => completion.data = None,
+                _ => {}
+            }
+        }
+        self.store.complete(request)
+    }
+
+    fn cancel(&self, what: Executions) -> StoreFuture<'_, Vec<ExecutionId>> {
+        self.store.cancel(what)
+    }
+
+    fn release(&self, claims: Vec<ExecutionId>) -> StoreFuture<'_, ()> {
+        self.store.release(if self.bug == Bug::KeepsReleasedClaims { Vec::new() } else { claims })
+    }
+
+    fn put(&self, mut request: Put) -> StoreFuture<'_, ()> {
+        if self.bug == Bug::ReplacesWhatIsToBeKept && request.existing_triggers == Existing::Keep {
+            request.existing_triggers = Existing::Replace;
+        }
+        self.store.put(request)
+    }
+
+    fn pause(&self, request: Pause) -> StoreFuture<'_, Vec<TriggerKey>> {
+        let Selection::TriggerGroup(group) = &request.what else { return self.store.pause(request) };
+        if self.bug != Bug::ForgetsPausedGroups {
+            return self.store.pause(request);
+        }
+        let (group, note) = (group.clone(), request.note);
+        Box::pin(async move {
+            let mut paused = Vec::new();
+            for status in self.store.triggers(TriggerQuery { group, ..TriggerQuery::default() }).await? {
+                let what = Selection::Trigger(status.trigger.key().clone());
+                paused.extend(self.store.pause(Pause { what, note: note.clone() }).await?);
+            }
+            Ok(paused)
+        })
+    }
+
+    fn remove_triggers(&self, keys: Vec<TriggerKey>) -> StoreFuture<'_, Vec<Removed>> {
+        Box::pin(async move {
+            if self.bug == Bug::LeavesOrphans {
+                for job in self.store.jobs(JobQuery::default()).await? {
+                    let jobs = vec![Arc::new(job.to_builder().durable(true).build())];
+                    let (existing_jobs, existing_triggers) = (Existing::Update, Existing::Refuse);
+                    let triggers = Vec::new();
+                    self.store.put(Put { jobs, existing_jobs, triggers, existing_triggers }).await?;
+                }
+            }
+            let mut removed = self.store.remove_triggers(keys).await?;
+            if self.bug == Bug::MixesUpResults {
+                removed.reverse();
+            }
+            Ok(removed)
+        })
+    }
+}
+
+#[test]
+fn each_seeded_bug_is_caught() {
+    // The failures are what is wanted; their messages are not.
+    let hook = std::panic::take_hook();
+    std::panic::set_hook(Box::new(|_| {}));
+    let mut account = Vec::new();
+    for bug in BUGS {
+        let open = move || async move {
+            Broken { store: MemoryJobStore::new(), bug, acquired: AtomicUsize::new(0) }
+        };
+        let all = checks();
+        let fails = |check: &fn(&_)| catch_unwind(AssertUnwindSafe(|| check(&open))).is_err();
+        let caught: Vec<_> = all.iter().filter(|(_, check)| fails(check)).map(|(name, _)| *name).collect();
+        account.push((bug, caught));
+    }
+    std::panic::set_hook(hook);
+    for (bug, caught) in &account {
+        println!("{bug:?}: {}", caught.join(", "));
+    }
+    let missed: Vec<_> = account.iter().filter(|(_, caught)| caught.is_empty()).map(|(bug, _)| bug).collect();
+    assert!(missed.is_empty(), "not caught: {missed:?}");
+    let by_chance = account.iter().filter(|(_, caught)| caught.contains(&"conformance_random_operations"));
+    assert!(by_chance.count() >= 10, "random operations find most of them too");
+}
