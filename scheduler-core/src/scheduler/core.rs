@@ -20,7 +20,7 @@ use super::event::{Bus, Event};
 use super::listener::Listeners;
 use super::middleware::Chain;
 use super::running::Running;
-use crate::job::{Invocation, Providers, Registry};
+use crate::job::{CancelReason, ExecutionId, Invocation, Providers, Registry};
 use crate::store::{ExecutionLimits, JobStore};
 use crate::time::{Alarm, Clock};
 use crate::trigger::Misfire;
@@ -87,6 +87,8 @@ pub(super) struct Core {
     pub(super) active: AtomicUsize,
     /// The store may have something due earlier than the loop knows.
     pub(super) changed: AtomicBool,
+    /// Runs of this node that somebody wants to be stopped.
+    stops: Mutex<Vec<(ExecutionId, CancelReason)>>,
     endings: Mutex<Vec<Ending>>,
     alarm: Mutex<Option<Arc<dyn Alarm>>>,
     pub(super) idle: Notify,
@@ -121,6 +123,7 @@ impl Core {
             phase: watch::Sender::new(SchedulerState::Created),
             active: AtomicUsize::new(0),
             changed: AtomicBool::new(true),
+            stops: Mutex::default(),
             endings: Mutex::default(),
             alarm: Mutex::default(),
             idle: Notify::new(),
@@ -191,6 +194,16 @@ impl Core {
         if first {
             self.ring();
         }
+    }
+
+    /// Asks the loop to stop a run of this node.
+    pub(super) fn stop(&self, run: ExecutionId, reason: CancelReason) {
+        self.stops.lock().push((run, reason));
+        self.ring();
+    }
+
+    pub(super) fn take_stops(&self) -> Vec<(ExecutionId, CancelReason)> {
+        std::mem::take(&mut *self.stops.lock())
     }
 
     pub(super) fn take_endings(&self) -> Vec<Ending> {

@@ -117,6 +117,7 @@ impl Engine {
 
     /// Asks runs that have taken too long to stop, and takes those away that do not listen or do not stop.
     fn expire(&mut self) {
+        self.core.take_stops().into_iter().for_each(|(run, reason)| self.stop(run, reason));
         let now = self.core.clock.monotonic();
         while let Some(deadline) = self.deadlines.pop_first() {
             if deadline.at > now {
@@ -132,7 +133,11 @@ impl Engine {
     }
 
     /// Asks a run to stop and takes it away if it does not listen, or does not stop in time.
+    /// Once: the store asks until the run has ended.
     fn stop(&mut self, run: ExecutionId, reason: CancelReason) {
+        if self.core.running.was_asked(run) {
+            return;
+        }
         if self.core.running.cancel(run, reason) == Some(true) {
             let at = self.core.clock.monotonic().saturating_add(self.core.settings.cancel_grace);
             self.deadlines.insert(Deadline { at, run, asked: true });
@@ -175,12 +180,7 @@ impl Engine {
             }
         };
         self.next_due = acquired.next_due;
-        for (run, reason) in acquired.cancel {
-            // The store says it until the run has ended.
-            if !self.core.running.is_cancelled(run) {
-                self.stop(run, reason);
-            }
-        }
+        acquired.cancel.into_iter().for_each(|(run, reason)| self.stop(run, reason));
         self.remember(acquired.triggers);
         Ok(())
     }
@@ -252,10 +252,13 @@ impl Engine {
 
     /// Run, or move on by the misfire policy. Pure, so a repeated call after a lost reply decides the same.
     fn decide(&self, acquired: &AcquiredTrigger, now: DateTime<Utc>) -> Decision {
-        let AcquiredTrigger { claim, trigger, progress, calendar } = acquired;
+        let AcquiredTrigger { claim, trigger, progress, calendar, freed } = acquired;
         let calendar = calendar.as_deref();
         let threshold = TimeDelta::from_std(self.core.settings.misfire_threshold).unwrap_or(TimeDelta::MAX);
-        if !trigger.is_misfired(progress, now, threshold) {
+        // What its own run has kept waiting is late from then on only.
+        let in_time =
+            freed.is_some_and(|freed| freed.checked_add_signed(threshold).is_none_or(|end| now <= end));
+        if in_time || !trigger.is_misfired(progress, now, threshold) {
             let progress = trigger.fired_at(progress, now, calendar);
             return Decision { firing: Firing { claim: *claim, progress, run: true }, misfired: false };
         }

@@ -320,6 +320,7 @@ impl Scheduler {
             };
             if meant {
                 core.running.cancel(run.id, CancelReason::Requested);
+                core.stop(run.id, CancelReason::Requested);
             }
         }
         core.store.cancel(what).await

@@ -64,6 +64,8 @@ struct Entry {
     run: Arc<Run>,
     brake: Arc<Brake>,
     activity: Activity,
+    /// The loop has asked it to stop, and watches that it does.
+    asked: Arc<AtomicBool>,
 }
 
 #[derive(Default)]
@@ -72,7 +74,7 @@ pub(super) struct Running(DashMap<ExecutionId, Entry>);
 impl Running {
     pub(super) fn add(&self, run: Arc<Run>, activity: Activity) -> Arc<Brake> {
         let brake = Arc::<Brake>::default();
-        self.0.insert(run.parts.id, Entry { run, brake: brake.clone(), activity });
+        self.0.insert(run.parts.id, Entry { run, brake: brake.clone(), activity, asked: Arc::default() });
         brake
     }
 
@@ -80,9 +82,9 @@ impl Running {
         self.0.remove(&id);
     }
 
-    /// Whether somebody has asked this execution to stop.
-    pub(super) fn is_cancelled(&self, id: ExecutionId) -> bool {
-        self.0.get(&id).is_some_and(|entry| entry.run.cancel_reason().is_some())
+    /// Whether this was asked before of this execution; true if it is not here.
+    pub(super) fn was_asked(&self, id: ExecutionId) -> bool {
+        self.0.get(&id).is_none_or(|entry| entry.asked.swap(true, Ordering::AcqRel))
     }
 
     /// Asks an execution to stop; says whether anybody in it listens, or none if it is not here.

@@ -73,6 +73,8 @@ pub struct AcquiredTrigger {
     pub progress: Progress,
     /// The calendar that it names.
     pub calendar: Option<Arc<dyn Calendar>>,
+    /// When its own run ended, if that has kept it waiting by its overlap policy: until then it was not late.
+    pub freed: Option<DateTime<Utc>>,
 }
 
 /// Exchange claims for the right to run.

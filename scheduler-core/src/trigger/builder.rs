@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::{DateTime, SubsecRound, Utc};
+use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 use chrono_tz::Tz;
 use scheduler_syntax::DstPolicy;
 use scheduler_syntax::cron::CronExpr;
@@ -62,6 +62,8 @@ pub struct TriggerBuilder {
     repeat: Option<u32>,
     dst: Option<DstPolicy>,
     start: Option<DateTime<Utc>>,
+    /// From the moment of scheduling to the start, if the start is not set.
+    delay: Duration,
     end: Option<DateTime<Utc>>,
     calendar: Option<Arc<str>>,
     priority: i32,
@@ -95,6 +97,11 @@ impl Trigger {
     /// A trigger that fires once, at `time`; at once if that has passed.
     pub fn at(time: DateTime<Utc>) -> TriggerBuilder {
         TriggerBuilder::new(Rule::Once).start_at(time)
+    }
+
+    /// A trigger that fires once, so long after it is scheduled: delayed work.
+    pub fn after(delay: Duration) -> TriggerBuilder {
+        TriggerBuilder::new(Rule::Once).start_after(delay)
     }
 
     /// A trigger that fires at its start and then at every multiple of `interval` from it, until it is
@@ -143,6 +150,7 @@ impl TriggerBuilder {
             repeat: None,
             dst: None,
             start: None,
+            delay: Duration::ZERO,
             end: None,
             calendar: None,
             priority: DEFAULT_PRIORITY,
@@ -220,6 +228,12 @@ impl TriggerBuilder {
         self
     }
 
+    /// No firing is earlier than so long after the moment of scheduling. [`start_at`](Self::start_at) goes before it.
+    pub fn start_after(mut self, delay: Duration) -> Self {
+        self.delay = delay;
+        self
+    }
+
     /// No firing is later; an interval does not fire at this very time either. Default: no end.
     pub fn end_at(mut self, time: DateTime<Utc>) -> Self {
         self.end = Some(time);
@@ -281,7 +295,7 @@ impl TriggerBuilder {
     /// Every problem at once: a missing name or job, a cron expression or zone that does not parse, an interval
     /// under a millisecond, an end before the start.
     pub fn build(mut self, now: DateTime<Utc>) -> Result<Trigger, TriggerError> {
-        let start = self.start.unwrap_or(now).trunc_subsecs(3);
+        let start = self.start.unwrap_or_else(|| self.delayed(now)).trunc_subsecs(3);
         if self.end.is_some_and(|end| end < start) {
             self.problems.push(format!("ends at {} before it starts at {start}", self.end.unwrap_or(start)));
         }
@@ -313,6 +327,15 @@ impl TriggerBuilder {
                 Err(TriggerError { trigger: self.key, problems: self.problems })
             }
         }
+    }
+
+    fn delayed(&mut self, now: DateTime<Utc>) -> DateTime<Utc> {
+        let delayed = TimeDelta::from_std(self.delay).ok().and_then(|delay| now.checked_add_signed(delay));
+        delayed.unwrap_or_else(|| {
+            self.problems
+                .push(format!("the delay of {:?} ends after all time; use a shorter one", self.delay));
+            now
+        })
     }
 
     /// This trigger for `job` unless it names one, called `name` unless it has a name.

@@ -20,3 +20,10 @@ pub enum OverlapPolicy {
     /// The previous run is asked to stop, and this one runs when it has.
     CancelPrevious,
 }
+
+impl OverlapPolicy {
+    /// Whether the next firing waits for the end of the run.
+    pub fn waits(self) -> bool {
+        matches!(self, Self::BufferOne | Self::CancelPrevious)
+    }
+}

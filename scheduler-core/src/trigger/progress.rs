@@ -104,7 +104,7 @@ impl Trigger {
 
     /// The first fire time strictly later than `after`, counted from a fresh start.
     pub fn fire_time_after(&self, after: DateTime<Utc>) -> Option<DateTime<Utc>> {
-        self.after(&Progress::default(), after)
+        self.time_after(&Progress::default(), after)
     }
 
     /// The first fire time strictly later than `time` that `calendar` includes, for a trigger that has got so far.
@@ -114,10 +114,10 @@ impl Trigger {
         time: DateTime<Utc>,
         calendar: Option<&dyn Calendar>,
     ) -> Option<DateTime<Utc>> {
-        self.admit(progress, self.after(progress, time), calendar)
+        self.admit(progress, self.time_after(progress, time), calendar)
     }
 
-    fn after(&self, progress: &Progress, time: DateTime<Utc>) -> Option<DateTime<Utc>> {
+    fn time_after(&self, progress: &Progress, time: DateTime<Utc>) -> Option<DateTime<Utc>> {
         let repeat = self.repeat(progress);
         if repeat.is_some_and(|repeat| progress.fired > u64::from(repeat)) {
             return None;
@@ -148,7 +148,7 @@ impl Trigger {
             }
             // Nothing before the next included time can be right.
             let resume = calendar.next_included(candidate)? - TimeDelta::milliseconds(1);
-            candidate = self.after(progress, resume.max(candidate))?;
+            candidate = self.time_after(progress, resume.max(candidate))?;
             if candidate.year() > LAST_YEAR {
                 return None;
             }

@@ -113,7 +113,7 @@ impl Table {
         let (generation, revision) = (self.counter, self.counter);
         let state = StoredState::Waiting;
         let lane = self.lanes.join(self.lane_key(job, &trigger));
-        let (pause, claim, running) = (None, None, 0);
+        let (pause, claim, freed, running) = (None, None, None, 0);
         let index = self.triggers.insert(TriggerSlot {
             trigger,
             progress,
@@ -126,6 +126,7 @@ impl Table {
             generation,
             revision,
             claim,
+            freed,
         });
         self.jobs[job].triggers.push(index);
         self.trigger_slots.insert(key.clone(), index);

@@ -54,6 +54,7 @@ impl Table {
             trigger: slot.trigger.clone(),
             progress: slot.progress.clone(),
             calendar: slot.trigger.calendar().and_then(|name| self.calendars.get(name)).cloned(),
+            freed: slot.freed,
         };
         let (home, lane) = (slot.job, slot.lane);
         if self.jobs[home].detail.disallow_concurrent() {
@@ -107,7 +108,7 @@ impl Table {
         let slot = &mut self.triggers[index];
         slot.state = slot.state.after(Step::Fire).unwrap_or(slot.state);
         slot.progress = firing.progress;
-        slot.claim = None;
+        (slot.claim, slot.freed) = (None, None);
         self.unfired -= 1;
         let overlaps = slot.running > 0 && slot.trigger.overlap() == OverlapPolicy::Skip;
         if firing.run && !overlaps {
@@ -125,7 +126,7 @@ impl Table {
         if firing.run { FireResult::Overlapped } else { FireResult::Advanced }
     }
 
-    pub(super) fn complete(&mut self, completion: Completion) -> CompleteResult {
+    pub(super) fn complete(&mut self, completion: Completion, now: DateTime<Utc>) -> CompleteResult {
         if self.claims.get(&completion.execution).is_none_or(|claim| !claim.fired) {
             return CompleteResult::Gone;
         }
@@ -135,7 +136,10 @@ impl Table {
         let current = self.triggers.get(index).is_some_and(|slot| slot.generation == claim.generation);
         if current {
             self.dequeue(index);
-            self.triggers[index].running -= 1;
+            let slot = &mut self.triggers[index];
+            slot.running -= 1;
+            let waited = slot.progress.next.is_some_and(|due| due <= now) && slot.trigger.overlap().waits();
+            slot.freed = waited.then_some(now).or(slot.freed);
             self.enqueue(index);
         }
         match completion.instruction {

@@ -6,6 +6,7 @@
 mod admin;
 mod firing;
 mod lanes;
+mod lock;
 mod pauses;
 mod query;
 mod table;
@@ -15,8 +16,6 @@ use std::future::ready;
 use std::sync::Arc;
 use std::time::Duration;
 
-use parking_lot::Mutex;
-
 use super::admin::*;
 use super::contract::*;
 use super::firing::*;
@@ -24,6 +23,7 @@ use crate::calendar::Calendar;
 use crate::error::Result;
 use crate::job::{ExecutionId, JobDetail};
 use crate::key::{JobKey, TriggerKey};
+use lock::Mutex;
 use table::Table;
 
 /// How to use this store: triggers are claimed when they are due, and a claim is fired at once.
@@ -105,7 +105,7 @@ impl JobStore for MemoryJobStore {
 
     fn complete(&self, request: Complete) -> StoreFuture<'_, Vec<CompleteResult>> {
         self.call(|table| {
-            request.executions.into_iter().map(|completion| table.complete(completion)).collect()
+            request.executions.into_iter().map(|completion| table.complete(completion, request.now)).collect()
         })
     }
 

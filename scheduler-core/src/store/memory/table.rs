@@ -43,6 +43,8 @@ pub(super) struct TriggerSlot {
     /// Changes with the description.
     pub(super) revision: u64,
     pub(super) claim: Option<ExecutionId>,
+    /// When its own run ended that has kept it waiting.
+    pub(super) freed: Option<DateTime<Utc>>,
 }
 
 #[derive(Debug)]

@@ -166,7 +166,11 @@ impl Table {
                 return self.acquire([ONE, TWO][*node], *max, limits(*index)).await;
             }
             Operation::Fire { claim, run } => return self.fire(self.chosen(*claim, false), *run).await,
-            Operation::FireAgain { claim } => return self.fire(self.chosen(*claim, true), true).await,
+            Operation::FireAgain { claim } => {
+                let number = claim % self.acquired.len().max(1);
+                let known = self.acquired.iter().find(|(_, (known, _))| *known == number);
+                return self.fire(known.map(|(claim, _)| *claim), true).await;
+            }
             Operation::Complete { claim, instruction } => {
                 let Some(execution) = self.chosen(*claim, true) else { return Ok(()) };
                 let instruction = match instruction {

@@ -33,8 +33,15 @@ async fn buffer_waits_for_the_end_of_the_run(bench) {
     let asked = bench.ask(ONE, 300, 1, ExecutionLimits::default()).await;
     assert!(asked.triggers.is_empty() && asked.cancel.is_empty());
     assert_eq!(asked.next_due, None, "nothing is due before the run has ended");
-    bench.complete(&run).await;
-    assert_eq!(names(&bench.acquire(300, 1).await), ["a"]);
+    let complete = Complete { now: at(300), executions: vec![Completion::of(run.claim)] };
+    bench.store.complete(complete).await.unwrap();
+    let acquired = bench.acquire(310, 1).await;
+    assert_eq!((names(&acquired), acquired[0].freed), (vec!["a".into()], Some(at(300))));
+    let later = crate::trigger::Progress { next: Some(at(360)), ..acquired[0].progress.clone() };
+    bench.fire_as(310, acquired[0].claim, later, true).await;
+    let complete = Complete { now: at(320), executions: vec![Completion::of(acquired[0].claim)] };
+    bench.store.complete(complete).await.unwrap();
+    assert_eq!(bench.acquire(360, 1).await[0].freed, None, "nothing has kept it waiting");
 }
 
 async fn cancel_stops_the_run_when_the_next_is_due(bench) {
