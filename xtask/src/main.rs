@@ -34,6 +34,8 @@ enum Command {
     },
     /// What CI runs: the same as `test`
     Ci,
+    /// Explore the orders in which nodes can meet in the store in memory
+    Interleavings,
     /// Make sure that the servers the tests start are installed
     Servers,
     /// Check the rules that no compiler checks: layers, absent dependencies, leftovers, manifests
@@ -55,6 +57,7 @@ fn run(command: &Command) -> Result<(), String> {
     match command {
         Command::Test { quick } => steps::run_all(&test::steps(*quick)),
         Command::Ci => steps::run_all(&test::steps(false)),
+        Command::Interleavings => steps::run_all(&[test::interleavings()]),
         Command::Servers => steps::run_all(&[Step::inside("servers", servers::ensure)]),
         Command::Tidy => steps::run_all(&[Step::inside("tidy", tidy::run)]),
     }

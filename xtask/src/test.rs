@@ -10,6 +10,7 @@ pub(crate) fn steps(quick: bool) -> Vec<Step> {
         Step::program("lints", "cargo clippy --workspace --all-targets --all-features -- -D warnings"),
         Step::inside("servers", servers::ensure),
         unit_tests(),
+        interleavings(),
     ];
     if !quick {
         steps.push(Step::program("doctests", "cargo test --doc --workspace --all-features"));
@@ -20,6 +21,12 @@ pub(crate) fn steps(quick: bool) -> Vec<Step> {
     }
     steps.push(Step::inside("tidy", tidy::run));
     steps
+}
+
+/// The store in memory on locks whose every order of taking is explored. Other flags, so a folder of its own.
+pub(crate) fn interleavings() -> Step {
+    let line = "cargo test -p tests --test interleavings --target-dir target/shuttle";
+    Step::program("interleavings", line).with_variable("RUSTFLAGS", "--cfg shuttle")
 }
 
 /// With cargo-nextest where it is installed. Doctests, which it cannot run, have their own step.

@@ -87,6 +87,8 @@ pub(super) struct Core {
     pub(super) active: AtomicUsize,
     /// The store may have something due earlier than the loop knows.
     pub(super) changed: AtomicBool,
+    /// The loop takes a turn in which runs may begin.
+    firing: AtomicBool,
     /// Runs of this node that somebody wants to be stopped.
     stops: Mutex<Vec<(ExecutionId, CancelReason)>>,
     endings: Mutex<Vec<Ending>>,
@@ -123,6 +125,7 @@ impl Core {
             phase: watch::Sender::new(SchedulerState::Created),
             active: AtomicUsize::new(0),
             changed: AtomicBool::new(true),
+            firing: AtomicBool::new(false),
             stops: Mutex::default(),
             endings: Mutex::default(),
             alarm: Mutex::default(),
@@ -166,6 +169,24 @@ impl Core {
             self.bus.send(|| Event::State { state: to });
         }
         refused.map_or(Ok(()), Err)
+    }
+
+    /// The loop begins a turn. Under the lock of the phase, so that whoever ends `Running` sees that it fires.
+    pub(super) fn turn_begins(&self) -> SchedulerState {
+        let phase = self.phase.borrow();
+        self.firing.store(*phase == SchedulerState::Running, Ordering::Release);
+        *phase
+    }
+
+    pub(super) fn turn_ends(&self) {
+        if self.firing.swap(false, Ordering::AcqRel) {
+            self.idle.notify_waiters();
+        }
+    }
+
+    /// No run is under way, and none is about to begin.
+    pub(super) fn is_idle(&self) -> bool {
+        !self.firing.load(Ordering::Acquire) && self.active.load(Ordering::Acquire) == 0
     }
 
     /// Something that is due earlier may have come.

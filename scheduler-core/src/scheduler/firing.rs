@@ -73,8 +73,10 @@ impl Engine {
 
     /// One turn at `now`. A failure of the store ends it; nothing is lost by that.
     pub(super) async fn tick(&mut self, now: DateTime<Utc>) -> Next {
-        let state = self.core.state();
-        match self.turn(state, now).await {
+        let state = self.core.turn_begins();
+        let turn = self.turn(state, now).await;
+        self.core.turn_ends();
+        match turn {
             Ok(()) => self.recovered(),
             Err(error) => return Next::Wait(self.failed(&error)),
         }

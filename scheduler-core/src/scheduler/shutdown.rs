@@ -2,7 +2,6 @@
 
 use std::future::{Future, poll_fn};
 use std::pin::pin;
-use std::sync::atomic::Ordering;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -92,11 +91,11 @@ impl Core {
         }
     }
 
-    /// Ready when no slot of the pool is in use, or at the deadline.
+    /// Ready when no run is under way or about to begin, or at the deadline.
     async fn idle_by(&self, deadline: Duration) {
         loop {
             let idle = self.idle.notified();
-            if self.active.load(Ordering::Acquire) == 0 || self.clock.monotonic() >= deadline {
+            if self.is_idle() || self.clock.monotonic() >= deadline {
                 return;
             }
             by(&*self.clock, deadline, idle).await;
