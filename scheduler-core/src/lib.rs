@@ -91,6 +91,7 @@
 //! | feature | default | adds |
 //! |---|---|---|
 //! | `macros` | yes | `#[job]`, `#[derive(Job)]` and [`discover_jobs`](scheduler::SchedulerBuilder::discover_jobs) |
+//! | `schedule-file` | no | [`plugin::ScheduleFile`]: schedules from a TOML, YAML or JSON file |
 //! | `testing` | no | [`testing`]: a scheduler whose time is in the hands of a test |
 //! | `conformance` | no | [`store::conformance`]: what every job store has to pass |
 
@@ -104,6 +105,7 @@ mod error;
 pub mod job;
 mod key;
 mod matcher;
+pub mod plugin;
 pub mod prelude;
 pub mod scheduler;
 pub mod store;
@@ -117,7 +119,7 @@ pub use data::{DataError, JobData};
 pub use error::{Error, Result};
 pub use key::{DEFAULT_GROUP, InvalidKey, JobKey, TriggerKey};
 pub use matcher::{Key, Matcher, Text};
-pub use scheduler::{Scheduler, SchedulerState, ShutdownReport};
+pub use scheduler::{Scheduler, SchedulerBuilder, SchedulerState, ShutdownReport};
 #[cfg(feature = "macros")]
 pub use scheduler_macros::{Job, job};
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use proc_macro2::{Span, TokenStream};
 use quote::{quote, quote_spanned};
 use scheduler_syntax::cron::CronExpr;
-use syn::LitStr;
+use syn::{Ident, LitStr};
 
 use crate::errors::Errors;
 use crate::options::Options;
@@ -19,6 +19,8 @@ pub(crate) struct Rules {
     pub(crate) description: Option<String>,
     pub(crate) durable: bool,
     pub(crate) disallow_concurrent: bool,
+    pub(crate) persist_data: bool,
+    pub(crate) requests_recovery: bool,
     pub(crate) timeout: Option<u64>,
     pub(crate) trigger: Option<Declared>,
 }
@@ -42,6 +44,8 @@ impl Rules {
             description: options.text("description").map(LitStr::value).or(doc),
             durable: options.flag("durable").is_some(),
             disallow_concurrent: options.flag("disallow_concurrent").is_some(),
+            persist_data: options.flag("persist_data").is_some(),
+            requests_recovery: options.flag("requests_recovery").is_some(),
             timeout: options.text("timeout").and_then(|text| duration(text, "timeout", errors)),
             trigger: trigger(options, errors),
         }
@@ -81,6 +85,8 @@ fn trigger(options: &Options, errors: &mut Errors) -> Option<Declared> {
     if let Some(zone) = zone {
         check_zone(zone, options, errors);
     }
+    let declared = options.text("cron").or(options.text("every")).is_some();
+    let more = of_trigger(options, declared, errors);
     match (options.text("cron"), options.text("every")) {
         (Some(_), Some(every)) => {
             errors.at(
@@ -92,15 +98,58 @@ fn trigger(options: &Options, errors: &mut Errors) -> Option<Declared> {
         (Some(cron), None) => {
             check_cron(cron, errors);
             let zone = zone.map(|zone| quote!(.time_zone(#zone)));
-            Some(Declared { builder: quote!(#krate::trigger::Trigger::cron(#cron) #zone), span: cron.span() })
+            Some(Declared {
+                builder: quote!(#krate::trigger::Trigger::cron(#cron) #zone #more),
+                span: cron.span(),
+            })
         }
         (None, Some(every)) => {
             let millis = duration(every, "every", errors)?;
-            let builder = quote_spanned!(every.span()=> #krate::trigger::Trigger::every(::core::time::Duration::from_millis(#millis)));
+            let builder = quote_spanned!(every.span()=> #krate::trigger::Trigger::every(::core::time::Duration::from_millis(#millis)) #more);
             Some(Declared { builder, span: every.span() })
         }
         (None, None) => None,
     }
+}
+
+/// What else the declared trigger has.
+fn of_trigger(options: &Options, declared: bool, errors: &mut Errors) -> TokenStream {
+    const MISFIRE: [(&str, &str); 4] =
+        [("smart", "Smart"), ("ignore", "Ignore"), ("fire_now", "FireNow"), ("skip", "Skip")];
+    const OVERLAP: [(&str, &str); 4] = [
+        ("allow_all", "AllowAll"),
+        ("skip", "Skip"),
+        ("buffer_one", "BufferOne"),
+        ("cancel_previous", "CancelPrevious"),
+    ];
+    let krate = &options.krate;
+    for option in ["calendar", "misfire", "overlap", "execution_group"] {
+        if let Some(text) = options.text(option).filter(|_| !declared) {
+            errors.at(text, format!("`{option}` belongs to a trigger; declare one by `cron` or `every`"));
+        }
+    }
+    let calendar = options.text("calendar").map(|name| quote!(.calendar(#name)));
+    let group = options.text("execution_group").map(|name| quote!(.execution_group(#name)));
+    let misfire = options.text("misfire").and_then(|text| word(text, "misfire", &MISFIRE, errors));
+    let misfire = misfire.map(|variant| quote!(.misfire(#krate::trigger::Misfire::#variant)));
+    let overlap = options.text("overlap").and_then(|text| word(text, "overlap", &OVERLAP, errors));
+    let overlap = overlap.map(|variant| quote!(.overlap(#krate::trigger::OverlapPolicy::#variant)));
+    quote!(#calendar #misfire #overlap #group)
+}
+
+/// The variant that a word stands for.
+fn word(text: &LitStr, option: &str, words: &[(&str, &str)], errors: &mut Errors) -> Option<Ident> {
+    let value = text.value();
+    if let Some((_, variant)) = words.iter().find(|(word, _)| *word == value) {
+        return Some(Ident::new(variant, text.span()));
+    }
+    let known = || words.iter().map(|(word, _)| *word);
+    let hint = match scheduler_syntax::nearest(&value, known()) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None => format!("use one of {}", known().collect::<Vec<_>>().join(", ")),
+    };
+    errors.at(text, format!("there is no {option} policy `{value}`; {hint}"));
+    None
 }
 
 fn check_zone(zone: &LitStr, options: &Options, errors: &mut Errors) {

@@ -92,6 +92,7 @@ fn detail(job: &Job<'_>, args: Option<&Type>) -> TokenStream {
     let (krate, rules) = (job.krate, job.rules);
     let (group, name, durable, exclusive) =
         (&rules.group, &rules.name, rules.durable, rules.disallow_concurrent);
+    let (persist, recovery) = (rules.persist_data, rules.requests_recovery);
     let description = rules.description.iter().map(|text| quote!(.description(#text)));
     let timeout =
         rules.timeout.iter().map(|millis| quote!(.timeout(::core::time::Duration::from_millis(#millis))));
@@ -103,6 +104,8 @@ fn detail(job: &Job<'_>, args: Option<&Type>) -> TokenStream {
             #(#description)* #(#timeout)* #data
             .durable(#durable)
             .disallow_concurrent(#exclusive)
+            .persist_data(#persist)
+            .requests_recovery(#recovery)
             .build()
     }
 }

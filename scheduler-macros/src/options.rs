@@ -11,8 +11,20 @@ use syn::{Expr, ExprLit, Lit, LitStr, Meta, Path, Token};
 
 use crate::errors::Errors;
 
-const TEXTS: [&str; 7] = ["name", "group", "description", "cron", "time_zone", "every", "timeout"];
-const FLAGS: [&str; 3] = ["durable", "disallow_concurrent", "blocking"];
+const TEXTS: [&str; 11] = [
+    "name",
+    "group",
+    "description",
+    "cron",
+    "time_zone",
+    "every",
+    "calendar",
+    "misfire",
+    "overlap",
+    "execution_group",
+    "timeout",
+];
+const FLAGS: [&str; 5] = ["durable", "disallow_concurrent", "persist_data", "requests_recovery", "blocking"];
 
 /// What was written, not yet looked at more closely.
 pub(crate) struct Options {
@@ -106,6 +118,7 @@ fn text_of(name: &str, option: &Meta, errors: &mut Errors) -> Option<LitStr> {
         "cron" => "0 0 2 * * ?",
         "time_zone" => "Europe/Berlin",
         "every" | "timeout" => "30s",
+        "misfire" | "overlap" => "skip",
         _ => "…",
     };
     match option {

@@ -17,6 +17,7 @@ use crate::error::Error;
 use crate::job::{Invocation, JobDefinition, Providers, Registry};
 use crate::key::{JobKey, TriggerKey};
 use crate::matcher::Matcher;
+use crate::plugin::Plugin;
 use crate::store::{ExecutionLimits, JobStore, MemoryJobStore};
 use crate::time::{Clock, SystemClock};
 use crate::trigger::{Misfire, TriggerBuilder};
@@ -91,6 +92,8 @@ pub struct SchedulerBuilder {
     limits: ExecutionLimits,
     calendars: BTreeMap<Arc<str>, Arc<dyn Calendar>>,
     schedules: Vec<(Invocation, TriggerBuilder)>,
+    #[cfg(feature = "schedule-file")]
+    files: Vec<crate::plugin::ScheduleFile>,
     problems: Vec<String>,
 }
 
@@ -125,6 +128,8 @@ impl Default for SchedulerBuilder {
             limits: ExecutionLimits::default(),
             calendars: BTreeMap::new(),
             schedules: Vec::new(),
+            #[cfg(feature = "schedule-file")]
+            files: Vec::new(),
             problems: Vec::new(),
         }
     }
@@ -237,6 +242,17 @@ impl SchedulerBuilder {
         self
     }
 
+    /// Adds what a plugin has.
+    pub fn plugin(self, plugin: impl Plugin) -> Self {
+        plugin.install(self)
+    }
+
+    #[cfg(feature = "schedule-file")]
+    pub(crate) fn schedule_file(mut self, file: crate::plugin::ScheduleFile) -> Self {
+        self.files.push(file);
+        self
+    }
+
     /// Removes at start what an earlier version of this program has declared and this one does not: triggers that
     /// carry the [name](Self::name) of this scheduler as their [declarer](crate::trigger::Trigger::declared_by). Default:
     /// false.
@@ -302,7 +318,12 @@ impl SchedulerBuilder {
         core.listeners = self.listeners;
         core.middleware = self.middleware.into();
         core.limits = self.limits.into();
-        let declared = Declarations { calendars: self.calendars.into_iter().collect(), schedules };
+        let declared = Declarations {
+            calendars: self.calendars.into_iter().collect(),
+            schedules,
+            #[cfg(feature = "schedule-file")]
+            files: self.files,
+        };
         Ok(Scheduler::new(core, declared, self.scheduler_listeners))
     }
 

@@ -183,6 +183,10 @@ impl Scheduler {
         let pool = Pool::new(runtime, core.tasks.clone());
         let attached = self.attach().await?;
         core.reconcile(&self.0.declared).await?;
+        #[cfg(feature = "schedule-file")]
+        for file in &self.0.declared.files {
+            core.watch(file.clone(), core.load(file).await?);
+        }
         self.run_start_up(&pool).await?;
         let engine = Engine::new(core.clone(), pool.clone(), attached);
         *self.0.ended.lock() = Some(looper::start(core, engine, pool.runtime().clone())?);

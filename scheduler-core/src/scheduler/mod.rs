@@ -33,6 +33,9 @@ mod core;
 mod ending;
 mod event;
 mod execution;
+mod explain;
+#[cfg(feature = "schedule-file")]
+mod files;
 mod firing;
 mod handle;
 mod listener;
@@ -47,6 +50,7 @@ pub use self::core::SchedulerState;
 pub use admin::{Scheduled, SchedulerMetadata};
 pub use builder::{BuildError, SchedulerBuilder};
 pub use event::{Event, Events};
+pub use explain::{Explanation, Obstacle};
 pub use handle::{Scheduler, WeakScheduler};
 pub use listener::{JobListener, ListenerId, SchedulerListener, TriggerListener};
 pub use middleware::{Middleware, Next};

@@ -20,6 +20,8 @@ use crate::trigger::{Progress, Trigger};
 pub(super) struct Declarations {
     pub(super) calendars: Vec<NamedCalendar>,
     pub(super) schedules: Vec<Declared>,
+    #[cfg(feature = "schedule-file")]
+    pub(super) files: Vec<crate::plugin::ScheduleFile>,
 }
 
 /// A job with a schedule, declared in code.
@@ -49,10 +51,13 @@ impl Core {
         if !declared.schedules.is_empty() {
             self.reconcile_schedules(&declared.schedules).await?;
         }
-        if self.settings.prune { self.prune(&declared.schedules).await } else { Ok(()) }
+        if self.settings.prune {
+            self.prune(&self.settings.name, &declared.schedules).await?;
+        }
+        Ok(())
     }
 
-    async fn reconcile_schedules(&self, declared: &[Declared]) -> Result<()> {
+    pub(super) async fn reconcile_schedules(&self, declared: &[Declared]) -> Result<()> {
         let calendars = self.calendars_for(declared.iter().map(|declared| &declared.trigger)).await?;
         let keys = declared.iter().map(|declared| declared.trigger.key().clone()).collect();
         let stored = self.store.triggers(TriggerQuery { keys, ..TriggerQuery::default() }).await?;
@@ -84,9 +89,9 @@ impl Core {
         Ok(())
     }
 
-    /// Removes what this scheduler has once declared and does not declare any more.
-    async fn prune(&self, declared: &[Declared]) -> Result<()> {
-        let declared_by = Some(self.settings.name.clone());
+    /// Removes what somebody has once declared and does not declare any more.
+    pub(super) async fn prune(&self, declarer: &Arc<str>, declared: &[Declared]) -> Result<()> {
+        let declared_by = Some(declarer.clone());
         let stored = self.store.triggers(TriggerQuery { declared_by, ..TriggerQuery::default() }).await?;
         let stored = stored.into_iter().map(|status| status.trigger.key().clone());
         let gone: Vec<_> =

@@ -25,6 +25,8 @@ pub struct RunningExecution {
     pub job: JobKey,
     /// Its trigger.
     pub trigger: TriggerKey,
+    /// The execution group of its trigger.
+    pub execution_group: Option<Arc<str>>,
     /// When it was due.
     pub scheduled: DateTime<Utc>,
     /// When it fired.
@@ -120,6 +122,7 @@ fn describe(run: &Run) -> RunningExecution {
         id: parts.id,
         job: parts.job.key().clone(),
         trigger: parts.trigger.key().clone(),
+        execution_group: parts.trigger.execution_group().cloned(),
         scheduled: parts.scheduled,
         fired: parts.fired,
         cancelled: run.cancel_reason(),

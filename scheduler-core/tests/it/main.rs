@@ -4,7 +4,10 @@
 mod building;
 mod clock;
 mod ending;
+mod explaining;
+mod files;
 mod firing;
+mod history;
 mod limits;
 mod listening;
 mod managing;

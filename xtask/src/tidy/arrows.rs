@@ -13,7 +13,7 @@ const LAYERS: &[&[&str]] = &[
     &["testing"],
     &["prelude", "private", "__private"],
     &["host"],
-    &["scheduler"],
+    &["plugin", "scheduler"],
     &["store"],
     &["trigger", "job", "calendar"],
     &["time"],

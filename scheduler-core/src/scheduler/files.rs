@@ -1,0 +1,128 @@
+//! Schedule files: putting in place what they say, at start and when they have changed.
+
+use std::sync::Arc;
+
+use super::core::{Core, SchedulerState};
+use super::reconcile::Declared;
+use super::shutdown::by;
+use crate::error::Result;
+use crate::job::{Invocation, JobDetail};
+use crate::matcher::Text;
+use crate::plugin::{Contents, Removals, ScheduleFile};
+use crate::store::*;
+use crate::trigger::Trigger;
+
+impl Core {
+    /// Puts what a file says in place, and returns its text.
+    pub(super) async fn load(&self, file: &ScheduleFile) -> Result<String> {
+        let text = file.text()?;
+        self.put_file(file, &text).await?;
+        Ok(text)
+    }
+
+    async fn put_file(&self, file: &ScheduleFile, text: &str) -> Result<()> {
+        let contents = file.parse(text, &self.registry, self.settings.misfire, self.clock.now())?;
+        self.remove(&contents.remove).await?;
+        for (name, calendar) in &contents.calendars {
+            self.put_calendar(name, Arc::new(calendar.clone()), true).await?;
+        }
+        let declared: Vec<_> = contents.triggers.iter().map(|row| self.declared(row, &contents)).collect();
+        match contents.existing {
+            Existing::Update => {
+                let jobs = contents.jobs.clone();
+                let (existing_jobs, existing_triggers) = (Existing::Update, Existing::Keep);
+                // A job that no trigger of the file runs.
+                self.store.put(Put { jobs, existing_jobs, triggers: Vec::new(), existing_triggers }).await?;
+                self.reconcile_schedules(&declared).await?;
+            }
+            existing => self.put_declared(&declared, contents.jobs, existing).await?,
+        }
+        if contents.prune {
+            self.prune(&file.declarer(), &declared).await?;
+        }
+        tracing::info!(%file, triggers = declared.len(), "the schedules of the file are in place");
+        Ok(())
+    }
+
+    fn declared(&self, (trigger, own_start): &(Trigger, bool), contents: &Contents) -> Declared {
+        let of_file = contents.jobs.iter().find(|job| job.key() == trigger.job()).cloned();
+        let of_code = || {
+            let known = self.registry.in_order();
+            let found = known.iter().find(|definition| definition.detail().key() == trigger.job());
+            found.map(|definition| Arc::new(definition.detail().clone()))
+        };
+        let missing = || Arc::new(JobDetail::builder(trigger.job().clone(), "").build());
+        let job = Invocation::new(of_file.or_else(of_code).unwrap_or_else(missing));
+        Declared { job, trigger: trigger.clone(), own_start: *own_start }
+    }
+
+    async fn put_declared(
+        &self,
+        declared: &[Declared],
+        mut jobs: Vec<Arc<JobDetail>>,
+        existing: Existing,
+    ) -> Result<()> {
+        let calendars = self.calendars_for(declared.iter().map(|declared| &declared.trigger)).await?;
+        let mut triggers = Vec::with_capacity(declared.len());
+        for Declared { job, trigger, .. } in declared {
+            triggers.push((Arc::new(trigger.clone()), trigger.first(calendars.of(trigger)?)));
+            if jobs.iter().all(|known| known.key() != job.key()) {
+                jobs.push(job.detail().clone());
+            }
+        }
+        self.store.put(Put { jobs, existing_jobs: existing, triggers, existing_triggers: existing }).await
+    }
+
+    async fn remove(&self, removals: &Removals) -> Result<()> {
+        let mut jobs = removals.jobs.clone();
+        for group in &removals.job_groups {
+            let query = JobQuery { group: Text::is(group), ..JobQuery::default() };
+            jobs.extend(self.store.jobs(query).await?.iter().map(|job| job.key().clone()));
+        }
+        let mut triggers = removals.triggers.clone();
+        for group in &removals.trigger_groups {
+            let query = TriggerQuery { group: Text::is(group), ..TriggerQuery::default() };
+            triggers
+                .extend(self.store.triggers(query).await?.iter().map(|status| status.trigger.key().clone()));
+        }
+        if !triggers.is_empty() {
+            self.store.remove_triggers(triggers).await?;
+        }
+        if !jobs.is_empty() {
+            self.store.remove_jobs(jobs).await?;
+        }
+        Ok(())
+    }
+
+    /// Looks at a file again and again, until the scheduler ends.
+    pub(super) fn watch(self: &Arc<Self>, file: ScheduleFile, mut text: String) {
+        let Some(period) = file.period() else { return };
+        let core = self.clone();
+        let activity = self.clock.begin(&format!("the watch of {file}"));
+        self.spawn(activity.observe(async move {
+            let mut phase = core.phase.subscribe();
+            let ends = |phase: &SchedulerState| {
+                matches!(phase, SchedulerState::ShuttingDown | SchedulerState::Shutdown)
+            };
+            loop {
+                let next = core.clock.monotonic().saturating_add(period);
+                if by(&*core.clock, next, phase.wait_for(ends)).await.is_some() {
+                    return;
+                }
+                if let Err(error) = core.look_again(&file, &mut text).await {
+                    tracing::error!(%file, "the changed schedule file is left aside: {error}");
+                }
+            }
+        }));
+    }
+
+    async fn look_again(&self, file: &ScheduleFile, known: &mut String) -> Result<()> {
+        let text = file.text()?;
+        if text == *known {
+            return Ok(());
+        }
+        // A faulty text is complained of once.
+        known.clone_from(&text);
+        self.put_file(file, &text).await
+    }
+}

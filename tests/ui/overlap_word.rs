@@ -1,0 +1,10 @@
+
+use scheduler_core::prelude::*;
+
+#[job(cron = "0 0 2 * * ?", overlap = "skipp", misfire = "later")]
+async fn nightly() {}
+
+#[job(execution_group = "reports")]
+async fn report() {}
+
+fn main() {}
