@@ -11,6 +11,7 @@ mod history;
 mod limits;
 mod listening;
 mod managing;
+mod races;
 mod schedules;
 mod stored;
 mod trouble;

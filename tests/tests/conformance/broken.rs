@@ -103,7 +103,7 @@ impl JobStore for Broken {
                 Bug::HandsOutTwice if third => acquired.triggers.extend(acquired.triggers.first().cloned()),
                 Bug::IgnoresTheOrder => acquired.triggers.reverse(),
                 Bug::AsksTooLate => {
-                    acquired.next_due = acquired.next_due.map(|due| due + TimeDelta::seconds(1))
+                    acquired.next_due = acquired.next_due.map(|due| due + TimeDelta::seconds(1));
                 }
                 Bug::CancelsNothing => acquired.cancel.clear(),
                 _ => {}
