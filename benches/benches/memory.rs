@@ -15,6 +15,9 @@ use scheduler_core::job::JobDetail;
 use scheduler_core::store::{Existing, JobStore, MemoryJobStore, Put};
 use scheduler_core::trigger::{Trigger, TriggerBuilder};
 
+/// The trigger of a number.
+type Make = fn(u64) -> TriggerBuilder;
+
 #[global_allocator]
 static ALLOCATOR: dhat::Alloc = dhat::Alloc;
 
@@ -35,7 +38,7 @@ fn detail(name: &str) -> JobDetail {
 }
 
 /// Bytes per trigger after so many were put; with a job each, or one for all.
-async fn measure(count: u64, own_jobs: bool, trigger: fn(u64) -> TriggerBuilder) -> f64 {
+async fn measure(count: u64, own_jobs: bool, trigger: Make) -> f64 {
     let store = MemoryJobStore::new();
     let before = dhat::HeapStats::get().curr_bytes;
     for number in 0..count {
@@ -67,7 +70,7 @@ async fn main() {
     // Whatever is made once and kept, such as zones, is made before.
     measure(10, true, cron).await;
     println!("{:<44} {:>10} {:>10}", "live bytes per trigger", "10,000", "100,000");
-    let rows: [(&str, bool, fn(u64) -> TriggerBuilder); 4] = [
+    let rows: [(&str, bool, Make); 4] = [
         ("every hour, one job for all", false, every),
         ("every hour, a job for each (job + trigger)", true, every),
         ("cron in a zone, one job for all", false, cron),

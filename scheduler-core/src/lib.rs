@@ -132,3 +132,7 @@ struct Readme;
 #[cfg(doctest)]
 #[doc = include_str!("../../docs/schedules.md")]
 struct Schedules;
+
+#[cfg(all(doctest, feature = "testing"))]
+#[doc = include_str!("../../docs/testing.md")]
+struct Testing;

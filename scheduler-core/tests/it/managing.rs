@@ -126,6 +126,7 @@ async fn triggers_and_jobs_are_removed() {
     assert!(scheduler.delete_job(&"work".parse().unwrap()).await.unwrap());
     assert!(!scheduler.delete_job(&"work".parse().unwrap()).await.unwrap());
     assert_eq!(names(&test).await, [""; 0]);
+    test.run_due().await;
     test.forget();
     test.advance(Duration::from_secs(7200)).await;
     assert_fired!(test, "work", 0);

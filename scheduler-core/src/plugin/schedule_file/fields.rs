@@ -205,11 +205,18 @@ impl<'a> Fields<'a> {
         self.texts(key, "day of the week such as `monday`", |text| text.parse().ok())
     }
 
-    pub(super) fn data(&self, key: &'static str) -> Option<JobData> {
-        let node = self.node(key)?;
-        match node.to_json() {
+    /// `data`, a table, with the argument of the job function from `args` laid over it.
+    pub(super) fn data(&self) -> Option<JobData> {
+        let data = self.node("data").and_then(|node| match node.to_json() {
             serde_json::Value::Object(map) => Some(JobData::from(map)),
-            _ => self.wrong(key, "a table", node),
+            _ => self.wrong("data", "a table", node),
+        });
+        let args = self.node("args").and_then(|node| {
+            JobData::from_args(&node.to_json()).map_err(|problem| self.note_at("args", problem)).ok()
+        });
+        match (data, args) {
+            (Some(data), Some(args)) => Some(data.merged(&args)),
+            (data, args) => data.or(args),
         }
     }
 

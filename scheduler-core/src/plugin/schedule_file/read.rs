@@ -141,7 +141,7 @@ fn job(name: &str, fields: Fields<'_>, around: &Around<'_>) -> Option<JobDetail>
         builder.disallow_concurrent(fields.flag("disallow_concurrent").unwrap_or(base.disallow_concurrent()));
     builder = builder.persist_data(fields.flag("persist_data").unwrap_or(base.persist_data()));
     builder = builder.requests_recovery(fields.flag("requests_recovery").unwrap_or(base.requests_recovery()));
-    builder = builder.data(base.data().merged(&fields.data("data").unwrap_or_default()));
+    builder = builder.data(base.data().merged(&fields.data().unwrap_or_default()));
     if let Some(text) = fields.text("description").or(base.description()) {
         builder = builder.description(text);
     }
@@ -305,7 +305,7 @@ fn with_options(mut builder: TriggerBuilder, fields: &Fields<'_>) -> TriggerBuil
     if let Some(text) = fields.text("description") {
         builder = builder.description(text);
     }
-    if let Some(data) = fields.data("data") {
+    if let Some(data) = fields.data() {
         builder = builder.data(data);
     }
     if let Some(changes) = fields.table("dst") {
