@@ -2,7 +2,7 @@
 
 pub use tokio_util::sync::CancellationToken;
 
-pub use crate::job::{JobContext, JobResult, State};
+pub use crate::job::{JobContext, JobResult, Scoped, State};
 pub use crate::scheduler::Scheduler;
 pub use crate::trigger::Trigger;
 #[cfg(feature = "macros")]

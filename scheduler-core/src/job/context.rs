@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::detail::JobDetail;
 use super::provide::Providers;
+use super::scope::Scope;
 use crate::data::JobData;
 use crate::error::{Error, Result};
 use crate::key::{JobKey, TriggerKey};
@@ -106,12 +107,18 @@ pub(crate) struct Run {
     wishes: Mutex<Wishes>,
     providers: Arc<Providers>,
     clock: Arc<dyn Clock>,
+    scope: Scope,
 }
 
 impl Run {
     pub(crate) fn new(parts: RunParts, providers: Arc<Providers>, clock: Arc<dyn Clock>) -> Self {
-        let (data, reason, token, wishes) = Default::default();
-        Self { parts, data, reason, token, attempt: AtomicU32::new(1), wishes, providers, clock }
+        let (data, reason, token, wishes, scope) = Default::default();
+        Self { parts, data, reason, token, attempt: AtomicU32::new(1), wishes, providers, clock, scope }
+    }
+
+    /// The values of its own.
+    pub(crate) fn scope(&self) -> &Scope {
+        &self.scope
     }
 
     /// What the run wishes for its end; asked once, when it is over.
@@ -264,6 +271,10 @@ impl JobContext {
     /// The scheduler's clock: sleep on it, and a test can drive the job.
     pub fn clock(&self) -> &dyn Clock {
         &*self.0.clock
+    }
+
+    pub(super) fn scope(&self) -> &Scope {
+        self.0.scope()
     }
 
     /// The values provided to the scheduler.

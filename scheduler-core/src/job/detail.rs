@@ -141,7 +141,8 @@ impl JobDetailBuilder {
         self
     }
 
-    /// How long one run may take. Default: as long as it likes.
+    /// How long a run may take, from its firing on: time for which it waits for a thread counts. Then it is asked to stop, and
+    /// taken away if it does not listen. Default: for ever.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.0.timeout = Some(timeout);
         self

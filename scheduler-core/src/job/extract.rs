@@ -10,10 +10,9 @@ use serde::de::DeserializeOwned;
 use tokio_util::sync::CancellationToken;
 
 use super::context::JobContext;
-use super::provide::Providers;
 
 /// A parameter could not be made; the execution fails with this as its error.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 #[error("{0}")]
 pub struct ExtractError(String);
 
@@ -29,12 +28,18 @@ impl ExtractError {
 pub struct Need {
     type_id: TypeId,
     type_name: &'static str,
+    scoped: bool,
 }
 
 impl Need {
-    /// The need for a provided value of type `T`.
+    /// The need for a shared value of type `T`.
     pub fn of<T: Any>() -> Self {
-        Self { type_id: TypeId::of::<T>(), type_name: std::any::type_name::<T>() }
+        Self { type_id: TypeId::of::<T>(), type_name: std::any::type_name::<T>(), scoped: false }
+    }
+
+    /// The need for a value of type `T` that belongs to the execution.
+    pub fn of_scoped<T: Any>() -> Self {
+        Self { scoped: true, ..Self::of::<T>() }
     }
 
     /// The type that must be provided.
@@ -42,8 +47,12 @@ impl Need {
         self.type_name
     }
 
-    pub(crate) fn is_met_by(&self, providers: &Providers) -> bool {
-        providers.has(self.type_id)
+    pub(crate) fn type_id(&self) -> TypeId {
+        self.type_id
+    }
+
+    pub(crate) fn is_scoped(&self) -> bool {
+        self.scoped
     }
 }
 
@@ -65,7 +74,7 @@ impl Need {
 /// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be made from the context of a run",
-    note = "use `State<T>`, `JobContext`, `CancellationToken`, or implement `FromContext`"
+    note = "use `State<T>`, `Scoped<T>`, `JobContext`, `CancellationToken`, or implement `FromContext`"
 )]
 pub trait FromContext: Sized + Send {
     /// Makes the value for one run.
@@ -87,8 +96,7 @@ pub struct State<T>(pub T);
 
 impl<T: Any + Clone + Send + Sync> FromContext for State<T> {
     fn from_context(context: &JobContext) -> impl Future<Output = Result<Self, ExtractError>> + Send {
-        let found = context.providers().get::<T>().cloned().map(State);
-        ready(found.ok_or_else(|| ExtractError(format!("no `{}` is provided", std::any::type_name::<T>()))))
+        ready(context.providers().shared().map(State))
     }
 
     fn needs() -> Vec<Need> {

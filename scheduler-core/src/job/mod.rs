@@ -31,6 +31,7 @@
 //! | parameter | is |
 //! |---|---|
 //! | `State<T>` | a clone of the value given to [`provide`](crate::scheduler::SchedulerBuilder::provide) |
+//! | `Scoped<T>` | a value of this execution, by [`provide_scoped`](crate::scheduler::SchedulerBuilder::provide_scoped) |
 //! | [`JobContext`] | keys, fire times, attempt, fence, data of this run |
 //! | `CancellationToken` | cancelled when the run should stop |
 //! | [`Scheduler`](crate::Scheduler) | the scheduler that runs the job |
@@ -51,6 +52,7 @@ mod handler;
 mod outcome;
 mod provide;
 mod registry;
+mod scope;
 
 pub use context::{CancelReason, ExecutionId, JobContext};
 pub(crate) use context::{Run, RunParts, Unschedule};
@@ -60,7 +62,9 @@ pub use extract::{Extract, ExtractError, FromContext, Need, State, ViaArgs, ViaC
 pub use handler::{BlockingHandler, Handler};
 pub(crate) use handler::{BoxFuture, ErasedJob, Threading};
 pub use outcome::{BoxError, IntoOutcome, JobError, JobResult, Outcome};
-pub use provide::Providers;
+pub(crate) use provide::provide_methods;
+pub use provide::{Factory, Providers, ScopedFactory, Shared};
 #[cfg(feature = "macros")]
 pub use registry::Discovered;
 pub use registry::{Registry, RegistryProblem};
+pub use scope::Scoped;

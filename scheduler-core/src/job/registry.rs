@@ -62,15 +62,13 @@ impl Registry {
     /// Everything that is wrong, all at once: shared names and values that nobody provides.
     pub fn problems(&self, providers: &Providers) -> Vec<RegistryProblem> {
         let mut problems = self.problems.clone();
+        problems.extend(providers.problems().into_iter().map(RegistryProblem));
         for definition in self.in_order() {
             let needs = definition.job().needs();
-            problems.extend(needs.iter().filter(|need| !need.is_met_by(providers)).map(|need| {
-                let (name, place) = (definition.detail().job_type(), definition.place());
-                RegistryProblem(format!(
-                    "job `{name}` ({place}) needs a `{}`; call `.provide(…)` with one",
-                    need.type_name()
-                ))
-            }));
+            let (name, place) = (definition.detail().job_type(), definition.place());
+            let unmet = needs.iter().filter_map(|need| providers.problem_with(need));
+            problems
+                .extend(unmet.map(|problem| RegistryProblem(format!("job `{name}` ({place}) {problem}"))));
         }
         problems
     }

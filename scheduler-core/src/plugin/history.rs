@@ -40,7 +40,7 @@ impl HistoryLog {
         Self::default()
     }
 
-    /// Runs of these jobs alone.
+    /// These jobs alone, with whatever triggers them.
     #[must_use]
     pub fn of_jobs(self, jobs: Matcher<JobKey>) -> Self {
         Self { jobs, ..self }
@@ -55,11 +55,16 @@ impl HistoryLog {
 
 impl Plugin for HistoryLog {
     fn install(self, builder: SchedulerBuilder) -> SchedulerBuilder {
-        builder.job_listener(self.jobs, Writer).trigger_listener(self.triggers, Writer)
+        let of_triggers = Writer { jobs: self.jobs.clone() };
+        builder.job_listener(self.jobs, Writer::default()).trigger_listener(self.triggers, of_triggers)
     }
 }
 
-struct Writer;
+#[derive(Default)]
+struct Writer {
+    /// Only lines of triggers of these jobs.
+    jobs: Matcher<JobKey>,
+}
 
 impl JobListener for Writer {
     async fn to_be_executed(&self, context: &JobContext) {
@@ -87,12 +92,18 @@ impl JobListener for Writer {
 impl TriggerListener for Writer {
     async fn fired(&self, context: &JobContext) {
         let (trigger, job) = (context.trigger_key(), context.job_key());
+        if !self.jobs.matches(job) {
+            return;
+        }
         let (scheduled, next) = (context.scheduled_fire_time(), context.next_fire_time());
         tracing::info!(target: "scheduler::history", %trigger, %job, %scheduled, ?next, "fired");
     }
 
     async fn misfired(&self, trigger: &Trigger, scheduled: DateTime<Utc>, next: Option<DateTime<Utc>>) {
         let key = trigger.key();
+        if !self.jobs.matches(trigger.job()) {
+            return;
+        }
         tracing::warn!(target: "scheduler::history", trigger = %key, %scheduled, ?next, "misfired");
     }
 }

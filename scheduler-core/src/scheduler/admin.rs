@@ -175,7 +175,29 @@ impl Scheduler {
         }
         let told = stored.clone();
         core.store.put(Put { jobs, existing_jobs, triggers: stored, existing_triggers }).await?;
+        if matches!(existing_triggers, Existing::Keep | Existing::Update) {
+            return self.put_beside(scheduled, told).await;
+        }
         told.iter().for_each(|(trigger, progress)| core.report_scheduled(trigger, progress));
+        Ok(scheduled)
+    }
+
+    /// What became of triggers some of which may have been there.
+    async fn put_beside(
+        &self,
+        mut scheduled: Vec<Scheduled>,
+        put: Vec<(Arc<Trigger>, Progress)>,
+    ) -> Result<Vec<Scheduled>> {
+        let keys = put.iter().map(|(trigger, _)| trigger.key().clone()).collect();
+        for status in self.triggers(TriggerQuery { keys, ..TriggerQuery::default() }).await? {
+            let place = put.iter().position(|(trigger, _)| trigger.key() == status.trigger.key());
+            let Some(place) = place else { continue };
+            scheduled[place].first_fire_time =
+                status.progress.next.unwrap_or(scheduled[place].first_fire_time);
+            if put[place].0 == status.trigger {
+                self.core().report_scheduled(&status.trigger, &status.progress);
+            }
+        }
         Ok(scheduled)
     }
 

@@ -1,7 +1,6 @@
 //! Building a scheduler; everything that is missing is reported at once.
 
-use std::any::Any;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,6 +13,7 @@ use super::middleware::{ErasedMiddleware, Middleware};
 use super::reconcile::{Declarations, Declared};
 use crate::calendar::Calendar;
 use crate::error::Error;
+use crate::job::provide_methods;
 use crate::job::{Invocation, JobDefinition, Providers, Registry};
 use crate::key::{JobKey, TriggerKey};
 use crate::matcher::Matcher;
@@ -179,17 +179,6 @@ impl SchedulerBuilder {
         self
     }
 
-    /// A value for the jobs that ask for it with [`State`](crate::job::State); one of each type.
-    pub fn provide<T: Any + Clone + Send + Sync>(mut self, value: T) -> Self {
-        if self.providers.insert(value) {
-            let name = std::any::type_name::<T>();
-            self.problems.push(format!(
-                "two values of type `{name}` are provided; wrap one of them in a type of its own"
-            ));
-        }
-        self
-    }
-
     /// A job that this scheduler can run.
     pub fn register(mut self, definition: JobDefinition) -> Self {
         self.registry.register(definition);
@@ -299,12 +288,27 @@ impl SchedulerBuilder {
         problems.extend(self.start_up.iter().filter_map(|job| self.registry.unknown(job.detail())));
         let declared = self.declared();
         let now = self.clock.now();
-        let mut schedules = Vec::with_capacity(declared.len());
+        let mut schedules: Vec<Declared> = Vec::with_capacity(declared.len());
+        let mut unnamed: HashMap<JobKey, usize> = HashMap::new();
         for (job, trigger) in declared {
             problems.extend(self.registry.unknown(job.detail()));
             let own_start = trigger.has_start();
             let trigger = trigger.or_misfire(self.settings.misfire).declared_by(&self.settings.name);
-            match bind(&job, trigger, now, None) {
+            // The same name at each start: that of the job, then `name-2` and so on.
+            let name = (!trigger.has_key()).then(|| {
+                let count = unnamed.entry(job.key().clone()).or_default();
+                *count += 1;
+                if *count == 1 {
+                    job.key().name().to_owned()
+                } else {
+                    format!("{}-{count}", job.key().name())
+                }
+            });
+            match bind(&job, trigger, now, name) {
+                Ok(trigger) if schedules.iter().any(|known| known.trigger.key() == trigger.key()) => {
+                    problems
+                        .push(format!("two triggers are named `{}`; give one another name", trigger.key()));
+                }
                 Ok(trigger) => schedules.push(Declared { job, trigger, own_start }),
                 Err(error) => problems.push(error.to_string()),
             }
@@ -337,3 +341,5 @@ impl SchedulerBuilder {
         all
     }
 }
+
+provide_methods!(SchedulerBuilder);

@@ -93,6 +93,8 @@ pub(super) struct Core {
     stops: Mutex<Vec<(ExecutionId, CancelReason)>>,
     endings: Mutex<Vec<Ending>>,
     alarm: Mutex<Option<Arc<dyn Alarm>>>,
+    /// An ending was handed over.
+    handed: Notify,
     pub(super) idle: Notify,
     /// Every task of the scheduler, once it is started.
     pub(super) tasks: TaskTracker,
@@ -129,6 +131,7 @@ impl Core {
             stops: Mutex::default(),
             endings: Mutex::default(),
             alarm: Mutex::default(),
+            handed: Notify::new(),
             idle: Notify::new(),
             tasks: TaskTracker::new(),
             runtime: OnceLock::new(),
@@ -172,9 +175,9 @@ impl Core {
     }
 
     /// The loop begins a turn. Under the lock of the phase, so that whoever ends `Running` sees that it fires.
-    pub(super) fn turn_begins(&self) -> SchedulerState {
+    pub(super) fn turn_begins(&self, unsure: bool) -> SchedulerState {
         let phase = self.phase.borrow();
-        self.firing.store(*phase == SchedulerState::Running, Ordering::Release);
+        self.firing.store(unsure || *phase == SchedulerState::Running, Ordering::Release);
         *phase
     }
 
@@ -212,6 +215,7 @@ impl Core {
             endings.push(ending);
             endings.len() == 1
         };
+        self.handed.notify_waiters();
         if first {
             self.ring();
         }
@@ -227,16 +231,23 @@ impl Core {
         std::mem::take(&mut *self.stops.lock())
     }
 
-    pub(super) fn take_endings(&self) -> Vec<Ending> {
-        std::mem::take(&mut *self.endings.lock())
+    /// Takes out the ending of a run that no loop waits for.
+    pub(super) async fn ending_of(&self, run: ExecutionId) {
+        loop {
+            let handed = self.handed.notified();
+            let mut endings = self.endings.lock();
+            let before = endings.len();
+            endings.retain(|ending| ending.completion.execution != run);
+            if endings.len() < before {
+                return;
+            }
+            drop(endings);
+            handed.await;
+        }
     }
 
-    /// Endings that could not be written stay first in line.
-    pub(super) fn put_back_endings(&self, mut unwritten: Vec<Ending>) {
-        unwritten.iter_mut().for_each(Ending::wait);
-        let mut endings = self.endings.lock();
-        unwritten.append(&mut endings);
-        *endings = unwritten;
+    pub(super) fn take_endings(&self) -> Vec<Ending> {
+        std::mem::take(&mut *self.endings.lock())
     }
 
     /// Slots of the pool are free again.

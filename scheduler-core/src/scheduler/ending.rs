@@ -13,8 +13,7 @@ use crate::store::{Completion, Instruction};
 use crate::time::Activity;
 use crate::trigger::Trigger;
 
-/// The end of an execution on its way to the store. The clock stands still until the store has it, or has failed
-/// to take it.
+/// The end of an execution on its way to the store. The clock stands still until the loop has taken it.
 #[derive(Debug)]
 pub(super) struct Ending {
     pub(super) completion: Completion,
@@ -27,7 +26,7 @@ impl Ending {
         Self { completion, trigger, activity: Some(activity) }
     }
 
-    /// It has to wait for another try, which only time can bring.
+    /// The loop has it.
     pub(super) fn wait(&mut self) {
         self.activity = None;
     }
@@ -90,6 +89,36 @@ impl Guard {
 impl Drop for Guard {
     fn drop(&mut self) {
         let outcome = classify(self.outcome.take(), self.run.cancel_reason());
+        let end = End {
+            core: self.core.clone(),
+            run: self.run.clone(),
+            audience: self.audience.take(),
+            activity: self.activity.clone(),
+            started: self.started,
+        };
+        if self.run.scope().is_empty() {
+            return end.write(outcome);
+        }
+        // The run was taken away, so its values are closed in its place. The job stays busy meanwhile.
+        let (core, activity) = (self.core.clone(), self.activity.clone());
+        core.spawn(activity.observe(async move {
+            let outcome = end.run.scope().close(outcome).await;
+            end.write(outcome);
+        }));
+    }
+}
+
+/// The end of an execution that has nothing open any more.
+struct End {
+    core: Arc<Core>,
+    run: Arc<Run>,
+    audience: Option<Arc<Audience>>,
+    activity: Activity,
+    started: Duration,
+}
+
+impl End {
+    fn write(self, outcome: Outcome) {
         let parts = &self.run.parts;
         let took = self.core.clock.monotonic().saturating_sub(self.started);
         log(&self.run, &outcome, took);
@@ -104,7 +133,10 @@ impl Drop for Guard {
         self.core.running.remove(parts.id);
         let wishes = self.run.take_wishes();
         let instruction = match wishes.unschedule {
-            None if parts.next.is_none() => Instruction::RemoveTrigger,
+            // What is declared stays, complete: otherwise the next start would declare it anew.
+            None if parts.next.is_none() && parts.trigger.declared_by().is_none() => {
+                Instruction::RemoveTrigger
+            }
             None => Instruction::Continue,
             Some(Unschedule::Trigger) => Instruction::FinishTrigger,
             Some(Unschedule::Job) => Instruction::FinishJob,
@@ -114,14 +146,12 @@ impl Drop for Guard {
         self.core.hand_over(Ending::new(completion, parts.trigger.clone(), self.activity.clone()));
         self.announce(outcome);
     }
-}
 
-impl Guard {
     /// Tells the listeners of a run that was taken away before it could do so itself.
-    fn announce(&self, outcome: Outcome) {
-        let audience = self.audience.clone().filter(|audience| !audience.was_told());
+    fn announce(self, outcome: Outcome) {
+        let audience = self.audience.filter(|audience| !audience.was_told());
         let Some(audience) = audience.filter(|_| !matches!(outcome, Outcome::Vetoed)) else { return };
-        let context = JobContext(self.run.clone());
+        let context = JobContext(self.run);
         let telling = async move { audience.ended(&context, &outcome).await };
         let activity = self.core.clock.begin(&"the listeners of an aborted run");
         self.core.spawn(activity.observe(telling));

@@ -78,22 +78,27 @@ type Attempt = Observed<dyn Future<Output = Outcome> + Send>;
 fn attempt(job: &Arc<dyn ErasedJob>, guard: &Guard) -> Result<Attempt, Outcome> {
     let call = || -> BoxFuture<'static, Outcome> {
         let (chain, context) = (guard.chain(), JobContext(guard.run().clone()));
-        match guard.audience() {
-            None if chain.is_empty() => job.run(context),
-            None => Box::pin(Next::new(chain.clone(), job.clone()).run(context)),
-            Some(audience) => {
-                let (audience, next) = (audience.clone(), Next::new(chain.clone(), job.clone()));
-                Box::pin(async move {
-                    if !audience.may_run(&context).await {
-                        return Outcome::Vetoed;
-                    }
-                    let outcome = caught(Box::pin(next.run(context.clone()))).await;
-                    let outcome = classify(Some(outcome), context.cancel_reason());
-                    audience.ended(&context, &outcome).await;
-                    outcome
-                })
-            }
+        let audience = guard.audience().cloned();
+        let plain = chain.is_empty() && audience.is_none() && !context.providers().has_scoped();
+        if plain {
+            return job.run(context);
         }
+        let next = Next::new(chain.clone(), job.clone());
+        Box::pin(async move {
+            if let Some(audience) = &audience {
+                if !audience.may_run(&context).await {
+                    return context.0.scope().close(Outcome::Vetoed).await;
+                }
+            }
+            let outcome = caught(Box::pin(next.run(context.clone()))).await;
+            let outcome = classify(Some(outcome), context.cancel_reason());
+            // Whoever hears of the outcome hears of one that stays.
+            let outcome = context.0.scope().close(outcome).await;
+            if let Some(audience) = &audience {
+                audience.ended(&context, &outcome).await;
+            }
+            outcome
+        })
     };
     match catch_unwind(AssertUnwindSafe(call)) {
         Ok(future) => Ok(guard.activity().observe_boxed(future)),

@@ -100,7 +100,7 @@ impl Core {
         let core = self.clone();
         let activity = self.clock.begin(&format!("the watch of {file}"));
         self.spawn(activity.observe(async move {
-            let mut phase = core.phase.subscribe();
+            let (mut phase, mut seen) = (core.phase.subscribe(), None);
             let ends = |phase: &SchedulerState| {
                 matches!(phase, SchedulerState::ShuttingDown | SchedulerState::Shutdown)
             };
@@ -109,20 +109,33 @@ impl Core {
                 if by(&*core.clock, next, phase.wait_for(ends)).await.is_some() {
                     return;
                 }
-                if let Err(error) = core.look_again(&file, &mut text).await {
+                if let Err(error) = core.look_again(&file, &mut text, &mut seen).await {
                     tracing::error!(%file, "the changed schedule file is left aside: {error}");
                 }
             }
         }));
     }
 
-    async fn look_again(&self, file: &ScheduleFile, known: &mut String) -> Result<()> {
+    async fn look_again(
+        &self,
+        file: &ScheduleFile,
+        known: &mut String,
+        seen: &mut Option<String>,
+    ) -> Result<()> {
         let text = file.text()?;
         if text == *known {
             return Ok(());
         }
-        // A faulty text is complained of once.
-        known.clone_from(&text);
-        self.put_file(file, &text).await
+        if seen.as_ref() != Some(&text) {
+            // It may be half written; what is the same at the next look is not.
+            *seen = Some(text);
+            return Ok(());
+        }
+        let put = self.put_file(file, &text).await;
+        // A faulty text is complained of once; what the store refused for now is tried again.
+        if put.as_ref().err().is_none_or(|error| !error.is_transient()) {
+            *known = text;
+        }
+        put
     }
 }

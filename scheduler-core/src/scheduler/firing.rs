@@ -5,6 +5,7 @@
 //! that it has acquired ahead of their time, and when to look again.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -36,6 +37,14 @@ pub(super) struct Engine {
     next_due: Option<DateTime<Utc>>,
     /// Runs that must have ended by a moment of the monotonic clock.
     deadlines: BTreeSet<Deadline>,
+    /// The present deadline of each run that has one.
+    deadline_of: HashMap<ExecutionId, Deadline>,
+    /// Endings that the store does not have yet.
+    unwritten: Vec<Ending>,
+    /// The last acquisition has failed.
+    ask_again: bool,
+    /// So many of `ahead` were to be fired by a call that has failed; it may have taken effect.
+    unsure: usize,
     /// How many of each execution group are acquired or under way.
     used: HashMap<Arc<str>, usize>,
     failures: u32,
@@ -54,6 +63,8 @@ struct Deadline {
 struct Decision {
     firing: Firing,
     misfired: bool,
+    /// Its schedule or calendar has panicked: instead of a run it gets into the error state.
+    broken: bool,
 }
 
 /// When to take the next turn.
@@ -67,25 +78,45 @@ pub(super) enum Next {
 
 impl Engine {
     pub(super) fn new(core: Arc<Core>, pool: Pool, attached: Attached) -> Self {
-        let (ahead, deadlines, used) = Default::default();
-        Self { core, pool, attached, ahead, next_due: None, deadlines, used, failures: 0 }
+        let (ahead, deadlines, deadline_of, used, unwritten) = Default::default();
+        let (next_due, ask_again, unsure, failures) = (None, false, 0, 0);
+        Self {
+            core,
+            pool,
+            attached,
+            ahead,
+            next_due,
+            deadlines,
+            deadline_of,
+            used,
+            unwritten,
+            ask_again,
+            unsure,
+            failures,
+        }
     }
 
     /// One turn at `now`. A failure of the store ends it; nothing is lost by that.
     pub(super) async fn tick(&mut self, now: DateTime<Utc>) -> Next {
-        let state = self.core.turn_begins();
+        let state = self.core.turn_begins(self.unsure > 0);
         let turn = self.turn(state, now).await;
         self.core.turn_ends();
         match turn {
             Ok(()) => self.recovered(),
             Err(error) => return Next::Wait(self.failed(&error)),
         }
-        if state == SchedulerState::Shutdown { Next::End } else { Next::Wait(self.wait(state)) }
+        // A run that goes on has an ending to be written.
+        let over = state == SchedulerState::Shutdown && self.core.is_idle();
+        if over { Next::End } else { Next::Wait(self.wait(state)) }
     }
 
     async fn turn(&mut self, state: SchedulerState, now: DateTime<Utc>) -> Result<()> {
         self.write_endings(now).await?;
         self.expire();
+        if self.unsure > 0 {
+            // Whatever was fired runs, so that no firing is lost.
+            self.fire(now).await?;
+        }
         if state != SchedulerState::Running {
             return self.release_ahead().await;
         }
@@ -95,19 +126,20 @@ impl Engine {
 
     /// Writes what has ended, in one call. What cannot be written is kept for the next turn.
     async fn write_endings(&mut self, now: DateTime<Utc>) -> Result<()> {
-        let endings = self.core.take_endings();
-        if endings.is_empty() {
+        let mut taken = self.core.take_endings();
+        // From here on the loop is busy in their place; what cannot be written waits for time to bring another try.
+        taken.iter_mut().for_each(Ending::wait);
+        self.unwritten.extend(taken);
+        if self.unwritten.is_empty() {
             return Ok(());
         }
-        let executions = endings.iter().map(|ending| ending.completion.clone()).collect();
-        let results = match self.core.store.complete(Complete { now, executions }).await {
-            Ok(results) => results,
-            Err(error) => {
-                self.core.put_back_endings(endings);
-                return Err(error);
-            }
-        };
+        let executions = self.unwritten.iter().map(|ending| ending.completion.clone()).collect();
+        let results = self.core.store.complete(Complete { now, executions }).await?;
+        let endings = std::mem::take(&mut self.unwritten);
         for (ending, result) in endings.iter().zip(results) {
+            if let Some(deadline) = self.deadline_of.remove(&ending.completion.execution) {
+                self.deadlines.remove(&deadline);
+            }
             self.free_group(ending.trigger.execution_group());
             self.report_end(ending, result);
         }
@@ -126,6 +158,7 @@ impl Engine {
                 self.deadlines.insert(deadline);
                 return;
             }
+            self.deadline_of.remove(&deadline.run);
             if deadline.asked {
                 self.core.running.abort(deadline.run, CancelReason::Timeout);
             } else {
@@ -142,10 +175,18 @@ impl Engine {
         }
         if self.core.running.cancel(run, reason) == Some(true) {
             let at = self.core.clock.monotonic().saturating_add(self.core.settings.cancel_grace);
-            self.deadlines.insert(Deadline { at, run, asked: true });
+            self.set_deadline(Deadline { at, run, asked: true });
         } else {
             self.core.running.abort(run, reason);
         }
+    }
+
+    /// In place of an earlier one.
+    fn set_deadline(&mut self, deadline: Deadline) {
+        if let Some(earlier) = self.deadline_of.insert(deadline.run, deadline) {
+            self.deadlines.remove(&earlier);
+        }
+        self.deadlines.insert(deadline);
     }
 
     async fn release_ahead(&mut self) -> Result<()> {
@@ -169,18 +210,14 @@ impl Engine {
         let until = now + TimeDelta::from_std(self.attached.look_ahead).unwrap_or_default();
         let max = self.free_slots().min(self.core.settings.batch);
         // Cleared before asking, so that a change during the call is seen at the next turn.
-        let changed = self.core.changed.swap(false, Ordering::AcqRel);
+        let changed = self.core.changed.swap(false, Ordering::AcqRel) || self.ask_again;
         if !changed && self.next_due.is_none_or(|due| due > until) {
             return Ok(());
         }
+        self.ask_again = true;
         let request = AcquireDue { session: self.core.session, now, until, max, limits: self.limits_left() };
-        let acquired = match self.core.store.acquire_due(request).await {
-            Ok(acquired) => acquired,
-            Err(error) => {
-                self.core.changed.store(true, Ordering::Release);
-                return Err(error);
-            }
-        };
+        let acquired = self.core.store.acquire_due(request).await?;
+        self.ask_again = false;
         self.next_due = acquired.next_due;
         acquired.cancel.into_iter().for_each(|(run, reason)| self.stop(run, reason));
         self.remember(acquired.triggers);
@@ -229,18 +266,21 @@ impl Engine {
 
     /// Fires what is due among the acquired, in one call, and hands it to the pool.
     async fn fire(&mut self, now: DateTime<Utc>) -> Result<()> {
-        let due = self
-            .ahead
-            .iter()
-            .take_while(|acquired| acquired.progress.next.is_none_or(|due| due <= now))
-            .count();
+        let is_due = |acquired: &&AcquiredTrigger| acquired.progress.next.is_none_or(|due| due <= now);
+        let due = match self.unsure {
+            0 => self.ahead.iter().take_while(is_due).count(),
+            // The same call again.
+            unsure => unsure,
+        };
         if due == 0 {
             return Ok(());
         }
         let decisions: Vec<_> =
             self.ahead.iter().take(due).map(|acquired| self.decide(acquired, now)).collect();
         let firings = decisions.iter().map(|decision| decision.firing.clone()).collect();
+        self.unsure = due;
         let results = self.core.store.fire(Fire { now, firings }).await?;
+        self.unsure = 0;
         let fired: Vec<_> = self.ahead.drain(..due).zip(decisions).zip(results).collect();
         let mut executions = Vec::with_capacity(due);
         for ((acquired, decision), result) in fired {
@@ -260,14 +300,26 @@ impl Engine {
         // What its own run has kept waiting is late from then on only.
         let in_time =
             freed.is_some_and(|freed| freed.checked_add_signed(threshold).is_none_or(|end| now <= end));
-        if in_time || !trigger.is_misfired(progress, now, threshold) {
-            let progress = trigger.fired_at(progress, now, calendar);
-            return Decision { firing: Firing { claim: *claim, progress, run: true }, misfired: false };
+        let claim = *claim;
+        // A calendar is code of the user.
+        let decided = catch_unwind(AssertUnwindSafe(|| {
+            if in_time || !trigger.is_misfired(progress, now, threshold) {
+                return (trigger.fired_at(progress, now, calendar), true, false);
+            }
+            let moved = trigger.misfired(progress, now, calendar);
+            let run = moved.next.is_some_and(|due| due <= now);
+            let progress = if run { trigger.fired_at(&moved, now, calendar) } else { moved };
+            (progress, run, true)
+        }));
+        match decided {
+            Ok((progress, run, misfired)) => {
+                Decision { firing: Firing { claim, progress, run }, misfired, broken: false }
+            }
+            Err(_) => {
+                let firing = Firing { claim, progress: progress.clone(), run: true };
+                Decision { firing, misfired: false, broken: true }
+            }
         }
-        let moved = trigger.misfired(progress, now, calendar);
-        let run = moved.next.is_some_and(|due| due <= now);
-        let progress = if run { trigger.fired_at(&moved, now, calendar) } else { moved };
-        Decision { firing: Firing { claim: *claim, progress, run }, misfired: true }
     }
 
     /// What the store allowed to run, as an execution.
@@ -292,13 +344,20 @@ impl Engine {
                 return None;
             }
         };
+        self.core.active.fetch_add(1, Ordering::AcqRel);
+        if decision.broken {
+            tracing::error!(trigger = %trigger.key(), "its calendar has panicked; it is put into the error state");
+            let completion = Completion { instruction: Instruction::FailTrigger, ..Completion::of(id) };
+            let activity = self.core.clock.begin(&"the failure of a trigger");
+            self.core.hand_over(Ending::new(completion, trigger, activity));
+            return None;
+        }
         let parts =
             RunParts { id, job, trigger, fence, scheduled, fired: now, previous: progress.previous, next };
-        self.core.active.fetch_add(1, Ordering::AcqRel);
         self.core.report_fired(&parts);
         if let Some(timeout) = parts.job.timeout() {
             let at = self.core.clock.monotonic().saturating_add(timeout);
-            self.deadlines.insert(Deadline { at, run: id, asked: false });
+            self.set_deadline(Deadline { at, run: id, asked: false });
         }
         self.core.execution(parts)
     }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::future::{Future, ready};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ use super::looper;
 use super::pool::Pool;
 use super::reconcile::Declarations;
 use super::running::RunningExecution;
-use super::shutdown::ShutdownReport;
+use super::shutdown::{ShutdownReport, by};
 use crate::error::{Error, Result};
 use crate::job::{CancelReason, ExecutionId, ExtractError, FromContext, Invocation, JobContext, RunParts};
 use crate::key::{JobKey, TriggerKey};
@@ -57,6 +57,7 @@ pub(super) struct Owner {
     declared: Declarations,
     listeners: Mutex<Vec<Arc<dyn ErasedSchedulerListener>>>,
     ended: Mutex<Option<oneshot::Receiver<()>>>,
+    starting: AtomicBool,
     names: AtomicU64,
 }
 
@@ -117,12 +118,13 @@ impl Scheduler {
         declared: Declarations,
         listeners: Vec<Arc<dyn ErasedSchedulerListener>>,
     ) -> Self {
-        let own = core.providers.get::<Own>().cloned();
+        let own = core.providers.get::<Own>();
         let scheduler = Self(Arc::new(Owner {
             core: Arc::new(core),
             declared,
             listeners: Mutex::new(listeners),
             ended: Mutex::default(),
+            starting: AtomicBool::new(false),
             names: AtomicU64::new(0),
         }));
         if let Some(Own(slot)) = own {
@@ -163,17 +165,26 @@ impl Scheduler {
     ///
     /// # Cancel safety
     ///
-    /// Not cancel safe: a start that is dropped half-way cannot be repeated; shut the scheduler down.
+    /// Not cancel safe: a start that is dropped half-way cannot be repeated. Shut the scheduler down.
     pub async fn start(&self) -> Result<()> {
         let core = &self.0.core;
         let first = match core.enter(SchedulerState::Running, &[SchedulerState::Standby]) {
             Ok(()) | Err(SchedulerState::Running) => return Ok(()),
-            Err(SchedulerState::Created) => self.0.ended.lock().is_none(),
+            Err(SchedulerState::Created) => !self.0.starting.swap(true, Ordering::AcqRel),
             Err(_) => return Err(closed()),
         };
         if !first {
             return Err(Error::conflict("the scheduler is being started already"));
         }
+        let started = self.start_first().await;
+        if started.is_err() {
+            self.0.starting.store(false, Ordering::Release);
+        }
+        started
+    }
+
+    async fn start_first(&self) -> Result<()> {
+        let core = &self.0.core;
         let runtime = Handle::try_current()
             .map_err(|error| Error::config("start the scheduler inside a tokio runtime").caused_by(error))?;
         core.set_runtime(&runtime);
@@ -214,7 +225,7 @@ impl Scheduler {
     /// Ends the scheduler within `budget`: takes no more work, waits for what runs, asks what is left to stop
     /// (10 s before the budget ends, or after two thirds of a smaller one), and takes away what does not.
     ///
-    /// A second call does nothing and reports nothing.
+    /// Once it is shut down, a further call does nothing and reports nothing.
     ///
     /// # Cancel safety
     ///
@@ -274,21 +285,40 @@ impl Scheduler {
             previous: None,
             next: None,
         };
+        let deadline = parts.job.timeout().map(|timeout| core.clock.monotonic().saturating_add(timeout));
         let mut events = core.bus.subscribe();
         core.active.fetch_add(1, Ordering::AcqRel);
         core.report_fired(&parts);
         pool.submit(core.execution(parts));
-        while let Some(event) = events.next().await {
-            match event {
-                Event::Ended { execution, failure: Some(failure), .. } if execution == id => {
-                    return Err(Error::config(format!("start-up job `{}`: {failure}", job.key())));
+        let failure = match deadline {
+            None => ended(&mut events, id).await,
+            Some(deadline) => match by(&*core.clock, deadline, ended(&mut events, id)).await {
+                Some(failure) => failure,
+                None => {
+                    core.running.abort(id, CancelReason::Timeout);
+                    ended(&mut events, id).await
                 }
-                Event::Ended { execution, .. } if execution == id => break,
-                _ => {}
-            }
+            },
+        };
+        // No loop runs yet that would take the ending, and the store knows of no claim.
+        core.ending_of(id).await;
+        core.free_slots(1);
+        match failure {
+            Some(failure) => Err(Error::config(format!("start-up job `{}`: {failure}", job.key()))),
+            None => Ok(()),
         }
-        Ok(())
     }
+}
+
+/// Why a run has failed, once it has ended; none if it has not failed.
+async fn ended(events: &mut Events, id: ExecutionId) -> Option<String> {
+    while let Some(event) = events.next().await {
+        match event {
+            Event::Ended { execution, failure, .. } if execution == id => return failure,
+            _ => {}
+        }
+    }
+    None
 }
 
 /// Its executions.

@@ -12,7 +12,8 @@ use super::firing::{Engine, Next};
 use crate::error::{Error, Result};
 use crate::time::{Alarm, Clock};
 
-/// The wait after a turn that panicked, which only a faulty store or clock can cause.
+/// The wait after a turn that panicked, which only a faulty store or clock can cause: what a schedule or calendar does is
+/// caught trigger by trigger.
 const AFTER_PANIC: Duration = Duration::from_secs(1);
 
 /// Starts the thread. The receiver is ready when it has taken its last turn.

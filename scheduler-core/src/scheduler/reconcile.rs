@@ -63,12 +63,17 @@ impl Core {
         let stored = self.store.triggers(TriggerQuery { keys, ..TriggerQuery::default() }).await?;
         let stored: HashMap<TriggerKey, TriggerStatus> =
             stored.into_iter().map(|status| (status.trigger.key().clone(), status)).collect();
-        let (mut absent, mut changed) = (Vec::new(), Vec::new());
+        let (mut absent, mut changed, mut rehired) = (Vec::new(), Vec::new(), Vec::new());
         for declared in declared {
             match stored.get(declared.trigger.key()) {
                 None => {
                     let progress = declared.trigger.first(calendars.of(&declared.trigger)?);
                     absent.push((Arc::new(declared.trigger.clone()), progress));
+                }
+                // It runs another job now, and begins anew.
+                Some(status) if status.trigger.job() != declared.trigger.job() => {
+                    let progress = declared.trigger.first(calendars.of(&declared.trigger)?);
+                    rehired.push((Arc::new(declared.trigger.clone()), progress));
                 }
                 Some(status) => changed.extend(change(declared, status, &calendars)?),
             }
@@ -82,6 +87,12 @@ impl Core {
                 existing_triggers: Existing::Keep,
             })
             .await?;
+        if !rehired.is_empty() {
+            let (existing_jobs, existing_triggers) = (Existing::Keep, Existing::Update);
+            self.store
+                .put(Put { jobs: Vec::new(), existing_jobs, triggers: rehired, existing_triggers })
+                .await?;
+        }
         for change in changed {
             // Refused if another node was faster; it runs the same or a newer program.
             self.store.reschedule(change).await?;

@@ -17,7 +17,7 @@ use crate::trigger::{Progress, Trigger};
 pub enum Existing {
     /// Refuse the whole call.
     Refuse,
-    /// Replace it; a trigger begins anew.
+    /// Replace it; a trigger begins anew. Its runs under way count as runs of the new one for its overlap policy.
     Replace,
     /// Leave it as it is.
     Keep,
@@ -93,7 +93,8 @@ pub enum Selection {
 ///
 /// Pausing a *group* is remembered: a trigger that comes to it later is born paused. A group named exactly is remembered
 /// even if it does not exist yet; a pattern stands for the groups that exist now. Pausing *all* is remembered for every
-/// group, existing or not. Resuming forgets what it names. A trigger that is complete or in error is left alone.
+/// group, existing or not. Resuming forgets what it names. A trigger that is complete or in error is left alone, and one
+/// that is paused already keeps a pause that ends later, unless it is named itself.
 #[derive(Debug, Clone)]
 pub struct Pause {
     /// Which.

@@ -55,7 +55,8 @@ pub trait JobStore: Debug + Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// A conflict that names every job and trigger that is there already; a trigger whose job or calendar is nowhere.
+    /// A conflict that names every job and trigger that is there already, or a trigger that is there twice in the call; a
+    /// trigger whose job or calendar is nowhere.
     fn put(&self, request: Put) -> StoreFuture<'_, ()>;
 
     /// Replaces a trigger by another one of the same job, which may have another name. Says whether there was one to

@@ -168,7 +168,8 @@ impl TriggerBuilder {
         Self { problems: vec![problem], ..Self::new(Rule::Broken) }
     }
 
-    /// The unique name, as `name` or `group/name`. Default: one made up when the trigger is scheduled.
+    /// The unique name, as `name` or `group/name`. Default: one made up when the trigger is scheduled; for a declared trigger
+    /// that of its job, then `name-2` and so on.
     pub fn name(self, key: &str) -> Self {
         let parsed = key.parse::<TriggerKey>();
         self.checked(parsed, |trigger, key| trigger.key = Some(key))
@@ -343,6 +344,11 @@ impl TriggerBuilder {
         self.job.get_or_insert_with(|| job.clone());
         self.key.get_or_insert_with(name);
         self
+    }
+
+    /// Whether it has a name.
+    pub(crate) fn has_key(&self) -> bool {
+        self.key.is_some()
     }
 
     /// Whether it starts at a moment of its own.

@@ -96,7 +96,9 @@ impl Trigger {
             Some(previous) => self.following(progress, previous, calendar),
             None => self.first(calendar).next,
         };
-        if next.is_some_and(|next| now - next >= threshold) {
+        // What was merged into one firing, or moved on by a policy, does not come back.
+        let moved_on = progress.next.is_none_or(|due| due > now) && next.is_some_and(|next| next <= now);
+        if moved_on || next.is_some_and(|next| now - next >= threshold) {
             next = self.following(progress, now, calendar);
         }
         Progress { next, scheduled: None, ..progress.clone() }

@@ -258,16 +258,16 @@ async fn a_changed_file_is_put_in_place_and_a_faulty_one_left_aside() {
     test.scheduler().pause(Selection::Trigger("same".parse().unwrap())).await.unwrap();
     folder.write("s.toml", &(hourly("same") + &hourly("new")));
     assert_eq!(names(&test).await, ["gone", "same"]);
-    test.advance(Duration::from_secs(10)).await;
+    test.advance(Duration::from_secs(20)).await;
     assert_eq!(names(&test).await, ["new", "same"]);
     let key: TriggerKey = "same".parse().unwrap();
     let same = test.scheduler().trigger(&key).await.unwrap().unwrap();
     assert_eq!(same.state, TriggerState::Paused, "what is unchanged stays as it is");
     folder.write("s.toml", "[triggers.same]\njob = \"nobody\"\nevery = \"1h\"\n");
-    test.advance(Duration::from_secs(10)).await;
+    test.advance(Duration::from_secs(20)).await;
     assert_eq!(names(&test).await, ["new", "same"]);
     folder.write("s.toml", &hourly("last"));
-    test.advance(Duration::from_secs(10)).await;
+    test.advance(Duration::from_secs(20)).await;
     assert_eq!(names(&test).await, ["last"]);
     test.scheduler().shutdown(Duration::ZERO).await;
 }

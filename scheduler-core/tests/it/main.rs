@@ -12,6 +12,7 @@ mod limits;
 mod listening;
 mod managing;
 mod races;
+mod regressions;
 mod schedules;
 mod stored;
 mod trouble;

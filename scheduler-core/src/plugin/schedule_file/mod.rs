@@ -78,7 +78,8 @@ impl ScheduleFile {
         Self { path: path.as_ref().to_owned(), watch: None }
     }
 
-    /// Looks at the file again after each `period` and puts in place what has changed. Default: read once, at start.
+    /// Looks at the file again after each `period`, and puts in place what has changed when two looks in a row see the
+    /// same: a file that is being written is left alone. Default: read once, at start.
     #[must_use]
     pub fn watch(self, period: Duration) -> Self {
         Self { watch: Some(period), ..self }

@@ -153,7 +153,21 @@ fn job(name: &str, fields: Fields<'_>, around: &Around<'_>) -> Option<JobDetail>
 }
 
 fn triggers(all: &Fields<'_>, jobs: &[Arc<JobDetail>], around: &Around<'_>) -> Vec<(Trigger, bool)> {
-    all.named().filter_map(|(name, fields)| trigger(name, fields, jobs, around)).collect()
+    let mut read: Vec<(Trigger, bool)> = Vec::new();
+    for (name, fields) in all.named() {
+        let (line, path) = (fields.line, fields.path.clone());
+        let Some(trigger) = trigger(name, fields, jobs, around) else { continue };
+        if read.iter().any(|(known, _)| known.key() == trigger.0.key()) {
+            let key = trigger.0.key();
+            all.notes.note(
+                line,
+                &path,
+                format_args!("the trigger `{key}` is there already; give it another name"),
+            );
+        }
+        read.push(trigger);
+    }
+    read
 }
 
 fn trigger(

@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use super::pauses::Ending;
 use super::table::{JobSlot, Table, TriggerSlot};
+use chrono::{DateTime, Utc};
+
 use crate::calendar::Calendar;
 use crate::error::{Error, Result};
 use crate::job::JobDetail;
@@ -13,6 +15,14 @@ use crate::matcher::Text;
 use crate::store::admin::*;
 use crate::store::state::{Step, StoredState};
 use crate::trigger::{Progress, Trigger};
+
+/// The runs that a trigger takes over from the one whose place it takes.
+#[derive(Default)]
+struct Runs {
+    running: u32,
+    lineage: Option<u64>,
+    freed: Option<DateTime<Utc>>,
+}
 
 /// Jobs and triggers.
 impl Table {
@@ -42,6 +52,13 @@ impl Table {
         if !taken.is_empty() {
             let taken = taken.join(", ");
             return Err(Error::conflict(format!("already stored: {taken}; replace them or use other names")));
+        }
+        let mut seen = HashSet::new();
+        if let Some((twice, _)) = request.triggers.iter().find(|(trigger, _)| !seen.insert(trigger.key())) {
+            let key = twice.key();
+            return Err(Error::conflict(format!(
+                "trigger `{key}` is there twice in one call; give one another name"
+            )));
         }
         let new: HashSet<&JobKey> = request.jobs.iter().map(|job| job.key()).collect();
         let known = |key: &JobKey| new.contains(key) || self.job_slots.contains_key(key);
@@ -104,16 +121,33 @@ impl Table {
                 Existing::Keep => return,
                 Existing::Update if same_job => return self.update_trigger(index, trigger),
                 // Not `remove_trigger`: the job must survive even if it is not durable.
-                _ => drop(self.take_trigger(&trigger.key().clone())),
+                _ => {
+                    let runs = self.take_runs(index);
+                    self.take_trigger(&trigger.key().clone());
+                    self.insert_trigger(trigger, progress, runs);
+                    return;
+                }
             }
         }
+        self.insert_trigger(trigger, progress, Runs::default());
+    }
+
+    /// The runs of a trigger that another one takes the place of.
+    fn take_runs(&self, index: usize) -> Runs {
+        let slot = &self.triggers[index];
+        Runs { running: slot.running, lineage: Some(slot.lineage), freed: slot.freed }
+    }
+
+    fn insert_trigger(&mut self, trigger: Arc<Trigger>, progress: Progress, runs: Runs) {
         let Some(&job) = self.job_slots.get(trigger.job()) else { return };
         self.counter += 1;
         let (key, position) = (trigger.key().clone(), self.jobs[job].triggers.len());
         let (generation, revision) = (self.counter, self.counter);
         let state = StoredState::Waiting;
         let lane = self.lanes.join(self.lane_key(job, &trigger));
-        let (pause, claim, freed, running) = (None, None, None, 0);
+        let (pause, claim) = (None, None);
+        let Runs { running, lineage, freed } = runs;
+        let lineage = lineage.unwrap_or(generation);
         let index = self.triggers.insert(TriggerSlot {
             trigger,
             progress,
@@ -124,6 +158,7 @@ impl Table {
             lane,
             position,
             generation,
+            lineage,
             revision,
             claim,
             freed,
@@ -171,8 +206,10 @@ impl Table {
             None if new.key() == &request.old => self.update_trigger(index, request.trigger),
             progress => {
                 let progress = progress.unwrap_or_else(|| self.triggers[index].progress.clone());
+                let same_name = request.trigger.key() == &request.old;
+                let runs = if same_name { self.take_runs(index) } else { Runs::default() };
                 self.take_trigger(&request.old);
-                self.put_trigger(request.trigger, progress, Existing::Replace);
+                self.insert_trigger(request.trigger, progress, runs);
             }
         }
         Ok(true)
@@ -299,11 +336,19 @@ impl Table {
             Selection::Trigger(_) | Selection::Job(_) => {}
         }
         let selected = self.select(&request.what);
-        let paused = selected.into_iter().filter(|index| self.pause_trigger(*index, note)).collect();
+        let by_name = matches!(request.what, Selection::Trigger(_));
+        let paused = selected.into_iter().filter(|index| self.pause_again(*index, note, by_name)).collect();
         self.keys_of(paused)
     }
 
-    fn pause_trigger(&mut self, index: usize, note: &PauseNote) -> bool {
+    /// As [`pause_trigger`](Self::pause_trigger); a pause of several does not shorten one that is there.
+    fn pause_again(&mut self, index: usize, note: &PauseNote, by_name: bool) -> bool {
+        let end = |note: &PauseNote| note.until.unwrap_or(DateTime::<Utc>::MAX_UTC);
+        let known = self.triggers[index].pause.as_deref().filter(|known| !by_name && end(known) >= end(note));
+        known.is_none() && self.pause_trigger(index, note)
+    }
+
+    pub(super) fn pause_trigger(&mut self, index: usize, note: &PauseNote) -> bool {
         let changed = self.apply(index, Step::Pause);
         let slot = &mut self.triggers[index];
         if slot.state == StoredState::Paused {

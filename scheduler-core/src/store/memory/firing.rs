@@ -48,7 +48,7 @@ impl Table {
         let slot = &mut self.triggers[due.slot];
         slot.state = slot.state.after(Step::Acquire).unwrap_or(slot.state);
         slot.claim = Some(claim);
-        let (generation, job) = (slot.generation, slot.trigger.job().clone());
+        let (generation, lineage, job) = (slot.generation, slot.lineage, slot.trigger.job().clone());
         let acquired = AcquiredTrigger {
             claim,
             trigger: slot.trigger.clone(),
@@ -71,8 +71,10 @@ impl Table {
         self.earliest_lapse = if self.unfired == 0 { lapse } else { self.earliest_lapse.min(lapse) };
         self.unfired += 1;
         let (key, since) = (due.key.clone(), request.now);
-        self.claims
-            .insert(claim, Claim { trigger: due.slot, generation, key, job, fired: false, lapse, since });
+        self.claims.insert(
+            claim,
+            Claim { trigger: due.slot, generation, lineage, key, job, fired: false, lapse, since },
+        );
         acquired
     }
 
@@ -82,8 +84,8 @@ impl Table {
         while self.overlapping.first().is_some_and(|due| due.at <= now) {
             // It stays queued, without a place, until its run has ended.
             let Some(due) = self.overlapping.pop_first() else { break };
-            let generation = self.triggers[due.slot].generation;
-            let of_trigger = |claim: &Claim| claim.trigger == due.slot && claim.generation == generation;
+            let lineage = self.triggers[due.slot].lineage;
+            let of_trigger = |claim: &Claim| claim.fired && claim.lineage == lineage;
             for (id, _) in self.claims.iter().filter(|(_, claim)| of_trigger(claim)) {
                 self.cancelled.entry(*id).or_insert(CancelReason::Superseded);
             }
@@ -134,14 +136,7 @@ impl Table {
         self.keep_data(&claim, &completion);
         let index = claim.trigger;
         let current = self.triggers.get(index).is_some_and(|slot| slot.generation == claim.generation);
-        if current {
-            self.dequeue(index);
-            let slot = &mut self.triggers[index];
-            slot.running -= 1;
-            let waited = slot.progress.next.is_some_and(|due| due <= now) && slot.trigger.overlap().waits();
-            slot.freed = waited.then_some(now).or(slot.freed);
-            self.enqueue(index);
-        }
+        self.end_run(&claim, now);
         match completion.instruction {
             Instruction::FinishJob => drop(self.step_job(&claim.job, Step::Finish)),
             Instruction::FailJob => drop(self.step_job(&claim.job, Step::Fail)),
@@ -151,6 +146,23 @@ impl Table {
             _ => {}
         }
         CompleteResult::Done { trigger_removed: false, job_removed: false }
+    }
+
+    /// The trigger has one run less, also if it took the place of the one that was fired.
+    fn end_run(&mut self, claim: &Claim, now: DateTime<Utc>) {
+        let Some(&index) = self.trigger_slots.get(&claim.key) else { return };
+        if self.triggers[index].lineage != claim.lineage {
+            return;
+        }
+        self.dequeue(index);
+        let slot = &mut self.triggers[index];
+        slot.running = slot.running.saturating_sub(1);
+        if slot.trigger.overlap().waits() {
+            let waited = slot.progress.next.is_some_and(|due| due <= now);
+            slot.freed = waited.then_some(now).or(slot.freed);
+            self.freed = true;
+        }
+        self.enqueue(index);
     }
 
     /// The data that a run has changed, for a job that wants to keep it and is still there.
@@ -221,9 +233,16 @@ impl Table {
             let slot = self.triggers.get(index).filter(|slot| slot.generation == generation);
             let until = slot.and_then(|slot| slot.pause.as_ref()?.until);
             // A pause that was renewed meanwhile ends later.
-            if until.is_some_and(|until| until <= now) {
-                self.apply(index, Step::Resume);
+            if until.is_none_or(|until| until > now) {
+                continue;
             }
+            let trigger = &self.triggers[index].trigger;
+            let of_group = self.pauses.at_birth(trigger.key().group(), trigger.job().group()).cloned();
+            match of_group {
+                // Its group is paused for longer.
+                Some(note) => self.pause_trigger(index, &note),
+                None => self.apply(index, Step::Resume),
+            };
         }
     }
 

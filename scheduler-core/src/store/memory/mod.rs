@@ -53,7 +53,14 @@ impl MemoryJobStore {
     }
 
     fn try_call<T: Send + 'static>(&self, verb: impl FnOnce(&mut Table) -> Result<T>) -> StoreFuture<'_, T> {
-        let result = verb(&mut self.0.table.lock());
+        let (result, freed) = {
+            let mut table = self.0.table.lock();
+            let result = verb(&mut table);
+            (result, std::mem::take(&mut table.freed))
+        };
+        if freed {
+            self.wake();
+        }
         Box::pin(ready(result))
     }
 

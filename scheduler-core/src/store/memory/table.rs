@@ -40,6 +40,8 @@ pub(super) struct TriggerSlot {
     /// Where this slot stands in the job's list.
     pub(super) position: usize,
     pub(super) generation: u64,
+    /// The generation of the first in a row of triggers that took each other's place: their runs count as its own.
+    pub(super) lineage: u64,
     /// Changes with the description.
     pub(super) revision: u64,
     pub(super) claim: Option<ExecutionId>,
@@ -59,6 +61,7 @@ pub(super) struct JobSlot {
 pub(super) struct Claim {
     pub(super) trigger: usize,
     pub(super) generation: u64,
+    pub(super) lineage: u64,
     pub(super) key: TriggerKey,
     pub(super) job: JobKey,
     pub(super) fired: bool,
@@ -85,6 +88,8 @@ pub(super) struct Table {
     /// Runs that are to be stopped.
     pub(super) cancelled: BTreeMap<ExecutionId, CancelReason>,
     pub(super) unfired: usize,
+    /// Something waits again that was kept back: other nodes may take it.
+    pub(super) freed: bool,
     /// No unfired claim lapses before this.
     pub(super) earliest_lapse: DateTime<Utc>,
     pub(super) counter: u64,
@@ -174,6 +179,7 @@ impl Table {
         for (lane, queue) in &self.jobs[job].queues {
             if let Some(first) = queue.first() {
                 self.lanes.insert(*lane, first.clone());
+                self.freed = true;
             }
         }
     }

@@ -19,6 +19,8 @@ pub(super) struct Row {
     pub(super) state: StoredState,
     /// Another one for each trigger that ever had this name.
     pub(super) birth: u64,
+    /// The birth of the first in a row of triggers that took each other's place.
+    pub(super) lineage: u64,
 }
 
 #[derive(Debug)]
@@ -26,6 +28,7 @@ pub(super) struct Claim {
     pub(super) id: ExecutionId,
     pub(super) trigger: TriggerKey,
     pub(super) birth: u64,
+    pub(super) lineage: u64,
     pub(super) job: JobKey,
     /// The job allowed one run at a time when the claim was made.
     pub(super) single: bool,
@@ -85,12 +88,27 @@ impl Plain {
                     row.trigger = trigger.clone();
                     return Ok(());
                 }
-                _ => drop(self.take(&trigger.key().clone())),
+                _ => {
+                    let lineage = row.lineage;
+                    self.take(&trigger.key().clone());
+                    return self.insert(trigger, progress, Some(lineage));
+                }
             }
         }
+        self.insert(trigger, progress, None)
+    }
+
+    fn insert(
+        &mut self,
+        trigger: &Arc<Trigger>,
+        progress: &Progress,
+        lineage: Option<u64>,
+    ) -> Result<(), Refusal> {
         self.births += 1;
+        let lineage = lineage.unwrap_or(self.births);
         let state = if self.is_born_paused(trigger) { StoredState::Paused } else { StoredState::Waiting };
-        let row = Row { trigger: trigger.clone(), progress: progress.clone(), state, birth: self.births };
+        let row =
+            Row { trigger: trigger.clone(), progress: progress.clone(), state, birth: self.births, lineage };
         self.rows.insert(trigger.key().clone(), row);
         Ok(())
     }
@@ -118,8 +136,9 @@ impl Plain {
         if !same_name && self.rows.contains_key(new.key()) {
             return Err(Refusal::Conflict);
         }
+        let lineage = self.rows[&request.old].lineage;
         self.take(&request.old);
-        self.put_trigger(new, &progress, Existing::Replace)?;
+        self.insert(new, &progress, same_name.then_some(lineage))?;
         Ok(true)
     }
 
@@ -258,8 +277,7 @@ impl Plain {
     }
 
     fn runs(&self, row: &Row) -> usize {
-        let of_row =
-            |claim: &&Claim| claim.fired && claim.trigger == *row.trigger.key() && claim.birth == row.birth;
+        let of_row = |claim: &&Claim| claim.fired && claim.lineage == row.lineage;
         self.claims.iter().filter(of_row).count()
     }
 
@@ -285,8 +303,8 @@ impl Plain {
                 && row.trigger.overlap() == OverlapPolicy::CancelPrevious
                 && row.progress.next.is_some_and(|next| next <= now)
         };
-        let births: BTreeSet<u64> = self.rows.values().filter(cancels).map(|row| row.birth).collect();
-        for claim in self.claims.iter_mut().filter(|claim| claim.fired && births.contains(&claim.birth)) {
+        let rows: BTreeSet<u64> = self.rows.values().filter(cancels).map(|row| row.lineage).collect();
+        for claim in self.claims.iter_mut().filter(|claim| claim.fired && rows.contains(&claim.lineage)) {
             claim.cancel.get_or_insert(CancelReason::Superseded);
         }
     }
@@ -314,10 +332,10 @@ impl Plain {
     pub(super) fn claim(&mut self, key: &TriggerKey, id: ExecutionId, lapse: DateTime<Utc>) {
         let Some(row) = self.rows.get_mut(key) else { return };
         row.state = StoredState::Acquired;
-        let (job, birth) = (row.trigger.job().clone(), row.birth);
+        let (job, birth, lineage) = (row.trigger.job().clone(), row.birth, row.lineage);
         let single = self.jobs[&job].disallow_concurrent();
         let (trigger, fired, cancel) = (key.clone(), false, None);
-        self.claims.push(Claim { id, trigger, birth, job, single, fired, lapse, cancel });
+        self.claims.push(Claim { id, trigger, birth, lineage, job, single, fired, lapse, cancel });
     }
 
     pub(super) fn fire(&mut self, firing: &Firing) -> &'static str {
@@ -425,7 +443,7 @@ impl Plain {
         let due = self.rows.values().filter_map(|row| self.due(row));
         let lapses = self.claims.iter().filter(|claim| !claim.fired).map(|claim| claim.lapse);
         let supersedes = |row: &&Row| {
-            let fired = |claim: &Claim| claim.fired && claim.birth == row.birth && claim.cancel.is_none();
+            let fired = |claim: &Claim| claim.fired && claim.lineage == row.lineage && claim.cancel.is_none();
             row.state == StoredState::Waiting
                 && row.trigger.overlap() == OverlapPolicy::CancelPrevious
                 && self.claims.iter().any(fired)

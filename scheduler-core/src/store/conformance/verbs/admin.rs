@@ -30,6 +30,16 @@ async fn a_call_that_conflicts_stores_nothing(bench) {
     assert_eq!(bench.status("a").await.unwrap().progress.next, Some(at(0)));
 }
 
+async fn a_name_that_is_there_twice_in_a_call_is_refused(bench) {
+    let of_job = job("work").build();
+    for existing in [Existing::Refuse, Existing::Keep, Existing::Replace, Existing::Update] {
+        let twice = [every_minute("a", 0), every_minute("a", 5)];
+        let error = bench.try_put(&of_job, twice, existing).await.unwrap_err();
+        assert!(error.is_conflict() && error.to_string().contains("`a`"), "{error}");
+    }
+    assert!(bench.triggers().await.is_empty());
+}
+
 async fn a_trigger_needs_its_job_and_its_calendar(bench) {
     let (stored, nowhere) = (job("work").build(), job("nowhere").build());
     let put = |jobs: Vec<Arc<crate::job::JobDetail>>, triggers| Put {

@@ -277,6 +277,25 @@ async fn nodes_wake_when_something_may_be_due_earlier(bench) {
     woken("a request to stop");
 }
 
+/// Another node may have room for what was kept back.
+async fn nodes_wake_when_a_run_or_a_claim_ends_that_kept_something_back(bench) {
+    bench.put(&exclusive("one"), [every_minute("a", 0), every_minute("b", 0)]).await;
+    let run = bench.run(0).await;
+    let before = bench.wakes();
+    bench.complete(&run).await;
+    assert!(bench.wakes() > before, "b can be claimed");
+    let acquired = bench.acquire(0, 1).await;
+    let (before, progress) = (bench.wakes(), acquired[0].progress.clone());
+    let later = crate::trigger::Progress { next: Some(at(500)), ..progress };
+    bench.fire_as(0, acquired[0].claim, later, false).await;
+    assert!(bench.wakes() > before, "a can be claimed");
+    let acquired = bench.acquire(60, 1).await;
+    let before = bench.wakes();
+    bench.put(&exclusive("one"), [every_minute("c", 0)]).await;
+    bench.store.remove_triggers(vec![acquired[0].trigger.key().clone()]).await.unwrap();
+    assert!(bench.wakes() > before + 1, "c can be claimed");
+}
+
 async fn priority_decides_within_the_same_time_only(bench) {
     bench.put(&job("work").build(), [every_minute("low", 1).priority(1), every_minute("high", 2).priority(9)]).await;
     assert_eq!(names(&bench.acquire(2, 1).await), ["low"]);

@@ -90,6 +90,26 @@ async fn a_policy_holds_for_a_job_that_disallows_concurrent_runs_too(bench) {
     assert_eq!(names(&bench.acquire(60, 10).await), ["b"]);
 }
 
+/// Whoever changes a schedule does not want two runs at once.
+async fn a_trigger_in_the_place_of_another_one_waits_for_its_run(bench) {
+    let of_job = job("work").build();
+    let skips = |start| every_minute("a", start).overlap(OverlapPolicy::Skip);
+    bench.put(&of_job, [skips(0)]).await;
+    let run = bench.run(0).await;
+    bench.try_put(&of_job, [skips(10)], Existing::Replace).await.unwrap();
+    assert_eq!(bench.state("a").await, TriggerState::Executing);
+    let again = bench.acquire(10, 1).await;
+    assert!(matches!(bench.fire(10, &again[0]).await, FireResult::Overlapped));
+    let (trigger, progress) = built(&of_job, skips(20));
+    let change = Reschedule { old: key("a"), revision: None, trigger, progress: Some(progress) };
+    assert!(bench.store.reschedule(change).await.unwrap());
+    let again = bench.acquire(20, 1).await;
+    assert!(matches!(bench.fire(20, &again[0]).await, FireResult::Overlapped));
+    bench.complete_with(&run, Instruction::FailTrigger).await;
+    assert_eq!(bench.state("a").await, TriggerState::Normal, "the old run says nothing about the new trigger");
+    bench.run(80).await;
+}
+
 async fn a_paused_trigger_cancels_nothing(bench) {
     bench.put(&job("work").build(), [every_minute("a", 0).overlap(OverlapPolicy::CancelPrevious)]).await;
     let run = bench.run(0).await;

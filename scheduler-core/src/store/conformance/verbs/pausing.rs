@@ -133,6 +133,27 @@ async fn a_pause_ends_by_itself(bench) {
     assert_eq!(names(&bench.acquire(30, 10).await), ["b", "g/d"]);
 }
 
+/// A maintenance window does not end what somebody has paused for good.
+async fn a_pause_of_many_does_not_shorten_one(bench) {
+    let of_job = job("work").build();
+    bench.put(&of_job, [every_minute("a", 0), every_minute("b", 0)]).await;
+    bench.pause(Selection::Trigger(key("a"))).await;
+    let window = PauseNote::at(at(0)).until(at(10));
+    bench.store.pause(Pause { what: Selection::Job("work".parse().unwrap()), note: window.clone() }).await.unwrap();
+    assert_eq!(names(&bench.acquire(10, 10).await), ["b"]);
+    bench.store.pause(Pause { what: Selection::Trigger(key("a")), note: window }).await.unwrap();
+    assert_eq!(names(&bench.acquire(11, 10).await), ["a"], "its own pause was made shorter");
+}
+
+async fn the_end_of_a_pause_leaves_its_group_paused(bench) {
+    bench.put(&job("work").build(), [every_minute("g/a", 0)]).await;
+    let note = PauseNote::at(at(0)).until(at(10));
+    bench.store.pause(Pause { what: Selection::Trigger(key("g/a")), note }).await.unwrap();
+    bench.pause(group("g")).await;
+    assert!(bench.acquire(20, 10).await.is_empty());
+    assert_eq!(bench.resume(group("g")).await, ["g/a"]);
+}
+
 async fn a_pause_without_end_follows_one_with(bench) {
     bench.put(&job("work").build(), [every_minute("a", 0)]).await;
     let what = Selection::Trigger(key("a"));

@@ -1,0 +1,252 @@
+//! Background services: a loop that is watched, and what happens when it ends.
+
+use std::collections::VecDeque;
+use std::future::{Future, poll_fn};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use serde::Serialize;
+use tokio::sync::watch;
+use tokio::task::AbortHandle;
+
+use super::core::StopReason;
+use super::health::ServiceState;
+use super::service::{ErasedService, Phase, ServiceContext, StopContext};
+use crate::job::{BoxFuture, JobError, JobResult};
+use crate::scheduler::by;
+use crate::time::Clock;
+
+/// What becomes of the host when a background service fails: returns an error, panics, or returns although nobody has
+/// asked it to.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Supervision {
+    /// The host stops, and its run fails.
+    #[default]
+    StopHost,
+    /// The service is called again; when that happens too often, the host stops.
+    Restart(Restart),
+    /// It is logged, and the service stays away. The host is not healthy.
+    Ignore,
+}
+
+impl Supervision {
+    /// Restarts after 1 s, then twice as long each time up to 30 s; at most five times within ten minutes.
+    pub fn restart() -> Self {
+        Self::Restart(Restart::default())
+    }
+}
+
+/// How a service is restarted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Restart {
+    /// The wait before the first restart; it doubles with each one within the window.
+    pub first: Duration,
+    /// The longest wait.
+    pub longest: Duration,
+    /// So many restarts are allowed within the window; one more failure stops the host.
+    pub most: usize,
+    /// How long a restart counts.
+    pub window: Duration,
+}
+
+impl Default for Restart {
+    fn default() -> Self {
+        Self {
+            first: Duration::from_secs(1),
+            longest: Duration::from_secs(30),
+            most: 5,
+            window: Duration::from_secs(600),
+        }
+    }
+}
+
+impl Restart {
+    fn wait(&self, restarts: usize) -> Duration {
+        let doubled = 1_u32.checked_shl(u32::try_from(restarts).unwrap_or(u32::MAX)).unwrap_or(u32::MAX);
+        self.first.saturating_mul(doubled).min(self.longest)
+    }
+}
+
+pub(super) type Call = Arc<dyn Fn(&ServiceContext) -> BoxFuture<'static, JobResult> + Send + Sync>;
+
+/// A function that runs as long as the host.
+pub(super) struct Background {
+    pub(super) call: Call,
+    pub(super) supervision: Supervision,
+    pub(super) may_end: bool,
+    pub(super) waits_until_ready: bool,
+    task: Mutex<Option<AbortHandle>>,
+    over: watch::Sender<bool>,
+}
+
+impl Background {
+    pub(super) fn new(call: Call) -> Self {
+        let (supervision, task, over) = (Supervision::default(), Mutex::default(), watch::Sender::new(false));
+        Self { call, supervision, may_end: false, waits_until_ready: false, task, over }
+    }
+
+    fn spawn(&self, context: &ServiceContext) {
+        let loop_of = Loop {
+            call: self.call.clone(),
+            supervision: self.supervision,
+            may_end: self.may_end,
+            context: context.clone(),
+            over: Over(self.over.clone()),
+        };
+        let task = context.core.tasks.spawn(attended(context.core.clock.clone(), loop_of.run()));
+        *self.task.lock() = Some(task.abort_handle());
+    }
+}
+
+/// Says that the loop is over, also when its task was aborted.
+struct Over(watch::Sender<bool>);
+
+impl Drop for Over {
+    fn drop(&mut self) {
+        self.0.send_replace(true);
+    }
+}
+
+impl ErasedService for Background {
+    fn begin<'a>(&'a self, phase: Phase, context: &'a ServiceContext) -> BoxFuture<'a, JobResult> {
+        Box::pin(async move {
+            if phase != Phase::Start {
+                return Ok(());
+            }
+            self.spawn(context);
+            if !self.waits_until_ready {
+                return Ok(());
+            }
+            let (mut ready, mut over) = (context.ready.subscribe(), self.over.subscribe());
+            tokio::select! {
+                _ = ready.wait_for(|ready| *ready) => Ok(()),
+                _ = over.wait_for(|over| *over) => Err(JobError::new("it ended before it was ready")),
+            }
+        })
+    }
+
+    fn end<'a>(&'a self, phase: Phase, context: &'a StopContext) -> BoxFuture<'a, JobResult> {
+        Box::pin(async move {
+            if phase == Phase::Stop && self.task.lock().is_some() {
+                context.context.stop.cancel();
+                let mut over = self.over.subscribe();
+                let _ = over.wait_for(|over| *over).await;
+            }
+            Ok(())
+        })
+    }
+
+    fn abort(&self) {
+        if let Some(task) = &*self.task.lock() {
+            task.abort();
+        }
+    }
+}
+
+/// The future, which a manual clock waits for while it is polled.
+async fn attended<F: Future>(clock: Arc<dyn Clock>, future: F) -> F::Output {
+    let mut future = Box::pin(future);
+    poll_fn(move |cx| {
+        let _busy = clock.begin(&"a background service");
+        future.as_mut().poll(cx)
+    })
+    .await
+}
+
+struct Loop {
+    call: Call,
+    supervision: Supervision,
+    may_end: bool,
+    context: ServiceContext,
+    over: Over,
+}
+
+impl Loop {
+    async fn run(self) {
+        let (context, name) = (&self.context, &self.context.name);
+        let _over = &self.over;
+        let mut restarts = VecDeque::new();
+        loop {
+            context.core.set_state(name, ServiceState::Running);
+            let ended = caught(|| (self.call)(context)).await;
+            // Busy until the next wait is armed.
+            let activity = context.core.clock.begin(&"the supervision of a service");
+            if context.is_stopping() {
+                if let Err(error) = ended {
+                    tracing::warn!(service = %name, %error, "failed while it stopped");
+                }
+                return context.core.set_state(name, ServiceState::Stopped);
+            }
+            let failure = match ended {
+                Ok(()) if self.may_end => return context.core.set_state(name, ServiceState::Ended),
+                Ok(()) => "returned although nobody has asked it to stop".to_owned(),
+                Err(error) => error.to_string(),
+            };
+            let Some(wait) = self.wait_after(&failure, &mut restarts) else { return };
+            context.core.set_state(name, ServiceState::Restarting { failure, after: wait });
+            let deadline = context.core.clock.monotonic().saturating_add(wait);
+            let clock = context.core.clock.clone();
+            let waiting = by(&*clock, deadline, context.stop.cancelled());
+            if activity.observe(waiting).await.is_some() {
+                return context.core.set_state(name, ServiceState::Stopped);
+            }
+        }
+    }
+
+    /// How long to wait before the next call; none if there is none.
+    fn wait_after(&self, failure: &str, restarts: &mut VecDeque<Duration>) -> Option<Duration> {
+        let (core, name) = (&self.context.core, &self.context.name);
+        let failed = ServiceState::Failed { failure: failure.to_owned() };
+        let stop_host = |why: &str| {
+            tracing::error!(service = %name, failure, "a background service has failed{why}; the host stops");
+            core.set_state(name, failed.clone());
+            core.request_stop(StopReason::ServiceFailed { service: name.to_string() });
+        };
+        match self.supervision {
+            Supervision::StopHost => {
+                stop_host("");
+                None
+            }
+            Supervision::Ignore => {
+                tracing::error!(service = %name, failure, "a background service has failed and stays away");
+                core.set_state(name, failed);
+                None
+            }
+            Supervision::Restart(restart) => {
+                let now = core.clock.monotonic();
+                while restarts.front().is_some_and(|time| now.saturating_sub(*time) > restart.window) {
+                    restarts.pop_front();
+                }
+                if restarts.len() >= restart.most {
+                    stop_host(" too often");
+                    return None;
+                }
+                let wait = restart.wait(restarts.len());
+                restarts.push_back(now);
+                tracing::warn!(service = %name, failure, ?wait, "a background service has failed and is restarted");
+                Some(wait)
+            }
+        }
+    }
+}
+
+/// The result of a call; a panic is an error.
+pub(super) async fn caught(call: impl FnOnce() -> BoxFuture<'static, JobResult>) -> JobResult {
+    let panicked = |panic: Box<dyn std::any::Any + Send>| {
+        let text = panic.downcast_ref::<&str>().map(ToString::to_string);
+        let text = text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
+        JobError::new(format!("panicked: {text}"))
+    };
+    let mut running = catch_unwind(AssertUnwindSafe(call)).map_err(panicked)?;
+    let result = poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| running.as_mut().poll(cx))) {
+        Ok(polled) => polled,
+        Err(panic) => Poll::Ready(Err(panicked(panic))),
+    })
+    .await;
+    result
+}

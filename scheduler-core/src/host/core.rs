@@ -1,0 +1,189 @@
+//! What the parts of a host share.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use serde::Serialize;
+use tokio::sync::{broadcast, watch};
+use tokio_util::task::TaskTracker;
+
+use super::health::{Health, ServiceState, Successes};
+use crate::job::Providers;
+use crate::scheduler::Scheduler;
+use crate::time::Clock;
+
+/// Why a host has stopped.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case", tag = "reason")]
+#[non_exhaustive]
+pub enum StopReason {
+    /// The process got a signal.
+    Signal {
+        /// Its name.
+        signal: String,
+    },
+    /// Somebody has asked for it.
+    Requested,
+    /// The future that the host ran beside is over.
+    Finished,
+    /// A service has failed whose supervision is to stop the host.
+    ServiceFailed {
+        /// The service.
+        service: String,
+    },
+    /// A service could not start.
+    StartFailed {
+        /// The service.
+        service: String,
+    },
+}
+
+impl fmt::Display for StopReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Signal { signal } => write!(f, "signal {signal}"),
+            Self::Requested => f.write_str("it was asked to"),
+            Self::Finished => f.write_str("what it ran beside is over"),
+            Self::ServiceFailed { service } => write!(f, "service `{service}` has failed"),
+            Self::StartFailed { service } => write!(f, "service `{service}` could not start"),
+        }
+    }
+}
+
+/// Something that has happened in a host.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "snake_case", tag = "event")]
+#[non_exhaustive]
+pub enum HostEvent {
+    /// A phase has begun.
+    Phase {
+        /// Its name: prepare, start, started, stopping, stop, stopped.
+        phase: &'static str,
+    },
+    /// A service has entered another state.
+    Service {
+        /// The service.
+        service: String,
+        /// The state.
+        state: ServiceState,
+    },
+    /// Somebody wants the host to stop.
+    StopRequested {
+        /// Why.
+        why: StopReason,
+    },
+}
+
+pub(super) struct HostCore {
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) providers: Arc<Providers>,
+    pub(super) scheduler: Option<Scheduler>,
+    pub(super) tasks: TaskTracker,
+    pub(super) successes: Successes,
+    pub(super) events: broadcast::Sender<HostEvent>,
+    /// The first reason stays.
+    pub(super) stop: watch::Sender<Option<StopReason>>,
+    states: Mutex<BTreeMap<String, ServiceState>>,
+    began: Mutex<Duration>,
+    up: AtomicBool,
+}
+
+impl HostCore {
+    pub(super) fn new(
+        clock: Arc<dyn Clock>,
+        providers: Arc<Providers>,
+        scheduler: Option<Scheduler>,
+        successes: Successes,
+    ) -> Self {
+        let (events, stop, began) =
+            (broadcast::Sender::new(1024), watch::Sender::new(None), Mutex::new(clock.monotonic()));
+        let (states, up, tasks) = (Mutex::default(), AtomicBool::new(false), TaskTracker::new());
+        Self { clock, providers, scheduler, tasks, successes, events, stop, states, began, up }
+    }
+
+    pub(super) fn set_state(&self, service: &str, state: ServiceState) {
+        tracing::debug!(service, %state, "service");
+        self.states.lock().insert(service.to_owned(), state.clone());
+        // Nobody may be listening.
+        let _ = self.events.send(HostEvent::Service { service: service.to_owned(), state });
+    }
+
+    pub(super) fn state(&self, service: &str) -> Option<ServiceState> {
+        self.states.lock().get(service).cloned()
+    }
+
+    pub(super) fn states(&self) -> BTreeMap<String, ServiceState> {
+        self.states.lock().clone()
+    }
+
+    pub(super) fn request_stop(&self, why: StopReason) {
+        let first = self.stop.send_if_modified(|reason| {
+            let first = reason.is_none();
+            if first {
+                *reason = Some(why.clone());
+            }
+            first
+        });
+        if first {
+            let _ = self.events.send(HostEvent::StopRequested { why });
+        }
+    }
+
+    /// Ready when somebody wants the host to stop.
+    pub(super) async fn stop_requested(&self) -> StopReason {
+        let mut stop = self.stop.subscribe();
+        let asked = stop.wait_for(Option::is_some).await;
+        asked.ok().and_then(|reason| reason.clone()).unwrap_or(StopReason::Requested)
+    }
+
+    pub(super) fn set_up(&self, up: bool) {
+        self.up.store(up, Ordering::Release);
+        if up {
+            *self.began.lock() = self.clock.monotonic();
+        }
+    }
+
+    pub(super) fn is_up(&self) -> bool {
+        self.up.load(Ordering::Acquire)
+    }
+
+    pub(super) fn began(&self) -> Duration {
+        *self.began.lock()
+    }
+}
+
+/// Watches and stops a host from elsewhere. Cloning gives a handle to the same host.
+#[derive(Clone)]
+pub struct HostHandle(pub(super) Arc<HostCore>);
+
+impl HostHandle {
+    /// Asks the host to stop. Nothing happens if it stops already.
+    pub fn stop(&self) {
+        self.0.request_stop(StopReason::Requested);
+    }
+
+    /// How the host is doing.
+    pub fn health(&self) -> Health {
+        self.0.health()
+    }
+
+    /// The scheduler of the host, if it has one.
+    pub fn scheduler(&self) -> Option<&Scheduler> {
+        self.0.scheduler.as_ref()
+    }
+
+    /// What happens from now on.
+    pub fn events(&self) -> broadcast::Receiver<HostEvent> {
+        self.0.events.subscribe()
+    }
+}
+
+impl fmt::Debug for HostHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("HostHandle").field(&self.0.states()).finish()
+    }
+}

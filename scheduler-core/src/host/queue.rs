@@ -1,0 +1,516 @@
+//! A queue in memory: work that is done soon, in this process, and not kept.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::sync::{Arc, OnceLock};
+use std::task::Poll;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::runtime::Handle;
+use tokio::sync::{Notify, watch};
+
+use super::core::HostCore;
+use super::service::{ErasedService, Phase, ServiceContext, StopContext};
+use crate::error::{Error, Result};
+use crate::job::{
+    BoxFuture, CancelReason, ExecutionId, Invocation, JobError, JobResult, Outcome, Registry, Run,
+    RunParts, Threading,
+};
+use crate::scheduler::{by, run_alone};
+use crate::time::{Activity, Clock};
+use crate::trigger::Trigger;
+
+/// Runs are asked to stop this long before the time for the stop is over, or after two thirds of a shorter time.
+const CANCEL_BEFORE_END: Duration = Duration::from_secs(10);
+
+/// What becomes of a job for which there is no room.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Overflow {
+    /// Whoever enqueues it waits.
+    #[default]
+    Wait,
+    /// It is refused.
+    Reject,
+    /// The job that has waited longest is dropped; its outcome is cancelled.
+    DropOldest,
+}
+
+/// What becomes of waiting jobs when the host stops.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum AtStop {
+    /// They run as well, as far as there is time.
+    #[default]
+    Drain,
+    /// They are dropped; their outcome is cancelled.
+    Drop,
+    /// They are enqueued in the scheduler of the host, whose store keeps them.
+    Persist,
+}
+
+/// A bounded queue of jobs in memory, served by the host that it was given to. Cloning gives a handle to the same queue.
+///
+/// The jobs are the same as everywhere: what is enqueued here can be enqueued in a [`Scheduler`](crate::Scheduler), which
+/// keeps it and runs it on any node.
+///
+/// ```
+/// use scheduler_core::host::{Host, JobQueue};
+/// use scheduler_core::prelude::*;
+///
+/// #[job]
+/// async fn send(address: String) {
+///     println!("sent to {address}");
+/// }
+///
+/// # async fn serve() -> Result<(), Box<dyn std::error::Error>> {
+/// let mails = JobQueue::bounded(100).concurrency(4);
+/// let host = Host::builder().register(send::definition()).queue("mails", mails.clone()).build()?;
+/// let sent = mails.enqueue(send::with("ada@example.org".into())).await?;
+/// # let _ = (host, sent.outcome());
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct JobQueue(Arc<Shared>);
+
+struct Shared {
+    settings: Settings,
+    state: Mutex<State>,
+    /// There is room, or something to do.
+    changed: Notify,
+    /// Nothing waits and nothing runs.
+    idle: watch::Sender<bool>,
+    bound: OnceLock<Bound>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Settings {
+    capacity: usize,
+    concurrency: usize,
+    overflow: Overflow,
+    at_stop: AtStop,
+}
+
+#[derive(Default)]
+struct State {
+    waiting: VecDeque<Item>,
+    running: Vec<Arc<Slot>>,
+    closed: bool,
+    count: u64,
+}
+
+/// What the queue got from its host.
+struct Bound {
+    name: Arc<str>,
+    registry: Arc<Registry>,
+    core: Arc<HostCore>,
+    session: u64,
+}
+
+struct Item {
+    job: Invocation,
+    slot: Arc<Slot>,
+    activity: Option<Activity>,
+}
+
+/// What is known of an enqueued job.
+struct Slot {
+    number: u64,
+    outcome: watch::Sender<Option<Outcome>>,
+    cancelled: watch::Sender<Option<CancelReason>>,
+}
+
+impl Slot {
+    fn end(&self, outcome: Outcome) {
+        self.outcome.send_replace(Some(outcome));
+    }
+}
+
+/// A job in a queue.
+#[derive(Clone)]
+pub struct QueuedJob {
+    slot: Arc<Slot>,
+    queue: Arc<Shared>,
+}
+
+impl QueuedJob {
+    /// How the job has ended; waits until it has.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping it forgets the wait and nothing else.
+    pub async fn outcome(&self) -> Outcome {
+        let mut outcome = self.slot.outcome.subscribe();
+        let ended = outcome.wait_for(Option::is_some).await;
+        ended.ok().and_then(|outcome| outcome.clone()).unwrap_or(Outcome::Cancelled)
+    }
+
+    /// Takes the job out of the queue, or asks it to stop; one that does not listen to its token is taken away.
+    pub fn cancel(&self) {
+        let waiting = {
+            let mut state = self.queue.state.lock();
+            let place = state.waiting.iter().position(|item| item.slot.number == self.slot.number);
+            place.and_then(|place| state.waiting.remove(place))
+        };
+        if let Some(item) = waiting {
+            item.slot.end(Outcome::Cancelled);
+            self.queue.tell();
+        } else {
+            self.slot.cancelled.send_replace(Some(CancelReason::Requested));
+        }
+    }
+}
+
+impl fmt::Debug for QueuedJob {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("QueuedJob").field("number", &self.slot.number).finish_non_exhaustive()
+    }
+}
+
+impl JobQueue {
+    /// A queue for so many waiting jobs, at least one.
+    pub fn bounded(capacity: usize) -> Self {
+        let capacity = capacity.max(1);
+        let settings =
+            Settings { capacity, concurrency: 1, overflow: Overflow::Wait, at_stop: AtStop::Drain };
+        Self::with(settings)
+    }
+
+    fn with(settings: Settings) -> Self {
+        let (state, changed, bound) = Default::default();
+        let shared = Shared { settings, state, changed, idle: watch::Sender::new(true), bound };
+        Self(Arc::new(shared))
+    }
+
+    /// How many jobs run at once. Default: 1, one after the other. Call it before the queue is used.
+    #[must_use]
+    pub fn concurrency(self, jobs: usize) -> Self {
+        Self::with(Settings { concurrency: jobs.max(1), ..self.0.settings })
+    }
+
+    /// What becomes of a job for which there is no room. Default: whoever enqueues it waits.
+    #[must_use]
+    pub fn overflow(self, overflow: Overflow) -> Self {
+        Self::with(Settings { overflow, ..self.0.settings })
+    }
+
+    /// What becomes of waiting jobs when the host stops. Default: they run.
+    #[must_use]
+    pub fn at_stop(self, at_stop: AtStop) -> Self {
+        Self::with(Settings { at_stop, ..self.0.settings })
+    }
+
+    /// Puts a job at the end of the queue. Before the host has started it waits there.
+    ///
+    /// # Errors
+    ///
+    /// The job is not registered with the host, its argument cannot be written, the host stops, or there is no room and the
+    /// queue rejects what finds none.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped while it waits for room, the job is not in the queue.
+    pub async fn enqueue(&self, job: impl Into<Invocation>) -> Result<QueuedJob> {
+        let job = job.into();
+        job.data().map_err(|error| Error::config(error.to_string()))?;
+        if let Some(problem) = self.0.bound.get().and_then(|bound| bound.registry.unknown(job.detail())) {
+            return Err(Error::config(problem));
+        }
+        loop {
+            let room = self.0.changed.notified();
+            if let Some(queued) = self.try_put(&job)? {
+                return Ok(queued);
+            }
+            room.await;
+        }
+    }
+
+    /// None if it has to wait for room.
+    fn try_put(&self, job: &Invocation) -> Result<Option<QueuedJob>> {
+        let mut state = self.0.state.lock();
+        if state.closed {
+            return Err(Error::closed("the queue takes no more jobs: its host stops"));
+        }
+        let mut dropped = None;
+        if state.waiting.len() >= self.0.settings.capacity {
+            match self.0.settings.overflow {
+                Overflow::Wait => return Ok(None),
+                Overflow::Reject => {
+                    let capacity = self.0.settings.capacity;
+                    return Err(Error::transient(format!("{capacity} jobs wait in the queue already; try later")));
+                }
+                Overflow::DropOldest => dropped = state.waiting.pop_front(),
+            }
+        }
+        state.count += 1;
+        let slot = Arc::new(Slot {
+            number: state.count,
+            outcome: watch::Sender::new(None),
+            cancelled: watch::Sender::new(None),
+        });
+        let activity = self.0.bound.get().map(|bound| bound.core.clock.begin(&"a queued job"));
+        state.waiting.push_back(Item { job: job.clone(), slot: slot.clone(), activity });
+        drop(state);
+        if let Some(item) = dropped {
+            tracing::warn!(job = %item.job.key(), "dropped: the queue is full");
+            item.slot.end(Outcome::Cancelled);
+        }
+        self.0.tell();
+        Ok(Some(QueuedJob { slot, queue: self.0.clone() }))
+    }
+
+    /// How many jobs wait.
+    pub fn len(&self) -> usize {
+        self.0.state.lock().waiting.len()
+    }
+
+    /// Whether no job waits.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    pub(super) fn bind(&self, name: Arc<str>, registry: Arc<Registry>, core: Arc<HostCore>, session: u64) -> bool {
+        self.0.bound.set(Bound { name, registry, core, session }).is_ok()
+    }
+
+    pub(super) fn service(&self) -> Arc<dyn ErasedService> {
+        Arc::new(QueueService(self.0.clone()))
+    }
+}
+
+impl fmt::Debug for JobQueue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("JobQueue").field("settings", &self.0.settings).field("waiting", &self.len()).finish()
+    }
+}
+
+impl Shared {
+    /// Wakes whoever waits for room or for work.
+    fn tell(&self) {
+        let state = self.state.lock();
+        let idle = state.waiting.is_empty() && state.running.is_empty();
+        drop(state);
+        self.idle.send_replace(idle);
+        self.changed.notify_waiters();
+    }
+
+    fn take(&self) -> Option<Item> {
+        let mut state = self.state.lock();
+        let item = state.waiting.pop_front()?;
+        state.running.push(item.slot.clone());
+        Some(item)
+    }
+
+    /// Takes one job after the other; ends when the queue is closed and empty.
+    async fn work(self: Arc<Self>) {
+        loop {
+            let changed = self.changed.notified();
+            if let Some(mut item) = self.take() {
+                self.tell();
+                let activity = item.activity.take();
+                let slot = item.slot.clone();
+                let done = Done { queue: self.clone(), slot };
+                let outcome = match &activity {
+                    Some(activity) => activity.observe(self.clone().run(item)).await,
+                    None => self.clone().run(item).await,
+                };
+                done.slot.end(outcome);
+                drop(done);
+                drop(activity);
+                continue;
+            }
+            if self.state.lock().closed {
+                return;
+            }
+            changed.await;
+        }
+    }
+
+    async fn run(self: Arc<Self>, item: Item) -> Outcome {
+        let Some(bound) = self.bound.get() else { return Outcome::Cancelled };
+        let (detail, number) = (item.job.detail().clone(), item.slot.number);
+        let Some(job) = bound.registry.job(detail.job_type()).cloned() else {
+            let problem = bound.registry.unknown(&detail).unwrap_or_default();
+            return Outcome::Failed(JobError::new(problem));
+        };
+        let core = &bound.core;
+        let now = core.clock.now();
+        let name = format!("queue {}/{number}", bound.name);
+        let data = item.job.data().cloned().unwrap_or_default();
+        let trigger = Trigger::now().name(&name).job(detail.key().clone()).data(data).build(now);
+        let trigger = match trigger {
+            Ok(trigger) => Arc::new(trigger),
+            Err(error) => return Outcome::Failed(error.into()),
+        };
+        let (timeout, threading) = (detail.timeout(), job.threading());
+        let id = ExecutionId::new(bound.session, number);
+        let parts = RunParts {
+            id,
+            job: detail,
+            trigger,
+            fence: number,
+            scheduled: now,
+            fired: now,
+            previous: None,
+            next: None,
+        };
+        let run = Arc::new(Run::new(parts, core.providers.clone(), core.clock.clone()));
+        let body = run_alone(job, run.clone());
+        let body: BoxFuture<'static, Outcome> = match threading {
+            Threading::Async => Box::pin(body),
+            Threading::Blocking => {
+                let (handle, activity) = (Handle::current(), core.clock.begin(&id));
+                let thread = tokio::task::spawn_blocking(move || {
+                    let outcome = handle.block_on(body);
+                    drop(activity);
+                    outcome
+                });
+                Box::pin(async move { thread.await.unwrap_or_else(|error| Outcome::Panicked(error.to_string())) })
+            }
+        };
+        let deadline = timeout.map(|timeout| core.clock.monotonic().saturating_add(timeout));
+        let outcome = watched(&*core.clock, deadline, &item.slot, &run, body).await;
+        match outcome {
+            Some(outcome) => outcome,
+            // It was taken away, and what it has open is closed in its place.
+            None => run.scope().close(crate::scheduler::classify(None, run.cancel_reason())).await,
+        }
+    }
+}
+
+/// The outcome of a body; none if it was taken away: it did not listen when it was asked to stop.
+async fn watched(
+    clock: &dyn Clock,
+    deadline: Option<Duration>,
+    slot: &Slot,
+    run: &Arc<Run>,
+    body: BoxFuture<'static, Outcome>,
+) -> Option<Outcome> {
+    let mut body = pin!(body);
+    let mut cancelled = slot.cancelled.subscribe();
+    let late = async {
+        match deadline {
+            Some(deadline) => clock.sleep_until(deadline).await,
+            None => std::future::pending().await,
+        }
+    };
+    let asked = async { cancelled.wait_for(Option::is_some).await.ok().and_then(|reason| *reason) };
+    let (mut late, mut asked) = (pin!(late), pin!(asked));
+    let reason = poll_fn(|cx| {
+        if let Poll::Ready(outcome) = body.as_mut().poll(cx) {
+            return Poll::Ready(Ok(outcome));
+        }
+        if late.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(Err(CancelReason::Timeout));
+        }
+        asked.as_mut().poll(cx).map(|reason| Err(reason.unwrap_or(CancelReason::Requested)))
+    })
+    .await;
+    let reason = match reason {
+        Ok(outcome) => return Some(outcome),
+        Err(reason) => reason,
+    };
+    if !run.cancel(reason) {
+        return None;
+    }
+    // It listens: the same grace as in the scheduler.
+    by(clock, clock.monotonic().saturating_add(Duration::from_secs(5)), body).await
+}
+
+/// Takes a job out of the list of those that run, whatever ends its worker.
+struct Done {
+    queue: Arc<Shared>,
+    slot: Arc<Slot>,
+}
+
+impl Drop for Done {
+    fn drop(&mut self) {
+        self.queue.state.lock().running.retain(|slot| slot.number != self.slot.number);
+        // Only if its worker was taken away.
+        self.slot.outcome.send_if_modified(|outcome| {
+            let open = outcome.is_none();
+            if open {
+                *outcome = Some(Outcome::Cancelled);
+            }
+            open
+        });
+        self.queue.tell();
+    }
+}
+
+struct QueueService(Arc<Shared>);
+
+impl QueueService {
+    fn drop_waiting(&self) -> Vec<Item> {
+        let waiting = std::mem::take(&mut self.0.state.lock().waiting);
+        self.0.tell();
+        waiting.into()
+    }
+
+    async fn stop(&self, context: &StopContext) -> JobResult {
+        let mut failure = Ok(());
+        match self.0.settings.at_stop {
+            AtStop::Drain => {}
+            AtStop::Drop => self.drop_waiting().iter().for_each(|item| item.slot.end(Outcome::Cancelled)),
+            AtStop::Persist => failure = self.persist(context).await,
+        }
+        let clock = context.service().clock();
+        let early = CANCEL_BEFORE_END.min(context.remaining() / 3);
+        let mut idle = self.0.idle.subscribe();
+        let drained = by(clock, context.deadline.saturating_sub(early), idle.wait_for(|idle| *idle)).await.is_some();
+        if !drained {
+            self.drop_waiting().iter().for_each(|item| item.slot.end(Outcome::Cancelled));
+            let running = self.0.state.lock().running.clone();
+            running.iter().for_each(|slot| drop(slot.cancelled.send_replace(Some(CancelReason::Shutdown))));
+            let _ = idle.wait_for(|idle| *idle).await;
+        }
+        failure
+    }
+
+    async fn persist(&self, context: &StopContext) -> JobResult {
+        let Some(scheduler) = context.service().scheduler() else {
+            return Err(JobError::new("the waiting jobs cannot be kept: the host has no scheduler"));
+        };
+        for item in self.drop_waiting() {
+            let kept = scheduler.enqueue(item.job).await;
+            item.slot.end(Outcome::Cancelled);
+            kept?;
+        }
+        Ok(())
+    }
+}
+
+impl ErasedService for QueueService {
+    fn begin<'a>(&'a self, phase: Phase, context: &'a ServiceContext) -> BoxFuture<'a, JobResult> {
+        Box::pin(async move {
+            if phase == Phase::Start {
+                let clock = &context.core.clock;
+                for item in &mut self.0.state.lock().waiting {
+                    item.activity.get_or_insert_with(|| clock.begin(&"a queued job"));
+                }
+                for _ in 0..self.0.settings.concurrency {
+                    context.core.tasks.spawn(self.0.clone().work());
+                }
+            }
+            Ok(())
+        })
+    }
+
+    fn end<'a>(&'a self, phase: Phase, context: &'a StopContext) -> BoxFuture<'a, JobResult> {
+        Box::pin(async move {
+            match phase {
+                Phase::Stopping => {
+                    self.0.state.lock().closed = true;
+                    self.0.tell();
+                    Ok(())
+                }
+                Phase::Stop => self.stop(context).await,
+                _ => Ok(()),
+            }
+        })
+    }
+}

@@ -1,0 +1,89 @@
+//! Values that belong to one execution: made when somebody first asks, shared by all who ask in the same execution, and
+//! closed at its end in the reverse order.
+
+use std::any::{Any, TypeId, type_name};
+use std::future::poll_fn;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::task::Poll;
+
+use parking_lot::Mutex;
+
+use super::context::JobContext;
+use super::extract::{ExtractError, FromContext, Need};
+use super::handler::BoxFuture;
+use super::outcome::{JobError, Outcome};
+use super::provide::Close;
+
+/// A value of this execution, made by a factory given to
+/// [`provide_scoped`](crate::scheduler::SchedulerBuilder::provide_scoped): a clone for each who asks.
+///
+/// The value is closed when the execution has ended, also after a panic, a timeout or an abort, before anybody hears of
+/// the outcome. Each attempt of a refired run has values of its own.
+#[derive(Debug, Clone, Copy)]
+pub struct Scoped<T>(pub T);
+
+impl<T: Any + Clone + Send + Sync> FromContext for Scoped<T> {
+    async fn from_context(context: &JobContext) -> Result<Self, ExtractError> {
+        let scope = context.scope();
+        if let Some(value) = scope.get() {
+            return Ok(Self(value));
+        }
+        let (value, close) = context.providers().scoped::<T>(context.clone()).await?;
+        let known = value.downcast_ref::<T>().cloned();
+        scope.0.lock().push(Open { id: TypeId::of::<T>(), name: type_name::<T>(), value, close });
+        known.map(Self).ok_or_else(|| ExtractError::new(format!("no `{}` was made", type_name::<T>())))
+    }
+
+    fn needs() -> Vec<Need> {
+        vec![Need::of_scoped::<T>()]
+    }
+}
+
+/// The values of an execution, in the order in which they were made.
+#[derive(Default)]
+pub(crate) struct Scope(Mutex<Vec<Open>>);
+
+struct Open {
+    id: TypeId,
+    name: &'static str,
+    value: Box<dyn Any + Send + Sync>,
+    close: Option<Close>,
+}
+
+impl Scope {
+    fn get<T: Any + Clone>(&self) -> Option<T> {
+        let all = self.0.lock();
+        all.iter().find(|open| open.id == TypeId::of::<T>())?.value.downcast_ref().cloned()
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.lock().is_empty()
+    }
+
+    /// Closes the values, the last one first. One that fails makes a failure of a success, which those before it see.
+    pub(crate) async fn close(&self, mut outcome: Outcome) -> Outcome {
+        loop {
+            let Some(Open { name, value, close, .. }) = self.0.lock().pop() else { return outcome };
+            let Some(close) = close else { continue };
+            let closed = caught(|| close(value, outcome.clone())).await;
+            if let Err(error) = closed {
+                tracing::warn!(value = name, %error, "a scoped value could not be closed");
+                if outcome.is_success() {
+                    outcome =
+                        Outcome::Failed(JobError::new(format!("`{name}` could not be closed: {error}")));
+                }
+            }
+        }
+    }
+}
+
+/// A panic counts as an error.
+async fn caught(close: impl FnOnce() -> BoxFuture<'static, Result<(), JobError>>) -> Result<(), JobError> {
+    let panicked = || JobError::new("its close hook has panicked");
+    let Ok(mut closing) = catch_unwind(AssertUnwindSafe(close)) else { return Err(panicked()) };
+    poll_fn(|cx| {
+        let polled = catch_unwind(AssertUnwindSafe(|| closing.as_mut().poll(cx)));
+        polled.unwrap_or_else(|_| Poll::Ready(Err(panicked())))
+    })
+    .await
+}
