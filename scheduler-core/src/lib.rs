@@ -92,6 +92,7 @@
 //! |---|---|---|
 //! | `macros` | yes | `#[job]`, `#[derive(Job)]` and [`discover_jobs`](scheduler::SchedulerBuilder::discover_jobs) |
 //! | `schedule-file` | no | [`plugin::ScheduleFile`]: schedules from a TOML, YAML or JSON file |
+//! | `systemd` | no | the [host] tells systemd when it is ready, what it does, and that it is alive |
 //! | `testing` | no | [`testing`]: a scheduler whose time is in the hands of a test |
 //! | `conformance` | no | [`store::conformance`]: what every job store has to pass |
 
@@ -102,6 +103,7 @@ pub mod __private;
 pub mod calendar;
 mod data;
 mod error;
+pub mod host;
 pub mod job;
 mod key;
 mod matcher;
@@ -117,6 +119,7 @@ pub mod trigger;
 
 pub use data::{DataError, JobData};
 pub use error::{Error, Result};
+pub use host::{Host, HostError};
 pub use key::{DEFAULT_GROUP, InvalidKey, JobKey, TriggerKey};
 pub use matcher::{Key, Matcher, Text};
 pub use scheduler::{Scheduler, SchedulerBuilder, SchedulerState, ShutdownReport};

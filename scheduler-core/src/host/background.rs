@@ -1,7 +1,7 @@
 //! Background services: a loop that is watched, and what happens when it ends.
 
 use std::collections::VecDeque;
-use std::future::{Future, poll_fn};
+use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::task::Poll;
@@ -17,7 +17,7 @@ use super::health::ServiceState;
 use super::service::{ErasedService, Phase, ServiceContext, StopContext};
 use crate::job::{BoxFuture, JobError, JobResult};
 use crate::scheduler::by;
-use crate::time::Clock;
+use crate::time::aside;
 
 /// What becomes of the host when a background service fails: returns an error, panics, or returns although nobody has
 /// asked it to.
@@ -66,7 +66,7 @@ impl Default for Restart {
 }
 
 impl Restart {
-    fn wait(&self, restarts: usize) -> Duration {
+    pub(super) fn wait(&self, restarts: usize) -> Duration {
         let doubled = 1_u32.checked_shl(u32::try_from(restarts).unwrap_or(u32::MAX)).unwrap_or(u32::MAX);
         self.first.saturating_mul(doubled).min(self.longest)
     }
@@ -98,7 +98,8 @@ impl Background {
             context: context.clone(),
             over: Over(self.over.clone()),
         };
-        let task = context.core.tasks.spawn(attended(context.core.clock.clone(), loop_of.run()));
+        let activity = context.core.clock.begin(&context.name).idling();
+        let task = context.core.tasks.spawn(activity.observe(loop_of.run()));
         *self.task.lock() = Some(task.abort_handle());
     }
 }
@@ -123,10 +124,13 @@ impl ErasedService for Background {
                 return Ok(());
             }
             let (mut ready, mut over) = (context.ready.subscribe(), self.over.subscribe());
-            tokio::select! {
-                _ = ready.wait_for(|ready| *ready) => Ok(()),
-                _ = over.wait_for(|over| *over) => Err(JobError::new("it ended before it was ready")),
-            }
+            let either = async {
+                tokio::select! {
+                    _ = ready.wait_for(|ready| *ready) => Ok(()),
+                    _ = over.wait_for(|over| *over) => Err(JobError::new("it ended before it was ready")),
+                }
+            };
+            aside(either).await
         })
     }
 
@@ -135,7 +139,7 @@ impl ErasedService for Background {
             if phase == Phase::Stop && self.task.lock().is_some() {
                 context.context.stop.cancel();
                 let mut over = self.over.subscribe();
-                let _ = over.wait_for(|over| *over).await;
+                let _ = aside(over.wait_for(|over| *over)).await;
             }
             Ok(())
         })
@@ -146,16 +150,6 @@ impl ErasedService for Background {
             task.abort();
         }
     }
-}
-
-/// The future, which a manual clock waits for while it is polled.
-async fn attended<F: Future>(clock: Arc<dyn Clock>, future: F) -> F::Output {
-    let mut future = Box::pin(future);
-    poll_fn(move |cx| {
-        let _busy = clock.begin(&"a background service");
-        future.as_mut().poll(cx)
-    })
-    .await
 }
 
 struct Loop {

@@ -76,6 +76,30 @@ pub enum HostEvent {
         /// Why.
         why: StopReason,
     },
+    /// This reader was too slow and has missed so many events.
+    Missed {
+        /// How many.
+        count: u64,
+    },
+}
+
+/// A stream of events, from the moment it was asked for.
+#[derive(Debug)]
+pub struct HostEvents(broadcast::Receiver<HostEvent>);
+
+impl HostEvents {
+    /// The next event; none when the host is gone.
+    ///
+    /// # Cancel safety
+    ///
+    /// No event is lost when it is dropped before it is ready.
+    pub async fn next(&mut self) -> Option<HostEvent> {
+        match self.0.recv().await {
+            Ok(event) => Some(event),
+            Err(broadcast::error::RecvError::Lagged(count)) => Some(HostEvent::Missed { count }),
+            Err(broadcast::error::RecvError::Closed) => None,
+        }
+    }
 }
 
 pub(super) struct HostCore {
@@ -177,8 +201,8 @@ impl HostHandle {
     }
 
     /// What happens from now on.
-    pub fn events(&self) -> broadcast::Receiver<HostEvent> {
-        self.0.events.subscribe()
+    pub fn events(&self) -> HostEvents {
+        HostEvents(self.0.events.subscribe())
     }
 }
 

@@ -13,7 +13,6 @@ use super::core::HostCore;
 use crate::job::{JobContext, Outcome};
 use crate::key::JobKey;
 use crate::scheduler::{JobListener, SchedulerState};
-use crate::time::Clock;
 
 /// The firing loop may be so late before the program counts as not alive.
 const MOST_LAG: Duration = Duration::from_secs(10);

@@ -16,11 +16,11 @@ use super::core::HostCore;
 use super::service::{ErasedService, Phase, ServiceContext, StopContext};
 use crate::error::{Error, Result};
 use crate::job::{
-    BoxFuture, CancelReason, ExecutionId, Invocation, JobError, JobResult, Outcome, Registry, Run,
-    RunParts, Threading,
+    BoxFuture, CancelReason, ExecutionId, Invocation, JobError, JobResult, Outcome, Registry, Run, RunParts,
+    Threading,
 };
 use crate::scheduler::{by, run_alone};
-use crate::time::{Activity, Clock};
+use crate::time::{Activity, Clock, aside};
 use crate::trigger::Trigger;
 
 /// Runs are asked to stop this long before the time for the stop is over, or after two thirds of a shorter time.
@@ -241,7 +241,9 @@ impl JobQueue {
                 Overflow::Wait => return Ok(None),
                 Overflow::Reject => {
                     let capacity = self.0.settings.capacity;
-                    return Err(Error::transient(format!("{capacity} jobs wait in the queue already; try later")));
+                    return Err(Error::transient(format!(
+                        "{capacity} jobs wait in the queue already; try later"
+                    )));
                 }
                 Overflow::DropOldest => dropped = state.waiting.pop_front(),
             }
@@ -252,7 +254,10 @@ impl JobQueue {
             outcome: watch::Sender::new(None),
             cancelled: watch::Sender::new(None),
         });
-        let activity = self.0.bound.get().map(|bound| bound.core.clock.begin(&"a queued job"));
+        // Busy from now on if a worker is free; behind others its time comes when theirs is over.
+        let free = state.waiting.len() + state.running.len() < self.0.settings.concurrency;
+        let begin = |bound: &Bound| bound.core.clock.begin(&"a queued job");
+        let activity = self.0.bound.get().filter(|_| free).map(begin);
         state.waiting.push_back(Item { job: job.clone(), slot: slot.clone(), activity });
         drop(state);
         if let Some(item) = dropped {
@@ -273,7 +278,13 @@ impl JobQueue {
         self.len() == 0
     }
 
-    pub(super) fn bind(&self, name: Arc<str>, registry: Arc<Registry>, core: Arc<HostCore>, session: u64) -> bool {
+    pub(super) fn bind(
+        &self,
+        name: Arc<str>,
+        registry: Arc<Registry>,
+        core: Arc<HostCore>,
+        session: u64,
+    ) -> bool {
         self.0.bound.set(Bound { name, registry, core, session }).is_ok()
     }
 
@@ -307,11 +318,14 @@ impl Shared {
 
     /// Takes one job after the other; ends when the queue is closed and empty.
     async fn work(self: Arc<Self>) {
+        let mut last = None;
         loop {
             let changed = self.changed.notified();
             if let Some(mut item) = self.take() {
                 self.tell();
-                let activity = item.activity.take();
+                let begin = |bound: &Bound| bound.core.clock.begin(&"a queued job");
+                let activity = item.activity.take().or_else(|| self.bound.get().map(begin));
+                drop(last.take());
                 let slot = item.slot.clone();
                 let done = Done { queue: self.clone(), slot };
                 let outcome = match &activity {
@@ -320,9 +334,10 @@ impl Shared {
                 };
                 done.slot.end(outcome);
                 drop(done);
-                drop(activity);
+                last = activity;
                 continue;
             }
+            drop(last.take());
             if self.state.lock().closed {
                 return;
             }
@@ -369,7 +384,9 @@ impl Shared {
                     drop(activity);
                     outcome
                 });
-                Box::pin(async move { thread.await.unwrap_or_else(|error| Outcome::Panicked(error.to_string())) })
+                Box::pin(
+                    async move { thread.await.unwrap_or_else(|error| Outcome::Panicked(error.to_string())) },
+                )
             }
         };
         let deadline = timeout.map(|timeout| core.clock.monotonic().saturating_add(timeout));
@@ -461,12 +478,15 @@ impl QueueService {
         let clock = context.service().clock();
         let early = CANCEL_BEFORE_END.min(context.remaining() / 3);
         let mut idle = self.0.idle.subscribe();
-        let drained = by(clock, context.deadline.saturating_sub(early), idle.wait_for(|idle| *idle)).await.is_some();
+        let drained =
+            by(clock, context.deadline.saturating_sub(early), idle.wait_for(|idle| *idle)).await.is_some();
         if !drained {
             self.drop_waiting().iter().for_each(|item| item.slot.end(Outcome::Cancelled));
             let running = self.0.state.lock().running.clone();
-            running.iter().for_each(|slot| drop(slot.cancelled.send_replace(Some(CancelReason::Shutdown))));
-            let _ = idle.wait_for(|idle| *idle).await;
+            for slot in running {
+                slot.cancelled.send_replace(Some(CancelReason::Shutdown));
+            }
+            let _ = aside(idle.wait_for(|idle| *idle)).await;
         }
         failure
     }
@@ -489,7 +509,7 @@ impl ErasedService for QueueService {
         Box::pin(async move {
             if phase == Phase::Start {
                 let clock = &context.core.clock;
-                for item in &mut self.0.state.lock().waiting {
+                for item in self.0.state.lock().waiting.iter_mut().take(self.0.settings.concurrency) {
                     item.activity.get_or_insert_with(|| clock.begin(&"a queued job"));
                 }
                 for _ in 0..self.0.settings.concurrency {

@@ -139,7 +139,9 @@ impl Mark {
             }
             let Some((note, revision)) = self.read().await? else { continue };
             if note.version != version || !self.write(version, false, Some(revision)).await? {
-                return Err(JobError::new("another node has taken this task over: this one was away for too long"));
+                return Err(JobError::new(
+                    "another node has taken this task over: this one was away for too long",
+                ));
             }
         }
     }
@@ -165,7 +167,12 @@ impl Mark {
         let progress = trigger.first(None);
         let trigger = Arc::new(trigger);
         if let Some(revision) = revision {
-            let change = Reschedule { old: self.key.clone(), revision: Some(revision), trigger, progress: Some(progress) };
+            let change = Reschedule {
+                old: self.key.clone(),
+                revision: Some(revision),
+                trigger,
+                progress: Some(progress),
+            };
             return Ok(self.store.reschedule(change).await?);
         }
         let jobs = vec![Arc::new(JobDetail::builder(job, GROUP).durable(true).build())];

@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use crate::scheduler::by;
-use crate::time::{Activity, Clock};
+use crate::time::{Activity, Clock, Hold};
 
 /// When the first tick comes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -68,7 +68,22 @@ pub struct PeriodicTimer {
     shared: Arc<Shared>,
     clock: Arc<dyn Clock>,
     missed: MissedTicks,
-    activity: Activity,
+    busy: Busy,
+}
+
+/// What keeps a manual clock waiting while the loop has a tick in its hands.
+enum Busy {
+    /// The service in which the loop runs.
+    Service(#[allow(dead_code, reason = "held, not read")] Hold),
+    /// Nobody knows of the loop but the timer.
+    Own(Activity),
+}
+
+impl Busy {
+    fn new(clock: &dyn Clock) -> Self {
+        let own = || Self::Own(clock.begin(&"the loop of a periodic timer"));
+        Hold::of_current().map_or_else(own, Self::Service)
+    }
 }
 
 struct Shared {
@@ -108,9 +123,9 @@ impl PeriodicTimer {
         let period = period.max(Duration::from_nanos(1));
         let next = clock.monotonic().saturating_add(period);
         let state = State { period, next, pending: None, stopped: false };
-        let activity = clock.begin(&"the loop of a periodic timer");
+        let busy = Busy::new(&*clock);
         let shared = Arc::new(Shared { state: Mutex::new(state), changed: Notify::new() });
-        Self { shared, clock, missed: MissedTicks::default(), activity }
+        Self { shared, clock, missed: MissedTicks::default(), busy }
     }
 
     /// When the first tick comes. Default: after a period.
@@ -156,7 +171,15 @@ impl PeriodicTimer {
                 by(&*clock, deadline, changed).await;
             }
         };
-        self.activity.observe(waiting).await
+        if let (Busy::Own(_), Some(hold)) = (&self.busy, Hold::of_current()) {
+            // Made elsewhere than where it is used.
+            self.busy = Busy::Service(hold);
+        }
+        // A wait for the clock, by the service or by the timer itself.
+        match &self.busy {
+            Busy::Own(activity) => activity.observe(waiting).await,
+            Busy::Service(_) => waiting.await,
+        }
     }
 
     /// A handle that stops it or changes its period from elsewhere.
@@ -165,7 +188,13 @@ impl PeriodicTimer {
     }
 }
 
-fn take(state: &mut State, clock: &dyn Clock, missed: MissedTicks, due: (Duration, u64), now: Duration) -> Tick {
+fn take(
+    state: &mut State,
+    clock: &dyn Clock,
+    missed: MissedTicks,
+    due: (Duration, u64),
+    now: Duration,
+) -> Tick {
     let (since, more) = due;
     let of_earlier_period = state.pending.take().is_some();
     let merged = if missed == MissedTicks::Burst { 0 } else { more };

@@ -35,6 +35,12 @@ impl BuildError {
     }
 }
 
+impl BuildError {
+    pub(crate) fn of(problems: Vec<String>) -> Self {
+        Self { problems }
+    }
+}
+
 impl fmt::Display for BuildError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "the scheduler cannot be built:")?;
@@ -229,6 +235,30 @@ impl SchedulerBuilder {
     pub fn middleware(mut self, middleware: impl Middleware) -> Self {
         self.middleware.push(Arc::new(middleware));
         self
+    }
+
+    /// Takes over what the host has: its clock, its values, its jobs. Returns what both have.
+    pub(crate) fn adopt(
+        &mut self,
+        clock: Arc<dyn Clock>,
+        values: &Providers,
+        jobs: &Registry,
+    ) -> Vec<&'static str> {
+        self.clock = clock;
+        for definition in jobs.in_order() {
+            self.registry.register(definition.clone());
+        }
+        self.providers.merge(values)
+    }
+
+    /// The jobs that were registered so far.
+    pub(crate) fn jobs(&self) -> &Registry {
+        &self.registry
+    }
+
+    /// The values that were provided so far.
+    pub(crate) fn values(&self) -> &Providers {
+        &self.providers
     }
 
     /// Adds what a plugin has.

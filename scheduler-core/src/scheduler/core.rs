@@ -87,6 +87,8 @@ pub(super) struct Core {
     pub(super) active: AtomicUsize,
     /// The store may have something due earlier than the loop knows.
     pub(super) changed: AtomicBool,
+    /// When the loop takes its next turn, in milliseconds; none yet if it is at the end of all time.
+    planned: AtomicU64,
     /// The loop takes a turn in which runs may begin.
     firing: AtomicBool,
     /// Runs of this node that somebody wants to be stopped.
@@ -127,6 +129,7 @@ impl Core {
             phase: watch::Sender::new(SchedulerState::Created),
             active: AtomicUsize::new(0),
             changed: AtomicBool::new(true),
+            planned: AtomicU64::new(u64::MAX),
             firing: AtomicBool::new(false),
             stops: Mutex::default(),
             endings: Mutex::default(),
@@ -192,6 +195,18 @@ impl Core {
         !self.firing.load(Ordering::Acquire) && self.active.load(Ordering::Acquire) == 0
     }
 
+    /// The loop takes its next turn at this moment of the monotonic clock at the latest.
+    pub(super) fn plan(&self, next: Duration) {
+        let millis = u64::try_from(next.as_millis()).unwrap_or(u64::MAX);
+        self.planned.store(millis, Ordering::Relaxed);
+    }
+
+    /// How late the loop is with its next turn.
+    pub(super) fn lag(&self) -> Duration {
+        let planned = Duration::from_millis(self.planned.load(Ordering::Relaxed));
+        self.clock.monotonic().saturating_sub(planned)
+    }
+
     /// Something that is due earlier may have come.
     pub(super) fn wake(&self) {
         self.changed.store(true, Ordering::Release);
@@ -235,15 +250,18 @@ impl Core {
     pub(super) async fn ending_of(&self, run: ExecutionId) {
         loop {
             let handed = self.handed.notified();
-            let mut endings = self.endings.lock();
-            let before = endings.len();
-            endings.retain(|ending| ending.completion.execution != run);
-            if endings.len() < before {
+            if self.remove_ending(run) {
                 return;
             }
-            drop(endings);
             handed.await;
         }
+    }
+
+    fn remove_ending(&self, run: ExecutionId) -> bool {
+        let mut endings = self.endings.lock();
+        let before = endings.len();
+        endings.retain(|ending| ending.completion.execution != run);
+        endings.len() < before
     }
 
     pub(super) fn take_endings(&self) -> Vec<Ending> {

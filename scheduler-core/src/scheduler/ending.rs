@@ -161,7 +161,7 @@ impl End {
 /// The only place that turns what a job did, and why it was told to stop, into an outcome.
 ///
 /// Work that was finished counts as finished, also after the request to stop.
-pub(super) fn classify(own: Option<Outcome>, asked: Option<CancelReason>) -> Outcome {
+pub(crate) fn classify(own: Option<Outcome>, asked: Option<CancelReason>) -> Outcome {
     match (own, asked) {
         (Some(Outcome::Succeeded), _) => Outcome::Succeeded,
         (Some(Outcome::Panicked(message)), _) => Outcome::Panicked(message),

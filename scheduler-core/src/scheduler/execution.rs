@@ -140,6 +140,17 @@ impl Future for Body {
     }
 }
 
+/// Runs a job without a trigger in a store, to its end.
+pub(crate) async fn run_alone(job: Arc<dyn ErasedJob>, run: Arc<Run>) -> Outcome {
+    let context = JobContext(run.clone());
+    let outcome = match catch_unwind(AssertUnwindSafe(|| job.run(context))) {
+        Ok(body) => caught(body).await,
+        Err(panic) => Outcome::Panicked(message(&*panic)),
+    };
+    let outcome = classify(Some(outcome), run.cancel_reason());
+    run.scope().close(outcome).await
+}
+
 async fn caught(mut run: BoxFuture<'static, Outcome>) -> Outcome {
     std::future::poll_fn(|cx| poll_caught(run.as_mut(), cx)).await
 }

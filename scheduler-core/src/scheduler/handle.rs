@@ -134,6 +134,15 @@ impl Scheduler {
         scheduler
     }
 
+    /// How late the firing loop is with its next turn; nothing while it is in time.
+    pub fn lag(&self) -> Duration {
+        self.core().lag()
+    }
+
+    pub(crate) fn store(&self) -> Arc<dyn JobStore> {
+        self.core().store.clone()
+    }
+
     pub(super) fn core(&self) -> &Arc<Core> {
         &self.0.core
     }

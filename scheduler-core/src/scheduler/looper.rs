@@ -22,8 +22,9 @@ pub(super) fn start(core: &Arc<Core>, engine: Engine, runtime: Handle) -> Result
     core.set_alarm(Some(alarm.clone()));
     let (clock, (done, ended)) = (core.clock.clone(), oneshot::channel());
     let thread = std::thread::Builder::new().name(format!("scheduler {}", core.settings.name));
+    let of_core = core.clone();
     let spawned = thread.spawn(move || {
-        turn_until_end(engine, &*clock, &*alarm, &runtime);
+        turn_until_end(&of_core, engine, &*clock, &*alarm, &runtime);
         alarm.retire();
         // Fails only if nobody waits for the end.
         done.send(()).ok();
@@ -33,7 +34,7 @@ pub(super) fn start(core: &Arc<Core>, engine: Engine, runtime: Handle) -> Result
         .map_err(|error| Error::transient("the thread of the firing loop cannot be started").caused_by(error))
 }
 
-fn turn_until_end(mut engine: Engine, clock: &dyn Clock, alarm: &dyn Alarm, runtime: &Handle) {
+fn turn_until_end(core: &Core, mut engine: Engine, clock: &dyn Clock, alarm: &dyn Alarm, runtime: &Handle) {
     loop {
         let turn = AssertUnwindSafe(|| runtime.block_on(engine.tick(clock.now())));
         let wait = match catch_unwind(turn) {
@@ -41,6 +42,8 @@ fn turn_until_end(mut engine: Engine, clock: &dyn Clock, alarm: &dyn Alarm, runt
             Ok(Next::Wait(wait)) => wait,
             Err(_) => AFTER_PANIC,
         };
-        alarm.wait_until(clock.monotonic().saturating_add(wait));
+        let next = clock.monotonic().saturating_add(wait);
+        core.plan(next);
+        alarm.wait_until(next);
     }
 }

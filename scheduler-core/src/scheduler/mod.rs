@@ -46,6 +46,10 @@ mod reconcile;
 mod running;
 mod shutdown;
 
+pub(crate) use ending::classify;
+pub(crate) use execution::run_alone;
+pub(crate) use shutdown::by;
+
 pub use self::core::SchedulerState;
 pub use admin::{Scheduled, SchedulerMetadata};
 pub use builder::{BuildError, SchedulerBuilder};

@@ -109,7 +109,7 @@ fn without(all: &[RunningExecution], later: &[RunningExecution]) -> Vec<JobKey> 
 }
 
 /// The output of `future`, or none at the deadline.
-pub(super) async fn by<F: Future>(clock: &dyn Clock, deadline: Duration, future: F) -> Option<F::Output> {
+pub(crate) async fn by<F: Future>(clock: &dyn Clock, deadline: Duration, future: F) -> Option<F::Output> {
     let (mut future, mut sleep) = (pin!(future), clock.sleep_until(deadline));
     poll_fn(|cx| match future.as_mut().poll(cx) {
         Poll::Ready(output) => Poll::Ready(Some(output)),

@@ -48,8 +48,41 @@ impl Activity {
         }
     }
 
+    /// This, for something that mostly waits for others, such as a background service: it counts while it is polled, from
+    /// when the clock wakes it until it has been polled, and while it is [held](Hold).
+    pub(crate) fn idling(self) -> Self {
+        if let Some(unit) = &self.0 {
+            unit.idle();
+        }
+        self
+    }
+
     pub(super) fn current() -> Option<Arc<Unit>> {
         CURRENT.with_borrow(Clone::clone)
+    }
+}
+
+/// The future, which waits for others that are busy themselves: a manual clock does not wait for it as well.
+pub(crate) async fn aside<F: Future>(future: F) -> F::Output {
+    let _open = Activity::current().map(|unit| unit.open_wait());
+    future.await
+}
+
+/// Keeps the unit in which it was made busy while it waits for anything but the clock.
+pub(crate) struct Hold(Arc<Unit>);
+
+impl Hold {
+    /// None outside of every unit.
+    pub(crate) fn of_current() -> Option<Self> {
+        let unit = Activity::current()?;
+        unit.hold(1);
+        Some(Self(unit))
+    }
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        self.0.hold(-1);
     }
 }
 

@@ -71,6 +71,10 @@ struct Owner {
     busy: bool,
     /// Waits for the clock that are open inside a unit.
     waiting: usize,
+    /// It rests whenever it waits, for whatever, unless it is held.
+    idle: bool,
+    /// How many hold it busy while it waits for anything but the clock.
+    held: usize,
     /// Somebody rang the thread's alarm, or nudged the unit.
     rung: bool,
     /// Polls the unit.
@@ -92,7 +96,10 @@ impl State {
     fn add(&mut self, what: String, thread: bool) -> u64 {
         let id = self.id();
         self.busy += 1;
-        self.owners.insert(id, Owner { what, thread, busy: true, waiting: 0, rung: false, waker: None });
+        self.owners.insert(
+            id,
+            Owner { what, thread, busy: true, waiting: 0, idle: false, held: 0, rung: false, waker: None },
+        );
         id
     }
 
@@ -273,8 +280,7 @@ impl ManualClock {
     ///
     /// As the future's own.
     pub async fn aside<F: Future>(&self, future: F) -> F::Output {
-        let _open = Activity::current().map(|unit| OpenWait::new(&self.0, unit.id));
-        future.await
+        super::aside(future).await
     }
 }
 
@@ -324,6 +330,28 @@ impl Unit {
         self.clock.state.lock().owners.get(&self.id).map(|owner| owner.what.clone()).unwrap_or_default()
     }
 
+    /// From now on the unit waits for what the test or the clock brings, until this is dropped.
+    pub(super) fn open_wait(&self) -> OpenWait {
+        OpenWait::new(&self.clock, self.id)
+    }
+
+    /// From now on the unit rests whenever it waits, unless it is held.
+    pub(super) fn idle(&self) {
+        self.clock.update(|state| {
+            if let Some(owner) = state.owners.get_mut(&self.id) {
+                owner.idle = true;
+            }
+        });
+    }
+
+    pub(super) fn hold(&self, change: isize) {
+        self.clock.update(|state| {
+            if let Some(owner) = state.owners.get_mut(&self.id) {
+                owner.held = owner.held.saturating_add_signed(change);
+            }
+        });
+    }
+
     /// The unit is about to be polled.
     pub(super) fn resume(&self) {
         self.clock.update(|state| {
@@ -339,7 +367,8 @@ impl Unit {
         self.clock.update(|state| {
             let Some(owner) = state.owners.get_mut(&self.id) else { return };
             owner.waker = Some(waker.clone());
-            if owner.waiting > 0 && !owner.rung {
+            let rests = owner.waiting > 0 || (owner.idle && owner.held == 0);
+            if rests && !owner.rung {
                 state.rest(self.id);
             }
         });
@@ -364,7 +393,7 @@ impl Drop for Unit {
 }
 
 /// One wait of a unit that only the clock or the test can end.
-struct OpenWait {
+pub(super) struct OpenWait {
     clock: Arc<Inner>,
     id: u64,
 }

@@ -30,6 +30,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 
 pub use activity::{Activity, Observed};
+pub(crate) use activity::{Hold, aside};
 pub use manual::ManualClock;
 pub use system::SystemClock;
 

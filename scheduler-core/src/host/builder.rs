@@ -1,0 +1,310 @@
+//! Building a host: everything that is wrong is reported at once, in every environment.
+
+use std::collections::{BTreeMap, HashSet};
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use scheduler_syntax::nearest;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use super::core::HostCore;
+use super::definition::{Kind, ServiceDefinition};
+use super::health::{ServiceState, Successes};
+use super::queue::JobQueue;
+use super::run::{Entry, Host};
+use super::scheduled::SchedulerService;
+use super::service::{ErasedService, ServiceContext};
+use crate::job::{JobDefinition, Providers, Registry, provide_methods};
+use crate::key::JobKey;
+use crate::matcher::Matcher;
+use crate::scheduler::{BuildError, SchedulerBuilder};
+use crate::time::{Clock, SystemClock};
+
+/// The name of the scheduler among the services.
+const SCHEDULER: &str = "scheduler";
+
+/// Builds a [`Host`].
+#[must_use]
+pub struct HostBuilder {
+    clock: Arc<dyn Clock>,
+    providers: Providers,
+    registry: Registry,
+    services: Vec<ServiceDefinition>,
+    queues: Vec<(Arc<str>, JobQueue)>,
+    scheduler: Option<SchedulerBuilder>,
+    stop_budget: Duration,
+    drain_delay: Duration,
+    successes: Successes,
+    problems: Vec<String>,
+}
+
+impl Default for HostBuilder {
+    fn default() -> Self {
+        Self {
+            clock: Arc::new(SystemClock),
+            providers: Providers::default(),
+            registry: Registry::default(),
+            services: Vec::new(),
+            queues: Vec::new(),
+            scheduler: None,
+            stop_budget: Duration::from_secs(30),
+            drain_delay: Duration::ZERO,
+            successes: Successes::default(),
+            problems: Vec::new(),
+        }
+    }
+}
+
+impl HostBuilder {
+    /// Where the time comes from, for everything in the host. Default: the machine.
+    pub fn clock(mut self, clock: impl Clock) -> Self {
+        self.clock = Arc::new(clock);
+        self
+    }
+
+    /// Adds a service.
+    pub fn service(mut self, service: ServiceDefinition) -> Self {
+        self.services.push(service);
+        self
+    }
+
+    /// Adds a queue, which is served from the start to the stop of the host.
+    pub fn queue(mut self, name: &str, queue: JobQueue) -> Self {
+        self.queues.push((name.into(), queue));
+        self
+    }
+
+    /// Adds a scheduler, as the service `scheduler`. It shares the clock, the values and the jobs of the host.
+    pub fn scheduler(mut self, scheduler: SchedulerBuilder) -> Self {
+        if self.scheduler.replace(scheduler).is_some() {
+            self.problems.push("two schedulers are given; a host has one".to_owned());
+        }
+        self
+    }
+
+    /// Adds a job, for queues and the scheduler.
+    pub fn register(mut self, definition: JobDefinition) -> Self {
+        self.registry.register(definition);
+        self
+    }
+
+    /// Adds every job of the program that was made with `#[job]` or `#[derive(Job)]`.
+    #[cfg(feature = "macros")]
+    pub fn discover_jobs(mut self) -> Self {
+        self.registry.discover();
+        self
+    }
+
+    /// How long the stop may take, all services together. Default: 30 s.
+    pub fn stop_budget(mut self, budget: Duration) -> Self {
+        self.stop_budget = budget;
+        self
+    }
+
+    /// How long everything goes on between the request to stop and the stop, while the host is no longer ready: time for a
+    /// load balancer to notice. Default: none.
+    pub fn drain_delay(mut self, delay: Duration) -> Self {
+        self.drain_delay = delay;
+        self
+    }
+
+    /// The host is not healthy when this job has not succeeded for so long.
+    pub fn expect_success(self, job: JobKey, within: Duration) -> Self {
+        self.successes.expect(job, within);
+        self
+    }
+
+    /// The host, not yet started.
+    ///
+    /// # Errors
+    ///
+    /// All problems at once: names that are used twice, services that come after nobody or in a circle, values that jobs,
+    /// services and factories need and nobody provides, and whatever is wrong with the scheduler.
+    pub fn build(mut self) -> Result<Host, BuildError> {
+        let mut problems = std::mem::take(&mut self.problems);
+        let scheduler = match self.scheduler.take() {
+            None => {
+                let declares = |definition: &&JobDefinition| !definition.triggers().is_empty();
+                let idle = self.registry.in_order().into_iter().filter(declares).map(|job| {
+                    let name = job.detail().job_type();
+                    format!("job `{name}` ({}) declares a trigger, and the host has no scheduler; call `.scheduler(…)`", job.place())
+                });
+                problems.extend(idle);
+                problems.extend(self.registry.problems(&self.providers).iter().map(ToString::to_string));
+                None
+            }
+            Some(mut builder) => {
+                let both = builder.adopt(self.clock.clone(), &self.providers, &self.registry);
+                problems.extend(both.iter().map(|name| {
+                    format!("`{name}` is provided to the host and to its scheduler; provide it once")
+                }));
+                for definition in builder.jobs().in_order() {
+                    self.registry.register(definition.clone());
+                }
+                self.providers = builder.values().clone();
+                if !self.successes.is_empty() {
+                    builder = builder.job_listener(Matcher::Everything, self.successes.clone());
+                }
+                builder.build().map_err(|error| problems.extend_from_slice(error.problems())).ok()
+            }
+        };
+        problems.extend(self.service_problems());
+        let layers = match self.layers(scheduler.is_some()) {
+            Ok(layers) => layers,
+            Err(circles) => {
+                problems.extend(circles);
+                Vec::new()
+            }
+        };
+        if !problems.is_empty() {
+            return Err(BuildError::of(problems));
+        }
+        let providers = Arc::new(std::mem::take(&mut self.providers));
+        let core = Arc::new(HostCore::new(self.clock.clone(), providers, scheduler, self.successes.clone()));
+        let (stop_budget, drain_delay) = (self.stop_budget, self.drain_delay);
+        let entries = self.entries(&core)?;
+        Ok(Host { core, entries, layers, stop_budget, drain_delay })
+    }
+
+    /// The names of all services, in the order in which they were given.
+    fn names(&self, scheduler: bool) -> Vec<Arc<str>> {
+        let services = self.services.iter().map(|service| service.name.clone());
+        let queues = self.queues.iter().map(|(name, _)| name.clone());
+        services.chain(queues).chain(scheduler.then(|| SCHEDULER.into())).collect()
+    }
+
+    fn service_problems(&self) -> Vec<String> {
+        let mut problems = Vec::new();
+        let mut seen: BTreeMap<Arc<str>, String> = BTreeMap::new();
+        seen.insert(SCHEDULER.into(), "the scheduler".to_owned());
+        let places = self.services.iter().map(|service| (&service.name, service.place.to_string()));
+        let queues = self.queues.iter().map(|(name, _)| (name, "a queue".to_owned()));
+        for (name, place) in places.chain(queues) {
+            if let Some(other) = seen.insert(name.clone(), place.clone()) {
+                problems.push(format!(
+                    "two services are named `{name}`: {other} and {place}; give one another name"
+                ));
+            }
+        }
+        for service in &self.services {
+            problems.extend(service.problems.iter().cloned());
+            let unmet = service.needs.iter().filter_map(|need| self.providers.problem_with(need));
+            let place = service.place;
+            problems.extend(unmet.map(|problem| format!("service `{}` ({place}) {problem}", service.name)));
+        }
+        problems
+    }
+
+    /// The services by layers, as indices into [`names`](Self::names).
+    fn layers(&self, scheduler: bool) -> Result<Vec<Vec<usize>>, Vec<String>> {
+        let names = self.names(scheduler);
+        let index = |name: &str| names.iter().position(|known| **known == *name);
+        let mut problems = Vec::new();
+        let mut after: Vec<HashSet<usize>> = vec![HashSet::new(); names.len()];
+        for (number, service) in self.services.iter().enumerate() {
+            for other in &service.after {
+                match index(other) {
+                    Some(other) => drop(after[number].insert(other)),
+                    None => {
+                        let near = nearest(other, names.iter().map(|name| &**name));
+                        let hint = near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
+                        let name = &service.name;
+                        problems.push(format!(
+                            "service `{name}` comes after `{other}`, which is no service{hint}"
+                        ));
+                    }
+                }
+            }
+        }
+        let services = self.services.len();
+        let leads_to_work = reaching(&after, services);
+        for worker in services..names.len() {
+            let before = (0..services).filter(|service| !leads_to_work.contains(service));
+            after[worker].extend(before);
+        }
+        let mut layers: Vec<Vec<usize>> = Vec::new();
+        let mut placed = HashSet::new();
+        while placed.len() < names.len() {
+            let free = |number: &usize| !placed.contains(number) && after[*number].is_subset(&placed);
+            let layer: Vec<usize> = (0..names.len()).filter(free).collect();
+            if layer.is_empty() {
+                let circle = (0..names.len()).filter(|number| !placed.contains(number));
+                let circle: Vec<_> = circle.map(|number| format!("`{}`", names[number])).collect();
+                problems.push(format!("these services come after each other: {}", circle.join(", ")));
+                break;
+            }
+            placed.extend(&layer);
+            layers.push(layer);
+        }
+        if problems.is_empty() { Ok(layers) } else { Err(problems) }
+    }
+
+    fn entries(self, core: &Arc<HostCore>) -> Result<Vec<Entry>, BuildError> {
+        let (registry, session) = (Arc::new(self.registry), u64::MAX - 1);
+        let mut entries = Vec::new();
+        for definition in self.services {
+            let ServiceDefinition { name, start_within, stop_within, kind, .. } = definition;
+            let (service, start_within): (Arc<dyn ErasedService>, _) = match kind {
+                Kind::Hosted(service) => (service, start_within),
+                Kind::Background(background) => (Arc::new(background), start_within),
+                // Its limit is for each attempt.
+                Kind::StartUp(mut task) => {
+                    task.start_within = start_within;
+                    (Arc::new(task), None)
+                }
+            };
+            entries.push(entry(name, service, core, start_within, stop_within));
+        }
+        for (name, queue) in self.queues {
+            if !queue.bind(name.clone(), registry.clone(), core.clone(), session) {
+                let problem = format!("the queue `{name}` belongs to another host already");
+                return Err(BuildError::of(vec![problem]));
+            }
+            entries.push(entry(name, queue.service(), core, None, None));
+        }
+        if let Some(scheduler) = &core.scheduler {
+            let service = Arc::new(SchedulerService(scheduler.clone()));
+            entries.push(entry(SCHEDULER.into(), service, core, None, None));
+        }
+        Ok(entries)
+    }
+}
+
+provide_methods!(HostBuilder);
+
+fn entry(
+    name: Arc<str>,
+    service: Arc<dyn ErasedService>,
+    core: &Arc<HostCore>,
+    start_within: Option<Duration>,
+    stop_within: Option<Duration>,
+) -> Entry {
+    core.set_state(&name, ServiceState::Waiting);
+    let (stop, ready) = (CancellationToken::new(), Arc::new(watch::Sender::new(false)));
+    let context = ServiceContext { name, core: core.clone(), stop, ready };
+    Entry { service, context, start_within, stop_within }
+}
+
+/// The services that come, by whatever way, after one whose index is at least `from`.
+fn reaching(after: &[HashSet<usize>], from: usize) -> HashSet<usize> {
+    let mut found: HashSet<usize> = HashSet::new();
+    loop {
+        let more = (0..from).filter(|number| {
+            !found.contains(number)
+                && after[*number].iter().any(|other| *other >= from || found.contains(other))
+        });
+        let more: Vec<usize> = more.collect();
+        if more.is_empty() {
+            return found;
+        }
+        found.extend(more);
+    }
+}
+
+impl fmt::Debug for HostBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HostBuilder").field("services", &self.services).finish_non_exhaustive()
+    }
+}

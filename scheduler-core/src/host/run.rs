@@ -1,0 +1,394 @@
+//! The life of a host.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::future::{Future, pending, poll_fn};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use serde::Serialize;
+
+use super::builder::HostBuilder;
+use super::core::{HostCore, HostEvent, HostHandle, StopReason};
+use super::health::ServiceState;
+use super::service::{ErasedService, Phase, ServiceContext, StopContext};
+use super::signals::Guardian;
+use crate::job::{BoxFuture, JobError, JobResult};
+use crate::scheduler::{BuildError, by};
+
+/// How long tasks that were taken away may take to be gone, beyond the budget.
+const LAST_MOMENT: Duration = Duration::from_secs(1);
+
+/// Services that live and die together.
+pub struct Host {
+    pub(super) core: Arc<HostCore>,
+    pub(super) entries: Vec<Entry>,
+    /// Indices of the entries, in the order of the start.
+    pub(super) layers: Vec<Vec<usize>>,
+    pub(super) stop_budget: Duration,
+    pub(super) drain_delay: Duration,
+}
+
+pub(super) struct Entry {
+    pub(super) service: Arc<dyn ErasedService>,
+    pub(super) context: ServiceContext,
+    pub(super) start_within: Option<Duration>,
+    pub(super) stop_within: Option<Duration>,
+}
+
+/// How a host has ended.
+#[derive(Debug, Clone, Serialize)]
+#[non_exhaustive]
+pub struct HostReport {
+    /// Why it has stopped.
+    pub reason: StopReason,
+    /// In which state each service was at the end.
+    pub services: BTreeMap<String, ServiceState>,
+    /// What went wrong, in words.
+    pub failures: Vec<String>,
+    /// Who did not stop in time.
+    pub not_stopped: Vec<String>,
+    /// How long the stop took.
+    pub took: Duration,
+}
+
+/// A host has not started, or not ended well. Its text names each service and what it did.
+pub struct HostError(Box<Inner>);
+
+enum Inner {
+    Build(BuildError),
+    Run(HostReport),
+}
+
+impl HostError {
+    /// How the host has ended; none if it could not be built.
+    pub fn report(&self) -> Option<&HostReport> {
+        match &*self.0 {
+            Inner::Build(_) => None,
+            Inner::Run(report) => Some(report),
+        }
+    }
+}
+
+impl From<BuildError> for HostError {
+    fn from(error: BuildError) -> Self {
+        Self(Box::new(Inner::Build(error)))
+    }
+}
+
+impl fmt::Display for HostError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &*self.0 {
+            Inner::Build(error) => error.fmt(f),
+            Inner::Run(report) => {
+                write!(f, "the host has stopped: {}", report.reason)?;
+                report.failures.iter().try_for_each(|failure| write!(f, "; {failure}"))?;
+                report
+                    .not_stopped
+                    .iter()
+                    .try_for_each(|name| write!(f, "; service `{name}` did not stop in time"))
+            }
+        }
+    }
+}
+
+/// As its text, so that `fn main() -> Result<(), HostError>` prints something to read.
+impl fmt::Debug for HostError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl std::error::Error for HostError {}
+
+/// What went wrong on the way to the end.
+#[derive(Default)]
+struct Troubles {
+    failures: Vec<String>,
+    not_stopped: Vec<String>,
+}
+
+impl Host {
+    /// Starts to build a host.
+    pub fn builder() -> HostBuilder {
+        HostBuilder::default()
+    }
+
+    /// A handle that watches and stops it.
+    pub fn handle(&self) -> HostHandle {
+        HostHandle(self.core.clone())
+    }
+
+    /// Starts everything, runs until a signal, a request or a failure, and stops everything. It owns the process: see the
+    /// [module](super).
+    ///
+    /// # Errors
+    ///
+    /// A service has failed, at its start, while it ran or at its stop, or did not stop in time.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping it leaves the services as they are; call it to its end.
+    pub async fn run(self) -> Result<HostReport, HostError> {
+        let guardian = Guardian::start(&self.core, self.drain_delay + self.stop_budget);
+        let result = self.live(pending()).await;
+        let stuck =
+            result.as_ref().is_err_and(|error| error.report().is_some_and(|it| !it.not_stopped.is_empty()));
+        guardian.release(stuck);
+        result
+    }
+
+    /// As [`run`](Self::run), inside a program of somebody else: it ends also when `future` is ready, touches no signals and
+    /// never ends the process.
+    ///
+    /// # Errors
+    ///
+    /// As [`run`](Self::run).
+    pub async fn run_until(self, future: impl Future<Output = ()>) -> Result<HostReport, HostError> {
+        self.live(future).await
+    }
+
+    async fn live(self, until: impl Future<Output = ()>) -> Result<HostReport, HostError> {
+        let (core, mut troubles) = (&self.core, Troubles::default());
+        let mut until = pin!(until);
+        let started = Mutex::new(vec![false; self.entries.len()]);
+        let activity = core.clock.begin(&"the start of the host");
+        let start = activity.observe(self.start(&started));
+        let reason = tokio::select! {
+            biased;
+            started = start => match started {
+                Ok(()) => None,
+                Err((service, error)) => {
+                    tracing::error!(service, %error, "a service could not start; what has started is stopped");
+                    troubles.failures.push(format!("service `{service}` could not start: {error}"));
+                    Some(StopReason::StartFailed { service })
+                }
+            },
+            reason = core.stop_requested() => Some(reason),
+            () = &mut until => Some(StopReason::Finished),
+        };
+        drop(activity);
+        let reason = match reason {
+            Some(reason) => reason,
+            None => {
+                core.set_up(true);
+                #[cfg(all(feature = "systemd", target_os = "linux"))]
+                super::systemd::begin(core);
+                tracing::info!("the host is up");
+                let reason = tokio::select! {
+                    reason = core.stop_requested() => reason,
+                    () = until => StopReason::Finished,
+                };
+                core.set_up(false);
+                #[cfg(all(feature = "systemd", target_os = "linux"))]
+                super::systemd::stopping(self.drain_delay + self.stop_budget);
+                tracing::info!(%reason, "the host stops");
+                if let StopReason::ServiceFailed { .. } = &reason {
+                    troubles.failures.push(reason.to_string());
+                } else {
+                    self.on_clock("the drain delay of the host", core.clock.sleep(self.drain_delay)).await;
+                }
+                reason
+            }
+        };
+        core.request_stop(reason.clone());
+        let begin = core.clock.monotonic();
+        self.on_clock("the stop of the host", self.stop(&started, &mut troubles)).await;
+        let took = core.clock.monotonic().saturating_sub(begin);
+        self.failures_of_services(&mut troubles);
+        let Troubles { failures, not_stopped } = troubles;
+        let report = HostReport { reason, services: core.states(), failures, not_stopped, took };
+        if report.failures.is_empty() && report.not_stopped.is_empty() {
+            tracing::info!(?took, "the host has stopped");
+            return Ok(report);
+        }
+        let error = HostError(Box::new(Inner::Run(report)));
+        tracing::error!("{error}");
+        Err(error)
+    }
+
+    async fn on_clock<F: Future>(&self, what: &'static str, future: F) -> F::Output {
+        let activity = self.core.clock.begin(&what);
+        activity.observe(future).await
+    }
+
+    async fn start(&self, started: &Mutex<Vec<bool>>) -> Result<(), (String, JobError)> {
+        for phase in [Phase::Prepare, Phase::Start, Phase::Started] {
+            self.announce(phase);
+            for layer in &self.layers {
+                let begins = layer.iter().map(|index| self.begin(*index, phase, started)).collect();
+                let results = join(begins).await;
+                let failed =
+                    layer.iter().zip(results).find_map(|(index, result)| Some((index, result.err()?)));
+                if let Some((index, error)) = failed {
+                    let name = &self.entries[*index].context.name;
+                    self.core.set_state(name, ServiceState::Failed { failure: error.to_string() });
+                    return Err((name.to_string(), error));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn begin<'a>(
+        &'a self,
+        index: usize,
+        phase: Phase,
+        started: &'a Mutex<Vec<bool>>,
+    ) -> BoxFuture<'a, JobResult> {
+        let entry = &self.entries[index];
+        let (name, clock) = (&entry.context.name, &self.core.clock);
+        Box::pin(async move {
+            if phase < Phase::Started {
+                self.core.set_state(name, ServiceState::Starting);
+            }
+            let begin = clock.monotonic();
+            let beginning = caught(entry.service.begin(phase, &entry.context));
+            let result = match entry.start_within {
+                None => beginning.await,
+                Some(time) => {
+                    let late =
+                        || Err(JobError::new(format!("phase `{}` took longer than {time:?}", phase.word())));
+                    by(&**clock, begin.saturating_add(time), beginning).await.unwrap_or_else(late)
+                }
+            };
+            let took = clock.monotonic().saturating_sub(begin);
+            tracing::debug!(service = %name, phase = phase.word(), ?took, ok = result.is_ok(), "phase");
+            if phase == Phase::Start && result.is_ok() {
+                started.lock()[index] = true;
+                // A background service says so itself, and may be further already.
+                if self.core.state(name) == Some(ServiceState::Starting) {
+                    self.core.set_state(name, ServiceState::Running);
+                }
+            }
+            result
+        })
+    }
+
+    /// Everything that has started, backwards, within the budget.
+    async fn stop(&self, started: &Mutex<Vec<bool>>, troubles: &mut Troubles) {
+        let started = started.lock().clone();
+        let clock = &self.core.clock;
+        let end = clock.monotonic().saturating_add(self.stop_budget);
+        for phase in [Phase::Stopping, Phase::Stop, Phase::Stopped] {
+            self.announce(phase);
+            for layer in self.layers.iter().rev() {
+                let here: Vec<usize> = layer.iter().copied().filter(|index| started[*index]).collect();
+                let ends = here.iter().map(|index| self.end(*index, phase, end)).collect();
+                for (index, result) in here.iter().zip(join(ends).await) {
+                    self.note_end(*index, phase, result, troubles);
+                }
+            }
+        }
+        // A service whose start was cut short may have tasks.
+        self.entries.iter().zip(&started).filter(|(_, started)| !**started).for_each(|(entry, _)| {
+            entry.context.stop.cancel();
+            entry.service.abort();
+        });
+        self.core.tasks.close();
+        let last = clock.monotonic().saturating_add(LAST_MOMENT);
+        by(&**clock, last, self.core.tasks.wait()).await;
+    }
+
+    /// None if its time was over.
+    fn end(&self, index: usize, phase: Phase, budget_ends: Duration) -> BoxFuture<'_, Option<JobResult>> {
+        let entry = &self.entries[index];
+        Box::pin(async move {
+            let clock = &self.core.clock;
+            let own = entry.stop_within.map(|time| clock.monotonic().saturating_add(time));
+            let deadline = own.map_or(budget_ends, |own| own.min(budget_ends));
+            let stop = StopContext { context: entry.context.clone(), deadline };
+            if phase == Phase::Stop {
+                let ended = matches!(
+                    self.core.state(&entry.context.name),
+                    Some(ServiceState::Ended | ServiceState::Failed { .. })
+                );
+                if !ended {
+                    self.core.set_state(&entry.context.name, ServiceState::Stopping);
+                }
+                entry.context.stop.cancel();
+            }
+            by(&**clock, deadline, caught(entry.service.end(phase, &stop))).await
+        })
+    }
+
+    fn note_end(&self, index: usize, phase: Phase, result: Option<JobResult>, troubles: &mut Troubles) {
+        let Entry { service, context, .. } = &self.entries[index];
+        let name = &context.name;
+        match result {
+            Some(Ok(())) => {
+                if phase == Phase::Stop && self.core.state(name) == Some(ServiceState::Stopping) {
+                    self.core.set_state(name, ServiceState::Stopped);
+                }
+            }
+            Some(Err(error)) => {
+                let phase = phase.word();
+                tracing::error!(service = %name, phase, %error, "a service has failed while the host stops");
+                troubles.failures.push(format!("service `{name}` has failed in phase `{phase}`: {error}"));
+            }
+            None => {
+                tracing::error!(service = %name, phase = phase.word(), "did not stop in time; it is taken away");
+                service.abort();
+                self.core.set_state(name, ServiceState::NotStopped);
+                if !troubles.not_stopped.contains(&name.to_string()) {
+                    troubles.not_stopped.push(name.to_string());
+                }
+            }
+        }
+    }
+
+    /// What services said themselves about their failure.
+    fn failures_of_services(&self, troubles: &mut Troubles) {
+        for (name, state) in self.core.states() {
+            let ServiceState::Failed { failure } = state else { continue };
+            let quoted = format!("service `{name}`");
+            // A failed start was told already; a service that is ignored does not fail its host.
+            let told = troubles.failures.iter_mut().find(|told| **told == format!("{quoted} has failed"));
+            if let Some(told) = told {
+                *told = format!("{quoted} has failed: {failure}");
+            }
+        }
+    }
+
+    fn announce(&self, phase: Phase) {
+        let _ = self.core.events.send(HostEvent::Phase { phase: phase.word() });
+    }
+}
+
+impl fmt::Debug for Host {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Host").field(&self.core.states()).finish()
+    }
+}
+
+/// All outputs, in the order of the futures, which are polled together.
+async fn join<T>(futures: Vec<BoxFuture<'_, T>>) -> Vec<T> {
+    let mut running: Vec<_> = futures.into_iter().map(|future| (Some(future), None)).collect();
+    poll_fn(|cx| {
+        for (future, output) in &mut running {
+            if let Some(Poll::Ready(ready)) = future.as_mut().map(|future| future.as_mut().poll(cx)) {
+                (*future, *output) = (None, Some(ready));
+            }
+        }
+        if running.iter().all(|(_, output)| output.is_some()) { Poll::Ready(()) } else { Poll::Pending }
+    })
+    .await;
+    running.into_iter().filter_map(|(_, output)| output).collect()
+}
+
+/// A panic is an error.
+async fn caught(mut future: BoxFuture<'_, JobResult>) -> JobResult {
+    poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
+        Ok(polled) => polled,
+        Err(panic) => {
+            let text = panic.downcast_ref::<&str>().map(ToString::to_string);
+            let text = text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
+            Poll::Ready(Err(JobError::new(format!("panicked: {text}"))))
+        }
+    })
+    .await
+}

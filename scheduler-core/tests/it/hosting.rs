@@ -1,0 +1,521 @@
+//! The host, on a manual clock.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use scheduler_core::Scheduler;
+use scheduler_core::host::{
+    Host, HostBuilder, HostError, HostReport, Restart, Service, ServiceContext, ServiceState, StopContext,
+    StopReason, Supervision, background, hosted, start_up,
+};
+use scheduler_core::job::{Invocation, JobDefinition, JobDetail, JobError, JobResult, State};
+use scheduler_core::store::MemoryJobStore;
+use scheduler_core::time::{Clock, ManualClock};
+use scheduler_core::trigger::Trigger;
+use tokio::task::JoinHandle;
+
+const NOW: &str = "2026-03-01T00:00:00Z";
+
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<String>>>);
+
+impl Log {
+    fn note(&self, line: impl Into<String>) {
+        self.0.lock().push(line.into());
+    }
+
+    fn take(&self) -> Vec<String> {
+        std::mem::take(&mut self.0.lock())
+    }
+}
+
+/// Writes down its phases; fails or hangs in some.
+struct Probe {
+    name: &'static str,
+    log: Log,
+    fails: Option<&'static str>,
+    hangs: Option<&'static str>,
+}
+
+impl Probe {
+    fn new(name: &'static str, log: &Log) -> Self {
+        Self { name, log: log.clone(), fails: None, hangs: None }
+    }
+
+    async fn phase(&self, phase: &'static str, clock: &dyn Clock) -> JobResult {
+        self.log.note(format!("{} {phase}", self.name));
+        if self.hangs == Some(phase) {
+            clock.sleep(Duration::from_secs(9999)).await;
+        }
+        if self.fails == Some(phase) {
+            return Err(JobError::new("the port is taken"));
+        }
+        Ok(())
+    }
+}
+
+impl Service for Probe {
+    async fn prepare(&self, context: &ServiceContext) -> JobResult {
+        self.phase("prepare", context.clock()).await
+    }
+
+    async fn start(&self, context: &ServiceContext) -> JobResult {
+        self.phase("start", context.clock()).await
+    }
+
+    async fn started(&self, context: &ServiceContext) -> JobResult {
+        self.phase("started", context.clock()).await
+    }
+
+    async fn stopping(&self, context: &StopContext) -> JobResult {
+        self.phase("stopping", context.service().clock()).await
+    }
+
+    async fn stop(&self, context: &StopContext) -> JobResult {
+        self.phase("stop", context.service().clock()).await
+    }
+
+    async fn stopped(&self, context: &StopContext) -> JobResult {
+        self.phase("stopped", context.service().clock()).await
+    }
+}
+
+struct Bench {
+    clock: ManualClock,
+    handle: scheduler_core::host::HostHandle,
+    running: JoinHandle<Result<HostReport, HostError>>,
+}
+
+impl Bench {
+    async fn start(clock: &ManualClock, builder: HostBuilder) -> Self {
+        let host = builder.clock(clock.clone()).build().unwrap();
+        let handle = host.handle();
+        let running = tokio::spawn(host.run_until(std::future::pending()));
+        let bench = Self { clock: clock.clone(), handle, running };
+        bench.quiet().await;
+        bench
+    }
+
+    /// Lets the tasks of the test's thread go on, then waits until nobody is busy.
+    async fn quiet(&self) {
+        for _ in 0..50 {
+            tokio::task::yield_now().await;
+            self.clock.settle().await;
+        }
+    }
+
+    async fn advance(&self, seconds: u64) {
+        self.clock.advance(Duration::from_secs(seconds)).await;
+        self.quiet().await;
+    }
+
+    async fn stop(self) -> Result<HostReport, HostError> {
+        self.handle.stop();
+        for _ in 0..100 {
+            self.quiet().await;
+            if self.running.is_finished() {
+                break;
+            }
+            self.clock.advance(Duration::from_secs(1)).await;
+        }
+        self.running.await.unwrap()
+    }
+
+    fn state(&self, service: &str) -> ServiceState {
+        self.handle.health().services[service].clone()
+    }
+}
+
+fn clock() -> ManualClock {
+    ManualClock::at(NOW)
+}
+
+#[tokio::test]
+async fn a_phase_is_over_for_all_before_the_next_and_the_stop_goes_backwards() {
+    let (log, clock) = (Log::default(), clock());
+    let builder = Host::builder()
+        .service(hosted("web", Probe::new("web", &log)).after("db"))
+        .service(hosted("db", Probe::new("db", &log)))
+        // Two of one type, by name.
+        .service(hosted("mail", Probe::new("mail", &log)).after("web"));
+    let bench = Bench::start(&clock, builder).await;
+    let phases = |phase: &str, order: [&str; 3]| order.map(|name| format!("{name} {phase}"));
+    let up = ["db", "web", "mail"];
+    let expected: Vec<_> =
+        ["prepare", "start", "started"].iter().flat_map(|phase| phases(phase, up)).collect();
+    assert_eq!(log.take(), expected);
+    assert!(bench.handle.health().ready);
+    let report = bench.stop().await.unwrap();
+    let down = ["mail", "web", "db"];
+    let expected: Vec<_> =
+        ["stopping", "stop", "stopped"].iter().flat_map(|phase| phases(phase, down)).collect();
+    assert_eq!(log.take(), expected);
+    assert_eq!(report.reason, StopReason::Requested);
+    assert!(report.services.values().all(|state| *state == ServiceState::Stopped), "{report:?}");
+}
+
+#[tokio::test]
+async fn a_start_that_fails_is_unwound_backwards() {
+    let (log, clock) = (Log::default(), clock());
+    let builder = Host::builder()
+        .service(hosted("db", Probe::new("db", &log)))
+        .service(hosted("cache", Probe::new("cache", &log)).after("db"))
+        .service(hosted("web", Probe { fails: Some("start"), ..Probe::new("web", &log) }).after("cache"))
+        .service(hosted("never", Probe::new("never", &log)).after("web"));
+    let host = builder.clock(clock.clone()).build().unwrap();
+    let error = host.run_until(std::future::pending()).await.unwrap_err();
+    assert_eq!(error.report().unwrap().reason, StopReason::StartFailed { service: "web".into() });
+    assert!(error.to_string().contains("service `web` could not start: the port is taken"), "{error}");
+    let after_failure: Vec<_> =
+        log.take().into_iter().skip_while(|line| line != "web start").skip(1).collect();
+    assert_eq!(
+        after_failure,
+        ["cache stopping", "db stopping", "cache stop", "db stop", "cache stopped", "db stopped"]
+    );
+}
+
+#[tokio::test]
+async fn a_stop_during_the_start_unwinds_too() {
+    let (log, clock) = (Log::default(), clock());
+    let builder = Host::builder()
+        .service(hosted("db", Probe::new("db", &log)))
+        .service(hosted("slow", Probe { hangs: Some("start"), ..Probe::new("slow", &log) }).after("db"));
+    let bench = Bench::start(&clock, builder).await;
+    assert!(!bench.handle.health().ready);
+    let report = bench.stop().await.unwrap();
+    assert_eq!(report.reason, StopReason::Requested);
+    let lines = log.take();
+    assert!(lines.contains(&"db stop".to_owned()) && !lines.contains(&"slow stop".to_owned()), "{lines:?}");
+}
+
+#[tokio::test]
+async fn one_budget_is_shared_and_whoever_does_not_stop_is_named() {
+    let (log, clock) = (Log::default(), clock());
+    let deaf = |context: ServiceContext| async move {
+        context.clock().sleep(Duration::from_secs(9999)).await;
+    };
+    let builder = Host::builder()
+        .stop_budget(Duration::from_secs(10))
+        .service(hosted("first", Probe::new("first", &log)))
+        .service(background("deaf", deaf).after("first").stop_within(Duration::from_secs(4)))
+        .service(hosted("hangs", Probe { hangs: Some("stop"), ..Probe::new("hangs", &log) }).after("deaf"));
+    let bench = Bench::start(&clock, builder).await;
+    let error = bench.stop().await.unwrap_err();
+    let report = error.report().unwrap();
+    // `hangs` takes the whole budget, so nothing is left for `deaf`; `first` is asked nevertheless.
+    assert_eq!(report.not_stopped, ["hangs", "deaf"], "{error}");
+    assert_eq!(report.took, Duration::from_secs(10));
+    assert!(log.take().contains(&"first stop".to_owned()));
+    assert!(error.to_string().contains("service `deaf` did not stop in time"), "{error}");
+}
+
+#[tokio::test]
+async fn a_deadline_of_its_own_leaves_time_for_the_others() {
+    let (log, clock) = (Log::default(), clock());
+    let hangs = Probe { hangs: Some("stop"), ..Probe::new("hangs", &log) };
+    let builder = Host::builder()
+        .service(hosted("hangs", hangs).stop_within(Duration::from_secs(3)))
+        .service(hosted("other", Probe::new("other", &log)));
+    let bench = Bench::start(&clock, builder).await;
+    let error = bench.stop().await.unwrap_err();
+    assert_eq!(error.report().unwrap().not_stopped, ["hangs"]);
+    assert_eq!(error.report().unwrap().took, Duration::from_secs(3));
+}
+
+async fn ends_early() {}
+
+async fn fails() -> JobResult {
+    Err(JobError::new("the queue is gone"))
+}
+
+async fn panics() {
+    panic!("index out of bounds");
+}
+
+#[tokio::test]
+async fn a_background_service_that_ends_stops_the_host_with_an_error() {
+    let rows = [
+        (background("loop", ends_early), "returned although nobody has asked it to stop"),
+        (background("loop", fails), "the queue is gone"),
+        (background("loop", panics), "panicked: index out of bounds"),
+    ];
+    for (service, expected) in rows {
+        let host = Host::builder().clock(clock()).service(service).build().unwrap();
+        let error = host.run_until(std::future::pending()).await.unwrap_err();
+        assert_eq!(error.report().unwrap().reason, StopReason::ServiceFailed { service: "loop".into() });
+        assert!(error.to_string().contains(&format!("service `loop` has failed: {expected}")), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_background_service_may_end_if_it_is_said_so() {
+    let clock = clock();
+    let bench = Bench::start(&clock, Host::builder().service(background("once", ends_early).may_end())).await;
+    assert_eq!(bench.state("once"), ServiceState::Ended);
+    assert!(bench.handle.health().ready);
+    bench.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn an_ignored_failure_is_seen_in_the_health() {
+    let clock = clock();
+    let builder = Host::builder().service(background("loop", fails).supervise(Supervision::Ignore));
+    let bench = Bench::start(&clock, builder).await;
+    assert_eq!(bench.state("loop"), ServiceState::Failed { failure: "the queue is gone".into() });
+    assert!(!bench.handle.health().ready && bench.handle.health().live);
+    bench.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_service_is_restarted_with_growing_waits_and_not_too_often() {
+    let (clock, calls) = (clock(), Arc::new(Mutex::new(Vec::new())));
+    let log = calls.clone();
+    let flaky = move |context: ServiceContext| {
+        log.lock().push(context.clock().monotonic().as_secs());
+        async move {
+            context.clock().sleep(Duration::from_secs(10)).await;
+            Err::<(), _>(JobError::new("no connection"))
+        }
+    };
+    let restart = Restart { most: 3, ..Restart::default() };
+    let builder =
+        Host::builder().service(background("flaky", flaky).supervise(Supervision::Restart(restart)));
+    let bench = Bench::start(&clock, builder).await;
+    let begin = calls.lock()[0];
+    bench.advance(11).await;
+    bench.advance(12).await;
+    bench.advance(60).await;
+    let waits: Vec<_> = calls.lock().iter().map(|time| time - begin).collect();
+    assert_eq!(waits, [0, 11, 23, 37], "after 1, 2 and 4 seconds");
+    let error = bench.running.await.unwrap().unwrap_err();
+    assert!(error.to_string().contains("service `flaky` has failed: no connection"), "{error}");
+}
+
+#[tokio::test]
+async fn later_services_wait_until_one_is_ready() {
+    let (log, clock) = (Log::default(), clock());
+    let warms_up = |context: ServiceContext| async move {
+        context.clock().sleep(Duration::from_secs(5)).await;
+        context.ready();
+        context.stopping().await;
+    };
+    let builder = Host::builder()
+        .service(background("warm", warms_up).waits_until_ready())
+        .service(hosted("web", Probe::new("web", &log)).after("warm"));
+    let bench = Bench::start(&clock, builder).await;
+    assert!(!log.take().contains(&"web start".to_owned()));
+    bench.advance(5).await;
+    assert!(log.take().contains(&"web start".to_owned()));
+    bench.stop().await.unwrap();
+
+    let gives_up = |context: ServiceContext| async move {
+        context.clock().sleep(Duration::from_secs(5)).await;
+        Err::<(), _>(JobError::new("no memory"))
+    };
+    let service = background("warm", gives_up).waits_until_ready();
+    let host = Host::builder().clock(clock.clone()).service(service).build().unwrap();
+    let (ended, ()) = tokio::join!(host.run_until(std::future::pending()), async {
+        for _ in 0..20 {
+            tokio::task::yield_now().await;
+        }
+        clock.advance(Duration::from_secs(6)).await;
+    });
+    assert!(ended.unwrap_err().to_string().contains("warm"));
+}
+
+#[tokio::test]
+async fn start_up_tasks_come_before_everything_and_are_tried_again() {
+    let (log, clock, tries) = (Log::default(), clock(), Arc::new(AtomicUsize::new(0)));
+    let (notes, counter) = (log.clone(), tries.clone());
+    let migrate = move || {
+        notes.note("migrate");
+        let failed = counter.fetch_add(1, Ordering::SeqCst) < 2;
+        async move { if failed { Err(JobError::new("the database is not up yet")) } else { Ok(()) } }
+    };
+    let builder = Host::builder()
+        .service(hosted("web", Probe::new("web", &log)))
+        .service(start_up("migrate", migrate.clone()).attempts(3));
+    let bench = Bench::start(&clock, builder).await;
+    assert!(!bench.handle.health().ready);
+    bench.advance(3).await;
+    let lines = log.take();
+    let starts = lines.iter().position(|line| line == "web start").unwrap();
+    assert_eq!(lines.iter().filter(|line| *line == "migrate").count(), 3);
+    assert!(lines.iter().rposition(|line| line == "migrate").unwrap() < starts, "{lines:?}");
+    bench.stop().await.unwrap();
+
+    let slow = |context: ServiceContext| async move { context.clock().sleep(Duration::from_secs(99)).await };
+    let host = Host::builder().clock(clock.clone());
+    let host = host.service(start_up("slow", slow).start_within(Duration::from_secs(2))).build().unwrap();
+    let (ended, ()) = tokio::join!(host.run_until(std::future::pending()), async {
+        for _ in 0..20 {
+            tokio::task::yield_now().await;
+        }
+        clock.advance(Duration::from_secs(3)).await;
+    });
+    assert!(ended.unwrap_err().to_string().contains("not done within 2s"));
+}
+
+#[tokio::test]
+async fn a_start_up_task_runs_once_for_all_nodes_and_versions() {
+    let (store, clock, runs) = (MemoryJobStore::new(), clock(), Arc::new(Mutex::new(Vec::new())));
+    let node = |version: u64| {
+        let runs = runs.clone();
+        let migrate = move |context: ServiceContext| {
+            runs.lock().push(version);
+            async move { context.clock().sleep(Duration::from_secs(45)).await }
+        };
+        Host::builder()
+            .scheduler(Scheduler::builder().store(store.clone()))
+            .service(start_up("migrate", migrate).once_per_cluster(version))
+    };
+    let (one, two) = (Bench::start(&clock, node(1)).await, Bench::start(&clock, node(1)).await);
+    bench_until(&clock, || one.handle.health().ready && two.handle.health().ready).await;
+    assert_eq!(*runs.lock(), [1], "the other node has waited");
+    let three = Bench::start(&clock, node(2)).await;
+    bench_until(&clock, || three.handle.health().ready).await;
+    let old = Bench::start(&clock, node(1)).await;
+    bench_until(&clock, || old.handle.health().ready).await;
+    assert_eq!(*runs.lock(), [1, 2], "an older version counts as done");
+    for bench in [one, two, three, old] {
+        bench.stop().await.unwrap();
+    }
+}
+
+async fn bench_until(clock: &ManualClock, done: impl Fn() -> bool) {
+    for _ in 0..120 {
+        for _ in 0..50 {
+            tokio::task::yield_now().await;
+            clock.settle().await;
+        }
+        if done() {
+            return;
+        }
+        clock.advance(Duration::from_secs(1)).await;
+    }
+    panic!("not within two minutes");
+}
+
+#[tokio::test]
+async fn a_dead_node_is_replaced() {
+    let (store, clock, runs) = (MemoryJobStore::new(), clock(), Arc::new(AtomicUsize::new(0)));
+    let node = || {
+        let runs = runs.clone();
+        let migrate = move |context: ServiceContext| {
+            let first = runs.fetch_add(1, Ordering::SeqCst) == 0;
+            async move { context.clock().sleep(Duration::from_secs(if first { 9999 } else { 1 })).await }
+        };
+        Host::builder()
+            .scheduler(Scheduler::builder().store(store.clone()))
+            .service(start_up("migrate", migrate).once_per_cluster(1))
+    };
+    let dies = Bench::start(&clock, node()).await;
+    dies.running.abort();
+    let heir = Bench::start(&clock, node()).await;
+    bench_until(&clock, || heir.handle.health().ready).await;
+    assert_eq!(runs.load(Ordering::SeqCst), 2);
+    heir.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn the_host_is_not_ready_while_it_drains() {
+    let clock = clock();
+    let ticks = Arc::new(AtomicUsize::new(0));
+    let counter = ticks.clone();
+    let serves = move |context: ServiceContext| {
+        let counter = counter.clone();
+        async move {
+            let mut timer = context.every(Duration::from_secs(1));
+            while timer.tick().await.is_some() {
+                counter.fetch_add(1, Ordering::SeqCst);
+            }
+        }
+    };
+    let builder = Host::builder().drain_delay(Duration::from_secs(5)).service(background("serves", serves));
+    let bench = Bench::start(&clock, builder).await;
+    bench.advance(3).await;
+    bench.handle.stop();
+    bench.quiet().await;
+    assert!(!bench.handle.health().ready);
+    bench.advance(4).await;
+    assert_eq!(ticks.load(Ordering::SeqCst), 7, "it goes on serving");
+    bench.stop().await.unwrap();
+    assert_eq!(ticks.load(Ordering::SeqCst), 8);
+}
+
+#[tokio::test]
+async fn the_scheduler_comes_last_and_shares_values_and_clock() {
+    let (log, clock) = (Log::default(), clock());
+    let notes = log.clone();
+    let job = move |State(shop): State<&'static str>| {
+        notes.note(format!("job of {shop}"));
+        async {}
+    };
+    let detail = JobDetail::builder("work".parse().unwrap(), "work").build();
+    let builder = Host::builder()
+        .provide("books")
+        .service(hosted("db", Probe::new("db", &log)))
+        .register(JobDefinition::new(detail, job).with_trigger(Trigger::every(Duration::from_secs(60))))
+        .scheduler(Scheduler::builder())
+        .expect_success("work".parse().unwrap(), Duration::from_secs(90));
+    let bench = Bench::start(&clock, builder).await;
+    let lines = log.take();
+    let first_job = lines.iter().position(|line| line == "job of books").unwrap();
+    assert!(lines.iter().position(|line| line == "db start").unwrap() < first_job, "{lines:?}");
+    bench.advance(60).await;
+    assert!(bench.handle.health().ready);
+    bench.handle.scheduler().unwrap().standby().unwrap();
+    bench.advance(100).await;
+    let health = bench.handle.health();
+    assert!(!health.ready && health.live && health.jobs[0].stale, "{health:?}");
+    assert!(serde_json::to_value(&health).unwrap()["jobs"][0]["stale"].as_bool().unwrap());
+    bench.stop().await.unwrap();
+}
+
+#[test]
+fn every_problem_is_reported_at_once() {
+    let log = Log::default();
+    let probe = || Probe::new("x", &log);
+    let error = Host::builder()
+        .service(hosted("a", probe()).after("b"))
+        .service(hosted("b", probe()).after("a"))
+        .service(hosted("a", probe()))
+        .service(background("c", async |_: State<u64>| {}).after("databse"))
+        .service(hosted("database", probe()).may_end())
+        .register(
+            JobDefinition::new(JobDetail::builder("j".parse().unwrap(), "j").build(), async || {})
+                .with_trigger(Trigger::now()),
+        )
+        .build()
+        .unwrap_err()
+        .to_string();
+    for expected in [
+        "two services are named `a`",
+        "service `c` comes after `databse`, which is no service; did you mean `database`?",
+        "service `c` (",
+        "needs a `u64`; call `.provide(…)` with one",
+        "service `database`: `may_end` is for a background service; leave it out",
+        "job `j` (",
+        "declares a trigger, and the host has no scheduler",
+    ] {
+        assert!(error.contains(expected), "`{expected}` is not in:\n{error}");
+    }
+    let circle = Host::builder()
+        .service(hosted("a", probe()).after("b"))
+        .service(hosted("b", probe()).after("a"))
+        .build()
+        .unwrap_err();
+    assert!(circle.to_string().contains("come after each other: `a`, `b`"), "{circle}");
+}
+
+#[tokio::test]
+async fn a_scheduler_also_runs_without_a_host_and_a_host_without_a_scheduler() {
+    let clock = clock();
+    let bench = Bench::start(&clock, Host::builder()).await;
+    assert!(bench.handle.scheduler().is_none());
+    let report = bench.stop().await.unwrap();
+    assert!(report.services.is_empty());
+    let _ = Invocation::new(JobDetail::builder("j".parse().unwrap(), "j").build());
+}

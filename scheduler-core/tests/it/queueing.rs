@@ -1,0 +1,211 @@
+//! The queue in memory.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use scheduler_core::Scheduler;
+use scheduler_core::host::{AtStop, Host, HostBuilder, HostHandle, JobQueue, Overflow};
+use scheduler_core::job::{Invocation, JobContext, JobDefinition, JobDetail, JobError};
+use scheduler_core::store::{MemoryJobStore, TriggerQuery};
+use scheduler_core::time::ManualClock;
+use tokio_util::sync::CancellationToken;
+
+const NOW: &str = "2026-03-01T00:00:00Z";
+
+type Log = Arc<Mutex<Vec<String>>>;
+
+fn detail(name: &str) -> JobDetail {
+    JobDetail::builder(name.parse().unwrap(), name).build()
+}
+
+fn job(name: &str, number: u32) -> Invocation {
+    Invocation::with_args(detail(name), &number)
+}
+
+/// Jobs that write down their number: at once, after ten seconds, never.
+fn builder(log: &Log) -> HostBuilder {
+    let (now, slow, deaf) = (log.clone(), log.clone(), log.clone());
+    let now = move |number: u32| {
+        now.lock().push(format!("now {number}"));
+        async move { if number == 13 { Err(JobError::new("bad luck")) } else { Ok(()) } }
+    };
+    let slow = move |number: u32, context: JobContext, stop: CancellationToken| {
+        slow.lock().push(format!("slow {number}"));
+        async move {
+            let waiting = context.clock().sleep(Duration::from_secs(10));
+            stop.run_until_cancelled(waiting).await.ok_or(JobError::new("asked to stop"))
+        }
+    };
+    let deaf = move |number: u32, context: JobContext| {
+        deaf.lock().push(format!("deaf {number}"));
+        async move { context.clock().sleep(Duration::from_secs(9999)).await }
+    };
+    Host::builder()
+        .register(JobDefinition::new(detail("now"), now))
+        .register(JobDefinition::new(detail("slow"), slow))
+        .register(JobDefinition::new(detail("deaf"), deaf))
+}
+
+async fn quiet(clock: &ManualClock) {
+    for _ in 0..50 {
+        tokio::task::yield_now().await;
+        clock.settle().await;
+    }
+}
+
+async fn start(clock: &ManualClock, builder: HostBuilder) -> (HostHandle, tokio::task::JoinHandle<bool>) {
+    let host = builder.clock(clock.clone()).build().unwrap();
+    let handle = host.handle();
+    let running = tokio::spawn(async move { host.run_until(std::future::pending()).await.is_ok() });
+    quiet(clock).await;
+    (handle, running)
+}
+
+async fn stop(clock: &ManualClock, handle: &HostHandle, running: tokio::task::JoinHandle<bool>) -> bool {
+    handle.stop();
+    for _ in 0..60 {
+        quiet(clock).await;
+        if running.is_finished() {
+            break;
+        }
+        clock.advance(Duration::from_secs(1)).await;
+    }
+    running.await.unwrap()
+}
+
+#[tokio::test]
+async fn jobs_run_in_order_and_tell_their_outcome() {
+    let (log, clock, queue) = (Log::default(), ManualClock::at(NOW), JobQueue::bounded(10));
+    // Before the start it waits.
+    let first = queue.enqueue(job("now", 1)).await.unwrap();
+    let (handle, running) = start(&clock, builder(&log).queue("q", queue.clone())).await;
+    let second = queue.enqueue(job("now", 13)).await.unwrap();
+    assert!(first.outcome().await.is_success());
+    assert_eq!(second.outcome().await.failure().unwrap(), "bad luck");
+    assert_eq!(*log.lock(), ["now 1", "now 13"]);
+    let unknown = queue.enqueue(job("nwo", 1)).await.unwrap_err();
+    assert!(unknown.to_string().contains("did you mean `now`?"), "{unknown}");
+    assert!(stop(&clock, &handle, running).await);
+    assert!(queue.enqueue(job("now", 1)).await.unwrap_err().is_closed());
+}
+
+#[tokio::test]
+async fn so_many_run_at_once_as_are_allowed() {
+    let (log, clock, queue) = (Log::default(), ManualClock::at(NOW), JobQueue::bounded(10).concurrency(2));
+    let (handle, running) = start(&clock, builder(&log).queue("q", queue.clone())).await;
+    for number in 0..5 {
+        queue.enqueue(job("slow", number)).await.unwrap();
+    }
+    quiet(&clock).await;
+    assert_eq!(log.lock().len(), 2);
+    clock.advance(Duration::from_secs(10)).await;
+    assert_eq!(log.lock().len(), 4);
+    clock.advance(Duration::from_secs(20)).await;
+    assert_eq!(log.lock().len(), 5);
+    assert!(stop(&clock, &handle, running).await);
+}
+
+#[tokio::test]
+async fn what_finds_no_room_waits_is_refused_or_pushes_the_oldest_out() {
+    let (log, clock) = (Log::default(), ManualClock::at(NOW));
+    for overflow in [Overflow::Wait, Overflow::Reject, Overflow::DropOldest] {
+        let queue = JobQueue::bounded(2).overflow(overflow);
+        let (handle, running) = start(&clock, builder(&log).queue("q", queue.clone())).await;
+        queue.enqueue(job("slow", 0)).await.unwrap();
+        quiet(&clock).await;
+        let oldest = queue.enqueue(job("slow", 1)).await.unwrap();
+        queue.enqueue(job("slow", 2)).await.unwrap();
+        let (waiting, queued) = (queue.clone(), job("slow", 3));
+        let last = tokio::spawn(async move { waiting.enqueue(queued).await });
+        quiet(&clock).await;
+        match overflow {
+            Overflow::Wait => {
+                assert!(!last.is_finished());
+                clock.advance(Duration::from_secs(10)).await;
+                quiet(&clock).await;
+                assert!(last.await.unwrap().is_ok());
+            }
+            Overflow::Reject => assert!(last.await.unwrap().unwrap_err().is_transient()),
+            _ => {
+                assert!(last.await.unwrap().is_ok());
+                assert_eq!(oldest.outcome().await.word(), "cancelled");
+            }
+        }
+        assert!(stop(&clock, &handle, running).await);
+    }
+}
+
+#[tokio::test]
+async fn one_job_can_be_cancelled_waiting_or_running() {
+    let (log, clock, queue) = (Log::default(), ManualClock::at(NOW), JobQueue::bounded(10).concurrency(2));
+    let (handle, running) = start(&clock, builder(&log).queue("q", queue.clone())).await;
+    let slow = queue.enqueue(job("slow", 1)).await.unwrap();
+    let deaf = queue.enqueue(job("deaf", 2)).await.unwrap();
+    let waiting = queue.enqueue(job("now", 3)).await.unwrap();
+    quiet(&clock).await;
+    waiting.cancel();
+    slow.cancel();
+    deaf.cancel();
+    assert_eq!(waiting.outcome().await.word(), "cancelled");
+    assert_eq!(slow.outcome().await.word(), "cancelled");
+    assert_eq!(deaf.outcome().await.word(), "cancelled");
+    assert_eq!(log.lock().len(), 2, "the waiting one never ran");
+    assert!(stop(&clock, &handle, running).await);
+}
+
+#[tokio::test]
+async fn at_the_stop_the_queue_is_drained_dropped_or_kept() {
+    for (at_stop, ran) in [(AtStop::Drain, 3), (AtStop::Drop, 1), (AtStop::Persist, 1)] {
+        let (log, clock, store) = (Log::default(), ManualClock::at(NOW), MemoryJobStore::new());
+        let queue = JobQueue::bounded(10).at_stop(at_stop);
+        let builder = builder(&log)
+            .queue("q", queue.clone())
+            .scheduler(Scheduler::builder().store(store.clone()))
+            .stop_budget(Duration::from_secs(120));
+        let (handle, running) = start(&clock, builder).await;
+        for number in 0..3 {
+            queue.enqueue(job("slow", number)).await.unwrap();
+        }
+        quiet(&clock).await;
+        assert!(stop(&clock, &handle, running).await, "{at_stop:?}");
+        assert_eq!(log.lock().len(), ran, "{at_stop:?}");
+        let kept = scheduler_core::store::JobStore::triggers(&store, TriggerQuery::default()).await.unwrap();
+        assert_eq!(kept.len(), if at_stop == AtStop::Persist { 2 } else { 0 }, "{at_stop:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_runs_too_long_at_the_stop_is_asked_and_then_taken_away() {
+    let (log, clock, queue) = (Log::default(), ManualClock::at(NOW), JobQueue::bounded(10).concurrency(2));
+    let builder = builder(&log).queue("q", queue.clone()).stop_budget(Duration::from_secs(6));
+    let (handle, running) = start(&clock, builder).await;
+    let slow = queue.enqueue(job("slow", 1)).await.unwrap();
+    let deaf = queue.enqueue(job("deaf", 2)).await.unwrap();
+    quiet(&clock).await;
+    assert!(stop(&clock, &handle, running).await, "all are gone within the budget");
+    assert_eq!((slow.outcome().await.word(), deaf.outcome().await.word()), ("cancelled", "cancelled"));
+}
+
+async fn panics() {
+    panic!("no")
+}
+
+#[tokio::test]
+async fn timeouts_and_panics_are_outcomes() {
+    let (log, clock, queue) = (Log::default(), ManualClock::at(NOW), JobQueue::bounded(10));
+    let timed = detail("timed").to_builder().timeout(Duration::from_secs(3)).build();
+    let sleeps = |context: JobContext| async move { context.clock().sleep(Duration::from_secs(60)).await };
+    let builder = builder(&log)
+        .queue("q", queue.clone())
+        .register(JobDefinition::new(timed.clone(), sleeps))
+        .register(JobDefinition::new(detail("panics"), panics));
+    let (handle, running) = start(&clock, builder).await;
+    let timed = queue.enqueue(Invocation::new(timed)).await.unwrap();
+    let panics = queue.enqueue(Invocation::new(detail("panics"))).await.unwrap();
+    quiet(&clock).await;
+    clock.advance(Duration::from_secs(4)).await;
+    assert_eq!(timed.outcome().await.word(), "timed out");
+    assert_eq!(panics.outcome().await.word(), "panicked");
+    assert!(stop(&clock, &handle, running).await);
+}
