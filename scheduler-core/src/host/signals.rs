@@ -22,11 +22,12 @@ const AFTER: Duration = Duration::from_secs(1);
 const FAILED: i32 = 1;
 
 /// Where the host is, as far as the guardian has to know.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 enum State {
     Living,
     Stopped,
-    Stuck,
+    /// Something did not stop; the text says what.
+    Stuck(String),
 }
 
 /// Watches a host that owns its process.
@@ -47,10 +48,11 @@ impl Guardian {
         Self(state)
     }
 
-    /// The host is over.
-    pub(super) fn release(self, stuck: bool) {
-        self.0.send_replace(if stuck { State::Stuck } else { State::Stopped });
-        if stuck {
+    /// The host is over; `stuck` says what did not stop.
+    pub(super) fn release(self, stuck: Option<String>) {
+        let is_stuck = stuck.is_some();
+        self.0.send_replace(stuck.map_or(State::Stopped, State::Stuck));
+        if is_stuck {
             // The receiver has to see it before the sender goes.
             std::mem::forget(self);
         }
@@ -74,11 +76,13 @@ async fn watch(core: &HostCore, budget: Duration, mut state: watch::Receiver<Sta
     }
     let last = tokio::time::Instant::now() + budget + GRACE;
     loop {
-        let now = *state.borrow_and_update();
+        let now = state.borrow_and_update().clone();
         match now {
             State::Stopped => return,
-            State::Stuck => {
+            State::Stuck(what) => {
                 real_sleep(AFTER).await;
+                // The program has not come to say so itself.
+                eprintln!("Error: {what}");
                 process::exit(FAILED);
             }
             State::Living => {}

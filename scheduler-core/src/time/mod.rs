@@ -17,6 +17,7 @@
 //! seconds it gives up and names whoever is busy.
 
 mod activity;
+mod lapse;
 mod manual;
 mod system;
 pub(crate) mod zone;
@@ -31,6 +32,7 @@ use chrono::{DateTime, Utc};
 
 pub use activity::{Activity, Observed};
 pub(crate) use activity::{Hold, aside};
+pub use lapse::TimeLapseClock;
 pub use manual::ManualClock;
 pub use system::SystemClock;
 

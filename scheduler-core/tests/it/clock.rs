@@ -5,7 +5,38 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use chrono::TimeDelta;
-use scheduler_core::time::{Clock, ManualClock};
+use scheduler_core::Scheduler;
+use scheduler_core::job::{JobContext, JobDefinition, JobDetail};
+use scheduler_core::scheduler::Event;
+use scheduler_core::time::{Clock, ManualClock, TimeLapseClock};
+use scheduler_core::trigger::{Misfire, Trigger};
+
+#[tokio::test]
+async fn a_time_lapse_runs_as_often_as_the_time_that_it_shows() {
+    let begin: chrono::DateTime<chrono::Utc> = "2026-03-28T22:00:00Z".parse().unwrap();
+    let clock = TimeLapseClock::from(begin, 36_000);
+    let job = JobDefinition::new(
+        JobDetail::builder("hourly".parse().unwrap(), "hourly").build(),
+        async |context: JobContext| assert!(context.fire_time() >= context.scheduled_fire_time()),
+    );
+    let scheduler = Scheduler::builder()
+        .clock(clock)
+        .register(
+            job.with_trigger(Trigger::every(std::time::Duration::from_secs(3600)).misfire(Misfire::Ignore)),
+        )
+        .build()
+        .unwrap();
+    let mut events = scheduler.events();
+    scheduler.start().await.unwrap();
+    let mut ended = 0;
+    while ended < 5 {
+        if let Event::Ended { failure, .. } = events.next().await.unwrap() {
+            assert_eq!(failure, None);
+            ended += 1;
+        }
+    }
+    assert!(clock.now() >= begin + TimeDelta::hours(4), "four hours have passed on it");
+}
 
 #[tokio::test]
 async fn a_loop_that_arms_its_next_sleep_late_loses_no_tick() {

@@ -1,0 +1,81 @@
+//! A host that behaves as its first argument says; `tests/processes.rs` watches it from outside.
+#![allow(clippy::unwrap_used, reason = "a test program says what went wrong by failing")]
+
+use std::io::Write;
+use std::time::Duration;
+
+use scheduler_core::host::{Host, HostError, ServiceContext, background};
+use scheduler_core::job::{Invocation, JobContext, JobDefinition, JobDetail};
+use scheduler_core::time::{Clock, SystemClock};
+use scheduler_core::trigger::Trigger;
+use scheduler_core::{JobKey, Scheduler};
+
+fn say(line: &str) {
+    println!("{line}");
+    std::io::stdout().flush().unwrap();
+}
+
+async fn patient(context: ServiceContext) {
+    context.stopping().await;
+}
+
+async fn deaf() {
+    SystemClock.sleep(Duration::from_secs(3600)).await;
+}
+
+/// Blocks its thread, so that nothing can take it away.
+async fn blocks() {
+    std::thread::sleep(Duration::from_secs(3600));
+}
+
+async fn panics() {
+    panic!("index out of bounds");
+}
+
+async fn slow_to_stop(context: ServiceContext) {
+    context.stopping().await;
+    SystemClock.sleep(Duration::from_secs(3600)).await;
+}
+
+async fn half_a_second(context: JobContext) {
+    say("job begins");
+    context.clock().sleep(Duration::from_millis(500)).await;
+    say("job ends");
+}
+
+#[tokio::main]
+async fn main() -> Result<(), HostError> {
+    let scenario = std::env::args().nth(1).unwrap();
+    let budget = if scenario == "slow" { Duration::from_secs(3600) } else { Duration::from_millis(1500) };
+    let mut builder = Host::builder().stop_budget(budget).service(background("patient", patient));
+    let detail = JobDetail::builder(JobKey::new("work").unwrap(), "work").build();
+    builder = match scenario.as_str() {
+        "drains" => {
+            let work = JobDefinition::new(detail.clone(), half_a_second);
+            let scheduler = Scheduler::builder().schedule(Invocation::new(detail), Trigger::now());
+            builder.register(work).scheduler(scheduler).stop_budget(Duration::from_secs(20))
+        }
+        "deaf" => builder.service(background("deaf", deaf)),
+        "blocks" => builder.service(background("blocks", blocks)),
+        "panics" => builder.service(background("panics", panics)),
+        "slow" => builder.service(background("slow", slow_to_stop)),
+        _ => builder,
+    };
+    let host = builder.build()?;
+    let handle = host.handle();
+    tokio::spawn(async move {
+        while !handle.health().ready {
+            SystemClock.sleep(Duration::from_millis(5)).await;
+        }
+        say("ready");
+        let mut events = handle.events();
+        while let Some(event) = events.next().await {
+            if let scheduler_core::host::HostEvent::StopRequested { why } = event {
+                say(&format!("stops: {why}"));
+            }
+        }
+    });
+    let report = host.run().await?;
+    say(&format!("report: {} services, reason {}", report.services.len(), report.reason));
+    Ok(())
+}

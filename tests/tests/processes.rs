@@ -1,0 +1,111 @@
+//! Hosts as processes: signals, exit codes, an end within the budget.
+#![cfg(unix)]
+#![allow(clippy::unwrap_used, reason = "a test says what went wrong by failing")]
+
+use std::io::{BufRead, BufReader, Read};
+use std::process::{Child, ChildStderr, ChildStdout, Command, ExitStatus, Stdio};
+
+struct Process {
+    child: Child,
+    out: BufReader<ChildStdout>,
+    err: ChildStderr,
+}
+
+impl Process {
+    fn start(scenario: &str) -> Self {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_host_under_test"))
+            .arg(scenario)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let (out, err) = (BufReader::new(child.stdout.take().unwrap()), child.stderr.take().unwrap());
+        Self { child, out, err }
+    }
+
+    /// Reads up to a line that begins so.
+    fn wait_for(&mut self, start: &str) -> String {
+        loop {
+            let mut line = String::new();
+            assert_ne!(self.out.read_line(&mut line).unwrap(), 0, "it ended before it said `{start}`");
+            if line.starts_with(start) {
+                return line.trim_end().to_owned();
+            }
+        }
+    }
+
+    fn signal(&self, name: &str) {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-s", name, &pid]).status().unwrap().success());
+    }
+
+    fn end(mut self) -> (ExitStatus, String) {
+        let mut said = String::new();
+        self.out.read_to_string(&mut said).unwrap();
+        self.err.read_to_string(&mut said).unwrap();
+        (self.child.wait().unwrap(), said)
+    }
+}
+
+#[test]
+fn a_host_with_running_jobs_drains_and_ends_with_zero() {
+    let mut process = Process::start("drains");
+    process.wait_for("job begins");
+    process.signal("TERM");
+    process.wait_for("job ends");
+    let report = process.wait_for("report:");
+    assert_eq!(report, "report: 2 services, reason signal SIGTERM");
+    let (status, _) = process.end();
+    assert_eq!(status.code(), Some(0));
+}
+
+#[test]
+fn each_signal_asks_for_the_stop() {
+    for signal in ["INT", "TERM", "QUIT"] {
+        let mut process = Process::start("plain");
+        process.wait_for("ready");
+        process.signal(signal);
+        assert_eq!(process.wait_for("stops:"), format!("stops: signal SIG{signal}"));
+        assert_eq!(process.end().0.code(), Some(0));
+    }
+}
+
+#[test]
+fn a_service_that_ignores_the_stop_is_named_and_the_process_ends() {
+    let mut process = Process::start("deaf");
+    process.wait_for("ready");
+    process.signal("TERM");
+    let (status, said) = process.end();
+    assert_eq!(status.code(), Some(1));
+    assert!(said.contains("service `deaf` did not stop in time"), "{said}");
+}
+
+#[test]
+fn a_service_that_blocks_its_thread_does_not_keep_the_process() {
+    let mut process = Process::start("blocks");
+    process.wait_for("ready");
+    process.signal("TERM");
+    let (status, said) = process.end();
+    assert_eq!(status.code(), Some(1));
+    assert!(said.contains("blocks"), "{said}");
+}
+
+#[test]
+fn a_service_that_panics_ends_the_process_with_an_error() {
+    let (status, said) = Process::start("panics").end();
+    assert_eq!(status.code(), Some(1));
+    assert!(said.contains("service `panics` has failed: panicked: index out of bounds"), "{said}");
+}
+
+#[test]
+fn a_second_signal_ends_the_process_at_once() {
+    for (signal, code) in [("INT", 130), ("TERM", 143)] {
+        let mut process = Process::start("slow");
+        process.wait_for("ready");
+        process.signal(signal);
+        process.wait_for("stops:");
+        process.signal(signal);
+        let (status, said) = process.end();
+        assert_eq!(status.code(), Some(code), "{said}");
+    }
+}
