@@ -136,9 +136,8 @@ impl Host {
     pub async fn run(self) -> Result<HostReport, HostError> {
         let guardian = Guardian::start(&self.core, self.drain_delay + self.stop_budget);
         let result = self.live(pending()).await;
-        let stuck =
-            result.as_ref().is_err_and(|error| error.report().is_some_and(|it| !it.not_stopped.is_empty()));
-        guardian.release(stuck);
+        let stuck = |error: &&HostError| error.report().is_some_and(|report| !report.not_stopped.is_empty());
+        guardian.release(result.as_ref().err().filter(stuck).map(ToString::to_string));
         result
     }
 

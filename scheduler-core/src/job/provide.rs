@@ -233,6 +233,12 @@ impl<T: Any + Clone + Send + Sync> Shared for State<T> {
 }
 
 /// A function that makes a shared value of up to four shared values.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot make a shared value",
+    label = "not the factory of a shared value",
+    note = "its parameters are `State<T>`: a scoped value or a context ends with its execution, and what is shared would outlive it",
+    note = "make the value itself scoped, with `provide_scoped`"
+)]
 pub trait Factory<Marker>: Send + Sync + 'static {
     /// The value.
     type Output: Any + Clone + Send + Sync;
