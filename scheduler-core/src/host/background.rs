@@ -237,10 +237,9 @@ pub(super) async fn caught(call: impl FnOnce() -> BoxFuture<'static, JobResult>)
         JobError::new(format!("panicked: {text}"))
     };
     let mut running = catch_unwind(AssertUnwindSafe(call)).map_err(panicked)?;
-    let result = poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| running.as_mut().poll(cx))) {
+    poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| running.as_mut().poll(cx))) {
         Ok(polled) => polled,
         Err(panic) => Poll::Ready(Err(panicked(panic))),
     })
-    .await;
-    result
+    .await
 }

@@ -220,10 +220,8 @@ impl HostBuilder {
         }
         let services = self.services.len();
         let leads_to_work = reaching(&after, services);
-        for worker in services..names.len() {
-            let before = (0..services).filter(|service| !leads_to_work.contains(service));
-            after[worker].extend(before);
-        }
+        let before: Vec<usize> = (0..services).filter(|service| !leads_to_work.contains(service)).collect();
+        after.iter_mut().skip(services).for_each(|worker| worker.extend(&before));
         let mut layers: Vec<Vec<usize>> = Vec::new();
         let mut placed = HashSet::new();
         while placed.len() < names.len() {

@@ -85,12 +85,10 @@ impl fmt::Display for HostError {
         match &*self.0 {
             Inner::Build(error) => error.fmt(f),
             Inner::Run(report) => {
-                write!(f, "the host has stopped: {}", report.reason)?;
-                report.failures.iter().try_for_each(|failure| write!(f, "; {failure}"))?;
-                report
-                    .not_stopped
-                    .iter()
-                    .try_for_each(|name| write!(f, "; service `{name}` did not stop in time"))
+                let late = |name: &String| format!("service `{name}` did not stop in time");
+                let mut troubles = report.failures.clone();
+                troubles.extend(report.not_stopped.iter().map(late));
+                write!(f, "the host has failed: {}", troubles.join("; "))
             }
         }
     }

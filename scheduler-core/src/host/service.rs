@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::core::HostCore;
 use super::timer::PeriodicTimer;
-use crate::job::{BoxFuture, ExtractError, JobResult, Need, State};
+use crate::job::{BoxError, BoxFuture, ExtractError, JobError, JobResult, Need, State};
 use crate::scheduler::Scheduler;
 use crate::time::Clock;
 
@@ -281,6 +281,10 @@ impl<T: Any + Clone + Send + Sync> FromService for State<T> {
 )]
 pub trait IntoJobResult {
     /// The result that this value stands for.
+    ///
+    /// # Errors
+    ///
+    /// The value is one.
     fn into_job_result(self) -> JobResult;
 }
 
@@ -290,9 +294,9 @@ impl IntoJobResult for () {
     }
 }
 
-impl<E: Into<crate::job::JobError>> IntoJobResult for Result<(), E> {
+impl<E: Into<BoxError>> IntoJobResult for Result<(), E> {
     fn into_job_result(self) -> JobResult {
-        self.map_err(Into::into)
+        self.map_err(JobError::new)
     }
 }
 

@@ -11,6 +11,7 @@ use tokio::sync::watch;
 
 use super::core::{HostCore, StopReason};
 use super::health::ServiceState;
+use crate::time::{Clock, SystemClock};
 
 /// How much longer than its budget a stop may take before the process is ended.
 const GRACE: Duration = Duration::from_secs(2);
@@ -74,13 +75,14 @@ async fn watch(core: &HostCore, budget: Duration, mut state: watch::Receiver<Sta
             changed = state.changed() => if changed.is_err() || *state.borrow() != State::Living { break },
         }
     }
-    let last = tokio::time::Instant::now() + budget + GRACE;
+    // In real time, whatever the clock of the host says.
+    let last = SystemClock.monotonic() + budget + GRACE;
     loop {
         let now = state.borrow_and_update().clone();
         match now {
             State::Stopped => return,
             State::Stuck(what) => {
-                real_sleep(AFTER).await;
+                SystemClock.sleep(AFTER).await;
                 // The program has not come to say so itself.
                 eprintln!("Error: {what}");
                 process::exit(FAILED);
@@ -94,7 +96,7 @@ async fn watch(core: &HostCore, budget: Duration, mut state: watch::Receiver<Sta
                 process::exit(128 + number);
             }
             changed = state.changed() => if changed.is_err() { return },
-            () = tokio::time::sleep_until(last) => {
+            () = SystemClock.sleep_until(last) => {
                 let states = core.states();
                 let open = states.iter().filter(|(_, state)| !matches!(state, ServiceState::Stopped | ServiceState::Ended));
                 let open: Vec<_> = open.map(|(name, _)| name.as_str()).collect();
@@ -105,11 +107,6 @@ async fn watch(core: &HostCore, budget: Duration, mut state: watch::Receiver<Sta
             }
         }
     }
-}
-
-/// In real time, whatever the clock of the host says.
-async fn real_sleep(time: Duration) {
-    tokio::time::sleep_until(tokio::time::Instant::now() + time).await;
 }
 
 #[cfg(unix)]

@@ -13,7 +13,7 @@ use std::sync::{Arc, OnceLock};
 use super::context::JobContext;
 use super::extract::{ExtractError, FromContext, Need, State};
 use super::handler::BoxFuture;
-use super::outcome::{JobError, Outcome};
+use super::outcome::{BoxError, JobError, Outcome};
 
 type AnyValue = Box<dyn Any + Send + Sync>;
 type Make = Box<dyn Fn(&Providers) -> Result<AnyValue, ExtractError> + Send + Sync>;
@@ -77,12 +77,12 @@ impl Providers {
         F: ScopedFactory<M>,
         C: Fn(F::Output, Outcome) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<(), E>> + Send + 'static,
-        E: Into<JobError>,
+        E: Into<BoxError>,
     {
         let close: Close = Arc::new(move |value, outcome| match value.downcast::<F::Output>() {
             Ok(value) => {
                 let closing = close(*value, outcome);
-                Box::pin(async move { closing.await.map_err(Into::into) })
+                Box::pin(async move { closing.await.map_err(JobError::new) })
             }
             Err(_) => Box::pin(async { Ok(()) }),
         });
@@ -294,7 +294,7 @@ macro_rules! factories {
         where
             F: Fn($($arg),*) -> Fut + Clone + Send + Sync + 'static,
             Fut: Future<Output = Result<T, E>> + Send + 'static,
-            E: Into<JobError> + 'static,
+            E: Into<BoxError> + 'static,
             T: Any + Clone + Send + Sync,
             $($arg: FromContext + 'static,)*
         {
@@ -305,7 +305,7 @@ macro_rules! factories {
                 let factory = self.clone();
                 async move {
                     $(let $arg = $arg::from_context(&context).await?;)*
-                    factory($($arg),*).await.map_err(Into::into)
+                    factory($($arg),*).await.map_err(JobError::new)
                 }
             }
 
@@ -387,7 +387,7 @@ macro_rules! provide_methods {
                 F: $crate::job::ScopedFactory<M>,
                 C: Fn(F::Output, $crate::job::Outcome) -> Fut + Send + Sync + 'static,
                 Fut: ::std::future::Future<Output = Result<(), E>> + Send + 'static,
-                E: Into<$crate::job::JobError>,
+                E: Into<$crate::job::BoxError>,
             {
                 let twice = self.providers.insert_scoped_with(factory, close);
                 self.noted::<F::Output>(twice)

@@ -85,10 +85,10 @@ fn attempt(job: &Arc<dyn ErasedJob>, guard: &Guard) -> Result<Attempt, Outcome> 
         }
         let next = Next::new(chain.clone(), job.clone());
         Box::pin(async move {
-            if let Some(audience) = &audience {
-                if !audience.may_run(&context).await {
-                    return context.0.scope().close(Outcome::Vetoed).await;
-                }
+            if let Some(audience) = &audience
+                && !audience.may_run(&context).await
+            {
+                return context.0.scope().close(Outcome::Vetoed).await;
             }
             let outcome = caught(Box::pin(next.run(context.clone()))).await;
             let outcome = classify(Some(outcome), context.cancel_reason());

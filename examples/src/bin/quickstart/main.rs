@@ -27,6 +27,8 @@ use std::time::Duration;
 use anyhow::Context;
 use clap::Parser;
 use scheduler_core::Scheduler;
+use scheduler_core::host::{Host, Service, StopContext, hosted, start_up};
+use scheduler_core::job::JobResult;
 use scheduler_core::store::{Selection, TriggerQuery, TriggerState};
 use scheduler_core::time::{Clock, SystemClock};
 use scheduler_core::trigger::Schedule;
@@ -36,7 +38,7 @@ use receiver::Receiver;
 use view::View;
 
 /// How long running jobs may take to end after the stop.
-const STOP_BUDGET: Duration = Duration::from_secs(5);
+const STOP_BUDGET: Duration = Duration::from_secs(10);
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -58,47 +60,51 @@ async fn main() -> ExitCode {
 
 async fn run(workspace: Arc<Workspace>) -> anyhow::Result<()> {
     let receiver = Receiver::start(workspace.inbox()).await.context("the receiving socket")?;
-    let scheduler = Scheduler::builder()
-        .name("quickstart")
+    let host = Host::builder()
         .provide(workspace.clone())
         .provide(receiver.address())
-        .discover_jobs()
-        .before_start(outbox::prepare::with())
+        .service(start_up("prepare", outbox::prepare))
+        .scheduler(Scheduler::builder().name("quickstart").discover_jobs())
+        .service(hosted("ending", Ending).after("scheduler"))
+        .stop_budget(STOP_BUDGET)
         .build()?;
+    let handle = host.handle();
+    let scheduler = handle.scheduler().context("the host has a scheduler")?;
     let shown = tokio::spawn(View::new(workspace.clone()).show(scheduler.events(), scheduler.downgrade()));
-    scheduler.start().await?;
-    wait_for_end(workspace.run_for).await;
-    finish(&scheduler).await?;
-    let report = scheduler.shutdown(STOP_BUDGET).await;
-    drop(scheduler);
+    let run_for = workspace.run_for;
+    let timer = tokio::spawn(async move {
+        SystemClock.sleep(run_for).await;
+        handle.stop();
+    });
+    let report = host.run().await;
+    timer.abort();
+    let report = report?;
     let counts = shown.await?;
     receiver.stop().await?;
     summary::print(&workspace, &counts, &report)
 }
 
-/// Ends after the time that was asked for, or with Ctrl-C.
-async fn wait_for_end(run_for: Duration) {
-    tokio::select! {
-        () = SystemClock.sleep(run_for) => {}
-        _ = tokio::signal::ctrl_c() => {}
-    }
-}
+/// Lets what was begun come to its end before the scheduler stops.
+struct Ending;
 
-/// Stops what recurs and lets the work that it has enqueued come to its end, so that every message sent has its receipt.
-async fn finish(scheduler: &Scheduler) -> anyhow::Result<()> {
-    for _ in 0..100 {
-        let mut open = 0;
-        for status in scheduler.triggers(TriggerQuery::default()).await? {
-            match status.trigger.schedule() {
-                Schedule::Once => open += 1,
-                _ if status.state == TriggerState::Executing => open += 1,
-                _ => drop(scheduler.pause(Selection::Trigger(status.trigger.key().clone())).await?),
+impl Service for Ending {
+    /// Stops what recurs and lets the work that it has enqueued run, so that every message sent has its receipt.
+    async fn stopping(&self, context: &StopContext) -> JobResult {
+        let Some(scheduler) = context.service().scheduler() else { return Ok(()) };
+        while context.remaining() > STOP_BUDGET / 2 {
+            let mut open = 0;
+            for status in scheduler.triggers(TriggerQuery::default()).await? {
+                match status.trigger.schedule() {
+                    Schedule::Once => open += 1,
+                    _ if status.state == TriggerState::Executing => open += 1,
+                    _ => drop(scheduler.pause(Selection::Trigger(status.trigger.key().clone())).await?),
+                }
             }
+            if open == 0 && scheduler.running().is_empty() {
+                break;
+            }
+            context.service().clock().sleep(Duration::from_millis(50)).await;
         }
-        if open == 0 && scheduler.running().is_empty() {
-            break;
-        }
-        SystemClock.sleep(Duration::from_millis(50)).await;
+        Ok(())
     }
-    Ok(())
 }

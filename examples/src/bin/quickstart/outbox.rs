@@ -38,7 +38,6 @@ pub(crate) struct Receipt {
 }
 
 /// Copies the messages into the working folder and empties what earlier runs have left there.
-#[job(group = "start-up", description = "copy the messages")]
 pub(crate) async fn prepare(State(workspace): State<Arc<Workspace>>) -> anyhow::Result<()> {
     let messages = read(&workspace.source)?;
     ensure!(!messages.is_empty(), "{}: there are no messages in it", workspace.source.display());

@@ -4,14 +4,14 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::Context;
-use scheduler_core::ShutdownReport;
+use scheduler_core::host::HostReport;
 
 use crate::args::Workspace;
 use crate::view::Counts;
 use crate::{index, outbox};
 
 /// Prints what was done and where it can be checked.
-pub(crate) fn print(workspace: &Workspace, counts: &Counts, report: &ShutdownReport) -> anyhow::Result<()> {
+pub(crate) fn print(workspace: &Workspace, counts: &Counts, report: &HostReport) -> anyhow::Result<()> {
     let messages = outbox::read(&workspace.outbox())?;
     let sent = messages.iter().filter(|message| message.sent.is_some()).count();
     let files = index::load(&workspace.index())?;
@@ -22,9 +22,7 @@ pub(crate) fn print(workspace: &Workspace, counts: &Counts, report: &ShutdownRep
     row("receipts", &lines(&workspace.receipts())?.to_string(), &workspace.receipts());
     row("indexed", &format!("{} files, {text} lines", files.len()), &workspace.index());
     println!("  runs       {counts}");
-    if !report.is_clean() {
-        println!("  stopped    {report:?}");
-    }
+    println!("  stopped    within {:.1?}: {}", report.took, report.reason);
     Ok(())
 }
 
