@@ -136,6 +136,10 @@ struct Readme;
 #[doc = include_str!("../../docs/schedules.md")]
 struct Schedules;
 
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/coming-from-hosted-services.md")]
+struct HostedServices;
+
 #[cfg(all(doctest, feature = "testing"))]
 #[doc = include_str!("../../docs/testing.md")]
 struct Testing;
