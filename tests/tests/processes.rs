@@ -13,8 +13,13 @@ struct Process {
 
 impl Process {
     fn start(scenario: &str) -> Self {
+        Self::start_with(scenario, &[])
+    }
+
+    fn start_with(scenario: &str, variables: &[(&str, &str)]) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_host_under_test"))
             .arg(scenario)
+            .envs(variables.iter().copied())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
@@ -95,6 +100,34 @@ fn a_service_that_panics_ends_the_process_with_an_error() {
     let (status, said) = Process::start("panics").end();
     assert_eq!(status.code(), Some(1));
     assert!(said.contains("service `panics` has failed: panicked: index out of bounds"), "{said}");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn systemd_hears_when_it_is_ready_alive_and_stopping() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("notify");
+    let socket = std::os::unix::net::UnixDatagram::bind(&path).unwrap();
+    let variables = [("NOTIFY_SOCKET", path.to_str().unwrap()), ("WATCHDOG_USEC", "60000")];
+    let mut process = Process::start_with("plain", &variables);
+    let hear = || {
+        let mut buffer = [0; 200];
+        let length = socket.recv(&mut buffer).unwrap();
+        String::from_utf8(buffer[..length].to_vec()).unwrap()
+    };
+    assert_eq!(hear(), "READY=1");
+    assert_eq!(hear(), "STATUS=ready, 0 running");
+    assert_eq!(hear(), "WATCHDOG=1");
+    assert_eq!(hear(), "STATUS=ready, 0 running");
+    assert_eq!(hear(), "WATCHDOG=1", "again and again");
+    process.wait_for("ready");
+    process.signal("TERM");
+    let mut last = hear();
+    while !last.starts_with("STOPPING=1") {
+        last = hear();
+    }
+    assert_eq!(last, "STOPPING=1\nEXTEND_TIMEOUT_USEC=6500000");
+    assert_eq!(process.end().0.code(), Some(0));
 }
 
 #[test]

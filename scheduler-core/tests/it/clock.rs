@@ -21,9 +21,7 @@ async fn a_time_lapse_runs_as_often_as_the_time_that_it_shows() {
     );
     let scheduler = Scheduler::builder()
         .clock(clock)
-        .register(
-            job.with_trigger(Trigger::every(std::time::Duration::from_secs(3600)).misfire(Misfire::Ignore)),
-        )
+        .register(job.with_trigger(Trigger::every(Duration::from_secs(3600)).misfire(Misfire::Ignore)))
         .build()
         .unwrap();
     let mut events = scheduler.events();

@@ -113,6 +113,37 @@ async fn a_job_is_run_at_once_with_data_of_its_own() {
     assert_eq!(names(&test).await, [""; 0], "what has run is gone");
 }
 
+/// Running a job by hand neither moves its schedule nor makes up for what it has missed.
+#[tokio::test]
+async fn a_run_by_hand_leaves_the_schedule_alone() {
+    let test = started(Scheduler::builder().register(work())).await;
+    let scheduler = test.scheduler();
+    let daily = Trigger::cron("0 0 12 * * ?").name("daily");
+    scheduler
+        .schedule(Invocation::new(detail("work").to_builder().durable(true).build()), daily)
+        .await
+        .unwrap();
+    scheduler.standby().unwrap();
+    test.advance(Duration::from_secs(13 * 3600)).await;
+    scheduler.trigger_job(&"work".parse().unwrap(), JobData::new()).await.unwrap();
+    scheduler.start().await.unwrap();
+    test.run_due().await;
+    assert_fired!(test, "work", 2);
+    assert_eq!(next(&test, "daily").await, minutes((24 + 12) * 60));
+}
+
+/// A schedule that is put in place in the very moment at which it fires, fires; a millisecond later it waits for the next.
+#[tokio::test]
+async fn what_is_scheduled_inside_a_matching_second_fires_only_at_its_beginning() {
+    for (now, at_once) in [("2026-03-01T12:00:00Z", 1), ("2026-03-01T12:00:00.001Z", 0)] {
+        let test = TestScheduler::start(now, Scheduler::builder().register(work())).await.unwrap();
+        let noon = Trigger::cron("0 0 12 * * ?").name("noon");
+        test.scheduler().schedule(Invocation::new(detail("work")), noon).await.unwrap();
+        test.run_due().await;
+        assert_fired!(test, "work", at_once);
+    }
+}
+
 #[tokio::test]
 async fn triggers_and_jobs_are_removed() {
     let test = started(Scheduler::builder().register(work())).await;

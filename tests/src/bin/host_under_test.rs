@@ -25,7 +25,9 @@ async fn deaf() {
 
 /// Blocks its thread, so that nothing can take it away.
 async fn blocks() {
-    std::thread::sleep(Duration::from_secs(3600));
+    loop {
+        std::thread::park();
+    }
 }
 
 async fn panics() {
