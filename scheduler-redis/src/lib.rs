@@ -1,5 +1,23 @@
-//! The clustered job store of `scheduler-core`: nodes that share a Redis share their jobs and triggers.
+//! The job store of `scheduler-core` in a Redis server: jobs and triggers outlive the process.
 //!
-//! This crate is reserved for it and holds nothing yet. The contract that it will fulfil is
-//! [`JobStore`](https://docs.rs/scheduler-core/latest/scheduler_core/store/trait.JobStore.html); until then a scheduler keeps
-//! its jobs [in memory](https://docs.rs/scheduler-core/latest/scheduler_core/store/struct.MemoryJobStore.html).
+//! Each verb of the store is one call of one script, as a whole or not at all. The store passes the conformance kit of
+//! core on a real server, unchanged.
+//!
+//! **Not for several processes yet.** What a process leaves behind when it is killed is not taken over, and a change made
+//! by one process is seen by another only when that asks next. Server 7.0 or newer.
+//!
+//! ```no_run
+//! # async fn example() -> scheduler_core::Result<()> {
+//! use scheduler_core::Scheduler;
+//! use scheduler_redis::RedisJobStore;
+//!
+//! let store = RedisJobStore::connect("redis://127.0.0.1:6379", "reports").await?;
+//! let scheduler = Scheduler::builder().store(store).build()?;
+//! # Ok(())
+//! # }
+//! ```
+
+mod codec;
+mod store;
+
+pub use store::RedisJobStore;

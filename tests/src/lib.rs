@@ -1,1 +1,4 @@
 //! What crosses crates.
+
+#[cfg(unix)]
+pub mod redis;

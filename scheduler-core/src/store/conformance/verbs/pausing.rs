@@ -124,10 +124,14 @@ async fn a_pause_ends_by_itself(bench) {
     let asked = bench.ask(ONE, 0, 10, ExecutionLimits::default()).await;
     assert!(asked.triggers.is_empty());
     assert_eq!(asked.next_due, Some(at(10)), "asked again when the first pause ends");
-    assert_eq!(names(&bench.acquire(10, 10).await), ["a"]);
+    let first = bench.acquire(10, 10).await;
+    assert_eq!(names(&first), ["a"]);
+    bench.fire(10, &first[0]).await;
     let longer = PauseNote::at(at(0)).until(at(30));
     bench.store.pause(Pause { what: Selection::Trigger(key("b")), note: longer }).await.unwrap();
-    assert_eq!(names(&bench.acquire(20, 10).await), ["g/c"], "b's pause was made longer");
+    let second = bench.acquire(20, 10).await;
+    assert_eq!(names(&second), ["g/c"], "b's pause was made longer");
+    bench.fire(20, &second[0]).await;
     bench.put(&of_job, [every_minute("g/d", 0)]).await;
     assert_eq!(bench.state("g/d").await, TriggerState::Normal, "that of the group has ended");
     assert_eq!(names(&bench.acquire(30, 10).await), ["b", "g/d"]);

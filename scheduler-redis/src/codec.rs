@@ -1,0 +1,175 @@
+//! How keys, triggers and answers are written.
+
+use chrono::{DateTime, Utc};
+use scheduler_core::job::{ExecutionId, JobDetail};
+use scheduler_core::store::*;
+use scheduler_core::trigger::{Progress, Trigger};
+use scheduler_core::{DEFAULT_GROUP, Error, JobData, JobKey, Key, Result, Text, TriggerKey};
+use serde_json::{Value, json};
+
+/// `group NUL name`, with an empty group for the default one: then the order of bytes is the order of keys.
+pub(crate) fn key(key: &impl Key) -> String {
+    let group = if key.group() == DEFAULT_GROUP { "" } else { key.group() };
+    format!("{group}\0{}", key.name())
+}
+
+fn parts(text: &str) -> Result<(&str, &str)> {
+    let (group, name) = text.split_once('\0').ok_or_else(|| broken("a key", text))?;
+    Ok((if group.is_empty() { DEFAULT_GROUP } else { group }, name))
+}
+
+pub(crate) fn trigger_key(text: &str) -> Result<TriggerKey> {
+    let (group, name) = parts(text)?;
+    TriggerKey::in_group(group, name).map_err(|_| broken("a trigger's key", text))
+}
+
+pub(crate) fn job_key(text: &str) -> Result<JobKey> {
+    let (group, name) = parts(text)?;
+    JobKey::in_group(group, name).map_err(|_| broken("a job's key", text))
+}
+
+pub(crate) fn group_name(stored: &str) -> &str {
+    if stored.is_empty() { DEFAULT_GROUP } else { stored }
+}
+
+pub(crate) fn time(time: DateTime<Utc>) -> String {
+    time.timestamp_millis().to_string()
+}
+
+pub(crate) fn read_time(value: &Value) -> Option<DateTime<Utc>> {
+    value.as_str()?.parse().ok().and_then(DateTime::from_timestamp_millis)
+}
+
+/// Something in the store that this program cannot read.
+pub(crate) fn broken(what: &str, found: &str) -> Error {
+    Error::config(format!("the store has {what} that cannot be read: `{found}`"))
+}
+
+pub(crate) fn encode<T: serde::Serialize + ?Sized>(value: &T) -> Result<String> {
+    serde_json::to_string(value)
+        .map_err(|error| Error::config("the value cannot be written").caused_by(error))
+}
+
+pub(crate) fn decode<T: serde::de::DeserializeOwned>(what: &str, text: &str) -> Result<T> {
+    serde_json::from_str(text).map_err(|error| broken(what, text).caused_by(error))
+}
+
+pub(crate) fn trigger(trigger: &Trigger) -> Result<Value> {
+    Ok(json!({
+        "k": key(trigger.key()),
+        "j": key(trigger.job()),
+        "d": encode(trigger)?,
+        "p": trigger.priority(),
+        "o": trigger.overlap(),
+        "e": trigger.execution_group(),
+        "a": trigger.calendar(),
+    }))
+}
+
+pub(crate) fn next(progress: &Progress) -> Value {
+    json!(progress.next.map(time))
+}
+
+/// The description without its data, and the data, which runs may change.
+pub(crate) fn job(job: &JobDetail) -> Result<Value> {
+    let bare = job.to_builder().data(JobData::new()).build();
+    Ok(json!({
+        "k": key(job.key()),
+        "d": format!("{}\0{}", encode(&bare)?, encode(job.data())?),
+        "m": {
+            "x": job.disallow_concurrent(),
+            "d": job.durable(),
+            "p": job.persist_data(),
+            "y": job.job_type(),
+        },
+    }))
+}
+
+pub(crate) fn read_job(text: &str) -> Result<JobDetail> {
+    let (bare, data) = text.split_once('\0').ok_or_else(|| broken("a job", text))?;
+    let bare: JobDetail = decode("a job", bare)?;
+    let data: JobData = decode("a job's data", data)?;
+    Ok(bare.to_builder().data(data).build())
+}
+
+pub(crate) fn read_claim(text: &str) -> Result<ExecutionId> {
+    let parsed =
+        text.split_once('-').and_then(|(session, count)| Some((session.parse().ok()?, count.parse().ok()?)));
+    let (session, count) = parsed.ok_or_else(|| broken("a claim", text))?;
+    Ok(ExecutionId::new(session, count))
+}
+
+pub(crate) fn claim(id: ExecutionId) -> String {
+    format!("{}-{}", id.session(), id.count())
+}
+
+pub(crate) fn existing(existing: Existing) -> &'static str {
+    match existing {
+        Existing::Refuse => "refuse",
+        Existing::Replace => "replace",
+        Existing::Keep => "keep",
+        Existing::Update => "update",
+    }
+}
+
+pub(crate) fn pattern(text: &Text) -> Value {
+    match text {
+        Text::Any => json!({ "k": "any" }),
+        Text::Is(value) => json!({ "k": "is", "v": value }),
+        Text::StartsWith(value) => json!({ "k": "starts_with", "v": value }),
+        Text::EndsWith(value) => json!({ "k": "ends_with", "v": value }),
+        Text::Contains(value) => json!({ "k": "contains", "v": value }),
+    }
+}
+
+pub(crate) fn selection(what: &Selection) -> Result<Value> {
+    Ok(match what {
+        Selection::Trigger(trigger) => json!({ "k": "trigger", "v": key(trigger) }),
+        Selection::Job(job) => json!({ "k": "job", "v": key(job) }),
+        Selection::TriggerGroup(groups) => json!({ "k": "trigger_group", "g": pattern(groups) }),
+        Selection::JobGroup(groups) => json!({ "k": "job_group", "g": pattern(groups) }),
+        Selection::All => json!({ "k": "all" }),
+        _ => return Err(Error::config("this store does not know such a selection; upgrade it")),
+    })
+}
+
+pub(crate) fn executions(what: &Executions) -> Result<Value> {
+    Ok(match what {
+        Executions::One(id) => json!({ "k": "one", "v": claim(*id) }),
+        Executions::OfJob(job) => json!({ "k": "job", "v": key(job) }),
+        Executions::OfTrigger(trigger) => json!({ "k": "trigger", "v": key(trigger) }),
+        Executions::All => json!({ "k": "all" }),
+        _ => return Err(Error::config("this store does not know such a choice of executions; upgrade it")),
+    })
+}
+
+/// A pause note, with its end where the script can read it.
+pub(crate) fn note(note: &PauseNote) -> Result<String> {
+    encode(&json!({ "n": note, "u": note.until.map(time) }))
+}
+
+pub(crate) fn read_note(text: &str) -> Result<PauseNote> {
+    let value: Value = decode("a pause", text)?;
+    serde_json::from_value(value["n"].clone()).map_err(|error| broken("a pause", text).caused_by(error))
+}
+
+pub(crate) fn instruction(instruction: Instruction) -> Result<&'static str> {
+    Ok(match instruction {
+        Instruction::Continue => "continue",
+        Instruction::RemoveTrigger => "remove_trigger",
+        Instruction::FinishTrigger => "finish_trigger",
+        Instruction::FinishJob => "finish_job",
+        Instruction::FailTrigger => "fail_trigger",
+        Instruction::FailJob => "fail_job",
+        _ => return Err(Error::config("this store does not know such an instruction; upgrade it")),
+    })
+}
+
+/// A list; an empty one is written as an empty table.
+pub(crate) fn list(value: &Value) -> &[Value] {
+    value.as_array().map_or(&[], Vec::as_slice)
+}
+
+pub(crate) fn text(value: &Value) -> &str {
+    value.as_str().unwrap_or_default()
+}

@@ -1,0 +1,825 @@
+#!lua
+-- The job store: one verb per call, each as a whole or not at all.
+--
+-- KEYS[1] is the prefix of every key, with one hash tag. ARGV[1] is the verb, ARGV[2] its parameters as JSON. Times are texts
+-- of milliseconds, since the JSON of Lua keeps 14 digits of a number. A key is `group NUL name`, with an empty group for the
+-- default one, so that the order of bytes is the order of keys.
+--
+-- The layout, each after the prefix:
+--   ts  trigger -> state (below)          td  trigger -> description       tp  trigger -> progress
+--   jd  job -> description                jm  job -> { x: one run at a time, d: durable, p: keeps data, y: type }
+--   jt:<job>   its triggers               ti, ji  all names, in their order
+--   lanes      lane -> members            lane:<lane>  what can be claimed, by time, priority, key
+--   q:<lane>:<job>, ql:<job>              what waits for a job that allows one run at a time, and in which lanes
+--   over       triggers that cancel their own run when they are due
+--   busy       job -> its one claim       cl  claim -> record              lapse  claims that were not fired
+--   rt:<lineage>  runs of a trigger       stop  claim -> why it is to stop
+--   ss  session -> job types              cal  calendar -> description     cu:<calendar>  who names it
+--   pg, pj     paused groups of triggers and jobs -> note                  px  groups excepted from a pause of all
+--   pe         pauses that end by themselves
+--   meta       count, all (the note of a pause of all)
+--
+-- The state of a trigger: j job, l lane, n next, p priority, s state (W A P C E), g generation, i lineage, r revision,
+-- c claim, u runs, o overlap policy, f freed, pn pause note, pu its end, a calendar, k group of the job.
+
+local P = KEYS[1]
+local verb, request = ARGV[1], cjson.decode(ARGV[2])
+local wake, others = false, false
+local NONE = cjson.null
+
+local function K(name) return P .. name end
+local function given(value) return value ~= nil and value ~= NONE end
+local function num(value) return given(value) and tonumber(value) or nil end
+local function text(number) return string.format('%.0f', number) end
+local function count() return redis.call('HINCRBY', K'meta', 'count', 1) end
+local function member(p, key) return struct.pack('>I4', 2147483647 - p) .. key end
+local function key_of(m) return string.sub(m, 5) end
+local function group_of(key) return string.sub(key, 1, string.find(key, '\0', 1, true) - 1) end
+
+local cache = {}
+local function load(key)
+  if cache[key] == nil then
+    local found = redis.call('HGET', K'ts', key)
+    cache[key] = found and cjson.decode(found) or false
+  end
+  return cache[key] or nil
+end
+local function save(key, s)
+  cache[key] = s
+  redis.call('HSET', K'ts', key, cjson.encode(s))
+end
+local function job(key)
+  local found = redis.call('HGET', K'jm', key)
+  return found and cjson.decode(found) or nil
+end
+local function is_busy(jk) return redis.call('HGET', K'busy', jk) end
+
+-- Where triggers wait.
+
+local function head(zset)
+  local first = redis.call('ZRANGE', zset, 0, 0, 'WITHSCORES')
+  if first[1] then return first[1], tonumber(first[2]) end
+end
+
+local function lane_key(lane) return K('lane:' .. lane) end
+local function queue_key(lane, jk) return K('q:' .. lane .. ':' .. jk) end
+
+local function enqueue(key, s)
+  if s.s ~= 'W' or not given(s.n) then return end
+  local at, m, jk = tonumber(s.n), member(s.p, key), s.j
+  if s.u > 0 and s.o == 'cancel_previous' then
+    redis.call('ZADD', K'over', at, key)
+  elseif s.u > 0 and s.o == 'buffer_one' then
+    return
+  elseif job(jk).x then
+    local queue = queue_key(s.l, jk)
+    redis.call('SADD', K('ql:' .. jk), s.l)
+    local free = not is_busy(jk)
+    local first, score = head(queue)
+    redis.call('ZADD', queue, at, m)
+    if free and (not first or at < score or (at == score and m < first)) then
+      if first then redis.call('ZREM', lane_key(s.l), first) end
+      redis.call('ZADD', lane_key(s.l), at, m)
+    end
+  else
+    redis.call('ZADD', lane_key(s.l), at, m)
+  end
+end
+
+local function dequeue(key, s)
+  if s.s ~= 'W' or not given(s.n) then return end
+  local m = member(s.p, key)
+  redis.call('ZREM', K'over', key)
+  local was_in_lane = redis.call('ZREM', lane_key(s.l), m) == 1
+  local queue = queue_key(s.l, s.j)
+  if redis.call('ZREM', queue, m) == 1 then
+    local first, score = head(queue)
+    if not first then
+      redis.call('SREM', K('ql:' .. s.j), s.l)
+    elseif was_in_lane then
+      redis.call('ZADD', lane_key(s.l), score, first)
+    end
+  end
+end
+
+local function withhold(jk)
+  for _, lane in ipairs(redis.call('SMEMBERS', K('ql:' .. jk))) do
+    local first = head(queue_key(lane, jk))
+    if first then redis.call('ZREM', lane_key(lane), first) end
+  end
+end
+
+local function offer(jk)
+  for _, lane in ipairs(redis.call('SMEMBERS', K('ql:' .. jk))) do
+    local first, score = head(queue_key(lane, jk))
+    if first then
+      redis.call('ZADD', lane_key(lane), score, first)
+      wake = true
+    end
+  end
+end
+
+local function join(lane) redis.call('HINCRBY', K'lanes', lane, 1) end
+local function leave(lane)
+  if redis.call('HINCRBY', K'lanes', lane, -1) <= 0 then redis.call('HDEL', K'lanes', lane) end
+end
+
+-- Claims.
+
+local function end_claim(id)
+  local found = redis.call('HGET', K'cl', id)
+  if not found then return nil end
+  local claim = cjson.decode(found)
+  redis.call('HDEL', K'cl', id)
+  redis.call('ZREM', K'lapse', id)
+  redis.call('HDEL', K'stop', id)
+  if claim.f then redis.call('SREM', K('rt:' .. claim.i), id) end
+  if is_busy(claim.j) == id then
+    redis.call('HDEL', K'busy', claim.j)
+    if job(claim.j) then offer(claim.j) end
+  end
+  return claim
+end
+
+local function withdraw(s)
+  if given(s.c) then
+    local id = s.c
+    s.c = nil
+    end_claim(id)
+  end
+end
+
+local AFTER = {
+  pause = { W = 'P', A = 'P' },
+  resume = { P = 'W' },
+  fail = { W = 'E', A = 'E', P = 'E', C = 'E' },
+  reset = { E = 'W' },
+  finish = { W = 'C', A = 'C', P = 'C', E = 'C' },
+  release = { A = 'W' },
+}
+
+local function apply(key, step)
+  local s = load(key)
+  local next = s and AFTER[step][s.s]
+  if not next then return false end
+  dequeue(key, s)
+  s.s = next
+  withdraw(s)
+  if next ~= 'P' then s.pn, s.pu = nil, nil end
+  save(key, s)
+  enqueue(key, s)
+  return true
+end
+
+local function release(id)
+  local found = redis.call('HGET', K'cl', id)
+  if not found then return end
+  local claim = cjson.decode(found)
+  if claim.f then return end
+  local s = load(claim.t)
+  if s and s.c == id then
+    apply(claim.t, 'release')
+  else
+    end_claim(id)
+  end
+end
+
+-- Pauses.
+
+local function note_of_group(hash, group) return redis.call('HGET', K(hash), group) end
+
+local function at_birth(key, jk)
+  local group = group_of(key)
+  local note = note_of_group('pg', group)
+  if not note and redis.call('SISMEMBER', K'px', group) == 0 then note = redis.call('HGET', K'meta', 'all') end
+  return note or note_of_group('pj', group_of(jk)) or nil
+end
+
+local function ends(what, note)
+  local until_ = cjson.decode(note).u
+  if given(until_) then redis.call('ZADD', K'pe', until_, what) end
+end
+
+local function pause_trigger(key, note)
+  local changed = apply(key, 'pause')
+  local s = load(key)
+  if s.s == 'P' then
+    local decoded = cjson.decode(note)
+    s.pn, s.pu = note, given(decoded.u) and decoded.u or nil
+    save(key, s)
+    ends('t' .. s.g .. ':' .. key, note)
+  end
+  return changed
+end
+
+local function ends_later(known, note)
+  local a, b = num(known), num(cjson.decode(note).u)
+  return a == nil or (b ~= nil and a >= b)
+end
+
+-- Triggers and jobs.
+
+local function lane_of(trigger, meta)
+  return (given(trigger.e) and ('1' .. trigger.e) or '0') .. '\0' .. meta.y
+end
+
+local function take_trigger(key)
+  local s = load(key)
+  if not s then return nil end
+  dequeue(key, s)
+  withdraw(s)
+  leave(s.l)
+  redis.call('HDEL', K'ts', key)
+  redis.call('HDEL', K'td', key)
+  redis.call('HDEL', K'tp', key)
+  redis.call('ZREM', K'ti', key)
+  redis.call('SREM', K('jt:' .. s.j), key)
+  if given(s.a) then redis.call('SREM', K('cu:' .. s.a), key) end
+  cache[key] = false
+  return s
+end
+
+local function drop_job(jk)
+  redis.call('HDEL', K'jd', jk)
+  redis.call('HDEL', K'jm', jk)
+  redis.call('ZREM', K'ji', jk)
+end
+
+local function drop_if_orphaned(jk)
+  local meta = job(jk)
+  if not meta or meta.d or redis.call('SCARD', K('jt:' .. jk)) > 0 then return false end
+  drop_job(jk)
+  return true
+end
+
+local function insert_trigger(t, progress, next, runs)
+  local number = count()
+  local meta = job(t.j)
+  local s = {
+    j = t.j, l = lane_of(t, meta), n = given(next) and next or nil, p = t.p, s = 'W', g = number,
+    i = runs and runs.i or number, r = number, u = runs and runs.u or 0, o = t.o, f = runs and runs.f or nil,
+    a = given(t.a) and t.a or nil,
+  }
+  join(s.l)
+  redis.call('HSET', K'td', t.k, t.d)
+  redis.call('HSET', K'tp', t.k, progress)
+  redis.call('ZADD', K'ti', 0, t.k)
+  redis.call('SADD', K('jt:' .. t.j), t.k)
+  if s.a then redis.call('SADD', K('cu:' .. s.a), t.k) end
+  save(t.k, s)
+  enqueue(t.k, s)
+  local note = at_birth(t.k, t.j)
+  if note then pause_trigger(t.k, note) end
+end
+
+local function update_trigger(t)
+  local s = load(t.k)
+  dequeue(t.k, s)
+  if given(s.a) then redis.call('SREM', K('cu:' .. s.a), t.k) end
+  s.r, s.p, s.o, s.a = count(), t.p, t.o, given(t.a) and t.a or nil
+  if s.a then redis.call('SADD', K('cu:' .. s.a), t.k) end
+  leave(s.l)
+  s.l = lane_of(t, job(t.j))
+  join(s.l)
+  redis.call('HSET', K'td', t.k, t.d)
+  save(t.k, s)
+  enqueue(t.k, s)
+end
+
+local function put_trigger(row, existing)
+  local t = row.t
+  local s = load(t.k)
+  if s then
+    if existing == 'keep' then return end
+    if existing == 'update' and s.j == t.j then return update_trigger(t) end
+    local runs = { i = s.i, u = s.u, f = s.f }
+    take_trigger(t.k)
+    return insert_trigger(t, row.p, row.n, runs)
+  end
+  insert_trigger(t, row.p, row.n, nil)
+end
+
+local function put_job(row, existing)
+  local known = job(row.k)
+  if known and existing == 'keep' then return end
+  local triggers = known and redis.call('SMEMBERS', K('jt:' .. row.k)) or {}
+  for _, key in ipairs(triggers) do dequeue(key, load(key)) end
+  local detail = row.d
+  if known and existing == 'update' and known.p and row.m.p then
+    -- What runs have changed stays.
+    local data = string.match(redis.call('HGET', K'jd', row.k), '^[^%z]*%z(.*)$')
+    detail = string.match(row.d, '^([^%z]*)%z') .. '\0' .. data
+  end
+  redis.call('HSET', K'jd', row.k, detail)
+  redis.call('HSET', K'jm', row.k, cjson.encode(row.m))
+  redis.call('ZADD', K'ji', 0, row.k)
+  for _, key in ipairs(triggers) do
+    local s = load(key)
+    leave(s.l)
+    s.l = string.match(s.l, '^([^%z]*)%z') .. '\0' .. row.m.y
+    join(s.l)
+    save(key, s)
+    enqueue(key, s)
+  end
+end
+
+-- The verbs.
+
+local V = {}
+
+function V.attach()
+  redis.call('HSET', K'ss', request.session, cjson.encode({ t = request.types, n = request.name }))
+  return {}
+end
+
+local function settle(now)
+  for _, id in ipairs(redis.call('ZRANGEBYSCORE', K'lapse', '-inf', now, 'LIMIT', 0, 500)) do release(id) end
+  for _, what in ipairs(redis.call('ZRANGEBYSCORE', K'pe', '-inf', now, 'LIMIT', 0, 500)) do
+    local score = redis.call('ZSCORE', K'pe', what)
+    redis.call('ZREM', K'pe', what)
+    local kind = string.sub(what, 1, 1)
+    local function over(note)
+      local until_ = note and num(cjson.decode(note).u)
+      return until_ and until_ <= tonumber(score)
+    end
+    if kind == 't' then
+      local g, key = string.match(what, '^t(%d+):(.*)$')
+      local s = load(key)
+      if s and s.s == 'P' and text(s.g) == g and given(s.pu) and tonumber(s.pu) <= tonumber(now) then
+        local note = at_birth(key, s.j)
+        local ended = note and num(cjson.decode(note).u)
+        if note and not (ended and ended <= tonumber(now)) then pause_trigger(key, note) else apply(key, 'resume') end
+      end
+    elseif kind == 'g' then
+      local group = string.sub(what, 2)
+      if over(note_of_group('pg', group)) then redis.call('HDEL', K'pg', group) end
+    elseif kind == 'j' then
+      local group = string.sub(what, 2)
+      if over(note_of_group('pj', group)) then redis.call('HDEL', K'pj', group) end
+    elseif over(redis.call('HGET', K'meta', 'all')) then
+      redis.call('HDEL', K'meta', 'all')
+    end
+  end
+  for _, key in ipairs(redis.call('ZRANGEBYSCORE', K'over', '-inf', now, 'LIMIT', 0, 500)) do
+    redis.call('ZREM', K'over', key)
+    for _, id in ipairs(redis.call('SMEMBERS', K('rt:' .. load(key).i))) do
+      if redis.call('HSETNX', K'stop', id, 'superseded') == 1 then others = true end
+    end
+  end
+end
+
+function V.acquire()
+  local now, limit = tonumber(request.now), tonumber(request['until'])
+  settle(request.now)
+  local session = cjson.decode(redis.call('HGET', K'ss', request.session) or '{}')
+  local types
+  if given(session.t) then
+    types = {}
+    for _, name in ipairs(session.t) do types[name] = true end
+  end
+  local left, heads = {}, {}
+  local named, other, plain = request.named, num(request.others), num(request.ungrouped)
+  for _, lane in ipairs(redis.call('HKEYS', K'lanes')) do
+    local group, job_type = string.match(lane, '^([^%z]*)%z(.*)$')
+    if not types or types[job_type] then
+      local most
+      if group == '0' then
+        most = plain
+      else
+        most = num(named[string.sub(group, 2)])
+        if most == nil then most = other end
+      end
+      if most ~= nil then left[group] = left[group] or most end
+      heads[#heads + 1] = { lane = lane, group = group }
+    end
+  end
+  local function look(h) h.m, h.at = head(lane_key(h.lane)) end
+  for _, h in ipairs(heads) do look(h) end
+  local triggers = {}
+  while #triggers < request.max do
+    local best
+    for _, h in ipairs(heads) do
+      if h.m and h.at <= limit and left[h.group] ~= 0
+        and (not best or h.at < best.at or (h.at == best.at and h.m < best.m)) then best = h end
+    end
+    if not best then break end
+    local key = key_of(best.m)
+    local s = load(key)
+    local id = request.session .. '-' .. text(count())
+    redis.call('ZREM', lane_key(best.lane), best.m)
+    local meta = job(s.j)
+    if meta.x then
+      redis.call('ZREM', queue_key(s.l, s.j), best.m)
+      withhold(s.j)
+      redis.call('HSET', K'busy', s.j, id)
+    end
+    s.s, s.c = 'A', id
+    save(key, s)
+    local lapse = math.max(best.at, now) + tonumber(request.lapse)
+    redis.call('HSET', K'cl', id, cjson.encode({ t = key, g = s.g, i = s.i, j = s.j, s = request.now }))
+    redis.call('ZADD', K'lapse', lapse, id)
+    if left[best.group] then left[best.group] = left[best.group] - 1 end
+    triggers[#triggers + 1] = {
+      c = id, d = redis.call('HGET', K'td', key), p = redis.call('HGET', K'tp', key), f = s.f,
+      a = given(s.a) and redis.call('HGET', K'cal', s.a) or nil,
+    }
+    for _, h in ipairs(heads) do look(h) end
+  end
+  local due
+  local function consider(time) if time and (not due or time < due) then due = time end end
+  for _, h in ipairs(heads) do if h.m and left[h.group] ~= 0 then consider(h.at) end end
+  for _, zset in ipairs({ 'lapse', 'over', 'pe' }) do
+    local _, at = head(K(zset))
+    consider(at)
+  end
+  local stop, all = {}, redis.call('HGETALL', K'stop')
+  for n = 1, #all, 2 do
+    if string.match(all[n], '^(.-)%-') == request.session then stop[#stop + 1] = { all[n], all[n + 1] } end
+  end
+  return { t = triggers, n = due and text(due) or nil, s = stop }
+end
+
+function V.fire()
+  local results = {}
+  for n, f in ipairs(request.firings) do
+    local found = redis.call('HGET', K'cl', f.c)
+    local claim = found and cjson.decode(found)
+    if not claim then
+      results[n] = { r = 'stale' }
+    elseif claim.f then
+      local detail = redis.call('HGET', K'jd', claim.j)
+      results[n] = detail and { r = 'run', d = detail } or { r = 'stale' }
+    else
+      local key = claim.t
+      local s = load(key)
+      s.s, s.c, s.f, s.n = 'W', nil, nil, given(f.n) and f.n or nil
+      redis.call('HSET', K'tp', key, f.p)
+      redis.call('ZREM', K'lapse', f.c)
+      local overlaps = s.u > 0 and s.o == 'skip'
+      if f.run and not overlaps then
+        claim.f, claim.s = true, request.now
+        s.u = s.u + 1
+        redis.call('HSET', K'cl', f.c, cjson.encode(claim))
+        redis.call('SADD', K('rt:' .. claim.i), f.c)
+        save(key, s)
+        enqueue(key, s)
+        results[n] = { r = 'run', d = redis.call('HGET', K'jd', claim.j) }
+      else
+        if not s.n then s.s = 'C' end
+        save(key, s)
+        end_claim(f.c)
+        enqueue(key, s)
+        results[n] = { r = f.run and 'overlapped' or 'advanced' }
+      end
+    end
+  end
+  return results
+end
+
+function V.complete()
+  local results = {}
+  for n, c in ipairs(request.executions) do
+    local found = redis.call('HGET', K'cl', c.c)
+    if not found or not cjson.decode(found).f then
+      results[n] = { gone = true }
+    else
+      local claim = end_claim(c.c)
+      local meta = job(claim.j)
+      if given(c.data) and meta and meta.p then
+        local stored = redis.call('HGET', K'jd', claim.j)
+        redis.call('HSET', K'jd', claim.j, string.match(stored, '^([^%z]*)%z') .. '\0' .. c.data)
+      end
+      local s = load(claim.t)
+      local current = s and s.g == claim.g
+      if s and s.i == claim.i then
+        dequeue(claim.t, s)
+        s.u = math.max(s.u - 1, 0)
+        if s.o == 'buffer_one' or s.o == 'cancel_previous' then
+          if given(s.n) and tonumber(s.n) <= tonumber(request.now) then s.f = request.now end
+          wake = true
+        end
+        save(claim.t, s)
+        enqueue(claim.t, s)
+      end
+      local removed, job_removed = false, false
+      if c.i == 'finish_job' or c.i == 'fail_job' then
+        local step = c.i == 'finish_job' and 'finish' or 'fail'
+        for _, key in ipairs(redis.call('SMEMBERS', K('jt:' .. claim.j))) do apply(key, step) end
+      elseif current and c.i == 'finish_trigger' then
+        apply(claim.t, 'finish')
+      elseif current and c.i == 'fail_trigger' then
+        apply(claim.t, 'fail')
+      elseif current and c.i == 'remove_trigger' and not given(s.n) then
+        take_trigger(claim.t)
+        removed, job_removed = true, drop_if_orphaned(claim.j)
+      end
+      results[n] = { t = removed, j = job_removed }
+    end
+  end
+  return results
+end
+
+local function matches(pattern, value)
+  if value == '' then value = 'DEFAULT' end
+  if pattern.k == 'any' then return true end
+  if pattern.k == 'is' then return value == pattern.v end
+  if pattern.k == 'starts_with' then return string.sub(value, 1, #pattern.v) == pattern.v end
+  if pattern.k == 'ends_with' then return pattern.v == '' or string.sub(value, -#pattern.v) == pattern.v end
+  return string.find(value, pattern.v, 1, true) ~= nil
+end
+
+local function fired(what)
+  local ids, all = {}, redis.call('HGETALL', K'cl')
+  for n = 1, #all, 2 do
+    local claim = cjson.decode(all[n + 1])
+    local meant = what.k == 'all' or (what.k == 'one' and all[n] == what.v) or (what.k == 'job' and claim.j == what.v)
+      or (what.k == 'trigger' and claim.t == what.v)
+    if claim.f and meant then ids[#ids + 1] = { all[n], claim.j, claim.t, claim.s } end
+  end
+  return ids
+end
+
+function V.cancel()
+  local ids = fired(request)
+  for _, row in ipairs(ids) do redis.call('HSETNX', K'stop', row[1], 'requested') end
+  wake = true
+  return ids
+end
+
+function V.executions() return fired(request) end
+
+function V.release()
+  for _, id in ipairs(request.claims) do release(id) end
+  wake = true
+  return {}
+end
+
+local function refuse(kind, names) return { error = kind, names = names } end
+
+function V.put()
+  local taken, seen, new = {}, {}, {}
+  for _, row in ipairs(request.jobs) do
+    new[row.k] = true
+    if request.ej == 'refuse' and job(row.k) then taken[#taken + 1] = { 'job', row.k } end
+  end
+  for _, row in ipairs(request.triggers) do
+    if request.et == 'refuse' and load(row.t.k) then taken[#taken + 1] = { 'trigger', row.t.k } end
+    if seen[row.t.k] then return refuse('twice', { { 'trigger', row.t.k } }) end
+    seen[row.t.k] = true
+  end
+  if #taken > 0 then return refuse('taken', taken) end
+  for _, row in ipairs(request.triggers) do
+    local t = row.t
+    if not new[t.j] and not job(t.j) then return refuse('job', { { t.k, t.j } }) end
+    if given(t.a) and redis.call('HEXISTS', K'cal', t.a) == 0 then return refuse('calendar', { { t.k, t.a } }) end
+  end
+  for _, row in ipairs(request.jobs) do put_job(row, request.ej) end
+  for _, row in ipairs(request.triggers) do put_trigger(row, request.et) end
+  wake = true
+  return {}
+end
+
+function V.reschedule()
+  local s, t = load(request.old), request.t
+  if not s or (given(request.r) and text(s.r) ~= request.r) then return { done = false } end
+  if s.j ~= t.j then return refuse('other', { { request.old, s.j } }) end
+  if t.k ~= request.old and load(t.k) then return refuse('taken', { { 'trigger', t.k } }) end
+  if given(t.a) and redis.call('HEXISTS', K'cal', t.a) == 0 then return refuse('calendar', { { t.k, t.a } }) end
+  if not given(request.p) and t.k == request.old then
+    update_trigger(t)
+  else
+    local progress, next = request.p, request.n
+    if not given(progress) then progress, next = redis.call('HGET', K'tp', request.old), s.n end
+    local runs = t.k == request.old and { i = s.i, u = s.u, f = s.f } or nil
+    take_trigger(request.old)
+    insert_trigger(t, progress, next, runs)
+  end
+  wake = true
+  return { done = true }
+end
+
+function V.adjust()
+  local results = {}
+  for n, a in ipairs(request.adjustments) do
+    local s = load(a.k)
+    if not s or redis.call('HGET', K'tp', a.k) ~= a.from then
+      results[n] = false
+    else
+      dequeue(a.k, s)
+      local exhausted = not given(a.n)
+      if s.s == 'A' or s.s == 'W' then s.s = exhausted and 'C' or 'W' end
+      withdraw(s)
+      s.n = not exhausted and a.n or nil
+      redis.call('HSET', K'tp', a.k, a.to)
+      save(a.k, s)
+      enqueue(a.k, s)
+      results[n] = true
+    end
+  end
+  wake = true
+  return results
+end
+
+function V.remove_triggers()
+  local results = {}
+  for n, key in ipairs(request.keys) do
+    local s = take_trigger(key)
+    results[n] = { f = s ~= nil, j = s ~= nil and drop_if_orphaned(s.j) }
+  end
+  return results
+end
+
+function V.remove_jobs()
+  local results = {}
+  for n, jk in ipairs(request.keys) do
+    results[n] = job(jk) ~= nil
+    if results[n] then
+      for _, key in ipairs(redis.call('SMEMBERS', K('jt:' .. jk))) do take_trigger(key) end
+      drop_job(jk)
+    end
+  end
+  return results
+end
+
+function V.clear()
+  for _, jk in ipairs(redis.call('HKEYS', K'jm')) do
+    for _, key in ipairs(redis.call('SMEMBERS', K('jt:' .. jk))) do
+      local s = take_trigger(key)
+      redis.call('DEL', K('rt:' .. s.i))
+    end
+    drop_job(jk)
+  end
+  for _, id in ipairs(redis.call('HKEYS', K'cl')) do end_claim(id) end
+  for _, name in ipairs({ 'cal', 'pg', 'pj', 'px', 'pe', 'cl', 'busy', 'stop', 'lapse', 'over', 'lanes' }) do
+    redis.call('DEL', K(name))
+  end
+  redis.call('HDEL', K'meta', 'all')
+  return {}
+end
+
+local function groups_of(zset)
+  local names, seen = {}, {}
+  for _, key in ipairs(redis.call('ZRANGE', K(zset), 0, -1)) do
+    local group = group_of(key)
+    if not seen[group] then names[#names + 1] = group end
+    seen[group] = (seen[group] or 0) + 1
+  end
+  return names, seen
+end
+
+local function named_groups(pattern, zset)
+  if pattern.k == 'is' then return { pattern.v == 'DEFAULT' and '' or pattern.v } end
+  local found = {}
+  for _, group in ipairs((groups_of(zset))) do
+    if matches(pattern, group) then found[#found + 1] = group end
+  end
+  return found
+end
+
+local function selected(what)
+  if what.k == 'trigger' then return load(what.v) and { what.v } or {} end
+  if what.k == 'job' then return redis.call('SMEMBERS', K('jt:' .. what.v)) end
+  local found = {}
+  for _, key in ipairs(redis.call('ZRANGE', K'ti', 0, -1)) do
+    local meant = what.k == 'all' or (what.k == 'trigger_group' and matches(what.g, group_of(key)))
+      or (what.k == 'job_group' and matches(what.g, group_of(load(key).j)))
+    if meant then found[#found + 1] = key end
+  end
+  return found
+end
+
+function V.pause()
+  local what, note = request.what, request.note
+  if what.k == 'trigger_group' or what.k == 'all' then
+    local groups = what.k == 'all' and (groups_of('ti')) or named_groups(what.g, 'ti')
+    for _, group in ipairs(groups) do
+      redis.call('HSET', K'pg', group, note)
+      ends('g' .. group, note)
+    end
+  end
+  if what.k == 'job_group' then
+    for _, group in ipairs(named_groups(what.g, 'ji')) do
+      redis.call('HSET', K'pj', group, note)
+      ends('j' .. group, note)
+    end
+  end
+  if what.k == 'all' then
+    redis.call('HSET', K'meta', 'all', note)
+    redis.call('DEL', K'px')
+    ends('a', note)
+  end
+  local changed = {}
+  for _, key in ipairs(selected(what)) do
+    local s = load(key)
+    local stays = what.k ~= 'trigger' and s.s == 'P' and ends_later(s.pu, note)
+    if not stays and pause_trigger(key, note) then changed[#changed + 1] = key end
+  end
+  wake = true
+  return changed
+end
+
+function V.resume()
+  local what = request.what
+  local all = selected(what)
+  local function forget(hash, pattern)
+    for _, group in ipairs(redis.call('HKEYS', K(hash))) do
+      if matches(pattern, group) then redis.call('HDEL', K(hash), group) end
+    end
+  end
+  if what.k == 'trigger_group' then
+    forget('pg', what.g)
+    if what.g.k == 'any' then
+      redis.call('HDEL', K'meta', 'all')
+    else
+      for _, group in ipairs(named_groups(what.g, 'ti')) do redis.call('SADD', K'px', group) end
+    end
+  elseif what.k == 'job_group' then
+    forget('pj', what.g)
+  elseif what.k == 'all' then
+    redis.call('DEL', K'pg', K'pj', K'px', K'pe')
+    redis.call('HDEL', K'meta', 'all')
+  end
+  local changed = {}
+  for _, key in ipairs(all) do
+    local kept = what.k == 'trigger_group' and note_of_group('pj', group_of(load(key).j))
+    if not kept and apply(key, 'resume') then changed[#changed + 1] = key end
+  end
+  wake = true
+  return changed
+end
+
+function V.reset()
+  local results = {}
+  for n, key in ipairs(request.keys) do
+    results[n] = load(key) ~= nil and apply(key, 'reset')
+    local note = results[n] and at_birth(key, load(key).j)
+    if note then pause_trigger(key, note) end
+  end
+  wake = true
+  return results
+end
+
+function V.put_calendar()
+  if not request.replace and redis.call('HEXISTS', K'cal', request.name) == 1 then return refuse('calendar', {}) end
+  redis.call('HSET', K'cal', request.name, request.calendar)
+  return {}
+end
+
+function V.remove_calendar()
+  local user = redis.call('SRANDMEMBER', K('cu:' .. request.name))
+  if user then return refuse('used', { { user } }) end
+  return { done = redis.call('HDEL', K'cal', request.name) == 1 }
+end
+
+function V.calendars()
+  local rows, all = {}, redis.call('HGETALL', K'cal')
+  for n = 1, #all, 2 do rows[#rows + 1] = { all[n], all[n + 1] } end
+  return rows
+end
+
+function V.jobs()
+  local rows = {}
+  for _, jk in ipairs(redis.call('ZRANGE', K'ji', 0, -1)) do rows[#rows + 1] = { jk, redis.call('HGET', K'jd', jk) } end
+  return rows
+end
+
+function V.triggers()
+  local rows = {}
+  local keys = #request.keys > 0 and request.keys or redis.call('ZRANGE', K'ti', 0, -1)
+  for _, key in ipairs(keys) do
+    local s = load(key)
+    if s then
+      local holder = is_busy(s.j)
+      local claim = holder and redis.call('HGET', K'cl', holder)
+      rows[#rows + 1] = {
+        k = key, d = redis.call('HGET', K'td', key), p = redis.call('HGET', K'tp', key), s = s.s, u = s.u,
+        b = claim and cjson.decode(claim).f or false, n = s.n, pn = s.pn, r = text(s.r),
+      }
+    end
+  end
+  return rows
+end
+
+function V.groups()
+  local jobs = request.kind == 'jobs'
+  local names, members = groups_of(jobs and 'ji' or 'ti')
+  local hash = jobs and 'pj' or 'pg'
+  for _, group in ipairs(redis.call('HKEYS', K(hash))) do
+    if not members[group] then
+      names[#names + 1] = group
+      members[group] = 0
+    end
+  end
+  local all = not jobs and redis.call('HGET', K'meta', 'all') or nil
+  local rows = {}
+  for n, group in ipairs(names) do
+    local note = note_of_group(hash, group)
+    if not note and all and redis.call('SISMEMBER', K'px', group) == 0 then note = all end
+    rows[n] = { group, members[group], note or nil }
+  end
+  return rows
+end
+
+local answer = V[verb]()
+if answer[1] == nil and next(answer) == nil then answer = NONE end
+return { cjson.encode(answer), wake and 1 or 0, others and 1 or 0 }
