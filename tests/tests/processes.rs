@@ -96,6 +96,20 @@ fn a_service_that_blocks_its_thread_does_not_keep_the_process() {
 }
 
 #[test]
+fn a_job_that_blocks_its_thread_does_not_keep_the_process() {
+    for (scenario, named) in
+        [("queue_blocks", "service `mails` did not stop in time"), ("job_blocks", "going on [work]")]
+    {
+        let mut process = Process::start(scenario);
+        process.wait_for("job begins");
+        process.signal("TERM");
+        let (status, said) = process.end();
+        assert_eq!(status.code(), Some(1));
+        assert!(said.contains(named), "{said}");
+    }
+}
+
+#[test]
 fn a_service_that_panics_ends_the_process_with_an_error() {
     let (status, said) = Process::start("panics").end();
     assert_eq!(status.code(), Some(1));

@@ -12,7 +12,6 @@ use serde::Serialize;
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
-use super::core::StopReason;
 use super::health::ServiceState;
 use super::service::{ErasedService, Phase, ServiceContext, StopContext};
 use crate::job::{BoxFuture, JobError, JobResult};
@@ -195,11 +194,9 @@ impl Loop {
     /// How long to wait before the next call; none if there is none.
     fn wait_after(&self, failure: &str, restarts: &mut VecDeque<Duration>) -> Option<Duration> {
         let (core, name) = (&self.context.core, &self.context.name);
-        let failed = ServiceState::Failed { failure: failure.to_owned() };
         let stop_host = |why: &str| {
             tracing::error!(service = %name, failure, "a background service has failed{why}; the host stops");
-            core.set_state(name, failed.clone());
-            core.request_stop(StopReason::ServiceFailed { service: name.to_string() });
+            core.service_failed(name, failure);
         };
         match self.supervision {
             Supervision::StopHost => {
@@ -208,7 +205,7 @@ impl Loop {
             }
             Supervision::Ignore => {
                 tracing::error!(service = %name, failure, "a background service has failed and stays away");
-                core.set_state(name, failed);
+                core.set_state(name, ServiceState::Failed { failure: failure.to_owned() });
                 None
             }
             Supervision::Restart(restart) => {

@@ -19,7 +19,7 @@ use super::service::{ErasedService, ServiceContext};
 use crate::job::{JobDefinition, Providers, Registry, provide_methods};
 use crate::key::JobKey;
 use crate::matcher::Matcher;
-use crate::scheduler::{BuildError, SchedulerBuilder};
+use crate::scheduler::{BuildError, Scheduler, SchedulerBuilder};
 use crate::time::{Clock, SystemClock};
 
 /// The name of the scheduler among the services.
@@ -124,6 +124,7 @@ impl HostBuilder {
     /// services and factories need and nobody provides, and whatever is wrong with the scheduler.
     pub fn build(mut self) -> Result<Host, BuildError> {
         let mut problems = std::mem::take(&mut self.problems);
+        let has_scheduler = self.scheduler.is_some();
         let scheduler = match self.scheduler.take() {
             None => {
                 let declares = |definition: &&JobDefinition| !definition.triggers().is_empty();
@@ -147,10 +148,14 @@ impl HostBuilder {
                 if !self.successes.is_empty() {
                     builder = builder.job_listener(Matcher::Everything, self.successes.clone());
                 }
-                builder.build().map_err(|error| problems.extend_from_slice(error.problems())).ok()
+                let built = builder.build();
+                built.map_err(|error| problems.extend_from_slice(error.problems())).ok()
             }
         };
         problems.extend(self.service_problems());
+        if !has_scheduler {
+            problems.extend(self.wants_scheduler());
+        }
         let layers = match self.layers(scheduler.is_some()) {
             Ok(layers) => layers,
             Err(circles) => {
@@ -161,7 +166,8 @@ impl HostBuilder {
         if !problems.is_empty() {
             return Err(BuildError::of(problems));
         }
-        let providers = Arc::new(std::mem::take(&mut self.providers));
+        let own = std::mem::take(&mut self.providers);
+        let providers = scheduler.as_ref().map_or_else(|| Arc::new(own), Scheduler::providers);
         let core = Arc::new(HostCore::new(self.clock.clone(), providers, scheduler, self.successes.clone()));
         let (stop_budget, drain_delay) = (self.stop_budget, self.drain_delay);
         let entries = self.entries(&core)?;
@@ -195,6 +201,19 @@ impl HostBuilder {
             problems.extend(unmet.map(|problem| format!("service `{}` ({place}) {problem}", service.name)));
         }
         problems
+    }
+
+    /// What works with a scheduler only.
+    fn wants_scheduler(&self) -> Vec<String> {
+        let once = |service: &&ServiceDefinition| matches!(&service.kind, Kind::StartUp(task) if task.once.is_some());
+        let tasks = self.services.iter().filter(once).map(|task| {
+            let (name, place) = (&task.name, task.place);
+            format!("task `{name}` ({place}) is to run once per cluster, and the host has no scheduler; call `.scheduler(…)`")
+        });
+        let queues = self.queues.iter().filter(|(_, queue)| queue.needs_scheduler()).map(|(name, _)| {
+            format!("the queue `{name}` is to keep its jobs at the stop, and the host has no scheduler; call `.scheduler(…)`")
+        });
+        tasks.chain(queues).collect()
     }
 
     /// The services by layers, as indices into [`names`](Self::names).
@@ -263,7 +282,8 @@ impl HostBuilder {
             entries.push(entry(name, queue.service(), core, None, None));
         }
         if let Some(scheduler) = &core.scheduler {
-            let service = Arc::new(SchedulerService(scheduler.clone()));
+            let service = SchedulerService { scheduler: scheduler.clone(), tasks: core.tasks.clone() };
+            let service = Arc::new(service);
             entries.push(entry(SCHEDULER.into(), service, core, None, None));
         }
         Ok(entries)

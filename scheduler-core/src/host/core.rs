@@ -112,6 +112,8 @@ pub(super) struct HostCore {
     /// The first reason stays.
     pub(super) stop: watch::Sender<Option<StopReason>>,
     states: Mutex<BTreeMap<String, ServiceState>>,
+    /// The services that have failed and with which the host was to stop.
+    failures: Mutex<Vec<String>>,
     began: Mutex<Duration>,
     up: AtomicBool,
 }
@@ -125,8 +127,8 @@ impl HostCore {
     ) -> Self {
         let (events, stop, began) =
             (broadcast::Sender::new(1024), watch::Sender::new(None), Mutex::new(clock.monotonic()));
-        let (states, up, tasks) = (Mutex::default(), AtomicBool::new(false), TaskTracker::new());
-        Self { clock, providers, scheduler, tasks, successes, events, stop, states, began, up }
+        let (states, failures, up, tasks) = Default::default();
+        Self { clock, providers, scheduler, tasks, successes, events, stop, states, failures, began, up }
     }
 
     pub(super) fn set_state(&self, service: &str, state: ServiceState) {
@@ -155,6 +157,17 @@ impl HostCore {
         if first {
             let _ = self.events.send(HostEvent::StopRequested { why });
         }
+    }
+
+    /// The host stops, and fails, since this service has failed, however late.
+    pub(super) fn service_failed(&self, service: &str, failure: &str) {
+        self.set_state(service, ServiceState::Failed { failure: failure.to_owned() });
+        self.failures.lock().push(format!("service `{service}` has failed: {failure}"));
+        self.request_stop(StopReason::ServiceFailed { service: service.to_owned() });
+    }
+
+    pub(super) fn failures(&self) -> Vec<String> {
+        self.failures.lock().clone()
     }
 
     /// Ready when somebody wants the host to stop.

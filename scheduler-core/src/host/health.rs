@@ -13,6 +13,7 @@ use super::core::HostCore;
 use crate::job::{JobContext, Outcome};
 use crate::key::JobKey;
 use crate::scheduler::{JobListener, SchedulerState};
+use crate::time::Clock;
 
 /// The firing loop may be so late before the program counts as not alive.
 const MOST_LAG: Duration = Duration::from_secs(10);
@@ -126,6 +127,12 @@ impl Successes {
         self.0.lock().is_empty()
     }
 
+    pub(super) fn note(&self, job: &JobKey, outcome: &Outcome, clock: &dyn Clock) {
+        if let Some(expected) = self.0.lock().get_mut(job).filter(|_| outcome.is_success()) {
+            expected.last = Some((clock.now(), clock.monotonic()));
+        }
+    }
+
     /// `began` and `now` are of the monotonic clock.
     fn health(&self, began: Duration, now: Duration) -> Vec<JobHealth> {
         let one = |(job, expected): (&JobKey, &Expected)| {
@@ -143,9 +150,7 @@ impl Successes {
 
 impl JobListener for Successes {
     async fn was_executed(&self, context: &JobContext, outcome: &Outcome) {
-        if let Some(expected) = self.0.lock().get_mut(context.job_key()).filter(|_| outcome.is_success()) {
-            expected.last = Some((context.clock().now(), context.clock().monotonic()));
-        }
+        self.note(context.job_key(), outcome, context.clock());
     }
 }
 

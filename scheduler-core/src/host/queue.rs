@@ -55,7 +55,8 @@ pub enum AtStop {
 /// A bounded queue of jobs in memory, served by the host that it was given to. Cloning gives a handle to the same queue.
 ///
 /// The jobs are the same as everywhere: what is enqueued here can be enqueued in a [`Scheduler`](crate::Scheduler), which
-/// keeps it and runs it on any node.
+/// keeps it and runs it on any node. What a queue has no use for does not apply here: job listeners and middleware, refire,
+/// persisted data, and the wish not to run beside oneself (give the queue a concurrency of one).
 ///
 /// ```
 /// use scheduler_core::host::{Host, JobQueue};
@@ -111,10 +112,23 @@ struct Bound {
     session: u64,
 }
 
+/// A job that waits or runs. If it is dropped before it has ended, it is cancelled.
 struct Item {
     job: Invocation,
     slot: Arc<Slot>,
     activity: Option<Activity>,
+}
+
+impl Drop for Item {
+    fn drop(&mut self) {
+        self.slot.outcome.send_if_modified(|outcome| {
+            let open = outcome.is_none();
+            if open {
+                *outcome = Some(Outcome::Cancelled);
+            }
+            open
+        });
+    }
 }
 
 /// What is known of an enqueued job.
@@ -157,7 +171,7 @@ impl QueuedJob {
             place.and_then(|place| state.waiting.remove(place))
         };
         if let Some(item) = waiting {
-            item.slot.end(Outcome::Cancelled);
+            drop(item);
             self.queue.tell();
         } else {
             self.slot.cancelled.send_replace(Some(CancelReason::Requested));
@@ -262,7 +276,6 @@ impl JobQueue {
         drop(state);
         if let Some(item) = dropped {
             tracing::warn!(job = %item.job.key(), "dropped: the queue is full");
-            item.slot.end(Outcome::Cancelled);
         }
         self.0.tell();
         Ok(Some(QueuedJob { slot, queue: self.0.clone() }))
@@ -286,6 +299,10 @@ impl JobQueue {
         session: u64,
     ) -> bool {
         self.0.bound.set(Bound { name, registry, core, session }).is_ok()
+    }
+
+    pub(super) fn needs_scheduler(&self) -> bool {
+        self.0.settings.at_stop == AtStop::Persist
     }
 
     pub(super) fn service(&self) -> Arc<dyn ErasedService> {
@@ -326,13 +343,12 @@ impl Shared {
                 let begin = |bound: &Bound| bound.core.clock.begin(&"a queued job");
                 let activity = item.activity.take().or_else(|| self.bound.get().map(begin));
                 drop(last.take());
-                let slot = item.slot.clone();
-                let done = Done { queue: self.clone(), slot };
+                let done = Done { queue: self.clone(), number: item.slot.number };
                 let outcome = match &activity {
-                    Some(activity) => activity.observe(self.clone().run(item)).await,
-                    None => self.clone().run(item).await,
+                    Some(activity) => activity.observe(self.run(&item)).await,
+                    None => self.run(&item).await,
                 };
-                done.slot.end(outcome);
+                item.slot.end(outcome);
                 drop(done);
                 last = activity;
                 continue;
@@ -345,7 +361,7 @@ impl Shared {
         }
     }
 
-    async fn run(self: Arc<Self>, item: Item) -> Outcome {
+    async fn run(&self, item: &Item) -> Outcome {
         let Some(bound) = self.bound.get() else { return Outcome::Cancelled };
         let (detail, number) = (item.job.detail().clone(), item.slot.number);
         let Some(job) = bound.registry.job(detail.job_type()).cloned() else {
@@ -390,12 +406,13 @@ impl Shared {
             }
         };
         let deadline = timeout.map(|timeout| core.clock.monotonic().saturating_add(timeout));
-        let outcome = watched(&*core.clock, deadline, &item.slot, &run, body).await;
-        match outcome {
+        let outcome = match watched(&*core.clock, deadline, &item.slot, &run, body, threading).await {
             Some(outcome) => outcome,
             // It was taken away, and what it has open is closed in its place.
             None => run.scope().close(crate::scheduler::classify(None, run.cancel_reason())).await,
-        }
+        };
+        core.successes.note(item.job.key(), &outcome, &*core.clock);
+        outcome
     }
 }
 
@@ -406,6 +423,7 @@ async fn watched(
     slot: &Slot,
     run: &Arc<Run>,
     body: BoxFuture<'static, Outcome>,
+    threading: Threading,
 ) -> Option<Outcome> {
     let mut body = pin!(body);
     let mut cancelled = slot.cancelled.subscribe();
@@ -431,7 +449,12 @@ async fn watched(
         Ok(outcome) => return Some(outcome),
         Err(reason) => reason,
     };
-    if !run.cancel(reason) {
+    let listens = run.cancel(reason);
+    if threading == Threading::Blocking {
+        // Nobody can take a thread away: the job has its place in the queue until it ends.
+        return Some(body.await);
+    }
+    if !listens {
         return None;
     }
     // It listens: the same grace as in the scheduler.
@@ -441,20 +464,12 @@ async fn watched(
 /// Takes a job out of the list of those that run, whatever ends its worker.
 struct Done {
     queue: Arc<Shared>,
-    slot: Arc<Slot>,
+    number: u64,
 }
 
 impl Drop for Done {
     fn drop(&mut self) {
-        self.queue.state.lock().running.retain(|slot| slot.number != self.slot.number);
-        // Only if its worker was taken away.
-        self.slot.outcome.send_if_modified(|outcome| {
-            let open = outcome.is_none();
-            if open {
-                *outcome = Some(Outcome::Cancelled);
-            }
-            open
-        });
+        self.queue.state.lock().running.retain(|slot| slot.number != self.number);
         self.queue.tell();
     }
 }
@@ -462,6 +477,12 @@ impl Drop for Done {
 struct QueueService(Arc<Shared>);
 
 impl QueueService {
+    fn close(&self) {
+        self.0.state.lock().closed = true;
+        self.0.tell();
+    }
+
+    /// Takes the jobs that wait out of the queue; dropped, they are cancelled.
     fn drop_waiting(&self) -> Vec<Item> {
         let waiting = std::mem::take(&mut self.0.state.lock().waiting);
         self.0.tell();
@@ -469,11 +490,8 @@ impl QueueService {
     }
 
     async fn stop(&self, context: &StopContext) -> JobResult {
-        let mut failure = Ok(());
-        match self.0.settings.at_stop {
-            AtStop::Drain => {}
-            AtStop::Drop => self.drop_waiting().iter().for_each(|item| item.slot.end(Outcome::Cancelled)),
-            AtStop::Persist => failure = self.persist(context).await,
+        if self.0.settings.at_stop == AtStop::Drop {
+            self.drop_waiting();
         }
         let clock = context.service().clock();
         let early = CANCEL_BEFORE_END.min(context.remaining() / 3);
@@ -481,26 +499,32 @@ impl QueueService {
         let drained =
             by(clock, context.deadline.saturating_sub(early), idle.wait_for(|idle| *idle)).await.is_some();
         if !drained {
-            self.drop_waiting().iter().for_each(|item| item.slot.end(Outcome::Cancelled));
+            self.drop_waiting();
             let running = self.0.state.lock().running.clone();
             for slot in running {
                 slot.cancelled.send_replace(Some(CancelReason::Shutdown));
             }
             let _ = aside(idle.wait_for(|idle| *idle)).await;
         }
-        failure
+        Ok(())
     }
 
+    /// While the scheduler still takes jobs. One that the store refuses does not keep back the others.
     async fn persist(&self, context: &StopContext) -> JobResult {
         let Some(scheduler) = context.service().scheduler() else {
             return Err(JobError::new("the waiting jobs cannot be kept: the host has no scheduler"));
         };
+        // They are for the next start, not for this one's last seconds.
+        // One that never started does not run them either.
+        scheduler.standby().ok();
+        let mut result = Ok(());
         for item in self.drop_waiting() {
-            let kept = scheduler.enqueue(item.job).await;
-            item.slot.end(Outcome::Cancelled);
-            kept?;
+            if let Err(error) = scheduler.enqueue(item.job.clone()).await {
+                tracing::error!(job = %item.job.key(), %error, "a waiting job is lost: it could not be kept");
+                result = result.and(Err(error.into()));
+            }
         }
-        Ok(())
+        result
     }
 }
 
@@ -524,13 +548,20 @@ impl ErasedService for QueueService {
         Box::pin(async move {
             match phase {
                 Phase::Stopping => {
-                    self.0.state.lock().closed = true;
-                    self.0.tell();
-                    Ok(())
+                    self.close();
+                    match self.0.settings.at_stop {
+                        AtStop::Persist => self.persist(context).await,
+                        _ => Ok(()),
+                    }
                 }
                 Phase::Stop => self.stop(context).await,
                 _ => Ok(()),
             }
         })
+    }
+
+    fn abort(&self) {
+        self.close();
+        self.drop_waiting();
     }
 }

@@ -132,7 +132,7 @@ impl Host {
     ///
     /// Dropping it leaves the services as they are; call it to its end.
     pub async fn run(self) -> Result<HostReport, HostError> {
-        let guardian = Guardian::start(&self.core, self.drain_delay + self.stop_budget);
+        let guardian = Guardian::start(&self.core, self.drain_delay.saturating_add(self.stop_budget));
         let result = self.live(pending()).await;
         let stuck = |error: &&HostError| error.report().is_some_and(|report| !report.not_stopped.is_empty());
         guardian.release(result.as_ref().err().filter(stuck).map(ToString::to_string));
@@ -160,7 +160,6 @@ impl Host {
             started = start => match started {
                 Ok(()) => None,
                 Err((service, error)) => {
-                    tracing::error!(service, %error, "a service could not start; what has started is stopped");
                     troubles.failures.push(format!("service `{service}` could not start: {error}"));
                     Some(StopReason::StartFailed { service })
                 }
@@ -182,11 +181,9 @@ impl Host {
                 };
                 core.set_up(false);
                 #[cfg(all(feature = "systemd", target_os = "linux"))]
-                super::systemd::stopping(self.drain_delay + self.stop_budget);
+                super::systemd::stopping(self.drain_delay.saturating_add(self.stop_budget));
                 tracing::info!(%reason, "the host stops");
-                if let StopReason::ServiceFailed { .. } = &reason {
-                    troubles.failures.push(reason.to_string());
-                } else {
+                if !matches!(reason, StopReason::ServiceFailed { .. }) {
                     self.on_clock("the drain delay of the host", core.clock.sleep(self.drain_delay)).await;
                 }
                 reason
@@ -196,8 +193,8 @@ impl Host {
         let begin = core.clock.monotonic();
         self.on_clock("the stop of the host", self.stop(&started, &mut troubles)).await;
         let took = core.clock.monotonic().saturating_sub(begin);
-        self.failures_of_services(&mut troubles);
-        let Troubles { failures, not_stopped } = troubles;
+        let Troubles { failures: others, not_stopped } = troubles;
+        let failures = core.failures().into_iter().chain(others).collect();
         let report = HostReport { reason, services: core.states(), failures, not_stopped, took };
         if report.failures.is_empty() && report.not_stopped.is_empty() {
             tracing::info!(?took, "the host has stopped");
@@ -218,13 +215,17 @@ impl Host {
             self.announce(phase);
             for layer in &self.layers {
                 let begins = layer.iter().map(|index| self.begin(*index, phase, started)).collect();
-                let results = join(begins).await;
-                let failed =
-                    layer.iter().zip(results).find_map(|(index, result)| Some((index, result.err()?)));
-                if let Some((index, error)) = failed {
+                let results = join(begins, |result: &JobResult| result.is_err()).await;
+                let mut failed = None;
+                for (index, result) in layer.iter().zip(results) {
+                    let Some(Err(error)) = result else { continue };
                     let name = &self.entries[*index].context.name;
+                    tracing::error!(service = %name, %error, "a service could not start; what has started is stopped");
                     self.core.set_state(name, ServiceState::Failed { failure: error.to_string() });
-                    return Err((name.to_string(), error));
+                    failed.get_or_insert_with(|| (name.to_string(), error));
+                }
+                if let Some(failed) = failed {
+                    return Err(failed);
                 }
             }
         }
@@ -276,8 +277,8 @@ impl Host {
             for layer in self.layers.iter().rev() {
                 let here: Vec<usize> = layer.iter().copied().filter(|index| started[*index]).collect();
                 let ends = here.iter().map(|index| self.end(*index, phase, end)).collect();
-                for (index, result) in here.iter().zip(join(ends).await) {
-                    self.note_end(*index, phase, result, troubles);
+                for (index, result) in here.iter().zip(join(ends, |_| false).await) {
+                    self.note_end(*index, phase, result.flatten(), troubles);
                 }
             }
         }
@@ -326,6 +327,10 @@ impl Host {
                 let phase = phase.word();
                 tracing::error!(service = %name, phase, %error, "a service has failed while the host stops");
                 troubles.failures.push(format!("service `{name}` has failed in phase `{phase}`: {error}"));
+                // Parts of it go on, it says itself.
+                if self.core.state(name) == Some(ServiceState::NotStopped) {
+                    troubles.not_stopped.push(name.to_string());
+                }
             }
             None => {
                 tracing::error!(service = %name, phase = phase.word(), "did not stop in time; it is taken away");
@@ -334,19 +339,6 @@ impl Host {
                 if !troubles.not_stopped.contains(&name.to_string()) {
                     troubles.not_stopped.push(name.to_string());
                 }
-            }
-        }
-    }
-
-    /// What services said themselves about their failure.
-    fn failures_of_services(&self, troubles: &mut Troubles) {
-        for (name, state) in self.core.states() {
-            let ServiceState::Failed { failure } = state else { continue };
-            let quoted = format!("service `{name}`");
-            // A failed start was told already; a service that is ignored does not fail its host.
-            let told = troubles.failures.iter_mut().find(|told| **told == format!("{quoted} has failed"));
-            if let Some(told) = told {
-                *told = format!("{quoted} has failed: {failure}");
             }
         }
     }
@@ -362,8 +354,8 @@ impl fmt::Debug for Host {
     }
 }
 
-/// All outputs, in the order of the futures, which are polled together.
-async fn join<T>(futures: Vec<BoxFuture<'_, T>>) -> Vec<T> {
+/// The outputs, in the order of the futures, which are polled together: until all are there, or one with which it is over.
+async fn join<T>(futures: Vec<BoxFuture<'_, T>>, is_over: impl Fn(&T) -> bool) -> Vec<Option<T>> {
     let mut running: Vec<_> = futures.into_iter().map(|future| (Some(future), None)).collect();
     poll_fn(|cx| {
         for (future, output) in &mut running {
@@ -371,10 +363,12 @@ async fn join<T>(futures: Vec<BoxFuture<'_, T>>) -> Vec<T> {
                 (*future, *output) = (None, Some(ready));
             }
         }
-        if running.iter().all(|(_, output)| output.is_some()) { Poll::Ready(()) } else { Poll::Pending }
+        let mut outputs = running.iter().map(|(_, output)| output.as_ref());
+        let over = outputs.clone().flatten().any(&is_over) || outputs.all(|output| output.is_some());
+        if over { Poll::Ready(()) } else { Poll::Pending }
     })
     .await;
-    running.into_iter().filter_map(|(_, output)| output).collect()
+    running.into_iter().map(|(_, output)| output).collect()
 }
 
 /// A panic is an error.

@@ -2,23 +2,32 @@
 
 use std::time::Duration;
 
+use tokio_util::task::TaskTracker;
+
+use super::health::ServiceState;
 use super::service::{ErasedService, Phase, ServiceContext, StopContext};
 use crate::job::{BoxFuture, JobError, JobResult};
 use crate::scheduler::Scheduler;
 
-/// What the scheduler needs for itself after its runs are gone.
-const RESERVE: Duration = Duration::from_millis(1500);
+/// What the scheduler needs beyond the time that its runs get, in the worst case.
+const RESERVE: Duration = Duration::from_millis(2500);
 
-pub(super) struct SchedulerService(pub(super) Scheduler);
+pub(super) struct SchedulerService {
+    pub(super) scheduler: Scheduler,
+    pub(super) tasks: TaskTracker,
+}
 
 impl SchedulerService {
     async fn stop(&self, context: &StopContext) -> JobResult {
         let remaining = context.remaining();
-        let report = self.0.shutdown(remaining - RESERVE.min(remaining / 4)).await;
+        let report = self.scheduler.shutdown(remaining - RESERVE.min(remaining / 4)).await;
         let list =
             |jobs: &[crate::JobKey]| jobs.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
         if report.aborted.is_empty() && report.abandoned.is_empty() {
             return Ok(());
+        }
+        if !report.abandoned.is_empty() {
+            context.context.core.set_state(context.service().name(), ServiceState::NotStopped);
         }
         let (aborted, abandoned) = (list(&report.aborted), list(&report.abandoned));
         Err(JobError::new(format!(
@@ -31,7 +40,7 @@ impl ErasedService for SchedulerService {
     fn begin<'a>(&'a self, phase: Phase, _: &'a ServiceContext) -> BoxFuture<'a, JobResult> {
         Box::pin(async move {
             match phase {
-                Phase::Start => Ok(self.0.start().await?),
+                Phase::Start => Ok(self.scheduler.start().await?),
                 _ => Ok(()),
             }
         })
@@ -40,10 +49,16 @@ impl ErasedService for SchedulerService {
     fn end<'a>(&'a self, phase: Phase, context: &'a StopContext) -> BoxFuture<'a, JobResult> {
         Box::pin(async move {
             match phase {
-                Phase::Stopping => Ok(self.0.standby()?),
+                Phase::Stopping => Ok(self.scheduler.standby()?),
                 Phase::Stop => self.stop(context).await,
                 _ => Ok(()),
             }
         })
+    }
+
+    /// Also when its start was cut short: a start-up job may run.
+    fn abort(&self) {
+        let scheduler = self.scheduler.clone();
+        self.tasks.spawn(async move { scheduler.shutdown(Duration::ZERO).await });
     }
 }

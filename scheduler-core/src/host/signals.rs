@@ -76,7 +76,7 @@ async fn watch(core: &HostCore, budget: Duration, mut state: watch::Receiver<Sta
         }
     }
     // In real time, whatever the clock of the host says.
-    let last = SystemClock.monotonic() + budget + GRACE;
+    let last = SystemClock.monotonic().saturating_add(budget).saturating_add(GRACE);
     loop {
         let now = state.borrow_and_update().clone();
         match now {

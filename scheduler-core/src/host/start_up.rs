@@ -129,20 +129,44 @@ impl Mark {
     /// Runs the task, renews the mark meanwhile, and writes down that it is done.
     async fn run_here(&self, version: u64, task: impl Future<Output = JobResult>) -> JobResult {
         let mut task = std::pin::pin!(task);
+        let (mut lapses, mut pause) = (self.clock.monotonic().saturating_add(LEASE), LEASE / 3);
+        let mut done = None;
         loop {
-            let deadline = self.clock.monotonic().saturating_add(LEASE / 3);
-            if let Some(result) = by(&*self.clock, deadline, task.as_mut()).await {
-                result?;
-                let revision = self.read().await?.map(|(_, revision)| revision);
-                self.write(version, true, revision).await?;
-                return Ok(());
+            let deadline = self.clock.monotonic().saturating_add(pause);
+            match done {
+                None => done = by(&*self.clock, deadline, task.as_mut()).await,
+                // Only the store has not been told yet.
+                Some(_) => self.clock.sleep(pause).await,
             }
-            let Some((note, revision)) = self.read().await? else { continue };
-            if note.version != version || !self.write(version, false, Some(revision)).await? {
-                return Err(JobError::new(
-                    "another node has taken this task over: this one was away for too long",
-                ));
+            if let Some(Err(error)) = done {
+                return Err(error);
             }
+            match self.renew(version, done.is_some()).await {
+                Ok(true) if done.is_some() => return Ok(()),
+                Ok(true) => {
+                    (lapses, pause) = (self.clock.monotonic().saturating_add(LEASE), LEASE / 3);
+                }
+                Ok(false) => {
+                    return Err(JobError::new(
+                        "another node has taken this task over: this one was away for too long",
+                    ));
+                }
+                Err(error) if self.clock.monotonic() >= lapses => return Err(error),
+                Err(error) => {
+                    tracing::warn!(mark = %self.key, %error, "the mark of a start-up task could not be written; trying again");
+                    pause = LOOK;
+                }
+            }
+        }
+    }
+
+    /// Writes that this node still has the task, or that it is done; says whether nobody else has it.
+    async fn renew(&self, version: u64, done: bool) -> Result<bool, JobError> {
+        match self.read().await? {
+            Some((note, _)) if note.version != version => Ok(false),
+            Some((note, _)) if note.done => Ok(true),
+            Some((_, revision)) => self.write(version, done, Some(revision)).await,
+            None => self.write(version, done, None).await,
         }
     }
 

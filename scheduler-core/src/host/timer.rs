@@ -96,18 +96,27 @@ struct State {
     period: Duration,
     /// On the monotonic clock.
     next: Duration,
-    /// A tick that came due under an earlier period, and since when.
-    pending: Option<(Duration, u64)>,
+    /// Ticks that came due under an earlier period.
+    pending: Option<Due>,
     stopped: bool,
+}
+
+/// A tick since when, how many more, and how far they are apart.
+#[derive(Debug, Clone, Copy)]
+struct Due {
+    since: Duration,
+    more: u64,
+    period: Duration,
 }
 
 impl State {
     /// What is due by `now` and has not been taken, and how many others it stands for.
-    fn due(&self, now: Duration) -> Option<(Duration, u64)> {
+    fn due(&self, now: Duration) -> Option<Due> {
         let regular = || {
             let late = now.checked_sub(self.next)?;
             let more = late.as_nanos() / self.period.as_nanos().max(1);
-            Some((self.next, u64::try_from(more).unwrap_or(u64::MAX)))
+            let more = u64::try_from(more).unwrap_or(u64::MAX);
+            Some(Due { since: self.next, more, period: self.period })
         };
         self.pending.or_else(regular)
     }
@@ -163,8 +172,8 @@ impl PeriodicTimer {
                         return None;
                     }
                     let now = clock.monotonic();
-                    if let Some((due, merged)) = state.due(now) {
-                        return Some(take(&mut state, &*clock, missed, (due, merged), now));
+                    if let Some(due) = state.due(now) {
+                        return Some(take(&mut state, &*clock, missed, due, now));
                     }
                     state.next
                 };
@@ -188,21 +197,18 @@ impl PeriodicTimer {
     }
 }
 
-fn take(
-    state: &mut State,
-    clock: &dyn Clock,
-    missed: MissedTicks,
-    due: (Duration, u64),
-    now: Duration,
-) -> Tick {
-    let (since, more) = due;
-    let of_earlier_period = state.pending.take().is_some();
-    let merged = if missed == MissedTicks::Burst { 0 } else { more };
-    if !of_earlier_period {
+fn take(state: &mut State, clock: &dyn Clock, missed: MissedTicks, due: Due, now: Duration) -> Tick {
+    let Due { since, more, period } = due;
+    let burst = missed == MissedTicks::Burst;
+    let merged = if burst { 0 } else { more };
+    if state.pending.is_some() {
+        let rest = Due { since: since.saturating_add(period), more: more.saturating_sub(1), period };
+        state.pending = (burst && more > 0).then_some(rest);
+    } else {
         let steps = u32::try_from(merged.saturating_add(1)).unwrap_or(u32::MAX);
         state.next = match missed {
-            MissedTicks::Delay => now.saturating_add(state.period),
-            _ => state.next.saturating_add(state.period.saturating_mul(steps)),
+            MissedTicks::Delay => now.saturating_add(period),
+            _ => state.next.saturating_add(period.saturating_mul(steps)),
         };
     }
     let late = now.saturating_sub(since);

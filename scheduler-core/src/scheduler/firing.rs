@@ -111,8 +111,10 @@ impl Engine {
     }
 
     async fn turn(&mut self, state: SchedulerState, now: DateTime<Utc>) -> Result<()> {
-        self.write_endings(now).await?;
+        let written = self.write_endings(now).await;
+        // Whatever the store does.
         self.expire();
+        written?;
         if self.unsure > 0 {
             // Whatever was fired runs, so that no firing is lost.
             self.fire(now).await?;
@@ -424,17 +426,20 @@ impl Engine {
         }
         let wait = FIRST_BACKOFF.saturating_mul(1 << self.failures.min(10));
         self.failures = self.failures.saturating_add(1);
-        wait.min(LAST_BACKOFF)
+        wait.min(LAST_BACKOFF).min(self.until_deadline())
+    }
+
+    /// Until a run has taken too long.
+    fn until_deadline(&self) -> Duration {
+        let now = self.core.clock.monotonic();
+        self.deadlines.first().map_or(Duration::MAX, |deadline| deadline.at.saturating_sub(now))
     }
 
     /// Until the first of: an acquired trigger is due, the store has something to acquire, a run has taken too long,
     /// and the wall clock is to be looked at again.
     fn wait(&self, state: SchedulerState) -> Duration {
         let clock = &self.core.clock;
-        let mut wait = clock.longest_wait();
-        if let Some(deadline) = self.deadlines.first() {
-            wait = wait.min(deadline.at.saturating_sub(clock.monotonic()));
-        }
+        let wait = clock.longest_wait().min(self.until_deadline());
         if state != SchedulerState::Running {
             return wait;
         }

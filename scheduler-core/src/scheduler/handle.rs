@@ -21,7 +21,9 @@ use super::reconcile::Declarations;
 use super::running::RunningExecution;
 use super::shutdown::{ShutdownReport, by};
 use crate::error::{Error, Result};
-use crate::job::{CancelReason, ExecutionId, ExtractError, FromContext, Invocation, JobContext, RunParts};
+use crate::job::{
+    CancelReason, ExecutionId, ExtractError, FromContext, Invocation, JobContext, Providers, RunParts,
+};
 use crate::key::{JobKey, TriggerKey};
 use crate::matcher::Matcher;
 use crate::store::*;
@@ -257,6 +259,10 @@ impl Scheduler {
         report
     }
 
+    pub(crate) fn providers(&self) -> Arc<Providers> {
+        self.0.core.providers.clone()
+    }
+
     async fn attach(&self) -> Result<Attached> {
         let core = &self.0.core;
         let weak = Arc::downgrade(core);
@@ -298,6 +304,7 @@ impl Scheduler {
         let mut events = core.bus.subscribe();
         core.active.fetch_add(1, Ordering::AcqRel);
         core.report_fired(&parts);
+        let slot = Slot { core, run: id, free: false };
         pool.submit(core.execution(parts));
         let failure = match deadline {
             None => ended(&mut events, id).await,
@@ -311,10 +318,36 @@ impl Scheduler {
         };
         // No loop runs yet that would take the ending, and the store knows of no claim.
         core.ending_of(id).await;
-        core.free_slots(1);
+        slot.free();
         match failure {
             Some(failure) => Err(Error::config(format!("start-up job `{}`: {failure}", job.key()))),
             None => Ok(()),
+        }
+    }
+}
+
+/// The place in the pool of a run that no loop looks after. If its start is dropped, the run still frees it at its end.
+struct Slot<'a> {
+    core: &'a Arc<Core>,
+    run: ExecutionId,
+    free: bool,
+}
+
+impl Slot<'_> {
+    fn free(mut self) {
+        self.free = true;
+        self.core.free_slots(1);
+    }
+}
+
+impl Drop for Slot<'_> {
+    fn drop(&mut self) {
+        if !self.free {
+            let (core, run) = (self.core.clone(), self.run);
+            self.core.spawn(async move {
+                core.ending_of(run).await;
+                core.free_slots(1);
+            });
         }
     }
 }

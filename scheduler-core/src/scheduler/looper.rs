@@ -38,7 +38,7 @@ fn turn_until_end(core: &Core, mut engine: Engine, clock: &dyn Clock, alarm: &dy
     loop {
         let turn = AssertUnwindSafe(|| runtime.block_on(engine.tick(clock.now())));
         let wait = match catch_unwind(turn) {
-            Ok(Next::End) => return,
+            Ok(Next::End) => return core.plan(Duration::MAX),
             Ok(Next::Wait(wait)) => wait,
             Err(_) => AFTER_PANIC,
         };

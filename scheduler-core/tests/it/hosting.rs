@@ -7,11 +7,12 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use scheduler_core::Scheduler;
 use scheduler_core::host::{
-    Host, HostBuilder, HostError, HostReport, Restart, Service, ServiceContext, ServiceState, StopContext,
-    StopReason, Supervision, background, hosted, start_up,
+    AtStop, Host, HostBuilder, HostError, HostReport, JobQueue, Restart, Service, ServiceContext,
+    ServiceState, StopContext, StopReason, Supervision, background, hosted, start_up,
 };
 use scheduler_core::job::{Invocation, JobDefinition, JobDetail, JobError, JobResult, State};
 use scheduler_core::store::MemoryJobStore;
+use scheduler_core::testing::{Fault, FaultyStore, Verb};
 use scheduler_core::time::{Clock, ManualClock};
 use scheduler_core::trigger::Trigger;
 use tokio::task::JoinHandle;
@@ -484,6 +485,8 @@ fn every_problem_is_reported_at_once() {
         .service(hosted("a", probe()))
         .service(background("c", async |_: State<u64>| {}).after("databse"))
         .service(hosted("database", probe()).may_end())
+        .service(start_up("migrate", async || {}).once_per_cluster(1))
+        .queue("mails", JobQueue::bounded(1).at_stop(AtStop::Persist))
         .register(
             JobDefinition::new(JobDetail::builder("j".parse().unwrap(), "j").build(), async || {})
                 .with_trigger(Trigger::now()),
@@ -499,6 +502,9 @@ fn every_problem_is_reported_at_once() {
         "service `database`: `may_end` is for a background service; leave it out",
         "job `j` (",
         "declares a trigger, and the host has no scheduler",
+        "task `migrate` (",
+        "is to run once per cluster, and the host has no scheduler",
+        "the queue `mails` is to keep its jobs at the stop, and the host has no scheduler",
     ] {
         assert!(error.contains(expected), "`{expected}` is not in:\n{error}");
     }
@@ -518,4 +524,139 @@ async fn a_scheduler_also_runs_without_a_host_and_a_host_without_a_scheduler() {
     let report = bench.stop().await.unwrap();
     assert!(report.services.is_empty());
     let _ = Invocation::new(JobDetail::builder("j".parse().unwrap(), "j").build());
+}
+
+#[tokio::test]
+async fn every_failed_service_fails_the_host_however_late() {
+    let log = Log::default();
+    let at = |seconds: u64| {
+        move |context: ServiceContext| async move {
+            context.clock().sleep(Duration::from_secs(seconds)).await;
+            Err::<(), _>(JobError::new("the queue is gone"))
+        }
+    };
+    // While a later service still starts.
+    let clock = ManualClock::at(NOW);
+    let builder = Host::builder()
+        .service(background("bad", fails))
+        .service(hosted("slow", Probe { hangs: Some("start"), ..Probe::new("slow", &log) }).after("bad"));
+    let error = Bench::start(&clock, builder).await.stop().await.unwrap_err();
+    assert!(error.to_string().contains("service `bad` has failed: the queue is gone"), "{error}");
+    // During the drain delay.
+    let builder = Host::builder().service(background("late", at(5))).drain_delay(Duration::from_secs(10));
+    let error = Bench::start(&clock, builder).await.stop().await.unwrap_err();
+    assert!(error.to_string().contains("service `late` has failed"), "{error}");
+    assert_eq!(error.report().unwrap().reason, StopReason::Requested);
+    // Two at once.
+    let builder = Host::builder().service(background("a", at(5))).service(background("b", at(5)));
+    let bench = Bench::start(&clock, builder).await;
+    bench.advance(5).await;
+    assert_eq!(bench.running.await.unwrap().unwrap_err().report().unwrap().failures.len(), 2);
+}
+
+#[tokio::test]
+async fn a_failed_start_does_not_wait_for_the_others_of_its_layer() {
+    let (log, clock) = (Log::default(), ManualClock::at(NOW));
+    let builder = Host::builder()
+        .service(hosted("hangs", Probe { hangs: Some("start"), ..Probe::new("hangs", &log) }))
+        .service(hosted("bad", Probe { fails: Some("start"), ..Probe::new("bad", &log) }));
+    let bench = Bench::start(&clock, builder).await;
+    let error = bench.running.await.unwrap().unwrap_err();
+    assert_eq!(error.report().unwrap().reason, StopReason::StartFailed { service: "bad".into() });
+}
+
+#[tokio::test]
+async fn a_start_up_job_of_the_scheduler_ends_with_a_stop_during_the_start() {
+    let (clock, ended) = (ManualClock::at(NOW), Arc::new(AtomicUsize::new(0)));
+    struct Count(Arc<AtomicUsize>);
+    impl Drop for Count {
+        fn drop(&mut self) {
+            self.0.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+    let begun = Arc::new(AtomicUsize::new(0));
+    let (count, begins) = (ended.clone(), begun.clone());
+    let warm = move || {
+        begins.fetch_add(1, Ordering::SeqCst);
+        let count = Count(count.clone());
+        async move {
+            std::future::pending::<()>().await;
+            drop(count);
+        }
+    };
+    let detail = JobDetail::builder("warm".parse().unwrap(), "warm").build();
+    let scheduler = Scheduler::builder()
+        .register(JobDefinition::new(detail.clone(), warm))
+        .before_start(Invocation::new(detail));
+    let host = Host::builder().clock(clock.clone()).scheduler(scheduler).build().unwrap();
+    let handle = host.handle();
+    let running = tokio::spawn(host.run_until(std::future::pending()));
+    while begun.load(Ordering::SeqCst) == 0 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(ended.load(Ordering::SeqCst), 0);
+    handle.stop();
+    running.await.unwrap().unwrap();
+    assert_eq!(ended.load(Ordering::SeqCst), 1, "it was taken away");
+    assert_eq!(handle.health().scheduler.unwrap().state, scheduler_core::SchedulerState::Shutdown);
+}
+
+#[tokio::test]
+async fn a_host_that_stops_is_alive() {
+    let (log, clock) = (Log::default(), ManualClock::at(NOW));
+    let slow = hosted("slow", Probe { hangs: Some("stop"), ..Probe::new("slow", &log) });
+    let builder = Host::builder().service(slow).scheduler(Scheduler::builder());
+    let bench = Bench::start(&clock, builder).await;
+    bench.handle.stop();
+    bench.advance(1).await;
+    bench.advance(20).await;
+    let health = bench.handle.health();
+    assert_eq!(health.services["scheduler"], ServiceState::Stopped);
+    assert!(health.live && !health.ready, "{health:?}");
+    bench.stop().await.unwrap_err();
+}
+
+#[tokio::test]
+async fn a_budget_without_end_is_one() {
+    let waits = |context: ServiceContext| async move { context.stopping().await };
+    let builder = Host::builder()
+        .service(background("waits", waits))
+        .stop_budget(Duration::MAX)
+        .drain_delay(Duration::from_millis(1));
+    let host = builder.build().unwrap();
+    host.handle().stop();
+    host.run().await.unwrap();
+}
+
+/// A store that fails once costs neither the task nor its mark.
+#[tokio::test]
+async fn a_start_up_task_survives_a_store_that_fails() {
+    let clock = ManualClock::at(NOW);
+    let store = FaultyStore::new(MemoryJobStore::new());
+    let runs = Arc::new(AtomicUsize::new(0));
+    let builder = || {
+        let runs = runs.clone();
+        let migrate = move |context: ServiceContext| {
+            let runs = runs.clone();
+            async move {
+                context.clock().sleep(Duration::from_secs(15)).await;
+                runs.fetch_add(1, Ordering::SeqCst);
+            }
+        };
+        Host::builder()
+            .service(start_up("migrate", migrate).once_per_cluster(1))
+            .scheduler(Scheduler::builder().store(store.clone()))
+    };
+    let bench = Bench::start(&clock, builder()).await;
+    bench.advance(5).await;
+    store.inject(Verb::Triggers, Fault::Fails, 2);
+    bench.advance(8).await;
+    store.inject(Verb::Reschedule, Fault::Fails, 1);
+    bench.advance(5).await;
+    assert!(bench.handle.health().ready, "{:?}", bench.handle.health());
+    bench.stop().await.unwrap();
+    let again = Bench::start(&clock, builder()).await;
+    assert!(again.handle.health().ready, "it is marked as done");
+    assert_eq!(runs.load(Ordering::SeqCst), 1);
+    again.stop().await.unwrap();
 }

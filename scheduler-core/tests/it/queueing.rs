@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use scheduler_core::Scheduler;
-use scheduler_core::host::{AtStop, Host, HostBuilder, HostHandle, JobQueue, Overflow};
-use scheduler_core::job::{Invocation, JobContext, JobDefinition, JobDetail, JobError};
-use scheduler_core::store::{MemoryJobStore, TriggerQuery};
+use scheduler_core::host::{AtStop, Host, HostBuilder, HostHandle, JobQueue, Overflow, start_up};
+use scheduler_core::job::{Invocation, JobContext, JobDefinition, JobDetail, JobError, Outcome, Scoped};
+use scheduler_core::store::{JobStore, MemoryJobStore, TriggerQuery};
+use scheduler_core::testing::{Fault, FaultyStore, Verb};
 use scheduler_core::time::ManualClock;
 use tokio_util::sync::CancellationToken;
 
@@ -170,7 +171,7 @@ async fn at_the_stop_the_queue_is_drained_dropped_or_kept() {
         quiet(&clock).await;
         assert!(stop(&clock, &handle, running).await, "{at_stop:?}");
         assert_eq!(log.lock().len(), ran, "{at_stop:?}");
-        let kept = scheduler_core::store::JobStore::triggers(&store, TriggerQuery::default()).await.unwrap();
+        let kept = JobStore::triggers(&store, TriggerQuery::default()).await.unwrap();
         assert_eq!(kept.len(), if at_stop == AtStop::Persist { 2 } else { 0 }, "{at_stop:?}");
     }
 }
@@ -207,5 +208,110 @@ async fn timeouts_and_panics_are_outcomes() {
     clock.advance(Duration::from_secs(4)).await;
     assert_eq!(timed.outcome().await.word(), "timed out");
     assert_eq!(panics.outcome().await.word(), "panicked");
+    assert!(stop(&clock, &handle, running).await);
+}
+
+/// Nobody can take a thread away, so nobody says that it was.
+#[tokio::test]
+async fn a_blocking_job_keeps_its_place_and_its_values_until_it_ends() {
+    let (clock, queue) = (ManualClock::at(NOW), JobQueue::bounded(10));
+    let (release, gate) = std::sync::mpsc::channel::<()>();
+    let (gate, log) = (Arc::new(Mutex::new(gate)), Log::default());
+    let (of_job, of_scope) = (log.clone(), log.clone());
+    let blocks = move |_: Scoped<u8>| {
+        of_job.lock().push("begins".to_owned());
+        gate.lock().recv().unwrap();
+        of_job.lock().push("ends".to_owned());
+    };
+    let close = move |_: u8, _: Outcome| {
+        of_scope.lock().push("closed".to_owned());
+        async { Ok::<(), JobError>(()) }
+    };
+    let builder = Host::builder()
+        .provide_scoped_with(async || Ok::<_, JobError>(7_u8), close)
+        .register(JobDefinition::blocking(detail("blocks"), blocks))
+        .queue("work", queue.clone())
+        .stop_budget(Duration::from_secs(3));
+    let host = builder.clock(clock.clone()).build().unwrap();
+    let handle = host.handle();
+    let running = tokio::spawn(host.run_until(std::future::pending()));
+    let first = queue.enqueue(Invocation::new(detail("blocks"))).await.unwrap();
+    let second = queue.enqueue(Invocation::new(detail("blocks"))).await.unwrap();
+    while log.lock().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    first.cancel();
+    for _ in 0..20 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(*log.lock(), ["begins"]);
+    release.send(()).unwrap();
+    assert!(first.outcome().await.is_success(), "it came to its end after all");
+    while log.lock().len() < 4 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(*log.lock(), ["begins", "ends", "closed", "begins"]);
+    release.send(()).unwrap();
+    assert!(second.outcome().await.is_success());
+    handle.stop();
+    while !running.is_finished() {
+        tokio::task::yield_now().await;
+    }
+    running.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn what_cannot_be_kept_at_the_stop_is_cancelled_and_keeps_back_nothing() {
+    let (log, clock, queue) =
+        (Log::default(), ManualClock::at(NOW), JobQueue::bounded(10).at_stop(AtStop::Persist));
+    let store = FaultyStore::new(MemoryJobStore::new());
+    let builder =
+        builder(&log).queue("work", queue.clone()).scheduler(Scheduler::builder().store(store.clone()));
+    let (handle, running) = start(&clock, builder).await;
+    let mut jobs = Vec::new();
+    for number in 0..4 {
+        jobs.push(queue.enqueue(job("slow", number)).await.unwrap());
+    }
+    quiet(&clock).await;
+    store.inject(Verb::Put, Fault::Fails, 1);
+    assert!(!stop(&clock, &handle, running).await, "one is lost, and that is an error");
+    let kept = store.triggers(TriggerQuery::default()).await.unwrap();
+    assert_eq!(kept.len(), 2, "those behind it are kept");
+    for job in &jobs[1..] {
+        assert!(matches!(job.outcome().await, Outcome::Cancelled));
+    }
+}
+
+#[tokio::test]
+async fn a_queue_whose_host_did_not_start_is_closed() {
+    let (log, queue) = (Log::default(), JobQueue::bounded(1));
+    let fails = async || Err::<(), _>(JobError::new("no disk"));
+    let host =
+        builder(&log).queue("work", queue.clone()).service(start_up("migrate", fails)).build().unwrap();
+    let waiting = queue.enqueue(job("now", 1)).await.unwrap();
+    host.run_until(std::future::pending()).await.unwrap_err();
+    assert!(matches!(waiting.outcome().await, Outcome::Cancelled));
+    queue.enqueue(job("now", 2)).await.unwrap_err();
+    assert!(log.lock().is_empty());
+}
+
+#[tokio::test]
+async fn queued_jobs_know_their_scheduler_and_count_for_the_health() {
+    let (clock, queue) = (ManualClock::at(NOW), JobQueue::bounded(10));
+    let asks = async |scheduler: Scheduler| assert!(!scheduler.metadata().name.is_empty());
+    let builder = Host::builder()
+        .register(JobDefinition::new(detail("asks"), asks))
+        .queue("work", queue.clone())
+        .scheduler(Scheduler::builder())
+        .expect_success("asks".parse().unwrap(), Duration::from_secs(60));
+    let (handle, running) = start(&clock, builder).await;
+    for _ in 0..3 {
+        clock.advance(Duration::from_secs(50)).await;
+        let done = queue.enqueue(Invocation::new(detail("asks"))).await.unwrap();
+        assert!(done.outcome().await.is_success());
+    }
+    assert!(handle.health().ready, "{:?}", handle.health());
+    clock.advance(Duration::from_secs(61)).await;
+    assert!(!handle.health().ready);
     assert!(stop(&clock, &handle, running).await);
 }

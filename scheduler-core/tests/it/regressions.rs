@@ -267,3 +267,24 @@ async fn what_is_scheduled_beside_something_tells_when_that_fires() {
     let kept = test.scheduler().schedule_all(earlier, Existing::Keep).await.unwrap();
     assert_eq!(kept[0].first_fire_time, first.first_fire_time);
 }
+
+#[tokio::test]
+async fn a_timeout_works_while_the_store_fails() {
+    let store = FaultyStore::new(MemoryJobStore::new());
+    let endless = async |context: JobContext| context.clock().sleep(Duration::from_secs(9999)).await;
+    let brief = async |context: JobContext| context.clock().sleep(Duration::from_secs(2)).await;
+    let of_endless = detail("endless").to_builder().timeout(Duration::from_secs(10)).build();
+    let builder = Scheduler::builder()
+        .store(store.clone())
+        .register(JobDefinition::new(of_endless, endless).with_trigger(Trigger::now()))
+        .register(JobDefinition::new(detail("brief"), brief).with_trigger(Trigger::now()));
+    let test = started(builder).await;
+    test.advance(Duration::from_secs(1)).await;
+    assert_eq!(test.scheduler().running().len(), 2);
+    store.inject_everywhere(Fault::Fails);
+    test.advance(Duration::from_secs(10)).await;
+    assert_eq!(test.scheduler().running().len(), 0, "it was taken away in time");
+    store.heal();
+    test.advance(Duration::from_secs(60)).await;
+    assert_fired!(test, "endless", 1);
+}

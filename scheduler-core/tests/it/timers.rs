@@ -125,3 +125,15 @@ async fn a_wait_that_was_given_up_loses_no_tick() {
     clock.advance(FIVE).await;
     assert_eq!(second(task.await.unwrap().unwrap().scheduled), 5);
 }
+
+#[tokio::test]
+async fn a_burst_goes_on_under_another_period() {
+    let clock = ManualClock::at(NOW);
+    let timer = PeriodicTimer::new(FIVE, clock.clone()).missed(MissedTicks::Burst);
+    let handle = timer.handle();
+    let seen = run(&clock, timer, 12);
+    clock.advance(Duration::from_secs(16)).await;
+    handle.set_period(Duration::from_secs(100));
+    clock.advance(Duration::from_secs(60)).await;
+    assert_eq!(*seen.lock(), [(5, 0, 0), (10, 7, 0), (15, 14, 0)]);
+}

@@ -4,7 +4,7 @@
 use std::io::Write;
 use std::time::Duration;
 
-use scheduler_core::host::{Host, HostError, ServiceContext, background};
+use scheduler_core::host::{Host, HostError, JobQueue, ServiceContext, background};
 use scheduler_core::job::{Invocation, JobContext, JobDefinition, JobDetail};
 use scheduler_core::time::{Clock, SystemClock};
 use scheduler_core::trigger::Trigger;
@@ -21,6 +21,13 @@ async fn patient(context: ServiceContext) {
 
 async fn deaf() {
     SystemClock.sleep(Duration::from_secs(3600)).await;
+}
+
+fn park() {
+    say("job begins");
+    loop {
+        std::thread::park();
+    }
 }
 
 /// Blocks its thread, so that nothing can take it away.
@@ -56,6 +63,16 @@ async fn main() -> Result<(), HostError> {
             let work = JobDefinition::new(detail.clone(), half_a_second);
             let scheduler = Scheduler::builder().schedule(Invocation::new(detail), Trigger::now());
             builder.register(work).scheduler(scheduler).stop_budget(Duration::from_secs(20))
+        }
+        "queue_blocks" => {
+            let queue = JobQueue::bounded(1);
+            queue.enqueue(Invocation::new(detail.clone())).await.unwrap();
+            builder.register(JobDefinition::blocking(detail, park)).queue("mails", queue)
+        }
+        "job_blocks" => {
+            let scheduler = Scheduler::builder().schedule(Invocation::new(detail.clone()), Trigger::now());
+            let builder = builder.register(JobDefinition::blocking(detail, park)).scheduler(scheduler);
+            builder.stop_budget(Duration::from_secs(11))
         }
         "deaf" => builder.service(background("deaf", deaf)),
         "blocks" => builder.service(background("blocks", blocks)),
