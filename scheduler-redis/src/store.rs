@@ -7,7 +7,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use parking_lot::Mutex;
 use redis::Script;
-use redis::aio::ConnectionManager;
+use redis::aio::{ConnectionManager, ConnectionManagerConfig};
 use scheduler_core::calendar::Calendar;
 use scheduler_core::job::{CancelReason, ExecutionId, JobDetail};
 use scheduler_core::store::*;
@@ -19,6 +19,12 @@ use crate::codec;
 
 /// How far ahead triggers are acquired: about two round trips.
 const LOOK_AHEAD: Duration = Duration::from_millis(20);
+
+/// How long the server may take to accept a connection.
+const CONNECT_WITHIN: Duration = Duration::from_secs(5);
+
+/// How long the server may take to answer a call; then the call counts as failed, and may have been carried out or not.
+const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 
 /// How long after its due time a claim lapses that was not fired.
 const GRACE: Duration = Duration::from_secs(5);
@@ -46,7 +52,10 @@ impl RedisJobStore {
         let client = redis::Client::open(url).map_err(|error| {
             Error::config("the address of the Redis server cannot be read").caused_by(error)
         })?;
-        let connection = ConnectionManager::new(client)
+        let settings = ConnectionManagerConfig::new()
+            .set_connection_timeout(Some(CONNECT_WITHIN))
+            .set_response_timeout(Some(ANSWER_WITHIN));
+        let connection = ConnectionManager::new_with_config(client, settings)
             .await
             .map_err(|error| Error::transient("the Redis server cannot be reached").caused_by(error))?;
         let script = Script::new(include_str!("store.lua"));
