@@ -559,8 +559,11 @@ impl ErasedService for QueueService {
             }
         })
     }
+}
 
-    fn abort(&self) {
+/// Also when its host did not start, or was never run.
+impl Drop for QueueService {
+    fn drop(&mut self) {
         self.close();
         self.drop_waiting();
     }

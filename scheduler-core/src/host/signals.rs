@@ -2,8 +2,10 @@
 //!
 //! On a thread with a runtime of its own, so that it works when the program's runtime is blocked.
 
+use std::convert::Infallible;
 use std::process;
 use std::sync::Arc;
+use std::sync::mpsc::sync_channel;
 use std::time::Duration;
 
 use tokio::runtime::Builder;
@@ -38,14 +40,25 @@ impl Guardian {
     pub(super) fn start(core: &Arc<HostCore>, budget: Duration) -> Self {
         let state = watch::Sender::new(State::Living);
         let (core, seen) = (core.clone(), state.subscribe());
+        let (installed, is_installed) = sync_channel::<Infallible>(0);
         let thread = std::thread::Builder::new().name("host guardian".to_owned());
         let spawned = thread.spawn(move || match Builder::new_current_thread().enable_all().build() {
-            Ok(runtime) => runtime.block_on(watch(&core, budget, seen)),
+            Ok(runtime) => runtime.block_on(async {
+                match Signals::install() {
+                    Ok(signals) => {
+                        drop(installed);
+                        watch(&core, budget, seen, signals).await;
+                    }
+                    Err(error) => tracing::error!(%error, "signals cannot be watched"),
+                }
+            }),
             Err(error) => tracing::error!(%error, "signals cannot be watched"),
         });
         if let Err(error) = spawned {
             tracing::error!(%error, "signals cannot be watched");
         }
+        // No service starts before: a signal would end the process where it stands. The thread lets go of its end.
+        let _ = is_installed.recv();
         Self(state)
     }
 
@@ -60,11 +73,7 @@ impl Guardian {
     }
 }
 
-async fn watch(core: &HostCore, budget: Duration, mut state: watch::Receiver<State>) {
-    let mut signals = match Signals::install() {
-        Ok(signals) => signals,
-        Err(error) => return tracing::error!(%error, "signals cannot be watched"),
-    };
+async fn watch(core: &HostCore, budget: Duration, mut state: watch::Receiver<State>, mut signals: Signals) {
     loop {
         tokio::select! {
             (name, _) = signals.next() => {

@@ -293,6 +293,12 @@ async fn a_queue_whose_host_did_not_start_is_closed() {
     assert!(matches!(waiting.outcome().await, Outcome::Cancelled));
     queue.enqueue(job("now", 2)).await.unwrap_err();
     assert!(log.lock().is_empty());
+
+    let queue = JobQueue::bounded(1);
+    let host = builder(&log).queue("work", queue.clone()).build().unwrap();
+    let waiting = queue.enqueue(job("now", 1)).await.unwrap();
+    drop(host);
+    assert!(matches!(waiting.outcome().await, Outcome::Cancelled), "it was never run");
 }
 
 #[tokio::test]
