@@ -393,8 +393,21 @@ function V.acquire()
       heads[#heads + 1] = { lane = lane, group = group }
     end
   end
-  local function look(h) h.m, h.at = head(lane_key(h.lane)) end
-  for _, h in ipairs(heads) do look(h) end
+  -- Once late triggers have had their share, only what is due from then on, as long as there is something.
+  local late, most_late, from = num(request.late), num(request.most_late), nil
+  local function look(h)
+    if from then
+      local first = redis.call('ZRANGEBYSCORE', lane_key(h.lane), from, '+inf', 'WITHSCORES', 'LIMIT', 0, 1)
+      h.m, h.at = first[1], tonumber(first[2])
+    else
+      h.m, h.at = head(lane_key(h.lane))
+    end
+  end
+  local function look_from(time)
+    from = time
+    for _, h in ipairs(heads) do look(h) end
+  end
+  look_from(nil)
   local triggers = {}
   while #triggers < request.max do
     local best
@@ -402,7 +415,21 @@ function V.acquire()
       if h.m and h.at <= limit and left[h.group] ~= 0
         and (not best or h.at < best.at or (h.at == best.at and h.m < best.m)) then best = h end
     end
-    if not best then break end
+    local take = best
+    if not best and from then
+      late = nil
+      look_from(nil)
+    elseif not best then
+      break
+    elseif late and best.at < late then
+      if most_late == 0 then
+        take = nil
+        look_from(text(late))
+      else
+        most_late = most_late - 1
+      end
+    end
+    if take then
     local key = key_of(best.m)
     local s = load(key)
     local id = request.session .. '-' .. text(count())
@@ -424,7 +451,9 @@ function V.acquire()
       a = given(s.a) and redis.call('HGET', K'cal', s.a) or nil,
     }
     for _, h in ipairs(heads) do look(h) end
+    end
   end
+  look_from(nil)
   local due
   local function consider(time) if time and (not due or time < due) then due = time end end
   for _, h in ipairs(heads) do if h.m and left[h.group] ~= 0 then consider(h.at) end end

@@ -244,6 +244,8 @@ impl JobStore for RedisJobStore {
                         "named": limits.named,
                         "others": limits.others,
                         "ungrouped": limits.ungrouped,
+                        "late": request.late.map(|share| codec::time(share.before)),
+                        "most_late": request.late.map(|share| share.most),
                     }),
                 )
                 .await?;

@@ -26,6 +26,9 @@ use crate::trigger::Trigger;
 const FIRST_BACKOFF: Duration = Duration::from_millis(20);
 const LAST_BACKOFF: Duration = Duration::from_secs(15);
 
+/// Late triggers get one place of so many while punctual ones wait.
+const LATE_PART: usize = 4;
+
 /// What the loop knows between turns.
 pub(super) struct Engine {
     core: Arc<Core>,
@@ -47,6 +50,8 @@ pub(super) struct Engine {
     unsure: usize,
     /// How many of each execution group are acquired or under way.
     used: HashMap<Arc<str>, usize>,
+    /// What is left of the share of late triggers, in parts of one.
+    late_quarters: usize,
     failures: u32,
 }
 
@@ -79,7 +84,7 @@ pub(super) enum Next {
 impl Engine {
     pub(super) fn new(core: Arc<Core>, pool: Pool, attached: Attached) -> Self {
         let (ahead, deadlines, deadline_of, used, unwritten) = Default::default();
-        let (next_due, ask_again, unsure, failures) = (None, false, 0, 0);
+        let (next_due, ask_again, unsure, late_quarters, failures) = (None, false, 0, 0, 0);
         Self {
             core,
             pool,
@@ -92,6 +97,7 @@ impl Engine {
             unwritten,
             ask_again,
             unsure,
+            late_quarters,
             failures,
         }
     }
@@ -217,13 +223,22 @@ impl Engine {
             return Ok(());
         }
         self.ask_again = true;
-        let request = AcquireDue { session: self.core.session, now, until, max, limits: self.limits_left() };
+        let (limits, late) = (self.limits_left(), self.late_share(now, max));
+        let request = AcquireDue { session: self.core.session, now, until, max, limits, late };
         let acquired = self.core.store.acquire_due(request).await?;
         self.ask_again = false;
         self.next_due = acquired.next_due;
         acquired.cancel.into_iter().for_each(|(run, reason)| self.stop(run, reason));
         self.remember(acquired.triggers);
         Ok(())
+    }
+
+    /// A quarter of the batch; of small ones a late trigger comes first in one of four.
+    fn late_share(&mut self, now: DateTime<Utc>, max: usize) -> Option<LateShare> {
+        let threshold = TimeDelta::from_std(self.core.settings.misfire_threshold).ok()?;
+        let quarters = self.late_quarters + max;
+        self.late_quarters = quarters % LATE_PART;
+        Some(LateShare { before: now.checked_sub_signed(threshold)?, most: quarters / LATE_PART })
     }
 
     /// What is left of the limits of execution groups.
@@ -256,10 +271,9 @@ impl Engine {
                 None => drop(self.used.insert(group.clone(), 1)),
             }
         }
-        let in_order = self.ahead.is_empty();
         self.ahead.extend(acquired);
-        if !in_order {
-            let rank = |a: &AcquiredTrigger| (a.progress.next, std::cmp::Reverse(a.trigger.priority()));
+        let rank = |a: &AcquiredTrigger| (a.progress.next, std::cmp::Reverse(a.trigger.priority()));
+        if !self.ahead.iter().is_sorted_by_key(rank) {
             self.ahead
                 .make_contiguous()
                 .sort_by(|a, b| rank(a).cmp(&rank(b)).then_with(|| a.trigger.key().cmp(b.trigger.key())));

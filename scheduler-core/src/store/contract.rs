@@ -34,7 +34,8 @@ pub trait JobStore: Debug + Send + Sync + 'static {
     /// Makes a node known before it uses any other verb.
     fn attach(&self, node: Node) -> StoreFuture<'_, Attached>;
 
-    /// Claims due triggers, in the order of due time, then higher priority, then key.
+    /// Claims due triggers, in the order of due time, then higher priority, then key; of late ones no more than their
+    /// [share](AcquireDue::late) before the punctual ones.
     fn acquire_due(&self, request: AcquireDue) -> StoreFuture<'_, Acquired>;
 
     /// Exchanges claims for the right to run, and moves each trigger on. A claim that was fired before, by a call whose

@@ -24,6 +24,18 @@ pub struct AcquireDue {
     pub max: usize,
     /// What is left of the node's limits.
     pub limits: ExecutionLimits,
+    /// How many of them may be late while punctual ones wait; none for any number.
+    pub late: Option<LateShare>,
+}
+
+/// The share of late triggers in a batch, so that a backlog does not keep punctual ones waiting. What punctual ones
+/// leave over goes to late ones all the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LateShare {
+    /// A trigger is late when it was due before this.
+    pub before: DateTime<Utc>,
+    /// So many late ones come in their order; further ones come after all that are punctual.
+    pub most: usize,
 }
 
 /// How many executions a node takes at once, by the [execution groups](Trigger::execution_group) of triggers. Triggers

@@ -288,3 +288,31 @@ async fn a_timeout_works_while_the_store_fails() {
     test.advance(Duration::from_secs(60)).await;
     assert_fired!(test, "endless", 1);
 }
+
+#[tokio::test]
+async fn a_backlog_does_not_keep_what_is_on_time_waiting() {
+    for places in [1, 2, 8] {
+        let short = async |context: JobContext| context.clock().sleep(Duration::from_millis(100)).await;
+        let mut backlog = JobDefinition::new(detail("backlog"), short);
+        for number in 0..400 {
+            let an_hour_ago = NOW.parse::<DateTime<Utc>>().unwrap() - chrono::TimeDelta::hours(1);
+            backlog = backlog.with_trigger(Trigger::at(an_hour_ago).name(&format!("late{number:03}")));
+        }
+        let punctual = JobDefinition::new(detail("punctual"), async || {}).with_trigger(every(1, "punctual"));
+        let builder = Scheduler::builder().concurrency(places).register(backlog).register(punctual);
+        let test = started(builder).await;
+        test.advance(Duration::from_millis(4900)).await;
+        let fired = test.fired();
+        let punctual: Vec<_> = fired.iter().filter(|run| run.trigger.name() == "punctual").collect();
+        assert_eq!(punctual.len(), 5, "with {places} places");
+        for run in &punctual {
+            let lateness = run.fired - run.scheduled;
+            assert!(lateness <= chrono::TimeDelta::milliseconds(100), "{lateness} with {places} places");
+        }
+        let late = fired.len() - punctual.len();
+        assert!(late >= places * 44, "{late} late ones with {places} places");
+        test.advance(Duration::from_secs(60)).await;
+        assert_eq!(test.fired().iter().filter(|run| run.trigger.name() != "punctual").count(), 400);
+        test.scheduler().shutdown(Duration::ZERO).await;
+    }
+}

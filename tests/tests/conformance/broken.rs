@@ -19,6 +19,7 @@ enum Bug {
     IgnoresTheOrder,
     IgnoresJobTypes,
     IgnoresLimits,
+    StarvesThePunctual,
     AsksTooLate,
     ForgetsToWake,
     RunsWhatIsStale,
@@ -32,12 +33,13 @@ enum Bug {
     CancelsNothing,
 }
 
-const BUGS: [Bug; 16] = [
+const BUGS: [Bug; 17] = [
     Bug::LosesATrigger,
     Bug::HandsOutTwice,
     Bug::IgnoresTheOrder,
     Bug::IgnoresJobTypes,
     Bug::IgnoresLimits,
+    Bug::StarvesThePunctual,
     Bug::AsksTooLate,
     Bug::ForgetsToWake,
     Bug::RunsWhatIsStale,
@@ -92,8 +94,10 @@ impl JobStore for Broken {
 
     fn acquire_due(&self, mut request: AcquireDue) -> StoreFuture<'_, Acquired> {
         Box::pin(async move {
-            if self.bug == Bug::IgnoresLimits {
-                request.limits = ExecutionLimits::default();
+            match self.bug {
+                Bug::IgnoresLimits => request.limits = ExecutionLimits::default(),
+                Bug::StarvesThePunctual => request.late = None,
+                _ => {}
             }
             let mut acquired = self.store.acquire_due(request).await?;
             let before = self.acquired.fetch_add(acquired.triggers.len(), Ordering::Relaxed);

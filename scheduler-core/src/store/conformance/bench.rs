@@ -139,7 +139,10 @@ impl Bench {
         limits: ExecutionLimits,
     ) -> Acquired {
         let now = at(seconds);
-        self.store.acquire_due(AcquireDue { session, now, until: now, max, limits }).await.unwrap()
+        self.store
+            .acquire_due(AcquireDue { session, now, until: now, max, limits, late: None })
+            .await
+            .unwrap()
     }
 
     /// The executions of a node that are to be stopped.

@@ -245,8 +245,14 @@ impl Player {
         let mut until = time(&step["no_later_than"]).unwrap();
         let (mut handed_out, mut aside) = (Vec::new(), Vec::new());
         while handed_out.len() < max {
-            let request =
-                AcquireDue { session: 1, now: self.begin, until, max: 1, limits: ExecutionLimits::default() };
+            let request = AcquireDue {
+                session: 1,
+                now: self.begin,
+                until,
+                max: 1,
+                limits: ExecutionLimits::default(),
+                late: None,
+            };
             let Some(acquired) = self.store.acquire_due(request).await.unwrap().triggers.pop() else { break };
             if let Some(progress) = self.misfired(&acquired.trigger, &acquired.progress) {
                 let firing = Firing { claim: acquired.claim, progress, run: false };

@@ -23,11 +23,26 @@ impl Table {
         let types = self.types.get(&request.session).and_then(Option::as_ref);
         let mut open = self.lanes.open(types, &request.limits);
         let mut triggers = Vec::new();
+        let mut late = request.late;
         while triggers.len() < request.max {
-            let Some((due, lane)) = open.next(&mut self.lanes, request.until) else { break };
+            let Some((due, lane)) = open.next(&mut self.lanes, request.until) else {
+                // Nothing punctual is left.
+                if open.all(&self.lanes) { continue } else { break }
+            };
+            if let Some(share) = late.as_mut().filter(|share| due.at < share.before) {
+                if share.most == 0 {
+                    let before = share.before;
+                    late = None;
+                    self.lanes.insert(lane, due);
+                    open.only_from(&self.lanes, before);
+                    continue;
+                }
+                share.most -= 1;
+            }
             triggers.push(self.claim(&due, request, timing));
             open.taken(&self.lanes, lane);
         }
+        open.all(&self.lanes);
         let next_due = self.next_wake().into_iter().chain(open.next_due(&self.lanes)).min();
         let own = self.cancelled.iter().filter(|(id, _)| id.session() == request.session);
         let cancel: Vec<_> = own.map(|(id, reason)| (*id, *reason)).collect();

@@ -6,9 +6,10 @@
 
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, BinaryHeap, HashMap, HashSet};
+use std::ops::Bound::{Excluded, Unbounded};
 use std::sync::Arc;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use slab::Slab;
 
 use crate::key::TriggerKey;
@@ -38,6 +39,18 @@ struct Lane {
     due: BTreeSet<Due>,
 }
 
+impl Lane {
+    /// The first that is due from then on.
+    fn first(&self, from: Option<DateTime<Utc>>) -> Option<&Due> {
+        let first = self.due.first()?;
+        let Some(from) = from.filter(|from| first.at < *from) else { return Some(first) };
+        // The last place before that moment, whatever stands there.
+        let (at, rank) = (from - TimeDelta::nanoseconds(1), Reverse(i32::MIN));
+        let before = Due { at, rank, key: first.key.clone(), slot: usize::MAX };
+        self.due.range((Excluded(before), Unbounded)).next()
+    }
+}
+
 #[derive(Debug, Default)]
 pub(super) struct Lanes {
     lanes: Slab<Lane>,
@@ -46,6 +59,9 @@ pub(super) struct Lanes {
 
 /// The lanes that are open to a node, with what is left of its limits.
 pub(super) struct Open {
+    lanes: Vec<usize>,
+    /// Only what is due from then on.
+    from: Option<DateTime<Utc>>,
     heads: BinaryHeap<Reverse<(Due, usize)>>,
     /// What is left of each execution group that has a limit.
     left: HashMap<Option<Arc<str>>, usize>,
@@ -79,7 +95,7 @@ impl Lanes {
 
     /// The lanes from which a node with these job types and slots can take.
     pub(super) fn open(&self, types: Option<&HashSet<Arc<str>>>, limits: &ExecutionLimits) -> Open {
-        let mut open = Open { heads: BinaryHeap::new(), left: HashMap::new() };
+        let mut open = Open { lanes: Vec::new(), from: None, heads: BinaryHeap::new(), left: HashMap::new() };
         for (index, lane) in &self.lanes {
             if types.is_some_and(|types| !types.contains(&lane.key.job_type)) {
                 continue;
@@ -87,6 +103,7 @@ impl Lanes {
             if let Some(left) = limits.of(lane.key.group.as_ref()) {
                 open.left.insert(lane.key.group.clone(), left);
             }
+            open.lanes.push(index);
             open.put_head(self, index);
         }
         open
@@ -97,8 +114,31 @@ impl Open {
     fn put_head(&mut self, lanes: &Lanes, lane: usize) {
         let found = &lanes.lanes[lane];
         let full = self.left.get(&found.key.group) == Some(&0);
-        if let Some(due) = found.due.first().filter(|_| !full) {
+        if let Some(due) = found.first(self.from).filter(|_| !full) {
             self.heads.push(Reverse((due.clone(), lane)));
+        }
+    }
+
+    /// Passes over what is due before.
+    pub(super) fn only_from(&mut self, lanes: &Lanes, from: DateTime<Utc>) {
+        self.look_from(lanes, Some(from));
+    }
+
+    /// Passes over nothing any more; says whether it did.
+    pub(super) fn all(&mut self, lanes: &Lanes) -> bool {
+        let passed_over = self.from.is_some();
+        if passed_over {
+            self.look_from(lanes, None);
+        }
+        passed_over
+    }
+
+    fn look_from(&mut self, lanes: &Lanes, from: Option<DateTime<Utc>>) {
+        self.from = from;
+        self.heads.clear();
+        for lane in std::mem::take(&mut self.lanes) {
+            self.put_head(lanes, lane);
+            self.lanes.push(lane);
         }
     }
 

@@ -324,8 +324,13 @@ impl Plain {
                 && request.limits.of(group).is_none_or(|limit| used < limit)
                 && self.due(row).is_some_and(|due| due <= request.until)
         };
-        let order =
-            |row: &&Row| (row.progress.next, Reverse(row.trigger.priority()), row.trigger.key().clone());
+        let is_late = |row: &Row| request.late.is_some_and(|share| row.progress.next < Some(share.before));
+        let late = taken.iter().filter(|key| is_late(&self.rows[*key])).count();
+        let waits = request.late.is_some_and(|share| late >= share.most);
+        let order = |row: &&Row| {
+            let rank = (row.progress.next, Reverse(row.trigger.priority()), row.trigger.key().clone());
+            (waits && is_late(row), rank)
+        };
         self.rows.values().filter(can_take).min_by_key(order).map(|row| row.trigger.key().clone())
     }
 

@@ -162,8 +162,20 @@ impl Table {
                 store.clear().await.unwrap();
                 self.plain.clear();
             }
-            Operation::Acquire { node, max, limits: index } => {
-                return self.acquire([ONE, TWO][*node], *max, limits(*index)).await;
+            _ => return self.use_claims(operation).await,
+        }
+        Ok(())
+    }
+
+    /// What nodes do.
+    async fn use_claims(&mut self, operation: &Operation) -> Result<(), String> {
+        let store = self.bench.store.clone();
+        match operation {
+            Operation::Acquire { node, max, limits: index, late } => {
+                let share = |(before, most)| LateShare { before: at(self.now - before), most };
+                let (session, now) = ([ONE, TWO][*node], at(self.now));
+                let (limits, late) = (limits(*index), late.map(share));
+                return self.acquire(AcquireDue { session, now, until: now, max: *max, limits, late }).await;
             }
             Operation::Fire { claim, run } => return self.fire(self.chosen(*claim, false), *run).await,
             Operation::FireAgain { claim } => {
@@ -201,6 +213,7 @@ impl Table {
                 let result = store.cancel(what.clone()).await.unwrap();
                 return same("what is to stop", &result, &self.plain.cancel(&what));
             }
+            _ => {}
         }
         Ok(())
     }
@@ -231,9 +244,8 @@ impl Table {
         same("the result", &result, &self.plain.adjust(key, to))
     }
 
-    async fn acquire(&mut self, node: u64, max: usize, limits: ExecutionLimits) -> Result<(), String> {
-        let now = at(self.now);
-        let request = AcquireDue { session: node, now, until: now, max, limits };
+    async fn acquire(&mut self, request: AcquireDue) -> Result<(), String> {
+        let AcquireDue { session: node, now, max, .. } = request;
         let acquired = self.bench.store.acquire_due(request.clone()).await.unwrap();
         self.plain.settle(now);
         let (mut expected, types) = (Vec::new(), (node == TWO).then_some("work"));

@@ -24,12 +24,29 @@ async fn a_batch_takes_the_first_ones(bench) {
     assert_eq!(names(&bench.acquire(1, 3).await), [""; 0], "a claim is handed out once");
 }
 
+/// A backlog does not starve what is on time, nor the other way round.
+async fn late_triggers_come_first_up_to_their_share(bench) {
+    let late = ["late1", "late2", "late3", "late4", "late5"].map(|name| every_minute(name, 1));
+    let punctual = ["on_time1", "on_time2"].map(|name| every_minute(name, 50));
+    bench.put(&job("work").build(), late.into_iter().chain(punctual)).await;
+    let ask = async |max| {
+        let (limits, late) = (ExecutionLimits::default(), Some(LateShare { before: at(50), most: 2 }));
+        bench.store.acquire_due(AcquireDue { session: ONE, now: at(50), until: at(50), max, limits, late }).await.unwrap()
+    };
+    let first = ask(3).await;
+    assert_eq!(names(&first.triggers), ["late1", "late2", "on_time1"]);
+    assert_eq!(first.next_due, Some(at(1)), "late ones are left");
+    let rest = ask(10).await;
+    assert_eq!(names(&rest.triggers), ["late3", "late4", "on_time2", "late5"], "what is left over goes to late ones");
+}
+
 async fn nothing_comes_before_its_time(bench) {
     bench.put(&job("work").build(), [every_minute("a", 10), every_minute("b", 11)]).await;
     let early = bench.ask(ONE, 9, 10, ExecutionLimits::default()).await;
     assert!(early.triggers.is_empty());
     assert_eq!(early.next_due, Some(at(10)));
-    let ahead = AcquireDue { session: ONE, now: at(9), until: at(10), max: 10, limits: ExecutionLimits::default() };
+    let (limits, late) = (ExecutionLimits::default(), None);
+    let ahead = AcquireDue { session: ONE, now: at(9), until: at(10), max: 10, limits, late };
     let ahead = bench.store.acquire_due(ahead).await.unwrap();
     assert_eq!(names(&ahead.triggers), ["a"], "acquired ahead of its time");
     let asked = bench.ask(ONE, 11, 0, ExecutionLimits::default()).await;
