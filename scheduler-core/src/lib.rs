@@ -112,6 +112,7 @@ pub mod prelude;
 pub mod scheduler;
 pub mod store;
 mod stored;
+mod sync;
 #[cfg(feature = "testing")]
 pub mod testing;
 pub mod time;

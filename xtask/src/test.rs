@@ -23,7 +23,7 @@ pub(crate) fn steps(quick: bool) -> Vec<Step> {
     steps
 }
 
-/// The store in memory on locks whose every order of taking is explored. Other flags, so a folder of its own.
+/// The store in memory and the firing loop, in the orders in which they can meet. Other flags, so a folder of its own.
 pub(crate) fn interleavings() -> Step {
     let line = "cargo test -p tests --test interleavings --target-dir target/shuttle";
     Step::program("interleavings", line).with_variable("RUSTFLAGS", "--cfg shuttle")

@@ -1,7 +1,7 @@
 //! An application with jobs, and the tests of them.
 //!
 //! ```text
-//! cargo run --bin testing_jobs                 # the application: two seconds of it
+//! cargo run --bin testing_jobs                 # the application: one night of it
 //! cargo test -p examples --bin testing_jobs    # its tests: weeks of it, at once
 //! ```
 //!
@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use scheduler_core::SchedulerBuilder;
 use scheduler_core::prelude::*;
-use scheduler_core::time::{Clock, SystemClock};
+use scheduler_core::scheduler::Event;
 use scheduler_core::trigger::Trigger;
 
 /// Where files are written.
@@ -54,8 +54,13 @@ async fn main() -> anyhow::Result<()> {
     std::fs::write(folder.path().join("orders.txt"), "1001\n1002\n")?;
     let scheduler = application(Folder(folder.path().to_owned())).build()?;
     scheduler.start().await?;
+    let mut events = scheduler.events();
     scheduler.enqueue(write_invoices::with()).await?;
-    SystemClock.sleep(Duration::from_secs(1)).await;
+    while let Some(event) = events.next().await {
+        if matches!(event, Event::Ended { .. }) {
+            break;
+        }
+    }
     for entry in std::fs::read_dir(folder.path())? {
         println!("{}", entry?.file_name().to_string_lossy());
     }

@@ -1,5 +1,6 @@
 //! Building a host: everything that is wrong is reported at once, in every environment.
 
+use std::any::TypeId;
 use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
@@ -15,8 +16,8 @@ use super::health::{ServiceState, Successes};
 use super::queue::JobQueue;
 use super::run::{Entry, Host};
 use super::scheduled::SchedulerService;
-use super::service::{ErasedService, ServiceContext};
-use crate::job::{JobDefinition, Providers, Registry, provide_methods};
+use super::service::{ErasedService, OfHost, ServiceContext};
+use crate::job::{JobDefinition, Need, Providers, Registry, provide_methods};
 use crate::key::JobKey;
 use crate::matcher::Matcher;
 use crate::scheduler::{BuildError, Scheduler, SchedulerBuilder};
@@ -196,7 +197,8 @@ impl HostBuilder {
         }
         for service in &self.services {
             problems.extend(service.problems.iter().cloned());
-            let unmet = service.needs.iter().filter_map(|need| self.providers.problem_with(need));
+            let unmet = service.needs.iter().filter(|need| !is_scheduler(need));
+            let unmet = unmet.filter_map(|need| self.providers.problem_with(need));
             let place = service.place;
             problems.extend(unmet.map(|problem| format!("service `{}` ({place}) {problem}", service.name)));
         }
@@ -210,10 +212,14 @@ impl HostBuilder {
             let (name, place) = (&task.name, task.place);
             format!("task `{name}` ({place}) is to run once per cluster, and the host has no scheduler; call `.scheduler(…)`")
         });
+        let takes = self.services.iter().filter(|service| service.needs.iter().any(is_scheduler)).map(|service| {
+            let (name, place) = (&service.name, service.place);
+            format!("service `{name}` ({place}) takes a `Scheduler`, and the host has none; call `.scheduler(…)`")
+        });
         let queues = self.queues.iter().filter(|(_, queue)| queue.needs_scheduler()).map(|(name, _)| {
             format!("the queue `{name}` is to keep its jobs at the stop, and the host has no scheduler; call `.scheduler(…)`")
         });
-        tasks.chain(queues).collect()
+        tasks.chain(takes).chain(queues).collect()
     }
 
     /// The services by layers, as indices into [`names`](Self::names).
@@ -291,6 +297,10 @@ impl HostBuilder {
 }
 
 provide_methods!(HostBuilder);
+
+fn is_scheduler(need: &Need) -> bool {
+    need.type_id() == TypeId::of::<OfHost>()
+}
 
 fn entry(
     name: Arc<str>,

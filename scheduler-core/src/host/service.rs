@@ -261,7 +261,14 @@ impl FromService for Scheduler {
     fn from_service(context: &ServiceContext) -> Result<Self, ExtractError> {
         context.scheduler().cloned().ok_or_else(|| ExtractError::new("the host has no scheduler"))
     }
+
+    fn needs() -> Vec<Need> {
+        vec![Need::of::<OfHost>()]
+    }
 }
+
+/// What stands for the host's scheduler among the needs of a service.
+pub(super) struct OfHost;
 
 impl<T: Any + Clone + Send + Sync> FromService for State<T> {
     fn from_service(context: &ServiceContext) -> Result<Self, ExtractError> {

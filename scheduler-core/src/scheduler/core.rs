@@ -4,12 +4,12 @@
 
 use std::fmt;
 use std::future::Future;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool as PlainBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use parking_lot::{Mutex, RwLock};
+use parking_lot::RwLock;
 use serde::Serialize;
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, watch};
@@ -22,6 +22,7 @@ use super::middleware::Chain;
 use super::running::Running;
 use crate::job::{CancelReason, ExecutionId, Invocation, Providers, Registry};
 use crate::store::{ExecutionLimits, JobStore};
+use crate::sync::{self, AtomicBool, AtomicUsize, Mutex};
 use crate::time::{Alarm, Clock};
 use crate::trigger::Misfire;
 
@@ -89,8 +90,8 @@ pub(super) struct Core {
     pub(super) changed: AtomicBool,
     /// When the loop takes its next turn, in milliseconds; none yet if it is at the end of all time.
     planned: AtomicU64,
-    /// The loop takes a turn in which runs may begin.
-    firing: AtomicBool,
+    /// The loop takes a turn in which runs may begin. Changed under the lock of the phase, so no order of its own to explore.
+    firing: PlainBool,
     /// Runs of this node that somebody wants to be stopped.
     stops: Mutex<Vec<(ExecutionId, CancelReason)>>,
     endings: Mutex<Vec<Ending>>,
@@ -130,7 +131,7 @@ impl Core {
             active: AtomicUsize::new(0),
             changed: AtomicBool::new(true),
             planned: AtomicU64::new(u64::MAX),
-            firing: AtomicBool::new(false),
+            firing: PlainBool::new(false),
             stops: Mutex::default(),
             endings: Mutex::default(),
             alarm: Mutex::default(),
@@ -150,7 +151,7 @@ impl Core {
     /// Runs a task that the end of the scheduler waits for. Before the start there is nobody to run it.
     pub(super) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         if let Some(runtime) = self.runtime.get() {
-            self.tasks.spawn_on(task, runtime);
+            sync::spawn(&self.tasks, runtime, task);
         }
     }
 

@@ -10,6 +10,7 @@ use tokio::sync::oneshot;
 use super::core::Core;
 use super::firing::{Engine, Next};
 use crate::error::{Error, Result};
+use crate::sync::{self, thread};
 use crate::time::{Alarm, Clock};
 
 /// The wait after a turn that panicked, which only a faulty store or clock can cause: what a schedule or calendar does is
@@ -21,7 +22,7 @@ pub(super) fn start(core: &Arc<Core>, engine: Engine, runtime: Handle) -> Result
     let alarm = core.clock.alarm();
     core.set_alarm(Some(alarm.clone()));
     let (clock, (done, ended)) = (core.clock.clone(), oneshot::channel());
-    let thread = std::thread::Builder::new().name(format!("scheduler {}", core.settings.name));
+    let thread = thread::Builder::new().name(format!("scheduler {}", core.settings.name));
     let of_core = core.clone();
     let spawned = thread.spawn(move || {
         turn_until_end(&of_core, engine, &*clock, &*alarm, &runtime);
@@ -36,7 +37,7 @@ pub(super) fn start(core: &Arc<Core>, engine: Engine, runtime: Handle) -> Result
 
 fn turn_until_end(core: &Core, mut engine: Engine, clock: &dyn Clock, alarm: &dyn Alarm, runtime: &Handle) {
     loop {
-        let turn = AssertUnwindSafe(|| runtime.block_on(engine.tick(clock.now())));
+        let turn = AssertUnwindSafe(|| sync::block_on(runtime, engine.tick(clock.now())));
         let wait = match catch_unwind(turn) {
             Ok(Next::End) => return core.plan(Duration::MAX),
             Ok(Next::Wait(wait)) => wait,

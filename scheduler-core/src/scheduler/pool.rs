@@ -14,12 +14,12 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
 
-use parking_lot::Mutex;
 use tokio::runtime::Handle;
 use tokio_util::task::TaskTracker;
 
 use super::execution::{Body, Execution};
 use crate::job::Threading;
+use crate::sync::{self, Mutex};
 
 /// After so many polls in place a drainer lets the runtime look after its other tasks.
 const TURN: usize = 32;
@@ -66,7 +66,7 @@ impl Pool {
         queue.drainers += wanted;
         drop(queue);
         for _ in 0..wanted {
-            self.tracker.spawn_on(self.clone().drain(), &self.runtime);
+            sync::spawn(&self.tracker, &self.runtime, self.clone().drain());
         }
     }
 
@@ -92,7 +92,7 @@ impl Pool {
                     self.detach(body);
                 }
             }
-            tokio::task::yield_now().await;
+            sync::yield_now().await;
         }
     }
 
@@ -108,6 +108,6 @@ impl Pool {
 
     fn detach(&self, body: Body) {
         let brake = body.brake.clone();
-        brake.attach(self.tracker.spawn_on(body, &self.runtime).abort_handle());
+        brake.attach(sync::spawn(&self.tracker, &self.runtime, body));
     }
 }

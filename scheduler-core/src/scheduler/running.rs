@@ -8,11 +8,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use chrono::{DateTime, Utc};
 use dashmap::DashMap;
-use parking_lot::Mutex;
-use tokio::task::AbortHandle;
 
 use crate::job::{CancelReason, ExecutionId, Run};
 use crate::key::{JobKey, TriggerKey};
+use crate::sync::{AbortHandle, Mutex};
 use crate::time::Activity;
 
 /// An execution that is queued or running on this node.

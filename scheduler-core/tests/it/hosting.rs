@@ -483,7 +483,7 @@ fn every_problem_is_reported_at_once() {
         .service(hosted("a", probe()).after("b"))
         .service(hosted("b", probe()).after("a"))
         .service(hosted("a", probe()))
-        .service(background("c", async |_: State<u64>| {}).after("databse"))
+        .service(background("c", async |_: State<u64>, _: Scheduler| {}).after("databse"))
         .service(hosted("database", probe()).may_end())
         .service(start_up("migrate", async || {}).once_per_cluster(1))
         .queue("mails", JobQueue::bounded(1).at_stop(AtStop::Persist))
@@ -505,6 +505,7 @@ fn every_problem_is_reported_at_once() {
         "task `migrate` (",
         "is to run once per cluster, and the host has no scheduler",
         "the queue `mails` is to keep its jobs at the stop, and the host has no scheduler",
+        "takes a `Scheduler`, and the host has none; call `.scheduler(…)`",
     ] {
         assert!(error.contains(expected), "`{expected}` is not in:\n{error}");
     }

@@ -6,7 +6,6 @@
 mod admin;
 mod firing;
 mod lanes;
-mod lock;
 mod pauses;
 mod query;
 mod table;
@@ -23,7 +22,7 @@ use crate::calendar::Calendar;
 use crate::error::Result;
 use crate::job::{ExecutionId, JobDetail};
 use crate::key::{JobKey, TriggerKey};
-use lock::Mutex;
+use crate::sync::Mutex;
 use table::Table;
 
 /// How to use this store: triggers are claimed when they are due, and a claim is fired at once.

@@ -1,9 +1,4 @@
-//! Nodes, administrators and a shutdown, on the store in memory, in every order in which they can meet.
-//!
-//! Built only with `--cfg shuttle` (`cargo xtask interleavings`): a checker then decides at each lock who goes on, by
-//! chance, by preemption bounds, and in full for the smallest case. A failure prints the schedule that repeats it.
-#![cfg(shuttle)]
-#![allow(clippy::unwrap_used, reason = "a test says what went wrong by failing")]
+//! Nodes, administrators and a shutdown, on the store.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -17,6 +12,8 @@ use scheduler_core::trigger::{Trigger, TriggerBuilder};
 use shuttle::future::block_on;
 use shuttle::sync::Mutex;
 use shuttle::thread;
+
+use super::explore;
 
 fn begin() -> DateTime<Utc> {
     "2026-03-01T00:00:00Z".parse().unwrap()
@@ -149,15 +146,9 @@ fn job(name: &str, exclusive: bool) -> JobDetail {
     JobDetail::builder(name.parse().unwrap(), "work").disallow_concurrent(exclusive).build()
 }
 
-/// By chance, and with few but well placed preemptions.
-fn explore(test: impl Fn() + Clone + Send + Sync + 'static) {
-    shuttle::check_random(test.clone(), 3_000);
-    shuttle::check_pct(test, 2_000, 3);
-}
-
 #[test]
 fn two_nodes_share_the_work() {
-    explore(|| {
+    explore(3_000, || {
         let world = World::new(&[(job("one", true), &["a", "b"]), (job("many", false), &["c"])]);
         let other = world.clone();
         let second = thread::spawn(move || other.node(2, 1));
@@ -169,7 +160,7 @@ fn two_nodes_share_the_work() {
 
 #[test]
 fn pausing_and_resuming_loses_and_doubles_nothing() {
-    explore(|| {
+    explore(3_000, || {
         let world = World::new(&[(job("one", true), &["a", "b"]), (job("many", false), &["c"])]);
         let (node, admin) = (world.clone(), world.clone());
         let node = thread::spawn(move || node.node(2, 2));
@@ -187,7 +178,7 @@ fn pausing_and_resuming_loses_and_doubles_nothing() {
 
 #[test]
 fn a_node_that_shuts_down_gives_its_claims_back() {
-    explore(|| {
+    explore(3_000, || {
         let world = World::new(&[(job("one", true), &["a", "b"]), (job("many", false), &["c"])]);
         let leaving = world.clone();
         let leaving = thread::spawn(move || {
@@ -203,7 +194,7 @@ fn a_node_that_shuts_down_gives_its_claims_back() {
 
 #[test]
 fn removing_a_trigger_while_it_is_fired_leaves_its_job_free() {
-    explore(|| {
+    explore(3_000, || {
         let world = World::new(&[(job("one", true), &["a", "b"])]);
         let admin = world.clone();
         let admin = thread::spawn(move || {
