@@ -80,6 +80,7 @@ pub(crate) fn job(job: &JobDetail) -> Result<Value> {
             "x": job.disallow_concurrent(),
             "d": job.durable(),
             "p": job.persist_data(),
+            "r": job.requests_recovery(),
             "y": job.job_type(),
         },
     }))

@@ -17,7 +17,15 @@
 //! # }
 //! ```
 
+mod answer;
+mod clock;
 mod codec;
+mod heart;
+mod io;
+mod link;
+mod session;
+mod settings;
 mod store;
 
+pub use settings::RedisStoreBuilder;
 pub use store::RedisJobStore;

@@ -1,8 +1,8 @@
 #!lua
 -- The job store: one verb per call, each as a whole or not at all.
 --
--- KEYS[1] is the prefix of every key, with one hash tag. ARGV[1] is the verb, ARGV[2] its parameters as JSON. Times are texts
--- of milliseconds, since the JSON of Lua keeps 14 digits of a number. A key is `group NUL name`, with an empty group for the
+-- KEYS[1] is the prefix of every key, with one hash tag. ARGV[1] is the verb, ARGV[2] its parameters as JSON, ARGV[3] who
+-- asks. Times and counts are texts, since the JSON of Lua keeps 14 digits of a number. A key is `group NUL name`, with an empty group for the
 -- default one, so that the order of bytes is the order of keys.
 --
 -- The layout, each after the prefix:
@@ -13,25 +13,50 @@
 --   q:<lane>:<job>, ql:<job>              what waits for a job that allows one run at a time, and in which lanes
 --   over       triggers that cancel their own run when they are due
 --   busy       job -> its one claim       cl  claim -> record              lapse  claims that were not fired
---   rt:<lineage>  runs of a trigger       stop  claim -> why it is to stop
---   ss  session -> job types              cal  calendar -> description     cu:<calendar>  who names it
+--   rt:<lineage>  runs of a trigger       stop:<session>  claim -> why it is to stop
+--   ss  session -> its node               sl  session -> end of its lease  sn  session -> when it was heard of
+--   cs:<session>  its claims              grave:<name>, graves  claims of sessions that are over
+--   cal  calendar -> description          cu:<calendar>  who names it
 --   pg, pj     paused groups of triggers and jobs -> note                  px  groups excepted from a pause of all
 --   pe         pauses that end by themselves
---   meta       count, all (the note of a pause of all)
+--   meta       count (the last number given out), all (the note of a pause of all), ver (changes when somebody may have
+--              to look), birth, schema, lease and cap (see `tick`), lc and lw (the lease clock, and when it was set), run,
+--              epoch and hold (see `epoch`)
+--   wake       a channel: somebody may have to look
 --
 -- The state of a trigger: j job, l lane, n next, p priority, s state (W A P C E), g generation, i lineage, r revision,
 -- c claim, u runs, o overlap policy, f freed, pn pause note, pu its end, a calendar, k group of the job.
 
 local P = KEYS[1]
-local verb, request = ARGV[1], cjson.decode(ARGV[2])
+local verb, request, from = ARGV[1], cjson.decode(ARGV[2]), ARGV[3]
 local wake, others = false, false
 local NONE = cjson.null
+local FORMAT = 1
 
 local function K(name) return P .. name end
 local function given(value) return value ~= nil and value ~= NONE end
 local function num(value) return given(value) and tonumber(value) or nil end
 local function text(number) return string.format('%.0f', number) end
-local function count() return redis.call('HINCRBY', K'meta', 'count', 1) end
+local function session_of(id) return string.match(id, '^(.-)%-') end
+
+-- The server's clock in microseconds, the same for the whole call.
+local micros
+local function server_micros()
+  if not micros then
+    local time = redis.call('TIME')
+    micros = tonumber(time[1]) * 1000000 + tonumber(time[2])
+  end
+  return micros
+end
+local function server_millis() return math.floor(server_micros() / 1000) end
+
+-- A number larger than any before, also after the server has come back with older data.
+local counter
+local function count()
+  if not counter then counter = math.max(tonumber(redis.call('HGET', K'meta', 'count') or '0'), server_micros()) end
+  counter = counter + 1
+  return text(counter)
+end
 local function member(p, key) return struct.pack('>I4', 2147483647 - p) .. key end
 local function key_of(m) return string.sub(m, 5) end
 local function group_of(key) return string.sub(key, 1, string.find(key, '\0', 1, true) - 1) end
@@ -132,7 +157,8 @@ local function end_claim(id)
   local claim = cjson.decode(found)
   redis.call('HDEL', K'cl', id)
   redis.call('ZREM', K'lapse', id)
-  redis.call('HDEL', K'stop', id)
+  redis.call('HDEL', K('stop:' .. session_of(id)), id)
+  redis.call('SREM', K('cs:' .. session_of(id)), id)
   if claim.f then redis.call('SREM', K('rt:' .. claim.i), id) end
   if is_busy(claim.j) == id then
     redis.call('HDEL', K'busy', claim.j)
@@ -323,13 +349,178 @@ local function put_job(row, existing)
   end
 end
 
+local function refuse(kind, names) return { error = kind, names = names } end
+
 -- The verbs.
 
 local V = {}
 
+-- What the types of the fixed keys are.
+local TYPES = {
+  ts = 'hash', td = 'hash', tp = 'hash', jd = 'hash', jm = 'hash', lanes = 'hash', busy = 'hash', cl = 'hash', ss = 'hash',
+  sn = 'hash', cal = 'hash', pg = 'hash', pj = 'hash', meta = 'hash', ti = 'zset', ji = 'zset', over = 'zset',
+  lapse = 'zset', pe = 'zset', sl = 'zset', px = 'set', graves = 'set',
+}
+
+-- Before anything else: whether this is a store of ours, and one that this program understands.
+function V.boot()
+  local wrong = {}
+  for name, kind in pairs(TYPES) do
+    local found = redis.call('TYPE', K(name)).ok
+    if found ~= kind and found ~= 'none' then wrong[#wrong + 1] = { K(name), found, kind } end
+  end
+  if #wrong > 0 then return refuse('types', wrong) end
+  local schema = redis.call('HGET', K'meta', 'schema')
+  if not schema then
+    schema = FORMAT .. ':' .. FORMAT
+    redis.call('HSET', K'meta', 'schema', schema, 'birth', count())
+  end
+  local format, least = string.match(schema, '^(%d+):(%d+)$')
+  if not least or tonumber(least) > FORMAT then return refuse('schema', { { tostring(format), tostring(FORMAT) } }) end
+  return { birth = redis.call('HGET', K'meta', 'birth') }
+end
+
+-- The lease clock: goes forward with the server's, but never by more than `cap` between two looks and never back. So neither
+-- a clock that is set nor a server that was away ends all leases at once.
+local function tick()
+  local known = redis.call('HMGET', K'meta', 'lc', 'lw', 'cap')
+  local now = server_millis()
+  local passed = now - (tonumber(known[2]) or now)
+  local lc = (tonumber(known[1]) or 0) + math.max(0, math.min(passed, tonumber(known[3])))
+  redis.call('HSET', K'meta', 'lc', text(lc), 'lw', text(now))
+  return lc
+end
+
+-- Changes when the server was restarted or replaced, and what it knows may be older than what was acknowledged. Nothing is
+-- handed out for a moment then, so that the nodes can say what they know. Also says whether that moment lasts.
+local function epoch()
+  local info = redis.pcall('INFO', 'server')
+  local run = type(info) == 'string' and string.match(info, 'run_id:(%w+)') or ''
+  local known = redis.call('HMGET', K'meta', 'run', 'epoch', 'hold')
+  local number, hold = known[2] or '0', tonumber(known[3] or '0')
+  if run ~= (known[1] or '') then
+    number = text(tonumber(number) + 1)
+    hold = known[1] and server_millis() + 2000 or 0
+    redis.call('HSET', K'meta', 'run', run, 'epoch', number, 'hold', text(hold))
+  end
+  return number, server_millis() < hold
+end
+
 function V.attach()
-  redis.call('HSET', K'ss', request.session, cjson.encode({ t = request.types, n = request.name }))
+  if not redis.call('HGET', K'meta', 'birth') then return { gone = true } end
+  -- All nodes go by one lease: that of the first.
+  if redis.call('ZCARD', K'sl') == 0 then redis.call('HSET', K'meta', 'lease', request.lease, 'cap', request.cap) end
+  local lc = tick()
+  local lease = redis.call('HGET', K'meta', 'lease')
+  redis.call('HSET', K'ss', request.session, cjson.encode({ t = request.types, n = request.name, v = request.version }))
+  redis.call('HSET', K'sn', request.session, text(server_millis()))
+  redis.call('ZADD', K'sl', text(lc + tonumber(lease)), request.session)
+  return { lease = lease, epoch = (epoch()) }
+end
+
+function V.beat()
+  local birth = redis.call('HGET', K'meta', 'birth')
+  if birth ~= request.birth then return { gone = true } end
+  local lc, lease = tick(), tonumber(redis.call('HGET', K'meta', 'lease'))
+  local alive = {}
+  for n, session in ipairs(request.sessions) do
+    alive[n] = redis.call('ZSCORE', K'sl', session) ~= false
+    if alive[n] then
+      redis.call('ZADD', K'sl', text(lc + lease), session)
+      redis.call('HSET', K'sn', session, text(server_millis()))
+    end
+  end
+  -- Higher than the server knows, if it has come back with older data.
+  if given(request.seen) then
+    count()
+    counter = math.max(counter, tonumber(request.seen))
+  end
+  local dead = redis.call('ZCOUNT', K'sl', '-inf', text(lc)) > 0 or redis.call('SCARD', K'graves') > 0
+  return {
+    alive = alive, dead = dead, epoch = (epoch()), micros = text(server_micros()),
+    ver = redis.call('HGET', K'meta', 'ver') or '0',
+  }
+end
+
+-- The end of a session: from now on its claims are those of nobody.
+local function entomb(session)
+  redis.call('ZREM', K'sl', session)
+  redis.call('HDEL', K'ss', session)
+  redis.call('HDEL', K'sn', session)
+  redis.call('DEL', K('stop:' .. session))
+  local claims = K('cs:' .. session)
+  if redis.call('EXISTS', claims) == 1 then
+    local name = session .. '@' .. count()
+    redis.call('RENAME', claims, K('grave:' .. name))
+    redis.call('SADD', K'graves', name)
+  end
+end
+
+function V.detach()
+  entomb(request.session)
   return {}
+end
+
+local function lost_run(id, claim)
+  local s, meta = load(claim.t), job(claim.j)
+  return {
+    c = id, j = claim.j, t = claim.t, n = claim.n, s = claim.s, r = meta and meta.r or false,
+    d = s and s.i == claim.i and redis.call('HGET', K'td', claim.t) or nil,
+  }
+end
+
+-- Ends sessions whose lease is over, gives back what they had not fired, and says what they had: a part, until `done`.
+function V.lost()
+  local lc = redis.call('HGET', K'meta', 'lc') or '0'
+  for _, session in ipairs(redis.call('ZRANGEBYSCORE', K'sl', '-inf', lc, 'LIMIT', 0, 4)) do entomb(session) end
+  local name = redis.call('SRANDMEMBER', K'graves')
+  if not name then return { done = true } end
+  local grave, rows = K('grave:' .. name), {}
+  for _, id in ipairs(redis.call('SRANDMEMBER', grave, 100)) do
+    local found = redis.call('HGET', K'cl', id)
+    local claim = found and cjson.decode(found)
+    if claim and claim.f then
+      rows[#rows + 1] = lost_run(id, claim)
+    else
+      if claim then release(id) end
+      redis.call('SREM', grave, id)
+    end
+  end
+  if redis.call('SCARD', grave) == 0 then redis.call('SREM', K'graves', name) end
+  wake = true
+  return { done = false, rows = rows }
+end
+
+-- The runs of a living session of which its node knows nothing.
+function V.unknown()
+  local known, rows = {}, {}
+  for _, id in ipairs(request.known) do known[id] = true end
+  for _, id in ipairs(redis.call('SMEMBERS', K('cs:' .. request.session))) do
+    local found = not known[id] and redis.call('HGET', K'cl', id)
+    local claim = found and cjson.decode(found)
+    if claim and claim.f then
+      rows[#rows + 1] = lost_run(id, claim)
+    elseif claim then
+      release(id)
+    end
+    if #rows == 100 then break end
+  end
+  wake = true
+  return { rows = rows }
+end
+
+function V.nodes()
+  local rows, all = {}, redis.call('HGETALL', K'ss')
+  for n = 1, #all, 2 do
+    local runs = 0
+    for _, id in ipairs(redis.call('SMEMBERS', K('cs:' .. all[n]))) do
+      local found = redis.call('HGET', K'cl', id)
+      if found and cjson.decode(found).f then runs = runs + 1 end
+    end
+    local heard = tonumber(redis.call('HGET', K'sn', all[n]) or '0')
+    rows[#rows + 1] = { s = all[n], n = all[n + 1], r = runs, q = text(math.max(0, server_millis() - heard)) }
+  end
+  return rows
 end
 
 local function settle(now)
@@ -345,7 +536,7 @@ local function settle(now)
     if kind == 't' then
       local g, key = string.match(what, '^t(%d+):(.*)$')
       local s = load(key)
-      if s and s.s == 'P' and text(s.g) == g and given(s.pu) and tonumber(s.pu) <= tonumber(now) then
+      if s and s.s == 'P' and s.g == g and given(s.pu) and tonumber(s.pu) <= tonumber(now) then
         local note = at_birth(key, s.j)
         local ended = note and num(cjson.decode(note).u)
         if note and not (ended and ended <= tonumber(now)) then pause_trigger(key, note) else apply(key, 'resume') end
@@ -363,15 +554,18 @@ local function settle(now)
   for _, key in ipairs(redis.call('ZRANGEBYSCORE', K'over', '-inf', now, 'LIMIT', 0, 500)) do
     redis.call('ZREM', K'over', key)
     for _, id in ipairs(redis.call('SMEMBERS', K('rt:' .. load(key).i))) do
-      if redis.call('HSETNX', K'stop', id, 'superseded') == 1 then others = true end
+      if redis.call('HSETNX', K('stop:' .. session_of(id)), id, 'superseded') == 1 then others = true end
     end
   end
 end
 
 function V.acquire()
   local now, limit = tonumber(request.now), tonumber(request['until'])
+  if not redis.call('ZSCORE', K'sl', request.session) then return { lost = true } end
+  local number, held = epoch()
+  if held then return { t = {}, s = {}, n = text(now + 100), e = number } end
   settle(request.now)
-  local session = cjson.decode(redis.call('HGET', K'ss', request.session) or '{}')
+  local session = cjson.decode(redis.call('HGET', K'ss', request.session))
   local types
   if given(session.t) then
     types = {}
@@ -394,66 +588,68 @@ function V.acquire()
     end
   end
   -- Once late triggers have had their share, only what is due from then on, as long as there is something.
-  local late, most_late, from = num(request.late), num(request.most_late), nil
+  local late, most_late, since = num(request.late), num(request.most_late), nil
   local function look(h)
-    if from then
-      local first = redis.call('ZRANGEBYSCORE', lane_key(h.lane), from, '+inf', 'WITHSCORES', 'LIMIT', 0, 1)
+    if since then
+      local first = redis.call('ZRANGEBYSCORE', lane_key(h.lane), since, '+inf', 'WITHSCORES', 'LIMIT', 0, 1)
       h.m, h.at = first[1], tonumber(first[2])
     else
       h.m, h.at = head(lane_key(h.lane))
     end
   end
-  local function look_from(time)
-    from = time
+  local function look_since(time)
+    since = time
     for _, h in ipairs(heads) do look(h) end
   end
-  look_from(nil)
-  local triggers = {}
-  while #triggers < request.max do
+  local function first()
     local best
     for _, h in ipairs(heads) do
       if h.m and h.at <= limit and left[h.group] ~= 0
         and (not best or h.at < best.at or (h.at == best.at and h.m < best.m)) then best = h end
     end
-    local take = best
-    if not best and from then
-      late = nil
-      look_from(nil)
-    elseif not best then
-      break
-    elseif late and best.at < late then
-      if most_late == 0 then
-        take = nil
-        look_from(text(late))
-      else
-        most_late = most_late - 1
-      end
-    end
-    if take then
-    local key = key_of(best.m)
+    return best
+  end
+  local function claim(h)
+    local key = key_of(h.m)
     local s = load(key)
-    local id = request.session .. '-' .. text(count())
-    redis.call('ZREM', lane_key(best.lane), best.m)
-    local meta = job(s.j)
-    if meta.x then
-      redis.call('ZREM', queue_key(s.l, s.j), best.m)
+    redis.call('ZREM', lane_key(h.lane), h.m)
+    -- Somebody has removed the record by hand.
+    if not s then return nil end
+    local id = request.session .. '-' .. count()
+    if job(s.j).x then
+      redis.call('ZREM', queue_key(s.l, s.j), h.m)
       withhold(s.j)
       redis.call('HSET', K'busy', s.j, id)
     end
     s.s, s.c = 'A', id
     save(key, s)
-    local lapse = math.max(best.at, now) + tonumber(request.lapse)
-    redis.call('HSET', K'cl', id, cjson.encode({ t = key, g = s.g, i = s.i, j = s.j, s = request.now }))
+    local lapse = math.max(h.at, now) + tonumber(request.lapse)
+    redis.call('HSET', K'cl', id, cjson.encode({ t = key, g = s.g, i = s.i, j = s.j, s = request.now, n = text(h.at) }))
+    redis.call('SADD', K('cs:' .. request.session), id)
     redis.call('ZADD', K'lapse', lapse, id)
-    if left[best.group] then left[best.group] = left[best.group] - 1 end
-    triggers[#triggers + 1] = {
+    if left[h.group] then left[h.group] = left[h.group] - 1 end
+    return {
       c = id, d = redis.call('HGET', K'td', key), p = redis.call('HGET', K'tp', key), f = s.f,
       a = given(s.a) and redis.call('HGET', K'cal', s.a) or nil,
     }
-    for _, h in ipairs(heads) do look(h) end
+  end
+  look_since(nil)
+  local triggers = {}
+  while #triggers < request.max do
+    local h = first()
+    if not h then
+      if not since then break end
+      late = nil
+      look_since(nil)
+    elseif late and h.at < late and most_late == 0 then
+      look_since(text(late))
+    else
+      if late and h.at < late then most_late = most_late - 1 end
+      triggers[#triggers + 1] = claim(h)
+      for _, other_head in ipairs(heads) do look(other_head) end
     end
   end
-  look_from(nil)
+  look_since(nil)
   local due
   local function consider(time) if time and (not due or time < due) then due = time end end
   for _, h in ipairs(heads) do if h.m and left[h.group] ~= 0 then consider(h.at) end end
@@ -461,17 +657,15 @@ function V.acquire()
     local _, at = head(K(zset))
     consider(at)
   end
-  local stop, all = {}, redis.call('HGETALL', K'stop')
-  for n = 1, #all, 2 do
-    if string.match(all[n], '^(.-)%-') == request.session then stop[#stop + 1] = { all[n], all[n + 1] } end
-  end
-  return { t = triggers, n = due and text(due) or nil, s = stop }
+  local stop, all = {}, redis.call('HGETALL', K('stop:' .. request.session))
+  for n = 1, #all, 2 do stop[#stop + 1] = { all[n], all[n + 1] } end
+  return { t = triggers, n = due and text(due) or nil, s = stop, e = number }
 end
 
 function V.fire()
   local results = {}
   for n, f in ipairs(request.firings) do
-    local found = redis.call('HGET', K'cl', f.c)
+    local found = redis.call('ZSCORE', K'sl', session_of(f.c)) and redis.call('HGET', K'cl', f.c)
     local claim = found and cjson.decode(found)
     if not claim then
       results[n] = { r = 'stale' }
@@ -505,44 +699,91 @@ function V.fire()
   return results
 end
 
+local function complete(c)
+  local found = redis.call('HGET', K'cl', c.c)
+  if not found or not cjson.decode(found).f then return { gone = true } end
+  local claim = end_claim(c.c)
+  local meta = job(claim.j)
+  if given(c.data) and meta and meta.p then
+    local stored = redis.call('HGET', K'jd', claim.j)
+    redis.call('HSET', K'jd', claim.j, string.match(stored, '^([^%z]*)%z') .. '\0' .. c.data)
+  end
+  local s = load(claim.t)
+  local current = s and s.g == claim.g
+  if s and s.i == claim.i then
+    dequeue(claim.t, s)
+    s.u = math.max(s.u - 1, 0)
+    if s.o == 'buffer_one' or s.o == 'cancel_previous' then
+      if given(s.n) and tonumber(s.n) <= tonumber(request.now) then s.f = request.now end
+      wake = true
+    end
+    save(claim.t, s)
+    enqueue(claim.t, s)
+  end
+  local removed, job_removed = false, false
+  if c.i == 'finish_job' or c.i == 'fail_job' then
+    local step = c.i == 'finish_job' and 'finish' or 'fail'
+    for _, key in ipairs(redis.call('SMEMBERS', K('jt:' .. claim.j))) do apply(key, step) end
+  elseif current and c.i == 'finish_trigger' then
+    apply(claim.t, 'finish')
+  elseif current and c.i == 'fail_trigger' then
+    apply(claim.t, 'fail')
+  elseif current and c.i == 'remove_trigger' and not given(s.n) then
+    take_trigger(claim.t)
+    removed, job_removed = true, drop_if_orphaned(claim.j)
+  end
+  return { t = removed, j = job_removed }
+end
+
 function V.complete()
   local results = {}
-  for n, c in ipairs(request.executions) do
-    local found = redis.call('HGET', K'cl', c.c)
-    if not found or not cjson.decode(found).f then
-      results[n] = { gone = true }
+  for n, c in ipairs(request.executions) do results[n] = complete(c) end
+  return results
+end
+
+-- Ends runs whose node is gone, and puts in place what repeats them.
+function V.bury()
+  for _, c in ipairs(request.executions) do
+    local row = c.again
+    if given(row) and redis.call('HEXISTS', K'cl', c.c) == 1 and job(row.t.j) and not load(row.t.k) then
+      insert_trigger(row.t, row.p, row.n, nil)
+    end
+    complete(c)
+  end
+  wake = true
+  return {}
+end
+
+-- What nodes know to be running, and a server that came back with older data does not: fires it again as before.
+function V.reassert()
+  local results = {}
+  for n, f in ipairs(request.flights) do
+    local found = redis.call('HGET', K'cl', f.c)
+    local s = load(f.k)
+    local holder = s and is_busy(s.j)
+    local held = holder and holder ~= f.c and cjson.decode(redis.call('HGET', K'cl', holder) or '{}').f
+    if found and cjson.decode(found).f then
+      results[n] = 'known'
+    elseif s and (s.s == 'W' or s.s == 'A') and redis.call('HGET', K'tp', f.k) == f.from and not held then
+      dequeue(f.k, s)
+      s.s = 'W'
+      withdraw(s)
+      s.u, s.n = s.u + 1, given(f.n) and f.n or nil
+      redis.call('HSET', K'tp', f.k, f.p)
+      redis.call('HSET', K'cl', f.c, cjson.encode({
+        t = f.k, g = s.g, i = s.i, j = s.j, s = f.s, n = f.d, f = true,
+      }))
+      redis.call('SADD', K('cs:' .. session_of(f.c)), f.c)
+      redis.call('SADD', K('rt:' .. s.i), f.c)
+      if job(s.j).x then
+        withhold(s.j)
+        redis.call('HSET', K'busy', s.j, f.c)
+      end
+      save(f.k, s)
+      enqueue(f.k, s)
+      results[n] = 'again'
     else
-      local claim = end_claim(c.c)
-      local meta = job(claim.j)
-      if given(c.data) and meta and meta.p then
-        local stored = redis.call('HGET', K'jd', claim.j)
-        redis.call('HSET', K'jd', claim.j, string.match(stored, '^([^%z]*)%z') .. '\0' .. c.data)
-      end
-      local s = load(claim.t)
-      local current = s and s.g == claim.g
-      if s and s.i == claim.i then
-        dequeue(claim.t, s)
-        s.u = math.max(s.u - 1, 0)
-        if s.o == 'buffer_one' or s.o == 'cancel_previous' then
-          if given(s.n) and tonumber(s.n) <= tonumber(request.now) then s.f = request.now end
-          wake = true
-        end
-        save(claim.t, s)
-        enqueue(claim.t, s)
-      end
-      local removed, job_removed = false, false
-      if c.i == 'finish_job' or c.i == 'fail_job' then
-        local step = c.i == 'finish_job' and 'finish' or 'fail'
-        for _, key in ipairs(redis.call('SMEMBERS', K('jt:' .. claim.j))) do apply(key, step) end
-      elseif current and c.i == 'finish_trigger' then
-        apply(claim.t, 'finish')
-      elseif current and c.i == 'fail_trigger' then
-        apply(claim.t, 'fail')
-      elseif current and c.i == 'remove_trigger' and not given(s.n) then
-        take_trigger(claim.t)
-        removed, job_removed = true, drop_if_orphaned(claim.j)
-      end
-      results[n] = { t = removed, j = job_removed }
+      results[n] = 'overtaken'
     end
   end
   return results
@@ -570,7 +811,7 @@ end
 
 function V.cancel()
   local ids = fired(request)
-  for _, row in ipairs(ids) do redis.call('HSETNX', K'stop', row[1], 'requested') end
+  for _, row in ipairs(ids) do redis.call('HSETNX', K('stop:' .. session_of(row[1])), row[1], 'requested') end
   wake = true
   return ids
 end
@@ -582,8 +823,6 @@ function V.release()
   wake = true
   return {}
 end
-
-local function refuse(kind, names) return { error = kind, names = names } end
 
 function V.put()
   local taken, seen, new = {}, {}, {}
@@ -610,7 +849,7 @@ end
 
 function V.reschedule()
   local s, t = load(request.old), request.t
-  if not s or (given(request.r) and text(s.r) ~= request.r) then return { done = false } end
+  if not s or (given(request.r) and s.r ~= request.r) then return { done = false } end
   if s.j ~= t.j then return refuse('other', { { request.old, s.j } }) end
   if t.k ~= request.old and load(t.k) then return refuse('taken', { { 'trigger', t.k } }) end
   if given(t.a) and redis.call('HEXISTS', K'cal', t.a) == 0 then return refuse('calendar', { { t.k, t.a } }) end
@@ -679,7 +918,7 @@ function V.clear()
     drop_job(jk)
   end
   for _, id in ipairs(redis.call('HKEYS', K'cl')) do end_claim(id) end
-  for _, name in ipairs({ 'cal', 'pg', 'pj', 'px', 'pe', 'cl', 'busy', 'stop', 'lapse', 'over', 'lanes' }) do
+  for _, name in ipairs({ 'cal', 'pg', 'pj', 'px', 'pe', 'cl', 'busy', 'lapse', 'over', 'lanes' }) do
     redis.call('DEL', K(name))
   end
   redis.call('HDEL', K'meta', 'all')
@@ -822,7 +1061,7 @@ function V.triggers()
       local claim = holder and redis.call('HGET', K'cl', holder)
       rows[#rows + 1] = {
         k = key, d = redis.call('HGET', K'td', key), p = redis.call('HGET', K'tp', key), s = s.s, u = s.u,
-        b = claim and cjson.decode(claim).f or false, n = s.n, pn = s.pn, r = text(s.r),
+        b = claim and cjson.decode(claim).f or false, n = s.n, pn = s.pn, r = s.r,
       }
     end
   end
@@ -850,5 +1089,10 @@ function V.groups()
 end
 
 local answer = V[verb]()
+if counter then redis.call('HSET', K'meta', 'count', text(counter)) end
+if wake or others then
+  redis.call('HINCRBY', K'meta', 'ver', 1)
+  if not request.quiet then redis.call('PUBLISH', K'wake', from) end
+end
 if answer[1] == nil and next(answer) == nil then answer = NONE end
 return { cjson.encode(answer), wake and 1 or 0, others and 1 or 0 }

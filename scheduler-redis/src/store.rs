@@ -2,245 +2,488 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
 use parking_lot::Mutex;
 use redis::Script;
-use redis::aio::{ConnectionManager, ConnectionManagerConfig};
 use scheduler_core::calendar::Calendar;
 use scheduler_core::job::{CancelReason, ExecutionId, JobDetail};
 use scheduler_core::store::*;
-use scheduler_core::trigger::{Progress, Trigger};
+use scheduler_core::time::{Clock, SystemClock};
 use scheduler_core::{Error, JobKey, Result, TriggerKey};
 use serde_json::{Value, json};
+use tokio::sync::Notify;
 
+use crate::answer::{acquired, execution_list, flags, keys, node, put_rows, refusal, status, trigger_keys};
+use crate::clock::ServerClock;
 use crate::codec;
+use crate::heart;
+use crate::io::Io;
+use crate::link::{Failure, Link};
+use crate::session::{Claimed, Flight, Session, Sessions};
+use crate::settings::{RedisStoreBuilder, Settings, cap, margin};
 
 /// How far ahead triggers are acquired: about two round trips.
 const LOOK_AHEAD: Duration = Duration::from_millis(20);
-
-/// How long the server may take to accept a connection.
-const CONNECT_WITHIN: Duration = Duration::from_secs(5);
-
-/// How long the server may take to answer a call; then the call counts as failed, and may have been carried out or not.
-const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 
 /// How long after its due time a claim lapses that was not fired.
 const GRACE: Duration = Duration::from_secs(5);
 
 const USE: Attached = Attached { look_ahead: LOOK_AHEAD, grace: GRACE };
 
+const SCRIPT: &str = include_str!("store.lua");
+
+/// The oldest server that knows everything the script needs.
+const OLDEST: (u32, u32) = (7, 0);
+
+/// Verbs that only end things or say that a node lives: they are carried out also when the memory of the server is full.
+const ALWAYS: &[&str] = &[
+    "attach",
+    "beat",
+    "complete",
+    "release",
+    "bury",
+    "lost",
+    "unknown",
+    "detach",
+    "remove_triggers",
+    "remove_jobs",
+    "clear",
+];
+
 /// A job store in Redis, shared by all nodes that use the same server and name. Cloning gives the same store.
+///
+/// It works on a thread of its own. A call that is dropped may still be carried out; each may be repeated.
 #[derive(Clone)]
 pub struct RedisJobStore(Arc<Inner>);
 
-struct Inner {
-    connection: ConnectionManager,
+pub(crate) struct Inner {
+    pub(crate) settings: Arc<Settings>,
+    io: Io,
+    /// For what users and the firing loop ask.
+    hot: Link,
+    /// For the heart, and for messages of others.
+    slow: Link,
     script: Script,
-    prefix: String,
-    nodes: Mutex<Vec<Node>>,
+    /// The same, carried out also when the memory of the server is full.
+    draining: Script,
+    /// This process, among those who send messages.
+    id: String,
+    pub(crate) clock: ServerClock,
+    pub(crate) sessions: Mutex<Sessions>,
+    pub(crate) state: Mutex<State>,
+    /// The data that was there at the start is gone.
+    gone: AtomicBool,
+    /// Held while triggers are fired, and while the store is told what it has forgotten.
+    pub(crate) firing: tokio::sync::Mutex<()>,
+    /// The heart is to beat now.
+    pub(crate) nudge: Arc<Notify>,
+    /// A lease was renewed.
+    pub(crate) renewed: Arc<Notify>,
+    /// A node has lost touch.
+    pub(crate) fenced: Notify,
+}
+
+/// What is known of the store.
+#[derive(Debug, Default)]
+pub(crate) struct State {
+    /// The lease that all nodes go by.
+    pub(crate) lease: Duration,
+    /// Which data it is; another one after all was lost.
+    pub(crate) birth: String,
+    pub(crate) epoch: String,
+    pub(crate) version: String,
+    /// The highest fence that was seen.
+    pub(crate) highest: u64,
+    /// So many beats in a row have failed.
+    pub(crate) failures: u32,
 }
 
 impl RedisJobStore {
-    /// The store of this name in a server: `redis://host:port/database`. Schedulers of different names do not see each other.
+    /// The store of this name in a server: `redis://host:port/database`; see [`builder`](Self::builder) for everything else.
     ///
     /// # Errors
     ///
-    /// The address cannot be read, or the server cannot be reached.
+    /// See [`RedisStoreBuilder::connect`].
     pub async fn connect(url: &str, name: &str) -> Result<Self> {
-        let client = redis::Client::open(url).map_err(|error| {
-            Error::config("the address of the Redis server cannot be read").caused_by(error)
-        })?;
-        let settings = ConnectionManagerConfig::new()
-            .set_connection_timeout(Some(CONNECT_WITHIN))
-            .set_response_timeout(Some(ANSWER_WITHIN));
-        let connection = ConnectionManager::new_with_config(client, settings)
-            .await
-            .map_err(|error| Error::transient("the Redis server cannot be reached").caused_by(error))?;
-        let script = Script::new(include_str!("store.lua"));
-        let prefix = format!("{{scheduler/{name}}}:");
-        Ok(Self(Arc::new(Inner { connection, script, prefix, nodes: Mutex::default() })))
+        Self::builder(url).name(name).connect().await
     }
 
-    async fn call(&self, verb: &str, request: Value) -> Result<Value> {
-        let mut invocation = self.0.script.key(&self.0.prefix);
-        invocation.arg(verb).arg(request.to_string());
-        let mut connection = self.0.connection.clone();
-        let (answer, wake, others): (String, bool, bool) = invocation
-            .invoke_async(&mut connection)
-            .await
-            .map_err(|error| Error::transient(format!("the job store could not {verb}")).caused_by(error))?;
+    /// Starts to open a store. The address is one of
+    ///
+    /// * `redis://user:password@host:port/database`, a single server;
+    /// * `redis+sentinel://host:port,host:port/master/database`, the master of this name that the sentinels know;
+    /// * `redis+cluster://host:port,host:port`, a cluster, where one node has all keys of a store;
+    ///
+    /// each with `rediss` in place of `redis` for TLS (feature `tls`).
+    pub fn builder(url: &str) -> RedisStoreBuilder {
+        RedisStoreBuilder::new(url)
+    }
+
+    fn open(settings: Settings) -> Result<Self> {
+        let (settings, io) = (Arc::new(settings), Io::start()?);
+        let id = format!("{:032x}", u128::from_le_bytes(random()));
+        let inner = Arc::new_cyclic(|own: &std::sync::Weak<Inner>| {
+            let (own, sender) = (own.clone(), id.clone().into_bytes());
+            let heard = Arc::new(move |message: Option<Vec<u8>>| {
+                let store = own.upgrade().filter(|_| message.as_ref() != Some(&sender));
+                store.iter().for_each(|store| store.wake());
+            });
+            let quick = settings.answer_within.min(settings.beat(settings.lease));
+            let slow =
+                Link::new(settings.clone(), quick, 1).listen(format!("{}wake", settings.prefix), heard);
+            Inner {
+                hot: Link::new(settings.clone(), settings.answer_within, 2),
+                slow,
+                script: Script::new(SCRIPT),
+                draining: Script::new(&SCRIPT.replacen("#!lua", "#!lua flags=allow-oom", 1)),
+                id,
+                clock: ServerClock::default(),
+                sessions: Mutex::default(),
+                state: Mutex::new(State { lease: settings.lease, ..State::default() }),
+                gone: AtomicBool::new(false),
+                firing: tokio::sync::Mutex::default(),
+                nudge: Arc::default(),
+                renewed: Arc::default(),
+                fenced: Notify::new(),
+                settings,
+                io,
+            }
+        });
+        inner.io.spawn(heart::beat(Arc::downgrade(&inner)));
+        inner.io.spawn(heart::watch(Arc::downgrade(&inner)));
+        Ok(Self(inner))
+    }
+
+    async fn call(&self, verb: &'static str, request: Value) -> Result<Value> {
+        let inner = self.0.clone();
+        self.on_io(async move { inner.hot_call(verb, &request).await }).await
+    }
+
+    /// As [`call`](Self::call), for a node that must not go on when it has lost touch.
+    async fn call_as(&self, session: u64, verb: &'static str, request: Value) -> Result<Value> {
+        let touch_lost =
+            || Error::transient("this node has lost touch with its cluster, and waits for Redis to be back");
+        let fenced = self.0.fenced.notified();
+        let now = SystemClock.monotonic();
+        if self.0.sessions.lock().get(&session).is_some_and(|session| !session.is_safe(now)) {
+            self.0.nudge.notify_one();
+            return Err(touch_lost());
+        }
+        tokio::select! {
+            answer = self.call(verb, request) => answer,
+            () = fenced => Err(touch_lost()),
+        }
+    }
+
+    /// On the thread of the store, to its end.
+    async fn on_io<T: Send + 'static>(
+        &self,
+        task: impl Future<Output = Result<T>> + Send + 'static,
+    ) -> Result<T> {
+        let closed = || Error::transient("the thread of the job store in Redis has ended");
+        match self.0.io.spawn(task) {
+            Some(task) => task.await.map_err(|error| closed().caused_by(error))?,
+            None => Err(closed()),
+        }
+    }
+}
+
+impl RedisStoreBuilder {
+    /// Opens the store. While the server cannot be reached it keeps trying for [`start_within`](Self::start_within).
+    ///
+    /// # Errors
+    ///
+    /// The settings are wrong; the server cannot be reached; it is older than 7.0, may evict keys, or is a replica; its keys
+    /// belong to something else, or were written by a newer version; the user lacks a permission.
+    pub async fn connect(self) -> Result<RedisJobStore> {
+        let store = RedisJobStore::open(self.settings()?)?;
+        let inner = store.0.clone();
+        store.on_io(async move { inner.begin().await }).await?;
+        Ok(store)
+    }
+}
+
+impl Inner {
+    async fn begin(&self) -> Result<()> {
+        let end = SystemClock.monotonic() + self.settings.start_within;
+        let mut wait = Duration::from_millis(50);
+        loop {
+            match self.look().await {
+                Ok(()) => return Ok(()),
+                Err(Failure::Away(error)) if SystemClock.monotonic() + wait < end => {
+                    tracing::warn!(%error, "the job store waits for Redis");
+                }
+                Err(failure) => return Err(failure.into_error()),
+            }
+            SystemClock.sleep(wait).await;
+            wait = (wait * 2).min(Duration::from_secs(1));
+        }
+    }
+
+    /// Whether this is a server that can be used, with a store that can be read.
+    async fn look(&self) -> Result<(), Failure> {
+        let place = self.settings.place();
+        match self.hot.info().await {
+            Ok(info) => check_server(&place, &info).map_err(Failure::Refused)?,
+            Err(Failure::Refused(error)) if error.is_config() => {
+                tracing::warn!(%error, "whether Redis at {place} may evict keys cannot be checked");
+            }
+            Err(failure) => return Err(failure),
+        }
+        let (answer, ..) = self.hot.script(&self.script, ["boot", "{}", &self.id]).await?;
+        let answer: Value = codec::decode("an answer", &answer).map_err(Failure::Refused)?;
+        if let Some(error) = answer["error"].as_str() {
+            return Err(Failure::Refused(refusal(error, codec::list(&answer["names"]), &Value::Null)));
+        }
+        self.state.lock().birth = codec::text(&answer["birth"]).to_owned();
+        Ok(())
+    }
+
+    async fn hot_call(&self, verb: &str, request: &Value) -> Result<Value> {
+        self.call_on(&self.hot, verb, request).await
+    }
+
+    pub(crate) async fn heart_call(&self, verb: &str, request: &Value) -> Result<Value> {
+        self.call_on(&self.slow, verb, request).await
+    }
+
+    async fn call_on(&self, link: &Link, verb: &str, request: &Value) -> Result<Value> {
+        if self.is_gone() {
+            return Err(self.all_gone());
+        }
+        let script = if ALWAYS.contains(&verb) { &self.draining } else { &self.script };
+        let text = request.to_string();
+        let answer = link.script(script, [verb, &text, &self.id]).await;
+        let (answer, wake, others) = answer.map_err(Failure::into_error)?;
         if wake || others {
             self.wake();
         }
         let answer: Value = codec::decode("an answer", &answer)?;
         match answer["error"].as_str() {
-            Some(error) => Err(refusal(error, codec::list(&answer["names"]), &request)),
+            Some(error) => Err(refusal(error, codec::list(&answer["names"]), request)),
             None => Ok(answer),
         }
     }
 
-    fn wake(&self) {
-        let nodes: Vec<_> = self.0.nodes.lock().iter().map(|node| node.wake.clone()).collect();
+    pub(crate) fn is_gone(&self) -> bool {
+        self.gone.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn set_gone(&self) {
+        self.gone.store(true, Ordering::Release);
+        tracing::error!("{}", self.all_gone());
+        self.wake();
+    }
+
+    fn all_gone(&self) -> Error {
+        let place = self.settings.place();
+        Error::config(format!(
+            "the data of the job store in Redis at {place} is gone: the server was emptied, or restarted without what it had; \
+             restore it, or restart the nodes to declare their schedules anew"
+        ))
+    }
+
+    pub(crate) fn wake(&self) {
+        let nodes: Vec<_> = self.sessions.lock().values().map(|session| session.node.wake.clone()).collect();
         nodes.iter().for_each(|wake| wake());
     }
+
+    /// Makes a node known to the cluster.
+    pub(crate) async fn register(&self, node: &Node) -> Result<()> {
+        let (sent, lease) = (SystemClock.monotonic(), self.settings.lease);
+        let request = json!({
+            "session": node.session.to_string(),
+            "name": node.name,
+            "version": env!("CARGO_PKG_VERSION"),
+            "types": node.types,
+            "lease": lease.as_millis().to_string(),
+            "cap": cap(lease).as_millis().to_string(),
+        });
+        let answer = self.heart_call("attach", &request).await?;
+        if answer["gone"] == true {
+            self.set_gone();
+            return Err(self.all_gone());
+        }
+        let in_force = codec::text(&answer["lease"]).parse().map_or(lease, Duration::from_millis);
+        if in_force != lease {
+            tracing::warn!(?in_force, asked = ?lease, "the nodes go by the lease of the first; restart all of them to change it");
+        }
+        {
+            let mut state = self.state.lock();
+            state.lease = in_force;
+            if state.epoch.is_empty() {
+                state.epoch = codec::text(&answer["epoch"]).to_owned();
+            }
+        }
+        let until = sent.saturating_add(in_force.saturating_sub(margin(in_force)));
+        if let Some(session) = self.sessions.lock().get_mut(&node.session) {
+            session.since = Some(sent);
+            session.renewed(until);
+        }
+        self.renewed.notify_one();
+        self.nudge.notify_one();
+        Ok(())
+    }
+
+    fn remember(&self, session: u64, rows: &[Value], claims: &[AcquiredTrigger]) {
+        let mut sessions = self.sessions.lock();
+        let Some(known) = sessions.get_mut(&session) else { return };
+        for (row, claim) in rows.iter().zip(claims) {
+            let due = json!(claim.progress.next.map(codec::time));
+            let (trigger, from) = (codec::key(claim.trigger.key()), codec::text(&row["p"]).to_owned());
+            known.claimed.insert(claim.claim, Claimed { trigger, due, from });
+        }
+        let highest = claims.iter().map(|claim| claim.claim.count()).max().unwrap_or_default();
+        let mut state = self.state.lock();
+        state.highest = state.highest.max(highest);
+    }
+
+    fn departed(&self, request: &Fire, rows: &[Value], results: &[FireResult]) {
+        let mut sessions = self.sessions.lock();
+        for ((firing, row), result) in request.firings.iter().zip(rows).zip(results) {
+            let Some(known) = sessions.get_mut(&firing.claim.session()) else { continue };
+            let Some(claimed) = known.claimed.remove(&firing.claim) else { continue };
+            if let FireResult::Run { job, .. } = result {
+                let flight = Flight {
+                    claimed,
+                    progress: codec::text(&row["p"]).to_owned(),
+                    next: row["n"].clone(),
+                    fired: codec::time(request.now),
+                    exclusive: job.disallow_concurrent(),
+                };
+                known.flights.insert(firing.claim, flight);
+            }
+        }
+    }
+
+    fn landed(&self, request: &Complete, rows: Vec<Value>) {
+        let (now, mut sessions) = (SystemClock.monotonic(), self.sessions.lock());
+        for (completion, row) in request.executions.iter().zip(rows) {
+            if let Some(known) = sessions.get_mut(&completion.execution.session()) {
+                known.ended(completion.execution, row, now);
+            }
+        }
+    }
+
+    /// Whether the nodes of this process look for further triggers themselves, so that others need not.
+    fn takes(&self) -> bool {
+        self.sessions.lock().values().all(|session| session.takes)
+    }
+}
+
+/// Whether a server can be used at all, from what it says of itself.
+fn check_server(place: &str, info: &str) -> Result<()> {
+    let field = |name: &str| {
+        info.lines()
+            .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))
+            .map(str::trim)
+            .unwrap_or_default()
+    };
+    let version = field("redis_version");
+    let mut parts = version.split('.').map(|part| part.parse::<u32>().unwrap_or_default());
+    let found = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+    if found < OLDEST {
+        let (major, minor) = OLDEST;
+        return Err(Error::config(format!(
+            "Redis at {place} is version {version}; the job store needs {major}.{minor} or newer"
+        )));
+    }
+    if field("role") == "slave" {
+        return Err(Error::config(format!(
+            "Redis at {place} is a replica of {}:{}; give the address of the master, or of the sentinels",
+            field("master_host"),
+            field("master_port"),
+        )));
+    }
+    let policy = field("maxmemory_policy");
+    if policy.starts_with("allkeys") {
+        let text = format!(
+            "Redis at {place} may evict any key when its memory is full (`maxmemory-policy {policy}`), and with it jobs and \
+             triggers; set `maxmemory-policy noeviction`"
+        );
+        if field("maxmemory") != "0" {
+            return Err(Error::config(text));
+        }
+        tracing::warn!("{text} before you set `maxmemory`");
+    }
+    Ok(())
+}
+
+/// Bytes that nobody else has; the standard library seeds its hashers from the system.
+fn random() -> [u8; 16] {
+    use std::hash::{BuildHasher, Hasher, RandomState};
+    let half = || RandomState::new().build_hasher().finish().to_le_bytes();
+    let mut bytes = [0; 16];
+    bytes[..8].copy_from_slice(&half());
+    bytes[8..].copy_from_slice(&half());
+    bytes
 }
 
 impl fmt::Debug for RedisJobStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RedisJobStore").field("prefix", &self.0.prefix).finish_non_exhaustive()
+        let (place, prefix) = (self.0.settings.place(), &self.0.settings.prefix);
+        f.debug_struct("RedisJobStore").field("place", &place).field("prefix", prefix).finish_non_exhaustive()
     }
-}
-
-/// What the script refused, in words.
-fn refusal(error: &str, names: &[Value], request: &Value) -> Error {
-    let shown = |key: &Value| {
-        codec::trigger_key(codec::text(key)).map_or_else(|_| String::new(), |key| key.to_string())
-    };
-    let first = names.first().unwrap_or(&Value::Null);
-    match error {
-        "taken" => {
-            let taken = names.iter().map(|row| format!("{} `{}`", codec::text(&row[0]), shown(&row[1])));
-            let taken = taken.collect::<Vec<_>>().join(", ");
-            Error::conflict(format!("already stored: {taken}; replace them or use other names"))
-        }
-        "twice" => {
-            let key = shown(&first[1]);
-            Error::conflict(format!("trigger `{key}` is there twice in one call; give one another name"))
-        }
-        "job" => {
-            let (key, job) = (shown(&first[0]), shown(&first[1]));
-            Error::not_found(format!("trigger `{key}` runs job `{job}`, which is not stored"))
-        }
-        "calendar" if names.is_empty() => {
-            let name = codec::text(&request["name"]);
-            Error::conflict(format!("the calendar `{name}` is stored already; replace it"))
-        }
-        "calendar" => {
-            let (key, name) = (shown(&first[0]), codec::text(&first[1]));
-            Error::not_found(format!(
-                "trigger `{key}` names the calendar `{name}`, which is not stored; store it first"
-            ))
-        }
-        "other" => {
-            let (key, job) = (shown(&first[0]), shown(&first[1]));
-            Error::conflict(format!(
-                "trigger `{key}` runs job `{job}`, and the one to replace it another one; they must run the same job"
-            ))
-        }
-        "used" => {
-            let (key, name) = (shown(&first[0]), codec::text(&request["name"]));
-            Error::conflict(format!("trigger `{key}` names the calendar `{name}`; give it another one first"))
-        }
-        other => Error::transient(format!("the job store refused the call: {other}")),
-    }
-}
-
-fn keys<T>(keys: &[T], write: impl Fn(&T) -> String) -> Value {
-    json!({ "keys": keys.iter().map(write).collect::<Vec<_>>() })
-}
-
-fn flags(answer: &Value) -> Vec<bool> {
-    codec::list(answer).iter().map(|value| value == &Value::Bool(true)).collect()
-}
-
-fn trigger_keys(answer: &Value) -> Result<Vec<TriggerKey>> {
-    let mut keys = codec::list(answer)
-        .iter()
-        .map(|key| codec::trigger_key(codec::text(key)))
-        .collect::<Result<Vec<_>>>()?;
-    keys.sort_unstable();
-    Ok(keys)
-}
-
-fn acquired(row: &Value) -> Result<AcquiredTrigger> {
-    let trigger: Trigger = codec::decode("a trigger", codec::text(&row["d"]))?;
-    let calendar = match row["a"].as_str() {
-        Some(text) => Some(Arc::from(codec::decode::<Box<dyn Calendar>>("a calendar", text)?)),
-        None => None,
-    };
-    Ok(AcquiredTrigger {
-        claim: codec::read_claim(codec::text(&row["c"]))?,
-        trigger: Arc::new(trigger),
-        progress: codec::decode("the progress of a trigger", codec::text(&row["p"]))?,
-        calendar,
-        freed: codec::read_time(&row["f"]),
-    })
-}
-
-fn status(row: &Value) -> Result<TriggerStatus> {
-    let progress: Progress = codec::decode("the progress of a trigger", codec::text(&row["p"]))?;
-    let stored = match codec::text(&row["s"]) {
-        "W" => StoredState::Waiting,
-        "A" => StoredState::Acquired,
-        "P" => StoredState::Paused,
-        "C" => StoredState::Complete,
-        "E" => StoredState::Error,
-        other => return Err(codec::broken("the state of a trigger", other)),
-    };
-    let (running, busy) = (row["u"].as_u64().unwrap_or_default() > 0, row["b"] == true);
-    Ok(TriggerStatus {
-        trigger: Arc::new(codec::decode("a trigger", codec::text(&row["d"]))?),
-        state: TriggerState::of(stored, !progress.may_fire_again(), running, busy),
-        progress,
-        pause: row["pn"].as_str().map(codec::read_note).transpose()?,
-        revision: codec::text(&row["r"]).parse().unwrap_or_default(),
-    })
-}
-
-fn execution(row: &Value) -> Result<ExecutionStatus> {
-    Ok(ExecutionStatus {
-        id: codec::read_claim(codec::text(&row[0]))?,
-        job: codec::job_key(codec::text(&row[1]))?,
-        trigger: codec::trigger_key(codec::text(&row[2]))?,
-        fired: codec::read_time(&row[3]).unwrap_or(DateTime::<Utc>::MIN_UTC),
-    })
-}
-
-fn executions(answer: &Value) -> Result<Vec<ExecutionStatus>> {
-    let mut all = codec::list(answer).iter().map(execution).collect::<Result<Vec<_>>>()?;
-    all.sort_unstable_by_key(|execution| execution.id);
-    Ok(all)
-}
-
-fn put_rows(triggers: &[(Arc<Trigger>, Progress)]) -> Result<Vec<Value>> {
-    let row = |(trigger, progress): &(Arc<Trigger>, Progress)| -> Result<Value> {
-        Ok(
-            json!({ "t": codec::trigger(trigger)?, "p": codec::encode(progress)?, "n": codec::next(progress) }),
-        )
-    };
-    triggers.iter().map(row).collect()
 }
 
 impl JobStore for RedisJobStore {
+    /// That of the server: all nodes agree on it.
+    fn clock(&self) -> Option<Arc<dyn Clock>> {
+        Some(Arc::new(self.0.clock.clone()))
+    }
+
     fn attach(&self, node: Node) -> StoreFuture<'_, Attached> {
         Box::pin(async move {
-            let request =
-                json!({ "session": node.session.to_string(), "name": node.name, "types": node.types });
-            {
-                let mut nodes = self.0.nodes.lock();
-                nodes.retain(|known| known.session != node.session);
-                nodes.push(node);
+            let inner = self.0.clone();
+            self.0.sessions.lock().insert(node.session, Session::new(node.clone()));
+            let session = node.session;
+            let registered = self.on_io(async move { inner.register(&node).await }).await;
+            if registered.is_err() {
+                self.0.sessions.lock().remove(&session);
             }
-            self.call("attach", request).await?;
-            Ok(USE)
+            registered.map(|()| USE)
+        })
+    }
+
+    fn detach(&self, session: u64) -> StoreFuture<'_, ()> {
+        Box::pin(async move {
+            self.0.sessions.lock().remove(&session);
+            let inner = self.0.clone();
+            self.on_io(async move {
+                inner.heart_call("detach", &json!({ "session": session.to_string() })).await?;
+                inner.recover().await
+            })
+            .await
+        })
+    }
+
+    fn nodes(&self) -> StoreFuture<'_, Vec<NodeStatus>> {
+        Box::pin(async move {
+            let answer = self.call("nodes", json!({})).await?;
+            let mut nodes = codec::list(&answer).iter().map(node).collect::<Result<Vec<_>>>()?;
+            nodes.sort_unstable_by(|a, b| (&a.name, a.session).cmp(&(&b.name, b.session)));
+            Ok(nodes)
         })
     }
 
     fn acquire_due(&self, request: AcquireDue) -> StoreFuture<'_, Acquired> {
         Box::pin(async move {
-            let limits = &request.limits;
-            let lapse = (LOOK_AHEAD + GRACE).as_millis();
+            let (limits, session) = (&request.limits, request.session);
+            if let Some(known) = self.0.sessions.lock().get_mut(&session) {
+                known.takes = request.max > 0;
+            }
             let answer = self
-                .call(
+                .call_as(
+                    session,
                     "acquire",
                     json!({
-                        "session": request.session.to_string(),
+                        "session": session.to_string(),
                         "now": codec::time(request.now),
                         "until": codec::time(request.until),
                         "max": request.max,
-                        "lapse": lapse.to_string(),
+                        "lapse": (LOOK_AHEAD + GRACE).as_millis().to_string(),
                         "named": limits.named,
                         "others": limits.others,
                         "ungrouped": limits.ungrouped,
@@ -249,6 +492,13 @@ impl JobStore for RedisJobStore {
                     }),
                 )
                 .await?;
+            if answer["lost"] == true {
+                self.0.nudge.notify_one();
+                return Err(Error::transient("the store holds this node for dead; it registers anew"));
+            }
+            if self.0.state.lock().epoch != codec::text(&answer["e"]) {
+                self.0.nudge.notify_one();
+            }
             let stop = |row: &Value| {
                 let reason = match codec::text(&row[1]) {
                     "superseded" => CancelReason::Superseded,
@@ -258,11 +508,10 @@ impl JobStore for RedisJobStore {
             };
             let mut cancel = codec::list(&answer["s"]).iter().map(stop).collect::<Result<Vec<_>>>()?;
             cancel.sort_unstable_by_key(|(id, _)| *id);
-            Ok(Acquired {
-                triggers: codec::list(&answer["t"]).iter().map(acquired).collect::<Result<_>>()?,
-                cancel,
-                next_due: codec::read_time(&answer["n"]),
-            })
+            let rows = codec::list(&answer["t"]);
+            let triggers = rows.iter().map(acquired).collect::<Result<Vec<_>>>()?;
+            self.0.remember(session, rows, &triggers);
+            Ok(Acquired { triggers, cancel, next_due: codec::read_time(&answer["n"]) })
         })
     }
 
@@ -276,9 +525,11 @@ impl JobStore for RedisJobStore {
                     "run": firing.run,
                 }))
             };
-            let firings = request.firings.iter().map(row).collect::<Result<Vec<_>>>()?;
-            let answer =
-                self.call("fire", json!({ "now": codec::time(request.now), "firings": firings })).await?;
+            let rows = request.firings.iter().map(row).collect::<Result<Vec<_>>>()?;
+            let session = request.firings.first().map_or(0, |firing| firing.claim.session());
+            let body = json!({ "now": codec::time(request.now), "firings": rows });
+            let _alone = self.0.firing.lock().await;
+            let answer = self.call_as(session, "fire", body).await?;
             let result = |(row, firing): (&Value, &Firing)| {
                 Ok(match codec::text(&row["r"]) {
                     "run" => {
@@ -290,7 +541,10 @@ impl JobStore for RedisJobStore {
                     _ => FireResult::Stale,
                 })
             };
-            codec::list(&answer).iter().zip(&request.firings).map(result).collect()
+            let results =
+                codec::list(&answer).iter().zip(&request.firings).map(result).collect::<Result<Vec<_>>>()?;
+            self.0.departed(&request, &rows, &results);
+            Ok(results)
         })
     }
 
@@ -303,15 +557,17 @@ impl JobStore for RedisJobStore {
                     "data": completion.data.as_ref().map(codec::encode).transpose()?,
                 }))
             };
-            let executions = request.executions.iter().map(row).collect::<Result<Vec<_>>>()?;
-            let request = json!({ "now": codec::time(request.now), "executions": executions });
-            let answer = self.call("complete", request).await?;
+            let rows = request.executions.iter().map(row).collect::<Result<Vec<_>>>()?;
+            let body =
+                json!({ "now": codec::time(request.now), "executions": rows, "quiet": self.0.takes() });
+            let answer = self.call("complete", body).await?;
             let result = |row: &Value| match row["gone"] == true {
                 true => CompleteResult::Gone,
                 false => {
                     CompleteResult::Done { trigger_removed: row["t"] == true, job_removed: row["j"] == true }
                 }
             };
+            self.0.landed(&request, rows);
             Ok(codec::list(&answer).iter().map(result).collect())
         })
     }
@@ -319,14 +575,21 @@ impl JobStore for RedisJobStore {
     fn cancel(&self, what: Executions) -> StoreFuture<'_, Vec<ExecutionId>> {
         Box::pin(async move {
             let answer = self.call("cancel", codec::executions(&what)?).await?;
-            Ok(executions(&answer)?.into_iter().map(|execution| execution.id).collect())
+            Ok(execution_list(&answer)?.into_iter().map(|execution| execution.id).collect())
         })
     }
 
     fn release(&self, claims: Vec<ExecutionId>) -> StoreFuture<'_, ()> {
         Box::pin(async move {
-            let claims: Vec<_> = claims.into_iter().map(codec::claim).collect();
-            self.call("release", json!({ "claims": claims })).await.map(drop)
+            let names: Vec<_> = claims.iter().map(|claim| codec::claim(*claim)).collect();
+            self.call("release", json!({ "claims": names })).await?;
+            let mut sessions = self.0.sessions.lock();
+            for claim in claims {
+                if let Some(known) = sessions.get_mut(&claim.session()) {
+                    known.claimed.remove(&claim);
+                }
+            }
+            Ok(())
         })
     }
 
@@ -476,7 +739,7 @@ impl JobStore for RedisJobStore {
     }
 
     fn executions(&self, what: Executions) -> StoreFuture<'_, Vec<ExecutionStatus>> {
-        Box::pin(async move { executions(&self.call("executions", codec::executions(&what)?).await?) })
+        Box::pin(async move { execution_list(&self.call("executions", codec::executions(&what)?).await?) })
     }
 
     fn groups(&self, kind: GroupKind) -> StoreFuture<'_, Vec<GroupStatus>> {

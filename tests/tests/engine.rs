@@ -68,6 +68,8 @@ macro_rules! slow {
 
 slow! {
     attach(node: Node) -> Attached;
+    detach(session: u64) -> ();
+    nodes() -> Vec<NodeStatus>;
     acquire_due(request: AcquireDue) -> Acquired;
     fire(request: Fire) -> Vec<FireResult>;
     complete(request: Complete) -> Vec<CompleteResult>;

@@ -29,7 +29,7 @@ const SCHEDULER: &str = "scheduler";
 /// Builds a [`Host`].
 #[must_use]
 pub struct HostBuilder {
-    clock: Arc<dyn Clock>,
+    clock: Option<Arc<dyn Clock>>,
     providers: Providers,
     registry: Registry,
     services: Vec<ServiceDefinition>,
@@ -44,7 +44,7 @@ pub struct HostBuilder {
 impl Default for HostBuilder {
     fn default() -> Self {
         Self {
-            clock: Arc::new(SystemClock),
+            clock: None,
             providers: Providers::default(),
             registry: Registry::default(),
             services: Vec::new(),
@@ -61,7 +61,7 @@ impl Default for HostBuilder {
 impl HostBuilder {
     /// Where the time comes from, for everything in the host. Default: the machine.
     pub fn clock(mut self, clock: impl Clock) -> Self {
-        self.clock = Arc::new(clock);
+        self.clock = Some(Arc::new(clock));
         self
     }
 
@@ -167,9 +167,10 @@ impl HostBuilder {
         if !problems.is_empty() {
             return Err(BuildError::of(problems));
         }
+        let clock = self.clock.take().unwrap_or_else(|| Arc::new(SystemClock));
         let own = std::mem::take(&mut self.providers);
         let providers = scheduler.as_ref().map_or_else(|| Arc::new(own), Scheduler::providers);
-        let core = Arc::new(HostCore::new(self.clock.clone(), providers, scheduler, self.successes.clone()));
+        let core = Arc::new(HostCore::new(clock, providers, scheduler, self.successes.clone()));
         let (stop_budget, drain_delay) = (self.stop_budget, self.drain_delay);
         let entries = self.entries(&core)?;
         Ok(Host { core, entries, layers, stop_budget, drain_delay })

@@ -16,7 +16,7 @@ use crate::data::JobData;
 use crate::error::{Error, Result};
 use crate::key::{JobKey, TriggerKey};
 use crate::time::Clock;
-use crate::trigger::Trigger;
+use crate::trigger::{Recovery, Trigger};
 
 /// The unique id of one execution, also over restarts and nodes: good as an idempotency key.
 ///
@@ -213,6 +213,12 @@ impl JobContext {
     /// Which attempt at this firing it is, from 1; grows with each [`refire`](Self::refire).
     pub fn attempt(&self) -> u32 {
         self.0.attempt.load(Ordering::Relaxed)
+    }
+
+    /// The lost run that this one repeats, since its node died while it ran and the job
+    /// [requests recovery](JobDetail::requests_recovery); none for every other run.
+    pub fn recovering(&self) -> Option<&Recovery> {
+        self.trigger().recovery()
     }
 
     /// A number that grows with every claim the store gives out. Hand it to an outside resource that refuses

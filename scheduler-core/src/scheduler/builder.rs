@@ -87,7 +87,7 @@ impl From<BuildError> for Error {
 #[must_use]
 pub struct SchedulerBuilder {
     settings: Settings,
-    clock: Arc<dyn Clock>,
+    clock: Option<Arc<dyn Clock>>,
     store: Arc<dyn JobStore>,
     registry: Registry,
     providers: Providers,
@@ -123,7 +123,7 @@ impl Default for SchedulerBuilder {
         };
         Self {
             settings,
-            clock: Arc::new(SystemClock),
+            clock: None,
             store: Arc::new(MemoryJobStore::new()),
             registry: Registry::default(),
             providers: Providers::default(),
@@ -173,9 +173,9 @@ impl SchedulerBuilder {
         self
     }
 
-    /// Where the time comes from. Default: the machine's clocks.
+    /// Where the time comes from. Default: what the [store](JobStore::clock) goes by, or else the machine's clocks.
     pub fn clock(mut self, clock: impl Clock) -> Self {
-        self.clock = Arc::new(clock);
+        self.clock = Some(Arc::new(clock));
         self
     }
 
@@ -240,11 +240,11 @@ impl SchedulerBuilder {
     /// Takes over what the host has: its clock, its values, its jobs. Returns what both have.
     pub(crate) fn adopt(
         &mut self,
-        clock: Arc<dyn Clock>,
+        clock: Option<Arc<dyn Clock>>,
         values: &Providers,
         jobs: &Registry,
     ) -> Vec<&'static str> {
-        self.clock = clock;
+        self.clock = clock.or(self.clock.take());
         for definition in jobs.in_order() {
             self.registry.register(definition.clone());
         }
@@ -317,7 +317,8 @@ impl SchedulerBuilder {
         }
         problems.extend(self.start_up.iter().filter_map(|job| self.registry.unknown(job.detail())));
         let declared = self.declared();
-        let now = self.clock.now();
+        let clock = self.clock.take().or_else(|| self.store.clock()).unwrap_or_else(|| Arc::new(SystemClock));
+        let now = clock.now();
         let mut schedules: Vec<Declared> = Vec::with_capacity(declared.len());
         let mut unnamed: HashMap<JobKey, usize> = HashMap::new();
         for (job, trigger) in declared {
@@ -347,7 +348,7 @@ impl SchedulerBuilder {
             return Err(BuildError { problems });
         }
         self.providers.insert(Own::default());
-        let mut core = Core::new(self.settings, self.clock, self.store, self.registry, self.providers);
+        let mut core = Core::new(self.settings, clock, self.store, self.registry, self.providers);
         core.start_up = self.start_up;
         core.listeners = self.listeners;
         core.middleware = self.middleware.into();

@@ -126,9 +126,14 @@ impl Engine {
             self.fire(now).await?;
         }
         if state != SchedulerState::Running {
-            return self.release_ahead().await;
+            self.release_ahead().await?;
+            if self.core.active.load(Ordering::Acquire) > 0 {
+                // Only to hear which of them are to stop.
+                self.acquire(now, 0).await?;
+            }
+            return Ok(());
         }
-        self.acquire(now).await?;
+        self.acquire(now, self.free_slots().min(self.core.settings.batch)).await?;
         self.fire(now).await
     }
 
@@ -213,10 +218,9 @@ impl Engine {
         self.core.settings.concurrency.saturating_sub(used)
     }
 
-    /// Claims what is due or nearly due, if the store may have something.
-    async fn acquire(&mut self, now: DateTime<Utc>) -> Result<()> {
+    /// Claims at most `max` of what is due or nearly due, if the store may have something.
+    async fn acquire(&mut self, now: DateTime<Utc>, max: usize) -> Result<()> {
         let until = now + TimeDelta::from_std(self.attached.look_ahead).unwrap_or_default();
-        let max = self.free_slots().min(self.core.settings.batch);
         // Cleared before asking, so that a change during the call is seen at the next turn.
         let changed = self.core.changed.swap(false, Ordering::AcqRel) || self.ask_again;
         if !changed && self.next_due.is_none_or(|due| due > until) {

@@ -271,10 +271,17 @@ impl Scheduler {
                 core.wake();
             }
         });
+        let weak = Arc::downgrade(core);
+        let stop = Arc::new(move |run, reason| {
+            if let Some(core) = weak.upgrade() {
+                core.running.cancel(run, reason);
+                core.stop(run, reason);
+            }
+        });
         let types =
             core.registry.in_order().iter().map(|job| job.detail().shared_job_type().clone()).collect();
         let (session, name) = (core.session, core.settings.name.clone());
-        core.store.attach(Node { session, name, types: Some(types), wake }).await
+        core.store.attach(Node { session, name, types: Some(types), wake, stop }).await
     }
 
     async fn run_start_up(&self, pool: &Pool) -> Result<()> {
@@ -377,6 +384,15 @@ impl Scheduler {
     /// The store has failed.
     pub async fn executions(&self, what: Executions) -> Result<Vec<ExecutionStatus>> {
         self.core().store.executions(what).await
+    }
+
+    /// The nodes of this scheduler's store, this one among them.
+    ///
+    /// # Errors
+    ///
+    /// The store has failed.
+    pub async fn nodes(&self) -> Result<Vec<NodeStatus>> {
+        self.core().store.nodes().await
     }
 
     /// Asks executions to stop, through their cancellation tokens, wherever they run. Those of this node hear of it at

@@ -59,6 +59,12 @@ impl Core {
         if let Some(last_turn) = last_turn {
             by(&*self.clock, last_moment, last_turn).await;
         }
+        // What goes on keeps its claims for as long as this process lives.
+        if report.abandoned.is_empty()
+            && let Some(Err(error)) = by(&*self.clock, last_moment, self.store.detach(self.session)).await
+        {
+            tracing::warn!(%error, "the store could not be told that this node has ended");
+        }
         self.bus.send(|| Event::State { state: SchedulerState::Shutdown });
         self.bus.close();
         self.tasks.close();

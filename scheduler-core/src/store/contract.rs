@@ -1,6 +1,6 @@
 //! The verbs of a job store.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::fmt::{self, Debug};
 use std::future::Future;
 use std::pin::Pin;
@@ -8,13 +8,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use serde::Serialize;
 
 use super::admin::*;
 use super::firing::*;
 use crate::calendar::Calendar;
 use crate::error::Result;
-use crate::job::{ExecutionId, JobDetail};
+use crate::job::{CancelReason, ExecutionId, JobDetail};
 use crate::key::{JobKey, TriggerKey};
+use crate::time::Clock;
 
 /// What every verb returns.
 ///
@@ -31,8 +33,19 @@ pub type NamedCalendar = (Arc<str>, Arc<dyn Calendar>);
 /// Each verb is atomic: it happens as a whole or not at all, and never half. Results come in the order of the
 /// parameters, one each. Futures are polled on the scheduler's own thread, inside the runtime's context.
 pub trait JobStore: Debug + Send + Sync + 'static {
+    /// The clock that its nodes go by, where that is not each one's own.
+    fn clock(&self) -> Option<Arc<dyn Clock>> {
+        None
+    }
+
     /// Makes a node known before it uses any other verb.
     fn attach(&self, node: Node) -> StoreFuture<'_, Attached>;
+
+    /// Forgets a node that has ended, with whatever claims it still has.
+    fn detach(&self, session: u64) -> StoreFuture<'_, ()>;
+
+    /// The nodes that are attached, in the order of their names and sessions.
+    fn nodes(&self) -> StoreFuture<'_, Vec<NodeStatus>>;
 
     /// Claims due triggers, in the order of due time, then higher priority, then key; of late ones no more than their
     /// [share](AcquireDue::late) before the punctual ones.
@@ -132,6 +145,8 @@ pub struct Node {
     pub types: Option<HashSet<Arc<str>>>,
     /// To be called when the earliest due time may have become earlier.
     pub wake: Arc<dyn Fn() + Send + Sync>,
+    /// To be called when a run of the node is to stop and cannot wait until it asks.
+    pub stop: Arc<dyn Fn(ExecutionId, CancelReason) + Send + Sync>,
 }
 
 impl Debug for Node {
@@ -140,6 +155,39 @@ impl Debug for Node {
             .field("session", &self.session)
             .field("name", &self.name)
             .finish_non_exhaustive()
+    }
+}
+
+/// What a store knows of a node.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct NodeStatus {
+    /// One life of the node.
+    pub session: u64,
+    /// A label for people.
+    pub name: Arc<str>,
+    /// The version of the library that it runs.
+    pub version: Arc<str>,
+    /// The job types that it can run; none stands for all.
+    pub types: Option<BTreeSet<Arc<str>>>,
+    /// How many runs it has under way.
+    pub executions: usize,
+    /// For how long nothing was heard of it.
+    pub silent: Duration,
+}
+
+impl NodeStatus {
+    /// What is known at once of a node of this version.
+    pub fn new(node: &Node, version: &str, executions: usize, silent: Duration) -> Self {
+        let types = node.types.as_ref().map(|types| types.iter().cloned().collect());
+        Self {
+            session: node.session,
+            name: node.name.clone(),
+            version: version.into(),
+            types,
+            executions,
+            silent,
+        }
     }
 }
 

@@ -10,6 +10,7 @@ use crate::error::Error;
 use crate::job::{ExecutionId, JobDetail};
 use crate::key::{JobKey, TriggerKey};
 use crate::store::*;
+use crate::time::Clock;
 
 /// How a call of a store goes wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,6 +38,10 @@ macro_rules! faulty {
         }
 
         impl JobStore for FaultyStore {
+            fn clock(&self) -> Option<Arc<dyn Clock>> {
+                self.inner.clock()
+            }
+
             $(fn $name(&self, $($arg: $type),*) -> StoreFuture<'_, $out> {
                 self.call(Verb::$verb, move |store| store.$name($($arg),*))
             })*
@@ -46,6 +51,8 @@ macro_rules! faulty {
 
 faulty! {
     Attach attach(node: Node) -> Attached;
+    Detach detach(session: u64) -> ();
+    Nodes nodes() -> Vec<NodeStatus>;
     AcquireDue acquire_due(request: AcquireDue) -> Acquired;
     Fire fire(request: Fire) -> Vec<FireResult>;
     Complete complete(request: Complete) -> Vec<CompleteResult>;

@@ -16,6 +16,7 @@ use super::cron::CronSchedule;
 use super::interval::IntervalSchedule;
 use super::misfire::Misfire;
 use super::overlap::OverlapPolicy;
+use super::recovery::Recovery;
 use super::recurrence::RecurrenceSchedule;
 use super::schedule::Schedule;
 use super::{DEFAULT_PRIORITY, Trigger};
@@ -73,6 +74,7 @@ pub struct TriggerBuilder {
     overlap: OverlapPolicy,
     execution_group: Option<Arc<str>>,
     declared_by: Option<Arc<str>>,
+    recovery: Option<Box<Recovery>>,
     problems: Vec<String>,
 }
 
@@ -160,6 +162,7 @@ impl TriggerBuilder {
             overlap: OverlapPolicy::default(),
             execution_group: None,
             declared_by: None,
+            recovery: None,
             problems: Vec::new(),
         }
     }
@@ -317,6 +320,7 @@ impl TriggerBuilder {
                 overlap: self.overlap,
                 execution_group: self.execution_group,
                 declared_by: self.declared_by,
+                recovery: self.recovery,
             }),
             (key, job, _) => {
                 let missing = [
@@ -439,6 +443,7 @@ impl From<Trigger> for TriggerBuilder {
             overlap: trigger.overlap,
             execution_group: trigger.execution_group,
             declared_by: trigger.declared_by,
+            recovery: trigger.recovery,
             ..Self::new(Rule::Ready(trigger.schedule))
         }
     }

@@ -40,6 +40,7 @@ mod interval;
 mod misfire;
 mod overlap;
 mod progress;
+mod recovery;
 mod recurrence;
 mod schedule;
 mod union;
@@ -57,6 +58,7 @@ pub use interval::IntervalSchedule;
 pub use misfire::Misfire;
 pub use overlap::OverlapPolicy;
 pub use progress::Progress;
+pub use recovery::{LostRun, MOST_RECOVERIES, RECOVERING_JOBS, Recovery};
 pub use recurrence::RecurrenceSchedule;
 pub use schedule::Schedule;
 pub use union::UnionSchedule;
@@ -100,6 +102,8 @@ pub struct Trigger {
     execution_group: Option<Arc<str>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     declared_by: Option<Arc<str>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    recovery: Option<Box<Recovery>>,
 }
 
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {
@@ -170,6 +174,11 @@ impl Trigger {
     /// The scheduler whose code declares this trigger; none for one that was scheduled by a call.
     pub fn declared_by(&self) -> Option<&str> {
         self.declared_by.as_deref()
+    }
+
+    /// The lost run that this trigger repeats; none for every other trigger.
+    pub fn recovery(&self) -> Option<&Recovery> {
+        self.recovery.as_deref()
     }
 
     /// A builder that starts from this trigger. Its start stays the same.

@@ -68,6 +68,8 @@ macro_rules! delegate {
 
 impl JobStore for Broken {
     delegate! {
+        detach(session: u64) -> ();
+        nodes() -> Vec<NodeStatus>;
         put_calendar(name: Arc<str>, calendar: Arc<dyn Calendar>, replace: bool) -> ();
         remove_calendar(name: Arc<str>) -> bool;
         calendars() -> Vec<NamedCalendar>;

@@ -44,7 +44,13 @@ impl World {
     fn new(jobs: &[(JobDetail, &[&str])]) -> Self {
         let store = Arc::new(MemoryJobStore::new());
         for session in [1, 2] {
-            let node = Node { session, name: "node".into(), types: None, wake: Arc::new(|| {}) };
+            let node = Node {
+                session,
+                name: "node".into(),
+                types: None,
+                wake: Arc::new(|| {}),
+                stop: Arc::new(|_, _| {}),
+            };
             block_on(store.attach(node)).unwrap();
         }
         let (existing_jobs, existing_triggers) = (Existing::Refuse, Existing::Refuse);

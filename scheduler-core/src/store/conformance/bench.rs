@@ -99,6 +99,7 @@ impl Bench {
             name: format!("node {session}").into(),
             types: types.map(|types| types.iter().map(|name| Arc::from(*name)).collect()),
             wake: wake.clone(),
+            stop: Arc::new(|_, _| {}),
         };
         let attached = store.attach(node(ONE, None)).await.unwrap();
         store.attach(node(TWO, Some(&["work"]))).await.unwrap();

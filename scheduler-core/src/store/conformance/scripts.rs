@@ -109,7 +109,13 @@ struct Run {
 impl Player {
     async fn new(open: &impl Open, case: &Value) -> Self {
         let store = open.open().await;
-        let node = Node { session: 1, name: "replay".into(), types: None, wake: Arc::new(|| {}) };
+        let node = Node {
+            session: 1,
+            name: "replay".into(),
+            types: None,
+            wake: Arc::new(|| {}),
+            stop: Arc::new(|_, _| {}),
+        };
         store.attach(node).await.unwrap();
         let threshold = TimeDelta::milliseconds(case["misfire_threshold_ms"].as_i64().unwrap());
         let now = time(&case["clock"]).unwrap();

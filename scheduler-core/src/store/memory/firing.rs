@@ -231,6 +231,19 @@ impl Table {
         self.apply(index, Step::Release);
     }
 
+    /// The claims of a node that has ended are those of nobody.
+    pub(super) fn detach(&mut self, session: u64) {
+        self.types.remove(&session);
+        let own: Vec<_> = self.claims.iter().filter(|(id, _)| id.session() == session).collect();
+        let own: Vec<_> = own.into_iter().map(|(id, claim)| (*id, claim.fired, claim.since)).collect();
+        for (id, fired, since) in own {
+            match fired {
+                false => self.release(id),
+                true => drop(self.complete(Completion::of(id), since)),
+            }
+        }
+    }
+
     fn release_lapsed(&mut self, now: DateTime<Utc>) {
         if self.unfired == 0 || now < self.earliest_lapse {
             return;

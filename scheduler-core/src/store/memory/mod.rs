@@ -92,6 +92,23 @@ impl JobStore for MemoryJobStore {
         Box::pin(ready(Ok(USE)))
     }
 
+    fn detach(&self, session: u64) -> StoreFuture<'_, ()> {
+        self.0.nodes.lock().retain(|node| node.session != session);
+        self.change(|table| table.detach(session))
+    }
+
+    fn nodes(&self) -> StoreFuture<'_, Vec<NodeStatus>> {
+        let table = self.0.table.lock();
+        let runs = |session| table.fired(&Executions::All).filter(|(id, _)| id.session() == session).count();
+        let status = |node: &Node| {
+            NodeStatus::new(node, env!("CARGO_PKG_VERSION"), runs(node.session), Duration::ZERO)
+        };
+        let mut nodes: Vec<_> = self.0.nodes.lock().iter().map(status).collect();
+        drop(table);
+        nodes.sort_unstable_by(|a, b| (&a.name, a.session).cmp(&(&b.name, b.session)));
+        Box::pin(ready(Ok(nodes)))
+    }
+
     fn acquire_due(&self, request: AcquireDue) -> StoreFuture<'_, Acquired> {
         let mut others = false;
         let acquired = self.call(|table| {

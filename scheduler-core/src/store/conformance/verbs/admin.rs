@@ -14,6 +14,26 @@ fn open_always() -> Arc<StandardCalendar> {
 
 checks! { ($) admin, __store_checks_of_admin;
 
+async fn nodes_are_known_from_attach_to_detach(bench) {
+    let sessions = async || {
+        let nodes = bench.store.nodes().await.unwrap();
+        nodes.iter().map(|node| (node.session, node.types.as_ref().map(std::collections::BTreeSet::len), node.executions)).collect::<Vec<_>>()
+    };
+    assert_eq!(sessions().await, [(ONE, None, 0), (TWO, Some(1), 0)]);
+    bench.put(&job("work").disallow_concurrent(true).build(), [every_minute("a", 1)]).await;
+    bench.put(&job("other").build(), [every_minute("b", 1), every_minute("c", 1)]).await;
+    bench.run(1).await;
+    let unfired = bench.acquire(1, 1).await;
+    assert_eq!(sessions().await, [(ONE, None, 1), (TWO, Some(1), 0)]);
+    bench.store.detach(ONE).await.unwrap();
+    assert_eq!(sessions().await, [(TWO, Some(1), 0)]);
+    assert!(bench.store.executions(Executions::All).await.unwrap().is_empty(), "its runs are those of nobody");
+    let again = bench.ask(TWO, 61, 10, ExecutionLimits::default()).await;
+    assert_eq!(names(&again.triggers), ["b", "c", "a"], "the busy job is free, and what was claimed is too");
+    assert_ne!(again.triggers[0].claim, unfired[0].claim);
+    bench.store.detach(ONE).await.unwrap();
+}
+
 async fn a_call_that_conflicts_stores_nothing(bench) {
     let (of_work, of_new) = (job("work").build(), job("new").build());
     bench.put(&of_work, [every_minute("a", 0)]).await;

@@ -1,0 +1,165 @@
+//! What the script answers, read.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use scheduler_core::calendar::Calendar;
+use scheduler_core::store::*;
+use scheduler_core::trigger::{Progress, Trigger};
+use scheduler_core::{Error, Result, TriggerKey};
+use serde_json::{Value, json};
+
+use crate::codec;
+
+/// What the script refused, in words.
+pub(crate) fn refusal(error: &str, names: &[Value], request: &Value) -> Error {
+    let shown = |key: &Value| {
+        codec::trigger_key(codec::text(key)).map_or_else(|_| String::new(), |key| key.to_string())
+    };
+    let first = names.first().unwrap_or(&Value::Null);
+    match error {
+        "taken" => {
+            let taken = names.iter().map(|row| format!("{} `{}`", codec::text(&row[0]), shown(&row[1])));
+            let taken = taken.collect::<Vec<_>>().join(", ");
+            Error::conflict(format!("already stored: {taken}; replace them or use other names"))
+        }
+        "twice" => {
+            let key = shown(&first[1]);
+            Error::conflict(format!("trigger `{key}` is there twice in one call; give one another name"))
+        }
+        "job" => {
+            let (key, job) = (shown(&first[0]), shown(&first[1]));
+            Error::not_found(format!("trigger `{key}` runs job `{job}`, which is not stored"))
+        }
+        "calendar" if names.is_empty() => {
+            let name = codec::text(&request["name"]);
+            Error::conflict(format!("the calendar `{name}` is stored already; replace it"))
+        }
+        "calendar" => {
+            let (key, name) = (shown(&first[0]), codec::text(&first[1]));
+            Error::not_found(format!(
+                "trigger `{key}` names the calendar `{name}`, which is not stored; store it first"
+            ))
+        }
+        "other" => {
+            let (key, job) = (shown(&first[0]), shown(&first[1]));
+            Error::conflict(format!(
+                "trigger `{key}` runs job `{job}`, and the one to replace it another one; they must run the same job"
+            ))
+        }
+        "used" => {
+            let (key, name) = (shown(&first[0]), codec::text(&request["name"]));
+            Error::conflict(format!("trigger `{key}` names the calendar `{name}`; give it another one first"))
+        }
+        "types" => {
+            let wrong = names.iter().map(|row| {
+                let [key, found, kind] = [0, 1, 2].map(|part| codec::text(&row[part]));
+                format!("`{key}` is a {found} and not a {kind}")
+            });
+            let wrong = wrong.collect::<Vec<_>>().join(", ");
+            Error::config(format!(
+                "the keys of the job store belong to something else: {wrong}; choose another name or namespace"
+            ))
+        }
+        "schema" => {
+            let [format, own] = [0, 1].map(|part| codec::text(&first[part]));
+            Error::config(format!(
+                "the job store has the format {format}, and this program writes {own} only; upgrade `scheduler-redis`"
+            ))
+        }
+        other => Error::transient(format!("the job store refused the call: {other}")),
+    }
+}
+
+pub(crate) fn keys<T>(keys: &[T], write: impl Fn(&T) -> String) -> Value {
+    json!({ "keys": keys.iter().map(write).collect::<Vec<_>>() })
+}
+
+pub(crate) fn flags(answer: &Value) -> Vec<bool> {
+    codec::list(answer).iter().map(|value| value == &Value::Bool(true)).collect()
+}
+
+pub(crate) fn trigger_keys(answer: &Value) -> Result<Vec<TriggerKey>> {
+    let mut keys = codec::list(answer)
+        .iter()
+        .map(|key| codec::trigger_key(codec::text(key)))
+        .collect::<Result<Vec<_>>>()?;
+    keys.sort_unstable();
+    Ok(keys)
+}
+
+pub(crate) fn acquired(row: &Value) -> Result<AcquiredTrigger> {
+    let trigger: Trigger = codec::decode("a trigger", codec::text(&row["d"]))?;
+    let calendar = match row["a"].as_str() {
+        Some(text) => Some(Arc::from(codec::decode::<Box<dyn Calendar>>("a calendar", text)?)),
+        None => None,
+    };
+    Ok(AcquiredTrigger {
+        claim: codec::read_claim(codec::text(&row["c"]))?,
+        trigger: Arc::new(trigger),
+        progress: codec::decode("the progress of a trigger", codec::text(&row["p"]))?,
+        calendar,
+        freed: codec::read_time(&row["f"]),
+    })
+}
+
+pub(crate) fn status(row: &Value) -> Result<TriggerStatus> {
+    let progress: Progress = codec::decode("the progress of a trigger", codec::text(&row["p"]))?;
+    let stored = match codec::text(&row["s"]) {
+        "W" => StoredState::Waiting,
+        "A" => StoredState::Acquired,
+        "P" => StoredState::Paused,
+        "C" => StoredState::Complete,
+        "E" => StoredState::Error,
+        other => return Err(codec::broken("the state of a trigger", other)),
+    };
+    let (running, busy) = (row["u"].as_u64().unwrap_or_default() > 0, row["b"] == true);
+    Ok(TriggerStatus {
+        trigger: Arc::new(codec::decode("a trigger", codec::text(&row["d"]))?),
+        state: TriggerState::of(stored, !progress.may_fire_again(), running, busy),
+        progress,
+        pause: row["pn"].as_str().map(codec::read_note).transpose()?,
+        revision: codec::text(&row["r"]).parse().unwrap_or_default(),
+    })
+}
+
+pub(crate) fn execution(row: &Value) -> Result<ExecutionStatus> {
+    Ok(ExecutionStatus {
+        id: codec::read_claim(codec::text(&row[0]))?,
+        job: codec::job_key(codec::text(&row[1]))?,
+        trigger: codec::trigger_key(codec::text(&row[2]))?,
+        fired: codec::read_time(&row[3]).unwrap_or(DateTime::<Utc>::MIN_UTC),
+    })
+}
+
+pub(crate) fn execution_list(answer: &Value) -> Result<Vec<ExecutionStatus>> {
+    let mut all = codec::list(answer).iter().map(execution).collect::<Result<Vec<_>>>()?;
+    all.sort_unstable_by_key(|execution| execution.id);
+    Ok(all)
+}
+
+pub(crate) fn put_rows(triggers: &[(Arc<Trigger>, Progress)]) -> Result<Vec<Value>> {
+    let row = |(trigger, progress): &(Arc<Trigger>, Progress)| -> Result<Value> {
+        Ok(
+            json!({ "t": codec::trigger(trigger)?, "p": codec::encode(progress)?, "n": codec::next(progress) }),
+        )
+    };
+    triggers.iter().map(row).collect()
+}
+
+pub(crate) fn node(row: &Value) -> Result<NodeStatus> {
+    let record: Value = codec::decode("a node", codec::text(&row["n"]))?;
+    let types =
+        record["t"].as_array().map(|types| types.iter().map(|name| Arc::from(codec::text(name))).collect());
+    let silent = Duration::from_millis(codec::text(&row["q"]).parse().unwrap_or_default());
+    let node = Node {
+        session: codec::text(&row["s"]).parse().unwrap_or_default(),
+        name: codec::text(&record["n"]).into(),
+        types,
+        wake: Arc::new(|| {}),
+        stop: Arc::new(|_, _| {}),
+    };
+    let runs = usize::try_from(row["r"].as_u64().unwrap_or_default()).unwrap_or(usize::MAX);
+    Ok(NodeStatus::new(&node, codec::text(&record["v"]), runs, silent))
+}

@@ -1,0 +1,68 @@
+//! The server's clock, as far as a node can know it.
+
+use std::fmt::Debug;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use parking_lot::RwLock;
+use scheduler_core::time::{Activity, Alarm, Clock, SystemClock};
+
+/// The wall clock of the Redis server, carried on by this machine's monotonic clock between two looks. So all nodes agree
+/// on what time it is, whatever their own wall clocks say. It is behind the server's by the way of an answer, never ahead.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct ServerClock(Arc<RwLock<Anchor>>);
+
+#[derive(Debug, Default)]
+struct Anchor {
+    /// What the server's clock said, and this machine's monotonic clock when the answer was here.
+    seen: Option<(DateTime<Utc>, Duration)>,
+}
+
+impl ServerClock {
+    /// The server's clock says `time`, in an answer that has just come.
+    pub(crate) fn set(&self, time: DateTime<Utc>) {
+        let present = (time, SystemClock.monotonic());
+        let before = self.0.write().seen.replace(present);
+        if let Some((seen, at)) = before {
+            let expected = seen + TimeDelta::from_std(present.1.saturating_sub(at)).unwrap_or_default();
+            let step = time - expected;
+            if step.abs() > TimeDelta::seconds(1) {
+                tracing::warn!(
+                    milliseconds = step.num_milliseconds(),
+                    "the clock of the Redis server was set"
+                );
+            }
+        }
+    }
+}
+
+impl Clock for ServerClock {
+    fn now(&self) -> DateTime<Utc> {
+        match self.0.read().seen {
+            Some((time, at)) => {
+                let passed = TimeDelta::from_std(SystemClock.monotonic().saturating_sub(at));
+                passed.ok().and_then(|passed| time.checked_add_signed(passed)).unwrap_or(time)
+            }
+            None => SystemClock.now(),
+        }
+    }
+
+    fn monotonic(&self) -> Duration {
+        SystemClock.monotonic()
+    }
+
+    fn sleep_until(&self, deadline: Duration) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        SystemClock.sleep_until(deadline)
+    }
+
+    fn alarm(&self) -> Arc<dyn Alarm> {
+        SystemClock.alarm()
+    }
+
+    fn begin(&self, what: &dyn Debug) -> Activity {
+        SystemClock.begin(what)
+    }
+}

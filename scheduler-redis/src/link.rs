@@ -1,0 +1,320 @@
+//! A connection that is replaced when it does not serve any more.
+//!
+//! The client library keeps a connection to one address and waits on it for ever. So each call has a time limit, and a
+//! connection is given up when it is cut, when answers fail to come, or when the server says that it is not the one to write
+//! to; the next call looks up who is, and connects anew. No call is ever repeated in here: what was not answered may have
+//! been carried out, and only the caller knows what that means.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use redis::aio::MultiplexedConnection;
+use redis::io::tcp::{TcpSettings, socket2::TcpKeepalive};
+use redis::{
+    AsyncConnectionConfig, Client, ConnectionAddr, ConnectionInfo, ErrorKind, PushInfo, PushKind, RedisError,
+    Script, ServerErrorKind, cmd,
+};
+use scheduler_core::{Error, Result};
+
+use crate::settings::{Kind, Settings};
+
+/// Whom to tell of messages, and when they may have been missed.
+type Heard = Arc<dyn Fn(Option<Vec<u8>>) + Send + Sync>;
+
+/// One connection of a store.
+pub(crate) struct Link {
+    settings: Arc<Settings>,
+    answer_within: Duration,
+    /// So many calls in a row without an answer, and the connection is given up.
+    patience: u32,
+    /// The channel to listen to, and whom to tell.
+    listener: Option<(String, Heard)>,
+    slot: Mutex<Slot>,
+    connecting: tokio::sync::Mutex<()>,
+}
+
+#[derive(Default)]
+struct Slot {
+    connection: Option<MultiplexedConnection>,
+    /// Grows with every connection.
+    number: u64,
+    silent: u32,
+}
+
+/// Why a call has failed.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// The server cannot be reached, or did not answer: whether the call took effect is unknown.
+    Away(Error),
+    /// The server has answered, with an error.
+    Refused(Error),
+}
+
+impl Failure {
+    pub(crate) fn into_error(self) -> Error {
+        match self {
+            Self::Away(error) | Self::Refused(error) => error,
+        }
+    }
+}
+
+impl Link {
+    pub(crate) fn new(settings: Arc<Settings>, answer_within: Duration, patience: u32) -> Self {
+        let (slot, connecting) = Default::default();
+        Self { settings, answer_within, patience, listener: None, slot, connecting }
+    }
+
+    pub(crate) fn listen(mut self, channel: String, heard: Heard) -> Self {
+        self.listener = Some((channel, heard));
+        self
+    }
+
+    /// Carries out one script call, once.
+    pub(crate) async fn script(
+        &self,
+        script: &Script,
+        arguments: [&str; 3],
+    ) -> Result<(String, bool, bool), Failure> {
+        let mut invocation = script.key(&self.settings.prefix);
+        for argument in arguments {
+            invocation.arg(argument);
+        }
+        self.with(async |mut connection| invocation.invoke_async(&mut connection).await).await
+    }
+
+    pub(crate) async fn info(&self) -> Result<String, Failure> {
+        self.with(async |mut connection| cmd("INFO").query_async(&mut connection).await).await
+    }
+
+    async fn with<T>(
+        &self,
+        call: impl AsyncFnOnce(MultiplexedConnection) -> Result<T, RedisError>,
+    ) -> Result<T, Failure> {
+        let (connection, number) = match self.current() {
+            Some(current) => current,
+            None => self.connect().await?,
+        };
+        let Ok(answer) = tokio::time::timeout(self.answer_within, call(connection)).await else {
+            self.no_answer(number);
+            let (place, limit) = (self.settings.place(), self.answer_within);
+            return Err(Failure::Away(Error::transient(format!(
+                "Redis at {place} did not answer within {limit:?}"
+            ))));
+        };
+        match answer {
+            Ok(answer) => {
+                self.slot.lock().silent = 0;
+                Ok(answer)
+            }
+            Err(error) => Err(self.failed(number, error)),
+        }
+    }
+
+    fn current(&self) -> Option<(MultiplexedConnection, u64)> {
+        let slot = self.slot.lock();
+        slot.connection.clone().map(|connection| (connection, slot.number))
+    }
+
+    fn no_answer(&self, number: u64) {
+        let mut slot = self.slot.lock();
+        if slot.number == number {
+            slot.silent += 1;
+            if slot.silent >= self.patience {
+                slot.connection = None;
+            }
+        }
+    }
+
+    /// Gives the connection up, unless it was replaced already.
+    pub(crate) fn give_up(&self, number: u64) {
+        let mut slot = self.slot.lock();
+        if slot.number == number {
+            slot.connection = None;
+        }
+    }
+
+    fn failed(&self, number: u64, error: RedisError) -> Failure {
+        use ServerErrorKind::{Ask, BusyLoading, ClusterDown, MasterDown, Moved, ReadOnly, TryAgain};
+        let place = self.settings.place();
+        let text = format!("Redis at {place}: {}", words(&error));
+        match error.kind() {
+            ErrorKind::Server(ReadOnly | MasterDown | Moved | Ask | TryAgain | ClusterDown | BusyLoading) => {
+                self.give_up(number);
+                Failure::Away(Error::transient(text).caused_by(error))
+            }
+            ErrorKind::Server(ServerErrorKind::NoPerm) => {
+                let text = format!("{text}; allow the user what the page \"Running a cluster\" lists");
+                Failure::Refused(Error::config(text).caused_by(error))
+            }
+            ErrorKind::Server(_) | ErrorKind::Extension => {
+                Failure::Refused(Error::transient(text).caused_by(error))
+            }
+            _ => {
+                self.give_up(number);
+                Failure::Away(Error::transient(text).caused_by(error))
+            }
+        }
+    }
+
+    async fn connect(&self) -> Result<(MultiplexedConnection, u64), Failure> {
+        let _one_at_a_time = self.connecting.lock().await;
+        if let Some(current) = self.current() {
+            return Ok(current);
+        }
+        let limit = self.settings.connect_within;
+        let Ok(opened) = tokio::time::timeout(limit, self.open()).await else {
+            let place = self.settings.place();
+            let text = format!("Redis at {place} cannot be reached within {limit:?}");
+            return Err(Failure::Away(Error::transient(text)));
+        };
+        let connection = opened.map_err(|error| {
+            let place = self.settings.place();
+            let text = format!("Redis at {place} cannot be reached: {}", words(&error));
+            match error.kind() {
+                ErrorKind::AuthenticationFailed => Failure::Refused(Error::config(text).caused_by(error)),
+                _ => Failure::Away(Error::transient(text).caused_by(error)),
+            }
+        })?;
+        let number = {
+            let mut slot = self.slot.lock();
+            slot.number += 1;
+            slot.silent = 0;
+            slot.connection = Some(connection.clone());
+            slot.number
+        };
+        if let Some((_, heard)) = &self.listener {
+            // Messages of the time in between are lost.
+            heard(None);
+        }
+        Ok((connection, number))
+    }
+
+    async fn open(&self) -> Result<MultiplexedConnection, RedisError> {
+        let server = self.resolve().await?;
+        let mut config = plain();
+        if let Some((_, heard)) = &self.listener {
+            let heard = heard.clone();
+            config = config.set_push_sender(move |push: PushInfo| -> Result<(), RedisError> {
+                if let (PushKind::Message, Some(redis::Value::BulkString(text))) =
+                    (push.kind, push.data.last())
+                {
+                    heard(Some(text.clone()));
+                }
+                Ok(())
+            });
+        }
+        let mut connection = connect(server, &config).await?;
+        if let Some((channel, _)) = &self.listener {
+            cmd("SUBSCRIBE").arg(channel).exec_async(&mut connection).await?;
+        }
+        Ok(connection)
+    }
+
+    /// The server to write to, at this moment.
+    async fn resolve(&self) -> Result<ConnectionInfo, RedisError> {
+        let settings = &self.settings;
+        let mut last = RedisError::from((ErrorKind::InvalidClientConfig, "no address"));
+        for seed in &settings.seeds {
+            let found = match settings.kind {
+                Kind::Single => return Ok(seed.clone()),
+                Kind::Sentinel => master_of(settings, seed).await,
+                Kind::Cluster => owner_of(&settings.prefix, seed).await,
+            };
+            match found {
+                Ok(server) => return Ok(server),
+                Err(error) => last = error,
+            }
+        }
+        Err(last)
+    }
+}
+
+fn plain() -> AsyncConnectionConfig {
+    // The limits are those of the calls.
+    AsyncConnectionConfig::new().set_connection_timeout(None).set_response_timeout(None)
+}
+
+async fn connect(
+    server: ConnectionInfo,
+    config: &AsyncConnectionConfig,
+) -> Result<MultiplexedConnection, RedisError> {
+    let keepalive = TcpKeepalive::new().with_time(Duration::from_secs(10));
+    let tcp = TcpSettings::default().set_nodelay(true).set_keepalive(keepalive);
+    #[cfg(target_os = "linux")]
+    let tcp = tcp.set_user_timeout(Duration::from_secs(10));
+    Client::open(server.set_tcp_settings(tcp))?.get_multiplexed_async_connection_with_config(config).await
+}
+
+/// The same settings, at another address.
+fn at(seed: &ConnectionInfo, host: String, port: u16) -> ConnectionInfo {
+    let addr = match seed.addr() {
+        ConnectionAddr::TcpTls { insecure, tls_params, .. } => {
+            ConnectionAddr::TcpTls { host, port, insecure: *insecure, tls_params: tls_params.clone() }
+        }
+        _ => ConnectionAddr::Tcp(host, port),
+    };
+    seed.clone().set_addr(addr)
+}
+
+async fn master_of(settings: &Settings, sentinel: &ConnectionInfo) -> Result<ConnectionInfo, RedisError> {
+    let own = redis::RedisConnectionInfo::default();
+    let own = match &settings.sentinel_password {
+        Some(password) => own.set_password(password),
+        None => own,
+    };
+    let mut connection = connect(sentinel.clone().set_redis_settings(own), &plain()).await?;
+    let mut ask = cmd("SENTINEL");
+    ask.arg("get-master-addr-by-name").arg(&settings.master);
+    let found: Option<(String, u16)> = ask.query_async(&mut connection).await?;
+    let (host, port) = found.ok_or_else(|| {
+        RedisError::from((ErrorKind::MasterNameNotFoundBySentinel, "no master of this name is known"))
+    })?;
+    let master = at(sentinel, host, port);
+    // A sentinel may not have heard yet that it is no master any more.
+    let mut connection = connect(master.clone(), &plain()).await?;
+    let role: Vec<redis::Value> = cmd("ROLE").query_async(&mut connection).await?;
+    let role: String =
+        role.first().and_then(|role| redis::from_redis_value_ref(role).ok()).unwrap_or_default();
+    if role != "master" {
+        return Err(RedisError::from((
+            ErrorKind::Client,
+            "the sentinels name a server that is not a master yet",
+        )));
+    }
+    Ok(master)
+}
+
+/// The node of a cluster that serves our keys. They share one hash slot, so one node has them all.
+async fn owner_of(prefix: &str, seed: &ConnectionInfo) -> Result<ConnectionInfo, RedisError> {
+    let mut connection = connect(seed.clone(), &plain()).await?;
+    let slot: u16 = cmd("CLUSTER").arg("KEYSLOT").arg(prefix).query_async(&mut connection).await?;
+    let ranges: Vec<Vec<redis::Value>> = cmd("CLUSTER").arg("SLOTS").query_async(&mut connection).await?;
+    for range in ranges {
+        let [first, last, master, ..] = range.as_slice() else { continue };
+        let (first, last): (u16, u16) =
+            (redis::from_redis_value_ref(first)?, redis::from_redis_value_ref(last)?);
+        if (first..=last).contains(&slot) {
+            let redis::Value::Array(parts) = master else { continue };
+            let [host, port, ..] = parts.as_slice() else { continue };
+            let (host, port): (Option<String>, u16) =
+                (redis::from_redis_value_ref(host)?, redis::from_redis_value_ref(port)?);
+            let own = match seed.addr() {
+                ConnectionAddr::Tcp(host, _) | ConnectionAddr::TcpTls { host, .. } => host.clone(),
+                _ => String::new(),
+            };
+            // A node that does not know its own name is the one that was asked.
+            let host = host.filter(|host| !host.is_empty()).unwrap_or(own);
+            return Ok(at(seed, host, port));
+        }
+    }
+    Err(RedisError::from((ErrorKind::ClusterConnectionNotFound, "no node serves the keys of the scheduler")))
+}
+
+/// The error as a sentence.
+fn words(error: &RedisError) -> String {
+    match (error.code(), error.detail()) {
+        (Some(code), Some(detail)) => format!("{code} {detail}"),
+        _ => error.to_string(),
+    }
+}

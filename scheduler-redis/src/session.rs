@@ -1,0 +1,121 @@
+//! What a store remembers of the nodes of its own process: how long they may go on, and what they have in hand.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::time::Duration;
+
+use scheduler_core::job::{CancelReason, ExecutionId};
+use scheduler_core::store::Node;
+use serde_json::{Value, json};
+
+use crate::codec;
+
+/// For so long endings are remembered: longer than what a server that has come back may have lost.
+const REMEMBER: Duration = Duration::from_secs(60);
+
+/// No more endings than this are remembered.
+const MOST: usize = 10_000;
+
+pub(crate) type Sessions = BTreeMap<u64, Session>;
+
+/// One node.
+pub(crate) struct Session {
+    pub(crate) node: Node,
+    /// Until this moment of the monotonic clock nobody takes its work over. None as long as it is not registered.
+    pub(crate) safe_until: Option<Duration>,
+    /// When it was last registered, if it was.
+    pub(crate) since: Option<Duration>,
+    /// That moment has passed, and its runs were told.
+    pub(crate) fenced: bool,
+    /// Whether its last question was for triggers, and not only for what is to stop.
+    pub(crate) takes: bool,
+    /// What is claimed and not fired: the trigger's progress as it was.
+    pub(crate) claimed: HashMap<ExecutionId, Claimed>,
+    pub(crate) flights: HashMap<ExecutionId, Flight>,
+    ended: VecDeque<(Duration, Value)>,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct Claimed {
+    pub(crate) trigger: String,
+    pub(crate) due: Value,
+    pub(crate) from: String,
+}
+
+/// A run under way, with all that is needed to say so again to a server that has forgotten it.
+#[derive(Debug, Clone)]
+pub(crate) struct Flight {
+    pub(crate) claimed: Claimed,
+    pub(crate) progress: String,
+    pub(crate) next: Value,
+    pub(crate) fired: String,
+    /// Its job allows one run at a time.
+    pub(crate) exclusive: bool,
+}
+
+impl Session {
+    pub(crate) fn new(node: Node) -> Self {
+        let (claimed, flights, ended) = Default::default();
+        Self { node, safe_until: None, since: None, fenced: false, takes: true, claimed, flights, ended }
+    }
+
+    pub(crate) fn is_safe(&self, now: Duration) -> bool {
+        !self.fenced && self.safe_until.is_some_and(|until| now < until)
+    }
+
+    /// Its lease was renewed by a call that was sent at `sent`.
+    pub(crate) fn renewed(&mut self, until: Duration) {
+        self.safe_until = self.safe_until.max(Some(until));
+        self.fenced = false;
+    }
+
+    /// Others may take its work over: runs that must not overlap are to stop.
+    pub(crate) fn fence(&mut self) -> Vec<ExecutionId> {
+        self.fenced = true;
+        self.flights.iter().filter(|(_, flight)| flight.exclusive).map(|(id, _)| *id).collect()
+    }
+
+    /// Its claims were given to others.
+    pub(crate) fn lost(&mut self) -> Vec<ExecutionId> {
+        let stop = self.fence();
+        self.safe_until = None;
+        self.claimed.clear();
+        self.flights.clear();
+        stop
+    }
+
+    pub(crate) fn ended(&mut self, id: ExecutionId, row: Value, now: Duration) {
+        self.flights.remove(&id);
+        self.ended.push_back((now, row));
+        let is_old = |(at, _): &(Duration, Value)| now.saturating_sub(*at) > REMEMBER;
+        while self.ended.len() > MOST || self.ended.front().is_some_and(is_old) {
+            self.ended.pop_front();
+        }
+    }
+
+    pub(crate) fn recently_ended(&self) -> Vec<Value> {
+        self.ended.iter().map(|(_, row)| row.clone()).collect()
+    }
+
+    /// The claims that the node knows of.
+    pub(crate) fn known(&self) -> Vec<String> {
+        self.claimed.keys().chain(self.flights.keys()).map(|id| codec::claim(*id)).collect()
+    }
+
+    pub(crate) fn stop(&self, runs: &[ExecutionId]) {
+        runs.iter().for_each(|run| (self.node.stop)(*run, CancelReason::ClaimLost));
+    }
+}
+
+impl Flight {
+    pub(crate) fn row(&self, id: ExecutionId) -> Value {
+        json!({
+            "c": codec::claim(id),
+            "k": self.claimed.trigger,
+            "from": self.claimed.from,
+            "d": self.claimed.due,
+            "p": self.progress,
+            "n": self.next,
+            "s": self.fired,
+        })
+    }
+}
