@@ -52,6 +52,9 @@ const ALWAYS: &[&str] = &[
     "clear",
 ];
 
+/// Verbs that change nothing, and are asked once more when no answer has come.
+const READS: &[&str] = &["jobs", "triggers", "executions", "groups", "calendars", "nodes"];
+
 /// A job store in Redis, shared by all nodes that use the same server and name. Cloning gives the same store.
 ///
 /// It works on a thread of its own. A call that is dropped may still be carried out; each may be repeated.
@@ -255,7 +258,11 @@ impl Inner {
         }
         let script = if ALWAYS.contains(&verb) { &self.draining } else { &self.script };
         let text = request.to_string();
-        let answer = link.script(script, [verb, &text, &self.id]).await;
+        let mut answer = link.script(script, [verb, &text, &self.id]).await;
+        if READS.contains(&verb) && matches!(answer, Err(Failure::Away(_))) {
+            // A connection that was cut while nobody used it is noticed by the next call only.
+            answer = link.script(script, [verb, &text, &self.id]).await;
+        }
         let (answer, wake, others) = answer.map_err(Failure::into_error)?;
         if wake || others {
             self.wake();

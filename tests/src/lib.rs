@@ -1,4 +1,9 @@
 //! What crosses crates.
 
 #[cfg(unix)]
+pub mod chaos;
+pub mod history;
+pub mod proxy;
+#[cfg(unix)]
 pub mod redis;
+pub mod workload;

@@ -1,17 +1,21 @@
-//! Real Redis servers for tests: on free loopback ports, several at once.
+//! Real Redis servers for tests: on free loopback ports, several at once, killed and started again.
 
 use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 /// Starts the server and ends it when its own input ends: with this process, however that ends.
-const GUARD: &str = r#"redis-server "$@" & exec >&-; read _; kill $!; wait"#;
+const GUARD: &str = r#"redis-server "$@" & echo "pid $!"; exec >&-; read _; kill -9 $!; wait"#;
 
 /// A server; gone when it is dropped or the process ends.
 #[derive(Debug)]
 pub struct Server {
     guard: Child,
+    pid: String,
     port: u16,
+    arguments: Vec<String>,
+    folder: tempfile::TempDir,
 }
 
 impl Server {
@@ -22,29 +26,34 @@ impl Server {
     /// No server can be started.
     #[must_use]
     pub fn start() -> Self {
+        Self::with(&["--save", "", "--appendonly", "no"])
+    }
+
+    /// Starts a server that writes every command into a file before it answers.
+    ///
+    /// # Panics
+    ///
+    /// No server can be started.
+    #[must_use]
+    pub fn durable() -> Self {
+        let keep = ["--appendonly", "yes", "--appendfsync", "always", "--auto-aof-rewrite-percentage", "0"];
+        Self::with(&[&keep[..], &["--save", "", "--aof-use-rdb-preamble", "no"]].concat())
+    }
+
+    /// Starts a server with these arguments beside its port and folder.
+    ///
+    /// # Panics
+    ///
+    /// No server can be started.
+    #[must_use]
+    pub fn with(arguments: &[&str]) -> Self {
+        let folder = tempfile::tempdir().expect("a folder for the server");
+        let arguments: Vec<_> = arguments.iter().map(ToString::to_string).collect();
         loop {
             let port = free_port();
-            let mut guard = Command::new("sh")
-                .args(["-c", GUARD, "sh", "--port", &port.to_string(), "--bind", "127.0.0.1"])
-                .args(["--save", "", "--appendonly", "no"])
-                .stdin(Stdio::piped())
-                .stdout(Stdio::piped())
-                .stderr(Stdio::null())
-                .spawn()
-                .expect("a shell starts");
-            let mut said =
-                BufReader::new(guard.stdout.take().expect("it is piped")).lines().map_while(Result::ok);
-            let server = Self { guard, port };
-            let mut before = Vec::new();
-            loop {
-                match said.next() {
-                    Some(line) if line.contains("Ready to accept connections") => return server,
-                    Some(line) => before.push(line),
-                    None => break,
-                }
+            if let Some((guard, pid)) = run(port, folder.path(), &arguments) {
+                return Self { guard, pid, port, arguments, folder };
             }
-            let taken = before.iter().any(|line| line.contains("Address already in use"));
-            assert!(taken, "redis-server did not start (is it installed?): {before:#?}");
         }
     }
 
@@ -53,16 +62,125 @@ impl Server {
     pub fn url(&self) -> String {
         format!("redis://127.0.0.1:{}", self.port)
     }
+
+    /// The port.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The number of the server's process.
+    #[must_use]
+    pub fn pid(&self) -> &str {
+        &self.pid
+    }
+
+    /// The file with every write so far, in the order in which they took effect.
+    #[must_use]
+    pub fn log(&self) -> PathBuf {
+        self.folder.path().join("appendonlydir").join("appendonly.aof.1.incr.aof")
+    }
+
+    /// Sends a signal to the server.
+    ///
+    /// # Panics
+    ///
+    /// It is not there.
+    pub fn signal(&self, name: &str) {
+        signal(name, &self.pid);
+    }
+
+    /// Ends the server at once, as `kill -9` does.
+    pub fn kill(&mut self) {
+        drop(self.guard.stdin.take());
+        self.guard.wait().ok();
+    }
+
+    /// Starts it again after [`kill`](Self::kill), at the same place with what it has kept.
+    ///
+    /// # Panics
+    ///
+    /// It does not start.
+    pub fn restart(&mut self) {
+        self.kill();
+        let started = run(self.port, self.folder.path(), &self.arguments);
+        (self.guard, self.pid) = started.expect("the port is still free");
+    }
+
+    /// Carries out one command.
+    ///
+    /// # Panics
+    ///
+    /// The server refuses it.
+    pub fn command(&self, words: &[&str]) -> redis::Value {
+        let mut connection =
+            redis::Client::open(self.url()).and_then(|client| client.get_connection()).expect("it is up");
+        let mut command = redis::cmd(words[0]);
+        command.arg(&words[1..]);
+        command.query(&mut connection).unwrap_or_else(|error| panic!("{words:?}: {error}"))
+    }
+
+    /// The answer of one command, as a text.
+    ///
+    /// # Panics
+    ///
+    /// The server refuses it, or the answer is no text.
+    #[must_use]
+    pub fn text(&self, words: &[&str]) -> String {
+        redis::from_redis_value(self.command(words)).expect("a text")
+    }
 }
 
 impl Drop for Server {
     fn drop(&mut self) {
-        drop(self.guard.stdin.take());
-        self.guard.wait().ok();
+        self.kill();
     }
 }
 
-fn free_port() -> u16 {
+/// Sends a signal to a process.
+///
+/// # Panics
+///
+/// There is no such process.
+pub fn signal(name: &str, pid: &str) {
+    assert!(Command::new("kill").args(["-s", name, pid]).status().expect("there is a `kill`").success());
+}
+
+/// The guard and the server's process number; none if the port is taken.
+fn run(port: u16, folder: &Path, arguments: &[String]) -> Option<(Child, String)> {
+    let mut guard = Command::new("sh")
+        .args(["-c", GUARD, "sh", "--port", &port.to_string(), "--bind", "127.0.0.1", "--dir"])
+        .arg(folder)
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("a shell starts");
+    let out = BufReader::new(guard.stdout.take().expect("it is piped"));
+    let (mut said, mut pid) = (Vec::new(), String::new());
+    for line in out.lines().map_while(Result::ok) {
+        if let Some(number) = line.strip_prefix("pid ") {
+            number.clone_into(&mut pid);
+        } else if line.contains("Ready to accept connections") || line.contains("Sentinel ID is") {
+            return Some((guard, pid));
+        }
+        said.push(line);
+    }
+    drop(guard.stdin.take());
+    guard.wait().ok();
+    let taken = said.iter().any(|line| line.contains("Address already in use"));
+    assert!(taken, "redis-server did not start (is it installed?): {said:#?}");
+    None
+}
+
+/// A port of this machine that nobody listens on.
+///
+/// # Panics
+///
+/// There is none.
+#[must_use]
+pub fn free_port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
     listener.local_addr().expect("it is bound").port()
 }

@@ -114,6 +114,7 @@ impl Default for SchedulerBuilder {
     fn default() -> Self {
         let settings = Settings {
             name: "scheduler".into(),
+            node: node_name().into(),
             concurrency: 100,
             batch: 1024,
             misfire_threshold: Duration::from_secs(60),
@@ -145,6 +146,13 @@ impl SchedulerBuilder {
     /// The name of the scheduler, in logs and as the name of its thread. Default: `scheduler`.
     pub fn name(mut self, name: impl Into<Arc<str>>) -> Self {
         self.settings.name = name.into();
+        self
+    }
+
+    /// What people call this node among those that share a store. Default: the name of the machine and the number of the
+    /// process.
+    pub fn node_name(mut self, name: impl Into<Arc<str>>) -> Self {
+        self.settings.node = name.into();
         self
     }
 
@@ -374,3 +382,10 @@ impl SchedulerBuilder {
 }
 
 provide_methods!(SchedulerBuilder);
+
+fn node_name() -> String {
+    let file = || std::fs::read_to_string("/etc/hostname").ok();
+    let machine = std::env::var("HOSTNAME").ok().or_else(file).unwrap_or_default();
+    let machine = machine.trim();
+    format!("{}-{}", if machine.is_empty() { "node" } else { machine }, std::process::id())
+}

@@ -58,6 +58,7 @@ impl fmt::Display for SchedulerState {
 #[derive(Debug, Clone)]
 pub(super) struct Settings {
     pub(super) name: Arc<str>,
+    pub(super) node: Arc<str>,
     pub(super) concurrency: usize,
     pub(super) batch: usize,
     pub(super) misfire_threshold: Duration,

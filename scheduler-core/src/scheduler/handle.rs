@@ -280,7 +280,7 @@ impl Scheduler {
         });
         let types =
             core.registry.in_order().iter().map(|job| job.detail().shared_job_type().clone()).collect();
-        let (session, name) = (core.session, core.settings.name.clone());
+        let (session, name) = (core.session, core.settings.node.clone());
         core.store.attach(Node { session, name, types: Some(types), wake, stop }).await
     }
 

@@ -1,0 +1,103 @@
+//! A node of a cluster under test: runs the workload and writes down what its jobs see, a line each.
+//!
+//! `cluster_node URL NAME BEGIN END LEASE NODE LOG`, times in milliseconds.
+#![allow(clippy::unwrap_used, reason = "a test program says what went wrong by failing")]
+
+use std::fs::{File, OpenOptions};
+use std::io::{Read, Write};
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use scheduler_core::host::{Host, HostError};
+use scheduler_core::job::{JobContext, JobDefinition, JobDetail, State};
+use scheduler_core::trigger::{Misfire, Trigger};
+use scheduler_core::{JobData, Scheduler};
+use scheduler_redis::RedisJobStore;
+use tests::workload::{self, JOBS, Job};
+
+#[derive(Clone)]
+struct Log(Arc<File>, String);
+
+impl Log {
+    /// One write to the end of the file, so that lines survive whatever happens to the process.
+    fn say(&self, what: &str, context: &JobContext) {
+        let id = context.execution_id();
+        let scheduled = match context.recovering() {
+            Some(lost) => lost.scheduled,
+            None => context.scheduled_fire_time(),
+        };
+        let trigger = match context.recovering() {
+            Some(lost) => lost.trigger.to_string(),
+            None => context.trigger_key().to_string(),
+        };
+        let line = format!(
+            "{what} {} {trigger} {} {}-{} {} {} {}\n",
+            context.clock().now().timestamp_millis(),
+            scheduled.timestamp_millis(),
+            id.session(),
+            id.count(),
+            context.fence(),
+            if context.recovering().is_some() { "again" } else { "first" },
+            self.1,
+        );
+        (&*self.0).write_all(line.as_bytes()).unwrap();
+    }
+}
+
+fn time(text: &str) -> DateTime<Utc> {
+    DateTime::from_timestamp_millis(text.parse().unwrap()).unwrap()
+}
+
+fn definition(job: Job, begin: DateTime<Utc>, end: DateTime<Utc>) -> JobDefinition {
+    let detail = JobDetail::builder(job.name.parse().unwrap(), job.name)
+        .disallow_concurrent(job.exclusive)
+        .persist_data(job.name == "count")
+        .requests_recovery(job.recovers)
+        .durable(true)
+        .build();
+    let body = move |context: JobContext, State(log): State<Log>| async move {
+        log.say("start", &context);
+        context.clock().sleep(Duration::from_millis(job.takes)).await;
+        if job.name == "count" {
+            let before: u64 = context.data().get("runs").ok().flatten().unwrap_or_default();
+            let mut data = JobData::new();
+            data.insert("runs", (before + 1).into());
+            context.set_job_data(data).unwrap();
+        }
+        log.say("end", &context);
+    };
+    let mut definition = JobDefinition::new(detail, body);
+    for number in 0..job.triggers {
+        let trigger = Trigger::every(Duration::from_millis(job.every.into())).start_at(begin).end_at(end);
+        let name = workload::trigger(job.name, number);
+        definition = definition.with_trigger(trigger.name(&name).misfire(Misfire::Ignore));
+    }
+    definition
+}
+
+#[tokio::main]
+async fn main() -> Result<(), HostError> {
+    let arguments: Vec<_> = std::env::args().skip(1).collect();
+    let [url, name, begin, end, lease, node, log] = arguments.as_slice() else { panic!("seven arguments") };
+    // Not longer than the test that has started it.
+    std::thread::spawn(|| {
+        std::io::stdin().read_to_end(&mut Vec::new()).ok();
+        std::process::exit(1);
+    });
+    let level = std::env::var("NODE_LOG").unwrap_or("warn".to_owned());
+    tracing_subscriber::fmt().with_env_filter(level).with_ansi(false).with_writer(std::io::stderr).init();
+    let lease = Duration::from_millis(lease.parse().unwrap());
+    let store = RedisJobStore::builder(url).name(name).lease(lease).start_within(Duration::from_secs(120));
+    let store = store.connect().await.unwrap();
+    let log = OpenOptions::new().create(true).append(true).open(log).unwrap();
+    let mut scheduler = Scheduler::builder()
+        .store(store)
+        .node_name(node.as_str())
+        .misfire_threshold(Duration::from_secs(600));
+    for job in JOBS {
+        scheduler = scheduler.register(definition(job, time(begin), time(end)));
+    }
+    let host = Host::builder().provide(Log(Arc::new(log), node.clone())).scheduler(scheduler);
+    host.stop_budget(Duration::from_secs(8)).build()?.run().await.map(drop)
+}

@@ -1,0 +1,370 @@
+//! What has happened in a cluster, and whether it may have.
+//!
+//! The server's own log of writes says in which order everything took effect; the logs of the nodes say what their jobs
+//! saw. Each check is a function of both, tested by itself with histories that are wrong.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::path::Path;
+
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+
+use crate::workload::{self, Expected};
+
+/// A write of the store, as far as it matters.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Write {
+    /// A claim was exchanged for the right to run.
+    Fired {
+        /// Its id.
+        claim: String,
+        /// The trigger.
+        trigger: String,
+        /// When it was due, in milliseconds.
+        due: i64,
+    },
+    /// A claim is no more.
+    Ended(String),
+    /// A claim holds a job that allows one run at a time.
+    Held {
+        /// The job.
+        job: String,
+        /// The claim.
+        claim: String,
+    },
+    /// The job is free.
+    Free(String),
+    /// A trigger is due next at this time, in milliseconds; none if never.
+    Next(String, Option<i64>),
+    /// The count that the job `count` keeps.
+    Count(u64),
+}
+
+/// What a job has seen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Line {
+    /// Whether it is about the begin or the end of a run.
+    pub begins: bool,
+    /// When, by the clock of the server, in milliseconds.
+    pub at: i64,
+    /// The trigger; of a repeated run the one that was lost.
+    pub trigger: String,
+    /// When it was due, in milliseconds.
+    pub due: i64,
+    /// The claim.
+    pub claim: String,
+    /// Whether it repeats a lost run.
+    pub again: bool,
+    /// On which node.
+    pub node: String,
+}
+
+/// Everything.
+#[derive(Debug, Clone, Default)]
+pub struct History {
+    /// In the order in which they took effect.
+    pub writes: Vec<Write>,
+    /// Node by node, in the order in which they were written.
+    pub lines: Vec<Line>,
+    /// Sessions whose node was killed or held still for longer than its lease.
+    pub lost_sessions: HashSet<String>,
+}
+
+/// What is wrong; empty if nothing is.
+pub type Faults = Vec<String>;
+
+fn time(millis: i64) -> String {
+    DateTime::<Utc>::from_timestamp_millis(millis).map_or_else(|| millis.to_string(), |time| time.to_string())
+}
+
+impl History {
+    fn firings(&self) -> impl Iterator<Item = (&str, &str, i64)> {
+        let mut seen = HashSet::new();
+        self.writes.iter().filter_map(move |write| match write {
+            Write::Fired { claim, trigger, due } => {
+                seen.insert(claim.as_str()).then_some((claim.as_str(), trigger.as_str(), *due))
+            }
+            _ => None,
+        })
+    }
+
+    /// Every firing that the schedules ask for has happened.
+    #[must_use]
+    pub fn nothing_is_lost(&self, expected: &Expected) -> Faults {
+        let fired: HashSet<(&str, i64)> = self.firings().map(|(_, trigger, due)| (trigger, due)).collect();
+        let all = expected.iter().flat_map(|(trigger, times)| times.iter().map(move |time| (trigger, time)));
+        let missing =
+            all.filter(|(trigger, time)| !fired.contains(&(trigger.as_str(), time.timestamp_millis())));
+        missing.map(|(trigger, time)| format!("lost: {trigger} at {time}")).collect()
+    }
+
+    /// No firing has happened twice, and none that no schedule asks for.
+    #[must_use]
+    pub fn nothing_is_doubled(&self, expected: &Expected) -> Faults {
+        let mut seen = HashMap::new();
+        let mut faults = Faults::new();
+        for (claim, trigger, due) in self.firings().filter(|(_, trigger, _)| expected.contains_key(*trigger))
+        {
+            if let Some(before) = seen.insert((trigger, due), claim) {
+                faults.push(format!("doubled: {trigger} at {} by {before} and {claim}", time(due)));
+            }
+            if !expected[trigger].iter().any(|time| time.timestamp_millis() == due) {
+                faults.push(format!("invented: {trigger} at {}", time(due)));
+            }
+        }
+        faults
+    }
+
+    /// A claim begins one run, and one that began none was on a node that was lost. A lost run of a job that wants it is
+    /// begun again until one has ended.
+    #[must_use]
+    pub fn claims_and_runs_agree(&self) -> Faults {
+        let mut faults = Faults::new();
+        let mut begun = BTreeMap::<&str, usize>::new();
+        let mut finished = HashSet::new();
+        for line in &self.lines {
+            if line.begins {
+                *begun.entry(&line.claim).or_default() += 1;
+            } else {
+                finished.insert((line.trigger.as_str(), line.due));
+            }
+        }
+        faults.extend(
+            begun
+                .iter()
+                .filter(|(_, runs)| **runs > 1)
+                .map(|(claim, runs)| format!("{claim} ran {runs} times")),
+        );
+        for (claim, trigger, due) in self.firings() {
+            let session = claim.split('-').next().unwrap_or_default();
+            if !begun.contains_key(claim) && !self.lost_sessions.contains(session) {
+                faults.push(format!("fired and not run: {trigger} at {} by {claim}", time(due)));
+            }
+            let recovers = workload::job_of(trigger).is_some_and(|job| job.recovers);
+            if recovers && !finished.contains(&(trigger, due)) {
+                faults.push(format!("never finished: {trigger} at {}", time(due)));
+            }
+        }
+        faults
+    }
+
+    /// Of a job that allows one run at a time one claim at a time holds it, with growing fences.
+    #[must_use]
+    pub fn holders_take_turns(&self) -> Faults {
+        let (mut holders, mut last) = (HashMap::<&str, &str>::new(), HashMap::<&str, u64>::new());
+        let mut faults = Faults::new();
+        for write in &self.writes {
+            match write {
+                Write::Held { job, claim } => {
+                    if let Some(other) = holders.insert(job, claim) {
+                        faults.push(format!("{job} is held by {other} and {claim}"));
+                    }
+                    let fence =
+                        claim.split('-').nth(1).and_then(|fence| fence.parse().ok()).unwrap_or_default();
+                    let before = last.insert(job, fence).unwrap_or_default();
+                    if fence <= before {
+                        faults.push(format!("the fence of {job} goes from {before} to {fence}"));
+                    }
+                }
+                Write::Free(job) => drop(holders.remove(job.as_str())),
+                _ => {}
+            }
+        }
+        faults.extend(holders.iter().map(|(job, claim)| format!("{job} is still held by {claim}")));
+        faults
+    }
+
+    /// Runs of such a job do not overlap, but where a node was lost in between.
+    #[must_use]
+    pub fn runs_do_not_overlap(&self) -> Faults {
+        let mut ends = HashMap::new();
+        for line in self.lines.iter().filter(|line| !line.begins) {
+            ends.insert(line.claim.as_str(), line.at);
+        }
+        let mut by_job = BTreeMap::<&str, Vec<(&Line, i64)>>::new();
+        for line in self.lines.iter().filter(|line| line.begins) {
+            let Some(job) = workload::job_of(&line.trigger).filter(|job| job.exclusive) else { continue };
+            let session = line.claim.split('-').next().unwrap_or_default();
+            if let Some(end) = ends.get(line.claim.as_str()).filter(|_| !self.lost_sessions.contains(session))
+            {
+                by_job.entry(job.name).or_default().push((line, *end));
+            }
+        }
+        let mut faults = Faults::new();
+        for runs in by_job.values_mut() {
+            runs.sort_by_key(|(line, _)| line.at);
+            for pair in runs.windows(2) {
+                let ((first, end), (second, _)) = (pair[0], pair[1]);
+                // Two nodes know the server's clock but for the way of an answer.
+                if second.at + 20 < end {
+                    faults.push(format!(
+                        "{} of {} ran into {} of {}",
+                        second.claim, second.node, first.claim, first.node
+                    ));
+                }
+            }
+        }
+        faults
+    }
+
+    /// No run has begun before it was due.
+    #[must_use]
+    pub fn nothing_is_early(&self) -> Faults {
+        let early = self.lines.iter().filter(|line| line.begins && line.at + 50 < line.due);
+        early.map(|line| format!("early: {} at {}", line.trigger, time(line.at))).collect()
+    }
+
+    /// The next time of each trigger goes forward, step by step.
+    #[must_use]
+    pub fn schedules_advance_once(&self) -> Faults {
+        let mut last = HashMap::<&str, i64>::new();
+        let mut faults = Faults::new();
+        for write in &self.writes {
+            let Write::Next(trigger, Some(next)) = write else { continue };
+            let Some(job) = workload::job_of(trigger) else { continue };
+            if let Some(before) = last.insert(trigger, *next)
+                && *next != before
+                && *next != before + i64::from(job.every)
+            {
+                faults.push(format!("{trigger} went from {} to {}", time(before), time(*next)));
+            }
+        }
+        faults
+    }
+
+    /// Each accepted ending of the job that counts has counted one further.
+    #[must_use]
+    pub fn kept_data_counts(&self) -> Faults {
+        let counts = self.writes.iter().filter_map(|write| match write {
+            Write::Count(count) => Some(*count),
+            _ => None,
+        });
+        let counts = counts.collect::<Vec<_>>();
+        let wrong = counts.windows(2).filter(|pair| pair[1] != pair[0] && pair[1] != pair[0] + 1);
+        wrong.map(|pair| format!("the count went from {} to {}", pair[0], pair[1])).collect()
+    }
+
+    /// Everything that is wrong.
+    #[must_use]
+    pub fn faults(&self, expected: &Expected) -> Faults {
+        [
+            self.nothing_is_lost(expected),
+            self.nothing_is_doubled(expected),
+            self.claims_and_runs_agree(),
+            self.holders_take_turns(),
+            self.runs_do_not_overlap(),
+            self.nothing_is_early(),
+            self.schedules_advance_once(),
+            self.kept_data_counts(),
+        ]
+        .concat()
+    }
+
+    /// How many firings there were of what the schedules ask for.
+    #[must_use]
+    pub fn fired(&self, expected: &Expected) -> usize {
+        self.firings().filter(|(_, trigger, _)| expected.contains_key(*trigger)).count()
+    }
+
+    /// How many runs repeated a lost one.
+    #[must_use]
+    pub fn repeated(&self) -> usize {
+        self.lines.iter().filter(|line| line.begins && line.again).count()
+    }
+}
+
+/// Reads the lines of a node's log.
+#[must_use]
+pub fn read_lines(text: &str) -> Vec<Line> {
+    let line = |line: &str| {
+        let [what, at, trigger, due, claim, _, again, node] =
+            line.split(' ').collect::<Vec<_>>().try_into().ok()?;
+        Some(Line {
+            begins: what == "start",
+            at: at.parse().ok()?,
+            trigger: trigger.to_owned(),
+            due: due.parse().ok()?,
+            claim: claim.to_owned(),
+            again: again == "again",
+            node: node.to_owned(),
+        })
+    };
+    text.lines().filter_map(line).collect()
+}
+
+/// Reads the server's log of writes.
+///
+/// # Panics
+///
+/// It cannot be read.
+#[must_use]
+pub fn read_writes(path: &Path) -> Vec<Write> {
+    let bytes = std::fs::read(path).expect("the server has a log");
+    let mut rest = bytes.as_slice();
+    let mut writes = Vec::new();
+    while let Some(words) = command(&mut rest) {
+        writes.extend(meaning(&words));
+    }
+    writes
+}
+
+fn command<'a>(rest: &mut &'a [u8]) -> Option<Vec<&'a [u8]>> {
+    // Lines of comment stand between commands.
+    while rest.first() == Some(&b'#') {
+        line(rest)?;
+    }
+    let count = number(rest, b'*')?;
+    (0..count)
+        .map(|_| {
+            let length = number(rest, b'$')?;
+            let word = rest.get(..length)?;
+            *rest = rest.get(length + 2..)?;
+            Some(word)
+        })
+        .collect()
+}
+
+fn line<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
+    let end = rest.windows(2).position(|window| window == b"\r\n")?;
+    let line = &rest[..end];
+    *rest = &rest[end + 2..];
+    Some(line)
+}
+
+fn number(rest: &mut &[u8], mark: u8) -> Option<usize> {
+    let line = line(rest)?;
+    let digits = line.strip_prefix(&[mark])?;
+    std::str::from_utf8(digits).ok()?.parse().ok()
+}
+
+fn meaning(words: &[&[u8]]) -> Vec<Write> {
+    let texts: Vec<_> = words.iter().map(|word| String::from_utf8_lossy(word)).collect();
+    let [name, key, rest @ ..] = texts.as_slice() else { return Vec::new() };
+    let Some((_, key)) = key.rsplit_once(':') else { return Vec::new() };
+    let shown = |key: &str| key.split_once('\0').map_or(key, |(_, name)| name).to_owned();
+    match (name.to_ascii_uppercase().as_str(), key, rest) {
+        ("HSET", "cl", [claim, record]) => {
+            let record: Value = serde_json::from_str(record).unwrap_or_default();
+            let text = |name: &str| record[name].as_str().unwrap_or_default().to_owned();
+            let (trigger, due) = (shown(&text("t")), text("n").parse().unwrap_or_default());
+            if record["f"] == true {
+                vec![Write::Fired { claim: claim.to_string(), trigger, due }]
+            } else {
+                Vec::new()
+            }
+        }
+        ("HDEL", "cl", claims) => claims.iter().map(|claim| Write::Ended(claim.to_string())).collect(),
+        ("HSET", "busy", [job, claim]) => vec![Write::Held { job: shown(job), claim: claim.to_string() }],
+        ("HDEL", "busy", jobs) => jobs.iter().map(|job| Write::Free(shown(job))).collect(),
+        ("HSET", "tp", [trigger, progress]) => {
+            let progress: Value = serde_json::from_str(progress).unwrap_or_default();
+            let next = progress["next"].as_str().and_then(|text| text.parse::<DateTime<Utc>>().ok());
+            vec![Write::Next(shown(trigger), next.map(|next| next.timestamp_millis()))]
+        }
+        ("HSET", "jd", [job, record]) if shown(job) == "count" => {
+            let data = record.split_once('\0').and_then(|(_, data)| serde_json::from_str::<Value>(data).ok());
+            data.and_then(|data| data["runs"].as_u64()).map(Write::Count).into_iter().collect()
+        }
+        _ => Vec::new(),
+    }
+}

@@ -1,0 +1,199 @@
+//! A TCP proxy that does to the traffic what bad networks do.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use scheduler_core::time::{Clock, SystemClock};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::Runtime;
+use tokio::sync::Notify;
+
+/// What becomes of the next request that calls a verb.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Trick {
+    /// The connection is cut before the request is passed on.
+    LoseRequest,
+    /// The request is passed on, and the connection is cut before its answer is.
+    LoseReply,
+    /// The request is passed on again, later and on a connection of its own.
+    Duplicate,
+}
+
+/// Stands between clients and a server of this machine.
+#[derive(Debug)]
+pub struct Proxy {
+    port: u16,
+    rules: Arc<Rules>,
+    runtime: Option<Runtime>,
+}
+
+#[derive(Debug, Default)]
+struct Rules {
+    tricks: Mutex<Vec<(String, Trick)>>,
+    /// How many tricks were played.
+    played: AtomicU64,
+    /// Takes no connections and cuts those that are there.
+    closed: AtomicBool,
+    cut: Notify,
+    /// Passes requests on, and no answers.
+    swallows: AtomicBool,
+    /// Milliseconds in each direction.
+    delay: AtomicU64,
+}
+
+impl Proxy {
+    /// Starts a proxy to this port.
+    ///
+    /// # Panics
+    ///
+    /// The machine has no port or thread left.
+    #[must_use]
+    pub fn to(server: u16) -> Self {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .expect("a runtime");
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+        listener.set_nonblocking(true).expect("a socket");
+        let port = listener.local_addr().expect("it is bound").port();
+        let rules = Arc::new(Rules::default());
+        let of_task = rules.clone();
+        runtime.spawn(async move {
+            let listener = TcpListener::from_std(listener).expect("a socket");
+            while let Ok((client, _)) = listener.accept().await {
+                if of_task.closed.load(Ordering::SeqCst) {
+                    continue;
+                }
+                tokio::spawn(serve(of_task.clone(), client, server));
+            }
+        });
+        Self { port, rules, runtime: Some(runtime) }
+    }
+
+    /// The address to connect to.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("redis://127.0.0.1:{}", self.port)
+    }
+
+    /// The port that it listens on.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The next request that calls this verb is played a trick.
+    pub fn play(&self, verb: &str, trick: Trick) {
+        self.rules.tricks.lock().push((verb.to_owned(), trick));
+    }
+
+    /// How many tricks were played so far.
+    #[must_use]
+    pub fn played(&self) -> u64 {
+        self.rules.played.load(Ordering::SeqCst)
+    }
+
+    /// Cuts all connections and takes no new ones, until [`open`](Self::open).
+    pub fn close(&self) {
+        self.rules.closed.store(true, Ordering::SeqCst);
+        self.cut();
+    }
+
+    /// Takes connections again.
+    pub fn open(&self) {
+        self.rules.closed.store(false, Ordering::SeqCst);
+    }
+
+    /// Cuts all connections; new ones are taken.
+    pub fn cut(&self) {
+        self.rules.cut.notify_waiters();
+    }
+
+    /// Whether answers are held back for ever.
+    pub fn swallow(&self, swallows: bool) {
+        self.rules.swallows.store(swallows, Ordering::SeqCst);
+    }
+
+    /// How long each piece of traffic is held up in each direction.
+    pub fn delay(&self, delay: Duration) {
+        self.rules.delay.store(u64::try_from(delay.as_millis()).unwrap_or(u64::MAX), Ordering::SeqCst);
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        // Tests drop it among their tasks.
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+async fn serve(rules: Arc<Rules>, mut client: TcpStream, port: u16) {
+    let Ok(mut server) = TcpStream::connect(("127.0.0.1", port)).await else { return };
+    client.set_nodelay(true).ok();
+    server.set_nodelay(true).ok();
+    let (mut request, mut answer) = (vec![0; 1 << 16], vec![0; 1 << 16]);
+    let mut lose_reply = false;
+    loop {
+        let cut = rules.cut.notified();
+        tokio::select! {
+            () = cut => return,
+            read = client.read(&mut request) => {
+                let Ok(length @ 1..) = read else { return };
+                let bytes = &request[..length];
+                rules.hold_up().await;
+                match rules.trick(bytes) {
+                    Some(Trick::LoseRequest) => return,
+                    Some(Trick::LoseReply) => lose_reply = true,
+                    Some(Trick::Duplicate) => drop(tokio::spawn(again(bytes.to_vec(), port))),
+                    None => {}
+                }
+                if server.write_all(bytes).await.is_err() { return }
+            }
+            read = server.read(&mut answer) => {
+                let Ok(length @ 1..) = read else { return };
+                if lose_reply { return }
+                rules.hold_up().await;
+                if !rules.swallows.load(Ordering::SeqCst) && client.write_all(&answer[..length]).await.is_err() {
+                    return;
+                }
+            }
+        }
+    }
+}
+
+impl Rules {
+    async fn hold_up(&self) {
+        let delay = self.delay.load(Ordering::SeqCst);
+        if delay > 0 {
+            SystemClock.sleep(Duration::from_millis(delay)).await;
+        }
+    }
+
+    fn trick(&self, request: &[u8]) -> Option<Trick> {
+        let mut tricks = self.tricks.lock();
+        let calls = |verb: &str| {
+            let word = format!("\r\n{verb}\r\n");
+            request.windows(word.len()).any(|window| window == word.as_bytes())
+        };
+        let index = tricks.iter().position(|(verb, _)| calls(verb))?;
+        self.played.fetch_add(1, Ordering::SeqCst);
+        Some(tricks.remove(index).1)
+    }
+}
+
+/// Sends a request once more, when the first one is long over.
+async fn again(request: Vec<u8>, port: u16) {
+    SystemClock.sleep(Duration::from_millis(50)).await;
+    let Ok(mut server) = TcpStream::connect(("127.0.0.1", port)).await else { return };
+    if server.write_all(&request).await.is_ok() {
+        let mut answer = [0; 1 << 12];
+        // Whatever it says.
+        let _ = server.read(&mut answer).await;
+    }
+}

@@ -1,0 +1,173 @@
+//! What a bad network and a bad server do to a node: everything still runs once.
+#![cfg(unix)]
+#![allow(clippy::unwrap_used, reason = "a test says what went wrong by failing")]
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use scheduler_core::job::{CancelReason, JobContext, JobDefinition, JobDetail};
+use scheduler_core::store::{Executions, JobStore, TriggerQuery};
+use scheduler_core::time::{Clock, SystemClock};
+use scheduler_core::trigger::{Misfire, Trigger};
+use scheduler_core::{Scheduler, SchedulerBuilder};
+use scheduler_redis::RedisJobStore;
+use tests::proxy::{Proxy, Trick};
+use tests::redis::Server;
+use tokio::sync::Notify;
+
+/// The shortest there is.
+const LEASE: Duration = Duration::from_secs(1);
+
+/// Beyond this nothing more will come.
+const LIMIT: Duration = Duration::from_secs(30);
+
+/// Which firings have run, how often.
+#[derive(Clone, Default)]
+struct Runs(Arc<(Mutex<BTreeMap<String, usize>>, Notify)>);
+
+impl Runs {
+    fn note(&self, context: &JobContext) {
+        let name = format!("{} {}", context.trigger_key(), context.scheduled_fire_time());
+        *self.0.0.lock().entry(name).or_default() += 1;
+        self.0.1.notify_waiters();
+    }
+
+    async fn wait_for(&self, count: usize) {
+        let all = async {
+            loop {
+                let next = self.0.1.notified();
+                if self.0.0.lock().len() >= count {
+                    return;
+                }
+                next.await;
+            }
+        };
+        let in_time = tokio::time::timeout(LIMIT, all).await.is_ok();
+        assert!(in_time, "only {:?}", self.0.0.lock());
+    }
+
+    fn each_once(&self) {
+        let runs = self.0.0.lock();
+        assert!(runs.values().all(|count| *count == 1), "{runs:?}");
+    }
+}
+
+fn detail(name: &str) -> JobDetail {
+    JobDetail::builder(name.parse().unwrap(), name).disallow_concurrent(name == "one").durable(true).build()
+}
+
+async fn store(url: &str, name: &str) -> RedisJobStore {
+    let builder =
+        RedisJobStore::builder(url).name(name).lease(LEASE).answer_within(Duration::from_millis(500));
+    builder.connect().await.unwrap()
+}
+
+const TIMES: u32 = 6;
+
+/// Two jobs with a trigger each that fires six times within a third of a second.
+fn workload(store: &RedisJobStore, runs: &Runs) -> SchedulerBuilder {
+    let begin = store.clock().unwrap().now();
+    ["one", "many"].into_iter().fold(Scheduler::builder().store(store.clone()), |builder, name| {
+        let runs = runs.clone();
+        let body = move |context: JobContext| {
+            let runs = runs.clone();
+            async move { runs.note(&context) }
+        };
+        let trigger = Trigger::every(Duration::from_millis(60)).repeat(TIMES - 1).start_at(begin).name(name);
+        builder
+            .register(JobDefinition::new(detail(name), body).with_trigger(trigger.misfire(Misfire::Ignore)))
+    })
+}
+
+/// Until the store has heard of every end.
+async fn settled(store: &RedisJobStore) {
+    let deadline = SystemClock.monotonic() + LIMIT;
+    while !store.executions(Executions::All).await.unwrap().is_empty() {
+        assert!(SystemClock.monotonic() < deadline, "something still runs");
+        SystemClock.sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_call_may_be_lost_answered_in_vain_or_carried_out_twice() {
+    let server = Server::start();
+    for verb in ["attach", "put", "acquire", "fire", "complete", "beat"] {
+        for trick in [Trick::LoseRequest, Trick::LoseReply, Trick::Duplicate] {
+            let (proxy, runs) = (Proxy::to(server.port()), Runs::default());
+            let name = format!("{verb} {trick:?}");
+            let store = store(&proxy.url(), &name).await;
+            let scheduler = workload(&store, &runs).build().unwrap();
+            proxy.play(verb, trick);
+            // The start itself is not repeated by anybody but its caller.
+            if scheduler.start().await.is_err() {
+                scheduler.start().await.unwrap();
+            }
+            runs.wait_for(2 * TIMES as usize).await;
+            settled(&store).await;
+            let deadline = SystemClock.monotonic() + LIMIT;
+            while proxy.played() == 0 {
+                assert!(SystemClock.monotonic() < deadline, "{name} was not played");
+                SystemClock.sleep(Duration::from_millis(20)).await;
+            }
+            runs.each_once();
+            scheduler.shutdown(Duration::from_secs(5)).await;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_is_away_comes_back_and_nothing_is_missing() {
+    let (mut server, runs) = (Server::durable(), Runs::default());
+    let store = store(&server.url(), "away").await;
+    let scheduler = workload(&store, &runs).build().unwrap();
+    scheduler.start().await.unwrap();
+    runs.wait_for(1).await;
+    server.restart();
+    server.command(&["SCRIPT", "FLUSH"]);
+    runs.wait_for(2 * TIMES as usize).await;
+    settled(&store).await;
+    runs.each_once();
+    scheduler.shutdown(Duration::from_secs(5)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_without_its_server_stops_what_must_not_overlap_and_lets_the_rest_go_on() {
+    let (server, ended) = (Server::start(), Arc::new(Mutex::new(BTreeMap::new())));
+    let proxy = Proxy::to(server.port());
+    let store = store(&proxy.url(), "parted").await;
+    let (began, go_on) = (Arc::new(tokio::sync::Semaphore::new(0)), Arc::new(Notify::new()));
+    let mut builder = Scheduler::builder().store(store.clone());
+    for name in ["one", "many"] {
+        let (ended, began, go_on) = (ended.clone(), began.clone(), go_on.clone());
+        let body = move |context: JobContext| {
+            let (ended, began, go_on) = (ended.clone(), began.clone(), go_on.clone());
+            async move {
+                let token = context.cancellation();
+                began.add_permits(1);
+                tokio::select! { () = token.cancelled() => {}, () = go_on.notified() => {} }
+                ended.lock().insert(context.job_key().to_string(), context.cancel_reason());
+                began.add_permits(1);
+            }
+        };
+        builder = builder.register(JobDefinition::new(detail(name), body).with_trigger(Trigger::now()));
+    }
+    let scheduler = builder.build().unwrap();
+    scheduler.start().await.unwrap();
+    began.acquire_many(2).await.unwrap().forget();
+    proxy.close();
+    tokio::time::timeout(LIMIT, began.acquire()).await.unwrap().unwrap().forget();
+    assert_eq!(
+        ended.lock().clone().into_iter().collect::<Vec<_>>(),
+        [("one".to_owned(), Some(CancelReason::ClaimLost))]
+    );
+    go_on.notify_waiters();
+    began.acquire().await.unwrap().forget();
+    assert_eq!(ended.lock()["many"], None);
+    proxy.open();
+    settled(&store).await;
+    scheduler.shutdown(Duration::from_secs(5)).await;
+    let left = store.triggers(TriggerQuery::default()).await.unwrap();
+    assert!(left.iter().all(|status| status.progress.next.is_none()), "{left:?}");
+}

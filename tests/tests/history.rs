@@ -1,0 +1,150 @@
+//! The checker of histories finds what is wrong with them.
+#![allow(clippy::unwrap_used, reason = "a test says what went wrong by failing")]
+
+use chrono::{DateTime, TimeDelta, Utc};
+use tests::history::{Faults, History, Line, Write, read_lines};
+use tests::workload::{Expected, expected, trigger};
+
+fn begin() -> DateTime<Utc> {
+    "2026-03-01T00:00:00Z".parse().unwrap()
+}
+
+fn millis(offset: i64) -> i64 {
+    begin().timestamp_millis() + offset
+}
+
+fn wanted() -> Expected {
+    expected(begin(), begin() + TimeDelta::milliseconds(1400))
+}
+
+/// A history in which nothing went wrong: one node, one run after the other.
+fn right() -> History {
+    let mut history = History::default();
+    let mut fence = 100;
+    let all = wanted();
+    let mut due: Vec<_> =
+        all.iter().flat_map(|(name, times)| times.iter().map(move |time| (*time, name))).collect();
+    due.sort();
+    let (mut at, mut count) = (0, 0);
+    for (time, name) in due {
+        fence += 1;
+        let (claim, job) = (format!("7-{fence}"), name.rsplit_once('-').unwrap().0.to_owned());
+        at = at.max(time.timestamp_millis()) + 1;
+        let exclusive = job != "plain";
+        if exclusive {
+            history.writes.push(Write::Held { job: job.clone(), claim: claim.clone() });
+        }
+        let due = time.timestamp_millis();
+        history.writes.push(Write::Fired { claim: claim.clone(), trigger: name.clone(), due });
+        let next = all[name].iter().find(|next| **next > time).map(DateTime::timestamp_millis);
+        history.writes.push(Write::Next(name.clone(), next));
+        for (begins, at) in [(true, at), (false, at + 1)] {
+            let (trigger, claim, node) = (name.clone(), claim.clone(), "node1".to_owned());
+            history.lines.push(Line { begins, at, trigger, due, claim, again: false, node });
+        }
+        if job == "count" {
+            count += 1;
+            history.writes.push(Write::Count(count));
+        }
+        history.writes.push(Write::Ended(claim));
+        if exclusive {
+            history.writes.push(Write::Free(job));
+        }
+    }
+    history
+}
+
+fn faults(change: impl FnOnce(&mut History)) -> Faults {
+    let mut history = right();
+    change(&mut history);
+    history.faults(&wanted())
+}
+
+fn is_fired(write: &Write, name: &str) -> bool {
+    matches!(write, Write::Fired { trigger, .. } if trigger == name)
+}
+
+fn line_of(history: &mut History, job: &str, begins: bool) -> usize {
+    history.lines.iter().position(|line| line.begins == begins && line.trigger == trigger(job, 0)).unwrap()
+}
+
+#[test]
+fn a_right_history_has_no_faults() {
+    assert_eq!(faults(|_| {}), [""; 0]);
+}
+
+#[test]
+fn each_wrong_history_is_found() {
+    type Change = fn(&mut History);
+    let cases: [(&str, Change); 11] = [
+        ("lost: plain-3", |history| {
+            let index = history.writes.iter().position(|write| is_fired(write, "plain-3")).unwrap();
+            history.writes.remove(index);
+            history.lines.retain(|line| line.trigger != "plain-3");
+        }),
+        ("doubled: one-0", |history| {
+            let fired = history.writes.iter().find(|write| is_fired(write, "one-0")).unwrap().clone();
+            let Write::Fired { trigger, due, .. } = fired else { return };
+            history.writes.push(Write::Fired { claim: "8-1".into(), trigger, due });
+        }),
+        ("invented: plain-0", |history| {
+            history.writes.push(Write::Fired {
+                claim: "8-1".into(),
+                trigger: "plain-0".into(),
+                due: millis(77),
+            });
+        }),
+        ("ran 2 times", |history| {
+            let index = line_of(history, "plain", true);
+            history.lines.push(history.lines[index].clone());
+        }),
+        ("fired and not run: plain-0", |history| history.lines.retain(|line| line.trigger != "plain-0")),
+        ("never finished: safe-0", |history| {
+            history.lines.retain(|line| line.begins || line.trigger != "safe-0");
+        }),
+        ("one is held by", |history| {
+            let free = history.writes.iter().position(|write| *write == Write::Free("one".into())).unwrap();
+            history.writes.remove(free);
+        }),
+        ("the fence of one goes from", |history| {
+            history.writes.push(Write::Held { job: "one".into(), claim: "7-1".into() });
+            history.writes.push(Write::Free("one".into()));
+        }),
+        ("ran into", |history| {
+            let index = line_of(history, "one", false);
+            history.lines[index].at += 500;
+        }),
+        ("early: plain-0", |history| {
+            let index = line_of(history, "plain", true);
+            history.lines[index].at = history.lines[index].due - 51;
+        }),
+        ("the count went from 1 to 3", |history| {
+            let index = history.writes.iter().position(|write| *write == Write::Count(2)).unwrap();
+            history.writes.remove(index);
+        }),
+    ];
+    for (expected, change) in cases {
+        let found = faults(change);
+        assert!(found.iter().any(|fault| fault.contains(expected)), "`{expected}` is not in {found:?}");
+    }
+    let skipped = faults(|history| history.writes.push(Write::Next("plain-0".into(), Some(millis(9000)))));
+    assert!(skipped.iter().any(|fault| fault.contains("plain-0 went from")), "{skipped:?}");
+}
+
+#[test]
+fn what_a_lost_node_left_open_is_no_fault() {
+    let found = faults(|history| {
+        history.lost_sessions.insert("7".into());
+        let index = line_of(history, "one", false);
+        history.lines[index].at += 500;
+        history.lines.retain(|line| line.trigger != "plain-0");
+    });
+    assert_eq!(found, [""; 0]);
+}
+
+#[test]
+fn lines_of_nodes_are_read_and_halves_of_lines_are_not() {
+    let lines = read_lines("start 5 one-1 4 7-101 101 first node1\nend 6 one-1 4 7-101 101 fir");
+    assert_eq!(lines.len(), 1);
+    assert_eq!((lines[0].at, lines[0].due, lines[0].claim.as_str()), (5, 4, "7-101"));
+}
