@@ -36,6 +36,18 @@ enum Command {
     Ci,
     /// Explore the orders in which nodes can meet in the store in memory
     Interleavings,
+    /// Let a cluster live through chaos and print the account
+    Chaos {
+        /// For how long things go wrong
+        #[arg(long, default_value_t = 1.0)]
+        minutes: f64,
+        /// Decides what goes wrong
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+        /// The lease of the nodes in milliseconds; 9000 is the default of the store
+        #[arg(long, default_value_t = 1500)]
+        lease: u64,
+    },
     /// Make sure that the servers the tests start are installed
     Servers,
     /// Check the rules that no compiler checks: layers, absent dependencies, leftovers, manifests
@@ -58,6 +70,11 @@ fn run(command: &Command) -> Result<(), String> {
         Command::Test { quick } => steps::run_all(&test::steps(*quick)),
         Command::Ci => steps::run_all(&test::steps(false)),
         Command::Interleavings => steps::run_all(&[test::interleavings()]),
+        Command::Chaos { minutes, seed, lease } => steps::run_all(&[
+            Step::inside("servers", servers::ensure),
+            Step::program("nodes", "cargo build -p tests --bins"),
+            Step::program("chaos", &format!("cargo run -q -p tests --bin chaos -- {minutes} {seed} {lease}")),
+        ]),
         Command::Servers => steps::run_all(&[Step::inside("servers", servers::ensure)]),
         Command::Tidy => steps::run_all(&[Step::inside("tidy", tidy::run)]),
     }

@@ -15,15 +15,21 @@ pub(crate) struct Step {
 #[derive(Debug)]
 enum Action {
     /// Another program, with variables for its environment.
-    Program { variables: Vec<(&'static str, &'static str)>, words: Vec<&'static str> },
+    Program { variables: Vec<(&'static str, &'static str)>, words: Vec<String> },
     /// A function of this one.
     Inside(fn() -> Result<(), String>),
 }
 
 impl Step {
     /// Runs `line`, which is split at blanks.
-    pub(crate) fn program(name: &'static str, line: &'static str) -> Self {
-        Self { name, action: Action::Program { variables: Vec::new(), words: line.split(' ').collect() } }
+    pub(crate) fn program(name: &'static str, line: &str) -> Self {
+        Self {
+            name,
+            action: Action::Program {
+                variables: Vec::new(),
+                words: line.split(' ').map(ToOwned::to_owned).collect(),
+            },
+        }
     }
 
     /// A step that `cargo xtask <name>` also runs alone.
@@ -99,7 +105,8 @@ fn timed<T>(action: impl FnOnce() -> T) -> (T, Duration) {
     (result, started.elapsed())
 }
 
-fn run_program(variables: &[(&str, &str)], words: &[&str]) -> Result<(), String> {
+fn run_program(variables: &[(&str, &str)], words: &[impl AsRef<str>]) -> Result<(), String> {
+    let words: Vec<_> = words.iter().map(AsRef::as_ref).collect();
     let (program, arguments) = words.split_first().ok_or("the step names no program")?;
     let status = Command::new(program)
         .args(arguments)
