@@ -62,6 +62,13 @@ pub(crate) fn refusal(error: &str, names: &[Value], request: &Value) -> Error {
                 "the keys of the job store belong to something else: {wrong}; choose another name or namespace"
             ))
         }
+        "forbidden" => {
+            let commands = names.iter().map(|row| codec::text(&row[0])).collect::<Vec<_>>().join(", ");
+            Error::config(format!(
+                "the user must not do what the job store needs: {commands} (`{}`); the page \"Running a cluster\" has the rule to set",
+                codec::text(&first[1])
+            ))
+        }
         "schema" => {
             let [format, own] = [0, 1].map(|part| codec::text(&first[part]));
             Error::config(format!(

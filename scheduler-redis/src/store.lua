@@ -362,8 +362,29 @@ local TYPES = {
   lapse = 'zset', pe = 'zset', sl = 'zset', px = 'set', graves = 'set',
 }
 
--- Before anything else: whether this is a store of ours, and one that this program understands.
+-- What an ACL may forbid: each once, on a key of its own.
+local PROBES = {
+  { 'HSET', 'h', 'a', '1' }, { 'HSETNX', 'h', 'a', '1' }, { 'HGET', 'h', 'a' }, { 'HMGET', 'h', 'a' }, { 'HGETALL', 'h' },
+  { 'HKEYS', 'h' }, { 'HLEN', 'h' }, { 'HEXISTS', 'h', 'a' }, { 'HINCRBY', 'h', 'a', '1' }, { 'HDEL', 'h', 'b' },
+  { 'ZADD', 'z', '1', 'a' }, { 'ZRANGE', 'z', '0', '0' }, { 'ZRANGEBYSCORE', 'z', '0', '1' }, { 'ZSCORE', 'z', 'a' },
+  { 'ZCARD', 'z' }, { 'ZCOUNT', 'z', '0', '1' }, { 'ZREM', 'z', 'b' }, { 'SADD', 's', 'a' }, { 'SMEMBERS', 's' },
+  { 'SISMEMBER', 's', 'a' }, { 'SRANDMEMBER', 's' }, { 'SCARD', 's' }, { 'SREM', 's', 'b' }, { 'EXISTS', 's' },
+  { 'RENAME', 's', 'r' }, { 'PUBLISH', 'probe', '' }, { 'DEL', 'h', 'z', 'r' },
+}
+
+-- Before anything else: whether this is a store of ours, one that this program understands, and one that it may use.
 function V.boot()
+  local forbidden = {}
+  for _, probe in ipairs(PROBES) do
+    local words = { probe[1] }
+    for n = 2, #probe do
+      local is_key = n == 2 or probe[1] == 'DEL' or (probe[1] == 'RENAME' and n == 3)
+      words[n] = is_key and K('probe:' .. probe[n]) or probe[n]
+    end
+    local answer = redis.pcall(unpack(words))
+    if type(answer) == 'table' and answer.err then forbidden[#forbidden + 1] = { probe[1], answer.err } end
+  end
+  if #forbidden > 0 then return refuse('forbidden', forbidden) end
   local wrong = {}
   for name, kind in pairs(TYPES) do
     local found = redis.call('TYPE', K(name)).ok

@@ -1,7 +1,7 @@
 //! A TCP proxy that does to the traffic what bad networks do.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU64, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -42,6 +42,7 @@ struct Rules {
     swallows: AtomicBool,
     /// Milliseconds in each direction.
     delay: AtomicU64,
+    server: AtomicU16,
 }
 
 impl Proxy {
@@ -60,7 +61,7 @@ impl Proxy {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
         listener.set_nonblocking(true).expect("a socket");
         let port = listener.local_addr().expect("it is bound").port();
-        let rules = Arc::new(Rules::default());
+        let rules = Arc::new(Rules { server: AtomicU16::new(server), ..Rules::default() });
         let of_task = rules.clone();
         runtime.spawn(async move {
             let listener = TcpListener::from_std(listener).expect("a socket");
@@ -68,7 +69,7 @@ impl Proxy {
                 if of_task.closed.load(Ordering::SeqCst) {
                     continue;
                 }
-                tokio::spawn(serve(of_task.clone(), client, server));
+                tokio::spawn(serve(of_task.clone(), client));
             }
         });
         Self { port, rules, runtime: Some(runtime) }
@@ -113,6 +114,12 @@ impl Proxy {
         self.rules.cut.notify_waiters();
     }
 
+    /// Leads to another server from now on; what is there is cut.
+    pub fn lead_to(&self, server: u16) {
+        self.rules.server.store(server, Ordering::SeqCst);
+        self.cut();
+    }
+
     /// Whether answers are held back for ever.
     pub fn swallow(&self, swallows: bool) {
         self.rules.swallows.store(swallows, Ordering::SeqCst);
@@ -133,7 +140,8 @@ impl Drop for Proxy {
     }
 }
 
-async fn serve(rules: Arc<Rules>, mut client: TcpStream, port: u16) {
+async fn serve(rules: Arc<Rules>, mut client: TcpStream) {
+    let port = rules.server.load(Ordering::SeqCst);
     let Ok(mut server) = TcpStream::connect(("127.0.0.1", port)).await else { return };
     client.set_nodelay(true).ok();
     server.set_nodelay(true).ok();

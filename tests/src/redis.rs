@@ -4,9 +4,15 @@ use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use scheduler_core::time::{Clock, SystemClock};
 
 /// Starts the server and ends it when its own input ends: with this process, however that ends.
 const GUARD: &str = r#"redis-server "$@" & echo "pid $!"; exec >&-; read _; kill -9 $!; wait"#;
+
+/// Beyond this nothing more will come.
+const LIMIT: Duration = Duration::from_secs(30);
 
 /// A server; gone when it is dropped or the process ends.
 #[derive(Debug)]
@@ -54,6 +60,55 @@ impl Server {
             if let Some((guard, pid)) = run(port, folder.path(), &arguments) {
                 return Self { guard, pid, port, arguments, folder };
             }
+        }
+    }
+
+    /// Starts a copy of another server, and waits until it has everything.
+    ///
+    /// # Panics
+    ///
+    /// No server can be started.
+    #[must_use]
+    pub fn replica_of(master: u16) -> Self {
+        let port = master.to_string();
+        let replica =
+            Self::with(&["--save", "", "--replicaof", "127.0.0.1", &port, "--repl-diskless-sync-delay", "0"]);
+        replica.wait_for(|server| server.text(&["INFO", "replication"]).contains("master_link_status:up"));
+        replica
+    }
+
+    /// Starts a sentinel that watches this master under the name `main`.
+    ///
+    /// # Panics
+    ///
+    /// No server can be started.
+    #[must_use]
+    pub fn sentinel_of(master: u16) -> Self {
+        let folder = tempfile::tempdir().expect("a folder for the server");
+        let file = folder.path().join("sentinel.conf");
+        let rules = format!(
+            "sentinel monitor main 127.0.0.1 {master} 1\nsentinel down-after-milliseconds main 300\nsentinel failover-timeout main 2000\n"
+        );
+        std::fs::write(&file, rules).expect("a file");
+        let arguments = vec![file.to_string_lossy().into_owned(), "--sentinel".to_owned()];
+        loop {
+            let port = free_port();
+            if let Some((guard, pid)) = run(port, folder.path(), &arguments) {
+                return Self { guard, pid, port, arguments, folder };
+            }
+        }
+    }
+
+    /// Waits until the server is as it should be.
+    ///
+    /// # Panics
+    ///
+    /// It does not come to that.
+    pub fn wait_for(&self, is_so: impl Fn(&Self) -> bool) {
+        let deadline = SystemClock.monotonic() + LIMIT;
+        while !is_so(self) {
+            assert!(SystemClock.monotonic() < deadline, "the server at {} does not come to that", self.port);
+            SystemClock.alarm().wait_until(SystemClock.monotonic() + Duration::from_millis(20));
         }
     }
 
@@ -113,11 +168,21 @@ impl Server {
     ///
     /// The server refuses it.
     pub fn command(&self, words: &[&str]) -> redis::Value {
-        let mut connection =
-            redis::Client::open(self.url()).and_then(|client| client.get_connection()).expect("it is up");
         let mut command = redis::cmd(words[0]);
         command.arg(&words[1..]);
-        command.query(&mut connection).unwrap_or_else(|error| panic!("{words:?}: {error}"))
+        let ask = || {
+            let mut connection = redis::Client::open(self.url())?.get_connection()?;
+            command.query(&mut connection)
+        };
+        let deadline = SystemClock.monotonic() + LIMIT;
+        loop {
+            match ask() {
+                Ok(answer) => return answer,
+                // A server that takes on another role cuts its connections.
+                Err(error) if error.is_io_error() && SystemClock.monotonic() < deadline => {}
+                Err(error) => panic!("{words:?}: {error}"),
+            }
+        }
     }
 
     /// The answer of one command, as a text.
@@ -148,8 +213,15 @@ pub fn signal(name: &str, pid: &str) {
 
 /// The guard and the server's process number; none if the port is taken.
 fn run(port: u16, folder: &Path, arguments: &[String]) -> Option<(Child, String)> {
+    // A file comes first.
+    let (file, arguments) = match arguments.split_first() {
+        Some((first, rest)) if !first.starts_with("--") => (Some(first), rest),
+        _ => (None, arguments),
+    };
     let mut guard = Command::new("sh")
-        .args(["-c", GUARD, "sh", "--port", &port.to_string(), "--bind", "127.0.0.1", "--dir"])
+        .args(["-c", GUARD, "sh"])
+        .args(file)
+        .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--dir"])
         .arg(folder)
         .args(arguments)
         .stdin(Stdio::piped())

@@ -171,3 +171,64 @@ async fn a_node_without_its_server_stops_what_must_not_overlap_and_lets_the_rest
     let left = store.triggers(TriggerQuery::default()).await.unwrap();
     assert!(left.iter().all(|status| status.progress.next.is_none()), "{left:?}");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_failover_has_lost_is_told_again() {
+    let mut master = Server::start();
+    let (link, proxy) = (Proxy::to(master.port()), Proxy::to(master.port()));
+    let replica = Server::replica_of(link.port());
+    let store = store(&proxy.url(), "told").await;
+    let (runs, began, go_on) =
+        (Runs::default(), Arc::new(tokio::sync::Semaphore::new(0)), Arc::new(tokio::sync::Semaphore::new(0)));
+    let (of_job, begins, may_end) = (runs.clone(), began.clone(), go_on.clone());
+    let body = move |context: JobContext| {
+        let (runs, begins, may_end) = (of_job.clone(), begins.clone(), may_end.clone());
+        async move {
+            begins.add_permits(1);
+            may_end.acquire().await.unwrap().forget();
+            runs.note(&context);
+        }
+    };
+    let begin = store.clock().unwrap().now();
+    let trigger = Trigger::every(Duration::from_millis(10)).repeat(TIMES - 1).start_at(begin).name("one");
+    let job = JobDefinition::new(detail("one"), body).with_trigger(trigger.misfire(Misfire::Ignore));
+    let scheduler = Scheduler::builder().store(store.clone()).register(job).build().unwrap();
+    scheduler.start().await.unwrap();
+    began.acquire().await.unwrap().forget();
+    // The replica has heard of the first run, and not of its end nor of the second.
+    master.command(&["WAIT", "1", "5000"]);
+    link.close();
+    go_on.add_permits(1);
+    began.acquire().await.unwrap().forget();
+    replica.command(&["REPLICAOF", "NO", "ONE"]);
+    proxy.lead_to(replica.port());
+    master.kill();
+    go_on.add_permits(TIMES as usize);
+    runs.wait_for(TIMES as usize).await;
+    settled(&store).await;
+    runs.each_once();
+    scheduler.shutdown(Duration::from_secs(5)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_has_lost_everything_is_not_taken_for_an_empty_one() {
+    let (server, runs) = (Server::start(), Runs::default());
+    let store = store(&server.url(), "gone").await;
+    let scheduler = workload(&store, &runs).build().unwrap();
+    scheduler.start().await.unwrap();
+    runs.wait_for(2 * TIMES as usize).await;
+    settled(&store).await;
+    server.command(&["FLUSHALL"]);
+    let deadline = SystemClock.monotonic() + LIMIT;
+    let error = loop {
+        match store.triggers(TriggerQuery::default()).await {
+            Err(error) => break error,
+            Ok(_) => assert!(SystemClock.monotonic() < deadline, "nobody has noticed"),
+        }
+        SystemClock.sleep(Duration::from_millis(20)).await;
+    };
+    assert!(error.is_config() && error.to_string().contains("is gone"), "{error}");
+    let started = scheduler.standby().and(scheduler.start().await);
+    started.unwrap();
+    scheduler.shutdown(Duration::from_secs(1)).await;
+}

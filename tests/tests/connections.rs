@@ -1,0 +1,190 @@
+//! Where the store finds its server, and which ones it refuses.
+#![cfg(unix)]
+#![allow(clippy::unwrap_used, reason = "a test says what went wrong by failing")]
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{SubsecRound, TimeDelta};
+use parking_lot::Mutex;
+use scheduler_core::Scheduler;
+use scheduler_core::job::{Invocation, JobContext, JobDefinition, JobDetail};
+use scheduler_core::store::JobStore;
+use scheduler_core::trigger::{Misfire, Trigger};
+use scheduler_redis::RedisJobStore;
+use tests::redis::{Server, free_port};
+use tokio::sync::Semaphore;
+
+const LIMIT: Duration = Duration::from_secs(30);
+
+/// Why a store cannot be opened.
+async fn refused(url: &str) -> String {
+    let builder = RedisJobStore::builder(url).name("jobs").start_within(Duration::from_millis(300));
+    let error = builder.connect().await.unwrap_err();
+    assert!(!error.to_string().contains("secret"), "{error}");
+    error.to_string()
+}
+
+#[tokio::test]
+async fn a_server_that_is_not_there_is_named() {
+    let port = free_port();
+    let error = refused(&format!("redis://:secret@127.0.0.1:{port}")).await;
+    assert!(error.contains(&format!("Redis at 127.0.0.1:{port} cannot be reached: ")), "{error}");
+    // Takes connections and says nothing.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("redis://{}", silent.local_addr().unwrap());
+    let builder =
+        RedisJobStore::builder(&url).connect_within(Duration::from_millis(200)).start_within(Duration::ZERO);
+    let error = builder.connect().await.unwrap_err().to_string();
+    assert!(error.contains("cannot be reached within 200ms"), "{error}");
+}
+
+#[tokio::test]
+async fn a_server_that_comes_later_is_waited_for() {
+    let mut server = Server::start();
+    let url = server.url();
+    server.kill();
+    let opening = tokio::spawn(async move { RedisJobStore::connect(&url, "jobs").await });
+    server.restart();
+    opening.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn a_server_that_would_lose_or_refuse_something_is_refused_with_the_remedy() {
+    let evicts = Server::with(&["--maxmemory", "64mb", "--maxmemory-policy", "allkeys-lru"]);
+    let error = refused(&evicts.url()).await;
+    assert!(
+        error.contains("may evict any key") && error.contains("set `maxmemory-policy noeviction`"),
+        "{error}"
+    );
+
+    let server = Server::start();
+    let replica = Server::replica_of(server.port());
+    let error = refused(&replica.url()).await;
+    assert!(error.contains(&format!("is a replica of 127.0.0.1:{}", server.port())), "{error}");
+
+    server.command(&["SET", "scheduler:{jobs/0}:ts", "mine"]);
+    let error = refused(&server.url()).await;
+    assert!(error.contains("`scheduler:{jobs/0}:ts` is a string and not a hash"), "{error}");
+    server.command(&["FLUSHALL"]);
+
+    server.command(&["HSET", "scheduler:{jobs/0}:meta", "schema", "9:8"]);
+    let error = refused(&server.url()).await;
+    assert!(error.contains("has the format 9") && error.contains("upgrade"), "{error}");
+    server.command(&["FLUSHALL"]);
+
+    for (user, rules) in [("writes", "+@all -zadd -rename"), ("talks", "+@all -publish")] {
+        let rules: Vec<_> = rules.split(' ').collect();
+        server.command(&[&["ACL", "SETUSER", user, "on", ">secret", "~*", "&*"], &rules[..]].concat());
+    }
+    let as_user = |user: &str| server.url().replace("redis://", &format!("redis://{user}:secret@"));
+    let error = refused(&as_user("writes")).await;
+    assert!(error.contains("must not do what the job store needs: ZADD, RENAME"), "{error}");
+    let error = refused(&as_user("talks")).await;
+    assert!(error.contains("PUBLISH"), "{error}");
+    let error = refused(&as_user("nobody")).await;
+    assert!(error.contains("cannot be reached") && error.contains("WRONGPASS"), "{error}");
+}
+
+/// A scheduler, one job of which is due in a second, and the times at which it ran.
+struct Node {
+    scheduler: Scheduler,
+    runs: Arc<Mutex<Vec<i64>>>,
+    ran: Arc<Semaphore>,
+}
+
+const TIMES: u32 = 4;
+
+impl Node {
+    async fn start(url: &str) -> Self {
+        let builder = RedisJobStore::builder(url).name("jobs").lease(Duration::from_secs(2));
+        let store = builder.answer_within(Duration::from_millis(500)).connect().await.unwrap();
+        let begin = store.clock().unwrap().now().trunc_subsecs(3);
+        let (runs, ran) = (Arc::new(Mutex::new(Vec::new())), Arc::new(Semaphore::new(0)));
+        let (of_job, permits) = (runs.clone(), ran.clone());
+        let body = move |context: JobContext| {
+            of_job.lock().push((context.scheduled_fire_time() - begin).num_milliseconds());
+            permits.add_permits(1);
+            async {}
+        };
+        let detail = JobDetail::builder("work".parse().unwrap(), "work").disallow_concurrent(true).build();
+        let scheduler = Scheduler::builder().store(store).register(JobDefinition::new(detail.clone(), body));
+        let scheduler = scheduler.build().unwrap();
+        scheduler.start().await.unwrap();
+        let trigger = Trigger::every(Duration::from_millis(100)).repeat(TIMES - 1).misfire(Misfire::Ignore);
+        let trigger = trigger.start_at(begin + TimeDelta::seconds(1));
+        scheduler.schedule(Invocation::new(detail), trigger).await.unwrap();
+        Self { scheduler, runs, ran }
+    }
+
+    async fn each_ran_once(self) {
+        let permits = tokio::time::timeout(LIMIT, self.ran.acquire_many(TIMES)).await.unwrap();
+        permits.unwrap().forget();
+        self.scheduler.shutdown(Duration::from_secs(5)).await;
+        assert_eq!(*self.runs.lock(), [1000, 1100, 1200, 1300]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_master_that_sentinels_replace_is_followed() {
+    let mut master = Server::start();
+    let replica = Server::replica_of(master.port());
+    let sentinel = Server::sentinel_of(master.port());
+    sentinel.wait_for(|sentinel| sentinel.text(&["INFO", "sentinel"]).contains("slaves=1"));
+    let node = Node::start(&format!("redis+sentinel://127.0.0.1:{}/main", sentinel.port())).await;
+    master.command(&["WAIT", "1", "5000"]);
+    master.kill();
+    replica.wait_for(|replica| replica.text(&["INFO", "replication"]).contains("role:master"));
+    node.each_ran_once().await;
+    let error = refused(&format!("redis+sentinel://127.0.0.1:{}/other", sentinel.port())).await;
+    assert!(
+        error.contains("master `other` of the sentinels") && error.contains("no master of this name"),
+        "{error}"
+    );
+}
+
+/// Three masters, and a replica of the one that has our keys.
+fn cluster() -> (Vec<Server>, usize) {
+    let options = ["--cluster-enabled", "yes", "--cluster-node-timeout", "1000", "--save", ""];
+    let servers: Vec<_> = (0..4).map(|_| Server::with(&options)).collect();
+    for server in &servers[1..] {
+        servers[0].command(&["CLUSTER", "MEET", "127.0.0.1", &server.port().to_string()]);
+    }
+    for (index, (first, last)) in
+        [("0", "5460"), ("5461", "10922"), ("10923", "16383")].into_iter().enumerate()
+    {
+        servers[index].command(&["CLUSTER", "ADDSLOTSRANGE", first, last]);
+    }
+    for server in &servers {
+        server.wait_for(|server| {
+            let info = server.text(&["CLUSTER", "INFO"]);
+            info.contains("cluster_known_nodes:4") && info.contains("cluster_state:ok")
+        });
+    }
+    let slot: u32 = servers[0].text(&["CLUSTER", "KEYSLOT", "scheduler:{jobs/0}:"]).parse().unwrap();
+    let owner = usize::try_from(slot / 5461).unwrap().min(2);
+    servers[3].command(&["CLUSTER", "REPLICATE", &servers[owner].text(&["CLUSTER", "MYID"])]);
+    servers[3].wait_for(|server| server.text(&["INFO", "replication"]).contains("master_link_status:up"));
+    (servers, owner)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_node_of_a_cluster_that_has_the_keys_is_found_and_followed() {
+    let (mut servers, owner) = cluster();
+    let url = format!(
+        "redis+cluster://127.0.0.1:{},127.0.0.1:{}",
+        servers[(owner + 1) % 3].port(),
+        servers[owner].port()
+    );
+    let node = Node::start(&url).await;
+    // By hand: nothing is lost, and the old owner answers MOVED.
+    servers[3].command(&["CLUSTER", "FAILOVER"]);
+    servers[3].wait_for(|server| server.text(&["INFO", "replication"]).contains("role:master"));
+    node.each_ran_once().await;
+
+    let node = Node::start(&url).await;
+    servers[3].command(&["WAIT", "1", "5000"]);
+    servers[3].kill();
+    servers[owner].wait_for(|server| server.text(&["INFO", "replication"]).contains("role:master"));
+    node.each_ran_once().await;
+}
