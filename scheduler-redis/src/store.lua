@@ -9,6 +9,7 @@
 --   ts  trigger -> state (below)          td  trigger -> description       tp  trigger -> progress
 --   jd  job -> description                jm  job -> { x: one run at a time, d: durable, p: keeps data, y: type }
 --   jt:<job>   its triggers               ti, ji  all names, in their order
+--   gt, gj     groups of triggers and jobs -> how many are in each
 --   lanes      lane -> members            lane:<lane>  what can be claimed, by time, priority, key
 --   q:<lane>:<job>, ql:<job>              what waits for a job that allows one run at a time, and in which lanes
 --   over       triggers that cancel their own run when they are due
@@ -32,6 +33,8 @@ local verb, request, from = ARGV[1], cjson.decode(ARGV[2]), ARGV[3]
 local wake, others = false, false
 local NONE = cjson.null
 local FORMAT = 1
+-- What touches many triggers does so for this many in one call.
+local PART = 500
 
 local function K(name) return P .. name end
 local function given(value) return value ~= nil and value ~= NONE end
@@ -59,6 +62,15 @@ local function count()
 end
 local function member(p, key) return struct.pack('>I4', 2147483647 - p) .. key end
 local function key_of(m) return string.sub(m, 5) end
+local function add(hash, name, difference)
+  if redis.call('HINCRBY', K(hash), name, difference) <= 0 then redis.call('HDEL', K(hash), name) end
+end
+-- The names after this one, and where to go on if there are more.
+local function part_of(zset, after)
+  local from = given(after) and ('(' .. after) or '-'
+  local keys = redis.call('ZRANGEBYLEX', K(zset), from, '+', 'LIMIT', 0, PART)
+  return keys, #keys == PART and keys[PART] or nil
+end
 local function group_of(key) return string.sub(key, 1, string.find(key, '\0', 1, true) - 1) end
 
 local cache = {}
@@ -144,10 +156,8 @@ local function offer(jk)
   end
 end
 
-local function join(lane) redis.call('HINCRBY', K'lanes', lane, 1) end
-local function leave(lane)
-  if redis.call('HINCRBY', K'lanes', lane, -1) <= 0 then redis.call('HDEL', K'lanes', lane) end
-end
+local function join(lane) add('lanes', lane, 1) end
+local function leave(lane) add('lanes', lane, -1) end
 
 -- Claims.
 
@@ -259,7 +269,8 @@ local function take_trigger(key)
   redis.call('HDEL', K'td', key)
   redis.call('HDEL', K'tp', key)
   redis.call('ZREM', K'ti', key)
-  redis.call('SREM', K('jt:' .. s.j), key)
+  add('gt', group_of(key), -1)
+  redis.call('ZREM', K('jt:' .. s.j), key)
   if given(s.a) then redis.call('SREM', K('cu:' .. s.a), key) end
   cache[key] = false
   return s
@@ -269,11 +280,12 @@ local function drop_job(jk)
   redis.call('HDEL', K'jd', jk)
   redis.call('HDEL', K'jm', jk)
   redis.call('ZREM', K'ji', jk)
+  add('gj', group_of(jk), -1)
 end
 
 local function drop_if_orphaned(jk)
   local meta = job(jk)
-  if not meta or meta.d or redis.call('SCARD', K('jt:' .. jk)) > 0 then return false end
+  if not meta or meta.d or redis.call('ZCARD', K('jt:' .. jk)) > 0 then return false end
   drop_job(jk)
   return true
 end
@@ -290,7 +302,8 @@ local function insert_trigger(t, progress, next, runs)
   redis.call('HSET', K'td', t.k, t.d)
   redis.call('HSET', K'tp', t.k, progress)
   redis.call('ZADD', K'ti', 0, t.k)
-  redis.call('SADD', K('jt:' .. t.j), t.k)
+  add('gt', group_of(t.k), 1)
+  redis.call('ZADD', K('jt:' .. t.j), 0, t.k)
   if s.a then redis.call('SADD', K('cu:' .. s.a), t.k) end
   save(t.k, s)
   enqueue(t.k, s)
@@ -328,7 +341,9 @@ end
 local function put_job(row, existing)
   local known = job(row.k)
   if known and existing == 'keep' then return end
-  local triggers = known and redis.call('SMEMBERS', K('jt:' .. row.k)) or {}
+  -- Their places depend on these alone.
+  local moves = known and (known.x ~= row.m.x or known.y ~= row.m.y)
+  local triggers = moves and redis.call('ZRANGE', K('jt:' .. row.k), 0, -1) or {}
   for _, key in ipairs(triggers) do dequeue(key, load(key)) end
   local detail = row.d
   if known and existing == 'update' and known.p and row.m.p then
@@ -338,7 +353,10 @@ local function put_job(row, existing)
   end
   redis.call('HSET', K'jd', row.k, detail)
   redis.call('HSET', K'jm', row.k, cjson.encode(row.m))
-  redis.call('ZADD', K'ji', 0, row.k)
+  if not known then
+    redis.call('ZADD', K'ji', 0, row.k)
+    add('gj', group_of(row.k), 1)
+  end
   for _, key in ipairs(triggers) do
     local s = load(key)
     leave(s.l)
@@ -358,7 +376,7 @@ local V = {}
 -- What the types of the fixed keys are.
 local TYPES = {
   ts = 'hash', td = 'hash', tp = 'hash', jd = 'hash', jm = 'hash', lanes = 'hash', busy = 'hash', cl = 'hash', ss = 'hash',
-  sn = 'hash', cal = 'hash', pg = 'hash', pj = 'hash', meta = 'hash', ti = 'zset', ji = 'zset', over = 'zset',
+  sn = 'hash', cal = 'hash', pg = 'hash', pj = 'hash', gt = 'hash', gj = 'hash', meta = 'hash', ti = 'zset', ji = 'zset', over = 'zset',
   lapse = 'zset', pe = 'zset', sl = 'zset', px = 'set', graves = 'set',
 }
 
@@ -634,10 +652,17 @@ function V.acquire()
     local key = key_of(h.m)
     local s = load(key)
     redis.call('ZREM', lane_key(h.lane), h.m)
-    -- Somebody has removed the record by hand.
-    if not s then return nil end
-    local id = request.session .. '-' .. count()
-    if job(s.j).x then
+    -- Somebody has removed a record by hand.
+    local meta = s and job(s.j)
+    if not meta then
+      if s then
+        s.s = 'E'
+        save(key, s)
+      end
+      return nil
+    end
+    local id, exclusive = request.session .. '-' .. count(), meta.x
+    if exclusive then
       redis.call('ZREM', queue_key(s.l, s.j), h.m)
       withhold(s.j)
       redis.call('HSET', K'busy', s.j, id)
@@ -652,7 +677,7 @@ function V.acquire()
     return {
       c = id, d = redis.call('HGET', K'td', key), p = redis.call('HGET', K'tp', key), f = s.f,
       a = given(s.a) and redis.call('HGET', K'cal', s.a) or nil,
-    }
+    }, exclusive
   end
   look_since(nil)
   local triggers = {}
@@ -666,8 +691,9 @@ function V.acquire()
       look_since(text(late))
     else
       if late and h.at < late then most_late = most_late - 1 end
-      triggers[#triggers + 1] = claim(h)
-      for _, other_head in ipairs(heads) do look(other_head) end
+      local claimed, withheld = claim(h)
+      triggers[#triggers + 1] = claimed
+      if withheld then look_since(since) else look(h) end
     end
   end
   look_since(nil)
@@ -744,7 +770,7 @@ local function complete(c)
   local removed, job_removed = false, false
   if c.i == 'finish_job' or c.i == 'fail_job' then
     local step = c.i == 'finish_job' and 'finish' or 'fail'
-    for _, key in ipairs(redis.call('SMEMBERS', K('jt:' .. claim.j))) do apply(key, step) end
+    for _, key in ipairs(redis.call('ZRANGE', K('jt:' .. claim.j), 0, -1)) do apply(key, step) end
   elseif current and c.i == 'finish_trigger' then
     apply(claim.t, 'finish')
   elseif current and c.i == 'fail_trigger' then
@@ -862,6 +888,8 @@ function V.put()
     if not new[t.j] and not job(t.j) then return refuse('job', { { t.k, t.j } }) end
     if given(t.a) and redis.call('HEXISTS', K'cal', t.a) == 0 then return refuse('calendar', { { t.k, t.a } }) end
   end
+  -- Of several parts none takes effect if one cannot.
+  if request.check then return {} end
   for _, row in ipairs(request.jobs) do put_job(row, request.ej) end
   for _, row in ipairs(request.triggers) do put_trigger(row, request.et) end
   wake = true
@@ -918,76 +946,71 @@ function V.remove_triggers()
   return results
 end
 
+-- As many of the first ones as fit into one call.
 function V.remove_jobs()
-  local results = {}
+  local results, left = {}, PART
   for n, jk in ipairs(request.keys) do
-    results[n] = job(jk) ~= nil
-    if results[n] then
-      for _, key in ipairs(redis.call('SMEMBERS', K('jt:' .. jk))) do take_trigger(key) end
-      drop_job(jk)
-    end
+    local found = job(jk) ~= nil
+    local keys = found and redis.call('ZRANGE', K('jt:' .. jk), 0, left - 1) or {}
+    for _, key in ipairs(keys) do take_trigger(key) end
+    left = left - #keys - 1
+    if left <= 0 then break end
+    if found then drop_job(jk) end
+    results[n] = found
   end
-  return results
+  return { results = results }
 end
 
 function V.clear()
-  for _, jk in ipairs(redis.call('HKEYS', K'jm')) do
-    for _, key in ipairs(redis.call('SMEMBERS', K('jt:' .. jk))) do
-      local s = take_trigger(key)
-      redis.call('DEL', K('rt:' .. s.i))
-    end
-    drop_job(jk)
+  local keys, more = part_of('ti')
+  for _, key in ipairs(keys) do
+    local s = take_trigger(key)
+    redis.call('DEL', K('rt:' .. s.i))
   end
+  if more then return { more = true } end
+  keys, more = part_of('ji')
+  for _, jk in ipairs(keys) do drop_job(jk) end
+  if more then return { more = true } end
   for _, id in ipairs(redis.call('HKEYS', K'cl')) do end_claim(id) end
-  for _, name in ipairs({ 'cal', 'pg', 'pj', 'px', 'pe', 'cl', 'busy', 'lapse', 'over', 'lanes' }) do
+  for _, name in ipairs({ 'cal', 'pg', 'pj', 'px', 'pe', 'cl', 'busy', 'lapse', 'over', 'lanes', 'gt', 'gj' }) do
     redis.call('DEL', K(name))
   end
   redis.call('HDEL', K'meta', 'all')
   return {}
 end
 
-local function groups_of(zset)
-  local names, seen = {}, {}
-  for _, key in ipairs(redis.call('ZRANGE', K(zset), 0, -1)) do
-    local group = group_of(key)
-    if not seen[group] then names[#names + 1] = group end
-    seen[group] = (seen[group] or 0) + 1
-  end
-  return names, seen
-end
-
-local function named_groups(pattern, zset)
+local function named_groups(pattern, hash)
   if pattern.k == 'is' then return { pattern.v == 'DEFAULT' and '' or pattern.v } end
   local found = {}
-  for _, group in ipairs((groups_of(zset))) do
+  for _, group in ipairs(redis.call('HKEYS', K(hash))) do
     if matches(pattern, group) then found[#found + 1] = group end
   end
   return found
 end
 
 local function selected(what)
-  if what.k == 'trigger' then return load(what.v) and { what.v } or {} end
-  if what.k == 'job' then return redis.call('SMEMBERS', K('jt:' .. what.v)) end
-  local found = {}
-  for _, key in ipairs(redis.call('ZRANGE', K'ti', 0, -1)) do
-    local meant = what.k == 'all' or (what.k == 'trigger_group' and matches(what.g, group_of(key)))
-      or (what.k == 'job_group' and matches(what.g, group_of(load(key).j)))
-    if meant then found[#found + 1] = key end
+  if what.k == 'trigger' then return load(what.v) and { what.v } or {}, nil end
+  local found, keys, more = {}, part_of(what.k == 'job' and 'jt:' .. what.v or 'ti', request.after)
+  for _, key in ipairs(keys) do
+    local s = load(key)
+    local meant = what.k == 'all' or what.k == 'job'
+      or (what.k == 'trigger_group' and matches(what.g, group_of(key)))
+      or (what.k == 'job_group' and s and matches(what.g, group_of(s.j)))
+    if s and meant then found[#found + 1] = key end
   end
-  return found
+  return found, more
 end
 
-function V.pause()
-  local what, note = request.what, request.note
+local function remember_groups(what, note)
   if what.k == 'trigger_group' or what.k == 'all' then
-    local groups = what.k == 'all' and (groups_of('ti')) or named_groups(what.g, 'ti')
+    local groups = what.k == 'all' and redis.call('HKEYS', K'gt') or named_groups(what.g, 'gt')
     for _, group in ipairs(groups) do
       redis.call('HSET', K'pg', group, note)
       ends('g' .. group, note)
     end
   end
   if what.k == 'job_group' then
-    for _, group in ipairs(named_groups(what.g, 'ji')) do
+    for _, group in ipairs(named_groups(what.g, 'gj')) do
       redis.call('HSET', K'pj', group, note)
       ends('j' .. group, note)
     end
@@ -997,19 +1020,22 @@ function V.pause()
     redis.call('DEL', K'px')
     ends('a', note)
   end
-  local changed = {}
-  for _, key in ipairs(selected(what)) do
+end
+
+function V.pause()
+  local what, note = request.what, request.note
+  if not given(request.after) then remember_groups(what, note) end
+  local changed, keys, more = {}, selected(what)
+  for _, key in ipairs(keys) do
     local s = load(key)
     local stays = what.k ~= 'trigger' and s.s == 'P' and ends_later(s.pu, note)
     if not stays and pause_trigger(key, note) then changed[#changed + 1] = key end
   end
   wake = true
-  return changed
+  return { keys = changed, after = more }
 end
 
-function V.resume()
-  local what = request.what
-  local all = selected(what)
+local function forget_groups(what)
   local function forget(hash, pattern)
     for _, group in ipairs(redis.call('HKEYS', K(hash))) do
       if matches(pattern, group) then redis.call('HDEL', K(hash), group) end
@@ -1020,7 +1046,7 @@ function V.resume()
     if what.g.k == 'any' then
       redis.call('HDEL', K'meta', 'all')
     else
-      for _, group in ipairs(named_groups(what.g, 'ti')) do redis.call('SADD', K'px', group) end
+      for _, group in ipairs(named_groups(what.g, 'gt')) do redis.call('SADD', K'px', group) end
     end
   elseif what.k == 'job_group' then
     forget('pj', what.g)
@@ -1028,13 +1054,18 @@ function V.resume()
     redis.call('DEL', K'pg', K'pj', K'px', K'pe')
     redis.call('HDEL', K'meta', 'all')
   end
-  local changed = {}
-  for _, key in ipairs(all) do
+end
+
+function V.resume()
+  local what = request.what
+  if not given(request.after) then forget_groups(what) end
+  local changed, keys, more = {}, selected(what)
+  for _, key in ipairs(keys) do
     local kept = what.k == 'trigger_group' and note_of_group('pj', group_of(load(key).j))
     if not kept and apply(key, 'resume') then changed[#changed + 1] = key end
   end
   wake = true
-  return changed
+  return { keys = changed, after = more }
 end
 
 function V.reset()
@@ -1067,14 +1098,14 @@ function V.calendars()
 end
 
 function V.jobs()
-  local rows = {}
-  for _, jk in ipairs(redis.call('ZRANGE', K'ji', 0, -1)) do rows[#rows + 1] = { jk, redis.call('HGET', K'jd', jk) } end
-  return rows
+  local rows, keys, more = {}, part_of('ji', request.after)
+  for _, jk in ipairs(keys) do rows[#rows + 1] = { jk, redis.call('HGET', K'jd', jk) } end
+  return { rows = rows, after = more }
 end
 
 function V.triggers()
-  local rows = {}
-  local keys = #request.keys > 0 and request.keys or redis.call('ZRANGE', K'ti', 0, -1)
+  local rows, keys, more = {}, request.keys, nil
+  if #keys == 0 then keys, more = part_of('ti', request.after) end
   for _, key in ipairs(keys) do
     local s = load(key)
     if s then
@@ -1086,12 +1117,16 @@ function V.triggers()
       }
     end
   end
-  return rows
+  return { rows = rows, after = more }
 end
 
 function V.groups()
   local jobs = request.kind == 'jobs'
-  local names, members = groups_of(jobs and 'ji' or 'ti')
+  local names, members, known = {}, {}, redis.call('HGETALL', K(jobs and 'gj' or 'gt'))
+  for n = 1, #known, 2 do
+    names[#names + 1] = known[n]
+    members[known[n]] = tonumber(known[n + 1])
+  end
   local hash = jobs and 'pj' or 'pg'
   for _, group in ipairs(redis.call('HKEYS', K(hash))) do
     if not members[group] then

@@ -1,10 +1,12 @@
 //! The store: each verb is one call of one script.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use parking_lot::Mutex;
 use redis::Script;
 use scheduler_core::calendar::Calendar;
@@ -31,6 +33,12 @@ const LOOK_AHEAD: Duration = Duration::from_millis(20);
 const GRACE: Duration = Duration::from_secs(5);
 
 const USE: Attached = Attached { look_ahead: LOOK_AHEAD, grace: GRACE };
+
+/// No call does more at once, so that none holds the server up for long.
+const BATCH: usize = 100;
+
+/// No more triggers are stored by one call; what is put in place together may take several.
+const PART: usize = 500;
 
 const SCRIPT: &str = include_str!("store.lua");
 
@@ -177,6 +185,125 @@ impl RedisJobStore {
         tokio::select! {
             answer = self.call(verb, request) => answer,
             () = fenced => Err(touch_lost()),
+        }
+    }
+
+    async fn changed_keys(&self, verb: &'static str, request: Value) -> Result<Vec<TriggerKey>> {
+        let mut changed = Vec::new();
+        let take = |answer: &Value| {
+            changed.extend(trigger_keys(&answer["keys"])?);
+            Ok(true)
+        };
+        self.parts(verb, request, take).await?;
+        changed.sort_unstable();
+        Ok(changed)
+    }
+
+    async fn acquire_part(&self, request: &AcquireDue) -> Result<Acquired> {
+        let (limits, session) = (&request.limits, request.session);
+        let body = json!({
+            "session": session.to_string(),
+            "now": codec::time(request.now),
+            "until": codec::time(request.until),
+            "max": request.max,
+            "lapse": (LOOK_AHEAD + GRACE).as_millis().to_string(),
+            "named": limits.named,
+            "others": limits.others,
+            "ungrouped": limits.ungrouped,
+            "late": request.late.map(|share| codec::time(share.before)),
+            "most_late": request.late.map(|share| share.most),
+        });
+        let answer = self.call_as(session, "acquire", body).await?;
+        if answer["lost"] == true {
+            self.0.nudge.notify_one();
+            return Err(Error::transient("the store holds this node for dead; it registers anew"));
+        }
+        if self.0.state.lock().epoch != codec::text(&answer["e"]) {
+            self.0.nudge.notify_one();
+        }
+        let stop = |row: &Value| {
+            let reason = match codec::text(&row[1]) {
+                "superseded" => CancelReason::Superseded,
+                _ => CancelReason::Requested,
+            };
+            Ok((codec::read_claim(codec::text(&row[0]))?, reason))
+        };
+        let mut cancel = codec::list(&answer["s"]).iter().map(stop).collect::<Result<Vec<_>>>()?;
+        cancel.sort_unstable_by_key(|(id, _)| *id);
+        let rows = codec::list(&answer["t"]);
+        let triggers = rows.iter().map(acquired).collect::<Result<Vec<_>>>()?;
+        self.0.remember(session, rows, &triggers);
+        Ok(Acquired { triggers, cancel, next_due: codec::read_time(&answer["n"]) })
+    }
+
+    async fn fire_part(&self, now: DateTime<Utc>, firings: &[Firing]) -> Result<Vec<FireResult>> {
+        let row = |firing: &Firing| -> Result<Value> {
+            Ok(json!({
+                "c": codec::claim(firing.claim),
+                "p": codec::encode(&firing.progress)?,
+                "n": codec::next(&firing.progress),
+                "run": firing.run,
+            }))
+        };
+        let rows = firings.iter().map(row).collect::<Result<Vec<_>>>()?;
+        let session = firings.first().map_or(0, |firing| firing.claim.session());
+        let answer =
+            self.call_as(session, "fire", json!({ "now": codec::time(now), "firings": rows })).await?;
+        let result = |(row, firing): (&Value, &Firing)| {
+            Ok(match codec::text(&row["r"]) {
+                "run" => {
+                    let job = Arc::new(codec::read_job(codec::text(&row["d"]))?);
+                    FireResult::Run { fence: firing.claim.count(), job }
+                }
+                "overlapped" => FireResult::Overlapped,
+                "advanced" => FireResult::Advanced,
+                _ => FireResult::Stale,
+            })
+        };
+        let results = codec::list(&answer).iter().zip(firings).map(result).collect::<Result<Vec<_>>>()?;
+        self.0.departed(now, firings, &rows, &results);
+        Ok(results)
+    }
+
+    async fn complete_part(
+        &self,
+        now: DateTime<Utc>,
+        executions: &[Completion],
+    ) -> Result<Vec<CompleteResult>> {
+        let row = |completion: &Completion| -> Result<Value> {
+            Ok(json!({
+                "c": codec::claim(completion.execution),
+                "i": codec::instruction(completion.instruction)?,
+                "data": completion.data.as_ref().map(codec::encode).transpose()?,
+            }))
+        };
+        let rows = executions.iter().map(row).collect::<Result<Vec<_>>>()?;
+        let body = json!({ "now": codec::time(now), "executions": rows, "quiet": self.0.takes() });
+        let answer = self.call("complete", body).await?;
+        let result = |row: &Value| match row["gone"] == true {
+            true => CompleteResult::Gone,
+            false => {
+                CompleteResult::Done { trigger_removed: row["t"] == true, job_removed: row["j"] == true }
+            }
+        };
+        self.0.landed(executions, rows);
+        Ok(codec::list(&answer).iter().map(result).collect())
+    }
+
+    /// Calls again from where the last call has ended, until there is no more, or `take` says that it is enough.
+    async fn parts(
+        &self,
+        verb: &'static str,
+        mut request: Value,
+        mut take: impl FnMut(&Value) -> Result<bool>,
+    ) -> Result<()> {
+        loop {
+            let answer = self.call(verb, request.clone()).await?;
+            let more = take(&answer)?;
+            match answer["after"].as_str().filter(|_| more) {
+                Some(after) => request["after"] = after.into(),
+                None => return Ok(()),
+            }
         }
     }
 
@@ -347,9 +474,9 @@ impl Inner {
         state.highest = state.highest.max(highest);
     }
 
-    fn departed(&self, request: &Fire, rows: &[Value], results: &[FireResult]) {
+    fn departed(&self, now: DateTime<Utc>, firings: &[Firing], rows: &[Value], results: &[FireResult]) {
         let mut sessions = self.sessions.lock();
-        for ((firing, row), result) in request.firings.iter().zip(rows).zip(results) {
+        for ((firing, row), result) in firings.iter().zip(rows).zip(results) {
             let Some(known) = sessions.get_mut(&firing.claim.session()) else { continue };
             let Some(claimed) = known.claimed.remove(&firing.claim) else { continue };
             if let FireResult::Run { job, .. } = result {
@@ -357,7 +484,7 @@ impl Inner {
                     claimed,
                     progress: codec::text(&row["p"]).to_owned(),
                     next: row["n"].clone(),
-                    fired: codec::time(request.now),
+                    fired: codec::time(now),
                     exclusive: job.disallow_concurrent(),
                 };
                 known.flights.insert(firing.claim, flight);
@@ -365,9 +492,9 @@ impl Inner {
         }
     }
 
-    fn landed(&self, request: &Complete, rows: Vec<Value>) {
+    fn landed(&self, executions: &[Completion], rows: Vec<Value>) {
         let (now, mut sessions) = (SystemClock.monotonic(), self.sessions.lock());
-        for (completion, row) in request.executions.iter().zip(rows) {
+        for (completion, row) in executions.iter().zip(rows) {
             if let Some(known) = sessions.get_mut(&completion.execution.session()) {
                 known.ended(completion.execution, row, now);
             }
@@ -477,105 +604,44 @@ impl JobStore for RedisJobStore {
 
     fn acquire_due(&self, request: AcquireDue) -> StoreFuture<'_, Acquired> {
         Box::pin(async move {
-            let (limits, session) = (&request.limits, request.session);
-            if let Some(known) = self.0.sessions.lock().get_mut(&session) {
+            if let Some(known) = self.0.sessions.lock().get_mut(&request.session) {
                 known.takes = request.max > 0;
             }
-            let answer = self
-                .call_as(
-                    session,
-                    "acquire",
-                    json!({
-                        "session": session.to_string(),
-                        "now": codec::time(request.now),
-                        "until": codec::time(request.until),
-                        "max": request.max,
-                        "lapse": (LOOK_AHEAD + GRACE).as_millis().to_string(),
-                        "named": limits.named,
-                        "others": limits.others,
-                        "ungrouped": limits.ungrouped,
-                        "late": request.late.map(|share| codec::time(share.before)),
-                        "most_late": request.late.map(|share| share.most),
-                    }),
-                )
-                .await?;
-            if answer["lost"] == true {
-                self.0.nudge.notify_one();
-                return Err(Error::transient("the store holds this node for dead; it registers anew"));
+            let (max, mut left) = (request.max, request.clone());
+            let mut all = Acquired::default();
+            loop {
+                left.max = (max - all.triggers.len()).min(BATCH);
+                let part = self.acquire_part(&left).await?;
+                let is_full = part.triggers.len() == left.max && left.max > 0;
+                left.took(&part.triggers);
+                all.triggers.extend(part.triggers);
+                (all.cancel, all.next_due) = (part.cancel, part.next_due);
+                let more = all.next_due.is_some_and(|due| due <= request.until);
+                if !is_full || !more || all.triggers.len() == max {
+                    return Ok(all);
+                }
             }
-            if self.0.state.lock().epoch != codec::text(&answer["e"]) {
-                self.0.nudge.notify_one();
-            }
-            let stop = |row: &Value| {
-                let reason = match codec::text(&row[1]) {
-                    "superseded" => CancelReason::Superseded,
-                    _ => CancelReason::Requested,
-                };
-                Ok((codec::read_claim(codec::text(&row[0]))?, reason))
-            };
-            let mut cancel = codec::list(&answer["s"]).iter().map(stop).collect::<Result<Vec<_>>>()?;
-            cancel.sort_unstable_by_key(|(id, _)| *id);
-            let rows = codec::list(&answer["t"]);
-            let triggers = rows.iter().map(acquired).collect::<Result<Vec<_>>>()?;
-            self.0.remember(session, rows, &triggers);
-            Ok(Acquired { triggers, cancel, next_due: codec::read_time(&answer["n"]) })
         })
     }
 
     fn fire(&self, request: Fire) -> StoreFuture<'_, Vec<FireResult>> {
         Box::pin(async move {
-            let row = |firing: &Firing| -> Result<Value> {
-                Ok(json!({
-                    "c": codec::claim(firing.claim),
-                    "p": codec::encode(&firing.progress)?,
-                    "n": codec::next(&firing.progress),
-                    "run": firing.run,
-                }))
-            };
-            let rows = request.firings.iter().map(row).collect::<Result<Vec<_>>>()?;
-            let session = request.firings.first().map_or(0, |firing| firing.claim.session());
-            let body = json!({ "now": codec::time(request.now), "firings": rows });
             let _alone = self.0.firing.lock().await;
-            let answer = self.call_as(session, "fire", body).await?;
-            let result = |(row, firing): (&Value, &Firing)| {
-                Ok(match codec::text(&row["r"]) {
-                    "run" => {
-                        let job = Arc::new(codec::read_job(codec::text(&row["d"]))?);
-                        FireResult::Run { fence: firing.claim.count(), job }
-                    }
-                    "overlapped" => FireResult::Overlapped,
-                    "advanced" => FireResult::Advanced,
-                    _ => FireResult::Stale,
-                })
-            };
-            let results =
-                codec::list(&answer).iter().zip(&request.firings).map(result).collect::<Result<Vec<_>>>()?;
-            self.0.departed(&request, &rows, &results);
+            let mut results = Vec::with_capacity(request.firings.len());
+            for part in request.firings.chunks(BATCH) {
+                results.extend(self.fire_part(request.now, part).await?);
+            }
             Ok(results)
         })
     }
 
     fn complete(&self, request: Complete) -> StoreFuture<'_, Vec<CompleteResult>> {
         Box::pin(async move {
-            let row = |completion: &Completion| -> Result<Value> {
-                Ok(json!({
-                    "c": codec::claim(completion.execution),
-                    "i": codec::instruction(completion.instruction)?,
-                    "data": completion.data.as_ref().map(codec::encode).transpose()?,
-                }))
-            };
-            let rows = request.executions.iter().map(row).collect::<Result<Vec<_>>>()?;
-            let body =
-                json!({ "now": codec::time(request.now), "executions": rows, "quiet": self.0.takes() });
-            let answer = self.call("complete", body).await?;
-            let result = |row: &Value| match row["gone"] == true {
-                true => CompleteResult::Gone,
-                false => {
-                    CompleteResult::Done { trigger_removed: row["t"] == true, job_removed: row["j"] == true }
-                }
-            };
-            self.0.landed(&request, rows);
-            Ok(codec::list(&answer).iter().map(result).collect())
+            let mut results = Vec::with_capacity(request.executions.len());
+            for part in request.executions.chunks(BATCH) {
+                results.extend(self.complete_part(request.now, part).await?);
+            }
+            Ok(results)
         })
     }
 
@@ -588,8 +654,10 @@ impl JobStore for RedisJobStore {
 
     fn release(&self, claims: Vec<ExecutionId>) -> StoreFuture<'_, ()> {
         Box::pin(async move {
-            let names: Vec<_> = claims.iter().map(|claim| codec::claim(*claim)).collect();
-            self.call("release", json!({ "claims": names })).await?;
+            for part in claims.chunks(PART) {
+                let names: Vec<_> = part.iter().map(|claim| codec::claim(*claim)).collect();
+                self.call("release", json!({ "claims": names })).await?;
+            }
             let mut sessions = self.0.sessions.lock();
             for claim in claims {
                 if let Some(known) = sessions.get_mut(&claim.session()) {
@@ -602,14 +670,38 @@ impl JobStore for RedisJobStore {
 
     fn put(&self, request: Put) -> StoreFuture<'_, ()> {
         Box::pin(async move {
+            let mut names = HashSet::new();
+            if let Some((twin, _)) = request.triggers.iter().find(|(trigger, _)| !names.insert(trigger.key()))
+            {
+                let twice = json!([["trigger", codec::key(twin.key())]]);
+                return Err(refusal("twice", codec::list(&twice), &Value::Null));
+            }
             let jobs = request.jobs.iter().map(|job| codec::job(job)).collect::<Result<Vec<_>>>()?;
-            let request = json!({
-                "jobs": jobs,
-                "ej": codec::existing(request.existing_jobs),
-                "triggers": put_rows(&request.triggers)?,
-                "et": codec::existing(request.existing_triggers),
-            });
-            self.call("put", request).await.map(drop)
+            let triggers = put_rows(&request.triggers)?;
+            let body = |part: &[Value], check: bool| {
+                json!({
+                    "jobs": jobs,
+                    "ej": codec::existing(request.existing_jobs),
+                    "triggers": part,
+                    "et": codec::existing(request.existing_triggers),
+                    "check": check,
+                })
+            };
+            if triggers.len() <= PART {
+                return self.call("put", body(&triggers, false)).await.map(drop);
+            }
+            for part in triggers.chunks(PART) {
+                self.call("put", body(part, true)).await?;
+            }
+            for (number, part) in triggers.chunks(PART).enumerate() {
+                let mut body = body(part, false);
+                if number > 0 {
+                    // They are there now, by this very call.
+                    body["jobs"] = json!([]);
+                }
+                self.call("put", body).await?;
+            }
+            Ok(())
         })
     }
 
@@ -638,42 +730,68 @@ impl JobStore for RedisJobStore {
                 }))
             };
             let rows = adjustments.iter().map(row).collect::<Result<Vec<_>>>()?;
-            Ok(flags(&self.call("adjust", json!({ "adjustments": rows })).await?))
+            let mut done = Vec::with_capacity(rows.len());
+            for part in rows.chunks(PART) {
+                done.extend(flags(&self.call("adjust", json!({ "adjustments": part })).await?));
+            }
+            Ok(done)
         })
     }
 
     fn remove_triggers(&self, keys_of: Vec<TriggerKey>) -> StoreFuture<'_, Vec<Removed>> {
         Box::pin(async move {
-            let answer = self.call("remove_triggers", keys(&keys_of, codec::key)).await?;
             let removed = |row: &Value| Removed { found: row["f"] == true, job_removed: row["j"] == true };
-            Ok(codec::list(&answer).iter().map(removed).collect())
+            let mut all = Vec::with_capacity(keys_of.len());
+            for part in keys_of.chunks(PART) {
+                let answer = self.call("remove_triggers", keys(part, codec::key)).await?;
+                all.extend(codec::list(&answer).iter().map(removed));
+            }
+            Ok(all)
         })
     }
 
     fn remove_jobs(&self, keys_of: Vec<JobKey>) -> StoreFuture<'_, Vec<bool>> {
-        Box::pin(async move { Ok(flags(&self.call("remove_jobs", keys(&keys_of, codec::key)).await?)) })
+        Box::pin(async move {
+            let mut removed = Vec::with_capacity(keys_of.len());
+            while removed.len() < keys_of.len() {
+                let left = &keys_of[removed.len()..];
+                let answer =
+                    self.call("remove_jobs", keys(&left[..left.len().min(PART)], codec::key)).await?;
+                removed.extend(flags(&answer["results"]));
+            }
+            Ok(removed)
+        })
     }
 
     fn clear(&self) -> StoreFuture<'_, ()> {
-        Box::pin(async move { self.call("clear", json!({})).await.map(drop) })
+        Box::pin(async move {
+            while self.call("clear", json!({})).await?["more"] == true {}
+            Ok(())
+        })
     }
 
     fn pause(&self, request: Pause) -> StoreFuture<'_, Vec<TriggerKey>> {
         Box::pin(async move {
             let request =
                 json!({ "what": codec::selection(&request.what)?, "note": codec::note(&request.note)? });
-            trigger_keys(&self.call("pause", request).await?)
+            self.changed_keys("pause", request).await
         })
     }
 
     fn resume(&self, what: Selection) -> StoreFuture<'_, Vec<TriggerKey>> {
-        Box::pin(async move {
-            trigger_keys(&self.call("resume", json!({ "what": codec::selection(&what)? })).await?)
-        })
+        Box::pin(
+            async move { self.changed_keys("resume", json!({ "what": codec::selection(&what)? })).await },
+        )
     }
 
     fn reset(&self, keys_of: Vec<TriggerKey>) -> StoreFuture<'_, Vec<bool>> {
-        Box::pin(async move { Ok(flags(&self.call("reset", keys(&keys_of, codec::key)).await?)) })
+        Box::pin(async move {
+            let mut done = Vec::with_capacity(keys_of.len());
+            for part in keys_of.chunks(PART) {
+                done.extend(flags(&self.call("reset", keys(part, codec::key)).await?));
+            }
+            Ok(done)
+        })
     }
 
     fn put_calendar(
@@ -710,27 +828,32 @@ impl JobStore for RedisJobStore {
 
     fn jobs(&self, query: JobQuery) -> StoreFuture<'_, Vec<Arc<JobDetail>>> {
         Box::pin(async move {
-            let answer = self.call("jobs", json!({})).await?;
-            let all = codec::list(&answer).iter().map(|row| codec::read_job(codec::text(&row[1])));
-            let all = all.collect::<Result<Vec<_>>>()?;
             let wanted = |job: &JobDetail| {
                 let key = job.key();
                 (query.keys.is_empty() || query.keys.contains(key))
-                    && query.after.as_ref().is_none_or(|after| key > after)
                     && query.group.matches(key.group())
                     && query.name.matches(key.name())
                     && query.job_type.as_deref().is_none_or(|job_type| job.job_type() == job_type)
             };
-            let found = all.into_iter().filter(wanted).take(query.limit.unwrap_or(usize::MAX));
-            Ok(found.map(Arc::new).collect())
+            let (limit, mut found) = (query.limit.unwrap_or(usize::MAX), Vec::new());
+            let take = |answer: &Value| {
+                for row in codec::list(&answer["rows"]) {
+                    let job = codec::read_job(codec::text(&row[1]))?;
+                    if wanted(&job) {
+                        found.push(Arc::new(job));
+                    }
+                }
+                Ok(found.len() < limit)
+            };
+            let after = query.after.as_ref().map(codec::key);
+            self.parts("jobs", json!({ "after": after }), take).await?;
+            found.truncate(limit);
+            Ok(found)
         })
     }
 
     fn triggers(&self, query: TriggerQuery) -> StoreFuture<'_, Vec<TriggerStatus>> {
         Box::pin(async move {
-            let answer = self.call("triggers", keys(&query.keys, codec::key)).await?;
-            let mut all = codec::list(&answer).iter().map(status).collect::<Result<Vec<_>>>()?;
-            all.sort_unstable_by(|a, b| a.trigger.key().cmp(b.trigger.key()));
             let wanted = |status: &TriggerStatus| {
                 let (trigger, key) = (&status.trigger, status.trigger.key());
                 query.after.as_ref().is_none_or(|after| key > after)
@@ -741,7 +864,27 @@ impl JobStore for RedisJobStore {
                     && query.declared_by.as_deref().is_none_or(|name| trigger.declared_by() == Some(name))
                     && query.state.is_none_or(|state| status.state == state)
             };
-            Ok(all.into_iter().filter(wanted).take(query.limit.unwrap_or(usize::MAX)).collect())
+            let (limit, mut found) = (query.limit.unwrap_or(usize::MAX), Vec::new());
+            let mut take = |answer: &Value| {
+                for row in codec::list(&answer["rows"]) {
+                    let status = status(row)?;
+                    if wanted(&status) {
+                        found.push(status);
+                    }
+                }
+                Ok(found.len() < limit)
+            };
+            if query.keys.is_empty() {
+                let after = query.after.as_ref().map(codec::key);
+                self.parts("triggers", json!({ "keys": [], "after": after }), take).await?;
+            } else {
+                for part in query.keys.chunks(PART) {
+                    take(&self.call("triggers", keys(part, codec::key)).await?)?;
+                }
+                found.sort_unstable_by(|a, b| a.trigger.key().cmp(b.trigger.key()));
+            }
+            found.truncate(limit);
+            Ok(found)
         })
     }
 
