@@ -1,0 +1,170 @@
+//! Many triggers at once, and none at all: how many calls that takes, and whether any of them is long.
+#![cfg(unix)]
+#![allow(clippy::unwrap_used, reason = "a test says what went wrong by failing")]
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use chrono::TimeDelta;
+use scheduler_core::Scheduler;
+use scheduler_core::job::{JobDefinition, JobDetail};
+use scheduler_core::store::{Executions, Existing, JobStore, Put};
+use scheduler_core::time::{Clock, SystemClock};
+use scheduler_core::trigger::Trigger;
+use scheduler_redis::RedisJobStore;
+use tests::redis::Server;
+use tokio::sync::Notify;
+
+const LIMIT: Duration = Duration::from_secs(240);
+
+fn detail(name: &str, exclusive: bool) -> JobDetail {
+    JobDetail::builder(name.parse().unwrap(), name).disallow_concurrent(exclusive).durable(true).build()
+}
+
+/// How many there were, and who waits for them.
+#[derive(Clone, Default)]
+struct Count(Arc<(AtomicUsize, Notify)>);
+
+impl Count {
+    async fn run(self) {
+        self.0.0.fetch_add(1, Ordering::SeqCst);
+        self.0.1.notify_waiters();
+    }
+
+    async fn wait_for(&self, count: usize) {
+        let all = async {
+            loop {
+                let next = self.0.1.notified();
+                if self.0.0.load(Ordering::SeqCst) >= count {
+                    return;
+                }
+                next.await;
+            }
+        };
+        let in_time = tokio::time::timeout(LIMIT, all).await.is_ok();
+        assert!(in_time, "only {} of {count}", self.0.0.load(Ordering::SeqCst));
+    }
+}
+
+/// Stores so many triggers of a job, due at the same moment.
+async fn fill(store: &RedisJobStore, job: &JobDetail, count: usize, due: TimeDelta) {
+    let at = store.clock().unwrap().now() + due;
+    let built = |number: usize| {
+        let name = format!("{}-{number:06}", job.key().name());
+        let trigger = Trigger::at(at).name(&name).job(job.key().clone()).build(at).unwrap();
+        let progress = trigger.first(None);
+        (Arc::new(trigger), progress)
+    };
+    for first in (0..count).step_by(10_000) {
+        let triggers = (first..count.min(first + 10_000)).map(built).collect();
+        let (existing_jobs, existing_triggers) = (Existing::Keep, Existing::Refuse);
+        let jobs = vec![Arc::new(job.clone())];
+        store.put(Put { jobs, existing_jobs, triggers, existing_triggers }).await.unwrap();
+    }
+}
+
+/// How often scripts were called since the statistics were reset.
+fn calls(server: &Server) -> usize {
+    let stats = server.text(&["INFO", "commandstats"]);
+    let line = stats.lines().find(|line| line.starts_with("cmdstat_evalsha:")).unwrap_or_default();
+    let calls = line.split_once("calls=").and_then(|(_, rest)| rest.split(',').next());
+    calls.map_or(0, |calls| calls.parse().unwrap())
+}
+
+async fn settled(store: &RedisJobStore) {
+    let deadline = SystemClock.monotonic() + LIMIT;
+    while !store.executions(Executions::All).await.unwrap().is_empty() {
+        assert!(SystemClock.monotonic() < deadline, "something still runs");
+        SystemClock.sleep(Duration::from_millis(20)).await;
+    }
+}
+
+fn scheduler(store: &RedisJobStore, job: &JobDetail, count: &Count) -> Scheduler {
+    let count = count.clone();
+    let definition = JobDefinition::new(job.clone(), move || count.clone().run());
+    Scheduler::builder().store(store.clone()).concurrency(1000).register(definition).build().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_hundred_thousand_triggers_of_one_second_are_fired_once_each_in_three_calls_for_a_hundred() {
+    const ALL: usize = 100_000;
+    let (server, count) = (Server::start(), Count::default());
+    let store = RedisJobStore::connect(&server.url(), "burst").await.unwrap();
+    let job = detail("burst", false);
+    fill(&store, &job, ALL, TimeDelta::zero()).await;
+    server.command(&["CONFIG", "SET", "slowlog-log-slower-than", "10000"]);
+    server.command(&["SLOWLOG", "RESET"]);
+    server.command(&["CONFIG", "RESETSTAT"]);
+    let scheduler = scheduler(&store, &job, &count);
+    let begin = SystemClock.monotonic();
+    scheduler.start().await.unwrap();
+    count.wait_for(ALL).await;
+    settled(&store).await;
+    let took = SystemClock.monotonic() - begin;
+    let (calls, slow) = (calls(&server), server.text(&["SLOWLOG", "LEN"]));
+    println!("{ALL} in {took:?}, {calls} calls, {slow} of them longer than 10 ms");
+    scheduler.shutdown(Duration::from_secs(5)).await;
+    assert_eq!(count.0.0.load(Ordering::SeqCst), ALL, "none twice");
+    assert!(calls <= 3 * ALL / 100 * 5 / 4, "{calls} calls");
+    let left = server.text(&["HLEN", "scheduler:{burst/0}:ts"]);
+    assert_eq!(left, "0", "all are over and gone");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ten_thousand_triggers_of_a_job_that_allows_one_run_take_turns() {
+    const ALL: usize = 10_000;
+    let (server, count) = (Server::start(), Count::default());
+    let store = RedisJobStore::connect(&server.url(), "turns").await.unwrap();
+    let job = detail("turns", true);
+    fill(&store, &job, ALL, TimeDelta::zero()).await;
+    server.command(&["CONFIG", "RESETSTAT"]);
+    let scheduler = scheduler(&store, &job, &count);
+    scheduler.start().await.unwrap();
+    count.wait_for(ALL).await;
+    settled(&store).await;
+    let calls = calls(&server);
+    println!("{ALL} one after the other, {calls} calls");
+    scheduler.shutdown(Duration::from_secs(5)).await;
+    assert_eq!(count.0.0.load(Ordering::SeqCst), ALL, "none twice");
+    assert!(calls <= 3 * ALL * 5 / 4, "{calls} calls");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_node_cannot_run_does_not_stand_in_the_way_of_what_it_can() {
+    let (server, count) = (Server::start(), Count::default());
+    let store = RedisJobStore::connect(&server.url(), "foreign").await.unwrap();
+    fill(&store, &detail("foreign", false), 100_000, TimeDelta::hours(-1)).await;
+    let job = detail("own", false);
+    fill(&store, &job, 1, TimeDelta::zero()).await;
+    server.command(&["CONFIG", "RESETSTAT"]);
+    let scheduler = scheduler(&store, &job, &count);
+    scheduler.start().await.unwrap();
+    count.wait_for(1).await;
+    let calls = calls(&server);
+    scheduler.shutdown(Duration::from_secs(5)).await;
+    assert!(calls < 20, "{calls} calls");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_with_nothing_to_do_says_every_two_seconds_that_it_lives_and_nothing_else() {
+    let (server, count) = (Server::start(), Count::default());
+    let store = RedisJobStore::connect(&server.url(), "idle").await.unwrap();
+    let job = detail("idle", false);
+    fill(&store, &job, 10_000, TimeDelta::days(1)).await;
+    let scheduler = scheduler(&store, &job, &count);
+    scheduler.start().await.unwrap();
+    // The start itself, and the first beats.
+    SystemClock.sleep(Duration::from_secs(3)).await;
+    let begin = SystemClock.monotonic();
+    server.command(&["CONFIG", "RESETSTAT"]);
+    while calls(&server) < 4 {
+        SystemClock.sleep(Duration::from_millis(50)).await;
+    }
+    let (calls, took) = (calls(&server), SystemClock.monotonic() - begin);
+    scheduler.shutdown(Duration::from_secs(5)).await;
+    assert!(
+        took + Duration::from_secs(2) >= Duration::from_secs(2) * u32::try_from(calls).unwrap(),
+        "{calls} in {took:?}"
+    );
+}
