@@ -12,6 +12,7 @@
 --   gt, gj     groups of triggers and jobs -> how many are in each
 --   lanes      lane -> members            lane:<lane>  what can be claimed, by time, priority, key
 --   q:<lane>:<job>, ql:<job>              what waits for a job that allows one run at a time, and in which lanes
+--   eg         execution group -> claims of it, and `!` before it while a node waits for one to end
 --   over       triggers that cancel their own run when they are due
 --   busy       job -> its one claim       cl  claim -> record              lapse  claims that were not fired
 --   rt:<lineage>  runs of a trigger       stop:<session>  claim -> why it is to stop
@@ -170,6 +171,10 @@ local function end_claim(id)
   redis.call('HDEL', K('stop:' .. session_of(id)), id)
   redis.call('SREM', K('cs:' .. session_of(id)), id)
   if claim.f then redis.call('SREM', K('rt:' .. claim.i), id) end
+  if claim.e then
+    add('eg', claim.e, -1)
+    if redis.call('HDEL', K'eg', '!' .. claim.e) == 1 then wake = true end
+  end
   if is_busy(claim.j) == id then
     redis.call('HDEL', K'busy', claim.j)
     if job(claim.j) then offer(claim.j) end
@@ -376,7 +381,7 @@ local V = {}
 -- What the types of the fixed keys are.
 local TYPES = {
   ts = 'hash', td = 'hash', tp = 'hash', jd = 'hash', jm = 'hash', lanes = 'hash', busy = 'hash', cl = 'hash', ss = 'hash',
-  sn = 'hash', cal = 'hash', pg = 'hash', pj = 'hash', gt = 'hash', gj = 'hash', meta = 'hash', ti = 'zset', ji = 'zset', over = 'zset',
+  sn = 'hash', cal = 'hash', pg = 'hash', pj = 'hash', gt = 'hash', gj = 'hash', eg = 'hash', meta = 'hash', ti = 'zset', ji = 'zset', over = 'zset',
   lapse = 'zset', pe = 'zset', sl = 'zset', px = 'set', graves = 'set',
 }
 
@@ -611,7 +616,7 @@ function V.acquire()
     for _, name in ipairs(session.t) do types[name] = true end
   end
   local left, heads = {}, {}
-  local named, other, plain = request.named, num(request.others), num(request.ungrouped)
+  local named, other, plain, shared = request.named, num(request.others), num(request.ungrouped), request.shared
   for _, lane in ipairs(redis.call('HKEYS', K'lanes')) do
     local group, job_type = string.match(lane, '^([^%z]*)%z(.*)$')
     if not types or types[job_type] then
@@ -621,6 +626,12 @@ function V.acquire()
       else
         most = num(named[string.sub(group, 2)])
         if most == nil then most = other end
+      end
+      local on_all = group ~= '0' and num(shared[string.sub(group, 2)])
+      if on_all and left[group] == nil then
+        local free = math.max(0, on_all - tonumber(redis.call('HGET', K'eg', group) or '0'))
+        if free == 0 then redis.call('HSET', K'eg', '!' .. group, 1) end
+        most = math.min(most or free, free)
       end
       if most ~= nil then left[group] = left[group] or most end
       heads[#heads + 1] = { lane = lane, group = group }
@@ -670,10 +681,16 @@ function V.acquire()
     s.s, s.c = 'A', id
     save(key, s)
     local lapse = math.max(h.at, now) + tonumber(request.lapse)
-    redis.call('HSET', K'cl', id, cjson.encode({ t = key, g = s.g, i = s.i, j = s.j, s = request.now, n = text(h.at) }))
+    redis.call('HSET', K'cl', id, cjson.encode({
+      t = key, g = s.g, i = s.i, j = s.j, s = request.now, n = text(h.at), e = h.group ~= '0' and h.group or nil,
+    }))
+    if h.group ~= '0' then add('eg', h.group, 1) end
     redis.call('SADD', K('cs:' .. request.session), id)
     redis.call('ZADD', K'lapse', lapse, id)
-    if left[h.group] then left[h.group] = left[h.group] - 1 end
+    if left[h.group] then
+      left[h.group] = left[h.group] - 1
+      if left[h.group] == 0 and h.group ~= '0' then redis.call('HSET', K'eg', '!' .. h.group, 1) end
+    end
     return {
       c = id, d = redis.call('HGET', K'td', key), p = redis.call('HGET', K'tp', key), f = s.f,
       a = given(s.a) and redis.call('HGET', K'cal', s.a) or nil,
@@ -816,10 +833,13 @@ function V.reassert()
       s.s = 'W'
       withdraw(s)
       s.u, s.n = s.u + 1, given(f.n) and f.n or nil
+      local group = string.match(s.l, '^([^%z]*)')
+      if group == '0' then group = nil end
       redis.call('HSET', K'tp', f.k, f.p)
       redis.call('HSET', K'cl', f.c, cjson.encode({
-        t = f.k, g = s.g, i = s.i, j = s.j, s = f.s, n = f.d, f = true,
+        t = f.k, g = s.g, i = s.i, j = s.j, s = f.s, n = f.d, f = true, e = group,
       }))
+      if group then add('eg', group, 1) end
       redis.call('SADD', K('cs:' .. session_of(f.c)), f.c)
       redis.call('SADD', K('rt:' .. s.i), f.c)
       if job(s.j).x then
@@ -972,7 +992,7 @@ function V.clear()
   for _, jk in ipairs(keys) do drop_job(jk) end
   if more then return { more = true } end
   for _, id in ipairs(redis.call('HKEYS', K'cl')) do end_claim(id) end
-  for _, name in ipairs({ 'cal', 'pg', 'pj', 'px', 'pe', 'cl', 'busy', 'lapse', 'over', 'lanes', 'gt', 'gj' }) do
+  for _, name in ipairs({ 'cal', 'pg', 'pj', 'px', 'pe', 'cl', 'busy', 'lapse', 'over', 'lanes', 'gt', 'gj', 'eg' }) do
     redis.call('DEL', K(name))
   end
   redis.call('HDEL', K'meta', 'all')

@@ -210,6 +210,7 @@ impl RedisJobStore {
             "named": limits.named,
             "others": limits.others,
             "ungrouped": limits.ungrouped,
+            "shared": limits.shared,
             "late": request.late.map(|share| codec::time(share.before)),
             "most_late": request.late.map(|share| share.most),
         });

@@ -215,6 +215,13 @@ impl SchedulerBuilder {
         self
     }
 
+    /// How many runs of an [execution group](TriggerBuilder::execution_group) all nodes together take at once. Every node
+    /// should be given the same. Default: no limit.
+    pub fn limit_group_on_all_nodes(mut self, group: impl Into<Arc<str>>, runs: usize) -> Self {
+        self.limits.shared.insert(group.into(), runs);
+        self
+    }
+
     /// The limits of execution groups, all at once. Default: no limits.
     pub fn limits(mut self, limits: ExecutionLimits) -> Self {
         self.limits = limits;

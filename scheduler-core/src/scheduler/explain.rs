@@ -1,6 +1,8 @@
 //! Why a trigger does not fire.
 
+use std::collections::HashMap;
 use std::fmt;
+use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
@@ -82,6 +84,13 @@ pub enum Obstacle {
         /// The limit.
         limit: usize,
     },
+    /// The limit of its execution group on all nodes together is reached.
+    GroupFullOnAllNodes {
+        /// The group.
+        group: String,
+        /// The limit.
+        limit: usize,
+    },
     /// All slots of this node are in use.
     NoSlot {
         /// How many there are.
@@ -146,6 +155,12 @@ impl fmt::Display for Obstacle {
                     "{limit} runs of triggers without execution group are under way, which is the limit here"
                 )
             }
+            Self::GroupFullOnAllNodes { group, limit } => {
+                write!(
+                    f,
+                    "{limit} runs of execution group `{group}` are under way on all nodes, which is its limit"
+                )
+            }
             Self::NoSlot { concurrency } => write!(f, "all {concurrency} slots of this node are in use"),
             Self::NotRunning { state } => write!(f, "this scheduler is {state}"),
         }
@@ -208,6 +223,16 @@ impl Scheduler {
         }))
     }
 
+    /// How many runs of the group there are on all nodes.
+    async fn claimed_of(&self, group: &Arc<str>) -> Result<usize> {
+        let runs = self.executions(Executions::All).await?;
+        let keys: Vec<_> = runs.iter().map(|run| run.trigger.clone()).collect();
+        let triggers = self.triggers(TriggerQuery { keys, ..TriggerQuery::default() }).await?;
+        let groups: HashMap<_, _> =
+            triggers.iter().map(|status| (status.trigger.key(), status.trigger.execution_group())).collect();
+        Ok(runs.iter().filter(|run| groups.get(&run.trigger) == Some(&Some(group))).count())
+    }
+
     async fn obstacles_here(&self, status: &TriggerStatus) -> Result<Vec<Obstacle>> {
         let (core, mut found) = (self.core(), Vec::new());
         if self.state() != SchedulerState::Running {
@@ -222,6 +247,12 @@ impl Scheduler {
         let used = running.iter().filter(|run| run.execution_group.as_ref() == group).count();
         if let Some(limit) = core.limits.read().of(group).filter(|limit| used >= *limit) {
             found.push(Obstacle::GroupFull { group: group.map(ToString::to_string), limit });
+        }
+        let shared = group.and_then(|group| core.limits.read().shared.get(group).copied());
+        if let (Some(group), Some(limit)) = (group, shared)
+            && self.claimed_of(group).await? >= limit
+        {
+            found.push(Obstacle::GroupFullOnAllNodes { group: group.to_string(), limit });
         }
         if running.len() >= core.settings.concurrency {
             found.push(Obstacle::NoSlot { concurrency: core.settings.concurrency });

@@ -70,10 +70,18 @@ pub struct ExecutionLimits {
     pub others: Option<usize>,
     /// Of triggers without a group; none for any number.
     pub ungrouped: Option<usize>,
+    /// Of these groups all nodes together take no more than this, whatever each of them could.
+    pub shared: BTreeMap<Arc<str>, usize>,
 }
 
 impl ExecutionLimits {
-    /// How many of this group; none for any number.
+    /// How many of this group, if all nodes have so many claims of it already; none for any number.
+    pub fn left(&self, group: Option<&Arc<str>>, claimed: usize) -> Option<usize> {
+        let shared = group.and_then(|group| self.shared.get(group)).map(|most| most.saturating_sub(claimed));
+        self.of(group).into_iter().chain(shared).min()
+    }
+
+    /// How many of this group on this node; none for any number.
     pub fn of(&self, group: Option<&Arc<str>>) -> Option<usize> {
         match group {
             Some(group) => self.named.get(group).copied().or(self.others),

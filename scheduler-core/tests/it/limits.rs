@@ -192,3 +192,28 @@ async fn a_run_on_another_node_is_cancelled_through_the_store() {
     let gone: Option<_> = admin.trigger(&"x".parse::<TriggerKey>().unwrap()).await.unwrap();
     assert!(gone.is_none());
 }
+
+#[tokio::test]
+async fn a_limit_for_all_nodes_holds_over_the_schedulers_of_a_store_and_is_explained() {
+    let (store, clock) = (MemoryJobStore::new(), ManualClock::at(NOW));
+    let node = || {
+        let mut job = takes("work", 60);
+        for name in ["a", "b", "c"] {
+            job = job.with_trigger(every(3600, name).execution_group("licences"));
+        }
+        let builder = Scheduler::builder().store(store.clone()).clock(clock.clone()).register(job);
+        builder.limit_group_on_all_nodes("licences", 2).build().unwrap()
+    };
+    let (first, second) = (node(), node());
+    first.start().await.unwrap();
+    second.start().await.unwrap();
+    clock.advance(Duration::from_secs(1)).await;
+    let running = async || first.executions(Executions::All).await.unwrap().len();
+    assert_eq!(running().await, 2);
+    let why = first.explain(&"c".parse().unwrap()).await.unwrap().to_string();
+    assert!(why.contains("2 runs of execution group `licences` are under way on all nodes"), "{why}");
+    clock.advance(Duration::from_secs(59)).await;
+    assert_eq!(running().await, 1, "the third runs as soon as one has ended");
+    clock.advance(Duration::from_secs(60)).await;
+    assert_eq!(running().await, 0);
+}

@@ -126,7 +126,7 @@ fn operation() -> impl Strategy<Value = Operation> {
         2 => (0..12usize).prop_map(Operation::Pause),
         2 => (0..12usize).prop_map(Operation::Resume),
         1 => (0..8usize).prop_map(Operation::Reset),
-        8 => (0..2usize, 0..6usize, 0..4usize, prop::option::of((0..60i64, 0..3usize)))
+        8 => (0..2usize, 0..6usize, 0..5usize, prop::option::of((0..60i64, 0..3usize)))
             .prop_map(|(node, max, limits, late)| Operation::Acquire { node, max, limits, late }),
         8 => (0..100usize, prop::bool::weighted(0.9)).prop_map(|(claim, run)| Operation::Fire { claim, run }),
         1 => (0..100usize).prop_map(|claim| Operation::FireAgain { claim }),

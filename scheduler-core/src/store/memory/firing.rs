@@ -21,7 +21,7 @@ impl Table {
         self.end_pauses(request.now);
         let told = self.cancel_previous(request.now);
         let types = self.types.get(&request.session).and_then(Option::as_ref);
-        let mut open = self.lanes.open(types, &request.limits);
+        let mut open = self.lanes.open(types, &request.limits, &self.claimed);
         let mut triggers = Vec::new();
         let mut late = request.late;
         while triggers.len() < request.max {
@@ -85,10 +85,13 @@ impl Table {
         let lapse = timing.lapse(due.at, request.now);
         self.earliest_lapse = if self.unfired == 0 { lapse } else { self.earliest_lapse.min(lapse) };
         self.unfired += 1;
-        let (key, since) = (due.key.clone(), request.now);
+        let (key, since, group) = (due.key.clone(), request.now, acquired.trigger.execution_group().cloned());
+        if let Some(group) = &group {
+            *self.claimed.entry(group.clone()).or_default() += 1;
+        }
         self.claims.insert(
             claim,
-            Claim { trigger: due.slot, generation, lineage, key, job, fired: false, lapse, since },
+            Claim { trigger: due.slot, generation, lineage, key, job, group, fired: false, lapse, since },
         );
         acquired
     }
@@ -278,6 +281,17 @@ impl Table {
     pub(super) fn end_claim(&mut self, id: ExecutionId) -> Option<Claim> {
         let claim = self.claims.remove(&id)?;
         self.cancelled.remove(&id);
+        if let Some(group) = &claim.group {
+            // Another node may have waited for it.
+            self.freed = true;
+            if let Some(left) = self.claimed.get_mut(group).map(|count| {
+                *count -= 1;
+                *count
+            }) && left == 0
+            {
+                self.claimed.remove(group);
+            }
+        }
         if self.busy.get(&claim.job) == Some(&id) {
             self.busy.remove(&claim.job);
             if let Some(&job) = self.job_slots.get(&claim.job) {

@@ -94,14 +94,21 @@ impl Lanes {
     }
 
     /// The lanes from which a node with these job types and slots can take.
-    pub(super) fn open(&self, types: Option<&HashSet<Arc<str>>>, limits: &ExecutionLimits) -> Open {
+    pub(super) fn open(
+        &self,
+        types: Option<&HashSet<Arc<str>>>,
+        limits: &ExecutionLimits,
+        claimed: &HashMap<Arc<str>, usize>,
+    ) -> Open {
         let mut open = Open { lanes: Vec::new(), from: None, heads: BinaryHeap::new(), left: HashMap::new() };
         for (index, lane) in &self.lanes {
             if types.is_some_and(|types| !types.contains(&lane.key.job_type)) {
                 continue;
             }
-            if let Some(left) = limits.of(lane.key.group.as_ref()) {
-                open.left.insert(lane.key.group.clone(), left);
+            let group = lane.key.group.as_ref();
+            let claimed = group.and_then(|group| claimed.get(group)).copied().unwrap_or_default();
+            if let Some(left) = limits.left(group, claimed) {
+                open.left.insert(group.cloned(), left);
             }
             open.lanes.push(index);
             open.put_head(self, index);

@@ -64,6 +64,8 @@ pub(super) struct Claim {
     pub(super) lineage: u64,
     pub(super) key: TriggerKey,
     pub(super) job: JobKey,
+    /// Its execution group.
+    pub(super) group: Option<Arc<str>>,
     pub(super) fired: bool,
     pub(super) lapse: DateTime<Utc>,
     /// When it was fired; before that, when it was claimed.
@@ -85,6 +87,8 @@ pub(super) struct Table {
     pub(super) overlapping: BTreeSet<Due>,
     pub(super) busy: HashMap<JobKey, ExecutionId>,
     pub(super) claims: HashMap<ExecutionId, Claim>,
+    /// How many claims there are of each execution group.
+    pub(super) claimed: HashMap<Arc<str>, usize>,
     /// Runs that are to be stopped.
     pub(super) cancelled: BTreeMap<ExecutionId, CancelReason>,
     pub(super) unfired: usize,

@@ -32,6 +32,8 @@ pub(super) struct Claim {
     pub(super) job: JobKey,
     /// The job allowed one run at a time when the claim was made.
     pub(super) single: bool,
+    /// The trigger had an execution group then.
+    pub(super) grouped: bool,
     pub(super) fired: bool,
     pub(super) lapse: DateTime<Utc>,
     pub(super) cancel: Option<CancelReason>,
@@ -320,8 +322,12 @@ impl Plain {
             let group = row.trigger.execution_group();
             let of_group = |key: &&TriggerKey| self.rows[*key].trigger.execution_group() == group;
             let used = taken.iter().filter(of_group).count();
+            let claimed = self.claims.iter().filter(|claim| claim.grouped).count();
+            let is_full =
+                group.and_then(|group| request.limits.shared.get(group)).is_some_and(|most| claimed >= *most);
             types.is_none_or(|job_type| self.jobs[row.trigger.job()].job_type() == job_type)
                 && request.limits.of(group).is_none_or(|limit| used < limit)
+                && !is_full
                 && self.due(row).is_some_and(|due| due <= request.until)
         };
         let is_late = |row: &Row| request.late.is_some_and(|share| row.progress.next < Some(share.before));
@@ -338,9 +344,10 @@ impl Plain {
         let Some(row) = self.rows.get_mut(key) else { return };
         row.state = StoredState::Acquired;
         let (job, birth, lineage) = (row.trigger.job().clone(), row.birth, row.lineage);
-        let single = self.jobs[&job].disallow_concurrent();
+        let (single, grouped) =
+            (self.jobs[&job].disallow_concurrent(), row.trigger.execution_group().is_some());
         let (trigger, fired, cancel) = (key.clone(), false, None);
-        self.claims.push(Claim { id, trigger, birth, lineage, job, single, fired, lapse, cancel });
+        self.claims.push(Claim { id, trigger, birth, lineage, job, single, grouped, fired, lapse, cancel });
     }
 
     pub(super) fn fire(&mut self, firing: &Firing) -> &'static str {

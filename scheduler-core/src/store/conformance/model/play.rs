@@ -76,8 +76,9 @@ fn limits(index: usize) -> ExecutionLimits {
     let named = |limit: usize| [(Arc::from("group"), limit)].into();
     match index {
         0 => ExecutionLimits { named: named(1), ..ExecutionLimits::default() },
-        1 => ExecutionLimits { named: named(0), ungrouped: Some(2), others: None },
-        2 => ExecutionLimits { others: Some(1), ungrouped: Some(0), named: BTreeMap::new() },
+        1 => ExecutionLimits { named: named(0), ungrouped: Some(2), ..ExecutionLimits::default() },
+        2 => ExecutionLimits { others: Some(1), ungrouped: Some(0), ..ExecutionLimits::default() },
+        3 => ExecutionLimits { shared: named(2), ..ExecutionLimits::default() },
         _ => ExecutionLimits::default(),
     }
 }

@@ -225,6 +225,7 @@ async fn limits_of_execution_groups_hold(bench) {
         named: [("big".into(), big)].into(),
         others,
         ungrouped,
+        ..ExecutionLimits::default()
     };
     let first = bench.ask(ONE, 0, 100, limits(2, Some(1), Some(0))).await;
     assert_eq!(names(&first.triggers), ["big/0", "big/1", "small/0"]);
@@ -234,6 +235,34 @@ async fn limits_of_execution_groups_hold(bench) {
     assert_eq!(next.next_due, Some(lapse), "what there is no slot for is not due");
     let rest = bench.ask(ONE, 0, 100, limits(0, None, None)).await;
     assert_eq!(rest.triggers.len(), 7);
+}
+
+/// Claims of every node count, from the claim to its end, whatever that is.
+async fn a_limit_may_hold_for_all_nodes_together(bench) {
+    let grouped = (0..6).map(|n| every_minute(&format!("g/{n}"), n).execution_group("g"));
+    bench.put(&job("work").build(), grouped).await;
+    bench.put(&job("work").build(), [every_minute("free", 0)]).await;
+    let two = || ExecutionLimits { shared: [("g".into(), 2)].into(), ..ExecutionLimits::default() };
+    let first = bench.ask(ONE, 9, 1, two()).await;
+    assert_eq!(names(&first.triggers), ["free"]);
+    let claimed = bench.ask(ONE, 9, 1, two()).await;
+    assert_eq!(names(&claimed.triggers), ["g/0"]);
+    let other = bench.ask(TWO, 9, 10, two()).await;
+    assert_eq!(names(&other.triggers), ["g/1"], "one is left");
+    assert!(bench.ask(ONE, 9, 10, two()).await.triggers.is_empty());
+    let run = other.triggers[0].claim;
+    assert!(matches!(bench.fire(9, &other.triggers[0]).await, FireResult::Run { .. }));
+    assert!(bench.ask(ONE, 9, 10, two()).await.triggers.is_empty(), "it runs");
+    let before = bench.wakes();
+    bench.store.complete(Complete { now: at(9), executions: vec![Completion::of(run)] }).await.unwrap();
+    assert!(bench.wakes() > before, "who waits for the group hears of it");
+    assert_eq!(names(&bench.ask(ONE, 9, 10, two()).await.triggers), ["g/2"]);
+    bench.store.release(vec![claimed.triggers[0].claim]).await.unwrap();
+    assert_eq!(names(&bench.ask(TWO, 9, 10, two()).await.triggers), ["g/0"], "so does one that was given back");
+    let lapse = bench.attached.lapse(at(9), at(9));
+    let seconds = (lapse - at(0)).num_seconds() + 1;
+    let lapsed = bench.ask(TWO, seconds, 10, two()).await;
+    assert_eq!(names(&lapsed.triggers), ["free", "g/0", "g/2"], "and those that lapsed");
 }
 
 /// The starvation rule: what finds no slot takes no place of the batch.
