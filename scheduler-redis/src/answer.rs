@@ -52,6 +52,7 @@ pub(crate) fn refusal(error: &str, names: &[Value], request: &Value) -> Error {
             let (key, name) = (shown(&first[0]), codec::text(&request["name"]));
             Error::conflict(format!("trigger `{key}` names the calendar `{name}`; give it another one first"))
         }
+        "late" => Error::transient("the change was given up by its caller, and did not take effect"),
         "types" => {
             let wrong = names.iter().map(|row| {
                 let [key, found, kind] = [0, 1, 2].map(|part| codec::text(&row[part]));

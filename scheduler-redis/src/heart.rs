@@ -19,6 +19,9 @@ use crate::session::Session;
 use crate::settings::margin;
 use crate::store::Inner;
 
+/// So many runs are told of in one call.
+const TOLD: usize = 200;
+
 /// Beats for as long as the store is there.
 pub(crate) async fn beat(store: Weak<Inner>) {
     loop {
@@ -208,12 +211,15 @@ impl Inner {
             let flights: Vec<_> = known.flights.iter().map(|(id, flight)| (*id, flight.row(*id))).collect();
             (known.recently_ended(), flights)
         };
-        for rows in ended.chunks(500) {
-            self.heart_call("complete", &json!({ "now": now, "executions": rows })).await?;
-        }
-        for flights in flights.chunks(500) {
+        let (mut ended, mut flights) = (ended.chunks(TOLD), flights.chunks(TOLD));
+        loop {
+            let (ended, flights) = (ended.next().unwrap_or_default(), flights.next().unwrap_or_default());
+            if ended.is_empty() && flights.is_empty() {
+                break;
+            }
             let rows: Vec<_> = flights.iter().map(|(_, row)| row).collect();
-            let answer = self.heart_call("reassert", &json!({ "now": now, "flights": rows })).await?;
+            let request = json!({ "now": now, "executions": ended, "flights": rows });
+            let answer = self.heart_call("tell", &request).await?;
             let mut sessions = self.sessions.lock();
             let Some(known) = sessions.get_mut(&session) else { return Ok(()) };
             for ((id, _), what) in flights.iter().zip(codec::list(&answer)) {
@@ -240,10 +246,11 @@ impl Inner {
             let answer = self.heart_call("unknown", &request).await?;
             let rows = codec::list(&answer["rows"]);
             if rows.is_empty() {
-                return Ok(());
+                break;
             }
             self.bury(rows).await?;
         }
+        self.heart_call("told", &json!({ "session": session.to_string() })).await.map(drop)
     }
 
     /// Takes over the work of nodes that are gone.

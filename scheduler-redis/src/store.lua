@@ -24,6 +24,8 @@
 --   meta       count (the last number given out), all (the note of a pause of all), ver (changes when somebody may have
 --              to look), birth, schema, lease and cap (see `tick`), lc and lw (the lease clock, and when it was set), run,
 --              epoch and hold (see `epoch`)
+--   untold     sessions that have not said yet what they know (see `epoch`)
+--   ad:<sender>  the first change of a process that is still waited for
 --   wake       a channel: somebody may have to look
 --
 -- The state of a trigger: j job, l lane, n next, p priority, s state (W A P C E), g generation, i lineage, r revision,
@@ -36,6 +38,8 @@ local NONE = cjson.null
 local FORMAT = 1
 -- What touches many triggers does so for this many in one call.
 local PART = 500
+-- How long nothing is handed out, in milliseconds, while nodes have not said what they know.
+local HOLD = 5000
 
 local function K(name) return P .. name end
 local function given(value) return value ~= nil and value ~= NONE end
@@ -382,7 +386,7 @@ local V = {}
 local TYPES = {
   ts = 'hash', td = 'hash', tp = 'hash', jd = 'hash', jm = 'hash', lanes = 'hash', busy = 'hash', cl = 'hash', ss = 'hash',
   sn = 'hash', cal = 'hash', pg = 'hash', pj = 'hash', gt = 'hash', gj = 'hash', eg = 'hash', meta = 'hash', ti = 'zset', ji = 'zset', over = 'zset',
-  lapse = 'zset', pe = 'zset', sl = 'zset', px = 'set', graves = 'set',
+  lapse = 'zset', pe = 'zset', sl = 'zset', px = 'set', graves = 'set', untold = 'set',
 }
 
 -- What an ACL may forbid: each once, on a key of its own.
@@ -392,7 +396,8 @@ local PROBES = {
   { 'ZADD', 'z', '1', 'a' }, { 'ZRANGE', 'z', '0', '0' }, { 'ZRANGEBYSCORE', 'z', '0', '1' }, { 'ZSCORE', 'z', 'a' },
   { 'ZCARD', 'z' }, { 'ZCOUNT', 'z', '0', '1' }, { 'ZREM', 'z', 'b' }, { 'SADD', 's', 'a' }, { 'SMEMBERS', 's' },
   { 'SISMEMBER', 's', 'a' }, { 'SRANDMEMBER', 's' }, { 'SCARD', 's' }, { 'SREM', 's', 'b' }, { 'EXISTS', 's' },
-  { 'RENAME', 's', 'r' }, { 'PUBLISH', 'probe', '' }, { 'DEL', 'h', 'z', 'r' },
+  { 'ZRANGEBYLEX', 'z', '-', '+' }, { 'RENAME', 's', 'r' }, { 'SET', 't', '1', 'EX', '1' }, { 'GET', 't' },
+  { 'PUBLISH', 'probe', '' }, { 'DEL', 'h', 'z', 'r' },
 }
 
 -- Before anything else: whether this is a store of ours, one that this program understands, and one that it may use.
@@ -436,7 +441,7 @@ local function tick()
 end
 
 -- Changes when the server was restarted or replaced, and what it knows may be older than what was acknowledged. Nothing is
--- handed out for a moment then, so that the nodes can say what they know. Also says whether that moment lasts.
+-- handed out then until all nodes have said what they know, or have had the time for it. Also says whether that lasts.
 local function epoch()
   local info = redis.pcall('INFO', 'server')
   local run = type(info) == 'string' and string.match(info, 'run_id:(%w+)') or ''
@@ -444,10 +449,12 @@ local function epoch()
   local number, hold = known[2] or '0', tonumber(known[3] or '0')
   if run ~= (known[1] or '') then
     number = text(tonumber(number) + 1)
-    hold = known[1] and server_millis() + 2000 or 0
+    hold = known[1] and server_millis() + HOLD or 0
     redis.call('HSET', K'meta', 'run', run, 'epoch', number, 'hold', text(hold))
+    redis.call('DEL', K'untold')
+    for _, session in ipairs(redis.call('ZRANGE', K'sl', 0, -1)) do redis.call('SADD', K'untold', session) end
   end
-  return number, server_millis() < hold
+  return number, server_millis() < hold and redis.call('SCARD', K'untold') > 0
 end
 
 function V.attach()
@@ -492,6 +499,7 @@ local function entomb(session)
   redis.call('HDEL', K'ss', session)
   redis.call('HDEL', K'sn', session)
   redis.call('DEL', K('stop:' .. session))
+  redis.call('SREM', K'untold', session)
   local claims = K('cs:' .. session)
   if redis.call('EXISTS', claims) == 1 then
     local name = session .. '@' .. count()
@@ -801,8 +809,11 @@ end
 
 function V.complete()
   local results = {}
+  local number = epoch()
+  -- What is unknown here may have been forgotten: the node tells it first.
+  if number ~= request.epoch then return { e = number } end
   for n, c in ipairs(request.executions) do results[n] = complete(c) end
-  return results
+  return { e = number, r = results }
 end
 
 -- Ends runs whose node is gone, and puts in place what repeats them.
@@ -818,9 +829,11 @@ function V.bury()
   return {}
 end
 
--- What nodes know to be running, and a server that came back with older data does not: fires it again as before.
-function V.reassert()
+-- What a node knows of its runs, and a server that came back with older data may not: ends again what has ended, and fires
+-- again what is running. Together, so that nobody takes in between what the one frees for the other.
+function V.tell()
   local results = {}
+  for _, c in ipairs(request.executions) do complete(c) end
   for n, f in ipairs(request.flights) do
     local found = redis.call('HGET', K'cl', f.c)
     local s = load(f.k)
@@ -854,6 +867,12 @@ function V.reassert()
     end
   end
   return results
+end
+
+function V.told()
+  redis.call('SREM', K'untold', request.session)
+  wake = true
+  return {}
 end
 
 local function matches(pattern, value)
@@ -1164,7 +1183,102 @@ function V.groups()
   return rows
 end
 
-local answer = V[verb]()
+-- What is not as it must be, after somebody has changed keys by hand; mended if that is wished. By parts, and the claims
+-- with the last one.
+local function check_place(key, s, say)
+  local m, jk = member(s.p, key), s.j
+  local meta, waits = job(jk), s.s == 'W' and given(s.n)
+  local in_lane, in_queue = redis.call('ZSCORE', lane_key(s.l), m), redis.call('ZSCORE', queue_key(s.l, jk), m)
+  local in_over = redis.call('ZSCORE', K'over', key)
+  local kept = s.u > 0 and (s.o == 'buffer_one' or s.o == 'cancel_previous')
+  if not meta then
+    say('its job is not there')
+  elseif not waits or kept then
+    if in_lane or in_queue then say('it stands among what waits, and does not wait') end
+  elseif meta.x and not in_queue then
+    say('it waits, and stands in no queue')
+  elseif not meta.x and not in_lane then
+    say('it waits, and stands in no lane')
+  end
+  if in_over and not (waits and kept) then say('it stands among what overlaps, and does not') end
+end
+
+local function check_trigger(key, found)
+  local s, wrong = load(key), false
+  local function say(what)
+    wrong = true
+    found[#found + 1] = { 'trigger', key, what }
+  end
+  if not s then
+    say('it has a name and no record')
+    if request.repair then
+      redis.call('ZREM', K'ti', key)
+      add('gt', group_of(key), -1)
+    end
+    return
+  end
+  local claim = given(s.c) and redis.call('HGET', K'cl', s.c)
+  if s.s == 'A' and not (claim and not cjson.decode(claim).f) then say('it is claimed, and by nobody') end
+  check_place(key, s, say)
+  if wrong and request.repair and job(s.j) then
+    redis.call('ZREM', lane_key(s.l), member(s.p, key))
+    redis.call('ZREM', queue_key(s.l, s.j), member(s.p, key))
+    redis.call('ZREM', K'over', key)
+    if s.s == 'A' then s.s, s.c = 'W', nil end
+    save(key, s)
+    enqueue(key, s)
+    wake = true
+  end
+end
+
+local function check_claims(found)
+  local all, lost = redis.call('HGETALL', K'cl'), {}
+  for n = 1, #all, 2 do
+    local id, claim = all[n], cjson.decode(all[n + 1])
+    local session = session_of(id)
+    local owned = redis.call('ZSCORE', K'sl', session) and redis.call('SISMEMBER', K('cs:' .. session), id) == 1
+    for _, name in ipairs(not owned and redis.call('SMEMBERS', K'graves') or {}) do
+      owned = owned or redis.call('SISMEMBER', K('grave:' .. name), id) == 1
+    end
+    if not owned then
+      found[#found + 1] = { 'claim', claim.t, id .. ' belongs to nobody' }
+      lost[#lost + 1] = id
+    end
+  end
+  if request.repair and #lost > 0 then
+    redis.call('SADD', K'grave:audit', unpack(lost))
+    redis.call('SADD', K'graves', 'audit')
+  end
+  local busy = redis.call('HGETALL', K'busy')
+  for n = 1, #busy, 2 do
+    if redis.call('HEXISTS', K'cl', busy[n + 1]) == 0 then
+      found[#found + 1] = { 'job', busy[n], 'it is held by ' .. busy[n + 1] .. ', which is not there' }
+      if request.repair then
+        redis.call('HDEL', K'busy', busy[n])
+        offer(busy[n])
+      end
+    end
+  end
+end
+
+function V.audit()
+  local found, keys, more = {}, part_of('ti', request.after)
+  for _, key in ipairs(keys) do check_trigger(key, found) end
+  if not more then check_claims(found) end
+  return { found = found, after = more }
+end
+
+-- A call that its caller has given up must not take effect after a later one: each says which ones are still waited for.
+local function is_late()
+  if not given(request.seq) then return false end
+  local key = K('ad:' .. from)
+  local floor = tonumber(redis.call('GET', key) or '0')
+  if tonumber(request.seq) < floor then return true end
+  if tonumber(request.floor) > floor then redis.call('SET', key, request.floor, 'EX', 3600) end
+  return false
+end
+
+local answer = is_late() and refuse('late', {}) or V[verb]()
 if counter then redis.call('HSET', K'meta', 'count', text(counter)) end
 if wake or others then
   redis.call('HINCRBY', K'meta', 'ver', 1)

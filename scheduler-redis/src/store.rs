@@ -1,6 +1,6 @@
 //! The store: each verb is one call of one script.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -54,10 +54,28 @@ const ALWAYS: &[&str] = &[
     "bury",
     "lost",
     "unknown",
+    "tell",
+    "told",
     "detach",
     "remove_triggers",
     "remove_jobs",
     "clear",
+];
+
+/// Verbs that take effect only as long as their caller waits for them.
+const CHANGES: &[&str] = &[
+    "put",
+    "reschedule",
+    "adjust",
+    "remove_triggers",
+    "remove_jobs",
+    "clear",
+    "pause",
+    "resume",
+    "reset",
+    "put_calendar",
+    "remove_calendar",
+    "cancel",
 ];
 
 /// Verbs that change nothing, and are asked once more when no answer has come.
@@ -84,6 +102,7 @@ pub(crate) struct Inner {
     pub(crate) clock: ServerClock,
     pub(crate) sessions: Mutex<Sessions>,
     pub(crate) state: Mutex<State>,
+    changes: Mutex<Changes>,
     /// The data that was there at the start is gone.
     gone: AtomicBool,
     /// Held while triggers are fired, and while the store is told what it has forgotten.
@@ -94,6 +113,13 @@ pub(crate) struct Inner {
     pub(crate) renewed: Arc<Notify>,
     /// A node has lost touch.
     pub(crate) fenced: Notify,
+}
+
+/// The changes that somebody waits for, by number.
+#[derive(Debug, Default)]
+struct Changes {
+    last: u64,
+    waited_for: BTreeSet<u64>,
 }
 
 /// What is known of the store.
@@ -132,6 +158,32 @@ impl RedisJobStore {
         RedisStoreBuilder::new(url)
     }
 
+    /// What is not as it must be, in words: after somebody has changed keys by hand, or restored a part of them. With
+    /// `repair` it is mended, and what it says is what it has found. Triggers and jobs whose records are gone stay gone.
+    ///
+    /// Takes a call for each 500 triggers. What changes meanwhile is judged as it is at its moment.
+    ///
+    /// # Errors
+    ///
+    /// The server cannot be reached, or refuses.
+    pub async fn audit(&self, repair: bool) -> Result<Vec<String>> {
+        let mut found = Vec::new();
+        let take = |answer: &Value| {
+            for row in codec::list(&answer["found"]) {
+                let [kind, key, what] = [0, 1, 2].map(|part| codec::text(&row[part]));
+                let key = codec::trigger_key(key).map_or_else(|_| key.to_owned(), |key| key.to_string());
+                found.push(format!("{kind} `{key}`: {what}"));
+            }
+            Ok(true)
+        };
+        self.parts("audit", json!({ "repair": repair }), take).await?;
+        if repair {
+            let inner = self.0.clone();
+            self.on_io(async move { inner.recover().await }).await?;
+        }
+        Ok(found)
+    }
+
     fn open(settings: Settings) -> Result<Self> {
         let (settings, io) = (Arc::new(settings), Io::start()?);
         let id = format!("{:032x}", u128::from_le_bytes(random()));
@@ -153,6 +205,7 @@ impl RedisJobStore {
                 clock: ServerClock::default(),
                 sessions: Mutex::default(),
                 state: Mutex::new(State { lease: settings.lease, ..State::default() }),
+                changes: Mutex::default(),
                 gone: AtomicBool::new(false),
                 firing: tokio::sync::Mutex::default(),
                 nudge: Arc::default(),
@@ -169,7 +222,7 @@ impl RedisJobStore {
 
     async fn call(&self, verb: &'static str, request: Value) -> Result<Value> {
         let inner = self.0.clone();
-        self.on_io(async move { inner.hot_call(verb, &request).await }).await
+        self.on_io(async move { inner.hot_call(verb, request).await }).await
     }
 
     /// As [`call`](Self::call), for a node that must not go on when it has lost touch.
@@ -279,8 +332,18 @@ impl RedisJobStore {
             }))
         };
         let rows = executions.iter().map(row).collect::<Result<Vec<_>>>()?;
-        let body = json!({ "now": codec::time(now), "executions": rows, "quiet": self.0.takes() });
-        let answer = self.call("complete", body).await?;
+        let answer = loop {
+            let epoch = self.0.state.lock().epoch.clone();
+            let quiet = self.0.takes();
+            let body = json!({ "now": codec::time(now), "executions": rows, "quiet": quiet, "epoch": epoch });
+            let answer = self.call("complete", body).await?;
+            let present = codec::text(&answer["e"]).to_owned();
+            if present == epoch {
+                break answer;
+            }
+            let inner = self.0.clone();
+            self.on_io(async move { inner.heard_epoch(&present).await }).await?;
+        };
         let result = |row: &Value| match row["gone"] == true {
             true => CompleteResult::Gone,
             false => {
@@ -288,7 +351,7 @@ impl RedisJobStore {
             }
         };
         self.0.landed(executions, rows);
-        Ok(codec::list(&answer).iter().map(result).collect())
+        Ok(codec::list(&answer["r"]).iter().map(result).collect())
     }
 
     /// Calls again from where the last call has ended, until there is no more, or `take` says that it is enough.
@@ -372,8 +435,21 @@ impl Inner {
         Ok(())
     }
 
-    async fn hot_call(&self, verb: &str, request: &Value) -> Result<Value> {
-        self.call_on(&self.hot, verb, request).await
+    async fn hot_call(&self, verb: &str, mut request: Value) -> Result<Value> {
+        if !CHANGES.contains(&verb) {
+            return self.call_on(&self.hot, verb, &request).await;
+        }
+        let (number, first) = {
+            let mut changes = self.changes.lock();
+            changes.last += 1;
+            let number = changes.last;
+            changes.waited_for.insert(number);
+            (number, changes.waited_for.first().copied().unwrap_or(number))
+        };
+        (request["seq"], request["floor"]) = (number.to_string().into(), first.to_string().into());
+        let answer = self.call_on(&self.hot, verb, &request).await;
+        self.changes.lock().waited_for.remove(&number);
+        answer
     }
 
     pub(crate) async fn heart_call(&self, verb: &str, request: &Value) -> Result<Value> {

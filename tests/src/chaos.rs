@@ -337,6 +337,24 @@ impl Chaos {
         none_waits && self.server.text(&["HLEN", &self.key("cl")]) == "0"
     }
 
+    /// What is left in the store that must not be.
+    fn audit(&self) -> history::Faults {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        let url = self.server.url();
+        let mut faults = runtime.block_on(async {
+            let store =
+                scheduler_redis::RedisJobStore::connect(&url, "chaos").await.expect("the server is up");
+            store.audit(false).await.expect("it is up")
+        });
+        for key in ["cl", "busy", "lapse", "graves"] {
+            let kind = self.server.text(&["TYPE", &self.key(key)]);
+            if kind != "none" {
+                faults.push(format!("`{key}` is left behind"));
+            }
+        }
+        faults
+    }
+
     fn account(mut self) -> Account {
         let expected = workload::expected(self.begin, self.end);
         let read = |number: usize| std::fs::read_to_string(self.log(number)).unwrap_or_default();
@@ -347,9 +365,10 @@ impl Chaos {
             lines,
             lost_sessions: self.lost.drain(..).collect(),
         };
-        let mut done: Vec<_> = self.done.into_iter().collect();
+        let mut done: Vec<_> = std::mem::take(&mut self.done).into_iter().collect();
         done.sort_unstable();
-        let faults = history.faults(&expected);
+        let mut faults = history.faults(&expected);
+        faults.extend(self.audit());
         if !faults.is_empty() {
             // For whoever looks for the reason.
             let folder = self.folder.keep();
