@@ -6,6 +6,7 @@
 //! been carried out, and only the caller knows what that means.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -37,6 +38,8 @@ pub(crate) struct Link {
 #[derive(Default)]
 struct Slot {
     connection: Option<MultiplexedConnection>,
+    /// Set when the other end has closed it.
+    closed: Arc<AtomicBool>,
     /// Grows with every connection.
     number: u64,
     silent: u32,
@@ -113,7 +116,8 @@ impl Link {
 
     fn current(&self) -> Option<(MultiplexedConnection, u64)> {
         let slot = self.slot.lock();
-        slot.connection.clone().map(|connection| (connection, slot.number))
+        let connection = slot.connection.clone().filter(|_| !slot.closed.load(Ordering::Acquire));
+        connection.map(|connection| (connection, slot.number))
     }
 
     fn no_answer(&self, number: u64) {
@@ -168,7 +172,7 @@ impl Link {
             let text = format!("Redis at {place} cannot be reached within {limit:?}");
             return Err(Failure::Away(Error::transient(text)));
         };
-        let connection = opened.map_err(|error| {
+        let (connection, closed) = opened.map_err(|error| {
             let place = self.settings.place();
             let text = format!("Redis at {place} cannot be reached: {}", words(&error));
             match error.kind() {
@@ -180,7 +184,7 @@ impl Link {
             let mut slot = self.slot.lock();
             slot.number += 1;
             slot.silent = 0;
-            slot.connection = Some(connection.clone());
+            (slot.connection, slot.closed) = (Some(connection.clone()), closed);
             slot.number
         };
         if let Some((_, heard)) = &self.listener {
@@ -190,25 +194,26 @@ impl Link {
         Ok((connection, number))
     }
 
-    async fn open(&self) -> Result<MultiplexedConnection, RedisError> {
+    async fn open(&self) -> Result<(MultiplexedConnection, Arc<AtomicBool>), RedisError> {
         let server = self.resolve().await?;
-        let mut config = plain();
-        if let Some((_, heard)) = &self.listener {
-            let heard = heard.clone();
-            config = config.set_push_sender(move |push: PushInfo| -> Result<(), RedisError> {
-                if let (PushKind::Message, Some(redis::Value::BulkString(text))) =
-                    (push.kind, push.data.last())
-                {
+        let (closed, heard) =
+            (Arc::new(AtomicBool::new(false)), self.listener.as_ref().map(|(_, heard)| heard.clone()));
+        let of_connection = closed.clone();
+        let config = plain().set_push_sender(move |push: PushInfo| -> Result<(), RedisError> {
+            match (push.kind, push.data.last(), &heard) {
+                (PushKind::Disconnection, ..) => of_connection.store(true, Ordering::Release),
+                (PushKind::Message, Some(redis::Value::BulkString(text)), Some(heard)) => {
                     heard(Some(text.clone()));
                 }
-                Ok(())
-            });
-        }
+                _ => {}
+            }
+            Ok(())
+        });
         let mut connection = connect(server, &config).await?;
         if let Some((channel, _)) = &self.listener {
             cmd("SUBSCRIBE").arg(channel).exec_async(&mut connection).await?;
         }
-        Ok(connection)
+        Ok((connection, closed))
     }
 
     /// The server to write to, at this moment.

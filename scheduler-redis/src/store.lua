@@ -734,6 +734,15 @@ function V.acquire()
   return { t = triggers, n = due and text(due) or nil, s = stop, e = number }
 end
 
+-- What cannot be read is put aside, so that it does not come up again and again.
+function V.spoil()
+  for _, id in ipairs(request.claims) do
+    local found = redis.call('HGET', K'cl', id)
+    if found then apply(cjson.decode(found).t, 'fail') end
+  end
+  return {}
+end
+
 function V.fire()
   local results = {}
   for n, f in ipairs(request.firings) do

@@ -45,22 +45,8 @@ const SCRIPT: &str = include_str!("store.lua");
 /// The oldest server that knows everything the script needs.
 const OLDEST: (u32, u32) = (7, 0);
 
-/// Verbs that only end things or say that a node lives: they are carried out also when the memory of the server is full.
-const ALWAYS: &[&str] = &[
-    "attach",
-    "beat",
-    "complete",
-    "release",
-    "bury",
-    "lost",
-    "unknown",
-    "tell",
-    "told",
-    "detach",
-    "remove_triggers",
-    "remove_jobs",
-    "clear",
-];
+/// Verbs that need memory: they are refused when that of the server is full, so that the others can be carried out.
+const GROWS: &[&str] = &["put", "reschedule", "put_calendar", "acquire", "fire"];
 
 /// Verbs that take effect only as long as their caller waits for them.
 const CHANGES: &[&str] = &[
@@ -284,9 +270,22 @@ impl RedisJobStore {
         };
         let mut cancel = codec::list(&answer["s"]).iter().map(stop).collect::<Result<Vec<_>>>()?;
         cancel.sort_unstable_by_key(|(id, _)| *id);
-        let rows = codec::list(&answer["t"]);
-        let triggers = rows.iter().map(acquired).collect::<Result<Vec<_>>>()?;
-        self.0.remember(session, rows, &triggers);
+        let (mut triggers, mut spoilt) = (Vec::new(), Vec::new());
+        for row in codec::list(&answer["t"]) {
+            match acquired(row) {
+                Ok(claim) => {
+                    self.0.remember(row, &claim);
+                    triggers.push(claim);
+                }
+                Err(error) => {
+                    tracing::error!(%error, "a trigger cannot be read; it is put into the error state");
+                    spoilt.push(row["c"].clone());
+                }
+            }
+        }
+        if !spoilt.is_empty() {
+            self.call("spoil", json!({ "claims": spoilt })).await?;
+        }
         Ok(Acquired { triggers, cancel, next_due: codec::read_time(&answer["n"]) })
     }
 
@@ -426,7 +425,7 @@ impl Inner {
             }
             Err(failure) => return Err(failure),
         }
-        let (answer, ..) = self.hot.script(&self.script, ["boot", "{}", &self.id]).await?;
+        let (answer, ..) = self.hot.script(&self.draining, ["boot", "{}", &self.id]).await?;
         let answer: Value = codec::decode("an answer", &answer).map_err(Failure::Refused)?;
         if let Some(error) = answer["error"].as_str() {
             return Err(Failure::Refused(refusal(error, codec::list(&answer["names"]), &Value::Null)));
@@ -460,7 +459,7 @@ impl Inner {
         if self.is_gone() {
             return Err(self.all_gone());
         }
-        let script = if ALWAYS.contains(&verb) { &self.draining } else { &self.script };
+        let script = if GROWS.contains(&verb) { &self.script } else { &self.draining };
         let text = request.to_string();
         let mut answer = link.script(script, [verb, &text, &self.id]).await;
         if READS.contains(&verb) && matches!(answer, Err(Failure::Away(_))) {
@@ -538,17 +537,14 @@ impl Inner {
         Ok(())
     }
 
-    fn remember(&self, session: u64, rows: &[Value], claims: &[AcquiredTrigger]) {
-        let mut sessions = self.sessions.lock();
-        let Some(known) = sessions.get_mut(&session) else { return };
-        for (row, claim) in rows.iter().zip(claims) {
-            let due = json!(claim.progress.next.map(codec::time));
-            let (trigger, from) = (codec::key(claim.trigger.key()), codec::text(&row["p"]).to_owned());
+    fn remember(&self, row: &Value, claim: &AcquiredTrigger) {
+        let due = json!(claim.progress.next.map(codec::time));
+        let (trigger, from) = (codec::key(claim.trigger.key()), codec::text(&row["p"]).to_owned());
+        if let Some(known) = self.sessions.lock().get_mut(&claim.claim.session()) {
             known.claimed.insert(claim.claim, Claimed { trigger, due, from });
         }
-        let highest = claims.iter().map(|claim| claim.claim.count()).max().unwrap_or_default();
         let mut state = self.state.lock();
-        state.highest = state.highest.max(highest);
+        state.highest = state.highest.max(claim.claim.count());
     }
 
     fn departed(&self, now: DateTime<Utc>, firings: &[Firing], rows: &[Value], results: &[FireResult]) {
@@ -915,9 +911,10 @@ impl JobStore for RedisJobStore {
             let (limit, mut found) = (query.limit.unwrap_or(usize::MAX), Vec::new());
             let take = |answer: &Value| {
                 for row in codec::list(&answer["rows"]) {
-                    let job = codec::read_job(codec::text(&row[1]))?;
-                    if wanted(&job) {
-                        found.push(Arc::new(job));
+                    match codec::read_job(codec::text(&row[1])) {
+                        Ok(job) if wanted(&job) => found.push(Arc::new(job)),
+                        Ok(_) => {}
+                        Err(error) => tracing::error!(%error, "a job is left out of the list"),
                     }
                 }
                 Ok(found.len() < limit)
@@ -944,9 +941,10 @@ impl JobStore for RedisJobStore {
             let (limit, mut found) = (query.limit.unwrap_or(usize::MAX), Vec::new());
             let mut take = |answer: &Value| {
                 for row in codec::list(&answer["rows"]) {
-                    let status = status(row)?;
-                    if wanted(&status) {
-                        found.push(status);
+                    match status(row) {
+                        Ok(status) if wanted(&status) => found.push(status),
+                        Ok(_) => {}
+                        Err(error) => tracing::error!(%error, "a trigger is left out of the list"),
                     }
                 }
                 Ok(found.len() < limit)

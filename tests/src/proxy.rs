@@ -43,6 +43,8 @@ struct Rules {
     /// Milliseconds in each direction.
     delay: AtomicU64,
     server: AtomicU16,
+    /// How many requests were carried out once more.
+    repeated: AtomicU64,
 }
 
 impl Proxy {
@@ -96,6 +98,12 @@ impl Proxy {
     #[must_use]
     pub fn played(&self) -> u64 {
         self.rules.played.load(Ordering::SeqCst)
+    }
+
+    /// How many requests were carried out once more so far.
+    #[must_use]
+    pub fn repeated(&self) -> u64 {
+        self.rules.repeated.load(Ordering::SeqCst)
     }
 
     /// Cuts all connections and takes no new ones, until [`open`](Self::open).
@@ -158,7 +166,7 @@ async fn serve(rules: Arc<Rules>, mut client: TcpStream) {
                 match rules.trick(bytes) {
                     Some(Trick::LoseRequest) => return,
                     Some(Trick::LoseReply) => lose_reply = true,
-                    Some(Trick::Duplicate) => drop(tokio::spawn(again(bytes.to_vec(), port))),
+                    Some(Trick::Duplicate) => drop(tokio::spawn(again(rules.clone(), bytes.to_vec(), port))),
                     None => {}
                 }
                 if server.write_all(bytes).await.is_err() { return }
@@ -196,12 +204,13 @@ impl Rules {
 }
 
 /// Sends a request once more, when the first one is long over.
-async fn again(request: Vec<u8>, port: u16) {
+async fn again(rules: Arc<Rules>, request: Vec<u8>, port: u16) {
     SystemClock.sleep(Duration::from_millis(50)).await;
     let Ok(mut server) = TcpStream::connect(("127.0.0.1", port)).await else { return };
     if server.write_all(&request).await.is_ok() {
         let mut answer = [0; 1 << 12];
         // Whatever it says.
         let _ = server.read(&mut answer).await;
+        rules.repeated.fetch_add(1, Ordering::SeqCst);
     }
 }

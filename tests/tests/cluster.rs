@@ -1,0 +1,344 @@
+//! Nodes that share a store: what one of them does, suffers or leaves behind, and what the others see of it.
+#![cfg(unix)]
+#![allow(clippy::unwrap_used, reason = "a test says what went wrong by failing")]
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use parking_lot::Mutex;
+use scheduler_core::job::{CancelReason, ExecutionId, JobDetail};
+use scheduler_core::store::*;
+use scheduler_core::time::{Clock, SystemClock};
+use scheduler_core::trigger::{MOST_RECOVERIES, RECOVERING_JOBS, Trigger, TriggerBuilder};
+use scheduler_core::{JobData, TriggerKey};
+use scheduler_redis::RedisJobStore;
+use tests::proxy::{Proxy, Trick};
+use tests::redis::Server;
+
+/// The shortest there is.
+const LEASE: Duration = Duration::from_secs(1);
+
+/// Beyond this nothing more will come.
+const LIMIT: Duration = Duration::from_secs(20);
+
+/// A store of a process, with one node.
+struct Process {
+    store: RedisJobStore,
+    session: u64,
+    wakes: Arc<Mutex<usize>>,
+    stopped: Arc<Mutex<Vec<(ExecutionId, CancelReason)>>>,
+}
+
+impl Process {
+    async fn start(url: &str, session: u64) -> Self {
+        Self::start_with(url, session, None).await
+    }
+
+    async fn start_with(url: &str, session: u64, types: Option<&[&str]>) -> Self {
+        let builder =
+            RedisJobStore::builder(url).name("shared").lease(LEASE).answer_within(Duration::from_millis(500));
+        let store = builder.connect().await.unwrap();
+        let (wakes, stopped) = (Arc::new(Mutex::new(0)), Arc::new(Mutex::new(Vec::new())));
+        let (of_wake, of_stop) = (wakes.clone(), stopped.clone());
+        let node = Node {
+            session,
+            name: format!("node {session}").into(),
+            types: types.map(|types| types.iter().map(|name| Arc::from(*name)).collect::<HashSet<_>>()),
+            wake: Arc::new(move || *of_wake.lock() += 1),
+            stop: Arc::new(move |run, reason| of_stop.lock().push((run, reason))),
+        };
+        store.attach(node).await.unwrap();
+        Self { store, session, wakes, stopped }
+    }
+
+    fn now(&self) -> DateTime<Utc> {
+        self.store.clock().unwrap().now()
+    }
+
+    /// Stores a job with its triggers.
+    async fn put(&self, job: &JobDetail, triggers: impl IntoIterator<Item = TriggerBuilder>) {
+        let built = |builder: TriggerBuilder| {
+            let trigger = builder.job(job.key().clone()).build(self.now()).unwrap();
+            let progress = trigger.first(None);
+            (Arc::new(trigger), progress)
+        };
+        let triggers = triggers.into_iter().map(built).collect();
+        let (existing_jobs, existing_triggers) = (Existing::Replace, Existing::Replace);
+        let put = Put { jobs: vec![Arc::new(job.clone())], existing_jobs, triggers, existing_triggers };
+        self.store.put(put).await.unwrap();
+    }
+
+    async fn acquire(&self, max: usize) -> Vec<AcquiredTrigger> {
+        let (now, limits) = (self.now(), ExecutionLimits::default());
+        let request = AcquireDue { session: self.session, now, until: now, max, limits, late: None };
+        self.store.acquire_due(request).await.unwrap().triggers
+    }
+
+    async fn fire(&self, acquired: &AcquiredTrigger) -> FireResult {
+        let progress = acquired.trigger.fired(&acquired.progress, None);
+        let firing = Firing { claim: acquired.claim, progress, run: true };
+        self.store.fire(Fire { now: self.now(), firings: vec![firing] }).await.unwrap().remove(0)
+    }
+
+    /// Acquires one trigger and fires it.
+    async fn run(&self) -> AcquiredTrigger {
+        let acquired = self.acquire(1).await.remove(0);
+        assert!(matches!(self.fire(&acquired).await, FireResult::Run { .. }));
+        acquired
+    }
+
+    async fn complete(&self, run: ExecutionId) -> CompleteResult {
+        let complete = Complete { now: self.now(), executions: vec![Completion::of(run)] };
+        self.store.complete(complete).await.unwrap().remove(0)
+    }
+
+    async fn sessions(&self) -> Vec<u64> {
+        self.store.nodes().await.unwrap().iter().map(|node| node.session).collect()
+    }
+}
+
+/// Waits for what other tasks bring about.
+async fn until(what: &str, is_so: impl AsyncFn() -> bool) {
+    let deadline = SystemClock.monotonic() + LIMIT;
+    while !is_so().await {
+        assert!(SystemClock.monotonic() < deadline, "it does not come to that: {what}");
+        SystemClock.sleep(Duration::from_millis(20)).await;
+    }
+}
+
+fn job(name: &str) -> JobDetail {
+    JobDetail::builder(name.parse().unwrap(), "work").durable(true).build()
+}
+
+fn exclusive(name: &str) -> JobDetail {
+    job(name).to_builder().disallow_concurrent(true).build()
+}
+
+/// Fires now, and again in an hour.
+fn hourly(name: &str) -> TriggerBuilder {
+    Trigger::every(Duration::from_secs(3600)).name(name)
+}
+
+fn names(acquired: &[AcquiredTrigger]) -> Vec<String> {
+    acquired.iter().map(|acquired| acquired.trigger.key().to_string()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_work_of_a_dead_node_is_taken_over() {
+    let server = Server::start();
+    let (dead, living) = (Process::start(&server.url(), 1).await, Process::start(&server.url(), 2).await);
+    let mut data = JobData::new();
+    data.insert("order", 7.into());
+    let safe = exclusive("safe").to_builder().requests_recovery(true).build();
+    dead.put(&safe, [hourly("safe").data(data.clone()).priority(9)]).await;
+    dead.put(&exclusive("busy"), [hourly("busy").priority(8)]).await;
+    dead.put(&job("plain"), [hourly("waits").priority(1)]).await;
+    let (lost, gone) = (dead.run().await, dead.run().await);
+    assert_eq!(names(&[lost.clone(), gone.clone()]), ["safe", "busy"]);
+    assert_eq!(names(&dead.acquire(9).await), ["waits"], "claimed and not fired");
+    assert_eq!(living.sessions().await, [1, 2]);
+    drop(dead);
+    until("node 1 is gone", async || living.sessions().await == [2]).await;
+    until("its runs are over", async || living.store.executions(Executions::All).await.unwrap().is_empty())
+        .await;
+
+    let taken = living.acquire(9).await;
+    let recovering =
+        TriggerKey::in_group(RECOVERING_JOBS, &format!("recover_1_{}", lost.claim.count())).unwrap();
+    assert_eq!(names(&taken), [recovering.to_string(), "waits".to_owned()], "what asks for it is repeated");
+    let again = &taken[0].trigger;
+    assert_eq!((again.data(), again.priority(), again.job()), (&data, 9, safe.key()));
+    let recovery = again.recovery().unwrap();
+    assert_eq!((&recovery.trigger, recovery.count), (lost.trigger.key(), 1));
+    assert_eq!(Some(recovery.scheduled), lost.progress.next);
+    assert!(
+        matches!(living.fire(&taken[0]).await, FireResult::Run { fence, .. } if fence > lost.claim.count())
+    );
+    let remove = Completion { instruction: Instruction::RemoveTrigger, ..Completion::of(taken[0].claim) };
+    living.store.complete(Complete { now: living.now(), executions: vec![remove] }).await.unwrap();
+    let states: Vec<_> = living.store.triggers(TriggerQuery::default()).await.unwrap();
+    let states: Vec<_> = states.iter().map(|status| (status.trigger.key().name(), status.state)).collect();
+    assert_eq!(
+        states,
+        [("busy", TriggerState::Normal), ("safe", TriggerState::Normal), ("waits", TriggerState::Normal)]
+    );
+    assert_eq!(living.store.audit(false).await.unwrap(), [""; 0]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_firing_that_ends_every_node_ends_some_day_itself() {
+    let server = Server::start();
+    let keeper = Process::start(&server.url(), 100).await;
+    keeper
+        .put(&job("deadly").to_builder().requests_recovery(true).build(), [Trigger::now().name("once")])
+        .await;
+    for session in 1..=u64::from(MOST_RECOVERIES) + 1 {
+        let victim = Process::start(&server.url(), session).await;
+        let run = victim.run().await;
+        assert_eq!(run.trigger.recovery().map_or(0, |recovery| u64::from(recovery.count)), session - 1);
+        drop(victim);
+        until("the victim is gone", async || keeper.sessions().await == [100]).await;
+        until("its run is over", async || keeper.store.executions(Executions::All).await.unwrap().is_empty())
+            .await;
+    }
+    assert!(keeper.acquire(9).await.is_empty());
+    assert!(keeper.store.triggers(TriggerQuery::default()).await.unwrap().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_was_held_for_dead_can_do_no_harm_and_begins_anew() {
+    let server = Server::start();
+    let proxy = Proxy::to(server.port());
+    let (parted, living) = (Process::start(&proxy.url(), 1).await, Process::start(&server.url(), 2).await);
+    parted.put(&exclusive("one"), [hourly("a"), hourly("b")]).await;
+    parted.put(&job("many"), [hourly("c").priority(1)]).await;
+    let run = parted.run().await;
+    let unfired = parted.acquire(9).await;
+    assert_eq!(names(&unfired), ["c"]);
+    proxy.close();
+    until("its run is stopped", async || *parted.stopped.lock() == [(run.claim, CancelReason::ClaimLost)])
+        .await;
+    until("node 1 is gone", async || living.sessions().await == [2]).await;
+    until("the job is free", async || {
+        !living.store.executions(Executions::All).await.unwrap().is_empty() || {
+            let acquired = living.acquire(1).await;
+            !acquired.is_empty() && matches!(living.fire(&acquired[0]).await, FireResult::Run { .. })
+        }
+    })
+    .await;
+    proxy.open();
+    until("it is back", async || living.sessions().await == [1, 2]).await;
+    assert_eq!(parted.complete(run.claim).await, CompleteResult::Gone);
+    assert!(matches!(parted.fire(&unfired[0]).await, FireResult::Stale));
+    let running = living.store.executions(Executions::All).await.unwrap();
+    assert_eq!(running.len(), 1, "the run of the other goes on");
+    assert_eq!(running[0].id.session(), 2);
+    until("it fires again", async || names(&parted.acquire(9).await).contains(&"c".to_owned())).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn others_hear_of_changes_and_of_runs_that_are_to_stop() {
+    let server = Server::start();
+    let (first, second) = (Process::start(&server.url(), 1).await, Process::start(&server.url(), 2).await);
+    // Whatever comes with the start.
+    until("both listen", async || {
+        let channels = server.command(&["PUBSUB", "NUMSUB", "scheduler:{shared/0}:wake"]);
+        format!("{channels:?}").contains("int(2)")
+    })
+    .await;
+    let before = *second.wakes.lock();
+    first.put(&job("work"), [hourly("a")]).await;
+    until("the other is woken", async || *second.wakes.lock() > before).await;
+    let run = second.run().await;
+    assert_eq!(first.store.cancel(Executions::One(run.claim)).await.unwrap(), [run.claim]);
+    let (now, limits) = (second.now(), ExecutionLimits::default());
+    let request = AcquireDue { session: 2, now, until: now, max: 0, limits, late: None };
+    let told = second.store.acquire_due(request).await.unwrap().cancel;
+    assert_eq!(told, [(run.claim, CancelReason::Requested)]);
+    let nodes = first.store.nodes().await.unwrap();
+    let shown: Vec<_> = nodes.iter().map(|node| (&*node.name, node.executions, &*node.version)).collect();
+    assert_eq!(shown, [("node 1", 0, env!("CARGO_PKG_VERSION")), ("node 2", 1, env!("CARGO_PKG_VERSION"))]);
+    first.store.detach(1).await.unwrap();
+    assert_eq!(second.sessions().await, [2], "one that ends in order is gone at once");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_whose_clock_is_set_lets_nobody_die() {
+    let server = Server::start();
+    let process = Process::start(&server.url(), 1).await;
+    process.put(&job("work"), [hourly("a")]).await;
+    let run = process.run().await;
+    let key = "scheduler:{shared/0}:meta";
+    let lease_clock = || server.text(&["HGET", key, "lc"]).parse::<i64>().unwrap();
+    for hours in [-1, 1, 24] {
+        // As if the clock had been so much behind, or ahead, at the last beat.
+        let before = lease_clock();
+        server.command(&["HINCRBY", key, "lw", &(hours * 3_600_000).to_string()]);
+        until("it beats on", async || lease_clock() > before).await;
+        let cap: i64 = server.text(&["HGET", key, "cap"]).parse().unwrap();
+        assert!(lease_clock() - before < 20 * cap, "not by hours");
+    }
+    assert_eq!(process.sessions().await, [1]);
+    assert!(process.stopped.lock().is_empty());
+    assert!(matches!(process.complete(run.claim).await, CompleteResult::Done { .. }));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn work_drains_while_the_memory_of_the_server_is_full() {
+    let server = Server::start();
+    let process = Process::start(&server.url(), 1).await;
+    process.put(&job("work"), [hourly("a"), hourly("b")]).await;
+    let run = process.run().await;
+    server.command(&["CONFIG", "SET", "maxmemory", "1mb"]);
+    let put = Put {
+        jobs: vec![Arc::new(job("more"))],
+        existing_jobs: Existing::Refuse,
+        triggers: Vec::new(),
+        existing_triggers: Existing::Refuse,
+    };
+    let error = process.store.put(put.clone()).await.unwrap_err();
+    assert!(error.to_string().contains("OOM"), "{error}");
+    assert!(matches!(process.complete(run.claim).await, CompleteResult::Done { .. }));
+    let silent = async || process.store.nodes().await.unwrap()[0].silent;
+    until("it beats", async || silent().await < Duration::from_millis(100)).await;
+    server.command(&["CONFIG", "SET", "maxmemory", "0"]);
+    process.store.put(put).await.unwrap();
+    assert_eq!(names(&process.acquire(9).await), ["b"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn records_that_somebody_has_destroyed_stop_nobody_else_and_are_found() {
+    let server = Server::start();
+    let process = Process::start(&server.url(), 1).await;
+    process.put(&job("work"), ["a", "b", "c", "d", "e"].map(hourly)).await;
+    process.put(&job("other"), [hourly("f")]).await;
+    let key = |name: &str| format!("scheduler:{{shared/0}}:{name}");
+    server.command(&["HDEL", &key("ts"), "\0a"]);
+    server.command(&["HSET", &key("td"), "\0b", "{rubbish"]);
+    server.command(&["HDEL", &key("jm"), "\0other"]);
+    server.command(&["DEL", &key("lane:0\0work")]);
+    let found = process.store.audit(false).await.unwrap();
+    let contains = |what: &str| found.iter().any(|line| line.contains(what));
+    assert!(contains("trigger `a`: it has a name and no record"), "{found:#?}");
+    assert!(contains("trigger `c`: it waits, and stands in no lane"), "{found:#?}");
+    assert!(contains("trigger `f`: its job is not there"), "{found:#?}");
+    assert_eq!(process.store.audit(true).await.unwrap(), found, "it says what it mends");
+    assert_eq!(names(&process.acquire(9).await), ["c", "d", "e"]);
+    let again = process.store.audit(false).await.unwrap();
+    assert_eq!(again, ["trigger `f`: its job is not there"]);
+    let states = process.store.triggers(TriggerQuery::default()).await.unwrap();
+    assert_eq!(states.len(), 4, "what cannot be read is left out");
+    assert!(server.text(&["HGET", &key("ts"), "\0b"]).contains("\"s\":\"E\""), "and out of the way");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_change_that_comes_late_does_not_undo_a_later_one() {
+    let server = Server::start();
+    let proxy = Proxy::to(server.port());
+    let process = Process::start(&proxy.url(), 1).await;
+    proxy.play("put", Trick::Duplicate);
+    process.put(&job("work"), [hourly("a").description("first")]).await;
+    process.put(&job("work"), [hourly("a").description("second")]).await;
+    until("the first comes again", async || proxy.repeated() == 1).await;
+    let stored = process.store.triggers(TriggerQuery::default()).await.unwrap();
+    assert_eq!(stored[0].trigger.description(), Some("second"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn stores_of_other_names_and_triggers_of_other_types_are_left_alone() {
+    let server = Server::start();
+    let process = Process::start_with(&server.url(), 1, Some(&["work"])).await;
+    let other = RedisJobStore::connect(&server.url(), "shared:").await.unwrap();
+    process.put(&job("a:b|c/d"), [hourly("x:y"), hourly("group:1/x:y")]).await;
+    process
+        .put(&JobDetail::builder("elsewhere".parse().unwrap(), "elsewhere").build(), [hourly("not here")])
+        .await;
+    assert!(other.jobs(JobQuery::default()).await.unwrap().is_empty());
+    assert_eq!(names(&process.acquire(9).await), ["x:y", "group:1/x:y"]);
+    let able = Process::start_with(&server.url(), 2, Some(&["elsewhere"])).await;
+    assert_eq!(names(&able.acquire(9).await), ["not here"]);
+    let due = process.now() + TimeDelta::seconds(1);
+    assert!(able.now() < due && process.now() < able.now() + TimeDelta::seconds(1), "they agree on the time");
+}
