@@ -66,3 +66,20 @@ impl Clock for ServerClock {
         SystemClock.begin(what)
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test says what went wrong by failing")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_goes_by_the_server_and_not_by_the_machine() {
+        let clock = ServerClock::default();
+        for time in ["2001-01-01T00:00:00Z", "2090-01-01T00:00:00Z", "2026-03-01T00:00:00Z"] {
+            let time: DateTime<Utc> = time.parse().unwrap();
+            clock.set(time);
+            let passed = clock.now() - time;
+            assert!(passed >= TimeDelta::zero() && passed < TimeDelta::minutes(1), "{passed}");
+        }
+    }
+}

@@ -1,10 +1,8 @@
-//! The job store of `scheduler-core` in a Redis server: jobs and triggers outlive the process.
+//! The job store of a cluster: nodes of `scheduler-core` that share a Redis.
 //!
-//! Each verb of the store is one call of one script, as a whole or not at all. The store passes the conformance kit of
-//! core on a real server, unchanged.
-//!
-//! **Not for several processes yet.** What a process leaves behind when it is killed is not taken over, and a change made
-//! by one process is seen by another only when that asks next. Server 7.0 or newer.
+//! Jobs and triggers outlive their processes, each firing is claimed by one node, and the work of a node that dies is taken
+//! over by the others. The page "Running a cluster" in `docs/` says what holds under which failure, how to set up the server,
+//! and what to watch. The store passes the conformance kit of core on a real server, unchanged. Server 7.0 or newer.
 //!
 //! ```no_run
 //! # async fn example() -> scheduler_core::Result<()> {

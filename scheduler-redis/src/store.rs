@@ -984,3 +984,28 @@ impl JobStore for RedisJobStore {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_is_judged_by_what_it_says_of_itself() {
+        let info = |version: &str, policy: &str, most: &str| {
+            format!(
+                "# Server\r\nredis_version:{version}\r\nrole:master\r\nmaxmemory:{most}\r\nmaxmemory_policy:{policy}\r\n"
+            )
+        };
+        let problem = |info: &str| check_server("a:1", info).err().map(|error| error.to_string());
+        let fine =
+            [("7.0.15", "noeviction", "0"), ("8.2.1", "volatile-lru", "100"), ("7.2.4", "allkeys-lru", "0")];
+        for (version, policy, most) in fine {
+            assert_eq!(problem(&info(version, policy, most)), None);
+        }
+        let old = problem(&info("6.2.14", "noeviction", "0")).unwrap_or_default();
+        assert!(old.contains("version 6.2.14; the job store needs 7.0 or newer"), "{old}");
+        let evicts = problem(&info("7.4.0", "allkeys-lfu", "100")).unwrap_or_default();
+        assert!(evicts.contains("`maxmemory-policy allkeys-lfu`"), "{evicts}");
+        assert!(problem("rubbish").is_some_and(|text| text.contains("version ;")));
+    }
+}

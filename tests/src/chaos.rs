@@ -5,12 +5,19 @@ use std::fmt;
 use std::fs::File;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use scheduler_core::job::JobDetail;
+use scheduler_core::store::{Existing, JobStore, Put, TriggerQuery};
 use scheduler_core::time::{Clock, SystemClock};
+use scheduler_core::trigger::Trigger;
+use scheduler_redis::RedisJobStore;
 
-use crate::history::{self, History};
+use crate::history::{self, Change, History};
 use crate::proxy::{Proxy, Trick};
 use crate::redis::{self, Server};
 use crate::workload;
@@ -108,6 +115,7 @@ struct Chaos {
     done: HashMap<&'static str, usize>,
     takeovers: Vec<Duration>,
     lost: Vec<String>,
+    changes: Vec<Change>,
 }
 
 /// Lets things go wrong, waits until all is done, and says what has happened.
@@ -134,14 +142,20 @@ pub fn run(plan: &Plan) -> Account {
         done: HashMap::new(),
         takeovers: Vec::new(),
         lost: Vec::new(),
+        changes: Vec::new(),
     };
     (0..NODES).for_each(|index| chaos.start(index));
     let over = SystemClock.monotonic() + Duration::from_secs(2) + plan.lasts;
+    let administrator = Administrator::start(chaos.server.port());
     while SystemClock.monotonic() < over {
+        if chaos.below(3) == 0 {
+            administrator.disturb(chaos.below(3));
+        }
         chaos.disturb();
         let pause = 200 + chaos.below(1000);
         wait(Duration::from_millis(pause));
     }
+    chaos.changes = administrator.end();
     chaos.calm();
     chaos.account()
 }
@@ -332,7 +346,8 @@ impl Chaos {
     /// No trigger is due any more, and nothing runs.
     fn is_done(&self) -> bool {
         let due = self.server.command(&["HVALS", &self.key("ts")]);
-        let states: Vec<String> = ::redis::from_redis_value(due).unwrap_or_default();
+        let mut states: Vec<String> = ::redis::from_redis_value(due).unwrap_or_default();
+        states.retain(|state| !state.contains(RECORD));
         let none_waits = !states.is_empty() && states.iter().all(|state| !state.contains("\"n\":"));
         none_waits && self.server.text(&["HLEN", &self.key("cl")]) == "0"
     }
@@ -342,8 +357,7 @@ impl Chaos {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         let url = self.server.url();
         let mut faults = runtime.block_on(async {
-            let store =
-                scheduler_redis::RedisJobStore::connect(&url, "chaos").await.expect("the server is up");
+            let store = RedisJobStore::connect(&url, "chaos").await.expect("the server is up");
             store.audit(false).await.expect("it is up")
         });
         for key in ["cl", "busy", "lapse", "graves"] {
@@ -363,6 +377,10 @@ impl Chaos {
         let history = History {
             writes: history::read_writes(&self.server.log()),
             lines,
+            ledger: history::read_ledger(
+                &std::fs::read_to_string(self.folder.path().join("ledger")).unwrap_or_default(),
+            ),
+            changes: std::mem::take(&mut self.changes),
             lost_sessions: self.lost.drain(..).collect(),
         };
         let mut done: Vec<_> = std::mem::take(&mut self.done).into_iter().collect();
@@ -388,4 +406,66 @@ impl Chaos {
 
 fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// The job whose record the administrator changes.
+const RECORD: &str = "administrated";
+
+/// Somebody who changes a record again and again, over a network that plays tricks.
+struct Administrator {
+    proxy: Proxy,
+    over: Arc<AtomicBool>,
+    thread: JoinHandle<Vec<Change>>,
+}
+
+impl Administrator {
+    fn start(server: u16) -> Self {
+        let (proxy, over) = (Proxy::to(server), Arc::new(AtomicBool::new(false)));
+        let (url, is_over) = (proxy.url(), over.clone());
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        let thread = std::thread::spawn(move || runtime.block_on(administrate(&url, &is_over)));
+        Self { proxy, over, thread }
+    }
+
+    fn disturb(&self, how: u64) {
+        let trick = [Trick::LoseRequest, Trick::LoseReply, Trick::Duplicate]
+            [usize::try_from(how).unwrap_or_default()];
+        self.proxy.play("put", trick);
+    }
+
+    fn end(self) -> Vec<Change> {
+        self.over.store(true, Ordering::SeqCst);
+        self.thread.join().expect("it ends")
+    }
+}
+
+async fn administrate(url: &str, over: &AtomicBool) -> Vec<Change> {
+    let builder = RedisJobStore::builder(url).name("chaos").answer_within(Duration::from_millis(500));
+    let store = builder.start_within(CALM).connect().await.expect("the server comes back");
+    let job = Arc::new(JobDetail::builder(RECORD.parse().expect("a name"), RECORD).build());
+    let (mut changes, mut number) = (Vec::new(), 0);
+    while !over.load(Ordering::SeqCst) {
+        number += 1;
+        let far = SystemClock.now() + TimeDelta::days(1);
+        let trigger = Trigger::at(far).name(RECORD).job(job.key().clone()).description(number.to_string());
+        let trigger = trigger.build(far).expect("it is complete");
+        let progress = trigger.first(None);
+        let put = Put {
+            jobs: vec![job.clone()],
+            existing_jobs: Existing::Keep,
+            triggers: vec![(Arc::new(trigger), progress)],
+            existing_triggers: Existing::Replace,
+        };
+        let written = store.put(put).await.is_ok();
+        changes.push(if written { Change::Written(number) } else { Change::Unknown(number) });
+        if let Ok(found) = store
+            .triggers(TriggerQuery { keys: vec![RECORD.parse().expect("a name")], ..TriggerQuery::default() })
+            .await
+        {
+            let read = found.first().and_then(|status| status.trigger.description()?.parse().ok());
+            changes.push(Change::Read(read.unwrap_or_default()));
+        }
+        SystemClock.sleep(Duration::from_millis(20)).await;
+    }
+    changes
 }

@@ -59,6 +59,17 @@ pub struct Line {
     pub node: String,
 }
 
+/// What one administrator, who writes ever higher numbers into one record, was told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Change {
+    /// This number was written.
+    Written(u64),
+    /// Whether it was written is unknown.
+    Unknown(u64),
+    /// It stands there.
+    Read(u64),
+}
+
 /// Everything.
 #[derive(Debug, Clone, Default)]
 pub struct History {
@@ -66,6 +77,10 @@ pub struct History {
     pub writes: Vec<Write>,
     /// Node by node, in the order in which they were written.
     pub lines: Vec<Line>,
+    /// What jobs that allow one run at a time have written into a place outside, in its order: job, fence and claim.
+    pub ledger: Vec<(String, u64, String)>,
+    /// In the order in which they were made.
+    pub changes: Vec<Change>,
     /// Sessions whose node was killed or held still for longer than its lease.
     pub lost_sessions: HashSet<String>,
 }
@@ -244,6 +259,42 @@ impl History {
         wrong.map(|pair| format!("the count went from {} to {}", pair[0], pair[1])).collect()
     }
 
+    /// A place outside that refuses smaller fences than it has seen refuses nobody but nodes that were lost.
+    #[must_use]
+    pub fn only_lost_nodes_come_late(&self) -> Faults {
+        let mut highest = HashMap::<&str, u64>::new();
+        let mut faults = Faults::new();
+        for (job, fence, claim) in &self.ledger {
+            let seen = highest.entry(job).or_default();
+            let session = claim.split('-').next().unwrap_or_default();
+            if fence < seen && !self.lost_sessions.contains(session) {
+                faults.push(format!("{claim} of {job} wrote after {seen}, and its node was not lost"));
+            }
+            *seen = (*seen).max(*fence);
+        }
+        faults
+    }
+
+    /// What was written is read until something later is, and what was given up does not come back.
+    #[must_use]
+    pub fn changes_take_effect_in_order(&self) -> Faults {
+        let (mut least, mut last) = (0, 0);
+        let mut faults = Faults::new();
+        for change in &self.changes {
+            match change {
+                Change::Written(number) => (least, last) = (*number, *number),
+                Change::Unknown(number) => last = *number,
+                Change::Read(number) => {
+                    if !(least..=last).contains(number) {
+                        faults.push(format!("read {number}, and only {least} to {last} can be there"));
+                    }
+                    least = least.max(*number);
+                }
+            }
+        }
+        faults
+    }
+
     /// Everything that is wrong.
     #[must_use]
     pub fn faults(&self, expected: &Expected) -> Faults {
@@ -256,6 +307,8 @@ impl History {
             self.nothing_is_early(),
             self.schedules_advance_once(),
             self.kept_data_counts(),
+            self.only_lost_nodes_come_late(),
+            self.changes_take_effect_in_order(),
         ]
         .concat()
     }
@@ -288,6 +341,16 @@ pub fn read_lines(text: &str) -> Vec<Line> {
             again: again == "again",
             node: node.to_owned(),
         })
+    };
+    text.lines().filter_map(line).collect()
+}
+
+/// Reads what jobs have written into the place outside.
+#[must_use]
+pub fn read_ledger(text: &str) -> Vec<(String, u64, String)> {
+    let line = |line: &str| {
+        let [job, fence, claim] = line.split(' ').collect::<Vec<_>>().try_into().ok()?;
+        Some((job.to_owned(), fence.parse().ok()?, claim.to_owned()))
     };
     text.lines().filter_map(line).collect()
 }

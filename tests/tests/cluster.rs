@@ -1,4 +1,21 @@
 //! Nodes that share a store: what one of them does, suffers or leaves behind, and what the others see of it.
+//!
+//! Stores in Redis that came before have made sixteen errors. Where each is looked for:
+//!
+//! | error | test |
+//! |---|---|
+//! | a lock that somebody else deletes, or that expires under its holder | there is none; `a_node_that_was_held_for_dead_can_do_no_harm_and_begins_anew`, the chaos |
+//! | a change of state in several steps, of which a crash keeps one | the server killed in the chaos, its log read back |
+//! | answers shifted against the questions; firing without looking who holds the claim | the kit: `results`, `stale`; `broken.rs` |
+//! | living nodes taken for dead, and the other way round | `a_server_whose_clock_is_set_lets_nobody_die`, `the_work_of_a_dead_node_is_taken_over` |
+//! | a job that stays blocked when its node comes back under the same name | `the_work_of_a_dead_node_is_taken_over` |
+//! | groups that stay paused, calendars and groups that cannot be removed or disappear | the kit: pausing, calendars, groups |
+//! | an index without its record stops the whole scheduler | `records_that_somebody_has_destroyed_stop_nobody_else_and_are_found` |
+//! | separators in names | `stores_of_other_names_and_triggers_of_other_types_are_left_alone` |
+//! | no priority, no recovery, two kinds of trigger, data as texts | the kit, `the_work_of_a_dead_node_is_taken_over` |
+//! | the last firing comes again and again | the burst in `load.rs` leaves nothing; the kit: instructions |
+//! | decisions by the clocks of nodes | `scheduler-redis/src/clock.rs` |
+//! | keys without a hash tag | the cluster in `connections.rs` |
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, reason = "a test says what went wrong by failing")]
 

@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test says what went wrong by failing")]
 
 use chrono::{DateTime, TimeDelta, Utc};
-use tests::history::{Faults, History, Line, Write, read_lines};
+use tests::history::{Change, Faults, History, Line, Write, read_lines};
 use tests::workload::{Expected, expected, trigger};
 
 fn begin() -> DateTime<Utc> {
@@ -75,8 +75,9 @@ fn a_right_history_has_no_faults() {
 
 #[test]
 fn each_wrong_history_is_found() {
-    type Change = fn(&mut History);
-    let cases: [(&str, Change); 11] = [
+    use Change::{Read, Unknown, Written};
+    type Wrong = fn(&mut History);
+    let cases: [(&str, Wrong); 11] = [
         ("lost: plain-3", |history| {
             let index = history.writes.iter().position(|write| is_fired(write, "plain-3")).unwrap();
             history.writes.remove(index);
@@ -123,6 +124,20 @@ fn each_wrong_history_is_found() {
             history.writes.remove(index);
         }),
     ];
+    let late = |history: &mut History| {
+        history.ledger = [9, 8].map(|fence| ("one".to_owned(), fence, format!("7-{fence}"))).into();
+    };
+    assert_eq!(faults(late), ["7-8 of one wrote after 9, and its node was not lost"]);
+    let rows: [(&[Change], usize); 5] = [
+        (&[Written(1), Read(1), Unknown(2), Read(1), Read(2), Written(3), Read(3)], 0),
+        (&[Written(1), Written(2), Read(1)], 1),
+        (&[Written(1), Unknown(2), Read(2), Read(1)], 1),
+        (&[Unknown(1), Written(2), Unknown(3), Read(2), Written(4), Read(3)], 1),
+        (&[Written(1), Read(2)], 1),
+    ];
+    for (changes, count) in rows {
+        assert_eq!(faults(|history| history.changes = changes.to_vec()).len(), count, "{changes:?}");
+    }
     for (expected, change) in cases {
         let found = faults(change);
         assert!(found.iter().any(|fault| fault.contains(expected)), "`{expected}` is not in {found:?}");

@@ -5,6 +5,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Write};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,7 +18,12 @@ use scheduler_redis::RedisJobStore;
 use tests::workload::{self, JOBS, Job};
 
 #[derive(Clone)]
-struct Log(Arc<File>, String);
+struct Log {
+    lines: Arc<File>,
+    /// A place outside, shared by all nodes.
+    ledger: Arc<File>,
+    node: String,
+}
 
 impl Log {
     /// One write to the end of the file, so that lines survive whatever happens to the process.
@@ -39,9 +45,15 @@ impl Log {
             id.count(),
             context.fence(),
             if context.recovering().is_some() { "again" } else { "first" },
-            self.1,
+            self.node,
         );
-        (&*self.0).write_all(line.as_bytes()).unwrap();
+        (&*self.lines).write_all(line.as_bytes()).unwrap();
+    }
+
+    fn write_outside(&self, context: &JobContext) {
+        let (id, fence) = (context.execution_id(), context.fence());
+        let line = format!("{} {fence} {}-{}\n", context.job_key(), id.session(), id.count());
+        (&*self.ledger).write_all(line.as_bytes()).unwrap();
     }
 }
 
@@ -64,6 +76,9 @@ fn definition(job: Job, begin: DateTime<Utc>, end: DateTime<Utc>) -> JobDefiniti
             let mut data = JobData::new();
             data.insert("runs", (before + 1).into());
             context.set_job_data(data).unwrap();
+        }
+        if job.exclusive {
+            log.write_outside(&context);
         }
         log.say("end", &context);
     };
@@ -90,7 +105,9 @@ async fn main() -> Result<(), HostError> {
     let lease = Duration::from_millis(lease.parse().unwrap());
     let store = RedisJobStore::builder(url).name(name).lease(lease).start_within(Duration::from_secs(120));
     let store = store.connect().await.unwrap();
-    let log = OpenOptions::new().create(true).append(true).open(log).unwrap();
+    let open = |path: &Path| Arc::new(OpenOptions::new().create(true).append(true).open(path).unwrap());
+    let log = Path::new(log);
+    let log = Log { lines: open(log), ledger: open(&log.with_file_name("ledger")), node: node.clone() };
     let mut scheduler = Scheduler::builder()
         .store(store)
         .node_name(node.as_str())
@@ -98,6 +115,6 @@ async fn main() -> Result<(), HostError> {
     for job in JOBS {
         scheduler = scheduler.register(definition(job, time(begin), time(end)));
     }
-    let host = Host::builder().provide(Log(Arc::new(log), node.clone())).scheduler(scheduler);
+    let host = Host::builder().provide(log).scheduler(scheduler);
     host.stop_budget(Duration::from_secs(8)).build()?.run().await.map(drop)
 }
