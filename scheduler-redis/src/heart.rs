@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use scheduler_core::Result;
+use scheduler_core::store::RunRecord;
 use scheduler_core::time::{Clock, SystemClock};
 use scheduler_core::trigger::{LostRun, Trigger};
 use serde_json::{Value, json};
@@ -123,11 +124,7 @@ impl Inner {
             self.set_gone();
             return Ok(false);
         }
-        if let Some(time) =
-            codec::text(&answer["micros"]).parse().ok().and_then(DateTime::<Utc>::from_timestamp_micros)
-        {
-            self.clock.set(time);
-        }
+        self.set_clock(&answer);
         let mut unknown = Vec::new();
         {
             let mut known = self.sessions.lock();
@@ -268,38 +265,44 @@ impl Inner {
         if rows.is_empty() {
             return Ok(());
         }
-        let executions = rows.iter().map(buried).collect::<Result<Vec<_>>>()?;
-        let request = json!({ "now": codec::time(self.clock.now()), "executions": executions });
+        let now = self.clock.now();
+        let executions = rows.iter().map(|row| self.buried(row, now)).collect::<Result<Vec<_>>>()?;
+        let keep = self.settings.keeps.to_string();
+        let request = json!({ "now": codec::time(now), "executions": executions, "keep": keep });
         self.heart_call("bury", &request).await.map(drop)
     }
-}
 
-/// What becomes of a run whose node is gone.
-fn buried(row: &Value) -> Result<Value> {
-    let claim = codec::text(&row["c"]);
-    let (execution, job) = (codec::read_claim(claim)?, codec::job_key(codec::text(&row["j"]))?);
-    let key = codec::trigger_key(codec::text(&row["t"]))?;
-    let trigger: Option<Trigger> = row["d"].as_str().and_then(|text| codec::decode("a trigger", text).ok());
-    let time = |value: &Value| codec::read_time(value).unwrap_or_default();
-    let (scheduled, fired) = (time(&row["n"]), time(&row["s"]));
-    let mut again = Value::Null;
-    let wanted = row["r"] == true;
-    if wanted {
+    /// What becomes of a run whose node is gone.
+    fn buried(&self, row: &Value, now: DateTime<Utc>) -> Result<Value> {
+        let claim = codec::text(&row["c"]);
+        let (execution, job) = (codec::read_claim(claim)?, codec::job_key(codec::text(&row["j"]))?);
+        let key = codec::trigger_key(codec::text(&row["t"]))?;
+        let trigger: Option<Trigger> =
+            row["d"].as_str().and_then(|text| codec::decode("a trigger", text).ok());
+        let time = |value: &Value| codec::read_time(value).unwrap_or_default();
+        let (scheduled, fired) = (time(&row["n"]), time(&row["s"]));
+        let mut again = Value::Null;
+        let wanted = row["r"] == true;
         let lost = LostRun { execution, job: &job, key: &key, trigger: trigger.as_ref(), scheduled, fired };
-        match Trigger::recovering(&lost) {
-            Some(trigger) => {
-                let progress = trigger.first(None);
-                again = json!({
-                    "t": codec::trigger(&trigger)?, "p": codec::encode(&progress)?, "n": codec::next(&progress),
-                });
-            }
-            None => {
-                tracing::error!(%job, trigger = %key, "this firing has ended too many nodes; it is not repeated");
+        let record = RunRecord::lost(&lost, codec::text(&row["o"]), now);
+        if wanted {
+            match Trigger::recovering(&lost) {
+                Some(trigger) => {
+                    let progress = trigger.first(None);
+                    again = json!({
+                        "t": codec::trigger(&trigger)?, "p": codec::encode(&progress)?, "n": codec::next(&progress),
+                    });
+                }
+                None => {
+                    tracing::error!(%job, trigger = %key, "this firing has ended too many nodes; it is not repeated");
+                }
             }
         }
+        tracing::warn!(%job, trigger = %key, %execution, repeated = !again.is_null(), "a run was lost with its node");
+        let declared = trigger.as_ref().is_some_and(|trigger| trigger.declared_by().is_some());
+        let instruction = if declared { "continue" } else { "remove_trigger" };
+        Ok(
+            json!({ "c": claim, "i": instruction, "again": again, "record": self.settings.record(Some(&record))? }),
+        )
     }
-    tracing::warn!(%job, trigger = %key, %execution, repeated = !again.is_null(), "a run was lost with its node");
-    let declared = trigger.as_ref().is_some_and(|trigger| trigger.declared_by().is_some());
-    let instruction = if declared { "continue" } else { "remove_trigger" };
-    Ok(json!({ "c": claim, "i": instruction, "again": again }))
 }

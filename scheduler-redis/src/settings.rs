@@ -4,7 +4,10 @@ use std::fmt;
 use std::time::Duration;
 
 use redis::{ConnectionAddr, ConnectionInfo, IntoConnectionInfo, ProtocolVersion};
+use scheduler_core::store::RunRecord;
 use scheduler_core::{Error, Result};
+
+use crate::codec;
 
 /// The shortest lease: below it a short stall of the network would count as a death.
 const SHORTEST_LEASE: Duration = Duration::from_secs(1);
@@ -32,9 +35,16 @@ pub(crate) struct Settings {
     pub(crate) connect_within: Duration,
     pub(crate) answer_within: Duration,
     pub(crate) start_within: Duration,
+    /// So many runs that are over are kept.
+    pub(crate) keeps: usize,
 }
 
 impl Settings {
+    /// What is written down of a run that is over.
+    pub(crate) fn record(&self, record: Option<&RunRecord>) -> Result<Option<String>> {
+        record.filter(|_| self.keeps > 0).map(codec::encode).transpose()
+    }
+
     /// The servers in words, without passwords.
     pub(crate) fn place(&self) -> String {
         let seeds: Vec<_> = self.seeds.iter().map(|seed| seed.addr().to_string()).collect();
@@ -77,6 +87,7 @@ pub struct RedisStoreBuilder {
     connect_within: Duration,
     answer_within: Duration,
     start_within: Duration,
+    keeps: usize,
 }
 
 impl fmt::Debug for RedisStoreBuilder {
@@ -100,6 +111,7 @@ impl RedisStoreBuilder {
             connect_within: Duration::from_secs(2),
             answer_within: Duration::from_secs(2),
             start_within: Duration::from_secs(30),
+            keeps: 0,
         }
     }
 
@@ -154,6 +166,12 @@ impl RedisStoreBuilder {
         self
     }
 
+    /// How many of the latest runs are kept for the [history](scheduler_core::Scheduler::history), about. Default: none.
+    pub fn keep_history(mut self, runs: usize) -> Self {
+        self.keeps = runs;
+        self
+    }
+
     /// Everything that is wrong, in one error.
     pub(crate) fn settings(&self) -> Result<Settings> {
         let mut problems = Vec::new();
@@ -194,6 +212,7 @@ impl RedisStoreBuilder {
             connect_within: self.connect_within,
             answer_within: self.answer_within,
             start_within: self.start_within,
+            keeps: self.keeps,
         })
     }
 

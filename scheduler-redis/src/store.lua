@@ -26,6 +26,7 @@
 --              epoch and hold (see `epoch`)
 --   untold     sessions that have not said yet what they know (see `epoch`)
 --   ad:<sender>  the first change of a process that is still waited for
+--   hist       a stream: runs that are over, as far as they are kept
 --   wake       a channel: somebody may have to look
 --
 -- The state of a trigger: j job, l lane, n next, p priority, s state (W A P C E), g generation, i lineage, r revision,
@@ -387,6 +388,7 @@ local TYPES = {
   ts = 'hash', td = 'hash', tp = 'hash', jd = 'hash', jm = 'hash', lanes = 'hash', busy = 'hash', cl = 'hash', ss = 'hash',
   sn = 'hash', cal = 'hash', pg = 'hash', pj = 'hash', gt = 'hash', gj = 'hash', eg = 'hash', meta = 'hash', ti = 'zset', ji = 'zset', over = 'zset',
   lapse = 'zset', pe = 'zset', sl = 'zset', px = 'set', graves = 'set', untold = 'set',
+  hist = 'stream',
 }
 
 -- What an ACL may forbid: each once, on a key of its own.
@@ -397,7 +399,8 @@ local PROBES = {
   { 'ZCARD', 'z' }, { 'ZCOUNT', 'z', '0', '1' }, { 'ZREM', 'z', 'b' }, { 'SADD', 's', 'a' }, { 'SMEMBERS', 's' },
   { 'SISMEMBER', 's', 'a' }, { 'SRANDMEMBER', 's' }, { 'SCARD', 's' }, { 'SREM', 's', 'b' }, { 'EXISTS', 's' },
   { 'ZRANGEBYLEX', 'z', '-', '+' }, { 'RENAME', 's', 'r' }, { 'SET', 't', '1', 'EX', '1' }, { 'GET', 't' },
-  { 'PUBLISH', 'probe', '' }, { 'DEL', 'h', 'z', 'r' },
+  { 'XADD', 'x', 'MAXLEN', '~', '1', '*', 'a', '1' }, { 'XREVRANGE', 'x', '+', '-' }, { 'PUBLISH', 'probe', '' },
+  { 'DEL', 'h', 'z', 'r', 'x' },
 }
 
 -- Before anything else: whether this is a store of ours, one that this program understands, and one that it may use.
@@ -426,7 +429,7 @@ function V.boot()
   end
   local format, least = string.match(schema, '^(%d+):(%d+)$')
   if not least or tonumber(least) > FORMAT then return refuse('schema', { { tostring(format), tostring(FORMAT) } }) end
-  return { birth = redis.call('HGET', K'meta', 'birth') }
+  return { birth = redis.call('HGET', K'meta', 'birth'), micros = text(server_micros()) }
 end
 
 -- The lease clock: goes forward with the server's, but never by more than `cap` between two looks and never back. So neither
@@ -516,7 +519,7 @@ end
 local function lost_run(id, claim)
   local s, meta = load(claim.t), job(claim.j)
   return {
-    c = id, j = claim.j, t = claim.t, n = claim.n, s = claim.s, r = meta and meta.r or false,
+    c = id, j = claim.j, t = claim.t, n = claim.n, s = claim.s, r = meta and meta.r or false, o = claim.o,
     d = s and s.i == claim.i and redis.call('HGET', K'td', claim.t) or nil,
   }
 end
@@ -691,6 +694,7 @@ function V.acquire()
     local lapse = math.max(h.at, now) + tonumber(request.lapse)
     redis.call('HSET', K'cl', id, cjson.encode({
       t = key, g = s.g, i = s.i, j = s.j, s = request.now, n = text(h.at), e = h.group ~= '0' and h.group or nil,
+      o = session.n,
     }))
     if h.group ~= '0' then add('eg', h.group, 1) end
     redis.call('SADD', K('cs:' .. request.session), id)
@@ -784,6 +788,7 @@ local function complete(c)
   local found = redis.call('HGET', K'cl', c.c)
   if not found or not cjson.decode(found).f then return { gone = true } end
   local claim = end_claim(c.c)
+  if given(c.record) then redis.call('XADD', K'hist', 'MAXLEN', '~', request.keep, '*', 'r', c.record) end
   local meta = job(claim.j)
   if given(c.data) and meta and meta.p then
     local stored = redis.call('HGET', K'jd', claim.j)
@@ -1020,7 +1025,7 @@ function V.clear()
   for _, jk in ipairs(keys) do drop_job(jk) end
   if more then return { more = true } end
   for _, id in ipairs(redis.call('HKEYS', K'cl')) do end_claim(id) end
-  for _, name in ipairs({ 'cal', 'pg', 'pj', 'px', 'pe', 'cl', 'busy', 'lapse', 'over', 'lanes', 'gt', 'gj', 'eg' }) do
+  for _, name in ipairs({ 'cal', 'pg', 'pj', 'px', 'pe', 'cl', 'busy', 'lapse', 'over', 'lanes', 'gt', 'gj', 'eg', 'hist' }) do
     redis.call('DEL', K(name))
   end
   redis.call('HDEL', K'meta', 'all')
@@ -1166,6 +1171,13 @@ function V.triggers()
     end
   end
   return { rows = rows, after = more }
+end
+
+function V.history()
+  local rows, last = {}, given(request.after) and ('(' .. request.after) or '+'
+  local found = redis.call('XREVRANGE', K'hist', last, '-', 'COUNT', PART)
+  for n, entry in ipairs(found) do rows[n] = entry[2][2] end
+  return { rows = rows, after = #found == PART and found[PART][1] or nil }
 end
 
 function V.groups()

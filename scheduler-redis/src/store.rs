@@ -32,7 +32,7 @@ const LOOK_AHEAD: Duration = Duration::from_millis(20);
 /// How long after its due time a claim lapses that was not fired.
 const GRACE: Duration = Duration::from_secs(5);
 
-const USE: Attached = Attached { look_ahead: LOOK_AHEAD, grace: GRACE };
+const USE: Attached = Attached { look_ahead: LOOK_AHEAD, grace: GRACE, keeps_history: false };
 
 /// No call does more at once, so that none holds the server up for long.
 const BATCH: usize = 100;
@@ -65,7 +65,7 @@ const CHANGES: &[&str] = &[
 ];
 
 /// Verbs that change nothing, and are asked once more when no answer has come.
-const READS: &[&str] = &["jobs", "triggers", "executions", "groups", "calendars", "nodes"];
+const READS: &[&str] = &["jobs", "triggers", "executions", "groups", "calendars", "nodes", "history"];
 
 /// A job store in Redis, shared by all nodes that use the same server and name. Cloning gives the same store.
 ///
@@ -328,13 +328,15 @@ impl RedisJobStore {
                 "c": codec::claim(completion.execution),
                 "i": codec::instruction(completion.instruction)?,
                 "data": completion.data.as_ref().map(codec::encode).transpose()?,
+                "record": self.0.settings.record(completion.record.as_deref())?,
             }))
         };
         let rows = executions.iter().map(row).collect::<Result<Vec<_>>>()?;
         let answer = loop {
             let epoch = self.0.state.lock().epoch.clone();
             let quiet = self.0.takes();
-            let body = json!({ "now": codec::time(now), "executions": rows, "quiet": quiet, "epoch": epoch });
+            let body = json!({ "now": codec::time(now), "executions": rows, "quiet": quiet, "epoch": epoch,
+                "keep": self.0.settings.keeps.to_string() });
             let answer = self.call("complete", body).await?;
             let present = codec::text(&answer["e"]).to_owned();
             if present == epoch {
@@ -430,6 +432,7 @@ impl Inner {
         if let Some(error) = answer["error"].as_str() {
             return Err(Failure::Refused(refusal(error, codec::list(&answer["names"]), &Value::Null)));
         }
+        self.set_clock(&answer);
         self.state.lock().birth = codec::text(&answer["birth"]).to_owned();
         Ok(())
     }
@@ -498,6 +501,14 @@ impl Inner {
     pub(crate) fn wake(&self) {
         let nodes: Vec<_> = self.sessions.lock().values().map(|session| session.node.wake.clone()).collect();
         nodes.iter().for_each(|wake| wake());
+    }
+
+    /// What an answer that has just come says of the time.
+    pub(crate) fn set_clock(&self, answer: &Value) {
+        let micros = codec::text(&answer["micros"]).parse().ok();
+        if let Some(time) = micros.and_then(DateTime::<Utc>::from_timestamp_micros) {
+            self.clock.set(time);
+        }
     }
 
     /// Makes a node known to the cluster.
@@ -650,7 +661,7 @@ impl JobStore for RedisJobStore {
             if registered.is_err() {
                 self.0.sessions.lock().remove(&session);
             }
-            registered.map(|()| USE)
+            registered.map(|()| Attached { keeps_history: self.0.settings.keeps > 0, ..USE })
         })
     }
 
@@ -965,6 +976,25 @@ impl JobStore for RedisJobStore {
 
     fn executions(&self, what: Executions) -> StoreFuture<'_, Vec<ExecutionStatus>> {
         Box::pin(async move { execution_list(&self.call("executions", codec::executions(&what)?).await?) })
+    }
+
+    fn history(&self, query: HistoryQuery) -> StoreFuture<'_, Vec<RunRecord>> {
+        Box::pin(async move {
+            let (limit, mut found) = (query.limit.unwrap_or(usize::MAX), Vec::new());
+            let take = |answer: &Value| {
+                for row in codec::list(&answer["rows"]) {
+                    match codec::decode::<RunRecord>("a run", codec::text(row)) {
+                        Ok(record) if query.matches(&record) => found.push(record),
+                        Ok(_) => {}
+                        Err(error) => tracing::error!(%error, "a run is left out of the history"),
+                    }
+                }
+                Ok(found.len() < limit)
+            };
+            self.parts("history", json!({}), take).await?;
+            found.truncate(limit);
+            Ok(found)
+        })
     }
 
     fn groups(&self, kind: GroupKind) -> StoreFuture<'_, Vec<GroupStatus>> {

@@ -90,6 +90,7 @@ slow! {
     jobs(query: JobQuery) -> Vec<Arc<JobDetail>>;
     triggers(query: TriggerQuery) -> Vec<TriggerStatus>;
     executions(what: Executions) -> Vec<ExecutionStatus>;
+    history(query: HistoryQuery) -> Vec<RunRecord>;
     groups(kind: GroupKind) -> Vec<GroupStatus>;
 }
 

@@ -21,7 +21,7 @@ static STORES: AtomicUsize = AtomicUsize::new(0);
 async fn open() -> RedisJobStore {
     let server = SERVER.get_or_init(Server::start);
     let name = format!("test-{}", STORES.fetch_add(1, Ordering::Relaxed));
-    RedisJobStore::connect(&server.url(), &name).await.unwrap()
+    RedisJobStore::builder(&server.url()).name(name).keep_history(1000).connect().await.unwrap()
 }
 
 scheduler_core::store_conformance!(redis, open);

@@ -89,6 +89,8 @@ pub(super) struct Core {
     pub(super) active: AtomicUsize,
     /// The store may have something due earlier than the loop knows.
     pub(super) changed: AtomicBool,
+    /// The store wants to know how runs have ended.
+    pub(super) keeps_history: PlainBool,
     /// When the loop takes its next turn, in milliseconds; none yet if it is at the end of all time.
     planned: AtomicU64,
     /// The loop takes a turn in which runs may begin. Changed under the lock of the phase, so no order of its own to explore.
@@ -131,6 +133,7 @@ impl Core {
             phase: watch::Sender::new(SchedulerState::Created),
             active: AtomicUsize::new(0),
             changed: AtomicBool::new(true),
+            keeps_history: PlainBool::new(false),
             planned: AtomicU64::new(u64::MAX),
             firing: PlainBool::new(false),
             stops: Mutex::default(),

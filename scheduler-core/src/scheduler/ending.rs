@@ -9,7 +9,7 @@ use super::event::Event;
 use super::listener::Audience;
 use super::middleware::Chain;
 use crate::job::{CancelReason, JobContext, JobError, Outcome, Run, Unschedule};
-use crate::store::{Completion, Instruction};
+use crate::store::{Completion, Instruction, RunRecord};
 use crate::time::Activity;
 use crate::trigger::Trigger;
 
@@ -141,10 +141,26 @@ impl End {
             Some(Unschedule::Trigger) => Instruction::FinishTrigger,
             Some(Unschedule::Job) => Instruction::FinishJob,
         };
-        let completion = Completion { execution: parts.id, instruction, data: wishes.data };
+        let record = self.core.keeps_history.load(Ordering::Relaxed).then(|| Box::new(self.record(&outcome)));
+        let completion = Completion { execution: parts.id, instruction, data: wishes.data, record };
         self.core.executed.fetch_add(1, Ordering::Relaxed);
         self.core.hand_over(Ending::new(completion, parts.trigger.clone(), self.activity.clone()));
         self.announce(outcome);
+    }
+
+    fn record(&self, outcome: &Outcome) -> RunRecord {
+        let parts = &self.run.parts;
+        RunRecord {
+            execution: parts.id,
+            job: parts.job.key().clone(),
+            trigger: parts.trigger.key().clone(),
+            node: self.core.settings.node.clone(),
+            scheduled: parts.scheduled,
+            fired: parts.fired,
+            ended: self.core.clock.now(),
+            outcome: outcome.word().into(),
+            failure: outcome.failure().map(Into::into),
+        }
     }
 
     /// Tells the listeners of a run that was taken away before it could do so itself.

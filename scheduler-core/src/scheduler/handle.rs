@@ -204,6 +204,7 @@ impl Scheduler {
         }
         let pool = Pool::new(runtime, core.tasks.clone());
         let attached = self.attach().await?;
+        core.keeps_history.store(attached.keeps_history, Ordering::Relaxed);
         core.reconcile(&self.0.declared).await?;
         #[cfg(feature = "schedule-file")]
         for file in &self.0.declared.files {
@@ -384,6 +385,16 @@ impl Scheduler {
     /// The store has failed.
     pub async fn executions(&self, what: Executions) -> Result<Vec<ExecutionStatus>> {
         self.core().store.executions(what).await
+    }
+
+    /// Runs that are over, the latest first, as far as the store keeps them: see
+    /// [`MemoryJobStore::keeping_history`], and the settings of other stores.
+    ///
+    /// # Errors
+    ///
+    /// The store has failed.
+    pub async fn history(&self, query: HistoryQuery) -> Result<Vec<RunRecord>> {
+        self.core().store.history(query).await
     }
 
     /// The nodes of this scheduler's store, this one among them.

@@ -130,6 +130,9 @@ pub trait JobStore: Debug + Send + Sync + 'static {
     /// The executions under way, in the order of their ids.
     fn executions(&self, what: Executions) -> StoreFuture<'_, Vec<ExecutionStatus>>;
 
+    /// Runs that are over and still kept, the latest first. Empty where none are kept.
+    fn history(&self, query: HistoryQuery) -> StoreFuture<'_, Vec<RunRecord>>;
+
     /// The groups of jobs or of triggers, in the order of their names: those in use, and those remembered as paused.
     fn groups(&self, kind: GroupKind) -> StoreFuture<'_, Vec<GroupStatus>>;
 }
@@ -198,6 +201,8 @@ pub struct Attached {
     pub look_ahead: Duration,
     /// How long after its due time a claim that was not fired lapses.
     pub grace: Duration,
+    /// Whether runs that are over are kept for [`history`](JobStore::history).
+    pub keeps_history: bool,
 }
 
 impl Attached {

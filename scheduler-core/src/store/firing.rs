@@ -6,6 +6,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
+use super::admin::RunRecord;
 use crate::calendar::Calendar;
 use crate::data::JobData;
 use crate::job::{CancelReason, ExecutionId, JobDetail};
@@ -176,12 +177,14 @@ pub struct Completion {
     pub instruction: Instruction,
     /// New data of the job, if the run has changed it and the job keeps what runs change.
     pub data: Option<JobData>,
+    /// What the history is to say of it, if the store [keeps one](Attached::keeps_history).
+    pub record: Option<Box<RunRecord>>,
 }
 
 impl Completion {
     /// The execution is over, and its trigger goes on as scheduled.
     pub fn of(execution: ExecutionId) -> Self {
-        Self { execution, instruction: Instruction::Continue, data: None }
+        Self { execution, instruction: Instruction::Continue, data: None, record: None }
     }
 }
 

@@ -73,6 +73,7 @@ faulty! {
     Jobs jobs(query: JobQuery) -> Vec<Arc<JobDetail>>;
     Triggers triggers(query: TriggerQuery) -> Vec<TriggerStatus>;
     Executions executions(what: Executions) -> Vec<ExecutionStatus>;
+    History history(query: HistoryQuery) -> Vec<RunRecord>;
     Groups groups(kind: GroupKind) -> Vec<GroupStatus>;
 }
 

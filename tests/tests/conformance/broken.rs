@@ -82,6 +82,7 @@ impl JobStore for Broken {
         jobs(query: JobQuery) -> Vec<Arc<JobDetail>>;
         triggers(query: TriggerQuery) -> Vec<TriggerStatus>;
         executions(what: Executions) -> Vec<ExecutionStatus>;
+        history(query: HistoryQuery) -> Vec<RunRecord>;
         groups(kind: GroupKind) -> Vec<GroupStatus>;
     }
 

@@ -388,7 +388,8 @@ impl Player {
             _ => Instruction::Continue,
         };
         let put_data = step["put_data"].as_object().cloned();
-        let completion = Completion { execution, instruction, data: put_data.map(JobData::from) };
+        let completion =
+            Completion { instruction, data: put_data.map(JobData::from), ..Completion::of(execution) };
         self.store.complete(Complete { now: self.now, executions: vec![completion] }).await.unwrap();
         if step["instruction"] == "DELETE_TRIGGER" && may_fire_again {
             self.store.remove_triggers(vec![key]).await.unwrap();

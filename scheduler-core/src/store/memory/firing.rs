@@ -152,6 +152,12 @@ impl Table {
         }
         let Some(claim) = self.end_claim(completion.execution) else { return CompleteResult::Gone };
         self.keep_data(&claim, &completion);
+        if let Some(record) = completion.record.filter(|_| self.keeps > 0) {
+            if self.history.len() == self.keeps {
+                self.history.pop_front();
+            }
+            self.history.push_back(record);
+        }
         let index = claim.trigger;
         let current = self.triggers.get(index).is_some_and(|slot| slot.generation == claim.generation);
         self.end_run(&claim, now);

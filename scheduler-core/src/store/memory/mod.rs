@@ -26,7 +26,8 @@ use crate::sync::Mutex;
 use table::Table;
 
 /// How to use this store: triggers are claimed when they are due, and a claim is fired at once.
-const USE: Attached = Attached { look_ahead: Duration::ZERO, grace: Duration::from_secs(30) };
+const USE: Attached =
+    Attached { look_ahead: Duration::ZERO, grace: Duration::from_secs(30), keeps_history: false };
 
 /// A job store in memory, gone with its process.
 ///
@@ -45,6 +46,13 @@ impl MemoryJobStore {
     /// An empty store.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// An empty store that keeps the latest runs for [`history`](JobStore::history), so many of them.
+    pub fn keeping_history(runs: usize) -> Self {
+        let store = Self::new();
+        store.0.table.lock().keeps = runs;
+        store
     }
 
     fn call<T: Send + 'static>(&self, verb: impl FnOnce(&mut Table) -> T) -> StoreFuture<'_, T> {
@@ -89,7 +97,8 @@ impl JobStore for MemoryJobStore {
         nodes.retain(|known| known.session != node.session);
         self.0.table.lock().types.insert(node.session, node.types.clone());
         nodes.push(node);
-        Box::pin(ready(Ok(USE)))
+        let keeps_history = self.0.table.lock().keeps > 0;
+        Box::pin(ready(Ok(Attached { keeps_history, ..USE })))
     }
 
     fn detach(&self, session: u64) -> StoreFuture<'_, ()> {
@@ -129,6 +138,13 @@ impl JobStore for MemoryJobStore {
     fn complete(&self, request: Complete) -> StoreFuture<'_, Vec<CompleteResult>> {
         self.call(|table| {
             request.executions.into_iter().map(|completion| table.complete(completion, request.now)).collect()
+        })
+    }
+
+    fn history(&self, query: HistoryQuery) -> StoreFuture<'_, Vec<RunRecord>> {
+        self.call(|table| {
+            let found = table.history.iter().rev().filter(|record| query.matches(record));
+            found.take(query.limit.unwrap_or(usize::MAX)).map(|record| (**record).clone()).collect()
         })
     }
 

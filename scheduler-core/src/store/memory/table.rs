@@ -13,7 +13,7 @@
 
 use std::cmp::Reverse;
 use std::collections::btree_map::Entry;
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
@@ -24,7 +24,7 @@ use super::pauses::Pauses;
 use crate::calendar::Calendar;
 use crate::job::{CancelReason, ExecutionId, JobDetail};
 use crate::key::{JobKey, TriggerKey};
-use crate::store::admin::PauseNote;
+use crate::store::admin::{PauseNote, RunRecord};
 use crate::store::state::{Step, StoredState};
 use crate::trigger::{OverlapPolicy, Progress, Trigger};
 
@@ -97,6 +97,9 @@ pub(super) struct Table {
     /// No unfired claim lapses before this.
     pub(super) earliest_lapse: DateTime<Utc>,
     pub(super) counter: u64,
+    /// The latest runs that are over, and how many are kept.
+    pub(super) history: VecDeque<Box<RunRecord>>,
+    pub(super) keeps: usize,
 }
 
 /// Where a queued trigger stands.
