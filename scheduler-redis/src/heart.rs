@@ -5,11 +5,13 @@
 //! monotonic clock. The lease clock in the store never runs ahead of true time by more than one step, which is shorter than
 //! the margin; so a node that runs knows that it has lost its lease before anybody takes over.
 
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use scheduler_core::Result;
+use scheduler_core::job::ExecutionId;
 use scheduler_core::store::RunRecord;
 use scheduler_core::time::{Clock, SystemClock};
 use scheduler_core::trigger::{LostRun, Trigger};
@@ -22,6 +24,9 @@ use crate::store::Inner;
 
 /// So many runs are told of in one call.
 const TOLD: usize = 200;
+
+/// What waits for another node is told again so many times.
+const TELLS: usize = 100;
 
 /// Beats for as long as the store is there.
 pub(crate) async fn beat(store: Weak<Inner>) {
@@ -95,18 +100,34 @@ impl Inner {
         let sent = SystemClock.monotonic();
         match self.say(&sessions, sent).await {
             Ok(dead) => {
-                let before = std::mem::take(&mut self.state.lock().failures);
+                let before = {
+                    let mut state = self.state.lock();
+                    state.trouble = None;
+                    std::mem::take(&mut state.failures)
+                };
                 if before > 0 {
-                    tracing::info!(failures = before, "Redis at {} is back", self.settings.place());
+                    tracing::warn!(failures = before, "Redis at {} is back", self.settings.place());
                     self.wake();
                 }
-                if dead && let Err(error) = self.recover().await {
-                    tracing::warn!(%error, "the work of a dead node is not taken over yet");
+                if dead && !self.recovers.swap(true, Ordering::AcqRel) {
+                    // Beside the beats, which must not wait for it.
+                    let store = self.clone();
+                    tokio::spawn(async move {
+                        if let Err(error) = store.recover().await {
+                            tracing::warn!(%error, "the work of a dead node is not taken over yet");
+                        }
+                        store.recovers.store(false, Ordering::Release);
+                    });
                 }
             }
             Err(error) => {
-                self.state.lock().failures += 1;
-                tracing::warn!(%error, "the node could not say that it lives");
+                let mut state = self.state.lock();
+                state.failures += 1;
+                state.trouble = Some(error.to_string().into());
+                // The first, and then now and then.
+                if state.failures.is_power_of_two() || state.failures.is_multiple_of(64) {
+                    tracing::warn!(%error, failures = state.failures, "the node cannot say that it lives");
+                }
             }
         }
     }
@@ -125,6 +146,11 @@ impl Inner {
             return Ok(false);
         }
         self.set_clock(&answer);
+        let epoch = codec::text(&answer["epoch"]);
+        let replaced = self.state.lock().epoch != epoch;
+        if let Ok(lease) = codec::text(&answer["lease"]).parse() {
+            self.state.lock().lease = Duration::from_millis(lease);
+        }
         let mut unknown = Vec::new();
         {
             let mut known = self.sessions.lock();
@@ -140,10 +166,10 @@ impl Inner {
         }
         self.renewed.notify_one();
         for session in unknown {
-            self.register_again(session).await?;
+            self.register_again(session, replaced).await?;
         }
         self.heard_version(codec::text(&answer["ver"]));
-        self.heard_epoch(codec::text(&answer["epoch"])).await?;
+        self.heard_epoch(epoch).await?;
         Ok(answer["dead"] == true)
     }
 
@@ -152,19 +178,24 @@ impl Inner {
         lease.saturating_sub(margin(lease))
     }
 
-    /// Others hold this node for dead, and have what it had. It begins anew.
-    async fn register_again(&self, session: u64) -> Result<()> {
+    /// Others hold this node for dead, and have what it had: it begins anew. Or the server has forgotten it: it tells what it
+    /// has.
+    async fn register_again(&self, session: u64, forgotten: bool) -> Result<()> {
         let node = {
             let mut sessions = self.sessions.lock();
             let Some(known) = sessions.get_mut(&session) else { return Ok(()) };
-            if known.safe_until.is_some() {
+            if known.safe_until.is_some() && !forgotten {
                 let stop = known.lost();
                 tracing::error!(node = %known.node.name, stopped = stop.len(), "the node was held for dead; it begins anew");
                 known.stop(&stop);
             }
             known.node.clone()
         };
-        self.register(&node).await?;
+        if !forgotten {
+            // Whoever waits for an answer must not act on it.
+            self.fenced.notify_waiters();
+        }
+        self.register(&node, forgotten).await?;
         (node.wake)();
         Ok(())
     }
@@ -193,46 +224,37 @@ impl Inner {
         );
         let sessions: Vec<u64> = self.sessions.lock().keys().copied().collect();
         for session in sessions {
-            self.reconcile(session).await?;
+            self.reconcile(session, epoch).await?;
         }
         self.state.lock().epoch = epoch.to_owned();
         self.wake();
         Ok(())
     }
 
-    async fn reconcile(&self, session: u64) -> Result<()> {
-        let now = codec::time(self.clock.now());
-        let (ended, flights) = {
+    /// Tells what a node has ended, what it has under way, and ends what it knows nothing of.
+    async fn reconcile(&self, session: u64, epoch: &str) -> Result<()> {
+        let (ended, mut flights) = {
             let sessions = self.sessions.lock();
             let Some(known) = sessions.get(&session) else { return Ok(()) };
             let flights: Vec<_> = known.flights.iter().map(|(id, flight)| (*id, flight.row(*id))).collect();
             (known.recently_ended(), flights)
         };
-        let (mut ended, mut flights) = (ended.chunks(TOLD), flights.chunks(TOLD));
-        loop {
-            let (ended, flights) = (ended.next().unwrap_or_default(), flights.next().unwrap_or_default());
-            if ended.is_empty() && flights.is_empty() {
+        let mut ended = ended.chunks(TOLD);
+        for _ in 0..TELLS {
+            let mut waiting = Vec::new();
+            let mut parts = flights.chunks(TOLD);
+            loop {
+                let (ended, part) = (ended.next().unwrap_or_default(), parts.next().unwrap_or_default());
+                if ended.is_empty() && part.is_empty() {
+                    break;
+                }
+                waiting.extend(self.tell(session, ended, part).await?);
+            }
+            if waiting.is_empty() {
                 break;
             }
-            let rows: Vec<_> = flights.iter().map(|(_, row)| row).collect();
-            let request = json!({ "now": now, "executions": ended, "flights": rows });
-            let answer = self.heart_call("tell", &request).await?;
-            let mut sessions = self.sessions.lock();
-            let Some(known) = sessions.get_mut(&session) else { return Ok(()) };
-            for ((id, _), what) in flights.iter().zip(codec::list(&answer)) {
-                if what == "overtaken"
-                    && let Some(flight) = known.flights.remove(id)
-                {
-                    tracing::error!(
-                        execution = %id,
-                        trigger = flight.claimed.trigger.replace('\0', "/"),
-                        "the server has forgotten this run, and it cannot be told again; it may run twice"
-                    );
-                    if flight.exclusive {
-                        known.stop(&[*id]);
-                    }
-                }
-            }
+            flights = waiting;
+            SystemClock.sleep(Duration::from_millis(50)).await;
         }
         loop {
             let known = match self.sessions.lock().get(&session) {
@@ -247,7 +269,40 @@ impl Inner {
             }
             self.bury(rows).await?;
         }
-        self.heart_call("told", &json!({ "session": session.to_string() })).await.map(drop)
+        self.heart_call("told", &json!({ "session": session.to_string(), "epoch": epoch })).await.map(drop)
+    }
+
+    /// One part of it. Returns the runs that are to be told again, since another node has not told yet what it knows of them.
+    async fn tell(
+        &self,
+        session: u64,
+        ended: &[Value],
+        flights: &[(ExecutionId, Value)],
+    ) -> Result<Vec<(ExecutionId, Value)>> {
+        let rows: Vec<_> = flights.iter().map(|(_, row)| row).collect();
+        let request = json!({ "now": codec::time(self.clock.now()), "executions": ended, "flights": rows });
+        let answer = self.heart_call("tell", &request).await?;
+        let mut waiting = Vec::new();
+        let mut sessions = self.sessions.lock();
+        let Some(known) = sessions.get_mut(&session) else { return Ok(waiting) };
+        for ((id, row), what) in flights.iter().zip(codec::list(&answer)) {
+            if what == "wait" {
+                waiting.push((*id, row.clone()));
+            }
+            if what == "overtaken"
+                && let Some(flight) = known.flights.remove(id)
+            {
+                tracing::error!(
+                    execution = %id,
+                    trigger = codec::trigger_key(&flight.claimed.trigger).map(|key| key.to_string()).unwrap_or_default(),
+                    "the server has forgotten this run, and it cannot be told again; it may run twice"
+                );
+                if flight.exclusive {
+                    known.stop(&[*id]);
+                }
+            }
+        }
+        Ok(waiting)
     }
 
     /// Takes over the work of nodes that are gone.

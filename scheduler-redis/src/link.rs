@@ -90,6 +90,11 @@ impl Link {
         self.with(async |mut connection| cmd("INFO").query_async(&mut connection).await).await
     }
 
+    /// Whether somebody is there, and this user may do what the connection is for.
+    pub(crate) async fn ping(&self) -> Result<(), Failure> {
+        self.with(async |mut connection| cmd("PING").exec_async(&mut connection).await).await
+    }
+
     async fn with<T>(
         &self,
         call: impl AsyncFnOnce(MultiplexedConnection) -> Result<T, RedisError>,
@@ -145,18 +150,13 @@ impl Link {
         match error.kind() {
             ErrorKind::Server(ReadOnly | MasterDown | Moved | Ask | TryAgain | ClusterDown | BusyLoading) => {
                 self.give_up(number);
-                Failure::Away(Error::transient(text).caused_by(error))
+                Failure::Away(Error::transient(text))
             }
-            ErrorKind::Server(ServerErrorKind::NoPerm) => {
-                let text = format!("{text}; allow the user what the page \"Running a cluster\" lists");
-                Failure::Refused(Error::config(text).caused_by(error))
-            }
-            ErrorKind::Server(_) | ErrorKind::Extension => {
-                Failure::Refused(Error::transient(text).caused_by(error))
-            }
+            _ if refusal(&error) => Failure::Refused(Error::config(text)),
+            ErrorKind::Server(_) | ErrorKind::Extension => Failure::Refused(Error::transient(text)),
             _ => {
                 self.give_up(number);
-                Failure::Away(Error::transient(text).caused_by(error))
+                Failure::Away(Error::transient(text))
             }
         }
     }
@@ -166,18 +166,11 @@ impl Link {
         if let Some(current) = self.current() {
             return Ok(current);
         }
-        let limit = self.settings.connect_within;
-        let Ok(opened) = tokio::time::timeout(limit, self.open()).await else {
-            let place = self.settings.place();
-            let text = format!("Redis at {place} cannot be reached within {limit:?}");
-            return Err(Failure::Away(Error::transient(text)));
-        };
-        let (connection, closed) = opened.map_err(|error| {
-            let place = self.settings.place();
-            let text = format!("Redis at {place} cannot be reached: {}", words(&error));
-            match error.kind() {
-                ErrorKind::AuthenticationFailed => Failure::Refused(Error::config(text).caused_by(error)),
-                _ => Failure::Away(Error::transient(text).caused_by(error)),
+        let (connection, closed) = self.open().await.map_err(|error| {
+            let text = format!("Redis at {} cannot be reached: {}", self.settings.place(), words(&error));
+            match refusal(&error) {
+                true => Failure::Refused(Error::config(text)),
+                false => Failure::Away(Error::transient(text)),
             }
         })?;
         let number = {
@@ -209,11 +202,20 @@ impl Link {
             }
             Ok(())
         });
-        let mut connection = connect(server, &config).await?;
-        if let Some((channel, _)) = &self.listener {
-            cmd("SUBSCRIBE").arg(channel).exec_async(&mut connection).await?;
-        }
-        Ok((connection, closed))
+        let ready = async {
+            let mut connection = connect(server, &config).await?;
+            if let Some((channel, _)) = &self.listener {
+                cmd("SUBSCRIBE").arg(channel).exec_async(&mut connection).await?;
+            }
+            Ok((connection, closed))
+        };
+        self.in_time(ready).await
+    }
+
+    async fn in_time<T>(&self, step: impl Future<Output = Result<T, RedisError>>) -> Result<T, RedisError> {
+        let limit = self.settings.connect_within;
+        let late = |_| RedisError::from((ErrorKind::Io, "late", format!("no answer within {limit:?}")));
+        tokio::time::timeout(limit, step).await.map_err(late)?
     }
 
     /// The server to write to, at this moment.
@@ -223,8 +225,9 @@ impl Link {
         for seed in &settings.seeds {
             let found = match settings.kind {
                 Kind::Single => return Ok(seed.clone()),
-                Kind::Sentinel => master_of(settings, seed).await,
-                Kind::Cluster => owner_of(&settings.prefix, seed).await,
+                // Each by itself: one that is silent must not take the time of the others.
+                Kind::Sentinel => self.in_time(master_of(settings, seed)).await,
+                Kind::Cluster => self.in_time(owner_of(&settings.prefix, seed)).await,
             };
             match found {
                 Ok(server) => return Ok(server),
@@ -316,10 +319,24 @@ async fn owner_of(prefix: &str, seed: &ConnectionInfo) -> Result<ConnectionInfo,
     Err(RedisError::from((ErrorKind::ClusterConnectionNotFound, "no node serves the keys of the scheduler")))
 }
 
-/// The error as a sentence.
+/// Whether asking again will not help: this user may not do it.
+fn refusal(error: &RedisError) -> bool {
+    let code = error.code().unwrap_or_default();
+    error.kind() == ErrorKind::AuthenticationFailed || ["WRONGPASS", "NOAUTH", "NOPERM"].contains(&code)
+}
+
+/// The error as a sentence, with the way out where there is one. It has everything that the error has.
 fn words(error: &RedisError) -> String {
-    match (error.code(), error.detail()) {
+    let text = match (error.code(), error.detail()) {
         (Some(code), Some(detail)) => format!("{code} {detail}"),
+        (None, Some(detail)) => detail.to_owned(),
         _ => error.to_string(),
+    };
+    match error.code() {
+        Some("NOPERM") => format!("{text}; allow the user what the page \"Running a cluster\" lists"),
+        Some("WRONGPASS" | "NOAUTH") => {
+            format!("{text}; give the user and the password in the address or by `credentials`")
+        }
+        _ => text,
     }
 }

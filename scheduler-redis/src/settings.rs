@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use redis::{ConnectionAddr, ConnectionInfo, IntoConnectionInfo, ProtocolVersion};
+use redis::{ConnectionInfo, IntoConnectionInfo, ProtocolVersion};
 use scheduler_core::store::RunRecord;
 use scheduler_core::{Error, Result};
 
@@ -249,16 +249,13 @@ fn read(url: &str) -> Result<Address, String> {
         Some((scheme, "cluster")) => (scheme, Kind::Cluster),
         Some((_, other)) => return Err(format!("`+{other}` is no kind of installation; {FORMS}")),
     };
+    if scheme == "rediss" && !cfg!(feature = "tls") {
+        return Err("the address asks for TLS; build `scheduler-redis` with the feature `tls`".to_owned());
+    }
     let one = |url: String| {
         let info = url.into_connection_info();
         info.map_err(|error| {
             format!("the address cannot be read ({}); {FORMS}", error.detail().unwrap_or("wrong form"))
-        })
-        .and_then(|info| match info.addr() {
-            ConnectionAddr::TcpTls { .. } if !cfg!(feature = "tls") => {
-                Err("the address asks for TLS; build `scheduler-redis` with the feature `tls`".to_owned())
-            }
-            _ => Ok(info),
         })
     };
     if kind == Kind::Single {

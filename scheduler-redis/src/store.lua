@@ -23,7 +23,7 @@
 --   pe         pauses that end by themselves
 --   meta       count (the last number given out), all (the note of a pause of all), ver (changes when somebody may have
 --              to look), birth, schema, lease and cap (see `tick`), lc and lw (the lease clock, and when it was set), run,
---              epoch and hold (see `epoch`)
+--              and hold (see `epoch`)
 --   untold     sessions that have not said yet what they know (see `epoch`)
 --   ad:<sender>  the first change of a process that is still waited for
 --   hist       a stream: runs that are over, as far as they are kept
@@ -39,7 +39,7 @@ local NONE = cjson.null
 local FORMAT = 1
 -- What touches many triggers does so for this many in one call.
 local PART = 500
--- How long nothing is handed out, in milliseconds, while nodes have not said what they know.
+-- How long nothing is handed out at least, in milliseconds, while nodes have not said what they know.
 local HOLD = 5000
 
 local function K(name) return P .. name end
@@ -393,8 +393,9 @@ local TYPES = {
 
 -- What an ACL may forbid: each once, on a key of its own.
 local PROBES = {
+  { 'TYPE', 'h' },
   { 'HSET', 'h', 'a', '1' }, { 'HSETNX', 'h', 'a', '1' }, { 'HGET', 'h', 'a' }, { 'HMGET', 'h', 'a' }, { 'HGETALL', 'h' },
-  { 'HKEYS', 'h' }, { 'HLEN', 'h' }, { 'HEXISTS', 'h', 'a' }, { 'HINCRBY', 'h', 'a', '1' }, { 'HDEL', 'h', 'b' },
+  { 'HKEYS', 'h' }, { 'HEXISTS', 'h', 'a' }, { 'HINCRBY', 'h', 'a', '1' }, { 'HDEL', 'h', 'b' },
   { 'ZADD', 'z', '1', 'a' }, { 'ZRANGE', 'z', '0', '0' }, { 'ZRANGEBYSCORE', 'z', '0', '1' }, { 'ZSCORE', 'z', 'a' },
   { 'ZCARD', 'z' }, { 'ZCOUNT', 'z', '0', '1' }, { 'ZREM', 'z', 'b' }, { 'SADD', 's', 'a' }, { 'SMEMBERS', 's' },
   { 'SISMEMBER', 's', 'a' }, { 'SRANDMEMBER', 's' }, { 'SCARD', 's' }, { 'SREM', 's', 'b' }, { 'EXISTS', 's' },
@@ -438,26 +439,25 @@ local function tick()
   local known = redis.call('HMGET', K'meta', 'lc', 'lw', 'cap')
   local now = server_millis()
   local passed = now - (tonumber(known[2]) or now)
-  local lc = (tonumber(known[1]) or 0) + math.max(0, math.min(passed, tonumber(known[3])))
+  local lc = (tonumber(known[1]) or 0) + math.max(0, math.min(passed, tonumber(known[3]) or 0))
   redis.call('HSET', K'meta', 'lc', text(lc), 'lw', text(now))
   return lc
 end
 
--- Changes when the server was restarted or replaced, and what it knows may be older than what was acknowledged. Nothing is
--- handed out then until all nodes have said what they know, or have had the time for it. Also says whether that lasts.
+-- Which life of which server this is: in another one it may know less than was acknowledged. Nothing is handed out then until
+-- all nodes have said what they know, or have had the time for it. Also says whether that lasts.
 local function epoch()
   local info = redis.pcall('INFO', 'server')
-  local run = type(info) == 'string' and string.match(info, 'run_id:(%w+)') or ''
-  local known = redis.call('HMGET', K'meta', 'run', 'epoch', 'hold')
-  local number, hold = known[2] or '0', tonumber(known[3] or '0')
-  if run ~= (known[1] or '') then
-    number = text(tonumber(number) + 1)
-    hold = known[1] and server_millis() + HOLD or 0
-    redis.call('HSET', K'meta', 'run', run, 'epoch', number, 'hold', text(hold))
+  local run = type(info) == 'string' and string.match(info, 'run_id:(%w+)') or 'unknown'
+  local known = redis.call('HMGET', K'meta', 'run', 'hold', 'lease')
+  local hold = tonumber(known[2] or '0')
+  if run ~= known[1] then
+    hold = known[1] and server_millis() + math.max(HOLD, (tonumber(known[3]) or 0) / 2) or 0
+    redis.call('HSET', K'meta', 'run', run, 'hold', text(hold))
     redis.call('DEL', K'untold')
     for _, session in ipairs(redis.call('ZRANGE', K'sl', 0, -1)) do redis.call('SADD', K'untold', session) end
   end
-  return number, server_millis() < hold and redis.call('SCARD', K'untold') > 0
+  return run, server_millis() < hold and redis.call('SCARD', K'untold') > 0
 end
 
 function V.attach()
@@ -468,8 +468,11 @@ function V.attach()
   local lease = redis.call('HGET', K'meta', 'lease')
   redis.call('HSET', K'ss', request.session, cjson.encode({ t = request.types, n = request.name, v = request.version }))
   redis.call('HSET', K'sn', request.session, text(server_millis()))
+  local run = epoch()
   redis.call('ZADD', K'sl', text(lc + tonumber(lease)), request.session)
-  return { lease = lease, epoch = (epoch()) }
+  -- Its registration was forgotten, and what it has in hand may be too.
+  if request.tells then redis.call('SADD', K'untold', request.session) end
+  return { lease = lease, epoch = run }
 end
 
 function V.beat()
@@ -491,7 +494,7 @@ function V.beat()
   end
   local dead = redis.call('ZCOUNT', K'sl', '-inf', text(lc)) > 0 or redis.call('SCARD', K'graves') > 0
   return {
-    alive = alive, dead = dead, epoch = (epoch()), micros = text(server_micros()),
+    alive = alive, dead = dead, epoch = (epoch()), micros = text(server_micros()), lease = text(lease),
     ver = redis.call('HGET', K'meta', 'ver') or '0',
   }
 end
@@ -686,6 +689,7 @@ function V.acquire()
     local id, exclusive = request.session .. '-' .. count(), meta.x
     if exclusive then
       redis.call('ZREM', queue_key(s.l, s.j), h.m)
+      if not head(queue_key(s.l, s.j)) then redis.call('SREM', K('ql:' .. s.j), s.l) end
       withhold(s.j)
       redis.call('HSET', K'busy', s.j, id)
     end
@@ -750,7 +754,9 @@ end
 function V.fire()
   local results = {}
   for n, f in ipairs(request.firings) do
-    local found = redis.call('ZSCORE', K'sl', session_of(f.c)) and redis.call('HGET', K'cl', f.c)
+    -- One that was buried is that of nobody, whatever has become of its session.
+    local owned = redis.call('SISMEMBER', K('cs:' .. session_of(f.c)), f.c) == 1
+    local found = owned and redis.call('HGET', K'cl', f.c)
     local claim = found and cjson.decode(found)
     if not claim then
       results[n] = { r = 'stale' }
@@ -833,8 +839,8 @@ end
 -- Ends runs whose node is gone, and puts in place what repeats them.
 function V.bury()
   for _, c in ipairs(request.executions) do
-    local row = c.again
-    if given(row) and redis.call('HEXISTS', K'cl', c.c) == 1 and job(row.t.j) and not load(row.t.k) then
+    local row, found = c.again, redis.call('HGET', K'cl', c.c)
+    if given(row) and found and cjson.decode(found).f and job(row.t.j) and not load(row.t.k) then
       insert_trigger(row.t, row.p, row.n, nil)
     end
     complete(c)
@@ -850,12 +856,18 @@ function V.tell()
   for _, c in ipairs(request.executions) do complete(c) end
   for n, f in ipairs(request.flights) do
     local found = redis.call('HGET', K'cl', f.c)
+    local session = session_of(f.c)
     local s = load(f.k)
     local holder = s and is_busy(s.j)
     local held = holder and holder ~= f.c and cjson.decode(redis.call('HGET', K'cl', holder) or '{}').f
+    local tells = redis.call('SISMEMBER', K'untold', session) == 1
     if found and cjson.decode(found).f then
-      results[n] = 'known'
-    elseif s and (s.s == 'W' or s.s == 'A') and redis.call('HGET', K'tp', f.k) == f.from and not held then
+      results[n] = redis.call('SISMEMBER', K('cs:' .. session), f.c) == 1 and 'known' or 'overtaken'
+    elseif held and redis.call('SISMEMBER', K'untold', session_of(holder)) == 1 then
+      -- Its end may still be told.
+      results[n] = 'wait'
+    elseif tells and s and (s.s == 'W' or s.s == 'A') and redis.call('HGET', K'tp', f.k) == f.from and not held then
+      if holder and holder ~= f.c and holder ~= s.c then release(holder) end
       dequeue(f.k, s)
       s.s = 'W'
       withdraw(s)
@@ -884,7 +896,7 @@ function V.tell()
 end
 
 function V.told()
-  redis.call('SREM', K'untold', request.session)
+  if epoch() == request.epoch then redis.call('SREM', K'untold', request.session) end
   wake = true
   return {}
 end

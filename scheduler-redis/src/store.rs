@@ -32,7 +32,8 @@ const LOOK_AHEAD: Duration = Duration::from_millis(20);
 /// How long after its due time a claim lapses that was not fired.
 const GRACE: Duration = Duration::from_secs(5);
 
-const USE: Attached = Attached { look_ahead: LOOK_AHEAD, grace: GRACE, keeps_history: false };
+const USE: Attached =
+    Attached { look_ahead: LOOK_AHEAD, grace: GRACE, stop_within: Duration::ZERO, keeps_history: false };
 
 /// No call does more at once, so that none holds the server up for long.
 const BATCH: usize = 100;
@@ -91,6 +92,8 @@ pub(crate) struct Inner {
     changes: Mutex<Changes>,
     /// The data that was there at the start is gone.
     gone: AtomicBool,
+    /// The work of dead nodes is being taken over.
+    pub(crate) recovers: AtomicBool,
     /// Held while triggers are fired, and while the store is told what it has forgotten.
     pub(crate) firing: tokio::sync::Mutex<()>,
     /// The heart is to beat now.
@@ -119,8 +122,9 @@ pub(crate) struct State {
     pub(crate) version: String,
     /// The highest fence that was seen.
     pub(crate) highest: u64,
-    /// So many beats in a row have failed.
+    /// So many beats in a row have failed, and why.
     pub(crate) failures: u32,
+    pub(crate) trouble: Option<Arc<str>>,
 }
 
 impl RedisJobStore {
@@ -171,6 +175,9 @@ impl RedisJobStore {
     }
 
     fn open(settings: Settings) -> Result<Self> {
+        // Whoever has chosen one before keeps it.
+        #[cfg(feature = "tls")]
+        rustls::crypto::ring::default_provider().install_default().ok();
         let (settings, io) = (Arc::new(settings), Io::start()?);
         let id = format!("{:032x}", u128::from_le_bytes(random()));
         let inner = Arc::new_cyclic(|own: &std::sync::Weak<Inner>| {
@@ -193,6 +200,7 @@ impl RedisJobStore {
                 state: Mutex::new(State { lease: settings.lease, ..State::default() }),
                 changes: Mutex::default(),
                 gone: AtomicBool::new(false),
+                recovers: AtomicBool::new(false),
                 firing: tokio::sync::Mutex::default(),
                 nudge: Arc::default(),
                 renewed: Arc::default(),
@@ -213,8 +221,6 @@ impl RedisJobStore {
 
     /// As [`call`](Self::call), for a node that must not go on when it has lost touch.
     async fn call_as(&self, session: u64, verb: &'static str, request: Value) -> Result<Value> {
-        let touch_lost =
-            || Error::transient("this node has lost touch with its cluster, and waits for Redis to be back");
         let fenced = self.0.fenced.notified();
         let now = SystemClock.monotonic();
         if self.0.sessions.lock().get(&session).is_some_and(|session| !session.is_safe(now)) {
@@ -313,8 +319,10 @@ impl RedisJobStore {
                 _ => FireResult::Stale,
             })
         };
-        let results = codec::list(&answer).iter().zip(firings).map(result).collect::<Result<Vec<_>>>()?;
-        self.0.departed(now, firings, &rows, &results);
+        let mut results = codec::list(&answer).iter().zip(firings).map(result).collect::<Result<Vec<_>>>()?;
+        if !self.0.departed(session, now, firings, &rows, &mut results) {
+            return Err(touch_lost());
+        }
         Ok(results)
     }
 
@@ -427,6 +435,8 @@ impl Inner {
             }
             Err(failure) => return Err(failure),
         }
+        // The second connection, which also listens.
+        self.slow.ping().await?;
         let (answer, ..) = self.hot.script(&self.draining, ["boot", "{}", &self.id]).await?;
         let answer: Value = codec::decode("an answer", &answer).map_err(Failure::Refused)?;
         if let Some(error) = answer["error"].as_str() {
@@ -512,7 +522,9 @@ impl Inner {
     }
 
     /// Makes a node known to the cluster.
-    pub(crate) async fn register(&self, node: &Node) -> Result<()> {
+    ///
+    /// With `tells` the server has forgotten it, and is to be told what it has in hand.
+    pub(crate) async fn register(&self, node: &Node, tells: bool) -> Result<()> {
         let (sent, lease) = (SystemClock.monotonic(), self.settings.lease);
         let request = json!({
             "session": node.session.to_string(),
@@ -521,6 +533,7 @@ impl Inner {
             "types": node.types,
             "lease": lease.as_millis().to_string(),
             "cap": cap(lease).as_millis().to_string(),
+            "tells": tells,
         });
         let answer = self.heart_call("attach", &request).await?;
         if answer["gone"] == true {
@@ -558,22 +571,40 @@ impl Inner {
         state.highest = state.highest.max(claim.claim.count());
     }
 
-    fn departed(&self, now: DateTime<Utc>, firings: &[Firing], rows: &[Value], results: &[FireResult]) {
+    /// Notes what runs from now on. False if the node has lost touch meanwhile: then nothing may begin.
+    fn departed(
+        &self,
+        session: u64,
+        now: DateTime<Utc>,
+        firings: &[Firing],
+        rows: &[Value],
+        results: &mut [FireResult],
+    ) -> bool {
         let mut sessions = self.sessions.lock();
-        for ((firing, row), result) in firings.iter().zip(rows).zip(results) {
-            let Some(known) = sessions.get_mut(&firing.claim.session()) else { continue };
-            let Some(claimed) = known.claimed.remove(&firing.claim) else { continue };
-            if let FireResult::Run { job, .. } = result {
-                let flight = Flight {
-                    claimed,
-                    progress: codec::text(&row["p"]).to_owned(),
-                    next: row["n"].clone(),
-                    fired: codec::time(now),
-                    exclusive: job.disallow_concurrent(),
-                };
-                known.flights.insert(firing.claim, flight);
-            }
+        let Some(known) = sessions.get_mut(&session) else { return true };
+        if !known.is_safe(SystemClock.monotonic()) {
+            return false;
         }
+        for ((firing, row), result) in firings.iter().zip(rows).zip(results) {
+            let claimed = known.claimed.remove(&firing.claim);
+            let FireResult::Run { job, .. } = &*result else { continue };
+            let Some(claimed) = claimed else {
+                if !known.flights.contains_key(&firing.claim) {
+                    // The node was held for dead since it has claimed this.
+                    *result = FireResult::Stale;
+                }
+                continue;
+            };
+            let flight = Flight {
+                claimed,
+                progress: codec::text(&row["p"]).to_owned(),
+                next: row["n"].clone(),
+                fired: codec::time(now),
+                exclusive: job.disallow_concurrent(),
+            };
+            known.flights.insert(firing.claim, flight);
+        }
+        true
     }
 
     fn landed(&self, executions: &[Completion], rows: Vec<Value>) {
@@ -589,6 +620,10 @@ impl Inner {
     fn takes(&self) -> bool {
         self.sessions.lock().values().all(|session| session.takes)
     }
+}
+
+fn touch_lost() -> Error {
+    Error::transient("this node has lost touch with its cluster, and waits for Redis to be back")
 }
 
 /// Whether a server can be used at all, from what it says of itself.
@@ -652,16 +687,26 @@ impl JobStore for RedisJobStore {
         Some(Arc::new(self.0.clock.clone()))
     }
 
+    fn trouble(&self) -> Option<Arc<str>> {
+        if self.0.is_gone() {
+            return Some(self.0.all_gone().to_string().into());
+        }
+        self.0.state.lock().trouble.clone()
+    }
+
     fn attach(&self, node: Node) -> StoreFuture<'_, Attached> {
         Box::pin(async move {
             let inner = self.0.clone();
             self.0.sessions.lock().insert(node.session, Session::new(node.clone()));
             let session = node.session;
-            let registered = self.on_io(async move { inner.register(&node).await }).await;
+            let registered = self.on_io(async move { inner.register(&node, false).await }).await;
             if registered.is_err() {
                 self.0.sessions.lock().remove(&session);
             }
-            registered.map(|()| Attached { keeps_history: self.0.settings.keeps > 0, ..USE })
+            let lease = self.0.state.lock().lease;
+            let (stop_within, keeps_history) =
+                (margin(lease).saturating_sub(cap(lease)), self.0.settings.keeps > 0);
+            registered.map(|()| Attached { stop_within, keeps_history, ..USE })
         })
     }
 

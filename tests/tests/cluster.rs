@@ -359,3 +359,45 @@ async fn stores_of_other_names_and_triggers_of_other_types_are_left_alone() {
     let due = process.now() + TimeDelta::seconds(1);
     assert!(able.now() < due && process.now() < able.now() + TimeDelta::seconds(1), "they agree on the time");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_comes_back_twice_with_the_same_old_data_is_told_twice() {
+    let mut server = Server::start();
+    let process = Process::start(&server.url(), 1).await;
+    process.put(&exclusive("one"), [hourly("a"), hourly("b")]).await;
+    let ended = process.run().await;
+    server.command(&["SAVE"]);
+    assert!(matches!(process.complete(ended.claim).await, CompleteResult::Done { .. }));
+    let running = process.run().await;
+    for _ in 0..2 {
+        server.restart();
+        until("the server knows it again", async || {
+            let runs = process.store.executions(Executions::All).await.unwrap_or_default();
+            runs.iter().map(|run| run.id).eq([running.claim])
+        })
+        .await;
+    }
+    assert!(process.acquire(9).await.is_empty(), "neither of them comes again");
+    assert!(matches!(process.complete(running.claim).await, CompleteResult::Done { .. }));
+    assert_eq!(process.store.audit(false).await.unwrap(), [""; 0]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn jobs_that_come_and_go_leave_nothing_behind() {
+    let server = Server::start();
+    let process = Process::start(&server.url(), 1).await;
+    for number in 0..3 {
+        let job = JobDetail::builder(format!("order-{number}").parse().unwrap(), "work")
+            .disallow_concurrent(true)
+            .build();
+        process.put(&job, [Trigger::now().name(&format!("order-{number}"))]).await;
+        let run = process.run().await;
+        let remove = Completion { instruction: Instruction::RemoveTrigger, ..Completion::of(run.claim) };
+        process.store.complete(Complete { now: process.now(), executions: vec![remove] }).await.unwrap();
+    }
+    process.store.detach(1).await.unwrap();
+    let keys = format!("{:?}", server.command(&["KEYS", "*"]));
+    let left: Vec<_> = keys.split('\'').filter(|key| key.starts_with("scheduler:")).collect();
+    let meant = |key: &&str| key.ends_with(":meta") || key.contains(":ad:");
+    assert!(left.iter().all(meant), "{left:?}");
+}

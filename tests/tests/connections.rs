@@ -36,7 +36,7 @@ async fn a_server_that_is_not_there_is_named() {
     let builder =
         RedisJobStore::builder(&url).connect_within(Duration::from_millis(200)).start_within(Duration::ZERO);
     let error = builder.connect().await.unwrap_err().to_string();
-    assert!(error.contains("cannot be reached within 200ms"), "{error}");
+    assert!(error.contains("cannot be reached: no answer within 200ms"), "{error}");
 }
 
 #[tokio::test]

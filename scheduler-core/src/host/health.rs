@@ -73,7 +73,7 @@ impl fmt::Display for ServiceState {
 pub struct Health {
     /// Whether the program makes progress: the firing loop is not late by more than ten seconds. If not, restart it.
     pub live: bool,
-    /// Whether it can take work: started, not draining, no service failed or restarting, no job stale.
+    /// Whether it can take work: started, not draining, no service failed or restarting, the job store working, no job stale.
     pub ready: bool,
     /// Each service by its name.
     pub services: BTreeMap<String, ServiceState>,
@@ -93,6 +93,14 @@ pub struct SchedulerHealth {
     pub lag: Duration,
     /// How many executions are under way.
     pub running: usize,
+    /// What keeps the job store from working; none while it works.
+    pub store_trouble: Option<Arc<str>>,
+}
+
+impl SchedulerHealth {
+    fn works(&self) -> bool {
+        self.state == SchedulerState::Running && self.store_trouble.is_none()
+    }
 }
 
 /// Whether a job has succeeded lately.
@@ -162,6 +170,7 @@ impl HostCore {
             state: scheduler.state(),
             lag: scheduler.lag(),
             running: scheduler.running().len(),
+            store_trouble: scheduler.store_trouble(),
         });
         let jobs = self.successes.health(self.began(), now);
         let works = |state: &ServiceState| {
@@ -171,7 +180,7 @@ impl HostCore {
         let ready = live
             && self.is_up()
             && services.values().all(works)
-            && scheduler.as_ref().is_none_or(|scheduler| scheduler.state == SchedulerState::Running)
+            && scheduler.as_ref().is_none_or(SchedulerHealth::works)
             && jobs.iter().all(|job| !job.stale);
         Health { live, ready, services, scheduler, jobs }
     }

@@ -91,6 +91,10 @@ pub(super) struct Core {
     pub(super) changed: AtomicBool,
     /// The store wants to know how runs have ended.
     pub(super) keeps_history: PlainBool,
+    /// How long a run may take to stop that has lost its claim.
+    pub(super) stop_within: OnceLock<Duration>,
+    /// Why the store does not answer the loop; none while it does.
+    pub(super) store_failure: RwLock<Option<Arc<str>>>,
     /// When the loop takes its next turn, in milliseconds; none yet if it is at the end of all time.
     planned: AtomicU64,
     /// The loop takes a turn in which runs may begin. Changed under the lock of the phase, so no order of its own to explore.
@@ -134,6 +138,8 @@ impl Core {
             active: AtomicUsize::new(0),
             changed: AtomicBool::new(true),
             keeps_history: PlainBool::new(false),
+            stop_within: OnceLock::new(),
+            store_failure: RwLock::default(),
             planned: AtomicU64::new(u64::MAX),
             firing: PlainBool::new(false),
             stops: Mutex::default(),
@@ -245,6 +251,21 @@ impl Core {
     pub(super) fn stop(&self, run: ExecutionId, reason: CancelReason) {
         self.stops.lock().push((run, reason));
         self.ring();
+    }
+
+    /// Stops a run of this node that has lost its claim, whatever the loop waits for.
+    pub(super) fn stop_now(self: &Arc<Self>, run: ExecutionId, reason: CancelReason) {
+        if self.running.cancel(run, reason) == Some(true) {
+            let (core, within) = (self.clone(), self.stop_within.get().copied().unwrap_or_default());
+            let watch = async move {
+                core.clock.sleep(within).await;
+                core.running.abort(run, reason);
+            };
+            self.spawn(self.clock.begin(&"the end of a run that has lost its claim").observe(watch));
+        } else {
+            self.running.abort(run, reason);
+        }
+        self.stop(run, reason);
     }
 
     pub(super) fn take_stops(&self) -> Vec<(ExecutionId, CancelReason)> {

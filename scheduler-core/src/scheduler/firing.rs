@@ -431,7 +431,9 @@ impl Engine {
 
     fn recovered(&mut self) {
         if std::mem::take(&mut self.failures) > 0 {
-            tracing::info!("the job store answers again");
+            // As loud as the failure was.
+            tracing::warn!("the job store answers again");
+            *self.core.store_failure.write() = None;
             self.core.bus.send(|| Event::StoreRecovered);
         }
     }
@@ -440,6 +442,7 @@ impl Engine {
     fn failed(&mut self, error: &Error) -> Duration {
         if self.failures == 0 {
             tracing::error!(%error, "the job store has failed; trying again");
+            *self.core.store_failure.write() = Some(error.to_string().into());
             self.core.bus.send(|| Event::StoreFailed { error: error.to_string() });
         }
         let wait = FIRST_BACKOFF.saturating_mul(1 << self.failures.min(10));

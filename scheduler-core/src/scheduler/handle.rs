@@ -136,6 +136,11 @@ impl Scheduler {
         scheduler
     }
 
+    /// What keeps the job store from working, as far as it is known; none while it works.
+    pub fn store_trouble(&self) -> Option<Arc<str>> {
+        self.core().store.trouble().or_else(|| self.core().store_failure.read().clone())
+    }
+
     /// How late the firing loop is with its next turn; nothing while it is in time.
     pub fn lag(&self) -> Duration {
         self.core().lag()
@@ -205,6 +210,7 @@ impl Scheduler {
         let pool = Pool::new(runtime, core.tasks.clone());
         let attached = self.attach().await?;
         core.keeps_history.store(attached.keeps_history, Ordering::Relaxed);
+        core.stop_within.set(attached.stop_within.min(core.settings.cancel_grace)).ok();
         core.reconcile(&self.0.declared).await?;
         #[cfg(feature = "schedule-file")]
         for file in &self.0.declared.files {
@@ -275,8 +281,7 @@ impl Scheduler {
         let weak = Arc::downgrade(core);
         let stop = Arc::new(move |run, reason| {
             if let Some(core) = weak.upgrade() {
-                core.running.cancel(run, reason);
-                core.stop(run, reason);
+                core.stop_now(run, reason);
             }
         });
         let types =

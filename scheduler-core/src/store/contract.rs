@@ -38,6 +38,11 @@ pub trait JobStore: Debug + Send + Sync + 'static {
         None
     }
 
+    /// What keeps it from working at this moment, as far as it is known without asking; none while it works.
+    fn trouble(&self) -> Option<Arc<str>> {
+        None
+    }
+
     /// Makes a node known before it uses any other verb.
     fn attach(&self, node: Node) -> StoreFuture<'_, Attached>;
 
@@ -201,6 +206,8 @@ pub struct Attached {
     pub look_ahead: Duration,
     /// How long after its due time a claim that was not fired lapses.
     pub grace: Duration,
+    /// How long a run may take to stop that has lost its claim, before it is taken away; others may begin then.
+    pub stop_within: Duration,
     /// Whether runs that are over are kept for [`history`](JobStore::history).
     pub keeps_history: bool,
 }

@@ -42,6 +42,10 @@ macro_rules! faulty {
                 self.inner.clock()
             }
 
+            fn trouble(&self) -> Option<Arc<str>> {
+                self.inner.trouble()
+            }
+
             $(fn $name(&self, $($arg: $type),*) -> StoreFuture<'_, $out> {
                 self.call(Verb::$verb, move |store| store.$name($($arg),*))
             })*

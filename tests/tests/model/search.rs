@@ -1,12 +1,14 @@
 //! Looks at every state that a model can come to, the nearest first.
 
 use std::collections::{HashMap, VecDeque};
-use std::fmt::Debug;
+use std::fmt::{self, Display, Formatter};
 use std::hash::{BuildHasherDefault, Hash, Hasher};
+
+use crate::promise;
 
 /// Some steps of a protocol, and what it promises.
 pub(crate) trait Model {
-    type State: Copy + Eq + Hash + Debug;
+    type State: Copy + Eq + Hash;
 
     fn start(&self) -> Self::State;
 
@@ -32,7 +34,7 @@ pub(crate) type Steps<S> = Vec<Step<S>>;
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Step<S> {
     /// In words, with `{node}` for who does it and `{what}` for what it is about.
-    pub(crate) name: &'static str,
+    pub(crate) words: &'static str,
     pub(crate) node: u8,
     pub(crate) what: &'static str,
     /// It happens some day if nothing more goes wrong.
@@ -43,7 +45,7 @@ pub(crate) struct Step<S> {
 impl<S> Step<S> {
     fn in_words(&self) -> String {
         let node = if self.node == 0 { "A" } else { "B" };
-        self.name.replace("{node}", node).replace("{what}", self.what)
+        self.words.replace("{node}", node).replace("{what}", self.what)
     }
 }
 
@@ -61,16 +63,13 @@ pub(crate) struct Violation {
     pub(crate) path: Vec<String>,
 }
 
-impl std::fmt::Display for Violation {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl Display for Violation {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         writeln!(f, "not kept: {}", self.promise)?;
         let mut lines = self.path.iter().enumerate();
         lines.try_for_each(|(number, step)| writeln!(f, "{:>4}. {step}", number + 1))
     }
 }
-
-/// The promise that everything goes on once nothing more goes wrong.
-pub(crate) const NOTHING_IS_STUCK: &str = "nothing is stuck: what is due fires some day";
 
 /// Quick, and good enough for small numbers.
 #[derive(Default)]
@@ -135,7 +134,8 @@ pub(crate) fn search<M: Model>(model: &M) -> Report {
         }
         number += 1;
     }
-    let violation = stuck(&seen).map(|number| Violation { promise: NOTHING_IS_STUCK, path: path(model, &seen, number) });
+    let violation = stuck(&seen)
+        .map(|number| Violation { promise: promise::NOT_STUCK, path: path(model, &seen, number) });
     Report { states: seen.before.len(), violation }
 }
 
@@ -177,5 +177,9 @@ fn path<M: Model>(model: &M, seen: &Seen<M::State>, to: u32) -> Vec<String> {
         words.push(step.in_words());
         state = step.to;
     }
-    words
+    let same = words.chunk_by(|one, next| one == next);
+    same.map(
+        |same| if same.len() == 1 { same[0].clone() } else { format!("{}, {} times", same[0], same.len()) },
+    )
+    .collect()
 }

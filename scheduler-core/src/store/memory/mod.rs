@@ -26,8 +26,12 @@ use crate::sync::Mutex;
 use table::Table;
 
 /// How to use this store: triggers are claimed when they are due, and a claim is fired at once.
-const USE: Attached =
-    Attached { look_ahead: Duration::ZERO, grace: Duration::from_secs(30), keeps_history: false };
+const USE: Attached = Attached {
+    look_ahead: Duration::ZERO,
+    grace: Duration::from_secs(30),
+    stop_within: Duration::MAX,
+    keeps_history: false,
+};
 
 /// A job store in memory, gone with its process.
 ///
