@@ -158,8 +158,9 @@ pub(crate) fn put_rows(triggers: &[(Arc<Trigger>, Progress)]) -> Result<Vec<Valu
 
 pub(crate) fn node(row: &Value) -> Result<NodeStatus> {
     let record: Value = codec::decode("a node", codec::text(&row["n"]))?;
-    let types =
-        record["t"].as_array().map(|types| types.iter().map(|name| Arc::from(codec::text(name))).collect());
+    let types = codec::decode::<Value>("job types", record["t"].as_str().unwrap_or("null"))?
+        .as_array()
+        .map(|types| types.iter().map(|name| Arc::from(codec::text(name))).collect());
     let silent = Duration::from_millis(codec::text(&row["q"]).parse().unwrap_or_default());
     let node = Node {
         session: codec::text(&row["s"]).parse().unwrap_or_default(),

@@ -22,12 +22,17 @@ struct Anchor {
 }
 
 impl ServerClock {
-    /// The server's clock says `time`, in an answer that has just come.
-    pub(crate) fn set(&self, time: DateTime<Utc>) {
-        let present = (time, SystemClock.monotonic());
-        let before = self.0.write().seen.replace(present);
-        if let Some((seen, at)) = before {
-            let expected = seen + TimeDelta::from_std(present.1.saturating_sub(at)).unwrap_or_default();
+    /// The server's clock says `time`, in an answer that has just come, to a question of the moment `sent`.
+    pub(crate) fn set(&self, time: DateTime<Utc>, sent: Duration) {
+        let here = SystemClock.monotonic();
+        let mut anchor = self.0.write();
+        if let Some((seen, at)) = anchor.seen {
+            let expected = seen + TimeDelta::from_std(here.saturating_sub(at)).unwrap_or_default();
+            let on_the_way = TimeDelta::from_std(here.saturating_sub(sent)).unwrap_or_default();
+            // An answer that was long on its way says nothing new.
+            if time <= expected && expected <= time + on_the_way {
+                return;
+            }
             let step = time - expected;
             if step.abs() > TimeDelta::seconds(1) {
                 tracing::warn!(
@@ -36,6 +41,7 @@ impl ServerClock {
                 );
             }
         }
+        anchor.seen = Some((time, here));
     }
 }
 
@@ -77,7 +83,7 @@ mod tests {
         let clock = ServerClock::default();
         for time in ["2001-01-01T00:00:00Z", "2090-01-01T00:00:00Z", "2026-03-01T00:00:00Z"] {
             let time: DateTime<Utc> = time.parse().unwrap();
-            clock.set(time);
+            clock.set(time, SystemClock.monotonic());
             let passed = clock.now() - time;
             assert!(passed >= TimeDelta::zero() && passed < TimeDelta::minutes(1), "{passed}");
         }

@@ -174,3 +174,10 @@ pub(crate) fn list(value: &Value) -> &[Value] {
 pub(crate) fn text(value: &Value) -> &str {
     value.as_str().unwrap_or_default()
 }
+
+/// Whether a row of a claim is what some program has written, if not this one.
+pub(crate) fn is_well_formed(row: &Value) -> bool {
+    [&row["d"], &row["p"], &row["a"]]
+        .iter()
+        .all(|part| part.is_null() || serde_json::from_str::<Value>(text(part)).is_ok())
+}

@@ -9,24 +9,14 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
 use scheduler_core::Result;
-use scheduler_core::job::ExecutionId;
-use scheduler_core::store::RunRecord;
 use scheduler_core::time::{Clock, SystemClock};
-use scheduler_core::trigger::{LostRun, Trigger};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::codec;
 use crate::session::Session;
 use crate::settings::margin;
-use crate::store::Inner;
-
-/// So many runs are told of in one call.
-const TOLD: usize = 200;
-
-/// What waits for another node is told again so many times.
-const TELLS: usize = 100;
+use crate::store::{Flag, Inner};
 
 /// Beats for as long as the store is there.
 pub(crate) async fn beat(store: Weak<Inner>) {
@@ -113,10 +103,10 @@ impl Inner {
                     // Beside the beats, which must not wait for it.
                     let store = self.clone();
                     tokio::spawn(async move {
+                        let _under_way = Flag(&store.recovers);
                         if let Err(error) = store.recover().await {
                             tracing::warn!(%error, "the work of a dead node is not taken over yet");
                         }
-                        store.recovers.store(false, Ordering::Release);
                     });
                 }
             }
@@ -145,11 +135,11 @@ impl Inner {
             self.set_gone();
             return Ok(false);
         }
-        self.set_clock(&answer);
+        self.set_clock(&answer, sent);
         let epoch = codec::text(&answer["epoch"]);
         let replaced = self.state.lock().epoch != epoch;
         if let Ok(lease) = codec::text(&answer["lease"]).parse() {
-            self.state.lock().lease = Duration::from_millis(lease);
+            self.set_lease(Duration::from_millis(lease));
         }
         let mut unknown = Vec::new();
         {
@@ -165,11 +155,13 @@ impl Inner {
             }
         }
         self.renewed.notify_one();
-        for session in unknown {
-            self.register_again(session, replaced).await?;
+        if !replaced {
+            for session in unknown {
+                self.register_again(session).await?;
+            }
         }
         self.heard_version(codec::text(&answer["ver"]));
-        self.heard_epoch(epoch).await?;
+        self.begin_epoch(epoch);
         Ok(answer["dead"] == true)
     }
 
@@ -178,24 +170,21 @@ impl Inner {
         lease.saturating_sub(margin(lease))
     }
 
-    /// Others hold this node for dead, and have what it had: it begins anew. Or the server has forgotten it: it tells what it
-    /// has.
-    async fn register_again(&self, session: u64, forgotten: bool) -> Result<()> {
+    /// Others hold this node for dead, and have what it had: it begins anew.
+    async fn register_again(&self, session: u64) -> Result<()> {
         let node = {
             let mut sessions = self.sessions.lock();
             let Some(known) = sessions.get_mut(&session) else { return Ok(()) };
-            if known.safe_until.is_some() && !forgotten {
+            if known.safe_until.is_some() {
                 let stop = known.lost();
                 tracing::error!(node = %known.node.name, stopped = stop.len(), "the node was held for dead; it begins anew");
                 known.stop(&stop);
             }
             known.node.clone()
         };
-        if !forgotten {
-            // Whoever waits for an answer must not act on it.
-            self.fenced.notify_waiters();
-        }
-        self.register(&node, forgotten).await?;
+        // Whoever waits for an answer must not act on it.
+        self.fenced.notify_waiters();
+        self.register(&node, false).await?;
         (node.wake)();
         Ok(())
     }
@@ -206,158 +195,5 @@ impl Inner {
         if before != version {
             self.wake();
         }
-    }
-
-    /// In another epoch the server may have forgotten what it has acknowledged: tells it what this process knows.
-    pub(crate) async fn heard_epoch(self: &Arc<Self>, epoch: &str) -> Result<()> {
-        if self.state.lock().epoch == epoch {
-            return Ok(());
-        }
-        let _no_firing = self.firing.lock().await;
-        let known = self.state.lock().epoch.clone();
-        if known == epoch {
-            return Ok(());
-        }
-        tracing::warn!(
-            epoch,
-            "the Redis server was restarted or replaced; what it has forgotten is told again"
-        );
-        let sessions: Vec<u64> = self.sessions.lock().keys().copied().collect();
-        for session in sessions {
-            self.reconcile(session, epoch).await?;
-        }
-        self.state.lock().epoch = epoch.to_owned();
-        self.wake();
-        Ok(())
-    }
-
-    /// Tells what a node has ended, what it has under way, and ends what it knows nothing of.
-    async fn reconcile(&self, session: u64, epoch: &str) -> Result<()> {
-        let (ended, mut flights) = {
-            let sessions = self.sessions.lock();
-            let Some(known) = sessions.get(&session) else { return Ok(()) };
-            let flights: Vec<_> = known.flights.iter().map(|(id, flight)| (*id, flight.row(*id))).collect();
-            (known.recently_ended(), flights)
-        };
-        let mut ended = ended.chunks(TOLD);
-        for _ in 0..TELLS {
-            let mut waiting = Vec::new();
-            let mut parts = flights.chunks(TOLD);
-            loop {
-                let (ended, part) = (ended.next().unwrap_or_default(), parts.next().unwrap_or_default());
-                if ended.is_empty() && part.is_empty() {
-                    break;
-                }
-                waiting.extend(self.tell(session, ended, part).await?);
-            }
-            if waiting.is_empty() {
-                break;
-            }
-            flights = waiting;
-            SystemClock.sleep(Duration::from_millis(50)).await;
-        }
-        loop {
-            let known = match self.sessions.lock().get(&session) {
-                Some(known) => known.known(),
-                None => return Ok(()),
-            };
-            let request = json!({ "session": session.to_string(), "known": known });
-            let answer = self.heart_call("unknown", &request).await?;
-            let rows = codec::list(&answer["rows"]);
-            if rows.is_empty() {
-                break;
-            }
-            self.bury(rows).await?;
-        }
-        self.heart_call("told", &json!({ "session": session.to_string(), "epoch": epoch })).await.map(drop)
-    }
-
-    /// One part of it. Returns the runs that are to be told again, since another node has not told yet what it knows of them.
-    async fn tell(
-        &self,
-        session: u64,
-        ended: &[Value],
-        flights: &[(ExecutionId, Value)],
-    ) -> Result<Vec<(ExecutionId, Value)>> {
-        let rows: Vec<_> = flights.iter().map(|(_, row)| row).collect();
-        let request = json!({ "now": codec::time(self.clock.now()), "executions": ended, "flights": rows });
-        let answer = self.heart_call("tell", &request).await?;
-        let mut waiting = Vec::new();
-        let mut sessions = self.sessions.lock();
-        let Some(known) = sessions.get_mut(&session) else { return Ok(waiting) };
-        for ((id, row), what) in flights.iter().zip(codec::list(&answer)) {
-            if what == "wait" {
-                waiting.push((*id, row.clone()));
-            }
-            if what == "overtaken"
-                && let Some(flight) = known.flights.remove(id)
-            {
-                tracing::error!(
-                    execution = %id,
-                    trigger = codec::trigger_key(&flight.claimed.trigger).map(|key| key.to_string()).unwrap_or_default(),
-                    "the server has forgotten this run, and it cannot be told again; it may run twice"
-                );
-                if flight.exclusive {
-                    known.stop(&[*id]);
-                }
-            }
-        }
-        Ok(waiting)
-    }
-
-    /// Takes over the work of nodes that are gone.
-    pub(crate) async fn recover(&self) -> Result<()> {
-        loop {
-            let answer = self.heart_call("lost", &json!({})).await?;
-            if answer["done"] == true {
-                return Ok(());
-            }
-            self.bury(codec::list(&answer["rows"])).await?;
-        }
-    }
-
-    async fn bury(&self, rows: &[Value]) -> Result<()> {
-        if rows.is_empty() {
-            return Ok(());
-        }
-        let now = self.clock.now();
-        let executions = rows.iter().map(|row| self.buried(row, now)).collect::<Result<Vec<_>>>()?;
-        let keep = self.settings.keeps.to_string();
-        let request = json!({ "now": codec::time(now), "executions": executions, "keep": keep });
-        self.heart_call("bury", &request).await.map(drop)
-    }
-
-    /// What becomes of a run whose node is gone.
-    fn buried(&self, row: &Value, now: DateTime<Utc>) -> Result<Value> {
-        let claim = codec::text(&row["c"]);
-        let (execution, job) = (codec::read_claim(claim)?, codec::job_key(codec::text(&row["j"]))?);
-        let key = codec::trigger_key(codec::text(&row["t"]))?;
-        let trigger: Option<Trigger> =
-            row["d"].as_str().and_then(|text| codec::decode("a trigger", text).ok());
-        let time = |value: &Value| codec::read_time(value).unwrap_or_default();
-        let (scheduled, fired) = (time(&row["n"]), time(&row["s"]));
-        let mut again = Value::Null;
-        let wanted = row["r"] == true;
-        let lost = LostRun { execution, job: &job, key: &key, trigger: trigger.as_ref(), scheduled, fired };
-        let record = RunRecord::lost(&lost, codec::text(&row["o"]), now);
-        if wanted {
-            match Trigger::recovering(&lost) {
-                Some(trigger) => {
-                    let progress = trigger.first(None);
-                    again = json!({
-                        "t": codec::trigger(&trigger)?, "p": codec::encode(&progress)?, "n": codec::next(&progress),
-                    });
-                }
-                None => {
-                    tracing::error!(%job, trigger = %key, "this firing has ended too many nodes; it is not repeated");
-                }
-            }
-        }
-        tracing::warn!(%job, trigger = %key, %execution, repeated = !again.is_null(), "a run was lost with its node");
-        let declared = trigger.as_ref().is_some_and(|trigger| trigger.declared_by().is_some());
-        let instruction = if declared { "continue" } else { "remove_trigger" };
-        Ok(
-            json!({ "c": claim, "i": instruction, "again": again, "record": self.settings.record(Some(&record))? }),
-        )
     }
 }

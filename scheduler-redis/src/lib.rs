@@ -21,6 +21,8 @@ mod codec;
 mod heart;
 mod io;
 mod link;
+mod reconcile;
+mod recover;
 mod session;
 mod settings;
 mod store;

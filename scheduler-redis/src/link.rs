@@ -26,7 +26,8 @@ type Heard = Arc<dyn Fn(Option<Vec<u8>>) + Send + Sync>;
 /// One connection of a store.
 pub(crate) struct Link {
     settings: Arc<Settings>,
-    answer_within: Duration,
+    /// No step may take longer than this, beside the settings.
+    limit: Mutex<Duration>,
     /// So many calls in a row without an answer, and the connection is given up.
     patience: u32,
     /// The channel to listen to, and whom to tell.
@@ -43,6 +44,8 @@ struct Slot {
     /// Grows with every connection.
     number: u64,
     silent: u32,
+    /// How many attempts to connect have failed, and how the last one did.
+    failed: Option<(u64, String)>,
 }
 
 /// Why a call has failed.
@@ -63,9 +66,14 @@ impl Failure {
 }
 
 impl Link {
-    pub(crate) fn new(settings: Arc<Settings>, answer_within: Duration, patience: u32) -> Self {
+    pub(crate) fn new(settings: Arc<Settings>, patience: u32) -> Self {
         let (slot, connecting) = Default::default();
-        Self { settings, answer_within, patience, listener: None, slot, connecting }
+        Self { settings, limit: Mutex::new(Duration::MAX), patience, listener: None, slot, connecting }
+    }
+
+    /// No step may take longer than this from now on.
+    pub(crate) fn limit(&self, limit: Duration) {
+        *self.limit.lock() = limit;
     }
 
     pub(crate) fn listen(mut self, channel: String, heard: Heard) -> Self {
@@ -103,9 +111,10 @@ impl Link {
             Some(current) => current,
             None => self.connect().await?,
         };
-        let Ok(answer) = tokio::time::timeout(self.answer_within, call(connection)).await else {
+        let limit = self.settings.answer_within.min(*self.limit.lock());
+        let Ok(answer) = tokio::time::timeout(limit, call(connection)).await else {
             self.no_answer(number);
-            let (place, limit) = (self.settings.place(), self.answer_within);
+            let place = self.settings.place();
             return Err(Failure::Away(Error::transient(format!(
                 "Redis at {place} did not answer within {limit:?}"
             ))));
@@ -162,15 +171,27 @@ impl Link {
     }
 
     async fn connect(&self) -> Result<(MultiplexedConnection, u64), Failure> {
+        let before = self.slot.lock().failed.clone();
         let _one_at_a_time = self.connecting.lock().await;
         if let Some(current) = self.current() {
             return Ok(current);
+        }
+        let since = self.slot.lock().failed.clone();
+        if let Some((_, text)) = since.filter(|since| before.as_ref().is_none_or(|before| before.0 < since.0))
+        {
+            // Whoever has waited for somebody else's attempt shares its end.
+            return Err(Failure::Away(Error::transient(text)));
         }
         let (connection, closed) = self.open().await.map_err(|error| {
             let text = format!("Redis at {} cannot be reached: {}", self.settings.place(), words(&error));
             match refusal(&error) {
                 true => Failure::Refused(Error::config(text)),
-                false => Failure::Away(Error::transient(text)),
+                false => {
+                    let mut slot = self.slot.lock();
+                    let attempt = slot.failed.as_ref().map_or(0, |(attempt, _)| *attempt) + 1;
+                    slot.failed = Some((attempt, text.clone()));
+                    Failure::Away(Error::transient(text))
+                }
             }
         })?;
         let number = {
@@ -213,7 +234,7 @@ impl Link {
     }
 
     async fn in_time<T>(&self, step: impl Future<Output = Result<T, RedisError>>) -> Result<T, RedisError> {
-        let limit = self.settings.connect_within;
+        let limit = self.settings.connect_within.min(*self.limit.lock());
         let late = |_| RedisError::from((ErrorKind::Io, "late", format!("no answer within {limit:?}")));
         tokio::time::timeout(limit, step).await.map_err(late)?
     }

@@ -36,6 +36,8 @@ pub(crate) struct Session {
 
 #[derive(Debug, Clone)]
 pub(crate) struct Claimed {
+    /// When.
+    pub(crate) at: Duration,
     pub(crate) trigger: String,
     pub(crate) due: Value,
     pub(crate) from: String,
@@ -74,6 +76,14 @@ impl Session {
         self.flights.iter().filter(|(_, flight)| flight.exclusive).map(|(id, _)| *id).collect()
     }
 
+    pub(crate) fn claimed(&mut self, id: ExecutionId, claimed: Claimed) {
+        if self.claimed.len() >= MOST {
+            // What was claimed so long ago has lapsed.
+            self.claimed.retain(|_, known| claimed.at.saturating_sub(known.at) < REMEMBER);
+        }
+        self.claimed.insert(id, claimed);
+    }
+
     /// Its claims were given to others.
     pub(crate) fn lost(&mut self) -> Vec<ExecutionId> {
         let stop = self.fence();
@@ -83,8 +93,9 @@ impl Session {
         stop
     }
 
-    pub(crate) fn ended(&mut self, id: ExecutionId, row: Value, now: Duration) {
-        self.flights.remove(&id);
+    pub(crate) fn ended(&mut self, id: ExecutionId, mut row: Value, now: Duration) {
+        // A server that has forgotten the whole run is told of its firing too.
+        row["flight"] = self.flights.remove(&id).map_or(Value::Null, |flight| flight.row(id));
         self.ended.push_back((now, row));
         let is_old = |(at, _): &(Duration, Value)| now.saturating_sub(*at) > REMEMBER;
         while self.ended.len() > MOST || self.ended.front().is_some_and(is_old) {

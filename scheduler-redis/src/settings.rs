@@ -12,6 +12,9 @@ use crate::codec;
 /// The shortest lease: below it a short stall of the network would count as a death.
 const SHORTEST_LEASE: Duration = Duration::from_secs(1);
 
+/// The longest: until it is over, nobody takes over from a dead node.
+const LONGEST_LEASE: Duration = Duration::from_secs(3600);
+
 /// What kind of installation the addresses lead to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -181,6 +184,9 @@ impl RedisStoreBuilder {
                     "the {what} {text:?} must not be empty or hold `{{`, `}}` or control characters"
                 ));
             }
+        }
+        if self.lease > LONGEST_LEASE {
+            problems.push(format!("the lease is {:?}; use at most {LONGEST_LEASE:?}", self.lease));
         }
         if self.lease < SHORTEST_LEASE {
             problems.push(format!("the lease is {:?}; use at least {SHORTEST_LEASE:?}", self.lease));

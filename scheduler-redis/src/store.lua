@@ -12,7 +12,7 @@
 --   gt, gj     groups of triggers and jobs -> how many are in each
 --   lanes      lane -> members            lane:<lane>  what can be claimed, by time, priority, key
 --   q:<lane>:<job>, ql:<job>              what waits for a job that allows one run at a time, and in which lanes
---   eg         execution group -> claims of it, and `!` before it while a node waits for one to end
+--   eg         execution group -> claims of it       ew  groups for which a node waits
 --   over       triggers that cancel their own run when they are due
 --   busy       job -> its one claim       cl  claim -> record              lapse  claims that were not fired
 --   rt:<lineage>  runs of a trigger       stop:<session>  claim -> why it is to stop
@@ -34,7 +34,8 @@
 
 local P = KEYS[1]
 local verb, request, from = ARGV[1], cjson.decode(ARGV[2]), ARGV[3]
-local wake, others = false, false
+-- Whether somebody may have to look, and whether also those of other processes that need not otherwise.
+local wake, others, loud = false, false, false
 local NONE = cjson.null
 local FORMAT = 1
 -- What touches many triggers does so for this many in one call.
@@ -178,7 +179,7 @@ local function end_claim(id)
   if claim.f then redis.call('SREM', K('rt:' .. claim.i), id) end
   if claim.e then
     add('eg', claim.e, -1)
-    if redis.call('HDEL', K'eg', '!' .. claim.e) == 1 then wake = true end
+    if redis.call('SREM', K'ew', claim.e) == 1 then wake, loud = true, true end
   end
   if is_busy(claim.j) == id then
     redis.call('HDEL', K'busy', claim.j)
@@ -354,7 +355,9 @@ local function put_job(row, existing)
   -- Their places depend on these alone.
   local moves = known and (known.x ~= row.m.x or known.y ~= row.m.y)
   local triggers = moves and redis.call('ZRANGE', K('jt:' .. row.k), 0, -1) or {}
-  for _, key in ipairs(triggers) do dequeue(key, load(key)) end
+  for _, key in ipairs(triggers) do
+    if load(key) then dequeue(key, load(key)) end
+  end
   local detail = row.d
   if known and existing == 'update' and known.p and row.m.p then
     -- What runs have changed stays.
@@ -369,11 +372,13 @@ local function put_job(row, existing)
   end
   for _, key in ipairs(triggers) do
     local s = load(key)
-    leave(s.l)
-    s.l = string.match(s.l, '^([^%z]*)%z') .. '\0' .. row.m.y
-    join(s.l)
-    save(key, s)
-    enqueue(key, s)
+    if s then
+      leave(s.l)
+      s.l = string.match(s.l, '^([^%z]*)%z') .. '\0' .. row.m.y
+      join(s.l)
+      save(key, s)
+      enqueue(key, s)
+    end
   end
 end
 
@@ -386,7 +391,7 @@ local V = {}
 -- What the types of the fixed keys are.
 local TYPES = {
   ts = 'hash', td = 'hash', tp = 'hash', jd = 'hash', jm = 'hash', lanes = 'hash', busy = 'hash', cl = 'hash', ss = 'hash',
-  sn = 'hash', cal = 'hash', pg = 'hash', pj = 'hash', gt = 'hash', gj = 'hash', eg = 'hash', meta = 'hash', ti = 'zset', ji = 'zset', over = 'zset',
+  sn = 'hash', cal = 'hash', pg = 'hash', pj = 'hash', gt = 'hash', gj = 'hash', eg = 'hash', ew = 'set', meta = 'hash', ti = 'zset', ji = 'zset', over = 'zset',
   lapse = 'zset', pe = 'zset', sl = 'zset', px = 'set', graves = 'set', untold = 'set',
   hist = 'stream',
 }
@@ -478,10 +483,11 @@ end
 function V.beat()
   local birth = redis.call('HGET', K'meta', 'birth')
   if birth ~= request.birth then return { gone = true } end
-  local lc, lease = tick(), tonumber(redis.call('HGET', K'meta', 'lease'))
+  -- None if the server has come back with what was there before the first node.
+  local lc, lease = tick(), tonumber(redis.call('HGET', K'meta', 'lease') or nil)
   local alive = {}
   for n, session in ipairs(request.sessions) do
-    alive[n] = redis.call('ZSCORE', K'sl', session) ~= false
+    alive[n] = lease ~= nil and redis.call('ZSCORE', K'sl', session) ~= false
     if alive[n] then
       redis.call('ZADD', K'sl', text(lc + lease), session)
       redis.call('HSET', K'sn', session, text(server_millis()))
@@ -494,7 +500,8 @@ function V.beat()
   end
   local dead = redis.call('ZCOUNT', K'sl', '-inf', text(lc)) > 0 or redis.call('SCARD', K'graves') > 0
   return {
-    alive = alive, dead = dead, epoch = (epoch()), micros = text(server_micros()), lease = text(lease),
+    alive = alive, dead = dead, epoch = (epoch()), micros = text(server_micros()),
+    lease = lease and text(lease) or nil,
     ver = redis.call('HGET', K'meta', 'ver') or '0',
   }
 end
@@ -627,7 +634,7 @@ function V.acquire()
   local types
   if given(session.t) then
     types = {}
-    for _, name in ipairs(session.t) do types[name] = true end
+    for _, name in ipairs(cjson.decode(session.t)) do types[name] = true end
   end
   local left, heads = {}, {}
   local named, other, plain, shared = request.named, num(request.others), num(request.ungrouped), request.shared
@@ -644,7 +651,7 @@ function V.acquire()
       local on_all = group ~= '0' and num(shared[string.sub(group, 2)])
       if on_all and left[group] == nil then
         local free = math.max(0, on_all - tonumber(redis.call('HGET', K'eg', group) or '0'))
-        if free == 0 then redis.call('HSET', K'eg', '!' .. group, 1) end
+        if free == 0 then redis.call('SADD', K'ew', group) end
         most = math.min(most or free, free)
       end
       if most ~= nil then left[group] = left[group] or most end
@@ -705,7 +712,7 @@ function V.acquire()
     redis.call('ZADD', K'lapse', lapse, id)
     if left[h.group] then
       left[h.group] = left[h.group] - 1
-      if left[h.group] == 0 and h.group ~= '0' then redis.call('HSET', K'eg', '!' .. h.group, 1) end
+      if left[h.group] == 0 and h.group ~= '0' then redis.call('SADD', K'ew', h.group) end
     end
     return {
       c = id, d = redis.call('HGET', K'td', key), p = redis.call('HGET', K'tp', key), f = s.f,
@@ -849,49 +856,53 @@ function V.bury()
   return {}
 end
 
--- What a node knows of its runs, and a server that came back with older data may not: ends again what has ended, and fires
--- again what is running. Together, so that nobody takes in between what the one frees for the other.
+-- A run that a node knows, and a server that came back with older data may not: fires it again as before.
+local function reassert(f)
+  local found = redis.call('HGET', K'cl', f.c)
+  local session = session_of(f.c)
+  local s = load(f.k)
+  local holder = s and is_busy(s.j)
+  local held = holder and holder ~= f.c and cjson.decode(redis.call('HGET', K'cl', holder) or '{}').f
+  if found and cjson.decode(found).f then
+    return redis.call('SISMEMBER', K('cs:' .. session), f.c) == 1 and 'known' or 'overtaken'
+  end
+  -- The end of the other may still be told.
+  if held and redis.call('SISMEMBER', K'untold', session_of(holder)) == 1 then return 'wait' end
+  local meta = s and job(s.j)
+  local as_before = meta and (s.s == 'W' or s.s == 'A') and redis.call('HGET', K'tp', f.k) == f.from
+  if not as_before or held or redis.call('SISMEMBER', K'untold', session) == 0 then return 'overtaken' end
+  if holder and holder ~= f.c and holder ~= s.c then release(holder) end
+  dequeue(f.k, s)
+  s.s = 'W'
+  withdraw(s)
+  s.u, s.n = s.u + 1, given(f.n) and f.n or nil
+  local group = string.match(s.l, '^([^%z]*)')
+  if group == '0' then group = nil end
+  redis.call('HSET', K'tp', f.k, f.p)
+  redis.call('HSET', K'cl', f.c, cjson.encode({
+    t = f.k, g = s.g, i = s.i, j = s.j, s = f.s, n = f.d, f = true, e = group,
+  }))
+  if group then add('eg', group, 1) end
+  redis.call('SADD', K('cs:' .. session), f.c)
+  redis.call('SADD', K('rt:' .. s.i), f.c)
+  if meta.x then
+    withhold(s.j)
+    redis.call('HSET', K'busy', s.j, f.c)
+  end
+  save(f.k, s)
+  enqueue(f.k, s)
+  return 'again'
+end
+
+-- Ends again what has ended, and fires again what is running. Together, so that nobody takes in between what the one frees for
+-- the other.
 function V.tell()
   local results = {}
-  for _, c in ipairs(request.executions) do complete(c) end
-  for n, f in ipairs(request.flights) do
-    local found = redis.call('HGET', K'cl', f.c)
-    local session = session_of(f.c)
-    local s = load(f.k)
-    local holder = s and is_busy(s.j)
-    local held = holder and holder ~= f.c and cjson.decode(redis.call('HGET', K'cl', holder) or '{}').f
-    local tells = redis.call('SISMEMBER', K'untold', session) == 1
-    if found and cjson.decode(found).f then
-      results[n] = redis.call('SISMEMBER', K('cs:' .. session), f.c) == 1 and 'known' or 'overtaken'
-    elseif held and redis.call('SISMEMBER', K'untold', session_of(holder)) == 1 then
-      -- Its end may still be told.
-      results[n] = 'wait'
-    elseif tells and s and (s.s == 'W' or s.s == 'A') and redis.call('HGET', K'tp', f.k) == f.from and not held then
-      if holder and holder ~= f.c and holder ~= s.c then release(holder) end
-      dequeue(f.k, s)
-      s.s = 'W'
-      withdraw(s)
-      s.u, s.n = s.u + 1, given(f.n) and f.n or nil
-      local group = string.match(s.l, '^([^%z]*)')
-      if group == '0' then group = nil end
-      redis.call('HSET', K'tp', f.k, f.p)
-      redis.call('HSET', K'cl', f.c, cjson.encode({
-        t = f.k, g = s.g, i = s.i, j = s.j, s = f.s, n = f.d, f = true, e = group,
-      }))
-      if group then add('eg', group, 1) end
-      redis.call('SADD', K('cs:' .. session_of(f.c)), f.c)
-      redis.call('SADD', K('rt:' .. s.i), f.c)
-      if job(s.j).x then
-        withhold(s.j)
-        redis.call('HSET', K'busy', s.j, f.c)
-      end
-      save(f.k, s)
-      enqueue(f.k, s)
-      results[n] = 'again'
-    else
-      results[n] = 'overtaken'
-    end
+  for _, c in ipairs(request.executions) do
+    if given(c.flight) then reassert(c.flight) end
+    complete(c)
   end
+  for n, f in ipairs(request.flights) do results[n] = reassert(f) end
   return results
 end
 
@@ -911,8 +922,13 @@ local function matches(pattern, value)
 end
 
 local function fired(what)
-  local ids, all = {}, redis.call('HGETALL', K'cl')
-  for n = 1, #all, 2 do
+  local ids, all = {}, {}
+  if what.k == 'one' then
+    all = { what.v, redis.call('HGET', K'cl', what.v) or nil }
+  else
+    all = redis.call('HGETALL', K'cl')
+  end
+  for n = 1, #all - 1, 2 do
     local claim = cjson.decode(all[n + 1])
     local meant = what.k == 'all' or (what.k == 'one' and all[n] == what.v) or (what.k == 'job' and claim.j == what.v)
       or (what.k == 'trigger' and claim.t == what.v)
@@ -1017,7 +1033,9 @@ function V.remove_jobs()
   for n, jk in ipairs(request.keys) do
     local found = job(jk) ~= nil
     local keys = found and redis.call('ZRANGE', K('jt:' .. jk), 0, left - 1) or {}
-    for _, key in ipairs(keys) do take_trigger(key) end
+    for _, key in ipairs(keys) do
+      if not take_trigger(key) then redis.call('ZREM', K('jt:' .. jk), key) end
+    end
     left = left - #keys - 1
     if left <= 0 then break end
     if found then drop_job(jk) end
@@ -1037,7 +1055,7 @@ function V.clear()
   for _, jk in ipairs(keys) do drop_job(jk) end
   if more then return { more = true } end
   for _, id in ipairs(redis.call('HKEYS', K'cl')) do end_claim(id) end
-  for _, name in ipairs({ 'cal', 'pg', 'pj', 'px', 'pe', 'cl', 'busy', 'lapse', 'over', 'lanes', 'gt', 'gj', 'eg', 'hist' }) do
+  for _, name in ipairs({ 'cal', 'pg', 'pj', 'px', 'pe', 'cl', 'busy', 'lapse', 'over', 'lanes', 'gt', 'gj', 'eg', 'ew', 'hist' }) do
     redis.call('DEL', K(name))
   end
   redis.call('HDEL', K'meta', 'all')
@@ -1163,14 +1181,18 @@ function V.calendars()
 end
 
 function V.jobs()
-  local rows, keys, more = {}, part_of('ji', request.after)
-  for _, jk in ipairs(keys) do rows[#rows + 1] = { jk, redis.call('HGET', K'jd', jk) } end
+  local rows, keys, more = {}, request.keys, nil
+  if #keys == 0 then keys, more = part_of('ji', request.after) end
+  for _, jk in ipairs(keys) do
+    local found = redis.call('HGET', K'jd', jk)
+    if found then rows[#rows + 1] = { jk, found } end
+  end
   return { rows = rows, after = more }
 end
 
 function V.triggers()
   local rows, keys, more = {}, request.keys, nil
-  if #keys == 0 then keys, more = part_of('ti', request.after) end
+  if #keys == 0 then keys, more = part_of(given(request.job) and 'jt:' .. request.job or 'ti', request.after) end
   for _, key in ipairs(keys) do
     local s = load(key)
     if s then
@@ -1230,6 +1252,8 @@ local function check_place(key, s, say)
     if in_lane or in_queue then say('it stands among what waits, and does not wait') end
   elseif meta.x and not in_queue then
     say('it waits, and stands in no queue')
+  elseif meta.x and not in_lane and not is_busy(jk) and head(queue_key(s.l, jk)) == m then
+    say('it is the next of its job, and stands in no lane')
   elseif not meta.x and not in_lane then
     say('it waits, and stands in no lane')
   end
@@ -1246,6 +1270,8 @@ local function check_trigger(key, found)
     say('it has a name and no record')
     if request.repair then
       redis.call('ZREM', K'ti', key)
+      redis.call('HDEL', K'td', key)
+      redis.call('HDEL', K'tp', key)
       add('gt', group_of(key), -1)
     end
     return
@@ -1294,9 +1320,23 @@ local function check_claims(found)
   end
 end
 
+local function check_job(jk, found)
+  local known = redis.call('HGET', K'jd', jk) and redis.call('HGET', K'jm', jk)
+  if not known then found[#found + 1] = { 'job', jk, 'it has a name and no record' } end
+  for _, key in ipairs(redis.call('ZRANGE', K('jt:' .. jk), 0, PART)) do
+    if not load(key) then
+      found[#found + 1] = { 'job', jk, 'it has a trigger that is not there' }
+      if request.repair then redis.call('ZREM', K('jt:' .. jk), key) end
+    end
+  end
+end
+
 function V.audit()
-  local found, keys, more = {}, part_of('ti', request.after)
-  for _, key in ipairs(keys) do check_trigger(key, found) end
+  local found, keys, more = {}, part_of(request.jobs and 'ji' or 'ti', request.after)
+  for _, key in ipairs(keys) do
+    if request.jobs then check_job(key, found) else check_trigger(key, found) end
+  end
+  if request.jobs then return { found = found, after = more } end
   if not more then check_claims(found) end
   return { found = found, after = more }
 end
@@ -1315,7 +1355,7 @@ local answer = is_late() and refuse('late', {}) or V[verb]()
 if counter then redis.call('HSET', K'meta', 'count', text(counter)) end
 if wake or others then
   redis.call('HINCRBY', K'meta', 'ver', 1)
-  if not request.quiet then redis.call('PUBLISH', K'wake', from) end
+  if not request.quiet or loud then redis.call('PUBLISH', K'wake', from) end
 end
 if answer[1] == nil and next(answer) == nil then answer = NONE end
 return { cjson.encode(answer), wake and 1 or 0, others and 1 or 0 }

@@ -1,6 +1,6 @@
 //! The store: each verb is one call of one script.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -94,6 +94,10 @@ pub(crate) struct Inner {
     gone: AtomicBool,
     /// The work of dead nodes is being taken over.
     pub(crate) recovers: AtomicBool,
+    /// A server is being told what it has forgotten.
+    pub(crate) reconciles: AtomicBool,
+    /// Runs that are over in the store, of calls that have failed before they could say so.
+    settled: Mutex<HashMap<ExecutionId, CompleteResult>>,
     /// Held while triggers are fired, and while the store is told what it has forgotten.
     pub(crate) firing: tokio::sync::Mutex<()>,
     /// The heart is to beat now.
@@ -102,6 +106,15 @@ pub(crate) struct Inner {
     pub(crate) renewed: Arc<Notify>,
     /// A node has lost touch.
     pub(crate) fenced: Notify,
+}
+
+/// Lets go of a flag, however what it stands for ends.
+pub(crate) struct Flag<'a>(pub(crate) &'a AtomicBool);
+
+impl Drop for Flag<'_> {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Release);
+    }
 }
 
 /// The changes that somebody waits for, by number.
@@ -158,7 +171,7 @@ impl RedisJobStore {
     /// The server cannot be reached, or refuses.
     pub async fn audit(&self, repair: bool) -> Result<Vec<String>> {
         let mut found = Vec::new();
-        let take = |answer: &Value| {
+        let mut take = |answer: &Value| {
             for row in codec::list(&answer["found"]) {
                 let [kind, key, what] = [0, 1, 2].map(|part| codec::text(&row[part]));
                 let key = codec::trigger_key(key).map_or_else(|_| key.to_owned(), |key| key.to_string());
@@ -166,7 +179,8 @@ impl RedisJobStore {
             }
             Ok(true)
         };
-        self.parts("audit", json!({ "repair": repair }), take).await?;
+        self.parts("audit", json!({ "repair": repair }), &mut take).await?;
+        self.parts("audit", json!({ "repair": repair, "jobs": true }), &mut take).await?;
         if repair {
             let inner = self.0.clone();
             self.on_io(async move { inner.recover().await }).await?;
@@ -186,11 +200,9 @@ impl RedisJobStore {
                 let store = own.upgrade().filter(|_| message.as_ref() != Some(&sender));
                 store.iter().for_each(|store| store.wake());
             });
-            let quick = settings.answer_within.min(settings.beat(settings.lease));
-            let slow =
-                Link::new(settings.clone(), quick, 1).listen(format!("{}wake", settings.prefix), heard);
+            let slow = Link::new(settings.clone(), 1).listen(format!("{}wake", settings.prefix), heard);
             Inner {
-                hot: Link::new(settings.clone(), settings.answer_within, 2),
+                hot: Link::new(settings.clone(), 2),
                 slow,
                 script: Script::new(SCRIPT),
                 draining: Script::new(&SCRIPT.replacen("#!lua", "#!lua flags=allow-oom", 1)),
@@ -201,6 +213,8 @@ impl RedisJobStore {
                 changes: Mutex::default(),
                 gone: AtomicBool::new(false),
                 recovers: AtomicBool::new(false),
+                reconciles: AtomicBool::new(false),
+                settled: Mutex::default(),
                 firing: tokio::sync::Mutex::default(),
                 nudge: Arc::default(),
                 renewed: Arc::default(),
@@ -283,14 +297,20 @@ impl RedisJobStore {
                     self.0.remember(row, &claim);
                     triggers.push(claim);
                 }
+                // Somebody else may know its calendar or its format: the claim lapses, and another node may take it.
+                Err(error) if codec::is_well_formed(row) => {
+                    tracing::error!(%error, "this node cannot read a trigger and passes it over");
+                }
                 Err(error) => {
-                    tracing::error!(%error, "a trigger cannot be read; it is put into the error state");
+                    tracing::error!(%error, "a trigger cannot be read by anybody; it is put into the error state");
                     spoilt.push(row["c"].clone());
                 }
             }
         }
-        if !spoilt.is_empty() {
-            self.call("spoil", json!({ "claims": spoilt })).await?;
+        if !spoilt.is_empty()
+            && let Err(error) = self.call("spoil", json!({ "claims": spoilt })).await
+        {
+            tracing::warn!(%error, "what cannot be read comes up again");
         }
         Ok(Acquired { triggers, cancel, next_due: codec::read_time(&answer["n"]) })
     }
@@ -308,18 +328,27 @@ impl RedisJobStore {
         let session = firings.first().map_or(0, |firing| firing.claim.session());
         let answer =
             self.call_as(session, "fire", json!({ "now": codec::time(now), "firings": rows })).await?;
-        let result = |(row, firing): (&Value, &Firing)| {
-            Ok(match codec::text(&row["r"]) {
-                "run" => {
-                    let job = Arc::new(codec::read_job(codec::text(&row["d"]))?);
-                    FireResult::Run { fence: firing.claim.count(), job }
-                }
+        let (mut results, mut spoilt) = (Vec::new(), Vec::new());
+        for (row, firing) in codec::list(&answer).iter().zip(firings) {
+            results.push(match codec::text(&row["r"]) {
+                "run" => match codec::read_job(codec::text(&row["d"])) {
+                    Ok(job) => FireResult::Run { fence: firing.claim.count(), job: Arc::new(job) },
+                    Err(error) => {
+                        tracing::error!(%error, "a job cannot be read; its triggers are put into the error state");
+                        spoilt.push(json!({ "c": codec::claim(firing.claim), "i": "fail_job" }));
+                        FireResult::Stale
+                    }
+                },
                 "overlapped" => FireResult::Overlapped,
                 "advanced" => FireResult::Advanced,
                 _ => FireResult::Stale,
-            })
-        };
-        let mut results = codec::list(&answer).iter().zip(firings).map(result).collect::<Result<Vec<_>>>()?;
+            });
+        }
+        if !spoilt.is_empty() {
+            let request =
+                json!({ "now": codec::time(now), "executions": spoilt, "epoch": self.0.state.lock().epoch });
+            self.call("complete", request).await?;
+        }
         if !self.0.departed(session, now, firings, &rows, &mut results) {
             return Err(touch_lost());
         }
@@ -340,6 +369,9 @@ impl RedisJobStore {
             }))
         };
         let rows = executions.iter().map(row).collect::<Result<Vec<_>>>()?;
+        if rows.is_empty() {
+            return Ok(Vec::new());
+        }
         let answer = loop {
             let epoch = self.0.state.lock().epoch.clone();
             let quiet = self.0.takes();
@@ -410,7 +442,7 @@ impl RedisStoreBuilder {
 
 impl Inner {
     async fn begin(&self) -> Result<()> {
-        let end = SystemClock.monotonic() + self.settings.start_within;
+        let end = SystemClock.monotonic().saturating_add(self.settings.start_within);
         let mut wait = Duration::from_millis(50);
         loop {
             match self.look().await {
@@ -437,12 +469,13 @@ impl Inner {
         }
         // The second connection, which also listens.
         self.slow.ping().await?;
+        let sent = SystemClock.monotonic();
         let (answer, ..) = self.hot.script(&self.draining, ["boot", "{}", &self.id]).await?;
         let answer: Value = codec::decode("an answer", &answer).map_err(Failure::Refused)?;
         if let Some(error) = answer["error"].as_str() {
             return Err(Failure::Refused(refusal(error, codec::list(&answer["names"]), &Value::Null)));
         }
-        self.set_clock(&answer);
+        self.set_clock(&answer, sent);
         self.state.lock().birth = codec::text(&answer["birth"]).to_owned();
         Ok(())
     }
@@ -504,7 +537,7 @@ impl Inner {
         let place = self.settings.place();
         Error::config(format!(
             "the data of the job store in Redis at {place} is gone: the server was emptied, or restarted without what it had; \
-             restore it, or restart the nodes to declare their schedules anew"
+             restore it and restart the nodes, or only restart them to declare their schedules anew"
         ))
     }
 
@@ -513,11 +546,17 @@ impl Inner {
         nodes.iter().for_each(|wake| wake());
     }
 
-    /// What an answer that has just come says of the time.
-    pub(crate) fn set_clock(&self, answer: &Value) {
+    pub(crate) fn set_lease(&self, lease: Duration) {
+        self.state.lock().lease = lease;
+        // A beat that takes longer than the next one is due is given up.
+        self.slow.limit(self.settings.beat(lease));
+    }
+
+    /// What an answer that has just come says of the time; it was asked at `sent`.
+    pub(crate) fn set_clock(&self, answer: &Value, sent: Duration) {
         let micros = codec::text(&answer["micros"]).parse().ok();
         if let Some(time) = micros.and_then(DateTime::<Utc>::from_timestamp_micros) {
-            self.clock.set(time);
+            self.clock.set(time, sent);
         }
     }
 
@@ -530,7 +569,7 @@ impl Inner {
             "session": node.session.to_string(),
             "name": node.name,
             "version": env!("CARGO_PKG_VERSION"),
-            "types": node.types,
+            "types": node.types.as_ref().map(codec::encode).transpose()?,
             "lease": lease.as_millis().to_string(),
             "cap": cap(lease).as_millis().to_string(),
             "tells": tells,
@@ -544,9 +583,9 @@ impl Inner {
         if in_force != lease {
             tracing::warn!(?in_force, asked = ?lease, "the nodes go by the lease of the first; restart all of them to change it");
         }
+        self.set_lease(in_force);
         {
             let mut state = self.state.lock();
-            state.lease = in_force;
             if state.epoch.is_empty() {
                 state.epoch = codec::text(&answer["epoch"]).to_owned();
             }
@@ -565,7 +604,7 @@ impl Inner {
         let due = json!(claim.progress.next.map(codec::time));
         let (trigger, from) = (codec::key(claim.trigger.key()), codec::text(&row["p"]).to_owned());
         if let Some(known) = self.sessions.lock().get_mut(&claim.claim.session()) {
-            known.claimed.insert(claim.claim, Claimed { trigger, due, from });
+            known.claimed(claim.claim, Claimed { at: SystemClock.monotonic(), trigger, due, from });
         }
         let mut state = self.state.lock();
         state.highest = state.highest.max(claim.claim.count());
@@ -740,7 +779,12 @@ impl JobStore for RedisJobStore {
             let mut all = Acquired::default();
             loop {
                 left.max = (max - all.triggers.len()).min(BATCH);
-                let part = self.acquire_part(&left).await?;
+                let part = match self.acquire_part(&left).await {
+                    Ok(part) => part,
+                    Err(error) if all.triggers.is_empty() => return Err(error),
+                    // What is claimed already is handed out, and the rest asked for again at once.
+                    Err(_) => return Ok(Acquired { next_due: Some(request.now), ..all }),
+                };
                 let is_full = part.triggers.len() == left.max && left.max > 0;
                 left.took(&part.triggers);
                 all.triggers.extend(part.triggers);
@@ -766,11 +810,19 @@ impl JobStore for RedisJobStore {
 
     fn complete(&self, request: Complete) -> StoreFuture<'_, Vec<CompleteResult>> {
         Box::pin(async move {
-            let mut results = Vec::with_capacity(request.executions.len());
             for part in request.executions.chunks(BATCH) {
-                results.extend(self.complete_part(request.now, part).await?);
+                let is_open =
+                    |completion: &&Completion| !self.0.settled.lock().contains_key(&completion.execution);
+                let open: Vec<_> = part.iter().filter(is_open).cloned().collect();
+                let results = self.complete_part(request.now, &open).await?;
+                let ids = open.iter().map(|completion| completion.execution);
+                self.0.settled.lock().extend(ids.zip(results));
             }
-            Ok(results)
+            let mut settled = self.0.settled.lock();
+            let result = |completion: &Completion| {
+                settled.remove(&completion.execution).unwrap_or(CompleteResult::Gone)
+            };
+            Ok(request.executions.iter().map(result).collect())
         })
     }
 
@@ -976,7 +1028,8 @@ impl JobStore for RedisJobStore {
                 Ok(found.len() < limit)
             };
             let after = query.after.as_ref().map(codec::key);
-            self.parts("jobs", json!({ "after": after }), take).await?;
+            let keys: Vec<_> = query.keys.iter().map(codec::key).collect();
+            self.parts("jobs", json!({ "after": after, "keys": keys }), take).await?;
             found.truncate(limit);
             Ok(found)
         })
@@ -1007,7 +1060,8 @@ impl JobStore for RedisJobStore {
             };
             if query.keys.is_empty() {
                 let after = query.after.as_ref().map(codec::key);
-                self.parts("triggers", json!({ "keys": [], "after": after }), take).await?;
+                let of_job = query.job.as_ref().map(codec::key);
+                self.parts("triggers", json!({ "keys": [], "job": of_job, "after": after }), take).await?;
             } else {
                 for part in query.keys.chunks(PART) {
                     take(&self.call("triggers", keys(part, codec::key)).await?)?;

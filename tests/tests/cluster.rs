@@ -324,7 +324,7 @@ async fn records_that_somebody_has_destroyed_stop_nobody_else_and_are_found() {
     assert_eq!(process.store.audit(true).await.unwrap(), found, "it says what it mends");
     assert_eq!(names(&process.acquire(9).await), ["c", "d", "e"]);
     let again = process.store.audit(false).await.unwrap();
-    assert_eq!(again, ["trigger `f`: its job is not there"]);
+    assert_eq!(again, ["trigger `f`: its job is not there", "job `other`: it has a name and no record"]);
     let states = process.store.triggers(TriggerQuery::default()).await.unwrap();
     assert_eq!(states.len(), 4, "what cannot be read is left out");
     assert!(server.text(&["HGET", &key("ts"), "\0b"]).contains("\"s\":\"E\""), "and out of the way");
@@ -400,4 +400,113 @@ async fn jobs_that_come_and_go_leave_nothing_behind() {
     let left: Vec<_> = keys.split('\'').filter(|key| key.starts_with("scheduler:")).collect();
     let meant = |key: &&str| key.ends_with(":meta") || key.contains(":ad:");
     assert!(left.iter().all(meant), "{left:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_server_has_forgotten_whole_is_told_by_whoever_meets_it_first() {
+    let mut server = Server::start();
+    // What was there before the first node.
+    let before = RedisJobStore::builder(&server.url()).name("shared").connect().await.unwrap();
+    let at = before.clock().unwrap().now();
+    let built = |name: &str| {
+        let trigger = hourly(name).job("one".parse().unwrap()).build(at).unwrap();
+        let progress = trigger.first(None);
+        (Arc::new(trigger), progress)
+    };
+    let (existing_jobs, existing_triggers) = (Existing::Refuse, Existing::Refuse);
+    let (jobs, triggers) = (vec![Arc::new(exclusive("one"))], vec![built("a"), built("b")]);
+    before.put(Put { jobs, existing_jobs, triggers, existing_triggers }).await.unwrap();
+    server.command(&["SAVE"]);
+    let process = Process::start(&server.url(), 1).await;
+    let ended = process.run().await;
+    assert!(matches!(process.complete(ended.claim).await, CompleteResult::Done { .. }));
+    let running = process.run().await;
+    server.restart();
+    // The end of the run, before or after a beat: whichever comes first.
+    let complete = Complete { now: process.now(), executions: vec![Completion::of(running.claim)] };
+    until("it is written", async || match process.store.complete(complete.clone()).await {
+        Ok(results) => {
+            assert!(matches!(results[0], CompleteResult::Done { .. }), "{results:?}");
+            true
+        }
+        Err(_) => false,
+    })
+    .await;
+    assert!(process.stopped.lock().is_empty());
+    until("it takes part again", async || process.store.nodes().await.is_ok_and(|nodes| nodes.len() == 1))
+        .await;
+    let states = process.store.triggers(TriggerQuery::default()).await.unwrap();
+    assert!(
+        states.iter().all(|status| status.progress.next.unwrap() > process.now()),
+        "neither comes again: {states:?}"
+    );
+    assert_eq!(process.store.audit(false).await.unwrap(), [""; 0]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_job_that_cannot_be_read_holds_nobody_else_up() {
+    let server = Server::start();
+    let process = Process::start(&server.url(), 1).await;
+    process.put(&job("rubbish"), [hourly("a")]).await;
+    process.put(&job("work"), [hourly("b")]).await;
+    server.command(&["HSET", "scheduler:{shared/0}:jd", "\0rubbish", "{"]);
+    let acquired = process.acquire(9).await;
+    let firing = |acquired: &AcquiredTrigger| {
+        let progress = acquired.trigger.fired(&acquired.progress, None);
+        Firing { claim: acquired.claim, progress, run: true }
+    };
+    let fire = Fire { now: process.now(), firings: acquired.iter().map(firing).collect() };
+    let results = process.store.fire(fire).await.unwrap();
+    assert!(matches!(results[..], [FireResult::Stale, FireResult::Run { .. }]), "{results:?}");
+    assert_eq!(process.store.executions(Executions::All).await.unwrap().len(), 1);
+    assert!(server.text(&["HGET", "scheduler:{shared/0}:ts", "\0a"]).contains("\"s\":\"E\""));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_an_audit_mends_works_again() {
+    let server = Server::start();
+    let process = Process::start(&server.url(), 1).await;
+    let key = |name: &str| format!("scheduler:{{shared/0}}:{name}");
+    process.put(&exclusive("one"), [hourly("a"), hourly("b")]).await;
+    server.command(&["DEL", &key("lane:0\0work")]);
+    let found = process.store.audit(true).await.unwrap();
+    assert_eq!(found, ["trigger `a`: it is the next of its job, and stands in no lane"]);
+    server.command(&["HDEL", &key("ts"), "\0b"]);
+    let found = process.store.audit(true).await.unwrap();
+    assert_eq!(
+        found,
+        ["trigger `b`: it has a name and no record", "job `one`: it has a trigger that is not there"]
+    );
+    assert_eq!(process.store.audit(true).await.unwrap(), [""; 0]);
+    process.put(&job("one"), []).await;
+    assert_eq!(names(&process.acquire(9).await), ["a"]);
+    assert_eq!(process.store.remove_jobs(vec!["one".parse().unwrap()]).await.unwrap(), [true]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_waits_for_a_group_hears_that_a_run_of_it_has_ended() {
+    let server = Server::start();
+    let (first, second) =
+        (Process::start(&server.url(), 1).await, Process::start_with(&server.url(), 2, Some(&[])).await);
+    let nodes = first.store.nodes().await.unwrap();
+    assert_eq!(nodes[1].types.as_ref().map(std::collections::BTreeSet::len), Some(0), "it can run nothing");
+    first.put(&job("work"), ["a", "b"].map(|name| hourly(name).execution_group("!g"))).await;
+    let ask = async |process: &Process| {
+        let now = process.now();
+        let limits = ExecutionLimits { shared: [("!g".into(), 1)].into(), ..ExecutionLimits::default() };
+        let request = AcquireDue { session: process.session, now, until: now, max: 9, limits, late: None };
+        process.store.acquire_due(request).await.unwrap().triggers
+    };
+    let run = ask(&first).await.remove(0);
+    assert!(matches!(first.fire(&run).await, FireResult::Run { .. }));
+    assert!(ask(&first).await.is_empty());
+    until("it listens", async || {
+        let channels = server.command(&["PUBSUB", "NUMSUB", "scheduler:{shared/0}:wake"]);
+        format!("{channels:?}").contains("int(2)")
+    })
+    .await;
+    let before = *second.wakes.lock();
+    first.complete(run.claim).await;
+    until("the other is woken", async || *second.wakes.lock() > before).await;
+    assert_eq!(ask(&first).await.len(), 1);
 }

@@ -1,0 +1,74 @@
+//! The work of nodes that are gone: given back, ended, and repeated where a job wants it.
+
+use chrono::{DateTime, Utc};
+use scheduler_core::Result;
+use scheduler_core::store::RunRecord;
+use scheduler_core::time::Clock;
+use scheduler_core::trigger::{LostRun, Trigger};
+use serde_json::{Value, json};
+
+use crate::codec;
+use crate::store::Inner;
+
+impl Inner {
+    /// Takes over the work of nodes that are gone.
+    pub(crate) async fn recover(&self) -> Result<()> {
+        loop {
+            let answer = self.heart_call("lost", &json!({})).await?;
+            if answer["done"] == true {
+                return Ok(());
+            }
+            self.bury(codec::list(&answer["rows"])).await?;
+        }
+    }
+
+    pub(crate) async fn bury(&self, rows: &[Value]) -> Result<()> {
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let now = self.clock.now();
+        let plainly = |row: &Value, error| {
+            tracing::error!(%error, "a lost run cannot be read; it is ended and not repeated");
+            json!({ "c": row["c"], "i": "continue" })
+        };
+        let ending = |row| self.buried(row, now).unwrap_or_else(|error| plainly(row, error));
+        let executions: Vec<_> = rows.iter().map(ending).collect();
+        let keep = self.settings.keeps.to_string();
+        let request = json!({ "now": codec::time(now), "executions": executions, "keep": keep });
+        self.heart_call("bury", &request).await.map(drop)
+    }
+
+    /// What becomes of a run whose node is gone.
+    fn buried(&self, row: &Value, now: DateTime<Utc>) -> Result<Value> {
+        let claim = codec::text(&row["c"]);
+        let (execution, job) = (codec::read_claim(claim)?, codec::job_key(codec::text(&row["j"]))?);
+        let key = codec::trigger_key(codec::text(&row["t"]))?;
+        let trigger: Option<Trigger> =
+            row["d"].as_str().and_then(|text| codec::decode("a trigger", text).ok());
+        let time = |value: &Value| codec::read_time(value).unwrap_or_default();
+        let (scheduled, fired) = (time(&row["n"]), time(&row["s"]));
+        let mut again = Value::Null;
+        let wanted = row["r"] == true;
+        let lost = LostRun { execution, job: &job, key: &key, trigger: trigger.as_ref(), scheduled, fired };
+        let record = RunRecord::lost(&lost, codec::text(&row["o"]), now);
+        if wanted {
+            match Trigger::recovering(&lost) {
+                Some(trigger) => {
+                    let progress = trigger.first(None);
+                    again = json!({
+                        "t": codec::trigger(&trigger)?, "p": codec::encode(&progress)?, "n": codec::next(&progress),
+                    });
+                }
+                None => {
+                    tracing::error!(%job, trigger = %key, "this firing has ended too many nodes; it is not repeated");
+                }
+            }
+        }
+        tracing::warn!(%job, trigger = %key, %execution, repeated = !again.is_null(), "a run was lost with its node");
+        let declared = trigger.as_ref().is_some_and(|trigger| trigger.declared_by().is_some());
+        let instruction = if declared { "continue" } else { "remove_trigger" };
+        Ok(
+            json!({ "c": claim, "i": instruction, "again": again, "record": self.settings.record(Some(&record))? }),
+        )
+    }
+}
