@@ -177,7 +177,7 @@ pub struct Completion {
     pub instruction: Instruction,
     /// New data of the job, if the run has changed it and the job keeps what runs change.
     pub data: Option<JobData>,
-    /// What the history is to say of it, if the store [keeps one](Attached::keeps_history).
+    /// What the history is to say of it, if the store [keeps one](super::Attached::keeps_history).
     pub record: Option<Box<RunRecord>>,
 }
 
