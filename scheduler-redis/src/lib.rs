@@ -29,3 +29,8 @@ mod store;
 
 pub use settings::RedisStoreBuilder;
 pub use store::RedisJobStore;
+
+/// The examples of the page compile.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/running-a-cluster.md")]
+struct RunningACluster;

@@ -43,6 +43,8 @@ struct Rules {
     /// Milliseconds in each direction.
     delay: AtomicU64,
     server: AtomicU16,
+    /// Connections of an earlier present get no answers.
+    present: AtomicU64,
     /// How many requests were carried out once more.
     repeated: AtomicU64,
 }
@@ -133,6 +135,11 @@ impl Proxy {
         self.rules.swallows.store(swallows, Ordering::SeqCst);
     }
 
+    /// Holds answers back for ever on the connections that are there now, and on no others.
+    pub fn swallow_present(&self) {
+        self.rules.present.fetch_add(1, Ordering::SeqCst);
+    }
+
     /// How long each piece of traffic is held up in each direction.
     pub fn delay(&self, delay: Duration) {
         self.rules.delay.store(u64::try_from(delay.as_millis()).unwrap_or(u64::MAX), Ordering::SeqCst);
@@ -149,7 +156,7 @@ impl Drop for Proxy {
 }
 
 async fn serve(rules: Arc<Rules>, mut client: TcpStream) {
-    let port = rules.server.load(Ordering::SeqCst);
+    let (port, born) = (rules.server.load(Ordering::SeqCst), rules.present.load(Ordering::SeqCst));
     let Ok(mut server) = TcpStream::connect(("127.0.0.1", port)).await else { return };
     client.set_nodelay(true).ok();
     server.set_nodelay(true).ok();
@@ -175,7 +182,8 @@ async fn serve(rules: Arc<Rules>, mut client: TcpStream) {
                 let Ok(length @ 1..) = read else { return };
                 if lose_reply { return }
                 rules.hold_up().await;
-                if !rules.swallows.load(Ordering::SeqCst) && client.write_all(&answer[..length]).await.is_err() {
+                let swallows = rules.swallows.load(Ordering::SeqCst) || born < rules.present.load(Ordering::SeqCst);
+                if !swallows && client.write_all(&answer[..length]).await.is_err() {
                     return;
                 }
             }

@@ -192,3 +192,19 @@ async fn the_node_of_a_cluster_that_has_the_keys_is_found_and_followed() {
     servers[owner].wait_for(|server| server.text(&["INFO", "replication"]).contains("role:master"));
     node.each_ran_once().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_user_with_the_rights_that_the_page_lists_can_be_a_node() {
+    let page = include_str!("../../docs/running-a-cluster.md");
+    let rule = page.split_once("ACL SETUSER prices on").unwrap().1.split_once("```").unwrap().0;
+    let rule = format!("ACL SETUSER jobs on {}", rule.replace("{prices/0}", "{jobs/0}"));
+    let server = Server::start();
+    server.command(&rule.split_whitespace().collect::<Vec<_>>());
+    let node = Node::start(&server.url().replace("redis://", "redis://jobs:secret@")).await;
+    node.each_ran_once().await;
+    let log: Vec<redis::Value> = redis::from_redis_value(server.command(&["ACL", "LOG"])).unwrap();
+    // What libraries ask for at the start of a connection does no harm when it is refused.
+    let denied =
+        log.iter().map(|entry| format!("{entry:?}")).filter(|entry| !entry.contains("client|setinfo"));
+    assert_eq!(denied.collect::<Vec<_>>(), [""; 0]);
+}

@@ -1,4 +1,25 @@
 //! What a bad network and a bad server do to a node: everything still runs once.
+//!
+//! Everything that can fail, and where it does in the tests:
+//!
+//! | what fails | test |
+//! |---|---|
+//! | a node, between acquire and fire, after fire, in a run, before its end is written | `cluster.rs`: `the_work_of_a_dead_node_is_taken_over`; the chaos |
+//! | the answer of any call; any call carried out twice | `every_call_may_be_lost_answered_in_vain_or_carried_out_twice`; the chaos |
+//! | a node that is frozen for longer than its lease | `cluster.rs`: `a_node_that_was_held_for_dead_can_do_no_harm_and_begins_anew`; the chaos |
+//! | all nodes at once | `redis.rs`: `what_one_scheduler_has_stored_the_next_one_fires` |
+//! | the server, with its log, and away for long | `a_server_that_is_away_comes_back_and_nothing_is_missing`; the chaos |
+//! | the server, with older data, once or twice | `what_a_failover_has_lost_is_told_again`; `cluster.rs`: `told` |
+//! | the server, with nothing | `a_server_that_has_lost_everything_is_not_taken_for_an_empty_one` |
+//! | a master that must not write alone | `a_master_without_its_replicas_is_waited_for` |
+//! | the way to the server | `a_node_without_its_server_stops_what_must_not_overlap_and_lets_the_rest_go_on` |
+//! | a connection that swallows answers | `a_connection_that_swallows_answers_is_replaced` |
+//! | the clock of a node, and that of the server | `scheduler-redis/src/clock.rs`; `cluster.rs`: `a_server_whose_clock_is_set_lets_nobody_die` |
+//! | a server that is busy or held still | the chaos |
+//! | eviction, wrong types, a newer schema, permissions | `connections.rs`: `a_server_that_would_lose_or_refuse_something_is_refused_with_the_remedy` |
+//! | full memory | `cluster.rs`: `work_drains_while_the_memory_of_the_server_is_full` |
+//! | keys changed by hand, records that cannot be read | `cluster.rs`: `records`, `a_job_that_cannot_be_read_holds_nobody_else_up`, `what_an_audit_mends_works_again` |
+//! | job types that nobody here has | `cluster.rs`: `stores_of_other_names_and_triggers_of_other_types_are_left_alone`; `load.rs` |
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, reason = "a test says what went wrong by failing")]
 
@@ -156,17 +177,24 @@ async fn a_node_without_its_server_stops_what_must_not_overlap_and_lets_the_rest
     let scheduler = builder.build().unwrap();
     scheduler.start().await.unwrap();
     began.acquire_many(2).await.unwrap().forget();
+    assert_eq!(scheduler.store_trouble(), None);
     proxy.close();
     tokio::time::timeout(LIMIT, began.acquire()).await.unwrap().unwrap().forget();
     assert_eq!(
         ended.lock().clone().into_iter().collect::<Vec<_>>(),
         [("one".to_owned(), Some(CancelReason::ClaimLost))]
     );
+    assert!(scheduler.store_trouble().unwrap().contains("Redis at 127.0.0.1"));
     go_on.notify_waiters();
     began.acquire().await.unwrap().forget();
     assert_eq!(ended.lock()["many"], None);
     proxy.open();
     settled(&store).await;
+    let deadline = SystemClock.monotonic() + LIMIT;
+    while scheduler.store_trouble().is_some() {
+        assert!(SystemClock.monotonic() < deadline, "{:?}", scheduler.store_trouble());
+        SystemClock.sleep(Duration::from_millis(20)).await;
+    }
     scheduler.shutdown(Duration::from_secs(5)).await;
     let left = store.triggers(TriggerQuery::default()).await.unwrap();
     assert!(left.iter().all(|status| status.progress.next.is_none()), "{left:?}");
@@ -231,4 +259,42 @@ async fn a_server_that_has_lost_everything_is_not_taken_for_an_empty_one() {
     let started = scheduler.standby().and(scheduler.start().await);
     started.unwrap();
     scheduler.shutdown(Duration::from_secs(1)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_master_without_its_replicas_is_waited_for() {
+    let (server, runs) = (Server::start(), Runs::default());
+    let store = store(&server.url(), "alone").await;
+    let scheduler = workload(&store, &runs).build().unwrap();
+    scheduler.start().await.unwrap();
+    server.command(&["CONFIG", "SET", "min-replicas-to-write", "1"]);
+    let deadline = SystemClock.monotonic() + LIMIT;
+    let trouble = loop {
+        match scheduler.store_trouble() {
+            Some(trouble) => break trouble,
+            None => assert!(SystemClock.monotonic() < deadline, "nobody has noticed"),
+        }
+        SystemClock.sleep(Duration::from_millis(20)).await;
+    };
+    assert!(trouble.contains("NOREPLICAS"), "{trouble}");
+    server.command(&["CONFIG", "SET", "min-replicas-to-write", "0"]);
+    runs.wait_for(2 * TIMES as usize).await;
+    settled(&store).await;
+    runs.each_once();
+    scheduler.shutdown(Duration::from_secs(5)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_connection_that_swallows_answers_is_replaced() {
+    let (server, runs) = (Server::start(), Runs::default());
+    let proxy = Proxy::to(server.port());
+    let store = store(&proxy.url(), "swallowed").await;
+    let scheduler = workload(&store, &runs).build().unwrap();
+    scheduler.start().await.unwrap();
+    runs.wait_for(1).await;
+    proxy.swallow_present();
+    runs.wait_for(2 * TIMES as usize).await;
+    settled(&store).await;
+    runs.each_once();
+    scheduler.shutdown(Duration::from_secs(5)).await;
 }
