@@ -28,7 +28,7 @@ use parking_lot::Mutex;
 use scheduler_core::job::{CancelReason, ExecutionId, JobDetail};
 use scheduler_core::store::*;
 use scheduler_core::time::{Clock, SystemClock};
-use scheduler_core::trigger::{MOST_RECOVERIES, RECOVERING_JOBS, Trigger, TriggerBuilder};
+use scheduler_core::trigger::{MOST_RECOVERIES, Progress, RECOVERING_JOBS, Trigger, TriggerBuilder};
 use scheduler_core::{JobData, TriggerKey};
 use scheduler_redis::RedisJobStore;
 use tests::proxy::{Proxy, Trick};
@@ -509,4 +509,103 @@ async fn whoever_waits_for_a_group_hears_that_a_run_of_it_has_ended() {
     first.complete(run.claim).await;
     until("the other is woken", async || *second.wakes.lock() > before).await;
     assert_eq!(ask(&first).await.len(), 1);
+}
+
+/// Calls again as long as no answer comes, as its caller would.
+async fn at_last<T>(call: impl AsyncFn() -> scheduler_core::Result<T>) -> (usize, T) {
+    let mut failed = 0;
+    loop {
+        match call().await {
+            Ok(answer) => return (failed, answer),
+            Err(error) => assert!(error.is_transient() && failed < 5, "{error}"),
+        }
+        failed += 1;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn changes_whose_answer_is_lost_may_be_made_again() {
+    let server = Server::start();
+    let proxy = Proxy::to(server.port());
+    let process = Process::start(&proxy.url(), 1).await;
+    let store = &process.store;
+    let key = |name: &str| name.parse::<TriggerKey>().unwrap();
+    process.put(&job("work"), ["a", "b", "c"].map(hourly)).await;
+    let state = async |name: &str| {
+        let query = TriggerQuery { keys: vec![key(name)], ..TriggerQuery::default() };
+        store.triggers(query).await.unwrap().first().map(|status| status.state)
+    };
+    let what = || Selection::Trigger(key("a"));
+    proxy.play("pause", Trick::LoseReply);
+    let pause = async || store.pause(Pause { what: what(), note: PauseNote::at(process.now()) }).await;
+    assert_eq!(at_last(pause).await.0, 1);
+    assert_eq!(state("a").await, Some(TriggerState::Paused));
+    proxy.play("resume", Trick::LoseReply);
+    assert_eq!(at_last(async || store.resume(what()).await).await.0, 1);
+    assert_eq!(state("a").await, Some(TriggerState::Normal));
+
+    let before = store
+        .triggers(TriggerQuery { keys: vec![key("b")], ..TriggerQuery::default() })
+        .await
+        .unwrap()
+        .remove(0);
+    let later = Progress { next: Some(process.now() + TimeDelta::hours(9)), ..before.progress.clone() };
+    let adjustment = Adjustment { trigger: key("b"), from: before.progress.clone(), to: later.clone() };
+    proxy.play("adjust", Trick::LoseReply);
+    let (failed, moved) = at_last(async || store.adjust(vec![adjustment.clone()]).await).await;
+    assert_eq!((failed, moved), (1, vec![false]), "it was moved by the call before");
+    let after = store
+        .triggers(TriggerQuery { keys: vec![key("b")], ..TriggerQuery::default() })
+        .await
+        .unwrap()
+        .remove(0);
+    assert_eq!(after.progress.next.unwrap().timestamp_millis(), later.next.unwrap().timestamp_millis());
+
+    let claims: Vec<_> = process.acquire(9).await.iter().map(|acquired| acquired.claim).collect();
+    assert_eq!(claims.len(), 2);
+    proxy.play("release", Trick::LoseReply);
+    assert_eq!(at_last(async || store.release(claims.clone()).await).await.0, 1);
+    let run = process.run().await;
+    proxy.play("cancel", Trick::LoseReply);
+    assert_eq!(at_last(async || store.cancel(Executions::All).await).await, (1, vec![run.claim]));
+    process.complete(run.claim).await;
+
+    proxy.play("remove_triggers", Trick::LoseReply);
+    let (failed, removed) = at_last(async || store.remove_triggers(vec![key("c")]).await).await;
+    assert_eq!((failed, removed[0].found, state("c").await), (1, false, None));
+    proxy.play("remove_jobs", Trick::LoseReply);
+    let (failed, removed) = at_last(async || store.remove_jobs(vec!["work".parse().unwrap()]).await).await;
+    assert_eq!((failed, removed, state("a").await), (1, vec![false], None));
+    process.put(&job("work"), [hourly("a")]).await;
+    proxy.play("clear", Trick::LoseReply);
+    assert_eq!(at_last(async || store.clear().await).await.0, 1);
+    assert!(store.jobs(JobQuery::default()).await.unwrap().is_empty());
+    assert_eq!(store.audit(false).await.unwrap(), [""; 0]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn taking_over_may_lose_every_answer() {
+    let server = Server::start();
+    for verb in ["lost", "bury", "attach", "beat"] {
+        server.command(&["FLUSHALL"]);
+        let proxy = Proxy::to(server.port());
+        let (dead, living) = (Process::start(&server.url(), 1).await, Process::start(&proxy.url(), 2).await);
+        let safe = exclusive("safe").to_builder().requests_recovery(true).build();
+        dead.put(&safe, [hourly("safe")]).await;
+        dead.run().await;
+        for trick in [Trick::LoseReply, Trick::LoseRequest, Trick::Duplicate] {
+            proxy.play(verb, trick);
+        }
+        drop(dead);
+        until("the run is over", async || {
+            living.store.executions(Executions::All).await.is_ok_and(|runs| runs.is_empty())
+        })
+        .await;
+        until("it is repeated once", async || {
+            let triggers = living.store.triggers(TriggerQuery::default()).await.unwrap_or_default();
+            triggers.iter().filter(|status| status.trigger.recovery().is_some()).count() == 1
+        })
+        .await;
+        assert_eq!(living.store.audit(false).await.unwrap(), [""; 0], "{verb}");
+    }
 }

@@ -208,3 +208,76 @@ async fn a_user_with_the_rights_that_the_page_lists_can_be_a_node() {
         log.iter().map(|entry| format!("{entry:?}")).filter(|entry| !entry.contains("client|setinfo"));
     assert_eq!(denied.collect::<Vec<_>>(), [""; 0]);
 }
+
+/// A server that talks TLS alone, and the file with the certificate of its authority.
+#[cfg(feature = "tls")]
+fn server_with_tls(folder: &std::path::Path) -> (Server, std::path::PathBuf) {
+    let path = |name: &str| folder.join(name);
+    let mut authority = rcgen::CertificateParams::new(Vec::new()).unwrap();
+    authority.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    let authority_key = rcgen::KeyPair::generate().unwrap();
+    let root = authority.self_signed(&authority_key).unwrap();
+    let issuer = rcgen::Issuer::new(authority, authority_key);
+    let key = rcgen::KeyPair::generate().unwrap();
+    let leaf = rcgen::CertificateParams::new(vec!["localhost".to_owned()])
+        .unwrap()
+        .signed_by(&key, &issuer)
+        .unwrap();
+    let files = [("ca.pem", root.pem()), ("server.pem", leaf.pem()), ("server.key", key.serialize_pem())];
+    for (name, text) in &files {
+        std::fs::write(path(name), text).unwrap();
+    }
+    let words = files.each_ref().map(|(name, _)| path(name).to_string_lossy().into_owned());
+    let port = free_port().to_string();
+    let mut arguments = vec!["--save", "", "--tls-port", &port, "--tls-auth-clients", "no"];
+    arguments.extend([
+        "--tls-ca-cert-file",
+        &words[0],
+        "--tls-cert-file",
+        &words[1],
+        "--tls-key-file",
+        &words[2],
+    ]);
+    let server = Server::with(&arguments);
+    std::fs::write(path("port"), port).unwrap();
+    (server, path("ca.pem"))
+}
+
+/// In a process of its own, whose variable names the authority.
+#[cfg(feature = "tls")]
+#[test]
+fn a_node_talks_tls_to_a_server_it_can_trust_and_to_no_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let (server, authority) = server_with_tls(folder.path());
+    let port = std::fs::read_to_string(folder.path().join("port")).unwrap();
+    let far = "4000000000000";
+    let node = |trusts: &std::path::Path| {
+        let mut node = std::process::Command::new(env!("CARGO_BIN_EXE_cluster_node"));
+        node.args([&format!("rediss://localhost:{port}"), "chaos", far, far, "1000", "tls"])
+            .arg(folder.path().join("log"));
+        node.env("SSL_CERT_FILE", trusts)
+            .stdin(std::process::Stdio::piped())
+            .stderr(std::process::Stdio::piped());
+        node.spawn().unwrap()
+    };
+    let mut trusting = node(&authority);
+    server.wait_for(|server| server.text(&["EXISTS", "scheduler:{chaos/0}:ss"]) == "1");
+    drop(trusting.stdin.take());
+    trusting.wait().unwrap();
+    let strange = folder.path().join("strange.pem");
+    let other = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+    std::fs::write(&strange, other.cert.pem()).unwrap();
+    let mut doubting = node(&strange);
+    let mut said = std::io::BufReader::new(doubting.stderr.take().unwrap());
+    let mut line = String::new();
+    while !line.contains("invalid peer certificate") {
+        line.clear();
+        assert_ne!(
+            std::io::BufRead::read_line(&mut said, &mut line).unwrap(),
+            0,
+            "it says why it does not connect"
+        );
+    }
+    drop(doubting.stdin.take());
+    doubting.wait().unwrap();
+}
