@@ -14,9 +14,9 @@ use scheduler_core::time::{Clock, SystemClock};
 use serde_json::json;
 
 use crate::codec;
+use crate::inner::{Flag, Inner};
 use crate::session::Session;
 use crate::settings::margin;
-use crate::store::{Flag, Inner};
 
 /// Beats for as long as the store is there.
 pub(crate) async fn beat(store: Weak<Inner>) {

@@ -18,7 +18,9 @@
 mod answer;
 mod clock;
 mod codec;
+mod firing;
 mod heart;
+mod inner;
 mod io;
 mod link;
 mod reconcile;
@@ -26,6 +28,7 @@ mod recover;
 mod session;
 mod settings;
 mod store;
+mod verbs;
 
 pub use settings::RedisStoreBuilder;
 pub use store::RedisJobStore;

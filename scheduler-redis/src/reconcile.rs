@@ -14,7 +14,7 @@ use scheduler_core::time::{Clock, SystemClock};
 use serde_json::{Value, json};
 
 use crate::codec;
-use crate::store::{Flag, Inner};
+use crate::inner::{Flag, Inner};
 
 /// So many runs are told of in one call.
 const TOLD: usize = 200;

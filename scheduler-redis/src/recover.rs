@@ -8,7 +8,7 @@ use scheduler_core::trigger::{LostRun, Trigger};
 use serde_json::{Value, json};
 
 use crate::codec;
-use crate::store::Inner;
+use crate::inner::Inner;
 
 impl Inner {
     /// Takes over the work of nodes that are gone.

@@ -1,0 +1,165 @@
+//! The way of a firing: one call for a part of it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use scheduler_core::job::CancelReason;
+use scheduler_core::store::*;
+use scheduler_core::{Error, Result};
+use serde_json::{Value, json};
+
+use crate::answer::acquired;
+use crate::codec;
+use crate::store::{RedisJobStore, touch_lost};
+
+/// How far ahead triggers are acquired: about two round trips.
+pub(crate) const LOOK_AHEAD: Duration = Duration::from_millis(20);
+
+/// How long after its due time a claim lapses that was not fired.
+pub(crate) const GRACE: Duration = Duration::from_secs(5);
+
+pub(crate) const USE: Attached =
+    Attached { look_ahead: LOOK_AHEAD, grace: GRACE, stop_within: Duration::ZERO, keeps_history: false };
+
+/// No call does more at once, so that none holds the server up for long.
+pub(crate) const BATCH: usize = 100;
+
+impl RedisJobStore {
+    pub(crate) async fn acquire_part(&self, request: &AcquireDue) -> Result<Acquired> {
+        let (limits, session) = (&request.limits, request.session);
+        let body = json!({
+            "session": session.to_string(),
+            "now": codec::time(request.now),
+            "until": codec::time(request.until),
+            "max": request.max,
+            "lapse": (LOOK_AHEAD + GRACE).as_millis().to_string(),
+            "named": limits.named,
+            "others": limits.others,
+            "ungrouped": limits.ungrouped,
+            "shared": limits.shared,
+            "late": request.late.map(|share| codec::time(share.before)),
+            "most_late": request.late.map(|share| share.most),
+        });
+        let answer = self.call_as(session, "acquire", body).await?;
+        if answer["lost"] == true {
+            self.0.nudge.notify_one();
+            return Err(Error::transient("the store holds this node for dead; it registers anew"));
+        }
+        if self.0.state.lock().epoch != codec::text(&answer["e"]) {
+            self.0.nudge.notify_one();
+        }
+        let stop = |row: &Value| {
+            let reason = match codec::text(&row[1]) {
+                "superseded" => CancelReason::Superseded,
+                _ => CancelReason::Requested,
+            };
+            Ok((codec::read_claim(codec::text(&row[0]))?, reason))
+        };
+        let mut cancel = codec::list(&answer["s"]).iter().map(stop).collect::<Result<Vec<_>>>()?;
+        cancel.sort_unstable_by_key(|(id, _)| *id);
+        let (mut triggers, mut spoilt) = (Vec::new(), Vec::new());
+        for row in codec::list(&answer["t"]) {
+            match acquired(row) {
+                Ok(claim) => {
+                    self.0.remember(row, &claim);
+                    triggers.push(claim);
+                }
+                // Somebody else may know its calendar or its format: the claim lapses, and another node may take it.
+                Err(error) if codec::is_well_formed(row) => {
+                    tracing::error!(%error, "this node cannot read a trigger and passes it over");
+                }
+                Err(error) => {
+                    tracing::error!(%error, "a trigger cannot be read by anybody; it is put into the error state");
+                    spoilt.push(row["c"].clone());
+                }
+            }
+        }
+        if !spoilt.is_empty()
+            && let Err(error) = self.call("spoil", json!({ "claims": spoilt })).await
+        {
+            tracing::warn!(%error, "what cannot be read comes up again");
+        }
+        Ok(Acquired { triggers, cancel, next_due: codec::read_time(&answer["n"]) })
+    }
+
+    pub(crate) async fn fire_part(&self, now: DateTime<Utc>, firings: &[Firing]) -> Result<Vec<FireResult>> {
+        let row = |firing: &Firing| -> Result<Value> {
+            Ok(json!({
+                "c": codec::claim(firing.claim),
+                "p": codec::encode(&firing.progress)?,
+                "n": codec::next(&firing.progress),
+                "run": firing.run,
+            }))
+        };
+        let rows = firings.iter().map(row).collect::<Result<Vec<_>>>()?;
+        let session = firings.first().map_or(0, |firing| firing.claim.session());
+        let answer =
+            self.call_as(session, "fire", json!({ "now": codec::time(now), "firings": rows })).await?;
+        let (mut results, mut spoilt) = (Vec::new(), Vec::new());
+        for (row, firing) in codec::list(&answer).iter().zip(firings) {
+            results.push(match codec::text(&row["r"]) {
+                "run" => match codec::read_job(codec::text(&row["d"])) {
+                    Ok(job) => FireResult::Run { fence: firing.claim.count(), job: Arc::new(job) },
+                    Err(error) => {
+                        tracing::error!(%error, "a job cannot be read; its triggers are put into the error state");
+                        spoilt.push(json!({ "c": codec::claim(firing.claim), "i": "fail_job" }));
+                        FireResult::Stale
+                    }
+                },
+                "overlapped" => FireResult::Overlapped,
+                "advanced" => FireResult::Advanced,
+                _ => FireResult::Stale,
+            });
+        }
+        if !spoilt.is_empty() {
+            let request =
+                json!({ "now": codec::time(now), "executions": spoilt, "epoch": self.0.state.lock().epoch });
+            self.call("complete", request).await?;
+        }
+        if !self.0.departed(session, now, firings, &rows, &mut results) {
+            return Err(touch_lost());
+        }
+        Ok(results)
+    }
+
+    pub(crate) async fn complete_part(
+        &self,
+        now: DateTime<Utc>,
+        executions: &[Completion],
+    ) -> Result<Vec<CompleteResult>> {
+        let row = |completion: &Completion| -> Result<Value> {
+            Ok(json!({
+                "c": codec::claim(completion.execution),
+                "i": codec::instruction(completion.instruction)?,
+                "data": completion.data.as_ref().map(codec::encode).transpose()?,
+                "record": self.0.settings.record(completion.record.as_deref())?,
+            }))
+        };
+        let rows = executions.iter().map(row).collect::<Result<Vec<_>>>()?;
+        if rows.is_empty() {
+            return Ok(Vec::new());
+        }
+        let answer = loop {
+            let epoch = self.0.state.lock().epoch.clone();
+            let quiet = self.0.takes();
+            let body = json!({ "now": codec::time(now), "executions": rows, "quiet": quiet, "epoch": epoch,
+                "keep": self.0.settings.keeps.to_string() });
+            let answer = self.call("complete", body).await?;
+            let present = codec::text(&answer["e"]).to_owned();
+            if present == epoch {
+                break answer;
+            }
+            let inner = self.0.clone();
+            self.on_io(async move { inner.heard_epoch(&present).await }).await?;
+        };
+        let result = |row: &Value| match row["gone"] == true {
+            true => CompleteResult::Gone,
+            false => {
+                CompleteResult::Done { trigger_removed: row["t"] == true, job_removed: row["j"] == true }
+            }
+        };
+        self.0.landed(executions, rows);
+        Ok(codec::list(&answer["r"]).iter().map(result).collect())
+    }
+}

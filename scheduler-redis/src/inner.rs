@@ -1,0 +1,453 @@
+//! What the handles of a store share: its connections, its nodes, and what is known of the server.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use parking_lot::Mutex;
+use redis::Script;
+use scheduler_core::job::ExecutionId;
+use scheduler_core::store::*;
+use scheduler_core::time::{Clock, SystemClock};
+use scheduler_core::{Error, Result};
+use serde_json::{Value, json};
+use tokio::sync::Notify;
+
+use crate::answer::refusal;
+use crate::clock::ServerClock;
+use crate::codec;
+use crate::heart;
+use crate::io::Io;
+use crate::link::{Failure, Link};
+use crate::session::{Claimed, Flight, Sessions};
+use crate::settings::{Settings, cap, margin};
+
+const SCRIPT: &str = include_str!("store.lua");
+
+/// The oldest server that knows everything the script needs.
+const OLDEST: (u32, u32) = (7, 0);
+
+/// Verbs that need memory: they are refused when that of the server is full, so that the others can be carried out.
+const GROWS: &[&str] = &["put", "reschedule", "put_calendar", "acquire", "fire"];
+
+/// Verbs that take effect only as long as their caller waits for them.
+const CHANGES: &[&str] = &[
+    "put",
+    "reschedule",
+    "adjust",
+    "remove_triggers",
+    "remove_jobs",
+    "clear",
+    "pause",
+    "resume",
+    "reset",
+    "put_calendar",
+    "remove_calendar",
+    "cancel",
+];
+
+/// Verbs that change nothing, and are asked once more when no answer has come.
+const READS: &[&str] = &["jobs", "triggers", "executions", "groups", "calendars", "nodes", "history"];
+
+pub(crate) struct Inner {
+    pub(crate) settings: Arc<Settings>,
+    pub(crate) io: Io,
+    /// For what users and the firing loop ask.
+    hot: Link,
+    /// For the heart, and for messages of others.
+    slow: Link,
+    script: Script,
+    /// The same, carried out also when the memory of the server is full.
+    draining: Script,
+    /// This process, among those who send messages.
+    id: String,
+    pub(crate) clock: ServerClock,
+    pub(crate) sessions: Mutex<Sessions>,
+    pub(crate) state: Mutex<State>,
+    changes: Mutex<Changes>,
+    /// The data that was there at the start is gone.
+    gone: AtomicBool,
+    /// The work of dead nodes is being taken over.
+    pub(crate) recovers: AtomicBool,
+    /// A server is being told what it has forgotten.
+    pub(crate) reconciles: AtomicBool,
+    /// Runs that are over in the store, of calls that have failed before they could say so.
+    pub(crate) settled: Mutex<HashMap<ExecutionId, CompleteResult>>,
+    /// Held while triggers are fired, and while the store is told what it has forgotten.
+    pub(crate) firing: tokio::sync::Mutex<()>,
+    /// The heart is to beat now.
+    pub(crate) nudge: Arc<Notify>,
+    /// A lease was renewed.
+    pub(crate) renewed: Arc<Notify>,
+    /// A node has lost touch.
+    pub(crate) fenced: Notify,
+}
+
+/// Lets go of a flag, however what it stands for ends.
+pub(crate) struct Flag<'a>(pub(crate) &'a AtomicBool);
+
+impl Drop for Flag<'_> {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Release);
+    }
+}
+
+/// The changes that somebody waits for, by number.
+#[derive(Debug, Default)]
+struct Changes {
+    last: u64,
+    waited_for: BTreeSet<u64>,
+}
+
+/// What is known of the store.
+#[derive(Debug, Default)]
+pub(crate) struct State {
+    /// The lease that all nodes go by.
+    pub(crate) lease: Duration,
+    /// Which data it is; another one after all was lost.
+    pub(crate) birth: String,
+    pub(crate) epoch: String,
+    pub(crate) version: String,
+    /// The highest fence that was seen.
+    pub(crate) highest: u64,
+    /// So many beats in a row have failed, and why.
+    pub(crate) failures: u32,
+    pub(crate) trouble: Option<Arc<str>>,
+}
+
+impl Inner {
+    /// Begins its life, without asking the server yet.
+    pub(crate) fn open(settings: Settings) -> Result<Arc<Self>> {
+        // Whoever has chosen one before keeps it.
+        #[cfg(feature = "tls")]
+        rustls::crypto::ring::default_provider().install_default().ok();
+        let (settings, io) = (Arc::new(settings), Io::start()?);
+        let id = format!("{:032x}", u128::from_le_bytes(random()));
+        let inner = Arc::new_cyclic(|own: &Weak<Self>| {
+            let (own, sender) = (own.clone(), id.clone().into_bytes());
+            let heard = Arc::new(move |message: Option<Vec<u8>>| {
+                let store = own.upgrade().filter(|_| message.as_ref() != Some(&sender));
+                store.iter().for_each(|store| store.wake());
+            });
+            let slow = Link::new(settings.clone(), 1).listen(format!("{}wake", settings.prefix), heard);
+            Self {
+                hot: Link::new(settings.clone(), 2),
+                slow,
+                script: Script::new(SCRIPT),
+                draining: Script::new(&SCRIPT.replacen("#!lua", "#!lua flags=allow-oom", 1)),
+                id,
+                clock: ServerClock::default(),
+                sessions: Mutex::default(),
+                state: Mutex::new(State { lease: settings.lease, ..State::default() }),
+                changes: Mutex::default(),
+                gone: AtomicBool::new(false),
+                recovers: AtomicBool::new(false),
+                reconciles: AtomicBool::new(false),
+                settled: Mutex::default(),
+                firing: tokio::sync::Mutex::default(),
+                nudge: Arc::default(),
+                renewed: Arc::default(),
+                fenced: Notify::new(),
+                settings,
+                io,
+            }
+        });
+        inner.io.spawn(heart::beat(Arc::downgrade(&inner)));
+        inner.io.spawn(heart::watch(Arc::downgrade(&inner)));
+        Ok(inner)
+    }
+
+    pub(crate) async fn begin(&self) -> Result<()> {
+        let end = SystemClock.monotonic().saturating_add(self.settings.start_within);
+        let mut wait = Duration::from_millis(50);
+        loop {
+            match self.look().await {
+                Ok(()) => return Ok(()),
+                Err(Failure::Away(error)) if SystemClock.monotonic() + wait < end => {
+                    tracing::warn!(%error, "the job store waits for Redis");
+                }
+                Err(failure) => return Err(failure.into_error()),
+            }
+            SystemClock.sleep(wait).await;
+            wait = (wait * 2).min(Duration::from_secs(1));
+        }
+    }
+
+    /// Whether this is a server that can be used, with a store that can be read.
+    async fn look(&self) -> Result<(), Failure> {
+        let place = self.settings.place();
+        match self.hot.info().await {
+            Ok(info) => check_server(&place, &info).map_err(Failure::Refused)?,
+            Err(Failure::Refused(error)) if error.is_config() => {
+                tracing::warn!(%error, "whether Redis at {place} may evict keys cannot be checked");
+            }
+            Err(failure) => return Err(failure),
+        }
+        // The second connection, which also listens.
+        self.slow.ping().await?;
+        let sent = SystemClock.monotonic();
+        let (answer, ..) = self.hot.script(&self.draining, ["boot", "{}", &self.id]).await?;
+        let answer: Value = codec::decode("an answer", &answer).map_err(Failure::Refused)?;
+        if let Some(error) = answer["error"].as_str() {
+            return Err(Failure::Refused(refusal(error, codec::list(&answer["names"]), &Value::Null)));
+        }
+        self.set_clock(&answer, sent);
+        self.state.lock().birth = codec::text(&answer["birth"]).to_owned();
+        Ok(())
+    }
+
+    pub(crate) async fn hot_call(&self, verb: &str, mut request: Value) -> Result<Value> {
+        if !CHANGES.contains(&verb) {
+            return self.call_on(&self.hot, verb, &request).await;
+        }
+        let (number, first) = {
+            let mut changes = self.changes.lock();
+            changes.last += 1;
+            let number = changes.last;
+            changes.waited_for.insert(number);
+            (number, changes.waited_for.first().copied().unwrap_or(number))
+        };
+        (request["seq"], request["floor"]) = (number.to_string().into(), first.to_string().into());
+        let answer = self.call_on(&self.hot, verb, &request).await;
+        self.changes.lock().waited_for.remove(&number);
+        answer
+    }
+
+    pub(crate) async fn heart_call(&self, verb: &str, request: &Value) -> Result<Value> {
+        self.call_on(&self.slow, verb, request).await
+    }
+
+    async fn call_on(&self, link: &Link, verb: &str, request: &Value) -> Result<Value> {
+        if self.is_gone() {
+            return Err(self.all_gone());
+        }
+        let script = if GROWS.contains(&verb) { &self.script } else { &self.draining };
+        let text = request.to_string();
+        let mut answer = link.script(script, [verb, &text, &self.id]).await;
+        if READS.contains(&verb) && matches!(answer, Err(Failure::Away(_))) {
+            // A connection that was cut while nobody used it is noticed by the next call only.
+            answer = link.script(script, [verb, &text, &self.id]).await;
+        }
+        let (answer, wake, others) = answer.map_err(Failure::into_error)?;
+        if wake || others {
+            self.wake();
+        }
+        let answer: Value = codec::decode("an answer", &answer)?;
+        match answer["error"].as_str() {
+            Some(error) => Err(refusal(error, codec::list(&answer["names"]), request)),
+            None => Ok(answer),
+        }
+    }
+
+    pub(crate) fn is_gone(&self) -> bool {
+        self.gone.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn set_gone(&self) {
+        self.gone.store(true, Ordering::Release);
+        tracing::error!("{}", self.all_gone());
+        self.wake();
+    }
+
+    pub(crate) fn all_gone(&self) -> Error {
+        let place = self.settings.place();
+        Error::config(format!(
+            "the data of the job store in Redis at {place} is gone: the server was emptied, or restarted without what it had; \
+             restore it and restart the nodes, or only restart them to declare their schedules anew"
+        ))
+    }
+
+    pub(crate) fn wake(&self) {
+        let nodes: Vec<_> = self.sessions.lock().values().map(|session| session.node.wake.clone()).collect();
+        nodes.iter().for_each(|wake| wake());
+    }
+
+    pub(crate) fn set_lease(&self, lease: Duration) {
+        self.state.lock().lease = lease;
+        // A beat that takes longer than the next one is due is given up.
+        self.slow.limit(self.settings.beat(lease));
+    }
+
+    /// What an answer that has just come says of the time; it was asked at `sent`.
+    pub(crate) fn set_clock(&self, answer: &Value, sent: Duration) {
+        let micros = codec::text(&answer["micros"]).parse().ok();
+        if let Some(time) = micros.and_then(DateTime::<Utc>::from_timestamp_micros) {
+            self.clock.set(time, sent);
+        }
+    }
+
+    /// Makes a node known to the cluster.
+    ///
+    /// With `tells` the server has forgotten it, and is to be told what it has in hand.
+    pub(crate) async fn register(&self, node: &Node, tells: bool) -> Result<()> {
+        let (sent, lease) = (SystemClock.monotonic(), self.settings.lease);
+        let request = json!({
+            "session": node.session.to_string(),
+            "name": node.name,
+            "version": env!("CARGO_PKG_VERSION"),
+            "types": node.types.as_ref().map(codec::encode).transpose()?,
+            "lease": lease.as_millis().to_string(),
+            "cap": cap(lease).as_millis().to_string(),
+            "tells": tells,
+        });
+        let answer = self.heart_call("attach", &request).await?;
+        if answer["gone"] == true {
+            self.set_gone();
+            return Err(self.all_gone());
+        }
+        let in_force = codec::text(&answer["lease"]).parse().map_or(lease, Duration::from_millis);
+        if in_force != lease {
+            tracing::warn!(?in_force, asked = ?lease, "the nodes go by the lease of the first; restart all of them to change it");
+        }
+        self.set_lease(in_force);
+        {
+            let mut state = self.state.lock();
+            if state.epoch.is_empty() {
+                state.epoch = codec::text(&answer["epoch"]).to_owned();
+            }
+        }
+        let until = sent.saturating_add(in_force.saturating_sub(margin(in_force)));
+        if let Some(session) = self.sessions.lock().get_mut(&node.session) {
+            session.since = Some(sent);
+            session.renewed(until);
+        }
+        self.renewed.notify_one();
+        self.nudge.notify_one();
+        Ok(())
+    }
+
+    pub(crate) fn remember(&self, row: &Value, claim: &AcquiredTrigger) {
+        let due = json!(claim.progress.next.map(codec::time));
+        let (trigger, from) = (codec::key(claim.trigger.key()), codec::text(&row["p"]).to_owned());
+        if let Some(known) = self.sessions.lock().get_mut(&claim.claim.session()) {
+            known.claimed(claim.claim, Claimed { at: SystemClock.monotonic(), trigger, due, from });
+        }
+        let mut state = self.state.lock();
+        state.highest = state.highest.max(claim.claim.count());
+    }
+
+    /// Notes what runs from now on. False if the node has lost touch meanwhile: then nothing may begin.
+    pub(crate) fn departed(
+        &self,
+        session: u64,
+        now: DateTime<Utc>,
+        firings: &[Firing],
+        rows: &[Value],
+        results: &mut [FireResult],
+    ) -> bool {
+        let mut sessions = self.sessions.lock();
+        let Some(known) = sessions.get_mut(&session) else { return true };
+        if !known.is_safe(SystemClock.monotonic()) {
+            return false;
+        }
+        for ((firing, row), result) in firings.iter().zip(rows).zip(results) {
+            let claimed = known.claimed.remove(&firing.claim);
+            let FireResult::Run { job, .. } = &*result else { continue };
+            let Some(claimed) = claimed else {
+                if !known.flights.contains_key(&firing.claim) {
+                    // The node was held for dead since it has claimed this.
+                    *result = FireResult::Stale;
+                }
+                continue;
+            };
+            let flight = Flight {
+                claimed,
+                progress: codec::text(&row["p"]).to_owned(),
+                next: row["n"].clone(),
+                fired: codec::time(now),
+                exclusive: job.disallow_concurrent(),
+            };
+            known.flights.insert(firing.claim, flight);
+        }
+        true
+    }
+
+    pub(crate) fn landed(&self, executions: &[Completion], rows: Vec<Value>) {
+        let (now, mut sessions) = (SystemClock.monotonic(), self.sessions.lock());
+        for (completion, row) in executions.iter().zip(rows) {
+            if let Some(known) = sessions.get_mut(&completion.execution.session()) {
+                known.ended(completion.execution, row, now);
+            }
+        }
+    }
+
+    /// Whether the nodes of this process look for further triggers themselves, so that others need not.
+    pub(crate) fn takes(&self) -> bool {
+        self.sessions.lock().values().all(|session| session.takes)
+    }
+}
+
+/// Whether a server can be used at all, from what it says of itself.
+fn check_server(place: &str, info: &str) -> Result<()> {
+    let field = |name: &str| {
+        info.lines()
+            .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))
+            .map(str::trim)
+            .unwrap_or_default()
+    };
+    let version = field("redis_version");
+    let mut parts = version.split('.').map(|part| part.parse::<u32>().unwrap_or_default());
+    let found = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+    if found < OLDEST {
+        let (major, minor) = OLDEST;
+        return Err(Error::config(format!(
+            "Redis at {place} is version {version}; the job store needs {major}.{minor} or newer"
+        )));
+    }
+    if field("role") == "slave" {
+        return Err(Error::config(format!(
+            "Redis at {place} is a replica of {}:{}; give the address of the master, or of the sentinels",
+            field("master_host"),
+            field("master_port"),
+        )));
+    }
+    let policy = field("maxmemory_policy");
+    if policy.starts_with("allkeys") {
+        let text = format!(
+            "Redis at {place} may evict any key when its memory is full (`maxmemory-policy {policy}`), and with it jobs and \
+             triggers; set `maxmemory-policy noeviction`"
+        );
+        if field("maxmemory") != "0" {
+            return Err(Error::config(text));
+        }
+        tracing::warn!("{text} before you set `maxmemory`");
+    }
+    Ok(())
+}
+
+/// Bytes that nobody else has; the standard library seeds its hashers from the system.
+fn random() -> [u8; 16] {
+    use std::hash::{BuildHasher, Hasher, RandomState};
+    let half = || RandomState::new().build_hasher().finish().to_le_bytes();
+    let mut bytes = [0; 16];
+    bytes[..8].copy_from_slice(&half());
+    bytes[8..].copy_from_slice(&half());
+    bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_is_judged_by_what_it_says_of_itself() {
+        let info = |version: &str, policy: &str, most: &str| {
+            format!(
+                "# Server\r\nredis_version:{version}\r\nrole:master\r\nmaxmemory:{most}\r\nmaxmemory_policy:{policy}\r\n"
+            )
+        };
+        let problem = |info: &str| check_server("a:1", info).err().map(|error| error.to_string());
+        let fine =
+            [("7.0.15", "noeviction", "0"), ("8.2.1", "volatile-lru", "100"), ("7.2.4", "allkeys-lru", "0")];
+        for (version, policy, most) in fine {
+            assert_eq!(problem(&info(version, policy, most)), None);
+        }
+        let old = problem(&info("6.2.14", "noeviction", "0")).unwrap_or_default();
+        assert!(old.contains("version 6.2.14; the job store needs 7.0 or newer"), "{old}");
+        let evicts = problem(&info("7.4.0", "allkeys-lfu", "100")).unwrap_or_default();
+        assert!(evicts.contains("`maxmemory-policy allkeys-lfu`"), "{evicts}");
+        assert!(problem("rubbish").is_some_and(|text| text.contains("version ;")));
+    }
+}

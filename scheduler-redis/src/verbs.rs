@@ -1,0 +1,428 @@
+//! The contract: each verb is one call of one script, or some calls where it touches much.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use scheduler_core::calendar::Calendar;
+use scheduler_core::job::{ExecutionId, JobDetail};
+use scheduler_core::store::*;
+use scheduler_core::time::Clock;
+use scheduler_core::{JobKey, Result, TriggerKey};
+use serde_json::{Value, json};
+
+use crate::answer::{execution_list, flags, keys, node, put_rows, refusal, status, trigger_keys};
+use crate::codec;
+use crate::firing::{BATCH, USE};
+use crate::session::Session;
+use crate::settings::{cap, margin};
+use crate::store::RedisJobStore;
+
+/// No more triggers are stored by one call; what is put in place together may take several.
+const PART: usize = 500;
+
+impl JobStore for RedisJobStore {
+    /// That of the server: all nodes agree on it.
+    fn clock(&self) -> Option<Arc<dyn Clock>> {
+        Some(Arc::new(self.0.clock.clone()))
+    }
+
+    fn trouble(&self) -> Option<Arc<str>> {
+        if self.0.is_gone() {
+            return Some(self.0.all_gone().to_string().into());
+        }
+        self.0.state.lock().trouble.clone()
+    }
+
+    fn attach(&self, node: Node) -> StoreFuture<'_, Attached> {
+        Box::pin(async move {
+            let inner = self.0.clone();
+            self.0.sessions.lock().insert(node.session, Session::new(node.clone()));
+            let session = node.session;
+            let registered = self.on_io(async move { inner.register(&node, false).await }).await;
+            if registered.is_err() {
+                self.0.sessions.lock().remove(&session);
+            }
+            let lease = self.0.state.lock().lease;
+            let (stop_within, keeps_history) =
+                (margin(lease).saturating_sub(cap(lease)), self.0.settings.keeps > 0);
+            registered.map(|()| Attached { stop_within, keeps_history, ..USE })
+        })
+    }
+
+    fn detach(&self, session: u64) -> StoreFuture<'_, ()> {
+        Box::pin(async move {
+            self.0.sessions.lock().remove(&session);
+            let inner = self.0.clone();
+            self.on_io(async move {
+                inner.heart_call("detach", &json!({ "session": session.to_string() })).await?;
+                inner.recover().await
+            })
+            .await
+        })
+    }
+
+    fn nodes(&self) -> StoreFuture<'_, Vec<NodeStatus>> {
+        Box::pin(async move {
+            let answer = self.call("nodes", json!({})).await?;
+            let mut nodes = codec::list(&answer).iter().map(node).collect::<Result<Vec<_>>>()?;
+            nodes.sort_unstable_by(|a, b| (&a.name, a.session).cmp(&(&b.name, b.session)));
+            Ok(nodes)
+        })
+    }
+
+    fn acquire_due(&self, request: AcquireDue) -> StoreFuture<'_, Acquired> {
+        Box::pin(async move {
+            if let Some(known) = self.0.sessions.lock().get_mut(&request.session) {
+                known.takes = request.max > 0;
+            }
+            let (max, mut left) = (request.max, request.clone());
+            let mut all = Acquired::default();
+            loop {
+                left.max = (max - all.triggers.len()).min(BATCH);
+                let part = match self.acquire_part(&left).await {
+                    Ok(part) => part,
+                    Err(error) if all.triggers.is_empty() => return Err(error),
+                    // What is claimed already is handed out, and the rest asked for again at once.
+                    Err(_) => return Ok(Acquired { next_due: Some(request.now), ..all }),
+                };
+                let is_full = part.triggers.len() == left.max && left.max > 0;
+                left.took(&part.triggers);
+                all.triggers.extend(part.triggers);
+                (all.cancel, all.next_due) = (part.cancel, part.next_due);
+                let more = all.next_due.is_some_and(|due| due <= request.until);
+                if !is_full || !more || all.triggers.len() == max {
+                    return Ok(all);
+                }
+            }
+        })
+    }
+
+    fn fire(&self, request: Fire) -> StoreFuture<'_, Vec<FireResult>> {
+        Box::pin(async move {
+            let _alone = self.0.firing.lock().await;
+            let mut results = Vec::with_capacity(request.firings.len());
+            for part in request.firings.chunks(BATCH) {
+                results.extend(self.fire_part(request.now, part).await?);
+            }
+            Ok(results)
+        })
+    }
+
+    fn complete(&self, request: Complete) -> StoreFuture<'_, Vec<CompleteResult>> {
+        Box::pin(async move {
+            for part in request.executions.chunks(BATCH) {
+                let is_open =
+                    |completion: &&Completion| !self.0.settled.lock().contains_key(&completion.execution);
+                let open: Vec<_> = part.iter().filter(is_open).cloned().collect();
+                let results = self.complete_part(request.now, &open).await?;
+                let ids = open.iter().map(|completion| completion.execution);
+                self.0.settled.lock().extend(ids.zip(results));
+            }
+            let mut settled = self.0.settled.lock();
+            let result = |completion: &Completion| {
+                settled.remove(&completion.execution).unwrap_or(CompleteResult::Gone)
+            };
+            Ok(request.executions.iter().map(result).collect())
+        })
+    }
+
+    fn cancel(&self, what: Executions) -> StoreFuture<'_, Vec<ExecutionId>> {
+        Box::pin(async move {
+            let answer = self.call("cancel", codec::executions(&what)?).await?;
+            Ok(execution_list(&answer)?.into_iter().map(|execution| execution.id).collect())
+        })
+    }
+
+    fn release(&self, claims: Vec<ExecutionId>) -> StoreFuture<'_, ()> {
+        Box::pin(async move {
+            for part in claims.chunks(PART) {
+                let names: Vec<_> = part.iter().map(|claim| codec::claim(*claim)).collect();
+                self.call("release", json!({ "claims": names })).await?;
+            }
+            let mut sessions = self.0.sessions.lock();
+            for claim in claims {
+                if let Some(known) = sessions.get_mut(&claim.session()) {
+                    known.claimed.remove(&claim);
+                }
+            }
+            Ok(())
+        })
+    }
+
+    fn put(&self, request: Put) -> StoreFuture<'_, ()> {
+        Box::pin(async move {
+            let mut names = HashSet::new();
+            if let Some((twin, _)) = request.triggers.iter().find(|(trigger, _)| !names.insert(trigger.key()))
+            {
+                let twice = json!([["trigger", codec::key(twin.key())]]);
+                return Err(refusal("twice", codec::list(&twice), &Value::Null));
+            }
+            let jobs = request.jobs.iter().map(|job| codec::job(job)).collect::<Result<Vec<_>>>()?;
+            let triggers = put_rows(&request.triggers)?;
+            let body = |part: &[Value], check: bool| {
+                json!({
+                    "jobs": jobs,
+                    "ej": codec::existing(request.existing_jobs),
+                    "triggers": part,
+                    "et": codec::existing(request.existing_triggers),
+                    "check": check,
+                })
+            };
+            if triggers.len() <= PART {
+                return self.call("put", body(&triggers, false)).await.map(drop);
+            }
+            for part in triggers.chunks(PART) {
+                self.call("put", body(part, true)).await?;
+            }
+            for (number, part) in triggers.chunks(PART).enumerate() {
+                let mut body = body(part, false);
+                if number > 0 {
+                    // They are there now, by this very call.
+                    body["jobs"] = json!([]);
+                }
+                self.call("put", body).await?;
+            }
+            Ok(())
+        })
+    }
+
+    fn reschedule(&self, request: Reschedule) -> StoreFuture<'_, bool> {
+        Box::pin(async move {
+            let progress = request.progress.as_ref();
+            let request = json!({
+                "old": codec::key(&request.old),
+                "r": request.revision.map(|revision| revision.to_string()),
+                "t": codec::trigger(&request.trigger)?,
+                "p": progress.map(codec::encode).transpose()?,
+                "n": progress.map(codec::next),
+            });
+            Ok(self.call("reschedule", request).await?["done"] == true)
+        })
+    }
+
+    fn adjust(&self, adjustments: Vec<Adjustment>) -> StoreFuture<'_, Vec<bool>> {
+        Box::pin(async move {
+            let row = |adjustment: &Adjustment| -> Result<Value> {
+                Ok(json!({
+                    "k": codec::key(&adjustment.trigger),
+                    "from": codec::encode(&adjustment.from)?,
+                    "to": codec::encode(&adjustment.to)?,
+                    "n": codec::next(&adjustment.to),
+                }))
+            };
+            let rows = adjustments.iter().map(row).collect::<Result<Vec<_>>>()?;
+            let mut done = Vec::with_capacity(rows.len());
+            for part in rows.chunks(PART) {
+                done.extend(flags(&self.call("adjust", json!({ "adjustments": part })).await?));
+            }
+            Ok(done)
+        })
+    }
+
+    fn remove_triggers(&self, keys_of: Vec<TriggerKey>) -> StoreFuture<'_, Vec<Removed>> {
+        Box::pin(async move {
+            let removed = |row: &Value| Removed { found: row["f"] == true, job_removed: row["j"] == true };
+            let mut all = Vec::with_capacity(keys_of.len());
+            for part in keys_of.chunks(PART) {
+                let answer = self.call("remove_triggers", keys(part, codec::key)).await?;
+                all.extend(codec::list(&answer).iter().map(removed));
+            }
+            Ok(all)
+        })
+    }
+
+    fn remove_jobs(&self, keys_of: Vec<JobKey>) -> StoreFuture<'_, Vec<bool>> {
+        Box::pin(async move {
+            let mut removed = Vec::with_capacity(keys_of.len());
+            while removed.len() < keys_of.len() {
+                let left = &keys_of[removed.len()..];
+                let answer =
+                    self.call("remove_jobs", keys(&left[..left.len().min(PART)], codec::key)).await?;
+                removed.extend(flags(&answer["results"]));
+            }
+            Ok(removed)
+        })
+    }
+
+    fn clear(&self) -> StoreFuture<'_, ()> {
+        Box::pin(async move {
+            while self.call("clear", json!({})).await?["more"] == true {}
+            Ok(())
+        })
+    }
+
+    fn pause(&self, request: Pause) -> StoreFuture<'_, Vec<TriggerKey>> {
+        Box::pin(async move {
+            let request =
+                json!({ "what": codec::selection(&request.what)?, "note": codec::note(&request.note)? });
+            self.changed_keys("pause", request).await
+        })
+    }
+
+    fn resume(&self, what: Selection) -> StoreFuture<'_, Vec<TriggerKey>> {
+        Box::pin(
+            async move { self.changed_keys("resume", json!({ "what": codec::selection(&what)? })).await },
+        )
+    }
+
+    fn reset(&self, keys_of: Vec<TriggerKey>) -> StoreFuture<'_, Vec<bool>> {
+        Box::pin(async move {
+            let mut done = Vec::with_capacity(keys_of.len());
+            for part in keys_of.chunks(PART) {
+                done.extend(flags(&self.call("reset", keys(part, codec::key)).await?));
+            }
+            Ok(done)
+        })
+    }
+
+    fn put_calendar(
+        &self,
+        name: Arc<str>,
+        calendar: Arc<dyn Calendar>,
+        replace: bool,
+    ) -> StoreFuture<'_, ()> {
+        Box::pin(async move {
+            let calendar = codec::encode(&*calendar)?;
+            let request = json!({ "name": name, "calendar": calendar, "replace": replace });
+            self.call("put_calendar", request).await.map(drop)
+        })
+    }
+
+    fn remove_calendar(&self, name: Arc<str>) -> StoreFuture<'_, bool> {
+        Box::pin(
+            async move { Ok(self.call("remove_calendar", json!({ "name": name })).await?["done"] == true) },
+        )
+    }
+
+    fn calendars(&self) -> StoreFuture<'_, Vec<NamedCalendar>> {
+        Box::pin(async move {
+            let answer = self.call("calendars", json!({})).await?;
+            let one = |row: &Value| -> Result<NamedCalendar> {
+                let calendar = codec::decode::<Box<dyn Calendar>>("a calendar", codec::text(&row[1]))?;
+                Ok((codec::text(&row[0]).into(), Arc::from(calendar)))
+            };
+            let mut all = codec::list(&answer).iter().map(one).collect::<Result<Vec<_>>>()?;
+            all.sort_by(|(a, _), (b, _)| a.cmp(b));
+            Ok(all)
+        })
+    }
+
+    fn jobs(&self, query: JobQuery) -> StoreFuture<'_, Vec<Arc<JobDetail>>> {
+        Box::pin(async move {
+            let wanted = |job: &JobDetail| {
+                let key = job.key();
+                (query.keys.is_empty() || query.keys.contains(key))
+                    && query.group.matches(key.group())
+                    && query.name.matches(key.name())
+                    && query.job_type.as_deref().is_none_or(|job_type| job.job_type() == job_type)
+            };
+            let (limit, mut found) = (query.limit.unwrap_or(usize::MAX), Vec::new());
+            let take = |answer: &Value| {
+                for row in codec::list(&answer["rows"]) {
+                    match codec::read_job(codec::text(&row[1])) {
+                        Ok(job) if wanted(&job) => found.push(Arc::new(job)),
+                        Ok(_) => {}
+                        Err(error) => tracing::error!(%error, "a job is left out of the list"),
+                    }
+                }
+                Ok(found.len() < limit)
+            };
+            let after = query.after.as_ref().map(codec::key);
+            let keys: Vec<_> = query.keys.iter().map(codec::key).collect();
+            self.parts("jobs", json!({ "after": after, "keys": keys }), take).await?;
+            found.truncate(limit);
+            Ok(found)
+        })
+    }
+
+    fn triggers(&self, query: TriggerQuery) -> StoreFuture<'_, Vec<TriggerStatus>> {
+        Box::pin(async move {
+            let wanted = |status: &TriggerStatus| {
+                let (trigger, key) = (&status.trigger, status.trigger.key());
+                query.after.as_ref().is_none_or(|after| key > after)
+                    && query.group.matches(key.group())
+                    && query.name.matches(key.name())
+                    && query.job.as_ref().is_none_or(|job| trigger.job() == job)
+                    && query.calendar.as_deref().is_none_or(|name| trigger.calendar() == Some(name))
+                    && query.declared_by.as_deref().is_none_or(|name| trigger.declared_by() == Some(name))
+                    && query.state.is_none_or(|state| status.state == state)
+            };
+            let (limit, mut found) = (query.limit.unwrap_or(usize::MAX), Vec::new());
+            let mut take = |answer: &Value| {
+                for row in codec::list(&answer["rows"]) {
+                    match status(row) {
+                        Ok(status) if wanted(&status) => found.push(status),
+                        Ok(_) => {}
+                        Err(error) => tracing::error!(%error, "a trigger is left out of the list"),
+                    }
+                }
+                Ok(found.len() < limit)
+            };
+            if query.keys.is_empty() {
+                let after = query.after.as_ref().map(codec::key);
+                let of_job = query.job.as_ref().map(codec::key);
+                self.parts("triggers", json!({ "keys": [], "job": of_job, "after": after }), take).await?;
+            } else {
+                for part in query.keys.chunks(PART) {
+                    take(&self.call("triggers", keys(part, codec::key)).await?)?;
+                }
+                found.sort_unstable_by(|a, b| a.trigger.key().cmp(b.trigger.key()));
+            }
+            found.truncate(limit);
+            Ok(found)
+        })
+    }
+
+    fn executions(&self, what: Executions) -> StoreFuture<'_, Vec<ExecutionStatus>> {
+        Box::pin(async move { execution_list(&self.call("executions", codec::executions(&what)?).await?) })
+    }
+
+    fn history(&self, query: HistoryQuery) -> StoreFuture<'_, Vec<RunRecord>> {
+        Box::pin(async move {
+            let (limit, mut found) = (query.limit.unwrap_or(usize::MAX), Vec::new());
+            let take = |answer: &Value| {
+                for row in codec::list(&answer["rows"]) {
+                    match codec::decode::<RunRecord>("a run", codec::text(row)) {
+                        Ok(record) if query.matches(&record) => found.push(record),
+                        Ok(_) => {}
+                        Err(error) => tracing::error!(%error, "a run is left out of the history"),
+                    }
+                }
+                Ok(found.len() < limit)
+            };
+            self.parts("history", json!({}), take).await?;
+            found.truncate(limit);
+            Ok(found)
+        })
+    }
+
+    fn groups(&self, kind: GroupKind) -> StoreFuture<'_, Vec<GroupStatus>> {
+        Box::pin(async move {
+            let kind = if kind == GroupKind::Jobs { "jobs" } else { "triggers" };
+            let answer = self.call("groups", json!({ "kind": kind })).await?;
+            let one = |row: &Value| -> Result<GroupStatus> {
+                Ok(GroupStatus {
+                    name: codec::group_name(codec::text(&row[0])).into(),
+                    members: usize::try_from(row[1].as_u64().unwrap_or_default()).unwrap_or(usize::MAX),
+                    pause: row[2].as_str().map(codec::read_note).transpose()?,
+                })
+            };
+            let mut all = codec::list(&answer).iter().map(one).collect::<Result<Vec<_>>>()?;
+            all.sort_by(|a, b| a.name.cmp(&b.name));
+            Ok(all)
+        })
+    }
+}
+
+impl RedisJobStore {
+    async fn changed_keys(&self, verb: &'static str, request: Value) -> Result<Vec<TriggerKey>> {
+        let mut changed = Vec::new();
+        let take = |answer: &Value| {
+            changed.extend(trigger_keys(&answer["keys"])?);
+            Ok(true)
+        };
+        self.parts(verb, request, take).await?;
+        changed.sort_unstable();
+        Ok(changed)
+    }
+}
