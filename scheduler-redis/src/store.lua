@@ -624,129 +624,151 @@ local function settle(now)
   end
 end
 
-function V.acquire()
-  local now, limit = tonumber(request.now), tonumber(request['until'])
-  if not redis.call('ZSCORE', K'sl', request.session) then return { lost = true } end
-  local number, held = epoch()
-  if held then return { t = {}, s = {}, n = text(now + 100), e = number } end
-  settle(request.now)
-  local session = cjson.decode(redis.call('HGET', K'ss', request.session))
+-- Acquiring. A node takes from the lanes that are open to it, the earliest first. Each is a table of its name, its execution
+-- group, and its first member with its time, from `since` on if that is given.
+
+local function look(lane, since)
+  if since then
+    local first = redis.call('ZRANGEBYSCORE', lane_key(lane.name), since, '+inf', 'WITHSCORES', 'LIMIT', 0, 1)
+    lane.m, lane.at = first[1], tonumber(first[2])
+  else
+    lane.m, lane.at = head(lane_key(lane.name))
+  end
+end
+
+local function look_at_all(lanes, since)
+  for _, lane in ipairs(lanes) do look(lane, since) end
+end
+
+-- How many of a group the node may take: what is left on it, and on all nodes together. None for any number.
+local function left_of(group)
+  if group == '0' then return num(request.ungrouped) end
+  local name = string.sub(group, 2)
+  local here, on_all = num(request.named[name]) or num(request.others), num(request.shared[name])
+  if not on_all then return here end
+  local free = math.max(0, on_all - tonumber(redis.call('HGET', K'eg', group) or '0'))
+  if free == 0 then redis.call('SADD', K'ew', group) end
+  return math.min(here or free, free)
+end
+
+local function open_lanes(session)
   local types
   if given(session.t) then
     types = {}
     for _, name in ipairs(cjson.decode(session.t)) do types[name] = true end
   end
-  local left, heads = {}, {}
-  local named, other, plain, shared = request.named, num(request.others), num(request.ungrouped), request.shared
-  for _, lane in ipairs(redis.call('HKEYS', K'lanes')) do
-    local group, job_type = string.match(lane, '^([^%z]*)%z(.*)$')
+  local lanes, left, known = {}, {}, {}
+  for _, name in ipairs(redis.call('HKEYS', K'lanes')) do
+    local group, job_type = string.match(name, '^([^%z]*)%z(.*)$')
     if not types or types[job_type] then
-      local most
-      if group == '0' then
-        most = plain
-      else
-        most = num(named[string.sub(group, 2)])
-        if most == nil then most = other end
+      if not known[group] then
+        known[group] = true
+        left[group] = left_of(group)
       end
-      local on_all = group ~= '0' and num(shared[string.sub(group, 2)])
-      if on_all and left[group] == nil then
-        local free = math.max(0, on_all - tonumber(redis.call('HGET', K'eg', group) or '0'))
-        if free == 0 then redis.call('SADD', K'ew', group) end
-        most = math.min(most or free, free)
-      end
-      if most ~= nil then left[group] = left[group] or most end
-      heads[#heads + 1] = { lane = lane, group = group }
+      lanes[#lanes + 1] = { name = name, group = group }
     end
   end
-  -- Once late triggers have had their share, only what is due from then on, as long as there is something.
-  local late, most_late, since = num(request.late), num(request.most_late), nil
-  local function look(h)
-    if since then
-      local first = redis.call('ZRANGEBYSCORE', lane_key(h.lane), since, '+inf', 'WITHSCORES', 'LIMIT', 0, 1)
-      h.m, h.at = first[1], tonumber(first[2])
-    else
-      h.m, h.at = head(lane_key(h.lane))
-    end
+  return lanes, left
+end
+
+local function earliest(lanes, left, limit)
+  local best
+  for _, lane in ipairs(lanes) do
+    if lane.m and lane.at <= limit and left[lane.group] ~= 0
+      and (not best or lane.at < best.at or (lane.at == best.at and lane.m < best.m)) then best = lane end
   end
-  local function look_since(time)
-    since = time
-    for _, h in ipairs(heads) do look(h) end
-  end
-  local function first()
-    local best
-    for _, h in ipairs(heads) do
-      if h.m and h.at <= limit and left[h.group] ~= 0
-        and (not best or h.at < best.at or (h.at == best.at and h.m < best.m)) then best = h end
-    end
-    return best
-  end
-  local function claim(h)
-    local key = key_of(h.m)
-    local s = load(key)
-    redis.call('ZREM', lane_key(h.lane), h.m)
+  return best
+end
+
+-- Claims the first of a lane. Also says whether its job keeps others waiting from now on.
+local function claim_first(lane, node)
+  local key = key_of(lane.m)
+  local s = load(key)
+  redis.call('ZREM', lane_key(lane.name), lane.m)
+  local meta = s and job(s.j)
+  if not meta then
     -- Somebody has removed a record by hand.
-    local meta = s and job(s.j)
-    if not meta then
-      if s then
-        s.s = 'E'
-        save(key, s)
-      end
-      return nil
+    if s then
+      s.s = 'E'
+      save(key, s)
     end
-    local id, exclusive = request.session .. '-' .. count(), meta.x
-    if exclusive then
-      redis.call('ZREM', queue_key(s.l, s.j), h.m)
-      if not head(queue_key(s.l, s.j)) then redis.call('SREM', K('ql:' .. s.j), s.l) end
-      withhold(s.j)
-      redis.call('HSET', K'busy', s.j, id)
-    end
-    s.s, s.c = 'A', id
-    save(key, s)
-    local lapse = math.max(h.at, now) + tonumber(request.lapse)
-    redis.call('HSET', K'cl', id, cjson.encode({
-      t = key, g = s.g, i = s.i, j = s.j, s = request.now, n = text(h.at), e = h.group ~= '0' and h.group or nil,
-      o = session.n,
-    }))
-    if h.group ~= '0' then add('eg', h.group, 1) end
-    redis.call('SADD', K('cs:' .. request.session), id)
-    redis.call('ZADD', K'lapse', lapse, id)
-    if left[h.group] then
-      left[h.group] = left[h.group] - 1
-      if left[h.group] == 0 and h.group ~= '0' then redis.call('SADD', K'ew', h.group) end
-    end
-    return {
-      c = id, d = redis.call('HGET', K'td', key), p = redis.call('HGET', K'tp', key), f = s.f,
-      a = given(s.a) and redis.call('HGET', K'cal', s.a) or nil,
-    }, exclusive
+    return nil, false
   end
-  look_since(nil)
+  local id = request.session .. '-' .. count()
+  if meta.x then
+    redis.call('ZREM', queue_key(s.l, s.j), lane.m)
+    if not head(queue_key(s.l, s.j)) then redis.call('SREM', K('ql:' .. s.j), s.l) end
+    withhold(s.j)
+    redis.call('HSET', K'busy', s.j, id)
+  end
+  s.s, s.c = 'A', id
+  save(key, s)
+  local group = lane.group ~= '0' and lane.group or nil
+  redis.call('HSET', K'cl', id, cjson.encode({
+    t = key, g = s.g, i = s.i, j = s.j, s = request.now, n = text(lane.at), e = group, o = node,
+  }))
+  if group then add('eg', group, 1) end
+  redis.call('SADD', K('cs:' .. request.session), id)
+  redis.call('ZADD', K'lapse', math.max(lane.at, tonumber(request.now)) + tonumber(request.lapse), id)
+  return {
+    c = id, d = redis.call('HGET', K'td', key), p = redis.call('HGET', K'tp', key), f = s.f,
+    a = given(s.a) and redis.call('HGET', K'cal', s.a) or nil,
+  }, meta.x
+end
+
+-- What is due, up to the limit of the request. Once late triggers have had their share, only what is due from then on, as long
+-- as there is something.
+local function take_due(lanes, left, node)
+  local late, most_late, since = num(request.late), num(request.most_late), nil
   local triggers = {}
   while #triggers < request.max do
-    local h = first()
-    if not h then
+    local lane = earliest(lanes, left, tonumber(request['until']))
+    if not lane then
       if not since then break end
-      late = nil
-      look_since(nil)
-    elseif late and h.at < late and most_late == 0 then
-      look_since(text(late))
+      late, since = nil, nil
+      look_at_all(lanes)
+    elseif late and lane.at < late and most_late == 0 then
+      since = text(late)
+      look_at_all(lanes, since)
     else
-      if late and h.at < late then most_late = most_late - 1 end
-      local claimed, withheld = claim(h)
+      if late and lane.at < late then most_late = most_late - 1 end
+      local claimed, withheld = claim_first(lane, node)
+      if claimed and left[lane.group] then
+        left[lane.group] = left[lane.group] - 1
+        if left[lane.group] == 0 and lane.group ~= '0' then redis.call('SADD', K'ew', lane.group) end
+      end
       triggers[#triggers + 1] = claimed
-      if withheld then look_since(since) else look(h) end
+      if withheld then look_at_all(lanes, since) else look(lane, since) end
     end
   end
-  look_since(nil)
+  return triggers
+end
+
+-- When to ask again: what is due next, lapses, is to be stopped, or is paused no longer.
+local function next_look(lanes, left)
   local due
   local function consider(time) if time and (not due or time < due) then due = time end end
-  for _, h in ipairs(heads) do if h.m and left[h.group] ~= 0 then consider(h.at) end end
+  look_at_all(lanes)
+  for _, lane in ipairs(lanes) do if lane.m and left[lane.group] ~= 0 then consider(lane.at) end end
   for _, zset in ipairs({ 'lapse', 'over', 'pe' }) do
     local _, at = head(K(zset))
     consider(at)
   end
+  return due and text(due) or nil
+end
+
+function V.acquire()
+  if not redis.call('ZSCORE', K'sl', request.session) then return { lost = true } end
+  local number, held = epoch()
+  if held then return { t = {}, s = {}, n = text(tonumber(request.now) + 100), e = number } end
+  settle(request.now)
+  local session = cjson.decode(redis.call('HGET', K'ss', request.session))
+  local lanes, left = open_lanes(session)
+  look_at_all(lanes)
+  local triggers = take_due(lanes, left, session.n)
   local stop, all = {}, redis.call('HGETALL', K('stop:' .. request.session))
   for n = 1, #all, 2 do stop[#stop + 1] = { all[n], all[n + 1] } end
-  return { t = triggers, n = due and text(due) or nil, s = stop, e = number }
+  return { t = triggers, n = next_look(lanes, left), s = stop, e = number }
 end
 
 -- What cannot be read is put aside, so that it does not come up again and again.

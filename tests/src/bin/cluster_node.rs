@@ -12,6 +12,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use scheduler_core::host::{Host, HostError};
 use scheduler_core::job::{JobContext, JobDefinition, JobDetail, State};
+use scheduler_core::time::{Clock, SystemClock};
 use scheduler_core::trigger::{Misfire, Trigger};
 use scheduler_core::{JobData, Scheduler};
 use scheduler_redis::RedisJobStore;
@@ -39,7 +40,8 @@ impl Log {
         };
         let line = format!(
             "{what} {} {trigger} {} {}-{} {} {} {}\n",
-            context.clock().now().timestamp_millis(),
+            // The machine's clock: all nodes and the server share it, to the millisecond.
+            SystemClock.now().timestamp_millis(),
             scheduled.timestamp_millis(),
             id.session(),
             id.count(),
