@@ -380,6 +380,12 @@ impl Chaos {
             ledger: history::read_ledger(
                 &std::fs::read_to_string(self.folder.path().join("ledger")).unwrap_or_default(),
             ),
+            refused: (1..=self.started)
+                .flat_map(|number| {
+                    let log = self.folder.path().join(format!("node-{number}.err"));
+                    history::read_refused(&std::fs::read_to_string(log).unwrap_or_default())
+                })
+                .collect(),
             changes: std::mem::take(&mut self.changes),
             lost_sessions: self.lost.drain(..).collect(),
         };

@@ -79,6 +79,8 @@ pub struct History {
     pub lines: Vec<Line>,
     /// What jobs that allow one run at a time have written into a place outside, in its order: job, fence and claim.
     pub ledger: Vec<(String, u64, String)>,
+    /// Claims whose end was refused, as their nodes have logged it.
+    pub refused: Vec<String>,
     /// In the order in which they were made.
     pub changes: Vec<Change>,
     /// Sessions whose node was killed or held still for longer than its lease.
@@ -274,6 +276,18 @@ impl History {
         faults
     }
 
+    /// The end of a run is refused only when its claim was ended before, by whomever.
+    #[must_use]
+    pub fn refusals_have_a_reason(&self) -> Faults {
+        let ended = self.writes.iter().filter_map(|write| match write {
+            Write::Ended(claim) => Some(claim),
+            _ => None,
+        });
+        let ended: HashSet<_> = ended.collect();
+        let without = self.refused.iter().filter(|claim| !ended.contains(claim));
+        without.map(|claim| format!("refused without a reason: the end of {claim}")).collect()
+    }
+
     /// What was written is read until something later is, and what was given up does not come back.
     #[must_use]
     pub fn changes_take_effect_in_order(&self) -> Faults {
@@ -308,6 +322,7 @@ impl History {
             self.kept_data_counts(),
             self.only_lost_nodes_come_late(),
             self.changes_take_effect_in_order(),
+            self.refusals_have_a_reason(),
         ]
         .concat()
     }
@@ -352,6 +367,18 @@ pub fn read_ledger(text: &str) -> Vec<(String, u64, String)> {
         Some((job.to_owned(), fence.parse().ok()?, claim.to_owned()))
     };
     text.lines().filter_map(line).collect()
+}
+
+/// Reads which ends were refused, from what a node has logged.
+#[must_use]
+pub fn read_refused(text: &str) -> Vec<String> {
+    let claim = |line: &str| {
+        let (_, id) = line.split_once("the claim of a run that has ended is gone execution=")?;
+        let (session, count) = id.split_whitespace().next()?.split_once('-')?;
+        let [session, count] = [session, count].map(|part| u64::from_str_radix(part, 16));
+        Some(format!("{}-{}", session.ok()?, count.ok()?))
+    };
+    text.lines().filter_map(claim).collect()
 }
 
 /// Reads the server's log of writes.

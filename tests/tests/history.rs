@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test says what went wrong by failing")]
 
 use chrono::{DateTime, TimeDelta, Utc};
-use tests::history::{Change, Faults, History, Line, Write, read_lines};
+use tests::history::{Change, Faults, History, Line, Write, read_lines, read_refused};
 use tests::workload::{Expected, expected, trigger};
 
 fn begin() -> DateTime<Utc> {
@@ -128,6 +128,11 @@ fn each_wrong_history_is_found() {
         history.ledger = [9, 8].map(|fence| ("one".to_owned(), fence, format!("7-{fence}"))).into();
     };
     assert_eq!(faults(late), ["7-8 of one wrote after 9, and its node was not lost"]);
+    let refused = |claim: &'static str| move |history: &mut History| history.refused.push(claim.into());
+    assert_eq!(faults(refused("7-101")), [""; 0], "it has ended before");
+    assert_eq!(faults(refused("9-9")), ["refused without a reason: the end of 9-9"]);
+    let log = "WARN scheduler_core: the claim of a run that has ended is gone execution=00000000000000ff-1f\nWARN other\n";
+    assert_eq!(read_refused(log), ["255-31"]);
     let rows: [(&[Change], usize); 5] = [
         (&[Written(1), Read(1), Unknown(2), Read(1), Read(2), Written(3), Read(3)], 0),
         (&[Written(1), Written(2), Read(1)], 1),
