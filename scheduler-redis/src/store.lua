@@ -361,8 +361,8 @@ local function put_job(row, existing)
   local detail = row.d
   if known and existing == 'update' and known.p and row.m.p then
     -- What runs have changed stays.
-    local data = string.match(redis.call('HGET', K'jd', row.k), '^[^%z]*%z(.*)$')
-    detail = string.match(row.d, '^([^%z]*)%z') .. '\0' .. data
+    local data = string.match(redis.call('HGET', K'jd', row.k) or '', '^[^%z]*%z(.*)$')
+    if data then detail = string.match(row.d, '^([^%z]*)%z') .. '\0' .. data end
   end
   redis.call('HSET', K'jd', row.k, detail)
   redis.call('HSET', K'jm', row.k, cjson.encode(row.m))
@@ -826,8 +826,9 @@ local function complete(c)
   if given(c.record) then redis.call('XADD', K'hist', 'MAXLEN', '~', request.keep, '*', 'r', c.record) end
   local meta = job(claim.j)
   if given(c.data) and meta and meta.p then
-    local stored = redis.call('HGET', K'jd', claim.j)
-    redis.call('HSET', K'jd', claim.j, string.match(stored, '^([^%z]*)%z') .. '\0' .. c.data)
+    -- Somebody may have destroyed the record meanwhile.
+    local bare = string.match(redis.call('HGET', K'jd', claim.j) or '', '^([^%z]*)%z')
+    if bare then redis.call('HSET', K'jd', claim.j, bare .. '\0' .. c.data) end
   end
   local s = load(claim.t)
   local current = s and s.g == claim.g

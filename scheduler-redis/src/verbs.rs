@@ -309,27 +309,26 @@ impl JobStore for RedisJobStore {
 
     fn jobs(&self, query: JobQuery) -> StoreFuture<'_, Vec<Arc<JobDetail>>> {
         Box::pin(async move {
-            let wanted = |job: &JobDetail| {
-                let key = job.key();
-                (query.keys.is_empty() || query.keys.contains(key))
-                    && query.group.matches(key.group())
-                    && query.name.matches(key.name())
-                    && query.job_type.as_deref().is_none_or(|job_type| job.job_type() == job_type)
-            };
             let (limit, mut found) = (query.limit.unwrap_or(usize::MAX), Vec::new());
-            let take = |answer: &Value| {
+            let mut take = |answer: &Value| {
                 for row in codec::list(&answer["rows"]) {
                     match codec::read_job(codec::text(&row[1])) {
-                        Ok(job) if wanted(&job) => found.push(Arc::new(job)),
+                        Ok(job) if query.matches(&job) => found.push(Arc::new(job)),
                         Ok(_) => {}
                         Err(error) => tracing::error!(%error, "a job is left out of the list"),
                     }
                 }
                 Ok(found.len() < limit)
             };
-            let after = query.after.as_ref().map(codec::key);
-            let keys: Vec<_> = query.keys.iter().map(codec::key).collect();
-            self.parts("jobs", json!({ "after": after, "keys": keys }), take).await?;
+            if query.keys.is_empty() {
+                let after = query.after.as_ref().map(codec::key);
+                self.parts("jobs", json!({ "keys": [], "after": after }), take).await?;
+            } else {
+                for part in query.keys.chunks(PART) {
+                    take(&self.call("jobs", keys(part, codec::key)).await?)?;
+                }
+                found.sort_unstable_by(|a, b| a.key().cmp(b.key()));
+            }
             found.truncate(limit);
             Ok(found)
         })
@@ -337,21 +336,11 @@ impl JobStore for RedisJobStore {
 
     fn triggers(&self, query: TriggerQuery) -> StoreFuture<'_, Vec<TriggerStatus>> {
         Box::pin(async move {
-            let wanted = |status: &TriggerStatus| {
-                let (trigger, key) = (&status.trigger, status.trigger.key());
-                query.after.as_ref().is_none_or(|after| key > after)
-                    && query.group.matches(key.group())
-                    && query.name.matches(key.name())
-                    && query.job.as_ref().is_none_or(|job| trigger.job() == job)
-                    && query.calendar.as_deref().is_none_or(|name| trigger.calendar() == Some(name))
-                    && query.declared_by.as_deref().is_none_or(|name| trigger.declared_by() == Some(name))
-                    && query.state.is_none_or(|state| status.state == state)
-            };
             let (limit, mut found) = (query.limit.unwrap_or(usize::MAX), Vec::new());
             let mut take = |answer: &Value| {
                 for row in codec::list(&answer["rows"]) {
                     match status(row) {
-                        Ok(status) if wanted(&status) => found.push(status),
+                        Ok(status) if query.matches(&status.trigger, status.state) => found.push(status),
                         Ok(_) => {}
                         Err(error) => tracing::error!(%error, "a trigger is left out of the list"),
                     }

@@ -609,3 +609,25 @@ async fn taking_over_may_lose_every_answer() {
         assert_eq!(living.store.audit(false).await.unwrap(), [""; 0], "{verb}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_run_whose_job_was_destroyed_can_still_end_and_its_job_be_stored_anew() {
+    let server = Server::start();
+    let process = Process::start(&server.url(), 1).await;
+    let keeps = job("keeps").to_builder().persist_data(true).build();
+    process.put(&keeps, [hourly("a")]).await;
+    let run = process.run().await;
+    server.command(&["HSET", "scheduler:{shared/0}:jd", "\0keeps", "{"]);
+    let ending = Completion { data: Some(JobData::new()), ..Completion::of(run.claim) };
+    let complete = Complete { now: process.now(), executions: vec![ending] };
+    let results = process.store.complete(complete).await.unwrap();
+    assert!(matches!(results[..], [CompleteResult::Done { .. }]), "{results:?}");
+    let put = Put {
+        jobs: vec![Arc::new(keeps)],
+        existing_jobs: Existing::Update,
+        triggers: Vec::new(),
+        existing_triggers: Existing::Refuse,
+    };
+    process.store.put(put).await.unwrap();
+    assert_eq!(process.store.jobs(JobQuery::default()).await.unwrap().len(), 1);
+}

@@ -174,6 +174,18 @@ pub struct JobQuery {
     pub limit: Option<usize>,
 }
 
+impl JobQuery {
+    /// Whether the job is meant, apart from the limit.
+    pub fn matches(&self, job: &JobDetail) -> bool {
+        let key = job.key();
+        (self.keys.is_empty() || self.keys.contains(key))
+            && self.after.as_ref().is_none_or(|after| key > after)
+            && self.group.matches(key.group())
+            && self.name.matches(key.name())
+            && self.job_type.as_deref().is_none_or(|job_type| job.job_type() == job_type)
+    }
+}
+
 /// Which triggers to list.
 #[derive(Debug, Clone, Default)]
 pub struct TriggerQuery {
@@ -195,6 +207,20 @@ pub struct TriggerQuery {
     pub after: Option<TriggerKey>,
     /// At most so many; none for all.
     pub limit: Option<usize>,
+}
+
+impl TriggerQuery {
+    /// Whether the trigger in this state is meant, apart from the [keys](Self::keys), which a store looks up, and the limit.
+    pub fn matches(&self, trigger: &Trigger, state: TriggerState) -> bool {
+        let key = trigger.key();
+        self.after.as_ref().is_none_or(|after| key > after)
+            && self.group.matches(key.group())
+            && self.name.matches(key.name())
+            && self.job.as_ref().is_none_or(|job| trigger.job() == job)
+            && self.calendar.as_deref().is_none_or(|name| trigger.calendar() == Some(name))
+            && self.declared_by.as_deref().is_none_or(|name| trigger.declared_by() == Some(name))
+            && self.state.is_none_or(|wanted| wanted == state)
+    }
 }
 
 /// A trigger with everything a caller may want to know.

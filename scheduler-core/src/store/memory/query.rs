@@ -10,13 +10,7 @@ use crate::store::state::TriggerState;
 
 impl Table {
     pub(super) fn list_jobs(&self, query: &JobQuery) -> Vec<Arc<JobDetail>> {
-        let wanted = |slot: &&JobSlot| {
-            let key = slot.detail.key();
-            query.after.as_ref().is_none_or(|after| key > after)
-                && query.group.matches(key.group())
-                && query.name.matches(key.name())
-                && query.job_type.as_deref().is_none_or(|job_type| slot.detail.job_type() == job_type)
-        };
+        let wanted = |slot: &&JobSlot| query.matches(&slot.detail);
         let mut found: Vec<&JobSlot> = if query.keys.is_empty() {
             self.jobs.iter().map(|(_, slot)| slot).filter(wanted).collect()
         } else {
@@ -28,16 +22,7 @@ impl Table {
     }
 
     pub(super) fn list_triggers(&self, query: &TriggerQuery) -> Vec<TriggerStatus> {
-        let wanted = |slot: &&TriggerSlot| {
-            let (trigger, key) = (&slot.trigger, slot.trigger.key());
-            query.after.as_ref().is_none_or(|after| key > after)
-                && query.group.matches(key.group())
-                && query.name.matches(key.name())
-                && query.job.as_ref().is_none_or(|job| trigger.job() == job)
-                && query.calendar.as_deref().is_none_or(|name| trigger.calendar() == Some(name))
-                && query.declared_by.as_deref().is_none_or(|name| trigger.declared_by() == Some(name))
-                && query.state.is_none_or(|state| self.state_of(slot) == state)
-        };
+        let wanted = |slot: &&TriggerSlot| query.matches(&slot.trigger, self.state_of(slot));
         let mut found: Vec<&TriggerSlot> = if query.keys.is_empty() {
             self.triggers.iter().map(|(_, slot)| slot).filter(wanted).collect()
         } else {

@@ -14,6 +14,36 @@ fn open_always() -> Arc<StandardCalendar> {
 
 checks! { ($) admin, __store_checks_of_admin;
 
+async fn a_query_by_keys_keeps_to_its_other_conditions_and_the_order(bench) {
+    for name in ["a", "b", "c", "d"] {
+        bench.put(&job(name).durable(true).build(), [every_minute(name, 1)]).await;
+    }
+    let keys = ["d", "b", "a", "nowhere"];
+    let found = async |after: Option<&str>, limit: Option<usize>| {
+        let query = JobQuery {
+            keys: keys.map(|name| name.parse().unwrap()).into(),
+            after: after.map(|name| name.parse().unwrap()),
+            limit,
+            ..JobQuery::default()
+        };
+        let jobs = bench.store.jobs(query).await.unwrap();
+        let query = TriggerQuery {
+            keys: keys.map(key).into(),
+            after: after.map(key),
+            limit,
+            ..TriggerQuery::default()
+        };
+        let triggers = bench.store.triggers(query).await.unwrap();
+        let jobs: Vec<_> = jobs.iter().map(|job| job.key().name().to_owned()).collect();
+        let triggers: Vec<_> = triggers.iter().map(|status| status.trigger.key().name().to_owned()).collect();
+        assert_eq!(jobs, triggers);
+        jobs
+    };
+    assert_eq!(found(None, None).await, ["a", "b", "d"]);
+    assert_eq!(found(Some("a"), None).await, ["b", "d"]);
+    assert_eq!(found(None, Some(2)).await, ["a", "b"]);
+}
+
 async fn nodes_are_known_from_attach_to_detach(bench) {
     let sessions = async || {
         let nodes = bench.store.nodes().await.unwrap();
