@@ -142,9 +142,7 @@ pub(crate) fn execution(row: &Value) -> Result<ExecutionStatus> {
 }
 
 pub(crate) fn execution_list(answer: &Value) -> Result<Vec<ExecutionStatus>> {
-    let mut all = codec::list(answer).iter().map(execution).collect::<Result<Vec<_>>>()?;
-    all.sort_unstable_by_key(|execution| execution.id);
-    Ok(all)
+    codec::list(answer).iter().map(execution).collect()
 }
 
 pub(crate) fn put_rows(triggers: &[(Arc<Trigger>, Progress)]) -> Result<Vec<Value>> {

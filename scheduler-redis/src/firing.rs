@@ -83,7 +83,13 @@ impl RedisJobStore {
         Ok(Acquired { triggers, cancel, next_due: codec::read_time(&answer["n"]) })
     }
 
-    pub(crate) async fn fire_part(&self, now: DateTime<Utc>, firings: &[Firing]) -> Result<Vec<FireResult>> {
+    /// Adds to `spoilt` the ends of runs whose job cannot be read.
+    pub(crate) async fn fire_part(
+        &self,
+        now: DateTime<Utc>,
+        firings: &[Firing],
+        spoilt: &mut Vec<Value>,
+    ) -> Result<Vec<FireResult>> {
         let row = |firing: &Firing| -> Result<Value> {
             Ok(json!({
                 "c": codec::claim(firing.claim),
@@ -96,7 +102,7 @@ impl RedisJobStore {
         let session = firings.first().map_or(0, |firing| firing.claim.session());
         let answer =
             self.call_as(session, "fire", json!({ "now": codec::time(now), "firings": rows })).await?;
-        let (mut results, mut spoilt) = (Vec::new(), Vec::new());
+        let mut results = Vec::with_capacity(firings.len());
         for (row, firing) in codec::list(&answer).iter().zip(firings) {
             results.push(match codec::text(&row["r"]) {
                 "run" => match codec::read_job(codec::text(&row["d"])) {
@@ -111,11 +117,6 @@ impl RedisJobStore {
                 "advanced" => FireResult::Advanced,
                 _ => FireResult::Stale,
             });
-        }
-        if !spoilt.is_empty() {
-            let request =
-                json!({ "now": codec::time(now), "executions": spoilt, "epoch": self.0.state.lock().epoch });
-            self.call("complete", request).await?;
         }
         if !self.0.departed(session, now, firings, &rows, &mut results) {
             return Err(touch_lost());
@@ -137,22 +138,7 @@ impl RedisJobStore {
             }))
         };
         let rows = executions.iter().map(row).collect::<Result<Vec<_>>>()?;
-        if rows.is_empty() {
-            return Ok(Vec::new());
-        }
-        let answer = loop {
-            let epoch = self.0.state.lock().epoch.clone();
-            let quiet = self.0.takes();
-            let body = json!({ "now": codec::time(now), "executions": rows, "quiet": quiet, "epoch": epoch,
-                "keep": self.0.settings.keeps.to_string() });
-            let answer = self.call("complete", body).await?;
-            let present = codec::text(&answer["e"]).to_owned();
-            if present == epoch {
-                break answer;
-            }
-            let inner = self.0.clone();
-            self.on_io(async move { inner.heard_epoch(&present).await }).await?;
-        };
+        let answers = self.end(now, &rows).await?;
         let result = |row: &Value| match row["gone"] == true {
             true => CompleteResult::Gone,
             false => {
@@ -160,6 +146,37 @@ impl RedisJobStore {
             }
         };
         self.0.landed(executions, rows);
-        Ok(codec::list(&answer["r"]).iter().map(result).collect())
+        Ok(answers.iter().map(result).collect())
+    }
+
+    /// Ends runs. One that ends its whole job stays until all triggers of the job are told, which may take several calls.
+    pub(crate) async fn end(&self, now: DateTime<Utc>, rows: &[Value]) -> Result<Vec<Value>> {
+        let mut answers = vec![Value::Null; rows.len()];
+        let mut open: Vec<(usize, Value)> = rows.iter().cloned().enumerate().collect();
+        while !open.is_empty() {
+            let (epoch, quiet) = (self.0.state.lock().epoch.clone(), self.0.takes());
+            let part: Vec<_> = open.iter().map(|(_, row)| row).collect();
+            let body = json!({ "now": codec::time(now), "executions": part, "quiet": quiet, "epoch": epoch,
+                "keep": self.0.settings.keeps.to_string() });
+            let answer = self.call("complete", body).await?;
+            let present = codec::text(&answer["e"]).to_owned();
+            if present != epoch {
+                let inner = self.0.clone();
+                self.on_io(async move { inner.heard_epoch(&present).await }).await?;
+                continue;
+            }
+            let mut results = codec::list(&answer["r"]).iter();
+            open.retain_mut(|(number, row)| {
+                let result = results.next().cloned().unwrap_or_default();
+                let more = result["more"].is_string();
+                if more {
+                    row["after"] = result["more"].clone();
+                } else {
+                    answers[*number] = result;
+                }
+                more
+            });
+        }
+        Ok(answers)
     }
 }

@@ -89,7 +89,7 @@ impl Inner {
         }
         let sent = SystemClock.monotonic();
         match self.say(&sessions, sent).await {
-            Ok(dead) => {
+            Ok(left_behind) => {
                 let before = {
                     let mut state = self.state.lock();
                     state.trouble = None;
@@ -99,7 +99,7 @@ impl Inner {
                     tracing::warn!(failures = before, "Redis at {} is back", self.settings.place());
                     self.wake();
                 }
-                if dead && !self.recovers.swap(true, Ordering::AcqRel) {
+                if left_behind && !self.recovers.swap(true, Ordering::AcqRel) {
                     // Beside the beats, which must not wait for it.
                     let store = self.clone();
                     tokio::spawn(async move {
@@ -122,7 +122,7 @@ impl Inner {
         }
     }
 
-    /// One beat. Says whether there is the work of a dead node to take over.
+    /// One beat. Says whether there is the work of a dead node, or of a caller that is gone, to take over.
     async fn say(self: &Arc<Self>, sessions: &[u64], sent: Duration) -> Result<bool> {
         let (birth, seen) = {
             let state = self.state.lock();
@@ -162,7 +162,7 @@ impl Inner {
         }
         self.heard_version(codec::text(&answer["ver"]));
         self.begin_epoch(epoch);
-        Ok(answer["dead"] == true)
+        Ok(answer["dead"] == true || answer["chores"] == true)
     }
 
     fn safe_for(&self) -> Duration {

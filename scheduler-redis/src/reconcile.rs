@@ -4,6 +4,7 @@
 //! once: each node of this process registers as one that tells, ends again what it has ended, fires again what it has under way,
 //! lets go of what it knows nothing of, and says that it has told. Nothing is fired meanwhile.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -63,16 +64,19 @@ impl Inner {
             let flights: Vec<_> = known.flights.iter().map(|(id, flight)| (*id, flight.row(*id))).collect();
             (known.recently_ended(), flights)
         };
-        let mut ended = ended.chunks(TOLD);
+        let mut ended = VecDeque::from(ended);
         for _ in 0..TELLS {
             let mut waiting = Vec::new();
             let mut parts = flights.chunks(TOLD);
             loop {
-                let (ended, part) = (ended.next().unwrap_or_default(), parts.next().unwrap_or_default());
-                if ended.is_empty() && part.is_empty() {
+                let first: Vec<_> = ended.drain(..ended.len().min(TOLD)).collect();
+                let part = parts.next().unwrap_or_default();
+                if first.is_empty() && part.is_empty() {
                     break;
                 }
-                waiting.extend(self.tell(session, ended, part).await?);
+                let (left, waits) = self.tell(session, first, part).await?;
+                left.into_iter().rev().for_each(|row| ended.push_front(row));
+                waiting.extend(waits);
             }
             if waiting.is_empty() {
                 break;
@@ -95,19 +99,28 @@ impl Inner {
         }
     }
 
-    /// One part of it. Returns the runs that are to be told again, since another node has not told yet what it knows of them.
+    /// One part of it. Returns the ends that were too much for one call, and the runs that are to be told again, since another
+    /// node has not told yet what it knows of them.
     async fn tell(
         &self,
         session: u64,
-        ended: &[Value],
+        mut ended: Vec<Value>,
         flights: &[(ExecutionId, Value)],
-    ) -> Result<Vec<(ExecutionId, Value)>> {
+    ) -> Result<(Vec<Value>, Vec<(ExecutionId, Value)>)> {
         let rows: Vec<_> = flights.iter().map(|(_, row)| row).collect();
         let (now, keep) = (codec::time(self.clock.now()), self.settings.keeps.to_string());
         let request = json!({ "now": now, "executions": ended, "flights": rows, "keep": keep });
         let answer = self.heart_call("tell", &request).await?;
         let (mut waiting, mut overtaken) = (Vec::new(), Vec::new());
-        for ((id, row), what) in flights.iter().zip(codec::list(&answer)) {
+        let mut mores = codec::list(&answer["ended"]).iter();
+        ended.retain_mut(|row| match mores.next() {
+            Some(more) if more.is_string() => {
+                row["after"] = more.clone();
+                true
+            }
+            _ => false,
+        });
+        for ((id, row), what) in flights.iter().zip(codec::list(&answer["flights"])) {
             match codec::text(what) {
                 "wait" => waiting.push((*id, row.clone())),
                 "overtaken" => overtaken.push(*id),
@@ -115,7 +128,7 @@ impl Inner {
             }
         }
         self.overtaken(session, &overtaken);
-        Ok(waiting)
+        Ok((ended, waiting))
     }
 
     fn overtaken(&self, session: u64, runs: &[ExecutionId]) {

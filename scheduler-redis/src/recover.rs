@@ -11,15 +11,20 @@ use crate::codec;
 use crate::inner::Inner;
 
 impl Inner {
-    /// Takes over the work of nodes that are gone.
+    /// Takes over the work of nodes that are gone, and what callers have begun that are gone.
     pub(crate) async fn recover(&self) -> Result<()> {
         loop {
             let answer = self.heart_call("lost", &json!({})).await?;
             if answer["done"] == true {
-                return Ok(());
+                break;
             }
             self.bury(codec::list(&answer["rows"])).await?;
         }
+        let mut answer = self.heart_call("chore", &json!({})).await?;
+        while let Some(number) = answer["chore"].as_str() {
+            answer = self.heart_call("chore", &json!({ "number": number })).await?;
+        }
+        Ok(())
     }
 
     pub(crate) async fn bury(&self, rows: &[Value]) -> Result<()> {

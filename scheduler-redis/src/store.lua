@@ -10,7 +10,8 @@
 --   jd  job -> description                jm  job -> { x: one run at a time, d: durable, p: keeps data, y: type }
 --   jt:<job>   its triggers               ti, ji  all names, in their order
 --   gt, gj     groups of triggers and jobs -> how many are in each
---   lanes      lane -> members            lane:<lane>  what can be claimed, by time, priority, key
+--   lane:<lane>  what can be claimed, by time, priority, key       due:<type>  its lanes, by when they are due
+--   types      job types that have lanes
 --   q:<lane>:<job>, ql:<job>              what waits for a job that allows one run at a time, and in which lanes
 --   eg         execution group -> claims of it       ew  groups for which a node waits
 --   over       triggers that cancel their own run when they are due
@@ -20,7 +21,7 @@
 --   cs:<session>  its claims              grave:<name>, graves  claims of sessions that are over
 --   cal  calendar -> description          cu:<calendar>  who names it
 --   pg, pj     paused groups of triggers and jobs -> note                  px  groups excepted from a pause of all
---   pe         pauses that end by themselves
+--   pe         pauses that end by themselves          chores  number -> what is not finished yet (see `begin`)
 --   meta       count (the last number given out), all (the note of a pause of all), ver (changes when somebody may have
 --              to look), birth, schema, lease and cap (see `tick`), lc and lw (the lease clock, and when it was set), run,
 --              and hold (see `epoch`)
@@ -30,7 +31,8 @@
 --   wake       a channel: somebody may have to look
 --
 -- The state of a trigger: j job, l lane, n next, p priority, s state (W A P C E), g generation, i lineage, r revision,
--- c claim, u runs, o overlap policy, f freed, pn pause note, pu its end, a calendar, k group of the job.
+-- c claim, u runs, o overlap policy, f freed, pn pause note, pu its end, a calendar, x its job allows one run at a time. The
+-- lane is `1` and the name of the execution group, or `0`, NUL, and the type of the job.
 
 local P = KEYS[1]
 local verb, request, from = ARGV[1], cjson.decode(ARGV[2]), ARGV[3]
@@ -40,6 +42,10 @@ local NONE = cjson.null
 local FORMAT = 1
 -- What touches many triggers does so for this many in one call.
 local PART = 500
+-- And claims that are put aside for this many.
+local BATCH = 100
+-- A chore on which nobody has worked for so many milliseconds is anybody's.
+local ABANDONED = 2000
 -- How long nothing is handed out at least, in milliseconds, while nodes have not said what they know.
 local HOLD = 5000
 
@@ -72,11 +78,14 @@ local function key_of(m) return string.sub(m, 5) end
 local function add(hash, name, difference)
   if redis.call('HINCRBY', K(hash), name, difference) <= 0 then redis.call('HDEL', K(hash), name) end
 end
--- The names after this one, and where to go on if there are more.
+-- The names after this one, as many as this call may still touch, and where to go on if there are more.
+local room = PART
 local function part_of(zset, after)
+  if room == 0 then return {}, given(after) and after or '' end
   local from = given(after) and ('(' .. after) or '-'
-  local keys = redis.call('ZRANGEBYLEX', K(zset), from, '+', 'LIMIT', 0, PART)
-  return keys, #keys == PART and keys[PART] or nil
+  local keys = redis.call('ZRANGEBYLEX', K(zset), from, '+', 'LIMIT', 0, room)
+  room = room - #keys
+  return keys, room == 0 and keys[#keys] or nil
 end
 local function group_of(key) return string.sub(key, 1, string.find(key, '\0', 1, true) - 1) end
 
@@ -106,6 +115,33 @@ local function head(zset)
 end
 
 local function lane_key(lane) return K('lane:' .. lane) end
+local function type_of(lane) return string.match(lane, '%z(.*)$') end
+local function group_in(lane) return string.match(lane, '^([^%z]*)') end
+
+-- When a lane is due is noted once in a call, however much changes in it.
+local touched = {}
+local function stand(lane, at, m)
+  redis.call('ZADD', lane_key(lane), at, m)
+  touched[lane] = true
+end
+local function step_out(lane, m)
+  touched[lane] = true
+  return redis.call('ZREM', lane_key(lane), m) == 1
+end
+local function note_lanes()
+  for lane in pairs(touched) do
+    local job_type = type_of(lane)
+    local first, at = head(lane_key(lane))
+    if first then
+      redis.call('ZADD', K('due:' .. job_type), at, lane)
+      redis.call('SADD', K'types', job_type)
+    elseif redis.call('ZREM', K('due:' .. job_type), lane) == 1 and redis.call('ZCARD', K('due:' .. job_type)) == 0 then
+      redis.call('SREM', K'types', job_type)
+    end
+  end
+  touched = {}
+end
+
 local function queue_key(lane, jk) return K('q:' .. lane .. ':' .. jk) end
 
 local function enqueue(key, s)
@@ -115,18 +151,18 @@ local function enqueue(key, s)
     redis.call('ZADD', K'over', at, key)
   elseif s.u > 0 and s.o == 'buffer_one' then
     return
-  elseif job(jk).x then
+  elseif s.x then
     local queue = queue_key(s.l, jk)
     redis.call('SADD', K('ql:' .. jk), s.l)
     local free = not is_busy(jk)
     local first, score = head(queue)
     redis.call('ZADD', queue, at, m)
     if free and (not first or at < score or (at == score and m < first)) then
-      if first then redis.call('ZREM', lane_key(s.l), first) end
-      redis.call('ZADD', lane_key(s.l), at, m)
+      if first then step_out(s.l, first) end
+      stand(s.l, at, m)
     end
   else
-    redis.call('ZADD', lane_key(s.l), at, m)
+    stand(s.l, at, m)
   end
 end
 
@@ -134,14 +170,14 @@ local function dequeue(key, s)
   if s.s ~= 'W' or not given(s.n) then return end
   local m = member(s.p, key)
   redis.call('ZREM', K'over', key)
-  local was_in_lane = redis.call('ZREM', lane_key(s.l), m) == 1
+  local was_in_lane = step_out(s.l, m)
   local queue = queue_key(s.l, s.j)
   if redis.call('ZREM', queue, m) == 1 then
     local first, score = head(queue)
     if not first then
       redis.call('SREM', K('ql:' .. s.j), s.l)
     elseif was_in_lane then
-      redis.call('ZADD', lane_key(s.l), score, first)
+      stand(s.l, score, first)
     end
   end
 end
@@ -149,7 +185,7 @@ end
 local function withhold(jk)
   for _, lane in ipairs(redis.call('SMEMBERS', K('ql:' .. jk))) do
     local first = head(queue_key(lane, jk))
-    if first then redis.call('ZREM', lane_key(lane), first) end
+    if first then step_out(lane, first) end
   end
 end
 
@@ -157,14 +193,11 @@ local function offer(jk)
   for _, lane in ipairs(redis.call('SMEMBERS', K('ql:' .. jk))) do
     local first, score = head(queue_key(lane, jk))
     if first then
-      redis.call('ZADD', lane_key(lane), score, first)
+      stand(lane, score, first)
       wake = true
     end
   end
 end
-
-local function join(lane) add('lanes', lane, 1) end
-local function leave(lane) add('lanes', lane, -1) end
 
 -- Claims.
 
@@ -275,7 +308,6 @@ local function take_trigger(key)
   if not s then return nil end
   dequeue(key, s)
   withdraw(s)
-  leave(s.l)
   redis.call('HDEL', K'ts', key)
   redis.call('HDEL', K'td', key)
   redis.call('HDEL', K'tp', key)
@@ -307,9 +339,8 @@ local function insert_trigger(t, progress, next, runs)
   local s = {
     j = t.j, l = lane_of(t, meta), n = given(next) and next or nil, p = t.p, s = 'W', g = number,
     i = runs and runs.i or number, r = number, u = runs and runs.u or 0, o = t.o, f = runs and runs.f or nil,
-    a = given(t.a) and t.a or nil,
+    a = given(t.a) and t.a or nil, x = meta.x or nil,
   }
-  join(s.l)
   redis.call('HSET', K'td', t.k, t.d)
   redis.call('HSET', K'tp', t.k, progress)
   redis.call('ZADD', K'ti', 0, t.k)
@@ -328,9 +359,7 @@ local function update_trigger(t)
   if given(s.a) then redis.call('SREM', K('cu:' .. s.a), t.k) end
   s.r, s.p, s.o, s.a = count(), t.p, t.o, given(t.a) and t.a or nil
   if s.a then redis.call('SADD', K('cu:' .. s.a), t.k) end
-  leave(s.l)
   s.l = lane_of(t, job(t.j))
-  join(s.l)
   redis.call('HSET', K'td', t.k, t.d)
   save(t.k, s)
   enqueue(t.k, s)
@@ -349,15 +378,82 @@ local function put_trigger(row, existing)
   insert_trigger(t, row.p, row.n, nil)
 end
 
+local function matches(pattern, value)
+  if value == '' then value = 'DEFAULT' end
+  if pattern.k == 'any' then return true end
+  if pattern.k == 'is' then return value == pattern.v end
+  if pattern.k == 'starts_with' then return string.sub(value, 1, #pattern.v) == pattern.v end
+  if pattern.k == 'ends_with' then return pattern.v == '' or string.sub(value, -#pattern.v) == pattern.v end
+  return string.find(value, pattern.v, 1, true) ~= nil
+end
+
+-- The triggers that are meant, a part of them, and where to go on if there are more.
+local function selected(what, after)
+  if what.k == 'trigger' then return load(what.v) and { what.v } or {}, nil end
+  local found, keys, more = {}, part_of(what.k == 'job' and 'jt:' .. what.v or 'ti', after)
+  for _, key in ipairs(keys) do
+    local s = load(key)
+    local meant = what.k == 'all' or what.k == 'job'
+      or (what.k == 'trigger_group' and matches(what.g, group_of(key)))
+      or (what.k == 'job_group' and s and matches(what.g, group_of(s.j)))
+    if s and meant then found[#found + 1] = key end
+  end
+  return found, more
+end
+
+-- Chores: what touches more triggers than one call may, with how far it has come. Whoever began one goes on with it; should
+-- that one be gone, whoever beats next does. Those that could undo one another wait for each other.
+
+local CHORES = {}
+
+local function go_on(number, chore)
+  local changed, keys, more = {}, selected(chore.what, chore.after)
+  for _, key in ipairs(keys) do
+    if CHORES[chore.verb](chore, key, load(key)) then changed[#changed + 1] = key end
+  end
+  if more then
+    chore.after, chore.at = more, text(server_millis())
+    redis.call('HSET', K'chores', number, cjson.encode(chore))
+  else
+    redis.call('HDEL', K'chores', number)
+  end
+  wake = true
+  return { keys = changed, chore = more and number or nil }
+end
+
+local function begin(chore) return go_on(count(), chore) end
+
+local function abandoned()
+  local all = redis.call('HGETALL', K'chores')
+  for n = 1, #all, 2 do
+    local chore = cjson.decode(all[n + 1])
+    if server_millis() - tonumber(chore.at) > ABANDONED then return all[n], chore end
+  end
+end
+
+function CHORES.pause(chore, key, s)
+  local stays = chore.what.k ~= 'trigger' and s.s == 'P' and ends_later(s.pu, chore.note)
+  return not stays and pause_trigger(key, chore.note)
+end
+
+function CHORES.resume(chore, key, s)
+  local kept = chore.what.k == 'trigger_group' and note_of_group('pj', group_of(s.j))
+  return not kept and apply(key, 'resume')
+end
+
+-- The place of a trigger depends on its job, which has changed.
+function CHORES.move(_, key, s)
+  local meta = job(s.j)
+  dequeue(key, s)
+  s.x, s.l = meta.x or nil, group_in(s.l) .. '\0' .. meta.y
+  save(key, s)
+  enqueue(key, s)
+end
+
+-- Also says which chore is left, if one is.
 local function put_job(row, existing)
   local known = job(row.k)
-  if known and existing == 'keep' then return end
-  -- Their places depend on these alone.
-  local moves = known and (known.x ~= row.m.x or known.y ~= row.m.y)
-  local triggers = moves and redis.call('ZRANGE', K('jt:' .. row.k), 0, -1) or {}
-  for _, key in ipairs(triggers) do
-    if load(key) then dequeue(key, load(key)) end
-  end
+  if known and existing == 'keep' then return nil end
   local detail = row.d
   if known and existing == 'update' and known.p and row.m.p then
     -- What runs have changed stays.
@@ -369,16 +465,8 @@ local function put_job(row, existing)
   if not known then
     redis.call('ZADD', K'ji', 0, row.k)
     add('gj', group_of(row.k), 1)
-  end
-  for _, key in ipairs(triggers) do
-    local s = load(key)
-    if s then
-      leave(s.l)
-      s.l = string.match(s.l, '^([^%z]*)%z') .. '\0' .. row.m.y
-      join(s.l)
-      save(key, s)
-      enqueue(key, s)
-    end
+  elseif known.x ~= row.m.x or known.y ~= row.m.y then
+    return begin({ verb = 'move', what = { k = 'job', v = row.k } }).chore
   end
 end
 
@@ -390,9 +478,9 @@ local V = {}
 
 -- What the types of the fixed keys are.
 local TYPES = {
-  ts = 'hash', td = 'hash', tp = 'hash', jd = 'hash', jm = 'hash', lanes = 'hash', busy = 'hash', cl = 'hash', ss = 'hash',
+  ts = 'hash', td = 'hash', tp = 'hash', jd = 'hash', jm = 'hash', busy = 'hash', cl = 'hash', ss = 'hash',
   sn = 'hash', cal = 'hash', pg = 'hash', pj = 'hash', gt = 'hash', gj = 'hash', eg = 'hash', ew = 'set', meta = 'hash', ti = 'zset', ji = 'zset', over = 'zset',
-  lapse = 'zset', pe = 'zset', sl = 'zset', px = 'set', graves = 'set', untold = 'set',
+  lapse = 'zset', pe = 'zset', sl = 'zset', px = 'set', graves = 'set', untold = 'set', types = 'set', chores = 'hash',
   hist = 'stream',
 }
 
@@ -400,7 +488,7 @@ local TYPES = {
 local PROBES = {
   { 'TYPE', 'h' },
   { 'HSET', 'h', 'a', '1' }, { 'HSETNX', 'h', 'a', '1' }, { 'HGET', 'h', 'a' }, { 'HMGET', 'h', 'a' }, { 'HGETALL', 'h' },
-  { 'HKEYS', 'h' }, { 'HEXISTS', 'h', 'a' }, { 'HINCRBY', 'h', 'a', '1' }, { 'HDEL', 'h', 'b' },
+  { 'HKEYS', 'h' }, { 'HSCAN', 'h', '0', 'COUNT', '1' }, { 'HRANDFIELD', 'h', '1' }, { 'HEXISTS', 'h', 'a' }, { 'HINCRBY', 'h', 'a', '1' }, { 'HDEL', 'h', 'b' },
   { 'ZADD', 'z', '1', 'a' }, { 'ZRANGE', 'z', '0', '0' }, { 'ZRANGEBYSCORE', 'z', '0', '1' }, { 'ZSCORE', 'z', 'a' },
   { 'ZCARD', 'z' }, { 'ZCOUNT', 'z', '0', '1' }, { 'ZREM', 'z', 'b' }, { 'SADD', 's', 'a' }, { 'SMEMBERS', 's' },
   { 'SISMEMBER', 's', 'a' }, { 'SRANDMEMBER', 's' }, { 'SCARD', 's' }, { 'SREM', 's', 'b' }, { 'EXISTS', 's' },
@@ -501,7 +589,7 @@ function V.beat()
   local dead = redis.call('ZCOUNT', K'sl', '-inf', text(lc)) > 0 or redis.call('SCARD', K'graves') > 0
   return {
     alive = alive, dead = dead, epoch = (epoch()), micros = text(server_micros()),
-    lease = lease and text(lease) or nil,
+    lease = lease and text(lease) or nil, chores = abandoned() ~= nil,
     ver = redis.call('HGET', K'meta', 'ver') or '0',
   }
 end
@@ -575,22 +663,21 @@ function V.unknown()
 end
 
 function V.nodes()
-  local rows, all = {}, redis.call('HGETALL', K'ss')
+  local rows, all, waiting = {}, redis.call('HGETALL', K'ss'), {}
+  for _, id in ipairs(redis.call('ZRANGE', K'lapse', 0, 9999)) do
+    waiting[session_of(id)] = (waiting[session_of(id)] or 0) + 1
+  end
   for n = 1, #all, 2 do
-    local runs = 0
-    for _, id in ipairs(redis.call('SMEMBERS', K('cs:' .. all[n]))) do
-      local found = redis.call('HGET', K'cl', id)
-      if found and cjson.decode(found).f then runs = runs + 1 end
-    end
+    local runs = redis.call('SCARD', K('cs:' .. all[n])) - (waiting[all[n]] or 0)
     local heard = tonumber(redis.call('HGET', K'sn', all[n]) or '0')
-    rows[#rows + 1] = { s = all[n], n = all[n + 1], r = runs, q = text(math.max(0, server_millis() - heard)) }
+    rows[#rows + 1] = { s = all[n], n = all[n + 1], r = math.max(0, runs), q = text(math.max(0, server_millis() - heard)) }
   end
   return rows
 end
 
 local function settle(now)
-  for _, id in ipairs(redis.call('ZRANGEBYSCORE', K'lapse', '-inf', now, 'LIMIT', 0, 500)) do release(id) end
-  for _, what in ipairs(redis.call('ZRANGEBYSCORE', K'pe', '-inf', now, 'LIMIT', 0, 500)) do
+  for _, id in ipairs(redis.call('ZRANGEBYSCORE', K'lapse', '-inf', now, 'LIMIT', 0, BATCH)) do release(id) end
+  for _, what in ipairs(redis.call('ZRANGEBYSCORE', K'pe', '-inf', now, 'LIMIT', 0, BATCH)) do
     local score = redis.call('ZSCORE', K'pe', what)
     redis.call('ZREM', K'pe', what)
     local kind = string.sub(what, 1, 1)
@@ -616,7 +703,7 @@ local function settle(now)
       redis.call('HDEL', K'meta', 'all')
     end
   end
-  for _, key in ipairs(redis.call('ZRANGEBYSCORE', K'over', '-inf', now, 'LIMIT', 0, 500)) do
+  for _, key in ipairs(redis.call('ZRANGEBYSCORE', K'over', '-inf', now, 'LIMIT', 0, BATCH)) do
     redis.call('ZREM', K'over', key)
     for _, id in ipairs(redis.call('SMEMBERS', K('rt:' .. load(key).i))) do
       if redis.call('HSETNX', K('stop:' .. session_of(id)), id, 'superseded') == 1 then others = true end
@@ -625,7 +712,7 @@ local function settle(now)
 end
 
 -- Acquiring. A node takes from the lanes that are open to it, the earliest first. Each is a table of its name, its execution
--- group, and its first member with its time, from `since` on if that is given.
+-- group, when it is due, and its first member, from `since` on if that is given.
 
 local function look(lane, since)
   if since then
@@ -651,30 +738,42 @@ local function left_of(group)
   return math.min(here or free, free)
 end
 
-local function open_lanes(session)
-  local types
-  if given(session.t) then
-    types = {}
-    for _, name in ipairs(cjson.decode(session.t)) do types[name] = true end
+-- The types that a node can run and that have something.
+local function types_of(session)
+  local able = given(session.t) and {}
+  for _, name in ipairs(able and cjson.decode(session.t) or {}) do able[name] = true end
+  local types = {}
+  for _, name in ipairs(redis.call('SMEMBERS', K'types')) do
+    if not able or able[name] then types[#types + 1] = name end
   end
-  local lanes, left, known = {}, {}, {}
-  for _, name in ipairs(redis.call('HKEYS', K'lanes')) do
-    local group, job_type = string.match(name, '^([^%z]*)%z(.*)$')
-    if not types or types[job_type] then
-      if not known[group] then
-        known[group] = true
-        left[group] = left_of(group)
+  return types
+end
+
+-- The lanes that are open, the earliest of each type: more than one call can take from, or all. Also adds to what is `left`.
+local function open_lanes(types, left)
+  local lanes = {}
+  for _, job_type in ipairs(types) do
+    local from, open, found = 0, 0, nil
+    repeat
+      found = redis.call('ZRANGE', K('due:' .. job_type), from, from + BATCH, 'WITHSCORES')
+      for n = 1, #found, 2 do
+        local group = group_in(found[n])
+        if left[group] == nil then left[group] = left_of(group) or math.huge end
+        if left[group] > 0 then
+          open = open + 1
+          lanes[#lanes + 1] = { name = found[n], group = group, at = tonumber(found[n + 1]) }
+        end
       end
-      lanes[#lanes + 1] = { name = name, group = group }
-    end
+      from = from + BATCH + 1
+    until open > BATCH or #found < 2 * (BATCH + 1)
   end
-  return lanes, left
+  return lanes
 end
 
 local function earliest(lanes, left, limit)
   local best
   for _, lane in ipairs(lanes) do
-    if lane.m and lane.at <= limit and left[lane.group] ~= 0
+    if lane.m and lane.at <= limit and left[lane.group] > 0
       and (not best or lane.at < best.at or (lane.at == best.at and lane.m < best.m)) then best = lane end
   end
   return best
@@ -684,9 +783,8 @@ end
 local function claim_first(lane, node)
   local key = key_of(lane.m)
   local s = load(key)
-  redis.call('ZREM', lane_key(lane.name), lane.m)
-  local meta = s and job(s.j)
-  if not meta then
+  step_out(lane.name, lane.m)
+  if not (s and redis.call('HEXISTS', K'jm', s.j) == 1) then
     -- Somebody has removed a record by hand.
     if s then
       s.s = 'E'
@@ -695,7 +793,7 @@ local function claim_first(lane, node)
     return nil, false
   end
   local id = request.session .. '-' .. count()
-  if meta.x then
+  if s.x then
     redis.call('ZREM', queue_key(s.l, s.j), lane.m)
     if not head(queue_key(s.l, s.j)) then redis.call('SREM', K('ql:' .. s.j), s.l) end
     withhold(s.j)
@@ -713,43 +811,47 @@ local function claim_first(lane, node)
   return {
     c = id, d = redis.call('HGET', K'td', key), p = redis.call('HGET', K'tp', key), f = s.f,
     a = given(s.a) and redis.call('HGET', K'cal', s.a) or nil,
-  }, meta.x
+  }, s.x
 end
 
 -- What is due, up to the limit of the request. Once late triggers have had their share, only what is due from then on, as long
 -- as there is something.
 local function take_due(lanes, left, node)
   local late, most_late, since = num(request.late), num(request.most_late), nil
-  local triggers = {}
+  local triggers, limit, due = {}, tonumber(request['until']), {}
+  for _, lane in ipairs(lanes) do
+    if lane.at <= limit then due[#due + 1] = lane end
+  end
+  look_at_all(due)
   while #triggers < request.max do
-    local lane = earliest(lanes, left, tonumber(request['until']))
+    local lane = earliest(due, left, limit)
     if not lane then
       if not since then break end
       late, since = nil, nil
-      look_at_all(lanes)
+      look_at_all(due)
     elseif late and lane.at < late and most_late == 0 then
       since = text(late)
-      look_at_all(lanes, since)
+      look_at_all(due, since)
     else
       if late and lane.at < late then most_late = most_late - 1 end
       local claimed, withheld = claim_first(lane, node)
-      if claimed and left[lane.group] then
+      if claimed then
         left[lane.group] = left[lane.group] - 1
         if left[lane.group] == 0 and lane.group ~= '0' then redis.call('SADD', K'ew', lane.group) end
       end
       triggers[#triggers + 1] = claimed
-      if withheld then look_at_all(lanes, since) else look(lane, since) end
+      if withheld then look_at_all(due, since) else look(lane, since) end
     end
   end
   return triggers
 end
 
 -- When to ask again: what is due next, lapses, is to be stopped, or is paused no longer.
-local function next_look(lanes, left)
+local function next_look(types, left)
   local due
   local function consider(time) if time and (not due or time < due) then due = time end end
-  look_at_all(lanes)
-  for _, lane in ipairs(lanes) do if lane.m and left[lane.group] ~= 0 then consider(lane.at) end end
+  note_lanes()
+  for _, lane in ipairs(open_lanes(types, left)) do consider(lane.at) end
   for _, zset in ipairs({ 'lapse', 'over', 'pe' }) do
     local _, at = head(K(zset))
     consider(at)
@@ -763,12 +865,12 @@ function V.acquire()
   if held then return { t = {}, s = {}, n = text(tonumber(request.now) + 100), e = number } end
   settle(request.now)
   local session = cjson.decode(redis.call('HGET', K'ss', request.session))
-  local lanes, left = open_lanes(session)
-  look_at_all(lanes)
-  local triggers = take_due(lanes, left, session.n)
+  note_lanes()
+  local types, left = types_of(session), {}
+  local triggers = take_due(open_lanes(types, left), left, session.n)
   local stop, all = {}, redis.call('HGETALL', K('stop:' .. request.session))
   for n = 1, #all, 2 do stop[#stop + 1] = { all[n], all[n + 1] } end
-  return { t = triggers, n = next_look(lanes, left), s = stop, e = number }
+  return { t = triggers, n = next_look(types, left), s = stop, e = number }
 end
 
 -- What cannot be read is put aside, so that it does not come up again and again.
@@ -819,10 +921,21 @@ function V.fire()
   return results
 end
 
+-- Of a run that ends its whole job nothing else is done until all triggers have been told, a part in each call.
+local OF_JOB = { finish_job = 'finish', fail_job = 'fail' }
+local function tell_job(c, jk)
+  local keys, more = part_of('jt:' .. jk, c.after)
+  for _, key in ipairs(keys) do apply(key, OF_JOB[c.i]) end
+  return more
+end
+
 local function complete(c)
   local found = redis.call('HGET', K'cl', c.c)
-  if not found or not cjson.decode(found).f then return { gone = true } end
-  local claim = end_claim(c.c)
+  local claim = found and cjson.decode(found)
+  if not claim or not claim.f then return { gone = true } end
+  local more = OF_JOB[c.i] and tell_job(c, claim.j)
+  if more then return { more = more } end
+  end_claim(c.c)
   if given(c.record) then redis.call('XADD', K'hist', 'MAXLEN', '~', request.keep, '*', 'r', c.record) end
   local meta = job(claim.j)
   if given(c.data) and meta and meta.p then
@@ -843,10 +956,7 @@ local function complete(c)
     enqueue(claim.t, s)
   end
   local removed, job_removed = false, false
-  if c.i == 'finish_job' or c.i == 'fail_job' then
-    local step = c.i == 'finish_job' and 'finish' or 'fail'
-    for _, key in ipairs(redis.call('ZRANGE', K('jt:' .. claim.j), 0, -1)) do apply(key, step) end
-  elseif current and c.i == 'finish_trigger' then
+  if current and c.i == 'finish_trigger' then
     apply(claim.t, 'finish')
   elseif current and c.i == 'fail_trigger' then
     apply(claim.t, 'fail')
@@ -891,15 +1001,14 @@ local function reassert(f)
   end
   -- The end of the other may still be told.
   if held and redis.call('SISMEMBER', K'untold', session_of(holder)) == 1 then return 'wait' end
-  local meta = s and job(s.j)
-  local as_before = meta and (s.s == 'W' or s.s == 'A') and redis.call('HGET', K'tp', f.k) == f.from
+  local as_before = s and job(s.j) and (s.s == 'W' or s.s == 'A') and redis.call('HGET', K'tp', f.k) == f.from
   if not as_before or held or redis.call('SISMEMBER', K'untold', session) == 0 then return 'overtaken' end
   if holder and holder ~= f.c and holder ~= s.c then release(holder) end
   dequeue(f.k, s)
   s.s = 'W'
   withdraw(s)
   s.u, s.n = s.u + 1, given(f.n) and f.n or nil
-  local group = string.match(s.l, '^([^%z]*)')
+  local group = group_in(s.l)
   if group == '0' then group = nil end
   redis.call('HSET', K'tp', f.k, f.p)
   redis.call('HSET', K'cl', f.c, cjson.encode({
@@ -908,7 +1017,7 @@ local function reassert(f)
   if group then add('eg', group, 1) end
   redis.call('SADD', K('cs:' .. session), f.c)
   redis.call('SADD', K('rt:' .. s.i), f.c)
-  if meta.x then
+  if s.x then
     withhold(s.j)
     redis.call('HSET', K'busy', s.j, f.c)
   end
@@ -920,13 +1029,13 @@ end
 -- Ends again what has ended, and fires again what is running. Together, so that nobody takes in between what the one frees for
 -- the other.
 function V.tell()
-  local results = {}
-  for _, c in ipairs(request.executions) do
+  local flights, ended = {}, {}
+  for n, c in ipairs(request.executions) do
     if given(c.flight) then reassert(c.flight) end
-    complete(c)
+    ended[n] = complete(c).more or NONE
   end
-  for n, f in ipairs(request.flights) do results[n] = reassert(f) end
-  return results
+  for n, f in ipairs(request.flights) do flights[n] = reassert(f) end
+  return { flights = flights, ended = ended }
 end
 
 function V.told()
@@ -935,39 +1044,32 @@ function V.told()
   return {}
 end
 
-local function matches(pattern, value)
-  if value == '' then value = 'DEFAULT' end
-  if pattern.k == 'any' then return true end
-  if pattern.k == 'is' then return value == pattern.v end
-  if pattern.k == 'starts_with' then return string.sub(value, 1, #pattern.v) == pattern.v end
-  if pattern.k == 'ends_with' then return pattern.v == '' or string.sub(value, -#pattern.v) == pattern.v end
-  return string.find(value, pattern.v, 1, true) ~= nil
-end
-
+-- The runs that are meant, a part of them, and where to go on if there are more.
 local function fired(what)
-  local ids, all = {}, {}
+  local ids, all, more = {}, nil, nil
   if what.k == 'one' then
     all = { what.v, redis.call('HGET', K'cl', what.v) or nil }
   else
-    all = redis.call('HGETALL', K'cl')
+    local found = redis.call('HSCAN', K'cl', given(request.after) and request.after or '0', 'COUNT', PART)
+    all, more = found[2], found[1] ~= '0' and found[1] or nil
   end
   for n = 1, #all - 1, 2 do
     local claim = cjson.decode(all[n + 1])
-    local meant = what.k == 'all' or (what.k == 'one' and all[n] == what.v) or (what.k == 'job' and claim.j == what.v)
+    local meant = what.k == 'all' or what.k == 'one' or (what.k == 'job' and claim.j == what.v)
       or (what.k == 'trigger' and claim.t == what.v)
     if claim.f and meant then ids[#ids + 1] = { all[n], claim.j, claim.t, claim.s } end
   end
-  return ids
+  return { rows = ids, after = more }
 end
 
 function V.cancel()
-  local ids = fired(request)
-  for _, row in ipairs(ids) do redis.call('HSETNX', K('stop:' .. session_of(row[1])), row[1], 'requested') end
+  local meant = fired(request.what)
+  for _, row in ipairs(meant.rows) do redis.call('HSETNX', K('stop:' .. session_of(row[1])), row[1], 'requested') end
   wake = true
-  return ids
+  return meant
 end
 
-function V.executions() return fired(request) end
+function V.executions() return fired(request.what) end
 
 function V.release()
   for _, id in ipairs(request.claims) do release(id) end
@@ -977,6 +1079,8 @@ end
 
 function V.put()
   local taken, seen, new = {}, {}, {}
+  -- Jobs of other parts.
+  for _, jk in ipairs(given(request.known) and request.known or {}) do new[jk] = true end
   for _, row in ipairs(request.jobs) do
     new[row.k] = true
     if request.ej == 'refuse' and job(row.k) then taken[#taken + 1] = { 'job', row.k } end
@@ -994,10 +1098,11 @@ function V.put()
   end
   -- Of several parts none takes effect if one cannot.
   if request.check then return {} end
-  for _, row in ipairs(request.jobs) do put_job(row, request.ej) end
+  local chores = {}
+  for _, row in ipairs(request.jobs) do chores[#chores + 1] = put_job(row, request.ej) end
   for _, row in ipairs(request.triggers) do put_trigger(row, request.et) end
   wake = true
-  return {}
+  return { chores = chores }
 end
 
 function V.reschedule()
@@ -1077,8 +1182,9 @@ function V.clear()
   keys, more = part_of('ji')
   for _, jk in ipairs(keys) do drop_job(jk) end
   if more then return { more = true } end
-  for _, id in ipairs(redis.call('HKEYS', K'cl')) do end_claim(id) end
-  for _, name in ipairs({ 'cal', 'pg', 'pj', 'px', 'pe', 'cl', 'busy', 'lapse', 'over', 'lanes', 'gt', 'gj', 'eg', 'ew', 'hist' }) do
+  for _, id in ipairs(redis.call('HRANDFIELD', K'cl', BATCH)) do end_claim(id) end
+  if redis.call('EXISTS', K'cl') == 1 then return { more = true } end
+  for _, name in ipairs({ 'cal', 'pg', 'pj', 'px', 'pe', 'busy', 'lapse', 'over', 'gt', 'gj', 'eg', 'ew', 'hist', 'chores' }) do
     redis.call('DEL', K(name))
   end
   redis.call('HDEL', K'meta', 'all')
@@ -1092,19 +1198,6 @@ local function named_groups(pattern, hash)
     if matches(pattern, group) then found[#found + 1] = group end
   end
   return found
-end
-
-local function selected(what)
-  if what.k == 'trigger' then return load(what.v) and { what.v } or {}, nil end
-  local found, keys, more = {}, part_of(what.k == 'job' and 'jt:' .. what.v or 'ti', request.after)
-  for _, key in ipairs(keys) do
-    local s = load(key)
-    local meant = what.k == 'all' or what.k == 'job'
-      or (what.k == 'trigger_group' and matches(what.g, group_of(key)))
-      or (what.k == 'job_group' and s and matches(what.g, group_of(s.j)))
-    if s and meant then found[#found + 1] = key end
-  end
-  return found, more
 end
 
 local function remember_groups(what, note)
@@ -1128,17 +1221,13 @@ local function remember_groups(what, note)
   end
 end
 
+-- Whether another chore is to be finished first.
+local function must_wait(what) return what.k ~= 'trigger' and redis.call('EXISTS', K'chores') == 1 end
+
 function V.pause()
-  local what, note = request.what, request.note
-  if not given(request.after) then remember_groups(what, note) end
-  local changed, keys, more = {}, selected(what)
-  for _, key in ipairs(keys) do
-    local s = load(key)
-    local stays = what.k ~= 'trigger' and s.s == 'P' and ends_later(s.pu, note)
-    if not stays and pause_trigger(key, note) then changed[#changed + 1] = key end
-  end
-  wake = true
-  return { keys = changed, after = more }
+  if must_wait(request.what) then return { wait = true } end
+  remember_groups(request.what, request.note)
+  return begin({ verb = 'pause', what = request.what, note = request.note })
 end
 
 local function forget_groups(what)
@@ -1163,15 +1252,21 @@ local function forget_groups(what)
 end
 
 function V.resume()
-  local what = request.what
-  if not given(request.after) then forget_groups(what) end
-  local changed, keys, more = {}, selected(what)
-  for _, key in ipairs(keys) do
-    local kept = what.k == 'trigger_group' and note_of_group('pj', group_of(load(key).j))
-    if not kept and apply(key, 'resume') then changed[#changed + 1] = key end
+  if must_wait(request.what) then return { wait = true } end
+  forget_groups(request.what)
+  return begin({ verb = 'resume', what = request.what })
+end
+
+-- Goes on with a chore: the one of this number, or one that is anybody's.
+function V.chore()
+  local number, chore = request.number, nil
+  if given(number) then
+    local found = redis.call('HGET', K'chores', number)
+    chore = found and cjson.decode(found)
+  else
+    number, chore = abandoned()
   end
-  wake = true
-  return { keys = changed, after = more }
+  return chore and go_on(number, chore) or { keys = {} }
 end
 
 function V.reset()
@@ -1273,11 +1368,11 @@ local function check_place(key, s, say)
     say('its job is not there')
   elseif not waits or kept then
     if in_lane or in_queue then say('it stands among what waits, and does not wait') end
-  elseif meta.x and not in_queue then
+  elseif s.x and not in_queue then
     say('it waits, and stands in no queue')
-  elseif meta.x and not in_lane and not is_busy(jk) and head(queue_key(s.l, jk)) == m then
+  elseif s.x and not in_lane and not is_busy(jk) and head(queue_key(s.l, jk)) == m then
     say('it is the next of its job, and stands in no lane')
-  elseif not meta.x and not in_lane then
+  elseif not s.x and not in_lane then
     say('it waits, and stands in no lane')
   end
   if in_over and not (waits and kept) then say('it stands among what overlaps, and does not') end
@@ -1303,7 +1398,7 @@ local function check_trigger(key, found)
   if s.s == 'A' and not (claim and not cjson.decode(claim).f) then say('it is claimed, and by nobody') end
   check_place(key, s, say)
   if wrong and request.repair and job(s.j) then
-    redis.call('ZREM', lane_key(s.l), member(s.p, key))
+    step_out(s.l, member(s.p, key))
     redis.call('ZREM', queue_key(s.l, s.j), member(s.p, key))
     redis.call('ZREM', K'over', key)
     if s.s == 'A' then s.s, s.c = 'W', nil end
@@ -1313,33 +1408,26 @@ local function check_trigger(key, found)
   end
 end
 
-local function check_claims(found)
-  local all, lost = redis.call('HGETALL', K'cl'), {}
-  for n = 1, #all, 2 do
-    local id, claim = all[n], cjson.decode(all[n + 1])
-    local session = session_of(id)
-    local owned = redis.call('ZSCORE', K'sl', session) and redis.call('SISMEMBER', K('cs:' .. session), id) == 1
-    for _, name in ipairs(not owned and redis.call('SMEMBERS', K'graves') or {}) do
-      owned = owned or redis.call('SISMEMBER', K('grave:' .. name), id) == 1
-    end
-    if not owned then
-      found[#found + 1] = { 'claim', claim.t, id .. ' belongs to nobody' }
-      lost[#lost + 1] = id
-    end
+local function check_claim(id, record, found)
+  local claim, session = cjson.decode(record), session_of(id)
+  local owned = redis.call('ZSCORE', K'sl', session) and redis.call('SISMEMBER', K('cs:' .. session), id) == 1
+  for _, name in ipairs(not owned and redis.call('SMEMBERS', K'graves') or {}) do
+    owned = owned or redis.call('SISMEMBER', K('grave:' .. name), id) == 1
   end
-  if request.repair and #lost > 0 then
-    redis.call('SADD', K'grave:audit', unpack(lost))
+  if owned then return end
+  found[#found + 1] = { 'claim', claim.t, id .. ' belongs to nobody' }
+  if request.repair then
+    redis.call('SADD', K'grave:audit', id)
     redis.call('SADD', K'graves', 'audit')
   end
-  local busy = redis.call('HGETALL', K'busy')
-  for n = 1, #busy, 2 do
-    if redis.call('HEXISTS', K'cl', busy[n + 1]) == 0 then
-      found[#found + 1] = { 'job', busy[n], 'it is held by ' .. busy[n + 1] .. ', which is not there' }
-      if request.repair then
-        redis.call('HDEL', K'busy', busy[n])
-        offer(busy[n])
-      end
-    end
+end
+
+local function check_busy(jk, id, found)
+  if redis.call('HEXISTS', K'cl', id) == 1 then return end
+  found[#found + 1] = { 'job', jk, 'it is held by ' .. id .. ', which is not there' }
+  if request.repair then
+    redis.call('HDEL', K'busy', jk)
+    offer(jk)
   end
 end
 
@@ -1354,14 +1442,22 @@ local function check_job(jk, found)
   end
 end
 
+-- Of each kind: where the names are, and whether they are in order.
+local AUDITED = {
+  triggers = { 'ti', check_trigger, true }, jobs = { 'ji', check_job, true },
+  claims = { 'cl', check_claim }, busy = { 'busy', check_busy },
+}
+
 function V.audit()
-  local found, keys, more = {}, part_of(request.jobs and 'ji' or 'ti', request.after)
-  for _, key in ipairs(keys) do
-    if request.jobs then check_job(key, found) else check_trigger(key, found) end
+  local found, names, check, ordered = {}, unpack(AUDITED[request.of])
+  if ordered then
+    local keys, more = part_of(names, request.after)
+    for _, key in ipairs(keys) do check(key, found) end
+    return { found = found, after = more }
   end
-  if request.jobs then return { found = found, after = more } end
-  if not more then check_claims(found) end
-  return { found = found, after = more }
+  local part = redis.call('HSCAN', K(names), given(request.after) and request.after or '0', 'COUNT', PART)
+  for n = 1, #part[2], 2 do check(part[2][n], part[2][n + 1], found) end
+  return { found = found, after = part[1] ~= '0' and part[1] or nil }
 end
 
 -- A call that its caller has given up must not take effect after a later one: each says which ones are still waited for.
@@ -1375,6 +1471,7 @@ local function is_late()
 end
 
 local answer = is_late() and refuse('late', {}) or V[verb]()
+note_lanes()
 if counter then redis.call('HSET', K'meta', 'count', text(counter)) end
 if wake or others then
   redis.call('HINCRBY', K'meta', 'ver', 1)

@@ -41,7 +41,7 @@ impl RedisJobStore {
     /// What is not as it must be, in words: after somebody has changed keys by hand, or restored a part of them. With
     /// `repair` it is mended, and what it says is what it has found. Triggers and jobs whose records are gone stay gone.
     ///
-    /// Takes a call for each 500 triggers. What changes meanwhile is judged as it is at its moment.
+    /// Takes a call for each 500 triggers, jobs or runs. What changes meanwhile is judged as it is at its moment.
     ///
     /// # Errors
     ///
@@ -56,8 +56,9 @@ impl RedisJobStore {
             }
             Ok(true)
         };
-        self.parts("audit", json!({ "repair": repair }), &mut take).await?;
-        self.parts("audit", json!({ "repair": repair, "jobs": true }), &mut take).await?;
+        for of in ["triggers", "jobs", "claims", "busy"] {
+            self.parts("audit", json!({ "repair": repair, "of": of }), &mut take).await?;
+        }
         if repair {
             let inner = self.0.clone();
             self.on_io(async move { inner.recover().await }).await?;

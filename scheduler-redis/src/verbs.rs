@@ -2,11 +2,12 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use scheduler_core::calendar::Calendar;
 use scheduler_core::job::{ExecutionId, JobDetail};
 use scheduler_core::store::*;
-use scheduler_core::time::Clock;
+use scheduler_core::time::{Clock, SystemClock};
 use scheduler_core::{JobKey, Result, TriggerKey};
 use serde_json::{Value, json};
 
@@ -19,6 +20,9 @@ use crate::store::RedisJobStore;
 
 /// No more triggers are stored by one call; what is put in place together may take several.
 const PART: usize = 500;
+
+/// Between two looks at whether what is under way has ended.
+const WAIT: Duration = Duration::from_millis(10);
 
 impl JobStore for RedisJobStore {
     /// That of the server: all nodes agree on it.
@@ -99,11 +103,13 @@ impl JobStore for RedisJobStore {
 
     fn fire(&self, request: Fire) -> StoreFuture<'_, Vec<FireResult>> {
         Box::pin(async move {
-            let _alone = self.0.firing.lock().await;
-            let mut results = Vec::with_capacity(request.firings.len());
+            let alone = self.0.firing.lock().await;
+            let (mut results, mut spoilt) = (Vec::with_capacity(request.firings.len()), Vec::new());
             for part in request.firings.chunks(BATCH) {
-                results.extend(self.fire_part(request.now, part).await?);
+                results.extend(self.fire_part(request.now, part, &mut spoilt).await?);
             }
+            drop(alone);
+            self.end(request.now, &spoilt).await?;
             Ok(results)
         })
     }
@@ -128,8 +134,8 @@ impl JobStore for RedisJobStore {
 
     fn cancel(&self, what: Executions) -> StoreFuture<'_, Vec<ExecutionId>> {
         Box::pin(async move {
-            let answer = self.call("cancel", codec::executions(&what)?).await?;
-            Ok(execution_list(&answer)?.into_iter().map(|execution| execution.id).collect())
+            let found = self.executions_by("cancel", &what).await?;
+            Ok(found.into_iter().map(|execution| execution.id).collect())
         })
     }
 
@@ -159,28 +165,30 @@ impl JobStore for RedisJobStore {
             }
             let jobs = request.jobs.iter().map(|job| codec::job(job)).collect::<Result<Vec<_>>>()?;
             let triggers = put_rows(&request.triggers)?;
-            let body = |part: &[Value], check: bool| {
+            let body = |jobs: &[Value], triggers: &[Value]| {
                 json!({
                     "jobs": jobs,
                     "ej": codec::existing(request.existing_jobs),
-                    "triggers": part,
+                    "triggers": triggers,
                     "et": codec::existing(request.existing_triggers),
-                    "check": check,
                 })
             };
-            if triggers.len() <= PART {
-                return self.call("put", body(&triggers, false)).await.map(drop);
+            if jobs.len() + triggers.len() <= PART {
+                return self.put_part(body(&jobs, &triggers)).await;
             }
-            for part in triggers.chunks(PART) {
-                self.call("put", body(part, true)).await?;
-            }
-            for (number, part) in triggers.chunks(PART).enumerate() {
-                let mut body = body(part, false);
-                if number > 0 {
-                    // They are there now, by this very call.
-                    body["jobs"] = json!([]);
-                }
+            let names: HashSet<_> = jobs.iter().map(|row| codec::text(&row["k"])).collect();
+            let of_jobs = jobs.chunks(PART).map(|part| body(part, &[]));
+            let of_triggers = triggers.chunks(PART).map(|part| body(&[], part));
+            let bodies: Vec<_> = of_jobs.chain(of_triggers).collect();
+            for body in &bodies {
+                let used = codec::list(&body["triggers"]).iter().map(|row| codec::text(&row["t"]["j"]));
+                let known: HashSet<_> = used.filter(|job| names.contains(job)).collect();
+                let mut body = body.clone();
+                (body["check"], body["known"]) = (true.into(), json!(known));
                 self.call("put", body).await?;
+            }
+            for body in bodies {
+                self.put_part(body).await?;
             }
             Ok(())
         })
@@ -363,7 +371,7 @@ impl JobStore for RedisJobStore {
     }
 
     fn executions(&self, what: Executions) -> StoreFuture<'_, Vec<ExecutionStatus>> {
-        Box::pin(async move { execution_list(&self.call("executions", codec::executions(&what)?).await?) })
+        Box::pin(async move { self.executions_by("executions", &what).await })
     }
 
     fn history(&self, query: HistoryQuery) -> StoreFuture<'_, Vec<RunRecord>> {
@@ -404,13 +412,46 @@ impl JobStore for RedisJobStore {
 }
 
 impl RedisJobStore {
-    async fn changed_keys(&self, verb: &'static str, request: Value) -> Result<Vec<TriggerKey>> {
-        let mut changed = Vec::new();
+    async fn executions_by(&self, verb: &'static str, what: &Executions) -> Result<Vec<ExecutionStatus>> {
+        let mut found = Vec::new();
         let take = |answer: &Value| {
-            changed.extend(trigger_keys(&answer["keys"])?);
+            found.extend(execution_list(&answer["rows"])?);
             Ok(true)
         };
-        self.parts(verb, request, take).await?;
+        self.parts(verb, json!({ "what": codec::executions(what)? }), take).await?;
+        found.sort_unstable_by_key(|execution| execution.id);
+        // What is added or ends meanwhile may let another one be seen twice.
+        found.dedup_by_key(|execution| execution.id);
+        Ok(found)
+    }
+
+    async fn put_part(&self, body: Value) -> Result<()> {
+        let answer = self.call("put", body).await?;
+        for chore in codec::list(&answer["chores"]) {
+            self.finish(json!({ "chore": chore })).await?;
+        }
+        Ok(())
+    }
+
+    async fn changed_keys(&self, verb: &'static str, request: Value) -> Result<Vec<TriggerKey>> {
+        loop {
+            let answer = self.call(verb, request.clone()).await?;
+            if answer["wait"] != true {
+                return self.finish(answer).await;
+            }
+            // Another one is under way, or was left behind.
+            self.call("chore", json!({})).await?;
+            SystemClock.sleep(WAIT).await;
+        }
+    }
+
+    /// Goes on with what was more than one call may do. Returns the triggers that were changed.
+    async fn finish(&self, mut answer: Value) -> Result<Vec<TriggerKey>> {
+        let mut changed = trigger_keys(&answer["keys"])?;
+        while let Some(number) = answer["chore"].as_str() {
+            answer = self.call("chore", json!({ "number": number })).await?;
+            changed.extend(trigger_keys(&answer["keys"])?);
+        }
         changed.sort_unstable();
         Ok(changed)
     }

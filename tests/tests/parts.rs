@@ -1,0 +1,287 @@
+//! What touches more triggers, jobs or runs than one call may: as a whole for whoever asks, in bounded calls for the server, and
+//! finished also when whoever began it is gone.
+#![cfg(unix)]
+#![allow(clippy::unwrap_used, reason = "a test says what went wrong by failing")]
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use scheduler_core::job::{CancelReason, ExecutionId, JobDetail};
+use scheduler_core::store::*;
+use scheduler_core::time::{Clock, SystemClock};
+use scheduler_core::trigger::{Trigger, TriggerBuilder};
+use scheduler_core::{JobKey, TriggerKey};
+use scheduler_redis::RedisJobStore;
+use tests::proxy::{Proxy, Trick};
+use tests::redis::Server;
+
+const LIMIT: Duration = Duration::from_secs(30);
+
+/// More than two calls can touch.
+const MANY: usize = 1_300;
+
+async fn store(url: &str) -> RedisJobStore {
+    let builder = RedisJobStore::builder(url).name("parts").lease(Duration::from_secs(1));
+    builder.answer_within(Duration::from_millis(500)).connect().await.unwrap()
+}
+
+async fn attach(store: &RedisJobStore, session: u64) {
+    let (types, name) = (None, format!("node {session}").into());
+    let node = Node { session, name, types, wake: Arc::new(|| {}), stop: Arc::new(|_, _| {}) };
+    store.attach(node).await.unwrap();
+}
+
+fn job(name: &str) -> JobDetail {
+    JobDetail::builder(name.parse().unwrap(), "work").durable(true).build()
+}
+
+fn exclusive(name: &str) -> JobDetail {
+    job(name).to_builder().disallow_concurrent(true).build()
+}
+
+fn now(store: &RedisJobStore) -> DateTime<Utc> {
+    store.clock().unwrap().now()
+}
+
+/// Due now, and again in an hour.
+fn due(store: &RedisJobStore, name: &str) -> TriggerBuilder {
+    let at = now(store) - TimeDelta::seconds(1);
+    Trigger::every(Duration::from_secs(3600)).start_at(at).name(name)
+}
+
+/// A job with this many triggers that are due.
+async fn fill(
+    store: &RedisJobStore,
+    job: &JobDetail,
+    count: usize,
+    edit: impl Fn(usize, TriggerBuilder) -> TriggerBuilder,
+) {
+    let built = |number: usize| {
+        let builder = edit(number, due(store, &format!("{}-{number:05}", job.key().name())));
+        let trigger = builder.job(job.key().clone()).build(now(store)).unwrap();
+        let progress = trigger.first(None);
+        (Arc::new(trigger), progress)
+    };
+    let triggers = (0..count).map(built).collect();
+    let (existing_jobs, existing_triggers) = (Existing::Update, Existing::Replace);
+    store
+        .put(Put { jobs: vec![Arc::new(job.clone())], existing_jobs, triggers, existing_triggers })
+        .await
+        .unwrap();
+}
+
+async fn put_job(store: &RedisJobStore, job: JobDetail) -> scheduler_core::Result<()> {
+    let (triggers, existing_triggers) = (Vec::new(), Existing::Refuse);
+    store
+        .put(Put { jobs: vec![Arc::new(job)], existing_jobs: Existing::Replace, triggers, existing_triggers })
+        .await
+}
+
+async fn acquire(store: &RedisJobStore, session: u64, max: usize) -> Vec<AcquiredTrigger> {
+    let (now, limits) = (now(store), ExecutionLimits::default());
+    let request = AcquireDue { session, now, until: now, max, limits, late: None };
+    store.acquire_due(request).await.unwrap().triggers
+}
+
+async fn fire(store: &RedisJobStore, acquired: &[AcquiredTrigger]) -> Vec<FireResult> {
+    let firing = |one: &AcquiredTrigger| Firing {
+        claim: one.claim,
+        progress: one.trigger.fired(&one.progress, None),
+        run: true,
+    };
+    let firings = acquired.iter().map(firing).collect();
+    store.fire(Fire { now: now(store), firings }).await.unwrap()
+}
+
+async fn complete(store: &RedisJobStore, run: ExecutionId, instruction: Instruction) -> CompleteResult {
+    let executions = vec![Completion { instruction, ..Completion::of(run) }];
+    store.complete(Complete { now: now(store), executions }).await.unwrap().remove(0)
+}
+
+async fn states(store: &RedisJobStore) -> Vec<TriggerState> {
+    store.triggers(TriggerQuery::default()).await.unwrap().iter().map(|status| status.state).collect()
+}
+
+async fn all_are(store: &RedisJobStore, state: TriggerState) -> bool {
+    states(store).await.iter().all(|found| *found == state)
+}
+
+async fn until(what: &str, is_so: impl AsyncFn() -> bool) {
+    let deadline = SystemClock.monotonic() + LIMIT;
+    while !is_so().await {
+        assert!(SystemClock.monotonic() < deadline, "it does not come to that: {what}");
+        SystemClock.sleep(Duration::from_millis(20)).await;
+    }
+}
+
+async fn is_sound(store: &RedisJobStore) {
+    assert_eq!(store.audit(false).await.unwrap(), Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_end_of_a_job_reaches_all_its_triggers_before_it_lets_another_run() {
+    let server = Server::start();
+    let store = store(&server.url()).await;
+    attach(&store, 1).await;
+    fill(&store, &exclusive("turns"), MANY, |_, builder| builder).await;
+    fill(&store, &job("other"), 1, |_, builder| builder).await;
+    let acquired = acquire(&store, 1, 9).await;
+    assert_eq!(acquired.len(), 2, "one of each job");
+    fire(&store, &acquired).await;
+    let run = acquired.iter().find(|one| one.trigger.job().name() == "turns").unwrap();
+    let result = complete(&store, run.claim, Instruction::FinishJob).await;
+    assert!(matches!(result, CompleteResult::Done { .. }), "{result:?}");
+    assert!(acquire(&store, 1, 9).await.is_empty(), "none of them is due any more");
+    let complete = states(&store).await.iter().filter(|state| **state == TriggerState::Complete).count();
+    assert_eq!(complete, MANY);
+    is_sound(&store).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_end_of_a_job_whose_answers_are_lost_is_told_again_from_where_it_stood() {
+    let (server, session) = (Server::start(), 1);
+    let proxy = Proxy::to(server.port());
+    let store = store(&proxy.url()).await;
+    attach(&store, session).await;
+    fill(&store, &exclusive("turns"), MANY, |_, builder| builder).await;
+    let acquired = acquire(&store, session, 1).await;
+    fire(&store, &acquired).await;
+    let end = async || {
+        let instruction = Instruction::FailJob;
+        let executions = vec![Completion { instruction, ..Completion::of(acquired[0].claim) }];
+        store.complete(Complete { now: now(&store), executions }).await
+    };
+    proxy.play("complete", Trick::LoseReply);
+    assert!(end().await.is_err());
+    assert_eq!(store.executions(Executions::All).await.unwrap().len(), 1, "it has not ended");
+    assert!(acquire(&store, session, 9).await.is_empty(), "and keeps the others waiting");
+    assert!(matches!(end().await.unwrap()[0], CompleteResult::Done { .. }));
+    assert!(all_are(&store, TriggerState::Error).await);
+    assert!(acquire(&store, session, 9).await.is_empty());
+    is_sound(&store).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_job_that_changes_moves_all_its_triggers() {
+    let server = Server::start();
+    let store = store(&server.url()).await;
+    attach(&store, 1).await;
+    fill(&store, &job("work"), MANY, |_, builder| builder).await;
+    put_job(&store, exclusive("work")).await.unwrap();
+    assert_eq!(acquire(&store, 1, 9).await.len(), 1, "one at a time now");
+    is_sound(&store).await;
+    put_job(&store, job("work")).await.unwrap();
+    assert_eq!(acquire(&store, 1, MANY).await.len(), MANY - 1, "as many as there are");
+    is_sound(&store).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_caller_has_left_behind_is_finished_by_any_node() {
+    let server = Server::start();
+    let proxy = Proxy::to(server.port());
+    let (author, other) = (store(&proxy.url()).await, store(&server.url()).await);
+    attach(&other, 2).await;
+    fill(&other, &job("work"), MANY, |_, builder| builder).await;
+    let pause = || Pause { what: Selection::All, note: PauseNote::at(now(&other)) };
+    // Its second call is lost, and with it the author.
+    proxy.play("chore", Trick::LoseRequest);
+    assert!(author.pause(pause()).await.is_err());
+    assert!(!all_are(&other, TriggerState::Paused).await, "it stands in the middle");
+    until("all are paused", async || all_are(&other, TriggerState::Paused).await).await;
+    proxy.play("chore", Trick::LoseRequest);
+    assert!(author.resume(Selection::All).await.is_err());
+    // Whoever comes next waits for it, so that the two are not mixed.
+    let paused = other.pause(pause()).await.unwrap();
+    assert!(all_are(&other, TriggerState::Paused).await);
+    assert_eq!(paused.len(), MANY, "all were resumed before");
+    other.resume(Selection::All).await.unwrap();
+    assert!(all_are(&other, TriggerState::Normal).await);
+    proxy.play("chore", Trick::LoseRequest);
+    assert!(put_job(&author, exclusive("work")).await.is_err());
+    until("all take turns", async || server.text(&["HLEN", "scheduler:{parts/0}:chores"]) == "0").await;
+    assert_eq!(acquire(&other, 2, 9).await.len(), 1);
+    is_sound(&other).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_jobs_with_their_triggers_are_stored_together_or_not_at_all() {
+    let server = Server::start();
+    let store = store(&server.url()).await;
+    attach(&store, 1).await;
+    let put = |missing: Option<&str>| {
+        let name = |number: usize| format!("job-{number:05}");
+        let jobs = (0..MANY).map(|number| Arc::new(job(&name(number)))).collect();
+        let built = |number: usize| {
+            let last = number == MANY - 1;
+            let runs = missing.filter(|_| last).map_or_else(|| name(number), str::to_owned);
+            let trigger =
+                due(&store, &name(number)).job(JobKey::new(&runs).unwrap()).build(now(&store)).unwrap();
+            let progress = trigger.first(None);
+            (Arc::new(trigger), progress)
+        };
+        let triggers = (0..MANY).map(built).collect();
+        Put { jobs, existing_jobs: Existing::Refuse, triggers, existing_triggers: Existing::Refuse }
+    };
+    let error = store.put(put(Some("nobody"))).await.unwrap_err();
+    assert!(error.to_string().contains("runs job `nobody`, which is not stored"), "{error}");
+    assert!(store.jobs(JobQuery::default()).await.unwrap().is_empty(), "none is stored");
+    store.put(put(None)).await.unwrap();
+    assert_eq!(acquire(&store, 1, MANY).await.len(), MANY);
+    let error = store.put(put(None)).await.unwrap_err();
+    assert!(error.to_string().contains("already stored"), "{error}");
+    is_sound(&store).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn runs_without_number_are_listed_counted_cancelled_and_cleared() {
+    let server = Server::start();
+    let store = store(&server.url()).await;
+    attach(&store, 1).await;
+    fill(&store, &job("work"), MANY, |_, builder| builder).await;
+    fill(&store, &job("rest"), 3, |_, builder| builder.start_after(Duration::from_secs(9))).await;
+    let acquired = acquire(&store, 1, MANY).await;
+    let (fired, left) = acquired.split_at(MANY - 10);
+    assert!(fire(&store, fired).await.iter().all(|result| matches!(result, FireResult::Run { .. })));
+    assert_eq!(store.executions(Executions::All).await.unwrap().len(), fired.len());
+    assert_eq!(store.nodes().await.unwrap()[0].executions, fired.len(), "what is claimed does not run yet");
+    assert_eq!(store.cancel(Executions::OfJob("work".parse().unwrap())).await.unwrap().len(), fired.len());
+    let (now, limits) = (now(&store), ExecutionLimits::default());
+    let ask = AcquireDue { session: 1, now, until: now, max: 0, limits, late: None };
+    let told = store.acquire_due(ask).await.unwrap().cancel;
+    assert_eq!(told.len(), fired.len());
+    assert!(told.iter().all(|(_, reason)| *reason == CancelReason::Requested));
+    is_sound(&store).await;
+    store.clear().await.unwrap();
+    assert!(store.executions(Executions::All).await.unwrap().is_empty());
+    assert!(matches!(complete(&store, fired[0].claim, Instruction::Continue).await, CompleteResult::Gone));
+    assert!(matches!(fire(&store, left).await[0], FireResult::Stale));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn thousands_of_execution_groups_are_taken_from_in_the_order_of_what_is_due() {
+    let server = Server::start();
+    let store = store(&server.url()).await;
+    attach(&store, 1).await;
+    let begin = now(&store) - TimeDelta::hours(1);
+    let place = |number: usize| number * 7919 % 5_000;
+    let at = |number: usize| begin + TimeDelta::milliseconds(i64::try_from(place(number)).unwrap());
+    let tenant = |number: usize, builder: TriggerBuilder| {
+        builder.start_at(at(number)).execution_group(format!("tenant-{number}"))
+    };
+    fill(&store, &job("work"), 5_000, tenant).await;
+    server.command(&["CONFIG", "SET", "slowlog-log-slower-than", "10000"]);
+    server.command(&["SLOWLOG", "RESET"]);
+    let mut taken = Vec::new();
+    while taken.len() < 5_000 {
+        let acquired = acquire(&store, 1, 100).await;
+        assert_eq!(acquired.len(), 100);
+        taken.extend(acquired.iter().map(|one| one.progress.next.unwrap()));
+    }
+    println!("5,000 groups: {} calls longer than 10 ms", server.text(&["SLOWLOG", "LEN"]));
+    assert!(taken.is_sorted(), "the earliest first");
+    assert!(acquire(&store, 1, 1).await.is_empty());
+    let keys: Vec<TriggerKey> = vec!["work-00000".parse().unwrap()];
+    store.remove_triggers(keys).await.unwrap();
+    is_sound(&store).await;
+}
