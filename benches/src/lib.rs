@@ -1,1 +1,3 @@
-//! Workloads, ours and those of the peers, side by side.
+//! What the programs of the benchmarks share.
+
+pub mod measure;
