@@ -97,24 +97,26 @@ pub(crate) fn trigger_keys(answer: &Value) -> Result<Vec<TriggerKey>> {
     Ok(keys)
 }
 
-pub(crate) fn acquired(row: &Value) -> Result<AcquiredTrigger> {
-    let trigger: Trigger = codec::decode("a trigger", codec::text(&row["d"]))?;
-    let calendar = match row["a"].as_str() {
-        Some(text) => Some(Arc::from(codec::decode::<Box<dyn Calendar>>("a calendar", text)?)),
-        None => None,
+pub(crate) fn acquired(row: [&str; 5]) -> Result<AcquiredTrigger> {
+    let [claim, description, progress, freed, calendar] = row;
+    let trigger: Trigger = codec::decode("a trigger", description)?;
+    let calendar = match calendar {
+        "" => None,
+        text => Some(Arc::from(codec::decode::<Box<dyn Calendar>>("a calendar", text)?)),
     };
     Ok(AcquiredTrigger {
-        claim: codec::read_claim(codec::text(&row["c"]))?,
+        claim: codec::read_claim(claim)?,
         trigger: Arc::new(trigger),
-        progress: codec::decode("the progress of a trigger", codec::text(&row["p"]))?,
+        progress: codec::decode("the progress of a trigger", progress)?,
         calendar,
-        freed: codec::read_time(&row["f"]),
+        freed: codec::time_of(freed),
     })
 }
 
-pub(crate) fn status(row: &Value) -> Result<TriggerStatus> {
-    let progress: Progress = codec::decode("the progress of a trigger", codec::text(&row["p"]))?;
-    let stored = match codec::text(&row["s"]) {
+pub(crate) fn status(row: [&str; 7]) -> Result<TriggerStatus> {
+    let [description, progress, stored, runs, busy, pause, revision] = row;
+    let progress: Progress = codec::decode("the progress of a trigger", progress)?;
+    let stored = match stored {
         "W" => StoredState::Waiting,
         "A" => StoredState::Acquired,
         "P" => StoredState::Paused,
@@ -122,13 +124,12 @@ pub(crate) fn status(row: &Value) -> Result<TriggerStatus> {
         "E" => StoredState::Error,
         other => return Err(codec::broken("the state of a trigger", other)),
     };
-    let (running, busy) = (row["u"].as_u64().unwrap_or_default() > 0, row["b"] == true);
     Ok(TriggerStatus {
-        trigger: Arc::new(codec::decode("a trigger", codec::text(&row["d"]))?),
-        state: TriggerState::of(stored, !progress.may_fire_again(), running, busy),
+        trigger: Arc::new(codec::decode("a trigger", description)?),
+        state: TriggerState::of(stored, !progress.may_fire_again(), runs != "0", busy == "1"),
         progress,
-        pause: row["pn"].as_str().map(codec::read_note).transpose()?,
-        revision: codec::text(&row["r"]).parse().unwrap_or_default(),
+        pause: (!pause.is_empty()).then(|| codec::read_note(pause)).transpose()?,
+        revision: revision.parse().unwrap_or_default(),
     })
 }
 
@@ -143,15 +144,6 @@ pub(crate) fn execution(row: &Value) -> Result<ExecutionStatus> {
 
 pub(crate) fn execution_list(answer: &Value) -> Result<Vec<ExecutionStatus>> {
     codec::list(answer).iter().map(execution).collect()
-}
-
-pub(crate) fn put_rows(triggers: &[(Arc<Trigger>, Progress)]) -> Result<Vec<Value>> {
-    let row = |(trigger, progress): &(Arc<Trigger>, Progress)| -> Result<Value> {
-        Ok(
-            json!({ "t": codec::trigger(trigger)?, "p": codec::encode(progress)?, "n": codec::next(progress) }),
-        )
-    };
-    triggers.iter().map(row).collect()
 }
 
 pub(crate) fn node(row: &Value) -> Result<NodeStatus> {

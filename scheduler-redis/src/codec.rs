@@ -37,7 +37,11 @@ pub(crate) fn time(time: DateTime<Utc>) -> String {
 }
 
 pub(crate) fn read_time(value: &Value) -> Option<DateTime<Utc>> {
-    value.as_str()?.parse().ok().and_then(DateTime::from_timestamp_millis)
+    time_of(value.as_str()?)
+}
+
+pub(crate) fn time_of(word: &str) -> Option<DateTime<Utc>> {
+    word.parse().ok().and_then(DateTime::from_timestamp_millis)
 }
 
 /// Something in the store that this program cannot read.
@@ -54,36 +58,57 @@ pub(crate) fn decode<T: serde::de::DeserializeOwned>(what: &str, text: &str) -> 
     serde_json::from_str(text).map_err(|error| broken(what, text).caused_by(error))
 }
 
-pub(crate) fn trigger(trigger: &Trigger) -> Result<Value> {
-    Ok(json!({
-        "k": key(trigger.key()),
-        "j": key(trigger.job()),
-        "d": encode(trigger)?,
-        "p": trigger.priority(),
-        "o": trigger.overlap(),
-        "e": trigger.execution_group(),
-        "a": trigger.calendar(),
-    }))
+/// What the script must know of a trigger, and its description.
+#[derive(serde::Serialize)]
+pub(crate) struct Row {
+    k: String,
+    j: String,
+    d: String,
+    p: String,
+    o: String,
+    /// As in the lane.
+    e: String,
+    a: String,
+}
+
+impl Row {
+    pub(crate) fn words(self) -> [String; 7] {
+        [self.k, self.j, self.d, self.p, self.o, self.e, self.a]
+    }
+}
+
+pub(crate) fn trigger(trigger: &Trigger) -> Result<Row> {
+    let overlap = serde_json::to_value(trigger.overlap()).unwrap_or_default();
+    Ok(Row {
+        k: key(trigger.key()),
+        j: key(trigger.job()),
+        d: encode(trigger)?,
+        p: trigger.priority().to_string(),
+        o: text(&overlap).to_owned(),
+        e: trigger.execution_group().map_or_else(|| "0".to_owned(), |group| format!("1{group}")),
+        a: trigger.calendar().unwrap_or_default().to_owned(),
+    })
 }
 
 pub(crate) fn next(progress: &Progress) -> Value {
     json!(progress.next.map(time))
 }
 
+/// As a word of a row, where none is empty.
+pub(crate) fn next_word(progress: &Progress) -> String {
+    progress.next.map(time).unwrap_or_default()
+}
+
 /// The description without its data, and the data, which runs may change.
-pub(crate) fn job(job: &JobDetail) -> Result<Value> {
+///
+/// Before both stand the rules that the script must know, one bit of a character for each, and the type.
+pub(crate) fn job(job: &JobDetail) -> Result<[String; 2]> {
     let bare = job.to_builder().data(JobData::new()).build();
-    Ok(json!({
-        "k": key(job.key()),
-        "d": format!("{}\0{}", encode(&bare)?, encode(job.data())?),
-        "m": {
-            "x": job.disallow_concurrent(),
-            "d": job.durable(),
-            "p": job.persist_data(),
-            "r": job.requests_recovery(),
-            "y": job.job_type(),
-        },
-    }))
+    let rules = [job.disallow_concurrent(), job.durable(), job.persist_data(), job.requests_recovery()];
+    let rules = rules.iter().enumerate().fold(b'@', |all, (bit, holds)| all | u8::from(*holds) << bit);
+    let (rules, job_type) = (char::from(rules), job.job_type());
+    let record = format!("{rules}{job_type}\0{}\0{}", encode(&bare)?, encode(job.data())?);
+    Ok([key(job.key()), record])
 }
 
 pub(crate) fn read_job(text: &str) -> Result<JobDetail> {
@@ -175,9 +200,7 @@ pub(crate) fn text(value: &Value) -> &str {
     value.as_str().unwrap_or_default()
 }
 
-/// Whether a row of a claim is what some program has written, if not this one.
-pub(crate) fn is_well_formed(row: &Value) -> bool {
-    [&row["d"], &row["p"], &row["a"]]
-        .iter()
-        .all(|part| part.is_null() || serde_json::from_str::<Value>(text(part)).is_ok())
+/// Whether these parts of a claim are what some program has written, if not this one.
+pub(crate) fn is_well_formed(parts: &[&str]) -> bool {
+    parts.iter().all(|part| part.is_empty() || serde_json::from_str::<Value>(part).is_ok())
 }

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use crate::answer::acquired;
 use crate::codec;
+use crate::session::Ending;
 use crate::store::{RedisJobStore, touch_lost};
 
 /// How far ahead triggers are acquired: about two round trips.
@@ -21,6 +22,9 @@ pub(crate) const GRACE: Duration = Duration::from_secs(5);
 
 pub(crate) const USE: Attached =
     Attached { look_ahead: LOOK_AHEAD, grace: GRACE, stop_within: Duration::ZERO, keeps_history: false };
+
+/// So many words are a row of what is fired.
+pub(crate) const FIRED: usize = 4;
 
 /// No call does more at once, so that none holds the server up for long.
 pub(crate) const BATCH: usize = 100;
@@ -41,7 +45,8 @@ impl RedisJobStore {
             "late": request.late.map(|share| codec::time(share.before)),
             "most_late": request.late.map(|share| share.most),
         });
-        let answer = self.call_as(session, "acquire", body).await?;
+        let said = self.ask_as(session, "acquire", body, Arc::default()).await?;
+        let answer = &said.body;
         if answer["lost"] == true {
             self.0.nudge.notify_one();
             return Err(Error::transient("the store holds this node for dead; it registers anew"));
@@ -59,19 +64,20 @@ impl RedisJobStore {
         let mut cancel = codec::list(&answer["s"]).iter().map(stop).collect::<Result<Vec<_>>>()?;
         cancel.sort_unstable_by_key(|(id, _)| *id);
         let (mut triggers, mut spoilt) = (Vec::new(), Vec::new());
-        for row in codec::list(&answer["t"]) {
+        for row in said.rows() {
+            let [claim, description, progress, _, calendar] = row;
             match acquired(row) {
-                Ok(claim) => {
-                    self.0.remember(row, &claim);
-                    triggers.push(claim);
+                Ok(acquired) => {
+                    self.0.remember(progress, &acquired);
+                    triggers.push(acquired);
                 }
                 // Somebody else may know its calendar or its format: the claim lapses, and another node may take it.
-                Err(error) if codec::is_well_formed(row) => {
+                Err(error) if codec::is_well_formed(&[description, progress, calendar]) => {
                     tracing::error!(%error, "this node cannot read a trigger and passes it over");
                 }
                 Err(error) => {
                     tracing::error!(%error, "a trigger cannot be read by anybody; it is put into the error state");
-                    spoilt.push(row["c"].clone());
+                    spoilt.push(claim);
                 }
             }
         }
@@ -88,28 +94,35 @@ impl RedisJobStore {
         &self,
         now: DateTime<Utc>,
         firings: &[Firing],
-        spoilt: &mut Vec<Value>,
+        spoilt: &mut Vec<Ending>,
     ) -> Result<Vec<FireResult>> {
-        let row = |firing: &Firing| -> Result<Value> {
-            Ok(json!({
-                "c": codec::claim(firing.claim),
-                "p": codec::encode(&firing.progress)?,
-                "n": codec::next(&firing.progress),
-                "run": firing.run,
-            }))
-        };
-        let rows = firings.iter().map(row).collect::<Result<Vec<_>>>()?;
+        let mut rows = Vec::with_capacity(FIRED * firings.len());
+        for firing in firings {
+            let run = if firing.run { "1" } else { "" };
+            rows.extend([codec::claim(firing.claim), codec::encode(&firing.progress)?]);
+            rows.extend([codec::next_word(&firing.progress), run.to_owned()]);
+        }
+        let rows: Arc<[String]> = rows.into();
         let session = firings.first().map_or(0, |firing| firing.claim.session());
-        let answer =
-            self.call_as(session, "fire", json!({ "now": codec::time(now), "firings": rows })).await?;
-        let mut results = Vec::with_capacity(firings.len());
-        for (row, firing) in codec::list(&answer).iter().zip(firings) {
-            results.push(match codec::text(&row["r"]) {
-                "run" => match codec::read_job(codec::text(&row["d"])) {
-                    Ok(job) => FireResult::Run { fence: firing.claim.count(), job: Arc::new(job) },
+        let node = self.0.sessions.lock().get(&session).map(|session| session.node.name.clone());
+        let request = json!({ "now": codec::time(now), "node": node });
+        let said = self.ask_as(session, "fire", request, rows.clone()).await?;
+        let mut results: Vec<FireResult> = Vec::with_capacity(firings.len());
+        for ([what, detail], firing) in said.rows().zip(firings) {
+            let fence = firing.claim.count();
+            results.push(match what {
+                "run" => match codec::read_job(detail) {
+                    Ok(job) => FireResult::Run { fence, job: Arc::new(job) },
                     Err(error) => {
                         tracing::error!(%error, "a job cannot be read; its triggers are put into the error state");
-                        spoilt.push(json!({ "c": codec::claim(firing.claim), "i": "fail_job" }));
+                        spoilt.push(Ending::plain(firing.claim, "fail_job"));
+                        FireResult::Stale
+                    }
+                },
+                "as" => match detail.parse::<usize>().ok().and_then(|number| results.get(number.checked_sub(1)?)) {
+                    Some(FireResult::Run { job, .. }) => FireResult::Run { fence, job: job.clone() },
+                    _ => {
+                        spoilt.push(Ending::plain(firing.claim, "fail_job"));
                         FireResult::Stale
                     }
                 },
@@ -129,54 +142,52 @@ impl RedisJobStore {
         now: DateTime<Utc>,
         executions: &[Completion],
     ) -> Result<Vec<CompleteResult>> {
-        let row = |completion: &Completion| -> Result<Value> {
-            Ok(json!({
-                "c": codec::claim(completion.execution),
-                "i": codec::instruction(completion.instruction)?,
-                "data": completion.data.as_ref().map(codec::encode).transpose()?,
-                "record": self.0.settings.record(completion.record.as_deref())?,
-            }))
+        let ending = |completion: &Completion| -> Result<Ending> {
+            Ok(Ending {
+                data: completion.data.as_ref().map(codec::encode).transpose()?,
+                record: self.0.settings.record(completion.record.as_deref())?,
+                ..Ending::plain(completion.execution, codec::instruction(completion.instruction)?)
+            })
         };
-        let rows = executions.iter().map(row).collect::<Result<Vec<_>>>()?;
-        let answers = self.end(now, &rows).await?;
-        let result = |row: &Value| match row["gone"] == true {
-            true => CompleteResult::Gone,
-            false => {
-                CompleteResult::Done { trigger_removed: row["t"] == true, job_removed: row["j"] == true }
-            }
-        };
-        self.0.landed(executions, rows);
-        Ok(answers.iter().map(result).collect())
+        let endings = executions.iter().map(ending).collect::<Result<Vec<_>>>()?;
+        let results = self.end(now, &endings).await?;
+        self.0.landed(executions, endings);
+        Ok(results)
     }
 
     /// Ends runs. One that ends its whole job stays until all triggers of the job are told, which may take several calls.
-    pub(crate) async fn end(&self, now: DateTime<Utc>, rows: &[Value]) -> Result<Vec<Value>> {
-        let mut answers = vec![Value::Null; rows.len()];
-        let mut open: Vec<(usize, Value)> = rows.iter().cloned().enumerate().collect();
+    pub(crate) async fn end(&self, now: DateTime<Utc>, endings: &[Ending]) -> Result<Vec<CompleteResult>> {
+        let mut results = vec![CompleteResult::Gone; endings.len()];
+        let mut open: Vec<(usize, String)> = (0..endings.len()).map(|place| (place, String::new())).collect();
         while !open.is_empty() {
             let (epoch, quiet) = (self.0.state.lock().epoch.clone(), self.0.takes());
-            let part: Vec<_> = open.iter().map(|(_, row)| row).collect();
-            let body = json!({ "now": codec::time(now), "executions": part, "quiet": quiet, "epoch": epoch,
+            let rows = open.iter().flat_map(|(place, after)| endings[*place].words(after.clone())).collect();
+            let request = json!({ "now": codec::time(now), "quiet": quiet, "epoch": epoch,
                 "keep": self.0.settings.keeps.to_string() });
-            let answer = self.call("complete", body).await?;
-            let present = codec::text(&answer["e"]).to_owned();
+            let said = self.ask("complete", request, rows).await?;
+            let present = codec::text(&said.body["e"]).to_owned();
             if present != epoch {
                 let inner = self.0.clone();
                 self.on_io(async move { inner.heard_epoch(&present).await }).await?;
                 continue;
             }
-            let mut results = codec::list(&answer["r"]).iter();
-            open.retain_mut(|(number, row)| {
-                let result = results.next().cloned().unwrap_or_default();
-                let more = result["more"].is_string();
-                if more {
-                    row["after"] = result["more"].clone();
-                } else {
-                    answers[*number] = result;
-                }
-                more
-            });
+            let mut left = Vec::new();
+            for ((place, _), [what, after]) in open.into_iter().zip(said.rows()) {
+                let done =
+                    |trigger_removed, job_removed| CompleteResult::Done { trigger_removed, job_removed };
+                results[place] = match what {
+                    "more" => {
+                        left.push((place, after.to_owned()));
+                        continue;
+                    }
+                    "gone" => CompleteResult::Gone,
+                    "t" => done(true, false),
+                    "j" => done(true, true),
+                    _ => done(false, false),
+                };
+            }
+            open = left;
         }
-        Ok(answers)
+        Ok(results)
     }
 }

@@ -18,13 +18,25 @@ use tokio::sync::Notify;
 use crate::answer::refusal;
 use crate::clock::ServerClock;
 use crate::codec;
+use crate::firing::FIRED;
 use crate::heart;
 use crate::io::Io;
 use crate::link::{Failure, Link};
-use crate::session::{Claimed, Flight, Sessions};
+use crate::session::{Claimed, Ending, Flight, Sessions};
 use crate::settings::{Settings, cap, margin};
 
-const SCRIPT: &str = include_str!("store.lua");
+/// One script: each part uses what the ones before it have made.
+const SCRIPT: &str = concat!(
+    include_str!("script/base.lua"),
+    include_str!("script/places.lua"),
+    include_str!("script/claims.lua"),
+    include_str!("script/triggers.lua"),
+    include_str!("script/nodes.lua"),
+    include_str!("script/firing.lua"),
+    include_str!("script/admin.lua"),
+    include_str!("script/queries.lua"),
+    include_str!("script/call.lua"),
+);
 
 /// The oldest server that knows everything the script needs.
 const OLDEST: (u32, u32) = (7, 0);
@@ -83,6 +95,21 @@ pub(crate) struct Inner {
     pub(crate) renewed: Arc<Notify>,
     /// A node has lost touch.
     pub(crate) fenced: Notify,
+}
+
+/// What a call says.
+pub(crate) struct Answer {
+    pub(crate) body: Value,
+    rows: Vec<Vec<u8>>,
+}
+
+impl Answer {
+    /// The rows, so many texts each. What is no text is empty.
+    pub(crate) fn rows<const WIDTH: usize>(&self) -> impl Iterator<Item = [&str; WIDTH]> {
+        self.rows
+            .chunks_exact(WIDTH)
+            .map(|row| std::array::from_fn(|place| std::str::from_utf8(&row[place]).unwrap_or_default()))
+    }
 }
 
 /// Lets go of a flag, however what it stands for ends.
@@ -188,8 +215,8 @@ impl Inner {
         // The second connection, which also listens.
         self.slow.ping().await?;
         let sent = SystemClock.monotonic();
-        let (answer, ..) = self.hot.script(&self.draining, ["boot", "{}", &self.id]).await?;
-        let answer: Value = codec::decode("an answer", &answer).map_err(Failure::Refused)?;
+        let said = self.hot.script(&self.draining, ["boot", "{}", &self.id], &[]).await?;
+        let answer: Value = codec::decode("an answer", &said.body).map_err(Failure::Refused)?;
         if let Some(error) = answer["error"].as_str() {
             return Err(Failure::Refused(refusal(error, codec::list(&answer["names"]), &Value::Null)));
         }
@@ -198,9 +225,9 @@ impl Inner {
         Ok(())
     }
 
-    pub(crate) async fn hot_call(&self, verb: &str, mut request: Value) -> Result<Value> {
+    pub(crate) async fn hot_call(&self, verb: &str, mut request: Value, rows: &[String]) -> Result<Answer> {
         if !CHANGES.contains(&verb) {
-            return self.call_on(&self.hot, verb, &request).await;
+            return self.call_on(&self.hot, verb, &request, rows).await;
         }
         let (number, first) = {
             let mut changes = self.changes.lock();
@@ -210,34 +237,34 @@ impl Inner {
             (number, changes.waited_for.first().copied().unwrap_or(number))
         };
         (request["seq"], request["floor"]) = (number.to_string().into(), first.to_string().into());
-        let answer = self.call_on(&self.hot, verb, &request).await;
+        let answer = self.call_on(&self.hot, verb, &request, rows).await;
         self.changes.lock().waited_for.remove(&number);
         answer
     }
 
     pub(crate) async fn heart_call(&self, verb: &str, request: &Value) -> Result<Value> {
-        self.call_on(&self.slow, verb, request).await
+        self.call_on(&self.slow, verb, request, &[]).await.map(|answer| answer.body)
     }
 
-    async fn call_on(&self, link: &Link, verb: &str, request: &Value) -> Result<Value> {
+    async fn call_on(&self, link: &Link, verb: &str, request: &Value, rows: &[String]) -> Result<Answer> {
         if self.is_gone() {
             return Err(self.all_gone());
         }
         let script = if GROWS.contains(&verb) { &self.script } else { &self.draining };
         let text = request.to_string();
-        let mut answer = link.script(script, [verb, &text, &self.id]).await;
-        if READS.contains(&verb) && matches!(answer, Err(Failure::Away(_))) {
+        let mut said = link.script(script, [verb, &text, &self.id], rows).await;
+        if READS.contains(&verb) && matches!(said, Err(Failure::Away(_))) {
             // A connection that was cut while nobody used it is noticed by the next call only.
-            answer = link.script(script, [verb, &text, &self.id]).await;
+            said = link.script(script, [verb, &text, &self.id], rows).await;
         }
-        let (answer, wake, others) = answer.map_err(Failure::into_error)?;
-        if wake || others {
+        let said = said.map_err(Failure::into_error)?;
+        if said.wake || said.others {
             self.wake();
         }
-        let answer: Value = codec::decode("an answer", &answer)?;
-        match answer["error"].as_str() {
-            Some(error) => Err(refusal(error, codec::list(&answer["names"]), request)),
-            None => Ok(answer),
+        let body: Value = codec::decode("an answer", &said.body)?;
+        match body["error"].as_str() {
+            Some(error) => Err(refusal(error, codec::list(&body["names"]), request)),
+            None => Ok(Answer { body, rows: said.rows }),
         }
     }
 
@@ -318,9 +345,9 @@ impl Inner {
         Ok(())
     }
 
-    pub(crate) fn remember(&self, row: &Value, claim: &AcquiredTrigger) {
-        let due = json!(claim.progress.next.map(codec::time));
-        let (trigger, from) = (codec::key(claim.trigger.key()), codec::text(&row["p"]).to_owned());
+    pub(crate) fn remember(&self, progress: &str, claim: &AcquiredTrigger) {
+        let due = claim.progress.next.map(codec::time);
+        let (trigger, from) = (codec::key(claim.trigger.key()), progress.to_owned());
         if let Some(known) = self.sessions.lock().get_mut(&claim.claim.session()) {
             known.claimed(claim.claim, Claimed { at: SystemClock.monotonic(), trigger, due, from });
         }
@@ -334,7 +361,7 @@ impl Inner {
         session: u64,
         now: DateTime<Utc>,
         firings: &[Firing],
-        rows: &[Value],
+        rows: &[String],
         results: &mut [FireResult],
     ) -> bool {
         let mut sessions = self.sessions.lock();
@@ -342,7 +369,7 @@ impl Inner {
         if !known.is_safe(SystemClock.monotonic()) {
             return false;
         }
-        for ((firing, row), result) in firings.iter().zip(rows).zip(results) {
+        for ((firing, row), result) in firings.iter().zip(rows.chunks(FIRED)).zip(results) {
             let claimed = known.claimed.remove(&firing.claim);
             let FireResult::Run { job, .. } = &*result else { continue };
             let Some(claimed) = claimed else {
@@ -354,8 +381,8 @@ impl Inner {
             };
             let flight = Flight {
                 claimed,
-                progress: codec::text(&row["p"]).to_owned(),
-                next: row["n"].clone(),
+                progress: row[1].clone(),
+                next: firing.progress.next.map(codec::time),
                 fired: codec::time(now),
                 exclusive: job.disallow_concurrent(),
             };
@@ -364,11 +391,11 @@ impl Inner {
         true
     }
 
-    pub(crate) fn landed(&self, executions: &[Completion], rows: Vec<Value>) {
+    pub(crate) fn landed(&self, executions: &[Completion], endings: Vec<Ending>) {
         let (now, mut sessions) = (SystemClock.monotonic(), self.sessions.lock());
-        for (completion, row) in executions.iter().zip(rows) {
+        for (completion, ending) in executions.iter().zip(endings) {
             if let Some(known) = sessions.get_mut(&completion.execution.session()) {
-                known.ended(completion.execution, row, now);
+                known.ended(completion.execution, ending, now);
             }
         }
     }

@@ -23,6 +23,7 @@ mod heart;
 mod inner;
 mod io;
 mod link;
+mod put;
 mod reconcile;
 mod recover;
 mod session;

@@ -48,6 +48,14 @@ struct Slot {
     failed: Option<(u64, String)>,
 }
 
+/// What a script call has said: its answer and rows, and whether somebody may have to look, or others than those who called.
+pub(crate) struct Said {
+    pub(crate) body: String,
+    pub(crate) wake: bool,
+    pub(crate) others: bool,
+    pub(crate) rows: Vec<Vec<u8>>,
+}
+
 /// Why a call has failed.
 #[derive(Debug)]
 pub(crate) enum Failure {
@@ -86,12 +94,15 @@ impl Link {
         &self,
         script: &Script,
         arguments: [&str; 3],
-    ) -> Result<(String, bool, bool), Failure> {
+        rows: &[String],
+    ) -> Result<Said, Failure> {
         let mut invocation = script.key(&self.settings.prefix);
-        for argument in arguments {
+        for argument in arguments.into_iter().chain(rows.iter().map(String::as_str)) {
             invocation.arg(argument);
         }
-        self.with(async |mut connection| invocation.invoke_async(&mut connection).await).await
+        let said = self.with(async |mut connection| invocation.invoke_async(&mut connection).await).await?;
+        let (body, wake, others, rows) = said;
+        Ok(Said { body, wake, others, rows })
     }
 
     pub(crate) async fn info(&self) -> Result<String, Failure> {

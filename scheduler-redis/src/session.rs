@@ -31,7 +31,42 @@ pub(crate) struct Session {
     /// What is claimed and not fired: the trigger's progress as it was.
     pub(crate) claimed: HashMap<ExecutionId, Claimed>,
     pub(crate) flights: HashMap<ExecutionId, Flight>,
-    ended: VecDeque<(Duration, Value)>,
+    ended: VecDeque<(Duration, Ending)>,
+}
+
+/// The end of a run, with all that is needed to say it again.
+#[derive(Debug, Clone)]
+pub(crate) struct Ending {
+    pub(crate) claim: String,
+    pub(crate) instruction: &'static str,
+    pub(crate) data: Option<String>,
+    pub(crate) record: Option<String>,
+    /// The run, if it was fired here: a server that has forgotten it whole is told of that too.
+    pub(crate) flight: Option<(ExecutionId, Flight)>,
+}
+
+impl Ending {
+    /// With nothing but an instruction.
+    pub(crate) fn plain(run: ExecutionId, instruction: &'static str) -> Self {
+        Self { claim: codec::claim(run), instruction, data: None, record: None, flight: None }
+    }
+
+    /// As a row of a call that goes on after this trigger, or begins.
+    pub(crate) fn words(&self, after: String) -> [String; 5] {
+        let word = |part: &Option<String>| part.clone().unwrap_or_default();
+        [self.claim.clone(), self.instruction.to_owned(), word(&self.data), word(&self.record), after]
+    }
+
+    /// As the script reads it when it is told again.
+    pub(crate) fn row(&self) -> Value {
+        json!({
+            "c": self.claim,
+            "i": self.instruction,
+            "data": self.data,
+            "record": self.record,
+            "flight": self.flight.as_ref().map(|(id, flight)| flight.row(*id)),
+        })
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -39,7 +74,7 @@ pub(crate) struct Claimed {
     /// When.
     pub(crate) at: Duration,
     pub(crate) trigger: String,
-    pub(crate) due: Value,
+    pub(crate) due: Option<String>,
     pub(crate) from: String,
 }
 
@@ -48,7 +83,7 @@ pub(crate) struct Claimed {
 pub(crate) struct Flight {
     pub(crate) claimed: Claimed,
     pub(crate) progress: String,
-    pub(crate) next: Value,
+    pub(crate) next: Option<String>,
     pub(crate) fired: String,
     /// Its job allows one run at a time.
     pub(crate) exclusive: bool,
@@ -93,18 +128,17 @@ impl Session {
         stop
     }
 
-    pub(crate) fn ended(&mut self, id: ExecutionId, mut row: Value, now: Duration) {
-        // A server that has forgotten the whole run is told of its firing too.
-        row["flight"] = self.flights.remove(&id).map_or(Value::Null, |flight| flight.row(id));
-        self.ended.push_back((now, row));
-        let is_old = |(at, _): &(Duration, Value)| now.saturating_sub(*at) > REMEMBER;
+    pub(crate) fn ended(&mut self, id: ExecutionId, ending: Ending, now: Duration) {
+        let flight = self.flights.remove(&id).map(|flight| (id, flight));
+        self.ended.push_back((now, Ending { flight, ..ending }));
+        let is_old = |(at, _): &(Duration, Ending)| now.saturating_sub(*at) > REMEMBER;
         while self.ended.len() > MOST || self.ended.front().is_some_and(is_old) {
             self.ended.pop_front();
         }
     }
 
     pub(crate) fn recently_ended(&self) -> Vec<Value> {
-        self.ended.iter().map(|(_, row)| row.clone()).collect()
+        self.ended.iter().map(|(_, ending)| ending.row()).collect()
     }
 
     /// The claims that the node knows of.

@@ -8,7 +8,7 @@ use scheduler_core::{Error, Result};
 use serde_json::{Value, json};
 
 use crate::codec;
-use crate::inner::Inner;
+use crate::inner::{Answer, Inner};
 use crate::settings::RedisStoreBuilder;
 
 /// A job store in Redis, shared by all nodes that use the same server and name. Cloning gives the same store.
@@ -48,8 +48,8 @@ impl RedisJobStore {
     /// The server cannot be reached, or refuses.
     pub async fn audit(&self, repair: bool) -> Result<Vec<String>> {
         let mut found = Vec::new();
-        let mut take = |answer: &Value| {
-            for row in codec::list(&answer["found"]) {
+        let mut take = |answer: &Answer| {
+            for row in codec::list(&answer.body["found"]) {
                 let [kind, key, what] = [0, 1, 2].map(|part| codec::text(&row[part]));
                 let key = codec::trigger_key(key).map_or_else(|_| key.to_owned(), |key| key.to_string());
                 found.push(format!("{kind} `{key}`: {what}"));
@@ -67,12 +67,28 @@ impl RedisJobStore {
     }
 
     pub(crate) async fn call(&self, verb: &'static str, request: Value) -> Result<Value> {
-        let inner = self.0.clone();
-        self.on_io(async move { inner.hot_call(verb, request).await }).await
+        self.ask(verb, request, Arc::default()).await.map(|answer| answer.body)
     }
 
-    /// As [`call`](Self::call), for a node that must not go on when it has lost touch.
-    pub(crate) async fn call_as(&self, session: u64, verb: &'static str, request: Value) -> Result<Value> {
+    /// As [`call`](Self::call), with rows in the question or in the answer.
+    pub(crate) async fn ask(
+        &self,
+        verb: &'static str,
+        request: Value,
+        rows: Arc<[String]>,
+    ) -> Result<Answer> {
+        let inner = self.0.clone();
+        self.on_io(async move { inner.hot_call(verb, request, &rows).await }).await
+    }
+
+    /// As [`ask`](Self::ask), for a node that must not go on when it has lost touch.
+    pub(crate) async fn ask_as(
+        &self,
+        session: u64,
+        verb: &'static str,
+        request: Value,
+        rows: Arc<[String]>,
+    ) -> Result<Answer> {
         let fenced = self.0.fenced.notified();
         let now = SystemClock.monotonic();
         if self.0.sessions.lock().get(&session).is_some_and(|session| !session.is_safe(now)) {
@@ -80,7 +96,7 @@ impl RedisJobStore {
             return Err(touch_lost());
         }
         tokio::select! {
-            answer = self.call(verb, request) => answer,
+            answer = self.ask(verb, request, rows) => answer,
             () = fenced => Err(touch_lost()),
         }
     }
@@ -90,12 +106,12 @@ impl RedisJobStore {
         &self,
         verb: &'static str,
         mut request: Value,
-        mut take: impl FnMut(&Value) -> Result<bool>,
+        mut take: impl FnMut(&Answer) -> Result<bool>,
     ) -> Result<()> {
         loop {
-            let answer = self.call(verb, request.clone()).await?;
+            let answer = self.ask(verb, request.clone(), Arc::default()).await?;
             let more = take(&answer)?;
-            match answer["after"].as_str().filter(|_| more) {
+            match answer.body["after"].as_str().filter(|_| more) {
                 Some(after) => request["after"] = after.into(),
                 None => return Ok(()),
             }

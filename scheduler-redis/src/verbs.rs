@@ -1,6 +1,5 @@
 //! The contract: each verb is one call of one script, or some calls where it touches much.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,15 +10,16 @@ use scheduler_core::time::{Clock, SystemClock};
 use scheduler_core::{JobKey, Result, TriggerKey};
 use serde_json::{Value, json};
 
-use crate::answer::{execution_list, flags, keys, node, put_rows, refusal, status, trigger_keys};
+use crate::answer::{execution_list, flags, keys, node, status, trigger_keys};
 use crate::codec;
 use crate::firing::{BATCH, USE};
+use crate::inner::Answer;
 use crate::session::Session;
 use crate::settings::{cap, margin};
 use crate::store::RedisJobStore;
 
 /// No more triggers are stored by one call; what is put in place together may take several.
-const PART: usize = 500;
+pub(crate) const PART: usize = 500;
 
 /// Between two looks at whether what is under way has ended.
 const WAIT: Duration = Duration::from_millis(10);
@@ -156,42 +156,7 @@ impl JobStore for RedisJobStore {
     }
 
     fn put(&self, request: Put) -> StoreFuture<'_, ()> {
-        Box::pin(async move {
-            let mut names = HashSet::new();
-            if let Some((twin, _)) = request.triggers.iter().find(|(trigger, _)| !names.insert(trigger.key()))
-            {
-                let twice = json!([["trigger", codec::key(twin.key())]]);
-                return Err(refusal("twice", codec::list(&twice), &Value::Null));
-            }
-            let jobs = request.jobs.iter().map(|job| codec::job(job)).collect::<Result<Vec<_>>>()?;
-            let triggers = put_rows(&request.triggers)?;
-            let body = |jobs: &[Value], triggers: &[Value]| {
-                json!({
-                    "jobs": jobs,
-                    "ej": codec::existing(request.existing_jobs),
-                    "triggers": triggers,
-                    "et": codec::existing(request.existing_triggers),
-                })
-            };
-            if jobs.len() + triggers.len() <= PART {
-                return self.put_part(body(&jobs, &triggers)).await;
-            }
-            let names: HashSet<_> = jobs.iter().map(|row| codec::text(&row["k"])).collect();
-            let of_jobs = jobs.chunks(PART).map(|part| body(part, &[]));
-            let of_triggers = triggers.chunks(PART).map(|part| body(&[], part));
-            let bodies: Vec<_> = of_jobs.chain(of_triggers).collect();
-            for body in &bodies {
-                let used = codec::list(&body["triggers"]).iter().map(|row| codec::text(&row["t"]["j"]));
-                let known: HashSet<_> = used.filter(|job| names.contains(job)).collect();
-                let mut body = body.clone();
-                (body["check"], body["known"]) = (true.into(), json!(known));
-                self.call("put", body).await?;
-            }
-            for body in bodies {
-                self.put_part(body).await?;
-            }
-            Ok(())
-        })
+        Box::pin(self.put_all(request))
     }
 
     fn reschedule(&self, request: Reschedule) -> StoreFuture<'_, bool> {
@@ -318,9 +283,9 @@ impl JobStore for RedisJobStore {
     fn jobs(&self, query: JobQuery) -> StoreFuture<'_, Vec<Arc<JobDetail>>> {
         Box::pin(async move {
             let (limit, mut found) = (query.limit.unwrap_or(usize::MAX), Vec::new());
-            let mut take = |answer: &Value| {
-                for row in codec::list(&answer["rows"]) {
-                    match codec::read_job(codec::text(&row[1])) {
+            let mut take = |answer: &Answer| {
+                for [record] in answer.rows() {
+                    match codec::read_job(record) {
                         Ok(job) if query.matches(&job) => found.push(Arc::new(job)),
                         Ok(_) => {}
                         Err(error) => tracing::error!(%error, "a job is left out of the list"),
@@ -333,7 +298,7 @@ impl JobStore for RedisJobStore {
                 self.parts("jobs", json!({ "keys": [], "after": after }), take).await?;
             } else {
                 for part in query.keys.chunks(PART) {
-                    take(&self.call("jobs", keys(part, codec::key)).await?)?;
+                    take(&self.ask("jobs", keys(part, codec::key), Arc::default()).await?)?;
                 }
                 found.sort_unstable_by(|a, b| a.key().cmp(b.key()));
             }
@@ -345,8 +310,8 @@ impl JobStore for RedisJobStore {
     fn triggers(&self, query: TriggerQuery) -> StoreFuture<'_, Vec<TriggerStatus>> {
         Box::pin(async move {
             let (limit, mut found) = (query.limit.unwrap_or(usize::MAX), Vec::new());
-            let mut take = |answer: &Value| {
-                for row in codec::list(&answer["rows"]) {
+            let mut take = |answer: &Answer| {
+                for row in answer.rows() {
                     match status(row) {
                         Ok(status) if query.matches(&status.trigger, status.state) => found.push(status),
                         Ok(_) => {}
@@ -361,7 +326,7 @@ impl JobStore for RedisJobStore {
                 self.parts("triggers", json!({ "keys": [], "job": of_job, "after": after }), take).await?;
             } else {
                 for part in query.keys.chunks(PART) {
-                    take(&self.call("triggers", keys(part, codec::key)).await?)?;
+                    take(&self.ask("triggers", keys(part, codec::key), Arc::default()).await?)?;
                 }
                 found.sort_unstable_by(|a, b| a.trigger.key().cmp(b.trigger.key()));
             }
@@ -377,9 +342,9 @@ impl JobStore for RedisJobStore {
     fn history(&self, query: HistoryQuery) -> StoreFuture<'_, Vec<RunRecord>> {
         Box::pin(async move {
             let (limit, mut found) = (query.limit.unwrap_or(usize::MAX), Vec::new());
-            let take = |answer: &Value| {
-                for row in codec::list(&answer["rows"]) {
-                    match codec::decode::<RunRecord>("a run", codec::text(row)) {
+            let take = |answer: &Answer| {
+                for [record] in answer.rows() {
+                    match codec::decode::<RunRecord>("a run", record) {
                         Ok(record) if query.matches(&record) => found.push(record),
                         Ok(_) => {}
                         Err(error) => tracing::error!(%error, "a run is left out of the history"),
@@ -414,8 +379,8 @@ impl JobStore for RedisJobStore {
 impl RedisJobStore {
     async fn executions_by(&self, verb: &'static str, what: &Executions) -> Result<Vec<ExecutionStatus>> {
         let mut found = Vec::new();
-        let take = |answer: &Value| {
-            found.extend(execution_list(&answer["rows"])?);
+        let take = |answer: &Answer| {
+            found.extend(execution_list(&answer.body["rows"])?);
             Ok(true)
         };
         self.parts(verb, json!({ "what": codec::executions(what)? }), take).await?;
@@ -423,14 +388,6 @@ impl RedisJobStore {
         // What is added or ends meanwhile may let another one be seen twice.
         found.dedup_by_key(|execution| execution.id);
         Ok(found)
-    }
-
-    async fn put_part(&self, body: Value) -> Result<()> {
-        let answer = self.call("put", body).await?;
-        for chore in codec::list(&answer["chores"]) {
-            self.finish(json!({ "chore": chore })).await?;
-        }
-        Ok(())
     }
 
     async fn changed_keys(&self, verb: &'static str, request: Value) -> Result<Vec<TriggerKey>> {
@@ -446,7 +403,7 @@ impl RedisJobStore {
     }
 
     /// Goes on with what was more than one call may do. Returns the triggers that were changed.
-    async fn finish(&self, mut answer: Value) -> Result<Vec<TriggerKey>> {
+    pub(crate) async fn finish(&self, mut answer: Value) -> Result<Vec<TriggerKey>> {
         let mut changed = trigger_keys(&answer["keys"])?;
         while let Some(number) = answer["chore"].as_str() {
             answer = self.call("chore", json!({ "number": number })).await?;

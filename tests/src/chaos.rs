@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use scheduler_core::job::JobDetail;
-use scheduler_core::store::{Existing, JobStore, Put, TriggerQuery};
+use scheduler_core::store::{Executions, Existing, JobStore, Put, TriggerQuery};
 use scheduler_core::time::{Clock, SystemClock};
 use scheduler_core::trigger::Trigger;
 use scheduler_redis::RedisJobStore;
@@ -345,11 +345,16 @@ impl Chaos {
 
     /// No trigger is due any more, and nothing runs.
     fn is_done(&self) -> bool {
-        let due = self.server.command(&["HVALS", &self.key("ts")]);
-        let mut states: Vec<String> = ::redis::from_redis_value(due).unwrap_or_default();
-        states.retain(|state| !state.contains(RECORD));
-        let none_waits = !states.is_empty() && states.iter().all(|state| !state.contains("\"n\":"));
-        none_waits && self.server.text(&["HLEN", &self.key("cl")]) == "0"
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        let url = self.server.url();
+        runtime.block_on(async {
+            let Ok(store) = RedisJobStore::connect(&url, "chaos").await else { return false };
+            let triggers = store.triggers(TriggerQuery::default()).await.unwrap_or_default();
+            let due = triggers.iter().filter(|status| status.progress.next.is_some());
+            let others = due.filter(|status| status.trigger.job().name() != RECORD).count();
+            let running = store.executions(Executions::All).await;
+            !triggers.is_empty() && others == 0 && running.is_ok_and(|running| running.is_empty())
+        })
     }
 
     /// What is left in the store that must not be.
@@ -360,7 +365,7 @@ impl Chaos {
             let store = RedisJobStore::connect(&url, "chaos").await.expect("the server is up");
             store.audit(false).await.expect("it is up")
         });
-        for key in ["cl", "busy", "lapse", "graves"] {
+        for key in ["busy", "lapse", "graves"] {
             let kind = self.server.text(&["TYPE", &self.key(key)]);
             if kind != "none" {
                 faults.push(format!("`{key}` is left behind"));

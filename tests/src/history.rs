@@ -169,11 +169,12 @@ impl History {
     #[must_use]
     pub fn holders_take_turns(&self) -> Faults {
         let (mut holders, mut last) = (HashMap::<&str, &str>::new(), HashMap::<&str, u64>::new());
-        let mut faults = Faults::new();
+        let (mut ended, mut faults) = (HashSet::new(), Faults::new());
         for write in &self.writes {
             match write {
+                Write::Ended(claim) => drop(ended.insert(claim.as_str())),
                 Write::Held { job, claim } => {
-                    if let Some(other) = holders.insert(job, claim) {
+                    if let Some(other) = holders.insert(job, claim).filter(|other| !ended.contains(other)) {
                         faults.push(format!("{job} is held by {other} and {claim}"));
                     }
                     let fence =
@@ -390,9 +391,23 @@ pub fn read_refused(text: &str) -> Vec<String> {
 pub fn read_writes(path: &Path) -> Vec<Write> {
     let bytes = std::fs::read(path).expect("the server has a log");
     let mut rest = bytes.as_slice();
-    let mut writes = Vec::new();
+    let (mut writes, mut of_call) = (Vec::new(), Vec::new());
+    let mut together = false;
     while let Some(words) = command(&mut rest) {
-        writes.extend(meaning(&words));
+        match words.first() {
+            Some(&b"MULTI") => together = true,
+            Some(&b"EXEC") => together = false,
+            _ => of_call.extend(meaning(&words)),
+        }
+        if !together {
+            // What one call writes takes effect at once; what ends comes before what takes its place.
+            of_call.sort_by_key(|write| match write {
+                Write::Ended(_) => 0,
+                Write::Free(_) => 1,
+                _ => 2,
+            });
+            writes.append(&mut of_call);
+        }
     }
     writes
 }
@@ -427,33 +442,80 @@ fn number(rest: &mut &[u8], mark: u8) -> Option<usize> {
 }
 
 fn meaning(words: &[&[u8]]) -> Vec<Write> {
-    let texts: Vec<_> = words.iter().map(|word| String::from_utf8_lossy(word)).collect();
-    let [name, key, rest @ ..] = texts.as_slice() else { return Vec::new() };
-    let Some((_, key)) = key.rsplit_once(':') else { return Vec::new() };
-    let shown = |key: &str| key.split_once('\0').map_or(key, |(_, name)| name).to_owned();
-    match (name.to_ascii_uppercase().as_str(), key, rest) {
-        ("HSET", "cl", [claim, record]) => {
-            let record: Value = serde_json::from_str(record).unwrap_or_default();
-            let text = |name: &str| record[name].as_str().unwrap_or_default().to_owned();
-            let (trigger, due) = (shown(&text("t")), text("n").parse().unwrap_or_default());
-            if record["f"] == true {
-                vec![Write::Fired { claim: claim.to_string(), trigger, due }]
-            } else {
-                Vec::new()
-            }
+    let [name, key, rest @ ..] = words else { return Vec::new() };
+    let (name, key) = (String::from_utf8_lossy(name).to_ascii_uppercase(), String::from_utf8_lossy(key));
+    let Some((_, key)) = key.split_once("}:") else { return Vec::new() };
+    let kind = key.split_once(':').map_or(key, |(kind, _)| kind);
+    let pairs = rest.chunks_exact(2).map(|pair| (lossy(pair[0]), pair[1]));
+    match (name.as_str(), kind) {
+        ("HSET", "cl") => pairs.filter_map(|(claim, record)| fired(claim, record)).collect(),
+        ("HDEL", "cl" | "grave") => rest.iter().map(|claim| Write::Ended(lossy(claim))).collect(),
+        ("HSET", "busy") => {
+            pairs.map(|(job, claim)| Write::Held { job: shown(&job), claim: lossy(claim) }).collect()
         }
-        ("HDEL", "cl", claims) => claims.iter().map(|claim| Write::Ended(claim.to_string())).collect(),
-        ("HSET", "busy", [job, claim]) => vec![Write::Held { job: shown(job), claim: claim.to_string() }],
-        ("HDEL", "busy", jobs) => jobs.iter().map(|job| Write::Free(shown(job))).collect(),
-        ("HSET", "tp", [trigger, progress]) => {
-            let progress: Value = serde_json::from_str(progress).unwrap_or_default();
-            let next = progress["next"].as_str().and_then(|text| text.parse::<DateTime<Utc>>().ok());
-            vec![Write::Next(shown(trigger), next.map(|next| next.timestamp_millis()))]
-        }
-        ("HSET", "jd", [job, record]) if shown(job) == "count" => {
-            let data = record.split_once('\0').and_then(|(_, data)| serde_json::from_str::<Value>(data).ok());
-            data.and_then(|data| data["runs"].as_u64()).map(Write::Count).into_iter().collect()
+        ("HDEL", "busy") => rest.iter().map(|job| Write::Free(shown(&lossy(job)))).collect(),
+        ("HSET", "ts") => pairs.filter_map(|(trigger, state)| next(&trigger, state)).collect(),
+        ("HSET", "jd") => {
+            let counts = pairs.filter(|(job, _)| shown(job) == "count");
+            let data = |record: &[u8]| {
+                let text = lossy(record);
+                let data = text.splitn(3, '\0').nth(2)?;
+                serde_json::from_str::<Value>(data).ok()?["runs"].as_u64()
+            };
+            counts.filter_map(|(_, record)| data(record).map(Write::Count)).collect()
         }
         _ => Vec::new(),
     }
+}
+
+fn lossy(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// A key without its group.
+fn shown(key: &str) -> String {
+    key.split_once('\0').map_or(key, |(_, name)| name).to_owned()
+}
+
+/// Reads the parts of a record, as the script writes them.
+struct Parts<'a>(&'a [u8]);
+
+impl<'a> Parts<'a> {
+    fn bytes(&mut self, count: usize) -> Option<&'a [u8]> {
+        let (bytes, rest) = self.0.split_at_checked(count)?;
+        self.0 = rest;
+        Some(bytes)
+    }
+
+    fn time(&mut self) -> Option<i64> {
+        Some(f64::from_be_bytes(self.bytes(8)?.try_into().ok()?) as i64)
+    }
+
+    /// After its length in so many bytes.
+    fn text(&mut self, width: usize) -> Option<String> {
+        let length = self.bytes(width)?.iter().fold(0, |length, byte| length << 8 | usize::from(*byte));
+        self.bytes(length).map(lossy)
+    }
+}
+
+fn fired(claim: String, record: &[u8]) -> Option<Write> {
+    let mut parts = Parts(record);
+    let fired = parts.bytes(2)?[0] == 1;
+    // Generation, lineage, since when.
+    parts.bytes(24)?;
+    let due = parts.time()?;
+    let trigger = shown(&parts.text(2)?);
+    fired.then_some(Write::Fired { claim, trigger, due })
+}
+
+fn next(trigger: &str, state: &[u8]) -> Option<Write> {
+    let mut parts = Parts(state);
+    // How it stands, one at a time, runs, priority; times and numbers.
+    parts.bytes(10 + 48)?;
+    for width in [2, 2, 1, 1, 1, 2, 4] {
+        parts.text(width)?;
+    }
+    let progress: Value = serde_json::from_str(&parts.text(4)?).ok()?;
+    let next = progress["next"].as_str().and_then(|text| text.parse::<DateTime<Utc>>().ok());
+    Some(Write::Next(shown(trigger), next.map(|next| next.timestamp_millis())))
 }

@@ -192,7 +192,10 @@ impl Server {
     /// The server refuses it, or the answer is no text.
     #[must_use]
     pub fn text(&self, words: &[&str]) -> String {
-        redis::from_redis_value(self.command(words)).expect("a text")
+        match self.command(words) {
+            redis::Value::BulkString(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
+            other => redis::from_redis_value(other).expect("a text"),
+        }
     }
 }
 

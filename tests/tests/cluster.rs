@@ -314,7 +314,7 @@ async fn records_that_somebody_has_destroyed_stop_nobody_else_and_are_found() {
     let key = |name: &str| format!("scheduler:{{shared/0}}:{name}");
     server.command(&["HDEL", &key("ts"), "\0a"]);
     server.command(&["HSET", &key("td"), "\0b", "{rubbish"]);
-    server.command(&["HDEL", &key("jm"), "\0other"]);
+    server.command(&["HDEL", &key("jd"), "\0other"]);
     server.command(&["DEL", &key("lane:0\0work")]);
     let found = process.store.audit(false).await.unwrap();
     let contains = |what: &str| found.iter().any(|line| line.contains(what));
@@ -327,7 +327,7 @@ async fn records_that_somebody_has_destroyed_stop_nobody_else_and_are_found() {
     assert_eq!(again, ["trigger `f`: its job is not there", "job `other`: it has a name and no record"]);
     let states = process.store.triggers(TriggerQuery::default()).await.unwrap();
     assert_eq!(states.len(), 4, "what cannot be read is left out");
-    assert!(server.text(&["HGET", &key("ts"), "\0b"]).contains("\"s\":\"E\""), "and out of the way");
+    assert!(server.text(&["HGET", &key("ts"), "\0b"]).starts_with('E'), "and out of the way");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -459,7 +459,7 @@ async fn a_job_that_cannot_be_read_holds_nobody_else_up() {
     let results = process.store.fire(fire).await.unwrap();
     assert!(matches!(results[..], [FireResult::Stale, FireResult::Run { .. }]), "{results:?}");
     assert_eq!(process.store.executions(Executions::All).await.unwrap().len(), 1);
-    assert!(server.text(&["HGET", "scheduler:{shared/0}:ts", "\0a"]).contains("\"s\":\"E\""));
+    assert!(server.text(&["HGET", "scheduler:{shared/0}:ts", "\0a"]).starts_with('E'));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,0 +1,442 @@
+
+-- The way of a firing.
+
+-- What has come about by itself by now: claims have lapsed, pauses have ended, runs are to make way for the next one.
+local function end_pause(what, now)
+  local score = tonumber(redis.call('ZSCORE', K'pe', what))
+  redis.call('ZREM', K'pe', what)
+  local function is_over(note) return note and (end_of(note) or math.huge) <= score end
+  local kind, name = string.sub(what, 1, 1), string.sub(what, 2)
+  if kind == 't' then
+    local g, key = string.match(name, '^(%d+):(.*)$')
+    local s = load(key)
+    if not (s and s.s == 'P' and text(s.g) == g and s.pu and s.pu <= now) then return end
+    local note = at_birth(key, s.j)
+    local ended = note and end_of(note)
+    if note and not (ended and ended <= now) then pause_trigger(key, note) else apply(key, 'resume') end
+  elseif kind == 'g' then
+    if is_over(get('pg', name)) then put('pg', name, false) end
+  elseif kind == 'j' then
+    if is_over(get('pj', name)) then put('pj', name, false) end
+  elseif is_over(pause_of_all()) then
+    put('meta', 'all', false)
+  end
+end
+
+local function settle(now)
+  local function come(zset) return redis.call('ZRANGEBYSCORE', ordered(zset), '-inf', text(now), 'LIMIT', 0, BATCH) end
+  for _, id in ipairs(come('lapse')) do
+    release(id)
+    place('lapse', id, false)
+  end
+  for _, what in ipairs(come('pe')) do end_pause(what, now) end
+  for _, key in ipairs(come('over')) do
+    redis.call('ZREM', K'over', key)
+    local s = load(key)
+    for _, id in ipairs(s and runs_under_way(s) or {}) do
+      if redis.call('HSETNX', K('stop:' .. session_of(id)), id, 'superseded') == 1 then others = true end
+    end
+  end
+end
+
+-- Acquiring. A node takes from the lanes that are open to it, the earliest first. Each is a table of its name, its execution
+-- group, when it is due, and its first member. What comes after that is read ahead.
+
+local function step(lane)
+  local ahead = lane.ahead
+  lane.place = lane.place + 2
+  lane.m, lane.at = ahead[lane.place], tonumber(ahead[lane.place + 1])
+end
+
+-- From `since` on if that is given.
+local function look(lane, since, many)
+  local limit = { 'WITHSCORES', 'LIMIT', 0, many }
+  lane.ahead = redis.call('ZRANGEBYSCORE', ordered('lane:' .. lane.name), since or '-inf', '+inf', unpack(limit))
+  lane.place, lane.since, lane.many = -1, since, many
+  step(lane)
+  local keys = {}
+  for n = 1, #lane.ahead, 2 do keys[#keys + 1] = key_of(lane.ahead[n]) end
+  fetch('ts', keys)
+end
+
+local function go_to_next(lane)
+  if lane.place + 2 > #lane.ahead and #lane.ahead == 2 * lane.many then look(lane, lane.since, lane.many) else step(lane) end
+end
+
+-- How many of a group the node may take: what is left on it, and on all nodes together. None for any number.
+local function left_of(group)
+  if group == '0' then return num(request.ungrouped) end
+  local name = string.sub(group, 2)
+  local here, on_all = num(request.named[name]) or num(request.others), num(request.shared[name])
+  if not on_all then return here end
+  local free = math.max(0, on_all - sum('eg', group))
+  if free == 0 then redis.call('SADD', K'ew', group) end
+  return math.min(here or free, free)
+end
+
+-- The types that a node can run and that have something.
+local function types_of(session)
+  local able = given(session.t) and {}
+  for _, name in ipairs(able and cjson.decode(session.t) or {}) do able[name] = true end
+  local types = {}
+  for _, name in ipairs(redis.call('SMEMBERS', K'types')) do
+    if not able or able[name] then types[#types + 1] = name end
+  end
+  return types
+end
+
+-- The lanes that are open, the earliest of each type: more than one call can take from, or all. Also adds to what is `left`.
+local function open_lanes(types, left)
+  local lanes = {}
+  for _, job_type in ipairs(types) do
+    local first, open, found = 0, 0, nil
+    repeat
+      found = redis.call('ZRANGE', K('due:' .. job_type), first, first + BATCH, 'WITHSCORES')
+      for n = 1, #found, 2 do
+        local group = group_in(found[n])
+        if left[group] == nil then left[group] = left_of(group) or math.huge end
+        if left[group] > 0 then
+          open = open + 1
+          lanes[#lanes + 1] = { name = found[n], group = group, at = tonumber(found[n + 1]) }
+        end
+      end
+      first = first + BATCH + 1
+    until open > BATCH or #found < 2 * (BATCH + 1)
+  end
+  return lanes
+end
+
+local function earliest(lanes, left, limit)
+  local best
+  for _, lane in ipairs(lanes) do
+    if lane.m and lane.at <= limit and left[lane.group] > 0
+      and (not best or lane.at < best.at or (lane.at == best.at and lane.m < best.m)) then best = lane end
+  end
+  return best
+end
+
+-- Claims the first of a lane; nothing if somebody has removed its record by hand. Also says whether other lanes have changed.
+local function claim_first(lane, home)
+  local key, elsewhere = key_of(lane.m), false
+  local s = load(key)
+  step_out(lane.name, lane.m)
+  if not s then return nil, false end
+  local id = request.session .. '-' .. text(count())
+  if s.x then
+    redis.call('ZREM', K(queue_of(s.l, s.j)), lane.m)
+    if not head(queue_of(s.l, s.j)) then redis.call('SREM', K('ql:' .. s.j), s.l) end
+    elsewhere = withhold(s.j, s.l)
+    put('busy', s.j, id)
+  end
+  s.s, s.c = 'A', id
+  save(key, s)
+  local group, now = lane.group ~= '0' and lane.group or nil, num(request.now)
+  put(home, id, write_claim({ x = s.x, g = s.g, i = s.i, s = now, n = lane.at, t = key, j = s.j, e = group }))
+  if group then add('eg', group, 1) end
+  place('lapse', id, math.max(lane.at, now) + tonumber(request.lapse))
+  return key, elsewhere
+end
+
+-- What is due, up to the limit of the request. Once late triggers have had their share, only what is due from then on, as long
+-- as there is something.
+local function take_due(lanes, left)
+  local home, taken, limit, due = 'cl:' .. request.session, {}, tonumber(request['until']), {}
+  local late, most_late, since = num(request.late), num(request.most_late), nil
+  for _, lane in ipairs(lanes) do
+    if lane.at <= limit then due[#due + 1] = lane end
+  end
+  local function look_at_all()
+    local many = math.max(4, math.ceil((request.max - #taken) / #due)) + 1
+    for _, lane in ipairs(due) do look(lane, since, many) end
+  end
+  if request.max > 0 then look_at_all() end
+  while #taken < request.max do
+    local lane = earliest(due, left, limit)
+    if not lane then
+      if not since then break end
+      late, since = nil, nil
+      look_at_all()
+    elseif late and lane.at < late and most_late == 0 then
+      since = text(late)
+      look_at_all()
+    else
+      if late and lane.at < late then most_late = most_late - 1 end
+      local key, elsewhere = claim_first(lane, home)
+      if key then
+        taken[#taken + 1] = key
+        left[lane.group] = left[lane.group] - 1
+        if left[lane.group] == 0 and lane.group ~= '0' then redis.call('SADD', K'ew', lane.group) end
+      end
+      if elsewhere then look_at_all() else go_to_next(lane) end
+    end
+  end
+  if #taken > 0 then redis.call('SADD', K'homes', request.session) end
+  return taken
+end
+
+-- When to ask again: what is due next, lapses, is to be stopped, or is paused no longer.
+local function next_look(types, left)
+  local due
+  local function consider(time) if time and (not due or time < due) then due = time end end
+  note_lanes()
+  for _, lane in ipairs(open_lanes(types, left)) do consider(lane.at) end
+  for _, zset in ipairs({ 'lapse', 'over', 'pe' }) do
+    local _, at = head(zset)
+    consider(at)
+  end
+  return due and text(due) or nil
+end
+
+-- Its rows: claim, description, progress, when it was freed, calendar.
+function V.acquire()
+  if not redis.call('ZSCORE', K'sl', request.session) then return { lost = true } end
+  local number, held = epoch()
+  if held then return { s = {}, n = text(tonumber(request.now) + 100), e = number } end
+  settle(tonumber(request.now))
+  note_lanes()
+  local session, left = cjson.decode(redis.call('HGET', K'ss', request.session)), {}
+  local types = types_of(session)
+  local taken = take_due(open_lanes(types, left), left)
+  fetch('td', taken)
+  for _, key in ipairs(taken) do
+    local s, at = load(key), #rows
+    rows[at + 1], rows[at + 2], rows[at + 3] = s.c, get('td', key) or '', s.t
+    rows[at + 4], rows[at + 5] = s.f and text(s.f) or '', s.a and get('cal', s.a) or ''
+  end
+  local stop, all = {}, redis.call('HGETALL', K('stop:' .. request.session))
+  for n = 1, #all, 2 do stop[#stop + 1] = { all[n], all[n + 1] } end
+  return { n = next_look(types, left), s = stop, e = number }
+end
+
+-- What cannot be read is put aside, so that it does not come up again and again.
+function V.spoil()
+  for _, id in ipairs(request.claims) do
+    local claim = claim_of(id)
+    if claim then apply(claim.t, 'fail') end
+  end
+  return {}
+end
+
+-- Reads the claims that the rows of a request begin with, so many texts each, and the states of their triggers.
+local function fetch_claims(width)
+  local ids, keys = {}, {}
+  for at = ROWS, #ARGV, width do
+    local of_session = of(ids, 'cl:' .. session_of(ARGV[at]))
+    of_session[#of_session + 1] = ARGV[at]
+  end
+  for home, names in pairs(ids) do
+    fetch(home, names)
+    for _, id in ipairs(names) do
+      local record = get(home, id)
+      local claim = record and read_claim(record)
+      if claim then keys[#keys + 1] = claim.t end
+    end
+  end
+  fetch('ts', keys)
+end
+
+-- One row: claim, next progress, next time, and `1` if it is to run. Answers what has become of it, and the job of a run; in place
+-- of one that an earlier row of the answer has, the number of that row.
+function V.fire()
+  fetch_claims(4)
+  local answers, sent = {}, {}
+  local function run(claim)
+    local record = get('jd', claim.j)
+    local earlier = sent[claim.j]
+    if earlier then return 'as', text(earlier) end
+    sent[claim.j] = #answers
+    return 'run', detail_of(record) or ''
+  end
+  local jobs = {}
+  for at = ROWS, #ARGV, 4 do
+    local claim = claim_of(ARGV[at], true)
+    jobs[#jobs + 1] = claim and claim.j
+  end
+  fetch('jd', jobs)
+  local now = tonumber(request.now)
+  for at = ROWS, #ARGV, 4 do
+    local id, progress, next, runs = ARGV[at], ARGV[at + 1], tonumber(ARGV[at + 2]), ARGV[at + 3] == '1'
+    -- One that was buried is that of nobody, whatever has become of its session.
+    local claim, home = claim_of(id, true)
+    local what, detail = 'stale', ''
+    answers[#answers + 1] = true
+    if claim and not get('jd', claim.j) then
+      -- Somebody has removed its job by hand.
+      if not claim.f then apply(claim.t, 'fail') end
+    elseif claim and claim.f then
+      what, detail = run(claim)
+    elseif claim then
+      local key = claim.t
+      local s = load(key)
+      s.s, s.c, s.f, s.n, s.t = 'W', nil, nil, next, progress
+      if runs and not (s.u > 0 and s.o == 'skip') then
+        place('lapse', id, false)
+        claim.f, claim.s, claim.o = true, now, request.node
+        begin_run(s, id)
+        put(home, id, write_claim(claim))
+        what, detail = run(claim)
+      else
+        if not next then s.s = 'C' end
+        end_claim(id)
+        what = runs and 'overlapped' or 'advanced'
+      end
+      save(key, s)
+      enqueue(key, s)
+    end
+    rows[#rows + 1] = what
+    rows[#rows + 1] = detail
+  end
+  return {}
+end
+
+-- Of a run that ends its whole job nothing else is done until all triggers have been told, a part in each call.
+local OF_JOB = { finish_job = 'finish', fail_job = 'fail' }
+local function tell_job(c, jk)
+  local keys, more = part_of_job(jk, c.after)
+  fetch('ts', keys)
+  for _, key in ipairs(keys) do apply(key, OF_JOB[c.i]) end
+  return more
+end
+
+-- An end is a table: c claim, i instruction, and if there are: data of the job, record of the history, after (see `tell_job`).
+-- Says `gone`, or whether there is more, or whether the trigger was removed.
+local function complete(c)
+  local claim = claim_of(c.c)
+  if not claim or not claim.f then return { gone = true } end
+  local more = OF_JOB[c.i] and tell_job(c, claim.j)
+  if more then return { more = more } end
+  end_claim(c.c)
+  if given(c.record) then redis.call('XADD', K'hist', 'MAXLEN', '~', request.keep, '*', 'r', c.record) end
+  if given(c.data) then
+    local record = get('jd', claim.j)
+    local meta = record and read_job(record)
+    -- Somebody may have destroyed the record meanwhile.
+    local bare = meta and meta.p and string.match(record, '^(.[^%z]*%z[^%z]*%z)')
+    if bare then put('jd', claim.j, bare .. c.data) end
+  end
+  local s = load(claim.t)
+  if s and s.i == claim.i then
+    if keeps_back(s) then
+      dequeue(claim.t, s)
+      end_run(s, c.c)
+      if s.n and s.n <= tonumber(request.now) then s.f = tonumber(request.now) end
+      enqueue(claim.t, s)
+      wake = true
+    else
+      end_run(s, c.c)
+    end
+    save(claim.t, s)
+  end
+  local current = s and s.g == claim.g
+  if current and c.i == 'finish_trigger' then
+    apply(claim.t, 'finish')
+  elseif current and c.i == 'fail_trigger' then
+    apply(claim.t, 'fail')
+  elseif current and c.i == 'remove_trigger' and not s.n then
+    remove_trigger(claim.t)
+    return { removed = claim.j }
+  end
+  return {}
+end
+
+-- One row: claim, instruction, data, record, and where to go on; each may be empty. Answers `gone`, `more` with where to go on,
+-- or what was removed: `t` the trigger, `j` the job too.
+function V.complete()
+  local number = epoch()
+  -- What is unknown here may have been forgotten: the node tells it first.
+  if number ~= request.epoch then return { e = number } end
+  fetch_claims(5)
+  local function unless_empty(value) return value ~= '' and value or nil end
+  local results, jobs = {}, {}
+  for at = ROWS, #ARGV, 5 do
+    local result = complete({
+      c = ARGV[at], i = ARGV[at + 1], data = unless_empty(ARGV[at + 2]), record = unless_empty(ARGV[at + 3]),
+      after = unless_empty(ARGV[at + 4]),
+    })
+    results[#results + 1] = result
+    jobs[#jobs + 1] = result.removed
+  end
+  fetch('jd', jobs)
+  fetch('jo', jobs)
+  -- From behind: a job goes with the last of its triggers.
+  for n = #results, 1, -1 do
+    local jk = results[n].removed
+    results[n].j = jk and drop_if_orphaned(jk)
+  end
+  for n, result in ipairs(results) do
+    rows[2 * n - 1] = result.gone and 'gone' or result.more and 'more' or result.j and 'j' or result.removed and 't' or ''
+    rows[2 * n] = result.more or ''
+  end
+  return { e = number }
+end
+
+-- An end of which nobody waits to hear.
+local function bury(c)
+  local result = complete(c)
+  if result.removed then drop_if_orphaned(result.removed) end
+  return result.more
+end
+
+-- Ends runs whose node is gone, and puts in place what repeats them.
+function V.bury()
+  for _, c in ipairs(request.executions) do
+    local again, claim = c.again, claim_of(c.c)
+    if given(again) and claim and claim.f and job(again.t.j) and not load(again.t.k) then
+      insert_trigger(again.t, again.p, num(again.n), nil)
+    end
+    bury(c)
+  end
+  wake = true
+  return {}
+end
+
+-- A run that a node knows, and a server that came back with older data may not: fires it again as before.
+local function reassert(f)
+  local session, s, claim = session_of(f.c), load(f.k), claim_of(f.c)
+  local holder = s and is_busy(s.j)
+  local rival = holder and holder ~= f.c and claim_of(holder)
+  local held = rival and rival.f
+  if claim and claim.f then return claim_of(f.c, true) and 'known' or 'overtaken' end
+  -- The end of the other may still be told.
+  if held and redis.call('SISMEMBER', K'untold', session_of(holder)) == 1 then return 'wait' end
+  local as_before = s and job(s.j) and (s.s == 'W' or s.s == 'A') and s.t == f.from
+  if not as_before or held or redis.call('SISMEMBER', K'untold', session) == 0 then return 'overtaken' end
+  if holder and holder ~= f.c and holder ~= s.c then release(holder) end
+  dequeue(f.k, s)
+  s.s = 'W'
+  withdraw(s)
+  s.n, s.t = num(f.n), f.p
+  begin_run(s, f.c)
+  local group = group_in(s.l)
+  if group == '0' then group = nil end
+  put('cl:' .. session, f.c, write_claim({
+    f = true, x = s.x, g = s.g, i = s.i, s = tonumber(f.s), n = num(f.d) or 0, t = f.k, j = s.j, e = group,
+  }))
+  redis.call('SADD', K'homes', session)
+  if group then add('eg', group, 1) end
+  if s.x then
+    withhold(s.j)
+    put('busy', s.j, f.c)
+  end
+  save(f.k, s)
+  enqueue(f.k, s)
+  return 'again'
+end
+
+-- Ends again what has ended, and fires again what is running. Together, so that nobody takes in between what the one frees for
+-- the other.
+function V.tell()
+  local flights, ended = {}, {}
+  for n, c in ipairs(request.executions) do
+    if given(c.flight) then reassert(c.flight) end
+    ended[n] = bury(c) or NONE
+  end
+  for n, f in ipairs(request.flights) do flights[n] = reassert(f) end
+  return { flights = flights, ended = ended }
+end
+
+function V.told()
+  if epoch() == request.epoch then redis.call('SREM', K'untold', request.session) end
+  wake = true
+  return {}
+end

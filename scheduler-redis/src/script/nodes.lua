@@ -1,0 +1,205 @@
+
+-- The verbs.
+
+local V = {}
+
+-- What the types of the fixed keys are.
+local TYPES = {
+  ts = 'hash', td = 'hash', jd = 'hash', jo = 'hash', gt = 'hash', gj = 'hash', eg = 'hash', busy = 'hash', ss = 'hash',
+  sn = 'hash', cal = 'hash', pg = 'hash', pj = 'hash', chores = 'hash', meta = 'hash', ti = 'zset', ji = 'zset',
+  over = 'zset', lapse = 'zset', pe = 'zset', sl = 'zset', px = 'set', types = 'set', ew = 'set', homes = 'set',
+  graves = 'set', untold = 'set', hist = 'stream',
+}
+
+-- What an ACL may forbid: each once, on a key of its own.
+local PROBES = {
+  { 'TYPE', 'h' },
+  { 'HSET', 'h', 'a', '1' }, { 'HSETNX', 'h', 'a', '1' }, { 'HGET', 'h', 'a' }, { 'HMGET', 'h', 'a' }, { 'HGETALL', 'h' },
+  { 'HKEYS', 'h' }, { 'HLEN', 'h' }, { 'HSCAN', 'h', '0', 'COUNT', '1' }, { 'HRANDFIELD', 'h', '1' },
+  { 'HEXISTS', 'h', 'a' }, { 'HINCRBY', 'h', 'a', '1' }, { 'HDEL', 'h', 'b' },
+  { 'ZADD', 'z', '1', 'a' }, { 'ZRANGE', 'z', '0', '0' }, { 'ZRANGEBYSCORE', 'z', '0', '1' }, { 'ZSCORE', 'z', 'a' },
+  { 'ZCARD', 'z' }, { 'ZCOUNT', 'z', '0', '1' }, { 'ZREM', 'z', 'b' }, { 'ZRANGEBYLEX', 'z', '-', '+' },
+  { 'SADD', 's', 'a' }, { 'SMEMBERS', 's' }, { 'SISMEMBER', 's', 'a' }, { 'SRANDMEMBER', 's' }, { 'SCARD', 's' },
+  { 'SREM', 's', 'b' }, { 'EXISTS', 's' }, { 'RENAME', 's', 'r' }, { 'SET', 't', '1', 'EX', '1' }, { 'GET', 't' },
+  { 'XADD', 'x', 'MAXLEN', '~', '1', '*', 'a', '1' }, { 'XREVRANGE', 'x', '+', '-' }, { 'PUBLISH', 'probe', '' },
+  { 'DEL', 'h', 'z', 'r', 'x' },
+}
+
+-- Before anything else: whether this is a store of ours, one that this program understands, and one that it may use.
+function V.boot()
+  local forbidden = {}
+  for _, probe in ipairs(PROBES) do
+    local words = { probe[1] }
+    for n = 2, #probe do
+      local is_key = n == 2 or probe[1] == 'DEL' or (probe[1] == 'RENAME' and n == 3)
+      words[n] = is_key and K('probe:' .. probe[n]) or probe[n]
+    end
+    local answer = redis.pcall(unpack(words))
+    if type(answer) == 'table' and answer.err then forbidden[#forbidden + 1] = { probe[1], answer.err } end
+  end
+  if #forbidden > 0 then return refuse('forbidden', forbidden) end
+  local wrong = {}
+  for name, kind in pairs(TYPES) do
+    local found = redis.call('TYPE', K(name)).ok
+    if found ~= kind and found ~= 'none' then wrong[#wrong + 1] = { K(name), found, kind } end
+  end
+  if #wrong > 0 then return refuse('types', wrong) end
+  local schema = redis.call('HGET', K'meta', 'schema')
+  if not schema then
+    schema = FORMAT .. ':' .. FORMAT
+    redis.call('HSET', K'meta', 'schema', schema, 'birth', text(count()))
+  end
+  local format, least = string.match(schema, '^(%d+):(%d+)$')
+  if not least or tonumber(least) > FORMAT then return refuse('schema', { { tostring(format), tostring(FORMAT) } }) end
+  return { birth = redis.call('HGET', K'meta', 'birth'), micros = text(server_micros()) }
+end
+
+-- The lease clock: goes forward with the server's, but never by more than `cap` between two looks and never back. So neither
+-- a clock that is set nor a server that was away ends all leases at once.
+local function tick()
+  local clock = redis.call('HMGET', K'meta', 'lc', 'lw', 'cap')
+  local now = server_millis()
+  local passed = now - (tonumber(clock[2]) or now)
+  local lc = (tonumber(clock[1]) or 0) + math.max(0, math.min(passed, tonumber(clock[3]) or 0))
+  redis.call('HSET', K'meta', 'lc', text(lc), 'lw', text(now))
+  return lc
+end
+
+-- Which life of which server this is: in another one it may know less than was acknowledged. Nothing is handed out then until
+-- all nodes have said what they know, or have had the time for it. Also says whether that lasts.
+local function epoch()
+  local info = redis.pcall('INFO', 'server')
+  local run = type(info) == 'string' and string.match(info, 'run_id:(%w+)') or 'unknown'
+  local before = redis.call('HMGET', K'meta', 'run', 'hold', 'lease')
+  local hold = tonumber(before[2] or '0')
+  if run ~= before[1] then
+    hold = before[1] and server_millis() + math.max(HOLD, (tonumber(before[3]) or 0) / 2) or 0
+    redis.call('HSET', K'meta', 'run', run, 'hold', text(hold))
+    redis.call('DEL', K'untold')
+    for _, session in ipairs(redis.call('ZRANGE', K'sl', 0, -1)) do redis.call('SADD', K'untold', session) end
+  end
+  return run, server_millis() < hold and redis.call('SCARD', K'untold') > 0
+end
+
+function V.attach()
+  if not redis.call('HGET', K'meta', 'birth') then return { gone = true } end
+  -- All nodes go by one lease: that of the first.
+  if redis.call('ZCARD', K'sl') == 0 then redis.call('HSET', K'meta', 'lease', request.lease, 'cap', request.cap) end
+  local lc = tick()
+  local lease = redis.call('HGET', K'meta', 'lease')
+  redis.call('HSET', K'ss', request.session, cjson.encode({ t = request.types, n = request.name, v = request.version }))
+  redis.call('HSET', K'sn', request.session, text(server_millis()))
+  local run = epoch()
+  redis.call('ZADD', K'sl', text(lc + tonumber(lease)), request.session)
+  -- Its registration was forgotten, and what it has in hand may be too.
+  if request.tells then redis.call('SADD', K'untold', request.session) end
+  return { lease = lease, epoch = run }
+end
+
+function V.beat()
+  local birth = redis.call('HGET', K'meta', 'birth')
+  if birth ~= request.birth then return { gone = true } end
+  -- None if the server has come back with what was there before the first node.
+  local lc, lease = tick(), tonumber(redis.call('HGET', K'meta', 'lease') or nil)
+  local alive = {}
+  for n, session in ipairs(request.sessions) do
+    alive[n] = lease ~= nil and redis.call('ZSCORE', K'sl', session) ~= false
+    if alive[n] then
+      redis.call('ZADD', K'sl', text(lc + lease), session)
+      redis.call('HSET', K'sn', session, text(server_millis()))
+    end
+  end
+  -- Higher than the server knows, if it has come back with older data.
+  if given(request.seen) then
+    count()
+    counter = math.max(counter, tonumber(request.seen))
+  end
+  local dead = redis.call('ZCOUNT', K'sl', '-inf', text(lc)) > 0 or redis.call('SCARD', K'graves') > 0
+  return {
+    alive = alive, dead = dead, epoch = (epoch()), micros = text(server_micros()),
+    lease = lease and text(lease) or nil, chores = abandoned() ~= nil,
+    ver = redis.call('HGET', K'meta', 'ver') or '0',
+  }
+end
+
+-- The end of a session: from now on its claims are those of nobody.
+local function entomb(session)
+  redis.call('ZREM', K'sl', session)
+  redis.call('HDEL', K'ss', session)
+  redis.call('HDEL', K'sn', session)
+  redis.call('DEL', K('stop:' .. session))
+  redis.call('SREM', K'untold', session)
+  redis.call('SREM', K'homes', session)
+  local claims = K('cl:' .. session)
+  if redis.call('EXISTS', claims) == 1 then
+    local name = session .. '@' .. text(count())
+    redis.call('RENAME', claims, K('grave:' .. name))
+    redis.call('SADD', K'graves', name)
+  end
+end
+
+function V.detach()
+  entomb(request.session)
+  return {}
+end
+
+local function lost_run(id, claim)
+  local s, meta = load(claim.t), job(claim.j)
+  return {
+    c = id, j = claim.j, t = claim.t, n = text(claim.n), s = text(claim.s), r = meta and meta.r or false, o = claim.o,
+    d = s and s.i == claim.i and get('td', claim.t) or nil,
+  }
+end
+
+-- Ends sessions whose lease is over, gives back what they had not fired, and says what they had: a part, until `done`.
+function V.lost()
+  local lc = redis.call('HGET', K'meta', 'lc') or '0'
+  for _, session in ipairs(redis.call('ZRANGEBYSCORE', K'sl', '-inf', lc, 'LIMIT', 0, 4)) do entomb(session) end
+  local name = redis.call('SRANDMEMBER', K'graves')
+  if not name then return { done = true } end
+  local grave, lost = 'grave:' .. name, {}
+  local found = redis.call('HRANDFIELD', K(grave), BATCH, 'WITHVALUES')
+  for n = 1, #found, 2 do
+    local id, claim = found[n], read_claim(found[n + 1])
+    if claim and claim.f then
+      lost[#lost + 1] = lost_run(id, claim)
+    elseif claim then
+      release(id)
+    else
+      put(grave, id, false)
+    end
+  end
+  if #lost == 0 and #found < 2 * BATCH then redis.call('SREM', K'graves', name) end
+  wake = true
+  return { done = false, rows = lost }
+end
+
+-- The runs of a living session of which its node knows nothing.
+function V.unknown()
+  local told, lost = {}, {}
+  for _, id in ipairs(request.known) do told[id] = true end
+  for _, id in ipairs(redis.call('HKEYS', K('cl:' .. request.session))) do
+    local claim = not told[id] and claim_of(id, true)
+    if claim and claim.f then
+      lost[#lost + 1] = lost_run(id, claim)
+    elseif claim then
+      release(id)
+    end
+    if #lost == BATCH then break end
+  end
+  wake = true
+  return { rows = lost }
+end
+
+function V.nodes()
+  local nodes, all, waiting = {}, redis.call('HGETALL', K'ss'), {}
+  for _, id in ipairs(redis.call('ZRANGE', K'lapse', 0, 9999)) do
+    waiting[session_of(id)] = (waiting[session_of(id)] or 0) + 1
+  end
+  for n = 1, #all, 2 do
+    local runs = redis.call('HLEN', K('cl:' .. all[n])) - (waiting[all[n]] or 0)
+    local heard = tonumber(redis.call('HGET', K'sn', all[n]) or '0')
+    nodes[#nodes + 1] = { s = all[n], n = all[n + 1], r = math.max(0, runs), q = text(math.max(0, server_millis() - heard)) }
+  end
+  return nodes
+end

@@ -1,0 +1,185 @@
+
+-- Triggers, and where they wait.
+
+-- A state is a table: s how it stands (W A P C E), x its job allows one run at a time, u its runs, p priority, n when it is
+-- due, g generation, i lineage, r revision, f when it was freed, pu when its pause ends, j job, l lane, o overlap policy, c
+-- claim, w its only run, a calendar, pn the note of its pause, t progress. The lane is `1` and the name of the execution group, or `0`, NUL,
+-- and the type of the job.
+local STATE = '>c1BI4i4ddddddI2c0I2c0Bc0Bc0Bc0I2c0I4c0I4c0'
+
+local function read_state(record)
+  local is_whole, s, x, u, p, n, g, i, r, f, pu, j, l, o, c, w, a, pn, t = pcall(struct.unpack, STATE, record)
+  -- What somebody has destroyed is as if it were not there.
+  return is_whole and {
+    s = s, x = x == 1, u = u, p = p, n = unless_never(n), g = g, i = i, r = r, f = unless_never(f), pu = unless_never(pu),
+    j = j, l = l, o = o, c = c ~= '' and c or nil, w = w ~= '' and w or nil, a = a ~= '' and a or nil, pn = pn ~= '' and pn or nil, t = t,
+  }
+end
+
+local function write_state(s)
+  local c, w, a, pn = s.c or '', s.w or '', s.a or '', s.pn or ''
+  return struct.pack(
+    STATE, s.s, s.x and 1 or 0, s.u, s.p, or_never(s.n), s.g, s.i, s.r, or_never(s.f), or_never(s.pu),
+    #s.j, s.j, #s.l, s.l, #s.o, s.o, #c, c, #w, w, #a, a, #pn, pn, #s.t, s.t
+  )
+end
+
+local states, saved = {}, {}
+local function load(key)
+  local s = states[key]
+  if s == nil then
+    local record = get('ts', key)
+    s = record and read_state(record)
+    states[key] = s
+  end
+  return s or nil
+end
+local function save(key, s)
+  states[key] = s
+  saved[key] = true
+end
+local function write_states()
+  for key in pairs(saved) do put('ts', key, states[key] and write_state(states[key])) end
+  saved = {}
+end
+
+-- What the script must know of a job: one bit for each of its rules, and its type.
+local ONE_AT_A_TIME, DURABLE, KEEPS_DATA, RECOVERS = 1, 2, 4, 8
+local function read_job(record)
+  local flags, job_type = string.match(record, '^(.)([^%z]*)%z')
+  if not flags then return nil end
+  flags = string.byte(flags)
+  local function has(bit) return math.floor(flags / bit) % 2 == 1 end
+  return { x = has(ONE_AT_A_TIME), d = has(DURABLE), p = has(KEEPS_DATA), r = has(RECOVERS), y = job_type }
+end
+local function job(key)
+  local record = get('jd', key)
+  return record and read_job(record)
+end
+-- What nodes read of it, and its data alone.
+local function detail_of(record) return string.match(record, '^.[^%z]*%z(.*)$') end
+local function data_of(record) return string.match(record, '^.[^%z]*%z[^%z]*%z(.*)$') end
+local function is_busy(jk) return get('busy', jk) end
+
+local function type_of(lane) return string.match(lane, '%z(.*)$') end
+local function group_in(lane) return string.match(lane, '^([^%z]*)') end
+local function queue_of(lane, jk) return 'q:' .. lane .. ':' .. jk end
+
+-- When a lane is due is noted once in a call, however much changes in it.
+local touched = {}
+local function stand(lane, at, m)
+  place('lane:' .. lane, m, at)
+  touched[lane] = true
+end
+local function step_out(lane, m) stand(lane, false, m) end
+local function note_lanes()
+  for lane in pairs(touched) do
+    local due, first, at = 'due:' .. type_of(lane), head('lane:' .. lane)
+    if first then
+      redis.call('ZADD', K(due), at, lane)
+      redis.call('SADD', K'types', type_of(lane))
+    elseif redis.call('ZREM', K(due), lane) == 1 and redis.call('ZCARD', K(due)) == 0 then
+      redis.call('SREM', K'types', type_of(lane))
+    end
+  end
+  touched = {}
+end
+
+local function keeps_back(s) return s.o == 'buffer_one' or s.o == 'cancel_previous' end
+
+local function enqueue(key, s)
+  if s.s ~= 'W' or not s.n then return end
+  local at, m, jk = s.n, member(s.p, key), s.j
+  if s.u > 0 and keeps_back(s) then
+    if s.o == 'cancel_previous' then redis.call('ZADD', K'over', at, key) end
+  elseif s.x then
+    local queue = queue_of(s.l, jk)
+    redis.call('SADD', K('ql:' .. jk), s.l)
+    local first, score = head(queue)
+    redis.call('ZADD', K(queue), at, m)
+    if not is_busy(jk) and (not first or at < score or (at == score and m < first)) then
+      if first then step_out(s.l, first) end
+      stand(s.l, at, m)
+    end
+  else
+    stand(s.l, at, m)
+  end
+end
+
+local function dequeue(key, s)
+  if s.s ~= 'W' or not s.n then return end
+  local m, jk = member(s.p, key), s.j
+  if s.o == 'cancel_previous' then redis.call('ZREM', K'over', key) end
+  if not s.x then return step_out(s.l, m) end
+  local queue = queue_of(s.l, jk)
+  local was_first = head(queue) == m
+  redis.call('ZREM', K(queue), m)
+  local first, score = head(queue)
+  if not first then redis.call('SREM', K('ql:' .. jk), s.l) end
+  if was_first and not is_busy(jk) then
+    step_out(s.l, m)
+    if first then stand(s.l, score, first) end
+  end
+end
+
+-- Also says whether it was in other lanes than this one.
+local function withhold(jk, own)
+  local elsewhere = false
+  for _, lane in ipairs(redis.call('SMEMBERS', K('ql:' .. jk))) do
+    local first = head(queue_of(lane, jk))
+    if first then
+      step_out(lane, first)
+      elsewhere = elsewhere or lane ~= own
+    end
+  end
+  return elsewhere
+end
+
+local function offer(jk)
+  for _, lane in ipairs(redis.call('SMEMBERS', K('ql:' .. jk))) do
+    local first, score = head(queue_of(lane, jk))
+    if first then
+      stand(lane, score, first)
+      wake = true
+    end
+  end
+end
+
+-- The triggers of a job. Most have one.
+
+local function join_job(jk, key)
+  local only = get('jo', jk)
+  if not only then
+    put('jo', jk, key)
+  elseif only ~= key then
+    if only ~= '' then place('jt:' .. jk, only, 0) end
+    place('jt:' .. jk, key, 0)
+    put('jo', jk, '')
+  end
+end
+
+local function leave_job(jk, key)
+  local only = get('jo', jk)
+  if only == key then
+    put('jo', jk, false)
+  elseif only == '' then
+    place('jt:' .. jk, key, false)
+  end
+end
+
+local function has_triggers(jk)
+  local only = get('jo', jk)
+  if only ~= '' then return only end
+  if redis.call('ZCARD', ordered('jt:' .. jk)) > 0 then return true end
+  put('jo', jk, false)
+  return false
+end
+
+local function part_of_job(jk, after)
+  local only = get('jo', jk)
+  if only == '' then return part_of('jt:' .. jk, after) end
+  if not only or (given(after) and after >= only) then return {} end
+  if room == 0 then return {}, given(after) and after or '' end
+  room = room - 1
+  return { only }
+end

@@ -1,0 +1,216 @@
+
+-- Pauses.
+
+-- That of all, false if there is none.
+local function pause_of_all() return get('meta', 'all') end
+
+local function at_birth(key, jk)
+  local group = group_of(key)
+  local note = get('pg', group)
+  if not note and pause_of_all() and redis.call('SISMEMBER', K'px', group) == 0 then note = pause_of_all() end
+  return note or get('pj', group_of(jk)) or nil
+end
+
+local function end_of(note) return num(cjson.decode(note).u) end
+
+local function ends(what, note)
+  local until_ = end_of(note)
+  if until_ then redis.call('ZADD', K'pe', until_, what) end
+end
+
+local function pause_trigger(key, note)
+  local is_changed = apply(key, 'pause')
+  local s = load(key)
+  if s.s == 'P' then
+    s.pn, s.pu = note, end_of(note)
+    save(key, s)
+    ends('t' .. text(s.g) .. ':' .. key, note)
+  end
+  return is_changed
+end
+
+local function ends_later(end_known, note)
+  local other = end_of(note)
+  return end_known == nil or (other ~= nil and end_known >= other)
+end
+
+-- Triggers and jobs.
+
+local function take_trigger(key)
+  local s = load(key)
+  if not s then return nil end
+  dequeue(key, s)
+  withdraw(s)
+  save(key, false)
+  put('td', key, false)
+  place('ti', key, false)
+  add('gt', group_of(key), -1)
+  leave_job(s.j, key)
+  if s.a then redis.call('SREM', K('cu:' .. s.a), key) end
+  return s
+end
+
+-- For good, with what nothing takes over.
+local function remove_trigger(key)
+  local s = take_trigger(key)
+  if s and s.u > 0 and not s.w then redis.call('DEL', K('rt:' .. text(s.i))) end
+  return s
+end
+
+local function drop_job(jk)
+  put('jd', jk, false)
+  place('ji', jk, false)
+  add('gj', group_of(jk), -1)
+end
+
+local function drop_if_orphaned(jk)
+  local meta = job(jk)
+  if not meta or meta.d or has_triggers(jk) then return false end
+  drop_job(jk)
+  return true
+end
+
+-- A description is a table: k key, j job, d what nodes read, p priority, o overlap policy, e execution group as in the lane, a
+-- calendar or nothing.
+
+local function name_calendar(t, s)
+  s.a = t.a ~= '' and t.a or nil
+  if s.a then redis.call('SADD', K('cu:' .. s.a), t.k) end
+end
+
+local function insert_trigger(t, progress, next, runs)
+  local number, meta = count(), job(t.j)
+  local s = {
+    s = 'W', x = meta.x, u = runs and runs.u or 0, p = tonumber(t.p), n = next, g = number, i = runs and runs.i or number,
+    r = number, f = runs and runs.f or nil, w = runs and runs.w or nil, j = t.j, l = t.e .. '\0' .. meta.y, o = t.o, t = progress,
+  }
+  name_calendar(t, s)
+  put('td', t.k, t.d)
+  place('ti', t.k, 0)
+  add('gt', group_of(t.k), 1)
+  join_job(t.j, t.k)
+  save(t.k, s)
+  enqueue(t.k, s)
+  local note = at_birth(t.k, t.j)
+  if note then pause_trigger(t.k, note) end
+end
+
+local function update_trigger(t)
+  local s = load(t.k)
+  dequeue(t.k, s)
+  if s.a then redis.call('SREM', K('cu:' .. s.a), t.k) end
+  s.r, s.p, s.o, s.l = count(), tonumber(t.p), t.o, t.e .. '\0' .. job(t.j).y
+  name_calendar(t, s)
+  put('td', t.k, t.d)
+  save(t.k, s)
+  enqueue(t.k, s)
+end
+
+-- What one that takes its place takes over.
+local function runs_of(s) return { i = s.i, u = s.u, f = s.f, w = s.w } end
+
+local function put_trigger(t, progress, next, existing)
+  local s = load(t.k)
+  if not s then return insert_trigger(t, progress, next, nil) end
+  if existing == 'keep' then return end
+  if existing == 'update' and s.j == t.j then return update_trigger(t) end
+  local runs = runs_of(s)
+  take_trigger(t.k)
+  insert_trigger(t, progress, next, runs)
+end
+
+local function matches(pattern, value)
+  if value == '' then value = 'DEFAULT' end
+  if pattern.k == 'any' then return true end
+  if pattern.k == 'is' then return value == pattern.v end
+  if pattern.k == 'starts_with' then return string.sub(value, 1, #pattern.v) == pattern.v end
+  if pattern.k == 'ends_with' then return pattern.v == '' or string.sub(value, -#pattern.v) == pattern.v end
+  return string.find(value, pattern.v, 1, true) ~= nil
+end
+
+-- The triggers that are meant, a part of them, and where to go on if there are more.
+local function selected(what, after)
+  if what.k == 'trigger' then return load(what.v) and { what.v } or {}, nil end
+  local found, keys, more = {}, nil, nil
+  if what.k == 'job' then keys, more = part_of_job(what.v, after) else keys, more = part_of('ti', after) end
+  fetch('ts', keys)
+  for _, key in ipairs(keys) do
+    local s = load(key)
+    local meant = what.k == 'all' or what.k == 'job'
+      or (what.k == 'trigger_group' and matches(what.g, group_of(key)))
+      or (what.k == 'job_group' and s and matches(what.g, group_of(s.j)))
+    if s and meant then found[#found + 1] = key end
+  end
+  return found, more
+end
+
+-- Chores: what touches more triggers than one call may, with how far it has come. Whoever began one goes on with it; should
+-- that one be gone, whoever beats next does. Those that could undo one another wait for each other.
+
+local CHORES = {}
+
+local function go_on(number, chore)
+  local keys, found, more = {}, selected(chore.what, chore.after)
+  for _, key in ipairs(found) do
+    if CHORES[chore.verb](chore, key, load(key)) then keys[#keys + 1] = key end
+  end
+  if more then
+    chore.after, chore.at = more, text(server_millis())
+    redis.call('HSET', K'chores', number, cjson.encode(chore))
+  else
+    redis.call('HDEL', K'chores', number)
+  end
+  wake = true
+  return { keys = keys, chore = more and number or nil }
+end
+
+local function begin(chore) return go_on(text(count()), chore) end
+
+local function abandoned()
+  local all = redis.call('HGETALL', K'chores')
+  for n = 1, #all, 2 do
+    local chore = cjson.decode(all[n + 1])
+    if server_millis() - tonumber(chore.at) > ABANDONED then return all[n], chore end
+  end
+end
+
+function CHORES.pause(chore, key, s)
+  local stays = chore.what.k ~= 'trigger' and s.s == 'P' and ends_later(s.pu, chore.note)
+  return not stays and pause_trigger(key, chore.note)
+end
+
+function CHORES.resume(chore, key, s)
+  local kept = chore.what.k == 'trigger_group' and get('pj', group_of(s.j))
+  return not kept and apply(key, 'resume')
+end
+
+-- The place of a trigger depends on its job, which has changed.
+function CHORES.move(_, key, s)
+  local meta = job(s.j)
+  dequeue(key, s)
+  s.x, s.l = meta.x, group_in(s.l) .. '\0' .. meta.y
+  save(key, s)
+  enqueue(key, s)
+end
+
+-- Also says which chore is left, if one is.
+local function put_job(jk, record, existing)
+  local before = get('jd', jk)
+  if before and existing == 'keep' then return nil end
+  -- One that somebody has destroyed is as none, but for its name.
+  local meta, known_meta = read_job(record), before and read_job(before)
+  if known_meta and existing == 'update' and known_meta.p and meta.p then
+    -- What runs have changed stays.
+    local data = data_of(before)
+    if data then record = string.match(record, '^(.[^%z]*%z[^%z]*%z)') .. data end
+  end
+  put('jd', jk, record)
+  if not before then
+    place('ji', jk, 0)
+    add('gj', group_of(jk), 1)
+  elseif not known_meta or known_meta.x ~= meta.x or known_meta.y ~= meta.y then
+    return begin({ verb = 'move', what = { k = 'job', v = jk } }).chore
+  end
+end
+
+local function refuse(kind, names) return { error = kind, names = names } end
