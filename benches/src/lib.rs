@@ -1,3 +1,4 @@
 //! What the programs of the benchmarks share.
 
+pub mod cluster;
 pub mod measure;

@@ -62,7 +62,13 @@ impl Task {
 /// The processor time that this process has used, to the hundredth of a second.
 #[must_use]
 pub fn processor_time() -> Duration {
-    let text = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    processor_time_of("self")
+}
+
+/// The processor time that a process has used, by its number.
+#[must_use]
+pub fn processor_time_of(process: &str) -> Duration {
+    let text = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
     // The name of the program may contain blanks.
     let fields = text.rsplit(')').next().unwrap_or_default().split_whitespace();
     let ticks: u64 = fields.skip(11).take(2).filter_map(|field| field.parse::<u64>().ok()).sum();

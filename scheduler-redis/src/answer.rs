@@ -97,8 +97,8 @@ pub(crate) fn trigger_keys(answer: &Value) -> Result<Vec<TriggerKey>> {
     Ok(keys)
 }
 
-pub(crate) fn acquired(row: [&str; 5]) -> Result<AcquiredTrigger> {
-    let [claim, description, progress, freed, calendar] = row;
+pub(crate) fn acquired(row: [&str; 6]) -> Result<AcquiredTrigger> {
+    let [claim, _, description, progress, freed, calendar] = row;
     let trigger: Trigger = codec::decode("a trigger", description)?;
     let calendar = match calendar {
         "" => None,

@@ -24,7 +24,7 @@ pub(crate) const USE: Attached =
     Attached { look_ahead: LOOK_AHEAD, grace: GRACE, stop_within: Duration::ZERO, keeps_history: false };
 
 /// So many words are a row of what is fired.
-pub(crate) const FIRED: usize = 4;
+pub(crate) const FIRED: usize = 5;
 
 /// No call does more at once, so that none holds the server up for long.
 pub(crate) const BATCH: usize = 100;
@@ -65,10 +65,10 @@ impl RedisJobStore {
         cancel.sort_unstable_by_key(|(id, _)| *id);
         let (mut triggers, mut spoilt) = (Vec::new(), Vec::new());
         for row in said.rows() {
-            let [claim, description, progress, _, calendar] = row;
+            let [_, trigger, description, progress, _, calendar] = row;
             match acquired(row) {
                 Ok(acquired) => {
-                    self.0.remember(progress, &acquired);
+                    self.0.remember(trigger, progress, &acquired);
                     triggers.push(acquired);
                 }
                 // Somebody else may know its calendar or its format: the claim lapses, and another node may take it.
@@ -77,12 +77,12 @@ impl RedisJobStore {
                 }
                 Err(error) => {
                     tracing::error!(%error, "a trigger cannot be read by anybody; it is put into the error state");
-                    spoilt.push(claim);
+                    spoilt.push(trigger);
                 }
             }
         }
         if !spoilt.is_empty()
-            && let Err(error) = self.call("spoil", json!({ "claims": spoilt })).await
+            && let Err(error) = self.call("spoil", json!({ "keys": spoilt })).await
         {
             tracing::warn!(%error, "what cannot be read comes up again");
         }
@@ -96,15 +96,8 @@ impl RedisJobStore {
         firings: &[Firing],
         spoilt: &mut Vec<Ending>,
     ) -> Result<Vec<FireResult>> {
-        let mut rows = Vec::with_capacity(FIRED * firings.len());
-        for firing in firings {
-            let run = if firing.run { "1" } else { "" };
-            rows.extend([codec::claim(firing.claim), codec::encode(&firing.progress)?]);
-            rows.extend([codec::next_word(&firing.progress), run.to_owned()]);
-        }
-        let rows: Arc<[String]> = rows.into();
         let session = firings.first().map_or(0, |firing| firing.claim.session());
-        let node = self.0.sessions.lock().get(&session).map(|session| session.node.name.clone());
+        let (node, rows) = self.firing_rows(session, firings)?;
         let request = json!({ "now": codec::time(now), "node": node });
         let said = self.ask_as(session, "fire", request, rows.clone()).await?;
         let mut results: Vec<FireResult> = Vec::with_capacity(firings.len());
@@ -135,6 +128,20 @@ impl RedisJobStore {
             return Err(touch_lost());
         }
         Ok(results)
+    }
+
+    /// With the name of the node.
+    fn firing_rows(&self, session: u64, firings: &[Firing]) -> Result<(Option<Arc<str>>, Arc<[String]>)> {
+        let sessions = self.0.sessions.lock();
+        let known = sessions.get(&session);
+        let mut rows = Vec::with_capacity(FIRED * firings.len());
+        for firing in firings {
+            let trigger = known.and_then(|known| known.trigger_of(firing.claim)).unwrap_or_default();
+            let run = if firing.run { "1" } else { "" };
+            rows.extend([codec::claim(firing.claim), trigger.to_owned(), codec::encode(&firing.progress)?]);
+            rows.extend([codec::next_word(&firing.progress), run.to_owned()]);
+        }
+        Ok((known.map(|known| known.node.name.clone()), rows.into()))
     }
 
     pub(crate) async fn complete_part(

@@ -345,9 +345,9 @@ impl Inner {
         Ok(())
     }
 
-    pub(crate) fn remember(&self, progress: &str, claim: &AcquiredTrigger) {
+    pub(crate) fn remember(&self, trigger: &str, progress: &str, claim: &AcquiredTrigger) {
         let due = claim.progress.next.map(codec::time);
-        let (trigger, from) = (codec::key(claim.trigger.key()), progress.to_owned());
+        let (trigger, from) = (trigger.to_owned(), progress.to_owned());
         if let Some(known) = self.sessions.lock().get_mut(&claim.claim.session()) {
             known.claimed(claim.claim, Claimed { at: SystemClock.monotonic(), trigger, due, from });
         }
@@ -381,7 +381,7 @@ impl Inner {
             };
             let flight = Flight {
                 claimed,
-                progress: row[1].clone(),
+                progress: row[2].clone(),
                 next: firing.progress.next.map(codec::time),
                 fired: codec::time(now),
                 exclusive: job.disallow_concurrent(),

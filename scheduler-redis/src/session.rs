@@ -119,6 +119,12 @@ impl Session {
         self.claimed.insert(id, claimed);
     }
 
+    /// The trigger of a claim, fired or not.
+    pub(crate) fn trigger_of(&self, claim: ExecutionId) -> Option<&str> {
+        let fired = || self.flights.get(&claim).map(|flight| &flight.claimed);
+        self.claimed.get(&claim).or_else(fired).map(|claimed| claimed.trigger.as_str())
+    }
+
     /// Its claims were given to others.
     pub(crate) fn lost(&mut self) -> Vec<ExecutionId> {
         let stop = self.fence();

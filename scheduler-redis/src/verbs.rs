@@ -141,9 +141,14 @@ impl JobStore for RedisJobStore {
 
     fn release(&self, claims: Vec<ExecutionId>) -> StoreFuture<'_, ()> {
         Box::pin(async move {
-            for part in claims.chunks(PART) {
-                let names: Vec<_> = part.iter().map(|claim| codec::claim(*claim)).collect();
-                self.call("release", json!({ "claims": names })).await?;
+            let row = |claim: &ExecutionId| {
+                let sessions = self.0.sessions.lock();
+                let trigger = sessions.get(&claim.session())?.trigger_of(*claim)?.to_owned();
+                Some([trigger, codec::claim(*claim)])
+            };
+            let rows: Vec<_> = claims.iter().filter_map(row).collect();
+            for part in rows.chunks(PART) {
+                self.call("release", json!({ "claims": part })).await?;
             }
             let mut sessions = self.0.sessions.lock();
             for claim in claims {

@@ -500,12 +500,10 @@ impl<'a> Parts<'a> {
 
 fn fired(claim: String, record: &[u8]) -> Option<Write> {
     let mut parts = Parts(record);
-    let fired = parts.bytes(2)?[0] == 1;
-    // Generation, lineage, since when.
-    parts.bytes(24)?;
+    // One at a time; generation, lineage, since when.
+    parts.bytes(1 + 24)?;
     let due = parts.time()?;
-    let trigger = shown(&parts.text(2)?);
-    fired.then_some(Write::Fired { claim, trigger, due })
+    Some(Write::Fired { claim, trigger: shown(&parts.text(2)?), due })
 }
 
 fn next(trigger: &str, state: &[u8]) -> Option<Write> {

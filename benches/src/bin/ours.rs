@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use benches::cluster;
 use benches::measure::{Lateness, Task, processor_time, resident};
 use chrono::{DateTime, TimeDelta, Utc};
 use scheduler_core::job::{Invocation, JobContext, JobDefinition, JobDetail};
@@ -203,6 +204,10 @@ async fn main() {
         "W2" => w2(&task).await,
         "W3" => w3(&task).await,
         "W4" => w4(&task).await,
+        "W5" => cluster::w5(&task).await,
+        "W6" => cluster::w6(&task).await,
+        "W7" => cluster::w7(&task).await,
+        "worker" => return cluster::worker(&task).await.expect("a worker"),
         other => panic!("there is no workload {other}"),
     };
     task.report(found.expect("the workload"));

@@ -23,9 +23,9 @@ local function fired(what)
   end
   for n = 1, #all - 1, 2 do
     local claim = all[n + 1] and read_claim(all[n + 1])
-    local meant = claim and (what.k == 'all' or what.k == 'one' or (what.k == 'job' and claim.j == what.v)
-      or (what.k == 'trigger' and claim.t == what.v))
-    if meant and claim.f then ids[#ids + 1] = { all[n], claim.j, claim.t, text(claim.s) } end
+    local meant = claim and (what.k == 'all' or what.k == 'one' or (what.k == 'job' and claim[OF_JOB] == what.v)
+      or (what.k == 'trigger' and claim[TRIGGER] == what.v))
+    if meant then ids[#ids + 1] = { all[n], claim[OF_JOB], claim[TRIGGER], text(claim[SINCE]) } end
   end
   return { rows = ids, after = more }
 end
@@ -40,7 +40,7 @@ end
 function V.executions() return fired(request.what) end
 
 function V.release()
-  for _, id in ipairs(request.claims) do release(id) end
+  for _, row in ipairs(request.claims) do release(row[1], row[2]) end
   wake = true
   return {}
 end
@@ -48,11 +48,11 @@ end
 -- The rows: so many jobs as the request says, each with key and record, then triggers, each with key, job, description,
 -- priority, overlap policy, execution group as in the lane, calendar, progress, and next time.
 function V.put()
-  local JOB, TRIGGER = 2, 9
-  local first = ROWS + JOB * request.jobs
+  local OF_JOBS, OF_TRIGGERS = 2, 9
+  local first = ROWS + OF_JOBS * request.jobs
   local jobs, named, keys = {}, {}, {}
-  for at = ROWS, first - 1, JOB do jobs[#jobs + 1] = ARGV[at] end
-  for at = first, #ARGV, TRIGGER do
+  for at = ROWS, first - 1, OF_JOBS do jobs[#jobs + 1] = ARGV[at] end
+  for at = first, #ARGV, OF_TRIGGERS do
     keys[#keys + 1] = ARGV[at]
     named[#named + 1] = ARGV[at + 1]
   end
@@ -73,7 +73,7 @@ function V.put()
     seen[key] = true
   end
   if #taken > 0 then return refuse('taken', taken) end
-  for at = first, #ARGV, TRIGGER do
+  for at = first, #ARGV, OF_TRIGGERS do
     local key, jk, a = ARGV[at], ARGV[at + 1], ARGV[at + 6]
     if not new[jk] and not job(jk) then return refuse('job', { { key, jk } }) end
     if a ~= '' and redis.call('HEXISTS', K'cal', a) == 0 then return refuse('calendar', { { key, a } }) end
@@ -81,8 +81,8 @@ function V.put()
   -- Of several parts none takes effect if one cannot.
   if request.check then return {} end
   local chores = {}
-  for at = ROWS, first - 1, JOB do chores[#chores + 1] = put_job(ARGV[at], ARGV[at + 1], request.ej) end
-  for at = first, #ARGV, TRIGGER do
+  for at = ROWS, first - 1, OF_JOBS do chores[#chores + 1] = put_job(ARGV[at], ARGV[at + 1], request.ej) end
+  for at = first, #ARGV, OF_TRIGGERS do
     local t = {
       k = ARGV[at], j = ARGV[at + 1], d = ARGV[at + 2], p = ARGV[at + 3], o = ARGV[at + 4], e = ARGV[at + 5], a = ARGV[at + 6],
     }
@@ -94,15 +94,15 @@ end
 
 function V.reschedule()
   local s, t = load(request.old), request.t
-  if not s or (given(request.r) and text(s.r) ~= request.r) then return { done = false } end
-  if s.j ~= t.j then return refuse('other', { { request.old, s.j } }) end
+  if not s or (given(request.r) and text(s[REVISION]) ~= request.r) then return { done = false } end
+  if s[JOB] ~= t.j then return refuse('other', { { request.old, s[JOB] } }) end
   if t.k ~= request.old and load(t.k) then return refuse('taken', { { 'trigger', t.k } }) end
   if t.a ~= '' and redis.call('HEXISTS', K'cal', t.a) == 0 then return refuse('calendar', { { t.k, t.a } }) end
   if not given(request.p) and t.k == request.old then
     update_trigger(t)
   else
     local progress, next = request.p, num(request.n)
-    if not given(progress) then progress, next = s.t, s.n end
+    if not given(progress) then progress, next = s[PROGRESS], s[NEXT] or nil end
     local runs = t.k == request.old and runs_of(s) or nil
     take_trigger(request.old)
     insert_trigger(t, progress, next, runs)
@@ -115,14 +115,14 @@ function V.adjust()
   local results = {}
   for n, a in ipairs(request.adjustments) do
     local s = load(a.k)
-    if not s or s.t ~= a.from then
+    if not s or s[PROGRESS] ~= a.from then
       results[n] = false
     else
       dequeue(a.k, s)
       local next = num(a.n)
-      if s.s == 'A' or s.s == 'W' then s.s = next and 'W' or 'C' end
-      withdraw(s)
-      s.n, s.t = next, a.to
+      if s[STATE] == 'A' or s[STATE] == 'W' then s[STATE] = next and 'W' or 'C' end
+      withdraw(a.k, s)
+      s[NEXT], s[PROGRESS] = next or false, a.to
       save(a.k, s)
       enqueue(a.k, s)
       results[n] = true
@@ -137,7 +137,7 @@ function V.remove_triggers()
   fetch('ts', request.keys)
   for n, key in ipairs(request.keys) do
     local s = remove_trigger(key)
-    results[n] = { f = s ~= nil, j = s ~= nil and drop_if_orphaned(s.j) }
+    results[n] = { f = s ~= nil, j = s ~= nil and drop_if_orphaned(s[JOB]) }
   end
   return results
 end
@@ -276,7 +276,7 @@ function V.reset()
   local results = {}
   for n, key in ipairs(request.keys) do
     results[n] = load(key) ~= nil and apply(key, 'reset')
-    local note = results[n] and at_birth(key, load(key).j)
+    local note = results[n] and at_birth(key, load(key)[JOB])
     if note then pause_trigger(key, note) end
   end
   wake = true

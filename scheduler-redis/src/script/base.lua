@@ -18,11 +18,12 @@
 --   q:<lane>:<job>, ql:<job>              what waits for a job that allows one run at a time, and in which lanes
 --   eg         execution group -> claims of it       ew  groups for which a node waits
 --   over       triggers that cancel their own run when they are due
---   cl:<session>  claim -> record (below)            homes  sessions that have claims
---   busy       job -> its one claim       lapse  claims that were not fired
+--   cl:<session>  runs -> record (below)             homes  sessions that have had runs
+--   busy       job -> its one claim       lapse  triggers whose claim was not fired, by when it lapses
 --   rt:<lineage>  runs of a trigger that has had several at once   stop:<session>  claim -> why it is to stop
 --   ss  session -> its node               sl  session -> end of its lease  sn  session -> when it was heard of
---   grave:<name>, graves  claims of sessions that are over
+--   sc  session -> its claims have larger numbers than this
+--   grave:<name>, graves  runs of sessions that are over
 --   cal  calendar -> description          cu:<calendar>  who names it
 --   pg, pj     paused groups of triggers and jobs -> note                  px  groups excepted from a pause of all
 --   pe         pauses that end by themselves          chores  number -> what is not finished yet (see `begin`)
@@ -57,12 +58,8 @@ local NEVER = -2 ^ 53
 local function K(name) return P .. name end
 local function given(value) return value ~= nil and value ~= NONE end
 local function num(value) return given(value) and tonumber(value) or nil end
-local function text(number) return string.format('%.0f', number) end
+local function text(number) return string.format('%d', number) end
 local function session_of(id) return string.match(id, '^(.-)%-') end
-local function or_never(time) return time or NEVER end
-local function unless_never(time)
-  if time ~= NEVER then return time end
-end
 
 -- The server's clock in microseconds, the same for the whole call.
 local micros

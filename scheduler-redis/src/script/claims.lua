@@ -1,37 +1,51 @@
 
--- Claims. One is a table: f it was fired, x its job allowed one run at a time, g generation, i
--- lineage, s since when, n when it was due, t trigger, j job, e execution group as in the lane, o name of the node.
-local CLAIM = '>BBddddI2c0I2c0I2c0Bc0'
+-- Claims. One that is not fired yet stands in the state of its trigger, and among those that lapse. A run has a record: whether
+-- its job allowed one run at a time, generation and lineage of its trigger, since when, when it was due, trigger, job,
+-- execution group as in the lane or false, and the name of its node.
+local ALONE, OF_GENERATION, OF_LINEAGE, SINCE, DUE, TRIGGER, OF_JOB, GROUP, NODE = 1, 2, 3, 4, 5, 6, 7, 8, 9
+local CLAIM_FORMAT = '>BddddI2c0I2c0I2c0Bc0c1'
 
 local function read_claim(record)
-  local is_whole, f, x, g, i, s, n, t, j, e, o = pcall(struct.unpack, CLAIM, record)
-  return is_whole and {
-    f = f == 1, x = x == 1, g = g, i = i, s = s, n = n, t = t, j = j, e = e ~= '0' and e or nil, o = o,
-  }
+  if not is_whole(record, 40) then return false end
+  local claim = { struct.unpack(CLAIM_FORMAT, record) }
+  claim[ALONE] = claim[ALONE] == 1
+  if claim[GROUP] == '' then claim[GROUP] = false end
+  return claim
 end
 
-local function write_claim(c)
-  local e, o = c.e or '0', c.o or ''
-  return struct.pack(
-    CLAIM, c.f and 1 or 0, c.x and 1 or 0, c.g, c.i, c.s, c.n, #c.t, c.t, #c.j, c.j, #e, e, #o, o
-  )
+-- The runs of this call by id, and the hashes in which they are.
+local claims, homes_of = {}, {}
+
+local function save_claim(id, claim, home)
+  local trigger, jk, group = claim[TRIGGER], claim[OF_JOB], claim[GROUP] or ''
+  claims[id], homes_of[id] = claim, home
+  put(home, id, struct.pack(
+    CLAIM_FORMAT, claim[ALONE] and 1 or 0, claim[OF_GENERATION], claim[OF_LINEAGE], claim[SINCE], claim[DUE], #trigger, trigger, #jk, jk, #group, group, #claim[NODE], claim[NODE], WHOLE
+  ))
 end
 
--- The claim of this id with the hash in which it is; only of living sessions if that is wished.
+-- The run of this id with the hash in which it is, if it is there; only of a living session if that is wished.
 local graves
 local function claim_of(id, living)
-  local home = 'cl:' .. session_of(id)
-  local record = get(home, id)
-  if not record and not living then
-    graves = graves or redis.call('SMEMBERS', K'graves')
-    for _, name in ipairs(graves) do
-      home = 'grave:' .. name
-      record = string.find(name, session_of(id) .. '@', 1, true) == 1 and get(home, id)
-      if record then break end
+  local claim = claims[id]
+  if claim == nil then
+    local session = session_of(id)
+    local home = 'cl:' .. session
+    local record = get(home, id)
+    if not record then
+      graves = graves or redis.call('SMEMBERS', K'graves')
+      for _, name in ipairs(graves) do
+        if not record and string.find(name, session .. '@', 1, true) == 1 then
+          home = 'grave:' .. name
+          record = get(home, id)
+        end
+      end
     end
+    claim = record and read_claim(record)
+    claims[id], homes_of[id] = claim, home
   end
-  local claim = record and read_claim(record)
-  if claim then return claim, home end
+  local home = homes_of[id]
+  if claim and not (living and string.sub(home, 1, 3) ~= 'cl:') then return claim, home end
 end
 
 local with_stops = {}
@@ -40,51 +54,74 @@ local function has_stops(session)
   return with_stops[session]
 end
 
+-- Lets others have what a claim has kept from them.
+local function free(id, jk, alone, group)
+  if group then
+    add('eg', group, -1)
+    if redis.call('SREM', K'ew', group) == 1 then wake, loud = true, true end
+  end
+  if alone and is_busy(jk) == id then
+    put('busy', jk, false)
+    offer(jk)
+  end
+end
+
 local function end_claim(id)
   local claim, home = claim_of(id)
   if not claim then return nil end
   put(home, id, false)
-  if not claim.f then place('lapse', id, false) end
+  claims[id] = false
   if has_stops(session_of(id)) then redis.call('HDEL', K('stop:' .. session_of(id)), id) end
-  if claim.e then
-    add('eg', claim.e, -1)
-    if redis.call('SREM', K'ew', claim.e) == 1 then wake, loud = true, true end
-  end
-  if claim.x and is_busy(claim.j) == id then
-    put('busy', claim.j, false)
-    offer(claim.j)
-  end
+  free(id, claim[OF_JOB], claim[ALONE], claim[GROUP])
   return claim
+end
+
+-- The execution group of a trigger as a claim names it.
+local function group_of_lane(lane)
+  local group = group_in(lane)
+  return group ~= '0' and group
 end
 
 -- The runs of a trigger: one by itself stands in its state, several in a set until all have ended.
 local function begin_run(s, id)
-  local all = K('rt:' .. text(s.i))
-  if s.u == 0 then
-    s.w = id
+  local all = K('rt:' .. text(s[LINEAGE]))
+  if s[RUNS] == 0 then
+    s[RUN] = id
   else
-    if s.w then redis.call('SADD', all, s.w) end
-    s.w = nil
+    if s[RUN] then redis.call('SADD', all, s[RUN]) end
+    s[RUN] = false
     redis.call('SADD', all, id)
   end
-  s.u = s.u + 1
+  s[RUNS] = s[RUNS] + 1
 end
 
 local function end_run(s, id)
-  s.u = math.max(s.u - 1, 0)
-  if s.w == id then s.w = nil else redis.call('SREM', K('rt:' .. text(s.i)), id) end
+  s[RUNS] = math.max(s[RUNS] - 1, 0)
+  if s[RUN] == id then s[RUN] = false else redis.call('SREM', K('rt:' .. text(s[LINEAGE])), id) end
 end
 
 local function runs_under_way(s)
-  return s.w and { s.w } or redis.call('SMEMBERS', K('rt:' .. text(s.i)))
+  return s[RUN] and { s[RUN] } or redis.call('SMEMBERS', K('rt:' .. text(s[LINEAGE])))
 end
 
-local function withdraw(s)
-  if s.c then
-    local id = s.c
-    s.c = nil
-    end_claim(id)
+-- The claim of a trigger, which was not fired.
+local function withdraw(key, s)
+  local id = s[CLAIM]
+  if not id then return end
+  s[CLAIM] = false
+  place('lapse', key, false)
+  free(id, s[JOB], s[EXCLUSIVE], group_of_lane(s[LANE]))
+end
+
+-- A claim that is not fired goes with its trigger.
+local function move_to(key, s, lane, exclusive)
+  local id, before, after = s[CLAIM], group_of_lane(s[LANE]), group_of_lane(lane)
+  if id and before ~= after then
+    if before then add('eg', before, -1) end
+    if after then add('eg', after, 1) end
   end
+  if id and s[EXCLUSIVE] and not exclusive then free(id, s[JOB], true, false) end
+  s[LANE], s[EXCLUSIVE] = lane, exclusive
 end
 
 local AFTER = {
@@ -98,24 +135,28 @@ local AFTER = {
 
 local function apply(key, step)
   local s = load(key)
-  local next = s and AFTER[step][s.s]
+  local next = s and AFTER[step][s[STATE]]
   if not next then return false end
   dequeue(key, s)
-  s.s = next
-  withdraw(s)
-  if next ~= 'P' then s.pn, s.pu = nil, nil end
+  s[STATE] = next
+  withdraw(key, s)
+  if next ~= 'P' then s[NOTE], s[PAUSE_END] = false, false end
   save(key, s)
   enqueue(key, s)
   return true
 end
 
-local function release(id)
-  local claim = claim_of(id)
-  if not claim or claim.f then return end
-  local s = load(claim.t)
-  if s and s.c == id then
-    apply(claim.t, 'release')
-  else
-    end_claim(id)
+-- The trigger that has this claim, which was not fired.
+local function claimant(id)
+  local waiting = redis.call('ZRANGE', ordered('lapse'), 0, 9999)
+  fetch('ts', waiting)
+  for _, key in ipairs(waiting) do
+    local s = load(key)
+    if s and s[CLAIM] == id then return key end
   end
+end
+
+local function release(key, id)
+  local s = load(key)
+  if s and s[CLAIM] == id then apply(key, 'release') end
 end

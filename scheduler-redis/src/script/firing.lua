@@ -10,8 +10,8 @@ local function end_pause(what, now)
   if kind == 't' then
     local g, key = string.match(name, '^(%d+):(.*)$')
     local s = load(key)
-    if not (s and s.s == 'P' and text(s.g) == g and s.pu and s.pu <= now) then return end
-    local note = at_birth(key, s.j)
+    if not (s and s[STATE] == 'P' and text(s[GENERATION]) == g and s[PAUSE_END] and s[PAUSE_END] <= now) then return end
+    local note = at_birth(key, s[JOB])
     local ended = note and end_of(note)
     if note and not (ended and ended <= now) then pause_trigger(key, note) else apply(key, 'resume') end
   elseif kind == 'g' then
@@ -25,9 +25,9 @@ end
 
 local function settle(now)
   local function come(zset) return redis.call('ZRANGEBYSCORE', ordered(zset), '-inf', text(now), 'LIMIT', 0, BATCH) end
-  for _, id in ipairs(come('lapse')) do
-    release(id)
-    place('lapse', id, false)
+  for _, key in ipairs(come('lapse')) do
+    place('lapse', key, false)
+    apply(key, 'release')
   end
   for _, what in ipairs(come('pe')) do end_pause(what, now) end
   for _, key in ipairs(come('over')) do
@@ -116,31 +116,29 @@ local function earliest(lanes, left, limit)
 end
 
 -- Claims the first of a lane; nothing if somebody has removed its record by hand. Also says whether other lanes have changed.
-local function claim_first(lane, home)
+local function claim_first(lane)
   local key, elsewhere = key_of(lane.m), false
   local s = load(key)
   step_out(lane.name, lane.m)
   if not s then return nil, false end
   local id = request.session .. '-' .. text(count())
-  if s.x then
-    redis.call('ZREM', K(queue_of(s.l, s.j)), lane.m)
-    if not head(queue_of(s.l, s.j)) then redis.call('SREM', K('ql:' .. s.j), s.l) end
-    elsewhere = withhold(s.j, s.l)
-    put('busy', s.j, id)
+  if s[EXCLUSIVE] then
+    redis.call('ZREM', K(queue_of(s[LANE], s[JOB])), lane.m)
+    if not head(queue_of(s[LANE], s[JOB])) then redis.call('SREM', K('ql:' .. s[JOB]), s[LANE]) end
+    elsewhere = withhold(s[JOB], s[LANE])
+    put('busy', s[JOB], id)
   end
-  s.s, s.c = 'A', id
+  s[STATE], s[CLAIM] = 'A', id
   save(key, s)
-  local group, now = lane.group ~= '0' and lane.group or nil, num(request.now)
-  put(home, id, write_claim({ x = s.x, g = s.g, i = s.i, s = now, n = lane.at, t = key, j = s.j, e = group }))
-  if group then add('eg', group, 1) end
-  place('lapse', id, math.max(lane.at, now) + tonumber(request.lapse))
+  if lane.group ~= '0' then add('eg', lane.group, 1) end
+  place('lapse', key, text(math.max(lane.at, tonumber(request.now)) + tonumber(request.lapse)))
   return key, elsewhere
 end
 
 -- What is due, up to the limit of the request. Once late triggers have had their share, only what is due from then on, as long
 -- as there is something.
 local function take_due(lanes, left)
-  local home, taken, limit, due = 'cl:' .. request.session, {}, tonumber(request['until']), {}
+  local taken, limit, due = {}, tonumber(request['until']), {}
   local late, most_late, since = num(request.late), num(request.most_late), nil
   for _, lane in ipairs(lanes) do
     if lane.at <= limit then due[#due + 1] = lane end
@@ -161,7 +159,7 @@ local function take_due(lanes, left)
       look_at_all()
     else
       if late and lane.at < late then most_late = most_late - 1 end
-      local key, elsewhere = claim_first(lane, home)
+      local key, elsewhere = claim_first(lane)
       if key then
         taken[#taken + 1] = key
         left[lane.group] = left[lane.group] - 1
@@ -170,7 +168,6 @@ local function take_due(lanes, left)
       if elsewhere then look_at_all() else go_to_next(lane) end
     end
   end
-  if #taken > 0 then redis.call('SADD', K'homes', request.session) end
   return taken
 end
 
@@ -187,7 +184,7 @@ local function next_look(types, left)
   return due and text(due) or nil
 end
 
--- Its rows: claim, description, progress, when it was freed, calendar.
+-- Its rows: claim, trigger, description, progress, when it was freed, calendar.
 function V.acquire()
   if not redis.call('ZSCORE', K'sl', request.session) then return { lost = true } end
   local number, held = epoch()
@@ -200,8 +197,8 @@ function V.acquire()
   fetch('td', taken)
   for _, key in ipairs(taken) do
     local s, at = load(key), #rows
-    rows[at + 1], rows[at + 2], rows[at + 3] = s.c, get('td', key) or '', s.t
-    rows[at + 4], rows[at + 5] = s.f and text(s.f) or '', s.a and get('cal', s.a) or ''
+    rows[at + 1], rows[at + 2], rows[at + 3], rows[at + 4] = s[CLAIM], key, get('td', key) or '', s[PROGRESS]
+    rows[at + 5], rows[at + 6] = s[FREED] and text(s[FREED]) or '', s[CALENDAR] and get('cal', s[CALENDAR]) or ''
   end
   local stop, all = {}, redis.call('HGETALL', K('stop:' .. request.session))
   for n = 1, #all, 2 do stop[#stop + 1] = { all[n], all[n + 1] } end
@@ -210,74 +207,60 @@ end
 
 -- What cannot be read is put aside, so that it does not come up again and again.
 function V.spoil()
-  for _, id in ipairs(request.claims) do
-    local claim = claim_of(id)
-    if claim then apply(claim.t, 'fail') end
-  end
+  for _, key in ipairs(request.keys) do apply(key, 'fail') end
   return {}
 end
 
--- Reads the claims that the rows of a request begin with, so many texts each, and the states of their triggers.
-local function fetch_claims(width)
-  local ids, keys = {}, {}
-  for at = ROWS, #ARGV, width do
-    local of_session = of(ids, 'cl:' .. session_of(ARGV[at]))
-    of_session[#of_session + 1] = ARGV[at]
-  end
-  for home, names in pairs(ids) do
-    fetch(home, names)
-    for _, id in ipairs(names) do
-      local record = get(home, id)
-      local claim = record and read_claim(record)
-      if claim then keys[#keys + 1] = claim.t end
-    end
-  end
-  fetch('ts', keys)
+-- Whether the session of a claim lives on since it was made.
+local function is_of_the_living(id)
+  local session = session_of(id)
+  local since = get('sc', session)
+  return since and tonumber(string.sub(id, #session + 2)) > tonumber(since)
 end
 
--- One row: claim, next progress, next time, and `1` if it is to run. Answers what has become of it, and the job of a run; in place
--- of one that an earlier row of the answer has, the number of that row.
+-- One row: claim, trigger, next progress, next time, and `1` if it is to run. Answers what has become of it, and the job of a
+-- run; in place of one that an earlier row of the answer has, the number of that row.
 function V.fire()
-  fetch_claims(4)
-  local answers, sent = {}, {}
-  local function run(claim)
-    local record = get('jd', claim.j)
-    local earlier = sent[claim.j]
-    if earlier then return 'as', text(earlier) end
-    sent[claim.j] = #answers
-    return 'run', detail_of(record) or ''
-  end
-  local jobs = {}
-  for at = ROWS, #ARGV, 4 do
-    local claim = claim_of(ARGV[at], true)
-    jobs[#jobs + 1] = claim and claim.j
+  local OF_FIRINGS = 5
+  local keys, jobs, sent = {}, {}, {}
+  for at = ROWS, #ARGV, OF_FIRINGS do keys[#keys + 1] = ARGV[at + 1] end
+  fetch('ts', keys)
+  for n, key in ipairs(keys) do
+    local s = load(key)
+    jobs[n] = s and s[JOB] or ''
   end
   fetch('jd', jobs)
-  local now = tonumber(request.now)
-  for at = ROWS, #ARGV, 4 do
-    local id, progress, next, runs = ARGV[at], ARGV[at + 1], tonumber(ARGV[at + 2]), ARGV[at + 3] == '1'
-    -- One that was buried is that of nobody, whatever has become of its session.
-    local claim, home = claim_of(id, true)
-    local what, detail = 'stale', ''
-    answers[#answers + 1] = true
-    if claim and not get('jd', claim.j) then
+  local number = 0
+  local function run(jk)
+    local record, earlier = get('jd', jk), sent[jk]
+    if earlier then return 'as', text(earlier) end
+    sent[jk] = number
+    return 'run', record and detail_of(record) or ''
+  end
+  local now, node = tonumber(request.now), given(request.node) and request.node or ''
+  for at = ROWS, #ARGV, OF_FIRINGS do
+    local id, key, progress, next, runs = ARGV[at], ARGV[at + 1], ARGV[at + 2], tonumber(ARGV[at + 3]), ARGV[at + 4] == '1'
+    local s, what, detail = load(key), 'stale', ''
+    number = number + 1
+    if not (s and s[CLAIM] == id and is_of_the_living(id)) then
+      -- The same call again, if it runs.
+      local claim = claim_of(id, true)
+      if claim and get('jd', claim[OF_JOB]) then what, detail = run(claim[OF_JOB]) end
+    elseif not get('jd', s[JOB]) then
       -- Somebody has removed its job by hand.
-      if not claim.f then apply(claim.t, 'fail') end
-    elseif claim and claim.f then
-      what, detail = run(claim)
-    elseif claim then
-      local key = claim.t
-      local s = load(key)
-      s.s, s.c, s.f, s.n, s.t = 'W', nil, nil, next, progress
-      if runs and not (s.u > 0 and s.o == 'skip') then
-        place('lapse', id, false)
-        claim.f, claim.s, claim.o = true, now, request.node
+      apply(key, 'fail')
+    else
+      local due, group = s[NEXT], group_of_lane(s[LANE])
+      place('lapse', key, false)
+      s[STATE], s[CLAIM], s[FREED], s[NEXT], s[PROGRESS] = 'W', false, false, next or false, progress
+      if runs and not (s[RUNS] > 0 and s[OVERLAP] == 'skip') then
         begin_run(s, id)
-        put(home, id, write_claim(claim))
-        what, detail = run(claim)
+        local claim = { s[EXCLUSIVE], s[GENERATION], s[LINEAGE], now, due, key, s[JOB], group, node }
+        save_claim(id, claim, 'cl:' .. session_of(id))
+        what, detail = run(s[JOB])
       else
-        if not next then s.s = 'C' end
-        end_claim(id)
+        if not next then s[STATE] = 'C' end
+        free(id, s[JOB], s[EXCLUSIVE], group)
         what = runs and 'overlapped' or 'advanced'
       end
       save(key, s)
@@ -286,15 +269,37 @@ function V.fire()
     rows[#rows + 1] = what
     rows[#rows + 1] = detail
   end
+  if number > 0 then redis.call('SADD', K'homes', session_of(ARGV[ROWS])) end
   return {}
 end
 
+-- Reads the runs that the rows of a request begin with, so many texts each, and the states of their triggers. Returns their jobs.
+local function fetch_runs(width)
+  local ids, keys, jobs = {}, {}, {}
+  for at = ROWS, #ARGV, width do
+    local of_session = of(ids, 'cl:' .. session_of(ARGV[at]))
+    of_session[#of_session + 1] = ARGV[at]
+  end
+  for home, names in pairs(ids) do
+    fetch(home, names)
+    for _, id in ipairs(names) do
+      local claim = claim_of(id)
+      if claim then
+        keys[#keys + 1] = claim[TRIGGER]
+        jobs[#jobs + 1] = claim[OF_JOB]
+      end
+    end
+  end
+  fetch('ts', keys)
+  return jobs
+end
+
 -- Of a run that ends its whole job nothing else is done until all triggers have been told, a part in each call.
-local OF_JOB = { finish_job = 'finish', fail_job = 'fail' }
+local STEPS = { finish_job = 'finish', fail_job = 'fail' }
 local function tell_job(c, jk)
   local keys, more = part_of_job(jk, c.after)
   fetch('ts', keys)
-  for _, key in ipairs(keys) do apply(key, OF_JOB[c.i]) end
+  for _, key in ipairs(keys) do apply(key, STEPS[c.i]) end
   return more
 end
 
@@ -302,39 +307,39 @@ end
 -- Says `gone`, or whether there is more, or whether the trigger was removed.
 local function complete(c)
   local claim = claim_of(c.c)
-  if not claim or not claim.f then return { gone = true } end
-  local more = OF_JOB[c.i] and tell_job(c, claim.j)
+  if not claim then return { gone = true } end
+  local more = STEPS[c.i] and tell_job(c, claim[OF_JOB])
   if more then return { more = more } end
   end_claim(c.c)
   if given(c.record) then redis.call('XADD', K'hist', 'MAXLEN', '~', request.keep, '*', 'r', c.record) end
   if given(c.data) then
-    local record = get('jd', claim.j)
+    local record = get('jd', claim[OF_JOB])
     local meta = record and read_job(record)
     -- Somebody may have destroyed the record meanwhile.
     local bare = meta and meta.p and string.match(record, '^(.[^%z]*%z[^%z]*%z)')
-    if bare then put('jd', claim.j, bare .. c.data) end
+    if bare then put('jd', claim[OF_JOB], bare .. c.data) end
   end
-  local s = load(claim.t)
-  if s and s.i == claim.i then
+  local s = load(claim[TRIGGER])
+  if s and s[LINEAGE] == claim[OF_LINEAGE] then
     if keeps_back(s) then
-      dequeue(claim.t, s)
+      dequeue(claim[TRIGGER], s)
       end_run(s, c.c)
-      if s.n and s.n <= tonumber(request.now) then s.f = tonumber(request.now) end
-      enqueue(claim.t, s)
+      if s[NEXT] and s[NEXT] <= tonumber(request.now) then s[FREED] = tonumber(request.now) end
+      enqueue(claim[TRIGGER], s)
       wake = true
     else
       end_run(s, c.c)
     end
-    save(claim.t, s)
+    save(claim[TRIGGER], s)
   end
-  local current = s and s.g == claim.g
+  local current = s and s[GENERATION] == claim[OF_GENERATION]
   if current and c.i == 'finish_trigger' then
-    apply(claim.t, 'finish')
+    apply(claim[TRIGGER], 'finish')
   elseif current and c.i == 'fail_trigger' then
-    apply(claim.t, 'fail')
-  elseif current and c.i == 'remove_trigger' and not s.n then
-    remove_trigger(claim.t)
-    return { removed = claim.j }
+    apply(claim[TRIGGER], 'fail')
+  elseif current and c.i == 'remove_trigger' and not s[NEXT] then
+    remove_trigger(claim[TRIGGER])
+    return { removed = claim[OF_JOB] }
   end
   return {}
 end
@@ -345,7 +350,7 @@ function V.complete()
   local number = epoch()
   -- What is unknown here may have been forgotten: the node tells it first.
   if number ~= request.epoch then return { e = number } end
-  fetch_claims(5)
+  fetch('jo', fetch_runs(5))
   local function unless_empty(value) return value ~= '' and value or nil end
   local results, jobs = {}, {}
   for at = ROWS, #ARGV, 5 do
@@ -357,7 +362,6 @@ function V.complete()
     jobs[#jobs + 1] = result.removed
   end
   fetch('jd', jobs)
-  fetch('jo', jobs)
   -- From behind: a job goes with the last of its triggers.
   for n = #results, 1, -1 do
     local jk = results[n].removed
@@ -381,7 +385,7 @@ end
 function V.bury()
   for _, c in ipairs(request.executions) do
     local again, claim = c.again, claim_of(c.c)
-    if given(again) and claim and claim.f and job(again.t.j) and not load(again.t.k) then
+    if given(again) and claim and job(again.t.j) and not load(again.t.k) then
       insert_trigger(again.t, again.p, num(again.n), nil)
     end
     bury(c)
@@ -390,33 +394,40 @@ function V.bury()
   return {}
 end
 
+-- Takes a job away from a claim that was not fired.
+local function give_back(id)
+  local key = claimant(id)
+  if key then release(key, id) end
+end
+
 -- A run that a node knows, and a server that came back with older data may not: fires it again as before.
 local function reassert(f)
   local session, s, claim = session_of(f.c), load(f.k), claim_of(f.c)
-  local holder = s and is_busy(s.j)
-  local rival = holder and holder ~= f.c and claim_of(holder)
-  local held = rival and rival.f
-  if claim and claim.f then return claim_of(f.c, true) and 'known' or 'overtaken' end
+  local holder = s and is_busy(s[JOB])
+  -- By a run, and not only by a claim.
+  local held = holder and holder ~= f.c and claim_of(holder)
+  if claim then return claim_of(f.c, true) and 'known' or 'overtaken' end
   -- The end of the other may still be told.
   if held and redis.call('SISMEMBER', K'untold', session_of(holder)) == 1 then return 'wait' end
-  local as_before = s and job(s.j) and (s.s == 'W' or s.s == 'A') and s.t == f.from
+  local as_before = s and job(s[JOB]) and (s[STATE] == 'W' or s[STATE] == 'A') and s[PROGRESS] == f.from
   if not as_before or held or redis.call('SISMEMBER', K'untold', session) == 0 then return 'overtaken' end
-  if holder and holder ~= f.c and holder ~= s.c then release(holder) end
+  if holder and holder ~= f.c and holder ~= s[CLAIM] then give_back(holder) end
   dequeue(f.k, s)
-  s.s = 'W'
-  withdraw(s)
-  s.n, s.t = num(f.n), f.p
+  s[STATE] = 'W'
+  withdraw(f.k, s)
+  s[NEXT], s[PROGRESS] = num(f.n) or false, f.p
   begin_run(s, f.c)
-  local group = group_in(s.l)
+  local group = group_in(s[LANE])
   if group == '0' then group = nil end
-  put('cl:' .. session, f.c, write_claim({
-    f = true, x = s.x, g = s.g, i = s.i, s = tonumber(f.s), n = num(f.d) or 0, t = f.k, j = s.j, e = group,
-  }))
+  local claimed = {
+    s[EXCLUSIVE], s[GENERATION], s[LINEAGE], tonumber(f.s), num(f.d) or 0, f.k, s[JOB], group or false, '',
+  }
+  save_claim(f.c, claimed, 'cl:' .. session)
   redis.call('SADD', K'homes', session)
   if group then add('eg', group, 1) end
-  if s.x then
-    withhold(s.j)
-    put('busy', s.j, f.c)
+  if s[EXCLUSIVE] then
+    withhold(s[JOB])
+    put('busy', s[JOB], f.c)
   end
   save(f.k, s)
   enqueue(f.k, s)

@@ -6,7 +6,7 @@ local V = {}
 -- What the types of the fixed keys are.
 local TYPES = {
   ts = 'hash', td = 'hash', jd = 'hash', jo = 'hash', gt = 'hash', gj = 'hash', eg = 'hash', busy = 'hash', ss = 'hash',
-  sn = 'hash', cal = 'hash', pg = 'hash', pj = 'hash', chores = 'hash', meta = 'hash', ti = 'zset', ji = 'zset',
+  sn = 'hash', sc = 'hash', cal = 'hash', pg = 'hash', pj = 'hash', chores = 'hash', meta = 'hash', ti = 'zset', ji = 'zset',
   over = 'zset', lapse = 'zset', pe = 'zset', sl = 'zset', px = 'set', types = 'set', ew = 'set', homes = 'set',
   graves = 'set', untold = 'set', hist = 'stream',
 }
@@ -93,6 +93,7 @@ function V.attach()
   redis.call('ZADD', K'sl', text(lc + tonumber(lease)), request.session)
   -- Its registration was forgotten, and what it has in hand may be too.
   if request.tells then redis.call('SADD', K'untold', request.session) end
+  redis.call('HSETNX', K'sc', request.session, text(count()))
   return { lease = lease, epoch = run }
 end
 
@@ -122,11 +123,12 @@ function V.beat()
   }
 end
 
--- The end of a session: from now on its claims are those of nobody.
+-- The end of a session: from now on its runs are those of nobody.
 local function entomb(session)
   redis.call('ZREM', K'sl', session)
   redis.call('HDEL', K'ss', session)
   redis.call('HDEL', K'sn', session)
+  redis.call('HDEL', K'sc', session)
   redis.call('DEL', K('stop:' .. session))
   redis.call('SREM', K'untold', session)
   redis.call('SREM', K'homes', session)
@@ -136,6 +138,16 @@ local function entomb(session)
     redis.call('RENAME', claims, K('grave:' .. name))
     redis.call('SADD', K'graves', name)
   end
+  -- What it has not fired is given back now, or when it lapses.
+  local waiting = redis.call('ZRANGE', ordered('lapse'), 0, 9999)
+  fetch('ts', waiting)
+  for _, key in ipairs(waiting) do
+    local s = load(key)
+    if s and s[CLAIM] and session_of(s[CLAIM]) == session then
+      place('lapse', key, 0)
+      wake = true
+    end
+  end
 end
 
 function V.detach()
@@ -144,14 +156,14 @@ function V.detach()
 end
 
 local function lost_run(id, claim)
-  local s, meta = load(claim.t), job(claim.j)
+  local s, meta = load(claim[TRIGGER]), job(claim[OF_JOB])
   return {
-    c = id, j = claim.j, t = claim.t, n = text(claim.n), s = text(claim.s), r = meta and meta.r or false, o = claim.o,
-    d = s and s.i == claim.i and get('td', claim.t) or nil,
+    c = id, j = claim[OF_JOB], t = claim[TRIGGER], n = text(claim[DUE]), s = text(claim[SINCE]), r = meta and meta.r or false, o = claim[NODE],
+    d = s and s[LINEAGE] == claim[OF_LINEAGE] and get('td', claim[TRIGGER]) or nil,
   }
 end
 
--- Ends sessions whose lease is over, gives back what they had not fired, and says what they had: a part, until `done`.
+-- Ends sessions whose lease is over, and says what they had: a part, until `done`.
 function V.lost()
   local lc = redis.call('HGET', K'meta', 'lc') or '0'
   for _, session in ipairs(redis.call('ZRANGEBYSCORE', K'sl', '-inf', lc, 'LIMIT', 0, 4)) do entomb(session) end
@@ -161,13 +173,7 @@ function V.lost()
   local found = redis.call('HRANDFIELD', K(grave), BATCH, 'WITHVALUES')
   for n = 1, #found, 2 do
     local id, claim = found[n], read_claim(found[n + 1])
-    if claim and claim.f then
-      lost[#lost + 1] = lost_run(id, claim)
-    elseif claim then
-      release(id)
-    else
-      put(grave, id, false)
-    end
+    if claim then lost[#lost + 1] = lost_run(id, claim) else put(grave, id, false) end
   end
   if #lost == 0 and #found < 2 * BATCH then redis.call('SREM', K'graves', name) end
   wake = true
@@ -180,11 +186,7 @@ function V.unknown()
   for _, id in ipairs(request.known) do told[id] = true end
   for _, id in ipairs(redis.call('HKEYS', K('cl:' .. request.session))) do
     local claim = not told[id] and claim_of(id, true)
-    if claim and claim.f then
-      lost[#lost + 1] = lost_run(id, claim)
-    elseif claim then
-      release(id)
-    end
+    if claim then lost[#lost + 1] = lost_run(id, claim) end
     if #lost == BATCH then break end
   end
   wake = true
@@ -192,14 +194,11 @@ function V.unknown()
 end
 
 function V.nodes()
-  local nodes, all, waiting = {}, redis.call('HGETALL', K'ss'), {}
-  for _, id in ipairs(redis.call('ZRANGE', K'lapse', 0, 9999)) do
-    waiting[session_of(id)] = (waiting[session_of(id)] or 0) + 1
-  end
+  local nodes, all = {}, redis.call('HGETALL', K'ss')
   for n = 1, #all, 2 do
-    local runs = redis.call('HLEN', K('cl:' .. all[n])) - (waiting[all[n]] or 0)
+    local runs = redis.call('HLEN', K('cl:' .. all[n]))
     local heard = tonumber(redis.call('HGET', K'sn', all[n]) or '0')
-    nodes[#nodes + 1] = { s = all[n], n = all[n + 1], r = math.max(0, runs), q = text(math.max(0, server_millis() - heard)) }
+    nodes[#nodes + 1] = { s = all[n], n = all[n + 1], r = runs, q = text(math.max(0, server_millis() - heard)) }
   end
   return nodes
 end

@@ -1,26 +1,37 @@
 
 -- Triggers, and where they wait.
 
--- A state is a table: s how it stands (W A P C E), x its job allows one run at a time, u its runs, p priority, n when it is
--- due, g generation, i lineage, r revision, f when it was freed, pu when its pause ends, j job, l lane, o overlap policy, c
--- claim, w its only run, a calendar, pn the note of its pause, t progress. The lane is `1` and the name of the execution group, or `0`, NUL,
--- and the type of the job.
-local STATE = '>c1BI4i4ddddddI2c0I2c0Bc0Bc0Bc0I2c0I4c0I4c0'
+-- A state is a table of these. The lane is `1` and the name of the execution group, or `0`, NUL, and the type of the job. What
+-- is not there is false: the time that it is due, was freed, or at which its pause ends; its claim, its only run, calendar, and
+-- note of its pause.
+local STATE, EXCLUSIVE, RUNS, PRIORITY, NEXT, GENERATION, LINEAGE, REVISION, FREED, PAUSE_END = 1, 2, 3, 4, 5, 6, 7, 8, 9, 10
+local JOB, LANE, OVERLAP, CLAIM, RUN, CALENDAR, NOTE, PROGRESS = 11, 12, 13, 14, 15, 16, 17, 18
+local STATE_FORMAT = '>c1BI4i4ddddddI2c0I2c0Bc0Bc0Bc0I2c0I4c0I4c0c1'
+-- At the end of a record that nobody has destroyed.
+local WHOLE = '.'
+local function is_whole(record, least) return #record >= least and string.sub(record, -1) == WHOLE end
 
 local function read_state(record)
-  local is_whole, s, x, u, p, n, g, i, r, f, pu, j, l, o, c, w, a, pn, t = pcall(struct.unpack, STATE, record)
-  -- What somebody has destroyed is as if it were not there.
-  return is_whole and {
-    s = s, x = x == 1, u = u, p = p, n = unless_never(n), g = g, i = i, r = r, f = unless_never(f), pu = unless_never(pu),
-    j = j, l = l, o = o, c = c ~= '' and c or nil, w = w ~= '' and w or nil, a = a ~= '' and a or nil, pn = pn ~= '' and pn or nil, t = t,
-  }
+  if not is_whole(record, 60) then return false end
+  local s = { struct.unpack(STATE_FORMAT, record) }
+  s[EXCLUSIVE] = s[EXCLUSIVE] == 1
+  if s[NEXT] == NEVER then s[NEXT] = false end
+  if s[FREED] == NEVER then s[FREED] = false end
+  if s[PAUSE_END] == NEVER then s[PAUSE_END] = false end
+  if s[CLAIM] == '' then s[CLAIM] = false end
+  if s[RUN] == '' then s[RUN] = false end
+  if s[CALENDAR] == '' then s[CALENDAR] = false end
+  if s[NOTE] == '' then s[NOTE] = false end
+  return s
 end
 
 local function write_state(s)
-  local c, w, a, pn = s.c or '', s.w or '', s.a or '', s.pn or ''
+  local c, r, a, n = s[CLAIM] or '', s[RUN] or '', s[CALENDAR] or '', s[NOTE] or ''
+  local job, lane, overlap, progress = s[JOB], s[LANE], s[OVERLAP], s[PROGRESS]
   return struct.pack(
-    STATE, s.s, s.x and 1 or 0, s.u, s.p, or_never(s.n), s.g, s.i, s.r, or_never(s.f), or_never(s.pu),
-    #s.j, s.j, #s.l, s.l, #s.o, s.o, #c, c, #w, w, #a, a, #pn, pn, #s.t, s.t
+    STATE_FORMAT, s[STATE], s[EXCLUSIVE] and 1 or 0, s[RUNS], s[PRIORITY], s[NEXT] or NEVER, s[GENERATION], s[LINEAGE],
+    s[REVISION], s[FREED] or NEVER, s[PAUSE_END] or NEVER, #job, job, #lane, lane, #overlap, overlap, #c, c, #r, r, #a, a,
+    #n, n, #progress, progress, WHOLE
   )
 end
 
@@ -85,40 +96,40 @@ local function note_lanes()
   touched = {}
 end
 
-local function keeps_back(s) return s.o == 'buffer_one' or s.o == 'cancel_previous' end
+local function keeps_back(s) return s[OVERLAP] == 'buffer_one' or s[OVERLAP] == 'cancel_previous' end
 
 local function enqueue(key, s)
-  if s.s ~= 'W' or not s.n then return end
-  local at, m, jk = s.n, member(s.p, key), s.j
-  if s.u > 0 and keeps_back(s) then
-    if s.o == 'cancel_previous' then redis.call('ZADD', K'over', at, key) end
-  elseif s.x then
-    local queue = queue_of(s.l, jk)
-    redis.call('SADD', K('ql:' .. jk), s.l)
+  if s[STATE] ~= 'W' or not s[NEXT] then return end
+  local at, m, jk = s[NEXT], member(s[PRIORITY], key), s[JOB]
+  if s[RUNS] > 0 and keeps_back(s) then
+    if s[OVERLAP] == 'cancel_previous' then redis.call('ZADD', K'over', at, key) end
+  elseif s[EXCLUSIVE] then
+    local queue = queue_of(s[LANE], jk)
+    redis.call('SADD', K('ql:' .. jk), s[LANE])
     local first, score = head(queue)
     redis.call('ZADD', K(queue), at, m)
     if not is_busy(jk) and (not first or at < score or (at == score and m < first)) then
-      if first then step_out(s.l, first) end
-      stand(s.l, at, m)
+      if first then step_out(s[LANE], first) end
+      stand(s[LANE], at, m)
     end
   else
-    stand(s.l, at, m)
+    stand(s[LANE], text(at), m)
   end
 end
 
 local function dequeue(key, s)
-  if s.s ~= 'W' or not s.n then return end
-  local m, jk = member(s.p, key), s.j
-  if s.o == 'cancel_previous' then redis.call('ZREM', K'over', key) end
-  if not s.x then return step_out(s.l, m) end
-  local queue = queue_of(s.l, jk)
+  if s[STATE] ~= 'W' or not s[NEXT] then return end
+  local m, jk = member(s[PRIORITY], key), s[JOB]
+  if s[OVERLAP] == 'cancel_previous' then redis.call('ZREM', K'over', key) end
+  if not s[EXCLUSIVE] then return step_out(s[LANE], m) end
+  local queue = queue_of(s[LANE], jk)
   local was_first = head(queue) == m
   redis.call('ZREM', K(queue), m)
   local first, score = head(queue)
-  if not first then redis.call('SREM', K('ql:' .. jk), s.l) end
+  if not first then redis.call('SREM', K('ql:' .. jk), s[LANE]) end
   if was_first and not is_busy(jk) then
-    step_out(s.l, m)
-    if first then stand(s.l, score, first) end
+    step_out(s[LANE], m)
+    if first then stand(s[LANE], score, first) end
   end
 end
 

@@ -30,10 +30,10 @@ function V.triggers()
   for _, key in ipairs(keys) do
     local s = load(key)
     if s then
-      local holder = s.x and is_busy(s.j)
+      local holder = s[EXCLUSIVE] and is_busy(s[JOB])
       local claim, at = holder and claim_of(holder), #rows
-      rows[at + 1], rows[at + 2], rows[at + 3], rows[at + 4] = get('td', key) or '', s.t, s.s, tostring(s.u)
-      rows[at + 5], rows[at + 6], rows[at + 7] = claim and claim.f and '1' or '', s.pn or '', text(s.r)
+      rows[at + 1], rows[at + 2], rows[at + 3], rows[at + 4] = get('td', key) or '', s[PROGRESS], s[STATE], tostring(s[RUNS])
+      rows[at + 5], rows[at + 6], rows[at + 7] = claim and '1' or '', s[NOTE] or '', text(s[REVISION])
     end
   end
   return { after = more }
@@ -73,20 +73,20 @@ end
 -- What is not as it must be, after somebody has changed keys by hand; mended if that is wished. By parts, and the claims
 -- with the last one.
 local function check_place(key, s, say)
-  local m, jk = member(s.p, key), s.j
-  local meta, waits = job(jk), s.s == 'W' and s.n
-  local in_lane, in_queue = redis.call('ZSCORE', ordered('lane:' .. s.l), m), redis.call('ZSCORE', K(queue_of(s.l, jk)), m)
+  local m, jk = member(s[PRIORITY], key), s[JOB]
+  local meta, waits = job(jk), s[STATE] == 'W' and s[NEXT]
+  local in_lane, in_queue = redis.call('ZSCORE', ordered('lane:' .. s[LANE]), m), redis.call('ZSCORE', K(queue_of(s[LANE], jk)), m)
   local in_over = redis.call('ZSCORE', K'over', key)
-  local kept = s.u > 0 and keeps_back(s)
+  local kept = s[RUNS] > 0 and keeps_back(s)
   if not meta then
     say('its job is not there')
   elseif not waits or kept then
     if in_lane or in_queue then say('it stands among what waits, and does not wait') end
-  elseif s.x and not in_queue then
+  elseif s[EXCLUSIVE] and not in_queue then
     say('it waits, and stands in no queue')
-  elseif s.x and not in_lane and not is_busy(jk) and head(queue_of(s.l, jk)) == m then
+  elseif s[EXCLUSIVE] and not in_lane and not is_busy(jk) and head(queue_of(s[LANE], jk)) == m then
     say('it is the next of its job, and stands in no lane')
-  elseif not s.x and not in_lane then
+  elseif not s[EXCLUSIVE] and not in_lane then
     say('it waits, and stands in no lane')
   end
   if in_over and not (waits and kept) then say('it stands among what overlaps, and does not') end
@@ -108,14 +108,14 @@ local function check_trigger(key, found)
     end
     return
   end
-  local claim = s.c and claim_of(s.c)
-  if s.s == 'A' and not (claim and not claim.f) then say('it is claimed, and by nobody') end
+  local claimed = s[CLAIM] and redis.call('ZSCORE', ordered('lapse'), key)
+  if s[STATE] == 'A' and not claimed then say('it is claimed, and by nobody') end
   check_place(key, s, say)
-  if wrong and request.repair and job(s.j) then
-    step_out(s.l, member(s.p, key))
-    redis.call('ZREM', K(queue_of(s.l, s.j)), member(s.p, key))
+  if wrong and request.repair and job(s[JOB]) then
+    step_out(s[LANE], member(s[PRIORITY], key))
+    redis.call('ZREM', K(queue_of(s[LANE], s[JOB])), member(s[PRIORITY], key))
     redis.call('ZREM', K'over', key)
-    if s.s == 'A' then s.s, s.c = 'W', nil end
+    if s[STATE] == 'A' then s[STATE], s[CLAIM] = 'W', false end
     save(key, s)
     enqueue(key, s)
     wake = true
@@ -127,13 +127,13 @@ local function check_home(session, found)
   local all = redis.call('HGETALL', K('cl:' .. session))
   for n = 1, #all, 2 do
     local claim = read_claim(all[n + 1])
-    found[#found + 1] = { 'claim', claim and claim.t or '', all[n] .. ' belongs to nobody' }
+    found[#found + 1] = { 'claim', claim and claim[TRIGGER] or '', all[n] .. ' belongs to nobody' }
   end
   if request.repair then entomb(session) end
 end
 
 local function check_busy(jk, id, found)
-  if claim_of(id) then return end
+  if claim_of(id) or claimant(id) then return end
   found[#found + 1] = { 'job', jk, 'it is held by ' .. id .. ', which is not there' }
   if request.repair then
     put('busy', jk, false)

@@ -21,17 +21,17 @@ end
 local function pause_trigger(key, note)
   local is_changed = apply(key, 'pause')
   local s = load(key)
-  if s.s == 'P' then
-    s.pn, s.pu = note, end_of(note)
+  if s[STATE] == 'P' then
+    s[NOTE], s[PAUSE_END] = note, end_of(note) or false
     save(key, s)
-    ends('t' .. text(s.g) .. ':' .. key, note)
+    ends('t' .. text(s[GENERATION]) .. ':' .. key, note)
   end
   return is_changed
 end
 
 local function ends_later(end_known, note)
   local other = end_of(note)
-  return end_known == nil or (other ~= nil and end_known >= other)
+  return not end_known or (other ~= nil and end_known >= other)
 end
 
 -- Triggers and jobs.
@@ -40,20 +40,20 @@ local function take_trigger(key)
   local s = load(key)
   if not s then return nil end
   dequeue(key, s)
-  withdraw(s)
+  withdraw(key, s)
   save(key, false)
   put('td', key, false)
   place('ti', key, false)
   add('gt', group_of(key), -1)
-  leave_job(s.j, key)
-  if s.a then redis.call('SREM', K('cu:' .. s.a), key) end
+  leave_job(s[JOB], key)
+  if s[CALENDAR] then redis.call('SREM', K('cu:' .. s[CALENDAR]), key) end
   return s
 end
 
 -- For good, with what nothing takes over.
 local function remove_trigger(key)
   local s = take_trigger(key)
-  if s and s.u > 0 and not s.w then redis.call('DEL', K('rt:' .. text(s.i))) end
+  if s and s[RUNS] > 0 and not s[RUN] then redis.call('DEL', K('rt:' .. text(s[LINEAGE]))) end
   return s
 end
 
@@ -74,15 +74,15 @@ end
 -- calendar or nothing.
 
 local function name_calendar(t, s)
-  s.a = t.a ~= '' and t.a or nil
-  if s.a then redis.call('SADD', K('cu:' .. s.a), t.k) end
+  s[CALENDAR] = t.a ~= '' and t.a
+  if s[CALENDAR] then redis.call('SADD', K('cu:' .. s[CALENDAR]), t.k) end
 end
 
 local function insert_trigger(t, progress, next, runs)
   local number, meta = count(), job(t.j)
   local s = {
-    s = 'W', x = meta.x, u = runs and runs.u or 0, p = tonumber(t.p), n = next, g = number, i = runs and runs.i or number,
-    r = number, f = runs and runs.f or nil, w = runs and runs.w or nil, j = t.j, l = t.e .. '\0' .. meta.y, o = t.o, t = progress,
+    'W', meta.x, runs and runs.u or 0, tonumber(t.p), next or false, number, runs and runs.i or number, number,
+    runs and runs.f or false, false, t.j, t.e .. '\0' .. meta.y, t.o, false, runs and runs.w or false, false, false, progress,
   }
   name_calendar(t, s)
   put('td', t.k, t.d)
@@ -98,8 +98,9 @@ end
 local function update_trigger(t)
   local s = load(t.k)
   dequeue(t.k, s)
-  if s.a then redis.call('SREM', K('cu:' .. s.a), t.k) end
-  s.r, s.p, s.o, s.l = count(), tonumber(t.p), t.o, t.e .. '\0' .. job(t.j).y
+  if s[CALENDAR] then redis.call('SREM', K('cu:' .. s[CALENDAR]), t.k) end
+  s[REVISION], s[PRIORITY], s[OVERLAP] = count(), tonumber(t.p), t.o
+  move_to(t.k, s, t.e .. '\0' .. job(t.j).y, s[EXCLUSIVE])
   name_calendar(t, s)
   put('td', t.k, t.d)
   save(t.k, s)
@@ -107,13 +108,13 @@ local function update_trigger(t)
 end
 
 -- What one that takes its place takes over.
-local function runs_of(s) return { i = s.i, u = s.u, f = s.f, w = s.w } end
+local function runs_of(s) return { i = s[LINEAGE], u = s[RUNS], f = s[FREED], w = s[RUN] } end
 
 local function put_trigger(t, progress, next, existing)
   local s = load(t.k)
   if not s then return insert_trigger(t, progress, next, nil) end
   if existing == 'keep' then return end
-  if existing == 'update' and s.j == t.j then return update_trigger(t) end
+  if existing == 'update' and s[JOB] == t.j then return update_trigger(t) end
   local runs = runs_of(s)
   take_trigger(t.k)
   insert_trigger(t, progress, next, runs)
@@ -138,7 +139,7 @@ local function selected(what, after)
     local s = load(key)
     local meant = what.k == 'all' or what.k == 'job'
       or (what.k == 'trigger_group' and matches(what.g, group_of(key)))
-      or (what.k == 'job_group' and s and matches(what.g, group_of(s.j)))
+      or (what.k == 'job_group' and s and matches(what.g, group_of(s[JOB])))
     if s and meant then found[#found + 1] = key end
   end
   return found, more
@@ -175,20 +176,20 @@ local function abandoned()
 end
 
 function CHORES.pause(chore, key, s)
-  local stays = chore.what.k ~= 'trigger' and s.s == 'P' and ends_later(s.pu, chore.note)
+  local stays = chore.what.k ~= 'trigger' and s[STATE] == 'P' and ends_later(s[PAUSE_END], chore.note)
   return not stays and pause_trigger(key, chore.note)
 end
 
 function CHORES.resume(chore, key, s)
-  local kept = chore.what.k == 'trigger_group' and get('pj', group_of(s.j))
+  local kept = chore.what.k == 'trigger_group' and get('pj', group_of(s[JOB]))
   return not kept and apply(key, 'resume')
 end
 
 -- The place of a trigger depends on its job, which has changed.
 function CHORES.move(_, key, s)
-  local meta = job(s.j)
+  local meta = job(s[JOB])
   dequeue(key, s)
-  s.x, s.l = meta.x, group_in(s.l) .. '\0' .. meta.y
+  move_to(key, s, group_in(s[LANE]) .. '\0' .. meta.y, meta.x)
   save(key, s)
   enqueue(key, s)
 end
