@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use parking_lot::Mutex;
-use redis::Script;
 use scheduler_core::job::ExecutionId;
 use scheduler_core::store::*;
 use scheduler_core::time::{Clock, SystemClock};
@@ -22,27 +21,12 @@ use crate::firing::FIRED;
 use crate::heart;
 use crate::io::Io;
 use crate::link::{Failure, Link};
+use crate::script::Scripts;
 use crate::session::{Claimed, Ending, Flight, Sessions};
 use crate::settings::{Settings, cap, margin};
 
-/// One script: each part uses what the ones before it have made.
-const SCRIPT: &str = concat!(
-    include_str!("script/base.lua"),
-    include_str!("script/places.lua"),
-    include_str!("script/claims.lua"),
-    include_str!("script/triggers.lua"),
-    include_str!("script/nodes.lua"),
-    include_str!("script/firing.lua"),
-    include_str!("script/admin.lua"),
-    include_str!("script/queries.lua"),
-    include_str!("script/call.lua"),
-);
-
 /// The oldest server that knows everything the script needs.
 const OLDEST: (u32, u32) = (7, 0);
-
-/// Verbs that need memory: they are refused when that of the server is full, so that the others can be carried out.
-const GROWS: &[&str] = &["put", "reschedule", "put_calendar", "acquire", "fire"];
 
 /// Verbs that take effect only as long as their caller waits for them.
 const CHANGES: &[&str] = &[
@@ -70,9 +54,7 @@ pub(crate) struct Inner {
     hot: Link,
     /// For the heart, and for messages of others.
     slow: Link,
-    script: Script,
-    /// The same, carried out also when the memory of the server is full.
-    draining: Script,
+    scripts: Scripts,
     /// This process, among those who send messages.
     id: String,
     pub(crate) clock: ServerClock,
@@ -162,8 +144,7 @@ impl Inner {
             Self {
                 hot: Link::new(settings.clone(), 2),
                 slow,
-                script: Script::new(SCRIPT),
-                draining: Script::new(&SCRIPT.replacen("#!lua", "#!lua flags=allow-oom", 1)),
+                scripts: Scripts::new(),
                 id,
                 clock: ServerClock::default(),
                 sessions: Mutex::default(),
@@ -215,7 +196,7 @@ impl Inner {
         // The second connection, which also listens.
         self.slow.ping().await?;
         let sent = SystemClock.monotonic();
-        let said = self.hot.script(&self.draining, ["boot", "{}", &self.id], &[]).await?;
+        let said = self.hot.script(self.scripts.of("boot"), ["boot", "{}", &self.id], &[]).await?;
         let answer: Value = codec::decode("an answer", &said.body).map_err(Failure::Refused)?;
         if let Some(error) = answer["error"].as_str() {
             return Err(Failure::Refused(refusal(error, codec::list(&answer["names"]), &Value::Null)));
@@ -250,7 +231,7 @@ impl Inner {
         if self.is_gone() {
             return Err(self.all_gone());
         }
-        let script = if GROWS.contains(&verb) { &self.script } else { &self.draining };
+        let script = self.scripts.of(verb);
         let text = request.to_string();
         let mut said = link.script(script, [verb, &text, &self.id], rows).await;
         if READS.contains(&verb) && matches!(said, Err(Failure::Away(_))) {

@@ -26,6 +26,7 @@ mod link;
 mod put;
 mod reconcile;
 mod recover;
+mod script;
 mod session;
 mod settings;
 mod store;

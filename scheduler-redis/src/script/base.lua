@@ -1,6 +1,5 @@
 #!lua
--- The job store: one verb per call, each as a whole or not at all. The files of this folder are one script, in the order in
--- which `inner.rs` names them.
+-- The job store: one verb per call, each as a whole or not at all. `script.rs` puts the files of this folder together.
 --
 -- KEYS[1] is the prefix of every key, with one hash tag. ARGV[1] is the verb, ARGV[2] its parameters as JSON, ARGV[3] who
 -- asks; where there are many rows, they follow as they are, so many texts each. Times and counts are texts outside and
@@ -59,7 +58,15 @@ local function K(name) return P .. name end
 local function given(value) return value ~= nil and value ~= NONE end
 local function num(value) return given(value) and tonumber(value) or nil end
 local function text(number) return string.format('%d', number) end
-local function session_of(id) return string.match(id, '^(.-)%-') end
+-- Most ids of a call are of one session.
+local last_session, last_prefix
+local function session_of(id)
+  if not last_prefix or string.find(id, last_prefix, 1, true) ~= 1 then
+    last_session = string.match(id, '^(.-)%-')
+    last_prefix = last_session .. '-'
+  end
+  return last_session
+end
 
 -- The server's clock in microseconds, the same for the whole call.
 local micros
@@ -198,7 +205,9 @@ end
 
 local function member(p, key) return struct.pack('>I4', 2147483647 - p) .. key end
 local function key_of(m) return string.sub(m, 5) end
-local function group_of(key) return string.sub(key, 1, string.find(key, '\0', 1, true) - 1) end
+local function group_of(key)
+  return string.byte(key) == 0 and '' or string.sub(key, 1, string.find(key, '\0', 1, true) - 1)
+end
 
 -- The first member of a sorted set, and its score.
 local function head(zset)

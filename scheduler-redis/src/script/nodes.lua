@@ -1,7 +1,5 @@
 
--- The verbs.
-
-local V = {}
+-- Sessions of nodes.
 
 -- What the types of the fixed keys are.
 local TYPES = {
@@ -63,22 +61,6 @@ local function tick()
   local lc = (tonumber(clock[1]) or 0) + math.max(0, math.min(passed, tonumber(clock[3]) or 0))
   redis.call('HSET', K'meta', 'lc', text(lc), 'lw', text(now))
   return lc
-end
-
--- Which life of which server this is: in another one it may know less than was acknowledged. Nothing is handed out then until
--- all nodes have said what they know, or have had the time for it. Also says whether that lasts.
-local function epoch()
-  local info = redis.pcall('INFO', 'server')
-  local run = type(info) == 'string' and string.match(info, 'run_id:(%w+)') or 'unknown'
-  local before = redis.call('HMGET', K'meta', 'run', 'hold', 'lease')
-  local hold = tonumber(before[2] or '0')
-  if run ~= before[1] then
-    hold = before[1] and server_millis() + math.max(HOLD, (tonumber(before[3]) or 0) / 2) or 0
-    redis.call('HSET', K'meta', 'run', run, 'hold', text(hold))
-    redis.call('DEL', K'untold')
-    for _, session in ipairs(redis.call('ZRANGE', K'sl', 0, -1)) do redis.call('SADD', K'untold', session) end
-  end
-  return run, server_millis() < hold and redis.call('SCARD', K'untold') > 0
 end
 
 function V.attach()

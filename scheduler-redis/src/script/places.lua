@@ -63,6 +63,7 @@ local function read_job(record)
   local function has(bit) return math.floor(flags / bit) % 2 == 1 end
   return { x = has(ONE_AT_A_TIME), d = has(DURABLE), p = has(KEEPS_DATA), r = has(RECOVERS), y = job_type }
 end
+local function is_durable(record) return math.floor(string.byte(record) / DURABLE) % 2 == 1 end
 local function job(key)
   local record = get('jd', key)
   return record and read_job(record)
