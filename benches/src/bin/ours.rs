@@ -32,7 +32,7 @@ async fn sleep(time: Duration) {
 
 /// A job of its own for each number.
 fn job(number: usize) -> Invocation {
-    let key = format!("job-{number}").parse().expect("a key");
+    let key = format!("j{number}").parse().expect("a key");
     Invocation::new(JobDetail::builder(key, "work").build())
 }
 
@@ -72,8 +72,7 @@ async fn add_all(
 ) -> Result<()> {
     let all: Vec<_> = numbers.collect();
     for part in all.chunks(BULK) {
-        let pairs =
-            part.iter().map(|number| (job(*number), trigger(*number).name(&format!("trigger-{number}"))));
+        let pairs = part.iter().map(|number| (job(*number), trigger(*number).name(&format!("t{number}"))));
         scheduler.schedule_all(pairs, Existing::Refuse).await?;
     }
     Ok(())
@@ -165,9 +164,7 @@ async fn w3(task: &Task) -> Result<Value> {
         let mixed = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         let at = begin + TimeDelta::milliseconds((mixed % 10_000) as i64);
-        scheduler
-            .schedule(job(far + number), Trigger::at(at).name(&format!("trigger-{}", far + number)))
-            .await?;
+        scheduler.schedule(job(far + number), Trigger::at(at).name(&format!("t{}", far + number))).await?;
     }
     sleep(Duration::from_secs(11)).await;
     let mut found = lateness.summary();
@@ -184,7 +181,7 @@ async fn w4(task: &Task) -> Result<Value> {
     let trigger = |number: usize| Trigger::at(later + TimeDelta::milliseconds(number as i64));
     let (before, begin) = (resident(), SystemClock.monotonic());
     for number in 0..count {
-        scheduler.schedule(job(number), trigger(number).name(&format!("trigger-{number}"))).await?;
+        scheduler.schedule(job(number), trigger(number).name(&format!("t{number}"))).await?;
     }
     let (one, grown) = (SystemClock.monotonic() - begin, resident().saturating_sub(before));
     let begin = SystemClock.monotonic();

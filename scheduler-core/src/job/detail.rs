@@ -30,7 +30,36 @@ use crate::stored::Version;
 /// # Ok::<(), scheduler_core::Error>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(from = "Record", into = "Record")]
 pub struct JobDetail {
+    key: JobKey,
+    job_type: Arc<str>,
+    durable: bool,
+    disallow_concurrent: bool,
+    persist_data: bool,
+    requests_recovery: bool,
+    rare: Option<Box<Rare>>,
+}
+
+/// What most jobs do not have. There are many jobs, so they do not take memory for it.
+#[derive(Debug, Clone, PartialEq)]
+struct Rare {
+    description: Option<Arc<str>>,
+    data: JobData,
+    timeout: Option<Duration>,
+}
+
+impl Rare {
+    const NOTHING: Self = Self { description: None, data: JobData::new(), timeout: None };
+
+    fn kept(self) -> Option<Box<Self>> {
+        (self != Self::NOTHING).then(|| Box::new(self))
+    }
+}
+
+/// A job as it is written.
+#[derive(Serialize, Deserialize)]
+struct Record {
     #[serde(rename = "v", default)]
     version: Version,
     key: JobKey,
@@ -51,21 +80,59 @@ pub struct JobDetail {
     requests_recovery: bool,
 }
 
+impl From<Record> for JobDetail {
+    fn from(record: Record) -> Self {
+        let Record { key, job_type, durable, disallow_concurrent, persist_data, requests_recovery, .. } =
+            record;
+        let Record { description, data, timeout, .. } = record;
+        let rare = Rare { description, data, timeout }.kept();
+        Self { key, job_type, durable, disallow_concurrent, persist_data, requests_recovery, rare }
+    }
+}
+
+impl From<JobDetail> for Record {
+    fn from(detail: JobDetail) -> Self {
+        let JobDetail { key, job_type, durable, disallow_concurrent, persist_data, requests_recovery, rare } =
+            detail;
+        let Rare { description, data, timeout } = rare.map_or(Rare::NOTHING, |rare| *rare);
+        Self {
+            version: Version,
+            key,
+            job_type,
+            description,
+            data,
+            timeout,
+            durable,
+            disallow_concurrent,
+            persist_data,
+            requests_recovery,
+        }
+    }
+}
+
 impl JobDetail {
     /// A job named `key` that runs the function registered as `job_type`.
     pub fn builder(key: JobKey, job_type: impl Into<Arc<str>>) -> JobDetailBuilder {
         JobDetailBuilder(Self {
-            version: Version,
             key,
             job_type: job_type.into(),
-            description: None,
-            data: JobData::new(),
-            timeout: None,
             durable: false,
             disallow_concurrent: false,
             persist_data: false,
             requests_recovery: false,
+            rare: None,
         })
+    }
+
+    fn rare(&self) -> &Rare {
+        const NOTHING: &Rare = &Rare::NOTHING;
+        self.rare.as_deref().unwrap_or(NOTHING)
+    }
+
+    fn edit_rare(&mut self, edit: impl FnOnce(&mut Rare)) {
+        let mut rare = self.rare.take().map_or(Rare::NOTHING, |rare| *rare);
+        edit(&mut rare);
+        self.rare = rare.kept();
     }
 
     /// A builder that starts from this detail.
@@ -85,17 +152,17 @@ impl JobDetail {
 
     /// A sentence for people.
     pub fn description(&self) -> Option<&str> {
-        self.description.as_deref()
+        self.rare().description.as_deref()
     }
 
     /// The job's own data, seen by every run and overlaid by the trigger's.
     pub fn data(&self) -> &JobData {
-        &self.data
+        &self.rare().data
     }
 
     /// How long one run may take; unlimited unless set.
     pub fn timeout(&self) -> Option<Duration> {
-        self.timeout
+        self.rare().timeout
     }
 
     /// Whether the job stays when its last trigger is gone.
@@ -131,20 +198,20 @@ pub struct JobDetailBuilder(JobDetail);
 impl JobDetailBuilder {
     /// A sentence for people. Default: none.
     pub fn description(mut self, text: impl Into<Arc<str>>) -> Self {
-        self.0.description = Some(text.into());
+        self.0.edit_rare(|rare| rare.description = Some(text.into()));
         self
     }
 
     /// The job's own data. Default: empty.
     pub fn data(mut self, data: JobData) -> Self {
-        self.0.data = data;
+        self.0.edit_rare(|rare| rare.data = data);
         self
     }
 
     /// How long a run may take, from its firing on: time for which it waits for a thread counts. Then it is asked to stop, and
     /// taken away if it does not listen. Default: for ever.
     pub fn timeout(mut self, timeout: Duration) -> Self {
-        self.0.timeout = Some(timeout);
+        self.0.edit_rare(|rare| rare.timeout = Some(timeout));
         self
     }
 

@@ -22,7 +22,6 @@ use super::schedule::Schedule;
 use super::{DEFAULT_PRIORITY, Trigger};
 use crate::data::JobData;
 use crate::key::{InvalidKey, JobKey, TriggerKey};
-use crate::stored::Version;
 
 /// What is wrong with a trigger: its name and every problem found.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -305,23 +304,27 @@ impl TriggerBuilder {
         }
         let schedule = self.schedule();
         match (&self.key, &self.job, schedule) {
-            (Some(key), Some(job), Some(schedule)) if self.problems.is_empty() => Ok(Trigger {
-                version: Version,
-                key: key.clone(),
-                job: job.clone(),
-                schedule,
-                start,
-                end: self.end.map(|end| end.trunc_subsecs(3)),
-                calendar: self.calendar,
-                priority: self.priority,
-                misfire: self.misfire.unwrap_or_default(),
-                description: self.description,
-                data: self.data,
-                overlap: self.overlap,
-                execution_group: self.execution_group,
-                declared_by: self.declared_by,
-                recovery: self.recovery,
-            }),
+            (Some(key), Some(job), Some(schedule)) if self.problems.is_empty() => {
+                let rare = super::Rare {
+                    end: self.end.map(|end| end.trunc_subsecs(3)),
+                    calendar: self.calendar,
+                    description: self.description,
+                    data: self.data,
+                    execution_group: self.execution_group,
+                    declared_by: self.declared_by,
+                    recovery: self.recovery,
+                };
+                Ok(Trigger {
+                    key: key.clone(),
+                    job: job.clone(),
+                    schedule,
+                    start,
+                    priority: self.priority,
+                    misfire: self.misfire.unwrap_or_default(),
+                    overlap: self.overlap,
+                    rare: rare.kept(),
+                })
+            }
             (key, job, _) => {
                 let missing = [
                     (key.is_none(), "has no name; set `name`"),
@@ -402,17 +405,19 @@ impl TriggerBuilder {
         let refuse = |name: &str, shown: String, use_: &str| {
             format!("`{name}` means nothing for a trigger that fires {shown}; {use_}")
         };
-        let shown = schedule.to_string();
         if let Some(zone) = self.zone {
+            let shown = schedule.to_string();
             let set = schedule.in_zone(zone);
-            schedule = set
-                .ok_or_else(|| refuse("time_zone", shown.clone(), "leave it out, or set it on its parts"))?;
+            schedule =
+                set.ok_or_else(|| refuse("time_zone", shown, "leave it out, or set it on its parts"))?;
         }
         if let Some(dst) = self.dst {
+            let shown = schedule.to_string();
             let set = schedule.with_dst(dst);
-            schedule = set.ok_or_else(|| refuse("dst", shown.clone(), "use `cron` or `rrule`"))?;
+            schedule = set.ok_or_else(|| refuse("dst", shown, "use `cron` or `rrule`"))?;
         }
         if let Some(count) = self.repeat {
+            let shown = schedule.to_string();
             let set = schedule.repeated(count);
             schedule = set.ok_or_else(|| refuse("repeat", shown, "use `every`"))?;
         }
@@ -430,20 +435,21 @@ impl TriggerBuilder {
 
 impl From<Trigger> for TriggerBuilder {
     fn from(trigger: Trigger) -> Self {
+        let rare = trigger.rare.map_or(super::Rare::NOTHING, |rare| *rare);
         Self {
             key: Some(trigger.key),
             job: Some(trigger.job),
             start: Some(trigger.start),
-            end: trigger.end,
-            calendar: trigger.calendar,
+            end: rare.end,
+            calendar: rare.calendar,
             priority: trigger.priority,
             misfire: Some(trigger.misfire),
-            description: trigger.description,
-            data: trigger.data,
+            description: rare.description,
+            data: rare.data,
             overlap: trigger.overlap,
-            execution_group: trigger.execution_group,
-            declared_by: trigger.declared_by,
-            recovery: trigger.recovery,
+            execution_group: rare.execution_group,
+            declared_by: rare.declared_by,
+            recovery: rare.recovery,
             ..Self::new(Rule::Ready(trigger.schedule))
         }
     }

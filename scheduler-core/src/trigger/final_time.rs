@@ -15,7 +15,7 @@ impl Trigger {
     pub fn final_fire_time(&self, calendar: Option<&dyn Calendar>) -> Option<DateTime<Utc>> {
         let first = self.first(calendar);
         match self.schedule.repeat() {
-            None => self.end.and_then(|end| self.last_before(first, end, calendar)),
+            None => self.end().and_then(|end| self.last_before(first, end, calendar)),
             Some(count) => self.counted(first, count, calendar),
         }
     }
@@ -47,7 +47,7 @@ impl Trigger {
     }
 
     fn counted(&self, first: Progress, count: u32, calendar: Option<&dyn Calendar>) -> Option<DateTime<Utc>> {
-        if let (Schedule::Interval(interval), None, None) = (&self.schedule, calendar, self.end) {
+        if let (Schedule::Interval(interval), None, None) = (&self.schedule, calendar, self.end()) {
             return interval.at(self.start, i64::from(count));
         }
         let mut progress = first;

@@ -139,7 +139,7 @@ impl Trigger {
             progress.repeat = Some(u32::try_from(u64::from(repeat).saturating_sub(used)).unwrap_or(0));
             progress.fired = 0;
         }
-        if self.end.is_some_and(|end| end < now) {
+        if self.end().is_some_and(|end| end < now) {
             return Progress { next: None, scheduled: None, ..progress };
         }
         Progress { start: Some(now), ..progress }

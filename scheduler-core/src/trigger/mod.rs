@@ -78,7 +78,49 @@ pub const DEFAULT_PRIORITY: i32 = 5;
 ///
 /// Start with [`Trigger::now`], [`Trigger::at`], [`Trigger::every`] or [`Trigger::cron`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(from = "Record", into = "Record")]
 pub struct Trigger {
+    key: TriggerKey,
+    job: JobKey,
+    schedule: Schedule,
+    start: DateTime<Utc>,
+    priority: i32,
+    misfire: Misfire,
+    overlap: OverlapPolicy,
+    rare: Option<Box<Rare>>,
+}
+
+/// What most triggers do not have. There are many triggers, so they do not take memory for it.
+#[derive(Debug, Clone, PartialEq)]
+struct Rare {
+    end: Option<DateTime<Utc>>,
+    calendar: Option<Arc<str>>,
+    description: Option<Arc<str>>,
+    data: JobData,
+    execution_group: Option<Arc<str>>,
+    declared_by: Option<Arc<str>>,
+    recovery: Option<Box<Recovery>>,
+}
+
+impl Rare {
+    const NOTHING: Self = Self {
+        end: None,
+        calendar: None,
+        description: None,
+        data: JobData::new(),
+        execution_group: None,
+        declared_by: None,
+        recovery: None,
+    };
+
+    fn kept(self) -> Option<Box<Self>> {
+        (self != Self::NOTHING).then(|| Box::new(self))
+    }
+}
+
+/// A trigger as it is written.
+#[derive(Serialize, Deserialize)]
+struct Record {
     #[serde(rename = "v", default)]
     version: Version,
     key: TriggerKey,
@@ -106,11 +148,50 @@ pub struct Trigger {
     recovery: Option<Box<Recovery>>,
 }
 
+impl From<Record> for Trigger {
+    fn from(record: Record) -> Self {
+        let Record { key, job, schedule, start, priority, misfire, overlap, .. } = record;
+        let Record { end, calendar, description, data, execution_group, declared_by, recovery, .. } = record;
+        let rare = Rare { end, calendar, description, data, execution_group, declared_by, recovery };
+        Self { key, job, schedule, start, priority, misfire, overlap, rare: rare.kept() }
+    }
+}
+
+impl From<Trigger> for Record {
+    fn from(trigger: Trigger) -> Self {
+        let Trigger { key, job, schedule, start, priority, misfire, overlap, rare } = trigger;
+        let Rare { end, calendar, description, data, execution_group, declared_by, recovery } =
+            rare.map_or(Rare::NOTHING, |rare| *rare);
+        Self {
+            version: Version,
+            key,
+            job,
+            schedule,
+            start,
+            end,
+            calendar,
+            priority,
+            misfire,
+            description,
+            data,
+            overlap,
+            execution_group,
+            declared_by,
+            recovery,
+        }
+    }
+}
+
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
 }
 
 impl Trigger {
+    fn rare(&self) -> &Rare {
+        const NOTHING: &Rare = &Rare::NOTHING;
+        self.rare.as_deref().unwrap_or(NOTHING)
+    }
+
     /// The unique name.
     pub fn key(&self) -> &TriggerKey {
         &self.key
@@ -133,12 +214,12 @@ impl Trigger {
 
     /// No firing is later; for intervals none is equal either, as in Quartz.
     pub fn end(&self) -> Option<DateTime<Utc>> {
-        self.end
+        self.rare().end
     }
 
     /// The name of the calendar whose excluded times are left out.
     pub fn calendar(&self) -> Option<&str> {
-        self.calendar.as_deref()
+        self.rare().calendar.as_deref()
     }
 
     /// Between triggers that are due at the same instant the higher one fires first.
@@ -153,12 +234,12 @@ impl Trigger {
 
     /// A sentence for people.
     pub fn description(&self) -> Option<&str> {
-        self.description.as_deref()
+        self.rare().description.as_deref()
     }
 
     /// Data for the runs of this trigger, laid over the job's.
     pub fn data(&self) -> &JobData {
-        &self.data
+        &self.rare().data
     }
 
     /// What becomes of a firing while the previous run goes on.
@@ -168,17 +249,17 @@ impl Trigger {
 
     /// The execution group, whose runs a node may limit.
     pub fn execution_group(&self) -> Option<&Arc<str>> {
-        self.execution_group.as_ref()
+        self.rare().execution_group.as_ref()
     }
 
     /// The scheduler whose code declares this trigger; none for one that was scheduled by a call.
     pub fn declared_by(&self) -> Option<&str> {
-        self.declared_by.as_deref()
+        self.rare().declared_by.as_deref()
     }
 
     /// The lost run that this trigger repeats; none for every other trigger.
     pub fn recovery(&self) -> Option<&Recovery> {
-        self.recovery.as_deref()
+        self.rare().recovery.as_deref()
     }
 
     /// A builder that starts from this trigger. Its start stays the same.
@@ -188,7 +269,9 @@ impl Trigger {
 
     /// Whether both fire at the same times: schedule, start, end and calendar are the same.
     pub fn same_timing(&self, other: &Self) -> bool {
-        let timing = |trigger: &Self| (trigger.start, trigger.end);
-        timing(self) == timing(other) && self.calendar == other.calendar && self.schedule == other.schedule
+        let timing = |trigger: &Self| (trigger.start, trigger.end());
+        timing(self) == timing(other)
+            && self.calendar() == other.calendar()
+            && self.schedule == other.schedule
     }
 }

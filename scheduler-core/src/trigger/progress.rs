@@ -132,7 +132,7 @@ impl Trigger {
     }
 
     fn window(&self, progress: &Progress) -> Window {
-        Window { start: progress.start.unwrap_or(self.start), end: self.end }
+        Window { start: progress.start.unwrap_or(self.start), end: self.end() }
     }
 
     /// The first of the fire times from `candidate` on that the calendar includes.

@@ -74,7 +74,8 @@ impl Trigger {
         };
         let builder = builder.key(key).job(lost.job.clone()).misfire(Misfire::Ignore);
         let mut trigger = builder.build(lost.scheduled).ok()?;
-        trigger.recovery = Some(Box::new(recovery));
+        trigger.rare.get_or_insert_with(|| Box::new(super::Rare::NOTHING)).recovery =
+            Some(Box::new(recovery));
         Some(trigger)
     }
 }

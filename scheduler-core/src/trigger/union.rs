@@ -10,7 +10,7 @@ use super::schedule::{Schedule, Window};
 /// Fires whenever one of its schedules does; once where several do at the same instant.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct UnionSchedule {
-    schedules: Vec<Schedule>,
+    schedules: Box<[Schedule]>,
 }
 
 impl UnionSchedule {

@@ -1,10 +1,10 @@
 //! What users change: jobs, triggers, calendars, pauses.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
 use super::pauses::Ending;
-use super::table::{JobSlot, Table, TriggerSlot};
+use super::table::{Table, TriggerSlot};
 use chrono::{DateTime, Utc};
 
 use crate::calendar::Calendar;
@@ -41,12 +41,12 @@ impl Table {
     fn check(&self, request: &Put) -> Result<()> {
         let mut taken = Vec::new();
         if request.existing_jobs == Existing::Refuse {
-            let jobs = request.jobs.iter().filter(|job| self.job_slots.contains_key(job.key()));
+            let jobs = request.jobs.iter().filter(|job| self.job_slot(job.key()).is_some());
             taken.extend(jobs.map(|job| format!("job `{}`", job.key())));
         }
         if request.existing_triggers == Existing::Refuse {
             let triggers =
-                request.triggers.iter().filter(|(trigger, _)| self.trigger_slots.contains_key(trigger.key()));
+                request.triggers.iter().filter(|(trigger, _)| self.trigger_slot(trigger.key()).is_some());
             taken.extend(triggers.map(|(trigger, _)| format!("trigger `{}`", trigger.key())));
         }
         if !taken.is_empty() {
@@ -61,7 +61,7 @@ impl Table {
             )));
         }
         let new: HashSet<&JobKey> = request.jobs.iter().map(|job| job.key()).collect();
-        let known = |key: &JobKey| new.contains(key) || self.job_slots.contains_key(key);
+        let known = |key: &JobKey| new.contains(key) || self.job_slot(key).is_some();
         if let Some((trigger, _)) = request.triggers.iter().find(|(trigger, _)| !known(trigger.job())) {
             let (key, job) = (trigger.key(), trigger.job());
             return Err(Error::not_found(format!("trigger `{key}` runs job `{job}`, which is not stored")));
@@ -84,12 +84,7 @@ impl Table {
     }
 
     fn put_job(&mut self, detail: Arc<JobDetail>, existing: Existing) {
-        let Some(&index) = self.job_slots.get(detail.key()) else {
-            let key = detail.key().clone();
-            let slot = JobSlot { detail, triggers: Vec::new(), queues: BTreeMap::new() };
-            self.job_slots.insert(key, self.jobs.insert(slot));
-            return;
-        };
+        let Some(index) = self.job_slot(detail.key()) else { return self.add_job(detail) };
         if existing == Existing::Keep {
             return;
         }
@@ -98,7 +93,7 @@ impl Table {
         let detail =
             if keeps_data { detail.to_builder().data(known.data().clone()).build().into() } else { detail };
         // The rule of concurrency and the function may change, and with them the place of every trigger.
-        let triggers = self.jobs[index].triggers.clone();
+        let triggers: Vec<_> = self.jobs[index].triggers().collect();
         triggers.iter().for_each(|trigger| self.dequeue(*trigger));
         self.jobs[index].detail = detail;
         for trigger in triggers {
@@ -109,13 +104,14 @@ impl Table {
 
     fn change_lane(&mut self, index: usize) {
         let slot = &self.triggers[index];
-        let (old, key) = (slot.lane, self.lane_key(slot.job, &slot.trigger));
-        self.triggers[index].lane = self.lanes.join(key);
+        let (old, key) = (slot.lane(), self.lane_key(slot.job(), &slot.trigger));
+        let lane = self.lanes.join(key);
+        self.triggers[index].set_lane(lane);
         self.lanes.leave(old);
     }
 
     fn put_trigger(&mut self, trigger: Arc<Trigger>, progress: Progress, existing: Existing) {
-        if let Some(&index) = self.trigger_slots.get(trigger.key()) {
+        if let Some(index) = self.trigger_slot(trigger.key()) {
             let same_job = self.triggers[index].trigger.job() == trigger.job();
             match existing {
                 Existing::Keep => return,
@@ -135,36 +131,21 @@ impl Table {
     /// The runs of a trigger that another one takes the place of.
     fn take_runs(&self, index: usize) -> Runs {
         let slot = &self.triggers[index];
-        Runs { running: slot.running, lineage: Some(slot.lineage), freed: slot.freed }
+        Runs { running: slot.running, lineage: Some(slot.lineage()), freed: slot.freed() }
     }
 
     fn insert_trigger(&mut self, trigger: Arc<Trigger>, progress: Progress, runs: Runs) {
-        let Some(&job) = self.job_slots.get(trigger.job()) else { return };
+        let Some(job) = self.job_slot(trigger.job()) else { return };
         self.counter += 1;
-        let (key, position) = (trigger.key().clone(), self.jobs[job].triggers.len());
-        let (generation, revision) = (self.counter, self.counter);
-        let state = StoredState::Waiting;
+        let key = trigger.key().clone();
         let lane = self.lanes.join(self.lane_key(job, &trigger));
-        let (pause, claim) = (None, None);
-        let Runs { running, lineage, freed } = runs;
-        let lineage = lineage.unwrap_or(generation);
-        let index = self.triggers.insert(TriggerSlot {
-            trigger,
-            progress,
-            state,
-            pause,
-            running,
-            job,
-            lane,
-            position,
-            generation,
-            lineage,
-            revision,
-            claim,
-            freed,
-        });
-        self.jobs[job].triggers.push(index);
-        self.trigger_slots.insert(key.clone(), index);
+        let mut slot = TriggerSlot::new(trigger, progress, job, lane, self.counter);
+        slot.running = runs.running;
+        slot.set_freed(runs.freed);
+        if let Some(lineage) = runs.lineage {
+            slot.set_lineage(lineage);
+        }
+        let index = self.add_trigger(slot);
         self.enqueue(index);
         let note = self.pauses.at_birth(key.group(), self.jobs[job].detail.key().group()).cloned();
         if let Some(note) = note {
@@ -176,14 +157,15 @@ impl Table {
         self.counter += 1;
         self.dequeue(index);
         let slot = &mut self.triggers[index];
-        (slot.trigger, slot.revision) = (trigger, self.counter);
+        slot.trigger = trigger;
+        slot.set_revision(self.counter);
         self.change_lane(index);
         self.enqueue(index);
     }
 
     pub(super) fn reschedule(&mut self, request: Reschedule) -> Result<bool> {
-        let Some(&index) = self.trigger_slots.get(&request.old) else { return Ok(false) };
-        if request.revision.is_some_and(|revision| self.triggers[index].revision != revision) {
+        let Some(index) = self.trigger_slot(&request.old) else { return Ok(false) };
+        if request.revision.is_some_and(|revision| self.triggers[index].revision() != revision) {
             return Ok(false);
         }
         let (old, new) = (&self.triggers[index].trigger, &request.trigger);
@@ -195,7 +177,7 @@ impl Table {
                 new.job()
             )));
         }
-        if new.key() != &request.old && self.trigger_slots.contains_key(new.key()) {
+        if new.key() != &request.old && self.trigger_slot(new.key()).is_some() {
             return Err(Error::conflict(format!(
                 "trigger `{}` is stored already; use another name",
                 new.key()
@@ -205,7 +187,7 @@ impl Table {
         match request.progress {
             None if new.key() == &request.old => self.update_trigger(index, request.trigger),
             progress => {
-                let progress = progress.unwrap_or_else(|| self.triggers[index].progress.clone());
+                let progress = progress.unwrap_or_else(|| self.triggers[index].progress());
                 let same_name = request.trigger.key() == &request.old;
                 let runs = if same_name { self.take_runs(index) } else { Runs::default() };
                 self.take_trigger(&request.old);
@@ -216,15 +198,15 @@ impl Table {
     }
 
     pub(super) fn adjust(&mut self, adjustment: Adjustment) -> bool {
-        let Some(&index) = self.trigger_slots.get(&adjustment.trigger) else { return false };
-        if self.triggers[index].progress != adjustment.from {
+        let Some(index) = self.trigger_slot(&adjustment.trigger) else { return false };
+        if self.triggers[index].progress() != adjustment.from {
             return false;
         }
         self.dequeue(index);
         self.withdraw_claim(index);
         let slot = &mut self.triggers[index];
-        slot.progress = adjustment.to;
-        let exhausted = !slot.progress.may_fire_again();
+        slot.set_progress(adjustment.to);
+        let exhausted = slot.next().is_none();
         slot.state = match slot.state {
             StoredState::Acquired | StoredState::Waiting if exhausted => StoredState::Complete,
             StoredState::Acquired => StoredState::Waiting,
@@ -240,36 +222,29 @@ impl Table {
     }
 
     pub(super) fn remove_job(&mut self, key: &JobKey) -> bool {
-        let Some(&index) = self.job_slots.get(key) else { return false };
+        let Some(index) = self.job_slot(key) else { return false };
         let triggers: Vec<_> =
-            self.jobs[index].triggers.iter().map(|t| self.triggers[*t].trigger.key().clone()).collect();
+            self.jobs[index].triggers().map(|trigger| self.triggers[trigger].trigger.key().clone()).collect();
         for trigger in &triggers {
             self.take_trigger(trigger);
         }
-        self.job_slots.remove(key);
-        self.jobs.remove(index);
+        self.drop_job(index);
         true
     }
 
     /// Removes a trigger and returns the slot of its job.
     fn take_trigger(&mut self, key: &TriggerKey) -> Option<usize> {
-        let &index = self.trigger_slots.get(key)?;
+        let index = self.trigger_slot(key)?;
         self.dequeue(index);
         self.withdraw_claim(index);
-        self.trigger_slots.remove(key);
-        let slot = self.triggers.remove(index);
-        self.lanes.leave(slot.lane);
-        let siblings = &mut self.jobs[slot.job].triggers;
-        siblings.swap_remove(slot.position);
-        if let Some(&moved) = siblings.get(slot.position) {
-            self.triggers[moved].position = slot.position;
-        }
-        Some(slot.job)
+        let slot = self.drop_trigger(index);
+        self.lanes.leave(slot.lane());
+        Some(slot.job())
     }
 
     fn remove_if_orphaned(&mut self, index: usize) -> bool {
         let slot = &self.jobs[index];
-        if !slot.triggers.is_empty() || slot.detail.durable() {
+        if slot.has_triggers() || slot.detail.durable() {
             return false;
         }
         let key = slot.detail.key().clone();
@@ -277,7 +252,7 @@ impl Table {
     }
 
     pub(super) fn clear(&mut self) {
-        let jobs: Vec<JobKey> = self.job_slots.keys().cloned().collect();
+        let jobs: Vec<JobKey> = self.jobs.iter().map(|(_, slot)| slot.detail.key().clone()).collect();
         for job in jobs {
             self.remove_job(&job);
         }
@@ -344,7 +319,7 @@ impl Table {
     /// As [`pause_trigger`](Self::pause_trigger); a pause of several does not shorten one that is there.
     fn pause_again(&mut self, index: usize, note: &PauseNote, by_name: bool) -> bool {
         let end = |note: &PauseNote| note.until.unwrap_or(DateTime::<Utc>::MAX_UTC);
-        let known = self.triggers[index].pause.as_deref().filter(|known| !by_name && end(known) >= end(note));
+        let known = self.triggers[index].pause().filter(|known| !by_name && end(known) >= end(note));
         known.is_none() && self.pause_trigger(index, note)
     }
 
@@ -352,7 +327,7 @@ impl Table {
         let changed = self.apply(index, Step::Pause);
         let slot = &mut self.triggers[index];
         if slot.state == StoredState::Paused {
-            slot.pause = Some(Box::new(note.clone()));
+            slot.set_pause(Some(note.clone()));
             let ending = Ending::Trigger(index, slot.generation);
             self.pauses.ends(ending, note.until);
         }
@@ -379,7 +354,7 @@ impl Table {
     }
 
     pub(super) fn reset(&mut self, key: &TriggerKey) -> bool {
-        let Some(&index) = self.trigger_slots.get(key) else { return false };
+        let Some(index) = self.trigger_slot(key) else { return false };
         let was_in_error = self.apply(index, Step::Reset);
         let slot = &self.triggers[index];
         let note = self.pauses.at_birth(key.group(), slot.trigger.job().group()).cloned();
@@ -399,9 +374,9 @@ impl Table {
             self.triggers.iter().filter(|(_, slot)| wanted(slot)).map(|(index, _)| index).collect()
         };
         match what {
-            Selection::Trigger(key) => self.trigger_slots.get(key).copied().into_iter().collect(),
+            Selection::Trigger(key) => self.trigger_slot(key).into_iter().collect(),
             Selection::Job(key) => {
-                self.job_slots.get(key).map(|job| self.jobs[*job].triggers.clone()).unwrap_or_default()
+                self.job_slot(key).map(|job| self.jobs[job].triggers().collect()).unwrap_or_default()
             }
             Selection::TriggerGroup(groups) => all(&|slot| groups.matches(slot.trigger.key().group())),
             Selection::JobGroup(groups) => all(&|slot| groups.matches(slot.trigger.job().group())),
@@ -417,11 +392,11 @@ impl Table {
     }
 
     pub(super) fn trigger_groups(&self) -> Vec<Arc<str>> {
-        distinct(self.trigger_slots.keys().map(TriggerKey::group))
+        distinct(self.triggers.iter().map(|(_, slot)| slot.trigger.key().group()))
     }
 
     pub(super) fn job_groups(&self) -> Vec<Arc<str>> {
-        distinct(self.job_slots.keys().map(JobKey::group))
+        distinct(self.jobs.iter().map(|(_, slot)| slot.detail.key().group()))
     }
 }
 

@@ -1,6 +1,6 @@
 //! The way of a firing through the table: acquire, fire, complete, release.
 
-use std::collections::btree_map::Entry;
+use std::num::NonZeroU64;
 
 use chrono::{DateTime, Utc};
 
@@ -60,25 +60,20 @@ impl Table {
     fn claim(&mut self, due: &Due, request: &AcquireDue, timing: Attached) -> AcquiredTrigger {
         self.counter += 1;
         let claim = ExecutionId::new(request.session, self.counter);
-        let slot = &mut self.triggers[due.slot];
+        let slot = &mut self.triggers[due.slot as usize];
         slot.state = slot.state.after(Step::Acquire).unwrap_or(slot.state);
-        slot.claim = Some(claim);
-        let (generation, lineage, job) = (slot.generation, slot.lineage, slot.trigger.job().clone());
+        slot.claim = NonZeroU64::new(self.counter);
+        let (generation, lineage, job) = (slot.generation, slot.lineage(), slot.trigger.job().clone());
         let acquired = AcquiredTrigger {
             claim,
             trigger: slot.trigger.clone(),
-            progress: slot.progress.clone(),
+            progress: slot.progress(),
             calendar: slot.trigger.calendar().and_then(|name| self.calendars.get(name)).cloned(),
-            freed: slot.freed,
+            freed: slot.freed(),
         };
-        let (home, lane) = (slot.job, slot.lane);
+        let (home, lane) = (slot.job(), slot.lane());
         if self.jobs[home].detail.disallow_concurrent() {
-            if let Entry::Occupied(mut queue) = self.jobs[home].queues.entry(lane) {
-                queue.get_mut().remove(due);
-                if queue.get().is_empty() {
-                    queue.remove();
-                }
-            }
+            self.jobs[home].leave_queue(lane, due);
             self.withhold(home);
             self.busy.insert(job.clone(), claim);
         }
@@ -89,10 +84,10 @@ impl Table {
         if let Some(group) = &group {
             *self.claimed.entry(group.clone()).or_default() += 1;
         }
-        self.claims.insert(
-            claim,
-            Claim { trigger: due.slot, generation, lineage, key, job, group, fired: false, lapse, since },
-        );
+        let (session, trigger) = (request.session, due.slot as usize);
+        let made =
+            Claim { session, trigger, generation, lineage, key, job, group, fired: false, lapse, since };
+        self.claims.insert(self.counter, made);
         acquired
     }
 
@@ -102,43 +97,45 @@ impl Table {
         while self.overlapping.first().is_some_and(|due| due.at <= now) {
             // It stays queued, without a place, until its run has ended.
             let Some(due) = self.overlapping.pop_first() else { break };
-            let lineage = self.triggers[due.slot].lineage;
+            let lineage = self.triggers[due.slot as usize].lineage();
             let of_trigger = |claim: &Claim| claim.fired && claim.lineage == lineage;
-            for (id, _) in self.claims.iter().filter(|(_, claim)| of_trigger(claim)) {
-                self.cancelled.entry(*id).or_insert(CancelReason::Superseded);
+            for (count, claim) in self.claims.iter().filter(|(_, claim)| of_trigger(claim)) {
+                let id = ExecutionId::new(claim.session, *count);
+                self.cancelled.entry(id).or_insert(CancelReason::Superseded);
             }
         }
         self.cancelled.len() > before
     }
 
     pub(super) fn fire(&mut self, firing: Firing, now: DateTime<Utc>) -> FireResult {
-        let Some(claim) = self.claims.get_mut(&firing.claim) else {
-            return FireResult::Stale;
-        };
-        if claim.fired {
+        let fence = firing.claim.count();
+        let known = self.claim_of(firing.claim);
+        if let Some(claim) = known.filter(|claim| claim.fired) {
             // The same call again, after its reply was lost.
-            return match self.job_slots.get(&claim.job) {
-                Some(&job) => {
-                    FireResult::Run { fence: firing.claim.count(), job: self.jobs[job].detail.clone() }
-                }
+            return match self.job_slot(&claim.job) {
+                Some(job) => FireResult::Run { fence, job: self.jobs[job].detail.clone() },
                 None => FireResult::Stale,
             };
         }
+        let Some(claim) = known.is_some().then(|| self.claims.get_mut(&fence)).flatten() else {
+            return FireResult::Stale;
+        };
         let index = claim.trigger;
         let slot = &mut self.triggers[index];
         slot.state = slot.state.after(Step::Fire).unwrap_or(slot.state);
-        slot.progress = firing.progress;
-        (slot.claim, slot.freed) = (None, None);
+        slot.set_progress(firing.progress);
+        slot.claim = None;
+        slot.set_freed(None);
         self.unfired -= 1;
         let overlaps = slot.running > 0 && slot.trigger.overlap() == OverlapPolicy::Skip;
         if firing.run && !overlaps {
             (claim.fired, claim.since) = (true, now);
             slot.running += 1;
-            let (fence, job) = (firing.claim.count(), self.jobs[slot.job].detail.clone());
+            let job = self.jobs[slot.job()].detail.clone();
             self.enqueue(index);
             return FireResult::Run { fence, job };
         }
-        if !slot.progress.may_fire_again() {
+        if slot.next().is_none() {
             slot.state = StoredState::Complete;
         }
         self.end_claim(firing.claim);
@@ -147,7 +144,7 @@ impl Table {
     }
 
     pub(super) fn complete(&mut self, completion: Completion, now: DateTime<Utc>) -> CompleteResult {
-        if self.claims.get(&completion.execution).is_none_or(|claim| !claim.fired) {
+        if self.claim_of(completion.execution).is_none_or(|claim| !claim.fired) {
             return CompleteResult::Gone;
         }
         let Some(claim) = self.end_claim(completion.execution) else { return CompleteResult::Gone };
@@ -174,24 +171,33 @@ impl Table {
 
     /// The trigger has one run less, also if it took the place of the one that was fired.
     fn end_run(&mut self, claim: &Claim, now: DateTime<Utc>) {
-        let Some(&index) = self.trigger_slots.get(&claim.key) else { return };
-        if self.triggers[index].lineage != claim.lineage {
+        let same = |index: &usize| {
+            let slot = self.triggers.get(*index);
+            slot.is_some_and(|slot| slot.generation == claim.generation && *slot.trigger.key() == claim.key)
+        };
+        let index = Some(claim.trigger).filter(same).or_else(|| self.trigger_slot(&claim.key));
+        let Some(index) = index.filter(|index| self.triggers[*index].lineage() == claim.lineage) else {
+            return;
+        };
+        if !self.triggers[index].trigger.overlap().waits() {
+            let slot = &mut self.triggers[index];
+            slot.running = slot.running.saturating_sub(1);
             return;
         }
+        // Its place depends on its runs.
         self.dequeue(index);
         let slot = &mut self.triggers[index];
         slot.running = slot.running.saturating_sub(1);
-        if slot.trigger.overlap().waits() {
-            let waited = slot.progress.next.is_some_and(|due| due <= now);
-            slot.freed = waited.then_some(now).or(slot.freed);
-            self.freed = true;
+        if slot.next().is_some_and(|due| due <= now) {
+            slot.set_freed(Some(now));
         }
+        self.freed = true;
         self.enqueue(index);
     }
 
     /// The data that a run has changed, for a job that wants to keep it and is still there.
     fn keep_data(&mut self, claim: &Claim, completion: &Completion) {
-        let (Some(data), Some(&job)) = (&completion.data, self.job_slots.get(&claim.job)) else { return };
+        let (Some(data), Some(job)) = (&completion.data, self.job_slot(&claim.job)) else { return };
         let detail = &mut self.jobs[job].detail;
         if detail.persist_data() {
             *detail = JobDetail::to_builder(detail).data(data.clone()).build().into();
@@ -201,7 +207,7 @@ impl Table {
     /// A trigger that was given no further fire time meanwhile goes.
     fn remove_if_finished(&mut self, index: usize) -> CompleteResult {
         let slot = &self.triggers[index];
-        if slot.progress.may_fire_again() {
+        if slot.next().is_some() {
             return CompleteResult::Done { trigger_removed: false, job_removed: false };
         }
         let key = slot.trigger.key().clone();
@@ -209,7 +215,7 @@ impl Table {
     }
 
     pub(super) fn cancel(&mut self, what: &Executions) -> Vec<ExecutionId> {
-        let mut runs: Vec<_> = self.fired(what).map(|(id, _)| *id).collect();
+        let mut runs: Vec<_> = self.fired(what).map(|(id, _)| id).collect();
         runs.sort_unstable();
         for id in &runs {
             self.cancelled.entry(*id).or_insert(CancelReason::Requested);
@@ -221,11 +227,12 @@ impl Table {
     pub(super) fn fired<'a>(
         &'a self,
         what: &'a Executions,
-    ) -> impl Iterator<Item = (&'a ExecutionId, &'a Claim)> {
-        self.claims.iter().filter(move |(id, claim)| {
+    ) -> impl Iterator<Item = (ExecutionId, &'a Claim)> {
+        let all = self.claims.iter().map(|(count, claim)| (ExecutionId::new(claim.session, *count), claim));
+        all.filter(move |(id, claim)| {
             claim.fired
                 && match what {
-                    Executions::One(wanted) => *id == wanted,
+                    Executions::One(wanted) => id == wanted,
                     Executions::OfJob(job) => claim.job == *job,
                     Executions::OfTrigger(trigger) => claim.key == *trigger,
                     Executions::All => true,
@@ -234,7 +241,7 @@ impl Table {
     }
 
     pub(super) fn release(&mut self, id: ExecutionId) {
-        let Some(claim) = self.claims.get(&id).filter(|claim| !claim.fired) else { return };
+        let Some(claim) = self.claim_of(id).filter(|claim| !claim.fired) else { return };
         let index = claim.trigger;
         self.withdraw_claim(index);
         self.apply(index, Step::Release);
@@ -243,9 +250,10 @@ impl Table {
     /// The claims of a node that has ended are those of nobody.
     pub(super) fn detach(&mut self, session: u64) {
         self.types.remove(&session);
-        let own: Vec<_> = self.claims.iter().filter(|(id, _)| id.session() == session).collect();
-        let own: Vec<_> = own.into_iter().map(|(id, claim)| (*id, claim.fired, claim.since)).collect();
-        for (id, fired, since) in own {
+        let own = self.claims.iter().filter(|(_, claim)| claim.session == session);
+        let own: Vec<_> = own.map(|(count, claim)| (*count, claim.fired, claim.since)).collect();
+        for (count, fired, since) in own {
+            let id = ExecutionId::new(session, count);
             match fired {
                 false => self.release(id),
                 true => drop(self.complete(Completion::of(id), since)),
@@ -258,8 +266,9 @@ impl Table {
             return;
         }
         let open = self.claims.iter().filter(|(_, claim)| !claim.fired);
-        let (lapsed, alive): (Vec<_>, Vec<_>) =
-            open.map(|(id, claim)| (*id, claim.lapse)).partition(|(_, lapse)| *lapse <= now);
+        let (lapsed, alive): (Vec<_>, Vec<_>) = open
+            .map(|(count, claim)| (ExecutionId::new(claim.session, *count), claim.lapse))
+            .partition(|(_, lapse)| *lapse <= now);
         self.earliest_lapse = alive.iter().map(|(_, lapse)| *lapse).min().unwrap_or(now);
         lapsed.into_iter().for_each(|(id, _)| self.release(id));
     }
@@ -268,7 +277,7 @@ impl Table {
         for ending in self.pauses.take_ended(now) {
             let Ending::Trigger(index, generation) = ending else { continue };
             let slot = self.triggers.get(index).filter(|slot| slot.generation == generation);
-            let until = slot.and_then(|slot| slot.pause.as_ref()?.until);
+            let until = slot.and_then(|slot| slot.pause()?.until);
             // A pause that was renewed meanwhile ends later.
             if until.is_none_or(|until| until > now) {
                 continue;
@@ -285,7 +294,8 @@ impl Table {
 
     /// Forgets the claim and, if it held its job, lets the job's next trigger come up.
     pub(super) fn end_claim(&mut self, id: ExecutionId) -> Option<Claim> {
-        let claim = self.claims.remove(&id)?;
+        self.claim_of(id)?;
+        let claim = self.claims.remove(&id.count())?;
         self.cancelled.remove(&id);
         if let Some(group) = &claim.group {
             // Another node may have waited for it.
@@ -300,7 +310,7 @@ impl Table {
         }
         if self.busy.get(&claim.job) == Some(&id) {
             self.busy.remove(&claim.job);
-            if let Some(&job) = self.job_slots.get(&claim.job) {
+            if let Some(job) = self.job_slot(&claim.job) {
                 self.offer(job);
             }
         }
@@ -309,9 +319,10 @@ impl Table {
 
     /// Takes an unfired claim away from its trigger.
     pub(super) fn withdraw_claim(&mut self, index: usize) {
-        if let Some(id) = self.triggers[index].claim.take() {
-            self.unfired -= 1;
-            self.end_claim(id);
+        let Some(count) = self.triggers[index].claim.take() else { return };
+        self.unfired -= 1;
+        if let Some(claim) = self.claims.get(&count.get()) {
+            self.end_claim(ExecutionId::new(claim.session, count.get()));
         }
     }
 }

@@ -21,7 +21,7 @@ pub(super) struct Due {
     pub(super) at: DateTime<Utc>,
     pub(super) rank: Reverse<i32>,
     pub(super) key: TriggerKey,
-    pub(super) slot: usize,
+    pub(super) slot: u32,
 }
 
 /// What the triggers of a lane have in common.
@@ -46,7 +46,7 @@ impl Lane {
         let Some(from) = from.filter(|from| first.at < *from) else { return Some(first) };
         // The last place before that moment, whatever stands there.
         let (at, rank) = (from - TimeDelta::nanoseconds(1), Reverse(i32::MIN));
-        let before = Due { at, rank, key: first.key.clone(), slot: usize::MAX };
+        let before = Due { at, rank, key: first.key.clone(), slot: u32::MAX };
         self.due.range((Excluded(before), Unbounded)).next()
     }
 }

@@ -5,6 +5,7 @@
 
 mod admin;
 mod firing;
+mod index;
 mod lanes;
 mod pauses;
 mod query;
@@ -236,8 +237,8 @@ impl Debug for MemoryJobStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let table = self.0.table.lock();
         f.debug_struct("MemoryJobStore")
-            .field("jobs", &table.job_slots.len())
-            .field("triggers", &table.trigger_slots.len())
+            .field("jobs", &table.jobs.len())
+            .field("triggers", &table.triggers.len())
             .finish()
     }
 }

@@ -14,8 +14,8 @@ impl Table {
         let mut found: Vec<&JobSlot> = if query.keys.is_empty() {
             self.jobs.iter().map(|(_, slot)| slot).filter(wanted).collect()
         } else {
-            let slots = query.keys.iter().filter_map(|key| self.job_slots.get(key));
-            slots.map(|slot| &self.jobs[*slot]).filter(wanted).collect()
+            let slots = query.keys.iter().filter_map(|key| self.job_slot(key));
+            slots.map(|slot| &self.jobs[slot]).filter(wanted).collect()
         };
         found.sort_unstable_by(|a, b| a.detail.key().cmp(b.detail.key()));
         found.into_iter().take(query.limit.unwrap_or(usize::MAX)).map(|slot| slot.detail.clone()).collect()
@@ -26,25 +26,25 @@ impl Table {
         let mut found: Vec<&TriggerSlot> = if query.keys.is_empty() {
             self.triggers.iter().map(|(_, slot)| slot).filter(wanted).collect()
         } else {
-            let slots = query.keys.iter().filter_map(|key| self.trigger_slots.get(key));
-            slots.map(|slot| &self.triggers[*slot]).filter(wanted).collect()
+            let slots = query.keys.iter().filter_map(|key| self.trigger_slot(key));
+            slots.map(|slot| &self.triggers[slot]).filter(wanted).collect()
         };
         found.sort_unstable_by(|a, b| a.trigger.key().cmp(b.trigger.key()));
         found.into_iter().take(query.limit.unwrap_or(usize::MAX)).map(|slot| self.status(slot)).collect()
     }
 
     fn state_of(&self, slot: &TriggerSlot) -> TriggerState {
-        let (exhausted, executing) = (!slot.progress.may_fire_again(), slot.running > 0);
+        let (exhausted, executing) = (slot.next().is_none(), slot.running > 0);
         TriggerState::of(slot.state, exhausted, executing, self.is_busy(slot.trigger.job()))
     }
 
     fn status(&self, slot: &TriggerSlot) -> TriggerStatus {
         TriggerStatus {
             trigger: slot.trigger.clone(),
-            progress: slot.progress.clone(),
+            progress: slot.progress(),
             state: self.state_of(slot),
-            pause: slot.pause.as_deref().cloned(),
-            revision: slot.revision,
+            pause: slot.pause().cloned(),
+            revision: slot.revision(),
         }
     }
 
@@ -52,7 +52,7 @@ impl Table {
         let mut found: Vec<_> = self
             .fired(what)
             .map(|(id, claim)| ExecutionStatus {
-                id: *id,
+                id,
                 job: claim.job.clone(),
                 trigger: claim.key.clone(),
                 fired: claim.since,
@@ -70,8 +70,10 @@ impl Table {
             None => drop(groups.insert(group.into(), 1)),
         };
         match kind {
-            GroupKind::Jobs => self.job_slots.keys().for_each(|key| count(key.group())),
-            GroupKind::Triggers => self.trigger_slots.keys().for_each(|key| count(key.group())),
+            GroupKind::Jobs => self.jobs.iter().for_each(|(_, slot)| count(slot.detail.key().group())),
+            GroupKind::Triggers => {
+                self.triggers.iter().for_each(|(_, slot)| count(slot.trigger.key().group()));
+            }
         }
         let pause = |name: &Arc<str>| self.pauses.of_group(kind, name).cloned();
         groups.into_iter().map(|(name, members)| GroupStatus { pause: pause(&name), name, members }).collect()

@@ -14,11 +14,13 @@
 use std::cmp::Reverse;
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
+use std::num::{NonZeroU32, NonZeroU64};
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use slab::Slab;
 
+use super::index::{Index, place};
 use super::lanes::{Due, LaneKey, Lanes};
 use super::pauses::Pauses;
 use crate::calendar::Calendar;
@@ -28,37 +30,236 @@ use crate::store::admin::{PauseNote, RunRecord};
 use crate::store::state::{Step, StoredState};
 use crate::trigger::{OverlapPolicy, Progress, Trigger};
 
+/// One trigger. There are many of them, so what most do not have stands in a box.
 #[derive(Debug)]
 pub(super) struct TriggerSlot {
     pub(super) trigger: Arc<Trigger>,
-    pub(super) progress: Progress,
+    next: Option<DateTime<Utc>>,
+    previous: Option<DateTime<Utc>>,
+    fired: u64,
     pub(super) state: StoredState,
-    pub(super) pause: Option<Box<PauseNote>>,
     pub(super) running: u32,
-    pub(super) job: usize,
-    pub(super) lane: usize,
-    /// Where this slot stands in the job's list.
-    pub(super) position: usize,
+    job: u32,
+    lane: u32,
+    /// Where this slot stands among those of its job.
+    pub(super) position: u32,
     pub(super) generation: u64,
-    /// The generation of the first in a row of triggers that took each other's place: their runs count as its own.
-    pub(super) lineage: u64,
-    /// Changes with the description.
-    pub(super) revision: u64,
-    pub(super) claim: Option<ExecutionId>,
-    /// When its own run ended that has kept it waiting.
-    pub(super) freed: Option<DateTime<Utc>>,
+    /// Its claim that is not fired yet, by number.
+    pub(super) claim: Option<NonZeroU64>,
+    rare: Option<Box<Rare>>,
 }
 
+#[derive(Debug, Clone, Default)]
+struct Rare {
+    pause: Option<PauseNote>,
+    /// The generation of the first in a row of triggers that took each other's place: their runs count as its own.
+    lineage: Option<u64>,
+    /// Changes with the description; before the first change it is the generation.
+    revision: Option<u64>,
+    /// When its own run ended that has kept it waiting.
+    freed: Option<DateTime<Utc>>,
+    /// What a misfire policy has changed of the progress.
+    scheduled: Option<DateTime<Utc>>,
+    start: Option<DateTime<Utc>>,
+    repeat: Option<u32>,
+}
+
+impl TriggerSlot {
+    /// A trigger that waits, the latest of its job.
+    pub(super) fn new(
+        trigger: Arc<Trigger>,
+        progress: Progress,
+        job: usize,
+        lane: usize,
+        generation: u64,
+    ) -> Self {
+        let mut slot = Self {
+            trigger,
+            next: None,
+            previous: None,
+            fired: 0,
+            state: StoredState::Waiting,
+            running: 0,
+            job: place(job),
+            lane: place(lane),
+            position: 0,
+            generation,
+            claim: None,
+            rare: None,
+        };
+        slot.set_progress(progress);
+        slot
+    }
+
+    pub(super) fn job(&self) -> usize {
+        self.job as usize
+    }
+
+    pub(super) fn lane(&self) -> usize {
+        self.lane as usize
+    }
+
+    pub(super) fn set_lane(&mut self, lane: usize) {
+        self.lane = place(lane);
+    }
+
+    pub(super) fn next(&self) -> Option<DateTime<Utc>> {
+        self.next
+    }
+
+    pub(super) fn progress(&self) -> Progress {
+        let (next, previous, fired) = (self.next, self.previous, self.fired);
+        let rare = self.rare.as_deref();
+        let [scheduled, start] = [rare.and_then(|rare| rare.scheduled), rare.and_then(|rare| rare.start)];
+        Progress { next, previous, fired, scheduled, start, repeat: rare.and_then(|rare| rare.repeat) }
+    }
+
+    pub(super) fn set_progress(&mut self, progress: Progress) {
+        (self.next, self.previous, self.fired) = (progress.next, progress.previous, progress.fired);
+        let Progress { scheduled, start, repeat, .. } = progress;
+        if self.rare.is_some() || scheduled.is_some() || start.is_some() || repeat.is_some() {
+            let rare = self.rare();
+            (rare.scheduled, rare.start, rare.repeat) = (scheduled, start, repeat);
+        }
+    }
+
+    pub(super) fn pause(&self) -> Option<&PauseNote> {
+        self.rare.as_deref()?.pause.as_ref()
+    }
+
+    pub(super) fn set_pause(&mut self, pause: Option<PauseNote>) {
+        if pause.is_some() || self.rare.is_some() {
+            self.rare().pause = pause;
+        }
+    }
+
+    pub(super) fn freed(&self) -> Option<DateTime<Utc>> {
+        self.rare.as_deref()?.freed
+    }
+
+    pub(super) fn set_freed(&mut self, freed: Option<DateTime<Utc>>) {
+        if freed.is_some() || self.rare.is_some() {
+            self.rare().freed = freed;
+        }
+    }
+
+    pub(super) fn lineage(&self) -> u64 {
+        self.rare.as_deref().and_then(|rare| rare.lineage).unwrap_or(self.generation)
+    }
+
+    pub(super) fn set_lineage(&mut self, lineage: u64) {
+        self.rare().lineage = Some(lineage);
+    }
+
+    pub(super) fn revision(&self) -> u64 {
+        self.rare.as_deref().and_then(|rare| rare.revision).unwrap_or(self.generation)
+    }
+
+    pub(super) fn set_revision(&mut self, revision: u64) {
+        self.rare().revision = Some(revision);
+    }
+
+    fn rare(&mut self) -> &mut Rare {
+        self.rare.get_or_insert_default()
+    }
+}
+
+/// One job. Most have one trigger, so only what others have stands in a box.
 #[derive(Debug)]
 pub(super) struct JobSlot {
     pub(super) detail: Arc<JobDetail>,
-    pub(super) triggers: Vec<usize>,
+    first: Option<NonZeroU32>,
+    more: Option<Box<More>>,
+}
+
+#[derive(Debug, Default)]
+struct More {
+    /// The triggers after the first.
+    triggers: Vec<u32>,
     /// The queued triggers by lane, if the job disallows concurrent runs.
-    pub(super) queues: BTreeMap<usize, BTreeSet<Due>>,
+    queues: BTreeMap<usize, BTreeSet<Due>>,
+}
+
+impl JobSlot {
+    pub(super) fn new(detail: Arc<JobDetail>) -> Self {
+        Self { detail, first: None, more: None }
+    }
+
+    pub(super) fn has_triggers(&self) -> bool {
+        self.first.is_some()
+    }
+
+    pub(super) fn triggers(&self) -> impl Iterator<Item = usize> {
+        let others = self.more.iter().flat_map(|more| more.triggers.iter().map(|trigger| *trigger as usize));
+        self.first.map(|first| first.get() as usize - 1).into_iter().chain(others)
+    }
+
+    /// Says at which position it stands now.
+    fn add_trigger(&mut self, trigger: usize) -> u32 {
+        if self.first.is_none() {
+            self.first = NonZeroU32::new(place(trigger + 1));
+            return 0;
+        }
+        let others = &mut self.more.get_or_insert_default().triggers;
+        others.push(place(trigger));
+        place(others.len())
+    }
+
+    /// Says which other one stands at this position now.
+    fn take_trigger(&mut self, position: u32) -> Option<usize> {
+        let last = self.more.as_mut().and_then(|more| more.triggers.pop());
+        let moved = match (last, position.checked_sub(1)) {
+            (None, _) => {
+                self.first = None;
+                None
+            }
+            (Some(last), None) => {
+                self.first = NonZeroU32::new(last + 1);
+                Some(last)
+            }
+            (Some(last), Some(after)) => {
+                let others = self.more.as_mut().map(|more| &mut more.triggers);
+                others.and_then(|others| others.get_mut(after as usize)).map(|place| {
+                    *place = last;
+                    last
+                })
+            }
+        };
+        self.drop_if_empty();
+        moved.map(|trigger| trigger as usize)
+    }
+
+    pub(super) fn queues(&self) -> impl Iterator<Item = (usize, &BTreeSet<Due>)> {
+        self.more.iter().flat_map(|more| more.queues.iter().map(|(lane, queue)| (*lane, queue)))
+    }
+
+    fn queue(&mut self, lane: usize) -> &mut BTreeSet<Due> {
+        self.more.get_or_insert_default().queues.entry(lane).or_default()
+    }
+
+    /// Takes a trigger out of its queue, if it is there, and says who is the first then.
+    pub(super) fn leave_queue(&mut self, lane: usize, due: &Due) -> Option<Due> {
+        let Entry::Occupied(mut queue) = self.more.as_mut()?.queues.entry(lane) else { return None };
+        queue.get_mut().remove(due);
+        let first = queue.get().first().cloned();
+        if first.is_none() {
+            queue.remove();
+            self.drop_if_empty();
+        }
+        first
+    }
+
+    fn drop_if_empty(&mut self) {
+        if self.more.as_ref().is_some_and(|more| more.triggers.is_empty() && more.queues.is_empty()) {
+            self.more = None;
+        }
+    }
 }
 
 #[derive(Debug)]
 pub(super) struct Claim {
+    /// The node that has it.
+    pub(super) session: u64,
     pub(super) trigger: usize,
     pub(super) generation: u64,
     pub(super) lineage: u64,
@@ -76,8 +277,8 @@ pub(super) struct Claim {
 pub(super) struct Table {
     pub(super) jobs: Slab<JobSlot>,
     pub(super) triggers: Slab<TriggerSlot>,
-    pub(super) job_slots: HashMap<JobKey, usize>,
-    pub(super) trigger_slots: HashMap<TriggerKey, usize>,
+    jobs_by_name: Index,
+    triggers_by_name: Index,
     pub(super) calendars: BTreeMap<Arc<str>, Arc<dyn Calendar>>,
     pub(super) pauses: Pauses,
     /// What each attached node can run.
@@ -86,7 +287,8 @@ pub(super) struct Table {
     /// Triggers that cancel their own run when they are due again.
     pub(super) overlapping: BTreeSet<Due>,
     pub(super) busy: HashMap<JobKey, ExecutionId>,
-    pub(super) claims: HashMap<ExecutionId, Claim>,
+    /// By number, which no two have in common.
+    pub(super) claims: HashMap<u64, Claim>,
     /// How many claims there are of each execution group.
     pub(super) claimed: HashMap<Arc<str>, usize>,
     /// Runs that are to be stopped.
@@ -114,10 +316,52 @@ enum Place {
 }
 
 impl Table {
+    pub(super) fn job_slot(&self, key: &JobKey) -> Option<usize> {
+        self.jobs_by_name.find(key, |slot| self.jobs.get(slot).is_some_and(|job| job.detail.key() == key))
+    }
+
+    pub(super) fn trigger_slot(&self, key: &TriggerKey) -> Option<usize> {
+        let is = |slot: usize| self.triggers.get(slot).is_some_and(|slot| slot.trigger.key() == key);
+        self.triggers_by_name.find(key, is)
+    }
+
+    pub(super) fn add_job(&mut self, detail: Arc<JobDetail>) {
+        let key = detail.key().clone();
+        self.jobs_by_name.insert(&key, self.jobs.insert(JobSlot::new(detail)));
+    }
+
+    pub(super) fn drop_job(&mut self, index: usize) {
+        let job = self.jobs.remove(index);
+        self.jobs_by_name.remove(job.detail.key(), index);
+    }
+
+    pub(super) fn add_trigger(&mut self, slot: TriggerSlot) -> usize {
+        let (key, job) = (slot.trigger.key().clone(), slot.job());
+        let index = self.triggers.insert(slot);
+        self.triggers_by_name.insert(&key, index);
+        self.triggers[index].position = self.jobs[job].add_trigger(index);
+        index
+    }
+
+    pub(super) fn drop_trigger(&mut self, index: usize) -> TriggerSlot {
+        let slot = self.triggers.remove(index);
+        self.triggers_by_name.remove(slot.trigger.key(), index);
+        if let Some(moved) = self.jobs[slot.job()].take_trigger(slot.position) {
+            self.triggers[moved].position = slot.position;
+        }
+        slot
+    }
+
+    /// The claim of this name, fired or not.
+    pub(super) fn claim_of(&self, id: ExecutionId) -> Option<&Claim> {
+        self.claims.get(&id.count()).filter(|claim| claim.session == id.session())
+    }
+
     pub(super) fn due_of(&self, index: usize) -> Option<Due> {
         let slot = &self.triggers[index];
-        let at = slot.progress.next.filter(|_| slot.state == StoredState::Waiting)?;
-        Some(Due { at, rank: Reverse(slot.trigger.priority()), key: slot.trigger.key().clone(), slot: index })
+        let at = slot.next().filter(|_| slot.state == StoredState::Waiting)?;
+        let (rank, key) = (Reverse(slot.trigger.priority()), slot.trigger.key().clone());
+        Some(Due { at, rank, key, slot: place(index) })
     }
 
     fn place_of(&self, index: usize) -> Place {
@@ -125,7 +369,7 @@ impl Table {
         match slot.trigger.overlap() {
             OverlapPolicy::CancelPrevious if slot.running > 0 => Place::Overlapping,
             OverlapPolicy::BufferOne if slot.running > 0 => Place::Nowhere,
-            _ if self.jobs[slot.job].detail.disallow_concurrent() => Place::Queue,
+            _ if self.jobs[slot.job()].detail.disallow_concurrent() => Place::Queue,
             _ => Place::Lane,
         }
     }
@@ -133,7 +377,7 @@ impl Table {
     /// Puts a trigger that waits for a time into its place.
     pub(super) fn enqueue(&mut self, index: usize) {
         let Some(due) = self.due_of(index) else { return };
-        let (place, lane) = (self.place_of(index), self.triggers[index].lane);
+        let (place, lane) = (self.place_of(index), self.triggers[index].lane());
         match place {
             Place::Nowhere => {}
             Place::Overlapping => drop(self.overlapping.insert(due)),
@@ -143,10 +387,10 @@ impl Table {
     }
 
     fn enqueue_in_job(&mut self, due: Due) {
-        let TriggerSlot { lane, job, .. } = self.triggers[due.slot];
-        let home = &mut self.jobs[job];
+        let slot = &self.triggers[due.slot as usize];
+        let (lane, home) = (slot.lane(), &mut self.jobs[slot.job()]);
         let free = !self.busy.contains_key(home.detail.key());
-        let queue = home.queues.entry(lane).or_default();
+        let queue = home.queue(lane);
         if let Some(first) = queue.first().filter(|first| free && due < **first) {
             self.lanes.remove(lane, first);
         }
@@ -159,33 +403,28 @@ impl Table {
     /// Takes a trigger out of its place, before anything of it changes.
     pub(super) fn dequeue(&mut self, index: usize) {
         let Some(due) = self.due_of(index) else { return };
-        let TriggerSlot { lane, job, .. } = self.triggers[index];
+        let (lane, job) = (self.triggers[index].lane(), self.triggers[index].job());
         self.overlapping.remove(&due);
         let was_in_lane = self.lanes.remove(lane, &due);
-        let Entry::Occupied(mut queue) = self.jobs[job].queues.entry(lane) else { return };
-        queue.get_mut().remove(&due);
-        if let Some(first) = queue.get().first().filter(|_| was_in_lane) {
-            self.lanes.insert(lane, first.clone());
-        }
-        if queue.get().is_empty() {
-            queue.remove();
+        if let Some(first) = self.jobs[job].leave_queue(lane, &due).filter(|_| was_in_lane) {
+            self.lanes.insert(lane, first);
         }
     }
 
     /// Takes what waits for a job that disallows concurrent runs out of the lanes: it is busy from now on.
     pub(super) fn withhold(&mut self, job: usize) {
-        for (lane, queue) in &self.jobs[job].queues {
+        for (lane, queue) in self.jobs[job].queues() {
             if let Some(first) = queue.first() {
-                self.lanes.remove(*lane, first);
+                self.lanes.remove(lane, first);
             }
         }
     }
 
     /// Puts the first of what waits for such a job into the lanes: it is free again.
     pub(super) fn offer(&mut self, job: usize) {
-        for (lane, queue) in &self.jobs[job].queues {
+        for (lane, queue) in self.jobs[job].queues() {
             if let Some(first) = queue.first() {
-                self.lanes.insert(*lane, first.clone());
+                self.lanes.insert(lane, first.clone());
                 self.freed = true;
             }
         }
@@ -199,7 +438,7 @@ impl Table {
         let slot = &mut self.triggers[index];
         slot.state = next;
         if next != StoredState::Paused {
-            slot.pause = None;
+            slot.set_pause(None);
         }
         self.enqueue(index);
         true
@@ -214,7 +453,7 @@ impl Table {
 
     /// Whether a run of the job keeps its triggers waiting.
     pub(super) fn is_busy(&self, job: &JobKey) -> bool {
-        let claim = self.busy.get(job).and_then(|claim| self.claims.get(claim));
+        let claim = self.busy.get(job).and_then(|claim| self.claim_of(*claim));
         claim.is_some_and(|claim| claim.fired)
     }
 }
