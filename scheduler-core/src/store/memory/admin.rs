@@ -119,7 +119,7 @@ impl Table {
                 // Not `remove_trigger`: the job must survive even if it is not durable.
                 _ => {
                     let runs = self.take_runs(index);
-                    self.take_trigger(&trigger.key().clone());
+                    self.take_trigger(index);
                     self.insert_trigger(trigger, progress, runs);
                     return;
                 }
@@ -190,7 +190,7 @@ impl Table {
                 let progress = progress.unwrap_or_else(|| self.triggers[index].progress());
                 let same_name = request.trigger.key() == &request.old;
                 let runs = if same_name { self.take_runs(index) } else { Runs::default() };
-                self.take_trigger(&request.old);
+                self.take_trigger(index);
                 self.insert_trigger(request.trigger, progress, runs);
             }
         }
@@ -217,15 +217,23 @@ impl Table {
     }
 
     pub(super) fn remove_trigger(&mut self, key: &TriggerKey) -> Removed {
-        let Some(job) = self.take_trigger(key) else { return Removed::default() };
-        Removed { found: true, job_removed: self.remove_if_orphaned(job) }
+        self.trigger_slot(key).map_or_else(Removed::default, |index| self.remove_trigger_at(index))
+    }
+
+    pub(super) fn remove_trigger_at(&mut self, index: usize) -> Removed {
+        let job = self.take_trigger(index);
+        let slot = &self.jobs[job];
+        let job_removed = !slot.has_triggers() && !slot.detail.durable();
+        if job_removed {
+            self.drop_job(job);
+        }
+        Removed { found: true, job_removed }
     }
 
     pub(super) fn remove_job(&mut self, key: &JobKey) -> bool {
         let Some(index) = self.job_slot(key) else { return false };
-        let triggers: Vec<_> =
-            self.jobs[index].triggers().map(|trigger| self.triggers[trigger].trigger.key().clone()).collect();
-        for trigger in &triggers {
+        let triggers: Vec<_> = self.jobs[index].triggers().collect();
+        for trigger in triggers {
             self.take_trigger(trigger);
         }
         self.drop_job(index);
@@ -233,22 +241,12 @@ impl Table {
     }
 
     /// Removes a trigger and returns the slot of its job.
-    fn take_trigger(&mut self, key: &TriggerKey) -> Option<usize> {
-        let index = self.trigger_slot(key)?;
+    fn take_trigger(&mut self, index: usize) -> usize {
         self.dequeue(index);
         self.withdraw_claim(index);
         let slot = self.drop_trigger(index);
         self.lanes.leave(slot.lane());
-        Some(slot.job())
-    }
-
-    fn remove_if_orphaned(&mut self, index: usize) -> bool {
-        let slot = &self.jobs[index];
-        if slot.has_triggers() || slot.detail.durable() {
-            return false;
-        }
-        let key = slot.detail.key().clone();
-        self.remove_job(&key)
+        slot.job()
     }
 
     pub(super) fn clear(&mut self) {

@@ -197,7 +197,8 @@ impl Table {
 
     /// The data that a run has changed, for a job that wants to keep it and is still there.
     fn keep_data(&mut self, claim: &Claim, completion: &Completion) {
-        let (Some(data), Some(job)) = (&completion.data, self.job_slot(&claim.job)) else { return };
+        let Some(data) = &completion.data else { return };
+        let Some(job) = self.job_slot(&claim.job) else { return };
         let detail = &mut self.jobs[job].detail;
         if detail.persist_data() {
             *detail = JobDetail::to_builder(detail).data(data.clone()).build().into();
@@ -210,8 +211,7 @@ impl Table {
         if slot.next().is_some() {
             return CompleteResult::Done { trigger_removed: false, job_removed: false };
         }
-        let key = slot.trigger.key().clone();
-        CompleteResult::Done { trigger_removed: true, job_removed: self.remove_trigger(&key).job_removed }
+        CompleteResult::Done { trigger_removed: true, job_removed: self.remove_trigger_at(index).job_removed }
     }
 
     pub(super) fn cancel(&mut self, what: &Executions) -> Vec<ExecutionId> {
