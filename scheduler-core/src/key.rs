@@ -2,8 +2,8 @@
 
 use std::fmt;
 use std::str::FromStr;
-use std::sync::Arc;
 
+use arcstr::ArcStr;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// The group of a key that names none.
@@ -20,17 +20,17 @@ pub struct InvalidKey {
     problem: &'static str,
 }
 
-/// `group NUL name` in one allocation; the default group is the empty one, so it sorts first as in Quartz,
-/// and the order of the bytes is the order of the keys.
+/// `group NUL name` in one allocation behind a thin pointer; the default group is the empty one, so it sorts first as in
+/// Quartz, and the order of the bytes is the order of the keys.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-struct KeyText(Arc<str>);
+struct KeyText(ArcStr);
 
 impl KeyText {
     fn new(group: &str, name: &str) -> Result<Self, InvalidKey> {
         check("group", group)?;
         check("name", name)?;
         let group = if group == DEFAULT_GROUP { "" } else { group };
-        Ok(Self(format!("{group}{SEPARATOR}{name}").into()))
+        Ok(Self(arcstr::format!("{group}{SEPARATOR}{name}")))
     }
 
     fn parts(&self) -> (&str, &str) {

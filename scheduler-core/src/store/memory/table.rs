@@ -36,7 +36,8 @@ pub(super) struct TriggerSlot {
     pub(super) trigger: Arc<Trigger>,
     next: Option<DateTime<Utc>>,
     previous: Option<DateTime<Utc>>,
-    fired: u64,
+    /// How often, as far as this number goes.
+    fired: u32,
     pub(super) state: StoredState,
     pub(super) running: u32,
     job: u32,
@@ -58,6 +59,8 @@ struct Rare {
     revision: Option<u64>,
     /// When its own run ended that has kept it waiting.
     freed: Option<DateTime<Utc>>,
+    /// How often it has fired, beyond what the slot can count.
+    fired: Option<u64>,
     /// What a misfire policy has changed of the progress.
     scheduled: Option<DateTime<Utc>>,
     start: Option<DateTime<Utc>>,
@@ -108,18 +111,20 @@ impl TriggerSlot {
     }
 
     pub(super) fn progress(&self) -> Progress {
-        let (next, previous, fired) = (self.next, self.previous, self.fired);
-        let rare = self.rare.as_deref();
+        let (next, previous, rare) = (self.next, self.previous, self.rare.as_deref());
+        let fired = rare.and_then(|rare| rare.fired).unwrap_or_else(|| self.fired.into());
         let [scheduled, start] = [rare.and_then(|rare| rare.scheduled), rare.and_then(|rare| rare.start)];
         Progress { next, previous, fired, scheduled, start, repeat: rare.and_then(|rare| rare.repeat) }
     }
 
     pub(super) fn set_progress(&mut self, progress: Progress) {
-        (self.next, self.previous, self.fired) = (progress.next, progress.previous, progress.fired);
-        let Progress { scheduled, start, repeat, .. } = progress;
-        if self.rare.is_some() || scheduled.is_some() || start.is_some() || repeat.is_some() {
+        let Progress { next, previous, fired, scheduled, start, repeat } = progress;
+        let many = u32::try_from(fired).is_err().then_some(fired);
+        (self.next, self.previous, self.fired) = (next, previous, fired as u32);
+        if self.rare.is_some() || many.is_some() || scheduled.is_some() || start.is_some() || repeat.is_some()
+        {
             let rare = self.rare();
-            (rare.scheduled, rare.start, rare.repeat) = (scheduled, start, repeat);
+            (rare.fired, rare.scheduled, rare.start, rare.repeat) = (many, scheduled, start, repeat);
         }
     }
 
