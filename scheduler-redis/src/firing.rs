@@ -97,7 +97,8 @@ impl RedisJobStore {
         spoilt: &mut Vec<Ending>,
     ) -> Result<Vec<FireResult>> {
         let session = firings.first().map_or(0, |firing| firing.claim.session());
-        let (node, rows) = self.firing_rows(session, firings)?;
+        let rows = self.firing_rows(session, firings)?;
+        let node = self.0.sessions.lock().get(&session).map(|known| known.node.name.clone());
         let request = json!({ "now": codec::time(now), "node": node });
         let said = self.ask_as(session, "fire", request, rows.clone()).await?;
         let mut results: Vec<FireResult> = Vec::with_capacity(firings.len());
@@ -130,8 +131,7 @@ impl RedisJobStore {
         Ok(results)
     }
 
-    /// With the name of the node.
-    fn firing_rows(&self, session: u64, firings: &[Firing]) -> Result<(Option<Arc<str>>, Arc<[String]>)> {
+    fn firing_rows(&self, session: u64, firings: &[Firing]) -> Result<Arc<[String]>> {
         let sessions = self.0.sessions.lock();
         let known = sessions.get(&session);
         let mut rows = Vec::with_capacity(FIRED * firings.len());
@@ -141,7 +141,7 @@ impl RedisJobStore {
             rows.extend([codec::claim(firing.claim), trigger.to_owned(), codec::encode(&firing.progress)?]);
             rows.extend([codec::next_word(&firing.progress), run.to_owned()]);
         }
-        Ok((known.map(|known| known.node.name.clone()), rows.into()))
+        Ok(rows.into())
     }
 
     pub(crate) async fn complete_part(

@@ -48,6 +48,12 @@ enum Command {
         #[arg(long, default_value_t = 1500)]
         lease: u64,
     },
+    /// Measure the workloads side by side with the peers: `cargo xtask bench -- --peers --workload W1`
+    Bench {
+        /// What the program of the benchmarks is told; `--help` says what it knows
+        #[arg(last = true)]
+        arguments: Vec<String>,
+    },
     /// Make sure that the servers the tests start are installed
     Servers,
     /// Check the rules that no compiler checks: layers, absent dependencies, leftovers, manifests
@@ -75,6 +81,14 @@ fn run(command: &Command) -> Result<(), String> {
             Step::program("nodes", "cargo build -p tests --bins"),
             Step::program("chaos", &format!("cargo run -q -p tests --bin chaos -- {minutes} {seed} {lease}")),
         ]),
+        Command::Bench { arguments } => {
+            let line = format!("target/release/bench {}", arguments.join(" "));
+            steps::run_all(&[
+                Step::inside("servers", servers::ensure),
+                Step::program("build", "cargo build --release -p benches"),
+                Step::program("bench", line.trim_end()),
+            ])
+        }
         Command::Servers => steps::run_all(&[Step::inside("servers", servers::ensure)]),
         Command::Tidy => steps::run_all(&[Step::inside("tidy", tidy::run)]),
     }

@@ -118,6 +118,18 @@ async fn w1(task: &Task) -> Result<Value> {
     }))
 }
 
+/// What the runtime can do at all: a task for each job, all awaited.
+async fn spawn(task: &Task) -> Value {
+    let count = task.get("n", 100_000);
+    let begin = SystemClock.monotonic();
+    let tasks: Vec<_> = (0..count).map(|_| tokio::spawn(self::count())).collect();
+    for task in tasks {
+        task.await.expect("it ends");
+    }
+    let took = SystemClock.monotonic() - begin;
+    json!({ "per_s": count as f64 / took.as_secs_f64(), "lost": count - DONE.load(Ordering::Relaxed), "twice": 0 })
+}
+
 /// Triggers that come again each second.
 async fn w2(task: &Task) -> Result<Value> {
     let (count, seconds) = (task.get("k", 100_000), task.get("seconds", 20));
@@ -149,7 +161,7 @@ async fn w2(task: &Task) -> Result<Value> {
 
 /// A hundred triggers at odd moments, beside many that are far away.
 async fn w3(task: &Task) -> Result<Value> {
-    let far = task.get("far", 0);
+    let (far, window) = (task.get("far", 0), task.get("window", 10_000_u64));
     let lateness = Arc::new(Lateness::default());
     let scheduler = noting(task, &lateness);
     let later = now() + TimeDelta::hours(1);
@@ -163,10 +175,10 @@ async fn w3(task: &Task) -> Result<Value> {
         state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mixed = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        let at = begin + TimeDelta::milliseconds((mixed % 10_000) as i64);
+        let at = begin + TimeDelta::milliseconds((mixed % window) as i64);
         scheduler.schedule(job(far + number), Trigger::at(at).name(&format!("t{}", far + number))).await?;
     }
-    sleep(Duration::from_secs(11)).await;
+    sleep(Duration::from_millis(window + 1000)).await;
     let mut found = lateness.summary();
     found["fired"] = lateness.count().into();
     Ok(found)
@@ -195,6 +207,22 @@ async fn w4(task: &Task) -> Result<Value> {
 
 #[tokio::main]
 async fn main() {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    match words[..] {
+        // As a node of the workloads with several processes.
+        ["fill", count] => {
+            let filled = cluster::fill(count.parse().expect("a number")).await.expect("the store is filled");
+            return println!("{filled}");
+        }
+        ["work", folder, index] => {
+            return cluster::work(folder.as_ref(), index, false).await.expect("it works");
+        }
+        ["work-long", folder, index] => {
+            return cluster::work(folder.as_ref(), index, true).await.expect("it works");
+        }
+        _ => {}
+    }
     let task = Task::from_command_line();
     let found = match task.workload.as_str() {
         "W1" => w1(&task).await,
@@ -204,7 +232,7 @@ async fn main() {
         "W5" => cluster::w5(&task).await,
         "W6" => cluster::w6(&task).await,
         "W7" => cluster::w7(&task).await,
-        "worker" => return cluster::worker(&task).await.expect("a worker"),
+        "spawn" => Ok(spawn(&task).await),
         other => panic!("there is no workload {other}"),
     };
     task.report(found.expect("the workload"));
