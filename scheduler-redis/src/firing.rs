@@ -89,19 +89,18 @@ impl RedisJobStore {
         Ok(Acquired { triggers, cancel, next_due: codec::read_time(&answer["n"]) })
     }
 
-    /// Adds to `spoilt` the ends of runs whose job cannot be read.
+    /// Also gives the ends of runs whose job cannot be read.
     pub(crate) async fn fire_part(
         &self,
         now: DateTime<Utc>,
         firings: &[Firing],
-        spoilt: &mut Vec<Ending>,
-    ) -> Result<Vec<FireResult>> {
+    ) -> Result<(Vec<FireResult>, Vec<Ending>)> {
         let session = firings.first().map_or(0, |firing| firing.claim.session());
         let rows = self.firing_rows(session, firings)?;
         let node = self.0.sessions.lock().get(&session).map(|known| known.node.name.clone());
         let request = json!({ "now": codec::time(now), "node": node });
         let said = self.ask_as(session, "fire", request, rows.clone()).await?;
-        let mut results: Vec<FireResult> = Vec::with_capacity(firings.len());
+        let (mut results, mut spoilt) = (Vec::<FireResult>::with_capacity(firings.len()), Vec::new());
         for ([what, detail], firing) in said.rows().zip(firings) {
             let fence = firing.claim.count();
             results.push(match what {
@@ -128,7 +127,7 @@ impl RedisJobStore {
         if !self.0.departed(session, now, firings, &rows, &mut results) {
             return Err(touch_lost());
         }
-        Ok(results)
+        Ok((results, spoilt))
     }
 
     fn firing_rows(&self, session: u64, firings: &[Firing]) -> Result<Arc<[String]>> {
@@ -142,6 +141,31 @@ impl RedisJobStore {
             rows.extend([codec::next_word(&firing.progress), run.to_owned()]);
         }
         Ok(rows.into())
+    }
+
+    /// Runs that were stopped since their node had lost touch: as if it had died with them.
+    pub(crate) async fn abandon(&self, executions: &[Completion]) -> Result<()> {
+        let ids = executions.iter().filter(|completion| completion.unfinished);
+        let ids: Vec<_> = ids.map(|completion| completion.execution).collect();
+        if ids.is_empty() {
+            return Ok(());
+        }
+        for part in ids.chunks(BATCH) {
+            let claims: Vec<_> = part.iter().map(|id| codec::claim(*id)).collect();
+            self.call("abandon", json!({ "claims": claims })).await?;
+        }
+        {
+            let mut sessions = self.0.sessions.lock();
+            for id in &ids {
+                if let Some(known) = sessions.get_mut(&id.session()) {
+                    known.flights.remove(id);
+                }
+            }
+        }
+        let done = CompleteResult::Done { trigger_removed: false, job_removed: false };
+        self.0.settled.lock().extend(ids.into_iter().map(|id| (id, done)));
+        let inner = self.0.clone();
+        self.on_io(async move { inner.recover().await }).await
     }
 
     pub(crate) async fn complete_part(

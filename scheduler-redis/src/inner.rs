@@ -70,7 +70,7 @@ pub(crate) struct Inner {
     /// Runs that are over in the store, of calls that have failed before they could say so.
     pub(crate) settled: Mutex<HashMap<ExecutionId, CompleteResult>>,
     /// Held while triggers are fired, and while the store is told what it has forgotten.
-    pub(crate) firing: tokio::sync::Mutex<()>,
+    pub(crate) firing: Arc<tokio::sync::Mutex<()>>,
     /// The heart is to beat now.
     pub(crate) nudge: Arc<Notify>,
     /// A lease was renewed.
@@ -154,7 +154,7 @@ impl Inner {
                 recovers: AtomicBool::new(false),
                 reconciles: AtomicBool::new(false),
                 settled: Mutex::default(),
-                firing: tokio::sync::Mutex::default(),
+                firing: Arc::default(),
                 nudge: Arc::default(),
                 renewed: Arc::default(),
                 fenced: Notify::new(),

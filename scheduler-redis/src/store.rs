@@ -6,6 +6,7 @@ use std::sync::Arc;
 use scheduler_core::time::{Clock, SystemClock};
 use scheduler_core::{Error, Result};
 use serde_json::{Value, json};
+use tokio::task::JoinHandle;
 
 use crate::codec;
 use crate::inner::{Answer, Inner};
@@ -118,13 +119,33 @@ impl RedisJobStore {
         }
     }
 
+    /// Several tasks at once, each to its end: while this process reads one answer, the server works on the next.
+    pub(crate) async fn all_on_io<T: Send + 'static>(
+        &self,
+        tasks: impl Iterator<Item = impl Future<Output = Result<T>> + Send + 'static>,
+    ) -> Result<Vec<T>> {
+        let running: Vec<_> = tasks.map(|task| self.0.io.spawn(task)).collect();
+        let (mut results, mut failure) = (Vec::with_capacity(running.len()), None);
+        for task in running {
+            match Self::ended(task).await {
+                Ok(result) => results.push(result),
+                Err(error) => failure = failure.or(Some(error)),
+            }
+        }
+        failure.map_or(Ok(results), Err)
+    }
+
     /// On the thread of the store, to its end.
     pub(crate) async fn on_io<T: Send + 'static>(
         &self,
         task: impl Future<Output = Result<T>> + Send + 'static,
     ) -> Result<T> {
+        Self::ended(self.0.io.spawn(task)).await
+    }
+
+    async fn ended<T>(task: Option<JoinHandle<Result<T>>>) -> Result<T> {
         let closed = || Error::transient("the thread of the job store in Redis has ended");
-        match self.0.io.spawn(task) {
+        match task {
             Some(task) => task.await.map_err(|error| closed().caused_by(error))?,
             None => Err(closed()),
         }

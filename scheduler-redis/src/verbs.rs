@@ -103,12 +103,22 @@ impl JobStore for RedisJobStore {
 
     fn fire(&self, request: Fire) -> StoreFuture<'_, Vec<FireResult>> {
         Box::pin(async move {
-            let alone = self.0.firing.lock().await;
-            let (mut results, mut spoilt) = (Vec::with_capacity(request.firings.len()), Vec::new());
-            for part in request.firings.chunks(BATCH) {
-                results.extend(self.fire_part(request.now, part, &mut spoilt).await?);
-            }
+            let alone = Arc::new(self.0.firing.clone().lock_owned().await);
+            let part = |firings: &[Firing]| {
+                let (store, alone, firings) = (self.clone(), alone.clone(), firings.to_vec());
+                async move {
+                    let fired = store.fire_part(request.now, &firings).await;
+                    drop(alone);
+                    fired
+                }
+            };
+            let parts = self.all_on_io(request.firings.chunks(BATCH).map(part)).await?;
             drop(alone);
+            let (mut results, mut spoilt) = (Vec::with_capacity(request.firings.len()), Vec::new());
+            for (fired, unreadable) in parts {
+                results.extend(fired);
+                spoilt.extend(unreadable);
+            }
             self.end(request.now, &spoilt).await?;
             Ok(results)
         })
@@ -116,14 +126,20 @@ impl JobStore for RedisJobStore {
 
     fn complete(&self, request: Complete) -> StoreFuture<'_, Vec<CompleteResult>> {
         Box::pin(async move {
-            for part in request.executions.chunks(BATCH) {
-                let is_open =
-                    |completion: &&Completion| !self.0.settled.lock().contains_key(&completion.execution);
-                let open: Vec<_> = part.iter().filter(is_open).cloned().collect();
-                let results = self.complete_part(request.now, &open).await?;
-                let ids = open.iter().map(|completion| completion.execution);
-                self.0.settled.lock().extend(ids.zip(results));
-            }
+            self.abandon(&request.executions).await?;
+            let part = |executions: &[Completion]| {
+                let settled = self.0.settled.lock();
+                let is_open = |completion: &&Completion| !settled.contains_key(&completion.execution);
+                let open: Vec<_> = executions.iter().filter(is_open).cloned().collect();
+                let store = self.clone();
+                async move {
+                    let results = store.complete_part(request.now, &open).await?;
+                    let ids = open.iter().map(|completion| completion.execution);
+                    store.0.settled.lock().extend(ids.zip(results));
+                    Ok(())
+                }
+            };
+            self.all_on_io(request.executions.chunks(BATCH).map(part)).await?;
             let mut settled = self.0.settled.lock();
             let result = |completion: &Completion| {
                 settled.remove(&completion.execution).unwrap_or(CompleteResult::Gone)

@@ -169,19 +169,31 @@ impl History {
     #[must_use]
     pub fn holders_take_turns(&self) -> Faults {
         let (mut holders, mut last) = (HashMap::<&str, &str>::new(), HashMap::<&str, u64>::new());
-        let (mut ended, mut faults) = (HashSet::new(), Faults::new());
+        // A claim that was not fired may make way for another one, and is void from then on.
+        let (mut fired, mut ended, mut void) = (HashSet::new(), HashSet::new(), HashSet::new());
+        let mut faults = Faults::new();
         for write in &self.writes {
             match write {
                 Write::Ended(claim) => drop(ended.insert(claim.as_str())),
                 Write::Held { job, claim } => {
-                    if let Some(other) = holders.insert(job, claim).filter(|other| !ended.contains(other)) {
-                        faults.push(format!("{job} is held by {other} and {claim}"));
+                    match holders.insert(job, claim) {
+                        Some(other) if fired.contains(other) && !ended.contains(other) => {
+                            faults.push(format!("{job} is held by {other} and {claim}"));
+                        }
+                        Some(other) => drop(void.insert(other)),
+                        None => {}
                     }
                     let fence =
                         claim.split('-').nth(1).and_then(|fence| fence.parse().ok()).unwrap_or_default();
                     let before = last.insert(job, fence).unwrap_or_default();
                     if fence <= before {
                         faults.push(format!("the fence of {job} goes from {before} to {fence}"));
+                    }
+                }
+                Write::Fired { claim, .. } => {
+                    fired.insert(claim.as_str());
+                    if void.contains(claim.as_str()) && !ended.contains(claim.as_str()) {
+                        faults.push(format!("{claim} was fired after another one has taken its job"));
                     }
                 }
                 Write::Free(job) => drop(holders.remove(job.as_str())),

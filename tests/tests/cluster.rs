@@ -611,6 +611,29 @@ async fn taking_over_may_lose_every_answer() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_run_that_was_stopped_for_lost_touch_is_repeated_as_if_its_node_had_died() {
+    let server = Server::start();
+    let process = Process::start(&server.url(), 1).await;
+    process.put(&exclusive("safe").to_builder().requests_recovery(true).build(), [hourly("a")]).await;
+    process.put(&exclusive("plain"), [hourly("b")]).await;
+    let acquired = process.acquire(9).await;
+    for one in &acquired {
+        process.fire(one).await;
+    }
+    let ending = |one: &AcquiredTrigger| Completion { unfinished: true, ..Completion::of(one.claim) };
+    let complete = Complete { now: process.now(), executions: acquired.iter().map(ending).collect() };
+    let results = process.store.complete(complete.clone()).await.unwrap();
+    assert!(results.iter().all(|result| matches!(result, CompleteResult::Done { .. })), "{results:?}");
+    let again = process.acquire(9).await;
+    assert_eq!(again.len(), 1, "the one whose job asks for it, and it is free to run");
+    assert_eq!(again[0].trigger.recovery().unwrap().trigger, "a".parse().unwrap());
+    assert!(process.store.executions(Executions::All).await.unwrap().is_empty());
+    process.store.complete(complete).await.unwrap();
+    assert!(process.acquire(9).await.is_empty(), "told once more, it is not repeated once more");
+    assert_eq!(process.store.audit(false).await.unwrap(), [""; 0]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_run_whose_job_was_destroyed_can_still_end_and_its_job_be_stored_anew() {
     let server = Server::start();
     let process = Process::start(&server.url(), 1).await;

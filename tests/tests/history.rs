@@ -77,7 +77,7 @@ fn a_right_history_has_no_faults() {
 fn each_wrong_history_is_found() {
     use Change::{Read, Unknown, Written};
     type Wrong = fn(&mut History);
-    let cases: [(&str, Wrong); 11] = [
+    let cases: [(&str, Wrong); 12] = [
         ("lost: plain-3", |history| {
             let index = history.writes.iter().position(|write| is_fired(write, "plain-3")).unwrap();
             history.writes.remove(index);
@@ -112,6 +112,11 @@ fn each_wrong_history_is_found() {
             history.writes.retain(|write| *write != Write::Ended(first.clone()));
             let free = history.writes.iter().position(|write| *write == Write::Free("one".into())).unwrap();
             history.writes.remove(free);
+        }),
+        ("7-900 was fired after another one has taken its job", |history| {
+            let held = |claim: &str| Write::Held { job: "one".into(), claim: claim.into() };
+            let (claim, trigger, due) = ("7-900".to_owned(), "one-0".to_owned(), millis(0));
+            history.writes.extend([held("7-900"), held("7-901"), Write::Fired { claim, trigger, due }]);
         }),
         ("the fence of one goes from", |history| {
             history.writes.push(Write::Held { job: "one".into(), claim: "7-1".into() });

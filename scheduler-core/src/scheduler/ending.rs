@@ -142,7 +142,10 @@ impl End {
             Some(Unschedule::Job) => Instruction::FinishJob,
         };
         let record = self.core.keeps_history.load(Ordering::Relaxed).then(|| Box::new(self.record(&outcome)));
-        let completion = Completion { execution: parts.id, instruction, data: wishes.data, record };
+        let unfinished = matches!(outcome, Outcome::Cancelled)
+            && self.run.cancel_reason() == Some(CancelReason::ClaimLost);
+        let (execution, data) = (parts.id, wishes.data);
+        let completion = Completion { execution, instruction, data, record, unfinished };
         self.core.executed.fetch_add(1, Ordering::Relaxed);
         self.core.hand_over(Ending::new(completion, parts.trigger.clone(), self.activity.clone()));
         self.announce(outcome);

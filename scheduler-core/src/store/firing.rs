@@ -179,12 +179,15 @@ pub struct Completion {
     pub data: Option<JobData>,
     /// What the history is to say of it, if the store [keeps one](super::Attached::keeps_history).
     pub record: Option<Box<RunRecord>>,
+    /// It was stopped before its end, because others might have held its node for dead. A store whose claims can be lost treats
+    /// it as lost with its node, so that it is repeated where its job asks for it, whoever was the first.
+    pub unfinished: bool,
 }
 
 impl Completion {
     /// The execution is over, and its trigger goes on as scheduled.
     pub fn of(execution: ExecutionId) -> Self {
-        Self { execution, instruction: Instruction::Continue, data: None, record: None }
+        Self { execution, instruction: Instruction::Continue, data: None, record: None, unfinished: false }
     }
 }
 

@@ -52,7 +52,7 @@ local ABANDONED = 2000
 -- How long nothing is handed out at least, in milliseconds, while nodes have not said what they know.
 local HOLD = 5000
 -- In a record in place of a time that is none.
-local NEVER = -2 ^ 53
+local NEVER = -9007199254740992
 
 local function K(name) return P .. name end
 local function given(value) return value ~= nil and value ~= NONE end

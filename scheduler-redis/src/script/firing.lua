@@ -374,6 +374,21 @@ function V.complete()
   return { e = number }
 end
 
+-- Runs that were stopped before their end, since their node had lost touch: as if it had died with them.
+function V.abandon()
+  local name
+  for _, id in ipairs(request.claims) do
+    local claim, home = claim_of(id, true)
+    if claim then
+      name = name or session_of(id) .. '@' .. text(count())
+      put(home, id, false)
+      save_claim(id, claim, 'grave:' .. name)
+    end
+  end
+  if name then redis.call('SADD', K'graves', name) end
+  return {}
+end
+
 -- An end of which nobody waits to hear.
 local function bury(c)
   local result = complete(c)
