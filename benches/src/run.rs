@@ -29,8 +29,13 @@ impl Programs {
         Self { folder: folder.expect("a folder"), java: jars.join(":") }
     }
 
+    /// Where the others are built.
+    fn peers(&self) -> PathBuf {
+        self.folder.parent().unwrap_or(&self.folder).join("peers")
+    }
+
     fn command(&self, subject: &Subject) -> Command {
-        let peers = self.folder.join("../peers");
+        let peers = self.peers();
         let mut command = match subject.program {
             Program::Ours => Command::new(self.folder.join("ours")),
             Program::TokioCron => Command::new(peers.join("release/peer-tokio-cron-scheduler")),
@@ -193,9 +198,9 @@ pub fn machine() -> Value {
 
 /// Makes sure that the peers are there. Says of each that is not, why.
 #[must_use]
-pub fn prepare_peers(root: &Path) -> BTreeMap<&'static str, String> {
+pub fn prepare_peers(root: &Path, programs: &Programs) -> BTreeMap<&'static str, String> {
     let mut absent = BTreeMap::new();
-    let target = root.join("target/peers");
+    let target = programs.peers();
     let run = |command: &mut Command| match command.stdin(Stdio::null()).output() {
         Ok(output) if output.status.success() => Ok(()),
         Ok(output) => {

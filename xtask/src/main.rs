@@ -82,7 +82,7 @@ fn run(command: &Command) -> Result<(), String> {
             Step::program("chaos", &format!("cargo run -q -p tests --bin chaos -- {minutes} {seed} {lease}")),
         ]),
         Command::Bench { arguments } => {
-            let line = format!("target/release/bench {}", arguments.join(" "));
+            let line = format!("cargo run --release -q -p benches --bin bench -- {}", arguments.join(" "));
             steps::run_all(&[
                 Step::inside("servers", servers::ensure),
                 Step::program("build", "cargo build --release -p benches"),

@@ -15,7 +15,7 @@ pub(crate) fn steps(quick: bool) -> Vec<Step> {
     if !quick {
         // Small, and in a debug build: what it shows is that the workloads run.
         steps.push(Step::program("bench programs", "cargo build -p benches --bins"));
-        steps.push(Step::program("benches", "target/debug/bench --small"));
+        steps.push(Step::program("benches", "cargo run -q -p benches --bin bench -- --small"));
         steps.push(Step::program("doctests", "cargo test --doc --workspace --all-features"));
         steps.push(
             Step::program("docs", "cargo doc --workspace --no-deps --all-features")

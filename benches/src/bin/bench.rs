@@ -36,15 +36,16 @@ struct Arguments {
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new("."));
+    let programs = Programs::here();
     let absent: BTreeMap<&str, String> = if arguments.peers {
-        prepare_peers(root)
+        prepare_peers(root, &programs)
     } else {
         ["quartz", "tokio-cron-scheduler", "apalis", "bullmq"]
             .map(|peer| (peer, "peers are measured with --peers only".to_owned()))
             .into()
     };
     let (sizes, repeats) = if arguments.small { (SMALL, 1) } else { (FULL, arguments.repeats) };
-    let (programs, mut tables) = (Programs::here(), Vec::new());
+    let mut tables = Vec::new();
     let machine = machine();
     println!("{machine}");
     for mut measure in plan(sizes) {
