@@ -9,8 +9,6 @@ pub enum Program {
     Quartz,
     /// tokio-cron-scheduler.
     TokioCron,
-    /// The queue in memory of apalis.
-    ApalisMemory,
 }
 
 /// One row of a table.

@@ -39,7 +39,6 @@ impl Programs {
         let mut command = match subject.program {
             Program::Ours => Command::new(self.folder.join("ours")),
             Program::TokioCron => Command::new(peers.join("release/peer-tokio-cron-scheduler")),
-            Program::ApalisMemory => Command::new(peers.join("release/peer-apalis")),
             Program::Quartz => {
                 let classes = format!("{}:{}", peers.join("quartz").display(), self.java);
                 let mut command = Command::new("java");

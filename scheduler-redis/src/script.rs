@@ -113,6 +113,22 @@ mod tests {
     use super::*;
 
     #[test]
+    fn each_verb_is_in_the_cut_that_is_asked_for_it() {
+        let scripts = Scripts::new();
+        for text in [FIRING, ADMIN, NODES] {
+            let (growing, draining) = (Cut::new(text).growing, Cut::new(text).draining);
+            let verbs = text.lines().filter_map(|line| line.strip_prefix("function V.")?.split_once('('));
+            let mut count = 0;
+            for (verb, _) in verbs {
+                let hash = scripts.of(verb).get_hash();
+                assert!([growing.get_hash(), draining.get_hash()].contains(&hash), "{verb}");
+                count += 1;
+            }
+            assert!(count > 5, "the verbs of a cut are found");
+        }
+    }
+
+    #[test]
     fn constants_stand_where_they_are_used() {
         let script =
             "local ONE, DOT = 1, '.'\nlocal P = KEYS[1]\nf(s[ONE], 'ONE', ONES, DOT) -- it's ONE\ng(ONE)\n";

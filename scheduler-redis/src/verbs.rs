@@ -417,8 +417,9 @@ impl RedisJobStore {
             if answer["wait"] != true {
                 return self.finish(answer).await;
             }
-            // Another one is under way, or was left behind.
-            self.call("chore", json!({})).await?;
+            // Another one is under way, or was left behind: then it is finished here.
+            let left = self.call("chore", json!({})).await?;
+            self.finish(left).await?;
             SystemClock.sleep(WAIT).await;
         }
     }

@@ -1,4 +1,4 @@
-//! A node of apalis: `fill N`, `work FOLDER INDEX`, or `memory N` for the queue in memory. Which Redis, and how: REDIS_URL,
+//! A node of apalis: `fill N` or `work FOLDER INDEX`. Which Redis, and how: REDIS_URL,
 //! BATCH, and LEAN=1 for no locks and events (results are kept, so that runs are acknowledged).
 
 use std::path::{Path, PathBuf};
@@ -88,28 +88,6 @@ async fn report(folder: &Path, index: &str) {
     std::process::exit(0);
 }
 
-/// The queue in memory, with one worker.
-async fn memory(count: usize) {
-    async fn run(_: usize) -> Result<(), BoxDynError> {
-        COUNT.fetch_add(1, Relaxed);
-        Ok(())
-    }
-    let mut store = MemoryStorage::new();
-    for number in 0..count {
-        store.push(number).await.expect("it is stored");
-    }
-    let begin = Instant::now();
-    let report = async {
-        while COUNT.load(Relaxed) < count {
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
-        println!("{{\"per_s\":{},\"lost\":0,\"twice\":0}}", count as f64 / begin.elapsed().as_secs_f64());
-        std::process::exit(0);
-    };
-    let worker = async { WorkerBuilder::new("memory").backend(store).build(run).run().await };
-    let _ = tokio::join!(worker, report);
-}
-
 #[tokio::main]
 async fn main() {
     let words: Vec<String> = std::env::args().skip(1).collect();
@@ -117,7 +95,6 @@ async fn main() {
     match words[0].as_str() {
         "fill" => fill(number(1)).await,
         "work" => work(words[1].clone().into(), words[2].clone()).await,
-        "memory" => memory(number(1)).await,
         other => panic!("there is no command {other}"),
     }
 }
