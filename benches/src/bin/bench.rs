@@ -19,12 +19,12 @@ struct Arguments {
     /// Installs and measures the peers too
     #[arg(long)]
     peers: bool,
-    /// Only these: W1 to W7, growth
-    #[arg(long)]
+    /// Only these
+    #[arg(long, ignore_case = true, value_parser = ["W1", "W2", "W3", "W4", "W5", "W6", "W7", "growth"])]
     workload: Vec<String>,
     /// How often each is measured
-    #[arg(long, default_value_t = 5)]
-    repeats: usize,
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..))]
+    repeats: u16,
     /// Writes everything that was measured into this file
     #[arg(long)]
     json: Option<PathBuf>,
@@ -44,7 +44,7 @@ fn main() -> ExitCode {
             .map(|peer| (peer, "peers are measured with --peers only".to_owned()))
             .into()
     };
-    let (sizes, repeats) = if arguments.small { (SMALL, 1) } else { (FULL, arguments.repeats) };
+    let (sizes, repeats) = if arguments.small { (SMALL, 1) } else { (FULL, arguments.repeats.into()) };
     let mut tables = Vec::new();
     let machine = machine();
     println!("{machine}");
