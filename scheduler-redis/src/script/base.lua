@@ -58,14 +58,14 @@ local function K(name) return P .. name end
 local function given(value) return value ~= nil and value ~= NONE end
 local function num(value) return given(value) and tonumber(value) or nil end
 local function text(number) return string.format('%d', number) end
--- Most ids of a call are of one session.
-local last_session, last_prefix
+-- Most ids of a call are of one session. Also says where its runs are.
+local last_session, last_prefix, last_home
 local function session_of(id)
   if not last_prefix or string.find(id, last_prefix, 1, true) ~= 1 then
     last_session = string.match(id, '^(.-)%-')
-    last_prefix = last_session .. '-'
+    last_prefix, last_home = last_session .. '-', 'cl:' .. last_session
   end
-  return last_session
+  return last_session, last_home
 end
 
 -- The server's clock in microseconds, the same for the whole call.

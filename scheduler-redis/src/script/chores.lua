@@ -99,7 +99,7 @@ local function put_job(jk, record, existing)
   end
   put('jd', jk, record)
   if not before then
-    place('ji', jk, 0)
+    place('ji', jk, '0')
     add('gj', group_of(jk), 1)
   elseif not known_meta or known_meta.x ~= meta.x or known_meta.y ~= meta.y then
     return begin({ verb = 'move', what = { k = 'job', v = jk } }).chore

@@ -29,8 +29,7 @@ local graves
 local function claim_of(id, living)
   local claim = claims[id]
   if claim == nil then
-    local session = session_of(id)
-    local home = 'cl:' .. session
+    local session, home = session_of(id)
     local record = get(home, id)
     if not record then
       graves = graves or redis.call('SMEMBERS', K'graves')
@@ -71,7 +70,8 @@ local function end_claim(id)
   if not claim then return nil end
   put(home, id, false)
   claims[id] = false
-  if has_stops(session_of(id)) then redis.call('HDEL', K('stop:' .. session_of(id)), id) end
+  local session = session_of(id)
+  if has_stops(session) then redis.call('HDEL', K('stop:' .. session), id) end
   free(id, claim[OF_JOB], claim[ALONE], claim[GROUP])
   return claim
 end

@@ -43,24 +43,24 @@ end
 -- group, when it is due, and its first member. What comes after that is read ahead.
 
 local function step(lane)
-  local ahead = lane.ahead
-  lane.place = lane.place + 2
-  lane.m, lane.at = ahead[lane.place], tonumber(ahead[lane.place + 1])
+  lane.place = lane.place + 1
+  lane.m, lane.key = lane.ahead[lane.place], lane.keys[lane.place]
+  local s = lane.m and load(lane.key)
+  -- One whose record was removed by hand has no time: it is taken out at once.
+  lane.at = s and s[NEXT] or NEVER
 end
 
 -- From `since` on if that is given.
 local function look(lane, since, many)
-  local limit = { 'WITHSCORES', 'LIMIT', 0, many }
-  lane.ahead = redis.call('ZRANGEBYSCORE', ordered('lane:' .. lane.name), since or '-inf', '+inf', unpack(limit))
-  lane.place, lane.since, lane.many = -1, since, many
+  lane.ahead = redis.call('ZRANGEBYSCORE', ordered(zset_of(lane.name)), since or '-inf', '+inf', 'LIMIT', 0, many)
+  lane.place, lane.since, lane.many, lane.keys = 0, since, many, {}
+  for n, m in ipairs(lane.ahead) do lane.keys[n] = key_of(m) end
+  fetch('ts', lane.keys)
   step(lane)
-  local keys = {}
-  for n = 1, #lane.ahead, 2 do keys[#keys + 1] = key_of(lane.ahead[n]) end
-  fetch('ts', keys)
 end
 
 local function go_to_next(lane)
-  if lane.place + 2 > #lane.ahead and #lane.ahead == 2 * lane.many then look(lane, lane.since, lane.many) else step(lane) end
+  if lane.place == #lane.ahead and #lane.ahead == lane.many then look(lane, lane.since, lane.many) else step(lane) end
 end
 
 -- How many of a group the node may take: what is left on it, and on all nodes together. None for any number.
@@ -117,10 +117,10 @@ end
 
 -- Claims the first of a lane; nothing if somebody has removed its record by hand. Also says whether other lanes have changed.
 local function claim_first(lane)
-  local key, elsewhere = key_of(lane.m), false
+  local key, elsewhere = lane.key, false
   local s = load(key)
   step_out(lane.name, lane.m)
-  if not s then return nil, false end
+  if not (s and s[NEXT]) then return nil, false end
   local id = request.session .. '-' .. text(count())
   if s[EXCLUSIVE] then
     redis.call('ZREM', K(queue_of(s[LANE], s[JOB])), lane.m)
@@ -256,7 +256,8 @@ function V.fire()
       if runs and not (s[RUNS] > 0 and s[OVERLAP] == 'skip') then
         begin_run(s, id)
         local claim = { s[EXCLUSIVE], s[GENERATION], s[LINEAGE], now, due, key, s[JOB], group, node }
-        save_claim(id, claim, 'cl:' .. session_of(id))
+        local _, home = session_of(id)
+        save_claim(id, claim, home)
         what, detail = run(s[JOB])
       else
         if not next then s[STATE] = 'C' end
@@ -277,7 +278,8 @@ end
 local function fetch_runs(width)
   local ids, keys, jobs = {}, {}, {}
   for at = ROWS, #ARGV, width do
-    local of_session = of(ids, 'cl:' .. session_of(ARGV[at]))
+    local _, home = session_of(ARGV[at])
+    local of_session = of(ids, home)
     of_session[#of_session + 1] = ARGV[at]
   end
   for home, names in pairs(ids) do

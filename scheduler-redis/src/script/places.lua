@@ -69,7 +69,10 @@ local function job(key)
   return record and read_job(record)
 end
 -- What nodes read of it, and its data alone.
-local function detail_of(record) return string.match(record, '^.[^%z]*%z(.*)$') end
+local function detail_of(record)
+  local ends = string.find(record, '\0', 2, true)
+  return ends and string.sub(record, ends + 1)
+end
 local function data_of(record) return string.match(record, '^.[^%z]*%z[^%z]*%z(.*)$') end
 local function is_busy(jk) return get('busy', jk) end
 
@@ -77,16 +80,26 @@ local function type_of(lane) return string.match(lane, '%z(.*)$') end
 local function group_in(lane) return string.match(lane, '^([^%z]*)') end
 local function queue_of(lane, jk) return 'q:' .. lane .. ':' .. jk end
 
+local zsets = {}
+local function zset_of(lane)
+  local zset = zsets[lane]
+  if not zset then
+    zset = 'lane:' .. lane
+    zsets[lane] = zset
+  end
+  return zset
+end
+
 -- When a lane is due is noted once in a call, however much changes in it.
 local touched = {}
 local function stand(lane, at, m)
-  place('lane:' .. lane, m, at)
+  place(zset_of(lane), m, at)
   touched[lane] = true
 end
 local function step_out(lane, m) stand(lane, false, m) end
 local function note_lanes()
   for lane in pairs(touched) do
-    local due, first, at = 'due:' .. type_of(lane), head('lane:' .. lane)
+    local due, first, at = 'due:' .. type_of(lane), head(zset_of(lane))
     if first then
       redis.call('ZADD', K(due), at, lane)
       redis.call('SADD', K'types', type_of(lane))
@@ -164,8 +177,8 @@ local function join_job(jk, key)
   if not only then
     put('jo', jk, key)
   elseif only ~= key then
-    if only ~= '' then place('jt:' .. jk, only, 0) end
-    place('jt:' .. jk, key, 0)
+    if only ~= '' then place('jt:' .. jk, only, '0') end
+    place('jt:' .. jk, key, '0')
     put('jo', jk, '')
   end
 end

@@ -86,7 +86,7 @@ local function insert_trigger(t, progress, next, runs)
   }
   name_calendar(t, s)
   put('td', t.k, t.d)
-  place('ti', t.k, 0)
+  place('ti', t.k, '0')
   add('gt', group_of(t.k), 1)
   join_job(t.j, t.k)
   save(t.k, s)
