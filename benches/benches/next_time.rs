@@ -10,10 +10,12 @@
 //! Sunday in ours and in `cron`; croner is told to count so too.
 
 use std::hint::black_box;
+use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use chrono_tz::Tz;
 use criterion::{BenchmarkGroup, Criterion, criterion_group, criterion_main, measurement::WallTime};
+use scheduler_core::trigger::{DailySchedule, Trigger, Unit};
 use scheduler_syntax::DstPolicy;
 use scheduler_syntax::cron::CronExpr;
 use scheduler_syntax::rrule::RecurrenceRule;
@@ -82,6 +84,27 @@ fn next(criterion: &mut Criterion) {
     }
 }
 
+/// Triggers of every kind, from the description to the next fire time.
+fn kinds(criterion: &mut Criterion) {
+    let (instants, zone) = (instants(), "Europe/Berlin");
+    let begin = instants[0] - TimeDelta::days(365);
+    let daily = DailySchedule::new(Duration::from_secs(900), Tz::Europe__Berlin);
+    let cron = || Trigger::cron("0 15 10 ? * 6L").time_zone(zone);
+    let kinds = [
+        ("every", Trigger::every(Duration::from_secs(90))),
+        ("cron", cron()),
+        ("calendar interval", Trigger::calendar_interval(1, Unit::Month).time_zone(zone)),
+        ("daily times", Trigger::scheduled(daily)),
+        ("rrule", Trigger::rrule("FREQ=MONTHLY;BYDAY=-1FR").time_zone(zone)),
+    ];
+    let mut group = criterion.benchmark_group("next/kinds");
+    for (name, trigger) in kinds {
+        let trigger = trigger.name(name).for_job("work").start_at(begin).build(begin).expect("a trigger");
+        ask(&mut group, "ours", name, &instants, |time| trigger.fire_time_after(*time));
+    }
+    group.finish();
+}
+
 fn parse(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("parse");
     for text in EXPRESSIONS.into_iter().chain([IMPOSSIBLE]) {
@@ -101,5 +124,5 @@ fn parse(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, next, parse);
+criterion_group!(benches, next, kinds, parse);
 criterion_main!(benches);

@@ -6,7 +6,13 @@
 )]
 
 pub mod chart;
-pub mod cluster;
+pub mod judge;
+pub mod limits;
 pub mod measure;
+pub mod node;
+pub mod peers;
 pub mod plan;
+pub mod postgres;
 pub mod run;
+pub mod server;
+pub mod steps;

@@ -68,10 +68,32 @@ pub fn processor_time() -> Duration {
 /// The processor time that a process has used, by its number.
 #[must_use]
 pub fn processor_time_of(process: &str) -> Duration {
+    ticks(process, 2)
+}
+
+/// As [`processor_time_of`], with that of its children, there or gone.
+#[must_use]
+pub fn processor_time_of_tree(process: &str) -> Duration {
+    let is_child = |name: &String| {
+        let parent = fields(name).into_iter().nth(1);
+        parent.is_some_and(|parent| parent == process)
+    };
+    let all = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    let children = all.filter_map(|entry| entry.file_name().into_string().ok()).filter(is_child);
+    ticks(process, 4) + children.map(|child| ticks(&child, 4)).sum::<Duration>()
+}
+
+/// What the system says of a process, from its state on.
+fn fields(process: &str) -> Vec<String> {
     let text = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
     // The name of the program may contain blanks.
-    let fields = text.rsplit(')').next().unwrap_or_default().split_whitespace();
-    let ticks: u64 = fields.skip(11).take(2).filter_map(|field| field.parse::<u64>().ok()).sum();
+    text.rsplit(')').next().unwrap_or_default().split_whitespace().map(str::to_owned).collect()
+}
+
+/// The time of a user and that of the system, and with 4 those of children that are gone.
+fn ticks(process: &str, kinds: usize) -> Duration {
+    let fields = fields(process);
+    let ticks: u64 = fields.iter().skip(11).take(kinds).filter_map(|field| field.parse::<u64>().ok()).sum();
     Duration::from_millis(ticks * 10)
 }
 

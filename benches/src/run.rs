@@ -1,18 +1,26 @@
 //! Carries a plan out: every subject of a table once, then all of them again, so that what changes on the machine meets all.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
 
 use crate::plan::{Figure, Measure, Program, Subject};
 
+/// What Quartz needs.
+pub const JAVA: [&str; 5] = [
+    "/usr/share/java/quartz2.jar",
+    "/usr/share/java/slf4j-api.jar",
+    "/usr/share/java/slf4j-nop.jar",
+    "/usr/share/java/HikariCP.jar",
+    "/usr/share/java/postgresql.jar",
+];
+
 /// Where the programs are.
 #[derive(Debug)]
 pub struct Programs {
     folder: PathBuf,
-    java: String,
 }
 
 impl Programs {
@@ -24,13 +32,12 @@ impl Programs {
     #[must_use]
     pub fn here() -> Self {
         let folder = std::env::current_exe().ok().and_then(|path| Some(path.parent()?.to_owned()));
-        let jars =
-            ["quartz2.jar", "slf4j-api.jar", "slf4j-nop.jar"].map(|jar| format!("/usr/share/java/{jar}"));
-        Self { folder: folder.expect("a folder"), java: jars.join(":") }
+        Self { folder: folder.expect("a folder") }
     }
 
     /// Where the others are built.
-    fn peers(&self) -> PathBuf {
+    #[must_use]
+    pub fn peers(&self) -> PathBuf {
         self.folder.parent().unwrap_or(&self.folder).join("peers")
     }
 
@@ -39,8 +46,15 @@ impl Programs {
         let mut command = match subject.program {
             Program::Ours => Command::new(self.folder.join("ours")),
             Program::TokioCron => Command::new(peers.join("release/peer-tokio-cron-scheduler")),
+            Program::Apalis => Command::new(peers.join("release/peer-apalis")),
+            Program::Counted => {
+                let mut command = Command::new("valgrind");
+                command.args(["--tool=callgrind", "--callgrind-out-file=/dev/null"]);
+                command.arg(self.folder.join("ours"));
+                command
+            }
             Program::Quartz => {
-                let classes = format!("{}:{}", peers.join("quartz").display(), self.java);
+                let classes = format!("{}:{}", peers.join("quartz").display(), JAVA.join(":"));
                 let mut command = Command::new("java");
                 command.args(["-Xmx8g", "-XX:+UseParallelGC", "-cp", &classes, "Bench"]);
                 command
@@ -56,6 +70,9 @@ impl Programs {
     ///
     /// It cannot be started, fails, or prints something else.
     pub fn run(&self, subject: &Subject) -> Result<Value, String> {
+        if subject.program == Program::Counted {
+            return self.count(subject);
+        }
         let output =
             self.command(subject).stdin(Stdio::null()).output().map_err(|error| error.to_string())?;
         let text = String::from_utf8_lossy(&output.stdout);
@@ -64,6 +81,23 @@ impl Programs {
             let error = String::from_utf8_lossy(&output.stderr);
             error.lines().find(|line| !line.is_empty()).unwrap_or("it said nothing").to_owned()
         })
+    }
+}
+
+impl Programs {
+    /// The instructions of one time: the difference between so many times and twice as many, so that the start does not count.
+    fn count(&self, subject: &Subject) -> Result<Value, String> {
+        let total = |subject: &Subject| {
+            let output = self.command(subject).output().map_err(|error| error.to_string())?;
+            let text = String::from_utf8_lossy(&output.stderr);
+            let line = text.lines().find_map(|line| line.split_once("Collected : "));
+            let count = line.and_then(|(_, count)| count.trim().parse::<f64>().ok());
+            count.ok_or_else(|| text.lines().next().unwrap_or("it said nothing").to_owned())
+        };
+        let (words, times) = subject.words.rsplit_once("n=").ok_or("it has no size")?;
+        let times: f64 = times.parse().map_err(|_| "its size is no number")?;
+        let twice = Subject { words: format!("{words}n={}", 2.0 * times), ..subject.clone() };
+        Ok(json!({ "instructions": (total(&twice)? - total(subject)?) / times }))
     }
 }
 
@@ -108,6 +142,9 @@ impl Table {
         };
         for round in 0..repeats {
             for (subject, runs) in table.measure.subjects.iter().zip(&mut table.runs) {
+                if round >= subject.most {
+                    continue;
+                }
                 if let Some(reason) = subject.peer.and_then(|peer| absent.get(peer)) {
                     if round == 0 {
                         table.missing.push(format!("{}: {reason}", subject.name));
@@ -132,7 +169,7 @@ impl Table {
             for (subject, runs) in self.measure.subjects.iter().zip(&self.runs) {
                 let Some([least, middle, most]) = runs.of(*figure) else { continue };
                 let spread = format!("({}–{})", shown(least), shown(most));
-                let ratio = ours.filter(|_| subject.program != Program::Ours || subject.peer.is_some());
+                let ratio = ours.filter(|_| *subject != self.measure.subjects[0]);
                 let ratio =
                     ratio.map(|[_, ours, _]| ours / middle).filter(|ratio| ratio.is_finite() && *ratio > 0.0);
                 let ratio = ratio.map(|ratio| format!("ours: {} ×", shown(ratio))).unwrap_or_default();
@@ -193,64 +230,4 @@ pub fn machine() -> Value {
         "java": first_line("java", "-version"),
         "node": first_line("node", "--version"),
     })
-}
-
-/// Makes sure that the peers are there. Says of each that is not, why.
-#[must_use]
-pub fn prepare_peers(root: &Path, programs: &Programs) -> BTreeMap<&'static str, String> {
-    let mut absent = BTreeMap::new();
-    let target = programs.peers();
-    let run = |command: &mut Command| match command.stdin(Stdio::null()).output() {
-        Ok(output) if output.status.success() => Ok(()),
-        Ok(output) => {
-            let text = String::from_utf8_lossy(&output.stderr);
-            Err(text.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("it failed").to_owned())
-        }
-        Err(error) => Err(format!("{:?}: {error}", command.get_program())),
-    };
-    for (peer, folder) in [("tokio-cron-scheduler", "tokio-cron-scheduler"), ("apalis", "apalis")] {
-        let mut command = Command::new("cargo");
-        command.args(["build", "--release", "--quiet"]).current_dir(root.join("benches/peers").join(folder));
-        if let Err(error) = run(command.env("CARGO_TARGET_DIR", &target)) {
-            absent.insert(peer, format!("it cannot be built: {error}"));
-        }
-    }
-    let copy = |from: &str, to: &str| {
-        let to = target.join(to);
-        std::fs::create_dir_all(&to)?;
-        for entry in std::fs::read_dir(root.join("benches/peers").join(from))? {
-            let entry = entry?;
-            std::fs::copy(entry.path(), to.join(entry.file_name()))?;
-        }
-        std::io::Result::Ok(to)
-    };
-    let bullmq = copy("bullmq", "bullmq").map_err(|error| error.to_string());
-    let bullmq = bullmq.and_then(|folder| {
-        run(Command::new("npm").args(["install", "--no-audit", "--no-fund"]).current_dir(folder))
-    });
-    if let Err(error) = bullmq {
-        absent.insert("bullmq", format!("it cannot be installed: {error}"));
-    }
-    if let Err(error) = quartz(root, &target, run) {
-        absent.insert("quartz", format!("it cannot be installed or compiled: {error}"));
-    }
-    absent
-}
-
-fn quartz(
-    root: &Path,
-    target: &Path,
-    run: impl Fn(&mut Command) -> Result<(), String>,
-) -> Result<(), String> {
-    let jar = Path::new("/usr/share/java/quartz2.jar");
-    if !jar.exists() {
-        let packages = ["openjdk-17-jdk-headless", "libquartz2-java", "libslf4j-java"];
-        let mut command = Command::new("apt-get");
-        run(command.args(["install", "-y", "--no-install-recommends"]).args(packages))?;
-    }
-    let classes = target.join("quartz");
-    std::fs::create_dir_all(&classes).map_err(|error| error.to_string())?;
-    let mut command = Command::new("javac");
-    command.args(["-nowarn", "-cp", "/usr/share/java/quartz2.jar", "-d"]).arg(classes);
-    run(command.arg(root.join("benches/peers/quartz/Bench.java")))
 }

@@ -1,19 +1,21 @@
-// A node of BullMQ: `fill N` or `work FOLDER INDEX`. Which Redis, and how: REDIS_URL and CONCURRENCY.
+// A node of BullMQ: `fill due|far|long N`, `work FOLDER INDEX`, `work-long FOLDER INDEX`. Which Redis, and how: REDIS_URL,
+// CONCURRENCY, TIGHT=1 for locks of one second that are looked at each second.
 import { Queue, Worker } from 'bullmq';
-import { existsSync, writeFileSync } from 'node:fs';
+import { existsSync, openSync, writeFileSync, writeSync } from 'node:fs';
 
 const url = new URL(process.env.REDIS_URL);
 const connection = { host: url.hostname, port: Number(url.port), maxRetriesPerRequest: null };
-const opts = { removeOnComplete: true };
 const sleep = (ms) => new Promise((done) => setTimeout(done, ms));
+const micros = () => Math.round((performance.timeOrigin + performance.now()) * 1000);
 
-async function fill(count) {
+async function fill(what, count) {
   const queue = new Queue('bench', { connection });
-  const single = Math.min(count / 2, 2000);
+  const opts = { removeOnComplete: true, ...(what === 'far' && { delay: 3_600_000 }) };
+  const single = what === 'due' ? Math.min(count / 2, 2000) : 0;
   let begin = process.hrtime.bigint();
   const seconds = () => Number(process.hrtime.bigint() - begin) / 1e9;
   for (let n = 0; n < single; n++) await queue.add('work', { n }, { ...opts, jobId: `j${n}` });
-  const one = single / seconds();
+  const one = single > 0 ? single / seconds() : null;
   begin = process.hrtime.bigint();
   for (let n = single; n < count; n += 1000) {
     const part = [];
@@ -24,10 +26,17 @@ async function fill(count) {
   process.exit(0);
 }
 
-async function work(folder, index) {
+async function work(folder, index, long) {
   const runs = [];
+  const begun = openSync(`${folder}/begun.${index}`, 'w');
+  const run = async (job) => {
+    if (!long) return void runs.push(job.data.n);
+    writeSync(begun, `${job.data.n} ${micros()}\n`);
+    await sleep(600_000);
+  };
+  const tight = process.env.TIGHT === '1' && { lockDuration: 1000, stalledInterval: 1000 };
   const concurrency = Number(process.env.CONCURRENCY ?? 1);
-  const worker = new Worker('bench', async (job) => { runs.push(job.data.n); }, { connection, autorun: false, concurrency });
+  const worker = new Worker('bench', run, { connection, autorun: false, concurrency, ...tight });
   await worker.waitUntilReady();
   worker.on('error', (error) => console.error(String(error)));
   writeFileSync(`${folder}/ready.${index}`, '');
@@ -43,5 +52,6 @@ async function work(folder, index) {
 }
 
 const [command, ...words] = process.argv.slice(2);
-if (command === 'fill') await fill(Number(words[0]));
-if (command === 'work') await work(words[0], words[1]);
+if (command === 'fill') await fill(words[0], Number(words[1]));
+if (command === 'work') await work(words[0], words[1], false);
+if (command === 'work-long') await work(words[0], words[1], true);

@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use benches::chart;
+use benches::peers::{self, PEERS};
 use benches::plan::{FULL, SMALL, plan};
-use benches::run::{Programs, Table, machine, prepare_peers};
+use benches::run::{Programs, Table, machine};
 use clap::Parser;
 use serde_json::json;
 
@@ -20,7 +21,7 @@ struct Arguments {
     #[arg(long)]
     peers: bool,
     /// Only these
-    #[arg(long, ignore_case = true, value_parser = ["W1", "W2", "W3", "W4", "W5", "W6", "W7", "growth"])]
+    #[arg(long, ignore_case = true, value_parser = ["W1", "W2", "W3", "W4", "W5", "W6", "W7", "growth", "instructions"])]
     workload: Vec<String>,
     /// How often each is measured
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..))]
@@ -37,13 +38,14 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new("."));
     let programs = Programs::here();
-    let absent: BTreeMap<&str, String> = if arguments.peers {
-        prepare_peers(root, &programs)
+    let mut absent: BTreeMap<&str, String> = if arguments.peers {
+        peers::prepare(root, &programs.peers())
     } else {
-        ["quartz", "tokio-cron-scheduler", "apalis", "bullmq"]
-            .map(|peer| (peer, "peers are measured with --peers only".to_owned()))
-            .into()
+        PEERS.map(|peer| (peer, "peers are measured with --peers only".to_owned())).into()
     };
+    if let Err(error) = peers::valgrind() {
+        absent.insert("valgrind", error);
+    }
     let (sizes, repeats) = if arguments.small { (SMALL, 1) } else { (FULL, arguments.repeats.into()) };
     let mut tables = Vec::new();
     let machine = machine();
@@ -54,7 +56,7 @@ fn main() -> ExitCode {
             continue;
         }
         if !arguments.peers {
-            measure.subjects.retain(|subject| subject.peer.is_none());
+            measure.subjects.retain(|subject| subject.peer.is_none_or(|peer| !PEERS.contains(&peer)));
         }
         let table = Table::measure(measure, &programs, repeats, &absent);
         table.print();

@@ -4,9 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use benches::cluster;
 use benches::measure::{Lateness, Task, processor_time, resident};
+use benches::{judge, limits, node, steps};
 use chrono::{DateTime, TimeDelta, Utc};
+use scheduler_core::host::{Host, JobQueue};
 use scheduler_core::job::{Invocation, JobContext, JobDefinition, JobDetail};
 use scheduler_core::store::Existing;
 use scheduler_core::time::{Clock, SystemClock};
@@ -34,6 +35,12 @@ async fn sleep(time: Duration) {
 fn job(number: usize) -> Invocation {
     let key = format!("j{number}").parse().expect("a key");
     Invocation::new(JobDetail::builder(key, "work").build())
+}
+
+/// One of so many jobs that run one at a time.
+fn alone(number: usize, jobs: usize) -> Invocation {
+    let key = format!("j{}", number % jobs).parse().expect("a key");
+    Invocation::new(JobDetail::builder(key, "work").disallow_concurrent(true).build())
 }
 
 async fn count() {
@@ -70,10 +77,20 @@ async fn add_all(
     numbers: std::ops::Range<usize>,
     trigger: impl Fn(usize) -> TriggerBuilder,
 ) -> Result<()> {
+    add(scheduler, numbers, job, trigger, Existing::Refuse).await
+}
+
+async fn add(
+    scheduler: &Scheduler,
+    numbers: std::ops::Range<usize>,
+    job: impl Fn(usize) -> Invocation,
+    trigger: impl Fn(usize) -> TriggerBuilder,
+    existing: Existing,
+) -> Result<()> {
     let all: Vec<_> = numbers.collect();
     for part in all.chunks(BULK) {
         let pairs = part.iter().map(|number| (job(*number), trigger(*number).name(&format!("t{number}"))));
-        scheduler.schedule_all(pairs, Existing::Refuse).await?;
+        scheduler.schedule_all(pairs, existing).await?;
     }
     Ok(())
 }
@@ -102,7 +119,13 @@ async fn w1(task: &Task) -> Result<Value> {
     let later = now() + TimeDelta::hours(10);
     add_all(&scheduler, count..count + far, |_| Trigger::at(later)).await?;
     let (due, begin) = (now(), SystemClock.monotonic());
-    add_all(&scheduler, 0..count, |_| Trigger::at(due)).await?;
+    let jobs = task.get("alone", 0);
+    if jobs == 0 {
+        add_all(&scheduler, 0..count, |_| Trigger::at(due)).await?;
+    } else {
+        let job = |number| alone(number, jobs);
+        add(&scheduler, 0..count, job, |_| Trigger::at(due), Existing::Keep).await?;
+    }
     let added = SystemClock.monotonic() - begin;
     let (begin, used) = (SystemClock.monotonic(), processor_time());
     scheduler.start().await?;
@@ -118,16 +141,28 @@ async fn w1(task: &Task) -> Result<Value> {
     }))
 }
 
-/// What the runtime can do at all: a task for each job, all awaited.
-async fn spawn(task: &Task) -> Value {
-    let count = task.get("n", 100_000);
+/// A queue in memory, filled before its host begins.
+async fn queue(task: &Task) -> Value {
+    let jobs = task.get("n", 100_000);
+    let queue = JobQueue::bounded(jobs).concurrency(task.get("concurrency", 1));
+    let detail = JobDetail::builder("work".parse().expect("a key"), "work").build();
+    let job = Invocation::new(detail.clone());
+    let host = Host::builder().register(JobDefinition::new(detail, count)).queue("jobs", queue.clone());
+    let host = host.build().expect("a host");
     let begin = SystemClock.monotonic();
-    let tasks: Vec<_> = (0..count).map(|_| tokio::spawn(self::count())).collect();
-    for task in tasks {
-        task.await.expect("it ends");
+    for _ in 0..jobs {
+        queue.enqueue(job.clone()).await.expect("there is room");
     }
+    let added = SystemClock.monotonic() - begin;
+    let begin = SystemClock.monotonic();
+    tokio::spawn(host.run());
+    let complete = wait_for(jobs).await;
     let took = SystemClock.monotonic() - begin;
-    json!({ "per_s": count as f64 / took.as_secs_f64(), "lost": count - DONE.load(Ordering::Relaxed), "twice": 0 })
+    let done = DONE.load(Ordering::Relaxed);
+    json!({
+        "per_s": done as f64 / took.as_secs_f64(), "added_per_s": jobs as f64 / added.as_secs_f64(),
+        "lost": jobs.saturating_sub(done), "twice": done.saturating_sub(jobs), "complete": complete,
+    })
 }
 
 /// Triggers that come again each second.
@@ -211,15 +246,16 @@ async fn main() {
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     match words[..] {
         // As a node of the workloads with several processes.
-        ["fill", count] => {
-            let filled = cluster::fill(count.parse().expect("a number")).await.expect("the store is filled");
+        ["fill", what, count] => {
+            let filled =
+                node::fill(what, count.parse().expect("a number")).await.expect("the store is filled");
             return println!("{filled}");
         }
         ["work", folder, index] => {
-            return cluster::work(folder.as_ref(), index, false).await.expect("it works");
+            return node::work(folder.as_ref(), index, false).await.expect("it works");
         }
         ["work-long", folder, index] => {
-            return cluster::work(folder.as_ref(), index, true).await.expect("it works");
+            return node::work(folder.as_ref(), index, true).await.expect("it works");
         }
         _ => {}
     }
@@ -229,10 +265,17 @@ async fn main() {
         "W2" => w2(&task).await,
         "W3" => w3(&task).await,
         "W4" => w4(&task).await,
-        "W5" => cluster::w5(&task).await,
-        "W6" => cluster::w6(&task).await,
-        "W7" => cluster::w7(&task).await,
-        "spawn" => Ok(spawn(&task).await),
+        "W5" => Ok(judge::w5(&task)),
+        "W6" => Ok(judge::w6(&task)),
+        "W7" => Ok(judge::w7(&task)),
+        "queue" => Ok(queue(&task).await),
+        "spawn" => Ok(limits::spawn(&task).await),
+        "scripts" => Ok(limits::scripts(&task).await.expect("Redis answers")),
+        "repeat" => {
+            let begin = SystemClock.monotonic();
+            steps::repeat(&task.get("step", String::new()), task.get("n", 1000));
+            Ok(json!({ "seconds": (SystemClock.monotonic() - begin).as_secs_f64() }))
+        }
         other => panic!("there is no workload {other}"),
     };
     task.report(found.expect("the workload"));

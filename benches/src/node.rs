@@ -1,0 +1,141 @@
+//! A node of ours in the workloads of several processes: fills the store, or runs what is in it. The [judge](crate::judge) tells
+//! it what to do.
+
+use std::io::Write;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use parking_lot::Mutex;
+use scheduler_core::job::{Invocation, JobContext, JobDefinition, JobDetail};
+use scheduler_core::store::Existing;
+use scheduler_core::time::{Clock, SystemClock};
+use scheduler_core::trigger::{Trigger, TriggerBuilder};
+use scheduler_core::{Result, Scheduler};
+use scheduler_redis::RedisJobStore;
+use serde_json::{Value, json};
+
+/// How many jobs one call stores, where one stores many.
+pub const BULK: usize = 1000;
+
+/// The name of the store.
+pub const STORE: &str = "bench";
+
+fn setting<T: std::str::FromStr>(name: &str, default: T) -> T {
+    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
+}
+
+async fn store() -> Result<RedisJobStore> {
+    let url = setting("REDIS_URL", String::new());
+    let lease = Duration::from_millis(setting("LEASE", 9000));
+    RedisJobStore::builder(&url).name(STORE).lease(lease).connect().await
+}
+
+fn work_detail() -> JobDetail {
+    JobDetail::builder("work".parse().expect("a key"), "work").build()
+}
+
+/// What a store is filled with.
+struct Filling {
+    /// A prefix of names.
+    prefix: &'static str,
+    due: DateTime<Utc>,
+    recovers: bool,
+    /// So many jobs that allow one run at a time share the triggers; 0 for a job of its own for each trigger.
+    alone: usize,
+}
+
+impl Filling {
+    fn pair(&self, number: usize) -> (Invocation, TriggerBuilder) {
+        let (prefix, shared) = (self.prefix, self.alone > 0);
+        let of_job = if shared { number % self.alone } else { number };
+        let key = format!("{prefix}j{of_job}").parse().expect("a key");
+        let job =
+            JobDetail::builder(key, "work").requests_recovery(self.recovers).disallow_concurrent(shared);
+        (Invocation::new(job.build()), Trigger::at(self.due).name(&format!("{prefix}t{number}")))
+    }
+
+    async fn add(&self, scheduler: &Scheduler, numbers: std::ops::Range<usize>) -> Result<()> {
+        let existing = if self.alone > 0 { Existing::Keep } else { Existing::Refuse };
+        let all: Vec<_> = numbers.collect();
+        for part in all.chunks(BULK) {
+            scheduler.schedule_all(part.iter().map(|number| self.pair(*number)), existing).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Stores so many jobs: `due` ones, some of them one by one; `far` ones; or `long` ones, which are repeated if their node dies.
+pub async fn fill(what: &str, count: usize) -> Result<Value> {
+    let nothing = JobDefinition::new(work_detail(), || async {});
+    let scheduler = Scheduler::builder().store(store().await?).register(nothing).build()?;
+    let now = SystemClock.now();
+    let (due, prefix) = match what {
+        "far" => (now + TimeDelta::hours(1), "far-"),
+        _ => (now - TimeDelta::seconds(1), ""),
+    };
+    let filling = Filling { prefix, due, recovers: what == "long", alone: setting("ALONE", 0) };
+    let single = if what == "due" && filling.alone == 0 { (count / 2).min(2000) } else { 0 };
+    let begin = SystemClock.monotonic();
+    for number in 0..single {
+        let (job, trigger) = filling.pair(number);
+        scheduler.schedule(job, trigger).await?;
+    }
+    let one = SystemClock.monotonic() - begin;
+    let begin = SystemClock.monotonic();
+    filling.add(&scheduler, single..count).await?;
+    let bulk = (count - single) as f64 / (SystemClock.monotonic() - begin).as_secs_f64();
+    let one = (single > 0).then(|| single as f64 / one.as_secs_f64());
+    Ok(json!({ "one_per_s": one, "bulk_per_s": bulk }))
+}
+
+/// A worker's whole life. With `long` each run is noted at once and goes on until the process is killed.
+pub async fn work(folder: &Path, index: &str, long: bool) -> Result<()> {
+    let (runs, count) = (Arc::new(Mutex::new(String::new())), Arc::new(AtomicUsize::new(0)));
+    let (of_job, of_run) = (runs.clone(), count.clone());
+    let begun =
+        Arc::new(Mutex::new(std::fs::File::create(folder.join(format!("begun.{index}"))).expect("a file")));
+    let run = move |context: JobContext| {
+        let number = context.trigger_key().name().trim_start_matches('t');
+        if long {
+            let line = format!("{number} {}\n", SystemClock.now().timestamp_micros());
+            begun.lock().write_all(line.as_bytes()).expect("it can be written");
+        } else {
+            let mut runs = of_job.lock();
+            runs.push_str(number);
+            runs.push('\n');
+        }
+        of_run.fetch_add(1, Ordering::Relaxed);
+        async move {
+            if long {
+                SystemClock.sleep(Duration::from_secs(600)).await;
+            }
+        }
+    };
+    let scheduler = Scheduler::builder()
+        .store(store().await?)
+        .concurrency(setting("CONCURRENCY", 1000))
+        .register(JobDefinition::new(work_detail(), run))
+        .build()?;
+    let write = |name: &str, text: &str| {
+        std::fs::write(folder.join(format!("{name}.{index}")), text).expect("a file");
+    };
+    write("ready", "");
+    while !folder.join("go").exists() {
+        SystemClock.sleep(Duration::from_millis(1)).await;
+    }
+    scheduler.start().await?;
+    let mut last = usize::MAX;
+    while !folder.join("stop").exists() {
+        let now = count.load(Ordering::Relaxed);
+        if now != last {
+            write("count", &now.to_string());
+            last = now;
+        }
+        SystemClock.sleep(Duration::from_millis(5)).await;
+    }
+    write("runs", &runs.lock());
+    std::process::exit(0)
+}
