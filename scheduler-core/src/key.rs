@@ -30,7 +30,13 @@ impl KeyText {
         check("group", group)?;
         check("name", name)?;
         let group = if group == DEFAULT_GROUP { "" } else { group };
-        Ok(Self(arcstr::format!("{group}{SEPARATOR}{name}")))
+        let text = ArcStr::init_with(group.len() + 1 + name.len(), |bytes| {
+            let (first, second) = bytes.split_at_mut(group.len());
+            first.copy_from_slice(group.as_bytes());
+            second[1..].copy_from_slice(name.as_bytes());
+        });
+        // The separator is the zero that was there.
+        Ok(Self(text.expect("two texts are one")))
     }
 
     fn parts(&self) -> (&str, &str) {

@@ -156,13 +156,15 @@ impl Scheduler {
     ) -> Result<Vec<Scheduled>> {
         self.check_open()?;
         let core = self.core();
-        let (mut jobs, mut triggers) = (Vec::new(), Vec::with_capacity(schedules.len()));
+        let (mut jobs, mut triggers) =
+            (Vec::with_capacity(schedules.len()), Vec::with_capacity(schedules.len()));
+        let now = core.clock.now();
         for (job, trigger) in schedules {
             if let Some(problem) = core.registry.unknown(job.detail()) {
                 return Err(Error::config(problem));
             }
             let trigger = trigger.or_misfire(core.settings.misfire);
-            triggers.push(bind(&job, trigger, core.clock.now(), Some(self.unused_name(job.key())))?);
+            triggers.push(bind(&job, trigger, now, || Some(self.unused_name(job.key())))?);
             jobs.push(job.detail().clone());
         }
         let calendars = core.calendars_for(triggers.iter()).await?;
@@ -173,9 +175,10 @@ impl Scheduler {
             scheduled.push(put_in_place(&trigger, &progress)?);
             stored.push((Arc::new(trigger), progress));
         }
-        let told = stored.clone();
+        let may_be_there = matches!(existing_triggers, Existing::Keep | Existing::Update);
+        let told = if may_be_there || core.bus.is_heard() { stored.clone() } else { Vec::new() };
         core.store.put(Put { jobs, existing_jobs, triggers: stored, existing_triggers }).await?;
-        if matches!(existing_triggers, Existing::Keep | Existing::Update) {
+        if may_be_there {
             return self.put_beside(scheduled, told).await;
         }
         told.iter().for_each(|(trigger, progress)| core.report_scheduled(trigger, progress));
@@ -229,7 +232,7 @@ impl Scheduler {
         for _ in 0..MOST_TRIES {
             let Some(old) = self.trigger(key).await? else { return Ok(None) };
             let trigger = trigger.clone().or_misfire(core.settings.misfire);
-            let trigger = trigger.or_for(old.trigger.job(), || key.clone()).build(core.clock.now())?;
+            let trigger = trigger.or_for(old.trigger.job()).or_key(key).build(core.clock.now())?;
             let calendars = core.calendars_for(std::iter::once(&trigger)).await?;
             let progress = anew(&trigger, &old.progress, &calendars)?;
             let scheduled = put_in_place(&trigger, &progress)?;
@@ -540,14 +543,15 @@ pub(super) fn bind(
     job: &Invocation,
     trigger: TriggerBuilder,
     now: DateTime<Utc>,
-    name: Option<String>,
+    name: impl FnOnce() -> Option<String>,
 ) -> Result<Trigger> {
     let data = job.data()?;
-    let key = match name {
-        Some(name) => TriggerKey::in_group(job.key().group(), &name)?,
-        None => TriggerKey::from(job.key()),
+    let trigger = match (!trigger.has_key()).then(name) {
+        None => trigger,
+        Some(Some(name)) => trigger.key(TriggerKey::in_group(job.key().group(), &name)?),
+        Some(None) => trigger.key(TriggerKey::from(job.key())),
     };
-    Ok(trigger.or_for(job.key(), || key).over(data).build(now)?)
+    Ok(trigger.or_for(job.key()).over(data).build(now)?)
 }
 
 fn put_in_place(trigger: &Trigger, progress: &Progress) -> Result<Scheduled> {

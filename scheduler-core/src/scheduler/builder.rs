@@ -341,15 +341,12 @@ impl SchedulerBuilder {
             let own_start = trigger.has_start();
             let trigger = trigger.or_misfire(self.settings.misfire).declared_by(&self.settings.name);
             // The same name at each start: that of the job, then `name-2` and so on.
-            let name = (!trigger.has_key()).then(|| {
+            let name = || {
                 let count = unnamed.entry(job.key().clone()).or_default();
                 *count += 1;
-                if *count == 1 {
-                    job.key().name().to_owned()
-                } else {
-                    format!("{}-{count}", job.key().name())
-                }
-            });
+                let of_job = job.key().name();
+                Some(if *count == 1 { of_job.to_owned() } else { format!("{of_job}-{count}") })
+            };
             match bind(&job, trigger, now, name) {
                 Ok(trigger) if schedules.iter().any(|known| known.trigger.key() == trigger.key()) => {
                     problems

@@ -198,6 +198,10 @@ impl Bus {
         Self { stream: broadcast::Sender::new(BUFFER), listeners: RwLock::default(), clock }
     }
 
+    pub(super) fn is_heard(&self) -> bool {
+        self.stream.receiver_count() > 0 || !self.listeners.read().is_empty()
+    }
+
     pub(super) fn send(&self, event: impl FnOnce() -> Event) {
         let listeners = self.listeners.read();
         if listeners.is_empty() && self.stream.receiver_count() == 0 {

@@ -302,7 +302,7 @@ impl Scheduler {
         let core = &self.0.core;
         let now = core.clock.now();
         let id = ExecutionId::new(core.session, u64::MAX - number);
-        let trigger = super::admin::bind(job, Trigger::now(), now, None)?;
+        let trigger = super::admin::bind(job, Trigger::now(), now, || None)?;
         let parts = RunParts {
             id,
             job: job.detail().clone(),

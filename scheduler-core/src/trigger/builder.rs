@@ -303,7 +303,7 @@ impl TriggerBuilder {
             self.problems.push(format!("ends at {} before it starts at {start}", self.end.unwrap_or(start)));
         }
         let schedule = self.schedule();
-        match (&self.key, &self.job, schedule) {
+        match (self.key, self.job, schedule) {
             (Some(key), Some(job), Some(schedule)) if self.problems.is_empty() => {
                 let rare = super::Rare {
                     end: self.end.map(|end| end.trunc_subsecs(3)),
@@ -315,8 +315,8 @@ impl TriggerBuilder {
                     recovery: self.recovery,
                 };
                 Ok(Trigger {
-                    key: key.clone(),
-                    job: job.clone(),
+                    key,
+                    job,
                     schedule,
                     start,
                     priority: self.priority,
@@ -332,7 +332,7 @@ impl TriggerBuilder {
                 ];
                 self.problems
                     .extend(missing.iter().filter(|(absent, _)| *absent).map(|(_, text)| (*text).to_owned()));
-                Err(TriggerError { trigger: self.key, problems: self.problems })
+                Err(TriggerError { trigger: key, problems: self.problems })
             }
         }
     }
@@ -346,10 +346,15 @@ impl TriggerBuilder {
         })
     }
 
-    /// This trigger for `job` unless it names one, called `name` unless it has a name.
-    pub(crate) fn or_for(mut self, job: &JobKey, name: impl FnOnce() -> TriggerKey) -> Self {
+    /// This trigger for `job` unless it names one.
+    pub(crate) fn or_for(mut self, job: &JobKey) -> Self {
         self.job.get_or_insert_with(|| job.clone());
-        self.key.get_or_insert_with(name);
+        self
+    }
+
+    /// This trigger, of this name unless it has one.
+    pub(crate) fn or_key(mut self, key: &TriggerKey) -> Self {
+        self.key.get_or_insert_with(|| key.clone());
         self
     }
 

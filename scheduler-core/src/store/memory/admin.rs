@@ -1,11 +1,13 @@
 //! What users change: jobs, triggers, calendars, pauses.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::BTreeSet;
+use std::cell::LazyCell;
 use std::sync::Arc;
 
 use super::pauses::Ending;
 use super::table::{Table, TriggerSlot};
 use chrono::{DateTime, Utc};
+use foldhash::{HashSet, HashSetExt};
 
 use crate::calendar::Calendar;
 use crate::error::{Error, Result};
@@ -53,16 +55,21 @@ impl Table {
             let taken = taken.join(", ");
             return Err(Error::conflict(format!("already stored: {taken}; replace them or use other names")));
         }
-        let mut seen = HashSet::new();
+        let mut seen = HashSet::with_capacity(request.triggers.len());
         if let Some((twice, _)) = request.triggers.iter().find(|(trigger, _)| !seen.insert(trigger.key())) {
             let key = twice.key();
             return Err(Error::conflict(format!(
                 "trigger `{key}` is there twice in one call; give one another name"
             )));
         }
-        let new: HashSet<&JobKey> = request.jobs.iter().map(|job| job.key()).collect();
-        let known = |key: &JobKey| new.contains(key) || self.job_slot(key).is_some();
-        if let Some((trigger, _)) = request.triggers.iter().find(|(trigger, _)| !known(trigger.job())) {
+        let new = LazyCell::new(|| request.jobs.iter().map(|job| job.key()).collect::<HashSet<_>>());
+        // Most jobs come with their trigger.
+        let is_beside = |place: usize, key: &JobKey| request.jobs.get(place).is_some_and(|job| job.key() == key);
+        let is_known = |(place, (trigger, _)): &(usize, &(Arc<Trigger>, Progress))| {
+            let job = trigger.job();
+            is_beside(*place, job) || self.job_slot(job).is_some() || new.contains(job)
+        };
+        if let Some((_, (trigger, _))) = request.triggers.iter().enumerate().find(|one| !is_known(one)) {
             let (key, job) = (trigger.key(), trigger.job());
             return Err(Error::not_found(format!("trigger `{key}` runs job `{job}`, which is not stored")));
         }
@@ -84,7 +91,8 @@ impl Table {
     }
 
     fn put_job(&mut self, detail: Arc<JobDetail>, existing: Existing) {
-        let Some(index) = self.job_slot(detail.key()) else { return self.add_job(detail) };
+        let known = if existing == Existing::Refuse { None } else { self.job_slot(detail.key()) };
+        let Some(index) = known else { return self.add_job(detail) };
         if existing == Existing::Keep {
             return;
         }
@@ -111,7 +119,8 @@ impl Table {
     }
 
     fn put_trigger(&mut self, trigger: Arc<Trigger>, progress: Progress, existing: Existing) {
-        if let Some(index) = self.trigger_slot(trigger.key()) {
+        let known = if existing == Existing::Refuse { None } else { self.trigger_slot(trigger.key()) };
+        if let Some(index) = known {
             let same_job = self.triggers[index].trigger.job() == trigger.job();
             match existing {
                 Existing::Keep => return,

@@ -1,8 +1,8 @@
 //! From names to slots.
 
-use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hash};
 
+use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 
 /// Slots by name. The names themselves stand in the slots, so an entry is a hash and a number.

@@ -55,6 +55,7 @@ impl Lane {
 pub(super) struct Lanes {
     lanes: Slab<Lane>,
     by_key: HashMap<LaneKey, usize>,
+    news: bool,
 }
 
 /// The lanes that are open to a node, with what is left of its limits.
@@ -86,7 +87,19 @@ impl Lanes {
     }
 
     pub(super) fn insert(&mut self, lane: usize, due: Due) {
-        self.lanes[lane].due.insert(due);
+        let waiting = &mut self.lanes[lane].due;
+        self.news |= waiting.first().is_none_or(|first| due < *first);
+        waiting.insert(due);
+    }
+
+    /// Something else may make nodes look sooner than they know.
+    pub(super) fn has_news(&mut self) {
+        self.news = true;
+    }
+
+    /// Whether a lane has got another first since this was asked last, or something else has.
+    pub(super) fn take_news(&mut self) -> bool {
+        std::mem::take(&mut self.news)
     }
 
     pub(super) fn remove(&mut self, lane: usize, due: &Due) -> bool {

@@ -385,7 +385,10 @@ impl Table {
         let (place, lane) = (self.place_of(index), self.triggers[index].lane());
         match place {
             Place::Nowhere => {}
-            Place::Overlapping => drop(self.overlapping.insert(due)),
+            Place::Overlapping => {
+                self.lanes.has_news();
+                self.overlapping.insert(due);
+            }
             Place::Lane => self.lanes.insert(lane, due),
             Place::Queue => self.enqueue_in_job(due),
         }
