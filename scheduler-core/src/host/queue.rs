@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
-use tokio::sync::{Notify, watch};
+use tokio::sync::Notify;
 
 use super::core::HostCore;
 use super::service::{ErasedService, Phase, ServiceContext, StopContext};
@@ -83,8 +83,8 @@ struct Shared {
     state: Mutex<State>,
     /// There is room, or something to do.
     changed: Notify,
-    /// Nothing waits and nothing runs.
-    idle: watch::Sender<bool>,
+    /// Nothing waits any more and nothing runs.
+    idle: Notify,
     bound: OnceLock<Bound>,
 }
 
@@ -104,6 +104,12 @@ struct State {
     count: u64,
 }
 
+impl State {
+    fn is_idle(&self) -> bool {
+        self.waiting.is_empty() && self.running.is_empty()
+    }
+}
+
 /// What the queue got from its host.
 struct Bound {
     name: Arc<str>,
@@ -121,26 +127,41 @@ struct Item {
 
 impl Drop for Item {
     fn drop(&mut self) {
-        self.slot.outcome.send_if_modified(|outcome| {
-            let open = outcome.is_none();
-            if open {
-                *outcome = Some(Outcome::Cancelled);
-            }
-            open
-        });
+        self.slot.end(Outcome::Cancelled);
     }
 }
 
 /// What is known of an enqueued job.
 struct Slot {
     number: u64,
-    outcome: watch::Sender<Option<Outcome>>,
-    cancelled: watch::Sender<Option<CancelReason>>,
+    outcome: OnceLock<Outcome>,
+    cancelled: OnceLock<CancelReason>,
+    /// One of them is there.
+    changed: Notify,
 }
 
 impl Slot {
+    /// Only the first one counts.
     fn end(&self, outcome: Outcome) {
-        self.outcome.send_replace(Some(outcome));
+        if self.outcome.set(outcome).is_ok() {
+            self.changed.notify_waiters();
+        }
+    }
+
+    fn cancel(&self, reason: CancelReason) {
+        if self.cancelled.set(reason).is_ok() {
+            self.changed.notify_waiters();
+        }
+    }
+
+    async fn wait_for<'a, T>(&self, what: &'a OnceLock<T>) -> &'a T {
+        loop {
+            let changed = self.changed.notified();
+            match what.get() {
+                Some(found) => return found,
+                None => changed.await,
+            }
+        }
     }
 }
 
@@ -158,9 +179,7 @@ impl QueuedJob {
     ///
     /// Dropping it forgets the wait and nothing else.
     pub async fn outcome(&self) -> Outcome {
-        let mut outcome = self.slot.outcome.subscribe();
-        let ended = outcome.wait_for(Option::is_some).await;
-        ended.ok().and_then(|outcome| outcome.clone()).unwrap_or(Outcome::Cancelled)
+        self.slot.wait_for(&self.slot.outcome).await.clone()
     }
 
     /// Takes the job out of the queue, or asks it to stop; one that does not listen to its token is taken away.
@@ -174,7 +193,7 @@ impl QueuedJob {
             drop(item);
             self.queue.tell();
         } else {
-            self.slot.cancelled.send_replace(Some(CancelReason::Requested));
+            self.slot.cancel(CancelReason::Requested);
         }
     }
 }
@@ -196,7 +215,7 @@ impl JobQueue {
 
     fn with(settings: Settings) -> Self {
         let (state, changed, bound) = Default::default();
-        let shared = Shared { settings, state, changed, idle: watch::Sender::new(true), bound };
+        let shared = Shared { settings, state, changed, idle: Notify::new(), bound };
         Self(Arc::new(shared))
     }
 
@@ -265,8 +284,9 @@ impl JobQueue {
         state.count += 1;
         let slot = Arc::new(Slot {
             number: state.count,
-            outcome: watch::Sender::new(None),
-            cancelled: watch::Sender::new(None),
+            outcome: OnceLock::new(),
+            cancelled: OnceLock::new(),
+            changed: Notify::new(),
         });
         // Busy from now on if a worker is free; behind others its time comes when theirs is over.
         let free = state.waiting.len() + state.running.len() < self.0.settings.concurrency;
@@ -317,13 +337,26 @@ impl fmt::Debug for JobQueue {
 }
 
 impl Shared {
-    /// Wakes whoever waits for room or for work.
+    /// Wakes whoever waits for room, for work, or for the end of both.
     fn tell(&self) {
-        let state = self.state.lock();
-        let idle = state.waiting.is_empty() && state.running.is_empty();
-        drop(state);
-        self.idle.send_replace(idle);
         self.changed.notify_waiters();
+        if self.is_idle() {
+            self.idle.notify_waiters();
+        }
+    }
+
+    fn is_idle(&self) -> bool {
+        self.state.lock().is_idle()
+    }
+
+    async fn emptied(&self) {
+        loop {
+            let idle = self.idle.notified();
+            if self.is_idle() {
+                return;
+            }
+            idle.await;
+        }
     }
 
     fn take(&self) -> Option<Item> {
@@ -339,7 +372,8 @@ impl Shared {
         loop {
             let changed = self.changed.notified();
             if let Some(mut item) = self.take() {
-                self.tell();
+                // There is room.
+                self.changed.notify_waiters();
                 let begin = |bound: &Bound| bound.core.clock.begin(&"a queued job");
                 let activity = item.activity.take().or_else(|| self.bound.get().map(begin));
                 drop(last.take());
@@ -426,14 +460,13 @@ async fn watched(
     threading: Threading,
 ) -> Option<Outcome> {
     let mut body = pin!(body);
-    let mut cancelled = slot.cancelled.subscribe();
     let late = async {
         match deadline {
             Some(deadline) => clock.sleep_until(deadline).await,
             None => std::future::pending().await,
         }
     };
-    let asked = async { cancelled.wait_for(Option::is_some).await.ok().and_then(|reason| *reason) };
+    let asked = async { *slot.wait_for(&slot.cancelled).await };
     let (mut late, mut asked) = (pin!(late), pin!(asked));
     let reason = poll_fn(|cx| {
         if let Poll::Ready(outcome) = body.as_mut().poll(cx) {
@@ -442,7 +475,7 @@ async fn watched(
         if late.as_mut().poll(cx).is_ready() {
             return Poll::Ready(Err(CancelReason::Timeout));
         }
-        asked.as_mut().poll(cx).map(|reason| Err(reason.unwrap_or(CancelReason::Requested)))
+        asked.as_mut().poll(cx).map(Err)
     })
     .await;
     let reason = match reason {
@@ -469,8 +502,15 @@ struct Done {
 
 impl Drop for Done {
     fn drop(&mut self) {
-        self.queue.state.lock().running.retain(|slot| slot.number != self.number);
-        self.queue.tell();
+        let idle = {
+            let mut state = self.queue.state.lock();
+            let place = state.running.iter().position(|slot| slot.number == self.number);
+            place.map(|place| state.running.swap_remove(place));
+            state.is_idle()
+        };
+        if idle {
+            self.queue.idle.notify_waiters();
+        }
     }
 }
 
@@ -495,16 +535,14 @@ impl QueueService {
         }
         let clock = context.service().clock();
         let early = CANCEL_BEFORE_END.min(context.remaining() / 3);
-        let mut idle = self.0.idle.subscribe();
-        let drained =
-            by(clock, context.deadline.saturating_sub(early), idle.wait_for(|idle| *idle)).await.is_some();
+        let drained = by(clock, context.deadline.saturating_sub(early), self.0.emptied()).await.is_some();
         if !drained {
             self.drop_waiting();
             let running = self.0.state.lock().running.clone();
             for slot in running {
-                slot.cancelled.send_replace(Some(CancelReason::Shutdown));
+                slot.cancel(CancelReason::Shutdown);
             }
-            let _ = aside(idle.wait_for(|idle| *idle)).await;
+            aside(self.0.emptied()).await;
         }
         Ok(())
     }
