@@ -1,8 +1,9 @@
 //! The job functions that a scheduler can run, by the name under which jobs refer to them.
 
-use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
+
+use foldhash::HashMap;
 
 use super::definition::JobDefinition;
 use super::detail::JobDetail;

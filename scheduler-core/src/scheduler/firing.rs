@@ -4,13 +4,14 @@
 //! ended frees the slots and the jobs that the next ones need. Between turns the engine only remembers triggers
 //! that it has acquired ahead of their time, and when to look again.
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use foldhash::HashMap;
 
 use super::core::{Core, SchedulerState};
 use super::ending::Ending;

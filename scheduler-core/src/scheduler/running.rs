@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use chrono::{DateTime, Utc};
 use dashmap::DashMap;
+use foldhash::fast::RandomState;
 
 use crate::job::{CancelReason, ExecutionId, Run};
 use crate::key::{JobKey, TriggerKey};
@@ -39,6 +40,8 @@ pub struct RunningExecution {
 pub(super) struct Brake {
     pulled: AtomicBool,
     task: Mutex<Option<AbortHandle>>,
+    /// The loop has asked it to stop, and watches that it does.
+    asked: AtomicBool,
 }
 
 impl Brake {
@@ -65,17 +68,15 @@ struct Entry {
     run: Arc<Run>,
     brake: Arc<Brake>,
     activity: Activity,
-    /// The loop has asked it to stop, and watches that it does.
-    asked: Arc<AtomicBool>,
 }
 
 #[derive(Default)]
-pub(super) struct Running(DashMap<ExecutionId, Entry>);
+pub(super) struct Running(DashMap<ExecutionId, Entry, RandomState>);
 
 impl Running {
     pub(super) fn add(&self, run: Arc<Run>, activity: Activity) -> Arc<Brake> {
         let brake = Arc::<Brake>::default();
-        self.0.insert(run.parts.id, Entry { run, brake: brake.clone(), activity, asked: Arc::default() });
+        self.0.insert(run.parts.id, Entry { run, brake: brake.clone(), activity });
         brake
     }
 
@@ -85,7 +86,7 @@ impl Running {
 
     /// Whether this was asked before of this execution; true if it is not here.
     pub(super) fn was_asked(&self, id: ExecutionId) -> bool {
-        self.0.get(&id).is_none_or(|entry| entry.asked.swap(true, Ordering::AcqRel))
+        self.0.get(&id).is_none_or(|entry| entry.brake.asked.swap(true, Ordering::AcqRel))
     }
 
     /// Asks an execution to stop; says whether anybody in it listens, or none if it is not here.

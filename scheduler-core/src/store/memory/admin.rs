@@ -1,7 +1,7 @@
 //! What users change: jobs, triggers, calendars, pauses.
 
-use std::collections::BTreeSet;
 use std::cell::LazyCell;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::pauses::Ending;
@@ -64,7 +64,8 @@ impl Table {
         }
         let new = LazyCell::new(|| request.jobs.iter().map(|job| job.key()).collect::<HashSet<_>>());
         // Most jobs come with their trigger.
-        let is_beside = |place: usize, key: &JobKey| request.jobs.get(place).is_some_and(|job| job.key() == key);
+        let is_beside =
+            |place: usize, key: &JobKey| request.jobs.get(place).is_some_and(|job| job.key() == key);
         let is_known = |(place, (trigger, _)): &(usize, &(Arc<Trigger>, Progress))| {
             let job = trigger.job();
             is_beside(*place, job) || self.job_slot(job).is_some() || new.contains(job)

@@ -4,7 +4,7 @@ use std::num::NonZeroU64;
 
 use chrono::{DateTime, Utc};
 
-use super::lanes::Due;
+use super::lanes::{Due, Moment};
 use super::pauses::Ending;
 use super::table::{Claim, Table};
 use crate::job::{CancelReason, ExecutionId, JobDetail};
@@ -29,9 +29,9 @@ impl Table {
                 // Nothing punctual is left.
                 if open.all(&self.lanes) { continue } else { break }
             };
-            if let Some(share) = late.as_mut().filter(|share| due.at < share.before) {
+            if let Some(share) = late.as_mut().filter(|share| due.at < Moment::of(share.before)) {
                 if share.most == 0 {
-                    let before = share.before;
+                    let before = Moment::of(share.before);
                     late = None;
                     self.lanes.insert(lane, due);
                     open.only_from(&self.lanes, before);
@@ -53,7 +53,7 @@ impl Table {
     /// When to ask again, apart from what is in the lanes.
     fn next_wake(&self) -> Option<DateTime<Utc>> {
         let lapse = (self.unfired > 0).then_some(self.earliest_lapse);
-        let overlap = self.overlapping.first().map(|due| due.at);
+        let overlap = self.overlapping.first().map(|due| due.at.time());
         lapse.into_iter().chain(overlap).chain(self.pauses.next_ending()).min()
     }
 
@@ -77,7 +77,7 @@ impl Table {
             self.withhold(home);
             self.busy.insert(job.clone(), claim);
         }
-        let lapse = timing.lapse(due.at, request.now);
+        let lapse = timing.lapse(due.at.time(), request.now);
         self.earliest_lapse = if self.unfired == 0 { lapse } else { self.earliest_lapse.min(lapse) };
         self.unfired += 1;
         let (key, since, group) = (due.key.clone(), request.now, acquired.trigger.execution_group().cloned());
@@ -94,7 +94,7 @@ impl Table {
     /// Marks the runs of triggers that are due again and whose policy is to cancel them.
     fn cancel_previous(&mut self, now: DateTime<Utc>) -> bool {
         let before = self.cancelled.len();
-        while self.overlapping.first().is_some_and(|due| due.at <= now) {
+        while self.overlapping.first().is_some_and(|due| due.at <= Moment::of(now)) {
             // It stays queued, without a place, until its run has ended.
             let Some(due) = self.overlapping.pop_first() else { break };
             let lineage = self.triggers[due.slot as usize].lineage();

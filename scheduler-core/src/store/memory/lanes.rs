@@ -5,20 +5,35 @@
 //! passing over them costs nothing.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeSet, BinaryHeap, HashMap, HashSet};
+use std::collections::{BTreeSet, BinaryHeap, HashSet};
 use std::ops::Bound::{Excluded, Unbounded};
 use std::sync::Arc;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
+use foldhash::{HashMap, HashMapExt};
 use slab::Slab;
 
 use crate::key::TriggerKey;
 use crate::store::firing::ExecutionLimits;
 
+/// A time by microseconds, rounded up; the order needs no more, and there are many of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Moment(i64);
+
+impl Moment {
+    pub(super) fn of(time: DateTime<Utc>) -> Self {
+        Self(time.timestamp_micros() + i64::from(time.timestamp_subsec_nanos() % 1000 > 0))
+    }
+
+    pub(super) fn time(self) -> DateTime<Utc> {
+        DateTime::from_timestamp_micros(self.0).unwrap_or(DateTime::<Utc>::MAX_UTC)
+    }
+}
+
 /// A place in the order of hand-out.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Due {
-    pub(super) at: DateTime<Utc>,
+    pub(super) at: Moment,
     pub(super) rank: Reverse<i32>,
     pub(super) key: TriggerKey,
     pub(super) slot: u32,
@@ -41,11 +56,11 @@ struct Lane {
 
 impl Lane {
     /// The first that is due from then on.
-    fn first(&self, from: Option<DateTime<Utc>>) -> Option<&Due> {
+    fn first(&self, from: Option<Moment>) -> Option<&Due> {
         let first = self.due.first()?;
         let Some(from) = from.filter(|from| first.at < *from) else { return Some(first) };
         // The last place before that moment, whatever stands there.
-        let (at, rank) = (from - TimeDelta::nanoseconds(1), Reverse(i32::MIN));
+        let (at, rank) = (Moment(from.0 - 1), Reverse(i32::MIN));
         let before = Due { at, rank, key: first.key.clone(), slot: u32::MAX };
         self.due.range((Excluded(before), Unbounded)).next()
     }
@@ -62,7 +77,7 @@ pub(super) struct Lanes {
 pub(super) struct Open {
     lanes: Vec<usize>,
     /// Only what is due from then on.
-    from: Option<DateTime<Utc>>,
+    from: Option<Moment>,
     heads: BinaryHeap<Reverse<(Due, usize)>>,
     /// What is left of each execution group that has a limit.
     left: HashMap<Option<Arc<str>>, usize>,
@@ -140,7 +155,7 @@ impl Open {
     }
 
     /// Passes over what is due before.
-    pub(super) fn only_from(&mut self, lanes: &Lanes, from: DateTime<Utc>) {
+    pub(super) fn only_from(&mut self, lanes: &Lanes, from: Moment) {
         self.look_from(lanes, Some(from));
     }
 
@@ -153,7 +168,7 @@ impl Open {
         passed_over
     }
 
-    fn look_from(&mut self, lanes: &Lanes, from: Option<DateTime<Utc>>) {
+    fn look_from(&mut self, lanes: &Lanes, from: Option<Moment>) {
         self.from = from;
         self.heads.clear();
         for lane in std::mem::take(&mut self.lanes) {
@@ -166,7 +181,7 @@ impl Open {
     pub(super) fn next(&mut self, lanes: &mut Lanes, until: DateTime<Utc>) -> Option<(Due, usize)> {
         loop {
             let Reverse((due, lane)) = self.heads.peek()?;
-            if due.at > until {
+            if due.at > Moment::of(until) {
                 return None;
             }
             // Another lane of its group may have used up the slots since this head was put here.
@@ -195,6 +210,6 @@ impl Open {
     pub(super) fn next_due(&self, lanes: &Lanes) -> Option<DateTime<Utc>> {
         let open = self.heads.iter().map(|Reverse((_, lane))| &lanes.lanes[*lane]);
         let open = open.filter(|lane| self.left.get(&lane.key.group) != Some(&0));
-        open.filter_map(|lane| Some(lane.due.first()?.at)).min()
+        open.filter_map(|lane| Some(lane.due.first()?.at)).min().map(Moment::time)
     }
 }

@@ -13,15 +13,16 @@
 
 use std::cmp::Reverse;
 use std::collections::btree_map::Entry;
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
 use std::num::{NonZeroU32, NonZeroU64};
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
+use foldhash::HashMap;
 use slab::Slab;
 
 use super::index::{Index, place};
-use super::lanes::{Due, LaneKey, Lanes};
+use super::lanes::{Due, LaneKey, Lanes, Moment};
 use super::pauses::Pauses;
 use crate::calendar::Calendar;
 use crate::job::{CancelReason, ExecutionId, JobDetail};
@@ -366,7 +367,7 @@ impl Table {
         let slot = &self.triggers[index];
         let at = slot.next().filter(|_| slot.state == StoredState::Waiting)?;
         let (rank, key) = (Reverse(slot.trigger.priority()), slot.trigger.key().clone());
-        Some(Due { at, rank, key, slot: place(index) })
+        Some(Due { at: Moment::of(at), rank, key, slot: place(index) })
     }
 
     fn place_of(&self, index: usize) -> Place {
