@@ -118,15 +118,16 @@ impl Engine {
     }
 
     async fn turn(&mut self, state: SchedulerState, now: DateTime<Utc>) -> Result<()> {
-        let written = self.write_endings(now).await;
+        let is_running = state == SchedulerState::Running;
+        let written = self.write_and_acquire(is_running, now).await;
         // Whatever the store does.
         self.expire();
-        written?;
+        let has_acquired = written?;
         if self.unsure > 0 {
             // Whatever was fired runs, so that no firing is lost.
             self.fire(now).await?;
         }
-        if state != SchedulerState::Running {
+        if !is_running {
             self.release_ahead().await?;
             if self.core.active.load(Ordering::Acquire) > 0 {
                 // Only to hear which of them are to stop.
@@ -134,21 +135,42 @@ impl Engine {
             }
             return Ok(());
         }
-        self.acquire(now, self.free_slots().min(self.core.settings.batch)).await?;
+        if !has_acquired {
+            self.acquire(now, self.free_slots().min(self.core.settings.batch)).await?;
+        }
         self.fire(now).await
     }
 
-    /// Writes what has ended, in one call. What cannot be written is kept for the next turn.
-    async fn write_endings(&mut self, now: DateTime<Utc>) -> Result<()> {
+    /// Writes what has ended. Where there may be something to acquire, that is asked for without waiting for the end of the
+    /// other: the slots are free, whether the store knows it or not, and nothing is fired before it does. Says whether it was.
+    async fn write_and_acquire(&mut self, is_running: bool, now: DateTime<Utc>) -> Result<bool> {
         let mut taken = self.core.take_endings();
         // From here on the loop is busy in their place; what cannot be written waits for time to bring another try.
         taken.iter_mut().for_each(Ending::wait);
         self.unwritten.extend(taken);
         if self.unwritten.is_empty() {
-            return Ok(());
+            return Ok(false);
         }
         let executions = self.unwritten.iter().map(|ending| ending.completion.clone()).collect();
-        let results = self.core.store.complete(Complete { now, executions }).await?;
+        let max = (self.free_slots() + self.unwritten.len()).min(self.core.settings.batch);
+        let request = if is_running && self.unsure == 0 { self.request(now, max) } else { None };
+        let store = self.core.store.clone();
+        let writing = store.complete(Complete { now, executions });
+        let Some(request) = request else {
+            let results = writing.await?;
+            self.written(results);
+            // A freed job may have a trigger waiting.
+            self.core.changed.store(true, Ordering::Release);
+            return Ok(false);
+        };
+        let (results, acquired) = tokio::join!(writing, store.acquire_due(request));
+        let acquired = acquired.map(|acquired| self.acquired(acquired));
+        self.written(results?);
+        acquired.map(|()| true)
+    }
+
+    /// What has ended is in the store.
+    fn written(&mut self, results: Vec<CompleteResult>) {
         let endings = std::mem::take(&mut self.unwritten);
         for (ending, result) in endings.iter().zip(results) {
             if let Some(deadline) = self.deadline_of.remove(&ending.completion.execution) {
@@ -157,10 +179,7 @@ impl Engine {
             self.free_group(ending.trigger.execution_group());
             self.report_end(ending, result);
         }
-        // A freed job may have a trigger waiting.
-        self.core.changed.store(true, Ordering::Release);
         self.core.free_slots(endings.len());
-        Ok(())
     }
 
     /// Asks runs that have taken too long to stop, and takes those away that do not listen or do not stop.
@@ -221,21 +240,30 @@ impl Engine {
 
     /// Claims at most `max` of what is due or nearly due, if the store may have something.
     async fn acquire(&mut self, now: DateTime<Utc>, max: usize) -> Result<()> {
+        let Some(request) = self.request(now, max) else { return Ok(()) };
+        let acquired = self.core.store.acquire_due(request).await?;
+        self.acquired(acquired);
+        Ok(())
+    }
+
+    /// What to ask for; none if the store has nothing for certain.
+    fn request(&mut self, now: DateTime<Utc>, max: usize) -> Option<AcquireDue> {
         let until = now + TimeDelta::from_std(self.attached.look_ahead).unwrap_or_default();
         // Cleared before asking, so that a change during the call is seen at the next turn.
         let changed = self.core.changed.swap(false, Ordering::AcqRel) || self.ask_again;
         if !changed && self.next_due.is_none_or(|due| due > until) {
-            return Ok(());
+            return None;
         }
         self.ask_again = true;
         let (limits, late) = (self.limits_left(), self.late_share(now, max));
-        let request = AcquireDue { session: self.core.session, now, until, max, limits, late };
-        let acquired = self.core.store.acquire_due(request).await?;
+        Some(AcquireDue { session: self.core.session, now, until, max, limits, late })
+    }
+
+    fn acquired(&mut self, acquired: Acquired) {
         self.ask_again = false;
         self.next_due = acquired.next_due;
         acquired.cancel.into_iter().for_each(|(run, reason)| self.stop(run, reason));
         self.remember(acquired.triggers);
-        Ok(())
     }
 
     /// A quarter of the batch; of small ones a late trigger comes first in one of four.
