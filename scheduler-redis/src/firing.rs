@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use crate::answer::acquired;
 use crate::codec;
+use crate::inner::Answer;
 use crate::session::Ending;
 use crate::store::{RedisJobStore, touch_lost};
 
@@ -23,6 +24,9 @@ pub(crate) const GRACE: Duration = Duration::from_secs(5);
 pub(crate) const USE: Attached =
     Attached { look_ahead: LOOK_AHEAD, grace: GRACE, stop_within: Duration::ZERO, keeps_history: false };
 
+/// So many words are a row of what is acquired.
+const ACQUIRED: usize = 6;
+
 /// So many words are a row of what is fired.
 pub(crate) const FIRED: usize = 5;
 
@@ -30,7 +34,45 @@ pub(crate) const FIRED: usize = 5;
 pub(crate) const BATCH: usize = 100;
 
 impl RedisJobStore {
-    pub(crate) async fn acquire_part(&self, request: &AcquireDue) -> Result<Acquired> {
+    /// Acquires in parts. Where no limit depends on what a part has taken, the next one is asked for before this one is read.
+    pub(crate) async fn acquire_parts(&self, request: AcquireDue) -> Result<Acquired> {
+        let is_limited = request.limits != ExecutionLimits::default();
+        let mut left = AcquireDue { max: request.max.min(BATCH), ..request.clone() };
+        let (mut all, mut open) = (Acquired::default(), request.max);
+        let mut said = self.ask_acquire(&left).await?;
+        loop {
+            let count = said.rows::<ACQUIRED>().count();
+            let is_full = count == left.max;
+            open -= count.min(open);
+            let next_due = codec::read_time(&said.body["n"]);
+            if !is_full || open == 0 || next_due.is_none_or(|due| due > request.until) {
+                let part = self.read_acquired(&said).await?;
+                all.triggers.extend(part.triggers);
+                return Ok(Acquired { triggers: all.triggers, ..part });
+            }
+            left.max = open.min(BATCH);
+            let next = if is_limited {
+                let part = self.read_acquired(&said).await?;
+                left.took(&part.triggers);
+                all.triggers.extend(part.triggers);
+                self.ask_acquire(&left).await
+            } else {
+                if let (Some(late), Some(most)) = (&mut left.late, said.body["l"].as_u64()) {
+                    late.most = usize::try_from(most).unwrap_or(usize::MAX);
+                }
+                let (next, part) = tokio::join!(self.ask_acquire(&left), self.read_acquired(&said));
+                all.triggers.extend(part?.triggers);
+                next
+            };
+            said = match next {
+                Ok(said) => said,
+                // What is claimed already is handed out, and the rest asked for again at once.
+                Err(_) => return Ok(Acquired { next_due: Some(request.now), ..all }),
+            };
+        }
+    }
+
+    async fn ask_acquire(&self, request: &AcquireDue) -> Result<Answer> {
         let (limits, session) = (&request.limits, request.session);
         let body = json!({
             "session": session.to_string(),
@@ -54,6 +96,12 @@ impl RedisJobStore {
         if self.0.state.lock().epoch != codec::text(&answer["e"]) {
             self.0.nudge.notify_one();
         }
+        Ok(said)
+    }
+
+    /// What was acquired. What cannot be read is left out.
+    async fn read_acquired(&self, said: &Answer) -> Result<Acquired> {
+        let answer = &said.body;
         let stop = |row: &Value| {
             let reason = match codec::text(&row[1]) {
                 "superseded" => CancelReason::Superseded,
@@ -64,7 +112,7 @@ impl RedisJobStore {
         let mut cancel = codec::list(&answer["s"]).iter().map(stop).collect::<Result<Vec<_>>>()?;
         cancel.sort_unstable_by_key(|(id, _)| *id);
         let (mut triggers, mut spoilt) = (Vec::new(), Vec::new());
-        for row in said.rows() {
+        for row in said.rows::<ACQUIRED>() {
             let [_, trigger, description, progress, _, calendar] = row;
             match acquired(row) {
                 Ok(acquired) => {

@@ -79,25 +79,7 @@ impl JobStore for RedisJobStore {
             if let Some(known) = self.0.sessions.lock().get_mut(&request.session) {
                 known.takes = request.max > 0;
             }
-            let (max, mut left) = (request.max, request.clone());
-            let mut all = Acquired::default();
-            loop {
-                left.max = (max - all.triggers.len()).min(BATCH);
-                let part = match self.acquire_part(&left).await {
-                    Ok(part) => part,
-                    Err(error) if all.triggers.is_empty() => return Err(error),
-                    // What is claimed already is handed out, and the rest asked for again at once.
-                    Err(_) => return Ok(Acquired { next_due: Some(request.now), ..all }),
-                };
-                let is_full = part.triggers.len() == left.max && left.max > 0;
-                left.took(&part.triggers);
-                all.triggers.extend(part.triggers);
-                (all.cancel, all.next_due) = (part.cancel, part.next_due);
-                let more = all.next_due.is_some_and(|due| due <= request.until);
-                if !is_full || !more || all.triggers.len() == max {
-                    return Ok(all);
-                }
-            }
+            self.acquire_parts(request).await
         })
     }
 

@@ -136,7 +136,7 @@ local function claim_first(lane)
 end
 
 -- What is due, up to the limit of the request. Once late triggers have had their share, only what is due from then on, as long
--- as there is something.
+-- as there is something. Also says what is left of their share.
 local function take_due(lanes, left)
   local taken, limit, due = {}, tonumber(request['until']), {}
   local late, most_late, since = num(request.late), num(request.most_late), nil
@@ -168,7 +168,7 @@ local function take_due(lanes, left)
       if elsewhere then look_at_all() else go_to_next(lane) end
     end
   end
-  return taken
+  return taken, most_late
 end
 
 -- When to ask again: what is due next, lapses, is to be stopped, or is paused no longer.
@@ -193,7 +193,7 @@ function V.acquire()
   note_lanes()
   local session, left = cjson.decode(redis.call('HGET', K'ss', request.session)), {}
   local types = types_of(session)
-  local taken = take_due(open_lanes(types, left), left)
+  local taken, most_late = take_due(open_lanes(types, left), left)
   fetch('td', taken)
   for _, key in ipairs(taken) do
     local s, at = load(key), #rows
@@ -202,7 +202,7 @@ function V.acquire()
   end
   local stop, all = {}, redis.call('HGETALL', K('stop:' .. request.session))
   for n = 1, #all, 2 do stop[#stop + 1] = { all[n], all[n + 1] } end
-  return { n = next_look(types, left), s = stop, e = number }
+  return { n = next_look(types, left), s = stop, e = number, l = most_late }
 end
 
 -- What cannot be read is put aside, so that it does not come up again and again.

@@ -22,7 +22,7 @@ pub(super) struct Moment(i64);
 
 impl Moment {
     pub(super) fn of(time: DateTime<Utc>) -> Self {
-        Self(time.timestamp_micros() + i64::from(time.timestamp_subsec_nanos() % 1000 > 0))
+        Self(time.timestamp_micros() + i64::from(!time.timestamp_subsec_nanos().is_multiple_of(1000)))
     }
 
     pub(super) fn time(self) -> DateTime<Utc> {
