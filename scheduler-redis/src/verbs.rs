@@ -75,12 +75,10 @@ impl JobStore for RedisJobStore {
     }
 
     fn acquire_due(&self, request: AcquireDue) -> StoreFuture<'_, Acquired> {
-        Box::pin(async move {
-            if let Some(known) = self.0.sessions.lock().get_mut(&request.session) {
-                known.takes = request.max > 0;
-            }
-            self.acquire_parts(request).await
-        })
+        if let Some(known) = self.0.sessions.lock().get_mut(&request.session) {
+            known.takes = request.max > 0;
+        }
+        Box::pin(self.acquire_parts(request))
     }
 
     fn fire(&self, request: Fire) -> StoreFuture<'_, Vec<FireResult>> {
