@@ -17,17 +17,21 @@ const MARGIN: f64 = 60.0;
 /// The folder cannot be written to.
 pub fn write(folder: &Path, tables: &[Table]) -> std::io::Result<()> {
     std::fs::create_dir_all(folder)?;
-    let pictures: [(&str, &str, &str, &str); 4] = [
-        ("growth-fire.svg", "far=", "cpu_us_per_fire", "µs of CPU for a firing, by stored triggers"),
-        ("growth-fire-rate.svg", "far=", "per_s", "firings per second, by stored triggers"),
-        ("growth-add.svg", "W4 n=", "one_per_s", "added one by one per second, by how many"),
-        ("growth-memory.svg", "W4 n=", "bytes", "bytes for a job and its trigger, by how many"),
+    // The workload, its setting, and the figure.
+    let pictures = [
+        ("growth-fire.svg", "W1", "far", "cpu_us_per_fire", "µs of CPU for a firing, by stored triggers"),
+        ("growth-fire-rate.svg", "W1", "far", "per_s", "firings per second, by stored triggers"),
+        ("growth-add.svg", "W4", "n", "one_per_s", "added one by one per second, by how many"),
+        ("growth-memory.svg", "W4", "n", "bytes", "bytes for a job and its trigger, by how many"),
+        ("growth-redis-fire.svg", "W5", "far", "server_us", "µs of Redis for a run, by stored triggers"),
+        ("growth-redis-add.svg", "W5", "far", "far_per_s", "added to Redis per second, by how many"),
     ];
-    for (file, setting, field, title) in pictures {
+    for (file, workload, setting, field, title) in pictures {
         let figure = Figure { field, title, less: false };
         let of_growth = tables.iter().filter(|table| table.measure.workload == "growth");
         let point = |table: &Table| {
-            let (_, size) = table.measure.subjects.first()?.words.rsplit_once(setting)?;
+            let words = &table.measure.subjects.first()?.words;
+            let size = words.strip_prefix(workload)?.rsplit_once(&format!(" {setting}="))?.1;
             let [_, middle, _] = table.runs.first()?.of(figure)?;
             Some((size.parse().ok()?, middle))
         };

@@ -112,7 +112,8 @@ pub(crate) fn job(job: &JobDetail) -> Result<[String; 2]> {
 }
 
 pub(crate) fn read_job(text: &str) -> Result<JobDetail> {
-    let (bare, data) = text.split_once('\0').ok_or_else(|| broken("a job", text))?;
+    let parts = text.split_once('\0').and_then(|(_, parts)| parts.split_once('\0'));
+    let (bare, data) = parts.ok_or_else(|| broken("a job", text))?;
     let bare: JobDetail = decode("a job", bare)?;
     let data: JobData = decode("a job's data", data)?;
     Ok(bare.to_builder().data(data).build())

@@ -50,8 +50,21 @@ local function step(lane)
   lane.at = s and s[NEXT] or NEVER
 end
 
+-- Those that were taken from the head of a lane go together.
+local function clear_head(lane)
+  if lane.taken then redis.call('ZREMRANGEBYRANK', K(zset_of(lane.name)), 0, lane.taken - 1) end
+  lane.taken = nil
+end
+
+local function take_out(lane)
+  if lane.since or lane.place ~= (lane.taken or 0) + 1 then return step_out(lane.name, lane.m) end
+  lane.taken = lane.place
+  touched[lane.name] = true
+end
+
 -- From `since` on if that is given.
 local function look(lane, since, many)
+  clear_head(lane)
   lane.ahead = redis.call('ZRANGEBYSCORE', ordered(zset_of(lane.name)), since or '-inf', '+inf', 'LIMIT', 0, many)
   lane.place, lane.since, lane.many, lane.keys = 0, since, many, {}
   for n, m in ipairs(lane.ahead) do lane.keys[n] = key_of(m) end
@@ -119,7 +132,7 @@ end
 local function claim_first(lane)
   local key, elsewhere = lane.key, false
   local s = load(key)
-  step_out(lane.name, lane.m)
+  take_out(lane)
   if not (s and s[NEXT]) then return nil, false end
   local id = request.session .. '-' .. text(count())
   if s[EXCLUSIVE] then
@@ -168,6 +181,7 @@ local function take_due(lanes, left)
       if elsewhere then look_at_all() else go_to_next(lane) end
     end
   end
+  for _, lane in ipairs(due) do clear_head(lane) end
   return taken, most_late
 end
 
@@ -232,10 +246,10 @@ function V.fire()
   fetch('jd', jobs)
   local number = 0
   local function run(jk)
-    local record, earlier = get('jd', jk), sent[jk]
+    local earlier = sent[jk]
     if earlier then return 'as', text(earlier) end
     sent[jk] = number
-    return 'run', record and detail_of(record) or ''
+    return 'run', get('jd', jk) or ''
   end
   local now, node = tonumber(request.now), given(request.node) and request.node or ''
   for at = ROWS, #ARGV, OF_FIRINGS do

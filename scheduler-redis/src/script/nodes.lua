@@ -17,6 +17,7 @@ local PROBES = {
   { 'HEXISTS', 'h', 'a' }, { 'HINCRBY', 'h', 'a', '1' }, { 'HDEL', 'h', 'b' },
   { 'ZADD', 'z', '1', 'a' }, { 'ZRANGE', 'z', '0', '0' }, { 'ZRANGEBYSCORE', 'z', '0', '1' }, { 'ZSCORE', 'z', 'a' },
   { 'ZCARD', 'z' }, { 'ZCOUNT', 'z', '0', '1' }, { 'ZREM', 'z', 'b' }, { 'ZRANGEBYLEX', 'z', '-', '+' },
+  { 'ZREMRANGEBYRANK', 'z', '1', '1' },
   { 'SADD', 's', 'a' }, { 'SMEMBERS', 's' }, { 'SISMEMBER', 's', 'a' }, { 'SRANDMEMBER', 's' }, { 'SCARD', 's' },
   { 'SREM', 's', 'b' }, { 'EXISTS', 's' }, { 'RENAME', 's', 'r' }, { 'SET', 't', '1', 'EX', '1' }, { 'GET', 't' },
   { 'XADD', 'x', 'MAXLEN', '~', '1', '*', 'a', '1' }, { 'XREVRANGE', 'x', '+', '-' }, { 'PUBLISH', 'probe', '' },

@@ -68,11 +68,7 @@ local function job(key)
   local record = get('jd', key)
   return record and read_job(record)
 end
--- What nodes read of it, and its data alone.
-local function detail_of(record)
-  local ends = string.find(record, '\0', 2, true)
-  return ends and string.sub(record, ends + 1)
-end
+-- Its data alone.
 local function data_of(record) return string.match(record, '^.[^%z]*%z[^%z]*%z(.*)$') end
 local function is_busy(jk) return get('busy', jk) end
 

@@ -14,7 +14,7 @@ function V.jobs()
   fetch('jd', keys)
   for _, jk in ipairs(keys) do
     local record = get('jd', jk)
-    if record then rows[#rows + 1] = detail_of(record) or record end
+    if record then rows[#rows + 1] = record end
   end
   return { after = more }
 end
