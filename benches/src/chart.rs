@@ -50,6 +50,15 @@ fn decades(values: impl Iterator<Item = f64> + Clone) -> (f64, f64) {
     (least, most.max(least + 1.0))
 }
 
+/// A power of ten in few letters.
+fn short(value: f64) -> String {
+    match value {
+        1_000_000.0.. => format!("{} M", value / 1_000_000.0),
+        1_000.0.. => format!("{} k", value / 1_000.0),
+        _ => value.to_string(),
+    }
+}
+
 fn draw(title: &str, points: &[(f64, f64)]) -> String {
     let (left, right) = decades(points.iter().map(|(x, _)| *x));
     let (low, high) = decades(points.iter().map(|(_, y)| *y));
@@ -73,11 +82,11 @@ fn draw(title: &str, points: &[(f64, f64)]) -> String {
     }
     for value in steps(left, right) {
         let (x, y) = (x(value), HEIGHT - MARGIN + 18.0);
-        writeln!(svg, "<text x=\"{x:.0}\" y=\"{y:.0}\" text-anchor=\"middle\">{value}</text>").ok();
+        writeln!(svg, "<text x=\"{x:.0}\" y=\"{y:.0}\" text-anchor=\"middle\">{}</text>", short(value)).ok();
     }
     for value in steps(low, high) {
         let (x, y) = (MARGIN - 6.0, y(value) + 4.0);
-        writeln!(svg, "<text x=\"{x:.0}\" y=\"{y:.0}\" text-anchor=\"end\">{value}</text>").ok();
+        writeln!(svg, "<text x=\"{x:.0}\" y=\"{y:.0}\" text-anchor=\"end\">{}</text>", short(value)).ok();
     }
     let path: Vec<_> = points.iter().map(|(a, b)| format!("{:.1},{:.1}", x(*a), y(*b))).collect();
     writeln!(
