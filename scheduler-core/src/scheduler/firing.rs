@@ -1,8 +1,8 @@
 //! One turn of the firing loop, as a function of the time.
 //!
-//! A turn writes what has ended, acquires what is due, fires it and hands it to the pool, in this order: what has
-//! ended frees the slots and the jobs that the next ones need. Between turns the engine only remembers triggers
-//! that it has acquired ahead of their time, and when to look again.
+//! A turn writes what has ended and acquires what is due, at once where the one does not decide the other; then it fires
+//! and hands to the pool. What frees a job or a limit for other triggers makes the store wake its nodes. Between turns the
+//! engine only remembers triggers that it has acquired ahead of their time, and when to look again.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -142,7 +142,8 @@ impl Engine {
     }
 
     /// Writes what has ended. Where there may be something to acquire, that is asked for without waiting for the end of the
-    /// other: the slots are free, whether the store knows it or not, and nothing is fired before it does. Says whether it was.
+    /// other: the slots are free, whether the store knows it or not, and nothing is fired before it does. Not so if there are
+    /// limits of execution groups, where what has ended decides what may be acquired. Says whether it was asked for.
     async fn write_and_acquire(&mut self, is_running: bool, now: DateTime<Utc>) -> Result<bool> {
         let mut taken = self.core.take_endings();
         // From here on the loop is busy in their place; what cannot be written waits for time to bring another try.
@@ -152,8 +153,11 @@ impl Engine {
             return Ok(false);
         }
         let executions = self.unwritten.iter().map(|ending| ending.completion.clone()).collect();
-        let max = (self.free_slots() + self.unwritten.len()).min(self.core.settings.batch);
-        let request = if is_running && self.unsure == 0 { self.request(now, max) } else { None };
+        let slots = self.core.settings.concurrency + self.unwritten.len();
+        let max = slots.saturating_sub(self.used_slots()).min(self.core.settings.batch);
+        let is_limited = *self.core.limits.read() != ExecutionLimits::default();
+        let asks = is_running && self.unsure == 0 && !is_limited;
+        let request = if asks { self.request(now, max) } else { None };
         let store = self.core.store.clone();
         let writing = store.complete(Complete { now, executions });
         let Some(request) = request else {
@@ -234,8 +238,11 @@ impl Engine {
     }
 
     fn free_slots(&self) -> usize {
-        let used = self.core.active.load(Ordering::Acquire) + self.ahead.len();
-        self.core.settings.concurrency.saturating_sub(used)
+        self.core.settings.concurrency.saturating_sub(self.used_slots())
+    }
+
+    fn used_slots(&self) -> usize {
+        self.core.active.load(Ordering::Acquire) + self.ahead.len()
     }
 
     /// Claims at most `max` of what is due or nearly due, if the store may have something.

@@ -4,11 +4,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use scheduler_core::job::{JobDefinition, JobDetail};
+use scheduler_core::job::{Invocation, JobContext, JobDefinition, JobDetail};
 use scheduler_core::scheduler::Event;
-use scheduler_core::store::{MemoryJobStore, TriggerState};
+use scheduler_core::store::{
+    AcquireDue, ExecutionLimits, Existing, JobStore, MemoryJobStore, TriggerQuery, TriggerState,
+};
 use scheduler_core::testing::{Fault, FaultyStore, Verb};
-use scheduler_core::time::ManualClock;
+use scheduler_core::time::{Clock, ManualClock};
 use scheduler_core::trigger::Trigger;
 use scheduler_core::{JobKey, Scheduler};
 
@@ -115,4 +117,54 @@ async fn an_ending_that_cannot_be_written_is_kept_until_it_can() {
     store.heal();
     clock.advance(Duration::from_secs(15)).await;
     assert!(scheduler.trigger(&key).await.unwrap().is_none(), "it was told when it was back");
+}
+
+/// What has ended and cannot be written has its slot, and no more is claimed for it than once.
+#[tokio::test]
+async fn endings_that_cannot_be_written_do_not_let_claims_pile_up() {
+    const SLOTS: usize = 2;
+    let (clock, memory) = (ManualClock::at("2026-03-01T00:00:00Z"), MemoryJobStore::new());
+    let store = FaultyStore::new(memory.clone());
+    let detail = |name: &str| JobDetail::builder(JobKey::new(name).unwrap(), "work").build();
+    let builder = Scheduler::builder().clock(clock.clone()).store(store.clone()).concurrency(SLOTS);
+    let scheduler = builder.register(JobDefinition::new(detail("work"), || async {})).build().unwrap();
+    scheduler.start().await.unwrap();
+    store.inject(Verb::Complete, Fault::Fails, usize::MAX);
+    let all = (0..50).map(|number| {
+        let name = number.to_string();
+        (Invocation::new(detail(&name)), Trigger::now().name(&name))
+    });
+    scheduler.schedule_all(all, Existing::Refuse).await.unwrap();
+    clock.advance(Duration::from_secs(20)).await;
+    // What another node could have.
+    let (now, max, limits) = (clock.now(), 100, ExecutionLimits::default());
+    let request = AcquireDue { session: 99, now, until: now, max, limits, late: None };
+    let left: Vec<_> = memory.acquire_due(request).await.unwrap().triggers;
+    assert!(left.len() >= 50 - 2 * SLOTS, "{} of 50 are left", left.len());
+    memory.release(left.iter().map(|one| one.claim).collect()).await.unwrap();
+    store.heal();
+    clock.advance(Duration::from_secs(60)).await;
+    assert!(scheduler.triggers(TriggerQuery::default()).await.unwrap().is_empty(), "all have run");
+}
+
+/// The end of a run is written in the turn in which something else is acquired.
+#[tokio::test]
+async fn a_slot_of_a_group_is_used_also_when_its_end_was_written_late() {
+    let (clock, store) = (ManualClock::at("2026-03-01T00:00:00Z"), FaultyStore::new(MemoryJobStore::new()));
+    let second = |context: JobContext| async move { context.clock().sleep(Duration::from_secs(1)).await };
+    let detail = |name: &str| JobDetail::builder(JobKey::new(name).unwrap(), "second").build();
+    let builder = Scheduler::builder().clock(clock.clone()).store(store.clone()).limit_group("one", 1);
+    let scheduler = builder.register(JobDefinition::new(detail("second"), second)).build().unwrap();
+    scheduler.start().await.unwrap();
+    for name in ["a", "b"] {
+        let trigger = Trigger::now().name(name).execution_group("one");
+        scheduler.schedule(Invocation::new(detail(name)), trigger).await.unwrap();
+    }
+    // Due while the end of `a` waits for another try.
+    let between = Trigger::after(Duration::from_millis(1010)).name("c");
+    scheduler.schedule(Invocation::new(detail("c")), between).await.unwrap();
+    store.inject(Verb::Complete, Fault::Fails, 1);
+    clock.advance(Duration::from_millis(1500)).await;
+    let running: Vec<_> = scheduler.running().iter().map(|run| run.job.to_string()).collect();
+    assert_eq!(running, ["b", "c"], "in the order of their claims: the slot was free for the first");
 }
