@@ -324,7 +324,7 @@ fn durable(sizes: Sizes, all: &mut Vec<Measure>) {
                 judged("Quartz on PostgreSQL", "quartz-jdbc", words(" peer=quartz-jdbc lean=1")),
             ],
             figures: vec![
-                less("calls_per_s", "calls of clients/s"),
+                less("calls_per_s", "script calls or statements/s"),
                 less("commands_per_s", "commands or statements/s"),
                 less("worker_ms_per_s", "ms of CPU/s, node"),
                 less("server_ms_per_s", "ms of CPU/s, server"),

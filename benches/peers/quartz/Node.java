@@ -10,7 +10,8 @@ import org.quartz.impl.StdSchedulerFactory;
 
 /**
  * A node of clustered Quartz on PostgreSQL: {@code Node fill due|far|long N}, {@code work FOLDER INDEX}, {@code work-long FOLDER
- * INDEX}. Which server, and how: REDIS_URL (its address, whatever it is), TIGHT=1 for a check-in each second.
+ * INDEX}. Which server, and how: REDIS_URL (its address, whatever it is), LEAN=1 for its settings as they come, TIGHT=1 for a
+ * check-in each second.
  */
 public class Node {
     static final ConcurrentLinkedQueue<String> runs = new ConcurrentLinkedQueue<>();

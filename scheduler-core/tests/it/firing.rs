@@ -4,12 +4,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use chrono::{DateTime, Utc, Weekday};
+use chrono::{DateTime, TimeDelta, Utc, Weekday};
 use chrono_tz::Tz;
 use parking_lot::Mutex;
 use scheduler_core::calendar::{Exclusion, StandardCalendar};
 use scheduler_core::job::{JobContext, JobDefinition, JobDetail, State};
-use scheduler_core::store::Selection;
+use scheduler_core::store::{Existing, JobStore, MemoryJobStore, Node, Put, Selection};
 use scheduler_core::time::{Clock, ManualClock};
 use scheduler_core::trigger::{Trigger, TriggerBuilder};
 use scheduler_core::{JobKey, Scheduler};
@@ -141,4 +141,44 @@ async fn a_calendar_leaves_times_out_of_every_kind_of_schedule() {
     let unknown =
         scheduler.schedule(detail("record"), Trigger::now().calendar("workingdays")).await.unwrap_err();
     assert!(unknown.to_string().contains("did you mean `working-days`?"), "{unknown}");
+}
+
+/// Whoever waits for the first of a lane has nothing to learn from what comes after it.
+#[tokio::test]
+async fn the_store_in_memory_wakes_nodes_only_for_what_comes_first() {
+    let (store, wakes) = (MemoryJobStore::new(), Arc::new(AtomicUsize::new(0)));
+    let counter = wakes.clone();
+    let wake = Arc::new(move || drop(counter.fetch_add(1, Ordering::SeqCst)));
+    let node = Node { session: 1, name: "node".into(), types: None, wake, stop: Arc::new(|_, _| {}) };
+    store.attach(node).await.unwrap();
+    let now = "2026-03-01T00:00:00Z".parse().unwrap();
+    let job = Arc::new(JobDetail::builder("job".parse().unwrap(), "job").build());
+    let put = |name: &'static str, job_type: &'static str, hours: i64| {
+        let detail = match job_type {
+            "job" => job.clone(),
+            other => Arc::new(JobDetail::builder(other.parse().unwrap(), other).build()),
+        };
+        let trigger = Trigger::at(now + TimeDelta::hours(hours)).name(name).job(detail.key().clone());
+        let trigger = trigger.build(now).unwrap();
+        let progress = trigger.first(None);
+        store.put(Put {
+            jobs: vec![detail],
+            existing_jobs: Existing::Keep,
+            triggers: vec![(Arc::new(trigger), progress)],
+            existing_triggers: Existing::Refuse,
+        })
+    };
+    // Another job type is another lane: other nodes may be able to run it.
+    let rows = [
+        ("a", "job", 5, 1),
+        ("b", "job", 6, 1),
+        ("c", "job", 7, 1),
+        ("d", "job", 4, 2),
+        ("e", "other", 9, 3),
+        ("f", "job", 5, 3),
+    ];
+    for (name, job_type, hours, expected) in rows {
+        put(name, job_type, hours).await.unwrap();
+        assert_eq!(wakes.load(Ordering::SeqCst), expected, "{name}");
+    }
 }
