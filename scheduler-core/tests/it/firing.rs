@@ -73,7 +73,7 @@ async fn what_is_enqueued_runs_at_once_and_leaves_nothing() {
 async fn a_paused_trigger_is_silent_until_it_is_resumed() {
     let clock = ManualClock::at("2026-03-01T00:00:00Z");
     let (scheduler, fires) = started(&clock).await;
-    let every = Trigger::every(Duration::from_secs(1)).start_at(clock.now() + chrono::TimeDelta::seconds(1));
+    let every = Trigger::every(Duration::from_secs(1)).start_at(clock.now() + TimeDelta::seconds(1));
     let scheduled = scheduler.schedule(detail("record"), every).await.unwrap();
     assert_eq!(
         scheduler.pause(Selection::Trigger(scheduled.trigger.clone())).await.unwrap(),
@@ -148,7 +148,9 @@ async fn a_calendar_leaves_times_out_of_every_kind_of_schedule() {
 async fn the_store_in_memory_wakes_nodes_only_for_what_comes_first() {
     let (store, wakes) = (MemoryJobStore::new(), Arc::new(AtomicUsize::new(0)));
     let counter = wakes.clone();
-    let wake = Arc::new(move || drop(counter.fetch_add(1, Ordering::SeqCst)));
+    let wake = Arc::new(move || {
+        counter.fetch_add(1, Ordering::SeqCst);
+    });
     let node = Node { session: 1, name: "node".into(), types: None, wake, stop: Arc::new(|_, _| {}) };
     store.attach(node).await.unwrap();
     let now = "2026-03-01T00:00:00Z".parse().unwrap();
