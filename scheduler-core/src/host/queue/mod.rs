@@ -1,30 +1,21 @@
 //! A queue in memory: work that is done soon, in this process, and not kept.
 
+mod run;
+mod service;
+
 use std::collections::VecDeque;
 use std::fmt;
-use std::future::{Future, poll_fn};
-use std::pin::pin;
 use std::sync::{Arc, OnceLock};
-use std::task::Poll;
-use std::time::Duration;
 
 use parking_lot::Mutex;
-use tokio::runtime::Handle;
 use tokio::sync::Notify;
 
+use self::service::QueueService;
 use super::core::HostCore;
-use super::service::{ErasedService, Phase, ServiceContext, StopContext};
+use super::service::ErasedService;
 use crate::error::{Error, Result};
-use crate::job::{
-    BoxFuture, CancelReason, ExecutionId, Invocation, JobError, JobResult, Outcome, Registry, Run, RunParts,
-    Threading,
-};
-use crate::scheduler::{by, run_alone};
-use crate::time::{Activity, Clock, aside};
-use crate::trigger::Trigger;
-
-/// Runs are asked to stop this long before the time for the stop is over, or after two thirds of a shorter time.
-const CANCEL_BEFORE_END: Duration = Duration::from_secs(10);
+use crate::job::{CancelReason, Invocation, Outcome, Registry};
+use crate::time::Activity;
 
 /// What becomes of a job for which there is no room.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -394,104 +385,6 @@ impl Shared {
             changed.await;
         }
     }
-
-    async fn run(&self, item: &Item) -> Outcome {
-        let Some(bound) = self.bound.get() else { return Outcome::Cancelled };
-        let (detail, number) = (item.job.detail().clone(), item.slot.number);
-        let Some(job) = bound.registry.job(detail.job_type()).cloned() else {
-            let problem = bound.registry.unknown(&detail).unwrap_or_default();
-            return Outcome::Failed(JobError::new(problem));
-        };
-        let core = &bound.core;
-        let now = core.clock.now();
-        let name = format!("queue {}/{number}", bound.name);
-        let data = item.job.data().cloned().unwrap_or_default();
-        let trigger = Trigger::now().name(&name).job(detail.key().clone()).data(data).build(now);
-        let trigger = match trigger {
-            Ok(trigger) => Arc::new(trigger),
-            Err(error) => return Outcome::Failed(error.into()),
-        };
-        let (timeout, threading) = (detail.timeout(), job.threading());
-        let id = ExecutionId::new(bound.session, number);
-        let parts = RunParts {
-            id,
-            job: detail,
-            trigger,
-            fence: number,
-            scheduled: now,
-            fired: now,
-            previous: None,
-            next: None,
-        };
-        let run = Arc::new(Run::new(parts, core.providers.clone(), core.clock.clone()));
-        let body = run_alone(job, run.clone());
-        let body: BoxFuture<'static, Outcome> = match threading {
-            Threading::Async => Box::pin(body),
-            Threading::Blocking => {
-                let (handle, activity) = (Handle::current(), core.clock.begin(&id));
-                let thread = tokio::task::spawn_blocking(move || {
-                    let outcome = handle.block_on(body);
-                    drop(activity);
-                    outcome
-                });
-                Box::pin(
-                    async move { thread.await.unwrap_or_else(|error| Outcome::Panicked(error.to_string())) },
-                )
-            }
-        };
-        let deadline = timeout.map(|timeout| core.clock.monotonic().saturating_add(timeout));
-        let outcome = match watched(&*core.clock, deadline, &item.slot, &run, body, threading).await {
-            Some(outcome) => outcome,
-            // It was taken away, and what it has open is closed in its place.
-            None => run.scope().close(crate::scheduler::classify(None, run.cancel_reason())).await,
-        };
-        core.successes.note(item.job.key(), &outcome, &*core.clock);
-        outcome
-    }
-}
-
-/// The outcome of a body; none if it was taken away: it did not listen when it was asked to stop.
-async fn watched(
-    clock: &dyn Clock,
-    deadline: Option<Duration>,
-    slot: &Slot,
-    run: &Arc<Run>,
-    body: BoxFuture<'static, Outcome>,
-    threading: Threading,
-) -> Option<Outcome> {
-    let mut body = pin!(body);
-    let late = async {
-        match deadline {
-            Some(deadline) => clock.sleep_until(deadline).await,
-            None => std::future::pending().await,
-        }
-    };
-    let asked = async { *slot.wait_for(&slot.cancelled).await };
-    let (mut late, mut asked) = (pin!(late), pin!(asked));
-    let reason = poll_fn(|cx| {
-        if let Poll::Ready(outcome) = body.as_mut().poll(cx) {
-            return Poll::Ready(Ok(outcome));
-        }
-        if late.as_mut().poll(cx).is_ready() {
-            return Poll::Ready(Err(CancelReason::Timeout));
-        }
-        asked.as_mut().poll(cx).map(Err)
-    })
-    .await;
-    let reason = match reason {
-        Ok(outcome) => return Some(outcome),
-        Err(reason) => reason,
-    };
-    let listens = run.cancel(reason);
-    if threading == Threading::Blocking {
-        // Nobody can take a thread away: the job has its place in the queue until it ends.
-        return Some(body.await);
-    }
-    if !listens {
-        return None;
-    }
-    // It listens: the same grace as in the scheduler.
-    by(clock, clock.monotonic().saturating_add(Duration::from_secs(5)), body).await
 }
 
 /// Takes a job out of the list of those that run, whatever ends its worker.
@@ -511,98 +404,5 @@ impl Drop for Done {
         if idle {
             self.queue.idle.notify_waiters();
         }
-    }
-}
-
-struct QueueService(Arc<Shared>);
-
-impl QueueService {
-    fn close(&self) {
-        self.0.state.lock().closed = true;
-        self.0.tell();
-    }
-
-    /// Takes the jobs that wait out of the queue; dropped, they are cancelled.
-    fn drop_waiting(&self) -> Vec<Item> {
-        let waiting = std::mem::take(&mut self.0.state.lock().waiting);
-        self.0.tell();
-        waiting.into()
-    }
-
-    async fn stop(&self, context: &StopContext) -> JobResult {
-        if self.0.settings.at_stop == AtStop::Drop {
-            self.drop_waiting();
-        }
-        let clock = context.service().clock();
-        let early = CANCEL_BEFORE_END.min(context.remaining() / 3);
-        let drained = by(clock, context.deadline.saturating_sub(early), self.0.emptied()).await.is_some();
-        if !drained {
-            self.drop_waiting();
-            let running = self.0.state.lock().running.clone();
-            for slot in running {
-                slot.cancel(CancelReason::Shutdown);
-            }
-            aside(self.0.emptied()).await;
-        }
-        Ok(())
-    }
-
-    /// While the scheduler still takes jobs. One that the store refuses does not keep back the others.
-    async fn persist(&self, context: &StopContext) -> JobResult {
-        let Some(scheduler) = context.service().scheduler() else {
-            return Err(JobError::new("the waiting jobs cannot be kept: the host has no scheduler"));
-        };
-        // They are for the next start, not for this one's last seconds.
-        // One that never started does not run them either.
-        scheduler.standby().ok();
-        let mut result = Ok(());
-        for item in self.drop_waiting() {
-            if let Err(error) = scheduler.enqueue(item.job.clone()).await {
-                tracing::error!(job = %item.job.key(), %error, "a waiting job is lost: it could not be kept");
-                result = result.and(Err(error.into()));
-            }
-        }
-        result
-    }
-}
-
-impl ErasedService for QueueService {
-    fn begin<'a>(&'a self, phase: Phase, context: &'a ServiceContext) -> BoxFuture<'a, JobResult> {
-        Box::pin(async move {
-            if phase == Phase::Start {
-                let clock = &context.core.clock;
-                for item in self.0.state.lock().waiting.iter_mut().take(self.0.settings.concurrency) {
-                    item.activity.get_or_insert_with(|| clock.begin(&"a queued job"));
-                }
-                for _ in 0..self.0.settings.concurrency {
-                    context.core.tasks.spawn(self.0.clone().work());
-                }
-            }
-            Ok(())
-        })
-    }
-
-    fn end<'a>(&'a self, phase: Phase, context: &'a StopContext) -> BoxFuture<'a, JobResult> {
-        Box::pin(async move {
-            match phase {
-                Phase::Stopping => {
-                    self.close();
-                    match self.0.settings.at_stop {
-                        AtStop::Persist => self.persist(context).await,
-                        _ => Ok(()),
-                    }
-                }
-                Phase::Stop => self.stop(context).await,
-                _ => Ok(()),
-            }
-        })
-    }
-}
-
-/// Also when its host did not start, or was never run.
-impl Drop for QueueService {
-    fn drop(&mut self) {
-        self.close();
-        self.drop_waiting();
     }
 }

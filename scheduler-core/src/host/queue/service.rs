@@ -1,0 +1,106 @@
+//! What the host starts and stops of a queue.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{AtStop, Item, Shared};
+use crate::host::service::{ErasedService, Phase, ServiceContext, StopContext};
+use crate::job::{BoxFuture, CancelReason, JobError, JobResult};
+use crate::scheduler::by;
+use crate::time::aside;
+
+/// Runs are asked to stop this long before the time for the stop is over, or after two thirds of a shorter time.
+const CANCEL_BEFORE_END: Duration = Duration::from_secs(10);
+
+pub(super) struct QueueService(pub(super) Arc<Shared>);
+
+impl QueueService {
+    fn close(&self) {
+        self.0.state.lock().closed = true;
+        self.0.tell();
+    }
+
+    /// Takes the jobs that wait out of the queue; dropped, they are cancelled.
+    fn drop_waiting(&self) -> Vec<Item> {
+        let waiting = std::mem::take(&mut self.0.state.lock().waiting);
+        self.0.tell();
+        waiting.into()
+    }
+
+    async fn stop(&self, context: &StopContext) -> JobResult {
+        if self.0.settings.at_stop == AtStop::Drop {
+            self.drop_waiting();
+        }
+        let clock = context.service().clock();
+        let early = CANCEL_BEFORE_END.min(context.remaining() / 3);
+        let drained = by(clock, context.deadline.saturating_sub(early), self.0.emptied()).await.is_some();
+        if !drained {
+            self.drop_waiting();
+            let running = self.0.state.lock().running.clone();
+            for slot in running {
+                slot.cancel(CancelReason::Shutdown);
+            }
+            aside(self.0.emptied()).await;
+        }
+        Ok(())
+    }
+
+    /// While the scheduler still takes jobs. One that the store refuses does not keep back the others.
+    async fn persist(&self, context: &StopContext) -> JobResult {
+        let Some(scheduler) = context.service().scheduler() else {
+            return Err(JobError::new("the waiting jobs cannot be kept: the host has no scheduler"));
+        };
+        // They are for the next start, not for this one's last seconds.
+        // One that never started does not run them either.
+        scheduler.standby().ok();
+        let mut result = Ok(());
+        for item in self.drop_waiting() {
+            if let Err(error) = scheduler.enqueue(item.job.clone()).await {
+                tracing::error!(job = %item.job.key(), %error, "a waiting job is lost: it could not be kept");
+                result = result.and(Err(error.into()));
+            }
+        }
+        result
+    }
+}
+
+impl ErasedService for QueueService {
+    fn begin<'a>(&'a self, phase: Phase, context: &'a ServiceContext) -> BoxFuture<'a, JobResult> {
+        Box::pin(async move {
+            if phase == Phase::Start {
+                let clock = &context.core.clock;
+                for item in self.0.state.lock().waiting.iter_mut().take(self.0.settings.concurrency) {
+                    item.activity.get_or_insert_with(|| clock.begin(&"a queued job"));
+                }
+                for _ in 0..self.0.settings.concurrency {
+                    context.core.tasks.spawn(self.0.clone().work());
+                }
+            }
+            Ok(())
+        })
+    }
+
+    fn end<'a>(&'a self, phase: Phase, context: &'a StopContext) -> BoxFuture<'a, JobResult> {
+        Box::pin(async move {
+            match phase {
+                Phase::Stopping => {
+                    self.close();
+                    match self.0.settings.at_stop {
+                        AtStop::Persist => self.persist(context).await,
+                        _ => Ok(()),
+                    }
+                }
+                Phase::Stop => self.stop(context).await,
+                _ => Ok(()),
+            }
+        })
+    }
+}
+
+/// Also when its host did not start, or was never run.
+impl Drop for QueueService {
+    fn drop(&mut self) {
+        self.close();
+        self.drop_waiting();
+    }
+}
