@@ -214,8 +214,13 @@ impl Chaos {
             }
             10 => {
                 self.note("node parted from the server for a while");
-                self.proxies[index].close();
                 let time = self.below(2 * millis(self.plan.lease));
+                if time > millis(self.plan.lease) / 2 {
+                    // What it has fired may be taken over before it hears of that.
+                    let name = self.nodes[index].as_ref().map(Node::name).unwrap_or_default();
+                    self.lost.extend(self.session_of(&name));
+                }
+                self.proxies[index].close();
                 wait(Duration::from_millis(time));
                 self.proxies[index].open();
             }

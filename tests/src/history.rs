@@ -83,7 +83,7 @@ pub struct History {
     pub refused: Vec<String>,
     /// In the order in which they were made.
     pub changes: Vec<Change>,
-    /// Sessions whose node was killed or held still for longer than its lease.
+    /// Sessions whose node was killed, or held still or parted for about its lease or longer.
     pub lost_sessions: HashSet<String>,
 }
 
