@@ -1,7 +1,8 @@
 //! Claims: who may fire what, whatever becomes of calls and nodes.
 //!
-//! One job that allows one run at a time and asks for recovery, with two triggers, on two nodes. A call may be lost, be
-//! carried out without an answer, twice, or late; a node may crash, freeze, be slow, or lose touch with the store. A session
+//! One job that allows one run at a time and asks for recovery, with two triggers, on two nodes. What is acquired may be fired
+//! in the same step or in one of its own. A call may be lost, be carried out without an answer, twice, or late; a node may
+//! crash, freeze, be slow, or lose touch with the store. A session
 //! that is over is removed first, then its claims are listed and consumed one by one; a node that was held for dead begins
 //! anew under the same number.
 //!
@@ -11,7 +12,7 @@
 
 mod state;
 
-use state::{Broken, Call, FIRINGS, FRESH, IDS, ITEMS, Id, Late, Node, Place, Record, State, Touch};
+use state::{Answer, Broken, Call, FIRINGS, FRESH, IDS, ITEMS, Id, Late, Node, Place, Record, State, Touch};
 
 use crate::promise;
 use crate::search::{Model, Step, Steps};
@@ -35,7 +36,12 @@ impl Model for Claims {
         (0..2).for_each(|node| moves.node(node));
         (1..=IDS).for_each(|id| moves.lapse(id));
         if state.late.call != Call::None {
-            moves.add("a late call is carried out", 0, 0, false, |to| to.carry_out_late(self.mutation));
+            let words = "a late call is carried out";
+            moves.add(words, 0, 0, false, |to| to.carry_out_late(false, self.mutation));
+        }
+        if state.late.call == Call::Acquire {
+            let words = "a late call is carried out, and fires what it acquires";
+            moves.add(words, 0, 0, false, |to| to.carry_out_late(true, self.mutation));
         }
     }
 
@@ -142,7 +148,8 @@ impl Moves<'_> {
         }
         let fence = |to: &mut State| {
             to.stop(at);
-            (to.nodes[at].touch, to.nodes[at].answer) = (Touch::Fenced, false);
+            to.drop_answer(at);
+            to.nodes[at].touch = Touch::Fenced;
         };
         match node.touch {
             Touch::Safe => self.fault("{node} loses touch, and knows it", at, 0, fence),
@@ -192,13 +199,17 @@ impl Moves<'_> {
 impl Moves<'_> {
     /// Writes what has ended, then fires what was acquired, then acquires.
     fn turn(&mut self, at: usize) {
-        let Node { answer, ended, touch, ahead, .. } = self.from.nodes[at];
-        if answer {
+        let Node { answer, ended, touch, ahead, unsure, .. } = self.from.nodes[at];
+        if answer != Answer::None {
             self.hear(at);
         } else if ended != 0 {
             self.complete(at);
         } else if touch == Touch::Safe {
-            if ahead == 0 { self.acquire(at) } else { self.fire(at) }
+            match (ahead, unsure) {
+                (0, true) => self.ask_again(at),
+                (0, false) => self.acquire(at),
+                _ => self.fire(at),
+            }
         }
     }
 
@@ -220,23 +231,61 @@ impl Moves<'_> {
         }
         for item in from.offers(self.mutation) {
             let what = name(item, from.firing_of(item));
-            let mut to = *from;
-            to.nodes[at].ahead = to.acquire(node, item);
-            self.steps.push(Step { words: "{node} acquires {what}", node, what, calm: true, to });
-            if from.left > 0 {
-                (to.nodes[at].ahead, to.left) = (0, from.left - 1);
-                let words = "{node} acquires {what}, and the answer is lost";
-                self.steps.push(Step { words, node, what, calm: false, to });
+            for fires in [false, true] {
+                let mut to = *from;
+                to.take_turn(at, self.mutation);
+                let id = to.acquire(node, item);
+                to.nodes[at].ahead = id;
+                let words = if fires { "{node} acquires and fires {what}" } else { "{node} acquires {what}" };
+                if fires {
+                    to.fire(id, self.mutation);
+                    to.nodes[at].answer = Answer::ToAcquire;
+                }
+                self.steps.push(Step { words, node, what, calm: true, to });
+                if from.left > 0 {
+                    to.left = from.left - 1;
+                    (to.nodes[at].ahead, to.nodes[at].answer) = (0, Answer::None);
+                    to.nodes[at].unsure = true;
+                    let words = if fires {
+                        "{node} acquires and fires {what}, and the answer is lost"
+                    } else {
+                        "{node} acquires {what}, and the answer is lost"
+                    };
+                    self.steps.push(Step { words, node, what, calm: false, to });
+                }
             }
         }
-        self.late("{node} acquires, but the call is late", at, Call::Acquire, 0, |_| {});
+        let words = "{node} acquires, but the call is late";
+        self.late(words, at, Call::Acquire, 0, |to| to.nodes[at].unsure = true);
+    }
+
+    /// What has been fired by a call whose answer was lost.
+    fn ask_again(&mut self, at: usize) {
+        let (from, mutation) = (self.from, self.mutation);
+        if !from.sessions[at] {
+            return;
+        }
+        let found = from.unheard(at).filter(|_| mutation != Some(Mutation::LostAnswersStayLost));
+        let words = match found {
+            Some(_) => "{node} hears that {what} was fired",
+            None => "{node} hears that nothing was fired",
+        };
+        self.calm(words, at, found.unwrap_or_default(), |to| {
+            to.take_turn(at, mutation);
+            to.nodes[at].unsure = false;
+            if let Some(id) = found {
+                (to.nodes[at].ahead, to.nodes[at].answer) = (id, Answer::ToAcquire);
+            }
+        });
+        let words = "{node} asks what was fired, and the answer is lost";
+        self.fault(words, at, 0, |to| to.take_turn(at, mutation));
     }
 
     fn fire(&mut self, at: usize) {
         let (ahead, mutation) = (self.from.nodes[at].ahead, self.mutation);
         let answered = |to: &mut State| {
             to.fire(ahead, mutation);
-            to.nodes[at].answer = true;
+            to.nodes[at].answer = Answer::ToFire;
         };
         if self.from.clone().fire(ahead, mutation) {
             self.calm("{node} fires {what}", at, ahead, answered);
@@ -259,7 +308,7 @@ impl Moves<'_> {
             self.calm("{node} begins to run {what}", at, ahead, |to| to.begin(at));
         } else {
             let words = "{node} hears too late that it may run {what}";
-            self.calm(words, at, ahead, |to| to.nodes[at].answer = false);
+            self.calm(words, at, ahead, |to| to.drop_answer(at));
         }
     }
 }
@@ -282,7 +331,9 @@ impl Moves<'_> {
             (_, false) => self.calm("{node} hears that it was held for dead", at, 0, |to| {
                 to.stop(at);
                 to.nodes[at].touch = Touch::Unregistered;
-                to.nodes[at].answer &= mutation == Some(Mutation::LateAnswersBegin);
+                if mutation != Some(Mutation::LateAnswersBegin) {
+                    to.drop_answer(at);
+                }
             }),
             (Touch::Safe, true) => self.take_over(at),
             (_, true) => self.calm("{node} beats", at, 0, |to| to.nodes[at].touch = Touch::Safe),

@@ -50,6 +50,10 @@ enum Mutation {
     BuriedClaimsFire,
     /// What the store allows is begun, however late the node hears of it.
     LateAnswersBegin,
+    /// A call to acquire is carried out also when its node has asked again since.
+    EarlierTurnsCount,
+    /// A node does not ask what a call has fired whose answer was lost.
+    LostAnswersStayLost,
     /// A node goes on until the end of its lease.
     NoMargin,
     /// The lease clock goes with the server's, whatever that does.
@@ -71,7 +75,7 @@ enum Mutation {
 }
 
 /// Each rule, and what is broken without it.
-const RULES: [(Mutation, &str); 17] = [
+const RULES: [(Mutation, &str); 19] = [
     (Mutation::ClaimsAreNotCompared, promise::ONE_PLACE),
     (Mutation::UnknownClaimsComplete, promise::ONE_CLAIM),
     (Mutation::BuriedSessionsLive, promise::NO_OVERLAP),
@@ -80,6 +84,8 @@ const RULES: [(Mutation, &str); 17] = [
     (Mutation::BusyIsNotChecked, promise::ONE_CLAIM),
     (Mutation::BuriedClaimsFire, promise::NO_OVERLAP),
     (Mutation::LateAnswersBegin, promise::NO_OVERLAP),
+    (Mutation::EarlierTurnsCount, promise::NOT_STUCK),
+    (Mutation::LostAnswersStayLost, promise::NOT_STUCK),
     (Mutation::NoMargin, promise::NOT_ROBBED),
     (Mutation::NoCap, promise::NOT_ROBBED),
     (Mutation::StopsWait, promise::NO_OVERLAP),

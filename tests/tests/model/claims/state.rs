@@ -61,14 +61,24 @@ pub(super) enum Touch {
     Unregistered,
 }
 
+/// An answer that is on its way and allows to run what is ahead.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) enum Answer {
+    None,
+    ToFire,
+    /// It was fired as it was acquired.
+    ToAcquire,
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct Node {
     pub(super) life: Life,
     pub(super) touch: Touch,
     /// Claimed, to be fired.
     pub(super) ahead: Id,
-    /// An answer is on its way that allows to run what is ahead.
-    pub(super) answer: bool,
+    pub(super) answer: Answer,
+    /// What has become of its last call to acquire is unknown.
+    pub(super) unsure: bool,
     pub(super) body: Id,
     /// The body was there while its node was frozen.
     pub(super) froze: bool,
@@ -82,7 +92,8 @@ pub(super) const FRESH: Node = Node {
     life: Life::Up,
     touch: Touch::Safe,
     ahead: 0,
-    answer: false,
+    answer: Answer::None,
+    unsure: false,
     body: 0,
     froze: false,
     ended: 0,
@@ -303,14 +314,18 @@ impl State {
         known.filter(|claim| claim.owner == owner).for_each(|claim| claim.buried = true);
     }
 
-    pub(super) fn carry_out_late(&mut self, mutation: Option<Mutation>) {
+    /// With `fires` what a call acquires is fired as well.
+    pub(super) fn carry_out_late(&mut self, fires: bool, mutation: Option<Mutation>) {
         let Late { call, node, claim } = std::mem::replace(&mut self.late, NOTHING_LATE);
         match call {
             Call::None => {}
             Call::Acquire => {
                 let item = self.offers(mutation).next();
                 if let Some(item) = item.filter(|_| self.sessions[usize::from(node)]) {
-                    self.acquire(node, item);
+                    let id = self.acquire(node, item);
+                    if fires {
+                        self.fire(id, mutation);
+                    }
                 }
             }
             Call::Fire => {
@@ -319,6 +334,33 @@ impl State {
             Call::Complete => self.complete(claim, mutation),
             Call::Bury => self.bury(claim, mutation),
         }
+    }
+
+    /// The node has asked later: an earlier call to acquire does nothing any more.
+    pub(super) fn take_turn(&mut self, node: usize, mutation: Option<Mutation>) {
+        let is_earlier = self.late.call == Call::Acquire && usize::from(self.late.node) == node;
+        if is_earlier && mutation != Some(Mutation::EarlierTurnsCount) {
+            self.late = NOTHING_LATE;
+        }
+    }
+
+    /// A run of which its node, which lives, knows nothing.
+    pub(super) fn unheard(&self, node: usize) -> Option<Id> {
+        let Node { ahead, body, ended, .. } = self.nodes[node];
+        let is_unheard = |id: &Id| {
+            let claim = self.claim(*id);
+            claim.record == Record::Fired && !claim.buried && usize::from(claim.owner) == node
+        };
+        (1..=IDS).filter(is_unheard).find(|id| ![ahead, body, ended].contains(id))
+    }
+
+    /// The answer comes too late to act on it. What it has fired is asked for again.
+    pub(super) fn drop_answer(&mut self, node: usize) {
+        let node = &mut self.nodes[node];
+        if node.answer == Answer::ToAcquire {
+            (node.ahead, node.unsure) = (0, true);
+        }
+        node.answer = Answer::None;
     }
 
     /// The node stops its run.
@@ -342,7 +384,7 @@ impl State {
             self.begun |= 1 << claim.firing;
         }
         let node = &mut self.nodes[node];
-        (node.body, node.froze, node.ahead, node.answer) = (id, false, 0, false);
+        (node.body, node.froze, node.ahead, node.answer) = (id, false, 0, Answer::None);
     }
 }
 
@@ -383,10 +425,10 @@ impl State {
 
     /// What a node looks like, whatever its claims are called.
     fn looks(&self, node: usize) -> u32 {
-        let Node { life, touch, ahead, answer, body, froze, ended, lost } = self.nodes[node];
-        let flags = [answer, froze, ahead != 0, body != 0, ended != 0, lost != 0, self.sessions[node]];
+        let Node { life, touch, ahead, answer, unsure, body, froze, ended, lost } = self.nodes[node];
+        let flags = [unsure, froze, ahead != 0, body != 0, ended != 0, lost != 0, self.sessions[node]];
         let bits = flags.iter().fold(0, |bits, flag| bits << 1 | u32::from(*flag));
-        (bits * 4 + life as u32) * 4 + touch as u32
+        ((bits * 4 + life as u32) * 4 + touch as u32) * 4 + answer as u32
     }
 
     /// The nodes take each other's place.
