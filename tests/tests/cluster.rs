@@ -89,7 +89,8 @@ impl Process {
 
     async fn acquire(&self, max: usize) -> Vec<AcquiredTrigger> {
         let (now, limits) = (self.now(), ExecutionLimits::default());
-        let request = AcquireDue { session: self.session, now, until: now, max, limits, late: None };
+        let request =
+            AcquireDue { session: self.session, now, until: now, max, limits, late: None, fires_since: None };
         self.store.acquire_due(request).await.unwrap().triggers
     }
 
@@ -251,7 +252,7 @@ async fn others_hear_of_changes_and_of_runs_that_are_to_stop() {
     let run = second.run().await;
     assert_eq!(first.store.cancel(Executions::One(run.claim)).await.unwrap(), [run.claim]);
     let (now, limits) = (second.now(), ExecutionLimits::default());
-    let request = AcquireDue { session: 2, now, until: now, max: 0, limits, late: None };
+    let request = AcquireDue { session: 2, now, until: now, max: 0, limits, late: None, fires_since: None };
     let told = second.store.acquire_due(request).await.unwrap().cancel;
     assert_eq!(told, [(run.claim, CancelReason::Requested)]);
     let nodes = first.store.nodes().await.unwrap();
@@ -494,7 +495,15 @@ async fn whoever_waits_for_a_group_hears_that_a_run_of_it_has_ended() {
     let ask = async |process: &Process| {
         let now = process.now();
         let limits = ExecutionLimits { shared: [("!g".into(), 1)].into(), ..ExecutionLimits::default() };
-        let request = AcquireDue { session: process.session, now, until: now, max: 9, limits, late: None };
+        let request = AcquireDue {
+            session: process.session,
+            now,
+            until: now,
+            max: 9,
+            limits,
+            late: None,
+            fires_since: None,
+        };
         process.store.acquire_due(request).await.unwrap().triggers
     };
     let run = ask(&first).await.remove(0);

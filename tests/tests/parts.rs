@@ -80,7 +80,7 @@ async fn put_job(store: &RedisJobStore, job: JobDetail) -> scheduler_core::Resul
 
 async fn acquire(store: &RedisJobStore, session: u64, max: usize) -> Vec<AcquiredTrigger> {
     let (now, limits) = (now(store), ExecutionLimits::default());
-    let request = AcquireDue { session, now, until: now, max, limits, late: None };
+    let request = AcquireDue { session, now, until: now, max, limits, late: None, fires_since: None };
     store.acquire_due(request).await.unwrap().triggers
 }
 
@@ -247,7 +247,7 @@ async fn runs_without_number_are_listed_counted_cancelled_and_cleared() {
     assert_eq!(store.nodes().await.unwrap()[0].executions, fired.len(), "what is claimed does not run yet");
     assert_eq!(store.cancel(Executions::OfJob("work".parse().unwrap())).await.unwrap().len(), fired.len());
     let (now, limits) = (now(&store), ExecutionLimits::default());
-    let ask = AcquireDue { session: 1, now, until: now, max: 0, limits, late: None };
+    let ask = AcquireDue { session: 1, now, until: now, max: 0, limits, late: None, fires_since: None };
     let told = store.acquire_due(ask).await.unwrap().cancel;
     assert_eq!(told.len(), fired.len());
     assert!(told.iter().all(|(_, reason)| *reason == CancelReason::Requested));

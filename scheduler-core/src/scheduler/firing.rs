@@ -1,7 +1,7 @@
 //! One turn of the firing loop, as a function of the time.
 //!
 //! A turn writes what has ended and acquires what is due, at once where the one does not decide the other; then it fires
-//! and hands to the pool. What frees a job or a limit for other triggers makes the store wake its nodes. Between turns the
+//! what the store has not fired at once, and hands to the pool. What frees a job or a limit for other triggers makes the store wake its nodes. Between turns the
 //! engine only remembers triggers that it has acquired ahead of their time, and when to look again.
 
 use std::collections::{BTreeSet, VecDeque};
@@ -105,7 +105,7 @@ impl Engine {
 
     /// One turn at `now`. A failure of the store ends it; nothing is lost by that.
     pub(super) async fn tick(&mut self, now: DateTime<Utc>) -> Next {
-        let state = self.core.turn_begins(self.unsure > 0);
+        let state = self.core.turn_begins(self.unsure > 0 || self.ask_again);
         let turn = self.turn(state, now).await;
         self.core.turn_ends();
         match turn {
@@ -129,8 +129,8 @@ impl Engine {
         }
         if !is_running {
             self.release_ahead().await?;
-            if self.core.active.load(Ordering::Acquire) > 0 {
-                // Only to hear which of them are to stop.
+            if self.core.active.load(Ordering::Acquire) > 0 || self.ask_again {
+                // Only to hear which of them are to stop, and what a call has fired whose answer was lost.
                 self.acquire(now, 0).await?;
             }
             return Ok(());
@@ -142,9 +142,11 @@ impl Engine {
     }
 
     /// Writes what has ended. Where there may be something to acquire, that is asked for without waiting for the end of the
-    /// other: the slots are free, whether the store knows it or not, and nothing is fired before it does. Not so if there are
-    /// limits of execution groups, where what has ended decides what may be acquired. Says whether it was asked for.
+    /// other: the slots are free, whether the store knows it or not. Not so if there are limits of execution groups, where what
+    /// has ended decides what may be acquired. While endings of earlier turns are left nothing is fired, so that they do not
+    /// pile up. Says whether it was asked for.
     async fn write_and_acquire(&mut self, is_running: bool, now: DateTime<Utc>) -> Result<bool> {
+        let fires = self.unwritten.is_empty();
         let mut taken = self.core.take_endings();
         // From here on the loop is busy in their place; what cannot be written waits for time to bring another try.
         taken.iter_mut().for_each(Ending::wait);
@@ -158,6 +160,8 @@ impl Engine {
         let is_limited = *self.core.limits.read() != ExecutionLimits::default();
         let asks = is_running && self.unsure == 0 && !is_limited;
         let request = if asks { self.request(now, max) } else { None };
+        let request = request
+            .map(|request| AcquireDue { fires_since: request.fires_since.filter(|_| fires), ..request });
         let store = self.core.store.clone();
         let writing = store.complete(Complete { now, executions });
         let Some(request) = request else {
@@ -168,9 +172,10 @@ impl Engine {
             return Ok(false);
         };
         let (results, acquired) = tokio::join!(writing, store.acquire_due(request));
-        let acquired = acquired.map(|acquired| self.acquired(acquired));
-        self.written(results?);
-        acquired.map(|()| true)
+        let written = results.map(|results| self.written(results));
+        // What was fired runs, whatever else has failed.
+        let acquired = acquired.map(|acquired| self.acquired(acquired, now));
+        written.and(acquired).map(|()| true)
     }
 
     /// What has ended is in the store.
@@ -249,7 +254,7 @@ impl Engine {
     async fn acquire(&mut self, now: DateTime<Utc>, max: usize) -> Result<()> {
         let Some(request) = self.request(now, max) else { return Ok(()) };
         let acquired = self.core.store.acquire_due(request).await?;
-        self.acquired(acquired);
+        self.acquired(acquired, now);
         Ok(())
     }
 
@@ -262,23 +267,41 @@ impl Engine {
             return None;
         }
         self.ask_again = true;
-        let (limits, late) = (self.limits_left(), self.late_share(now, max));
-        Some(AcquireDue { session: self.core.session, now, until, max, limits, late })
+        // What was due before this is late.
+        let threshold = TimeDelta::from_std(self.core.settings.misfire_threshold).ok();
+        let since = threshold.and_then(|threshold| now.checked_sub_signed(threshold));
+        let late = since.map(|before| self.late_share(before, max));
+        let limits = self.limits_left();
+        Some(AcquireDue { session: self.core.session, now, until, max, limits, late, fires_since: since })
     }
 
-    fn acquired(&mut self, acquired: Acquired) {
+    fn acquired(&mut self, acquired: Acquired, now: DateTime<Utc>) {
         self.ask_again = false;
         self.next_due = acquired.next_due;
         acquired.cancel.into_iter().for_each(|(run, reason)| self.stop(run, reason));
-        self.remember(acquired.triggers);
+        let is_fired = |acquired: &mut AcquiredTrigger| acquired.fired.is_some();
+        let mut triggers = acquired.triggers;
+        self.use_groups(&triggers);
+        let fired: Vec<_> = triggers.extract_if(.., is_fired).collect();
+        self.remember(triggers);
+        let executions: Vec<_> =
+            fired.into_iter().filter_map(|acquired| self.begin_at_once(acquired, now)).collect();
+        self.pool.submit(executions);
+    }
+
+    /// What the store has fired as it was claimed.
+    fn begin_at_once(&mut self, mut acquired: AcquiredTrigger, now: DateTime<Utc>) -> Option<Execution> {
+        let FiredAtOnce { progress, fence, job } = acquired.fired.take()?;
+        let firing = Firing { claim: acquired.claim, progress, run: true };
+        let decision = Decision { firing, misfired: false, broken: false };
+        self.begin(acquired, decision, FireResult::Run { fence, job }, now)
     }
 
     /// A quarter of the batch; of small ones a late trigger comes first in one of four.
-    fn late_share(&mut self, now: DateTime<Utc>, max: usize) -> Option<LateShare> {
-        let threshold = TimeDelta::from_std(self.core.settings.misfire_threshold).ok()?;
+    fn late_share(&mut self, before: DateTime<Utc>, max: usize) -> LateShare {
         let quarters = self.late_quarters + max;
         self.late_quarters = quarters % LATE_PART;
-        Some(LateShare { before: now.checked_sub_signed(threshold)?, most: quarters / LATE_PART })
+        LateShare { before, most: quarters / LATE_PART }
     }
 
     /// What is left of the limits of execution groups.
@@ -304,13 +327,16 @@ impl Engine {
         }
     }
 
-    fn remember(&mut self, acquired: Vec<AcquiredTrigger>) {
+    fn use_groups(&mut self, acquired: &[AcquiredTrigger]) {
         for group in acquired.iter().filter_map(|acquired| acquired.trigger.execution_group()) {
             match self.used.get_mut(group) {
                 Some(used) => *used += 1,
                 None => drop(self.used.insert(group.clone(), 1)),
             }
         }
+    }
+
+    fn remember(&mut self, acquired: Vec<AcquiredTrigger>) {
         self.ahead.extend(acquired);
         let rank = |a: &AcquiredTrigger| (a.progress.next, std::cmp::Reverse(a.trigger.priority()));
         if !self.ahead.iter().is_sorted_by_key(rank) {
@@ -350,7 +376,7 @@ impl Engine {
 
     /// Run, or move on by the misfire policy. Pure, so a repeated call after a lost reply decides the same.
     fn decide(&self, acquired: &AcquiredTrigger, now: DateTime<Utc>) -> Decision {
-        let AcquiredTrigger { claim, trigger, progress, calendar, freed } = acquired;
+        let AcquiredTrigger { claim, trigger, progress, calendar, freed, .. } = acquired;
         let calendar = calendar.as_deref();
         let threshold = TimeDelta::from_std(self.core.settings.misfire_threshold).unwrap_or(TimeDelta::MAX);
         // What its own run has kept waiting is late from then on only.

@@ -53,7 +53,7 @@ pub trait JobStore: Debug + Send + Sync + 'static {
     fn nodes(&self) -> StoreFuture<'_, Vec<NodeStatus>>;
 
     /// Claims due triggers, in the order of due time, then higher priority, then key; of late ones no more than their
-    /// [share](AcquireDue::late) before the punctual ones.
+    /// [share](AcquireDue::late) before the punctual ones. Where it [may](AcquireDue::fires_since), a store also fires them.
     fn acquire_due(&self, request: AcquireDue) -> StoreFuture<'_, Acquired>;
 
     /// Exchanges claims for the right to run, and moves each trigger on. A claim that was fired before, by a call whose

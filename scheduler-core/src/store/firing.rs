@@ -27,6 +27,9 @@ pub struct AcquireDue {
     pub limits: ExecutionLimits,
     /// How many of them may be late while punctual ones wait; none for any number.
     pub late: Option<LateShare>,
+    /// What is due by [`now`](Self::now), and was not due before this, [may be fired](AcquiredTrigger::fired) in the same step;
+    /// none for nothing.
+    pub fires_since: Option<DateTime<Utc>>,
 }
 
 impl AcquireDue {
@@ -117,6 +120,21 @@ pub struct AcquiredTrigger {
     pub calendar: Option<Arc<dyn Calendar>>,
     /// When its own run ended, if that has kept it waiting by its overlap policy: until then it was not late.
     pub freed: Option<DateTime<Utc>>,
+    /// It is fired already, as it [may be](AcquireDue::fires_since). A store does so at its choice, as if [`Fire`] had followed
+    /// with the progress that [`fired`](Trigger::fired) gives; it answers the runs of which a lost reply has told nobody with the
+    /// next call of the node, whatever that asks for.
+    pub fired: Option<FiredAtOnce>,
+}
+
+/// The right to run that a trigger was given as it was claimed.
+#[derive(Debug, Clone)]
+pub struct FiredAtOnce {
+    /// The trigger's progress from now on.
+    pub progress: Progress,
+    /// Grows with every claim of this job.
+    pub fence: u64,
+    /// The job as stored.
+    pub job: Arc<JobDetail>,
 }
 
 /// Exchange claims for the right to run.

@@ -72,7 +72,8 @@ impl World {
 
     fn acquire(&self, session: u64, max: usize) -> Vec<AcquiredTrigger> {
         let limits = ExecutionLimits::default();
-        let request = AcquireDue { session, now: now(), until: now(), max, limits, late: None };
+        let request =
+            AcquireDue { session, now: now(), until: now(), max, limits, late: None, fires_since: None };
         block_on(self.store.acquire_due(request)).unwrap().triggers
     }
 

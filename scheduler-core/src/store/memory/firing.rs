@@ -70,6 +70,7 @@ impl Table {
             progress: slot.progress(),
             calendar: slot.trigger.calendar().and_then(|name| self.calendars.get(name)).cloned(),
             freed: slot.freed(),
+            fired: None,
         };
         let (home, lane) = (slot.job(), slot.lane());
         if self.jobs[home].detail.disallow_concurrent() {

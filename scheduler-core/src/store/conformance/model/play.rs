@@ -172,11 +172,13 @@ impl Table {
     async fn use_claims(&mut self, operation: &Operation) -> Result<(), String> {
         let store = self.bench.store.clone();
         match operation {
-            Operation::Acquire { node, max, limits: index, late } => {
+            Operation::Acquire { node, max, limits: index, late, fires } => {
                 let share = |(before, most)| LateShare { before: at(self.now - before), most };
-                let (session, now) = ([ONE, TWO][*node], at(self.now));
+                let (session, now, max) = ([ONE, TWO][*node], at(self.now), *max);
                 let (limits, late) = (limits(*index), late.map(share));
-                return self.acquire(AcquireDue { session, now, until: now, max: *max, limits, late }).await;
+                let fires_since = fires.map(|before| at(self.now - before));
+                let request = AcquireDue { session, now, until: now, max, limits, late, fires_since };
+                return self.acquire(request).await;
             }
             Operation::Fire { claim, run } => return self.fire(self.chosen(*claim, false), *run).await,
             Operation::FireAgain { claim } => {
@@ -269,18 +271,31 @@ impl Table {
                 &(&row.trigger, &row.progress),
             )?;
             same("the claim's session", &acquired.claim.session(), &node)?;
-            let number = self.acquired.len();
-            if let Some((_, twin)) = self.acquired.insert(acquired.claim, (number, acquired)) {
+            let (number, claim, fired) = (self.acquired.len(), acquired.claim, acquired.fired.clone());
+            let may_fire = request.fires_since.is_some_and(|since| acquired.progress.next >= Some(since));
+            if let Some((_, twin)) = self.acquired.insert(claim, (number, acquired)) {
                 return Err(format!("the claim {} was handed out twice", twin.claim));
+            }
+            if let Some(fired) = fired {
+                same("whether it may be fired at once", &may_fire, &true)?;
+                let firing = Firing { claim, progress: fired.progress, run: true };
+                same("what it is fired for", &firing.progress, &self.after(claim))?;
+                same("what is fired at once", &"run", &self.plain.fire(&firing))?;
+                self.runs(number, fired.fence, &fired.job)?;
             }
         }
         Ok(())
     }
 
+    /// The progress after the firing that a claim is for.
+    fn after(&self, claim: ExecutionId) -> Progress {
+        let (_, acquired) = &self.acquired[&claim];
+        acquired.trigger.fired(&acquired.progress, None)
+    }
+
     async fn fire(&mut self, claim: Option<ExecutionId>, run: bool) -> Result<(), String> {
-        let Some((number, acquired)) = claim.map(|claim| &self.acquired[&claim]) else { return Ok(()) };
-        let progress = acquired.trigger.fired(&acquired.progress, None);
-        let firing = Firing { claim: acquired.claim, progress, run };
+        let Some(claim) = claim else { return Ok(()) };
+        let firing = Firing { claim, progress: self.after(claim), run };
         let fire = Fire { now: at(self.now), firings: vec![firing.clone()] };
         let result = self.bench.store.fire(fire).await.unwrap().remove(0);
         let name = match &result {
@@ -292,8 +307,13 @@ impl Table {
         };
         same("the result", &name, &self.plain.fire(&firing))?;
         let FireResult::Run { fence, job } = result else { return Ok(()) };
+        self.runs(self.acquired[&claim].0, fence, &job)
+    }
+
+    /// The claim of this number runs.
+    fn runs(&mut self, number: usize, fence: u64, job: &JobDetail) -> Result<(), String> {
         let fences = self.fences.entry(job.key().clone()).or_default();
-        fences.insert(*number, fence);
+        fences.insert(number, fence);
         let in_order = fences.values().is_sorted_by(|a, b| a < b);
         if in_order { Ok(()) } else { Err(format!("the fences of `{}` do not grow: {fences:?}", job.key())) }
     }
