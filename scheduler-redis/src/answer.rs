@@ -5,12 +5,14 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use scheduler_core::calendar::Calendar;
+use scheduler_core::job::JobDetail;
 use scheduler_core::store::*;
 use scheduler_core::trigger::{Progress, Trigger};
 use scheduler_core::{Error, Result, TriggerKey};
 use serde_json::{Value, json};
 
 use crate::codec;
+use crate::inner::Memo;
 
 /// What the script refused, in words.
 pub(crate) fn refusal(error: &str, names: &[Value], request: &Value) -> Error {
@@ -97,20 +99,26 @@ pub(crate) fn trigger_keys(answer: &Value) -> Result<Vec<TriggerKey>> {
     Ok(keys)
 }
 
-pub(crate) fn acquired(row: [&str; 6]) -> Result<AcquiredTrigger> {
-    let [claim, _, description, progress, freed, calendar] = row;
+/// One row, and the job of one that is fired already.
+pub(crate) fn acquired(row: [&str; 8], job: Option<Arc<JobDetail>>) -> Result<(AcquiredTrigger, Memo)> {
+    let [claim, key, description, progress, freed, calendar, ..] = row;
     let trigger: Trigger = codec::decode("a trigger", description)?;
     let calendar = match calendar {
         "" => None,
         text => Some(Arc::from(codec::decode::<Box<dyn Calendar>>("a calendar", text)?)),
     };
-    Ok(AcquiredTrigger {
-        claim: codec::read_claim(claim)?,
-        trigger: Arc::new(trigger),
-        progress: codec::decode("the progress of a trigger", progress)?,
-        calendar,
-        freed: codec::time_of(freed),
-    })
+    let mut memo = Memo { trigger: key.to_owned(), from: progress.to_owned(), after: String::new() };
+    let mut progress: Progress = codec::decode("the progress of a trigger", progress)?;
+    let claim = codec::read_claim(claim)?;
+    let mut fired = None;
+    if let Some(job) = job {
+        let due = progress.previous.ok_or_else(|| codec::broken("the progress of a trigger", &memo.from))?;
+        let after = std::mem::replace(&mut progress, codec::before_first(due));
+        memo.after = std::mem::replace(&mut memo.from, codec::encode(&progress)?);
+        fired = Some(FiredAtOnce { progress: after, fence: claim.count(), job });
+    }
+    let (trigger, freed) = (Arc::new(trigger), codec::time_of(freed));
+    Ok((AcquiredTrigger { claim, trigger, progress, calendar, freed, fired }, memo))
 }
 
 pub(crate) fn status(row: [&str; 7]) -> Result<TriggerStatus> {

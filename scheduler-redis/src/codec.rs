@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use scheduler_core::job::{ExecutionId, JobDetail};
 use scheduler_core::store::*;
-use scheduler_core::trigger::{Progress, Trigger};
+use scheduler_core::trigger::{OverlapPolicy, Progress, Trigger};
 use scheduler_core::{DEFAULT_GROUP, Error, JobData, JobKey, Key, Result, Text, TriggerKey};
 use serde_json::{Value, json};
 
@@ -69,15 +69,31 @@ pub(crate) struct Row {
     /// As in the lane.
     e: String,
     a: String,
+    f: String,
 }
 
 impl Row {
-    pub(crate) fn words(self) -> [String; 7] {
-        [self.k, self.j, self.d, self.p, self.o, self.e, self.a]
+    pub(crate) fn words(self) -> [String; 8] {
+        [self.k, self.j, self.d, self.p, self.o, self.e, self.a, self.f]
     }
 }
 
-pub(crate) fn trigger(trigger: &Trigger) -> Result<Row> {
+/// The progress after the firing of a trigger that has not fired and does so once, if nothing but its time decides when.
+fn once(trigger: &Trigger, progress: &Progress) -> Option<Progress> {
+    let waits = matches!(trigger.overlap(), OverlapPolicy::BufferOne | OverlapPolicy::CancelPrevious);
+    if waits || trigger.calendar().is_some() || *progress != before_first(progress.next?) {
+        return None;
+    }
+    Some(trigger.fired(progress, None)).filter(|after| after.next.is_none())
+}
+
+/// The progress of a trigger that was never due before this.
+pub(crate) fn before_first(due: DateTime<Utc>) -> Progress {
+    Progress { next: Some(due), ..Progress::default() }
+}
+
+/// With its progress if that is stored, too.
+pub(crate) fn trigger(trigger: &Trigger, progress: Option<&Progress>) -> Result<Row> {
     let overlap = serde_json::to_value(trigger.overlap()).unwrap_or_default();
     Ok(Row {
         k: key(trigger.key()),
@@ -87,6 +103,9 @@ pub(crate) fn trigger(trigger: &Trigger) -> Result<Row> {
         o: text(&overlap).to_owned(),
         e: trigger.execution_group().map_or_else(|| "0".to_owned(), |group| format!("1{group}")),
         a: trigger.calendar().unwrap_or_default().to_owned(),
+        f: progress
+            .and_then(|progress| once(trigger, progress))
+            .map_or(Ok(String::new()), |after| encode(&after))?,
     })
 }
 

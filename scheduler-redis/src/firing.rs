@@ -4,15 +4,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use scheduler_core::job::CancelReason;
+use scheduler_core::job::{CancelReason, JobDetail};
 use scheduler_core::store::*;
+use scheduler_core::trigger::Progress;
 use scheduler_core::{Error, Result};
 use serde_json::{Value, json};
 
 use crate::answer::acquired;
 use crate::codec;
-use crate::inner::Answer;
-use crate::session::Ending;
+use crate::inner::{Answer, Found};
+use crate::session::{Ending, Session};
 use crate::store::{RedisJobStore, touch_lost};
 
 /// How far ahead triggers are acquired: about two round trips.
@@ -25,7 +26,7 @@ pub(crate) const USE: Attached =
     Attached { look_ahead: LOOK_AHEAD, grace: GRACE, stop_within: Duration::ZERO, keeps_history: false };
 
 /// So many words are a row of what is acquired.
-const ACQUIRED: usize = 6;
+const ACQUIRED: usize = 8;
 
 /// So many words are a row of what is fired.
 pub(crate) const FIRED: usize = 5;
@@ -33,12 +34,30 @@ pub(crate) const FIRED: usize = 5;
 /// No call does more at once, so that none holds the server up for long.
 pub(crate) const BATCH: usize = 100;
 
+impl Found {
+    /// What comes after it.
+    fn add(&mut self, part: Self) {
+        self.triggers.extend(part.triggers);
+        (self.cancel, self.next_due) = (part.cancel, part.next_due);
+        self.is_all &= part.is_all;
+    }
+}
+
+/// The job of a row: as it stands, or that of an earlier row by its number.
+fn sent_job(what: &str, detail: &str, earlier: &[Option<Arc<JobDetail>>]) -> Result<Arc<JobDetail>> {
+    if what == "run" {
+        return codec::read_job(detail).map(Arc::new);
+    }
+    let of_row = |number: usize| earlier.get(number.checked_sub(1)?)?.clone();
+    detail.parse().ok().and_then(of_row).ok_or_else(|| codec::broken("a job, as an earlier one,", detail))
+}
+
 impl RedisJobStore {
     /// Acquires in parts. Where no limit depends on what a part has taken, the next one is asked for before this one is read.
-    pub(crate) async fn acquire_parts(&self, request: AcquireDue) -> Result<Acquired> {
+    pub(crate) async fn acquire_parts(&self, request: &AcquireDue) -> Result<Found> {
         let is_limited = request.limits != ExecutionLimits::default();
         let mut left = AcquireDue { max: request.max.min(BATCH), ..request.clone() };
-        let (mut all, mut open) = (Acquired::default(), request.max);
+        let (mut all, mut open) = (Found { is_all: true, ..Found::default() }, request.max);
         let mut said = self.ask_acquire(&left).await?;
         loop {
             let count = said.rows::<ACQUIRED>().count();
@@ -46,28 +65,27 @@ impl RedisJobStore {
             open -= count.min(open);
             let next_due = codec::read_time(&said.body["n"]);
             if !is_full || open == 0 || next_due.is_none_or(|due| due > request.until) {
-                let part = self.read_acquired(&said).await?;
-                all.triggers.extend(part.triggers);
-                return Ok(Acquired { triggers: all.triggers, ..part });
+                all.add(self.read_acquired(&said).await?);
+                return Ok(all);
             }
             left.max = open.min(BATCH);
             let next = if is_limited {
                 let part = self.read_acquired(&said).await?;
-                left.took(&part.triggers);
-                all.triggers.extend(part.triggers);
+                part.triggers.iter().for_each(|(acquired, _)| left.took(acquired));
+                all.add(part);
                 self.ask_acquire(&left).await
             } else {
                 if let (Some(late), Some(most)) = (&mut left.late, said.body["l"].as_u64()) {
                     late.most = usize::try_from(most).unwrap_or(usize::MAX);
                 }
                 let (next, part) = tokio::join!(self.ask_acquire(&left), self.read_acquired(&said));
-                all.triggers.extend(part?.triggers);
+                all.add(part?);
                 next
             };
             said = match next {
                 Ok(said) => said,
                 // What is claimed already is handed out, and the rest asked for again at once.
-                Err(_) => return Ok(Acquired { next_due: Some(request.now), ..all }),
+                Err(_) => return Ok(Found { next_due: Some(request.now), is_all: false, ..all }),
             };
         }
     }
@@ -76,8 +94,11 @@ impl RedisJobStore {
         let (limits, session) = (&request.limits, request.session);
         let body = json!({
             "session": session.to_string(),
+            "turn": self.0.turn_of(session),
+            "node": self.0.name_of(session),
             "now": codec::time(request.now),
             "until": codec::time(request.until),
+            "fires_since": request.fires_since.map(codec::time),
             "max": request.max,
             "lapse": (LOOK_AHEAD + GRACE).as_millis().to_string(),
             "named": limits.named,
@@ -87,7 +108,26 @@ impl RedisJobStore {
             "late": request.late.map(|share| codec::time(share.before)),
             "most_late": request.late.map(|share| share.most),
         });
-        let said = self.ask_as(session, "acquire", body, Arc::default()).await?;
+        self.ask_alive(session, "acquire", body).await
+    }
+
+    /// What calls have fired whose answers were lost. The node is to ask for more at once.
+    pub(crate) async fn unheard(&self, request: &AcquireDue, since: u64) -> Result<Found> {
+        let session = request.session;
+        let known = self.0.sessions.lock().get(&session).map(Session::known).unwrap_or_default();
+        let body = json!({
+            "session": session.to_string(),
+            "turn": self.0.turn_of(session),
+            "now": codec::time(request.now),
+            "since": since.to_string(),
+            "known": known,
+        });
+        self.read_acquired(&self.ask_alive(session, "unheard", body).await?).await
+    }
+
+    /// Asks for a node as long as the store knows it.
+    async fn ask_alive(&self, session: u64, verb: &'static str, body: Value) -> Result<Answer> {
+        let said = self.ask_as(session, verb, body, Arc::default()).await?;
         let answer = &said.body;
         if answer["lost"] == true {
             self.0.nudge.notify_one();
@@ -100,7 +140,7 @@ impl RedisJobStore {
     }
 
     /// What was acquired. What cannot be read is left out.
-    async fn read_acquired(&self, said: &Answer) -> Result<Acquired> {
+    async fn read_acquired(&self, said: &Answer) -> Result<Found> {
         let answer = &said.body;
         let stop = |row: &Value| {
             let reason = match codec::text(&row[1]) {
@@ -111,13 +151,21 @@ impl RedisJobStore {
         };
         let mut cancel = codec::list(&answer["s"]).iter().map(stop).collect::<Result<Vec<_>>>()?;
         cancel.sort_unstable_by_key(|(id, _)| *id);
-        let (mut triggers, mut spoilt) = (Vec::new(), Vec::new());
+        let (mut triggers, mut jobs, mut spoilt, mut unfired) =
+            (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         for row in said.rows::<ACQUIRED>() {
-            let [_, trigger, description, progress, _, calendar] = row;
-            match acquired(row) {
-                Ok(acquired) => {
-                    self.0.remember(trigger, progress, &acquired);
-                    triggers.push(acquired);
+            let [claim, trigger, description, progress, _, calendar, what, detail] = row;
+            let job = (!what.is_empty()).then(|| sent_job(what, detail, &jobs));
+            jobs.push(job.as_ref().and_then(|job| job.as_ref().ok().cloned()));
+            let is_fired = job.is_some();
+            match job.transpose().and_then(|job| acquired(row, job)) {
+                Ok(found) => triggers.push(found),
+                // Claimed by itself it shows what is to become of it.
+                Err(error) if is_fired => {
+                    tracing::error!(%error, "a trigger that was fired cannot be read; it is given back");
+                    let from = codec::decode::<Progress>("the progress of a trigger", progress);
+                    let due = from.ok().and_then(|after| after.previous).unwrap_or_default();
+                    unfired.push(json!({ "c": claim, "p": codec::encode(&codec::before_first(due))? }));
                 }
                 // Somebody else may know its calendar or its format: the claim lapses, and another node may take it.
                 Err(error) if codec::is_well_formed(&[description, progress, calendar]) => {
@@ -134,7 +182,14 @@ impl RedisJobStore {
         {
             tracing::warn!(%error, "what cannot be read comes up again");
         }
-        Ok(Acquired { triggers, cancel, next_due: codec::read_time(&answer["n"]) })
+        let mut is_all = true;
+        if !unfired.is_empty()
+            && let Err(error) = self.call("unfire", json!({ "runs": unfired })).await
+        {
+            tracing::warn!(%error, "what cannot be read comes up again");
+            is_all = false;
+        }
+        Ok(Found { triggers, cancel, next_due: codec::read_time(&answer["n"]), is_all })
     }
 
     /// Also gives the ends of runs whose job cannot be read.
@@ -145,32 +200,29 @@ impl RedisJobStore {
     ) -> Result<(Vec<FireResult>, Vec<Ending>)> {
         let session = firings.first().map_or(0, |firing| firing.claim.session());
         let rows = self.firing_rows(session, firings)?;
-        let node = self.0.sessions.lock().get(&session).map(|known| known.node.name.clone());
-        let request = json!({ "now": codec::time(now), "node": node });
+        let request = json!({ "now": codec::time(now), "node": self.0.name_of(session) });
         let said = self.ask_as(session, "fire", request, rows.clone()).await?;
-        let (mut results, mut spoilt) = (Vec::<FireResult>::with_capacity(firings.len()), Vec::new());
+        let (mut results, mut jobs, mut spoilt) = (Vec::with_capacity(firings.len()), Vec::new(), Vec::new());
         for ([what, detail], firing) in said.rows().zip(firings) {
             let fence = firing.claim.count();
+            let mut sent = None;
             results.push(match what {
-                "run" => match codec::read_job(detail) {
-                    Ok(job) => FireResult::Run { fence, job: Arc::new(job) },
+                "overlapped" => FireResult::Overlapped,
+                "advanced" => FireResult::Advanced,
+                "stale" => FireResult::Stale,
+                _ => match sent_job(what, detail, &jobs) {
+                    Ok(job) => {
+                        sent = Some(job.clone());
+                        FireResult::Run { fence, job }
+                    }
                     Err(error) => {
                         tracing::error!(%error, "a job cannot be read; its triggers are put into the error state");
                         spoilt.push(Ending::plain(firing.claim, "fail_job"));
                         FireResult::Stale
                     }
                 },
-                "as" => match detail.parse::<usize>().ok().and_then(|number| results.get(number.checked_sub(1)?)) {
-                    Some(FireResult::Run { job, .. }) => FireResult::Run { fence, job: job.clone() },
-                    _ => {
-                        spoilt.push(Ending::plain(firing.claim, "fail_job"));
-                        FireResult::Stale
-                    }
-                },
-                "overlapped" => FireResult::Overlapped,
-                "advanced" => FireResult::Advanced,
-                _ => FireResult::Stale,
             });
+            jobs.push(sent);
         }
         if !self.0.departed(session, now, firings, &rows, &mut results) {
             return Err(touch_lost());

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use parking_lot::Mutex;
-use scheduler_core::job::ExecutionId;
+use scheduler_core::job::{CancelReason, ExecutionId};
 use scheduler_core::store::*;
 use scheduler_core::time::{Clock, SystemClock};
 use scheduler_core::{Error, Result};
@@ -24,6 +24,7 @@ use crate::link::{Failure, Link};
 use crate::script::Scripts;
 use crate::session::{Claimed, Ending, Flight, Sessions};
 use crate::settings::{Settings, cap, margin};
+use crate::store::touch_lost;
 
 /// The oldest server that knows everything the script needs.
 const OLDEST: (u32, u32) = (7, 0);
@@ -69,8 +70,8 @@ pub(crate) struct Inner {
     pub(crate) reconciles: AtomicBool,
     /// Runs that are over in the store, of calls that have failed before they could say so.
     pub(crate) settled: Mutex<HashMap<ExecutionId, CompleteResult>>,
-    /// Held while triggers are fired, and while the store is told what it has forgotten.
-    pub(crate) firing: Arc<tokio::sync::Mutex<()>>,
+    /// Read while triggers are acquired or fired, written while the store is told what it has forgotten.
+    pub(crate) tells: Arc<tokio::sync::RwLock<()>>,
     /// The heart is to beat now.
     pub(crate) nudge: Arc<Notify>,
     /// A lease was renewed.
@@ -92,6 +93,32 @@ impl Answer {
             .chunks_exact(WIDTH)
             .map(|row| std::array::from_fn(|place| std::str::from_utf8(&row[place]).unwrap_or_default()))
     }
+}
+
+/// What a session was when it asked for triggers.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Before {
+    since: Option<Duration>,
+    /// See [`Session::unheard`].
+    pub(crate) unheard: Option<u64>,
+}
+
+/// What was acquired, with what is to be remembered of it.
+#[derive(Debug, Default)]
+pub(crate) struct Found {
+    pub(crate) triggers: Vec<(AcquiredTrigger, Memo)>,
+    pub(crate) cancel: Vec<(ExecutionId, CancelReason)>,
+    pub(crate) next_due: Option<DateTime<Utc>>,
+    /// Everything that was fired is there.
+    pub(crate) is_all: bool,
+}
+
+/// A trigger and its progress, before it is fired and after, as the store has them.
+#[derive(Debug)]
+pub(crate) struct Memo {
+    pub(crate) trigger: String,
+    pub(crate) from: String,
+    pub(crate) after: String,
 }
 
 /// Lets go of a flag, however what it stands for ends.
@@ -154,7 +181,7 @@ impl Inner {
                 recovers: AtomicBool::new(false),
                 reconciles: AtomicBool::new(false),
                 settled: Mutex::default(),
-                firing: Arc::default(),
+                tells: Arc::default(),
                 nudge: Arc::default(),
                 renewed: Arc::default(),
                 fenced: Notify::new(),
@@ -326,14 +353,65 @@ impl Inner {
         Ok(())
     }
 
-    pub(crate) fn remember(&self, trigger: &str, progress: &str, claim: &AcquiredTrigger) {
-        let due = claim.progress.next.map(codec::time);
-        let (trigger, from) = (trigger.to_owned(), progress.to_owned());
-        if let Some(known) = self.sessions.lock().get_mut(&claim.claim.session()) {
-            known.claimed(claim.claim, Claimed { at: SystemClock.monotonic(), trigger, due, from });
+    /// A node asks for triggers, or only what is new. From here on it may have fired what it does not know of.
+    pub(crate) fn ask_for(&self, session: u64, takes: bool) -> Before {
+        let highest = self.state.lock().highest;
+        let mut sessions = self.sessions.lock();
+        let Some(known) = sessions.get_mut(&session) else { return Before::default() };
+        let before = Before { since: known.since, unheard: known.unheard };
+        known.takes = takes;
+        if takes {
+            known.unheard = known.unheard.or(Some(highest));
+        }
+        before
+    }
+
+    pub(crate) fn name_of(&self, session: u64) -> Option<Arc<str>> {
+        self.sessions.lock().get(&session).map(|known| known.node.name.clone())
+    }
+
+    /// The number of the next call by which a node asks for triggers.
+    pub(crate) fn turn_of(&self, session: u64) -> u64 {
+        self.sessions.lock().get_mut(&session).map_or(1, |known| {
+            known.turn += 1;
+            known.turn
+        })
+    }
+
+    /// What was found is the node's from now on. Not if it has lost touch meanwhile: then nothing may begin.
+    pub(crate) fn hand_out(&self, request: &AcquireDue, before: Before, found: Found) -> Result<Acquired> {
+        let now = SystemClock.monotonic();
+        let highest = found.triggers.iter().map(|(acquired, _)| acquired.claim.count()).max();
+        let mut triggers = Vec::with_capacity(found.triggers.len());
+        {
+            let mut sessions = self.sessions.lock();
+            let mut known = sessions.get_mut(&request.session);
+            if known.as_ref().is_some_and(|known| known.since != before.since || !known.is_safe(now)) {
+                return Err(touch_lost());
+            }
+            for (acquired, memo) in found.triggers {
+                if let Some(known) = &mut known {
+                    let due = acquired.progress.next.map(codec::time);
+                    let claimed = Claimed { at: now, trigger: memo.trigger, due, from: memo.from };
+                    match &acquired.fired {
+                        None => known.claimed(acquired.claim, claimed),
+                        Some(fired) => {
+                            let exclusive = fired.job.disallow_concurrent();
+                            let (progress, fired) = (memo.after, codec::time(request.now));
+                            let flight = Flight { claimed, progress, next: None, fired, exclusive };
+                            known.flights.insert(acquired.claim, flight);
+                        }
+                    }
+                }
+                triggers.push(acquired);
+            }
+            if let Some(known) = known.filter(|_| found.is_all) {
+                known.unheard = None;
+            }
         }
         let mut state = self.state.lock();
-        state.highest = state.highest.max(claim.claim.count());
+        state.highest = state.highest.max(highest.unwrap_or_default());
+        Ok(Acquired { triggers, cancel: found.cancel, next_due: found.next_due })
     }
 
     /// Notes what runs from now on. False if the node has lost touch meanwhile: then nothing may begin.

@@ -14,7 +14,7 @@ use crate::store::RedisJobStore;
 use crate::verbs::PART;
 
 type JobRow = [String; 2];
-type TriggerRow = [String; 9];
+type TriggerRow = [String; 10];
 
 /// What one call stores.
 struct Part {
@@ -80,6 +80,6 @@ impl RedisJobStore {
 }
 
 fn trigger_row((trigger, progress): &(Arc<Trigger>, Progress)) -> Result<TriggerRow> {
-    let [k, j, d, p, o, e, a] = codec::trigger(trigger)?.words();
-    Ok([k, j, d, p, o, e, a, codec::encode(progress)?, codec::next_word(progress)])
+    let [k, j, d, p, o, e, a, f] = codec::trigger(trigger, Some(progress))?.words();
+    Ok([k, j, d, p, o, e, a, f, codec::encode(progress)?, codec::next_word(progress)])
 }

@@ -40,7 +40,7 @@ impl Inner {
 
     /// The server lives another life than before: tells it what this process knows.
     pub(crate) async fn heard_epoch(&self, epoch: &str) -> Result<()> {
-        let _no_firing = self.firing.lock().await;
+        let _no_firing = self.tells.write().await;
         if self.state.lock().epoch == epoch {
             return Ok(());
         }
@@ -85,11 +85,11 @@ impl Inner {
             SystemClock.sleep(Duration::from_millis(50)).await;
         }
         loop {
-            let known = match self.sessions.lock().get(&session) {
-                Some(known) => known.known(),
+            let (known, unheard) = match self.sessions.lock().get(&session) {
+                Some(known) => (known.known(), known.unheard.map(|since| since.to_string())),
                 None => return Ok(()),
             };
-            let request = json!({ "session": session.to_string(), "known": known });
+            let request = json!({ "session": session.to_string(), "known": known, "unheard": unheard });
             let answer = self.heart_call("unknown", &request).await?;
             let rows = codec::list(&answer["rows"]);
             if rows.is_empty() {

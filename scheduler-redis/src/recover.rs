@@ -61,7 +61,7 @@ impl Inner {
                 Some(trigger) => {
                     let progress = trigger.first(None);
                     again = json!({
-                        "t": codec::trigger(&trigger)?, "p": codec::encode(&progress)?, "n": codec::next(&progress),
+                        "t": codec::trigger(&trigger, Some(&progress))?, "p": codec::encode(&progress)?, "n": codec::next(&progress),
                     });
                 }
                 None => {

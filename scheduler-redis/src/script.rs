@@ -99,7 +99,8 @@ impl Scripts {
     /// The one that has this verb.
     pub(crate) fn of(&self, verb: &str) -> &Script {
         let cut = match verb {
-            "acquire" | "fire" | "complete" | "abandon" | "spoil" | "bury" | "tell" | "told" => &self.firing,
+            "acquire" | "unheard" | "unfire" | "fire" | "complete" | "abandon" | "spoil" | "bury"
+            | "tell" | "told" => &self.firing,
             "boot" | "attach" | "beat" | "detach" | "lost" | "unknown" | "nodes" | "audit" | "jobs"
             | "triggers" | "calendars" | "groups" | "history" => &self.nodes,
             _ => &self.admin,

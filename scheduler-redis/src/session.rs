@@ -28,6 +28,10 @@ pub(crate) struct Session {
     pub(crate) fenced: bool,
     /// Whether its last question was for triggers, and not only for what is to stop.
     pub(crate) takes: bool,
+    /// How often it has asked for triggers.
+    pub(crate) turn: u64,
+    /// Of a call for triggers no answer has come: what it has fired has larger numbers than this.
+    pub(crate) unheard: Option<u64>,
     /// What is claimed and not fired: the trigger's progress as it was.
     pub(crate) claimed: HashMap<ExecutionId, Claimed>,
     pub(crate) flights: HashMap<ExecutionId, Flight>,
@@ -91,8 +95,8 @@ pub(crate) struct Flight {
 
 impl Session {
     pub(crate) fn new(node: Node) -> Self {
-        let (claimed, flights, ended) = Default::default();
-        Self { node, safe_until: None, since: None, fenced: false, takes: true, claimed, flights, ended }
+        let (safe_until, since, turn, unheard, claimed, flights, ended) = Default::default();
+        Self { node, safe_until, since, fenced: false, takes: true, turn, unheard, claimed, flights, ended }
     }
 
     pub(crate) fn is_safe(&self, now: Duration) -> bool {

@@ -75,25 +75,30 @@ impl JobStore for RedisJobStore {
     }
 
     fn acquire_due(&self, request: AcquireDue) -> StoreFuture<'_, Acquired> {
-        if let Some(known) = self.0.sessions.lock().get_mut(&request.session) {
-            known.takes = request.max > 0;
-        }
-        Box::pin(self.acquire_parts(request))
+        Box::pin(async move {
+            let _nothing_is_told = self.0.tells.read().await;
+            let before = self.0.ask_for(request.session, request.max > 0);
+            let found = match before.unheard {
+                Some(since) => self.unheard(&request, since).await?,
+                None => Box::pin(self.acquire_parts(&request)).await?,
+            };
+            self.0.hand_out(&request, before, found)
+        })
     }
 
     fn fire(&self, request: Fire) -> StoreFuture<'_, Vec<FireResult>> {
         Box::pin(async move {
-            let alone = Arc::new(self.0.firing.clone().lock_owned().await);
+            let nothing_is_told = Arc::new(self.0.tells.clone().read_owned().await);
             let part = |firings: &[Firing]| {
-                let (store, alone, firings) = (self.clone(), alone.clone(), firings.to_vec());
+                let (store, held, firings) = (self.clone(), nothing_is_told.clone(), firings.to_vec());
                 async move {
                     let fired = store.fire_part(request.now, &firings).await;
-                    drop(alone);
+                    drop(held);
                     fired
                 }
             };
             let parts = self.all_on_io(request.firings.chunks(BATCH).map(part)).await?;
-            drop(alone);
+            drop(nothing_is_told);
             let (mut results, mut spoilt) = (Vec::with_capacity(request.firings.len()), Vec::new());
             for (fired, unreadable) in parts {
                 results.extend(fired);
@@ -166,7 +171,7 @@ impl JobStore for RedisJobStore {
             let request = json!({
                 "old": codec::key(&request.old),
                 "r": request.revision.map(|revision| revision.to_string()),
-                "t": codec::trigger(&request.trigger)?,
+                "t": codec::trigger(&request.trigger, progress)?,
                 "p": progress.map(codec::encode).transpose()?,
                 "n": progress.map(codec::next),
             });

@@ -33,22 +33,19 @@ pub struct AcquireDue {
 }
 
 impl AcquireDue {
-    /// What is left of the limits and the share of late triggers when these were taken, for a store that answers one
-    /// request in several parts.
-    pub fn took(&mut self, triggers: &[AcquiredTrigger]) {
-        for acquired in triggers {
-            let group = acquired.trigger.execution_group();
-            if let Some(left) = self.limits.of(group).map(|left| left.saturating_sub(1)) {
-                match group {
-                    Some(group) => drop(self.limits.named.insert(group.clone(), left)),
-                    None => self.limits.ungrouped = Some(left),
-                }
+    /// What is left of the limits and the share of late triggers when this one was taken, for a store that answers one request
+    /// in several parts.
+    pub fn took(&mut self, acquired: &AcquiredTrigger) {
+        let group = acquired.trigger.execution_group();
+        if let Some(left) = self.limits.of(group).map(|left| left.saturating_sub(1)) {
+            match group {
+                Some(group) => drop(self.limits.named.insert(group.clone(), left)),
+                None => self.limits.ungrouped = Some(left),
             }
-            let is_late =
-                |share: &&mut LateShare| acquired.progress.next.is_some_and(|due| due < share.before);
-            if let Some(share) = self.late.as_mut().filter(is_late) {
-                share.most = share.most.saturating_sub(1);
-            }
+        }
+        let is_late = |share: &&mut LateShare| acquired.progress.next.is_some_and(|due| due < share.before);
+        if let Some(share) = self.late.as_mut().filter(is_late) {
+            share.most = share.most.saturating_sub(1);
         }
     }
 }

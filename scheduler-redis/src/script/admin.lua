@@ -46,9 +46,9 @@ function V.release()
 end
 
 -- The rows: so many jobs as the request says, each with key and record, then triggers, each with key, job, description,
--- priority, overlap policy, execution group as in the lane, calendar, progress, and next time.
+-- priority, overlap policy, execution group as in the lane, calendar, progress after its only firing, progress, and next time.
 function V.put()
-  local OF_JOBS, OF_TRIGGERS = 2, 9
+  local OF_JOBS, OF_TRIGGERS = 2, 10
   local first = ROWS + OF_JOBS * request.jobs
   local jobs, named, keys = {}, {}, {}
   for at = ROWS, first - 1, OF_JOBS do jobs[#jobs + 1] = ARGV[at] end
@@ -85,8 +85,9 @@ function V.put()
   for at = first, #ARGV, OF_TRIGGERS do
     local t = {
       k = ARGV[at], j = ARGV[at + 1], d = ARGV[at + 2], p = ARGV[at + 3], o = ARGV[at + 4], e = ARGV[at + 5], a = ARGV[at + 6],
+      f = ARGV[at + 7],
     }
-    put_trigger(t, ARGV[at + 7], tonumber(ARGV[at + 8]), request.et)
+    put_trigger(t, ARGV[at + 8], tonumber(ARGV[at + 9]), request.et)
   end
   wake = true
   return { chores = chores }
@@ -122,7 +123,7 @@ function V.adjust()
       local next = num(a.n)
       if s[STATE] == 'A' or s[STATE] == 'W' then s[STATE] = next and 'W' or 'C' end
       withdraw(a.k, s)
-      s[NEXT], s[PROGRESS] = next or false, a.to
+      move_on(s, a.to, next)
       save(a.k, s)
       enqueue(a.k, s)
       results[n] = true

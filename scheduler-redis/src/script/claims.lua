@@ -76,6 +76,16 @@ local function end_claim(id)
   return claim
 end
 
+-- The runs of a session of which its node, which asks, does not know.
+local function unknown_runs()
+  local told, ids = {}, {}
+  for _, id in ipairs(request.known) do told[id] = true end
+  for _, id in ipairs(redis.call('HKEYS', K('cl:' .. request.session))) do
+    if not told[id] then ids[#ids + 1] = id end
+  end
+  return ids
+end
+
 -- The execution group of a trigger as a claim names it.
 local function group_of_lane(lane)
   local group = group_in(lane)

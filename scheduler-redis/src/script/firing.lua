@@ -39,7 +39,33 @@ local function settle(now)
   end
 end
 
--- Acquiring. A node takes from the lanes that are open to it, the earliest first. Each is a table of its name, its execution
+-- Begins the run of a trigger that was due then.
+local node = given(request.node) and request.node or ''
+local function start(id, key, s, due)
+  begin_run(s, id)
+  local _, home = session_of(id)
+  save_claim(id, {
+    s[EXCLUSIVE], s[GENERATION], s[LINEAGE], tonumber(request.now), due, key, s[JOB], group_of_lane(s[LANE]), node,
+  }, home)
+end
+
+-- The job of a run as it stands; in place of one that an earlier row of the answer has, the number of that row.
+local sent = {}
+local function job_for(jk, number)
+  if sent[jk] then return 'as', text(sent[jk]) end
+  sent[jk] = number
+  return 'run', get('jd', jk) or ''
+end
+
+-- Acquiring. What is due once, now, and not late, is fired in the same step, unless something keeps it back.
+local fires_since = num(request.fires_since)
+local fired = {}
+local function fires_at_once(s, at)
+  return fires_since and s[ONCE] ~= '' and at >= fires_since and at <= tonumber(request.now)
+    and not (s[RUNS] > 0 and s[OVERLAP] == 'skip') and get('jd', s[JOB])
+end
+
+-- A node takes from the lanes that are open to it, the earliest first. Each is a table of its name, its execution
 -- group, when it is due, and its first member. What comes after that is read ahead.
 
 local function step(lane)
@@ -69,6 +95,14 @@ local function look(lane, since, many)
   lane.place, lane.since, lane.many, lane.keys = 0, since, many, {}
   for n, m in ipairs(lane.ahead) do lane.keys[n] = key_of(m) end
   fetch('ts', lane.keys)
+  if fires_since then
+    local jobs = {}
+    for _, key in ipairs(lane.keys) do
+      local s = load(key)
+      if s and s[ONCE] ~= '' then jobs[#jobs + 1] = s[JOB] end
+    end
+    fetch('jd', jobs)
+  end
   step(lane)
 end
 
@@ -141,10 +175,16 @@ local function claim_first(lane)
     elsewhere = withhold(s[JOB], s[LANE])
     put('busy', s[JOB], id)
   end
-  s[STATE], s[CLAIM] = 'A', id
-  save(key, s)
   if lane.group ~= '0' then add('eg', lane.group, 1) end
-  place('lapse', key, text(math.max(lane.at, tonumber(request.now)) + tonumber(request.lapse)))
+  if fires_at_once(s, lane.at) then
+    move_on(s, s[ONCE])
+    start(id, key, s, lane.at)
+    fired[key] = id
+  else
+    s[STATE], s[CLAIM] = 'A', id
+    place('lapse', key, text(math.max(lane.at, tonumber(request.now)) + tonumber(request.lapse)))
+  end
+  save(key, s)
   return key, elsewhere
 end
 
@@ -198,11 +238,28 @@ local function next_look(types, left)
   return due and text(due) or nil
 end
 
--- Its rows: claim, trigger, description, progress, when it was freed, calendar.
+-- Each call has a turn. One that comes after a later one does nothing: its node may not wait for it any more.
+local function is_in_turn()
+  if request.turn <= tonumber(get('tn', request.session) or '0') then return false end
+  put('tn', request.session, text(request.turn))
+  return true
+end
+
+-- Its rows: claim, trigger, description, progress, when it was freed, calendar; of one that is fired, for which the progress is
+-- that from now on, also the job, as `job_for` says.
+local function answer_with(key, id, s)
+  local at, what, detail = #rows, '', ''
+  if fired[key] then what, detail = job_for(s[JOB], at / 8 + 1) end
+  rows[at + 1], rows[at + 2], rows[at + 3], rows[at + 4] = id, key, get('td', key) or '', s[PROGRESS]
+  rows[at + 5], rows[at + 6] = s[FREED] and text(s[FREED]) or '', s[CALENDAR] and get('cal', s[CALENDAR]) or ''
+  rows[at + 7], rows[at + 8] = what, detail
+end
+
 function V.acquire()
   if not redis.call('ZSCORE', K'sl', request.session) then return { lost = true } end
   local number, held = epoch()
   if held then return { s = {}, n = text(tonumber(request.now) + 100), e = number } end
+  if request.max > 0 and not is_in_turn() then return { s = {}, n = request.now, e = number } end
   settle(tonumber(request.now))
   note_lanes()
   local session, left = cjson.decode(redis.call('HGET', K'ss', request.session)), {}
@@ -210,13 +267,47 @@ function V.acquire()
   local taken, most_late = take_due(open_lanes(types, left), left)
   fetch('td', taken)
   for _, key in ipairs(taken) do
-    local s, at = load(key), #rows
-    rows[at + 1], rows[at + 2], rows[at + 3], rows[at + 4] = s[CLAIM], key, get('td', key) or '', s[PROGRESS]
-    rows[at + 5], rows[at + 6] = s[FREED] and text(s[FREED]) or '', s[CALENDAR] and get('cal', s[CALENDAR]) or ''
+    local s = load(key)
+    answer_with(key, fired[key] or s[CLAIM], s)
   end
+  if next(fired) then redis.call('SADD', K'homes', request.session) end
   local stop, all = {}, redis.call('HGETALL', K('stop:' .. request.session))
   for n = 1, #all, 2 do stop[#stop + 1] = { all[n], all[n + 1] } end
   return { n = next_look(types, left), s = stop, e = number, l = most_late }
+end
+
+-- What was fired for a node by calls whose answers were lost: its runs with larger numbers than it knew of then. Those calls do
+-- nothing from now on. What has been removed since does not run.
+function V.unheard()
+  if not redis.call('ZSCORE', K'sl', request.session) then return { lost = true } end
+  is_in_turn()
+  for _, id in ipairs(unknown_runs()) do
+    local claim = number_of(id) > tonumber(request.since) and claim_of(id, true)
+    local s = claim and load(claim[TRIGGER])
+    if s and s[LINEAGE] == claim[OF_LINEAGE] and s[JOB] == claim[OF_JOB] and get('jd', s[JOB]) then
+      fired[claim[TRIGGER]] = id
+      answer_with(claim[TRIGGER], id, s)
+    elseif claim then
+      end_claim(id)
+    end
+  end
+  return { s = {}, n = request.now, e = (epoch()) }
+end
+
+-- Takes back runs that were fired as they were claimed and that their node cannot begin: they are claimed again.
+function V.unfire()
+  for _, run in ipairs(request.runs) do
+    local claim = end_claim(run.c)
+    local s = claim and load(claim[TRIGGER])
+    if s and s[LINEAGE] == claim[OF_LINEAGE] then
+      end_run(s, run.c)
+      if s[GENERATION] == claim[OF_GENERATION] and not s[NEXT] then move_on(s, run.p, claim[DUE]) end
+      save(claim[TRIGGER], s)
+      enqueue(claim[TRIGGER], s)
+    end
+  end
+  wake = true
+  return {}
 end
 
 -- What cannot be read is put aside, so that it does not come up again and again.
@@ -233,10 +324,10 @@ local function is_of_the_living(id)
 end
 
 -- One row: claim, trigger, next progress, next time, and `1` if it is to run. Answers what has become of it, and the job of a
--- run; in place of one that an earlier row of the answer has, the number of that row.
+-- run.
 function V.fire()
   local OF_FIRINGS = 5
-  local keys, jobs, sent = {}, {}, {}
+  local keys, jobs = {}, {}
   for at = ROWS, #ARGV, OF_FIRINGS do keys[#keys + 1] = ARGV[at + 1] end
   fetch('ts', keys)
   for n, key in ipairs(keys) do
@@ -245,13 +336,6 @@ function V.fire()
   end
   fetch('jd', jobs)
   local number = 0
-  local function run(jk)
-    local earlier = sent[jk]
-    if earlier then return 'as', text(earlier) end
-    sent[jk] = number
-    return 'run', get('jd', jk) or ''
-  end
-  local now, node = tonumber(request.now), given(request.node) and request.node or ''
   for at = ROWS, #ARGV, OF_FIRINGS do
     local id, key, progress, next, runs = ARGV[at], ARGV[at + 1], ARGV[at + 2], tonumber(ARGV[at + 3]), ARGV[at + 4] == '1'
     local s, what, detail = load(key), 'stale', ''
@@ -259,20 +343,18 @@ function V.fire()
     if not (s and s[CLAIM] == id and is_of_the_living(id)) then
       -- The same call again, if it runs.
       local claim = claim_of(id, true)
-      if claim and get('jd', claim[OF_JOB]) then what, detail = run(claim[OF_JOB]) end
+      if claim and get('jd', claim[OF_JOB]) then what, detail = job_for(claim[OF_JOB], number) end
     elseif not get('jd', s[JOB]) then
       -- Somebody has removed its job by hand.
       apply(key, 'fail')
     else
       local due, group = s[NEXT], group_of_lane(s[LANE])
       place('lapse', key, false)
-      s[STATE], s[CLAIM], s[FREED], s[NEXT], s[PROGRESS] = 'W', false, false, next or false, progress
+      s[STATE], s[CLAIM], s[FREED] = 'W', false, false
+      move_on(s, progress, next)
       if runs and not (s[RUNS] > 0 and s[OVERLAP] == 'skip') then
-        begin_run(s, id)
-        local claim = { s[EXCLUSIVE], s[GENERATION], s[LINEAGE], now, due, key, s[JOB], group, node }
-        local _, home = session_of(id)
-        save_claim(id, claim, home)
-        what, detail = run(s[JOB])
+        start(id, key, s, due)
+        what, detail = job_for(s[JOB], number)
       else
         if not next then s[STATE] = 'C' end
         free(id, s[JOB], s[EXCLUSIVE], group)
@@ -446,7 +528,7 @@ local function reassert(f)
   dequeue(f.k, s)
   s[STATE] = 'W'
   withdraw(f.k, s)
-  s[NEXT], s[PROGRESS] = num(f.n) or false, f.p
+  move_on(s, f.p, num(f.n))
   begin_run(s, f.c)
   local group = group_in(s[LANE])
   if group == '0' then group = nil end

@@ -4,7 +4,7 @@
 -- What the types of the fixed keys are.
 local TYPES = {
   ts = 'hash', td = 'hash', jd = 'hash', jo = 'hash', gt = 'hash', gj = 'hash', eg = 'hash', busy = 'hash', ss = 'hash',
-  sn = 'hash', sc = 'hash', cal = 'hash', pg = 'hash', pj = 'hash', chores = 'hash', meta = 'hash', ti = 'zset', ji = 'zset',
+  sn = 'hash', sc = 'hash', tn = 'hash', cal = 'hash', pg = 'hash', pj = 'hash', chores = 'hash', meta = 'hash', ti = 'zset', ji = 'zset',
   over = 'zset', lapse = 'zset', pe = 'zset', sl = 'zset', px = 'set', types = 'set', ew = 'set', homes = 'set',
   graves = 'set', untold = 'set', hist = 'stream',
 }
@@ -112,6 +112,7 @@ local function entomb(session)
   redis.call('HDEL', K'ss', session)
   redis.call('HDEL', K'sn', session)
   redis.call('HDEL', K'sc', session)
+  redis.call('HDEL', K'tn', session)
   redis.call('DEL', K('stop:' .. session))
   redis.call('SREM', K'untold', session)
   redis.call('SREM', K'homes', session)
@@ -163,12 +164,11 @@ function V.lost()
   return { done = false, rows = lost }
 end
 
--- The runs of a living session of which its node knows nothing.
+-- The runs of a living session of which its node knows nothing, but for those of which it will be told.
 function V.unknown()
-  local told, lost = {}, {}
-  for _, id in ipairs(request.known) do told[id] = true end
-  for _, id in ipairs(redis.call('HKEYS', K('cl:' .. request.session))) do
-    local claim = not told[id] and claim_of(id, true)
+  local lost, unheard = {}, num(request.unheard) or math.huge
+  for _, id in ipairs(unknown_runs()) do
+    local claim = number_of(id) <= unheard and claim_of(id, true)
     if claim then lost[#lost + 1] = lost_run(id, claim) end
     if #lost == BATCH then break end
   end

@@ -3,10 +3,10 @@
 
 -- A state is a table of these. The lane is `1` and the name of the execution group, or `0`, NUL, and the type of the job. What
 -- is not there is false: the time that it is due, was freed, or at which its pause ends; its claim, its only run, calendar, and
--- note of its pause.
+-- note of its pause. ONCE is the progress after its only firing if it has not fired, and empty for all others.
 local STATE, EXCLUSIVE, RUNS, PRIORITY, NEXT, GENERATION, LINEAGE, REVISION, FREED, PAUSE_END = 1, 2, 3, 4, 5, 6, 7, 8, 9, 10
-local JOB, LANE, OVERLAP, CLAIM, RUN, CALENDAR, NOTE, PROGRESS = 11, 12, 13, 14, 15, 16, 17, 18
-local STATE_FORMAT = '>c1BI4i4ddddddI2c0I2c0Bc0Bc0Bc0I2c0I4c0I4c0c1'
+local JOB, LANE, OVERLAP, CLAIM, RUN, CALENDAR, NOTE, PROGRESS, ONCE = 11, 12, 13, 14, 15, 16, 17, 18, 19
+local STATE_FORMAT = '>c1BI4i4ddddddI2c0I2c0Bc0Bc0Bc0I2c0I4c0I4c0I2c0c1'
 -- At the end of a record that nobody has destroyed.
 local WHOLE = '.'
 local function is_whole(record, least) return #record >= least and string.sub(record, -1) == WHOLE end
@@ -27,13 +27,15 @@ end
 
 local function write_state(s)
   local c, r, a, n = s[CLAIM] or '', s[RUN] or '', s[CALENDAR] or '', s[NOTE] or ''
-  local job, lane, overlap, progress = s[JOB], s[LANE], s[OVERLAP], s[PROGRESS]
+  local job, lane, overlap, progress, once = s[JOB], s[LANE], s[OVERLAP], s[PROGRESS], s[ONCE]
   return struct.pack(
     STATE_FORMAT, s[STATE], s[EXCLUSIVE] and 1 or 0, s[RUNS], s[PRIORITY], s[NEXT] or NEVER, s[GENERATION], s[LINEAGE],
     s[REVISION], s[FREED] or NEVER, s[PAUSE_END] or NEVER, #job, job, #lane, lane, #overlap, overlap, #c, c, #r, r, #a, a,
-    #n, n, #progress, progress, WHOLE
+    #n, n, #progress, progress, #once, once, WHOLE
   )
 end
+
+local function move_on(s, progress, next) s[NEXT], s[PROGRESS], s[ONCE] = next or false, progress, '' end
 
 local states, saved = {}, {}
 local function load(key)

@@ -71,7 +71,7 @@ local function drop_if_orphaned(jk)
 end
 
 -- A description is a table: k key, j job, d what nodes read, p priority, o overlap policy, e execution group as in the lane, a
--- calendar or nothing.
+-- calendar or nothing, f the progress after its only firing or nothing.
 
 local function name_calendar(t, s)
   s[CALENDAR] = t.a ~= '' and t.a
@@ -82,7 +82,7 @@ local function insert_trigger(t, progress, next, runs)
   local number, meta = count(), job(t.j)
   local s = {
     'W', meta.x, runs and runs.u or 0, tonumber(t.p), next or false, number, runs and runs.i or number, number,
-    runs and runs.f or false, false, t.j, t.e .. '\0' .. meta.y, t.o, false, runs and runs.w or false, false, false, progress,
+    runs and runs.f or false, false, t.j, t.e .. '\0' .. meta.y, t.o, false, runs and runs.w or false, false, false, progress, t.f,
   }
   name_calendar(t, s)
   put('td', t.k, t.d)
@@ -99,7 +99,7 @@ local function update_trigger(t)
   local s = load(t.k)
   dequeue(t.k, s)
   if s[CALENDAR] then redis.call('SREM', K('cu:' .. s[CALENDAR]), t.k) end
-  s[REVISION], s[PRIORITY], s[OVERLAP] = count(), tonumber(t.p), t.o
+  s[REVISION], s[PRIORITY], s[OVERLAP], s[ONCE] = count(), tonumber(t.p), t.o, ''
   move_to(t.k, s, t.e .. '\0' .. job(t.j).y, s[EXCLUSIVE])
   name_calendar(t, s)
   put('td', t.k, t.d)
