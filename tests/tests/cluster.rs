@@ -19,129 +19,18 @@
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, reason = "a test says what went wrong by failing")]
 
-use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::{DateTime, TimeDelta, Utc};
-use parking_lot::Mutex;
-use scheduler_core::job::{CancelReason, ExecutionId, JobDetail};
+use chrono::TimeDelta;
+use scheduler_core::job::{CancelReason, JobDetail};
 use scheduler_core::store::*;
-use scheduler_core::time::{Clock, SystemClock};
-use scheduler_core::trigger::{MOST_RECOVERIES, Progress, RECOVERING_JOBS, Trigger, TriggerBuilder};
+use scheduler_core::trigger::{MOST_RECOVERIES, Progress, RECOVERING_JOBS, Trigger};
 use scheduler_core::{JobData, TriggerKey};
 use scheduler_redis::RedisJobStore;
+use tests::process::{Process, exclusive, hourly, job, names, until};
 use tests::proxy::{Proxy, Trick};
 use tests::redis::Server;
-
-/// The shortest there is.
-const LEASE: Duration = Duration::from_secs(1);
-
-/// Beyond this nothing more will come.
-const LIMIT: Duration = Duration::from_secs(20);
-
-/// A store of a process, with one node.
-struct Process {
-    store: RedisJobStore,
-    session: u64,
-    wakes: Arc<Mutex<usize>>,
-    stopped: Arc<Mutex<Vec<(ExecutionId, CancelReason)>>>,
-}
-
-impl Process {
-    async fn start(url: &str, session: u64) -> Self {
-        Self::start_with(url, session, None).await
-    }
-
-    async fn start_with(url: &str, session: u64, types: Option<&[&str]>) -> Self {
-        let builder =
-            RedisJobStore::builder(url).name("shared").lease(LEASE).answer_within(Duration::from_millis(500));
-        let store = builder.connect().await.unwrap();
-        let (wakes, stopped) = (Arc::new(Mutex::new(0)), Arc::new(Mutex::new(Vec::new())));
-        let (of_wake, of_stop) = (wakes.clone(), stopped.clone());
-        let node = Node {
-            session,
-            name: format!("node {session}").into(),
-            types: types.map(|types| types.iter().map(|name| Arc::from(*name)).collect::<HashSet<_>>()),
-            wake: Arc::new(move || *of_wake.lock() += 1),
-            stop: Arc::new(move |run, reason| of_stop.lock().push((run, reason))),
-        };
-        store.attach(node).await.unwrap();
-        Self { store, session, wakes, stopped }
-    }
-
-    fn now(&self) -> DateTime<Utc> {
-        self.store.clock().unwrap().now()
-    }
-
-    /// Stores a job with its triggers.
-    async fn put(&self, job: &JobDetail, triggers: impl IntoIterator<Item = TriggerBuilder>) {
-        let built = |builder: TriggerBuilder| {
-            let trigger = builder.job(job.key().clone()).build(self.now()).unwrap();
-            let progress = trigger.first(None);
-            (Arc::new(trigger), progress)
-        };
-        let triggers = triggers.into_iter().map(built).collect();
-        let (existing_jobs, existing_triggers) = (Existing::Replace, Existing::Replace);
-        let put = Put { jobs: vec![Arc::new(job.clone())], existing_jobs, triggers, existing_triggers };
-        self.store.put(put).await.unwrap();
-    }
-
-    async fn acquire(&self, max: usize) -> Vec<AcquiredTrigger> {
-        let (now, limits) = (self.now(), ExecutionLimits::default());
-        let request =
-            AcquireDue { session: self.session, now, until: now, max, limits, late: None, fires_since: None };
-        self.store.acquire_due(request).await.unwrap().triggers
-    }
-
-    async fn fire(&self, acquired: &AcquiredTrigger) -> FireResult {
-        let progress = acquired.trigger.fired(&acquired.progress, None);
-        let firing = Firing { claim: acquired.claim, progress, run: true };
-        self.store.fire(Fire { now: self.now(), firings: vec![firing] }).await.unwrap().remove(0)
-    }
-
-    /// Acquires one trigger and fires it.
-    async fn run(&self) -> AcquiredTrigger {
-        let acquired = self.acquire(1).await.remove(0);
-        assert!(matches!(self.fire(&acquired).await, FireResult::Run { .. }));
-        acquired
-    }
-
-    async fn complete(&self, run: ExecutionId) -> CompleteResult {
-        let complete = Complete { now: self.now(), executions: vec![Completion::of(run)] };
-        self.store.complete(complete).await.unwrap().remove(0)
-    }
-
-    async fn sessions(&self) -> Vec<u64> {
-        self.store.nodes().await.unwrap().iter().map(|node| node.session).collect()
-    }
-}
-
-/// Waits for what other tasks bring about.
-async fn until(what: &str, is_so: impl AsyncFn() -> bool) {
-    let deadline = SystemClock.monotonic() + LIMIT;
-    while !is_so().await {
-        assert!(SystemClock.monotonic() < deadline, "it does not come to that: {what}");
-        SystemClock.sleep(Duration::from_millis(20)).await;
-    }
-}
-
-fn job(name: &str) -> JobDetail {
-    JobDetail::builder(name.parse().unwrap(), "work").durable(true).build()
-}
-
-fn exclusive(name: &str) -> JobDetail {
-    job(name).to_builder().disallow_concurrent(true).build()
-}
-
-/// Fires now, and again in an hour.
-fn hourly(name: &str) -> TriggerBuilder {
-    Trigger::every(Duration::from_secs(3600)).name(name)
-}
-
-fn names(acquired: &[AcquiredTrigger]) -> Vec<String> {
-    acquired.iter().map(|acquired| acquired.trigger.key().to_string()).collect()
-}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_work_of_a_dead_node_is_taken_over() {

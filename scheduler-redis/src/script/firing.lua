@@ -281,7 +281,9 @@ end
 function V.unheard()
   if not redis.call('ZSCORE', K'sl', request.session) then return { lost = true } end
   is_in_turn()
-  for _, id in ipairs(unknown_runs()) do
+  local ids = unknown_runs()
+  table.sort(ids, function(a, b) return number_of(a) < number_of(b) end)
+  for _, id in ipairs(ids) do
     local claim = number_of(id) > tonumber(request.since) and claim_of(id, true)
     local s = claim and load(claim[TRIGGER])
     if s and s[LINEAGE] == claim[OF_LINEAGE] and s[JOB] == claim[OF_JOB] and get('jd', s[JOB]) then

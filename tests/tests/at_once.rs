@@ -1,0 +1,218 @@
+//! What is fired as it is claimed: whatever becomes of the call, it runs once.
+#![cfg(unix)]
+#![allow(clippy::unwrap_used, reason = "a test says what went wrong by failing")]
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use scheduler_core::job::{ExecutionId, JobContext, JobDefinition};
+use scheduler_core::store::*;
+use scheduler_core::trigger::{Misfire, Trigger, TriggerBuilder};
+use scheduler_core::{Scheduler, TriggerKey};
+use scheduler_redis::RedisJobStore;
+use tests::process::{LEASE, Process, exclusive, job, names, until};
+use tests::proxy::{Proxy, Trick};
+use tests::redis::Server;
+use tokio::sync::Notify;
+
+/// Fires now, and never again.
+fn once(name: &str) -> TriggerBuilder {
+    Trigger::now().name(name)
+}
+
+fn claims(acquired: &[AcquiredTrigger]) -> Vec<ExecutionId> {
+    acquired.iter().map(|acquired| acquired.claim).collect()
+}
+
+/// A call that takes effect, for so many triggers, and whose answer is lost.
+async fn lose(server: &Server, proxy: &Proxy, process: &Process, fires: usize) {
+    let fired = || server.text(&["HLEN", "scheduler:{shared/0}:cl:1"]).parse::<usize>().unwrap();
+    let before = fired();
+    // The first call of a script may only bring it to the server.
+    process.acquire(0).await;
+    proxy.play("acquire", Trick::LoseReply);
+    process.acquire_at_once(fires).await.unwrap_err();
+    until("it has taken effect", async || fired() == before + fires).await;
+}
+
+/// What a call finds that fires nothing itself, once there is an answer.
+async fn told(process: &Process) -> Vec<AcquiredTrigger> {
+    until("the store answers", async || process.store.nodes().await.is_ok()).await;
+    let (session, now, limits) = (process.session, process.now(), ExecutionLimits::default());
+    let ask = AcquireDue { session, now, until: now, max: 0, limits, late: None, fires_since: None };
+    process.store.acquire_due(ask).await.unwrap().triggers
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_has_fired_and_was_not_heard_is_told_by_the_next_call() {
+    let server = Server::start();
+    let proxy = Proxy::to(server.port());
+    let (process, other) = (Process::start(&proxy.url(), 1).await, Process::start(&server.url(), 2).await);
+    process.put(&job("work"), ["a", "b"].map(once)).await;
+    process.put(&exclusive("one"), [once("c"), once("d")]).await;
+    let before = process.store.triggers(TriggerQuery::default()).await.unwrap();
+    lose(&server, &proxy, &process, 3).await;
+    assert!(other.acquire_at_once(9).await.unwrap().is_empty(), "it is for nobody else");
+    let found = told(&process).await;
+    assert_eq!(names(&found), ["a", "b", "c"]);
+    for (found, before) in found.iter().zip(&before) {
+        let fired = found.fired.as_ref().unwrap();
+        assert_eq!((&found.trigger, &found.progress), (&before.trigger, &before.progress));
+        assert_eq!(fired.progress, found.trigger.fired(&found.progress, None));
+        assert_eq!((fired.fence, fired.job.key()), (found.claim.count(), found.trigger.job()));
+    }
+    assert!(told(&process).await.is_empty(), "once");
+    for claim in claims(&found) {
+        let result = process.complete_with(claim, Instruction::RemoveTrigger).await;
+        assert_eq!(result, CompleteResult::Done { trigger_removed: true, job_removed: false });
+    }
+    assert_eq!(names(&process.acquire_at_once(9).await.unwrap()), ["d"]);
+    assert_eq!(other.store.audit(false).await.unwrap(), [""; 0]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_call_that_is_carried_out_again_fires_nothing() {
+    let server = Server::start();
+    let proxy = Proxy::to(server.port());
+    let process = Process::start(&proxy.url(), 1).await;
+    process.put(&job("work"), ["a", "b", "c"].map(once)).await;
+    proxy.play("acquire", Trick::Duplicate);
+    assert_eq!(names(&process.acquire_at_once(1).await.unwrap()), ["a"]);
+    until("it was carried out again", async || proxy.repeated() == 1).await;
+    assert_eq!(process.running().await, 1);
+    proxy.play("acquire", Trick::LoseRequest);
+    process.acquire_at_once(1).await.unwrap_err();
+    assert!(told(&process).await.is_empty());
+    assert_eq!(names(&process.acquire_at_once(9).await.unwrap()), ["b", "c"]);
+    assert_eq!(process.running().await, 3);
+}
+
+/// In several calls, of which one has no answer: what the others have fired is the node's.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_other_parts_have_fired_is_not_told_again() {
+    let server = Server::start();
+    let proxy = Proxy::to(server.port());
+    let process = Process::start(&proxy.url(), 1).await;
+    let all: Vec<_> = (0..250).map(|number| format!("{number:03}")).collect();
+    process.put(&job("work"), all.iter().map(|name| once(name))).await;
+    // The second or the third, whichever is under way when it is played.
+    let (first, ()) = tokio::join!(process.acquire_at_once(250), async {
+        until("a part is fired", async || server.text(&["HLEN", "scheduler:{shared/0}:cl:1"]) != "0").await;
+        proxy.play("acquire", Trick::LoseReply);
+    });
+    let mut found = first.unwrap_or_default();
+    while found.len() < 250 {
+        let more = process.acquire_at_once(250).await.unwrap_or_default();
+        until("the store answers", async || process.store.nodes().await.is_ok()).await;
+        found.extend(more);
+    }
+    let mut fired = names(&found);
+    fired.sort_unstable();
+    assert_eq!(fired, all, "each once");
+    assert_eq!(process.running().await, 250);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_removed_before_its_run_could_begin_does_not_run() {
+    let server = Server::start();
+    let proxy = Proxy::to(server.port());
+    let process = Process::start(&proxy.url(), 1).await;
+    process.put(&exclusive("work"), [once("a"), once("b")]).await;
+    process.put(&job("kept"), [once("c")]).await;
+    lose(&server, &proxy, &process, 2).await;
+    until("the store answers", async || process.store.nodes().await.is_ok()).await;
+    process.store.remove_triggers(vec!["a".parse::<TriggerKey>().unwrap()]).await.unwrap();
+    assert_eq!(names(&told(&process).await), ["c"]);
+    assert_eq!(process.running().await, 1);
+    assert_eq!(names(&process.acquire_at_once(9).await.unwrap()), ["b"], "its job is free");
+    assert_eq!(process.store.audit(false).await.unwrap(), [""; 0]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_node_that_is_held_for_dead_has_not_heard_is_taken_over() {
+    let server = Server::start();
+    let proxy = Proxy::to(server.port());
+    let (parted, living) = (Process::start(&proxy.url(), 1).await, Process::start(&server.url(), 2).await);
+    let safe = exclusive("safe").to_builder().requests_recovery(true).build();
+    parted.put(&safe, [once("a")]).await;
+    lose(&server, &proxy, &parted, 1).await;
+    proxy.close();
+    until("node 1 is gone", async || living.sessions().await == [2]).await;
+    until("its run is over", async || living.running().await == 0).await;
+    proxy.open();
+    until("it is back", async || living.sessions().await == [1, 2]).await;
+    let again = living.acquire(9).await;
+    assert_eq!(again.len(), 1);
+    assert_eq!(again[0].trigger.recovery().map(|lost| lost.trigger.name()), Some("a"));
+    until("it is safe", async || parted.acquire_at_once(0).await.is_ok()).await;
+    assert!(told(&parted).await.is_empty());
+}
+
+/// A server that is restarted is told what its nodes know; that does not end what they have not heard of.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_has_fired_and_was_not_heard_outlives_the_server() {
+    let mut server = Server::durable();
+    let proxy = Proxy::to(server.port());
+    let process = Process::start(&proxy.url(), 1).await;
+    process.put(&job("work"), ["a", "b"].map(once)).await;
+    let first = process.acquire_at_once(1).await.unwrap();
+    lose(&server, &proxy, &process, 1).await;
+    server.kill();
+    server.restart();
+    let epoch = || server.text(&["HGET", "scheduler:{shared/0}:meta", "hold"]);
+    until("it was told", async || {
+        epoch() != "0" && server.text(&["SCARD", "scheduler:{shared/0}:untold"]) == "0"
+    })
+    .await;
+    assert_eq!(process.running().await, 2);
+    assert_eq!(names(&told(&process).await), ["b"]);
+    assert!(matches!(process.complete(first[0].claim).await, CompleteResult::Done { .. }));
+}
+
+/// It would run nowhere else: so it is claimed as if it had not been fired, and shows by that what is wrong with it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_cannot_be_read_is_given_back() {
+    let server = Server::start();
+    let process = Process::start(&server.url(), 1).await;
+    process.put(&exclusive("fine"), [once("a")]).await;
+    process.put(&exclusive("rubbish"), [once("b")]).await;
+    process.put(&exclusive("strange"), [once("c")]).await;
+    let before = server.text(&["HGET", "scheduler:{shared/0}:jd", "\0strange"]);
+    server.command(&["HSET", "scheduler:{shared/0}:jd", "\0rubbish", "{"]);
+    server.command(&["HSET", "scheduler:{shared/0}:td", "\0c", "{\"of\":\"another version\"}"]);
+    assert_eq!(names(&process.acquire_at_once(9).await.unwrap()), ["a"]);
+    assert_eq!(process.running().await, 1);
+    let again = process.acquire_at_once(9).await.unwrap();
+    assert_eq!(names(&again), ["b"]);
+    assert!(matches!(process.fire(&again[0]).await, FireResult::Stale));
+    assert!(server.text(&["HGET", "scheduler:{shared/0}:ts", "\0b"]).starts_with('E'));
+    assert!(server.text(&["HGET", "scheduler:{shared/0}:ts", "\0c"]).starts_with('A'), "it lapses");
+    assert_eq!(server.text(&["HGET", "scheduler:{shared/0}:jd", "\0strange"]), before);
+}
+
+/// The loop of a scheduler: what it has not heard of runs before it ends.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_scheduler_that_is_shut_down_runs_what_it_has_not_heard_of() {
+    let server = Server::start();
+    let (proxy, ran) = (Proxy::to(server.port()), Arc::new(Notify::new()));
+    let builder = RedisJobStore::builder(&proxy.url()).name("shared").lease(LEASE);
+    let store = builder.answer_within(Duration::from_secs(5)).connect().await.unwrap();
+    let of_run = ran.clone();
+    let body = move |_: JobContext| {
+        let ran = of_run.clone();
+        async move { ran.notify_one() }
+    };
+    let scheduler =
+        Scheduler::builder().store(store).register(JobDefinition::new(job("work"), body)).build().unwrap();
+    scheduler.start().await.unwrap();
+    let other = RedisJobStore::builder(&server.url()).name("shared").connect().await.unwrap();
+    proxy.play("acquire", Trick::LoseReply);
+    let trigger = once("a").misfire(Misfire::Ignore);
+    scheduler.schedule(job("work"), trigger).await.unwrap();
+    until("it has fired", async || other.executions(Executions::All).await.unwrap().len() == 1).await;
+    let report = scheduler.shutdown(Duration::from_secs(10)).await;
+    assert!(report.is_clean(), "{report:?}");
+    tokio::time::timeout(Duration::from_secs(20), ran.notified()).await.unwrap();
+    assert!(other.executions(Executions::All).await.unwrap().is_empty());
+    assert!(other.triggers(TriggerQuery::default()).await.unwrap().is_empty());
+}
