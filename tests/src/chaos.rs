@@ -14,16 +14,16 @@ use chrono::{DateTime, TimeDelta, Utc};
 use scheduler_core::job::JobDetail;
 use scheduler_core::store::{Executions, Existing, JobStore, Put, TriggerQuery};
 use scheduler_core::time::{Clock, SystemClock};
-use scheduler_core::trigger::Trigger;
+use scheduler_core::trigger::{Misfire, Trigger};
 use scheduler_redis::RedisJobStore;
 
 use crate::history::{self, Change, History};
 use crate::proxy::{Proxy, Trick};
 use crate::redis::{self, Server};
-use crate::workload;
+use crate::workload::{self, JOBS};
 
 /// The verbs whose calls are played tricks.
-const VERBS: [&str; 7] = ["acquire", "fire", "complete", "beat", "attach", "lost", "bury"];
+const VERBS: [&str; 8] = ["acquire", "unheard", "fire", "complete", "beat", "attach", "lost", "bury"];
 
 /// How long everything may take to be done once nothing disturbs it any more.
 const CALM: Duration = Duration::from_secs(60);
@@ -144,6 +144,7 @@ pub fn run(plan: &Plan) -> Account {
         lost: Vec::new(),
         changes: Vec::new(),
     };
+    chaos.store_once();
     (0..NODES).for_each(|index| chaos.start(index));
     let over = SystemClock.monotonic() + Duration::from_secs(2) + plan.lasts;
     let administrator = Administrator::start(chaos.server.port());
@@ -171,6 +172,29 @@ impl Chaos {
         self.chance ^= self.chance >> 7;
         self.chance ^= self.chance << 17;
         self.chance % limit
+    }
+
+    /// Stores the triggers that fire once.
+    fn store_once(&self) {
+        let times = workload::expected(self.begin, self.end);
+        let built = |(name, times): (&String, &Vec<DateTime<Utc>>)| {
+            let job = workload::job_of(name).filter(|job| job.once)?;
+            let trigger = Trigger::at(times[0]).name(name).job(job.name.parse().ok()?);
+            let trigger = trigger.misfire(Misfire::Ignore).build(self.begin).ok()?;
+            let progress = trigger.first(None);
+            Some((Arc::new(trigger), progress))
+        };
+        let put = Put {
+            jobs: JOBS.into_iter().map(|job| Arc::new(workload::detail(job))).collect(),
+            existing_jobs: Existing::Refuse,
+            triggers: times.iter().filter_map(built).collect(),
+            existing_triggers: Existing::Refuse,
+        };
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        runtime.block_on(async {
+            let store = RedisJobStore::connect(&self.server.url(), "chaos").await.expect("the server is up");
+            store.put(put).await.expect("it is stored");
+        });
     }
 
     fn log(&self, number: usize) -> PathBuf {

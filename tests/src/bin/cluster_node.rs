@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use scheduler_core::host::{Host, HostError};
-use scheduler_core::job::{JobContext, JobDefinition, JobDetail, State};
+use scheduler_core::job::{JobContext, JobDefinition, State};
 use scheduler_core::time::{Clock, SystemClock};
 use scheduler_core::trigger::{Misfire, Trigger};
 use scheduler_core::{JobData, Scheduler};
@@ -64,12 +64,6 @@ fn time(text: &str) -> DateTime<Utc> {
 }
 
 fn definition(job: Job, begin: DateTime<Utc>, end: DateTime<Utc>) -> JobDefinition {
-    let detail = JobDetail::builder(job.name.parse().unwrap(), job.name)
-        .disallow_concurrent(job.exclusive)
-        .persist_data(job.name == "count")
-        .requests_recovery(job.recovers)
-        .durable(true)
-        .build();
     let body = move |context: JobContext, State(log): State<Log>| async move {
         log.say("start", &context);
         context.clock().sleep(Duration::from_millis(job.takes)).await;
@@ -84,8 +78,8 @@ fn definition(job: Job, begin: DateTime<Utc>, end: DateTime<Utc>) -> JobDefiniti
         }
         log.say("end", &context);
     };
-    let mut definition = JobDefinition::new(detail, body);
-    for number in 0..job.triggers {
+    let mut definition = JobDefinition::new(workload::detail(job), body);
+    for number in 0..if job.once { 0 } else { job.triggers } {
         let trigger = Trigger::every(Duration::from_millis(job.every.into())).start_at(begin).end_at(end);
         let name = workload::trigger(job.name, number);
         definition = definition.with_trigger(trigger.name(&name).misfire(Misfire::Ignore));
