@@ -100,6 +100,14 @@ impl Node {
     fn name(&self) -> String {
         format!("\"node{}\"", self.number)
     }
+
+    /// Stops in order.
+    fn leave(mut self) {
+        // Waiting closes it, and a node does not live longer than that.
+        let _input = self.child.stdin.take();
+        redis::signal("TERM", &self.child.id().to_string());
+        self.child.wait().ok();
+    }
 }
 
 struct Chaos {
@@ -348,9 +356,8 @@ impl Chaos {
 
     fn leave(&mut self, index: usize) {
         self.note("node stopped in order");
-        if let Some(mut node) = self.nodes[index].take() {
-            redis::signal("TERM", &node.child.id().to_string());
-            node.child.wait().ok();
+        if let Some(node) = self.nodes[index].take() {
+            node.leave();
         }
     }
 
@@ -366,10 +373,7 @@ impl Chaos {
         while SystemClock.monotonic() < deadline && !self.is_done() {
             wait(Duration::from_millis(200));
         }
-        for mut node in self.nodes.iter_mut().filter_map(Option::take) {
-            redis::signal("TERM", &node.child.id().to_string());
-            node.child.wait().ok();
-        }
+        self.nodes.iter_mut().filter_map(Option::take).for_each(Node::leave);
     }
 
     /// No trigger is due any more, and nothing runs.

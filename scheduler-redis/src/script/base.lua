@@ -58,14 +58,18 @@ local function K(name) return P .. name end
 local function given(value) return value ~= nil and value ~= NONE end
 local function num(value) return given(value) and tonumber(value) or nil end
 local function text(number) return string.format('%d', number) end
--- Most ids of a call are of one session. Also says where its runs are.
+-- The session of a claim, and where its runs are. Most ids of a call are of one session.
 local last_session, last_prefix, last_home
 local function session_of(id)
   if not last_prefix or string.find(id, last_prefix, 1, true) ~= 1 then
     last_session = string.match(id, '^(.-)%-')
     last_prefix, last_home = last_session .. '-', 'cl:' .. last_session
   end
-  return last_session, last_home
+  return last_session
+end
+local function home_of(id)
+  session_of(id)
+  return last_home
 end
 
 local function number_of(id) return tonumber(string.sub(id, #session_of(id) + 2)) end

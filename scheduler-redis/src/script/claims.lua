@@ -29,7 +29,7 @@ local graves
 local function claim_of(id, living)
   local claim = claims[id]
   if claim == nil then
-    local session, home = session_of(id)
+    local session, home = session_of(id), home_of(id)
     local record = get(home, id)
     if not record then
       graves = graves or redis.call('SMEMBERS', K'graves')

@@ -43,10 +43,9 @@ end
 local node = given(request.node) and request.node or ''
 local function start(id, key, s, due)
   begin_run(s, id)
-  local _, home = session_of(id)
   save_claim(id, {
     s[EXCLUSIVE], s[GENERATION], s[LINEAGE], tonumber(request.now), due, key, s[JOB], group_of_lane(s[LANE]), node,
-  }, home)
+  }, home_of(id))
 end
 
 -- The job of a run as it stands; in place of one that an earlier row of the answer has, the number of that row.
@@ -376,8 +375,7 @@ end
 local function fetch_runs(width)
   local ids, keys, jobs = {}, {}, {}
   for at = ROWS, #ARGV, width do
-    local _, home = session_of(ARGV[at])
-    local of_session = of(ids, home)
+    local of_session = of(ids, home_of(ARGV[at]))
     of_session[#of_session + 1] = ARGV[at]
   end
   for home, names in pairs(ids) do

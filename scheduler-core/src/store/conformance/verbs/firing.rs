@@ -141,6 +141,7 @@ async fn what_is_fired_at_once_is_what_would_be_fired(bench) {
     bench.store.adjust(vec![Adjustment { trigger: key("moved"), from, to }]).await.unwrap();
     let first = bench.acquire_at_once(3, 9).await;
     assert_eq!(names(&first), ["buffer", "cancel", "open", "skip", "moved"]);
+    assert_eq!(first[4].progress.next, Some(at(2)));
     for acquired in &first {
         let after = acquired.trigger.fired(&acquired.progress, None);
         assert!(acquired.fired.as_ref().is_none_or(|fired| fired.progress == after), "{acquired:?}");
