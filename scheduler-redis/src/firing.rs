@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use scheduler_core::job::{CancelReason, JobDetail};
 use scheduler_core::store::*;
 use scheduler_core::trigger::Progress;
@@ -30,6 +30,9 @@ const ACQUIRED: usize = 8;
 
 /// So many words are a row of what is fired.
 pub(crate) const FIRED: usize = 5;
+
+/// How long after nothing was handed out, since a server has to be told what it has forgotten, to ask again.
+pub(crate) const HELD: TimeDelta = TimeDelta::milliseconds(100);
 
 /// No call does more at once, so that none holds the server up for long.
 pub(crate) const BATCH: usize = 100;
@@ -65,12 +68,12 @@ impl RedisJobStore {
             open -= count.min(open);
             let next_due = codec::read_time(&said.body["n"]);
             if !is_full || open == 0 || next_due.is_none_or(|due| due > request.until) {
-                all.add(self.read_acquired(&said).await?);
+                all.add(self.read_acquired(&said, request.now).await?);
                 return Ok(all);
             }
             left.max = open.min(BATCH);
             let next = if is_limited {
-                let part = self.read_acquired(&said).await?;
+                let part = self.read_acquired(&said, request.now).await?;
                 part.triggers.iter().for_each(|(acquired, _)| left.took(acquired));
                 all.add(part);
                 self.ask_acquire(&left).await
@@ -78,7 +81,8 @@ impl RedisJobStore {
                 if let (Some(late), Some(most)) = (&mut left.late, said.body["l"].as_u64()) {
                     late.most = usize::try_from(most).unwrap_or(usize::MAX);
                 }
-                let (next, part) = tokio::join!(self.ask_acquire(&left), self.read_acquired(&said));
+                let (next, part) =
+                    tokio::join!(self.ask_acquire(&left), self.read_acquired(&said, request.now));
                 all.add(part?);
                 next
             };
@@ -121,8 +125,13 @@ impl RedisJobStore {
             "now": codec::time(request.now),
             "since": since.to_string(),
             "known": known,
+            "epoch": self.0.state.lock().epoch,
         });
-        self.read_acquired(&self.ask_alive(session, "unheard", body).await?).await
+        let said = self.ask_alive(session, "unheard", body).await?;
+        if said.body["replaced"] == true {
+            return Err(Error::transient("the server is to be told first what it has forgotten"));
+        }
+        self.read_acquired(&said, request.now).await
     }
 
     /// Asks for a node as long as the store knows it.
@@ -140,7 +149,7 @@ impl RedisJobStore {
     }
 
     /// What was acquired. What cannot be read is left out.
-    async fn read_acquired(&self, said: &Answer) -> Result<Found> {
+    async fn read_acquired(&self, said: &Answer, now: DateTime<Utc>) -> Result<Found> {
         let answer = &said.body;
         let stop = |row: &Value| {
             let reason = match codec::text(&row[1]) {
@@ -155,17 +164,21 @@ impl RedisJobStore {
             (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         for row in said.rows::<ACQUIRED>() {
             let [claim, trigger, description, progress, _, calendar, what, detail] = row;
-            let job = (!what.is_empty()).then(|| sent_job(what, detail, &jobs));
-            jobs.push(job.as_ref().and_then(|job| job.as_ref().ok().cloned()));
-            let is_fired = job.is_some();
-            match job.transpose().and_then(|job| acquired(row, job)) {
+            let job = if what.is_empty() { Ok(None) } else { sent_job(what, detail, &jobs).map(Some) };
+            let read = job.and_then(|job| acquired(row, job));
+            let fired = read.as_ref().ok().and_then(|(acquired, _)| acquired.fired.as_ref());
+            jobs.push(fired.map(|fired| fired.job.clone()));
+            match read {
                 Ok(found) => triggers.push(found),
                 // Claimed by itself it shows what is to become of it.
-                Err(error) if is_fired => {
+                Err(error) if !what.is_empty() => {
                     tracing::error!(%error, "a trigger that was fired cannot be read; it is given back");
-                    let from = codec::decode::<Progress>("the progress of a trigger", progress);
-                    let due = from.ok().and_then(|after| after.previous).unwrap_or_default();
-                    unfired.push(json!({ "c": claim, "p": codec::encode(&codec::before_first(due))? }));
+                    let after = codec::decode::<Progress>("the progress of a trigger", progress).ok();
+                    let before = after.and_then(|after| after.previous).map(codec::before_first);
+                    // What cannot be read once is not readable then.
+                    let before =
+                        before.map_or_else(|| Ok(progress.to_owned()), |before| codec::encode(&before))?;
+                    unfired.push(json!({ "c": claim, "p": before }));
                 }
                 // Somebody else may know its calendar or its format: the claim lapses, and another node may take it.
                 Err(error) if codec::is_well_formed(&[description, progress, calendar]) => {
@@ -184,7 +197,7 @@ impl RedisJobStore {
         }
         let mut is_all = true;
         if !unfired.is_empty()
-            && let Err(error) = self.call("unfire", json!({ "runs": unfired })).await
+            && let Err(error) = self.call("unfire", json!({ "runs": unfired, "now": codec::time(now) })).await
         {
             tracing::warn!(%error, "what cannot be read comes up again");
             is_all = false;

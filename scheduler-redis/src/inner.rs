@@ -52,7 +52,7 @@ pub(crate) struct Inner {
     pub(crate) settings: Arc<Settings>,
     pub(crate) io: Io,
     /// For what users and the firing loop ask.
-    hot: Link,
+    pub(crate) hot: Link,
     /// For the heart, and for messages of others.
     slow: Link,
     scripts: Scripts,
@@ -326,6 +326,7 @@ impl Inner {
             "lease": lease.as_millis().to_string(),
             "cap": cap(lease).as_millis().to_string(),
             "tells": tells,
+            "turn": self.sessions.lock().get(&node.session).map_or(0, |known| known.turn),
         });
         let answer = self.heart_call("attach", &request).await?;
         if answer["gone"] == true {
@@ -353,14 +354,13 @@ impl Inner {
         Ok(())
     }
 
-    /// A node asks for triggers, or only what is new. From here on it may have fired what it does not know of.
-    pub(crate) fn ask_for(&self, session: u64, takes: bool) -> Before {
+    /// A node is about to ask for triggers, or only what is new. From here on the store may have fired what it does not know of.
+    pub(crate) fn asks_for(&self, session: u64, triggers: bool) -> Before {
         let highest = self.state.lock().highest;
         let mut sessions = self.sessions.lock();
         let Some(known) = sessions.get_mut(&session) else { return Before::default() };
         let before = Before { since: known.since, unheard: known.unheard };
-        known.takes = takes;
-        if takes {
+        if triggers {
             known.unheard = known.unheard.or(Some(highest));
         }
         before
@@ -386,7 +386,8 @@ impl Inner {
         {
             let mut sessions = self.sessions.lock();
             let mut known = sessions.get_mut(&request.session);
-            if known.as_ref().is_some_and(|known| known.since != before.since || !known.is_safe(now)) {
+            let since = known.as_ref().and_then(|known| known.since);
+            if since != before.since || known.as_ref().is_some_and(|known| !known.is_safe(now)) {
                 return Err(touch_lost());
             }
             for (acquired, memo) in found.triggers {
@@ -396,9 +397,10 @@ impl Inner {
                     match &acquired.fired {
                         None => known.claimed(acquired.claim, claimed),
                         Some(fired) => {
-                            let exclusive = fired.job.disallow_concurrent();
+                            let (exclusive, next) =
+                                (fired.job.disallow_concurrent(), fired.progress.next.map(codec::time));
                             let (progress, fired) = (memo.after, codec::time(request.now));
-                            let flight = Flight { claimed, progress, next: None, fired, exclusive };
+                            let flight = Flight { claimed, progress, next, fired, exclusive };
                             known.flights.insert(acquired.claim, flight);
                         }
                     }

@@ -89,6 +89,16 @@ impl Link {
         self
     }
 
+    /// Whether there is a connection, as far as is known.
+    pub(crate) fn is_up(&self) -> bool {
+        self.current().is_some()
+    }
+
+    /// Connects if need be.
+    pub(crate) async fn reach(&self) -> Result<(), Failure> {
+        if self.is_up() { Ok(()) } else { self.connect().await.map(drop) }
+    }
+
     /// Carries out one script call, once.
     pub(crate) async fn script(
         &self,

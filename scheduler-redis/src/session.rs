@@ -28,9 +28,9 @@ pub(crate) struct Session {
     pub(crate) fenced: bool,
     /// Whether its last question was for triggers, and not only for what is to stop.
     pub(crate) takes: bool,
-    /// How often it has asked for triggers.
+    /// How many calls for triggers it has made.
     pub(crate) turn: u64,
-    /// Of a call for triggers no answer has come: what it has fired has larger numbers than this.
+    /// Of a call for triggers no answer has come: what that has fired has larger numbers than this.
     pub(crate) unheard: Option<u64>,
     /// What is claimed and not fired: the trigger's progress as it was.
     pub(crate) claimed: HashMap<ExecutionId, Claimed>,

@@ -12,8 +12,9 @@ use serde_json::{Value, json};
 
 use crate::answer::{execution_list, flags, keys, node, status, trigger_keys};
 use crate::codec;
-use crate::firing::{BATCH, USE};
+use crate::firing::{BATCH, HELD, USE};
 use crate::inner::Answer;
+use crate::link::Failure;
 use crate::session::Session;
 use crate::settings::{cap, margin};
 use crate::store::RedisJobStore;
@@ -35,6 +36,10 @@ impl JobStore for RedisJobStore {
             return Some(self.0.all_gone().to_string().into());
         }
         self.0.state.lock().trouble.clone()
+    }
+
+    fn may_have_fired(&self, session: u64) -> bool {
+        self.0.sessions.lock().get(&session).is_some_and(|known| known.unheard.is_some())
     }
 
     fn attach(&self, node: Node) -> StoreFuture<'_, Attached> {
@@ -75,9 +80,20 @@ impl JobStore for RedisJobStore {
     }
 
     fn acquire_due(&self, request: AcquireDue) -> StoreFuture<'_, Acquired> {
+        if let Some(known) = self.0.sessions.lock().get_mut(&request.session) {
+            known.takes = request.max > 0;
+        }
         Box::pin(async move {
-            let _nothing_is_told = self.0.tells.read().await;
-            let before = self.0.ask_for(request.session, request.max > 0);
+            let Ok(_nothing_is_told) = self.0.tells.try_read() else {
+                // Nothing is handed out meanwhile.
+                return Ok(Acquired { next_due: Some(request.now + HELD), ..Acquired::default() });
+            };
+            if !self.0.hot.is_up() {
+                // What was not sent has fired nothing.
+                let inner = self.0.clone();
+                self.on_io(async move { inner.hot.reach().await.map_err(Failure::into_error) }).await?;
+            }
+            let before = self.0.asks_for(request.session, request.max > 0);
             let found = match before.unheard {
                 Some(since) => self.unheard(&request, since).await?,
                 None => Box::pin(self.acquire_parts(&request)).await?,

@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use scheduler_core::job::{ExecutionId, JobContext, JobDefinition};
 use scheduler_core::store::*;
-use scheduler_core::trigger::{Misfire, Trigger, TriggerBuilder};
-use scheduler_core::{Scheduler, TriggerKey};
+use scheduler_core::trigger::{Misfire, OverlapPolicy, Trigger, TriggerBuilder};
+use scheduler_core::{Scheduler, SchedulerState, TriggerKey};
 use scheduler_redis::RedisJobStore;
-use tests::process::{LEASE, Process, exclusive, job, names, until};
+use tests::process::{Process, exclusive, job, names, until};
 use tests::proxy::{Proxy, Trick};
 use tests::redis::Server;
 use tokio::sync::Notify;
@@ -129,6 +129,48 @@ async fn what_was_removed_before_its_run_could_begin_does_not_run() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_replaced_before_its_run_could_begin_runs_as_what_it_is_now() {
+    let server = Server::start();
+    let proxy = Proxy::to(server.port());
+    let process = Process::start(&proxy.url(), 1).await;
+    process.put(&exclusive("work"), [once("a")]).await;
+    lose(&server, &proxy, &process, 1).await;
+    until("the store answers", async || process.store.nodes().await.is_ok()).await;
+    for (job, overlap) in [(job("other"), OverlapPolicy::Skip), (exclusive("work"), OverlapPolicy::BufferOne)]
+    {
+        process.put(&job, [once("a").overlap(overlap)]).await;
+        assert!(told(&process).await.is_empty());
+        assert_eq!(process.running().await, 0);
+        let found = process.acquire(1).await;
+        assert_eq!(names(&found), ["a"]);
+        assert!(matches!(process.fire(&found[0]).await, FireResult::Run { .. }), "nothing keeps it back");
+        assert!(matches!(process.complete(found[0].claim).await, CompleteResult::Done { .. }));
+        process.put(&job, [once("a")]).await;
+        lose(&server, &proxy, &process, 1).await;
+        until("the store answers", async || process.store.nodes().await.is_ok()).await;
+    }
+}
+
+/// A question that comes once more, late, ends nothing that runs.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_runs_is_not_taken_for_what_was_not_heard() {
+    let server = Server::start();
+    let proxy = Proxy::to(server.port());
+    let process = Process::start(&proxy.url(), 1).await;
+    process.put(&exclusive("work"), [once("a"), once("b")]).await;
+    lose(&server, &proxy, &process, 1).await;
+    proxy.play("unheard", Trick::Duplicate);
+    let found = told(&process).await;
+    assert_eq!(names(&found), ["a"]);
+    process.store.remove_triggers(vec!["a".parse::<TriggerKey>().unwrap()]).await.unwrap();
+    until("it was carried out again", async || proxy.repeated() == 1).await;
+    assert_eq!(process.running().await, 1);
+    assert!(process.acquire_at_once(9).await.unwrap().is_empty(), "the job is busy");
+    assert!(matches!(process.complete(found[0].claim).await, CompleteResult::Done { .. }));
+    assert_eq!(names(&process.acquire_at_once(9).await.unwrap()), ["b"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_a_node_that_is_held_for_dead_has_not_heard_is_taken_over() {
     let server = Server::start();
     let proxy = Proxy::to(server.port());
@@ -141,6 +183,8 @@ async fn what_a_node_that_is_held_for_dead_has_not_heard_is_taken_over() {
     until("its run is over", async || living.running().await == 0).await;
     proxy.open();
     until("it is back", async || living.sessions().await == [1, 2]).await;
+    let turn = server.text(&["HGET", "scheduler:{shared/0}:tn", "1"]).parse::<u64>();
+    assert!(turn.is_ok_and(|turn| turn > 0), "calls of its earlier life do nothing");
     let again = living.acquire(9).await;
     assert_eq!(again.len(), 1);
     assert_eq!(again[0].trigger.recovery().map(|lost| lost.trigger.name()), Some("a"));
@@ -190,29 +234,62 @@ async fn what_cannot_be_read_is_given_back() {
     assert_eq!(server.text(&["HGET", "scheduler:{shared/0}:jd", "\0strange"]), before);
 }
 
-/// The loop of a scheduler: what it has not heard of runs before it ends.
+/// The loop of a scheduler: what it has not heard of runs before it ends, for as long as there is time.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_scheduler_that_is_shut_down_runs_what_it_has_not_heard_of() {
     let server = Server::start();
-    let (proxy, ran) = (Proxy::to(server.port()), Arc::new(Notify::new()));
-    let builder = RedisJobStore::builder(&proxy.url()).name("shared").lease(LEASE);
-    let store = builder.answer_within(Duration::from_secs(5)).connect().await.unwrap();
-    let of_run = ran.clone();
+    let proxy = Proxy::to(server.port());
+    let (began, goes_on) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let builder = RedisJobStore::builder(&proxy.url()).name("shared");
+    let store = builder.connect().await.unwrap();
+    let of_run = (began.clone(), goes_on.clone());
     let body = move |_: JobContext| {
-        let ran = of_run.clone();
-        async move { ran.notify_one() }
+        let (began, goes_on) = of_run.clone();
+        async move {
+            began.notify_one();
+            goes_on.notified().await;
+        }
     };
     let scheduler =
         Scheduler::builder().store(store).register(JobDefinition::new(job("work"), body)).build().unwrap();
     scheduler.start().await.unwrap();
     let other = RedisJobStore::builder(&server.url()).name("shared").connect().await.unwrap();
+    // Until after some tries, each of which waits longer.
     proxy.play("acquire", Trick::LoseReply);
-    let trigger = once("a").misfire(Misfire::Ignore);
-    scheduler.schedule(job("work"), trigger).await.unwrap();
+    (0..7).for_each(|_| proxy.play("unheard", Trick::LoseReply));
+    scheduler.schedule(job("work"), once("a").misfire(Misfire::Ignore)).await.unwrap();
     until("it has fired", async || other.executions(Executions::All).await.unwrap().len() == 1).await;
-    let report = scheduler.shutdown(Duration::from_secs(10)).await;
+    let ends = tokio::spawn({
+        let scheduler = scheduler.clone();
+        async move { scheduler.shutdown(Duration::from_secs(30)).await }
+    });
+    tokio::time::timeout(Duration::from_secs(20), began.notified()).await.unwrap();
+    assert_eq!(scheduler.state(), SchedulerState::ShuttingDown, "it waits for the run");
+    assert_eq!(other.executions(Executions::All).await.unwrap().len(), 1);
+    goes_on.notify_one();
+    let report = ends.await.unwrap();
     assert!(report.is_clean(), "{report:?}");
-    tokio::time::timeout(Duration::from_secs(20), ran.notified()).await.unwrap();
     assert!(other.executions(Executions::All).await.unwrap().is_empty());
     assert!(other.triggers(TriggerQuery::default()).await.unwrap().is_empty());
+}
+
+/// What was never sent has fired nothing, so nothing is waited for.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_store_without_a_server_knows_that_it_has_fired_nothing() {
+    let server = Server::start();
+    let proxy = Proxy::to(server.port());
+    let process = Process::start(&proxy.url(), 1).await;
+    process.acquire(9).await;
+    assert!(!process.store.may_have_fired(1));
+    proxy.swallow(true);
+    process.acquire_at_once(9).await.unwrap_err();
+    assert!(process.store.may_have_fired(1), "nobody knows");
+    proxy.swallow(false);
+    proxy.cut();
+    until("it has asked", async || process.acquire_at_once(0).await.is_ok()).await;
+    assert!(!process.store.may_have_fired(1));
+    proxy.close();
+    until("its connection is known to be gone", async || process.store.nodes().await.is_err()).await;
+    process.acquire_at_once(9).await.unwrap_err();
+    assert!(!process.store.may_have_fired(1));
 }

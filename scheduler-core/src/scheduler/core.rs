@@ -195,8 +195,9 @@ impl Core {
         *phase
     }
 
-    pub(super) fn turn_ends(&self) {
-        if self.firing.swap(false, Ordering::AcqRel) {
+    /// While it is `unsure` what has been fired, something may be about to begin.
+    pub(super) fn turn_ends(&self, unsure: bool) {
+        if self.firing.swap(unsure, Ordering::AcqRel) && !unsure {
             self.idle.notify_waiters();
         }
     }

@@ -1,8 +1,9 @@
 //! One turn of the firing loop, as a function of the time.
 //!
-//! A turn writes what has ended and acquires what is due, at once where the one does not decide the other; then it fires
-//! what the store has not fired at once, and hands to the pool. What frees a job or a limit for other triggers makes the store wake its nodes. Between turns the
-//! engine only remembers triggers that it has acquired ahead of their time, and when to look again.
+//! A turn writes what has ended and acquires what is due, at once where the one does not decide the other; then it fires what
+//! the store has not fired with the claim, and hands to the pool. What frees a job or a limit for other triggers makes the
+//! store wake its nodes. Between turns the engine only remembers triggers that it has acquired ahead of their time, and when
+//! to look again.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -105,9 +106,10 @@ impl Engine {
 
     /// One turn at `now`. A failure of the store ends it; nothing is lost by that.
     pub(super) async fn tick(&mut self, now: DateTime<Utc>) -> Next {
-        let state = self.core.turn_begins(self.unsure > 0 || self.ask_again);
+        let state = self.core.turn_begins(self.is_unsure());
         let turn = self.turn(state, now).await;
-        self.core.turn_ends();
+        // At the end the store gives to others what nobody has begun.
+        self.core.turn_ends(state != SchedulerState::Shutdown && self.is_unsure());
         match turn {
             Ok(()) => self.recovered(),
             Err(error) => return Next::Wait(self.failed(&error)),
@@ -117,20 +119,28 @@ impl Engine {
         if over { Next::End } else { Next::Wait(self.wait(state)) }
     }
 
+    /// Whether something may have been fired of which no answer has told.
+    fn is_unsure(&self) -> bool {
+        self.unsure > 0 || self.core.store.may_have_fired(self.core.session)
+    }
+
     async fn turn(&mut self, state: SchedulerState, now: DateTime<Utc>) -> Result<()> {
         let is_running = state == SchedulerState::Running;
         let written = self.write_and_acquire(is_running, now).await;
         // Whatever the store does.
         self.expire();
         let has_acquired = written?;
-        if self.unsure > 0 {
+        let may_begin = state != SchedulerState::Shutdown;
+        if self.unsure > 0 && may_begin {
             // Whatever was fired runs, so that no firing is lost.
             self.fire(now).await?;
         }
         if !is_running {
             self.release_ahead().await?;
-            if self.core.active.load(Ordering::Acquire) > 0 || self.ask_again {
-                // Only to hear which of them are to stop, and what a call has fired whose answer was lost.
+            let is_unsure = self.core.store.may_have_fired(self.core.session);
+            if self.core.active.load(Ordering::Acquire) > 0 || (is_unsure && may_begin) {
+                // Only to hear which of them are to stop, and what was fired.
+                self.ask_again |= is_unsure;
                 self.acquire(now, 0).await?;
             }
             return Ok(());
@@ -143,8 +153,8 @@ impl Engine {
 
     /// Writes what has ended. Where there may be something to acquire, that is asked for without waiting for the end of the
     /// other: the slots are free, whether the store knows it or not. Not so if there are limits of execution groups, where what
-    /// has ended decides what may be acquired. While endings of earlier turns are left nothing is fired, so that they do not
-    /// pile up. Says whether it was asked for.
+    /// has ended decides what may be acquired. While endings of earlier turns are left nothing is fired with its claim, so
+    /// that they do not pile up. Says whether it was asked for.
     async fn write_and_acquire(&mut self, is_running: bool, now: DateTime<Utc>) -> Result<bool> {
         let fires = self.unwritten.is_empty();
         let mut taken = self.core.take_endings();
@@ -159,9 +169,7 @@ impl Engine {
         let max = slots.saturating_sub(self.used_slots()).min(self.core.settings.batch);
         let is_limited = *self.core.limits.read() != ExecutionLimits::default();
         let asks = is_running && self.unsure == 0 && !is_limited;
-        let request = if asks { self.request(now, max) } else { None };
-        let request = request
-            .map(|request| AcquireDue { fires_since: request.fires_since.filter(|_| fires), ..request });
+        let request = if asks { self.request(now, max, fires) } else { None };
         let store = self.core.store.clone();
         let writing = store.complete(Complete { now, executions });
         let Some(request) = request else {
@@ -252,14 +260,14 @@ impl Engine {
 
     /// Claims at most `max` of what is due or nearly due, if the store may have something.
     async fn acquire(&mut self, now: DateTime<Utc>, max: usize) -> Result<()> {
-        let Some(request) = self.request(now, max) else { return Ok(()) };
+        let Some(request) = self.request(now, max, true) else { return Ok(()) };
         let acquired = self.core.store.acquire_due(request).await?;
         self.acquired(acquired, now);
         Ok(())
     }
 
     /// What to ask for; none if the store has nothing for certain.
-    fn request(&mut self, now: DateTime<Utc>, max: usize) -> Option<AcquireDue> {
+    fn request(&mut self, now: DateTime<Utc>, max: usize, fires: bool) -> Option<AcquireDue> {
         let until = now + TimeDelta::from_std(self.attached.look_ahead).unwrap_or_default();
         // Cleared before asking, so that a change during the call is seen at the next turn.
         let changed = self.core.changed.swap(false, Ordering::AcqRel) || self.ask_again;
@@ -271,8 +279,8 @@ impl Engine {
         let threshold = TimeDelta::from_std(self.core.settings.misfire_threshold).ok();
         let since = threshold.and_then(|threshold| now.checked_sub_signed(threshold));
         let late = since.map(|before| self.late_share(before, max));
-        let limits = self.limits_left();
-        Some(AcquireDue { session: self.core.session, now, until, max, limits, late, fires_since: since })
+        let (limits, fires_since) = (self.limits_left(), since.filter(|_| fires));
+        Some(AcquireDue { session: self.core.session, now, until, max, limits, late, fires_since })
     }
 
     fn acquired(&mut self, acquired: Acquired, now: DateTime<Utc>) {
@@ -524,7 +532,7 @@ impl Engine {
         let clock = &self.core.clock;
         let wait = clock.longest_wait().min(self.until_deadline());
         if state != SchedulerState::Running {
-            return wait;
+            return if self.is_unsure() { wait.min(FIRST_BACKOFF) } else { wait };
         }
         let ahead = self.ahead.front().and_then(|acquired| acquired.progress.next);
         let look_ahead = TimeDelta::from_std(self.attached.look_ahead).unwrap_or_default();

@@ -43,6 +43,13 @@ pub trait JobStore: Debug + Send + Sync + 'static {
         None
     }
 
+    /// Whether the store may have [fired](AcquireDue::fires_since) for a node what no answer has told it. The next
+    /// [`acquire_due`](Self::acquire_due) of the node tells it.
+    fn may_have_fired(&self, session: u64) -> bool {
+        let _ = session;
+        false
+    }
+
     /// Makes a node known before it uses any other verb.
     fn attach(&self, node: Node) -> StoreFuture<'_, Attached>;
 

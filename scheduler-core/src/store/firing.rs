@@ -21,7 +21,8 @@ pub struct AcquireDue {
     pub now: DateTime<Utc>,
     /// Triggers are due when their fire time is at most this.
     pub until: DateTime<Utc>,
-    /// At most so many; 0 to learn only what is to be cancelled and when something is due.
+    /// At most so many, beside what was fired before and not heard; 0 to learn only that, what is to be cancelled, and when
+    /// something is due.
     pub max: usize,
     /// What is left of the node's limits.
     pub limits: ExecutionLimits,
@@ -118,8 +119,8 @@ pub struct AcquiredTrigger {
     /// When its own run ended, if that has kept it waiting by its overlap policy: until then it was not late.
     pub freed: Option<DateTime<Utc>>,
     /// It is fired already, as it [may be](AcquireDue::fires_since). A store does so at its choice, as if [`Fire`] had followed
-    /// with the progress that [`fired`](Trigger::fired) gives; it answers the runs of which a lost reply has told nobody with the
-    /// next call of the node, whatever that asks for.
+    /// with the progress that [`fired`](Trigger::fired) gives. Runs of which a lost reply has told nobody come with the next call of
+    /// the node, whatever that asks for; see [`may_have_fired`](super::JobStore::may_have_fired).
     pub fired: Option<FiredAtOnce>,
 }
 

@@ -21,7 +21,7 @@
 --   busy       job -> its one claim       lapse  triggers whose claim was not fired, by when it lapses
 --   rt:<lineage>  runs of a trigger that has had several at once   stop:<session>  claim -> why it is to stop
 --   ss  session -> its node               sl  session -> end of its lease  sn  session -> when it was heard of
---   sc  session -> its claims have larger numbers than this     tn  session -> the turn in which it has acquired last
+--   sc  session -> its claims have larger numbers than this     tn  session -> its last turn (see `acquire`)
 --   grave:<name>, graves  runs of sessions that are over
 --   cal  calendar -> description          cu:<calendar>  who names it
 --   pg, pj     paused groups of triggers and jobs -> note                  px  groups excepted from a pause of all

@@ -42,6 +42,7 @@ end
 -- Begins the run of a trigger that was due then.
 local node = given(request.node) and request.node or ''
 local function start(id, key, s, due)
+  s[FREED] = false
   begin_run(s, id)
   save_claim(id, {
     s[EXCLUSIVE], s[GENERATION], s[LINEAGE], tonumber(request.now), due, key, s[JOB], group_of_lane(s[LANE]), node,
@@ -56,12 +57,31 @@ local function job_for(jk, number)
   return 'run', get('jd', jk) or ''
 end
 
+-- Ends a run. Returns its claim, and its trigger if that is still there.
+local function finish_run(id)
+  local claim = end_claim(id)
+  local s = claim and load(claim[TRIGGER])
+  if not (s and s[LINEAGE] == claim[OF_LINEAGE]) then return claim, nil end
+  if keeps_back(s) then
+    local now = tonumber(request.now)
+    dequeue(claim[TRIGGER], s)
+    end_run(s, id)
+    if s[NEXT] and s[NEXT] <= now then s[FREED] = now end
+    enqueue(claim[TRIGGER], s)
+    wake = true
+  else
+    end_run(s, id)
+  end
+  save(claim[TRIGGER], s)
+  return claim, s
+end
+
 -- Acquiring. What is due once, now, and not late, is fired in the same step, unless something keeps it back.
 local fires_since = num(request.fires_since)
 local fired = {}
-local function fires_at_once(s, at)
-  return fires_since and s[ONCE] ~= '' and at >= fires_since and at <= tonumber(request.now)
-    and not (s[RUNS] > 0 and s[OVERLAP] == 'skip') and get('jd', s[JOB])
+local function is_punctual(s) return s[ONCE] ~= '' and s[NEXT] and s[NEXT] >= fires_since and s[NEXT] <= tonumber(request.now) end
+local function fires_at_once(s)
+  return fires_since and is_punctual(s) and not (s[RUNS] > 0 and s[OVERLAP] == 'skip') and get('jd', s[JOB])
 end
 
 -- A node takes from the lanes that are open to it, the earliest first. Each is a table of its name, its execution
@@ -98,7 +118,7 @@ local function look(lane, since, many)
     local jobs = {}
     for _, key in ipairs(lane.keys) do
       local s = load(key)
-      if s and s[ONCE] ~= '' then jobs[#jobs + 1] = s[JOB] end
+      if s and is_punctual(s) then jobs[#jobs + 1] = s[JOB] end
     end
     fetch('jd', jobs)
   end
@@ -175,7 +195,7 @@ local function claim_first(lane)
     put('busy', s[JOB], id)
   end
   if lane.group ~= '0' then add('eg', lane.group, 1) end
-  if fires_at_once(s, lane.at) then
+  if fires_at_once(s) then
     move_on(s, s[ONCE])
     start(id, key, s, lane.at)
     fired[key] = id
@@ -237,7 +257,8 @@ local function next_look(types, left)
   return due and text(due) or nil
 end
 
--- Each call has a turn. One that comes after a later one does nothing: its node may not wait for it any more.
+-- Each call has a turn. One that does not come after all others does nothing: its node does not wait for it any more. Noted also
+-- by one that takes nothing, which may be carried out again.
 local function is_in_turn()
   if request.turn <= tonumber(get('tn', request.session) or '0') then return false end
   put('tn', request.session, text(request.turn))
@@ -252,6 +273,13 @@ local function answer_with(key, id, s)
   rows[at + 1], rows[at + 2], rows[at + 3], rows[at + 4] = id, key, get('td', key) or '', s[PROGRESS]
   rows[at + 5], rows[at + 6] = s[FREED] and text(s[FREED]) or '', s[CALENDAR] and get('cal', s[CALENDAR]) or ''
   rows[at + 7], rows[at + 8] = what, detail
+end
+
+-- The runs of the session that are to stop, and why.
+local function stops()
+  local stop, all = {}, redis.call('HGETALL', K('stop:' .. request.session))
+  for n = 1, #all, 2 do stop[#stop + 1] = { all[n], all[n + 1] } end
+  return stop
 end
 
 function V.acquire()
@@ -270,39 +298,39 @@ function V.acquire()
     answer_with(key, fired[key] or s[CLAIM], s)
   end
   if next(fired) then redis.call('SADD', K'homes', request.session) end
-  local stop, all = {}, redis.call('HGETALL', K('stop:' .. request.session))
-  for n = 1, #all, 2 do stop[#stop + 1] = { all[n], all[n + 1] } end
-  return { n = next_look(types, left), s = stop, e = number, l = most_late }
+  return { n = next_look(types, left), s = stops(), e = number, l = most_late }
 end
 
 -- What was fired for a node by calls whose answers were lost: its runs with larger numbers than it knew of then. Those calls do
--- nothing from now on. What has been removed since does not run.
+-- nothing from now on. What has been removed or replaced since does not run. Of a server that has forgotten something nothing is
+-- to be heard before it was told.
 function V.unheard()
   if not redis.call('ZSCORE', K'sl', request.session) then return { lost = true } end
-  is_in_turn()
+  local number = epoch()
+  if number ~= request.epoch then return { replaced = true, e = number } end
+  if not is_in_turn() then return { s = {}, n = request.now, e = number } end
   local ids = unknown_runs()
   table.sort(ids, function(a, b) return number_of(a) < number_of(b) end)
   for _, id in ipairs(ids) do
     local claim = number_of(id) > tonumber(request.since) and claim_of(id, true)
     local s = claim and load(claim[TRIGGER])
-    if s and s[LINEAGE] == claim[OF_LINEAGE] and s[JOB] == claim[OF_JOB] and get('jd', s[JOB]) then
+    if s and s[GENERATION] == claim[OF_GENERATION] and get('jd', s[JOB]) then
       fired[claim[TRIGGER]] = id
       answer_with(claim[TRIGGER], id, s)
     elseif claim then
-      end_claim(id)
+      finish_run(id)
     end
   end
-  return { s = {}, n = request.now, e = (epoch()) }
+  return { n = request.now, s = stops(), e = number }
 end
 
--- Takes back runs that were fired as they were claimed and that their node cannot begin: they are claimed again.
+-- Takes back runs that were fired as they were claimed and that their node cannot begin: they are claimed again, with the
+-- progress of before.
 function V.unfire()
   for _, run in ipairs(request.runs) do
-    local claim = end_claim(run.c)
-    local s = claim and load(claim[TRIGGER])
-    if s and s[LINEAGE] == claim[OF_LINEAGE] then
-      end_run(s, run.c)
-      if s[GENERATION] == claim[OF_GENERATION] and not s[NEXT] then move_on(s, run.p, claim[DUE]) end
+    local claim, s = finish_run(run.c)
+    if s and s[GENERATION] == claim[OF_GENERATION] and not s[NEXT] then
+      move_on(s, run.p, claim[DUE])
       save(claim[TRIGGER], s)
       enqueue(claim[TRIGGER], s)
     end
@@ -408,7 +436,7 @@ local function complete(c)
   if not claim then return { gone = true } end
   local more = STEPS[c.i] and tell_job(c, claim[OF_JOB])
   if more then return { more = more } end
-  end_claim(c.c)
+  local _, s = finish_run(c.c)
   if given(c.record) then redis.call('XADD', K'hist', 'MAXLEN', '~', request.keep, '*', 'r', c.record) end
   if given(c.data) then
     local record = get('jd', claim[OF_JOB])
@@ -416,19 +444,6 @@ local function complete(c)
     -- Somebody may have destroyed the record meanwhile.
     local bare = meta and meta.p and string.match(record, '^(.[^%z]*%z[^%z]*%z)')
     if bare then put('jd', claim[OF_JOB], bare .. c.data) end
-  end
-  local s = load(claim[TRIGGER])
-  if s and s[LINEAGE] == claim[OF_LINEAGE] then
-    if keeps_back(s) then
-      dequeue(claim[TRIGGER], s)
-      end_run(s, c.c)
-      if s[NEXT] and s[NEXT] <= tonumber(request.now) then s[FREED] = tonumber(request.now) end
-      enqueue(claim[TRIGGER], s)
-      wake = true
-    else
-      end_run(s, c.c)
-    end
-    save(claim[TRIGGER], s)
   end
   local current = s and s[GENERATION] == claim[OF_GENERATION]
   if current and c.i == 'finish_trigger' then

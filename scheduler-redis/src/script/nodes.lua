@@ -77,6 +77,8 @@ function V.attach()
   -- Its registration was forgotten, and what it has in hand may be too.
   if request.tells then redis.call('SADD', K'untold', request.session) end
   redis.call('HSETNX', K'sc', request.session, text(count()))
+  -- Calls of an earlier life under this number do nothing.
+  if request.turn > tonumber(get('tn', request.session) or '0') then put('tn', request.session, text(request.turn)) end
   return { lease = lease, epoch = run }
 end
 

@@ -3,7 +3,8 @@
 
 -- A state is a table of these. The lane is `1` and the name of the execution group, or `0`, NUL, and the type of the job. What
 -- is not there is false: the time that it is due, was freed, or at which its pause ends; its claim, its only run, calendar, and
--- note of its pause. ONCE is the progress after its only firing if it has not fired, and empty for all others.
+-- note of its pause. ONCE is the progress after its only firing, as long as nothing has changed since the trigger was stored, and
+-- empty for all others.
 local STATE, EXCLUSIVE, RUNS, PRIORITY, NEXT, GENERATION, LINEAGE, REVISION, FREED, PAUSE_END = 1, 2, 3, 4, 5, 6, 7, 8, 9, 10
 local JOB, LANE, OVERLAP, CLAIM, RUN, CALENDAR, NOTE, PROGRESS, ONCE = 11, 12, 13, 14, 15, 16, 17, 18, 19
 local STATE_FORMAT = '>c1BI4i4ddddddI2c0I2c0Bc0Bc0Bc0I2c0I4c0I4c0I2c0c1'
