@@ -116,6 +116,17 @@ impl Invocation {
         &self.detail
     }
 
+    /// Many jobs of one function share its name in memory, if nobody else has this one yet.
+    pub(crate) fn share_job_type(&mut self, job_type: &Arc<str>) {
+        if let Some(detail) = Arc::get_mut(&mut self.detail) {
+            detail.share_job_type(job_type);
+        }
+    }
+
+    pub(crate) fn into_detail(self) -> Arc<JobDetail> {
+        self.detail
+    }
+
     /// The name of the job.
     pub fn key(&self) -> &JobKey {
         self.detail.key()

@@ -185,6 +185,12 @@ impl JobDetail {
         self.requests_recovery
     }
 
+    /// Which is the one that it has.
+    pub(crate) fn share_job_type(&mut self, job_type: &Arc<str>) {
+        debug_assert_eq!(self.job_type, *job_type);
+        self.job_type = job_type.clone();
+    }
+
     pub(crate) fn shared_job_type(&self) -> &Arc<str> {
         &self.job_type
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use foldhash::HashMap;
 
-use super::definition::JobDefinition;
+use super::definition::{Invocation, JobDefinition};
 use super::detail::JobDetail;
 use super::handler::ErasedJob;
 use super::provide::Providers;
@@ -79,6 +79,17 @@ impl Registry {
         let mut all: Vec<_> = self.definitions.values().collect();
         all.sort_unstable_by_key(|definition| definition.detail().job_type());
         all
+    }
+
+    /// Why this job cannot be run here, if its function is not registered. If it is, the job shares its name.
+    pub(crate) fn recognise(&self, job: &mut Invocation) -> Option<String> {
+        match self.definitions.get_key_value(job.detail().job_type()) {
+            Some((job_type, _)) => {
+                job.share_job_type(job_type);
+                None
+            }
+            None => self.unknown(job.detail()),
+        }
     }
 
     /// Why this job cannot be run here, if its function is not registered.

@@ -159,13 +159,13 @@ impl Scheduler {
         let (mut jobs, mut triggers) =
             (Vec::with_capacity(schedules.len()), Vec::with_capacity(schedules.len()));
         let now = core.clock.now();
-        for (job, trigger) in schedules {
-            if let Some(problem) = core.registry.unknown(job.detail()) {
+        for (mut job, trigger) in schedules {
+            if let Some(problem) = core.registry.recognise(&mut job) {
                 return Err(Error::config(problem));
             }
             let trigger = trigger.or_misfire(core.settings.misfire);
             triggers.push(bind(&job, trigger, now, || Some(self.unused_name(job.key())))?);
-            jobs.push(job.detail().clone());
+            jobs.push(job.into_detail());
         }
         let calendars = core.calendars_for(triggers.iter()).await?;
         let mut scheduled = Vec::with_capacity(triggers.len());
