@@ -12,7 +12,7 @@ use scheduler_core::{Error, Result, TriggerKey};
 use serde_json::{Value, json};
 
 use crate::codec;
-use crate::inner::Memo;
+use crate::handover::Memo;
 
 /// What the script refused, in words.
 pub(crate) fn refusal(error: &str, names: &[Value], request: &Value) -> Error {

@@ -12,7 +12,8 @@ use serde_json::{Value, json};
 
 use crate::answer::acquired;
 use crate::codec;
-use crate::inner::{Answer, Found};
+use crate::handover::Found;
+use crate::inner::Answer;
 use crate::session::{Ending, Session};
 use crate::store::{RedisJobStore, touch_lost};
 
@@ -37,15 +38,6 @@ pub(crate) const HELD: TimeDelta = TimeDelta::milliseconds(100);
 /// No call does more at once, so that none holds the server up for long.
 pub(crate) const BATCH: usize = 100;
 
-impl Found {
-    /// What comes after it.
-    fn add(&mut self, part: Self) {
-        self.triggers.extend(part.triggers);
-        (self.cancel, self.next_due) = (part.cancel, part.next_due);
-        self.is_all &= part.is_all;
-    }
-}
-
 /// The job of a row: as it stands, or that of an earlier row by its number.
 fn sent_job(what: &str, detail: &str, earlier: &[Option<Arc<JobDetail>>]) -> Result<Arc<JobDetail>> {
     if what == "run" {
@@ -53,6 +45,14 @@ fn sent_job(what: &str, detail: &str, earlier: &[Option<Arc<JobDetail>>]) -> Res
     }
     let of_row = |number: usize| earlier.get(number.checked_sub(1)?)?.clone();
     detail.parse().ok().and_then(of_row).ok_or_else(|| codec::broken("a job, as an earlier one,", detail))
+}
+
+/// The progress of a trigger before its only firing, from that after it. One that cannot be read stays as it is, and cannot be
+/// read then either.
+fn progress_before(text: &str) -> Result<String> {
+    let after = codec::decode::<Progress>("the progress of a trigger", text).ok();
+    let before = after.and_then(|after| after.previous).map(codec::before_first);
+    before.map_or_else(|| Ok(text.to_owned()), |before| codec::encode(&before))
 }
 
 impl RedisJobStore {
@@ -173,12 +173,7 @@ impl RedisJobStore {
                 // Claimed by itself it shows what is to become of it.
                 Err(error) if !what.is_empty() => {
                     tracing::error!(%error, "a trigger that was fired cannot be read; it is given back");
-                    let after = codec::decode::<Progress>("the progress of a trigger", progress).ok();
-                    let before = after.and_then(|after| after.previous).map(codec::before_first);
-                    // What cannot be read once is not readable then.
-                    let before =
-                        before.map_or_else(|| Ok(progress.to_owned()), |before| codec::encode(&before))?;
-                    unfired.push(json!({ "c": claim, "p": before }));
+                    unfired.push(json!({ "c": claim, "p": progress_before(progress)? }));
                 }
                 // Somebody else may know its calendar or its format: the claim lapses, and another node may take it.
                 Err(error) if codec::is_well_formed(&[description, progress, calendar]) => {
@@ -190,19 +185,18 @@ impl RedisJobStore {
                 }
             }
         }
-        if !spoilt.is_empty()
-            && let Err(error) = self.call("spoil", json!({ "keys": spoilt })).await
-        {
-            tracing::warn!(%error, "what cannot be read comes up again");
-        }
-        let mut is_all = true;
-        if !unfired.is_empty()
-            && let Err(error) = self.call("unfire", json!({ "runs": unfired, "now": codec::time(now) })).await
-        {
-            tracing::warn!(%error, "what cannot be read comes up again");
-            is_all = false;
-        }
+        self.tell("spoil", "keys", spoilt.into(), now).await;
+        let is_all = self.tell("unfire", "runs", unfired.into(), now).await;
         Ok(Found { triggers, cancel, next_due: codec::read_time(&answer["n"]), is_all })
+    }
+
+    /// What is to become of that which cannot be read, if there is any. Says whether the store knows it.
+    async fn tell(&self, verb: &'static str, what: &str, rows: Value, now: DateTime<Utc>) -> bool {
+        if codec::list(&rows).is_empty() {
+            return true;
+        }
+        let told = self.call(verb, json!({ what: rows, "now": codec::time(now) })).await;
+        told.inspect_err(|error| tracing::warn!(%error, "what cannot be read comes up again")).is_ok()
     }
 
     /// Also gives the ends of runs whose job cannot be read.

@@ -19,6 +19,7 @@ mod answer;
 mod clock;
 mod codec;
 mod firing;
+mod handover;
 mod heart;
 mod inner;
 mod io;

@@ -32,7 +32,8 @@ pub struct Proxy {
 
 #[derive(Debug, Default)]
 struct Rules {
-    tricks: Mutex<Vec<(String, Trick)>>,
+    /// Each with how many requests of its verb it still lets pass.
+    tricks: Mutex<Vec<(String, usize, Trick)>>,
     /// How many tricks were played.
     played: AtomicU64,
     /// Takes no connections and cuts those that are there.
@@ -93,7 +94,12 @@ impl Proxy {
 
     /// The next request that calls this verb is played a trick.
     pub fn play(&self, verb: &str, trick: Trick) {
-        self.rules.tricks.lock().push((verb.to_owned(), trick));
+        self.play_after(0, verb, trick);
+    }
+
+    /// So many requests that call this verb pass; the one after them is played a trick.
+    pub fn play_after(&self, passed: usize, verb: &str, trick: Trick) {
+        self.rules.tricks.lock().push((verb.to_owned(), passed, trick));
     }
 
     /// How many tricks were played so far.
@@ -205,9 +211,13 @@ impl Rules {
             let word = format!("\r\n{verb}\r\n");
             request.windows(word.len()).any(|window| window == word.as_bytes())
         };
-        let index = tricks.iter().position(|(verb, _)| calls(verb))?;
+        let index = tricks.iter().position(|(verb, ..)| calls(verb))?;
+        if let Some(fewer) = tricks[index].1.checked_sub(1) {
+            tricks[index].1 = fewer;
+            return None;
+        }
         self.played.fetch_add(1, Ordering::SeqCst);
-        Some(tricks.remove(index).1)
+        Some(tricks.remove(index).2)
     }
 }
 

@@ -5,7 +5,7 @@
 //! store wake its nodes. Between turns the engine only remembers triggers that it has acquired ahead of their time, and when
 //! to look again.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -15,6 +15,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use foldhash::HashMap;
 
 use super::core::{Core, SchedulerState};
+use super::deadlines::{Deadline, Deadlines};
 use super::ending::Ending;
 use super::event::Event;
 use super::execution::Execution;
@@ -40,10 +41,7 @@ pub(super) struct Engine {
     ahead: VecDeque<AcquiredTrigger>,
     /// When the store has something else; none if it has nothing.
     next_due: Option<DateTime<Utc>>,
-    /// Runs that must have ended by a moment of the monotonic clock.
-    deadlines: BTreeSet<Deadline>,
-    /// The present deadline of each run that has one.
-    deadline_of: HashMap<ExecutionId, Deadline>,
+    deadlines: Deadlines,
     /// Endings that the store does not have yet.
     unwritten: Vec<Ending>,
     /// The last acquisition has failed.
@@ -55,15 +53,6 @@ pub(super) struct Engine {
     /// What is left of the share of late triggers, in parts of one.
     late_quarters: usize,
     failures: u32,
-}
-
-/// When a run has taken too long.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Deadline {
-    at: Duration,
-    run: ExecutionId,
-    /// It was asked to stop and had its time to do so.
-    asked: bool,
 }
 
 /// What is to become of an acquired trigger.
@@ -85,7 +74,7 @@ pub(super) enum Next {
 
 impl Engine {
     pub(super) fn new(core: Arc<Core>, pool: Pool, attached: Attached) -> Self {
-        let (ahead, deadlines, deadline_of, used, unwritten) = Default::default();
+        let (ahead, deadlines, used, unwritten) = Default::default();
         let (next_due, ask_again, unsure, late_quarters, failures) = (None, false, 0, 0, 0);
         Self {
             core,
@@ -94,7 +83,6 @@ impl Engine {
             ahead,
             next_due,
             deadlines,
-            deadline_of,
             used,
             unwritten,
             ask_again,
@@ -190,9 +178,7 @@ impl Engine {
     fn written(&mut self, results: Vec<CompleteResult>) {
         let endings = std::mem::take(&mut self.unwritten);
         for (ending, result) in endings.iter().zip(results) {
-            if let Some(deadline) = self.deadline_of.remove(&ending.completion.execution) {
-                self.deadlines.remove(&deadline);
-            }
+            self.deadlines.remove(ending.completion.execution);
             self.free_group(ending.trigger.execution_group());
             self.report_end(ending, result);
         }
@@ -203,12 +189,7 @@ impl Engine {
     fn expire(&mut self) {
         self.core.take_stops().into_iter().for_each(|(run, reason)| self.stop(run, reason));
         let now = self.core.clock.monotonic();
-        while let Some(deadline) = self.deadlines.pop_first() {
-            if deadline.at > now {
-                self.deadlines.insert(deadline);
-                return;
-            }
-            self.deadline_of.remove(&deadline.run);
+        while let Some(deadline) = self.deadlines.pop(now) {
             if deadline.asked {
                 self.core.running.abort(deadline.run, CancelReason::Timeout);
             } else {
@@ -225,18 +206,10 @@ impl Engine {
         }
         if self.core.running.cancel(run, reason) == Some(true) {
             let at = self.core.clock.monotonic().saturating_add(self.core.settings.cancel_grace);
-            self.set_deadline(Deadline { at, run, asked: true });
+            self.deadlines.set(Deadline { at, run, asked: true });
         } else {
             self.core.running.abort(run, reason);
         }
-    }
-
-    /// In place of an earlier one.
-    fn set_deadline(&mut self, deadline: Deadline) {
-        if let Some(earlier) = self.deadline_of.insert(deadline.run, deadline) {
-            self.deadlines.remove(&earlier);
-        }
-        self.deadlines.insert(deadline);
     }
 
     async fn release_ahead(&mut self) -> Result<()> {
@@ -447,7 +420,7 @@ impl Engine {
         self.core.report_fired(&parts);
         if let Some(timeout) = parts.job.timeout() {
             let at = self.core.clock.monotonic().saturating_add(timeout);
-            self.set_deadline(Deadline { at, run: id, asked: false });
+            self.deadlines.set(Deadline { at, run: id, asked: false });
         }
         self.core.execution(parts)
     }
@@ -523,7 +496,7 @@ impl Engine {
     /// Until a run has taken too long.
     fn until_deadline(&self) -> Duration {
         let now = self.core.clock.monotonic();
-        self.deadlines.first().map_or(Duration::MAX, |deadline| deadline.at.saturating_sub(now))
+        self.deadlines.first().map_or(Duration::MAX, |at| at.saturating_sub(now))
     }
 
     /// Until the first of: an acquired trigger is due, the store has something to acquire, a run has taken too long,

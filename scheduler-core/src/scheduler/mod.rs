@@ -30,6 +30,7 @@
 mod admin;
 mod builder;
 mod core;
+mod deadlines;
 mod ending;
 mod event;
 mod execution;
