@@ -104,7 +104,7 @@ impl Scheduler {
         schedules: impl IntoIterator<Item = (Invocation, TriggerBuilder)>,
         existing: Existing,
     ) -> Result<Vec<Scheduled>> {
-        self.put_all(schedules.into_iter().collect(), existing, existing).await
+        self.put_all(schedules, existing, existing).await
     }
 
     /// Runs a job as soon as a slot is free: fire and forget. Returns the name of the trigger made for it.
@@ -150,34 +150,33 @@ impl Scheduler {
 
     async fn put_all(
         &self,
-        schedules: Vec<(Invocation, TriggerBuilder)>,
+        schedules: impl IntoIterator<Item = (Invocation, TriggerBuilder)>,
         existing_jobs: Existing,
         existing_triggers: Existing,
     ) -> Result<Vec<Scheduled>> {
         self.check_open()?;
         let core = self.core();
-        let (mut jobs, mut triggers) =
-            (Vec::with_capacity(schedules.len()), Vec::with_capacity(schedules.len()));
-        let now = core.clock.now();
+        let schedules = schedules.into_iter();
+        let (room, now) = (schedules.size_hint().0, core.clock.now());
+        let (mut jobs, mut triggers) = (Vec::with_capacity(room), Vec::with_capacity(room));
         for (mut job, trigger) in schedules {
             if let Some(problem) = core.registry.recognise(&mut job) {
                 return Err(Error::config(problem));
             }
             let trigger = trigger.or_misfire(core.settings.misfire);
-            triggers.push(bind(&job, trigger, now, || Some(self.unused_name(job.key())))?);
+            let trigger = bind(&job, trigger, now, || Some(self.unused_name(job.key())))?;
+            triggers.push((Arc::new(trigger), Progress::default()));
             jobs.push(job.into_detail());
         }
-        let calendars = core.calendars_for(triggers.iter()).await?;
+        let calendars = core.calendars_for(triggers.iter().map(|(trigger, _)| &**trigger)).await?;
         let mut scheduled = Vec::with_capacity(triggers.len());
-        let mut stored = Vec::with_capacity(triggers.len());
-        for trigger in triggers {
-            let progress = trigger.first(calendars.of(&trigger)?);
-            scheduled.push(put_in_place(&trigger, &progress)?);
-            stored.push((Arc::new(trigger), progress));
+        for (trigger, progress) in &mut triggers {
+            *progress = trigger.first(calendars.of(trigger)?);
+            scheduled.push(put_in_place(trigger, progress)?);
         }
         let may_be_there = matches!(existing_triggers, Existing::Keep | Existing::Update);
-        let told = if may_be_there || core.bus.is_heard() { stored.clone() } else { Vec::new() };
-        core.store.put(Put { jobs, existing_jobs, triggers: stored, existing_triggers }).await?;
+        let told = if may_be_there || core.bus.is_heard() { triggers.clone() } else { Vec::new() };
+        core.store.put(Put { jobs, existing_jobs, triggers, existing_triggers }).await?;
         if may_be_there {
             return self.put_beside(scheduled, told).await;
         }

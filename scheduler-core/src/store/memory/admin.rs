@@ -55,9 +55,11 @@ impl Table {
             let taken = taken.join(", ");
             return Err(Error::conflict(format!("already stored: {taken}; replace them or use other names")));
         }
-        let mut seen = HashSet::with_capacity(request.triggers.len());
-        if let Some((twice, _)) = request.triggers.iter().find(|(trigger, _)| !seen.insert(trigger.key())) {
-            let key = twice.key();
+        // A single one, as most are, is not worth a set.
+        let count = Some(request.triggers.len()).filter(|count| *count > 1).unwrap_or_default();
+        let mut keys = request.triggers.iter().take(count).map(|(trigger, _)| trigger.key());
+        let mut seen = HashSet::with_capacity(count);
+        if let Some(key) = keys.find(|key| !seen.insert(*key)) {
             return Err(Error::conflict(format!(
                 "trigger `{key}` is there twice in one call; give one another name"
             )));
@@ -113,8 +115,8 @@ impl Table {
 
     fn change_lane(&mut self, index: usize) {
         let slot = &self.triggers[index];
-        let (old, key) = (slot.lane(), self.lane_key(slot.job(), &slot.trigger));
-        let lane = self.lanes.join(key);
+        let (old, job, trigger) = (slot.lane(), slot.job(), slot.trigger.clone());
+        let lane = self.join_lane(job, &trigger);
         self.triggers[index].set_lane(lane);
         self.lanes.leave(old);
     }
@@ -148,7 +150,7 @@ impl Table {
         let Some(job) = self.job_slot(trigger.job()) else { return };
         self.counter += 1;
         let key = trigger.key().clone();
-        let lane = self.lanes.join(self.lane_key(job, &trigger));
+        let lane = self.join_lane(job, &trigger);
         let mut slot = TriggerSlot::new(trigger, progress, job, lane, self.counter);
         slot.running = runs.running;
         slot.set_freed(runs.freed);

@@ -1,7 +1,5 @@
 //! The way of a firing through the table: acquire, fire, complete, release.
 
-use std::num::NonZeroU64;
-
 use chrono::{DateTime, Utc};
 
 use super::lanes::{Due, Moment};
@@ -52,7 +50,7 @@ impl Table {
 
     /// When to ask again, apart from what is in the lanes.
     fn next_wake(&self) -> Option<DateTime<Utc>> {
-        let lapse = (self.unfired > 0).then_some(self.earliest_lapse);
+        let lapse = (!self.unfired.is_empty()).then_some(self.earliest_lapse);
         let overlap = self.overlapping.first().map(|due| due.at.time());
         lapse.into_iter().chain(overlap).chain(self.pauses.next_ending()).min()
     }
@@ -62,7 +60,6 @@ impl Table {
         let claim = ExecutionId::new(request.session, self.counter);
         let slot = &mut self.triggers[due.slot as usize];
         slot.state = slot.state.after(Step::Acquire).unwrap_or(slot.state);
-        slot.claim = NonZeroU64::new(self.counter);
         let (generation, lineage, job) = (slot.generation, slot.lineage(), slot.trigger.job().clone());
         let acquired = AcquiredTrigger {
             claim,
@@ -79,8 +76,8 @@ impl Table {
             self.busy.insert(job.clone(), claim);
         }
         let lapse = timing.lapse(due.at.time(), request.now);
-        self.earliest_lapse = if self.unfired == 0 { lapse } else { self.earliest_lapse.min(lapse) };
-        self.unfired += 1;
+        self.earliest_lapse = if self.unfired.is_empty() { lapse } else { self.earliest_lapse.min(lapse) };
+        self.unfired.insert(due.slot as usize, self.counter);
         let (key, since, group) = (due.key.clone(), request.now, acquired.trigger.execution_group().cloned());
         if let Some(group) = &group {
             *self.claimed.entry(group.clone()).or_default() += 1;
@@ -125,9 +122,8 @@ impl Table {
         let slot = &mut self.triggers[index];
         slot.state = slot.state.after(Step::Fire).unwrap_or(slot.state);
         slot.set_progress(firing.progress);
-        slot.claim = None;
         slot.set_freed(None);
-        self.unfired -= 1;
+        self.unfired.remove(&index);
         let overlaps = slot.running > 0 && slot.trigger.overlap() == OverlapPolicy::Skip;
         if firing.run && !overlaps {
             (claim.fired, claim.since) = (true, now);
@@ -263,7 +259,7 @@ impl Table {
     }
 
     fn release_lapsed(&mut self, now: DateTime<Utc>) {
-        if self.unfired == 0 || now < self.earliest_lapse {
+        if self.unfired.is_empty() || now < self.earliest_lapse {
             return;
         }
         let open = self.claims.iter().filter(|(_, claim)| !claim.fired);
@@ -320,10 +316,9 @@ impl Table {
 
     /// Takes an unfired claim away from its trigger.
     pub(super) fn withdraw_claim(&mut self, index: usize) {
-        let Some(count) = self.triggers[index].claim.take() else { return };
-        self.unfired -= 1;
-        if let Some(claim) = self.claims.get(&count.get()) {
-            self.end_claim(ExecutionId::new(claim.session, count.get()));
+        let Some(count) = self.unfired.remove(&index) else { return };
+        if let Some(claim) = self.claims.get(&count) {
+            self.end_claim(ExecutionId::new(claim.session, count));
         }
     }
 }

@@ -41,9 +41,15 @@ pub(super) struct Due {
 
 /// What the triggers of a lane have in common.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(super) struct LaneKey {
-    pub(super) group: Option<Arc<str>>,
-    pub(super) job_type: Arc<str>,
+struct LaneKey {
+    group: Option<Arc<str>>,
+    job_type: Arc<str>,
+}
+
+impl LaneKey {
+    fn is(&self, group: Option<&Arc<str>>, job_type: &Arc<str>) -> bool {
+        self.group.as_ref() == group && (Arc::ptr_eq(&self.job_type, job_type) || self.job_type == *job_type)
+    }
 }
 
 #[derive(Debug)]
@@ -70,6 +76,8 @@ impl Lane {
 pub(super) struct Lanes {
     lanes: Slab<Lane>,
     by_key: HashMap<LaneKey, usize>,
+    /// That of the latest member; what is added in a row is mostly of one kind.
+    latest: usize,
     news: bool,
 }
 
@@ -84,13 +92,18 @@ pub(super) struct Open {
 }
 
 impl Lanes {
-    /// Makes a trigger a member of its lane.
-    pub(super) fn join(&mut self, key: LaneKey) -> usize {
-        let lane = *self.by_key.entry(key).or_insert_with_key(|key| {
+    /// Makes a trigger of this execution group and job type a member of its lane.
+    pub(super) fn join(&mut self, group: Option<&Arc<str>>, job_type: &Arc<str>) -> usize {
+        if let Some(lane) = self.lanes.get_mut(self.latest).filter(|lane| lane.key.is(group, job_type)) {
+            lane.members += 1;
+            return self.latest;
+        }
+        let key = LaneKey { group: group.cloned(), job_type: job_type.clone() };
+        self.latest = *self.by_key.entry(key).or_insert_with_key(|key| {
             self.lanes.insert(Lane { key: key.clone(), members: 0, due: BTreeSet::new() })
         });
-        self.lanes[lane].members += 1;
-        lane
+        self.lanes[self.latest].members += 1;
+        self.latest
     }
 
     pub(super) fn leave(&mut self, lane: usize) {

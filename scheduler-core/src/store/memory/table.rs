@@ -7,14 +7,14 @@
 //!    of each lane is in its lane too, and none while a claim of the job exists. So such a job never has two claims, and
 //!    freeing it costs the same however many triggers wait.
 //! 3. `busy[job]` is the one claim of a job that disallowed concurrent runs when the claim was made.
-//! 4. An acquired trigger has exactly one unfired claim; `unfired` counts them.
+//! 4. An acquired trigger, and no other, has exactly one unfired claim; `unfired` says which.
 //! 5. Slots and keys map to each other; a claim names its trigger by slot and generation, since slots are reused.
 //! 6. A paused trigger has a note, and only a paused one has.
 
 use std::cmp::Reverse;
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
-use std::num::{NonZeroU32, NonZeroU64};
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
@@ -22,7 +22,7 @@ use foldhash::HashMap;
 use slab::Slab;
 
 use super::index::{Index, place};
-use super::lanes::{Due, LaneKey, Lanes, Moment};
+use super::lanes::{Due, Lanes, Moment};
 use super::pauses::Pauses;
 use crate::calendar::Calendar;
 use crate::job::{CancelReason, ExecutionId, JobDetail};
@@ -46,8 +46,6 @@ pub(super) struct TriggerSlot {
     /// Where this slot stands among those of its job.
     pub(super) position: u32,
     pub(super) generation: u64,
-    /// Its claim that is not fired yet, by number.
-    pub(super) claim: Option<NonZeroU64>,
     rare: Option<Box<Rare>>,
 }
 
@@ -88,7 +86,6 @@ impl TriggerSlot {
             lane: place(lane),
             position: 0,
             generation,
-            claim: None,
             rare: None,
         };
         slot.set_progress(progress);
@@ -299,7 +296,8 @@ pub(super) struct Table {
     pub(super) claimed: HashMap<Arc<str>, usize>,
     /// Runs that are to be stopped.
     pub(super) cancelled: BTreeMap<ExecutionId, CancelReason>,
-    pub(super) unfired: usize,
+    /// The claim, by number, of each acquired trigger.
+    pub(super) unfired: HashMap<usize, u64>,
     /// Something waits again that was kept back: other nodes may take it.
     pub(super) freed: bool,
     /// No unfired claim lapses before this.
@@ -332,8 +330,9 @@ impl Table {
     }
 
     pub(super) fn add_job(&mut self, detail: Arc<JobDetail>) {
-        let key = detail.key().clone();
-        self.jobs_by_name.insert(&key, self.jobs.insert(JobSlot::new(detail)));
+        let index = self.jobs.vacant_key();
+        self.jobs_by_name.insert(detail.key(), index);
+        self.jobs.insert(JobSlot::new(detail));
     }
 
     pub(super) fn drop_job(&mut self, index: usize) {
@@ -341,12 +340,11 @@ impl Table {
         self.jobs_by_name.remove(job.detail.key(), index);
     }
 
-    pub(super) fn add_trigger(&mut self, slot: TriggerSlot) -> usize {
-        let (key, job) = (slot.trigger.key().clone(), slot.job());
-        let index = self.triggers.insert(slot);
-        self.triggers_by_name.insert(&key, index);
-        self.triggers[index].position = self.jobs[job].add_trigger(index);
-        index
+    pub(super) fn add_trigger(&mut self, mut slot: TriggerSlot) -> usize {
+        let index = self.triggers.vacant_key();
+        self.triggers_by_name.insert(slot.trigger.key(), index);
+        slot.position = self.jobs[slot.job()].add_trigger(index);
+        self.triggers.insert(slot)
     }
 
     pub(super) fn drop_trigger(&mut self, index: usize) -> TriggerSlot {
@@ -453,11 +451,9 @@ impl Table {
         true
     }
 
-    pub(super) fn lane_key(&self, job: usize, trigger: &Trigger) -> LaneKey {
-        LaneKey {
-            group: trigger.execution_group().cloned(),
-            job_type: self.jobs[job].detail.shared_job_type().clone(),
-        }
+    /// Makes a trigger of that job a member of its lane.
+    pub(super) fn join_lane(&mut self, job: usize, trigger: &Trigger) -> usize {
+        self.lanes.join(trigger.execution_group(), self.jobs[job].detail.shared_job_type())
     }
 
     /// Whether a run of the job keeps its triggers waiting.
