@@ -1,5 +1,6 @@
 //! The way of a firing: one call for a part of it.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,6 +10,7 @@ use scheduler_core::store::*;
 use scheduler_core::trigger::Progress;
 use scheduler_core::{Error, Result};
 use serde_json::{Value, json};
+use tokio::task::JoinHandle;
 
 use crate::answer::acquired;
 use crate::codec;
@@ -38,6 +40,12 @@ pub(crate) const HELD: TimeDelta = TimeDelta::milliseconds(100);
 /// No call does more at once, so that none holds the server up for long.
 pub(crate) const BATCH: usize = 100;
 
+/// So many parts are asked for at once: one that the server works on, and one for when it is done.
+const AT_ONCE: usize = 2;
+
+/// An answer that comes.
+type Asked = Option<JoinHandle<Result<Answer>>>;
+
 /// The job of a row: as it stands, or that of an earlier row by its number.
 fn sent_job(what: &str, detail: &str, earlier: &[Option<Arc<JobDetail>>]) -> Result<Arc<JobDetail>> {
     if what == "run" {
@@ -56,42 +64,54 @@ fn progress_before(text: &str) -> Result<String> {
 }
 
 impl RedisJobStore {
-    /// Acquires in parts. Where no limit depends on what a part has taken, the next one is asked for before this one is read.
+    /// Acquires in parts. Where no limit depends on what a part has taken, further ones are asked for before this one is read, so
+    /// that the server has always something to do.
     pub(crate) async fn acquire_parts(&self, request: &AcquireDue) -> Result<Found> {
         let is_limited = request.limits != ExecutionLimits::default();
-        let mut left = AcquireDue { max: request.max.min(BATCH), ..request.clone() };
-        let (mut all, mut open) = (Found { is_all: true, ..Found::default() }, request.max);
-        let mut said = self.ask_acquire(&left).await?;
-        loop {
-            let count = said.rows::<ACQUIRED>().count();
-            let is_full = count == left.max;
-            open -= count.min(open);
-            let next_due = codec::read_time(&said.body["n"]);
-            if !is_full || open == 0 || next_due.is_none_or(|due| due > request.until) {
-                all.add(self.read_acquired(&said, request.now).await?);
-                return Ok(all);
-            }
-            left.max = open.min(BATCH);
-            let next = if is_limited {
-                let part = self.read_acquired(&said, request.now).await?;
-                part.triggers.iter().for_each(|(acquired, _)| left.took(acquired));
-                all.add(part);
-                self.ask_acquire(&left).await
-            } else {
-                if let (Some(late), Some(most)) = (&mut left.late, said.body["l"].as_u64()) {
-                    late.most = usize::try_from(most).unwrap_or(usize::MAX);
-                }
-                let (next, part) =
-                    tokio::join!(self.ask_acquire(&left), self.read_acquired(&said, request.now));
-                all.add(part?);
-                next
-            };
-            said = match next {
+        // What is not asked for yet.
+        let mut left = request.clone();
+        let mut asked = VecDeque::from([self.begin_part(&mut left)]);
+        let (mut all, mut more, mut failure) = (Found { is_all: true, ..Found::default() }, true, None);
+        while let Some((max, answer)) = asked.pop_front() {
+            let said = match Self::ended(answer).await {
                 Ok(said) => said,
-                // What is claimed already is handed out, and the rest asked for again at once.
-                Err(_) => return Ok(Found { next_due: Some(request.now), is_all: false, ..all }),
+                Err(error) => {
+                    (more, failure) = (false, failure.or(Some(error)));
+                    continue;
+                }
             };
+            let is_full = said.rows::<ACQUIRED>().count() == max;
+            let is_due = codec::read_time(&said.body["n"]).is_some_and(|due| due <= request.until);
+            more &= is_full && is_due && left.max > 0;
+            if let (Some(late), Some(most)) = (&mut left.late, said.body["l"].as_u64()) {
+                late.most += usize::try_from(most).unwrap_or_default();
+            }
+            while more && !is_limited && left.max > 0 && asked.len() < AT_ONCE {
+                asked.push_back(self.begin_part(&mut left));
+            }
+            let part = self.read_acquired(&said, request.now).await?;
+            if more && is_limited {
+                part.triggers.iter().for_each(|(acquired, _)| left.took(acquired));
+                asked.push_back(self.begin_part(&mut left));
+            }
+            all.add(part);
         }
+        match failure {
+            Some(error) if all.triggers.is_empty() => Err(error),
+            // What is claimed already is handed out, and the rest asked for again at once.
+            Some(_) => Ok(Found { next_due: Some(request.now), is_all: false, ..all }),
+            None => Ok(all),
+        }
+    }
+
+    /// Asks for a part of what is left, which the share of late triggers goes with until it is known what is left of that. Says
+    /// for how many.
+    fn begin_part(&self, left: &mut AcquireDue) -> (usize, Asked) {
+        let part = AcquireDue { max: left.max.min(BATCH), ..left.clone() };
+        left.max -= part.max;
+        left.late.iter_mut().for_each(|late| late.most = 0);
+        let (store, max) = (self.clone(), part.max);
+        (max, self.0.io.spawn(async move { store.ask_acquire(&part).await }))
     }
 
     async fn ask_acquire(&self, request: &AcquireDue) -> Result<Answer> {

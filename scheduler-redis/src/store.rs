@@ -143,7 +143,7 @@ impl RedisJobStore {
         Self::ended(self.0.io.spawn(task)).await
     }
 
-    async fn ended<T>(task: Option<JoinHandle<Result<T>>>) -> Result<T> {
+    pub(crate) async fn ended<T>(task: Option<JoinHandle<Result<T>>>) -> Result<T> {
         let closed = || Error::transient("the thread of the job store in Redis has ended");
         match task {
             Some(task) => task.await.map_err(|error| closed().caused_by(error))?,

@@ -119,6 +119,27 @@ async fn is_sound(store: &RedisJobStore) {
     assert_eq!(store.audit(false).await.unwrap(), Vec::<String>::new());
 }
 
+/// What is asked for in several parts, some of them at once, has one share of late triggers, and the rest of them at its end.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn late_triggers_have_one_share_in_all_parts() {
+    let server = Server::start();
+    let store = store(&server.url()).await;
+    attach(&store, 1).await;
+    let before = now(&store) - TimeDelta::seconds(60);
+    let late = |_, builder: TriggerBuilder| builder.start_at(before - TimeDelta::seconds(60));
+    fill(&store, &job("late"), 400, late).await;
+    fill(&store, &job("punctual"), 500, |_, builder| builder).await;
+    let (now, limits, most) = (now(&store), ExecutionLimits::default(), 170);
+    let share = Some(LateShare { before, most });
+    let ask = AcquireDue { session: 1, now, until: now, max: 800, limits, late: share, fires_since: None };
+    let found = store.acquire_due(ask).await.unwrap().triggers;
+    let is_late: Vec<_> = found.iter().map(|one| one.trigger.job().name() == "late").collect();
+    let last = is_late.iter().rposition(|late| !late).unwrap();
+    let (share, rest) = is_late.split_at(last + 1);
+    assert_eq!(share.iter().filter(|late| **late).count(), most);
+    assert_eq!((share.len(), rest.len()), (500 + most, 300 - most), "all that are punctual, then the rest");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_end_of_a_job_reaches_all_its_triggers_before_it_lets_another_run() {
     let server = Server::start();
