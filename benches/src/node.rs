@@ -136,7 +136,7 @@ pub async fn work(folder: &Path, index: &str, long: bool) -> Result<()> {
             write("count", &now.to_string());
             last = now;
         }
-        SystemClock.sleep(Duration::from_millis(5)).await;
+        SystemClock.sleep(Duration::from_millis(setting("POLL", 5))).await;
     }
     write("runs", &runs.lock());
     std::process::exit(0)

@@ -43,8 +43,13 @@ pub(crate) const BATCH: usize = 100;
 /// So many parts are asked for at once: one that the server works on, and one for when it is done.
 const AT_ONCE: usize = 2;
 
-/// An answer that comes.
-type Asked = Option<JoinHandle<Result<Answer>>>;
+/// A part of what is to be acquired that is under way.
+struct Part {
+    max: usize,
+    /// At most so many late ones before the punctual ones.
+    late: usize,
+    answer: Option<JoinHandle<Result<Answer>>>,
+}
 
 /// The job of a row: as it stands, or that of an earlier row by its number.
 fn sent_job(what: &str, detail: &str, earlier: &[Option<Arc<JobDetail>>]) -> Result<Arc<JobDetail>> {
@@ -70,31 +75,40 @@ impl RedisJobStore {
         let is_limited = request.limits != ExecutionLimits::default();
         // What is not asked for yet.
         let mut left = request.clone();
+        left.late.iter_mut().for_each(|late| late.most = late.most.min(request.max));
         let mut asked = VecDeque::from([self.begin_part(&mut left)]);
         let (mut all, mut more, mut failure) = (Found { is_all: true, ..Found::default() }, true, None);
-        while let Some((max, answer)) = asked.pop_front() {
-            let said = match Self::ended(answer).await {
+        while let Some(part) = asked.pop_front() {
+            let said = match Self::ended(part.answer).await {
                 Ok(said) => said,
                 Err(error) => {
                     (more, failure) = (false, failure.or(Some(error)));
                     continue;
                 }
             };
-            let is_full = said.rows::<ACQUIRED>().count() == max;
             let is_due = codec::read_time(&said.body["n"]).is_some_and(|due| due <= request.until);
-            more &= is_full && is_due && left.max > 0;
-            if let (Some(late), Some(most)) = (&mut left.late, said.body["l"].as_u64()) {
-                late.most += usize::try_from(most).unwrap_or_default();
+            more &= is_due && said.rows::<ACQUIRED>().count() == part.max;
+            let limited = if is_limited { Some(self.read_acquired(&said, request.now).await) } else { None };
+            if let Some(Ok(found)) = &limited {
+                found.triggers.iter().for_each(|(acquired, _)| left.took(acquired));
             }
-            while more && !is_limited && left.max > 0 && asked.len() < AT_ONCE {
+            let late_left =
+                said.body["l"].as_u64().and_then(|most| usize::try_from(most).ok()).unwrap_or_default();
+            left.late.iter_mut().for_each(|late| late.most += late_left);
+            // As long as late ones come and have a share, they come in one row.
+            let comes_late = late_left > 0 && part.late.saturating_sub(late_left) == part.max;
+            let at_once = if is_limited || comes_late { 1 } else { AT_ONCE };
+            while more && left.max > 0 && asked.len() < at_once {
                 asked.push_back(self.begin_part(&mut left));
             }
-            let part = self.read_acquired(&said, request.now).await?;
-            if more && is_limited {
-                part.triggers.iter().for_each(|(acquired, _)| left.took(acquired));
-                asked.push_back(self.begin_part(&mut left));
+            let found = match limited {
+                Some(found) => found,
+                None => self.read_acquired(&said, request.now).await,
+            };
+            match found {
+                Ok(found) => all.add(found),
+                Err(error) => (more, failure) = (false, failure.or(Some(error))),
             }
-            all.add(part);
         }
         match failure {
             Some(error) if all.triggers.is_empty() => Err(error),
@@ -104,35 +118,32 @@ impl RedisJobStore {
         }
     }
 
-    /// Asks for a part of what is left, which the share of late triggers goes with until it is known what is left of that. Says
-    /// for how many.
-    fn begin_part(&self, left: &mut AcquireDue) -> (usize, Asked) {
-        let part = AcquireDue { max: left.max.min(BATCH), ..left.clone() };
-        left.max -= part.max;
-        left.late.iter_mut().for_each(|late| late.most = 0);
-        let (store, max) = (self.clone(), part.max);
-        (max, self.0.io.spawn(async move { store.ask_acquire(&part).await }))
-    }
-
-    async fn ask_acquire(&self, request: &AcquireDue) -> Result<Answer> {
-        let (limits, session) = (&request.limits, request.session);
+    /// Asks for a part of what is left. The share of late triggers goes with it, until the answer says what is left of that. The
+    /// turn is taken here: what asks next, also when nobody waits for this any more, comes after it.
+    fn begin_part(&self, left: &mut AcquireDue) -> Part {
+        let (limits, session, max) = (&left.limits, left.session, left.max.min(BATCH));
+        let late = left.late.map_or(0, |share| share.most);
         let body = json!({
             "session": session.to_string(),
             "turn": self.0.turn_of(session),
             "node": self.0.name_of(session),
-            "now": codec::time(request.now),
-            "until": codec::time(request.until),
-            "fires_since": request.fires_since.map(codec::time),
-            "max": request.max,
+            "now": codec::time(left.now),
+            "until": codec::time(left.until),
+            "fires_since": left.fires_since.map(codec::time),
+            "max": max,
             "lapse": (LOOK_AHEAD + GRACE).as_millis().to_string(),
             "named": limits.named,
             "others": limits.others,
             "ungrouped": limits.ungrouped,
             "shared": limits.shared,
-            "late": request.late.map(|share| codec::time(share.before)),
-            "most_late": request.late.map(|share| share.most),
+            "late": left.late.map(|share| codec::time(share.before)),
+            "most_late": late,
         });
-        self.ask_alive(session, "acquire", body).await
+        left.max -= max;
+        left.late.iter_mut().for_each(|share| share.most = 0);
+        let store = self.clone();
+        let answer = self.0.io.spawn(async move { store.ask_alive(session, "acquire", body).await });
+        Part { max, late, answer }
     }
 
     /// What calls have fired whose answers were lost. The node is to ask for more at once.
@@ -150,6 +161,9 @@ impl RedisJobStore {
         let said = self.ask_alive(session, "unheard", body).await?;
         if said.body["replaced"] == true {
             return Err(Error::transient("the server is to be told first what it has forgotten"));
+        }
+        if said.body["late"] == true {
+            return Err(Error::transient("a later call has come before the question what was fired"));
         }
         self.read_acquired(&said, request.now).await
     }

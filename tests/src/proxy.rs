@@ -9,7 +9,7 @@ use scheduler_core::time::{Clock, SystemClock};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Runtime;
-use tokio::sync::Notify;
+use tokio::sync::watch;
 
 /// What becomes of the next request that calls a verb.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,7 +38,8 @@ struct Rules {
     played: AtomicU64,
     /// Takes no connections and cuts those that are there.
     closed: AtomicBool,
-    cut: Notify,
+    /// What a connection has not seen yet cuts it, also if it comes while it does something else.
+    cut: watch::Sender<()>,
     /// Passes requests on, and no answers.
     swallows: AtomicBool,
     /// Milliseconds in each direction.
@@ -71,10 +72,11 @@ impl Proxy {
         runtime.spawn(async move {
             let listener = TcpListener::from_std(listener).expect("a socket");
             while let Ok((client, _)) = listener.accept().await {
+                let cut = of_task.cut.subscribe();
                 if of_task.closed.load(Ordering::SeqCst) {
                     continue;
                 }
-                tokio::spawn(serve(of_task.clone(), client));
+                tokio::spawn(serve(of_task.clone(), client, cut));
             }
         });
         Self { port, rules, runtime: Some(runtime) }
@@ -127,7 +129,7 @@ impl Proxy {
 
     /// Cuts all connections; new ones are taken.
     pub fn cut(&self) {
-        self.rules.cut.notify_waiters();
+        self.rules.cut.send_replace(());
     }
 
     /// Leads to another server from now on; what is there is cut.
@@ -161,7 +163,7 @@ impl Drop for Proxy {
     }
 }
 
-async fn serve(rules: Arc<Rules>, mut client: TcpStream) {
+async fn serve(rules: Arc<Rules>, mut client: TcpStream, mut cut: watch::Receiver<()>) {
     let (port, born) = (rules.server.load(Ordering::SeqCst), rules.present.load(Ordering::SeqCst));
     let Ok(mut server) = TcpStream::connect(("127.0.0.1", port)).await else { return };
     client.set_nodelay(true).ok();
@@ -169,9 +171,8 @@ async fn serve(rules: Arc<Rules>, mut client: TcpStream) {
     let (mut request, mut answer) = (vec![0; 1 << 16], vec![0; 1 << 16]);
     let mut lose_reply = false;
     loop {
-        let cut = rules.cut.notified();
         tokio::select! {
-            () = cut => return,
+            _ = cut.changed() => return,
             read = client.read(&mut request) => {
                 let Ok(length @ 1..) = read else { return };
                 let bytes = &request[..length];

@@ -111,6 +111,28 @@ async fn what_other_parts_have_fired_is_not_told_again() {
     assert_eq!(process.running().await, 250);
 }
 
+/// Nobody waits for the answer, and nothing says whether the question has gone already.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_question_has_fired_that_was_given_up_is_told_once() {
+    let server = Server::start();
+    let process = Process::start(&server.url(), 1).await;
+    let all: Vec<_> = (0..60).map(|number| format!("{number:02}")).collect();
+    process.put(&job("work"), all.iter().map(|name| once(name))).await;
+    let mut found = Vec::new();
+    for _ in 0..200 {
+        tokio::select! {
+            biased;
+            answer = process.acquire_at_once(2) => found.extend(answer.unwrap_or_default()),
+            () = std::future::ready(()) => {}
+        }
+        found.extend(process.acquire_at_once(2).await.unwrap_or_default());
+    }
+    let mut fired = names(&found);
+    fired.sort_unstable();
+    assert_eq!(fired, all, "each once");
+    assert_eq!(process.running().await, 60);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_was_removed_before_its_run_could_begin_does_not_run() {
     let server = Server::start();

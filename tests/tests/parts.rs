@@ -129,15 +129,18 @@ async fn late_triggers_have_one_share_in_all_parts() {
     let late = |_, builder: TriggerBuilder| builder.start_at(before - TimeDelta::seconds(60));
     fill(&store, &job("late"), 400, late).await;
     fill(&store, &job("punctual"), 500, |_, builder| builder).await;
-    let (now, limits, most) = (now(&store), ExecutionLimits::default(), 170);
-    let share = Some(LateShare { before, most });
-    let ask = AcquireDue { session: 1, now, until: now, max: 800, limits, late: share, fires_since: None };
-    let found = store.acquire_due(ask).await.unwrap().triggers;
-    let is_late: Vec<_> = found.iter().map(|one| one.trigger.job().name() == "late").collect();
-    let last = is_late.iter().rposition(|late| !late).unwrap();
-    let (share, rest) = is_late.split_at(last + 1);
-    assert_eq!(share.iter().filter(|late| **late).count(), most);
-    assert_eq!((share.len(), rest.len()), (500 + most, 300 - most), "all that are punctual, then the rest");
+    for ungrouped in [None, Some(10_000)] {
+        let (now, limits, most) = (now(&store), ExecutionLimits { ungrouped, ..Default::default() }, 270);
+        let late = Some(LateShare { before, most });
+        let ask = AcquireDue { session: 1, now, until: now, max: 800, limits, late, fires_since: None };
+        let found = store.acquire_due(ask).await.unwrap().triggers;
+        let late: Vec<_> = found.iter().map(|one| one.trigger.job().name() == "late").collect();
+        assert!(late[..most].iter().all(|late| *late), "their share comes first");
+        assert!(late[most..][..500].iter().all(|late| !late), "then all that are punctual");
+        assert!(late[most + 500..].iter().all(|late| *late), "then the rest");
+        assert_eq!(late.len(), 800);
+        store.release(found.iter().map(|one| one.claim).collect()).await.unwrap();
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

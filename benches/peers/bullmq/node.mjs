@@ -45,7 +45,7 @@ async function work(folder, index, long) {
   let last = -1;
   while (!existsSync(`${folder}/stop`)) {
     if (runs.length !== last) writeFileSync(`${folder}/count.${index}`, String((last = runs.length)));
-    await sleep(5);
+    await sleep(Number(process.env.POLL ?? 5));
   }
   writeFileSync(`${folder}/runs.${index}`, runs.map((n) => `${n}\n`).join(''));
   process.exit(0);

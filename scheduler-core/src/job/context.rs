@@ -1,16 +1,16 @@
 //! What a run knows about itself.
 
 use std::fmt;
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use chrono::{DateTime, Utc};
-use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
 use super::detail::JobDetail;
 use super::provide::Providers;
+use super::run::{Run, Unschedule};
 use super::scope::Scope;
 use crate::data::JobData;
 use crate::error::{Error, Result};
@@ -67,95 +67,6 @@ pub enum CancelReason {
     Shutdown,
     /// The store no longer honours the claim; another node may run the firing.
     ClaimLost,
-}
-
-/// What distinguishes one run from another.
-#[derive(Debug)]
-pub(crate) struct RunParts {
-    pub(crate) id: ExecutionId,
-    pub(crate) job: Arc<JobDetail>,
-    pub(crate) trigger: Arc<Trigger>,
-    pub(crate) fence: u64,
-    pub(crate) scheduled: DateTime<Utc>,
-    pub(crate) fired: DateTime<Utc>,
-    pub(crate) previous: Option<DateTime<Utc>>,
-    pub(crate) next: Option<DateTime<Utc>>,
-}
-
-/// What a run wishes for its end.
-#[derive(Debug, Default)]
-pub(crate) struct Wishes {
-    refire: bool,
-    pub(crate) unschedule: Option<Unschedule>,
-    pub(crate) data: Option<JobData>,
-}
-
-/// Which triggers a run wishes to end.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Unschedule {
-    Trigger,
-    Job,
-}
-
-/// One run: its parts, what it may reach, and whether it was asked to stop.
-pub(crate) struct Run {
-    pub(crate) parts: RunParts,
-    data: OnceLock<JobData>,
-    reason: OnceLock<CancelReason>,
-    token: OnceLock<CancellationToken>,
-    attempt: AtomicU32,
-    wishes: Mutex<Wishes>,
-    providers: Arc<Providers>,
-    clock: Arc<dyn Clock>,
-    scope: Scope,
-}
-
-impl Run {
-    pub(crate) fn new(parts: RunParts, providers: Arc<Providers>, clock: Arc<dyn Clock>) -> Self {
-        let (data, reason, token, wishes, scope) = Default::default();
-        Self { parts, data, reason, token, attempt: AtomicU32::new(1), wishes, providers, clock, scope }
-    }
-
-    /// The values of its own.
-    pub(crate) fn scope(&self) -> &Scope {
-        &self.scope
-    }
-
-    /// What the run wishes for its end; asked once, when it is over.
-    pub(crate) fn take_wishes(&self) -> Wishes {
-        std::mem::take(&mut self.wishes.lock())
-    }
-
-    /// Whether the run wishes to be run again at once. If so, the next attempt has begun.
-    pub(crate) fn begin_refire(&self) -> bool {
-        let refire = std::mem::take(&mut self.wishes.lock().refire) && self.cancel_reason().is_none();
-        if refire {
-            self.attempt.fetch_add(1, Ordering::Relaxed);
-        }
-        refire
-    }
-
-    /// Asks the run to stop; the first reason stays. Says whether anybody listens.
-    pub(crate) fn cancel(&self, reason: CancelReason) -> bool {
-        let _ = self.reason.set(reason);
-        self.token.get().is_some_and(|token| {
-            token.cancel();
-            true
-        })
-    }
-
-    pub(crate) fn cancel_reason(&self) -> Option<CancelReason> {
-        self.reason.get().copied()
-    }
-
-    fn token(&self) -> &CancellationToken {
-        let token = self.token.get_or_init(CancellationToken::new);
-        // The reason may have been set just before the token existed.
-        if self.reason.get().is_some() {
-            token.cancel();
-        }
-        token
-    }
 }
 
 /// Everything a run may ask about itself; take it as a parameter of a job function.

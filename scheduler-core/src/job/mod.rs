@@ -52,10 +52,10 @@ mod handler;
 mod outcome;
 mod provide;
 mod registry;
+mod run;
 mod scope;
 
 pub use context::{CancelReason, ExecutionId, JobContext};
-pub(crate) use context::{Run, RunParts, Unschedule};
 pub use definition::{Invocation, JobDefinition, JobFn};
 pub use detail::{JobDetail, JobDetailBuilder};
 pub use extract::{Extract, ExtractError, FromContext, Need, State, ViaArgs, ViaContext};
@@ -67,4 +67,5 @@ pub use provide::{Factory, Providers, ScopedFactory, Shared};
 #[cfg(feature = "macros")]
 pub use registry::Discovered;
 pub use registry::{Registry, RegistryProblem};
+pub(crate) use run::{Run, RunParts, Unschedule};
 pub use scope::Scoped;

@@ -34,11 +34,7 @@ impl Ending {
 
 /// Ends its execution when dropped: with the outcome that was set, or as aborted.
 pub(super) struct Guard {
-    core: Arc<Core>,
-    run: Arc<Run>,
-    audience: Option<Arc<Audience>>,
-    activity: Activity,
-    started: Duration,
+    end: End,
     outcome: Option<Outcome>,
 }
 
@@ -50,34 +46,34 @@ impl Guard {
         activity: Activity,
     ) -> Self {
         let started = core.clock.monotonic();
-        Self { core, run, audience, activity, started, outcome: None }
+        Self { end: End { core, run, audience, activity, started }, outcome: None }
     }
 
     /// Who hears of this execution.
     pub(super) fn audience(&self) -> Option<&Arc<Audience>> {
-        self.audience.as_ref()
+        self.end.audience.as_ref()
     }
 
     /// What is around every job.
     pub(super) fn chain(&self) -> &Chain {
-        &self.core.middleware
+        &self.end.core.middleware
     }
 
     /// Whether the job wishes to be run again at once; if so, the next attempt has begun.
     pub(super) fn begin_refire(&self) -> bool {
-        let again = self.run.begin_refire();
-        if let Some(audience) = self.audience.as_ref().filter(|_| again) {
+        let again = self.run().begin_refire();
+        if let Some(audience) = self.audience().filter(|_| again) {
             audience.again();
         }
         again
     }
 
     pub(super) fn run(&self) -> &Arc<Run> {
-        &self.run
+        &self.end.run
     }
 
     pub(super) fn activity(&self) -> &Activity {
-        &self.activity
+        &self.end.activity
     }
 
     /// The job has come to this end by itself.
@@ -88,20 +84,13 @@ impl Guard {
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        let outcome = classify(self.outcome.take(), self.run.cancel_reason());
-        let end = End {
-            core: self.core.clone(),
-            run: self.run.clone(),
-            audience: self.audience.take(),
-            activity: self.activity.clone(),
-            started: self.started,
-        };
-        if self.run.scope().is_empty() {
-            return end.write(outcome);
+        let outcome = classify(self.outcome.take(), self.run().cancel_reason());
+        if self.run().scope().is_empty() {
+            return self.end.write(outcome);
         }
         // The run was taken away, so its values are closed in its place. The job stays busy meanwhile.
-        let (core, activity) = (self.core.clone(), self.activity.clone());
-        core.spawn(activity.observe(async move {
+        let end = self.end.clone();
+        self.end.core.spawn(self.end.activity.observe(async move {
             let outcome = end.run.scope().close(outcome).await;
             end.write(outcome);
         }));
@@ -109,6 +98,7 @@ impl Drop for Guard {
 }
 
 /// The end of an execution that has nothing open any more.
+#[derive(Clone)]
 struct End {
     core: Arc<Core>,
     run: Arc<Run>,
@@ -118,7 +108,7 @@ struct End {
 }
 
 impl End {
-    fn write(self, outcome: Outcome) {
+    fn write(&self, outcome: Outcome) {
         let parts = &self.run.parts;
         let took = self.core.clock.monotonic().saturating_sub(self.started);
         log(&self.run, &outcome, took);
@@ -131,6 +121,7 @@ impl End {
             failure: outcome.failure(),
         });
         self.core.running.remove(parts.id);
+        self.run.brake.release();
         let wishes = self.run.take_wishes();
         let instruction = match wishes.unschedule {
             // What is declared stays, complete: otherwise the next start would declare it anew.
@@ -167,10 +158,10 @@ impl End {
     }
 
     /// Tells the listeners of a run that was taken away before it could do so itself.
-    fn announce(self, outcome: Outcome) {
-        let audience = self.audience.filter(|audience| !audience.was_told());
+    fn announce(&self, outcome: Outcome) {
+        let audience = self.audience.clone().filter(|audience| !audience.was_told());
         let Some(audience) = audience.filter(|_| !matches!(outcome, Outcome::Vetoed)) else { return };
-        let context = JobContext(self.run);
+        let context = JobContext(self.run.clone());
         let telling = async move { audience.ended(&context, &outcome).await };
         let activity = self.core.clock.begin(&"the listeners of an aborted run");
         self.core.spawn(activity.observe(telling));

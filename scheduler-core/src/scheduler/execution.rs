@@ -10,7 +10,6 @@ use super::core::Core;
 use super::ending::{Ending, Guard, classify};
 use super::event::Event;
 use super::middleware::Next;
-use super::running::Brake;
 use crate::job::{BoxFuture, ErasedJob, JobContext, Outcome, Run, RunParts, Threading};
 use crate::store::{Completion, Instruction};
 use crate::time::Observed;
@@ -28,8 +27,8 @@ impl Core {
         };
         let audience = self.listeners.of(parts.job.key(), parts.trigger.key());
         let run = Arc::new(Run::new(parts, self.providers.clone(), self.clock.clone()));
-        let brake = self.running.add(run.clone(), activity.clone());
-        Some(Execution { job, guard: Guard::new(self.clone(), run, audience, activity), brake })
+        self.running.add(run.clone(), activity.clone());
+        Some(Execution { job, guard: Guard::new(self.clone(), run, audience, activity) })
     }
 
     pub(super) fn report_fired(&self, parts: &RunParts) {
@@ -48,7 +47,6 @@ impl Core {
 pub(super) struct Execution {
     job: Arc<dyn ErasedJob>,
     guard: Guard,
-    brake: Arc<Brake>,
 }
 
 impl Execution {
@@ -58,12 +56,12 @@ impl Execution {
 
     /// The future of the run; none if it was told to stop before it began.
     pub(super) fn begin(self) -> Option<Body> {
-        let Self { job, guard, brake } = self;
+        let Self { job, guard } = self;
         if guard.run().cancel_reason().is_some() {
             return None;
         }
         match attempt(&job, &guard) {
-            Ok(future) => Some(Body { future, job, guard: Some(guard), brake }),
+            Ok(future) => Some(Body { future, job, guard: Some(guard) }),
             Err(outcome) => {
                 guard.end(outcome);
                 None
@@ -111,7 +109,13 @@ pub(super) struct Body {
     future: Attempt,
     job: Arc<dyn ErasedJob>,
     guard: Option<Guard>,
-    pub(super) brake: Arc<Brake>,
+}
+
+impl Body {
+    /// Its run; none once it has ended.
+    pub(super) fn run(&self) -> Option<Arc<Run>> {
+        self.guard.as_ref().map(|guard| guard.run().clone())
+    }
 }
 
 impl Future for Body {

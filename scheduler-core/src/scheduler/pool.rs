@@ -107,7 +107,10 @@ impl Pool {
     }
 
     fn detach(&self, body: Body) {
-        let brake = body.brake.clone();
-        brake.attach(sync::spawn(&self.tracker, &self.runtime, body));
+        let run = body.run();
+        let task = sync::spawn(&self.tracker, &self.runtime, body);
+        if let Some(run) = run {
+            run.brake.attach(task);
+        }
     }
 }

@@ -4,7 +4,6 @@
 //! across an await.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use chrono::{DateTime, Utc};
 use dashmap::DashMap;
@@ -12,7 +11,6 @@ use foldhash::fast::RandomState;
 
 use crate::job::{CancelReason, ExecutionId, Run};
 use crate::key::{JobKey, TriggerKey};
-use crate::sync::{AbortHandle, Mutex};
 use crate::time::Activity;
 
 /// An execution that is queued or running on this node.
@@ -35,38 +33,9 @@ pub struct RunningExecution {
     pub cancelled: Option<CancelReason>,
 }
 
-/// How to end the task of an execution from outside.
-#[derive(Default)]
-pub(super) struct Brake {
-    pulled: AtomicBool,
-    task: Mutex<Option<AbortHandle>>,
-    /// The loop has asked it to stop, and watches that it does.
-    asked: AtomicBool,
-}
-
-impl Brake {
-    /// Ends the task now, or as soon as there is one.
-    fn pull(&self) {
-        self.pulled.store(true, Ordering::SeqCst);
-        if let Some(task) = &*self.task.lock() {
-            task.abort();
-        }
-    }
-
-    /// The execution has become a task of its own.
-    pub(super) fn attach(&self, task: AbortHandle) {
-        let mut slot = self.task.lock();
-        if self.pulled.load(Ordering::SeqCst) {
-            task.abort();
-        }
-        *slot = Some(task);
-    }
-}
-
 #[derive(Clone)]
 struct Entry {
     run: Arc<Run>,
-    brake: Arc<Brake>,
     activity: Activity,
 }
 
@@ -74,10 +43,8 @@ struct Entry {
 pub(super) struct Running(DashMap<ExecutionId, Entry, RandomState>);
 
 impl Running {
-    pub(super) fn add(&self, run: Arc<Run>, activity: Activity) -> Arc<Brake> {
-        let brake = Arc::<Brake>::default();
-        self.0.insert(run.parts.id, Entry { run, brake: brake.clone(), activity });
-        brake
+    pub(super) fn add(&self, run: Arc<Run>, activity: Activity) {
+        self.0.insert(run.parts.id, Entry { run, activity });
     }
 
     pub(super) fn remove(&self, id: ExecutionId) {
@@ -86,7 +53,7 @@ impl Running {
 
     /// Whether this was asked before of this execution; true if it is not here.
     pub(super) fn was_asked(&self, id: ExecutionId) -> bool {
-        self.0.get(&id).is_none_or(|entry| entry.brake.asked.swap(true, Ordering::AcqRel))
+        self.0.get(&id).is_none_or(|entry| entry.run.brake.was_asked())
     }
 
     /// Asks an execution to stop; says whether anybody in it listens, or none if it is not here.
@@ -101,7 +68,7 @@ impl Running {
     pub(super) fn abort(&self, id: ExecutionId, reason: CancelReason) {
         let Some(entry) = self.0.get(&id).map(|entry| entry.value().clone()) else { return };
         entry.run.cancel(reason);
-        entry.brake.pull();
+        entry.run.brake.pull();
         entry.activity.nudge();
     }
 

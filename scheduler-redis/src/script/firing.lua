@@ -308,7 +308,7 @@ function V.unheard()
   if not redis.call('ZSCORE', K'sl', request.session) then return { lost = true } end
   local number = epoch()
   if number ~= request.epoch then return { replaced = true, e = number } end
-  if not is_in_turn() then return { s = {}, n = request.now, e = number } end
+  if not is_in_turn() then return { late = true, e = number } end
   local ids = unknown_runs()
   table.sort(ids, function(a, b) return number_of(a) < number_of(b) end)
   for _, id in ipairs(ids) do

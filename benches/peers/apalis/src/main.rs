@@ -110,14 +110,14 @@ async fn work(folder: PathBuf, index: String, is_long: bool) {
 
 /// Says how many have run; at the end which.
 async fn report(folder: &Path, index: &str) {
-    let mut last = usize::MAX;
+    let (mut last, poll) = (usize::MAX, Duration::from_millis(setting("POLL", 5) as u64));
     while !folder.join("stop").exists() {
         let count = COUNT.load(Relaxed);
         if count != last {
             std::fs::write(folder.join(format!("count.{index}")), count.to_string()).expect("a file");
             last = count;
         }
-        tokio::time::sleep(Duration::from_millis(5)).await;
+        tokio::time::sleep(poll).await;
     }
     let runs: String = RUNS.lock().expect("nobody panics").iter().map(|number| format!("{number}\n")).collect();
     std::fs::write(folder.join(format!("runs.{index}")), runs).expect("a file");

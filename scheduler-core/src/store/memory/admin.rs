@@ -269,6 +269,7 @@ impl Table {
         self.calendars.clear();
         self.pauses.forget_all();
         self.claims.clear();
+        self.claimed.clear();
         self.busy.clear();
         self.cancelled.clear();
     }
