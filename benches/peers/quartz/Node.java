@@ -102,7 +102,7 @@ public class Node {
         while (!Files.exists(folder.resolve("go"))) Thread.sleep(1);
         s.start();
         int last = -1;
-        long poll = Long.parseLong(System.getenv().getOrDefault("POLL", "5"));
+        int poll = Integer.parseInt(System.getenv().getOrDefault("POLL", "5"));
         while (!Files.exists(folder.resolve("stop"))) {
             if (count.get() != last) Files.writeString(folder.resolve("count." + index), "" + (last = count.get()));
             Thread.sleep(poll);
