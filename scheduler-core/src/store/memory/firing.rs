@@ -50,7 +50,7 @@ impl Table {
 
     /// When to ask again, apart from what is in the lanes.
     fn next_wake(&self) -> Option<DateTime<Utc>> {
-        let lapse = (!self.unfired.is_empty()).then_some(self.earliest_lapse);
+        let lapse = (self.unfired > 0).then_some(self.earliest_lapse);
         let overlap = self.overlapping.first().map(|due| due.at.time());
         lapse.into_iter().chain(overlap).chain(self.pauses.next_ending()).min()
     }
@@ -76,8 +76,8 @@ impl Table {
             self.busy.insert(job.clone(), claim);
         }
         let lapse = timing.lapse(due.at.time(), request.now);
-        self.earliest_lapse = if self.unfired.is_empty() { lapse } else { self.earliest_lapse.min(lapse) };
-        self.unfired.insert(due.slot as usize, self.counter);
+        self.earliest_lapse = if self.unfired == 0 { lapse } else { self.earliest_lapse.min(lapse) };
+        self.unfired += 1;
         let (key, since, group) = (due.key.clone(), request.now, acquired.trigger.execution_group().cloned());
         if let Some(group) = &group {
             *self.claimed.entry(group.clone()).or_default() += 1;
@@ -123,7 +123,7 @@ impl Table {
         slot.state = slot.state.after(Step::Fire).unwrap_or(slot.state);
         slot.set_progress(firing.progress);
         slot.set_freed(None);
-        self.unfired.remove(&index);
+        self.unfired -= 1;
         let overlaps = slot.running > 0 && slot.trigger.overlap() == OverlapPolicy::Skip;
         if firing.run && !overlaps {
             (claim.fired, claim.since) = (true, now);
@@ -240,8 +240,11 @@ impl Table {
     pub(super) fn release(&mut self, id: ExecutionId) {
         let Some(claim) = self.claim_of(id).filter(|claim| !claim.fired) else { return };
         let index = claim.trigger;
-        self.withdraw_claim(index);
-        self.apply(index, Step::Release);
+        self.unfired -= 1;
+        self.end_claim(id);
+        let slot = &mut self.triggers[index];
+        slot.state = slot.state.after(Step::Release).unwrap_or(slot.state);
+        self.enqueue(index);
     }
 
     /// The claims of a node that has ended are those of nobody.
@@ -259,7 +262,7 @@ impl Table {
     }
 
     fn release_lapsed(&mut self, now: DateTime<Utc>) {
-        if self.unfired.is_empty() || now < self.earliest_lapse {
+        if self.unfired == 0 || now < self.earliest_lapse {
             return;
         }
         let open = self.claims.iter().filter(|(_, claim)| !claim.fired);
@@ -314,11 +317,16 @@ impl Table {
         Some(claim)
     }
 
-    /// Takes an unfired claim away from its trigger.
+    /// Takes an unfired claim away from its trigger. It is looked for: an acquired trigger is fired at once, so hardly ever does
+    /// anybody meet one, and a number in each trigger would be memory for nothing.
     pub(super) fn withdraw_claim(&mut self, index: usize) {
-        let Some(count) = self.unfired.remove(&index) else { return };
-        if let Some(claim) = self.claims.get(&count) {
-            self.end_claim(ExecutionId::new(claim.session, count));
+        if self.triggers[index].state != StoredState::Acquired {
+            return;
+        }
+        let found = self.claims.iter().find(|(_, claim)| !claim.fired && claim.trigger == index);
+        if let Some(id) = found.map(|(count, claim)| ExecutionId::new(claim.session, *count)) {
+            self.unfired -= 1;
+            self.end_claim(id);
         }
     }
 }

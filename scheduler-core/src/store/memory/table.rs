@@ -7,7 +7,7 @@
 //!    of each lane is in its lane too, and none while a claim of the job exists. So such a job never has two claims, and
 //!    freeing it costs the same however many triggers wait.
 //! 3. `busy[job]` is the one claim of a job that disallowed concurrent runs when the claim was made.
-//! 4. An acquired trigger, and no other, has exactly one unfired claim; `unfired` says which.
+//! 4. An acquired trigger, and no other, has exactly one unfired claim; `unfired` counts them.
 //! 5. Slots and keys map to each other; a claim names its trigger by slot and generation, since slots are reused.
 //! 6. A paused trigger has a note, and only a paused one has.
 
@@ -296,8 +296,7 @@ pub(super) struct Table {
     pub(super) claimed: HashMap<Arc<str>, usize>,
     /// Runs that are to be stopped.
     pub(super) cancelled: BTreeMap<ExecutionId, CancelReason>,
-    /// The claim, by number, of each acquired trigger.
-    pub(super) unfired: HashMap<usize, u64>,
+    pub(super) unfired: usize,
     /// Something waits again that was kept back: other nodes may take it.
     pub(super) freed: bool,
     /// No unfired claim lapses before this.
