@@ -20,7 +20,7 @@ use crate::codec;
 use crate::heart;
 use crate::io::Io;
 use crate::link::{Failure, Link};
-use crate::script::Scripts;
+use crate::script::script;
 use crate::session::Sessions;
 use crate::settings::{Settings, cap, margin};
 
@@ -53,7 +53,6 @@ pub(crate) struct Inner {
     pub(crate) hot: Link,
     /// For the heart, and for messages of others.
     slow: Link,
-    scripts: Scripts,
     /// This process, among those who send messages.
     id: String,
     pub(crate) clock: ServerClock,
@@ -143,7 +142,6 @@ impl Inner {
             Self {
                 hot: Link::new(settings.clone(), 2),
                 slow,
-                scripts: Scripts::new(),
                 id,
                 clock: ServerClock::default(),
                 sessions: Mutex::default(),
@@ -195,7 +193,7 @@ impl Inner {
         // The second connection, which also listens.
         self.slow.ping().await?;
         let sent = SystemClock.monotonic();
-        let said = self.hot.script(self.scripts.of("boot"), ["boot", "{}", &self.id], &[]).await?;
+        let said = self.hot.script(script("boot"), ["boot", "{}", &self.id], &[]).await?;
         let answer: Value = codec::decode("an answer", &said.body).map_err(Failure::Refused)?;
         if let Some(error) = answer["error"].as_str() {
             return Err(Failure::Refused(refusal(error, codec::list(&answer["names"]), &Value::Null)));
@@ -230,7 +228,7 @@ impl Inner {
         if self.is_gone() {
             return Err(self.all_gone());
         }
-        let script = self.scripts.of(verb);
+        let script = script(verb);
         let text = request.to_string();
         let mut said = link.script(script, [verb, &text, &self.id], rows).await;
         if READS.contains(&verb) && matches!(said, Err(Failure::Away(_))) {

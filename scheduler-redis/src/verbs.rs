@@ -1,4 +1,4 @@
-//! The contract: each verb is one call of one script, or some calls where it touches much.
+//! The contract: each verb is one call of its script, or some calls where it touches much.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -169,7 +169,8 @@ async fn serve(rules: Arc<Rules>, mut client: TcpStream, mut cut: watch::Receive
     client.set_nodelay(true).ok();
     server.set_nodelay(true).ok();
     let (mut request, mut answer) = (vec![0; 1 << 16], vec![0; 1 << 16]);
-    let mut lose_reply = false;
+    // The verb whose answer is not passed on.
+    let mut loses = None;
     loop {
         tokio::select! {
             _ = cut.changed() => return,
@@ -178,16 +179,21 @@ async fn serve(rules: Arc<Rules>, mut client: TcpStream, mut cut: watch::Receive
                 let bytes = &request[..length];
                 rules.hold_up().await;
                 match rules.trick(bytes) {
-                    Some(Trick::LoseRequest) => return,
-                    Some(Trick::LoseReply) => lose_reply = true,
-                    Some(Trick::Duplicate) => drop(tokio::spawn(again(rules.clone(), bytes.to_vec(), port))),
+                    Some((_, Trick::LoseRequest)) => return,
+                    Some((verb, Trick::LoseReply)) => loses = Some(verb),
+                    Some((_, Trick::Duplicate)) => drop(tokio::spawn(again(rules.clone(), bytes.to_vec(), port))),
                     None => {}
                 }
                 if server.write_all(bytes).await.is_err() { return }
             }
             read = server.read(&mut answer) => {
                 let Ok(length @ 1..) = read else { return };
-                if lose_reply { return }
+                if let Some(verb) = loses.take() {
+                    // A server that has to be told the script first has done nothing yet.
+                    if !answer.starts_with(b"-NOSCRIPT") { return }
+                    rules.played.fetch_sub(1, Ordering::SeqCst);
+                    rules.tricks.lock().push((verb, 0, Trick::LoseReply));
+                }
                 rules.hold_up().await;
                 let swallows = rules.swallows.load(Ordering::SeqCst) || born < rules.present.load(Ordering::SeqCst);
                 if !swallows && client.write_all(&answer[..length]).await.is_err() {
@@ -206,7 +212,7 @@ impl Rules {
         }
     }
 
-    fn trick(&self, request: &[u8]) -> Option<Trick> {
+    fn trick(&self, request: &[u8]) -> Option<(String, Trick)> {
         let mut tricks = self.tricks.lock();
         let calls = |verb: &str| {
             let word = format!("\r\n{verb}\r\n");
@@ -218,7 +224,8 @@ impl Rules {
             return None;
         }
         self.played.fetch_add(1, Ordering::SeqCst);
-        Some(tricks.remove(index).2)
+        let (verb, _, trick) = tricks.remove(index);
+        Some((verb, trick))
     }
 }
 

@@ -3,7 +3,7 @@
 
 -- The runs that are meant, a part of them, and where to go on if there are more. They are in as many hashes as there are
 -- sessions.
-local function fired(what)
+local function firings(what)
   local ids, all, more = {}, {}, nil
   if what.k == 'one' then
     local _, home = claim_of(what.v)
@@ -31,13 +31,13 @@ local function fired(what)
 end
 
 function V.cancel()
-  local meant = fired(request.what)
+  local meant = firings(request.what)
   for _, row in ipairs(meant.rows) do redis.call('HSETNX', K('stop:' .. session_of(row[1])), row[1], 'requested') end
   wake = true
   return meant
 end
 
-function V.executions() return fired(request.what) end
+function V.executions() return firings(request.what) end
 
 function V.release()
   for _, row in ipairs(request.claims) do release(row[1], row[2]) end

@@ -1,4 +1,3 @@
-#!lua
 -- The job store: one verb per call, each as a whole or not at all. `script.rs` puts the files of this folder together.
 --
 -- KEYS[1] is the prefix of every key, with one hash tag. ARGV[1] is the verb, ARGV[2] its parameters as JSON, ARGV[3] who
@@ -230,3 +229,6 @@ local function part_of(zset, after)
   room = room - #keys
   return keys, room == 0 and keys[#keys] or nil
 end
+
+-- See `script.rs`.
+return (function()

@@ -20,3 +20,4 @@ if wake or others then
 end
 if answer[1] == nil and next(answer) == nil then answer = NONE end
 return { cjson.encode(answer), wake and 1 or 0, others and 1 or 0, rows }
+end)()
