@@ -41,98 +41,77 @@ pub(crate) fn script(verb: &str) -> &'static Script {
 }
 
 /// What stands in the first column, with all that is indented below it.
-enum Part<'a> {
-    /// A definition of these names.
-    Names(Vec<&'a str>, &'a str),
-    /// A function of a table, and its name there.
-    Field(&'a str, &'a str, &'a str),
-    /// What is always done.
-    Step(&'a str),
+struct Part<'a> {
+    text: &'a str,
+    /// What it defines, or the table that it adds a function to; none if it does something.
+    names: Vec<&'a str>,
+    verb: Option<&'a str>,
 }
 
 impl<'a> Part<'a> {
     fn of(text: &'a str) -> Self {
         let head = text.lines().next().unwrap_or_default();
-        if let Some(function) = head.strip_prefix("local function ") {
-            Self::Names(function.split('(').take(1).collect(), text)
-        } else if let Some(names) = head.strip_prefix("local ") {
-            let names = names.split(" = ").next().unwrap_or_default();
-            Self::Names(names.split(", ").collect(), text)
-        } else if let Some((table, function)) =
-            head.strip_prefix("function ").and_then(|name| name.split_once('.'))
+        let function = |rest: &'a str| rest.split_once('(').map_or(rest, |(name, _)| name);
+        let (names, verb) = if let Some(rest) = head.strip_prefix("local function ") {
+            (vec![function(rest)], None)
+        } else if let Some(rest) = head.strip_prefix("local ") {
+            (rest.split_once(" = ").map_or(rest, |(names, _)| names).split(", ").collect(), None)
+        } else if let Some((table, rest)) =
+            head.strip_prefix("function ").and_then(|rest| rest.split_once('.'))
         {
-            Self::Field(table, function.split('(').next().unwrap_or_default(), text)
+            (vec![table], (table == VERBS).then(|| function(rest)))
         } else {
-            Self::Step(text)
-        }
-    }
-
-    fn text(&self) -> &'a str {
-        match self {
-            Self::Names(_, text) | Self::Field(_, _, text) | Self::Step(text) => text,
-        }
+            (Vec::new(), None)
+        };
+        Self { text, names, verb }
     }
 }
 
 struct Parts<'a> {
     all: Vec<Part<'a>>,
-    /// Name -> the parts that define it.
+    /// Name -> the parts that define it or add to it.
     named: HashMap<&'a str, Vec<usize>>,
 }
 
 impl<'a> Parts<'a> {
     fn of(text: &'a str) -> Self {
+        let goes_on = |line: &str| line.starts_with([' ', '}']) || line.starts_with("end");
         let (mut all, mut named) = (Vec::new(), HashMap::<_, Vec<_>>::new());
-        let mut begin = 0;
-        let starts =
-            |line: &str| !line.starts_with(' ') && !line.starts_with("end") && !line.starts_with('}');
-        let mut at = 0;
-        for line in text.split_inclusive('\n') {
-            if at > begin && starts(line) {
+        let (mut begin, mut at) = (0, 0);
+        for line in text.split_inclusive('\n').chain([""]) {
+            if at > begin && !goes_on(line) {
                 all.push(Part::of(&text[begin..at]));
                 begin = at;
             }
             at += line.len();
         }
-        all.push(Part::of(&text[begin..]));
         for (number, part) in all.iter().enumerate() {
-            match part {
-                Part::Names(names, _) => {
-                    names.iter().for_each(|name| named.entry(*name).or_default().push(number));
-                }
-                Part::Field(table, ..) => named.entry(*table).or_default().push(number),
-                Part::Step(_) => {}
-            }
+            part.names.iter().for_each(|name| named.entry(*name).or_default().push(number));
         }
         Self { all, named }
     }
 
     fn verbs(&self) -> impl Iterator<Item = &'a str> {
-        self.all.iter().filter_map(|part| match part {
-            Part::Field(VERBS, verb, _) => Some(*verb),
-            _ => None,
-        })
+        self.all.iter().filter_map(|part| part.verb)
     }
 
     /// What this verb needs, in order.
     fn script(&self, verb: &str) -> String {
-        let is_other = |part: &Part<'_>| matches!(part, Part::Field(VERBS, other, _) if *other != verb);
         let mut is_needed = vec![false; self.all.len()];
-        let steps = self.all.iter().enumerate().filter(|(_, part)| matches!(part, Part::Step(_)));
-        let mut open: Vec<_> = steps.map(|(number, _)| number).collect();
+        let mut open: Vec<_> =
+            (0..self.all.len()).filter(|number| self.all[*number].names.is_empty()).collect();
         while let Some(number) = open.pop() {
-            if is_other(&self.all[number]) || std::mem::replace(&mut is_needed[number], true) {
+            let part = &self.all[number];
+            let is_other = part.verb.is_some_and(|other| other != verb);
+            if is_other || std::mem::replace(&mut is_needed[number], true) {
                 continue;
             }
-            for (word, is_name) in words(self.all[number].text()) {
-                if is_name {
-                    open.extend(self.named.get(word).into_iter().flatten());
-                }
-            }
+            let names = words(part.text).filter_map(|(word, is_name)| is_name.then_some(word));
+            open.extend(names.filter_map(|name| self.named.get(name)).flatten());
         }
         let head = if GROWS.contains(&verb) { "#!lua\n" } else { "#!lua flags=allow-oom\n" };
         let needed = self.all.iter().zip(is_needed).filter(|(_, is_needed)| *is_needed);
-        std::iter::once(head).chain(needed.map(|(part, _)| part.text())).collect()
+        std::iter::once(head).chain(needed.map(|(part, _)| part.text)).collect()
     }
 }
 
@@ -213,9 +192,8 @@ mod tests {
     fn each_name_is_defined_once() {
         let text = with_constants(ALL);
         let (parts, mut names) = (Parts::of(&text), HashSet::new());
-        for part in &parts.all {
-            let Part::Names(defined, _) = part else { continue };
-            for name in defined {
+        for part in parts.all.iter().filter(|part| part.text.starts_with("local")) {
+            for name in &part.names {
                 assert!(names.insert(*name), "{name} is defined twice, and a verb could find the wrong one");
             }
         }
