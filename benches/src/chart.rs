@@ -1,4 +1,4 @@
-//! Pictures of the growth curves: plain SVG, both axes by powers of ten.
+//! Pictures of the growth curves and of many processes: plain SVG, both axes by powers of ten.
 
 use std::fmt::Write;
 use std::path::Path;
@@ -9,8 +9,14 @@ use crate::run::Table;
 const WIDTH: f64 = 640.0;
 const HEIGHT: f64 = 360.0;
 const MARGIN: f64 = 60.0;
+/// For the names of the lines, if there are several.
+const LEGEND: f64 = 300.0;
+const COLOURS: [&str; 8] = ["#0a6", "#6b8", "#06c", "#c60", "#a0a", "#888", "#000", "#c00"];
 
-/// One picture for each figure of the growth tables.
+/// A line: its name and its points.
+type Line = (&'static str, Vec<(f64, f64)>);
+
+/// One picture for each figure of the growth tables, and one of what several processes do.
 ///
 /// # Errors
 ///
@@ -37,10 +43,33 @@ pub fn write(folder: &Path, tables: &[Table]) -> std::io::Result<()> {
         };
         let points: Vec<(f64, f64)> = of_growth.filter_map(point).collect();
         if points.len() > 1 {
-            std::fs::write(folder.join(file), draw(title, &points))?;
+            std::fs::write(folder.join(file), draw(title, &[("", points)]))?;
         }
     }
+    let lines = by_processes(tables);
+    if lines.iter().any(|(_, points)| points.len() > 1) {
+        let title = "stored jobs run and acknowledged per second, by processes";
+        std::fs::write(folder.join("processes.svg"), draw(title, &lines))?;
+    }
     Ok(())
+}
+
+fn by_processes(tables: &[Table]) -> Vec<Line> {
+    let figure = Figure { field: "per_s", title: "", less: false };
+    let mut lines: Vec<Line> = Vec::new();
+    let of_processes =
+        |table: &&Table| table.measure.workload == "W5" && table.measure.title.ends_with("processes");
+    for table in tables.iter().filter(of_processes) {
+        for (subject, runs) in table.measure.subjects.iter().zip(&table.runs) {
+            let processes = subject.words.split(' ').find_map(|word| word.strip_prefix("p=")?.parse().ok());
+            let (Some(x), Some([_, y, _])) = (processes, runs.of(figure)) else { continue };
+            match lines.iter_mut().find(|(name, _)| *name == subject.name) {
+                Some((_, points)) => points.push((x, y)),
+                None => lines.push((subject.name, vec![(x, y)])),
+            }
+        }
+    }
+    lines
 }
 
 /// From the power of ten below the smallest to the one above the largest.
@@ -59,14 +88,16 @@ fn short(value: f64) -> String {
     }
 }
 
-fn draw(title: &str, points: &[(f64, f64)]) -> String {
-    let (left, right) = decades(points.iter().map(|(x, _)| *x));
-    let (low, high) = decades(points.iter().map(|(_, y)| *y));
+fn draw(title: &str, lines: &[Line]) -> String {
+    let points = || lines.iter().flat_map(|(_, points)| points);
+    let (left, right) = decades(points().map(|(x, _)| *x));
+    let (low, high) = decades(points().map(|(_, y)| *y));
+    let width = if lines.len() > 1 { WIDTH + LEGEND } else { WIDTH };
     let x = |value: f64| MARGIN + (value.log10() - left) / (right - left) * (WIDTH - 2.0 * MARGIN);
     let y = |value: f64| HEIGHT - MARGIN - (value.log10() - low) / (high - low) * (HEIGHT - 2.0 * MARGIN);
     let mut svg = format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {HEIGHT}\" font-family=\"sans-serif\" font-size=\"12\">\n\
-         <rect width=\"{WIDTH}\" height=\"{HEIGHT}\" fill=\"white\"/>\n\
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {HEIGHT}\" font-family=\"sans-serif\" font-size=\"12\">\n\
+         <rect width=\"{width}\" height=\"{HEIGHT}\" fill=\"white\"/>\n\
          <text x=\"{MARGIN}\" y=\"30\" font-size=\"15\">{title}</text>\n"
     );
     let mut line = |x1: f64, y1: f64, x2: f64, y2: f64| {
@@ -88,15 +119,18 @@ fn draw(title: &str, points: &[(f64, f64)]) -> String {
         let (x, y) = (MARGIN - 6.0, y(value) + 4.0);
         writeln!(svg, "<text x=\"{x:.0}\" y=\"{y:.0}\" text-anchor=\"end\">{}</text>", short(value)).ok();
     }
-    let path: Vec<_> = points.iter().map(|(a, b)| format!("{:.1},{:.1}", x(*a), y(*b))).collect();
-    writeln!(
-        svg,
-        "<polyline points=\"{}\" fill=\"none\" stroke=\"#0a6\" stroke-width=\"2\"/>",
-        path.join(" ")
-    )
-    .ok();
-    for (a, b) in points {
-        writeln!(svg, "<circle cx=\"{:.1}\" cy=\"{:.1}\" r=\"4\" fill=\"#0a6\"/>", x(*a), y(*b)).ok();
+    for ((place, (name, points)), colour) in lines.iter().enumerate().zip(COLOURS.iter().cycle()) {
+        let path: Vec<_> = points.iter().map(|(a, b)| format!("{:.1},{:.1}", x(*a), y(*b))).collect();
+        let path = path.join(" ");
+        writeln!(svg, "<polyline points=\"{path}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"2\"/>")
+            .ok();
+        for (a, b) in points {
+            writeln!(svg, "<circle cx=\"{:.1}\" cy=\"{:.1}\" r=\"4\" fill=\"{colour}\"/>", x(*a), y(*b)).ok();
+        }
+        if lines.len() > 1 {
+            let (x, y) = (WIDTH - MARGIN + 18.0, MARGIN + 20.0 * place as f64);
+            writeln!(svg, "<text x=\"{x}\" y=\"{y}\" fill=\"{colour}\">{name}</text>").ok();
+        }
     }
     svg + "</svg>\n"
 }
