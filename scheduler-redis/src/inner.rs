@@ -168,12 +168,12 @@ impl Inner {
         let end = SystemClock.monotonic().saturating_add(self.settings.start_within);
         let mut wait = Duration::from_millis(50);
         loop {
-            match self.look().await {
+            match self.look().await.map_err(Failure::into_error) {
                 Ok(()) => return Ok(()),
-                Err(Failure::Away(error)) if SystemClock.monotonic() + wait < end => {
+                Err(error) if error.is_transient() && SystemClock.monotonic() + wait < end => {
                     tracing::warn!(%error, "the job store waits for Redis");
                 }
-                Err(failure) => return Err(failure.into_error()),
+                Err(error) => return Err(error),
             }
             SystemClock.sleep(wait).await;
             wait = (wait * 2).min(Duration::from_secs(1));

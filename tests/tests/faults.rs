@@ -17,7 +17,7 @@
 //! | the clock of a node, and that of the server | `scheduler-redis/src/clock.rs`; `cluster.rs`: `a_server_whose_clock_is_set_lets_nobody_die` |
 //! | a server that is busy or held still | the chaos |
 //! | eviction, wrong types, a newer schema, permissions | `connections.rs`: `a_server_that_would_lose_or_refuse_something_is_refused_with_the_remedy` |
-//! | full memory | `cluster.rs`: `work_drains_while_the_memory_of_the_server_is_full` |
+//! | full memory | `cluster.rs`: `work_drains_while_the_memory_of_the_server_is_full`; `a_node_that_starts_while_the_memory_of_the_server_is_full_waits_for_room`; the chaos |
 //! | keys changed by hand, records that cannot be read | `cluster.rs`: `records`, `a_job_that_cannot_be_read_holds_nobody_else_up`, `what_an_audit_mends_works_again` |
 //! | job types that nobody here has | `cluster.rs`: `stores_of_other_names_and_triggers_of_other_types_are_left_alone`; `load.rs` |
 #![cfg(unix)]
@@ -34,6 +34,7 @@ use scheduler_core::time::{Clock, SystemClock};
 use scheduler_core::trigger::{Misfire, Trigger};
 use scheduler_core::{Scheduler, SchedulerBuilder};
 use scheduler_redis::RedisJobStore;
+use tests::process::until;
 use tests::proxy::{Proxy, Trick};
 use tests::redis::Server;
 use tokio::sync::Notify;
@@ -121,10 +122,7 @@ async fn every_call_may_be_lost_answered_in_vain_or_carried_out_twice() {
             let store = store(&proxy.url(), &name).await;
             let scheduler = workload(&store, &runs).build().unwrap();
             proxy.play(verb, trick);
-            // The start itself is not repeated by anybody but its caller.
-            if scheduler.start().await.is_err() {
-                scheduler.start().await.unwrap();
-            }
+            scheduler.start().await.unwrap();
             runs.wait_for(2 * TIMES as usize).await;
             settled(&store).await;
             let deadline = SystemClock.monotonic() + LIMIT;
@@ -282,6 +280,37 @@ async fn a_master_without_its_replicas_is_waited_for() {
     settled(&store).await;
     runs.each_once();
     scheduler.shutdown(Duration::from_secs(5)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_starts_while_the_memory_of_the_server_is_full_waits_for_room() {
+    let (server, runs) = (Server::start(), Runs::default());
+    server.command(&["CONFIG", "SET", "maxmemory", "1"]);
+    let store = store(&server.url(), "full").await;
+    let scheduler = workload(&store, &runs).build().unwrap();
+    let waiting = scheduler.clone();
+    let start = tokio::spawn(async move { waiting.start().await });
+    until("it says what it waits for", async || {
+        scheduler.store_trouble().is_some_and(|why| why.contains("OOM"))
+    })
+    .await;
+    assert!(!start.is_finished());
+    server.command(&["CONFIG", "SET", "maxmemory", "0"]);
+    start.await.unwrap().unwrap();
+    runs.wait_for(2 * TIMES as usize).await;
+    settled(&store).await;
+    runs.each_once();
+    assert_eq!(scheduler.store_trouble(), None);
+    scheduler.shutdown(Duration::from_secs(5)).await;
+
+    // Whoever waits can be told to give up.
+    server.command(&["CONFIG", "SET", "maxmemory", "1"]);
+    let scheduler = workload(&store, &runs).build().unwrap();
+    let waiting = scheduler.clone();
+    let start = tokio::spawn(async move { waiting.start().await });
+    until("it waits", async || scheduler.store_trouble().is_some()).await;
+    scheduler.shutdown(Duration::from_secs(1)).await;
+    assert!(start.await.unwrap().unwrap_err().is_closed());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

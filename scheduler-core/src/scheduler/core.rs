@@ -42,6 +42,13 @@ pub enum SchedulerState {
     Shutdown,
 }
 
+impl SchedulerState {
+    /// Whether it is over, or about to be.
+    pub(super) fn ends(&self) -> bool {
+        matches!(self, Self::ShuttingDown | Self::Shutdown)
+    }
+}
+
 impl fmt::Display for SchedulerState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {

@@ -101,12 +101,9 @@ impl Core {
         let activity = self.clock.begin(&format!("the watch of {file}"));
         self.spawn(activity.observe(async move {
             let (mut phase, mut seen) = (core.phase.subscribe(), None);
-            let ends = |phase: &SchedulerState| {
-                matches!(phase, SchedulerState::ShuttingDown | SchedulerState::Shutdown)
-            };
             loop {
                 let next = core.clock.monotonic().saturating_add(period);
-                if by(&*core.clock, next, phase.wait_for(ends)).await.is_some() {
+                if by(&*core.clock, next, phase.wait_for(SchedulerState::ends)).await.is_some() {
                     return;
                 }
                 if let Err(error) = core.look_again(&file, &mut text, &mut seen).await {

@@ -19,15 +19,12 @@ use super::deadlines::{Deadline, Deadlines};
 use super::ending::Ending;
 use super::event::Event;
 use super::execution::Execution;
+use super::patience::{FIRST_BACKOFF, Patience};
 use super::pool::Pool;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::job::{CancelReason, ExecutionId, RunParts};
 use crate::store::*;
 use crate::trigger::Trigger;
-
-/// Waits after failures of the store: doubled from the first to the last.
-const FIRST_BACKOFF: Duration = Duration::from_millis(20);
-const LAST_BACKOFF: Duration = Duration::from_secs(15);
 
 /// Late triggers get one place of so many while punctual ones wait.
 const LATE_PART: usize = 4;
@@ -52,7 +49,7 @@ pub(super) struct Engine {
     used: HashMap<Arc<str>, usize>,
     /// What is left of the share of late triggers, in parts of one.
     late_quarters: usize,
-    failures: u32,
+    patience: Patience,
 }
 
 /// What is to become of an acquired trigger.
@@ -75,7 +72,8 @@ pub(super) enum Next {
 impl Engine {
     pub(super) fn new(core: Arc<Core>, pool: Pool, attached: Attached) -> Self {
         let (ahead, deadlines, used, unwritten) = Default::default();
-        let (next_due, ask_again, unsure, late_quarters, failures) = (None, false, 0, 0, 0);
+        let (next_due, ask_again, unsure, late_quarters) = (None, false, 0, 0);
+        let patience = Patience::new(core.clone());
         Self {
             core,
             pool,
@@ -88,7 +86,7 @@ impl Engine {
             ask_again,
             unsure,
             late_quarters,
-            failures,
+            patience,
         }
     }
 
@@ -99,8 +97,8 @@ impl Engine {
         // At the end the store gives to others what nobody has begun.
         self.core.turn_ends(state != SchedulerState::Shutdown && self.is_unsure());
         match turn {
-            Ok(()) => self.recovered(),
-            Err(error) => return Next::Wait(self.failed(&error)),
+            Ok(()) => self.patience.answered(),
+            Err(error) => return Next::Wait(self.patience.failed(&error).min(self.until_deadline())),
         }
         // A run that goes on has an ending to be written.
         let over = state == SchedulerState::Shutdown && self.core.is_idle();
@@ -470,27 +468,6 @@ impl Engine {
         if job_removed {
             self.core.bus.send(|| Event::JobRemoved { job: ending.trigger.job().clone() });
         }
-    }
-
-    fn recovered(&mut self) {
-        if std::mem::take(&mut self.failures) > 0 {
-            // As loud as the failure was.
-            tracing::warn!("the job store answers again");
-            *self.core.store_failure.write() = None;
-            self.core.bus.send(|| Event::StoreRecovered);
-        }
-    }
-
-    /// Reports the first failure of a streak and says how long to wait.
-    fn failed(&mut self, error: &Error) -> Duration {
-        if self.failures == 0 {
-            tracing::error!(%error, "the job store has failed; trying again");
-            *self.core.store_failure.write() = Some(error.to_string().into());
-            self.core.bus.send(|| Event::StoreFailed { error: error.to_string() });
-        }
-        let wait = FIRST_BACKOFF.saturating_mul(1 << self.failures.min(10));
-        self.failures = self.failures.saturating_add(1);
-        wait.min(LAST_BACKOFF).min(self.until_deadline())
     }
 
     /// Until a run has taken too long.

@@ -16,13 +16,15 @@ use super::event::{Event, Events};
 use super::firing::Engine;
 use super::listener::{ErasedSchedulerListener, JobListener, ListenerId, TriggerListener};
 use super::looper;
+use super::patience::Patience;
 use super::pool::Pool;
 use super::reconcile::Declarations;
 use super::running::RunningExecution;
 use super::shutdown::{ShutdownReport, by};
 use crate::error::{Error, Result};
 use crate::job::{
-    CancelReason, ExecutionId, ExtractError, FromContext, Invocation, JobContext, Providers, RunParts,
+    BoxFuture, CancelReason, ExecutionId, ExtractError, FromContext, Invocation, JobContext, Providers,
+    RunParts,
 };
 use crate::key::{JobKey, TriggerKey};
 use crate::matcher::Matcher;
@@ -173,11 +175,13 @@ impl Scheduler {
     /// Starts to fire triggers, or goes on after [`standby`](Self::standby). Nothing happens if it runs already.
     ///
     /// The first start puts the declared schedules in place, then runs the start-up jobs to their end, then fires.
-    /// Jobs run on the tokio runtime in which this is called.
+    /// Jobs run on the tokio runtime in which this is called. A store that cannot be reached, or has no room, is waited
+    /// for, ever longer and for as long as it takes; [`store_trouble`](Self::store_trouble) says so meanwhile.
     ///
     /// # Errors
     ///
-    /// It has been shut down, there is no runtime, the store cannot be reached, or a start-up job has failed.
+    /// It has been shut down, also while it waits; there is no runtime; the store refuses what is declared; or a start-up
+    /// job has failed.
     ///
     /// # Cancel safety
     ///
@@ -208,13 +212,13 @@ impl Scheduler {
             core.spawn(core.bus.attach(listener));
         }
         let pool = Pool::new(runtime, core.tasks.clone());
-        let attached = self.attach().await?;
+        let attached = self.patiently(|| Box::pin(self.attach())).await?;
         core.keeps_history.store(attached.keeps_history, Ordering::Relaxed);
         core.stop_within.set(attached.stop_within.min(core.settings.cancel_grace)).ok();
-        core.reconcile(&self.0.declared).await?;
+        self.patiently(|| Box::pin(core.reconcile(&self.0.declared))).await?;
         #[cfg(feature = "schedule-file")]
         for file in &self.0.declared.files {
-            core.watch(file.clone(), core.load(file).await?);
+            core.watch(file.clone(), self.patiently(|| Box::pin(core.load(file))).await?);
         }
         self.run_start_up(&pool).await?;
         let engine = Engine::new(core.clone(), pool.clone(), attached);
@@ -225,6 +229,26 @@ impl Scheduler {
         let names: Vec<_> = jobs.iter().map(|job| job.detail().job_type()).collect();
         tracing::info!(scheduler = %core.settings.name, session = core.session, jobs = ?names, "started");
         Ok(())
+    }
+
+    /// Asks the store again while it is in trouble, until the scheduler is shut down.
+    async fn patiently<'a, T>(&self, ask: impl Fn() -> BoxFuture<'a, Result<T>>) -> Result<T> {
+        let core = &self.0.core;
+        let (mut patience, mut phase) = (Patience::new(core.clone()), core.phase.subscribe());
+        loop {
+            match ask().await {
+                Err(error) if error.is_transient() => {
+                    let again = core.clock.monotonic().saturating_add(patience.failed(&error));
+                    if by(&*core.clock, again, phase.wait_for(SchedulerState::ends)).await.is_some() {
+                        return Err(closed());
+                    }
+                }
+                result => {
+                    patience.answered();
+                    return result;
+                }
+            }
+        }
     }
 
     /// Takes no new work until it is started again; what runs goes on. Nothing happens if it is in standby already.

@@ -42,6 +42,7 @@ mod handle;
 mod listener;
 mod looper;
 mod middleware;
+mod patience;
 mod pool;
 mod reconcile;
 mod running;

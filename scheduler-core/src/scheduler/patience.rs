@@ -1,0 +1,45 @@
+//! A job store that fails is reported once, waited for ever longer, and reported when it answers again.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::core::Core;
+use super::event::Event;
+use crate::Error;
+
+/// Waits after failures: doubled from the first to the last.
+pub(super) const FIRST_BACKOFF: Duration = Duration::from_millis(20);
+const LAST_BACKOFF: Duration = Duration::from_secs(15);
+
+/// How a streak of failures is met.
+pub(super) struct Patience {
+    core: Arc<Core>,
+    failures: u32,
+}
+
+impl Patience {
+    pub(super) fn new(core: Arc<Core>) -> Self {
+        Self { core, failures: 0 }
+    }
+
+    /// Reports the first failure of a streak and says how long to wait.
+    pub(super) fn failed(&mut self, error: &Error) -> Duration {
+        if self.failures == 0 {
+            tracing::error!(%error, "the job store has failed; trying again");
+            *self.core.store_failure.write() = Some(error.to_string().into());
+            self.core.bus.send(|| Event::StoreFailed { error: error.to_string() });
+        }
+        let wait = FIRST_BACKOFF.saturating_mul(1 << self.failures.min(10));
+        self.failures = self.failures.saturating_add(1);
+        wait.min(LAST_BACKOFF)
+    }
+
+    pub(super) fn answered(&mut self) {
+        if std::mem::take(&mut self.failures) > 0 {
+            // As loud as the failure was.
+            tracing::warn!("the job store answers again");
+            *self.core.store_failure.write() = None;
+            self.core.bus.send(|| Event::StoreRecovered);
+        }
+    }
+}
