@@ -8,8 +8,10 @@ use std::time::Duration;
 
 use scheduler_core::time::{Clock, SystemClock};
 
-/// Starts the server and ends it when its own input ends: with this process, however that ends.
-const GUARD: &str = r#"redis-server "$@" & echo "pid $!"; exec >&-; read _; kill -9 $!; wait"#;
+/// Starts the server and ends it when its own input ends: with this process, however that ends. `TEST_SERVER` may name another
+/// one, as `valkey-server`.
+const GUARD: &str =
+    r#""${TEST_SERVER:-redis-server}" "$@" & echo "pid $!"; exec >&-; read _; kill -9 $!; wait"#;
 
 /// Beyond this nothing more will come.
 const LIMIT: Duration = Duration::from_secs(30);

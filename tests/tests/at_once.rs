@@ -270,12 +270,13 @@ async fn a_scheduler_that_is_shut_down_runs_what_it_has_not_heard_of() {
     };
     let scheduler =
         Scheduler::builder().store(store).register(JobDefinition::new(job("work"), body)).build().unwrap();
-    scheduler.start().await.unwrap();
-    let other = RedisJobStore::builder(&server.url()).name("shared").connect().await.unwrap();
+    let process = Process::start(&server.url(), 2).await;
+    process.put(&job("work"), [once("a").misfire(Misfire::Ignore)]).await;
+    let other = process.store;
     // Until after some tries, each of which waits longer.
     proxy.play("acquire", Trick::LoseReply);
     (0..7).for_each(|_| proxy.play("unheard", Trick::LoseReply));
-    scheduler.schedule(job("work"), once("a").misfire(Misfire::Ignore)).await.unwrap();
+    scheduler.start().await.unwrap();
     until("it has fired", async || other.executions(Executions::All).await.unwrap().len() == 1).await;
     let ends = tokio::spawn({
         let scheduler = scheduler.clone();

@@ -8,6 +8,12 @@ use crate::machine::{find_program, output_of, succeeds};
 
 const SERVER: &str = "redis-server";
 
+/// The same tests pass on it.
+pub(crate) const VALKEY: &str = "valkey-server";
+
+/// The variable by which the tests start another program than [`SERVER`].
+pub(crate) const CHOICE: &str = "TEST_SERVER";
+
 /// A package manager and the packages that hold [`SERVER`], best first.
 #[derive(Debug)]
 struct PackageManager {
@@ -76,11 +82,24 @@ pub(crate) fn ensure() -> Result<(), String> {
     if is_present() { Ok(()) } else { Err(by_hand(manager, "was installed and is still not on the PATH")) }
 }
 
-/// Says where the server is and which one.
+/// Whether Valkey is there beside Redis. Where its packages bring a [`SERVER`], every test runs on it anyway.
+pub(crate) fn has_valkey() -> bool {
+    find_program(VALKEY).is_some()
+        && !output_of(SERVER, &["--version"]).is_ok_and(|said| said.contains("Valkey"))
+}
+
+/// Says where the servers are and which ones.
 fn is_present() -> bool {
-    let Some(path) = find_program(SERVER) else { return false };
-    let version = output_of(SERVER, &["--version"]).unwrap_or_default();
-    println!("{SERVER}: {} ({})", path.display(), version.trim());
+    if has_valkey() {
+        is_found(VALKEY);
+    }
+    is_found(SERVER)
+}
+
+fn is_found(server: &str) -> bool {
+    let Some(path) = find_program(server) else { return false };
+    let version = output_of(server, &["--version"]).unwrap_or_default();
+    println!("{server}: {} ({})", path.display(), version.trim());
     true
 }
 

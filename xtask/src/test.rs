@@ -12,6 +12,9 @@ pub(crate) fn steps(quick: bool) -> Vec<Step> {
         unit_tests(),
         interleavings(),
     ];
+    if servers::has_valkey() {
+        steps.push(store_tests_on_valkey());
+    }
     if !quick {
         // Small, and in a debug build: what it shows is that the workloads run.
         steps.push(Step::program("bench programs", "cargo build -p benches --bins"));
@@ -32,11 +35,23 @@ pub(crate) fn interleavings() -> Step {
     Step::program("interleavings", line).with_variable("RUSTFLAGS", "--cfg shuttle")
 }
 
-/// With cargo-nextest where it is installed. Doctests, which it cannot run, have their own step.
+/// Doctests, which cargo-nextest cannot run, have their own step.
 fn unit_tests() -> Step {
-    if machine::succeeds("cargo", &["nextest", "--version"]) {
+    if has_nextest() {
         Step::program("tests", "cargo nextest run --workspace --all-features")
     } else {
         Step::program("tests", "cargo test --workspace --all-features --lib --bins --tests")
     }
+}
+
+/// Everything that starts servers, on those of the other kind. Some builds of them have no TLS.
+fn store_tests_on_valkey() -> Step {
+    let run = if has_nextest() { "nextest run" } else { "test" };
+    let tests = "--test at_once --test chaos --test cluster --test connections --test faults --test load --test parts";
+    let line = format!("cargo {run} -p tests --all-features {tests} --test redis -- --skip tls");
+    Step::program("tests on Valkey", &line).with_variable(servers::CHOICE, servers::VALKEY)
+}
+
+fn has_nextest() -> bool {
+    machine::succeeds("cargo", &["nextest", "--version"])
 }
