@@ -146,7 +146,7 @@ impl RedisJobStore {
         Part { max, late, answer }
     }
 
-    /// What calls have fired whose answers were lost. The node is to ask for more at once.
+    /// What calls have fired whose answers were lost.
     pub(crate) async fn unheard(&self, request: &AcquireDue, since: u64) -> Result<Found> {
         let session = request.session;
         let known = self.0.sessions.lock().get(&session).map(Session::known).unwrap_or_default();

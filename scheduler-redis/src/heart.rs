@@ -15,6 +15,7 @@ use serde_json::json;
 
 use crate::codec;
 use crate::inner::{Flag, Inner};
+use crate::place::Sentinels;
 use crate::session::Session;
 use crate::settings::margin;
 
@@ -44,6 +45,24 @@ pub(crate) async fn watch(store: Weak<Inner>) {
         tokio::select! {
             () = SystemClock.sleep(wait) => {}
             () = changed.notified() => {}
+        }
+    }
+}
+
+/// Leaves a server that the sentinels have replaced. It may not hear of that for seconds, and takes what it is told meanwhile.
+pub(crate) async fn follow(store: Weak<Inner>) {
+    let mut sentinels = Sentinels::default();
+    loop {
+        let Some(wait) = store.upgrade().map(|store| store.until_beat()) else { return };
+        SystemClock.sleep(wait).await;
+        let Some(store) = store.upgrade() else { return };
+        let settings = &store.settings;
+        let Some(master) = sentinels.name(settings, settings.connect_within).await else { continue };
+        let has_left = [&store.hot, &store.slow].map(|link| link.leave_others(&master));
+        if has_left.contains(&true) {
+            let (host, port) = master;
+            tracing::warn!("the sentinels name {host}:{port} as the master `{}` now", settings.master);
+            store.nudge.notify_one();
         }
     }
 }

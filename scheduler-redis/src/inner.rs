@@ -22,7 +22,7 @@ use crate::io::Io;
 use crate::link::{Failure, Link};
 use crate::script::script;
 use crate::session::Sessions;
-use crate::settings::{Settings, cap, margin};
+use crate::settings::{Kind, Settings, cap, margin};
 
 /// The oldest server that knows everything the script needs.
 const OLDEST: (u32, u32) = (7, 0);
@@ -52,7 +52,7 @@ pub(crate) struct Inner {
     /// For what users and the firing loop ask.
     pub(crate) hot: Link,
     /// For the heart, and for messages of others.
-    slow: Link,
+    pub(crate) slow: Link,
     /// This process, among those who send messages.
     id: String,
     pub(crate) clock: ServerClock,
@@ -161,6 +161,9 @@ impl Inner {
         });
         inner.io.spawn(heart::beat(Arc::downgrade(&inner)));
         inner.io.spawn(heart::watch(Arc::downgrade(&inner)));
+        if inner.settings.kind == Kind::Sentinel {
+            inner.io.spawn(heart::follow(Arc::downgrade(&inner)));
+        }
         Ok(inner)
     }
 

@@ -24,6 +24,7 @@ mod heart;
 mod inner;
 mod io;
 mod link;
+mod place;
 mod put;
 mod reconcile;
 mod recover;

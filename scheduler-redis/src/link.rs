@@ -11,14 +11,11 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use redis::aio::MultiplexedConnection;
-use redis::io::tcp::{TcpSettings, socket2::TcpKeepalive};
-use redis::{
-    AsyncConnectionConfig, Client, ConnectionAddr, ConnectionInfo, ErrorKind, PushInfo, PushKind, RedisError,
-    Script, ServerErrorKind, cmd,
-};
+use redis::{ErrorKind, PushInfo, PushKind, RedisError, Script, ServerErrorKind, cmd};
 use scheduler_core::{Error, Result};
 
-use crate::settings::{Kind, Settings};
+use crate::place::{self, Address};
+use crate::settings::Settings;
 
 /// Whom to tell of messages, and when they may have been missed.
 type Heard = Arc<dyn Fn(Option<Vec<u8>>) + Send + Sync>;
@@ -39,6 +36,8 @@ pub(crate) struct Link {
 #[derive(Default)]
 struct Slot {
     connection: Option<MultiplexedConnection>,
+    /// Where it leads to.
+    server: Option<Address>,
     /// Set when the other end has closed it.
     closed: Arc<AtomicBool>,
     /// Grows with every connection.
@@ -173,22 +172,34 @@ impl Link {
         }
     }
 
+    /// Gives the connection up if it leads to another server than this one.
+    pub(crate) fn leave_others(&self, server: &Address) -> bool {
+        let mut slot = self.slot.lock();
+        let is_other = slot.connection.is_some() && slot.server.as_ref().is_some_and(|at| at != server);
+        if is_other {
+            slot.connection = None;
+        }
+        is_other
+    }
+
     fn failed(&self, number: u64, error: RedisError) -> Failure {
         use ServerErrorKind::{Ask, BusyLoading, ClusterDown, MasterDown, Moved, ReadOnly, TryAgain};
         let place = self.settings.place();
         let text = format!("Redis at {place}: {}", words(&error));
-        match error.kind() {
+        let may_be_elsewhere = match error.kind() {
             ErrorKind::Server(ReadOnly | MasterDown | Moved | Ask | TryAgain | ClusterDown | BusyLoading) => {
-                self.give_up(number);
-                Failure::Away(Error::transient(text))
+                true
             }
-            _ if refusal(&error) => Failure::Refused(Error::config(text)),
-            ErrorKind::Server(_) | ErrorKind::Extension => Failure::Refused(Error::transient(text)),
-            _ => {
-                self.give_up(number);
-                Failure::Away(Error::transient(text))
-            }
+            _ if refusal(&error) => return Failure::Refused(Error::config(text)),
+            // A master that its copies have left may have been replaced without knowing it.
+            ErrorKind::Server(_) | ErrorKind::Extension => error.code() == Some("NOREPLICAS"),
+            _ => true,
+        };
+        if !may_be_elsewhere {
+            return Failure::Refused(Error::transient(text));
         }
+        self.give_up(number);
+        Failure::Away(Error::transient(text))
     }
 
     async fn connect(&self) -> Result<(MultiplexedConnection, u64), Failure> {
@@ -203,7 +214,7 @@ impl Link {
             // Whoever has waited for somebody else's attempt shares its end.
             return Err(Failure::Away(Error::transient(text)));
         }
-        let (connection, closed) = self.open().await.map_err(|error| {
+        let (connection, server, closed) = self.open().await.map_err(|error| {
             let text = format!("Redis at {} cannot be reached: {}", self.settings.place(), words(&error));
             match refusal(&error) {
                 true => Failure::Refused(Error::config(text)),
@@ -219,7 +230,7 @@ impl Link {
             let mut slot = self.slot.lock();
             slot.number += 1;
             slot.silent = 0;
-            (slot.connection, slot.closed) = (Some(connection.clone()), closed);
+            (slot.connection, slot.server, slot.closed) = (Some(connection.clone()), server, closed);
             slot.number
         };
         if let Some((_, heard)) = &self.listener {
@@ -229,12 +240,14 @@ impl Link {
         Ok((connection, number))
     }
 
-    async fn open(&self) -> Result<(MultiplexedConnection, Arc<AtomicBool>), RedisError> {
-        let server = self.resolve().await?;
+    async fn open(&self) -> Result<(MultiplexedConnection, Option<Address>, Arc<AtomicBool>), RedisError> {
+        let limit = self.settings.connect_within.min(*self.limit.lock());
+        let server = place::find(&self.settings, limit).await?;
+        let at = place::address(&server);
         let (closed, heard) =
             (Arc::new(AtomicBool::new(false)), self.listener.as_ref().map(|(_, heard)| heard.clone()));
         let of_connection = closed.clone();
-        let config = plain().set_push_sender(move |push: PushInfo| -> Result<(), RedisError> {
+        let config = place::plain().set_push_sender(move |push: PushInfo| -> Result<(), RedisError> {
             match (push.kind, push.data.last(), &heard) {
                 (PushKind::Disconnection, ..) => of_connection.store(true, Ordering::Release),
                 (PushKind::Message, Some(redis::Value::BulkString(text)), Some(heard)) => {
@@ -245,120 +258,14 @@ impl Link {
             Ok(())
         });
         let ready = async {
-            let mut connection = connect(server, &config).await?;
+            let mut connection = place::connect(server, &config).await?;
             if let Some((channel, _)) = &self.listener {
                 cmd("SUBSCRIBE").arg(channel).exec_async(&mut connection).await?;
             }
-            Ok((connection, closed))
+            Ok((connection, at, closed))
         };
-        self.in_time(ready).await
+        place::in_time(limit, ready).await
     }
-
-    async fn in_time<T>(&self, step: impl Future<Output = Result<T, RedisError>>) -> Result<T, RedisError> {
-        let limit = self.settings.connect_within.min(*self.limit.lock());
-        let late = |_| RedisError::from((ErrorKind::Io, "late", format!("no answer within {limit:?}")));
-        tokio::time::timeout(limit, step).await.map_err(late)?
-    }
-
-    /// The server to write to, at this moment.
-    async fn resolve(&self) -> Result<ConnectionInfo, RedisError> {
-        let settings = &self.settings;
-        let mut last = RedisError::from((ErrorKind::InvalidClientConfig, "no address"));
-        for seed in &settings.seeds {
-            let found = match settings.kind {
-                Kind::Single => return Ok(seed.clone()),
-                // Each by itself: one that is silent must not take the time of the others.
-                Kind::Sentinel => self.in_time(master_of(settings, seed)).await,
-                Kind::Cluster => self.in_time(owner_of(&settings.prefix, seed)).await,
-            };
-            match found {
-                Ok(server) => return Ok(server),
-                Err(error) => last = error,
-            }
-        }
-        Err(last)
-    }
-}
-
-fn plain() -> AsyncConnectionConfig {
-    // The limits are those of the calls.
-    AsyncConnectionConfig::new().set_connection_timeout(None).set_response_timeout(None)
-}
-
-async fn connect(
-    server: ConnectionInfo,
-    config: &AsyncConnectionConfig,
-) -> Result<MultiplexedConnection, RedisError> {
-    let keepalive = TcpKeepalive::new().with_time(Duration::from_secs(10));
-    let tcp = TcpSettings::default().set_nodelay(true).set_keepalive(keepalive);
-    #[cfg(target_os = "linux")]
-    let tcp = tcp.set_user_timeout(Duration::from_secs(10));
-    Client::open(server.set_tcp_settings(tcp))?.get_multiplexed_async_connection_with_config(config).await
-}
-
-/// The same settings, at another address.
-fn at(seed: &ConnectionInfo, host: String, port: u16) -> ConnectionInfo {
-    let addr = match seed.addr() {
-        ConnectionAddr::TcpTls { insecure, tls_params, .. } => {
-            ConnectionAddr::TcpTls { host, port, insecure: *insecure, tls_params: tls_params.clone() }
-        }
-        _ => ConnectionAddr::Tcp(host, port),
-    };
-    seed.clone().set_addr(addr)
-}
-
-async fn master_of(settings: &Settings, sentinel: &ConnectionInfo) -> Result<ConnectionInfo, RedisError> {
-    let own = redis::RedisConnectionInfo::default();
-    let own = match &settings.sentinel_password {
-        Some(password) => own.set_password(password),
-        None => own,
-    };
-    let mut connection = connect(sentinel.clone().set_redis_settings(own), &plain()).await?;
-    let mut ask = cmd("SENTINEL");
-    ask.arg("get-master-addr-by-name").arg(&settings.master);
-    let found: Option<(String, u16)> = ask.query_async(&mut connection).await?;
-    let (host, port) = found.ok_or_else(|| {
-        RedisError::from((ErrorKind::MasterNameNotFoundBySentinel, "no master of this name is known"))
-    })?;
-    let master = at(sentinel, host, port);
-    // A sentinel may not have heard yet that it is no master any more.
-    let mut connection = connect(master.clone(), &plain()).await?;
-    let role: Vec<redis::Value> = cmd("ROLE").query_async(&mut connection).await?;
-    let role: String =
-        role.first().and_then(|role| redis::from_redis_value_ref(role).ok()).unwrap_or_default();
-    if role != "master" {
-        return Err(RedisError::from((
-            ErrorKind::Client,
-            "the sentinels name a server that is not a master yet",
-        )));
-    }
-    Ok(master)
-}
-
-/// The node of a cluster that serves our keys. They share one hash slot, so one node has them all.
-async fn owner_of(prefix: &str, seed: &ConnectionInfo) -> Result<ConnectionInfo, RedisError> {
-    let mut connection = connect(seed.clone(), &plain()).await?;
-    let slot: u16 = cmd("CLUSTER").arg("KEYSLOT").arg(prefix).query_async(&mut connection).await?;
-    let ranges: Vec<Vec<redis::Value>> = cmd("CLUSTER").arg("SLOTS").query_async(&mut connection).await?;
-    for range in ranges {
-        let [first, last, master, ..] = range.as_slice() else { continue };
-        let (first, last): (u16, u16) =
-            (redis::from_redis_value_ref(first)?, redis::from_redis_value_ref(last)?);
-        if (first..=last).contains(&slot) {
-            let redis::Value::Array(parts) = master else { continue };
-            let [host, port, ..] = parts.as_slice() else { continue };
-            let (host, port): (Option<String>, u16) =
-                (redis::from_redis_value_ref(host)?, redis::from_redis_value_ref(port)?);
-            let own = match seed.addr() {
-                ConnectionAddr::Tcp(host, _) | ConnectionAddr::TcpTls { host, .. } => host.clone(),
-                _ => String::new(),
-            };
-            // A node that does not know its own name is the one that was asked.
-            let host = host.filter(|host| !host.is_empty()).unwrap_or(own);
-            return Ok(at(seed, host, port));
-        }
-    }
-    Err(RedisError::from((ErrorKind::ClusterConnectionNotFound, "no node serves the keys of the scheduler")))
 }
 
 /// Whether asking again will not help: this user may not do it.

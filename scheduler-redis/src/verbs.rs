@@ -94,9 +94,14 @@ impl JobStore for RedisJobStore {
                 self.on_io(async move { inner.hot.reach().await.map_err(Failure::into_error) }).await?;
             }
             let before = self.0.asks_for(request.session, request.max > 0);
-            let found = match before.unheard {
-                Some(since) => self.unheard(&request, since).await?,
-                None => Box::pin(self.acquire_parts(&request)).await?,
+            let unheard = match before.unheard {
+                Some(since) => Some(self.unheard(&request, since).await?),
+                None => None,
+            };
+            let found = match unheard {
+                Some(found) if !found.triggers.is_empty() || !found.is_all => found,
+                // With nothing told the question itself is still open, and so is whether the store is in trouble.
+                _ => Box::pin(self.acquire_parts(&request)).await?,
             };
             self.0.hand_out(&request, before, found)
         })

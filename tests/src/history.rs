@@ -4,6 +4,7 @@
 //! saw. Each check is a function of both, tested by itself with histories that are wrong.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::fmt;
 use std::path::Path;
 
 use chrono::{DateTime, Utc};
@@ -68,6 +69,35 @@ pub enum Change {
     Unknown(u64),
     /// It stands there.
     Read(u64),
+    /// Another server has come to have the data, and may have forgotten what was written last.
+    Replaced,
+}
+
+/// A time, in milliseconds, in which another server came to have the data.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Window {
+    /// What was done before it is not forgotten.
+    pub begin: i64,
+    /// From then on everybody knows.
+    pub end: i64,
+}
+
+/// How late first runs began, in milliseconds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Lateness {
+    /// Half of them were not later.
+    pub half: i64,
+    /// Of a hundred, one was later.
+    pub most: i64,
+    /// None was later.
+    pub all: i64,
+}
+
+impl fmt::Display for Lateness {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { half, most, all } = self;
+        write!(f, "runs began late by {half} ms (half of them), {most} ms (99 of 100), {all} ms (all)")
+    }
 }
 
 /// Everything.
@@ -85,7 +115,14 @@ pub struct History {
     pub changes: Vec<Change>,
     /// Sessions whose node was killed, or held still or parted for about its lease or longer.
     pub lost_sessions: HashSet<String>,
+    /// When another server came to have the data.
+    pub replaced: Vec<Window>,
+    /// So many milliseconds the server's clock was ahead of the machine's at most.
+    pub furthest_ahead: i64,
 }
+
+/// Whatever is ahead of it, and whatever happens, no run begins later than this, in milliseconds.
+const LATEST: i64 = 30_000;
 
 /// What is wrong; empty if nothing is.
 pub type Faults = Vec<String>;
@@ -105,10 +142,48 @@ impl History {
         })
     }
 
-    /// Every firing that the schedules ask for has happened.
+    /// The claims of runs that no server knows of any more, since another one came to have the data when they began.
+    #[must_use]
+    pub fn forgotten(&self) -> HashSet<&str> {
+        let mut forgotten = self.unfired();
+        forgotten.retain(|_, at| self.replaced.iter().any(|window| (window.begin..=window.end).contains(at)));
+        forgotten.into_keys().collect()
+    }
+
+    /// How many of those ran again, since the next server knew nothing of it.
+    #[must_use]
+    pub fn run_again(&self) -> usize {
+        let forgotten = self.forgotten_runs();
+        self.firings().filter(|(_, trigger, due)| forgotten.contains(&(*trigger, *due))).count()
+    }
+
+    /// The triggers of those, and when they were due.
+    fn forgotten_runs(&self) -> HashSet<(&str, i64)> {
+        let forgotten = self.forgotten();
+        let runs = self.lines.iter().filter(|line| forgotten.contains(line.claim.as_str()));
+        runs.map(|line| (line.trigger.as_str(), line.due)).collect()
+    }
+
+    /// The claims that have begun a run and were not fired, and when they did.
+    fn unfired(&self) -> HashMap<&str, i64> {
+        let fired: HashSet<_> = self.firings().map(|(claim, ..)| claim).collect();
+        let begun = self.lines.iter().filter(|line| line.begins && !fired.contains(line.claim.as_str()));
+        begun.map(|line| (line.claim.as_str(), line.at)).collect()
+    }
+
+    /// Nothing runs that was not fired.
+    #[must_use]
+    pub fn runs_were_fired(&self) -> Faults {
+        let forgotten = self.forgotten();
+        let unfired = self.unfired().into_keys().filter(|claim| !forgotten.contains(claim));
+        unfired.map(|claim| format!("{claim} ran and was not fired")).collect()
+    }
+
+    /// Every firing that the schedules ask for has happened, if only as a run that is forgotten.
     #[must_use]
     pub fn nothing_is_lost(&self, expected: &Expected) -> Faults {
-        let fired: HashSet<(&str, i64)> = self.firings().map(|(_, trigger, due)| (trigger, due)).collect();
+        let mut fired = self.forgotten_runs();
+        fired.extend(self.firings().map(|(_, trigger, due)| (trigger, due)));
         let all = expected.iter().flat_map(|(trigger, times)| times.iter().map(move |time| (trigger, time)));
         let missing =
             all.filter(|(trigger, time)| !fired.contains(&(trigger.as_str(), time.timestamp_millis())));
@@ -212,7 +287,8 @@ impl History {
             ends.insert(line.claim.as_str(), line.at);
         }
         let mut by_job = BTreeMap::<&str, Vec<(&Line, i64)>>::new();
-        for line in self.lines.iter().filter(|line| line.begins) {
+        let forgotten = self.forgotten();
+        for line in self.lines.iter().filter(|line| line.begins && !forgotten.contains(line.claim.as_str())) {
             let Some(job) = workload::job_of(&line.trigger).filter(|job| job.exclusive) else { continue };
             let session = line.claim.split('-').next().unwrap_or_default();
             if let Some(end) = ends.get(line.claim.as_str()).filter(|_| !self.lost_sessions.contains(session))
@@ -239,29 +315,31 @@ impl History {
     /// No run has begun before it was due.
     #[must_use]
     pub fn nothing_is_early(&self) -> Faults {
-        let early = self.lines.iter().filter(|line| line.begins && line.at + 50 < line.due);
+        let ahead = 50 + self.furthest_ahead;
+        let early = self.lines.iter().filter(|line| line.begins && line.at + ahead < line.due);
         early.map(|line| format!("early: {} at {}", line.trigger, time(line.at))).collect()
     }
 
-    /// The next time of each trigger goes forward, step by step.
+    /// The next time of each trigger goes forward, step by step; where runs are forgotten, at once past those.
     #[must_use]
     pub fn schedules_advance_once(&self) -> Faults {
         let mut last = HashMap::<&str, i64>::new();
         let mut faults = Faults::new();
+        let forgotten = self.forgotten_runs();
         for write in &self.writes {
             let Write::Next(trigger, Some(next)) = write else { continue };
             let Some(job) = workload::job_of(trigger) else { continue };
-            if let Some(before) = last.insert(trigger, *next)
-                && *next != before
-                && *next != before + i64::from(job.every)
-            {
+            let Some(before) = last.insert(trigger, *next) else { continue };
+            let mut passed = (before + i64::from(job.every)..*next).step_by(job.every as usize);
+            let is_step = (*next - before) % i64::from(job.every) == 0 && *next >= before;
+            if !is_step || !passed.all(|due| forgotten.contains(&(trigger, due))) {
                 faults.push(format!("{trigger} went from {} to {}", time(before), time(*next)));
             }
         }
         faults
     }
 
-    /// Each accepted ending of the job that counts has counted one further.
+    /// Each accepted ending of the job that counts has counted one further; those that are forgotten have counted, too.
     #[must_use]
     pub fn kept_data_counts(&self) -> Faults {
         let counts = self.writes.iter().filter_map(|write| match write {
@@ -269,7 +347,14 @@ impl History {
             _ => None,
         });
         let counts = counts.collect::<Vec<_>>();
-        let wrong = counts.windows(2).filter(|pair| pair[1] != pair[0] && pair[1] != pair[0] + 1);
+        let mut forgotten =
+            self.forgotten_runs().iter().filter(|(trigger, _)| trigger.starts_with("count-")).count() as u64;
+        let wrong = counts.windows(2).filter(|pair| {
+            let skipped = pair[1].wrapping_sub(pair[0]).saturating_sub(1);
+            let is_forgotten = skipped <= forgotten;
+            forgotten = forgotten.saturating_sub(skipped);
+            !is_forgotten
+        });
         wrong.map(|pair| format!("the count went from {} to {}", pair[0], pair[1])).collect()
     }
 
@@ -278,7 +363,9 @@ impl History {
     pub fn only_lost_nodes_come_late(&self) -> Faults {
         let mut highest = HashMap::<&str, u64>::new();
         let mut faults = Faults::new();
-        for (job, fence, claim) in &self.ledger {
+        let forgotten = self.forgotten();
+        let known = self.ledger.iter().filter(|(.., claim)| !forgotten.contains(claim.as_str()));
+        for (job, fence, claim) in known {
             let seen = highest.entry(job).or_default();
             let session = claim.split('-').next().unwrap_or_default();
             if fence < seen && !self.lost_sessions.contains(session) {
@@ -289,7 +376,7 @@ impl History {
         faults
     }
 
-    /// The end of a run is refused only when its claim was ended before, by whomever.
+    /// The end of a run is refused only when its claim was ended before, by whomever, or is forgotten.
     #[must_use]
     pub fn refusals_have_a_reason(&self) -> Faults {
         let ended = self.writes.iter().filter_map(|write| match write {
@@ -297,7 +384,9 @@ impl History {
             _ => None,
         });
         let ended: HashSet<_> = ended.collect();
-        let without = self.refused.iter().filter(|claim| !ended.contains(claim));
+        let forgotten = self.forgotten();
+        let is_known = |claim: &&String| !ended.contains(claim) && !forgotten.contains(claim.as_str());
+        let without = self.refused.iter().filter(is_known);
         without.map(|claim| format!("refused without a reason: the end of {claim}")).collect()
     }
 
@@ -310,6 +399,7 @@ impl History {
             match change {
                 Change::Written(number) => (least, last) = (*number, *number),
                 Change::Unknown(number) => last = *number,
+                Change::Replaced => least = 0,
                 Change::Read(number) => {
                     if !(least..=last).contains(number) {
                         faults.push(format!("read {number}, and only {least} to {last} can be there"));
@@ -321,6 +411,14 @@ impl History {
         faults
     }
 
+    /// Nobody waits for ever, however much is ahead.
+    #[must_use]
+    pub fn nobody_starves(&self) -> Faults {
+        let late = self.first_runs().filter(|line| line.at - line.due > LATEST);
+        late.map(|line| format!("starved: {} of {} until {}", line.trigger, time(line.due), time(line.at)))
+            .collect()
+    }
+
     /// Everything that is wrong.
     #[must_use]
     pub fn faults(&self, expected: &Expected) -> Faults {
@@ -328,6 +426,7 @@ impl History {
             self.nothing_is_lost(expected),
             self.nothing_is_doubled(expected),
             self.claims_and_runs_agree(),
+            self.runs_were_fired(),
             self.holders_take_turns(),
             self.runs_do_not_overlap(),
             self.nothing_is_early(),
@@ -336,6 +435,7 @@ impl History {
             self.only_lost_nodes_come_late(),
             self.changes_take_effect_in_order(),
             self.refusals_have_a_reason(),
+            self.nobody_starves(),
         ]
         .concat()
     }
@@ -344,6 +444,20 @@ impl History {
     #[must_use]
     pub fn fired(&self, expected: &Expected) -> usize {
         self.firings().filter(|(_, trigger, _)| expected.contains_key(*trigger)).count()
+    }
+
+    fn first_runs(&self) -> impl Iterator<Item = &Line> {
+        self.lines.iter().filter(|line| line.begins && !line.again)
+    }
+
+    /// How late first runs began.
+    #[must_use]
+    pub fn lateness(&self) -> Lateness {
+        let mut late: Vec<_> = self.first_runs().map(|line| line.at - line.due).collect();
+        late.sort_unstable();
+        let part = |of_hundred: usize| late.get(late.len() * of_hundred / 100).or(late.last()).copied();
+        let [half, most, all] = [50, 99, 100].map(|part_of| part(part_of).unwrap_or_default());
+        Lateness { half, most, all }
     }
 
     /// How many runs repeated a lost one.

@@ -7,4 +7,6 @@ pub mod process;
 pub mod proxy;
 #[cfg(unix)]
 pub mod redis;
+#[cfg(unix)]
+pub mod wall_clock;
 pub mod workload;

@@ -1,5 +1,6 @@
 //! Real Redis servers for tests: on free loopback ports, several at once, killed and started again.
 
+use std::ffi::OsString;
 use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -7,6 +8,8 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use scheduler_core::time::{Clock, SystemClock};
+
+use crate::wall_clock::WallClock;
 
 /// Starts the server and ends it when its own input ends: with this process, however that ends. `TEST_SERVER` may name another
 /// one, as `valkey-server`.
@@ -23,8 +26,21 @@ pub struct Server {
     pid: String,
     port: u16,
     arguments: Vec<String>,
+    variables: Vec<(String, OsString)>,
     folder: tempfile::TempDir,
 }
+
+/// Every command is written into a file, from the first to the last.
+const LOGGED: [&str; 8] = [
+    "--appendonly",
+    "yes",
+    "--auto-aof-rewrite-percentage",
+    "0",
+    "--aof-use-rdb-preamble",
+    "no",
+    "--save",
+    "",
+];
 
 impl Server {
     /// Starts a server that keeps nothing on disk.
@@ -44,8 +60,29 @@ impl Server {
     /// No server can be started.
     #[must_use]
     pub fn durable() -> Self {
-        let keep = ["--appendonly", "yes", "--appendfsync", "always", "--auto-aof-rewrite-percentage", "0"];
-        Self::with(&[&keep[..], &["--save", "", "--aof-use-rdb-preamble", "no"]].concat())
+        Self::durable_by(None)
+    }
+
+    /// As [`durable`](Self::durable), by a clock of its own.
+    ///
+    /// # Panics
+    ///
+    /// No server can be started.
+    #[must_use]
+    pub fn durable_by(clock: Option<&WallClock>) -> Self {
+        let variables = clock.map(WallClock::variables).unwrap_or_default();
+        Self::start_with(&[&LOGGED[..], &["--appendfsync", "always"]].concat(), variables)
+    }
+
+    /// Starts a server that has a log, and says yes to a change only while a copy of it is there.
+    ///
+    /// # Panics
+    ///
+    /// No server can be started.
+    #[must_use]
+    pub fn copied(arguments: &[&str]) -> Self {
+        let copied = ["--min-replicas-to-write", "1", "--repl-diskless-sync-delay", "0"];
+        Self::with(&[&LOGGED[..], &copied, arguments].concat())
     }
 
     /// Starts a server with these arguments beside its port and folder.
@@ -55,12 +92,16 @@ impl Server {
     /// No server can be started.
     #[must_use]
     pub fn with(arguments: &[&str]) -> Self {
+        Self::start_with(arguments, Vec::new())
+    }
+
+    fn start_with(arguments: &[&str], variables: Vec<(String, OsString)>) -> Self {
         let folder = tempfile::tempdir().expect("a folder for the server");
         let arguments: Vec<_> = arguments.iter().map(ToString::to_string).collect();
         loop {
             let port = free_port();
-            if let Some((guard, pid)) = run(port, folder.path(), &arguments) {
-                return Self { guard, pid, port, arguments, folder };
+            if let Some((guard, pid)) = run(port, folder.path(), &arguments, &variables) {
+                return Self { guard, pid, port, arguments, variables, folder };
             }
         }
     }
@@ -75,30 +116,79 @@ impl Server {
         let port = master.to_string();
         let replica =
             Self::with(&["--save", "", "--replicaof", "127.0.0.1", &port, "--repl-diskless-sync-delay", "0"]);
-        replica.wait_for(|server| server.text(&["INFO", "replication"]).contains("master_link_status:up"));
+        replica.wait_for(Self::has_copied);
         replica
     }
 
-    /// Starts a sentinel that watches this master under the name `main`.
+    /// Whether it is one to write to.
+    #[must_use]
+    pub fn is_master(&self) -> bool {
+        self.text(&["INFO", "replication"]).contains("role:master")
+    }
+
+    /// Whether it is a copy that has everything.
+    #[must_use]
+    pub fn has_copied(&self) -> bool {
+        self.text(&["INFO", "replication"]).contains("master_link_status:up")
+    }
+
+    /// Starts a sentinel that watches this master under the name `main`, and holds it for dead when it has said nothing for so
+    /// long.
     ///
     /// # Panics
     ///
     /// No server can be started.
     #[must_use]
-    pub fn sentinel_of(master: u16) -> Self {
+    pub fn sentinel_of(master: u16, silent: Duration) -> Self {
         let folder = tempfile::tempdir().expect("a folder for the server");
         let file = folder.path().join("sentinel.conf");
         let rules = format!(
-            "sentinel monitor main 127.0.0.1 {master} 1\nsentinel down-after-milliseconds main 300\nsentinel failover-timeout main 2000\n"
+            "sentinel monitor main 127.0.0.1 {master} 1\nsentinel down-after-milliseconds main {}\nsentinel failover-timeout main 2000\n",
+            silent.as_millis()
         );
         std::fs::write(&file, rules).expect("a file");
         let arguments = vec![file.to_string_lossy().into_owned(), "--sentinel".to_owned()];
         loop {
             let port = free_port();
-            if let Some((guard, pid)) = run(port, folder.path(), &arguments) {
-                return Self { guard, pid, port, arguments, folder };
+            if let Some((guard, pid)) = run(port, folder.path(), &arguments, &[]) {
+                return Self { guard, pid, port, arguments, variables: Vec::new(), folder };
             }
         }
+    }
+
+    /// Starts a cluster of three masters that have these arguments, and of so many copies of the one that keeps `key`. Says
+    /// which one that is; the copies come last.
+    ///
+    /// # Panics
+    ///
+    /// No server can be started.
+    #[must_use]
+    pub fn cluster(key: &str, copies: usize, start: impl Fn(&[&str]) -> Self) -> (Vec<Self>, usize) {
+        let arguments = ["--cluster-enabled", "yes", "--cluster-node-timeout", "1000"];
+        let arguments = [&arguments[..], &["--cluster-allow-replica-migration", "no"]].concat();
+        let servers: Vec<_> = (0..3 + copies).map(|_| start(&arguments)).collect();
+        for server in &servers[1..] {
+            servers[0].command(&["CLUSTER", "MEET", "127.0.0.1", &server.port().to_string()]);
+        }
+        let slots = [("0", "5460"), ("5461", "10922"), ("10923", "16383")];
+        for (server, (first, last)) in servers.iter().zip(slots) {
+            server.command(&["CLUSTER", "ADDSLOTSRANGE", first, last]);
+        }
+        let all = format!("cluster_known_nodes:{}", servers.len());
+        for server in &servers {
+            server.wait_for(|server| {
+                let info = server.text(&["CLUSTER", "INFO"]);
+                info.contains(&all) && info.contains("cluster_state:ok")
+            });
+        }
+        let slot: usize = servers[0].text(&["CLUSTER", "KEYSLOT", key]).parse().expect("a number");
+        let owner = (slot / 5461).min(2);
+        let id = servers[owner].text(&["CLUSTER", "MYID"]);
+        for copy in &servers[3..] {
+            copy.command(&["CLUSTER", "REPLICATE", &id]);
+            copy.wait_for(Self::has_copied);
+        }
+        (servers, owner)
     }
 
     /// Waits until the server is as it should be.
@@ -132,10 +222,19 @@ impl Server {
         &self.pid
     }
 
-    /// The file with every write so far, in the order in which they took effect.
+    /// The file with every write, in the order in which they took effect, since the server has begun or was made a copy.
+    ///
+    /// # Panics
+    ///
+    /// It keeps none.
     #[must_use]
     pub fn log(&self) -> PathBuf {
-        self.folder.path().join("appendonlydir").join("appendonly.aof.1.incr.aof")
+        let folder = self.folder.path().join("appendonlydir");
+        let list =
+            std::fs::read_to_string(folder.join("appendonly.aof.manifest")).expect("the server has a log");
+        let last =
+            list.lines().rfind(|line| line.ends_with("type i")).and_then(|line| line.split(' ').nth(1));
+        folder.join(last.expect("it names a file"))
     }
 
     /// Sends a signal to the server.
@@ -160,8 +259,18 @@ impl Server {
     /// It does not start.
     pub fn restart(&mut self) {
         self.kill();
-        let started = run(self.port, self.folder.path(), &self.arguments);
+        let started = run(self.port, self.folder.path(), &self.arguments, &self.variables);
         (self.guard, self.pid) = started.expect("the port is still free");
+    }
+
+    /// Carries out one command, and says why if the server refuses it.
+    ///
+    /// # Errors
+    ///
+    /// It does, or cannot be reached.
+    pub fn ask(&self, words: &[&str]) -> redis::RedisResult<redis::Value> {
+        let mut connection = redis::Client::open(self.url())?.get_connection()?;
+        redis::cmd(words[0]).arg(&words[1..]).query(&mut connection)
     }
 
     /// Carries out one command.
@@ -170,15 +279,9 @@ impl Server {
     ///
     /// The server refuses it.
     pub fn command(&self, words: &[&str]) -> redis::Value {
-        let mut command = redis::cmd(words[0]);
-        command.arg(&words[1..]);
-        let ask = || {
-            let mut connection = redis::Client::open(self.url())?.get_connection()?;
-            command.query(&mut connection)
-        };
         let deadline = SystemClock.monotonic() + LIMIT;
         loop {
-            match ask() {
+            match self.ask(words) {
                 Ok(answer) => return answer,
                 // A server that takes on another role cuts its connections.
                 Err(error) if error.is_io_error() && SystemClock.monotonic() < deadline => {}
@@ -217,7 +320,12 @@ pub fn signal(name: &str, pid: &str) {
 }
 
 /// The guard and the server's process number; none if the port is taken.
-fn run(port: u16, folder: &Path, arguments: &[String]) -> Option<(Child, String)> {
+fn run(
+    port: u16,
+    folder: &Path,
+    arguments: &[String],
+    variables: &[(String, OsString)],
+) -> Option<(Child, String)> {
     // A file comes first.
     let (file, arguments) = match arguments.split_first() {
         Some((first, rest)) if !first.starts_with("--") => (Some(first), rest),
@@ -229,6 +337,7 @@ fn run(port: u16, folder: &Path, arguments: &[String]) -> Option<(Child, String)
         .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--dir"])
         .arg(folder)
         .args(arguments)
+        .envs(variables.iter().map(|(name, value)| (name, value)))
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::null())

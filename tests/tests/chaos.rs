@@ -3,13 +3,27 @@
 
 use std::time::Duration;
 
-use tests::chaos::{Plan, run};
+use tests::chaos::{Place, Plan, run};
+
+fn nothing_goes_wrong(place: Place, seconds: u64) {
+    let node = env!("CARGO_BIN_EXE_cluster_node").into();
+    let (lasts, lease) = (Duration::from_secs(seconds), Duration::from_millis(1500));
+    let account = run(&Plan { node, place, lasts, seed: 1, lease });
+    println!("{account}");
+    assert!(account.faults.is_empty(), "seed 1\n{account}");
+}
 
 #[test]
 fn nothing_is_lost_or_doubled_in_a_minute_of_chaos() {
-    let node = env!("CARGO_BIN_EXE_cluster_node").into();
-    let (lasts, lease) = (Duration::from_secs(60), Duration::from_millis(1500));
-    let account = run(&Plan { node, lasts, seed: 1, lease });
-    println!("{account}");
-    assert!(account.faults.is_empty(), "seed 1\n{account}");
+    nothing_goes_wrong(Place::One, 60);
+}
+
+#[test]
+fn nothing_is_lost_while_a_sentinel_replaces_servers() {
+    nothing_goes_wrong(Place::Sentinel, 30);
+}
+
+#[test]
+fn nothing_is_lost_while_a_cluster_replaces_servers() {
+    nothing_goes_wrong(Place::Cluster, 30);
 }

@@ -129,7 +129,7 @@ impl Node {
 async fn a_master_that_sentinels_replace_is_followed() {
     let mut master = Server::start();
     let replica = Server::replica_of(master.port());
-    let sentinel = Server::sentinel_of(master.port());
+    let sentinel = Server::sentinel_of(master.port(), Duration::from_millis(300));
     sentinel.wait_for(|sentinel| sentinel.text(&["INFO", "sentinel"]).contains("slaves=1"));
     // The first takes connections and says nothing, as a machine does that was switched off.
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
@@ -138,7 +138,7 @@ async fn a_master_that_sentinels_replace_is_followed() {
         Node::start(&format!("redis+sentinel://127.0.0.1:{silent},127.0.0.1:{}/main", sentinel.port())).await;
     master.command(&["WAIT", "1", "5000"]);
     master.kill();
-    replica.wait_for(|replica| replica.text(&["INFO", "replication"]).contains("role:master"));
+    replica.wait_for(Server::is_master);
     node.each_ran_once().await;
     let error = refused(&format!("redis+sentinel://127.0.0.1:{}/other", sentinel.port())).await;
     assert!(
@@ -147,34 +147,37 @@ async fn a_master_that_sentinels_replace_is_followed() {
     );
 }
 
-/// Three masters, and a replica of the one that has our keys.
-fn cluster() -> (Vec<Server>, usize) {
-    let options = ["--cluster-enabled", "yes", "--cluster-node-timeout", "1000", "--save", ""];
-    let servers: Vec<_> = (0..4).map(|_| Server::with(&options)).collect();
-    for server in &servers[1..] {
-        servers[0].command(&["CLUSTER", "MEET", "127.0.0.1", &server.port().to_string()]);
-    }
-    for (index, (first, last)) in
-        [("0", "5460"), ("5461", "10922"), ("10923", "16383")].into_iter().enumerate()
-    {
-        servers[index].command(&["CLUSTER", "ADDSLOTSRANGE", first, last]);
-    }
-    for server in &servers {
-        server.wait_for(|server| {
-            let info = server.text(&["CLUSTER", "INFO"]);
-            info.contains("cluster_known_nodes:4") && info.contains("cluster_state:ok")
-        });
-    }
-    let slot: u32 = servers[0].text(&["CLUSTER", "KEYSLOT", "scheduler:{jobs/0}:"]).parse().unwrap();
-    let owner = usize::try_from(slot / 5461).unwrap().min(2);
-    servers[3].command(&["CLUSTER", "REPLICATE", &servers[owner].text(&["CLUSTER", "MYID"])]);
-    servers[3].wait_for(|server| server.text(&["INFO", "replication"]).contains("master_link_status:up"));
-    (servers, owner)
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_master_that_does_not_know_that_it_was_replaced_is_left() {
+    let master = Server::start();
+    let replica = Server::replica_of(master.port());
+    let sentinel = Server::sentinel_of(master.port(), Duration::from_secs(60));
+    let node = Node::start(&format!("redis+sentinel://127.0.0.1:{}/main", sentinel.port())).await;
+    tokio::time::timeout(LIMIT, node.ran.acquire_many(TIMES)).await.unwrap().unwrap().forget();
+    master.command(&["WAIT", "1", "5000"]);
+    // The old one stays what it was, and takes what it is told.
+    replica.command(&["REPLICAOF", "NO", "ONE"]);
+    sentinel.command(&["SENTINEL", "REMOVE", "main"]);
+    sentinel.command(&["SENTINEL", "MONITOR", "main", "127.0.0.1", &replica.port().to_string(), "1"]);
+    replica.wait_for(|server| {
+        let heard = server.command(&["PUBSUB", "NUMSUB", "scheduler:{jobs/0}:wake"]);
+        let (_, listeners): (String, usize) = redis::from_redis_value(heard).unwrap();
+        listeners == 1
+    });
+    let detail = JobDetail::builder("work".parse().unwrap(), "work").build();
+    node.scheduler.schedule(Invocation::new(detail), Trigger::now().name("later")).await.unwrap();
+    tokio::time::timeout(LIMIT, node.ran.acquire()).await.unwrap().unwrap().forget();
+    node.scheduler.shutdown(Duration::from_secs(5)).await;
+    assert!(master.is_master());
+    let said = |server: &Server| server.text(&["HGET", "scheduler:{jobs/0}:meta", "ver"]);
+    assert_ne!(said(&master), said(&replica), "only one of them has heard of it");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_node_of_a_cluster_that_has_the_keys_is_found_and_followed() {
-    let (mut servers, owner) = cluster();
+    let (mut servers, owner) = Server::cluster("scheduler:{jobs/0}:", 1, |arguments| {
+        Server::with(&[arguments, &["--save", ""]].concat())
+    });
     let url = format!(
         "redis+cluster://127.0.0.1:{},127.0.0.1:{}",
         servers[(owner + 1) % 3].port(),
@@ -183,13 +186,13 @@ async fn the_node_of_a_cluster_that_has_the_keys_is_found_and_followed() {
     let node = Node::start(&url).await;
     // By hand: nothing is lost, and the old owner answers MOVED.
     servers[3].command(&["CLUSTER", "FAILOVER"]);
-    servers[3].wait_for(|server| server.text(&["INFO", "replication"]).contains("role:master"));
+    servers[3].wait_for(Server::is_master);
     node.each_ran_once().await;
 
     let node = Node::start(&url).await;
     servers[3].command(&["WAIT", "1", "5000"]);
     servers[3].kill();
-    servers[owner].wait_for(|server| server.text(&["INFO", "replication"]).contains("role:master"));
+    servers[owner].wait_for(Server::is_master);
     node.each_ran_once().await;
 }
 

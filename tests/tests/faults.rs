@@ -4,17 +4,18 @@
 //!
 //! | what fails | test |
 //! |---|---|
-//! | a node, between acquire and fire, after fire, in a run, before its end is written | `cluster.rs`: `the_work_of_a_dead_node_is_taken_over`; the chaos |
+//! | a node, before and after each call is carried out, in a run, before its end is written | `cluster.rs`: `the_work_of_a_dead_node_is_taken_over`; the chaos |
 //! | the answer of any call; any call carried out twice | `every_call_may_be_lost_answered_in_vain_or_carried_out_twice`; the chaos |
 //! | a node that is frozen for longer than its lease | `cluster.rs`: `a_node_that_was_held_for_dead_can_do_no_harm_and_begins_anew`; the chaos |
 //! | all nodes at once | `redis.rs`: `what_one_scheduler_has_stored_the_next_one_fires` |
 //! | the server, with its log, and away for long | `a_server_that_is_away_comes_back_and_nothing_is_missing`; the chaos |
+//! | the server, replaced by a copy: it dies, stands still and comes back, or somebody says so | `connections.rs`: `a_master_that_sentinels_replace_is_followed`, `a_master_that_does_not_know_that_it_was_replaced_is_left`, `the_node_of_a_cluster_that_has_the_keys_is_found_and_followed`; the chaos with a sentinel and in a cluster |
 //! | the server, with older data, once or twice | `what_a_failover_has_lost_is_told_again`; `cluster.rs`: `told` |
 //! | the server, with nothing | `a_server_that_has_lost_everything_is_not_taken_for_an_empty_one` |
 //! | a master that must not write alone | `a_master_without_its_replicas_is_waited_for` |
 //! | the way to the server | `a_node_without_its_server_stops_what_must_not_overlap_and_lets_the_rest_go_on` |
 //! | a connection that swallows answers | `a_connection_that_swallows_answers_is_replaced` |
-//! | the clock of a node, and that of the server | `scheduler-redis/src/clock.rs`; `cluster.rs`: `a_server_whose_clock_is_set_lets_nobody_die` |
+//! | the clock of a node, and that of the server | `scheduler-redis/src/clock.rs`; `cluster.rs`: `a_server_whose_clock_is_set_lets_nobody_die`; the chaos |
 //! | a server that is busy or held still | the chaos |
 //! | eviction, wrong types, a newer schema, permissions | `connections.rs`: `a_server_that_would_lose_or_refuse_something_is_refused_with_the_remedy` |
 //! | full memory | `cluster.rs`: `work_drains_while_the_memory_of_the_server_is_full`; `a_node_that_starts_while_the_memory_of_the_server_is_full_waits_for_room`; the chaos |
@@ -29,6 +30,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use scheduler_core::job::{CancelReason, JobContext, JobDefinition, JobDetail};
+use scheduler_core::scheduler::Event;
 use scheduler_core::store::{Executions, JobStore, TriggerQuery};
 use scheduler_core::time::{Clock, SystemClock};
 use scheduler_core::trigger::{Misfire, Trigger};
@@ -311,6 +313,50 @@ async fn a_node_that_starts_while_the_memory_of_the_server_is_full_waits_for_roo
     until("it waits", async || scheduler.store_trouble().is_some()).await;
     scheduler.shutdown(Duration::from_secs(1)).await;
     assert!(start.await.unwrap().unwrap_err().is_closed());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_whose_memory_is_full_is_complained_of_once() {
+    let (server, runs) = (Server::start(), Runs::default());
+    let store = store(&server.url(), "full").await;
+    let scheduler = workload(&store, &runs).build().unwrap();
+    let mut events = scheduler.events();
+    server.command(&["CONFIG", "SET", "maxmemory", "1"]);
+    let starting = scheduler.clone();
+    let start = tokio::spawn(async move { starting.start().await });
+    let refused = |server: &Server| -> usize {
+        let errors = server.text(&["INFO", "errorstats"]);
+        let count = errors.split("errorstat_OOM:count=").nth(1).and_then(|rest| rest.lines().next());
+        count.and_then(|count| count.trim().parse().ok()).unwrap_or_default()
+    };
+    until("it asks again and again", async || refused(&server) > 3).await;
+    server.command(&["CONFIG", "SET", "maxmemory", "0"]);
+    start.await.unwrap().unwrap();
+    runs.wait_for(2 * TIMES as usize).await;
+    settled(&store).await;
+    // Not claimed yet.
+    scheduler.schedule(detail("many"), Trigger::after(Duration::from_secs(3))).await.unwrap();
+    server.command(&["CONFIG", "SET", "maxmemory", "1"]);
+    let before = refused(&server);
+    until("it asks again and again", async || refused(&server) > before + 3).await;
+    server.command(&["CONFIG", "SET", "maxmemory", "0"]);
+    runs.wait_for(2 * TIMES as usize + 1).await;
+    settled(&store).await;
+    runs.each_once();
+    scheduler.shutdown(Duration::from_secs(5)).await;
+    drop(scheduler);
+    let (mut failed, mut recovered) = (0, 0);
+    while let Some(event) = events.next().await {
+        match event {
+            Event::StoreFailed { error } => {
+                assert!(error.contains("OOM"), "{error}");
+                failed += 1;
+            }
+            Event::StoreRecovered => recovered += 1,
+            _ => {}
+        }
+    }
+    assert_eq!((failed, recovered), (2, 2), "once at the start and once later");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test says what went wrong by failing")]
 
 use chrono::{DateTime, TimeDelta, Utc};
-use tests::history::{Change, Faults, History, Line, Write, read_lines, read_refused};
+use tests::history::{Change, Faults, History, Lateness, Line, Window, Write, read_lines, read_refused};
 use tests::workload::{Expected, expected, trigger};
 
 fn begin() -> DateTime<Utc> {
@@ -64,7 +64,7 @@ fn is_fired(write: &Write, name: &str) -> bool {
     matches!(write, Write::Fired { trigger, .. } if trigger == name)
 }
 
-fn line_of(history: &mut History, job: &str, begins: bool) -> usize {
+fn line_of(history: &History, job: &str, begins: bool) -> usize {
     history.lines.iter().position(|line| line.begins == begins && line.trigger == trigger(job, 0)).unwrap()
 }
 
@@ -75,9 +75,9 @@ fn a_right_history_has_no_faults() {
 
 #[test]
 fn each_wrong_history_is_found() {
-    use Change::{Read, Unknown, Written};
+    use Change::{Read, Replaced, Unknown, Written};
     type Wrong = fn(&mut History);
-    let cases: [(&str, Wrong); 12] = [
+    let cases: [(&str, Wrong); 14] = [
         ("lost: plain-3", |history| {
             let index = history.writes.iter().position(|write| is_fired(write, "plain-3")).unwrap();
             history.writes.remove(index);
@@ -130,6 +130,14 @@ fn each_wrong_history_is_found() {
             let index = line_of(history, "plain", true);
             history.lines[index].at = history.lines[index].due - 51;
         }),
+        ("8-8 ran and was not fired", |history| {
+            let line = history.lines[line_of(history, "plain", true)].clone();
+            history.lines.push(Line { claim: "8-8".into(), ..line });
+        }),
+        ("starved: plain-0", |history| {
+            let index = line_of(history, "plain", true);
+            history.lines[index].at += 30_001;
+        }),
         ("the count went from 1 to 3", |history| {
             let index = history.writes.iter().position(|write| *write == Write::Count(2)).unwrap();
             history.writes.remove(index);
@@ -144,12 +152,14 @@ fn each_wrong_history_is_found() {
     assert_eq!(faults(refused("9-9")), ["refused without a reason: the end of 9-9"]);
     let log = "WARN scheduler_core: the claim of a run that has ended is gone execution=00000000000000ff-1f\nWARN other\n";
     assert_eq!(read_refused(log), ["255-31"]);
-    let rows: [(&[Change], usize); 5] = [
+    let rows: [(&[Change], usize); 7] = [
         (&[Written(1), Read(1), Unknown(2), Read(1), Read(2), Written(3), Read(3)], 0),
         (&[Written(1), Written(2), Read(1)], 1),
         (&[Written(1), Unknown(2), Read(2), Read(1)], 1),
         (&[Unknown(1), Written(2), Unknown(3), Read(2), Written(4), Read(3)], 1),
         (&[Written(1), Read(2)], 1),
+        (&[Written(3), Replaced, Read(1), Read(1)], 0),
+        (&[Written(3), Replaced, Read(2), Read(1)], 1),
     ];
     for (changes, count) in rows {
         assert_eq!(faults(|history| history.changes = changes.to_vec()).len(), count, "{changes:?}");
@@ -171,6 +181,52 @@ fn what_a_lost_node_left_open_is_no_fault() {
         history.lines.retain(|line| line.trigger != "plain-0");
     });
     assert_eq!(found, [""; 0]);
+}
+
+#[test]
+fn what_is_forgotten_when_a_server_is_replaced_is_no_fault_and_is_counted() {
+    // Two firings that only the server before knew: of the one it counts, of the other the next server was told.
+    let forget = |history: &mut History| {
+        for name in ["count-0", "plain-0"] {
+            let index = history.writes.iter().position(|write| is_fired(write, name)).unwrap();
+            history.writes.remove(index);
+        }
+        let index = history.writes.iter().position(|write| *write == Write::Count(2)).unwrap();
+        history.writes.remove(index);
+        let next = Write::Next("plain-0".into(), Some(millis(500)));
+        let index = history.writes.iter().position(|write| *write == next).unwrap();
+        history.writes.remove(index);
+    };
+    let found = faults(forget);
+    for fault in ["lost: count-0", "lost: plain-0", "ran and was not fired", "the count went from 1 to 3"] {
+        assert!(found.iter().any(|found| found.contains(fault)), "`{fault}` is not in {found:?}");
+    }
+    let replace = |history: &mut History| {
+        history.replaced.push(Window { begin: millis(0), end: millis(100) });
+    };
+    let mut history = right();
+    forget(&mut history);
+    replace(&mut history);
+    assert_eq!(history.faults(&wanted()), [""; 0]);
+    assert_eq!((history.forgotten().len(), history.run_again()), (2, 0));
+    // The next server was not told, and has it run again.
+    let mut history = right();
+    replace(&mut history);
+    let line = history.lines[line_of(&history, "plain", true)].clone();
+    history.lines.push(Line { claim: "8-8".into(), ..line });
+    assert_eq!(history.faults(&wanted()), [""; 0]);
+    assert_eq!((history.forgotten().len(), history.run_again()), (1, 1));
+    history.replaced[0].end = millis(-1);
+    assert_eq!(history.faults(&wanted()), ["8-8 ran and was not fired"]);
+}
+
+#[test]
+fn how_late_runs_begin_is_told() {
+    let mut history = right();
+    let index = line_of(&history, "plain", true);
+    history.lines[index].at = history.lines[index].due + 777;
+    let Lateness { half, most, all } = history.lateness();
+    assert!(half <= most && most < all && all == 777, "{half} {most} {all}");
 }
 
 #[test]

@@ -47,6 +47,9 @@ enum Command {
         /// The lease of the nodes in milliseconds; 9000 is the default of the store
         #[arg(long, default_value_t = 1500)]
         lease: u64,
+        /// Where the data is: `one` server, or several that a `sentinel` or a `cluster` puts in each other's place
+        #[arg(long, default_value = "one")]
+        place: String,
     },
     /// Measure the workloads side by side with the peers: `cargo xtask bench -- --peers --workload W1`
     Bench {
@@ -76,10 +79,13 @@ fn run(command: &Command) -> Result<(), String> {
         Command::Test { quick } => steps::run_all(&test::steps(*quick)),
         Command::Ci => steps::run_all(&test::steps(false)),
         Command::Interleavings => steps::run_all(&[test::interleavings()]),
-        Command::Chaos { minutes, seed, lease } => steps::run_all(&[
+        Command::Chaos { minutes, seed, lease, place } => steps::run_all(&[
             Step::inside("servers", servers::ensure),
             Step::program("nodes", "cargo build -p tests --bins"),
-            Step::program("chaos", &format!("cargo run -q -p tests --bin chaos -- {minutes} {seed} {lease}")),
+            Step::program(
+                "chaos",
+                &format!("cargo run -q -p tests --bin chaos -- {minutes} {seed} {lease} {place}"),
+            ),
         ]),
         Command::Bench { arguments } => {
             let line = format!("cargo run --release -q -p benches --bin bench -- {}", arguments.join(" "));

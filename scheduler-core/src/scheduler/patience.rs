@@ -22,16 +22,19 @@ impl Patience {
         Self { core, failures: 0 }
     }
 
-    /// Reports the first failure of a streak and says how long to wait.
+    /// Reports the first failure of a streak, and then now and then; says how long to wait.
     pub(super) fn failed(&mut self, error: &Error) -> Duration {
-        if self.failures == 0 {
-            tracing::error!(%error, "the job store has failed; trying again");
-            *self.core.store_failure.write() = Some(error.to_string().into());
+        let wait = FIRST_BACKOFF.saturating_mul(1 << self.failures.min(10)).min(LAST_BACKOFF);
+        self.failures = self.failures.saturating_add(1);
+        // What keeps it may be something else by now.
+        *self.core.store_failure.write() = Some(error.to_string().into());
+        if self.failures == 1 {
             self.core.bus.send(|| Event::StoreFailed { error: error.to_string() });
         }
-        let wait = FIRST_BACKOFF.saturating_mul(1 << self.failures.min(10));
-        self.failures = self.failures.saturating_add(1);
-        wait.min(LAST_BACKOFF)
+        if self.failures.is_power_of_two() {
+            tracing::error!(%error, failures = self.failures, "the job store has failed; trying again");
+        }
+        wait
     }
 
     pub(super) fn answered(&mut self) {

@@ -1,4 +1,5 @@
-//! Lets a cluster live through chaos and prints the account: `chaos MINUTES SEED LEASE`, the lease in milliseconds.
+//! Lets a cluster live through chaos and prints the account: `chaos MINUTES SEED LEASE
+//! PLACE`, the lease in milliseconds.
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, reason = "a test program says what went wrong by failing")]
 
@@ -9,11 +10,12 @@ use tests::chaos::{Plan, run};
 
 fn main() -> ExitCode {
     let arguments: Vec<_> = std::env::args().skip(1).collect();
-    let [minutes, seed, lease] = arguments.as_slice() else { panic!("three arguments") };
+    let [minutes, seed, lease, place] = arguments.as_slice() else { panic!("four arguments") };
     let lasts = Duration::from_secs_f64(minutes.parse::<f64>().unwrap() * 60.0);
     let lease = Duration::from_millis(lease.parse().unwrap());
     let node = std::env::current_exe().unwrap().with_file_name("cluster_node");
-    let account = run(&Plan { node, lasts, seed: seed.parse().unwrap(), lease });
+    let account =
+        run(&Plan { node, place: place.parse().unwrap(), lasts, seed: seed.parse().unwrap(), lease });
     println!("seed {seed}\n{account}");
     if account.faults.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
