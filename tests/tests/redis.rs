@@ -2,7 +2,6 @@
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, reason = "a test says what went wrong by failing")]
 
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -14,14 +13,18 @@ use scheduler_core::trigger::Trigger;
 use scheduler_redis::RedisJobStore;
 use tests::redis::Server;
 
-static SERVER: OnceLock<Server> = OnceLock::new();
+thread_local! {
+    /// Of one test: it ends with its thread, and takes its folder with it.
+    static SERVER: Server = Server::start();
+}
+
 static STORES: AtomicUsize = AtomicUsize::new(0);
 
-/// A store of its own on the server of this process.
+/// A store of its own.
 async fn open() -> RedisJobStore {
-    let server = SERVER.get_or_init(Server::start);
+    let url = SERVER.with(Server::url);
     let name = format!("test-{}", STORES.fetch_add(1, Ordering::Relaxed));
-    RedisJobStore::builder(&server.url()).name(name).keep_history(1000).connect().await.unwrap()
+    RedisJobStore::builder(&url).name(name).keep_history(1000).connect().await.unwrap()
 }
 
 scheduler_core::store_conformance!(redis, open);
