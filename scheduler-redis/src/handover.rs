@@ -80,6 +80,14 @@ impl Inner {
         before
     }
 
+    /// Asks runs of a node to stop.
+    pub(crate) fn stop(&self, session: u64, runs: Vec<(ExecutionId, CancelReason)>) {
+        let stop = self.sessions.lock().get(&session).map(|known| known.node.stop.clone());
+        if let Some(stop) = stop {
+            runs.into_iter().for_each(|(run, reason)| stop(run, reason));
+        }
+    }
+
     pub(crate) fn name_of(&self, session: u64) -> Option<Arc<str>> {
         self.sessions.lock().get(&session).map(|known| known.node.name.clone())
     }

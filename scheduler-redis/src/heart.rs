@@ -15,7 +15,8 @@ use serde_json::json;
 
 use crate::codec;
 use crate::inner::{Flag, Inner};
-use crate::place::Sentinels;
+use crate::link::Link;
+use crate::place::{self, Address};
 use crate::session::Session;
 use crate::settings::margin;
 
@@ -51,19 +52,30 @@ pub(crate) async fn watch(store: Weak<Inner>) {
 
 /// Leaves a server that the sentinels have replaced. It may not hear of that for seconds, and takes what it is told meanwhile.
 pub(crate) async fn follow(store: Weak<Inner>) {
-    let mut sentinels = Sentinels::default();
     loop {
-        let Some(wait) = store.upgrade().map(|store| store.until_beat()) else { return };
+        let Some((wait, settings)) =
+            store.upgrade().map(|store| (store.until_beat(), store.settings.clone()))
+        else {
+            return;
+        };
         SystemClock.sleep(wait).await;
-        let Some(store) = store.upgrade() else { return };
-        let settings = &store.settings;
-        let Some(master) = sentinels.name(settings, settings.connect_within).await else { continue };
-        let has_left = [&store.hot, &store.slow].map(|link| link.leave_others(&master));
-        if has_left.contains(&true) {
-            let (host, port) = master;
-            tracing::warn!("the sentinels name {host}:{port} as the master `{}` now", settings.master);
-            store.nudge.notify_one();
+        let limit = settings.connect_within.min(wait);
+        let Some(named) = place::named(&settings, limit).await else { continue };
+        let is_elsewhere = |server: &Address| {
+            let links =
+                store.upgrade().map(|store| [&store.hot, &store.slow].map(|link| link.is_elsewhere(server)));
+            links.is_some_and(|links| links.contains(&true))
+        };
+        if !is_elsewhere(&named) {
+            continue;
         }
+        // As whoever connects anew would be led: one sentinel alone may be mistaken.
+        let found = place::find(&settings, limit).await.ok().and_then(|server| place::address(&server));
+        let (Some(store), Some(master)) = (store.upgrade(), found.filter(is_elsewhere)) else { continue };
+        let (host, port) = &master;
+        tracing::warn!("the sentinels name {host}:{port} as the master `{}` now", settings.master);
+        [&store.hot, &store.slow].into_iter().filter(|link| link.is_elsewhere(&master)).for_each(Link::leave);
+        store.nudge.notify_one();
     }
 }
 

@@ -171,12 +171,12 @@ impl Inner {
         let end = SystemClock.monotonic().saturating_add(self.settings.start_within);
         let mut wait = Duration::from_millis(50);
         loop {
-            match self.look().await.map_err(Failure::into_error) {
+            match self.look().await {
                 Ok(()) => return Ok(()),
-                Err(error) if error.is_transient() && SystemClock.monotonic() + wait < end => {
+                Err(Failure::Away(error)) if SystemClock.monotonic() + wait < end => {
                     tracing::warn!(%error, "the job store waits for Redis");
                 }
-                Err(error) => return Err(error),
+                Err(failure) => return Err(failure.into_error()),
             }
             SystemClock.sleep(wait).await;
             wait = (wait * 2).min(Duration::from_secs(1));
@@ -187,6 +187,13 @@ impl Inner {
     async fn look(&self) -> Result<(), Failure> {
         let place = self.settings.place();
         match self.hot.info().await {
+            // It was a master when somebody named it.
+            Ok(info) if self.settings.kind != Kind::Single && info.contains("\nrole:slave") => {
+                self.hot.leave();
+                let text =
+                    format!("Redis at {place} is being replaced: who was named its master is none any more");
+                return Err(Failure::Away(Error::transient(text)));
+            }
             Ok(info) => check_server(&place, &info).map_err(Failure::Refused)?,
             Err(Failure::Refused(error)) if error.is_config() => {
                 tracing::warn!(%error, "whether Redis at {place} may evict keys cannot be checked");
@@ -353,10 +360,10 @@ fn check_server(place: &str, info: &str) -> Result<()> {
         )));
     }
     let policy = field("maxmemory_policy");
-    if policy.starts_with("allkeys") {
+    if !policy.is_empty() && policy != "noeviction" {
         let text = format!(
-            "Redis at {place} may evict any key when its memory is full (`maxmemory-policy {policy}`), and with it jobs and \
-             triggers; set `maxmemory-policy noeviction`"
+            "Redis at {place} may evict keys when its memory is full (`maxmemory-policy {policy}`), and with them what the job \
+             store relies on; set `maxmemory-policy noeviction`"
         );
         if field("maxmemory") != "0" {
             return Err(Error::config(text));
@@ -389,14 +396,16 @@ mod tests {
         };
         let problem = |info: &str| check_server("a:1", info).err().map(|error| error.to_string());
         let fine =
-            [("7.0.15", "noeviction", "0"), ("8.2.1", "volatile-lru", "100"), ("7.2.4", "allkeys-lru", "0")];
+            [("7.0.15", "noeviction", "0"), ("8.2.1", "volatile-lru", "0"), ("7.2.4", "allkeys-lru", "0")];
         for (version, policy, most) in fine {
             assert_eq!(problem(&info(version, policy, most)), None);
         }
         let old = problem(&info("6.2.14", "noeviction", "0")).unwrap_or_default();
         assert!(old.contains("version 6.2.14; the job store needs 7.0 or newer"), "{old}");
-        let evicts = problem(&info("7.4.0", "allkeys-lfu", "100")).unwrap_or_default();
-        assert!(evicts.contains("`maxmemory-policy allkeys-lfu`"), "{evicts}");
+        for policy in ["allkeys-lfu", "volatile-ttl"] {
+            let evicts = problem(&info("7.4.0", policy, "100")).unwrap_or_default();
+            assert!(evicts.contains(&format!("`maxmemory-policy {policy}`")), "{evicts}");
+        }
         assert!(problem("rubbish").is_some_and(|text| text.contains("version ;")));
     }
 }

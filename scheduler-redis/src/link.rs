@@ -172,31 +172,27 @@ impl Link {
         }
     }
 
-    /// Gives the connection up if it leads to another server than this one.
-    pub(crate) fn leave_others(&self, server: &Address) -> bool {
-        let mut slot = self.slot.lock();
-        let is_other = slot.connection.is_some() && slot.server.as_ref().is_some_and(|at| at != server);
-        if is_other {
-            slot.connection = None;
-        }
-        is_other
+    /// Gives the connection up, whichever it is.
+    pub(crate) fn leave(&self) {
+        self.slot.lock().connection = None;
+    }
+
+    /// Whether there is a connection to another server than this one.
+    pub(crate) fn is_elsewhere(&self, server: &Address) -> bool {
+        let slot = self.slot.lock();
+        slot.connection.is_some() && slot.server.as_ref().is_some_and(|at| at != server)
     }
 
     fn failed(&self, number: u64, error: RedisError) -> Failure {
         use ServerErrorKind::{Ask, BusyLoading, ClusterDown, MasterDown, Moved, ReadOnly, TryAgain};
         let place = self.settings.place();
         let text = format!("Redis at {place}: {}", words(&error));
-        let may_be_elsewhere = match error.kind() {
+        match error.kind() {
             ErrorKind::Server(ReadOnly | MasterDown | Moved | Ask | TryAgain | ClusterDown | BusyLoading) => {
-                true
             }
             _ if refusal(&error) => return Failure::Refused(Error::config(text)),
-            // A master that its copies have left may have been replaced without knowing it.
-            ErrorKind::Server(_) | ErrorKind::Extension => error.code() == Some("NOREPLICAS"),
-            _ => true,
-        };
-        if !may_be_elsewhere {
-            return Failure::Refused(Error::transient(text));
+            ErrorKind::Server(_) | ErrorKind::Extension => return Failure::Refused(Error::transient(text)),
+            _ => {}
         }
         self.give_up(number);
         Failure::Away(Error::transient(text))

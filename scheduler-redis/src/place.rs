@@ -1,14 +1,11 @@
 //! Which server has the keys, and how it is reached.
 
-use std::collections::HashMap;
 use std::future::Future;
-use std::sync::Arc;
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
 use redis::io::tcp::{TcpSettings, socket2::TcpKeepalive};
 use redis::{AsyncConnectionConfig, Client, ConnectionAddr, ConnectionInfo, ErrorKind, RedisError, cmd};
-use tokio::task::JoinSet;
 
 use crate::settings::{Kind, Settings};
 
@@ -116,38 +113,15 @@ async fn master_of(settings: &Settings, seed: &ConnectionInfo) -> Result<Connect
     Ok(master)
 }
 
-/// Connections to the sentinels, kept from one question to the next.
-#[derive(Default)]
-pub(crate) struct Sentinels(Vec<Option<MultiplexedConnection>>);
-
-impl Sentinels {
-    /// The master that most of those name that answer; none if there is no such.
-    pub(crate) async fn name(&mut self, settings: &Arc<Settings>, limit: Duration) -> Option<Address> {
-        self.0.resize(settings.seeds.len(), None);
-        let mut asked = JoinSet::new();
-        for (index, connection) in self.0.iter_mut().map(Option::take).enumerate() {
-            let settings = settings.clone();
-            asked.spawn(async move {
-                let ask = async {
-                    let mut connection = match connection {
-                        Some(connection) => connection,
-                        None => sentinel(&settings, &settings.seeds[index]).await?,
-                    };
-                    let named = named_by(&settings, &mut connection).await?;
-                    Ok((connection, named))
-                };
-                (index, in_time(limit, ask).await)
-            });
+/// The master that the first sentinel names that answers; whether it is one is not asked.
+pub(crate) async fn named(settings: &Settings, limit: Duration) -> Option<Address> {
+    for seed in &settings.seeds {
+        let ask = async { named_by(settings, &mut sentinel(settings, seed).await?).await };
+        if let Ok(Some(named)) = in_time(limit, ask).await {
+            return Some(named);
         }
-        let (mut votes, mut answers) = (HashMap::<Address, usize>::new(), 0);
-        while let Some(done) = asked.join_next().await {
-            let Ok((index, Ok((connection, named)))) = done else { continue };
-            self.0[index] = Some(connection);
-            answers += 1;
-            named.into_iter().for_each(|named| *votes.entry(named).or_default() += 1);
-        }
-        votes.into_iter().find(|(_, count)| 2 * count > answers).map(|(named, _)| named)
     }
+    None
 }
 
 /// The node of a cluster that serves our keys. They share one hash slot, so one node has them all.

@@ -93,16 +93,19 @@ impl JobStore for RedisJobStore {
                 let inner = self.0.clone();
                 self.on_io(async move { inner.hot.reach().await.map_err(Failure::into_error) }).await?;
             }
-            let before = self.0.asks_for(request.session, request.max > 0);
-            let unheard = match before.unheard {
-                Some(since) => Some(self.unheard(&request, since).await?),
-                None => None,
-            };
-            let found = match unheard {
-                Some(found) if !found.triggers.is_empty() || !found.is_all => found,
-                // With nothing told the question itself is still open, and so is whether the store is in trouble.
-                _ => Box::pin(self.acquire_parts(&request)).await?,
-            };
+            let mut before = self.0.asks_for(request.session, request.max > 0);
+            if let Some(since) = before.unheard {
+                let found = self.unheard(&request, since).await?;
+                let is_nothing = found.triggers.is_empty() && found.is_all;
+                let told = self.0.hand_out(&request, before, found)?;
+                if !is_nothing || request.max == 0 {
+                    return Ok(told);
+                }
+                // The question itself is still open, and so is whether the store is in trouble. What is to stop stops now.
+                self.0.stop(request.session, told.cancel);
+                before = self.0.asks_for(request.session, true);
+            }
+            let found = Box::pin(self.acquire_parts(&request)).await?;
             self.0.hand_out(&request, before, found)
         })
     }

@@ -82,6 +82,12 @@ pub struct Window {
     pub end: i64,
 }
 
+impl Window {
+    fn holds(&self, at: i64) -> bool {
+        (self.begin..=self.end).contains(&at)
+    }
+}
+
 /// How late first runs began, in milliseconds.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Lateness {
@@ -117,8 +123,8 @@ pub struct History {
     pub lost_sessions: HashSet<String>,
     /// When another server came to have the data.
     pub replaced: Vec<Window>,
-    /// So many milliseconds the server's clock was ahead of the machine's at most.
-    pub furthest_ahead: i64,
+    /// When the server's clock was not the machine's, and by how many milliseconds it was ahead.
+    pub clocks: Vec<(Window, i64)>,
 }
 
 /// Whatever is ahead of it, and whatever happens, no run begins later than this, in milliseconds.
@@ -146,7 +152,7 @@ impl History {
     #[must_use]
     pub fn forgotten(&self) -> HashSet<&str> {
         let mut forgotten = self.unfired();
-        forgotten.retain(|_, at| self.replaced.iter().any(|window| (window.begin..=window.end).contains(at)));
+        forgotten.retain(|_, at| self.replaced.iter().any(|window| window.holds(*at)));
         forgotten.into_keys().collect()
     }
 
@@ -207,11 +213,19 @@ impl History {
         faults
     }
 
+    fn is_lost(&self, claim: &str) -> bool {
+        self.lost_sessions.contains(claim.split('-').next().unwrap_or_default())
+    }
+
     /// A claim begins one run, and one that began none was on a node that was lost. A lost run of a job that wants it is
     /// begun again until one has ended.
     #[must_use]
     pub fn claims_and_runs_agree(&self) -> Faults {
-        let mut faults = Faults::new();
+        let repeats = self.lines.iter().filter(|line| line.begins && line.again);
+        let unwanted =
+            repeats.filter(|line| !workload::job_of(&line.trigger).is_some_and(|job| job.recovers));
+        let mut faults: Faults =
+            unwanted.map(|line| format!("repeated unasked: {} by {}", line.trigger, line.claim)).collect();
         let mut begun = BTreeMap::<&str, usize>::new();
         let mut finished = HashSet::new();
         for line in &self.lines {
@@ -315,8 +329,11 @@ impl History {
     /// No run has begun before it was due.
     #[must_use]
     pub fn nothing_is_early(&self) -> Faults {
-        let ahead = 50 + self.furthest_ahead;
-        let early = self.lines.iter().filter(|line| line.begins && line.at + ahead < line.due);
+        let ahead = |at: i64| {
+            let set = self.clocks.iter().filter(|(window, _)| window.holds(at));
+            set.map(|(_, ahead)| *ahead).max().unwrap_or_default().max(0)
+        };
+        let early = self.lines.iter().filter(|line| line.begins && line.at + 50 + ahead(line.at) < line.due);
         early.map(|line| format!("early: {} at {}", line.trigger, time(line.at))).collect()
     }
 
@@ -355,7 +372,20 @@ impl History {
             forgotten = forgotten.saturating_sub(skipped);
             !is_forgotten
         });
-        wrong.map(|pair| format!("the count went from {} to {}", pair[0], pair[1])).collect()
+        let mut faults: Faults =
+            wrong.map(|pair| format!("the count went from {} to {}", pair[0], pair[1])).collect();
+        // The end of a run may be lost with its node; no other end may be.
+        let ended = self.lines.iter().filter(|line| !line.begins && line.trigger.starts_with("count-"));
+        let ended: Vec<_> = ended.filter(|line| !self.refused.contains(&line.claim)).collect();
+        let lost = ended.iter().filter(|line| self.is_lost(&line.claim)).count();
+        let last = counts.last().map_or(0, |last| *last as usize);
+        if !(ended.len() - lost..=ended.len()).contains(&last) {
+            faults.push(format!(
+                "the count is {last}, and {} runs have ended, {lost} of them on lost nodes",
+                ended.len()
+            ));
+        }
+        faults
     }
 
     /// A place outside that refuses smaller fences than it has seen refuses nobody but nodes that were lost.
@@ -446,11 +476,13 @@ impl History {
         self.firings().filter(|(_, trigger, _)| expected.contains_key(*trigger)).count()
     }
 
+    /// Of jobs that wait for nothing but their time.
     fn first_runs(&self) -> impl Iterator<Item = &Line> {
-        self.lines.iter().filter(|line| line.begins && !line.again)
+        let is_free = |line: &&Line| workload::job_of(&line.trigger).is_some_and(|job| !job.exclusive);
+        self.lines.iter().filter(|line| line.begins && !line.again).filter(is_free)
     }
 
-    /// How late first runs began.
+    /// How late first runs began, of jobs that wait for nothing but their time.
     #[must_use]
     pub fn lateness(&self) -> Lateness {
         let mut late: Vec<_> = self.first_runs().map(|line| line.at - line.due).collect();

@@ -106,9 +106,18 @@ impl Process {
 
     /// Exchanges a claim for the right to run.
     pub async fn fire(&self, acquired: &AcquiredTrigger) -> FireResult {
+        self.try_fire(acquired).await.unwrap()
+    }
+
+    /// As [`fire`](Self::fire).
+    ///
+    /// # Errors
+    ///
+    /// Those of the store.
+    pub async fn try_fire(&self, acquired: &AcquiredTrigger) -> Result<FireResult> {
         let progress = acquired.trigger.fired(&acquired.progress, None);
         let firing = Firing { claim: acquired.claim, progress, run: true };
-        self.store.fire(Fire { now: self.now(), firings: vec![firing] }).await.unwrap().remove(0)
+        Ok(self.store.fire(Fire { now: self.now(), firings: vec![firing] }).await?.remove(0))
     }
 
     /// Acquires one trigger and fires it.

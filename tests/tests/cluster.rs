@@ -6,9 +6,9 @@
 //! |---|---|
 //! | a lock that somebody else deletes, or that expires under its holder | there is none; `a_node_that_was_held_for_dead_can_do_no_harm_and_begins_anew`, the chaos |
 //! | a change of state in several steps, of which a crash keeps one | the server killed in the chaos, its log read back |
-//! | answers shifted against the questions; firing without looking who holds the claim | the kit: `results`, `stale`; `broken.rs` |
+//! | answers shifted against the questions; firing without looking who holds the claim | the kit: `a_batch_is_answered_in_its_order`, and its claims |
 //! | living nodes taken for dead, and the other way round | `a_server_whose_clock_is_set_lets_nobody_die`, `the_work_of_a_dead_node_is_taken_over` |
-//! | a job that stays blocked when its node comes back under the same name | `the_work_of_a_dead_node_is_taken_over` |
+//! | a job that stays blocked when its node comes back under the same name | `the_work_of_a_dead_node_is_taken_over`: a life of a node has a number of its own |
 //! | groups that stay paused, calendars and groups that cannot be removed or disappear | the kit: pausing, calendars, groups |
 //! | an index without its record stops the whole scheduler | `records_that_somebody_has_destroyed_stop_nobody_else_and_are_found` |
 //! | separators in names | `stores_of_other_names_and_triggers_of_other_types_are_left_alone` |
@@ -23,6 +23,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::TimeDelta;
+use scheduler_core::calendar::{Calendar, Exclusion, StandardCalendar};
 use scheduler_core::job::{CancelReason, JobDetail};
 use scheduler_core::store::*;
 use scheduler_core::trigger::{MOST_RECOVERIES, Progress, RECOVERING_JOBS, Trigger};
@@ -480,6 +481,67 @@ async fn changes_whose_answer_is_lost_may_be_made_again() {
     assert_eq!(at_last(async || store.clear().await).await.0, 1);
     assert!(store.jobs(JobQuery::default()).await.unwrap().is_empty());
     assert_eq!(store.audit(false).await.unwrap(), [""; 0]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn answers_of_rarer_changes_and_of_questions_may_be_lost() {
+    let server = Server::start();
+    let proxy = Proxy::to(server.port());
+    proxy.play("boot", Trick::LoseReply);
+    let process = Process::start(&proxy.url(), 1).await;
+    let store = &process.store;
+    process.put(&job("work"), ["a", "b"].map(hourly)).await;
+    let lose = |verb: &str| {
+        proxy.play(verb, Trick::LoseReply);
+        proxy.played()
+    };
+    let key = || "a".parse::<TriggerKey>().unwrap();
+
+    let calendar: Arc<dyn Calendar> = Arc::new(StandardCalendar::new(Exclusion::Nothing, chrono_tz::UTC));
+    let played = lose("put_calendar");
+    let put = async || store.put_calendar("week".into(), calendar.clone(), true).await;
+    assert_eq!((at_last(put).await.0, proxy.played()), (1, played + 1));
+    assert_eq!(store.calendars().await.unwrap().len(), 1);
+    lose("remove_calendar");
+    assert_eq!(at_last(async || store.remove_calendar("week".into()).await).await, (1, false));
+
+    let later = hourly("a").job("work".parse().unwrap()).description("later").build(process.now()).unwrap();
+    let later = Arc::new(later);
+    lose("reschedule");
+    let reschedule = async || {
+        let trigger = later.clone();
+        store.reschedule(Reschedule { old: key(), revision: None, trigger, progress: None }).await
+    };
+    assert_eq!(at_last(reschedule).await, (1, true));
+    lose("reset");
+    assert_eq!(at_last(async || store.reset(vec![key()]).await).await, (1, vec![false]));
+
+    let run = process.run().await;
+    let complete = async || {
+        let executions = vec![Completion { unfinished: true, ..Completion::of(run.claim) }];
+        store.complete(Complete { now: process.now(), executions }).await
+    };
+    lose("abandon");
+    assert_eq!(at_last(complete).await.0, 1);
+
+    lose("audit");
+    assert_eq!(at_last(async || store.audit(false).await).await, (1, Vec::new()));
+    // Questions are asked again without a word.
+    let played = ["triggers", "jobs", "executions", "calendars", "groups", "nodes", "history"].map(lose)[6];
+    let triggers = store.triggers(TriggerQuery::default()).await.unwrap();
+    let described: Vec<_> = triggers.iter().map(|status| status.trigger.description()).collect();
+    assert_eq!(described, [Some("later"), None]);
+    assert_eq!(store.jobs(JobQuery::default()).await.unwrap().len(), 1);
+    assert!(store.executions(Executions::All).await.unwrap().is_empty());
+    assert!(store.calendars().await.unwrap().is_empty());
+    assert_eq!(store.groups(GroupKind::Jobs).await.unwrap().len(), 1);
+    assert_eq!(store.nodes().await.unwrap().len(), 1);
+    assert!(store.history(HistoryQuery::default()).await.unwrap().is_empty());
+    assert_eq!(proxy.played(), played + 7);
+
+    lose("detach");
+    assert_eq!(at_last(async || store.detach(1).await).await.0, 1);
+    assert!(store.nodes().await.unwrap().is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -54,7 +54,7 @@ async fn a_server_that_would_lose_or_refuse_something_is_refused_with_the_remedy
     let evicts = Server::with(&["--maxmemory", "64mb", "--maxmemory-policy", "allkeys-lru"]);
     let error = refused(&evicts.url()).await;
     assert!(
-        error.contains("may evict any key") && error.contains("set `maxmemory-policy noeviction`"),
+        error.contains("may evict keys") && error.contains("set `maxmemory-policy noeviction`"),
         "{error}"
     );
 

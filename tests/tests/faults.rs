@@ -16,7 +16,7 @@
 //! | the way to the server | `a_node_without_its_server_stops_what_must_not_overlap_and_lets_the_rest_go_on` |
 //! | a connection that swallows answers | `a_connection_that_swallows_answers_is_replaced` |
 //! | the clock of a node, and that of the server | `scheduler-redis/src/clock.rs`; `cluster.rs`: `a_server_whose_clock_is_set_lets_nobody_die`; the chaos |
-//! | a server that is busy or held still | the chaos |
+//! | a server that answers nobody for a while | held still in the chaos |
 //! | eviction, wrong types, a newer schema, permissions | `connections.rs`: `a_server_that_would_lose_or_refuse_something_is_refused_with_the_remedy` |
 //! | full memory | `cluster.rs`: `work_drains_while_the_memory_of_the_server_is_full`; `a_node_that_starts_while_the_memory_of_the_server_is_full_waits_for_room`; the chaos |
 //! | keys changed by hand, records that cannot be read | `cluster.rs`: `records`, `a_job_that_cannot_be_read_holds_nobody_else_up`, `what_an_audit_mends_works_again` |
@@ -202,6 +202,14 @@ async fn a_node_without_its_server_stops_what_must_not_overlap_and_lets_the_rest
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_a_failover_has_lost_is_told_again() {
+    fail_over(None).await;
+    for verb in ["tell", "told", "unknown"] {
+        fail_over(Some(verb)).await;
+    }
+}
+
+/// Where the answer of this call is lost.
+async fn fail_over(lost: Option<&str>) {
     let mut master = Server::start();
     let (link, proxy) = (Proxy::to(master.port()), Proxy::to(master.port()));
     let replica = Server::replica_of(link.port());
@@ -229,12 +237,14 @@ async fn what_a_failover_has_lost_is_told_again() {
     go_on.add_permits(1);
     began.acquire().await.unwrap().forget();
     replica.command(&["REPLICAOF", "NO", "ONE"]);
+    lost.into_iter().for_each(|verb| proxy.play(verb, Trick::LoseReply));
     proxy.lead_to(replica.port());
     master.kill();
     go_on.add_permits(TIMES as usize);
     runs.wait_for(TIMES as usize).await;
     settled(&store).await;
     runs.each_once();
+    assert_eq!(proxy.played(), u64::from(lost.is_some()), "{lost:?}");
     scheduler.shutdown(Duration::from_secs(5)).await;
 }
 
@@ -357,6 +367,79 @@ async fn a_server_whose_memory_is_full_is_complained_of_once() {
         }
     }
     assert_eq!((failed, recovered), (2, 2), "once at the start and once later");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn runs_can_be_stopped_and_nodes_leave_while_the_memory_of_the_server_is_full() {
+    let server = Server::start();
+    let store = store(&server.url(), "full").await;
+    let began = Arc::new(tokio::sync::Semaphore::new(0));
+    let begins = began.clone();
+    let body = move |context: JobContext| {
+        let begins = begins.clone();
+        async move {
+            begins.add_permits(1);
+            context.cancellation().cancelled().await;
+        }
+    };
+    let job = JobDefinition::new(detail("many"), body).with_trigger(Trigger::now());
+    // Due later, so that the node has something to ask for.
+    let job = job.with_trigger(Trigger::after(Duration::from_secs(3)).name("later"));
+    let scheduler = Scheduler::builder().store(store.clone()).register(job).build().unwrap();
+    scheduler.start().await.unwrap();
+    began.acquire().await.unwrap().forget();
+    server.command(&["CONFIG", "SET", "maxmemory", "1"]);
+    until("it cannot ask", async || scheduler.store_trouble().is_some_and(|why| why.contains("OOM"))).await;
+    let other = self::store(&server.url(), "full").await;
+    assert_eq!(other.cancel(Executions::All).await.unwrap().len(), 1);
+    until("the run has ended", async || {
+        other.executions(Executions::All).await.is_ok_and(|runs| runs.is_empty())
+    })
+    .await;
+    let report = tokio::time::timeout(LIMIT, scheduler.shutdown(2 * LIMIT)).await;
+    assert!(report.expect("long before its budget is over").is_clean());
+    assert!(other.nodes().await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_job_that_blocks_its_runtime_does_not_keep_its_node_from_saying_that_it_lives() {
+    let server = Server::start();
+    let store = store(&server.url(), "blocked").await;
+    let url = server.url();
+    let (sender, receiver) = std::sync::mpsc::channel::<()>();
+    let receiver = Arc::new(Mutex::new(receiver));
+    // Looks on from outside until the lease has been renewed twice over, and lets the job go on.
+    let outside = std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let other = self::store(&url, "blocked").await;
+            until("it runs", async || other.executions(Executions::All).await.unwrap().len() == 1).await;
+            let begin = SystemClock.monotonic();
+            while SystemClock.monotonic() < begin + 2 * LEASE {
+                assert_eq!(other.nodes().await.unwrap().len(), 1, "it is not held for dead");
+                SystemClock.sleep(Duration::from_millis(20)).await;
+            }
+            assert_eq!(other.executions(Executions::All).await.unwrap().len(), 1);
+        });
+        drop(sender);
+    });
+    let (runs, blocked) = (Runs::default(), receiver);
+    let of_job = runs.clone();
+    let body = move |context: JobContext| {
+        let (runs, blocked) = (of_job.clone(), blocked.clone());
+        async move {
+            blocked.lock().recv_timeout(LIMIT).ok();
+            runs.note(&context);
+        }
+    };
+    let job = JobDefinition::new(detail("one"), body).with_trigger(Trigger::now());
+    let scheduler = Scheduler::builder().store(store.clone()).register(job).build().unwrap();
+    scheduler.start().await.unwrap();
+    runs.wait_for(1).await;
+    settled(&store).await;
+    runs.each_once();
+    outside.join().unwrap();
+    scheduler.shutdown(Duration::from_secs(5)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

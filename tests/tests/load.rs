@@ -112,6 +112,34 @@ async fn a_hundred_thousand_triggers_of_one_second_are_fired_once_each_in_three_
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn triggers_that_go_on_take_three_calls_for_a_hundred() {
+    const ALL: usize = 5_000;
+    let (server, count) = (Server::start(), Count::default());
+    let store = RedisJobStore::connect(&server.url(), "again").await.unwrap();
+    let job = detail("again", false);
+    let now = store.clock().unwrap().now();
+    let built = |number: usize| {
+        let every = Trigger::every(Duration::from_secs(3600)).name(&format!("t{number}"));
+        let trigger = every.job(job.key().clone()).start_at(now).build(now).unwrap();
+        let progress = trigger.first(None);
+        (Arc::new(trigger), progress)
+    };
+    let (existing_jobs, existing_triggers) = (Existing::Keep, Existing::Refuse);
+    let (jobs, triggers) = (vec![Arc::new(job.clone())], (0..ALL).map(built).collect());
+    store.put(Put { jobs, existing_jobs, triggers, existing_triggers }).await.unwrap();
+    server.command(&["CONFIG", "RESETSTAT"]);
+    let scheduler = scheduler(&store, &job, &count);
+    scheduler.start().await.unwrap();
+    count.wait_for(ALL).await;
+    settled(&store).await;
+    let calls = calls(&server);
+    println!("{ALL} that go on, {calls} calls");
+    scheduler.shutdown(Duration::from_secs(5)).await;
+    assert_eq!(count.0.0.load(Ordering::SeqCst), ALL, "none twice");
+    assert!(calls <= 3 * ALL / 100 * 5 / 4, "{calls} calls");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn ten_thousand_triggers_of_a_job_that_allows_one_run_take_turns() {
     const ALL: usize = 10_000;
     let (server, count) = (Server::start(), Count::default());

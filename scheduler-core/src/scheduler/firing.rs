@@ -364,6 +364,13 @@ impl Engine {
         let claim = *claim;
         // A calendar is code of the user.
         let decided = catch_unwind(AssertUnwindSafe(|| {
+            let excluded = progress.next.filter(|_| progress.scheduled.is_none());
+            if let (Some(calendar), Some(due)) = (calendar, excluded)
+                && !calendar.includes(due)
+            {
+                // It was moved on by the calendar before, while this one was put in its place.
+                return (trigger.with_calendar(progress, now, threshold, Some(calendar)), false, false);
+            }
             if in_time || !trigger.is_misfired(progress, now, threshold) {
                 return (trigger.fired_at(progress, now, calendar), true, false);
             }

@@ -176,7 +176,7 @@ impl Scheduler {
     ///
     /// The first start puts the declared schedules in place, then runs the start-up jobs to their end, then fires.
     /// Jobs run on the tokio runtime in which this is called. A store that cannot be reached, or has no room, is waited
-    /// for, ever longer and for as long as it takes; [`store_trouble`](Self::store_trouble) says so meanwhile.
+    /// for, ever longer and for as long as it takes (a process that systemd starts has `TimeoutStartSec` for it); [`store_trouble`](Self::store_trouble) says so meanwhile.
     ///
     /// # Errors
     ///
@@ -218,7 +218,7 @@ impl Scheduler {
         self.patiently(|| Box::pin(core.reconcile(&self.0.declared))).await?;
         #[cfg(feature = "schedule-file")]
         for file in &self.0.declared.files {
-            core.watch(file.clone(), self.patiently(|| Box::pin(core.load(file))).await?);
+            core.watch(file.clone(), core.load(file).await?);
         }
         self.run_start_up(&pool).await?;
         let engine = Engine::new(core.clone(), pool.clone(), attached);
@@ -245,7 +245,7 @@ impl Scheduler {
                 }
                 result => {
                     patience.answered();
-                    return result;
+                    return if core.state().ends() { Err(closed()) } else { result };
                 }
             }
         }
@@ -316,6 +316,9 @@ impl Scheduler {
 
     async fn run_start_up(&self, pool: &Pool) -> Result<()> {
         for (number, job) in self.0.core.start_up.iter().enumerate() {
+            if self.0.core.state().ends() {
+                return Err(closed());
+            }
             self.run_before_start(pool, number as u64, job).await?;
         }
         Ok(())

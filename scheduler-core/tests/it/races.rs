@@ -17,6 +17,7 @@
 //! | one unknown job stopped all acquisition | `a_node_takes_only_what_it_can_run` |
 //! | a misfire policy computed from the old time fired at once | the 2,006 misfire cases of `cargo test conformance` |
 //! | a changed calendar brought a burst of past firings | [`a_changed_calendar_brings_no_burst`] |
+//! | a calendar was replaced between claim and fire, and the next time came from the old one | [`a_time_that_its_calendar_excludes_by_now_is_passed_over`] |
 //! | shutdown was called inside a job; completion came after the store was closed | [`a_job_can_shut_its_scheduler_down`], `tests/engine.rs` |
 //! | cancelling one run killed its siblings | [`cancelling_one_run_leaves_its_siblings`] |
 //! | a job was removed between claim and fire | `a_removed_job_takes_its_triggers` |
@@ -27,11 +28,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use chrono::{NaiveDate, Weekday};
+use chrono::{DateTime, NaiveDate, NaiveTime, TimeDelta, Utc, Weekday};
 use scheduler_core::calendar::{Exclusion, StandardCalendar};
 use scheduler_core::job::{Invocation, JobContext, JobDefinition, JobDetail};
 use scheduler_core::scheduler::{Event, JobListener, TriggerListener};
-use scheduler_core::store::{Executions, Selection, TriggerState};
+use scheduler_core::store::{Executions, Existing, JobStore, MemoryJobStore, Put, Selection, TriggerState};
 use scheduler_core::testing::{TestScheduler, assert_fired};
 use scheduler_core::time::ManualClock;
 use scheduler_core::trigger::{Misfire, Trigger};
@@ -143,6 +144,33 @@ async fn a_changed_calendar_brings_no_burst() {
     assert_fired!(test, "work", 0);
     test.advance(Duration::from_secs(60)).await;
     assert_fired!(test, "work", 1);
+}
+
+/// Claimed under one calendar and fired when another one is in its place, a trigger has its next time from the first.
+#[tokio::test]
+async fn a_time_that_its_calendar_excludes_by_now_is_passed_over() {
+    let store = MemoryJobStore::new();
+    let closed = Exclusion::daily(NaiveTime::MIN, NaiveTime::from_hms_opt(0, 10, 0).unwrap());
+    let calendar = Arc::new(StandardCalendar::new(closed, chrono_tz::UTC));
+    store.put_calendar("open".into(), calendar, false).await.unwrap();
+    let begin: DateTime<Utc> = NOW.parse().unwrap();
+    let minutely = Trigger::cron("0 * * * * ?").name("t").calendar("open").job("work".parse().unwrap());
+    let minutely = minutely.build(begin).unwrap();
+    let stale = minutely.first(None);
+    assert!(stale.next.unwrap() < begin + TimeDelta::minutes(2));
+    let put = Put {
+        jobs: vec![Arc::new(detail("work"))],
+        existing_jobs: Existing::Keep,
+        triggers: vec![(Arc::new(minutely), stale)],
+        existing_triggers: Existing::Refuse,
+    };
+    store.put(put).await.unwrap();
+    let builder = Scheduler::builder().store(store).register(JobDefinition::new(detail("work"), async || {}));
+    let test = TestScheduler::start(NOW, builder).await.unwrap();
+    test.advance(Duration::from_secs(10 * 60)).await;
+    assert_fired!(test, "work", 0);
+    test.advance(Duration::from_secs(2 * 60)).await;
+    assert_fired!(test, "work", 2);
 }
 
 #[tokio::test]

@@ -125,7 +125,7 @@ local function entomb(session)
     redis.call('SADD', K'graves', name)
   end
   -- What it has not fired is given back now, or when it lapses.
-  local waiting = redis.call('ZRANGE', ordered('lapse'), 0, 9999)
+  local waiting = redis.call('ZRANGE', ordered('lapse'), 0, PART - 1)
   fetch('ts', waiting)
   for _, key in ipairs(waiting) do
     local s = load(key)
@@ -149,12 +149,13 @@ local function lost_run(id, claim)
   }
 end
 
--- Ends sessions whose lease is over, and says what they had: a part, until `done`.
+-- Ends a session whose lease is over, and says what such sessions had: a part, until `done`.
 function V.lost()
   local lc = redis.call('HGET', K'meta', 'lc') or '0'
-  for _, session in ipairs(redis.call('ZRANGEBYSCORE', K'sl', '-inf', lc, 'LIMIT', 0, 4)) do entomb(session) end
+  local over = redis.call('ZRANGEBYSCORE', K'sl', '-inf', lc, 'LIMIT', 0, 1)
+  if over[1] then entomb(over[1]) end
   local name = redis.call('SRANDMEMBER', K'graves')
-  if not name then return { done = true } end
+  if not name then return { done = over[1] == nil } end
   local grave, lost = 'grave:' .. name, {}
   local found = redis.call('HRANDFIELD', K(grave), BATCH, 'WITHVALUES')
   for n = 1, #found, 2 do

@@ -29,21 +29,93 @@ const STEPS: [(&str, Trick); 7] = [
 /// How far a clock is set at most.
 const FURTHEST: i64 = 5000;
 
+/// What is done to one server and its nodes.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Fault {
+    Kill,
+    KillInACall,
+    Freeze,
+    Leave,
+    Trick,
+    Cut,
+    Part,
+    HoldBack,
+    Delay,
+    Flush,
+    HoldServer,
+    SetClock,
+    Fill,
+    KillServer,
+}
+
+/// Each comes up once, in an order of chance, before any comes again.
+const ALL: [Fault; 26] = {
+    use Fault::*;
+    [
+        Kill,
+        KillInACall,
+        KillInACall,
+        KillInACall,
+        KillInACall,
+        KillInACall,
+        KillInACall,
+        KillInACall,
+        Freeze,
+        Freeze,
+        Leave,
+        Leave,
+        Trick,
+        Trick,
+        Trick,
+        Trick,
+        Trick,
+        Cut,
+        Part,
+        HoldBack,
+        Delay,
+        Flush,
+        HoldServer,
+        SetClock,
+        Fill,
+        KillServer,
+    ]
+};
+
+/// The same where servers replace each other: what can happen without a proxy.
+const WITHOUT_PROXY: [Fault; 6] =
+    [Fault::Kill, Fault::Kill, Fault::Freeze, Fault::Leave, Fault::Flush, Fault::Fill];
+
 impl Chaos {
     /// One server: everything.
     pub(super) fn disturb_one(&mut self) {
         let Some(index) = self.node() else { return };
-        match self.below(18) {
-            0 => self.kill(index),
-            1 | 2 => self.kill_in_a_call(index),
-            3 => self.freeze(index),
-            4 => self.leave(index),
-            5..=9 => self.trick(index),
-            10 => {
+        let fault = self.draw(&ALL);
+        self.play(fault, index);
+    }
+
+    fn draw(&mut self, all: &[Fault]) -> Fault {
+        if self.deck.is_empty() {
+            self.deck = all.to_vec();
+        }
+        let chance = self.below(self.deck.len() as u64);
+        self.deck.swap_remove(usize::try_from(chance).unwrap_or_default())
+    }
+
+    fn play(&mut self, fault: Fault, index: usize) {
+        match fault {
+            Fault::Kill => self.kill(index),
+            Fault::KillInACall => self.kill_in_a_call(index),
+            Fault::Freeze => self.freeze(index),
+            Fault::Leave => self.leave(index),
+            Fault::Trick => self.trick(index),
+            Fault::Flush => self.flush(),
+            Fault::SetClock => self.set_clock(),
+            Fault::Fill => self.fill(),
+            Fault::Cut => {
                 self.note("connections of a node cut");
                 self.proxies[index].cut();
             }
-            11 => {
+            Fault::Part => {
                 self.note("node parted from the server for a while");
                 let time = self.below(2 * millis(self.plan.lease));
                 if time > millis(self.plan.lease) / 2 {
@@ -54,7 +126,7 @@ impl Chaos {
                 wait(Duration::from_millis(time));
                 self.proxies[index].open();
             }
-            12 => {
+            Fault::HoldBack => {
                 self.note("answers to a node held back for a while");
                 self.proxies[index].swallow(true);
                 let time = self.below(millis(self.plan.lease));
@@ -62,29 +134,21 @@ impl Chaos {
                 self.proxies[index].swallow(false);
                 self.proxies[index].cut();
             }
-            13 => {
+            Fault::Delay => {
                 self.note("network slow for a while");
                 let delay = self.below(60);
                 self.proxies[index].delay(Duration::from_millis(delay));
                 wait(Duration::from_secs(1));
                 self.proxies[index].delay(Duration::ZERO);
             }
-            14 => self.flush(),
-            15 => {
+            Fault::HoldServer => {
                 self.note("server held still for a while");
                 self.servers.master().signal("STOP");
                 let time = self.below(2 * millis(self.plan.lease));
                 wait(Duration::from_millis(time));
                 self.servers.master().signal("CONT");
             }
-            16 => {
-                if self.below(2) == 0 {
-                    self.set_clock();
-                } else {
-                    self.fill();
-                }
-            }
-            _ => {
+            Fault::KillServer => {
                 self.note("server killed and started again");
                 self.servers.master_mut().kill();
                 let time = self.below(3000);
@@ -94,7 +158,7 @@ impl Chaos {
         }
     }
 
-    /// Servers that replace each other: what can happen without a proxy.
+    /// Servers that replace each other.
     pub(super) fn disturb_many(&mut self) {
         self.look_who_has_the_data();
         let now = SystemClock.monotonic();
@@ -103,13 +167,8 @@ impl Chaos {
             return self.move_on();
         }
         let Some(index) = self.node() else { return };
-        match self.below(6) {
-            0 | 1 => self.kill(index),
-            2 => self.freeze(index),
-            3 => self.leave(index),
-            4 => self.flush(),
-            _ => self.fill(),
-        }
+        let fault = self.draw(&WITHOUT_PROXY);
+        self.play(fault, index);
     }
 
     /// Some node; none if it was not there and has been started.
@@ -180,8 +239,9 @@ impl Chaos {
         let begin = SystemClock.monotonic();
         let deadline = begin + self.plan.lease * 4;
         while SystemClock.monotonic() < deadline {
-            let graves = self.servers.master().text(&["SCARD", &key("graves")]);
-            if self.session_of(&name).is_none() && graves == "0" {
+            let graves = self.servers.master().ask(&["SCARD", &key("graves")]);
+            if self.session_of(&name).is_none() && graves.is_ok_and(|graves| graves == ::redis::Value::Int(0))
+            {
                 self.takeovers.push(SystemClock.monotonic() - begin);
                 return;
             }
@@ -224,18 +284,26 @@ impl Chaos {
         self.servers.master().command(&["CONFIG", "SET", "maxmemory", "0"]);
     }
 
-    /// Forward or back, and not again before all leases are over that the step has shortened.
+    /// Forward or back for a while, and not again before all leases are over that the step has shortened.
     fn set_clock(&mut self) {
         let now = SystemClock.monotonic();
         if self.clock_set.is_some_and(|at| now < at + 2 * self.plan.lease) {
             return;
         }
         let ahead = i64::try_from(self.below(2 * FURTHEST.unsigned_abs())).unwrap_or_default() - FURTHEST;
-        if self.servers.set_clock(TimeDelta::milliseconds(ahead)) {
-            self.note("clock of the server set");
-            self.clock_set = Some(now);
-            self.furthest_ahead = self.furthest_ahead.max(ahead);
+        let begin = SystemClock.now().timestamp_millis();
+        if !self.servers.set_clock(TimeDelta::milliseconds(ahead)) {
+            return;
         }
+        self.note("clock of the server set");
+        self.clock_set = Some(now);
+        let time = self.below(3000);
+        wait(Duration::from_millis(time));
+        self.servers.set_clock(TimeDelta::zero());
+        // Nodes may hear late that it is right again.
+        let end =
+            (SystemClock.now() + TimeDelta::from_std(self.plan.lease).unwrap_or_default()).timestamp_millis();
+        self.clocks.push((Window { begin, end }, ahead));
     }
 
     fn move_on(&mut self) {

@@ -5,7 +5,7 @@ mod faults;
 mod servers;
 
 use std::collections::HashMap;
-use std::fmt;
+use std::fmt::{self, Write};
 use std::fs::File;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -149,9 +149,14 @@ struct Chaos {
     windows: Vec<Window>,
     /// When somebody has last looked who has the data.
     looked: DateTime<Utc>,
+    /// What is still to go wrong before anything does again.
+    deck: Vec<faults::Fault>,
     clock_set: Option<Duration>,
-    furthest_ahead: i64,
+    /// When the server's clock was not the machine's, and by how many milliseconds it was ahead.
+    clocks: Vec<(Window, i64)>,
     done: HashMap<&'static str, usize>,
+    /// The same in its order, each with its time, for whoever looks for the reason of a fault.
+    story: String,
     takeovers: Vec<Duration>,
     lost: Vec<String>,
 }
@@ -194,9 +199,11 @@ pub fn run(plan: &Plan) -> Account {
         moves: (1..=moves).rev().map(|number| now + lead + plan.lasts * number / (moves + 1)).collect(),
         windows: Vec::new(),
         looked: begin,
+        deck: Vec::new(),
         clock_set: None,
-        furthest_ahead: 0,
+        clocks: Vec::new(),
         done: HashMap::new(),
+        story: String::new(),
         takeovers: Vec::new(),
         lost: Vec::new(),
     };
@@ -292,12 +299,14 @@ impl Chaos {
     }
 
     fn note(&mut self, what: &'static str) {
+        writeln!(self.story, "{:?} {what}", SystemClock.now()).expect("a text takes everything");
         *self.done.entry(what).or_default() += 1;
     }
 
     /// The session of the node of this name, while the store knows it.
     fn session_of(&self, name: &str) -> Option<String> {
-        let all = self.servers.master().command(&["HGETALL", &key("ss")]);
+        // None where another server has the data by now.
+        let all = self.servers.master().ask(&["HGETALL", &key("ss")]).ok()?;
         let all: Vec<String> = ::redis::from_redis_value(all).ok()?;
         all.chunks(2).find(|pair| pair[1].contains(name)).map(|pair| pair[0].clone())
     }
@@ -348,7 +357,7 @@ impl Chaos {
         let Self { administrator, folder, servers, .. } = self;
         let read = |name: String| std::fs::read_to_string(folder.path().join(name)).unwrap_or_default();
         let numbers = || 1..=self.started;
-        let log = servers.log();
+        let log = servers.whole_log();
         if log.is_none() {
             faults.push("the log of the last server does not go back to the beginning".into());
         }
@@ -364,7 +373,7 @@ impl Chaos {
             changes: administrator.end(),
             lost_sessions: self.lost.into_iter().collect(),
             replaced: self.windows,
-            furthest_ahead: self.furthest_ahead,
+            clocks: self.clocks,
         };
         let mut done: Vec<_> = self.done.into_iter().collect();
         done.sort_unstable();
@@ -373,6 +382,7 @@ impl Chaos {
             // For whoever looks for the reason.
             let folder = folder.keep();
             log.iter().for_each(|log| drop(std::fs::copy(log, folder.join("writes.aof"))));
+            std::fs::write(folder.join("story"), self.story).ok();
             eprintln!("the logs are in {}", folder.display());
         }
         Account {

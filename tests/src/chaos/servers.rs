@@ -131,8 +131,9 @@ impl Servers {
     }
 
     /// Everything that was written, from the first to the last; none if the log of who has the data now does not go back so far.
-    pub(super) fn log(&self) -> Option<PathBuf> {
+    pub(super) fn whole_log(&self) -> Option<PathBuf> {
         let (server, log) = self.copies[self.master].as_ref()?;
+        server.wait_for(|server| server.text(&["INFO", "persistence"]).contains("aof_buffer_length:0\r"));
         Some(server.log()).filter(|now| now == log)
     }
 
@@ -204,8 +205,9 @@ impl Servers {
             Place::Sentinel => self.others[0].ask(&["SENTINEL", "FAILOVER", "main"]),
             _ => {
                 let copies = (0..).zip(&self.copies).filter(|(index, _)| *index != self.master);
-                let next = copies.filter_map(|(_, copy)| copy.as_ref()).next().expect("there is one more");
-                next.0.ask(&["CLUSTER", "FAILOVER"])
+                let mut whole =
+                    copies.filter_map(|(_, copy)| copy.as_ref()).filter(|(server, log)| server.log() == *log);
+                whole.next().expect("there is one more").0.ask(&["CLUSTER", "FAILOVER"])
             }
         };
         while let Err(error) = asked() {

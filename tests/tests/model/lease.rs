@@ -10,14 +10,14 @@ use crate::promise;
 use crate::search::{Model, Step, Steps};
 use crate::{Life, Mutation};
 
-/// How long a node may be silent.
-const LEASE: u8 = 8;
+/// How long a node may be silent: the proportions are those of the store, whose step is 5/18 and whose margin 6/18 of a lease.
+const LEASE: u8 = 18;
 /// The longest step of the lease clock.
-const CAP: u8 = 2;
+const CAP: u8 = 5;
 /// So long before the end of its lease a node gives up.
-const MARGIN: u8 = 3;
+const MARGIN: u8 = 6;
 /// How far the server's clock is set.
-const JUMP: i8 = 9;
+const JUMP: i8 = 19;
 
 /// A call by which the node says that it lives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
