@@ -254,10 +254,12 @@ impl History {
         faults
     }
 
-    /// Of a job that allows one run at a time one claim at a time holds it, with growing fences.
+    /// Of a job that allows one run at a time one claim at a time holds it, and those that are fired have growing fences.
     #[must_use]
     pub fn holders_take_turns(&self) -> Faults {
         let (mut holders, mut last) = (HashMap::<&str, &str>::new(), HashMap::<&str, u64>::new());
+        // What each claim holds, or held.
+        let mut held = HashMap::<&str, &str>::new();
         // A claim that was not fired may make way for another one, and is void from then on.
         let (mut fired, mut ended, mut void) = (HashSet::new(), HashSet::new(), HashSet::new());
         let mut faults = Faults::new();
@@ -272,15 +274,18 @@ impl History {
                         Some(other) => drop(void.insert(other)),
                         None => {}
                     }
-                    let fence =
-                        claim.split('-').nth(1).and_then(|fence| fence.parse().ok()).unwrap_or_default();
-                    let before = last.insert(job, fence).unwrap_or_default();
-                    if fence <= before {
-                        faults.push(format!("the fence of {job} goes from {before} to {fence}"));
-                    }
+                    held.insert(claim, job);
                 }
                 Write::Fired { claim, .. } => {
-                    fired.insert(claim.as_str());
+                    let first = fired.insert(claim.as_str());
+                    if let Some(job) = held.get(claim.as_str()).filter(|_| first) {
+                        let fence = claim.split('-').nth(1).and_then(|fence| fence.parse().ok());
+                        let fence = fence.unwrap_or_default();
+                        let before = last.insert(job, fence).unwrap_or_default();
+                        if fence <= before {
+                            faults.push(format!("the fence of {job} goes from {before} to {fence}"));
+                        }
+                    }
                     if void.contains(claim.as_str()) && !ended.contains(claim.as_str()) {
                         faults.push(format!("{claim} was fired after another one has taken its job"));
                     }
@@ -562,7 +567,8 @@ pub fn read_writes(path: &Path) -> Vec<Write> {
             of_call.sort_by_key(|write| match write {
                 Write::Ended(_) => 0,
                 Write::Free(_) => 1,
-                _ => 2,
+                Write::Held { .. } => 2,
+                _ => 3,
             });
             writes.append(&mut of_call);
         }

@@ -203,6 +203,10 @@ async fn a_node_without_its_server_stops_what_must_not_overlap_and_lets_the_rest
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_a_failover_has_lost_is_told_again() {
     fail_over(None).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_failover_has_lost_is_told_again_though_answers_are_lost() {
     for verb in ["tell", "told", "unknown"] {
         fail_over(Some(verb)).await;
     }
@@ -328,7 +332,7 @@ async fn a_node_that_starts_while_the_memory_of_the_server_is_full_waits_for_roo
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_whose_memory_is_full_is_complained_of_once() {
     let (server, runs) = (Server::start(), Runs::default());
-    let store = store(&server.url(), "full").await;
+    let store = RedisJobStore::connect(&server.url(), "full").await.unwrap();
     let scheduler = workload(&store, &runs).build().unwrap();
     let mut events = scheduler.events();
     server.command(&["CONFIG", "SET", "maxmemory", "1"]);
@@ -372,7 +376,7 @@ async fn a_server_whose_memory_is_full_is_complained_of_once() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn runs_can_be_stopped_and_nodes_leave_while_the_memory_of_the_server_is_full() {
     let server = Server::start();
-    let store = store(&server.url(), "full").await;
+    let store = RedisJobStore::connect(&server.url(), "full").await.unwrap();
     let began = Arc::new(tokio::sync::Semaphore::new(0));
     let begins = began.clone();
     let body = move |context: JobContext| {
@@ -390,7 +394,7 @@ async fn runs_can_be_stopped_and_nodes_leave_while_the_memory_of_the_server_is_f
     began.acquire().await.unwrap().forget();
     server.command(&["CONFIG", "SET", "maxmemory", "1"]);
     until("it cannot ask", async || scheduler.store_trouble().is_some_and(|why| why.contains("OOM"))).await;
-    let other = self::store(&server.url(), "full").await;
+    let other = RedisJobStore::connect(&server.url(), "full").await.unwrap();
     assert_eq!(other.cancel(Executions::All).await.unwrap().len(), 1);
     until("the run has ended", async || {
         other.executions(Executions::All).await.is_ok_and(|runs| runs.is_empty())

@@ -120,6 +120,8 @@ fn each_wrong_history_is_found() {
         }),
         ("the fence of one goes from", |history| {
             history.writes.push(Write::Held { job: "one".into(), claim: "7-1".into() });
+            let (claim, trigger, due) = ("7-1".to_owned(), "one-0".to_owned(), millis(0));
+            history.writes.push(Write::Fired { claim, trigger, due });
             history.writes.push(Write::Free("one".into()));
         }),
         ("ran into", |history| {
