@@ -203,16 +203,19 @@ async fn a_job_that_changes_moves_all_its_triggers() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_a_caller_has_left_behind_is_finished_by_any_node() {
     let server = Server::start();
-    let proxy = Proxy::to(server.port());
-    let (author, other) = (store(&proxy.url()).await, store(&server.url()).await);
+    let (proxy, before_other) = (Proxy::to(server.port()), Proxy::to(server.port()));
+    let (author, other) = (store(&proxy.url()).await, store(&before_other.url()).await);
     attach(&other, 2).await;
     fill(&other, &job("work"), MANY, |_, builder| builder).await;
+    // Whoever goes on with it may not hear how far it has come.
+    before_other.play_after(1, "chore", Trick::LoseReply);
     let pause = || Pause { what: Selection::All, note: PauseNote::at(now(&other)) };
     // Its second call is lost, and with it the author.
     proxy.play("chore", Trick::LoseRequest);
     assert!(author.pause(pause()).await.is_err());
     assert!(!all_are(&other, TriggerState::Paused).await, "it stands in the middle");
     until("all are paused", async || all_are(&other, TriggerState::Paused).await).await;
+    assert_eq!(before_other.played(), 1);
     proxy.play("chore", Trick::LoseRequest);
     assert!(author.resume(Selection::All).await.is_err());
     // Whoever comes next waits for it, so that the two are not mixed.
