@@ -75,26 +75,21 @@ fn at(seed: &ConnectionInfo, (host, port): Address) -> ConnectionInfo {
     seed.clone().set_addr(addr)
 }
 
-async fn sentinel(settings: &Settings, seed: &ConnectionInfo) -> Result<MultiplexedConnection, RedisError> {
+/// The master that this sentinel names; whether it is one is not asked.
+async fn named_by(settings: &Settings, sentinel: &ConnectionInfo) -> Result<Option<Address>, RedisError> {
     let own = redis::RedisConnectionInfo::default();
     let own = match &settings.sentinel_password {
         Some(password) => own.set_password(password),
         None => own,
     };
-    connect(seed.clone().set_redis_settings(own), &plain()).await
-}
-
-async fn named_by(
-    settings: &Settings,
-    sentinel: &mut MultiplexedConnection,
-) -> Result<Option<Address>, RedisError> {
+    let mut connection = connect(sentinel.clone().set_redis_settings(own), &plain()).await?;
     let mut ask = cmd("SENTINEL");
     ask.arg("get-master-addr-by-name").arg(&settings.master);
-    ask.query_async(sentinel).await
+    ask.query_async(&mut connection).await
 }
 
 async fn master_of(settings: &Settings, seed: &ConnectionInfo) -> Result<ConnectionInfo, RedisError> {
-    let found = named_by(settings, &mut sentinel(settings, seed).await?).await?;
+    let found = named_by(settings, seed).await?;
     let master = found.ok_or_else(|| {
         RedisError::from((ErrorKind::MasterNameNotFoundBySentinel, "no master of this name is known"))
     })?;
@@ -113,11 +108,10 @@ async fn master_of(settings: &Settings, seed: &ConnectionInfo) -> Result<Connect
     Ok(master)
 }
 
-/// The master that the first sentinel names that answers; whether it is one is not asked.
+/// The master that the first sentinel names that answers and knows one.
 pub(crate) async fn named(settings: &Settings, limit: Duration) -> Option<Address> {
     for seed in &settings.seeds {
-        let ask = async { named_by(settings, &mut sentinel(settings, seed).await?).await };
-        if let Ok(Some(named)) = in_time(limit, ask).await {
+        if let Ok(Some(named)) = in_time(limit, named_by(settings, seed)).await {
             return Some(named);
         }
     }

@@ -242,8 +242,7 @@ impl History {
                 .map(|(claim, runs)| format!("{claim} ran {runs} times")),
         );
         for (claim, trigger, due) in self.firings() {
-            let session = claim.split('-').next().unwrap_or_default();
-            if !begun.contains_key(claim) && !self.lost_sessions.contains(session) {
+            if !begun.contains_key(claim) && !self.is_lost(claim) {
                 faults.push(format!("fired and not run: {trigger} at {} by {claim}", time(due)));
             }
             let recovers = workload::job_of(trigger).is_some_and(|job| job.recovers);
@@ -309,9 +308,7 @@ impl History {
         let forgotten = self.forgotten();
         for line in self.lines.iter().filter(|line| line.begins && !forgotten.contains(line.claim.as_str())) {
             let Some(job) = workload::job_of(&line.trigger).filter(|job| job.exclusive) else { continue };
-            let session = line.claim.split('-').next().unwrap_or_default();
-            if let Some(end) = ends.get(line.claim.as_str()).filter(|_| !self.lost_sessions.contains(session))
-            {
+            if let Some(end) = ends.get(line.claim.as_str()).filter(|_| !self.is_lost(&line.claim)) {
                 by_job.entry(job.name).or_default().push((line, *end));
             }
         }
@@ -402,8 +399,7 @@ impl History {
         let known = self.ledger.iter().filter(|(.., claim)| !forgotten.contains(claim.as_str()));
         for (job, fence, claim) in known {
             let seen = highest.entry(job).or_default();
-            let session = claim.split('-').next().unwrap_or_default();
-            if fence < seen && !self.lost_sessions.contains(session) {
+            if fence < seen && !self.is_lost(claim) {
                 faults.push(format!("{claim} of {job} wrote after {seen}, and its node was not lost"));
             }
             *seen = (*seen).max(*fence);

@@ -6,12 +6,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use scheduler_core::Scheduler;
 use scheduler_core::job::{JobDefinition, JobDetail};
 use scheduler_core::store::{Executions, Existing, JobStore, Put};
 use scheduler_core::time::{Clock, SystemClock};
-use scheduler_core::trigger::Trigger;
+use scheduler_core::trigger::{Trigger, TriggerBuilder};
 use scheduler_redis::RedisJobStore;
 use tests::redis::Server;
 use tokio::sync::Notify;
@@ -47,12 +47,23 @@ impl Count {
     }
 }
 
-/// Stores so many triggers of a job, due at the same moment.
+/// Stores so many triggers of a job, due once, at the same moment.
 async fn fill(store: &RedisJobStore, job: &JobDetail, count: usize, due: TimeDelta) {
+    fill_with(store, job, count, due, Trigger::at).await;
+}
+
+/// As [`fill`], with triggers of another kind that are due at a moment.
+async fn fill_with(
+    store: &RedisJobStore,
+    job: &JobDetail,
+    count: usize,
+    due: TimeDelta,
+    trigger_at: impl Fn(DateTime<Utc>) -> TriggerBuilder,
+) {
     let at = store.clock().unwrap().now() + due;
     let built = |number: usize| {
         let name = format!("{}-{number:06}", job.key().name());
-        let trigger = Trigger::at(at).name(&name).job(job.key().clone()).build(at).unwrap();
+        let trigger = trigger_at(at).name(&name).job(job.key().clone()).build(at).unwrap();
         let progress = trigger.first(None);
         (Arc::new(trigger), progress)
     };
@@ -86,26 +97,33 @@ fn scheduler(store: &RedisJobStore, job: &JobDetail, count: &Count) -> Scheduler
     Scheduler::builder().store(store.clone()).concurrency(1000).register(definition).build().unwrap()
 }
 
+/// Runs what is due, each once; says how many calls that took.
+async fn run_all(server: &Server, store: &RedisJobStore, job: &JobDetail, all: usize) -> usize {
+    let count = Count::default();
+    server.command(&["CONFIG", "RESETSTAT"]);
+    let scheduler = scheduler(store, job, &count);
+    let begin = SystemClock.monotonic();
+    scheduler.start().await.unwrap();
+    count.wait_for(all).await;
+    settled(store).await;
+    let (took, calls) = (SystemClock.monotonic() - begin, calls(server));
+    println!("{all} in {took:?}, {calls} calls");
+    scheduler.shutdown(Duration::from_secs(5)).await;
+    assert_eq!(count.0.0.load(Ordering::SeqCst), all, "none twice");
+    calls
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_hundred_thousand_triggers_of_one_second_are_fired_once_each_in_three_calls_for_a_hundred() {
     const ALL: usize = 100_000;
-    let (server, count) = (Server::start(), Count::default());
+    let server = Server::start();
     let store = RedisJobStore::connect(&server.url(), "burst").await.unwrap();
     let job = detail("burst", false);
     fill(&store, &job, ALL, TimeDelta::zero()).await;
     server.command(&["CONFIG", "SET", "slowlog-log-slower-than", "10000"]);
     server.command(&["SLOWLOG", "RESET"]);
-    server.command(&["CONFIG", "RESETSTAT"]);
-    let scheduler = scheduler(&store, &job, &count);
-    let begin = SystemClock.monotonic();
-    scheduler.start().await.unwrap();
-    count.wait_for(ALL).await;
-    settled(&store).await;
-    let took = SystemClock.monotonic() - begin;
-    let (calls, slow) = (calls(&server), server.text(&["SLOWLOG", "LEN"]));
-    println!("{ALL} in {took:?}, {calls} calls, {slow} of them longer than 10 ms");
-    scheduler.shutdown(Duration::from_secs(5)).await;
-    assert_eq!(count.0.0.load(Ordering::SeqCst), ALL, "none twice");
+    let calls = run_all(&server, &store, &job, ALL).await;
+    println!("{} of them longer than 10 ms", server.text(&["SLOWLOG", "LEN"]));
     assert!(calls <= 3 * ALL / 100 * 5 / 4, "{calls} calls");
     let left = server.text(&["HLEN", "scheduler:{burst/0}:ts"]);
     assert_eq!(left, "0", "all are over and gone");
@@ -114,28 +132,12 @@ async fn a_hundred_thousand_triggers_of_one_second_are_fired_once_each_in_three_
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn triggers_that_go_on_are_fired_a_hundred_at_a_time() {
     const ALL: usize = 5_000;
-    let (server, count) = (Server::start(), Count::default());
+    let server = Server::start();
     let store = RedisJobStore::connect(&server.url(), "again").await.unwrap();
     let job = detail("again", false);
-    let now = store.clock().unwrap().now();
-    let built = |number: usize| {
-        let every = Trigger::every(Duration::from_secs(3600)).name(&format!("t{number}"));
-        let trigger = every.job(job.key().clone()).start_at(now).build(now).unwrap();
-        let progress = trigger.first(None);
-        (Arc::new(trigger), progress)
-    };
-    let (existing_jobs, existing_triggers) = (Existing::Keep, Existing::Refuse);
-    let (jobs, triggers) = (vec![Arc::new(job.clone())], (0..ALL).map(built).collect());
-    store.put(Put { jobs, existing_jobs, triggers, existing_triggers }).await.unwrap();
-    server.command(&["CONFIG", "RESETSTAT"]);
-    let scheduler = scheduler(&store, &job, &count);
-    scheduler.start().await.unwrap();
-    count.wait_for(ALL).await;
-    settled(&store).await;
-    let calls = calls(&server);
-    println!("{ALL} that go on, {calls} calls");
-    scheduler.shutdown(Duration::from_secs(5)).await;
-    assert_eq!(count.0.0.load(Ordering::SeqCst), ALL, "none twice");
+    let hourly = |at| Trigger::every(Duration::from_secs(3600)).start_at(at);
+    fill_with(&store, &job, ALL, TimeDelta::zero(), hourly).await;
+    let calls = run_all(&server, &store, &job, ALL).await;
     // Runs that end while others are fired make smaller batches.
     assert!(calls <= 2 * 3 * ALL / 100, "{calls} calls");
 }
@@ -143,19 +145,11 @@ async fn triggers_that_go_on_are_fired_a_hundred_at_a_time() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn ten_thousand_triggers_of_a_job_that_allows_one_run_take_turns() {
     const ALL: usize = 10_000;
-    let (server, count) = (Server::start(), Count::default());
+    let server = Server::start();
     let store = RedisJobStore::connect(&server.url(), "turns").await.unwrap();
     let job = detail("turns", true);
     fill(&store, &job, ALL, TimeDelta::zero()).await;
-    server.command(&["CONFIG", "RESETSTAT"]);
-    let scheduler = scheduler(&store, &job, &count);
-    scheduler.start().await.unwrap();
-    count.wait_for(ALL).await;
-    settled(&store).await;
-    let calls = calls(&server);
-    println!("{ALL} one after the other, {calls} calls");
-    scheduler.shutdown(Duration::from_secs(5)).await;
-    assert_eq!(count.0.0.load(Ordering::SeqCst), ALL, "none twice");
+    let calls = run_all(&server, &store, &job, ALL).await;
     assert!(calls <= 3 * ALL * 5 / 4, "{calls} calls");
 }
 

@@ -48,54 +48,39 @@ pub(super) enum Fault {
     KillServer,
 }
 
-/// Each comes up once, in an order of chance, before any comes again.
-const ALL: [Fault; 26] = {
-    use Fault::*;
-    [
-        Kill,
-        KillInACall,
-        KillInACall,
-        KillInACall,
-        KillInACall,
-        KillInACall,
-        KillInACall,
-        KillInACall,
-        Freeze,
-        Freeze,
-        Leave,
-        Leave,
-        Trick,
-        Trick,
-        Trick,
-        Trick,
-        Trick,
-        Cut,
-        Part,
-        HoldBack,
-        Delay,
-        Flush,
-        HoldServer,
-        SetClock,
-        Fill,
-        KillServer,
-    ]
-};
+/// How often each comes up, in an order of chance, before any comes again.
+const ALL: &[(Fault, usize)] = &[
+    (Fault::Kill, 1),
+    (Fault::KillInACall, STEPS.len()),
+    (Fault::Freeze, 2),
+    (Fault::Leave, 2),
+    (Fault::Trick, 5),
+    (Fault::Cut, 1),
+    (Fault::Part, 1),
+    (Fault::HoldBack, 1),
+    (Fault::Delay, 1),
+    (Fault::Flush, 1),
+    (Fault::HoldServer, 1),
+    (Fault::SetClock, 1),
+    (Fault::Fill, 1),
+    (Fault::KillServer, 1),
+];
 
 /// The same where servers replace each other: what can happen without a proxy.
-const WITHOUT_PROXY: [Fault; 6] =
-    [Fault::Kill, Fault::Kill, Fault::Freeze, Fault::Leave, Fault::Flush, Fault::Fill];
+const WITHOUT_PROXY: &[(Fault, usize)] =
+    &[(Fault::Kill, 2), (Fault::Freeze, 1), (Fault::Leave, 1), (Fault::Flush, 1), (Fault::Fill, 1)];
 
 impl Chaos {
     /// One server: everything.
     pub(super) fn disturb_one(&mut self) {
         let Some(index) = self.node() else { return };
-        let fault = self.draw(&ALL);
+        let fault = self.draw(ALL);
         self.play(fault, index);
     }
 
-    fn draw(&mut self, all: &[Fault]) -> Fault {
+    fn draw(&mut self, all: &[(Fault, usize)]) -> Fault {
         if self.deck.is_empty() {
-            self.deck = all.to_vec();
+            self.deck = all.iter().flat_map(|(fault, times)| std::iter::repeat_n(*fault, *times)).collect();
         }
         let chance = self.below(self.deck.len() as u64);
         self.deck.swap_remove(usize::try_from(chance).unwrap_or_default())
@@ -167,7 +152,7 @@ impl Chaos {
             return self.move_on();
         }
         let Some(index) = self.node() else { return };
-        let fault = self.draw(&WITHOUT_PROXY);
+        let fault = self.draw(WITHOUT_PROXY);
         self.play(fault, index);
     }
 
