@@ -1,10 +1,18 @@
 //! What generated code needs and nobody else should use; no promise is made about it.
 
+use std::future::Future;
+use std::marker::PhantomData;
+use std::pin::Pin;
+use std::sync::Arc;
+
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::data::JobData;
-use crate::job::{FromContext, IntoOutcome};
+use crate::job::{
+    ExtractError, FromContext, IntoOutcome, Invocation, JobContext, JobDefinition, JobDetail, JobError, Need,
+    Outcome, argument_of,
+};
 use crate::key::JobKey;
 
 pub use inventory;
@@ -33,6 +41,7 @@ pub trait DefaultArgs: Serialize {
     fn default_args() -> Self;
 }
 
+#[diagnostic::do_not_recommend]
 impl<T: Default + Serialize> DefaultArgs for T {
     fn default_args() -> Self {
         T::default()
@@ -55,21 +64,125 @@ pub fn default_args<T: DefaultArgs>() -> JobData {
 /// What can be a job's argument.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be the argument of a job",
-    label = "must implement `serde::Serialize` and `serde::Deserialize`",
-    note = "derive both for it; or, if it implements `FromContext`, mark the parameter `#[extract]`"
+    label = "neither an argument nor a value from the run",
+    note = "for a value that the program provides, write `State(name): State<{Self}>`, or `Scoped(name): Scoped<{Self}>` for one of this run",
+    note = "for the job's argument, derive `serde::Serialize` and `serde::Deserialize` for `{Self}`",
+    note = "for a type that implements `FromContext`, mark the parameter `#[extract]`"
 )]
-pub trait Args {}
+pub trait Args: Serialize + DeserializeOwned + 'static {}
 
-impl<T: Serialize + DeserializeOwned + Send + 'static> Args for T {}
+#[diagnostic::do_not_recommend]
+impl<T: Serialize + DeserializeOwned + 'static> Args for T {}
 
-/// Asserts that a parameter can be the argument.
-pub fn is_args<T: Args>() {}
+/// How a job writes and reads its argument. Every use of an argument goes through [`argument`], so that a type that
+/// cannot be one is reported once.
+#[derive(Debug)]
+pub struct Argument<T> {
+    write: fn(Arc<JobDetail>, &T) -> Invocation,
+    read: fn(&JobContext) -> Result<T, ExtractError>,
+}
 
-/// Asserts that a parameter can be made from the run.
-pub fn is_extractor<T: FromContext>() {}
+/// The argument of a job.
+#[must_use]
+pub fn argument<T: Args>() -> Argument<T> {
+    Argument { write: Invocation::with_args, read: argument_of }
+}
 
-/// Asserts that a job may return this.
-pub fn is_output<T: IntoOutcome>() {}
+impl<T> Argument<T> {
+    /// The job with this argument.
+    pub fn invocation(&self, detail: Arc<JobDetail>, args: &T) -> Invocation {
+        (self.write)(detail, args)
+    }
 
-/// Asserts that the future of a job can move between threads.
-pub fn is_send<F: Future + Send>(_: F) {}
+    /// The argument of a run.
+    ///
+    /// # Errors
+    ///
+    /// The data of the run does not fit the type.
+    pub fn read(&self, context: &JobContext) -> Result<T, ExtractError> {
+        (self.read)(context)
+    }
+}
+
+/// A parameter that comes from the run, made by [`parameter`].
+///
+/// Its methods ask nothing of the type, so that a type that cannot be such a parameter is reported by [`parameter`] alone.
+pub trait Parameter<T> {
+    /// What must be provided for it.
+    fn needs(&self) -> Vec<Need>;
+
+    /// The value of a run.
+    fn make(&self, context: &JobContext) -> impl Future<Output = Result<T, ExtractError>> + Send;
+}
+
+struct FromRun<T>(PhantomData<fn() -> T>);
+
+impl<T: FromContext> Parameter<T> for FromRun<T> {
+    fn needs(&self) -> Vec<Need> {
+        T::needs()
+    }
+
+    fn make(&self, context: &JobContext) -> impl Future<Output = Result<T, ExtractError>> + Send {
+        T::from_context(context)
+    }
+}
+
+/// A parameter that comes from the run.
+#[must_use]
+pub fn parameter<T: FromContext>() -> impl Parameter<T> {
+    FromRun(PhantomData)
+}
+
+/// The outcome that a returned value stands for.
+pub fn outcome_of<T: IntoOutcome>(value: T) -> Outcome {
+    value.into_outcome()
+}
+
+type Running = Pin<Box<dyn Future<Output = Outcome> + Send>>;
+
+/// A job of an async function: makes the parameters, then calls it.
+///
+/// The future of the function is the only one that must be `Send` here, so that one which is not is reported once.
+pub fn run<P, F, R>(
+    parameters: impl Future<Output = Result<P, ExtractError>> + Send + 'static,
+    function: fn(P) -> F,
+    outcome: fn(R) -> Outcome,
+) -> Running
+where
+    P: Send + 'static,
+    F: Future<Output = R> + Send + 'static,
+    R: 'static,
+{
+    Box::pin(async move {
+        match parameters.await {
+            Ok(parameters) => outcome(function(parameters).await),
+            Err(error) => Outcome::Failed(JobError::from(error)),
+        }
+    })
+}
+
+/// A job of a function that blocks its thread.
+pub fn run_blocking<P: Send + 'static, R: 'static>(
+    parameters: impl Future<Output = Result<P, ExtractError>> + Send + 'static,
+    function: fn(P) -> R,
+    outcome: fn(R) -> Outcome,
+) -> Running {
+    Box::pin(async move {
+        match parameters.await {
+            Ok(parameters) => outcome(function(parameters)),
+            Err(error) => Outcome::Failed(JobError::from(error)),
+        }
+    })
+}
+
+/// The definition of an annotated function.
+#[track_caller]
+#[must_use]
+pub fn definition(
+    detail: JobDetail,
+    blocking: bool,
+    needs: fn() -> Vec<Need>,
+    run: fn(JobContext) -> Running,
+) -> JobDefinition {
+    JobDefinition::generated(detail, blocking, needs, run)
+}

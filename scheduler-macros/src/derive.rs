@@ -5,7 +5,7 @@
 
 use proc_macro2::TokenStream;
 use quote::{quote, quote_spanned};
-use syn::{Data, DeriveInput, Meta, Type};
+use syn::{Data, DeriveInput, Ident, Meta, Type};
 
 use crate::check::Rules;
 use crate::errors::Errors;
@@ -49,18 +49,21 @@ fn written_options(input: &DeriveInput, errors: &mut Errors) -> TokenStream {
 fn generate(input: &DeriveInput, options: &Options, rules: &Rules) -> TokenStream {
     let (ident, visibility, krate) = (&input.ident, &input.vis, &options.krate);
     let blocking = options.flag("blocking").is_some();
-    let job = Job { ident, visibility, rules, krate, blocking };
+    let job = Job { ident, visibility, rules, krate };
     let own: Type = syn::parse_quote!(#ident);
-    let items = expand::items(&job, &quote_spanned!(ident.span()=> #ident::execute), Some(&own), true);
+    let constructor = Ident::new(if blocking { "blocking" } else { "new" }, ident.span());
+    let method = quote_spanned!(ident.span()=> #ident::execute);
+    let definition = quote!(#krate::job::JobDefinition::#constructor((**Self::detail()).clone(), #method));
+    let items = expand::items(&job, &definition, Some(&own));
+    let argument = quote_spanned!(ident.span()=> #krate::__private::argument::<#ident>());
     quote! {
         #items
 
-        impl ::core::convert::From<#ident> for #krate::job::Invocation {
-            fn from(args: #ident) -> Self {
-                #krate::job::Invocation::with_args(#ident::detail().clone(), &args)
+        impl #krate::job::IntoInvocation for #ident {
+            fn into_invocation(self) -> #krate::job::Invocation {
+                let argument = #argument;
+                argument.invocation(#ident::detail().clone(), &self)
             }
         }
-
-        const _: fn() = || #krate::__private::is_args::<#ident>();
     }
 }

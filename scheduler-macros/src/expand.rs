@@ -1,13 +1,13 @@
-//! What is written beside a job: the type of its name, its definition, its registration, and the assertions that put
-//! the compiler's errors where they belong.
+//! What is written beside a job: the type of its name, its definition and its registration, with the spans that put the
+//! compiler's errors where they belong.
 
-use proc_macro2::TokenStream;
-use quote::{quote, quote_spanned};
+use proc_macro2::{Group, Span, TokenStream, TokenTree};
+use quote::{ToTokens, format_ident, quote, quote_spanned};
 use syn::spanned::Spanned;
 use syn::{Ident, Path, Type, Visibility};
 
 use crate::check::Rules;
-use crate::function::Parameters;
+use crate::function::{Parameters, innermost};
 
 /// A job, whatever it was made of.
 pub(crate) struct Job<'a> {
@@ -15,18 +15,21 @@ pub(crate) struct Job<'a> {
     pub(crate) visibility: &'a Visibility,
     pub(crate) rules: &'a Rules,
     pub(crate) krate: &'a Path,
-    pub(crate) blocking: bool,
 }
 
 /// All that belongs to an annotated function.
-pub(crate) fn function(job: &Job<'_>, parameters: &Parameters, output: Option<&Type>) -> TokenStream {
+pub(crate) fn function(
+    job: &Job<'_>,
+    parameters: &Parameters,
+    output: Option<&Type>,
+    blocking: bool,
+) -> TokenStream {
     let (ident, visibility, krate) = (job.ident, job.visibility, job.krate);
     let doc =
         format!("The job `{}`: its name, its definition, and what it takes to schedule it.", job.rules.name);
-    let own = quote_spanned!(ident.span()=> #ident);
-    let items = items(job, &own, parameters.args(), true);
+    let definition = definition(job, parameters, output, blocking);
+    let items = items(job, &definition, parameters.args());
     let with = with(krate, parameters);
-    let assertions = assertions(job, parameters, output);
     quote! {
         #[doc = #doc]
         #[allow(non_camel_case_types)]
@@ -35,21 +38,14 @@ pub(crate) fn function(job: &Job<'_>, parameters: &Parameters, output: Option<&T
 
         impl #ident { #with }
         #items
-        #assertions
     }
 }
 
-/// The inherent items, `JobFn` and the registration; `function` is the path of the function to call.
-pub(crate) fn items(
-    job: &Job<'_>,
-    function: &TokenStream,
-    args: Option<&Type>,
-    data_for_trigger: bool,
-) -> TokenStream {
+/// The inherent items, `JobFn` and the registration; `definition` is the expression of the definition without triggers.
+pub(crate) fn items(job: &Job<'_>, definition: &TokenStream, args: Option<&Type>) -> TokenStream {
     let (ident, krate) = (job.ident, job.krate);
     let name = &job.rules.name;
-    let detail = detail(job, args.filter(|_| data_for_trigger));
-    let constructor = Ident::new(if job.blocking { "blocking" } else { "new" }, ident.span());
+    let detail = detail(job, args);
     let trigger = job.rules.trigger.as_ref().map(|declared| {
         let builder = &declared.builder;
         quote!(.with_trigger(#builder))
@@ -73,7 +69,7 @@ pub(crate) fn items(
 
             /// The function with its rules and its declared trigger.
             pub fn definition() -> #krate::job::JobDefinition {
-                #krate::job::JobDefinition::#constructor((**Self::detail()).clone(), #function) #trigger
+                #definition #trigger
             }
         }
 
@@ -113,11 +109,12 @@ fn detail(job: &Job<'_>, args: Option<&Type>) -> TokenStream {
 fn with(krate: &Path, parameters: &Parameters) -> TokenStream {
     match parameters.args() {
         Some(args) => {
-            let call = quote_spanned!(args.span()=> #krate::job::Invocation::with_args(Self::detail().clone(), &args));
+            let argument = argument(krate, args);
             quote! {
                 /// The job with this argument, to be scheduled or enqueued.
                 pub fn with(args: #args) -> #krate::job::Invocation {
-                    #call
+                    let argument = #argument;
+                    argument.invocation(Self::detail().clone(), &args)
                 }
             }
         }
@@ -130,23 +127,71 @@ fn with(krate: &Path, parameters: &Parameters) -> TokenStream {
     }
 }
 
-/// Bounds that hold for a correct job; where one does not, the error points at the parameter or the return type.
-fn assertions(job: &Job<'_>, parameters: &Parameters, output: Option<&Type>) -> TokenStream {
-    let (krate, ident, types) = (job.krate, job.ident, &parameters.types);
-    let each = parameters.types.iter().enumerate().map(|(index, ty)| {
-        let at = crate::function::innermost(ty).span();
-        if parameters.args == Some(index) {
-            quote_spanned!(at=> #krate::__private::is_args::<#ty>();)
-        } else {
-            quote_spanned!(at=> #krate::__private::is_extractor::<#ty>();)
+/// How the argument is written and read; an error about it points at its type.
+fn argument(krate: &Path, args: &Type) -> TokenStream {
+    quote_spanned!(innermost(args).span()=> #krate::__private::argument::<#args>())
+}
+
+/// The tokens as if all of them stood at `span`. The compiler reports a mistake once only if every expression that has it is
+/// at the same place.
+fn at(span: Span, tokens: TokenStream) -> TokenStream {
+    let moved = tokens.into_iter().map(|token| match token {
+        TokenTree::Group(group) => {
+            let mut moved = Group::new(group.delimiter(), at(span, group.stream()));
+            moved.set_span(span);
+            TokenTree::Group(moved)
+        }
+        mut token => {
+            token.set_span(span);
+            token
         }
     });
-    let output = output.map(|ty| quote_spanned!(ty.span()=> #krate::__private::is_output::<#ty>();));
-    let names: Vec<_> = (0..types.len()).map(|index| quote::format_ident!("parameter_{index}")).collect();
-    let send = (!job.blocking)
-        .then(|| quote_spanned!(ident.span()=> #krate::__private::is_send(#ident(#(#names),*));));
-    let send = send.map(|call| quote!(#[allow(dead_code)] fn is_send(#(#names: #types),*) { #call }));
-    quote!(const _: () = { #[allow(dead_code)] fn parameters_fit() { #(#each)* #output } #send };)
+    moved.collect()
+}
+
+/// The expression of the definition. Each bound of a correct job is asked for at the parameter, the return type or the name of
+/// the function, so that whatever is wrong is one error there.
+fn definition(job: &Job<'_>, parameters: &Parameters, output: Option<&Type>, blocking: bool) -> TokenStream {
+    let (krate, ident) = (job.krate, job.ident);
+    let parameter = |ty: &Type, rest: TokenStream| {
+        at(innermost(ty).span(), quote!(#krate::__private::parameter::<#ty>() #rest))
+    };
+    let names: Vec<_> = (0..parameters.types.len()).map(|index| format_ident!("parameter_{index}")).collect();
+    let values = parameters.types.iter().enumerate().map(|(index, ty)| {
+        if parameters.args == Some(index) {
+            let argument = argument(krate, ty);
+            quote!(#argument.read(&context)?)
+        } else {
+            parameter(ty, quote!(.make(&context).await?))
+        }
+    });
+    let others = parameters.types.iter().enumerate().filter(|(index, _)| parameters.args != Some(*index));
+    let needs = others.map(|(_, ty)| parameter(ty, quote!(.needs())));
+    let output = output.map_or_else(|| quote!(()), ToTokens::to_token_stream);
+    let outcome = quote_spanned!(output.span()=> #krate::__private::outcome_of::<#output>);
+    let run = Ident::new(if blocking { "run_blocking" } else { "run" }, ident.span());
+    let run = quote_spanned!(ident.span()=> #krate::__private::#run(parameters, |(#(#names,)*)| #ident(#(#names),*), outcome));
+    quote! {
+        #krate::__private::definition(
+            (**Self::detail()).clone(),
+            #blocking,
+            || {
+                use #krate::__private::Parameter as _;
+                let needs: ::std::vec::Vec<::std::vec::Vec<#krate::job::Need>> = ::std::vec![#(#needs),*];
+                needs.concat()
+            },
+            |context| {
+                let outcome = #outcome;
+                let parameters = async move {
+                    use #krate::__private::Parameter as _;
+                    let _ = &context;
+                    #(let #names = #values;)*
+                    ::core::result::Result::Ok((#(#names,)*))
+                };
+                #run
+            },
+        )
+    }
 }
 
 /// The type of a job that has mistakes, so that its uses do not become errors as well.

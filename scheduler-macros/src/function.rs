@@ -38,9 +38,10 @@ pub(crate) fn expand(options: TokenStream, item: TokenStream) -> TokenStream {
     };
     let blocking = options.flag("blocking").is_some();
     let generated = expand::function(
-        &Job { ident, visibility, rules: &rules, krate: &options.krate, blocking },
+        &Job { ident, visibility, rules: &rules, krate: &options.krate },
         &parameters,
         output.as_ref(),
+        blocking,
     );
     quote!(#function #generated)
 }
@@ -135,7 +136,7 @@ fn parameter_of(parameter: &mut PatType, found: &mut Parameters, errors: &mut Er
         let name = ty.to_token_stream();
         errors.at(
             &*parameter,
-            format!("a job takes at most one argument from its data, and this is the second; put both into one struct, or, if `{name}` implements `FromContext`, mark it `#[extract]`"),
+            format!("a job takes at most one argument from its data, and this is the second; write `State<{name}>` for a value that the program provides, put both arguments into one struct, or mark the parameter `#[extract]` if `{name}` implements `FromContext`"),
         );
     }
     found.types.push(ty.clone());

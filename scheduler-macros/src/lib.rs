@@ -8,6 +8,7 @@ mod check;
 mod derive;
 mod errors;
 mod expand;
+mod foreign;
 mod function;
 mod options;
 

@@ -4,12 +4,12 @@
 
 use proc_macro2::{Span, TokenStream};
 use quote::ToTokens;
-use scheduler_syntax::nearest;
 use syn::parse::Parser;
 use syn::punctuated::Punctuated;
 use syn::{Expr, ExprLit, Lit, LitStr, Meta, Path, Token};
 
 use crate::errors::Errors;
+use crate::foreign;
 
 const TEXTS: [&str; 11] = [
     "name",
@@ -82,7 +82,8 @@ impl Options {
         } else if name == "crate" {
             self.take_crate(&option, errors);
         } else {
-            errors.at(option.path(), unknown(&name));
+            let known = [&TEXTS[..], &FLAGS, &["crate"]].concat();
+            errors.at(option.path(), foreign::unknown(&name, &known));
         }
         self.seen.push(name);
     }
@@ -95,21 +96,6 @@ impl Options {
             },
             other => errors.at(other, "expected a path, such as `crate = my_scheduler`"),
         }
-    }
-}
-
-fn unknown(name: &str) -> String {
-    let known = || TEXTS.into_iter().chain(FLAGS).chain(["crate"]);
-    // What other schedulers call it.
-    let synonym = match name {
-        "tz" | "zone" => Some("time_zone"),
-        "interval" => Some("every"),
-        "concurrent" | "no_overlap" => Some("disallow_concurrent"),
-        _ => nearest(name, known()),
-    };
-    match synonym {
-        Some(near) => format!("there is no option `{name}`; did you mean `{near}`?"),
-        None => format!("there is no option `{name}`; use one of {}", known().collect::<Vec<_>>().join(", ")),
     }
 }
 

@@ -1,11 +1,12 @@
 //! Services as they are given to a host.
 
+use std::future::ready;
 use std::panic::Location;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::background::{Background, Call, Supervision};
-use super::service::{ErasedService, Service, ServiceFunction};
+use super::service::{ErasedService, Service, ServiceFunction, ServiceFuture, ServiceParameters};
 use super::start_up::StartUp;
 use crate::job::Need;
 
@@ -54,18 +55,33 @@ pub fn hosted(name: &str, service: impl Service) -> ServiceDefinition {
 /// let service = background("poll", poll);
 /// ```
 #[track_caller]
-pub fn background<M, F: ServiceFunction<M>>(name: &str, function: F) -> ServiceDefinition {
-    ServiceDefinition::new(name, F::needs(), Kind::Background(Background::new(call(function))))
+pub fn background<P, F>(name: &str, function: F) -> ServiceDefinition
+where
+    P: ServiceParameters,
+    F: ServiceFunction<P, Running: ServiceFuture>,
+{
+    ServiceDefinition::new(name, P::needs(), Kind::Background(Background::new(call(function))))
 }
 
 /// A task that runs to its end before any service starts: a migration, a warm-up. If it fails, nothing starts.
 #[track_caller]
-pub fn start_up<M, F: ServiceFunction<M>>(name: &str, function: F) -> ServiceDefinition {
-    ServiceDefinition::new(name, F::needs(), Kind::StartUp(StartUp::new(call(function))))
+pub fn start_up<P, F>(name: &str, function: F) -> ServiceDefinition
+where
+    P: ServiceParameters,
+    F: ServiceFunction<P, Running: ServiceFuture>,
+{
+    ServiceDefinition::new(name, P::needs(), Kind::StartUp(StartUp::new(call(function))))
 }
 
-fn call<M, F: ServiceFunction<M>>(function: F) -> Call {
-    Arc::new(move |context| function.call(context))
+fn call<P, F>(function: F) -> Call
+where
+    P: ServiceParameters,
+    F: ServiceFunction<P, Running: ServiceFuture>,
+{
+    Arc::new(move |context| match P::from_service(context) {
+        Ok(parameters) => function.call(parameters).boxed(),
+        Err(error) => Box::pin(ready(Err(error.into()))),
+    })
 }
 
 impl ServiceDefinition {

@@ -81,5 +81,8 @@ pub use definition::{ServiceDefinition, background, hosted, start_up};
 pub use health::{Health, JobHealth, SchedulerHealth, ServiceState};
 pub use queue::{AtStop, JobQueue, Overflow, QueuedJob};
 pub use run::{Host, HostError, HostReport};
-pub use service::{FromService, IntoJobResult, Service, ServiceContext, ServiceFunction, StopContext};
+pub use service::{
+    FromService, IntoJobResult, Service, ServiceContext, ServiceFunction, ServiceFuture, ServiceParameters,
+    StopContext,
+};
 pub use timer::{FirstTick, MissedTicks, PeriodicTimer, PeriodicTimerHandle, Tick};

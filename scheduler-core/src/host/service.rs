@@ -229,7 +229,8 @@ impl StopContext {
 /// A parameter of a background service or a start-up task.
 #[diagnostic::on_unimplemented(
     message = "a service cannot take a parameter of type `{Self}`",
-    note = "use `State<T>`, `ServiceContext`, `CancellationToken`, `Scheduler`, or implement `FromService`"
+    note = "for a value that the program provides, write `State(name): State<{Self}>`",
+    note = "use `ServiceContext`, `CancellationToken` or `Scheduler`, or implement `FromService` for `{Self}`"
 )]
 pub trait FromService: Sized + Send {
     /// Makes the value for one run.
@@ -307,37 +308,66 @@ impl<E: Into<BoxError>> IntoJobResult for Result<(), E> {
     }
 }
 
-/// An async function that can be a background service or a start-up task: up to six parameters that are [`FromService`].
+/// An async function that can be a background service or a start-up task, with up to six parameters.
+///
+/// `Parameters` is the tuple of its parameters, which must be [`ServiceParameters`].
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be used as a background service",
-    label = "not a service function",
-    note = "it is an `async fn` whose parameters are `State<T>`, `ServiceContext`, `CancellationToken`, `Scheduler` or your own `FromService`, and that returns `()` or `Result<(), E>`",
-    note = "its future must be `Send`"
+    label = "not an async function of up to six parameters",
+    note = "a background service is an `async fn`, or a closure that returns a future and whose parameters have their types written down",
+    note = "pass the function itself, without calling it"
 )]
-pub trait ServiceFunction<Marker>: Send + Sync + 'static {
-    /// Calls the function.
-    fn call(&self, context: &ServiceContext) -> BoxFuture<'static, JobResult>;
+pub trait ServiceFunction<Parameters>: Send + Sync + 'static {
+    /// The future that the function returns.
+    type Running;
 
-    /// What must be provided for its parameters.
+    /// Calls the function.
+    fn call(&self, parameters: Parameters) -> Self::Running;
+}
+
+/// What a background service or a start-up task returns: a future that is `Send` and ends with an [`IntoJobResult`].
+pub trait ServiceFuture: Send + 'static {
+    /// The future, boxed and with its result.
+    fn boxed(self) -> BoxFuture<'static, JobResult>;
+}
+
+impl<F: Future<Output: IntoJobResult> + Send + 'static> ServiceFuture for F {
+    fn boxed(self) -> BoxFuture<'static, JobResult> {
+        Box::pin(async move { self.await.into_job_result() })
+    }
+}
+
+/// The parameters of a background service or a start-up task: a tuple of up to six types that are [`FromService`].
+pub trait ServiceParameters: Sized + 'static {
+    /// Makes the values for one run.
+    ///
+    /// # Errors
+    ///
+    /// One of them cannot be made; the run fails with the error.
+    fn from_service(context: &ServiceContext) -> Result<Self, ExtractError>;
+
+    /// What must be provided for them.
     fn needs() -> Vec<Need>;
 }
 
 macro_rules! service_functions {
     ($($arg:ident),*) => {
-        impl<F, Fut, $($arg),*> ServiceFunction<(Fut, $($arg,)*)> for F
+        impl<F, Running, $($arg),*> ServiceFunction<($($arg,)*)> for F
         where
-            F: Fn($($arg),*) -> Fut + Send + Sync + 'static,
-            Fut: Future<Output: IntoJobResult> + Send + 'static,
-            $($arg: FromService + 'static,)*
+            F: Fn($($arg),*) -> Running + Send + Sync + 'static,
         {
-            #[allow(non_snake_case, unused_variables, reason = "a macro over type names, also for no parameter at all")]
-            fn call(&self, context: &ServiceContext) -> BoxFuture<'static, JobResult> {
-                $(let $arg = match $arg::from_service(context) {
-                    Ok(value) => value,
-                    Err(error) => return Box::pin(ready(Err(error.into()))),
-                };)*
-                let running = self($($arg),*);
-                Box::pin(async move { running.await.into_job_result() })
+            type Running = Running;
+
+            #[allow(non_snake_case, reason = "a macro over type names")]
+            fn call(&self, ($($arg,)*): ($($arg,)*)) -> Running {
+                self($($arg),*)
+            }
+        }
+
+        impl<$($arg: FromService + 'static),*> ServiceParameters for ($($arg,)*) {
+            #[allow(unused_variables, reason = "a macro over type names, also for no parameter at all")]
+            fn from_service(context: &ServiceContext) -> Result<Self, ExtractError> {
+                Ok(($($arg::from_service(context)?,)*))
             }
 
             fn needs() -> Vec<Need> {

@@ -6,8 +6,16 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
+#[cfg(feature = "macros")]
+use super::context::JobContext;
 use super::detail::JobDetail;
+#[cfg(feature = "macros")]
+use super::extract::Need;
 use super::handler::{AsyncJob, BlockingHandler, BlockingJob, ErasedJob, Handler};
+#[cfg(feature = "macros")]
+use super::handler::{BoxFuture, GeneratedJob, Threading};
+#[cfg(feature = "macros")]
+use super::outcome::Outcome;
 use crate::data::{DataError, JobData};
 use crate::key::JobKey;
 use crate::trigger::TriggerBuilder;
@@ -44,6 +52,20 @@ impl JobDefinition {
             job: Arc::new(BlockingJob::new(function)),
             place: Location::caller(),
         }
+    }
+
+    /// A function whose parameters are made by generated code.
+    #[cfg(feature = "macros")]
+    #[track_caller]
+    pub(crate) fn generated(
+        detail: JobDetail,
+        blocking: bool,
+        needs: fn() -> Vec<Need>,
+        run: fn(JobContext) -> BoxFuture<'static, Outcome>,
+    ) -> Self {
+        let threading = if blocking { Threading::Blocking } else { Threading::Async };
+        let job = Arc::new(GeneratedJob { needs, run, threading });
+        Self { detail, triggers: Vec::new(), job, place: Location::caller() }
     }
 
     /// With one more trigger of its own, scheduled when the scheduler starts.
@@ -142,8 +164,29 @@ impl Invocation {
     }
 }
 
-impl From<JobDetail> for Invocation {
-    fn from(detail: JobDetail) -> Self {
-        Self::new(detail)
+/// A job with its arguments, ready to be scheduled or enqueued.
+///
+/// Implemented for what `with(…)` of an annotated function returns, for a value of a struct with `#[derive(Job)]`, and for
+/// a [`JobDetail`].
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a job with its arguments",
+    label = "write `job::with(…)`, where `job` is the name of the annotated function",
+    note = "a function with `#[job]` is scheduled by `job::with(argument)`, or by `job::with()` if it takes no argument; `job` or `job(…)` alone is the plain function or its future",
+    note = "a struct with `#[derive(Job)]` is scheduled by its value"
+)]
+pub trait IntoInvocation {
+    /// The job with its arguments.
+    fn into_invocation(self) -> Invocation;
+}
+
+impl IntoInvocation for Invocation {
+    fn into_invocation(self) -> Invocation {
+        self
+    }
+}
+
+impl IntoInvocation for JobDetail {
+    fn into_invocation(self) -> Invocation {
+        Invocation::new(self)
     }
 }

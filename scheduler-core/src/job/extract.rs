@@ -74,7 +74,8 @@ impl Need {
 /// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be made from the context of a run",
-    note = "use `State<T>`, `Scoped<T>`, `JobContext`, `CancellationToken`, or implement `FromContext`"
+    note = "for a value that the program provides, write `State(name): State<{Self}>`, or `Scoped(name): Scoped<{Self}>` for one of this run",
+    note = "use `JobContext`, `CancellationToken` or `Scheduler`, or implement `FromContext` for `{Self}`"
 )]
 pub trait FromContext: Sized + Send {
     /// Makes the value for one run.
@@ -161,13 +162,18 @@ impl<T: DeserializeOwned + Send> Extract<ViaArgs> for T {
     const ARGS: usize = 1;
 
     fn extract(context: &JobContext) -> impl Future<Output = Result<Self, ExtractError>> + Send {
-        ready(context.data().to_args().map_err(|error| {
-            let cause = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
-            ExtractError(format!("{error}: {cause}"))
-        }))
+        ready(argument_of(context))
     }
 
     fn needs() -> Vec<Need> {
         Vec::new()
     }
+}
+
+/// The job's argument, from the data of the run.
+pub(crate) fn argument_of<T: DeserializeOwned>(context: &JobContext) -> Result<T, ExtractError> {
+    context.data().to_args().map_err(|error| {
+        let cause = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
+        ExtractError(format!("{error}: {cause}"))
+    })
 }

@@ -178,3 +178,26 @@ impl<H: BlockingHandler<M>, M: 'static> ErasedJob for BlockingJob<H, M> {
         Threading::Blocking
     }
 }
+
+/// A job whose parameters are made by code that a macro has written for its function.
+#[cfg(feature = "macros")]
+pub(crate) struct GeneratedJob {
+    pub(crate) needs: fn() -> Vec<Need>,
+    pub(crate) run: fn(JobContext) -> BoxFuture<'static, Outcome>,
+    pub(crate) threading: Threading,
+}
+
+#[cfg(feature = "macros")]
+impl ErasedJob for GeneratedJob {
+    fn run(&self, context: JobContext) -> BoxFuture<'static, Outcome> {
+        (self.run)(context)
+    }
+
+    fn needs(&self) -> Vec<Need> {
+        (self.needs)()
+    }
+
+    fn threading(&self) -> Threading {
+        self.threading
+    }
+}

@@ -56,8 +56,10 @@ mod run;
 mod scope;
 
 pub use context::{CancelReason, ExecutionId, JobContext};
-pub use definition::{Invocation, JobDefinition, JobFn};
+pub use definition::{IntoInvocation, Invocation, JobDefinition, JobFn};
 pub use detail::{JobDetail, JobDetailBuilder};
+#[cfg(feature = "macros")]
+pub(crate) use extract::argument_of;
 pub use extract::{Extract, ExtractError, FromContext, Need, State, ViaArgs, ViaContext};
 pub use handler::{BlockingHandler, Handler};
 pub(crate) use handler::{BoxFuture, ErasedJob, Threading};

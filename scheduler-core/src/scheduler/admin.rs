@@ -13,7 +13,7 @@ use super::reconcile::anew;
 use crate::calendar::Calendar;
 use crate::data::JobData;
 use crate::error::{Error, Result};
-use crate::job::{Invocation, JobDetail};
+use crate::job::{BoxFuture, IntoInvocation, Invocation, JobDetail};
 use crate::key::{JobKey, TriggerKey};
 use crate::store::*;
 use crate::trigger::{Progress, Trigger, TriggerBuilder};
@@ -71,9 +71,17 @@ impl Scheduler {
     /// # Cancel safety
     ///
     /// Dropped early, the schedule may or may not be in place.
-    pub async fn schedule(&self, job: impl Into<Invocation>, trigger: TriggerBuilder) -> Result<Scheduled> {
-        let mut put = self.put_all(vec![(job.into(), trigger)], Existing::Keep, Existing::Refuse).await?;
-        put.pop().ok_or_else(closed)
+    pub fn schedule(
+        &self,
+        job: impl IntoInvocation,
+        trigger: TriggerBuilder,
+    ) -> BoxFuture<'_, Result<Scheduled>> {
+        // A future without the type of the job: otherwise the compiler repeats a mistake in it at every `await`.
+        let job = job.into_invocation();
+        Box::pin(async move {
+            let mut put = self.put_all([(job, trigger)], Existing::Keep, Existing::Refuse).await?;
+            put.pop().ok_or_else(closed)
+        })
     }
 
     /// Schedules many jobs in one step: all of them or none. `existing` says what becomes of jobs and triggers that are
@@ -86,7 +94,7 @@ impl Scheduler {
     /// # #[job] async fn import(region: String) {}
     /// # async fn put(scheduler: Scheduler) -> scheduler_core::Result<()> {
     /// let hourly = |region: &str| Trigger::cron("0 0 * * * ?").name(&format!("imports/{region}"));
-    /// let schedules = ["eu", "us"].map(|region| (import::with(region.to_owned()).into(), hourly(region)));
+    /// let schedules = ["eu", "us"].map(|region| (import::with(region.to_owned()), hourly(region)));
     /// scheduler.schedule_all(schedules, Existing::Replace).await?;
     /// # Ok(())
     /// # }
@@ -116,8 +124,12 @@ impl Scheduler {
     /// # Cancel safety
     ///
     /// Dropped early, the job may or may not run.
-    pub async fn enqueue(&self, job: impl Into<Invocation>) -> Result<TriggerKey> {
-        self.schedule(job, Trigger::now()).await.map(|scheduled| scheduled.trigger)
+    pub fn enqueue(&self, job: impl IntoInvocation) -> BoxFuture<'_, Result<TriggerKey>> {
+        let job = job.into_invocation();
+        Box::pin(async move {
+            let mut put = self.put_all([(job, Trigger::now())], Existing::Keep, Existing::Refuse).await?;
+            put.pop().map(|scheduled| scheduled.trigger).ok_or_else(closed)
+        })
     }
 
     /// Runs a stored or registered job as soon as a slot is free, with `data` laid over its own. Returns the name of the

@@ -14,7 +14,7 @@ use super::reconcile::{Declarations, Declared};
 use crate::calendar::Calendar;
 use crate::error::Error;
 use crate::job::provide_methods;
-use crate::job::{Invocation, JobDefinition, Providers, Registry};
+use crate::job::{IntoInvocation, Invocation, JobDefinition, Providers, Registry};
 use crate::key::{JobKey, TriggerKey};
 use crate::matcher::Matcher;
 use crate::plugin::Plugin;
@@ -306,15 +306,15 @@ impl SchedulerBuilder {
 
     /// A job with a schedule, put in place at start beside those that jobs declare themselves. One that is stored already
     /// and fires at the same times goes on from where it is, paused or not; a changed one begins anew.
-    pub fn schedule(mut self, job: impl Into<Invocation>, trigger: TriggerBuilder) -> Self {
-        self.schedules.push((job.into(), trigger));
+    pub fn schedule(mut self, job: impl IntoInvocation, trigger: TriggerBuilder) -> Self {
+        self.schedules.push((job.into_invocation(), trigger));
         self
     }
 
     /// A job that runs to its end at start, before any trigger fires: a migration, a warm-up. They run one after the
     /// other; if one fails, the start fails.
-    pub fn before_start(mut self, job: impl Into<Invocation>) -> Self {
-        self.start_up.push(job.into());
+    pub fn before_start(mut self, job: impl IntoInvocation) -> Self {
+        self.start_up.push(job.into_invocation());
         self
     }
 

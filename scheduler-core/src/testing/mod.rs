@@ -54,7 +54,7 @@ use recorder::Recorder;
 
 use crate::data::JobData;
 use crate::error::Result;
-use crate::job::{Invocation, Outcome};
+use crate::job::{BoxFuture, IntoInvocation, Invocation, Outcome};
 use crate::key::JobKey;
 use crate::matcher::Matcher;
 use crate::scheduler::{Scheduler, SchedulerBuilder};
@@ -170,7 +170,11 @@ impl TestScheduler {
     /// # Panics
     ///
     /// The job cannot be enqueued, or does not end within a year.
-    pub async fn run_one(&self, job: impl Into<Invocation>) -> Outcome {
+    pub fn run_one(&self, job: impl IntoInvocation) -> BoxFuture<'_, Outcome> {
+        Box::pin(self.run_to_end(job.into_invocation()))
+    }
+
+    async fn run_to_end(&self, job: Invocation) -> Outcome {
         let trigger = match self.scheduler.enqueue(job).await {
             Ok(trigger) => trigger,
             Err(error) => panic!("the job cannot be enqueued: {error}"),

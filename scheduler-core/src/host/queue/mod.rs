@@ -14,7 +14,7 @@ use self::service::QueueService;
 use super::core::HostCore;
 use super::service::ErasedService;
 use crate::error::{Error, Result};
-use crate::job::{CancelReason, Invocation, Outcome, Registry};
+use crate::job::{BoxFuture, CancelReason, IntoInvocation, Invocation, Outcome, Registry};
 use crate::time::Activity;
 
 /// What becomes of a job for which there is no room.
@@ -238,8 +238,13 @@ impl JobQueue {
     /// # Cancel safety
     ///
     /// Dropped while it waits for room, the job is not in the queue.
-    pub async fn enqueue(&self, job: impl Into<Invocation>) -> Result<QueuedJob> {
-        let job = job.into();
+    pub fn enqueue(&self, job: impl IntoInvocation) -> BoxFuture<'_, Result<QueuedJob>> {
+        // A future without the type of the job: otherwise the compiler repeats a mistake in it at every `await`.
+        let job = job.into_invocation();
+        Box::pin(self.put(job))
+    }
+
+    async fn put(&self, job: Invocation) -> Result<QueuedJob> {
         job.data().map_err(|error| Error::config(error.to_string()))?;
         if let Some(problem) = self.0.bound.get().and_then(|bound| bound.registry.unknown(job.detail())) {
             return Err(Error::config(problem));

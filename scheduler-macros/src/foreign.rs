@@ -1,0 +1,97 @@
+//! Options that other schedulers have: what they are called here, or how the same is done.
+
+use scheduler_syntax::nearest;
+
+/// What to say of an option that does not exist.
+pub(crate) fn unknown(name: &str, known: &[&str]) -> String {
+    if let Some(way) = way_here(name) {
+        return format!("there is no option `{name}`; {way}");
+    }
+    match renamed(name).or_else(|| nearest(name, known.iter().copied())) {
+        Some(near) => format!("there is no option `{name}`; did you mean `{near}`?"),
+        None => format!("there is no option `{name}`; use one of {}", known.join(", ")),
+    }
+}
+
+/// The option here that does what an option of this name does elsewhere.
+fn renamed(name: &str) -> Option<&'static str> {
+    Some(match name {
+        "tz" | "zone" | "timezone" => "time_zone",
+        "interval" | "period" | "every_seconds" | "repeat_every" | "fixed_rate" | "fixed_delay" => "every",
+        "schedule" | "cron_expression" | "crontab" => "cron",
+        "id" | "key" | "identity" | "job_name" | "task" => "name",
+        "misfire_policy" | "misfire_instruction" | "on_misfire" | "coalesce" => "misfire",
+        "concurrent"
+        | "no_overlap"
+        | "exclusive"
+        | "singleton"
+        | "disallow_concurrent_execution"
+        | "max_instances" => "disallow_concurrent",
+        "persist_job_data" | "persist_job_data_after_execution" | "stateful" => "persist_data",
+        "recoverable" | "request_recovery" | "requests_recover" => "requests_recovery",
+        "store_durably" | "durability" => "durable",
+        "time_limit" | "max_duration" | "deadline" | "timeout_seconds" => "timeout",
+        "sync" | "spawn_blocking" => "blocking",
+        "doc" | "title" => "description",
+        _ => return None,
+    })
+}
+
+/// How the same is done here, where no option does it.
+fn way_here(name: &str) -> Option<&'static str> {
+    Some(match name {
+        "retry" | "retries" | "max_retries" | "max_attempts" | "attempts" | "backoff" | "autoretry_for" => {
+            "a failed run is not repeated by itself: repeat the step inside of the job, or enqueue the job again from its \
+             own code with `scheduler.schedule(job::with(…), Trigger::after(delay))`"
+        }
+        "unique" | "unique_for" | "unique_key" | "dedup" | "dedupe" | "idempotent" => {
+            "give the trigger a name: `scheduler.schedule(job::with(…), Trigger::now().name(\"…\"))` refuses a second \
+             trigger of that name until the first one has fired"
+        }
+        "queue" | "pool" | "max_concurrent" | "concurrency" | "max_concurrency" | "limit" | "workers"
+        | "parallelism" => {
+            "put the job into a group with `execution_group = \"…\"` and limit the runs of the group with \
+             `Scheduler::builder().limit_group(\"…\", most)`; `disallow_concurrent` allows one run of the job at a time"
+        }
+        "rate" | "rate_limit" | "throttle" | "debounce" => {
+            "runs are limited by number, not by rate: use `execution_group = \"…\"` with `limit_group`, or `every = \"…\"`"
+        }
+        "priority" => {
+            "the priority belongs to a trigger: `scheduler.schedule(job::with(…), Trigger::now().priority(7))`"
+        }
+        "delay" | "countdown" | "run_in" | "initial_delay" => {
+            "a delay belongs to a trigger: `scheduler.schedule(job::with(…), Trigger::after(delay))`"
+        }
+        "start" | "start_at" | "end" | "end_at" | "repeat" | "repeat_count" | "eta" | "run_at" | "at" => {
+            "start, end and count belong to a trigger in code: `Trigger::every(…).start_at(…).end_at(…).repeat(…)`, \
+             scheduled with `scheduler.schedule(job::with(…), trigger)`"
+        }
+        "enabled" | "disabled" | "paused" => {
+            "leave the job unregistered, or pause it while the scheduler runs: `scheduler.pause(Selection::Job(job::key()))`"
+        }
+        "args" | "data" | "params" => {
+            "arguments are given with the call: `scheduler.enqueue(job::with(argument))`; runs of a declared trigger get \
+             the `Default` of the argument's type"
+        }
+        "on_startup" | "run_on_start" | "run_at_startup" | "startup" => {
+            "run it before everything else with `Scheduler::builder().before_start(job::with(…))`"
+        }
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn options_of_other_schedulers_are_explained() {
+        let known = ["name", "time_zone", "timeout"];
+        let said = |name| unknown(name, &known);
+        assert_eq!(said("tz"), "there is no option `tz`; did you mean `time_zone`?");
+        assert_eq!(said("tiemout"), "there is no option `tiemout`; did you mean `timeout`?");
+        assert_eq!(said("colour"), "there is no option `colour`; use one of name, time_zone, timeout");
+        assert!(said("retry").contains("Trigger::after(delay)"));
+        assert!(said("queue").contains("limit_group"));
+    }
+}
