@@ -1,7 +1,8 @@
 //! Civil times in a zone: the only place of this crate that resolves them.
 //!
-//! The rules are those of the Java calendars on which Quartz builds, so that schedules come out the same: a civil time
-//! that does not exist is read with the offset before the gap, so it comes later; one that exists twice is the second.
+//! A civil time that does not exist is read with the offset before the gap, so it comes later by the length of the gap
+//! (RFC 5545, 3.3.5). Of a time that exists twice a caller chooses: the first, or the second as in the Java calendars on
+//! which Quartz builds.
 
 use chrono::{
     DateTime, Days, MappedLocalTime, Months, NaiveDate, NaiveDateTime, NaiveTime, Offset, TimeDelta,
@@ -14,26 +15,38 @@ const FAR: TimeDelta = TimeDelta::hours(26);
 
 /// The civil time at an instant.
 pub(crate) fn civil(zone: Tz, instant: DateTime<Utc>) -> NaiveDateTime {
-    instant.with_timezone(&zone).naive_local()
+    let utc = instant.naive_utc();
+    // The first and the last instants that can be written have no civil time in every zone.
+    utc.checked_add_signed(offset(zone, instant)).unwrap_or(utc)
 }
 
-/// The instant of a civil time.
+/// The instant of a civil time, of two the second.
 pub(crate) fn instant(zone: Tz, civil: NaiveDateTime) -> DateTime<Utc> {
-    match zone.from_local_datetime(&civil) {
-        MappedLocalTime::Single(time) | MappedLocalTime::Ambiguous(_, time) => time.to_utc(),
-        MappedLocalTime::None => civil.and_utc() - offset(zone, civil.and_utc() - FAR),
-    }
+    zone.from_local_datetime(&civil).latest().map_or_else(|| past_gap(zone, civil), |time| time.to_utc())
+}
+
+/// The instant of a civil time, of two the first.
+pub(crate) fn first_instant(zone: Tz, civil: NaiveDateTime) -> DateTime<Utc> {
+    zone.from_local_datetime(&civil).earliest().map_or_else(|| past_gap(zone, civil), |time| time.to_utc())
+}
+
+/// The instant of a civil time in a gap.
+fn past_gap(zone: Tz, civil: NaiveDateTime) -> DateTime<Utc> {
+    let civil = civil.and_utc();
+    let before = civil.checked_sub_signed(FAR).unwrap_or(civil);
+    civil.checked_sub_signed(offset(zone, before)).unwrap_or(civil)
+}
+
+/// Whether clocks show this date at all: Samoa had no 30 December 2011.
+pub(crate) fn has_date(zone: Tz, date: NaiveDate) -> bool {
+    civil(zone, start_of_day(zone, date)).date() == date
 }
 
 /// The first instant of a date; where midnight does not exist, the end of the gap.
 pub(crate) fn start_of_day(zone: Tz, date: NaiveDate) -> DateTime<Utc> {
     match zone.from_local_datetime(&date.and_time(NaiveTime::MIN)) {
         MappedLocalTime::Single(time) | MappedLocalTime::Ambiguous(time, _) => time.to_utc(),
-        MappedLocalTime::None => {
-            let civil = date.and_time(NaiveTime::MIN).and_utc();
-            let shifted = civil - offset(zone, civil - FAR);
-            first_of_offset(zone, shifted)
-        }
+        MappedLocalTime::None => first_of_offset(zone, past_gap(zone, date.and_time(NaiveTime::MIN))),
     }
 }
 
@@ -69,7 +82,7 @@ fn offset(zone: Tz, at: DateTime<Utc>) -> TimeDelta {
 }
 
 /// When the offset that holds at `at` began; it began within the last day or two.
-fn first_of_offset(zone: Tz, at: DateTime<Utc>) -> DateTime<Utc> {
+pub(crate) fn first_of_offset(zone: Tz, at: DateTime<Utc>) -> DateTime<Utc> {
     let now = offset(zone, at);
     let (mut before, mut after) = ((at - FAR).timestamp(), at.timestamp());
     while after - before > 1 {

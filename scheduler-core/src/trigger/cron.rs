@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
 use chrono_tz::Tz;
 use scheduler_syntax::DstPolicy;
 use scheduler_syntax::cron::CronExpr;
@@ -52,15 +52,17 @@ impl CronSchedule {
         Self { dst, ..self }
     }
 
-    pub(super) fn first(&self, window: Window) -> Option<DateTime<Utc>> {
-        self.after(window, window.start - TimeDelta::milliseconds(1))
-    }
-
     /// Strictly later than `after`, not before the start; the very end still counts.
     pub(super) fn after(&self, window: Window, after: DateTime<Utc>) -> Option<DateTime<Utc>> {
-        let after = after.max(window.start - TimeDelta::milliseconds(1));
-        let next = self.expression.next_after(after, self.zone, self.dst);
-        next.filter(|time| window.end.is_none_or(|end| *time <= end))
+        let after = window.opened(after)?;
+        self.expression.next_after(after, self.zone, self.dst).and_then(|time| window.to_end(time))
+    }
+
+    /// A time that no firing passes; none if the expression does not name its years.
+    pub(super) fn ends(&self) -> Option<DateTime<Utc>> {
+        // No clock is as much as a day behind UTC.
+        let next_year = NaiveDate::from_ymd_opt(self.expression.last_year()? + 1, 1, 2)?;
+        Some(next_year.and_time(NaiveTime::MIN).and_utc())
     }
 }
 

@@ -1,21 +1,38 @@
 //! Every so many seconds, minutes or hours between two times of day, on some days of the week.
 //!
-//! The grid begins anew every day at the start of the window. The answers are those of Quartz's
-//! `DailyTimeIntervalTrigger`.
+//! The grid begins anew with the window of every day and follows real time from there. The answers are those of Quartz's
+//! `DailyTimeIntervalTrigger`, but where clocks change over the begin of a window.
 
 use std::fmt;
 use std::time::Duration;
 
-use chrono::{DateTime, Datelike, Days, NaiveTime, SubsecRound, TimeDelta, Utc, Weekday};
+use chrono::{DateTime, Datelike, Days, NaiveDate, NaiveTime, SubsecRound, TimeDelta, Utc, Weekday};
 use chrono_tz::Tz;
 use scheduler_syntax::format_duration;
 use serde::{Deserialize, Serialize};
 
-use super::calendar_interval::LAST_SECOND;
-use super::schedule::Window;
+use super::schedule::{LAST_YEAR, Window};
 use crate::time::zone;
 
-/// Fires within a window of each chosen day.
+/// The last second of a day.
+const LAST_SECOND: NaiveTime = match NaiveTime::from_hms_opt(23, 59, 59) {
+    Some(time) => time,
+    None => NaiveTime::MIN,
+};
+
+/// The next window begins within so many days: a week, and another if the date of that one does not exist.
+const DAYS_AHEAD: usize = 16;
+
+/// A window that began longer ago has no firing left: a window that passes midnight ends on the next day, and a change of
+/// clocks moves that end by a day at most.
+const DAYS_BACK: Days = Days::new(2);
+
+/// Fires within a window of each chosen day: where the window begins, and at every multiple of the interval from there.
+///
+/// * Steps are real time, so on a day of change the wall clock shows other times.
+/// * A window that begins at a time of day that clocks skip begins later by the length of the gap, or right after the gap
+///   if the window would be over by then. Of two times it begins at the first and ends at the second.
+/// * A window that ends before it begins passes midnight. It belongs to the day on which it begins.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct DailySchedule(Box<Grid>);
@@ -34,6 +51,14 @@ struct Grid {
     /// Whether `repeat` counts anew every day.
     #[serde(default)]
     per_day: bool,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    as_quartz: bool,
+}
+
+/// A window of one day.
+struct DayWindow {
+    day: NaiveDate,
+    begin: DateTime<Utc>,
 }
 
 impl DailySchedule {
@@ -41,7 +66,8 @@ impl DailySchedule {
     pub fn new(every: Duration, zone: Tz) -> Self {
         let every_seconds = u32::try_from(every.as_secs()).unwrap_or(u32::MAX);
         let (from, to, days) = (NaiveTime::MIN, LAST_SECOND, Vec::new());
-        Self(Box::new(Grid { every_seconds, from, to, days, zone, repeat: None, per_day: false }))
+        let (repeat, per_day, as_quartz) = (None, false, false);
+        Self(Box::new(Grid { every_seconds, from, to, days, zone, repeat, per_day, as_quartz }))
     }
 
     /// From this time of day, whole seconds. Default: midnight.
@@ -51,14 +77,15 @@ impl DailySchedule {
         self
     }
 
-    /// To this time of day, which may still fire. Default: the last second of the day.
+    /// To this time of day, which may still fire; on the next day if it is earlier than the begin. Default: the last second
+    /// of the day.
     #[must_use]
     pub fn to(mut self, to: NaiveTime) -> Self {
         self.0.to = to.trunc_subsecs(0);
         self
     }
 
-    /// Only on these days of the week. Default: all.
+    /// Only windows that begin on these days of the week. Default: all.
     #[must_use]
     pub fn on(mut self, days: &[Weekday]) -> Self {
         self.0.days = days.to_vec();
@@ -72,33 +99,32 @@ impl DailySchedule {
         self
     }
 
-    /// How often to fire after the first time of each day, as in Quartz.NET.
+    /// How often to fire after the first time of each window, as in Quartz.NET.
     #[must_use]
     pub fn repeat_per_day(mut self, count: u32) -> Self {
         (self.0.repeat, self.0.per_day) = (Some(count), true);
         self
     }
 
+    /// Begins a window at the second of two times, as Quartz for Java does. Default: at the first, as a cron expression.
+    #[must_use]
+    pub fn as_quartz(mut self, as_quartz: bool) -> Self {
+        self.0.as_quartz = as_quartz;
+        self
+    }
+
     /// What keeps it from being a schedule.
     pub(super) fn problem(&self) -> Option<String> {
         match self.0.every_seconds {
-            0 => return Some("the interval of a day is under a second; use at least 1s".to_owned()),
-            86_401.. => {
-                return Some("the interval of a day is longer than a day; use at most 24h".to_owned());
-            }
-            _ => {}
+            0 => Some("the interval of a day is under a second; use at least 1s".to_owned()),
+            86_401.. => Some("the interval of a day is longer than a day; use at most 24h".to_owned()),
+            _ => None,
         }
-        (self.0.from > self.0.to).then(|| {
-            format!("the window of the day ends at {} before it begins at {}", self.0.to, self.0.from)
-        })
     }
 
+    /// How many firings there are in all; none for ever.
     pub(super) fn limit(&self) -> Option<u64> {
         self.0.repeat.filter(|_| !self.0.per_day).map(|count| u64::from(count) + 1)
-    }
-
-    pub(super) fn first(&self, window: Window) -> Option<DateTime<Utc>> {
-        self.after(window, window.start - TimeDelta::seconds(1))
     }
 
     pub(super) fn in_zone(mut self, zone: Tz) -> Self {
@@ -106,51 +132,95 @@ impl DailySchedule {
         self
     }
 
+    /// Strictly later than `after`, not before the start; the very end still counts.
     pub(super) fn after(&self, window: Window, after: DateTime<Utc>) -> Option<DateTime<Utc>> {
-        let earliest = (after + TimeDelta::seconds(1)).max(window.start);
-        let past = earliest > self.at(earliest, self.last_of_day());
-        let time = self.on_a_chosen_day(window, earliest, past)?;
-        let (begin, end) = (self.at(time, self.0.from), self.at(time, self.last_of_day()));
-        if time < begin {
-            return Some(begin);
-        }
-        let every = i64::from(self.0.every_seconds);
-        let seconds = (time - begin).num_milliseconds() / 1000;
-        let steps = seconds / every + i64::from(seconds % every != 0);
-        let time = begin + TimeDelta::seconds(steps * every);
-        if time <= end {
-            return Some(time);
-        }
-        let same_day = zone::civil(self.0.zone, time).date() == zone::civil(self.0.zone, end).date();
-        self.on_a_chosen_day(window, time, same_day).map(|day| self.at(day, self.0.from))
+        let after = window.opened(after)?;
+        let (begun, next) = self.windows_around(after);
+        let within = begun.and_then(|day_window| self.after_within(&day_window, after));
+        let begins = next.map(|day_window| day_window.begin).filter(|begin| begin.year() <= LAST_YEAR);
+        // A window is over where the next one begins, since there the grid begins anew.
+        let time = within.into_iter().chain(begins).min()?;
+        window.to_end(time)
     }
 
-    /// The end of the window, or the last firing that the count per day leaves.
-    fn last_of_day(&self) -> NaiveTime {
-        let Some(count) = self.0.repeat.filter(|_| self.0.per_day) else { return self.0.to };
-        let span = TimeDelta::seconds(i64::from(count) * i64::from(self.0.every_seconds));
-        let (last, wrapped) = self.0.from.overflowing_add_signed(span);
-        if wrapped == 0 { last.min(self.0.to) } else { self.0.to }
-    }
-
-    /// The time itself if its day is chosen and it need not move on, else the start of the window of the next such day.
-    fn on_a_chosen_day(&self, window: Window, time: DateTime<Utc>, advance: bool) -> Option<DateTime<Utc>> {
-        let chosen = |time: DateTime<Utc>| {
-            self.0.days.is_empty() || self.0.days.contains(&zone::civil(self.0.zone, time).weekday())
-        };
-        let mut found = time;
-        if advance || !chosen(self.at(time, self.0.from)) {
-            let today = zone::civil(self.0.zone, time).date();
-            let later = (1..=7).filter_map(|days| today.checked_add_days(Days::new(days)));
-            let mut mornings = later.map(|day| zone::instant(self.0.zone, day.and_time(self.0.from)));
-            found = mornings.find(|morning| chosen(*morning))?;
+    /// The last of so many firings, or of those that there are. Looks at each window once, not at each firing.
+    pub(super) fn last_of(&self, window: Window, firings: u64) -> Option<DateTime<Utc>> {
+        let (mut left, mut last) = (i64::try_from(firings).ok()?, None);
+        let mut next = self.after(window, window.before_start());
+        while let Some(first) = next.filter(|_| left > 0) {
+            let there = self.steps(first, self.over_after(window, first))? + 1;
+            let time = self.step_on(first, there.min(left) - 1)?;
+            left -= there;
+            last = Some(time);
+            next = self.after(window, time);
         }
-        Some(found).filter(|time| window.end.is_none_or(|end| *time <= end))
+        last
     }
 
-    /// A time of day on the day of an instant.
-    fn at(&self, day: DateTime<Utc>, time: NaiveTime) -> DateTime<Utc> {
-        zone::instant(self.0.zone, zone::civil(self.0.zone, day).date().and_time(time))
+    /// Up to when firings can follow `firing` in the same window.
+    fn over_after(&self, window: Window, firing: DateTime<Utc>) -> DateTime<Utc> {
+        let (begun, next) = self.windows_around(firing);
+        let own = begun.and_then(|day_window| self.step_on(day_window.begin, self.last_step(&day_window)?));
+        let next_begins = next.map(|next| next.begin - TimeDelta::milliseconds(1));
+        own.into_iter().chain(next_begins).chain(window.end).min().unwrap_or(firing)
+    }
+
+    /// The last window that has begun by `time`, unless that is days ago, and the next one.
+    fn windows_around(&self, time: DateTime<Utc>) -> (Option<DayWindow>, Option<DayWindow>) {
+        let today = zone::civil(self.0.zone, time).date();
+        let days = today.checked_sub_days(DAYS_BACK).unwrap_or(today).iter_days();
+        let mut begun = None;
+        for day_window in days.take(DAYS_AHEAD).filter_map(|day| self.window_of(day)) {
+            if day_window.begin > time {
+                return (begun, Some(day_window));
+            }
+            begun = Some(day_window);
+        }
+        (begun, None)
+    }
+
+    /// The window of a day; none if the day is not chosen or does not exist.
+    fn window_of(&self, day: NaiveDate) -> Option<DayWindow> {
+        if !self.0.days.is_empty() && !self.0.days.contains(&day.weekday()) {
+            return None;
+        }
+        let (zone, civil) = (self.0.zone, day.and_time(self.0.from));
+        let begin = if self.0.as_quartz { zone::instant } else { zone::first_instant }(zone, civil);
+        if zone::civil(zone, begin) == civil {
+            return Some(DayWindow { day, begin });
+        }
+        let over = begin > self.end_of(day);
+        let begin = if over { zone::first_of_offset(zone, begin) } else { begin };
+        zone::has_date(zone, day).then_some(DayWindow { day, begin })
+    }
+
+    /// Where the window of a day ends.
+    fn end_of(&self, day: NaiveDate) -> DateTime<Utc> {
+        let last_day = if self.0.to < self.0.from { day.succ_opt().unwrap_or(day) } else { day };
+        zone::instant(self.0.zone, last_day.and_time(self.0.to))
+    }
+
+    /// The first firing of a window that has begun by `after`.
+    fn after_within(&self, day_window: &DayWindow, after: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        let step = self.steps(day_window.begin, after)? + 1;
+        if step > self.last_step(day_window)? { None } else { self.step_on(day_window.begin, step) }
+    }
+
+    /// The number of the last firing of a window, from 0.
+    fn last_step(&self, day_window: &DayWindow) -> Option<i64> {
+        let last = self.steps(day_window.begin, self.end_of(day_window.day))?;
+        let counted = self.0.repeat.filter(|_| self.0.per_day);
+        Some(counted.map_or(last, |count| last.min(i64::from(count))))
+    }
+
+    /// How many whole steps lie between two instants.
+    fn steps(&self, from: DateTime<Utc>, to: DateTime<Utc>) -> Option<i64> {
+        (to - from).num_seconds().checked_div(i64::from(self.0.every_seconds))
+    }
+
+    fn step_on(&self, from: DateTime<Utc>, steps: i64) -> Option<DateTime<Utc>> {
+        let seconds = steps.checked_mul(i64::from(self.0.every_seconds))?;
+        from.checked_add_signed(TimeDelta::try_seconds(seconds)?)
     }
 }
 

@@ -1,63 +1,48 @@
 //! The last fire time of a trigger that ends.
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 
 use super::Trigger;
 use super::progress::Progress;
-use super::schedule::Schedule;
 use crate::calendar::Calendar;
 
 impl Trigger {
     /// The last time at which it would fire, from a fresh start; none if it goes on for ever or never fires.
     ///
-    /// Costs little for a trigger with an end, and one step per firing for one with a count that a calendar or the days
-    /// of the week can stretch.
+    /// A trigger ends by its end, its count, the `UNTIL` of its rule or the years of its cron expression. The search costs
+    /// a few dozen questions for the next fire time, but for two kinds: all firings of a daily window with a count are
+    /// counted window by window, and the `COUNT` of a recurrence rule firing by firing if the rule has a `BY` part or
+    /// steps by days or more. With a calendar both are counted firing by firing.
     pub fn final_fire_time(&self, calendar: Option<&dyn Calendar>) -> Option<DateTime<Utc>> {
         let first = self.first(calendar);
-        match self.schedule.repeat() {
-            None => self.end().and_then(|end| self.last_before(first, end, calendar)),
-            Some(count) => self.counted(first, count, calendar),
+        if calendar.is_some() && self.schedule.counts_firings() {
+            return self.walk_to_last(first, calendar);
         }
+        let latest = self.schedule.ends(self.window(&first))?;
+        let next = |after| self.following(&first, after, calendar).filter(|time| *time <= latest);
+        Some(last_firing(first.next?, latest, next))
     }
 
-    /// Asks from earlier and earlier instants until there is an answer, and goes on from there.
-    fn last_before(
-        &self,
-        first: Progress,
-        end: DateTime<Utc>,
-        calendar: Option<&dyn Calendar>,
-    ) -> Option<DateTime<Utc>> {
-        let start = first.next?;
-        let next = |after| self.following(&first, after, calendar);
-        let mut distance = TimeDelta::seconds(1);
-        let mut last = loop {
-            let asked = end - distance;
-            if asked <= start {
-                break start;
-            }
-            if let Some(found) = next(asked) {
-                break found;
-            }
-            distance = distance * 2;
-        };
-        while let Some(later) = next(last) {
-            last = later;
-        }
-        Some(last)
+    fn walk_to_last(&self, first: Progress, calendar: Option<&dyn Calendar>) -> Option<DateTime<Utc>> {
+        let progress = std::iter::successors(Some(first), |progress| Some(self.fired(progress, calendar)));
+        progress.map_while(|progress| progress.next).last()
     }
+}
 
-    fn counted(&self, first: Progress, count: u32, calendar: Option<&dyn Calendar>) -> Option<DateTime<Utc>> {
-        if let (Schedule::Interval(interval), None, None) = (&self.schedule, calendar, self.end()) {
-            return interval.at(self.start, i64::from(count));
-        }
-        let mut progress = first;
-        loop {
-            let last = progress.next?;
-            let next = self.fired(&progress, calendar);
-            if !next.may_fire_again() {
-                return Some(last);
-            }
-            progress = next;
+/// The last firing, by halving the time in which it must lie.
+fn last_firing(
+    first: DateTime<Utc>,
+    latest: DateTime<Utc>,
+    next: impl Fn(DateTime<Utc>) -> Option<DateTime<Utc>>,
+) -> DateTime<Utc> {
+    let (mut last, mut none_after) = (first, latest);
+    while let Some(later) = next(last) {
+        last = later;
+        let middle = last + (none_after - last) / 2;
+        match next(middle) {
+            Some(later) => last = later,
+            None => none_after = middle,
         }
     }
+    last
 }

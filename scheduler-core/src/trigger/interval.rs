@@ -31,7 +31,7 @@ impl IntervalSchedule {
         Duration::from_millis(self.every_ms)
     }
 
-    /// How often it fires after the first time; none means for ever.
+    /// How many times of the grid follow the first; none means for ever. A time that a calendar leaves out is one of them.
     pub fn repeat(&self) -> Option<u32> {
         self.repeat
     }
@@ -55,8 +55,13 @@ impl IntervalSchedule {
         self.at(start, steps)
     }
 
+    /// The last time of the grid; none for ever.
+    pub(super) fn last(&self, start: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        self.at(start, i64::from(self.repeat?))
+    }
+
     /// The time so many steps after the start.
-    pub(super) fn at(&self, start: DateTime<Utc>, steps: i64) -> Option<DateTime<Utc>> {
+    fn at(&self, start: DateTime<Utc>, steps: i64) -> Option<DateTime<Utc>> {
         let every = i64::try_from(self.every_ms).ok()?;
         start.checked_add_signed(TimeDelta::try_milliseconds(steps.checked_mul(every)?)?)
     }

@@ -5,11 +5,8 @@ use serde::{Deserialize, Serialize};
 
 use super::Trigger;
 use super::overlap::OverlapPolicy;
-use super::schedule::Window;
+use super::schedule::{LAST_YEAR, Window};
 use crate::calendar::Calendar;
-
-/// A search through a calendar ends here: it may exclude every time that the schedule has.
-const LAST_YEAR: i32 = 2299;
 
 /// How many fire times that a calendar excludes are tried one by one before the search gives up.
 const MOST_TRIES: usize = 4_000;
@@ -104,7 +101,10 @@ impl Trigger {
         Progress { next, scheduled: None, ..progress.clone() }
     }
 
-    /// The first fire time strictly later than `after`, counted from a fresh start.
+    /// The first fire time strictly later than `after`, without its calendar, of a trigger that has not fired yet.
+    ///
+    /// The answer is the same from every instant between two fire times. A count of firings, that of a recurrence rule
+    /// or of all firings of a daily window, does not end it: [`Progress`] carries how many there were.
     pub fn fire_time_after(&self, after: DateTime<Utc>) -> Option<DateTime<Utc>> {
         self.time_after(&Progress::default(), after)
     }
@@ -131,7 +131,7 @@ impl Trigger {
         progress.repeat.or(self.schedule.repeat())
     }
 
-    fn window(&self, progress: &Progress) -> Window {
+    pub(super) fn window(&self, progress: &Progress) -> Window {
         Window { start: progress.start.unwrap_or(self.start), end: self.end() }
     }
 
@@ -151,6 +151,7 @@ impl Trigger {
             // Nothing before the next included time can be right.
             let resume = calendar.next_included(candidate)? - TimeDelta::milliseconds(1);
             candidate = self.time_after(progress, resume.max(candidate))?;
+            // The calendar may exclude every time that the schedule has.
             if candidate.year() > LAST_YEAR {
                 return None;
             }

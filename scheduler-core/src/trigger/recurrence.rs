@@ -57,9 +57,21 @@ impl RecurrenceSchedule {
     /// Strictly later than `after`, not before the start; the very end still counts, as in a rule's own `UNTIL`.
     pub(super) fn after(&self, window: Window, after: DateTime<Utc>) -> Option<DateTime<Utc>> {
         // The rule reads whole seconds. A start within one begins with the next.
-        let after = after.max(window.start - TimeDelta::milliseconds(1));
+        let after = window.opened(after)?;
         let next = self.rule.next_after(window.start, after, self.zone, self.dst);
-        next.filter(|time| window.end.is_none_or(|end| *time <= end))
+        next.and_then(|time| window.to_end(time))
+    }
+
+    /// The last of its firings if they are counted, else a time that no firing passes; none if it goes on for ever.
+    pub(super) fn ends(&self, window: Window) -> Option<DateTime<Utc>> {
+        let Some(count) = self.rule.count() else { return self.rule.ends_by() };
+        let first = self.after(window, window.before_start())?;
+        if let Some(step) = self.rule.step() {
+            let all = step.num_seconds().checked_mul(i64::from(count - 1)).and_then(TimeDelta::try_seconds);
+            return all.and_then(|all| first.checked_add_signed(all)).or(Some(DateTime::<Utc>::MAX_UTC));
+        }
+        let firings = std::iter::successors(Some(first), |last| self.after(window, *last));
+        firings.zip(0..count).last().map(|(last, _)| last)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Datelike, TimeDelta, Utc};
 use chrono_tz::Tz;
 use scheduler_syntax::DstPolicy;
 use serde::{Deserialize, Serialize};
@@ -35,6 +35,9 @@ pub enum Schedule {
     Union(UnionSchedule),
 }
 
+/// A search for fire times on the wall clock of a zone ends with this year, as in Quartz.
+pub(super) const LAST_YEAR: i32 = 2299;
+
 /// The time that a trigger lives in.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Window {
@@ -47,6 +50,22 @@ impl Window {
     fn before_end(self, time: DateTime<Utc>) -> Option<DateTime<Utc>> {
         self.end.is_none_or(|end| time < end).then_some(time)
     }
+
+    /// The time, unless the window has ended before it.
+    pub(super) fn to_end(self, time: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        self.end.is_none_or(|end| time <= end).then_some(time)
+    }
+
+    /// The instant from which a search for the first fire time asks what comes later.
+    pub(super) fn before_start(self) -> DateTime<Utc> {
+        self.start.checked_sub_signed(TimeDelta::milliseconds(1)).unwrap_or(self.start)
+    }
+
+    /// The instant after which to search for what is later than `after` and not before the start; none after the last
+    /// year.
+    pub(super) fn opened(self, after: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        Some(after.max(self.before_start())).filter(|after| after.year() <= LAST_YEAR)
+    }
 }
 
 impl Schedule {
@@ -55,10 +74,10 @@ impl Schedule {
         match self {
             // A trigger that counts from its start fires there, also where the window has no length.
             Self::Once | Self::Interval(_) | Self::CalendarInterval(_) => Some(window.start),
-            Self::Cron(cron) => cron.first(window),
-            Self::Daily(daily) => daily.first(window),
-            Self::Recurrence(rule) => rule.after(window, window.start - TimeDelta::milliseconds(1)),
             Self::Union(union) => union.first(window),
+            Self::Cron(_) | Self::Daily(_) | Self::Recurrence(_) => {
+                self.after(window, None, window.before_start())
+            }
         }
     }
 
@@ -85,6 +104,25 @@ impl Schedule {
             _ => None,
         };
         time.and_then(|time| window.before_end(time))
+    }
+
+    /// A time that no firing passes, the last one where firings are counted; none if the schedule goes on for ever.
+    pub(super) fn ends(&self, window: Window) -> Option<DateTime<Utc>> {
+        let own = match self {
+            Self::Once => Some(window.start),
+            Self::Interval(interval) => interval.last(window.start),
+            Self::Cron(cron) => cron.ends(),
+            Self::CalendarInterval(_) => None,
+            Self::Daily(daily) => daily.limit().and_then(|firings| daily.last_of(window, firings)),
+            Self::Recurrence(rule) => rule.ends(window),
+            Self::Union(union) => union.ends(window),
+        };
+        own.into_iter().chain(window.end).min()
+    }
+
+    /// Whether its count is one of firings, which a calendar stretches. Those of an interval are numbers of its grid.
+    pub(super) fn counts_firings(&self) -> bool {
+        matches!(self, Self::Daily(_) | Self::Recurrence(_)) && self.repeat().is_some()
     }
 
     /// How often it fires after the first time; none for ever.

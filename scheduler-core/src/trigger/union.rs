@@ -33,6 +33,12 @@ impl UnionSchedule {
         self.schedules.iter().filter_map(|schedule| schedule.after(window, schedule.repeat(), after)).min()
     }
 
+    /// A time that no firing passes; none if one of the schedules goes on for ever.
+    pub(super) fn ends(&self, window: Window) -> Option<DateTime<Utc>> {
+        let ends: Option<Vec<_>> = self.schedules.iter().map(|schedule| schedule.ends(window)).collect();
+        ends?.into_iter().max()
+    }
+
     /// What keeps it from being a schedule.
     pub(super) fn problem(&self) -> Option<String> {
         if self.schedules.is_empty() {

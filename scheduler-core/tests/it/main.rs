@@ -16,6 +16,7 @@ mod managing;
 mod queueing;
 mod races;
 mod regressions;
+mod schedule_edges;
 mod schedules;
 mod stored;
 mod timers;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::days::Days;
 use super::error::CronError;
 use super::parse;
-use super::years::Years;
+use super::years::{LAST_YEAR, Years};
 
 /// A cron expression: a set of civil times, without a zone.
 ///
@@ -102,6 +102,11 @@ impl CronExpr {
     /// Where clocks change, a fixed time happens once; anything else follows real time.
     pub fn is_fixed_time(&self) -> bool {
         !self.0.interval
+    }
+
+    /// The last year of the year field; none if there is no such field, so that the expression has no end of its own.
+    pub fn last_year(&self) -> Option<i32> {
+        if self.0.years == Years::ALL { None } else { self.0.years.at_or_before(LAST_YEAR) }
     }
 
     /// Whether no date ever matches, such as the 31st of February.

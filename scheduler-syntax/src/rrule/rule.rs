@@ -5,13 +5,13 @@ use std::hash::{Hash, Hasher};
 use std::str::FromStr;
 use std::sync::Arc;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use chrono_tz::Tz;
 
 use super::error::RuleError;
 use super::parse;
 use super::search::Bound;
-use crate::wall::{DstPolicy, Walk};
+use crate::wall::{DAY, DstPolicy, Walk};
 
 /// A recurrence rule, without its start and its zone.
 ///
@@ -90,6 +90,28 @@ impl RecurrenceRule {
         self.0.count
     }
 
+    /// A time that no time of the rule passes; none without an `UNTIL`. Exact for an `UNTIL` in UTC, up to a day late for one
+    /// on a wall clock.
+    pub fn ends_by(&self) -> Option<DateTime<Utc>> {
+        let seconds = match self.0.until? {
+            Until::Instant(until) => until,
+            // No clock is as much as a day behind UTC.
+            Until::Civil(until) => until + DAY,
+        };
+        DateTime::from_timestamp(seconds, 0)
+    }
+
+    /// The time between any two firings that follow each other; none if it differs, as it does with any `BY` part and from
+    /// days upwards.
+    pub fn step(&self) -> Option<TimeDelta> {
+        let unit = match self.0.frequency {
+            Frequency::Secondly => TimeDelta::seconds(1),
+            Frequency::Minutely => TimeDelta::minutes(1),
+            _ => return None,
+        };
+        (self.0.interval == 1 && self.0.has_no_filter()).then_some(unit)
+    }
+
     /// Whether it names fixed times of day, which a [`DstPolicy`] can move; finer rules follow real time.
     pub fn is_fixed_time(&self) -> bool {
         self.0.frequency >= Frequency::Daily
@@ -117,6 +139,15 @@ impl RecurrenceRule {
             }
             None => true,
         })
+    }
+}
+
+impl Parts {
+    /// Whether no `BY` part leaves anything out.
+    fn has_no_filter(&self) -> bool {
+        let sets = [self.seconds, self.minutes, self.hours, self.months, u64::from(self.weekdays)];
+        let lists = [&self.month_days, &self.year_days, &self.weeks, &self.positions];
+        sets == [0; 5] && lists.iter().all(|list| list.is_empty()) && self.nth_weekdays.is_empty()
     }
 }
 

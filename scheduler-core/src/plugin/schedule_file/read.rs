@@ -261,9 +261,10 @@ fn calendar_interval(fields: Fields<'_>, zone: Tz) -> Option<TriggerBuilder> {
     let every = fields.number("every").unwrap_or(1);
     let keep = fields.flag("preserve_hour").unwrap_or_default();
     let skip = fields.flag("skip_missing_hour").unwrap_or_default();
+    let as_quartz = fields.flag("as_quartz").unwrap_or_default();
     fields.finish();
     let schedule = CalendarIntervalSchedule::new(every, unit?, zone);
-    Some(Trigger::scheduled(schedule.preserve_hour(keep).skip_missing_hour(skip)))
+    Some(Trigger::scheduled(schedule.preserve_hour(keep).skip_missing_hour(skip).as_quartz(as_quartz)))
 }
 
 fn daily(fields: Fields<'_>, zone: Tz) -> Option<TriggerBuilder> {
@@ -284,6 +285,7 @@ fn daily(fields: Fields<'_>, zone: Tz) -> Option<TriggerBuilder> {
     if let Some(count) = fields.number("repeat_per_day") {
         schedule = schedule.repeat_per_day(count);
     }
+    schedule = schedule.as_quartz(fields.flag("as_quartz").unwrap_or_default());
     fields.finish();
     Some(Trigger::scheduled(Schedule::Daily(schedule)))
 }

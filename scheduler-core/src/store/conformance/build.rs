@@ -80,6 +80,7 @@ fn calendar_interval(described: &Value) -> CalendarIntervalSchedule {
     CalendarIntervalSchedule::new(every, unit, zone(described))
         .preserve_hour(described["preserve_hour"] == true)
         .skip_missing_hour(described["skip_day_if_hour_missing"] == true)
+        .as_quartz(true)
 }
 
 fn daily(described: &Value) -> Result<DailySchedule, String> {
@@ -95,7 +96,8 @@ fn daily(described: &Value) -> Result<DailySchedule, String> {
         return Err("our set of days cannot be empty: none named means all".to_owned());
     }
     let every = Duration::from_secs(described["interval"].as_u64().unwrap() * unit);
-    let mut daily = DailySchedule::new(every, zone(described)).from(of_day("start_of_day")?).on(&days);
+    let mut daily =
+        DailySchedule::new(every, zone(described)).from(of_day("start_of_day")?).on(&days).as_quartz(true);
     if described["end_of_day"].is_string() {
         daily = daily.to(of_day("end_of_day")?);
     }
