@@ -3,6 +3,8 @@
 //! Every record carries its version as `v`. Unknown fields are passed over, missing ones have defaults, zones are
 //! written by their IANA names, rules as the text that people write.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// The version of records that this program writes, and the last that it reads.
@@ -46,6 +48,11 @@ pub(crate) mod text {
         let text = String::deserialize(deserializer)?;
         text.parse().map_err(|error| serde::de::Error::custom(format!("`{text}`: {error}")))
     }
+}
+
+/// A duration in a status: milliseconds, with their fractions. The name of such a field ends with `_ms`.
+pub(crate) fn millis<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_f64(duration.as_micros() as f64 / 1000.0)
 }
 
 /// Zones by their IANA names, never by offsets, which change.

@@ -10,3 +10,8 @@ pub mod redis;
 #[cfg(unix)]
 pub mod wall_clock;
 pub mod workload;
+
+/// The examples of the guide compile and run.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/with-axum.md")]
+struct WithAxum;

@@ -44,12 +44,15 @@ impl Supervision {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Restart {
     /// The wait before the first restart; it doubles with each one within the window.
+    #[serde(rename = "first_ms", serialize_with = "crate::stored::millis")]
     pub first: Duration,
     /// The longest wait.
+    #[serde(rename = "longest_ms", serialize_with = "crate::stored::millis")]
     pub longest: Duration,
     /// So many restarts are allowed within the window; one more failure stops the host.
     pub most: usize,
     /// How long a restart counts.
+    #[serde(rename = "window_ms", serialize_with = "crate::stored::millis")]
     pub window: Duration,
 }
 

@@ -34,6 +34,7 @@ pub enum ServiceState {
         /// Why it has failed.
         failure: String,
         /// The wait.
+        #[serde(rename = "after_ms", serialize_with = "crate::stored::millis")]
         after: Duration,
     },
     /// It has come to its end by itself, as it may.
@@ -90,6 +91,7 @@ pub struct SchedulerHealth {
     /// Its phase.
     pub state: SchedulerState,
     /// How late its loop is.
+    #[serde(rename = "lag_ms", serialize_with = "crate::stored::millis")]
     pub lag: Duration,
     /// How many executions are under way.
     pub running: usize,
@@ -112,6 +114,7 @@ pub struct JobHealth {
     /// When it succeeded last; none if it has not since the start.
     pub last_success: Option<DateTime<Utc>>,
     /// How often it should.
+    #[serde(rename = "within_ms", serialize_with = "crate::stored::millis")]
     pub within: Duration,
     /// It has not succeeded for longer than that.
     pub stale: bool,

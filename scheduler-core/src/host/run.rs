@@ -53,6 +53,7 @@ pub struct HostReport {
     /// Who did not stop in time.
     pub not_stopped: Vec<String>,
     /// How long the stop took.
+    #[serde(rename = "took_ms", serialize_with = "crate::stored::millis")]
     pub took: Duration,
 }
 

@@ -230,6 +230,7 @@ impl StopContext {
 #[diagnostic::on_unimplemented(
     message = "a service cannot take a parameter of type `{Self}`",
     note = "for a value that the program provides, write `State(name): State<{Self}>`",
+    note = "if the file imports another crate's `State`, write `Provided(name): Provided<T>`, which is the `State` of this crate",
     note = "use `ServiceContext`, `CancellationToken` or `Scheduler`, or implement `FromService` for `{Self}`"
 )]
 pub trait FromService: Sized + Send {

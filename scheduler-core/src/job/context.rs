@@ -5,10 +5,11 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use chrono::{DateTime, Utc};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
 use super::detail::JobDetail;
+use super::id::ExecutionId;
 use super::provide::Providers;
 use super::run::{Run, Unschedule};
 use super::scope::Scope;
@@ -18,43 +19,9 @@ use crate::key::{JobKey, TriggerKey};
 use crate::time::Clock;
 use crate::trigger::{Recovery, Trigger};
 
-/// The unique id of one execution, also over restarts and nodes: good as an idempotency key.
-///
-/// It is the id of the claim by which the store allowed the run.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct ExecutionId(u128);
-
-impl ExecutionId {
-    /// The id of the `count`-th claim of a node's `session`.
-    pub const fn new(session: u64, count: u64) -> Self {
-        Self(((session as u128) << 64) | count as u128)
-    }
-
-    /// The session that made the claim.
-    pub const fn session(self) -> u64 {
-        (self.0 >> 64) as u64
-    }
-
-    /// The number of the claim within its session.
-    pub const fn count(self) -> u64 {
-        self.0 as u64
-    }
-}
-
-impl fmt::Display for ExecutionId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:016x}-{:x}", self.session(), self.count())
-    }
-}
-
-impl fmt::Debug for ExecutionId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "ExecutionId({self})")
-    }
-}
-
 /// Why a run was asked to stop.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum CancelReason {
     /// Somebody cancelled the execution or its job.

@@ -75,6 +75,7 @@ impl Need {
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be made from the context of a run",
     note = "for a value that the program provides, write `State(name): State<{Self}>`, or `Scoped(name): Scoped<{Self}>` for one of this run",
+    note = "if the file imports another crate's `State`, write `Provided(name): Provided<T>`, which is the `State` of this crate",
     note = "use `JobContext`, `CancellationToken` or `Scheduler`, or implement `FromContext` for `{Self}`"
 )]
 pub trait FromContext: Sized + Send {
@@ -92,6 +93,8 @@ pub trait FromContext: Sized + Send {
 }
 
 /// A value provided to the scheduler, shared by all runs: each run gets a clone.
+///
+/// Where another crate's `State` is imported, such as axum's, use the name [`Provided`](super::Provided): it is the same type.
 #[derive(Debug, Clone, Copy)]
 pub struct State<T>(pub T);
 

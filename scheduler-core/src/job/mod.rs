@@ -49,20 +49,24 @@ mod definition;
 mod detail;
 mod extract;
 mod handler;
+mod id;
 mod outcome;
 mod provide;
 mod registry;
 mod run;
 mod scope;
 
-pub use context::{CancelReason, ExecutionId, JobContext};
+pub use context::{CancelReason, JobContext};
 pub use definition::{IntoInvocation, Invocation, JobDefinition, JobFn};
 pub use detail::{JobDetail, JobDetailBuilder};
+/// [`State`] under a name that no web framework uses.
+pub use extract::State as Provided;
 #[cfg(feature = "macros")]
 pub(crate) use extract::argument_of;
 pub use extract::{Extract, ExtractError, FromContext, Need, State, ViaArgs, ViaContext};
 pub use handler::{BlockingHandler, Handler};
 pub(crate) use handler::{BoxFuture, ErasedJob, Threading};
+pub use id::{ExecutionId, InvalidExecutionId};
 pub use outcome::{BoxError, IntoOutcome, JobError, JobResult, Outcome};
 pub(crate) use provide::provide_methods;
 pub use provide::{Factory, Providers, ScopedFactory, Shared};

@@ -3,6 +3,9 @@
 use std::fmt;
 use std::sync::Arc;
 
+use serde::ser::SerializeStruct;
+use serde::{Serialize, Serializer};
+
 /// Any error that can cross threads.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -119,6 +122,19 @@ impl Outcome {
             Self::TimedOut => Some("ran longer than its timeout allows".to_owned()),
             Self::Cancelled => Some("stopped when it was asked to".to_owned()),
         }
+    }
+}
+
+impl Serialize for Outcome {
+    /// An object with the [word](Self::word) as `outcome` and, where something went wrong, `failure`.
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let failure = self.failure();
+        let mut object = serializer.serialize_struct("Outcome", 1 + usize::from(failure.is_some()))?;
+        object.serialize_field("outcome", self.word())?;
+        if let Some(failure) = failure {
+            object.serialize_field("failure", &failure)?;
+        }
+        object.end()
     }
 }
 

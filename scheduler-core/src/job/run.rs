@@ -6,8 +6,9 @@ use std::sync::{Arc, OnceLock};
 use chrono::{DateTime, Utc};
 use tokio_util::sync::CancellationToken;
 
-use super::context::{CancelReason, ExecutionId};
+use super::context::CancelReason;
 use super::detail::JobDetail;
+use super::id::ExecutionId;
 use super::provide::Providers;
 use super::scope::Scope;
 use crate::data::JobData;

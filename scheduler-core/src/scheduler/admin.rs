@@ -22,7 +22,7 @@ use crate::trigger::{Progress, Trigger, TriggerBuilder};
 const MOST_TRIES: usize = 16;
 
 /// A schedule that was put in place.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Scheduled {
     /// The name of the trigger.

@@ -57,6 +57,7 @@ pub enum Event {
         /// Its trigger.
         trigger: TriggerKey,
         /// From the start of the job's body to its end.
+        #[serde(rename = "took_ms", serialize_with = "crate::stored::millis")]
         took: Duration,
         /// One word, as [`Outcome::word`](crate::job::Outcome::word) says it.
         outcome: &'static str,

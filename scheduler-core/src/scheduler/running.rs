@@ -8,13 +8,14 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use dashmap::DashMap;
 use foldhash::fast::RandomState;
+use serde::Serialize;
 
 use crate::job::{CancelReason, ExecutionId, Run};
 use crate::key::{JobKey, TriggerKey};
 use crate::time::Activity;
 
 /// An execution that is queued or running on this node.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize)]
 #[non_exhaustive]
 pub struct RunningExecution {
     /// The execution.

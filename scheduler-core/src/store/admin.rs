@@ -65,7 +65,7 @@ pub struct Adjustment {
 }
 
 /// What became of the removal of a trigger.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Removed {
     /// It was there.
     pub found: bool,
@@ -224,7 +224,7 @@ impl TriggerQuery {
 }
 
 /// A trigger with everything a caller may want to know.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize)]
 pub struct TriggerStatus {
     /// The trigger as stored.
     pub trigger: Arc<Trigger>,
@@ -253,7 +253,7 @@ pub enum Executions {
 }
 
 /// An execution under way, on any node.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ExecutionStatus {
     /// The execution.
     pub id: ExecutionId,
@@ -329,7 +329,8 @@ impl HistoryQuery {
 }
 
 /// Which groups.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum GroupKind {
     /// Those of jobs.
     Jobs,
@@ -338,7 +339,7 @@ pub enum GroupKind {
 }
 
 /// A group of jobs or triggers.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct GroupStatus {
     /// Its name.
     pub name: Arc<str>,

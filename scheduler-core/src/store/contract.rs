@@ -188,6 +188,7 @@ pub struct NodeStatus {
     /// How many runs it has under way.
     pub executions: usize,
     /// For how long nothing was heard of it.
+    #[serde(rename = "silent_ms", serialize_with = "crate::stored::millis")]
     pub silent: Duration,
 }
 

@@ -18,6 +18,7 @@ mod races;
 mod regressions;
 mod schedule_edges;
 mod schedules;
+mod statuses;
 mod stored;
 mod timers;
 mod trouble;
