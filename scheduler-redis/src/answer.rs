@@ -16,9 +16,7 @@ use crate::handover::Memo;
 
 /// What the script refused, in words.
 pub(crate) fn refusal(error: &str, names: &[Value], request: &Value) -> Error {
-    let shown = |key: &Value| {
-        codec::trigger_key(codec::text(key)).map_or_else(|_| String::new(), |key| key.to_string())
-    };
+    let shown = |key: &Value| codec::shown(codec::text(key));
     let first = names.first().unwrap_or(&Value::Null);
     match error {
         "taken" => {
@@ -121,8 +119,8 @@ pub(crate) fn acquired(row: [&str; 8], job: Option<Arc<JobDetail>>) -> Result<(A
     Ok((AcquiredTrigger { claim, trigger, progress, calendar, freed, fired }, memo))
 }
 
-pub(crate) fn status(row: [&str; 7]) -> Result<TriggerStatus> {
-    let [description, progress, stored, runs, busy, pause, revision] = row;
+pub(crate) fn status(row: [&str; 8]) -> Result<TriggerStatus> {
+    let [_, description, progress, stored, runs, busy, pause, revision] = row;
     let progress: Progress = codec::decode("the progress of a trigger", progress)?;
     let stored = match stored {
         "W" => StoredState::Waiting,
@@ -136,7 +134,7 @@ pub(crate) fn status(row: [&str; 7]) -> Result<TriggerStatus> {
         trigger: Arc::new(codec::decode("a trigger", description)?),
         state: TriggerState::of(stored, !progress.may_fire_again(), runs != "0", busy == "1"),
         progress,
-        pause: (!pause.is_empty()).then(|| codec::read_note(pause)).transpose()?,
+        pause: (!pause.is_empty()).then(|| codec::note_of(pause)),
         revision: revision.parse().unwrap_or_default(),
     })
 }
@@ -152,6 +150,16 @@ pub(crate) fn execution(row: &Value) -> Result<ExecutionStatus> {
 
 pub(crate) fn execution_list(answer: &Value) -> Result<Vec<ExecutionStatus>> {
     codec::list(answer).iter().map(execution).collect()
+}
+
+/// A calendar by its name; none if this program cannot read it.
+pub(crate) fn calendar(row: &Value) -> Option<NamedCalendar> {
+    let name = codec::text(&row[0]);
+    let read = codec::decode::<Box<dyn Calendar>>("a calendar", codec::text(&row[1]));
+    let read = read.inspect_err(|error| {
+        tracing::error!(calendar = name, %error, "a calendar cannot be read and is left out of the list");
+    });
+    Some((name.into(), Arc::from(read.ok()?)))
 }
 
 pub(crate) fn node(row: &Value) -> Result<NodeStatus> {

@@ -23,6 +23,11 @@ pub(crate) fn trigger_key(text: &str) -> Result<TriggerKey> {
     TriggerKey::in_group(group, name).map_err(|_| broken("a trigger's key", text))
 }
 
+/// A key as users write it; what is none stays as it is.
+pub(crate) fn shown(key: &str) -> String {
+    trigger_key(key).map_or_else(|_| key.trim_matches('\0').to_owned(), |key| key.to_string())
+}
+
 pub(crate) fn job_key(text: &str) -> Result<JobKey> {
     let (group, name) = parts(text)?;
     JobKey::in_group(group, name).map_err(|_| broken("a job's key", text))
@@ -199,6 +204,17 @@ pub(crate) fn read_note(text: &str) -> Result<PauseNote> {
     serde_json::from_value(value["n"].clone()).map_err(|error| broken("a pause", text).caused_by(error))
 }
 
+/// The note of something that is paused whatever the note says.
+pub(crate) fn note_of(text: &str) -> PauseNote {
+    read_note(text).unwrap_or_else(|error| {
+        tracing::error!(%error, "a pause goes on, and nobody knows why");
+        PauseNote {
+            since: DateTime::UNIX_EPOCH,
+            ..PauseNote::because("the note of this pause cannot be read")
+        }
+    })
+}
+
 pub(crate) fn instruction(instruction: Instruction) -> Result<&'static str> {
     Ok(match instruction {
         Instruction::Continue => "continue",
@@ -220,7 +236,8 @@ pub(crate) fn text(value: &Value) -> &str {
     value.as_str().unwrap_or_default()
 }
 
-/// Whether these parts of a claim are what some program has written, if not this one.
-pub(crate) fn is_well_formed(parts: &[&str]) -> bool {
-    parts.iter().all(|part| part.is_empty() || serde_json::from_str::<Value>(part).is_ok())
+/// Whether these parts of a claim are what some program has written, if not this one. A trigger may have no calendar.
+pub(crate) fn is_well_formed(description: &str, progress: &str, calendar: &str) -> bool {
+    let is_json = |part: &str| serde_json::from_str::<Value>(part).is_ok();
+    is_json(description) && is_json(progress) && (calendar.is_empty() || is_json(calendar))
 }

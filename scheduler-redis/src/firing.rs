@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use scheduler_core::job::{CancelReason, JobDetail};
+use scheduler_core::job::{CancelReason, ExecutionId, JobDetail};
 use scheduler_core::store::*;
 use scheduler_core::trigger::Progress;
 use scheduler_core::{Error, Result};
@@ -49,6 +49,18 @@ struct Part {
     /// At most so many late ones before the punctual ones.
     late: usize,
     answer: Option<JoinHandle<Result<Answer>>>,
+}
+
+/// A run that is to stop, and why.
+fn stop(row: &Value) -> Option<(ExecutionId, CancelReason)> {
+    let reason = match codec::text(&row[1]) {
+        "superseded" => CancelReason::Superseded,
+        _ => CancelReason::Requested,
+    };
+    let run = codec::read_claim(codec::text(&row[0]));
+    let run =
+        run.inspect_err(|error| tracing::error!(%error, "a run that is to stop cannot be read")).ok()?;
+    Some((run, reason))
 }
 
 /// The job of a row: as it stands, or that of an earlier row by its number.
@@ -185,14 +197,7 @@ impl RedisJobStore {
     /// What was acquired. What cannot be read is left out.
     async fn read_acquired(&self, said: &Answer, now: DateTime<Utc>) -> Result<Found> {
         let answer = &said.body;
-        let stop = |row: &Value| {
-            let reason = match codec::text(&row[1]) {
-                "superseded" => CancelReason::Superseded,
-                _ => CancelReason::Requested,
-            };
-            Ok((codec::read_claim(codec::text(&row[0]))?, reason))
-        };
-        let mut cancel = codec::list(&answer["s"]).iter().map(stop).collect::<Result<Vec<_>>>()?;
+        let mut cancel: Vec<_> = codec::list(&answer["s"]).iter().filter_map(stop).collect();
         cancel.sort_unstable_by_key(|(id, _)| *id);
         let (mut triggers, mut jobs, mut spoilt, mut unfired) =
             (Vec::new(), Vec::new(), Vec::new(), Vec::new());
@@ -206,15 +211,15 @@ impl RedisJobStore {
                 Ok(found) => triggers.push(found),
                 // Claimed by itself it shows what is to become of it.
                 Err(error) if !what.is_empty() => {
-                    tracing::error!(%error, "a trigger that was fired cannot be read; it is given back");
+                    tracing::error!(trigger = codec::shown(trigger), %error, "a trigger that was fired cannot be read; it is given back");
                     unfired.push(json!({ "c": claim, "p": progress_before(progress)? }));
                 }
                 // Somebody else may know its calendar or its format: the claim lapses, and another node may take it.
-                Err(error) if codec::is_well_formed(&[description, progress, calendar]) => {
-                    tracing::error!(%error, "this node cannot read a trigger and passes it over");
+                Err(error) if codec::is_well_formed(description, progress, calendar) => {
+                    tracing::error!(trigger = codec::shown(trigger), %error, "this node cannot read a trigger and passes it over");
                 }
                 Err(error) => {
-                    tracing::error!(%error, "a trigger cannot be read by anybody; it is put into the error state");
+                    tracing::error!(trigger = codec::shown(trigger), %error, "a trigger cannot be read by anybody; it is put into the error state");
                     spoilt.push(trigger);
                 }
             }
@@ -244,7 +249,8 @@ impl RedisJobStore {
         let request = json!({ "now": codec::time(now), "node": self.0.name_of(session) });
         let said = self.ask_as(session, "fire", request, rows.clone()).await?;
         let (mut results, mut jobs, mut spoilt) = (Vec::with_capacity(firings.len()), Vec::new(), Vec::new());
-        for ([what, detail], firing) in said.rows().zip(firings) {
+        for (([what, detail], firing), row) in said.rows().zip(firings).zip(rows.chunks(FIRED)) {
+            let trigger = &row[1];
             let fence = firing.claim.count();
             let mut sent = None;
             results.push(match what {
@@ -257,7 +263,8 @@ impl RedisJobStore {
                         FireResult::Run { fence, job }
                     }
                     Err(error) => {
-                        tracing::error!(%error, "a job cannot be read; its triggers are put into the error state");
+                        let trigger = codec::shown(trigger);
+                        tracing::error!(trigger, %error, "a job cannot be read; its triggers are put into the error state");
                         spoilt.push(Ending::plain(firing.claim, "fail_job"));
                         FireResult::Stale
                     }

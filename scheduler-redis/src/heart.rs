@@ -18,7 +18,7 @@ use crate::inner::{Flag, Inner};
 use crate::link::Link;
 use crate::place::{self, Address};
 use crate::session::Session;
-use crate::settings::margin;
+use crate::settings::{cap, margin};
 
 /// Beats for as long as the store is there.
 pub(crate) async fn beat(store: Weak<Inner>) {
@@ -155,12 +155,19 @@ impl Inner {
 
     /// One beat. Says whether there is the work of a dead node, or of a caller that is gone, to take over.
     async fn say(self: &Arc<Self>, sessions: &[u64], sent: Duration) -> Result<bool> {
-        let (birth, seen) = {
+        let (birth, seen, lease) = {
             let state = self.state.lock();
-            (state.birth.clone(), state.highest)
+            (state.birth.clone(), state.highest, state.lease)
         };
         let names: Vec<_> = sessions.iter().map(ToString::to_string).collect();
-        let request = json!({ "sessions": names, "birth": birth, "seen": seen.to_string(), "quiet": true });
+        let request = json!({
+            "sessions": names,
+            "birth": birth,
+            "lease": lease.as_millis().to_string(),
+            "cap": cap(lease).as_millis().to_string(),
+            "seen": seen.to_string(),
+            "quiet": true,
+        });
         let answer = self.heart_call("beat", &request).await?;
         if answer["gone"] == true {
             self.set_gone();

@@ -17,6 +17,7 @@ use tokio::sync::Notify;
 use crate::answer::refusal;
 use crate::clock::ServerClock;
 use crate::codec;
+use crate::damage;
 use crate::heart;
 use crate::io::Io;
 use crate::link::{Failure, Link};
@@ -238,22 +239,31 @@ impl Inner {
         if self.is_gone() {
             return Err(self.all_gone());
         }
-        let script = script(verb);
-        let text = request.to_string();
-        let mut said = link.script(script, [verb, &text, &self.id], rows).await;
+        let arguments = [verb, &request.to_string(), &self.id];
+        let mut said = link.script(script(verb), arguments, rows).await;
         if READS.contains(&verb) && matches!(said, Err(Failure::Away(_))) {
             // A connection that was cut while nobody used it is noticed by the next call only.
-            said = link.script(script, [verb, &text, &self.id], rows).await;
+            said = link.script(script(verb), arguments, rows).await;
         }
         let said = said.map_err(Failure::into_error)?;
         if said.wake || said.others {
             self.wake();
         }
+        damage::log(&said.damage);
         let body: Value = codec::decode("an answer", &said.body)?;
         match body["error"].as_str() {
+            Some("kind") => Err(self.set_aside(link, codec::text(&body["names"][0][0])).await),
             Some(error) => Err(refusal(error, codec::list(&body["names"]), request)),
             None => Ok(Answer { body, rows: said.rows }),
         }
+    }
+
+    /// Moves a key of the wrong kind out of the way, so that the next call goes on without what stood there.
+    async fn set_aside(&self, link: &Link, name: &str) -> Error {
+        let request = json!({ "key": name }).to_string();
+        let said = link.script(script("set_aside"), ["set_aside", &request, &self.id], &[]).await;
+        let answer = said.and_then(|said| codec::decode("an answer", &said.body).map_err(Failure::Refused));
+        damage::wrong_kind(&self.settings.prefix, name, answer.map_err(Failure::into_error))
     }
 
     pub(crate) fn is_gone(&self) -> bool {
@@ -298,6 +308,7 @@ impl Inner {
     /// With `tells` the server has forgotten it, and is to be told what it has in hand.
     pub(crate) async fn register(&self, node: &Node, tells: bool) -> Result<()> {
         let (sent, lease) = (SystemClock.monotonic(), self.settings.lease);
+        let birth = self.state.lock().birth.clone();
         let request = json!({
             "session": node.session.to_string(),
             "name": node.name,
@@ -305,6 +316,7 @@ impl Inner {
             "types": node.types.as_ref().map(codec::encode).transpose()?,
             "lease": lease.as_millis().to_string(),
             "cap": cap(lease).as_millis().to_string(),
+            "birth": birth,
             "tells": tells,
             "turn": self.sessions.lock().get(&node.session).map_or(0, |known| known.turn),
         });

@@ -18,6 +18,7 @@
 mod answer;
 mod clock;
 mod codec;
+mod damage;
 mod firing;
 mod handover;
 mod heart;

@@ -47,12 +47,14 @@ struct Slot {
     failed: Option<(u64, String)>,
 }
 
-/// What a script call has said: its answer and rows, and whether somebody may have to look, or others than those who called.
+/// What a script call has said: its answer and rows, whether somebody may have to look, or others than those who called, and
+/// what it has met that somebody has destroyed.
 pub(crate) struct Said {
     pub(crate) body: String,
     pub(crate) wake: bool,
     pub(crate) others: bool,
     pub(crate) rows: Vec<Vec<u8>>,
+    pub(crate) damage: String,
 }
 
 /// Why a call has failed.
@@ -110,8 +112,8 @@ impl Link {
             invocation.arg(argument);
         }
         let said = self.with(async |mut connection| invocation.invoke_async(&mut connection).await).await?;
-        let (body, wake, others, rows) = said;
-        Ok(Said { body, wake, others, rows })
+        let (body, wake, others, rows, damage) = said;
+        Ok(Said { body, wake, others, rows, damage })
     }
 
     pub(crate) async fn info(&self) -> Result<String, Failure> {

@@ -20,6 +20,7 @@ const ALL: &str = concat!(
     include_str!("script/admin.lua"),
     include_str!("script/nodes.lua"),
     include_str!("script/queries.lua"),
+    include_str!("script/audit.lua"),
     include_str!("script/call.lua"),
 );
 

@@ -5,10 +5,9 @@ use std::sync::Arc;
 
 use scheduler_core::time::{Clock, SystemClock};
 use scheduler_core::{Error, Result};
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::task::JoinHandle;
 
-use crate::codec;
 use crate::inner::{Answer, Inner};
 use crate::settings::RedisStoreBuilder;
 
@@ -37,34 +36,6 @@ impl RedisJobStore {
     /// each with `rediss` in place of `redis` for TLS (feature `tls`).
     pub fn builder(url: &str) -> RedisStoreBuilder {
         RedisStoreBuilder::new(url)
-    }
-
-    /// What is not as it must be, in words: after somebody has changed keys by hand, or restored a part of them. With
-    /// `repair` it is mended, and what it says is what it has found. Triggers and jobs whose records are gone stay gone.
-    ///
-    /// Takes a call for each 500 triggers, jobs or runs. What changes meanwhile is judged as it is at its moment.
-    ///
-    /// # Errors
-    ///
-    /// The server cannot be reached, or refuses.
-    pub async fn audit(&self, repair: bool) -> Result<Vec<String>> {
-        let mut found = Vec::new();
-        let mut take = |answer: &Answer| {
-            for row in codec::list(&answer.body["found"]) {
-                let [kind, key, what] = [0, 1, 2].map(|part| codec::text(&row[part]));
-                let key = codec::trigger_key(key).map_or_else(|_| key.to_owned(), |key| key.to_string());
-                found.push(format!("{kind} `{key}`: {what}"));
-            }
-            Ok(true)
-        };
-        for of in ["triggers", "jobs", "claims", "busy"] {
-            self.parts("audit", json!({ "repair": repair, "of": of }), &mut take).await?;
-        }
-        if repair {
-            let inner = self.0.clone();
-            self.on_io(async move { inner.recover().await }).await?;
-        }
-        Ok(found)
     }
 
     pub(crate) async fn call(&self, verb: &'static str, request: Value) -> Result<Value> {

@@ -10,7 +10,7 @@ use scheduler_core::time::{Clock, SystemClock};
 use scheduler_core::{JobKey, Result, TriggerKey};
 use serde_json::{Value, json};
 
-use crate::answer::{execution_list, flags, keys, node, status, trigger_keys};
+use crate::answer::{calendar, execution_list, flags, keys, node, status, trigger_keys};
 use crate::codec;
 use crate::firing::{BATCH, HELD, USE};
 use crate::inner::Answer;
@@ -73,7 +73,10 @@ impl JobStore for RedisJobStore {
     fn nodes(&self) -> StoreFuture<'_, Vec<NodeStatus>> {
         Box::pin(async move {
             let answer = self.call("nodes", json!({})).await?;
-            let mut nodes = codec::list(&answer).iter().map(node).collect::<Result<Vec<_>>>()?;
+            let read = |row| {
+                node(row).inspect_err(|error| tracing::error!(%error, "a node is left out of the list"))
+            };
+            let mut nodes: Vec<_> = codec::list(&answer).iter().filter_map(|row| read(row).ok()).collect();
             nodes.sort_unstable_by(|a, b| (&a.name, a.session).cmp(&(&b.name, b.session)));
             Ok(nodes)
         })
@@ -300,11 +303,7 @@ impl JobStore for RedisJobStore {
     fn calendars(&self) -> StoreFuture<'_, Vec<NamedCalendar>> {
         Box::pin(async move {
             let answer = self.call("calendars", json!({})).await?;
-            let one = |row: &Value| -> Result<NamedCalendar> {
-                let calendar = codec::decode::<Box<dyn Calendar>>("a calendar", codec::text(&row[1]))?;
-                Ok((codec::text(&row[0]).into(), Arc::from(calendar)))
-            };
-            let mut all = codec::list(&answer).iter().map(one).collect::<Result<Vec<_>>>()?;
+            let mut all: Vec<_> = codec::list(&answer).iter().filter_map(calendar).collect();
             all.sort_by(|(a, _), (b, _)| a.cmp(b));
             Ok(all)
         })
@@ -314,11 +313,13 @@ impl JobStore for RedisJobStore {
         Box::pin(async move {
             let (limit, mut found) = (query.limit.unwrap_or(usize::MAX), Vec::new());
             let mut take = |answer: &Answer| {
-                for [record] in answer.rows() {
+                for [key, record] in answer.rows() {
                     match codec::read_job(record) {
                         Ok(job) if query.matches(&job) => found.push(Arc::new(job)),
                         Ok(_) => {}
-                        Err(error) => tracing::error!(%error, "a job is left out of the list"),
+                        Err(error) => {
+                            tracing::error!(job = codec::shown(key), %error, "a job cannot be read and is left out of the list");
+                        }
                     }
                 }
                 Ok(found.len() < limit)
@@ -345,7 +346,10 @@ impl JobStore for RedisJobStore {
                     match status(row) {
                         Ok(status) if query.matches(&status.trigger, status.state) => found.push(status),
                         Ok(_) => {}
-                        Err(error) => tracing::error!(%error, "a trigger is left out of the list"),
+                        Err(error) => {
+                            let trigger = codec::shown(row[0]);
+                            tracing::error!(trigger, %error, "a trigger cannot be read and is left out of the list");
+                        }
                     }
                 }
                 Ok(found.len() < limit)
@@ -396,7 +400,7 @@ impl JobStore for RedisJobStore {
                 Ok(GroupStatus {
                     name: codec::group_name(codec::text(&row[0])).into(),
                     members: usize::try_from(row[1].as_u64().unwrap_or_default()).unwrap_or(usize::MAX),
-                    pause: row[2].as_str().map(codec::read_note).transpose()?,
+                    pause: row[2].as_str().map(codec::note_of),
                 })
             };
             let mut all = codec::list(&answer).iter().map(one).collect::<Result<Vec<_>>>()?;

@@ -97,6 +97,7 @@ function V.reschedule()
   local s, t = load(request.old), request.t
   if not s or (given(request.r) and text(s[REVISION]) ~= request.r) then return { done = false } end
   if s[JOB] ~= t.j then return refuse('other', { { request.old, s[JOB] } }) end
+  if not job(t.j) then return refuse('job', { { t.k, t.j } }) end
   if t.k ~= request.old and load(t.k) then return refuse('taken', { { 'trigger', t.k } }) end
   if t.a ~= '' and redis.call('HEXISTS', K'cal', t.a) == 0 then return refuse('calendar', { { t.k, t.a } }) end
   if not given(request.p) and t.k == request.old then
@@ -266,7 +267,7 @@ function V.chore()
   local number, chore = request.number, nil
   if given(number) then
     local found = redis.call('HGET', K'chores', number)
-    chore = found and cjson.decode(found)
+    chore = found and read_chore(found)
   else
     number, chore = abandoned()
   end

@@ -31,6 +31,7 @@
 --   untold     sessions that have not said yet what they know (see `epoch`)
 --   ad:<sender>  the first change of a process that is still waited for
 --   hist       a stream: runs that are over, as far as they are kept
+--   aside:<key>, aside  keys of the wrong kind that were moved out of the way
 --   wake       a channel: somebody may have to look
 
 local P = KEYS[1]
@@ -53,15 +54,28 @@ local HOLD = 5000
 -- In a record in place of a time that is none.
 local NEVER = -9007199254740992
 
-local function K(name) return P .. name end
+-- The last key that was used: a call that fails says which one it was.
+local asked
+local function K(name)
+  asked = name
+  return P .. name
+end
 local function given(value) return value ~= nil and value ~= NONE end
+-- What was destroyed from outside, in rows of its kind, its key and a sentence. The node logs them.
+local damage = {}
+local function report(kind, key, what) damage[#damage + 1] = { kind, key, what } end
+-- JSON that may have been destroyed: false unless it is a table.
+local function decoded(json)
+  local is_read, value = pcall(cjson.decode, json)
+  return is_read and type(value) == 'table' and value
+end
 local function num(value) return given(value) and tonumber(value) or nil end
 local function text(number) return string.format('%d', number) end
 -- The session of a claim, and where its runs are. Most ids of a call are of one session.
 local last_session, last_prefix, last_home
 local function session_of(id)
   if not last_prefix or string.find(id, last_prefix, 1, true) ~= 1 then
-    last_session = string.match(id, '^(.-)%-')
+    last_session = string.match(id, '^(.-)%-') or id
     last_prefix, last_home = last_session .. '-', 'cl:' .. last_session
   end
   return last_session
@@ -71,7 +85,7 @@ local function home_of(id)
   return last_home
 end
 
-local function number_of(id) return tonumber(string.sub(id, #session_of(id) + 2)) end
+local function number_of(id) return tonumber(string.sub(id, #session_of(id) + 2)) or 0 end
 
 -- The server's clock in microseconds, the same for the whole call.
 local micros
@@ -142,7 +156,7 @@ end
 
 -- A number as it is now.
 local function sum(hash, field)
-  return tonumber(redis.call('HGET', K(hash), field) or '0') + (of(sums, hash)[field] or 0)
+  return (tonumber(redis.call('HGET', K(hash), field) or '0') or 0) + (of(sums, hash)[field] or 0)
 end
 
 local function in_parts(command, key, words)
@@ -171,6 +185,14 @@ local function ordered(zset)
   return K(zset)
 end
 
+-- What somebody has put in place of a number counts as none.
+local function increase(hash, field, difference)
+  local value = redis.pcall('HINCRBY', K(hash), field, difference)
+  if type(value) == 'number' then return value end
+  redis.call('HDEL', K(hash), field)
+  return redis.call('HINCRBY', K(hash), field, difference)
+end
+
 local function write()
   for hash, fields in pairs(changed) do
     local values, gone = {}, {}
@@ -192,7 +214,7 @@ local function write()
   for _, zset in ipairs(zsets) do ordered(zset) end
   for hash, fields in pairs(sums) do
     for field, difference in pairs(fields) do
-      if difference ~= 0 and redis.call('HINCRBY', K(hash), field, difference) <= 0 then
+      if difference ~= 0 and increase(hash, field, difference) <= 0 then
         redis.call('HDEL', K(hash), field)
       end
     end
@@ -203,16 +225,14 @@ end
 -- A number larger than any before, also after the server has come back with older data.
 local counter
 local function count()
-  if not counter then counter = math.max(tonumber(get('meta', 'count') or '0'), server_micros()) end
+  if not counter then counter = math.max(tonumber(get('meta', 'count') or '0') or 0, server_micros()) end
   counter = counter + 1
   return counter
 end
 
 local function member(p, key) return struct.pack('>I4', 2147483647 - p) .. key end
 local function key_of(m) return string.sub(m, 5) end
-local function group_of(key)
-  return string.byte(key) == 0 and '' or string.sub(key, 1, string.find(key, '\0', 1, true) - 1)
-end
+local function group_of(key) return string.match(key, '^[^%z]*') end
 
 -- The first member of a sorted set, and its score.
 local function head(zset)

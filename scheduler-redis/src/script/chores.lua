@@ -59,11 +59,21 @@ end
 
 local function begin(chore) return go_on(text(count()), chore) end
 
+local function read_chore(json)
+  local chore = decoded(json)
+  return chore and CHORES[chore.verb] and type(chore.what) == 'table' and chore
+end
+
 local function abandoned()
   local all = redis.call('HGETALL', K'chores')
   for n = 1, #all, 2 do
-    local chore = cjson.decode(all[n + 1])
-    if server_millis() - tonumber(chore.at) > ABANDONED then return all[n], chore end
+    local chore = read_chore(all[n + 1])
+    if not chore then
+      redis.call('HDEL', K'chores', all[n])
+      report('chore', all[n], 'what was left of a change is destroyed; repeat the last pause, resume or change of a job')
+    elseif server_millis() - (tonumber(chore.at) or 0) > ABANDONED then
+      return all[n], chore
+    end
   end
 end
 
@@ -80,6 +90,7 @@ end
 -- The place of a trigger depends on its job, which has changed.
 function CHORES.move(_, key, s)
   local meta = job(s[JOB])
+  if not meta then return end
   dequeue(key, s)
   move_to(key, s, group_in(s[LANE]) .. '\0' .. meta.y, meta.x)
   save(key, s)
@@ -89,9 +100,9 @@ end
 -- Also says which chore is left, if one is.
 local function put_job(jk, record, existing)
   local before = get('jd', jk)
-  if before and existing == 'keep' then return nil end
   -- One that somebody has destroyed is as none, but for its name.
   local meta, known_meta = read_job(record), before and read_job(before)
+  if known_meta and existing == 'keep' then return nil end
   if known_meta and existing == 'update' and known_meta.p and meta.p then
     -- What runs have changed stays.
     local data = data_of(before)

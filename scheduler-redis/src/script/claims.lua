@@ -1,13 +1,14 @@
 
 -- Claims. One that is not fired yet stands in the state of its trigger, and among those that lapse. A run has a record: whether
 -- its job allowed one run at a time, generation and lineage of its trigger, since when, when it was due, trigger, job,
--- execution group as in the lane or false, and the name of its node.
-local ALONE, OF_GENERATION, OF_LINEAGE, SINCE, DUE, TRIGGER, OF_JOB, GROUP, NODE = 1, 2, 3, 4, 5, 6, 7, 8, 9
+-- execution group as in the lane or false, and the name of its node. The first place says that the record was read.
+local ALONE, OF_GENERATION, OF_LINEAGE, SINCE, DUE, TRIGGER, OF_JOB, GROUP, NODE = 2, 3, 4, 5, 6, 7, 8, 9, 10
 local CLAIM_FORMAT = '>BddddI2c0I2c0I2c0Bc0c1'
 
 local function read_claim(record)
   if not is_whole(record, 40) then return false end
-  local claim = { struct.unpack(CLAIM_FORMAT, record) }
+  local claim = { pcall(struct.unpack, CLAIM_FORMAT, record) }
+  if not claim[1] then return false end
   claim[ALONE] = claim[ALONE] == 1
   if claim[GROUP] == '' then claim[GROUP] = false end
   return claim

@@ -9,7 +9,7 @@ local function end_pause(what, now)
   local kind, name = string.sub(what, 1, 1), string.sub(what, 2)
   if kind == 't' then
     local g, key = string.match(name, '^(%d+):(.*)$')
-    local s = load(key)
+    local s = g and load(key)
     if not (s and s[STATE] == 'P' and text(s[GENERATION]) == g and s[PAUSE_END] and s[PAUSE_END] <= now) then return end
     local note = at_birth(key, s[JOB])
     local ended = note and end_of(note)
@@ -45,7 +45,7 @@ local function start(id, key, s, due)
   s[FREED] = false
   begin_run(s, id)
   save_claim(id, {
-    s[EXCLUSIVE], s[GENERATION], s[LINEAGE], tonumber(request.now), due, key, s[JOB], group_of_lane(s[LANE]), node,
+    true, s[EXCLUSIVE], s[GENERATION], s[LINEAGE], tonumber(request.now), due, key, s[JOB], group_of_lane(s[LANE]), node,
   }, home_of(id))
 end
 
@@ -91,7 +91,7 @@ local function step(lane)
   lane.place = lane.place + 1
   lane.m, lane.key = lane.ahead[lane.place], lane.keys[lane.place]
   local s = lane.m and load(lane.key)
-  -- One whose record was removed by hand has no time: it is taken out at once.
+  -- One whose state is destroyed has no time: it is taken out at once.
   lane.at = s and s[NEXT] or NEVER
 end
 
@@ -143,7 +143,7 @@ end
 -- The types that a node can run and that have something.
 local function types_of(session)
   local able = given(session.t) and {}
-  for _, name in ipairs(able and cjson.decode(session.t) or {}) do able[name] = true end
+  for _, name in ipairs(able and decoded(session.t) or {}) do able[name] = true end
   local types = {}
   for _, name in ipairs(redis.call('SMEMBERS', K'types')) do
     if not able or able[name] then types[#types + 1] = name end
@@ -181,11 +181,24 @@ local function earliest(lanes, left, limit)
   return best
 end
 
--- Claims the first of a lane; nothing if somebody has removed its record by hand. Also says whether other lanes have changed.
+-- A trigger of which only its place is left. It makes way for the others of its job.
+local function report_lost(key, lane)
+  report('trigger', key, 'its state is not there or cannot be read, so it does not fire; store it again')
+  local description = get('td', key)
+  local known = description and decoded(description)
+  local group, name = unpack(known and type(known.job) == 'table' and known.job or {})
+  if type(group) ~= 'string' or type(name) ~= 'string' then return end
+  local jk = (group == 'DEFAULT' and '' or group) .. '\0' .. name
+  redis.call('ZREM', K(queue_of(lane.name, jk)), lane.m)
+  if not is_busy(jk) then offer(jk) end
+end
+
+-- Claims the first of a lane; nothing if its state is destroyed. Also says whether other lanes have changed.
 local function claim_first(lane)
   local key, elsewhere = lane.key, false
   local s = load(key)
   take_out(lane)
+  if not s then report_lost(key, lane) end
   if not (s and s[NEXT]) then return nil, false end
   local id = request.session .. '-' .. text(count())
   if s[EXCLUSIVE] then
@@ -220,14 +233,16 @@ local function take_due(lanes, left)
     for _, lane in ipairs(due) do look(lane, since, many) end
   end
   if request.max > 0 then look_at_all() end
-  while #taken < request.max do
-    local lane = earliest(due, left, limit)
+  -- Counted, so that what somebody has destroyed cannot keep the server here: each step takes one out of its lane or is one of
+  -- two that look again.
+  for _ = 1, request.max + PART do
+    local lane = #taken < request.max and earliest(due, left, limit)
     if not lane then
-      if not since then break end
+      if not since or #taken == request.max then break end
       late, since = nil, nil
       look_at_all()
     elseif late and lane.at < late and most_late == 0 then
-      since = text(late)
+      late, since = nil, text(late)
       look_at_all()
     else
       if late and lane.at < late then most_late = most_late - 1 end
@@ -240,7 +255,11 @@ local function take_due(lanes, left)
       if elsewhere then look_at_all() else go_to_next(lane) end
     end
   end
-  for _, lane in ipairs(due) do clear_head(lane) end
+  for _, lane in ipairs(due) do
+    clear_head(lane)
+    -- A lane that is empty is not due.
+    if not lane.m then touched[lane.name] = true end
+  end
   return taken, most_late
 end
 
@@ -260,7 +279,7 @@ end
 -- Each call has a turn. One that does not come after all others does nothing: its node does not wait for it any more. Noted also
 -- by one that takes nothing, which may be carried out again.
 local function is_in_turn()
-  if request.turn <= tonumber(get('tn', request.session) or '0') then return false end
+  if request.turn <= (tonumber(get('tn', request.session) or '0') or 0) then return false end
   put('tn', request.session, text(request.turn))
   return true
 end
@@ -283,19 +302,24 @@ local function stops()
 end
 
 function V.acquire()
-  if not redis.call('ZSCORE', K'sl', request.session) then return { lost = true } end
+  if not is_registered(request.session) then return { lost = true } end
   local number, held = epoch()
   if held then return { s = {}, n = text(tonumber(request.now) + 100), e = number } end
   if request.max > 0 and not is_in_turn() then return { s = {}, n = request.now, e = number } end
   settle(tonumber(request.now))
   note_lanes()
-  local session, left = cjson.decode(redis.call('HGET', K'ss', request.session)), {}
+  local session, left = node_of(request.session), {}
   local types = types_of(session)
   local taken, most_late = take_due(open_lanes(types, left), left)
   fetch('td', taken)
   for _, key in ipairs(taken) do
     local s = load(key)
-    answer_with(key, fired[key] or s[CLAIM], s)
+    if s[CALENDAR] and not get('cal', s[CALENDAR]) then
+      report('trigger', key, 'its calendar `' .. s[CALENDAR] .. '` is not there, so it is put into the error state; store it and reset')
+      apply(key, 'fail')
+    else
+      answer_with(key, fired[key] or s[CLAIM], s)
+    end
   end
   if next(fired) then redis.call('SADD', K'homes', request.session) end
   return { n = next_look(types, left), s = stops(), e = number, l = most_late }
@@ -305,7 +329,7 @@ end
 -- nothing from now on. What has been removed or replaced since does not run. Of a server that has forgotten something nothing is
 -- to be heard before it was told.
 function V.unheard()
-  if not redis.call('ZSCORE', K'sl', request.session) then return { lost = true } end
+  if not is_registered(request.session) then return { lost = true } end
   local number = epoch()
   if number ~= request.epoch then return { replaced = true, e = number } end
   if not is_in_turn() then return { late = true, e = number } end
@@ -348,8 +372,8 @@ end
 -- Whether the session of a claim lives on since it was made.
 local function is_of_the_living(id)
   local session = session_of(id)
-  local since = get('sc', session)
-  return since and tonumber(string.sub(id, #session + 2)) > tonumber(since)
+  local since = tonumber(get('sc', session) or '')
+  return since and number_of(id) > since
 end
 
 -- One row: claim, trigger, next progress, next time, and `1` if it is to run. Answers what has become of it, and the job of a
@@ -548,7 +572,7 @@ local function reassert(f)
   local group = group_in(s[LANE])
   if group == '0' then group = nil end
   local claimed = {
-    s[EXCLUSIVE], s[GENERATION], s[LINEAGE], tonumber(f.s), num(f.d) or 0, f.k, s[JOB], group or false, '',
+    true, s[EXCLUSIVE], s[GENERATION], s[LINEAGE], tonumber(f.s), num(f.d) or 0, f.k, s[JOB], group or false, '',
   }
   save_claim(f.c, claimed, 'cl:' .. session)
   redis.call('SADD', K'homes', session)

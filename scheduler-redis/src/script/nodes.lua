@@ -6,8 +6,24 @@ local TYPES = {
   ts = 'hash', td = 'hash', jd = 'hash', jo = 'hash', gt = 'hash', gj = 'hash', eg = 'hash', busy = 'hash', ss = 'hash',
   sn = 'hash', sc = 'hash', tn = 'hash', cal = 'hash', pg = 'hash', pj = 'hash', chores = 'hash', meta = 'hash', ti = 'zset', ji = 'zset',
   over = 'zset', lapse = 'zset', pe = 'zset', sl = 'zset', px = 'set', types = 'set', ew = 'set', homes = 'set',
-  graves = 'set', untold = 'set', hist = 'stream',
+  graves = 'set', untold = 'set', hist = 'stream', aside = 'set',
 }
+-- And the kinds of those of which there may be many, by what they begin with.
+local FAMILIES = {
+  lane = 'zset', due = 'zset', q = 'zset', jt = 'zset', ql = 'set', rt = 'set', cu = 'set', cl = 'hash', grave = 'hash', stop = 'hash',
+  ad = 'string',
+}
+local function kind_of(name) return TYPES[name] or FAMILIES[string.match(name, '^(%l+):')] end
+
+-- Moves a key of the wrong kind out of the way, whatever it is, and says what it is and should be.
+function V.set_aside()
+  local name = request.key
+  local found, kind = redis.call('TYPE', K(name)).ok, kind_of(name)
+  if not kind or found == kind or found == 'none' then return {} end
+  redis.call('RENAME', K(name), K('aside:' .. name))
+  redis.call('SADD', K'aside', name)
+  return { found = found, kind = kind }
+end
 
 -- What an ACL may forbid: each once, on a key of its own.
 local PROBES = {
@@ -17,7 +33,7 @@ local PROBES = {
   { 'HEXISTS', 'h', 'a' }, { 'HINCRBY', 'h', 'a', '1' }, { 'HDEL', 'h', 'b' },
   { 'ZADD', 'z', '1', 'a' }, { 'ZRANGE', 'z', '0', '0' }, { 'ZRANGEBYSCORE', 'z', '0', '1' }, { 'ZSCORE', 'z', 'a' },
   { 'ZCARD', 'z' }, { 'ZCOUNT', 'z', '0', '1' }, { 'ZREM', 'z', 'b' }, { 'ZRANGEBYLEX', 'z', '-', '+' },
-  { 'ZREMRANGEBYRANK', 'z', '1', '1' },
+  { 'ZREMRANGEBYRANK', 'z', '1', '1' }, { 'ZLEXCOUNT', 'z', '-', '+' },
   { 'SADD', 's', 'a' }, { 'SMEMBERS', 's' }, { 'SISMEMBER', 's', 'a' }, { 'SRANDMEMBER', 's' }, { 'SCARD', 's' },
   { 'SREM', 's', 'b' }, { 'EXISTS', 's' }, { 'RENAME', 's', 'r' }, { 'SET', 't', '1', 'EX', '1' }, { 'GET', 't' },
   { 'XADD', 'x', 'MAXLEN', '~', '1', '*', 'a', '1' }, { 'XREVRANGE', 'x', '+', '-' }, { 'PUBLISH', 'probe', '' },
@@ -53,43 +69,66 @@ function V.boot()
   return { birth = redis.call('HGET', K'meta', 'birth'), micros = text(server_micros()) }
 end
 
+-- Whether these are other data than the node knows, or none. Where only the birth is lost, the node writes it down again.
+local function is_replaced()
+  local birth = redis.call('HGET', K'meta', 'birth')
+  if birth == request.birth then return false end
+  local is_whole = birth and tonumber(birth) and #birth >= #request.birth
+  if is_whole or redis.call('EXISTS', K'sl', K'ti', K'ji') == 0 then return true end
+  redis.call('HSET', K'meta', 'birth', request.birth, 'schema', FORMAT .. ':' .. FORMAT)
+  report('store', 'meta', 'the birth of its data was lost; it is written down again')
+  return false
+end
+
+-- In milliseconds.
+local SHORTEST_LEASE = 1000
+
+-- All nodes go by one lease: that of the first. Where it or the step that belongs to it is damaged, by that of the next one that asks.
+local function lease_of_all()
+  local known = redis.call('HMGET', K'meta', 'lease', 'cap')
+  local lease, step = tonumber(known[1] or ''), tonumber(known[2] or '')
+  if lease and step and lease >= SHORTEST_LEASE and math.abs(18 * step - 5 * lease) <= 18 then return lease end
+  redis.call('HSET', K'meta', 'lease', request.lease, 'cap', request.cap)
+  return tonumber(request.lease)
+end
+
 -- The lease clock: goes forward with the server's, but never by more than `cap` between two looks and never back. So neither
--- a clock that is set nor a server that was away ends all leases at once.
-local function tick()
+-- a clock that is set nor a server that was away ends all leases at once. No lease ends later than one lease from now; by that a clock that was lost
+-- finds its place again.
+local function tick(lease)
   local clock = redis.call('HMGET', K'meta', 'lc', 'lw', 'cap')
   local now = server_millis()
-  local passed = now - (tonumber(clock[2]) or now)
-  local lc = (tonumber(clock[1]) or 0) + math.max(0, math.min(passed, tonumber(clock[3]) or 0))
+  local passed = now - (tonumber(clock[2] or '') or now)
+  local _, earliest = head('sl')
+  local lc = math.max(tonumber(clock[1] or '') or 0, (earliest or 0) - lease)
+  lc = lc + math.max(0, math.min(passed, tonumber(clock[3]) or 0))
   redis.call('HSET', K'meta', 'lc', text(lc), 'lw', text(now))
   return lc
 end
 
 function V.attach()
-  if not redis.call('HGET', K'meta', 'birth') then return { gone = true } end
-  -- All nodes go by one lease: that of the first.
-  if redis.call('ZCARD', K'sl') == 0 then redis.call('HSET', K'meta', 'lease', request.lease, 'cap', request.cap) end
-  local lc = tick()
-  local lease = redis.call('HGET', K'meta', 'lease')
+  if is_replaced() then return { gone = true } end
+  if redis.call('ZCARD', K'sl') == 0 then redis.call('HDEL', K'meta', 'lease') end
+  local lease = lease_of_all()
+  local lc = tick(lease)
   redis.call('HSET', K'ss', request.session, cjson.encode({ t = request.types, n = request.name, v = request.version }))
   redis.call('HSET', K'sn', request.session, text(server_millis()))
   local run = epoch()
-  redis.call('ZADD', K'sl', text(lc + tonumber(lease)), request.session)
+  redis.call('ZADD', K'sl', text(lc + lease), request.session)
   -- Its registration was forgotten, and what it has in hand may be too.
   if request.tells then redis.call('SADD', K'untold', request.session) end
-  redis.call('HSETNX', K'sc', request.session, text(count()))
+  if not tonumber(get('sc', request.session) or '') then put('sc', request.session, text(count())) end
   -- Calls of an earlier life under this number do nothing.
-  if request.turn > tonumber(get('tn', request.session) or '0') then put('tn', request.session, text(request.turn)) end
-  return { lease = lease, epoch = run }
+  if request.turn > (tonumber(get('tn', request.session) or '0') or 0) then put('tn', request.session, text(request.turn)) end
+  return { lease = text(lease), epoch = run }
 end
 
 function V.beat()
-  local birth = redis.call('HGET', K'meta', 'birth')
-  if birth ~= request.birth then return { gone = true } end
-  -- None if the server has come back with what was there before the first node.
-  local lc, lease = tick(), tonumber(redis.call('HGET', K'meta', 'lease') or nil)
-  local alive = {}
+  if is_replaced() then return { gone = true } end
+  local lease, alive = lease_of_all(), {}
+  local lc = tick(lease)
   for n, session in ipairs(request.sessions) do
-    alive[n] = lease ~= nil and redis.call('ZSCORE', K'sl', session) ~= false
+    alive[n] = is_registered(session)
     if alive[n] then
       redis.call('ZADD', K'sl', text(lc + lease), session)
       redis.call('HSET', K'sn', session, text(server_millis()))
@@ -103,7 +142,7 @@ function V.beat()
   local dead = redis.call('ZCOUNT', K'sl', '-inf', text(lc)) > 0 or redis.call('SCARD', K'graves') > 0
   return {
     alive = alive, dead = dead, epoch = (epoch()), micros = text(server_micros()),
-    lease = lease and text(lease) or nil, chores = abandoned() ~= nil,
+    lease = text(lease), chores = abandoned() ~= nil,
     ver = redis.call('HGET', K'meta', 'ver') or '0',
   }
 end
@@ -183,7 +222,7 @@ function V.nodes()
   local nodes, all = {}, redis.call('HGETALL', K'ss')
   for n = 1, #all, 2 do
     local runs = redis.call('HLEN', K('cl:' .. all[n]))
-    local heard = tonumber(redis.call('HGET', K'sn', all[n]) or '0')
+    local heard = tonumber(redis.call('HGET', K'sn', all[n]) or '0') or 0
     nodes[#nodes + 1] = { s = all[n], n = all[n + 1], r = runs, q = text(math.max(0, server_millis() - heard)) }
   end
   return nodes

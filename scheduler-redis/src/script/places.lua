@@ -3,10 +3,10 @@
 
 -- A state is a table of these. The lane is `1` and the name of the execution group, or `0`, NUL, and the type of the job. What
 -- is not there is false: the time that it is due, was freed, or at which its pause ends; its claim, its only run, calendar, and
--- note of its pause. ONCE is the progress after its only firing, as long as nothing has changed since the trigger was stored, and
+-- note of its pause. The first place says that the record was read. ONCE is the progress after its only firing, as long as nothing has changed since the trigger was stored, and
 -- empty for all others.
-local STATE, EXCLUSIVE, RUNS, PRIORITY, NEXT, GENERATION, LINEAGE, REVISION, FREED, PAUSE_END = 1, 2, 3, 4, 5, 6, 7, 8, 9, 10
-local JOB, LANE, OVERLAP, CLAIM, RUN, CALENDAR, NOTE, PROGRESS, ONCE = 11, 12, 13, 14, 15, 16, 17, 18, 19
+local STATE, EXCLUSIVE, RUNS, PRIORITY, NEXT, GENERATION, LINEAGE, REVISION, FREED, PAUSE_END = 2, 3, 4, 5, 6, 7, 8, 9, 10, 11
+local JOB, LANE, OVERLAP, CLAIM, RUN, CALENDAR, NOTE, PROGRESS, ONCE = 12, 13, 14, 15, 16, 17, 18, 19, 20
 local STATE_FORMAT = '>c1BI4i4ddddddI2c0I2c0Bc0Bc0Bc0I2c0I4c0I4c0I2c0c1'
 -- At the end of a record that nobody has destroyed.
 local WHOLE = '.'
@@ -14,7 +14,8 @@ local function is_whole(record, least) return #record >= least and string.sub(re
 
 local function read_state(record)
   if not is_whole(record, 60) then return false end
-  local s = { struct.unpack(STATE_FORMAT, record) }
+  local s = { pcall(struct.unpack, STATE_FORMAT, record) }
+  if not s[1] then return false end
   s[EXCLUSIVE] = s[EXCLUSIVE] == 1
   if s[NEXT] == NEVER then s[NEXT] = false end
   if s[FREED] == NEVER then s[FREED] = false end
@@ -66,7 +67,10 @@ local function read_job(record)
   local function has(bit) return math.floor(flags / bit) % 2 == 1 end
   return { x = has(ONE_AT_A_TIME), d = has(DURABLE), p = has(KEEPS_DATA), r = has(RECOVERS), y = job_type }
 end
-local function is_durable(record) return math.floor(string.byte(record) / DURABLE) % 2 == 1 end
+local function is_durable(record)
+  local meta = read_job(record)
+  return meta and meta.d
+end
 local function job(key)
   local record = get('jd', key)
   return record and read_job(record)
@@ -75,7 +79,7 @@ end
 local function data_of(record) return string.match(record, '^.[^%z]*%z[^%z]*%z(.*)$') end
 local function is_busy(jk) return get('busy', jk) end
 
-local function type_of(lane) return string.match(lane, '%z(.*)$') end
+local function type_of(lane) return string.match(lane, '%z(.*)$') or '' end
 local function group_in(lane) return string.match(lane, '^([^%z]*)') end
 local function queue_of(lane, jk) return 'q:' .. lane .. ':' .. jk end
 

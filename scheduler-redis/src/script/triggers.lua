@@ -11,7 +11,10 @@ local function at_birth(key, jk)
   return note or get('pj', group_of(jk)) or nil
 end
 
-local function end_of(note) return num(cjson.decode(note).u) end
+local function end_of(note)
+  local known = decoded(note)
+  return known and num(known.u) or nil
+end
 
 local function ends(what, note)
   local until_ = end_of(note)
@@ -81,7 +84,7 @@ end
 local function insert_trigger(t, progress, next, runs)
   local number, meta = count(), job(t.j)
   local s = {
-    'W', meta.x, runs and runs.u or 0, tonumber(t.p), next or false, number, runs and runs.i or number, number,
+    true, 'W', meta.x, runs and runs.u or 0, tonumber(t.p), next or false, number, runs and runs.i or number, number,
     runs and runs.f or false, false, t.j, t.e .. '\0' .. meta.y, t.o, false, runs and runs.w or false, false, false, progress, t.f,
   }
   name_calendar(t, s)

@@ -1,0 +1,365 @@
+//! What somebody does to the keys of a store by hand, while nodes run: the server answers, errors name what is lost, everything
+//! else goes on, and an audit finds and mends the rest.
+#![cfg(unix)]
+#![allow(clippy::unwrap_used, reason = "a test says what went wrong by failing")]
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::TimeDelta;
+use scheduler_core::calendar::{Exclusion, StandardCalendar};
+use scheduler_core::job::{Invocation, JobDefinition, JobDetail};
+use scheduler_core::store::*;
+use scheduler_core::time::{Clock, SystemClock};
+use scheduler_core::trigger::{OverlapPolicy, Trigger};
+use scheduler_core::{Scheduler, Text};
+use scheduler_redis::RedisJobStore;
+use tests::process::{LEASE, LIMIT, Process, exclusive, hourly, job, until};
+use tests::redis::Server;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+
+const PREFIX: &str = "scheduler:{shared/0}:";
+
+/// Every key of the layout; `*` stands for any name of a family. Another layout has another list.
+const LAYOUT: &[&str] = &[
+    "ts", "td", "jd", "jo", "jt:*", "ti", "ji", "gt", "gj", "lane:*", "due:*", "types", "q:*", "ql:*", "eg",
+    "ew", "over", "cl:*", "homes", "busy", "lapse", "rt:*", "stop:*", "ss", "sl", "sn", "sc", "tn",
+    "grave:*", "graves", "cal", "cu:*", "pg", "pj", "px", "pe", "chores", "meta", "untold", "ad:*", "hist",
+    "aside",
+];
+
+/// Keys that nodes take away again at once, with what the test puts there.
+const MOMENTARY: &[(&str, &[&str])] = &[
+    ("grave:*", &["HSET", "grave:9@1", "9-1", "lost"]),
+    ("graves", &["SADD", "graves", "9@1", "9@2"]),
+    ("chores", &["HSET", "chores", "1", r#"{"verb":"resume","what":{"k":"all"},"at":"1"}"#]),
+    ("untold", &["SADD", "untold", "9", "10"]),
+    ("aside", &["SADD", "aside", "a", "b"]),
+    ("ew", &["SADD", "ew", "a", "b"]),
+];
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Damage {
+    Deleted,
+    OfTheWrongKind,
+    Truncated,
+    Garbage,
+}
+
+/// A server with a node that has something in every key, and a scheduler on the same store.
+struct Cluster {
+    server: Server,
+    process: Process,
+    scheduler: Scheduler,
+    pulses: mpsc::UnboundedReceiver<()>,
+}
+
+fn pulse() -> JobDetail {
+    JobDetail::builder("pulse".parse().unwrap(), "pulse").build()
+}
+
+impl Cluster {
+    async fn start() -> Self {
+        // A script that takes longer is an error for everybody else.
+        let server = Server::with(&["--save", "", "--appendonly", "no", "--busy-reply-threshold", "1000"]);
+        let process = Process::start_with(&server.url(), 1, Some(&["work"])).await;
+        fill(&process).await;
+        let builder = RedisJobStore::builder(&server.url()).name("shared").lease(LEASE).keep_history(10);
+        let (beat, pulses) = mpsc::unbounded_channel();
+        let body = move || {
+            let beat = beat.clone();
+            async move { beat.send(()).unwrap() }
+        };
+        let definition = JobDefinition::new(pulse(), body);
+        let scheduler = Scheduler::builder()
+            .store(builder.connect().await.unwrap())
+            .register(definition)
+            .build()
+            .unwrap();
+        scheduler.start().await.unwrap();
+        let mut cluster = Self { server, process, scheduler, pulses };
+        assert!(cluster.goes_on().await, "a pulse is felt before anything is damaged");
+        until("its history is written", async || !cluster.keys("hist").is_empty()).await;
+        cluster
+    }
+
+    /// Whether what is new runs.
+    async fn goes_on(&mut self) -> bool {
+        let enqueued = async {
+            // The first call may be the one that meets the damage.
+            while self.scheduler.enqueue(Invocation::new(pulse())).await.is_err() {}
+            self.pulses.recv().await
+        };
+        tokio::time::timeout(LIMIT, enqueued).await.is_ok()
+    }
+
+    /// The keys of a pattern, all of one kind.
+    fn damaged(&self, pattern: &str, damage: Damage) -> Vec<String> {
+        let keys = match MOMENTARY.iter().find(|(key, _)| *key == pattern) {
+            Some((_, words)) => {
+                let key = format!("{PREFIX}{}", words[1]);
+                self.server.command(&[&[words[0], &key], &words[2..]].concat());
+                vec![key]
+            }
+            None => self.keys(pattern),
+        };
+        keys.iter().for_each(|key| self.damage(key, damage));
+        if pattern == "grave:*" {
+            self.server.command(&["SADD", &format!("{PREFIX}graves"), "9@1"]);
+        }
+        keys
+    }
+
+    fn keys(&self, pattern: &str) -> Vec<String> {
+        let found = self.server.command(&["KEYS", &format!("scheduler:{{shared/0}}:{pattern}")]);
+        redis::from_redis_value(found).unwrap()
+    }
+
+    fn kind(&self, key: &str) -> String {
+        self.server.text(&["TYPE", key])
+    }
+
+    fn list(&self, words: &[&str]) -> Vec<Vec<u8>> {
+        redis::from_redis_value(self.server.command(words)).unwrap()
+    }
+
+    fn damage(&self, key: &str, damage: Damage) {
+        let kind = self.kind(key);
+        match damage {
+            Damage::Deleted => drop(self.server.command(&["DEL", key])),
+            Damage::OfTheWrongKind => {
+                self.server.command(&["DEL", key]);
+                let other: &[&str] = if kind == "string" { &["SADD", key, "x"] } else { &["SET", key, "x"] };
+                self.server.command(other);
+            }
+            Damage::Garbage => self.fill_with_garbage(key, &kind),
+            Damage::Truncated => self.truncate(key, &kind),
+        }
+    }
+
+    fn fill_with_garbage(&self, key: &str, kind: &str) {
+        match kind {
+            "hash" => {
+                for field in self.list(&["HKEYS", key]) {
+                    self.set(key, &field, b"{rubbish");
+                }
+                self.set(key, b"rubbish", b"{rubbish");
+            }
+            "zset" => drop(self.server.command(&["ZADD", key, "0", "rubbish"])),
+            "set" => drop(self.server.command(&["SADD", key, "rubbish"])),
+            "stream" => drop(self.server.command(&["XADD", key, "*", "rubbish", "{"])),
+            _ => drop(self.server.command(&["SET", key, "{rubbish"])),
+        }
+    }
+
+    /// Every value is cut in the middle; of a set every other member is gone.
+    fn truncate(&self, key: &str, kind: &str) {
+        let remove = |all: Vec<Vec<u8>>, verb: &str| {
+            let mut connection = redis::Client::open(self.server.url()).unwrap().get_connection().unwrap();
+            for member in all.iter().step_by(2) {
+                redis::cmd(verb).arg(key).arg(member).exec(&mut connection).unwrap();
+            }
+        };
+        match kind {
+            "hash" => {
+                let all = self.list(&["HGETALL", key]);
+                for pair in all.chunks(2) {
+                    self.set(key, &pair[0], &pair[1][..pair[1].len() / 2]);
+                }
+            }
+            "zset" => remove(self.list(&["ZRANGE", key, "0", "-1"]), "ZREM"),
+            "set" => remove(self.list(&["SMEMBERS", key]), "SREM"),
+            "stream" => drop(self.server.command(&["XTRIM", key, "MAXLEN", "0"])),
+            _ => drop(self.server.command(&["SET", key, ""])),
+        }
+    }
+
+    fn set(&self, key: &str, field: &[u8], value: &[u8]) {
+        let mut connection = redis::Client::open(self.server.url()).unwrap().get_connection().unwrap();
+        redis::cmd("HSET").arg(key).arg(field).arg(value).exec(&mut connection).unwrap();
+    }
+
+    /// Everything that a node or a user may ask; what fails says why.
+    async fn ask_everything(&self) -> Vec<String> {
+        let (process, mut errors) = (&self.process, Vec::new());
+        let store = &process.store;
+        let mut note = |what: &str, error: Option<scheduler_core::Error>| {
+            errors.extend(error.map(|error| format!("{what}: {error}")));
+        };
+        let (session, now, late) = (1, process.now(), Some(LateShare { before: process.now(), most: 0 }));
+        let mut limits = ExecutionLimits::default();
+        limits.shared.insert("group".into(), 1);
+        let request = AcquireDue {
+            session,
+            now,
+            until: now,
+            max: 9,
+            limits,
+            late,
+            fires_since: Some(now - TimeDelta::hours(1)),
+        };
+        let acquired = store.acquire_due(request).await;
+        for one in acquired.as_ref().map(|all| all.triggers.clone()).unwrap_or_default() {
+            if one.fired.is_none() {
+                note("fire", process.try_fire(&one).await.err());
+            }
+            let executions = vec![Completion::of(one.claim)];
+            note("complete", store.complete(Complete { now, executions }).await.err());
+        }
+        note("acquire", acquired.err());
+        note("jobs", store.jobs(JobQuery::default()).await.err());
+        note("triggers", store.triggers(TriggerQuery::default()).await.err());
+        note("executions", store.executions(Executions::All).await.err());
+        note("groups", store.groups(GroupKind::Triggers).await.err());
+        note("groups", store.groups(GroupKind::Jobs).await.err());
+        note("calendars", store.calendars().await.err());
+        note("nodes", store.nodes().await.err());
+        note("history", store.history(HistoryQuery::default()).await.err());
+        note("cancel", store.cancel(Executions::All).await.err());
+        let what = Selection::TriggerGroup(Text::Is("elsewhere".into()));
+        let pause = Pause { what: what.clone(), note: PauseNote::at(now) };
+        note("pause", store.pause(pause).await.err());
+        note("resume", store.resume(what).await.err());
+        errors
+    }
+}
+
+/// Something for every key.
+async fn fill(process: &Process) {
+    let store = &process.store;
+    let later = |name: &str| hourly(name).start_after(Duration::from_secs(3600));
+    // A run that holds a job, and what waits for it.
+    process.put(&exclusive("turns"), [hourly("turn-a"), hourly("turn-b"), hourly("turn-c")]).await;
+    process.run().await;
+    // What waits for its time, by a calendar and without.
+    let calendar = Arc::new(StandardCalendar::new(Exclusion::Nothing, chrono_tz::UTC));
+    store.put_calendar("holidays".into(), calendar, true).await.unwrap();
+    process.put(&job("plain"), [later("plain-a"), later("plain-b").calendar("holidays")]).await;
+    // A run of a group with a limit, which is asked to stop.
+    process.put(&job("group"), [hourly("grouped").execution_group("group")]).await;
+    let grouped = process.run().await;
+    store.cancel(Executions::One(grouped.claim)).await.unwrap();
+    // A run that the next one would stop.
+    process.put(&job("over"), [hourly("over").overlap(OverlapPolicy::CancelPrevious)]).await;
+    process.run().await;
+    // Two runs of one trigger at once.
+    let twice = Trigger::every(Duration::from_millis(1))
+        .repeat(1)
+        .start_at(process.now() - TimeDelta::seconds(1))
+        .name("twice");
+    process.put(&job("twice"), [twice.overlap(OverlapPolicy::AllowAll)]).await;
+    process.run().await;
+    process.run().await;
+    // Pauses, one of which ends.
+    let until = process.now() + TimeDelta::hours(1);
+    let note = PauseNote::at(process.now()).until(until);
+    let groups =
+        [Selection::TriggerGroup(Text::Is("paused".into())), Selection::JobGroup(Text::Is("paused".into()))];
+    for what in groups {
+        store.pause(Pause { what, note: note.clone() }).await.unwrap();
+    }
+    process.put(&job("paused"), [later("paused/one")]).await;
+    store.resume(Selection::TriggerGroup(Text::Is("resumed".into()))).await.unwrap();
+    // A claim that is not fired.
+    process.put(&job("claimed"), [hourly("claimed")]).await;
+    assert_eq!(process.acquire(1).await.len(), 1);
+}
+
+/// Says what was wrong with one key, if anything was.
+async fn survives(pattern: &str, damage: Damage) -> Result<(), String> {
+    let mut cluster = Cluster::start().await;
+    let keys = cluster.damaged(pattern, damage);
+    if keys.is_empty() {
+        return Err("the test has nothing there".to_owned());
+    }
+    let mut errors = Vec::new();
+    for _ in 0..3 {
+        errors.extend(cluster.ask_everything().await);
+        cluster.server.command(&["PING"]);
+    }
+    let nameless = errors.iter().find(|error| error.contains("WRONGTYPE") || error.contains("user_script"));
+    if let Some(error) = nameless {
+        return Err(format!("an error that names nothing: {error}"));
+    }
+    let found = cluster.process.store.audit(true).await.map_err(|error| format!("audit: {error}"))?;
+    let named = keys
+        .iter()
+        .any(|key| found.iter().chain(&errors).any(|text| text.contains(key.trim_start_matches(PREFIX))));
+    if damage == Damage::OfTheWrongKind && !named {
+        return Err(format!("nobody names the key: {found:#?} {errors:#?}"));
+    }
+    if !cluster.goes_on().await {
+        return Err("nothing new runs".to_owned());
+    }
+    cluster.process.put(&exclusive("afterwards"), [hourly("new")]).await;
+    let process = &cluster.process;
+    until("the other node goes on", async || {
+        let acquired = process.acquire(9).await;
+        for one in &acquired {
+            process.fire(one).await;
+            process.complete(one.claim).await;
+        }
+        acquired.iter().any(|one| one.trigger.key().name() == "new")
+    })
+    .await;
+    let deadline = SystemClock.monotonic() + LIMIT;
+    loop {
+        let left = cluster.process.store.audit(false).await.map_err(|error| format!("audit: {error}"))?;
+        if left.is_empty() {
+            break;
+        }
+        if SystemClock.monotonic() > deadline {
+            return Err(format!("not mended: {left:#?}"));
+        }
+        cluster.process.store.audit(true).await.map_err(|error| format!("audit: {error}"))?;
+        SystemClock.sleep(Duration::from_millis(50)).await;
+    }
+    cluster.scheduler.shutdown(Duration::ZERO).await;
+    Ok(())
+}
+
+/// Each key in turn, some of them at once.
+async fn every_key(damage: Damage) {
+    tokio::task::LocalSet::new().run_until(each_key(damage)).await;
+}
+
+async fn each_key(damage: Damage) {
+    let mut running = JoinSet::new();
+    let (mut problems, mut left) = (Vec::new(), LAYOUT.iter());
+    let only = std::env::var("DAMAGED_KEY").ok();
+    loop {
+        while running.len() < 4
+            && let Some(pattern) = left.by_ref().find(|key| only.as_deref().is_none_or(|only| only == **key))
+        {
+            running.spawn_local(async move { (pattern, survives(pattern, damage).await) });
+        }
+        let Some(done) = running.join_next().await else { break };
+        match done {
+            Ok((_, Ok(()))) => {}
+            Ok((pattern, Err(problem))) => problems.push(format!("{pattern}: {problem}")),
+            Err(error) => problems.push(format!("{error}")),
+        }
+    }
+    assert!(problems.is_empty(), "{damage:?}\n{}", problems.join("\n"));
+}
+
+#[tokio::test]
+async fn r1_r2_every_key_may_be_deleted() {
+    every_key(Damage::Deleted).await;
+}
+
+#[tokio::test]
+async fn r2_every_key_may_be_of_the_wrong_kind() {
+    every_key(Damage::OfTheWrongKind).await;
+}
+
+#[tokio::test]
+async fn r2_every_key_may_be_truncated() {
+    every_key(Damage::Truncated).await;
+}
+
+#[tokio::test]
+async fn r2_every_key_may_hold_garbage() {
+    every_key(Damage::Garbage).await;
+}
