@@ -220,6 +220,8 @@ impl TriggerBuilder {
     }
 
     /// How often to fire after the first time. Default: for ever.
+    ///
+    /// An interval counts times of its grid, also those that a calendar leaves out; a daily window counts firings.
     pub fn repeat(mut self, count: u32) -> Self {
         self.repeat = Some(count);
         self
@@ -237,7 +239,7 @@ impl TriggerBuilder {
         self
     }
 
-    /// No firing is later; an interval does not fire at this very time either. Default: no end.
+    /// No firing is later. Intervals and calendar intervals do not fire at this very time either. Default: no end.
     pub fn end_at(mut self, time: DateTime<Utc>) -> Self {
         self.end = Some(time);
         self

@@ -57,7 +57,8 @@ impl IntervalSchedule {
 
     /// The last time of the grid; none for ever.
     pub(super) fn last(&self, start: DateTime<Utc>) -> Option<DateTime<Utc>> {
-        self.at(start, i64::from(self.repeat?))
+        let repeat = i64::from(self.repeat?);
+        Some(self.at(start, repeat).unwrap_or(DateTime::<Utc>::MAX_UTC))
     }
 
     /// The time so many steps after the start.

@@ -212,7 +212,7 @@ impl Trigger {
         self.start
     }
 
-    /// No firing is later; for intervals none is equal either, as in Quartz.
+    /// No firing is later. Intervals and calendar intervals do not fire at this very time either, as in Quartz.
     pub fn end(&self) -> Option<DateTime<Utc>> {
         self.rare().end
     }

@@ -161,6 +161,37 @@ async fn the_three_formats_say_the_same() {
 }
 
 #[tokio::test]
+async fn windows_and_calendar_intervals() {
+    let folder = Folder::new();
+    let text = r#"
+[triggers.night]
+job = "report"
+daily = { every = "2h", from = "22:00", to = "02:00" }
+start = "2026-03-01T01:00:00Z"
+
+[triggers.monthly]
+job = "report"
+calendar_interval = { every = 1, unit = "month" }
+start = "2026-01-31T00:00:00Z"
+
+[triggers.drifting]
+job = "report"
+calendar_interval = { every = 1, unit = "month", as_quartz = true }
+start = "2026-01-31T00:00:00Z"
+"#;
+    let test = started(ScheduleFile::new(folder.write("s.toml", text))).await;
+    let after = "2026-03-20T00:00:00Z".parse().unwrap();
+    for (name, next) in [
+        ("night", "2026-03-20T02:00:00+00:00"),
+        ("monthly", "2026-03-31T00:00:00+00:00"),
+        ("drifting", "2026-03-28T00:00:00+00:00"),
+    ] {
+        let stored = test.scheduler().trigger(&name.parse().unwrap()).await.unwrap().unwrap();
+        assert_eq!(stored.trigger.fire_time_after(after).unwrap().to_rfc3339(), next, "{name}");
+    }
+}
+
+#[tokio::test]
 async fn every_mistake_is_named_with_file_line_and_key() {
     let folder = Folder::new();
     let text = r#"exsting = "keep"

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use chrono::{DateTime, NaiveTime, TimeDelta, Utc, Weekday};
+use chrono::{DateTime, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, TimeZone, Utc, Weekday};
 use chrono_tz::Tz;
 use scheduler_core::calendar::{Exclusion, StandardCalendar};
 use scheduler_core::trigger::{
@@ -111,6 +111,58 @@ fn t01_t02_no_kind_fires_after_its_end() {
         &lasting(weekends, "2018-03-24T20:00:00Z", "2018-03-25T01:00:00Z"),
         &["2018-03-24T21:30:00+01:00", "2018-03-24T22:30:00+01:00", "2018-03-24T23:30:00+01:00"],
     );
+}
+
+/// Windows with any start and end, beside a list made day by day.
+#[test]
+fn t01_windows_with_any_start_and_end() {
+    for seed in 0..2_808_u64 {
+        let mut state = seed;
+        let mut any = |below: i64| {
+            // Knuth's constants for a linear congruential generator.
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            i64::try_from((state >> 33) % u64::try_from(below).unwrap()).unwrap()
+        };
+        // Clocks in Berlin change between two and three, so these begin outside of that.
+        let time = |minute: i64| NaiveTime::MIN + TimeDelta::minutes(minute);
+        let (from, to) = (time(200 + any(1_240)), time(any(1_440)));
+        let every = TimeDelta::minutes(1 + any(300));
+        let start = at("2026-03-26T00:00:00Z") + TimeDelta::milliseconds(any(86_400_000));
+        let end = start + TimeDelta::milliseconds(any(4 * 86_400_000));
+        let schedule = DailySchedule::new(every.to_std().unwrap(), Tz::Europe__Berlin).from(from).to(to);
+        let builder = Trigger::scheduled(UnionSchedule::new([schedule.into()])).start_at(start).end_at(end);
+        let trigger = builder.name("any").for_job("any").build(start).unwrap();
+        let expected = listed(from, to, every, start, end);
+        assert_eq!(walk(&trigger).collect::<Vec<_>>(), expected, "seed {seed}: {}", trigger.schedule());
+        assert_eq!(trigger.final_fire_time(None), expected.last().copied(), "seed {seed}");
+    }
+}
+
+/// The firings in Berlin from 25 March 2026 on, day by day.
+fn listed(
+    from: NaiveTime,
+    to: NaiveTime,
+    every: TimeDelta,
+    start: DateTime<Utc>,
+    end: DateTime<Utc>,
+) -> Vec<DateTime<Utc>> {
+    let first_day: NaiveDate = "2026-03-25".parse().unwrap();
+    let instant = |time: NaiveDateTime| match Tz::Europe__Berlin.from_local_datetime(&time).latest() {
+        Some(found) => found.to_utc(),
+        None => time.and_utc() - TimeDelta::hours(1),
+    };
+    let mut all = Vec::new();
+    for day in first_day.iter_days().take(8) {
+        let closes = if to < from { day.succ_opt().unwrap() } else { day };
+        let next = instant(day.succ_opt().unwrap().and_time(from));
+        let mut time = instant(day.and_time(from));
+        while time <= instant(closes.and_time(to)) && time < next {
+            all.push(time);
+            time += every;
+        }
+    }
+    all.retain(|time| start <= *time && *time <= end);
+    all
 }
 
 #[test]
@@ -466,6 +518,8 @@ fn t13_a_schedule_that_ends_knows_its_final_time() {
 #[test]
 fn t14_a_final_time_is_computed() {
     let start = "2026-01-01T00:00:00Z";
+    let beyond = build(Trigger::every(Duration::from_millis(u64::MAX / 4)).repeat(5), start);
+    assert_eq!(beyond.final_fire_time(None), Some(at(start)), "T14 no time for a second firing");
     let counted =
         |end: &str| build(Trigger::every(Duration::from_millis(1)).repeat(u32::MAX).end_at(at(end)), start);
     let last = |trigger: &Trigger| trigger.final_fire_time(None).unwrap();

@@ -48,20 +48,23 @@ fn endless() -> impl Strategy<Value = Schedule> {
         (rule, zone(), dst()).prop_map(|(text, zone, dst)| {
             RecurrenceSchedule::new(text.parse().unwrap(), zone).with_dst(dst).into()
         }),
-        (1..u32::MAX, unit(), zone(), any::<bool>(), any::<bool>()).prop_map(
-            |(every, unit, zone, keep, skip)| {
+        (1..u32::MAX, unit(), zone(), any::<[bool; 3]>()).prop_map(
+            |(every, unit, zone, [keep, skip, as_quartz])| {
                 CalendarIntervalSchedule::new(every, unit, zone)
                     .preserve_hour(keep)
                     .skip_missing_hour(skip)
+                    .as_quartz(as_quartz)
                     .into()
             }
         ),
-        (1..86_400_u64, zone(), time_of_day(), weekdays(), any::<u32>()).prop_map(
-            |(every, zone, from, days, count)| {
+        (1..86_400_u64, zone(), [time_of_day(), time_of_day()], weekdays(), any::<(u32, bool)>()).prop_map(
+            |(every, zone, [from, to], days, (count, as_quartz))| {
                 DailySchedule::new(Duration::from_secs(every), zone)
                     .from(from)
+                    .to(to)
                     .on(&days)
                     .repeat_per_day(count)
+                    .as_quartz(as_quartz)
                     .into()
             }
         ),
