@@ -144,6 +144,7 @@ pub(crate) fn execution(row: &Value) -> Result<ExecutionStatus> {
         id: codec::read_claim(codec::text(&row[0]))?,
         job: codec::job_key(codec::text(&row[1]))?,
         trigger: codec::trigger_key(codec::text(&row[2]))?,
+        execution_group: row[4].as_str().and_then(|group| group.strip_prefix('1')).map(Arc::from),
         fired: codec::read_time(&row[3]).unwrap_or(DateTime::<Utc>::MIN_UTC),
     })
 }

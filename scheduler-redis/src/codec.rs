@@ -163,6 +163,15 @@ pub(crate) fn existing(existing: Existing) -> &'static str {
     }
 }
 
+/// The group, as keys begin with it, if only one is meant.
+pub(crate) fn only_group(group: &Text) -> Option<&str> {
+    match group {
+        Text::Is(group) if &**group == DEFAULT_GROUP => Some(""),
+        Text::Is(group) => Some(group),
+        _ => None,
+    }
+}
+
 pub(crate) fn pattern(text: &Text) -> Value {
     match text {
         Text::Any => json!({ "k": "any" }),
@@ -189,6 +198,7 @@ pub(crate) fn executions(what: &Executions) -> Result<Value> {
         Executions::One(id) => json!({ "k": "one", "v": claim(*id) }),
         Executions::OfJob(job) => json!({ "k": "job", "v": key(job) }),
         Executions::OfTrigger(trigger) => json!({ "k": "trigger", "v": key(trigger) }),
+        Executions::OfGroup(group) => json!({ "k": "group", "v": format!("1{group}") }),
         Executions::All => json!({ "k": "all" }),
         _ => return Err(Error::config("this store does not know such a choice of executions; upgrade it")),
     })

@@ -10,7 +10,8 @@ use crate::inner::Answer;
 use crate::store::RedisJobStore;
 
 /// The parts of an audit: each goes by what the ones before have mended.
-const PARTS: &[&str] = &["keys", "names", "runs", "triggers", "links", "jobs", "calendars", "busy", "groups"];
+const PARTS: &[&str] =
+    &["keys", "names", "runs", "triggers", "links", "jobs", "calendars", "marks", "busy", "groups"];
 
 /// So many keys of the wrong kind are moved out of the way of one audit.
 const MOST_KEYS: usize = 100;

@@ -41,11 +41,12 @@ const CHANGES: &[&str] = &[
     "reset",
     "put_calendar",
     "remove_calendar",
+    "put_mark",
     "cancel",
 ];
 
 /// Verbs that change nothing, and are asked once more when no answer has come.
-const READS: &[&str] = &["jobs", "triggers", "executions", "groups", "calendars", "nodes", "history"];
+const READS: &[&str] = &["jobs", "triggers", "executions", "groups", "calendars", "mark", "nodes", "history"];
 
 pub(crate) struct Inner {
     pub(crate) settings: Arc<Settings>,

@@ -20,6 +20,12 @@ use crate::settings::Settings;
 /// Whom to tell of messages, and when they may have been missed.
 type Heard = Arc<dyn Fn(Option<Vec<u8>>) + Send + Sync>;
 
+/// For so many bytes of a call its answer may take a second longer.
+const BYTES_IN_A_SECOND: usize = 16 * 1024 * 1024;
+
+/// What a call without an answer means.
+const UNKNOWN: &str = "what the call asks for may have taken effect all the same";
+
 /// One connection of a store.
 pub(crate) struct Link {
     settings: Arc<Settings>,
@@ -107,38 +113,61 @@ impl Link {
         arguments: [&str; 3],
         rows: &[String],
     ) -> Result<Said, Failure> {
+        let all = || arguments.into_iter().chain(rows.iter().map(String::as_str));
+        let bytes = all().map(str::len).sum();
+        self.check_size(arguments[0], bytes, all().max_by_key(|argument| argument.len()))?;
         let mut invocation = script.key(&self.settings.prefix);
-        for argument in arguments.into_iter().chain(rows.iter().map(String::as_str)) {
+        for argument in all() {
             invocation.arg(argument);
         }
-        let said = self.with(async |mut connection| invocation.invoke_async(&mut connection).await).await?;
+        let more = Duration::from_secs((bytes / BYTES_IN_A_SECOND) as u64);
+        let call = async |mut connection| invocation.invoke_async(&mut connection).await;
+        let said = self.with(self.settings.answer_within.saturating_add(more), call).await?;
         let (body, wake, others, rows, damage) = said;
         Ok(Said { body, wake, others, rows, damage })
     }
 
+    /// Refuses what is too large before anything is sent.
+    fn check_size(&self, verb: &str, bytes: usize, largest: Option<&str>) -> Result<(), Failure> {
+        let limit = self.settings.largest_call;
+        if bytes <= limit {
+            return Ok(());
+        }
+        let begin: String = largest.unwrap_or_default().chars().take(120).collect();
+        Err(Failure::Refused(Error::config(format!(
+            "the call `{verb}` carries {bytes} bytes, and the limit is {limit}; nothing was stored. Its largest part begins with \
+             `{begin}`. Keep large values elsewhere and give the job a reference, or raise `RedisStoreBuilder::largest_call`"
+        ))))
+    }
+
     pub(crate) async fn info(&self) -> Result<String, Failure> {
-        self.with(async |mut connection| cmd("INFO").query_async(&mut connection).await).await
+        self.with(self.settings.answer_within, async |mut connection| {
+            cmd("INFO").query_async(&mut connection).await
+        })
+        .await
     }
 
     /// Whether somebody is there, and this user may do what the connection is for.
     pub(crate) async fn ping(&self) -> Result<(), Failure> {
-        self.with(async |mut connection| cmd("PING").exec_async(&mut connection).await).await
+        let limit = self.settings.answer_within;
+        self.with(limit, async |mut connection| cmd("PING").exec_async(&mut connection).await).await
     }
 
     async fn with<T>(
         &self,
+        limit: Duration,
         call: impl AsyncFnOnce(MultiplexedConnection) -> Result<T, RedisError>,
     ) -> Result<T, Failure> {
         let (connection, number) = match self.current() {
             Some(current) => current,
             None => self.connect().await?,
         };
-        let limit = self.settings.answer_within.min(*self.limit.lock());
+        let limit = limit.min(*self.limit.lock());
         let Ok(answer) = tokio::time::timeout(limit, call(connection)).await else {
             self.no_answer(number);
             let place = self.settings.place();
             return Err(Failure::Away(Error::transient(format!(
-                "Redis at {place} did not answer within {limit:?}"
+                "Redis at {place} did not answer within {limit:?}; {UNKNOWN}"
             ))));
         };
         match answer {
@@ -197,7 +226,7 @@ impl Link {
             _ => {}
         }
         self.give_up(number);
-        Failure::Away(Error::transient(text))
+        Failure::Away(Error::transient(format!("{text}; {UNKNOWN}")))
     }
 
     async fn connect(&self) -> Result<(MultiplexedConnection, u64), Failure> {

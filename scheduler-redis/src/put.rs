@@ -43,7 +43,7 @@ impl RedisJobStore {
             let twice = json!([["trigger", codec::key(twin.key())]]);
             return Err(refusal("twice", codec::list(&twice), &Value::Null));
         }
-        let jobs = request.jobs.iter().map(|job| codec::job(job)).collect::<Result<Vec<_>>>()?;
+        let jobs = request.distinct_jobs().iter().map(|job| codec::job(job)).collect::<Result<Vec<_>>>()?;
         let triggers = request.triggers.iter().map(trigger_row).collect::<Result<Vec<_>>>()?;
         let mut parts = Vec::new();
         if jobs.len() + triggers.len() <= PART {

@@ -28,7 +28,7 @@ const ALL: &str = concat!(
 const VERBS: &str = "V";
 
 /// Verbs that need memory. All others are carried out also when the memory of the server is full, for they free some.
-const GROWS: &[&str] = &["put", "reschedule", "put_calendar", "acquire", "fire"];
+const GROWS: &[&str] = &["put", "reschedule", "put_calendar", "put_mark", "acquire", "fire"];
 
 static SCRIPTS: LazyLock<HashMap<String, Script>> = LazyLock::new(|| {
     let text = with_constants(ALL);

@@ -26,6 +26,8 @@ pub(crate) struct Session {
     pub(crate) since: Option<Duration>,
     /// That moment has passed, and its runs were told.
     pub(crate) fenced: bool,
+    /// How often that has happened.
+    pub(crate) losses: u64,
     /// Whether its last question was for triggers, and not only for what is to stop.
     pub(crate) takes: bool,
     /// How many calls for triggers it has made.
@@ -95,8 +97,9 @@ pub(crate) struct Flight {
 
 impl Session {
     pub(crate) fn new(node: Node) -> Self {
-        let (safe_until, since, turn, unheard, claimed, flights, ended) = Default::default();
-        Self { node, safe_until, since, fenced: false, takes: true, turn, unheard, claimed, flights, ended }
+        let (safe_until, since, losses, turn, unheard, claimed, flights, ended) = Default::default();
+        let (fenced, takes) = (false, true);
+        Self { node, safe_until, since, fenced, losses, takes, turn, unheard, claimed, flights, ended }
     }
 
     pub(crate) fn is_safe(&self, now: Duration) -> bool {
@@ -112,6 +115,7 @@ impl Session {
     /// Others may take its work over: runs that must not overlap are to stop.
     pub(crate) fn fence(&mut self) -> Vec<ExecutionId> {
         self.fenced = true;
+        self.losses += 1;
         self.flights.iter().filter(|(_, flight)| flight.exclusive).map(|(id, _)| *id).collect()
     }
 

@@ -40,6 +40,8 @@ pub(crate) struct Settings {
     pub(crate) start_within: Duration,
     /// So many runs that are over are kept.
     pub(crate) keeps: usize,
+    /// So many bytes are the most that one call may carry.
+    pub(crate) largest_call: usize,
 }
 
 impl Settings {
@@ -91,6 +93,7 @@ pub struct RedisStoreBuilder {
     answer_within: Duration,
     start_within: Duration,
     keeps: usize,
+    largest_call: usize,
 }
 
 impl fmt::Debug for RedisStoreBuilder {
@@ -115,6 +118,7 @@ impl RedisStoreBuilder {
             answer_within: Duration::from_secs(2),
             start_within: Duration::from_secs(30),
             keeps: 0,
+            largest_call: 128 * 1024 * 1024,
         }
     }
 
@@ -156,8 +160,8 @@ impl RedisStoreBuilder {
         self
     }
 
-    /// How long the server may take to answer. After that the outcome of a call is unknown, and it is repeated where that is
-    /// safe. Default: 2 s.
+    /// How long the server may take to answer, and a second more for each 16 MiB that a call carries. After that the outcome of
+    /// the call is unknown, and it is repeated where that is safe. Default: 2 s.
     pub fn answer_within(mut self, time: Duration) -> Self {
         self.answer_within = time;
         self
@@ -172,6 +176,14 @@ impl RedisStoreBuilder {
     /// How many of the latest runs are kept for the [history](scheduler_core::Scheduler::history), about. Default: none.
     pub fn keep_history(mut self, runs: usize) -> Self {
         self.keeps = runs;
+        self
+    }
+
+    /// How many bytes one call may carry, such as a trigger with its arguments. A larger one is refused before it is sent. Redis
+    /// works on nothing else while it takes a large value: keep large values elsewhere, and give jobs a reference. Default:
+    /// 128 MiB; the server takes at most its `proto-max-bulk-len`, 512 MB by default.
+    pub fn largest_call(mut self, bytes: usize) -> Self {
+        self.largest_call = bytes;
         self
     }
 
@@ -219,6 +231,7 @@ impl RedisStoreBuilder {
             answer_within: self.answer_within,
             start_within: self.start_within,
             keeps: self.keeps,
+            largest_call: self.largest_call,
         })
     }
 

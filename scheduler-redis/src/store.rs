@@ -9,6 +9,7 @@ use serde_json::Value;
 use tokio::task::JoinHandle;
 
 use crate::inner::{Answer, Inner};
+use crate::session::Session;
 use crate::settings::RedisStoreBuilder;
 
 /// A job store in Redis, shared by all nodes that use the same server and name. Cloning gives the same store.
@@ -53,7 +54,8 @@ impl RedisJobStore {
         self.on_io(async move { inner.hot_call(verb, request, &rows).await }).await
     }
 
-    /// As [`ask`](Self::ask), for a node that must not go on when it has lost touch.
+    /// As [`ask`](Self::ask), for a node that must not go on when it has lost touch, before or meanwhile. What happens to other
+    /// nodes of this process does not concern it.
     pub(crate) async fn ask_as(
         &self,
         session: u64,
@@ -61,15 +63,28 @@ impl RedisJobStore {
         request: Value,
         rows: Arc<[String]>,
     ) -> Result<Answer> {
-        let fenced = self.0.fenced.notified();
-        let now = SystemClock.monotonic();
-        if self.0.sessions.lock().get(&session).is_some_and(|session| !session.is_safe(now)) {
-            self.0.nudge.notify_one();
-            return Err(touch_lost());
-        }
-        tokio::select! {
-            answer = self.ask(verb, request, rows) => answer,
-            () = fenced => Err(touch_lost()),
+        let losses_of = |known: &Session| known.losses;
+        let before = {
+            let sessions = self.0.sessions.lock();
+            let known = sessions.get(&session);
+            if known.is_some_and(|known| !known.is_safe(SystemClock.monotonic())) {
+                self.0.nudge.notify_one();
+                return Err(touch_lost());
+            }
+            known.map(losses_of)
+        };
+        let mut answer = std::pin::pin!(self.ask(verb, request, rows));
+        loop {
+            // Before the look, so that nothing is missed in between.
+            let fenced = self.0.fenced.notified();
+            let losses = self.0.sessions.lock().get(&session).map(losses_of);
+            if losses.is_some() && losses != before {
+                return Err(touch_lost());
+            }
+            tokio::select! {
+                answer = &mut answer => return answer,
+                () = fenced => {}
+            }
         }
     }
 
@@ -147,4 +162,54 @@ impl fmt::Debug for RedisJobStore {
 
 pub(crate) fn touch_lost() -> Error {
     Error::transient("this node has lost touch with its cluster, and waits for Redis to be back")
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test says what went wrong by failing")]
+mod tests {
+    use std::net::TcpListener;
+    use std::pin::pin;
+    use std::task::{Context, Poll, Waker};
+    use std::time::Duration;
+
+    use scheduler_core::store::Node;
+
+    use serde_json::json;
+
+    use super::*;
+
+    const HOUR: Duration = Duration::from_secs(3600);
+
+    fn node(session: u64) -> Node {
+        let (wake, stop) = (Arc::new(|| {}), Arc::new(|_, _| {}));
+        Node { session, name: "node".into(), types: None, wake, stop }
+    }
+
+    /// Case H12.
+    #[test]
+    fn a_node_that_has_lost_touch_ends_its_own_calls_only() {
+        // A server that accepts connections and never answers.
+        let server = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("redis://{}", server.local_addr().unwrap());
+        let settings =
+            RedisStoreBuilder::new(&url).connect_within(HOUR).answer_within(HOUR).settings().unwrap();
+        let store = RedisJobStore(Inner::open(settings).unwrap());
+        let until = SystemClock.monotonic() + HOUR;
+        for session in [1, 2] {
+            let mut known = Session::new(node(session));
+            known.renewed(until);
+            store.0.sessions.lock().insert(session, known);
+        }
+        let loses_touch = |session: u64| {
+            store.0.sessions.lock().get_mut(&session).unwrap().fence();
+            store.0.fenced.notify_waiters();
+        };
+        let mut call = pin!(store.ask_as(2, "acquire", json!({}), Arc::default()));
+        let mut poll = || call.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+        assert!(poll().is_pending());
+        loses_touch(1);
+        assert!(poll().is_pending(), "the other node waits on");
+        loses_touch(2);
+        assert!(matches!(poll(), Poll::Ready(Err(error)) if error.to_string().contains("has lost touch")));
+    }
 }

@@ -309,6 +309,22 @@ impl JobStore for RedisJobStore {
         })
     }
 
+    fn mark(&self, name: Arc<str>) -> StoreFuture<'_, Option<Mark>> {
+        Box::pin(async move {
+            let answer = self.call("mark", json!({ "name": name })).await?;
+            let revision = codec::text(&answer["revision"]).parse().ok();
+            Ok(revision.map(|revision| Mark { text: codec::text(&answer["text"]).into(), revision }))
+        })
+    }
+
+    fn put_mark(&self, request: PutMark) -> StoreFuture<'_, Option<u64>> {
+        Box::pin(async move {
+            let revision = request.revision.map(|revision| revision.to_string());
+            let request = json!({ "name": request.name, "text": request.text, "revision": revision });
+            Ok(codec::text(&self.call("put_mark", request).await?["revision"]).parse().ok())
+        })
+    }
+
     fn jobs(&self, query: JobQuery) -> StoreFuture<'_, Vec<Arc<JobDetail>>> {
         Box::pin(async move {
             let (limit, mut found) = (query.limit.unwrap_or(usize::MAX), Vec::new());
@@ -326,7 +342,8 @@ impl JobStore for RedisJobStore {
             };
             if query.keys.is_empty() {
                 let after = query.after.as_ref().map(codec::key);
-                self.parts("jobs", json!({ "keys": [], "after": after }), take).await?;
+                let group = codec::only_group(&query.group);
+                self.parts("jobs", json!({ "keys": [], "group": group, "after": after }), take).await?;
             } else {
                 for part in query.keys.chunks(PART) {
                     take(&self.ask("jobs", keys(part, codec::key), Arc::default()).await?)?;
@@ -354,15 +371,23 @@ impl JobStore for RedisJobStore {
                 }
                 Ok(found.len() < limit)
             };
-            if query.keys.is_empty() {
-                let after = query.after.as_ref().map(codec::key);
-                let of_job = query.job.as_ref().map(codec::key);
-                self.parts("triggers", json!({ "keys": [], "job": of_job, "after": after }), take).await?;
-            } else {
+            if !query.keys.is_empty() {
                 for part in query.keys.chunks(PART) {
                     take(&self.ask("triggers", keys(part, codec::key), Arc::default()).await?)?;
                 }
                 found.sort_unstable_by(|a, b| a.trigger.key().cmp(b.trigger.key()));
+            } else if let Some(calendar) = query.calendar.as_ref().filter(|_| query.job.is_none()) {
+                // They come in no order, and some perhaps twice.
+                let all = |answer: &Answer| take(answer).map(|_| true);
+                self.parts("triggers", json!({ "keys": [], "calendar": calendar }), all).await?;
+                found.sort_unstable_by(|a, b| a.trigger.key().cmp(b.trigger.key()));
+                found.dedup_by(|a, b| a.trigger.key() == b.trigger.key());
+            } else {
+                let (after, of_job) =
+                    (query.after.as_ref().map(codec::key), query.job.as_ref().map(codec::key));
+                let group = codec::only_group(&query.group);
+                let request = json!({ "keys": [], "job": of_job, "group": group, "after": after });
+                self.parts("triggers", request, take).await?;
             }
             found.truncate(limit);
             Ok(found)

@@ -25,8 +25,8 @@ const PREFIX: &str = "scheduler:{shared/0}:";
 const LAYOUT: &[&str] = &[
     "ts", "td", "jd", "jo", "jt:*", "ti", "ji", "gt", "gj", "lane:*", "due:*", "types", "q:*", "ql:*", "eg",
     "ew", "over", "cl:*", "homes", "busy", "lapse", "rt:*", "stop:*", "ss", "sl", "sn", "sc", "tn",
-    "grave:*", "graves", "cal", "cu:*", "pg", "pj", "px", "pe", "chores", "meta", "untold", "ad:*", "hist",
-    "aside",
+    "grave:*", "graves", "cal", "cu:*", "marks", "pg", "pj", "px", "pe", "chores", "meta", "untold", "ad:*",
+    "hist", "aside",
 ];
 
 /// Keys that nodes take away again at once, with what the test puts there.
@@ -229,6 +229,8 @@ impl Cluster {
 async fn fill(process: &Process) {
     let store = &process.store;
     let later = |name: &str| hourly(name).start_after(Duration::from_secs(3600));
+    let mark = PutMark { name: "task".into(), text: "{}".into(), revision: None };
+    store.put_mark(mark).await.unwrap();
     // A run that holds a job, and what waits for it.
     process.put(&exclusive("turns"), [hourly("turn-a"), hourly("turn-b"), hourly("turn-c")]).await;
     process.run().await;

@@ -54,6 +54,10 @@ struct Slow {
 macro_rules! slow {
     ($($name:ident($($arg:ident: $type:ty),*) -> $out:ty;)*) => {
         impl JobStore for Slow {
+            fn may_have_fired(&self, session: u64) -> bool {
+                self.store.may_have_fired(session)
+            }
+
             $(fn $name(&self, $($arg: $type),*) -> StoreFuture<'_, $out> {
                 Box::pin(async move {
                     self.chance.dawdle().await;
@@ -87,6 +91,8 @@ slow! {
     put_calendar(name: Arc<str>, calendar: Arc<dyn Calendar>, replace: bool) -> ();
     remove_calendar(name: Arc<str>) -> bool;
     calendars() -> Vec<NamedCalendar>;
+    mark(name: Arc<str>) -> Option<Mark>;
+    put_mark(request: PutMark) -> Option<u64>;
     jobs(query: JobQuery) -> Vec<Arc<JobDetail>>;
     triggers(query: TriggerQuery) -> Vec<TriggerStatus>;
     executions(what: Executions) -> Vec<ExecutionStatus>;

@@ -7,11 +7,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use scheduler_core::calendar::{Exclusion, StandardCalendar};
 use scheduler_core::job::{CancelReason, ExecutionId, JobDetail};
 use scheduler_core::store::*;
 use scheduler_core::time::{Clock, SystemClock};
 use scheduler_core::trigger::{Trigger, TriggerBuilder};
-use scheduler_core::{JobKey, TriggerKey};
+use scheduler_core::{JobData, JobKey, Text, TriggerKey};
 use scheduler_redis::RedisJobStore;
 use tests::proxy::{Proxy, Trick};
 use tests::redis::Server;
@@ -280,9 +281,14 @@ async fn runs_without_number_are_listed_counted_cancelled_and_cleared() {
     assert!(told.iter().all(|(_, reason)| *reason == CancelReason::Requested));
     is_sound(&store).await;
     store.clear().await.unwrap();
+    assert_eq!(store.executions(Executions::All).await.unwrap().len(), fired.len(), "runs go on");
+    assert!(matches!(fire(&store, left).await[0], FireResult::Stale), "what was not fired does not begin");
+    for run in fired {
+        let result = complete(&store, run.claim, Instruction::Continue).await;
+        assert!(matches!(result, CompleteResult::Done { .. }), "{result:?}");
+    }
     assert!(store.executions(Executions::All).await.unwrap().is_empty());
-    assert!(matches!(complete(&store, fired[0].claim, Instruction::Continue).await, CompleteResult::Gone));
-    assert!(matches!(fire(&store, left).await[0], FireResult::Stale));
+    is_sound(&store).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -311,4 +317,141 @@ async fn thousands_of_execution_groups_are_taken_from_in_the_order_of_what_is_du
     let keys: Vec<TriggerKey> = vec!["work-00000".parse().unwrap()];
     store.remove_triggers(keys).await.unwrap();
     is_sound(&store).await;
+}
+
+/// How many commands of these names the server has carried out.
+fn count_commands(server: &Server, is_meant: impl Fn(&str) -> bool) -> u64 {
+    let stats = server.text(&["INFO", "commandstats"]);
+    let calls = |line: &str| {
+        let (name, rest) = line.strip_prefix("cmdstat_")?.split_once(":calls=")?;
+        rest.split(',').next()?.parse::<u64>().ok().filter(|_| is_meant(name))
+    };
+    stats.lines().filter_map(calls).sum()
+}
+
+fn commands(server: &Server) -> u64 {
+    count_commands(server, |_| true)
+}
+
+fn scripts(server: &Server) -> u64 {
+    count_commands(server, |name| name == "evalsha")
+}
+
+/// Cases R3 and R4: each trigger comes with a copy of the one job.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn triggers_of_one_job_cost_the_same_each_however_many_there_are() {
+    for existing in [Existing::Refuse, Existing::Keep, Existing::Replace, Existing::Update] {
+        let mut costs = Vec::new();
+        for count in [500, 2_000] {
+            let server = Server::start();
+            // The beats of a node are commands too.
+            let builder = RedisJobStore::builder(&server.url()).name("parts");
+            let store = builder.connect().await.unwrap();
+            let of_job = exclusive("work");
+            let put = || {
+                let built = |number: usize| {
+                    let trigger = due(&store, &format!("{number}"))
+                        .job(of_job.key().clone())
+                        .build(now(&store))
+                        .unwrap();
+                    let progress = trigger.first(None);
+                    (Arc::new(trigger), progress)
+                };
+                let jobs = std::iter::repeat_n(Arc::new(of_job.clone()), count).collect();
+                let triggers = (0..count).map(built).collect();
+                Put { jobs, existing_jobs: existing, triggers, existing_triggers: existing }
+            };
+            store.put(put()).await.unwrap();
+            let before = commands(&server);
+            assert_eq!(store.put(put()).await.is_err(), existing == Existing::Refuse, "{existing:?}");
+            costs.push(commands(&server) - before);
+            assert_eq!(store.jobs(JobQuery::default()).await.unwrap().len(), 1);
+            is_sound(&store).await;
+        }
+        // Four times as many, and half as much again for what comes with each call.
+        assert!(costs[1] <= costs[0] * 6, "{existing:?}: {costs:?} commands for 500 and 2,000 triggers");
+    }
+}
+
+/// Case V4.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_call_that_is_too_large_is_refused_and_one_without_an_answer_says_what_that_means() {
+    let server = Server::start();
+    let proxy = Proxy::to(server.port());
+    let builder = RedisJobStore::builder(&proxy.url()).name("parts").largest_call(100_000);
+    let store = builder.answer_within(Duration::from_millis(500)).connect().await.unwrap();
+    let with = |bytes: usize| {
+        let data = JobData::default().with("text", "x".repeat(bytes));
+        job("large").to_builder().data(data).build()
+    };
+    let error = put_job(&store, with(100_000)).await.unwrap_err();
+    assert!(error.is_config(), "{error}");
+    for part in ["bytes, and the limit is 100000; nothing was stored", "large", "largest_call"] {
+        assert!(error.to_string().contains(part), "{error}");
+    }
+    assert!(store.jobs(JobQuery::default()).await.unwrap().is_empty());
+    put_job(&store, with(90_000)).await.unwrap();
+    proxy.play("put", Trick::LoseReply);
+    let error = put_job(&store, with(10)).await.unwrap_err();
+    assert!(error.to_string().contains("may have taken effect"), "{error}");
+}
+
+/// Case H13: a question costs what it answers.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_group_and_the_users_of_a_calendar_are_found_without_reading_everything() {
+    let server = Server::start();
+    let store = RedisJobStore::builder(&server.url()).name("parts").connect().await.unwrap();
+    let calendar = Arc::new(StandardCalendar::new(Exclusion::Nothing, chrono_tz::UTC));
+    store.put_calendar("open".into(), calendar, false).await.unwrap();
+    fill(&store, &job("many"), MANY, |_, builder| builder).await;
+    let few =
+        |number: usize, builder: TriggerBuilder| builder.name(&format!("few/{number}")).calendar("open");
+    fill(&store, &job("few"), 3, few).await;
+    let query = TriggerQuery::default;
+    // The server knows the script from here on.
+    store.triggers(TriggerQuery { keys: vec!["few/0".parse().unwrap()], ..query() }).await.unwrap();
+    let after = Some("few/0".parse().unwrap());
+    for (query, expected) in [
+        (TriggerQuery { group: Text::is("few"), ..query() }, vec!["few/0", "few/1", "few/2"]),
+        (TriggerQuery { group: Text::is("few"), after: after.clone(), ..query() }, vec!["few/1", "few/2"]),
+        (TriggerQuery { calendar: Some("open".into()), ..query() }, vec!["few/0", "few/1", "few/2"]),
+        (TriggerQuery { calendar: Some("open".into()), after, limit: Some(1), ..query() }, vec!["few/1"]),
+    ] {
+        let shown = format!("{query:?}");
+        let before = scripts(&server);
+        let found = store.triggers(query).await.unwrap();
+        assert_eq!(scripts(&server) - before, 1, "one call is enough for {shown}");
+        let names: Vec<_> = found.iter().map(|status| status.trigger.key().to_string()).collect();
+        assert_eq!(names, expected, "{shown}");
+    }
+    let all = TriggerQuery { group: Text::is("DEFAULT"), ..query() };
+    assert_eq!(store.triggers(all).await.unwrap().len(), MANY);
+}
+
+/// Case H8: what is stored in parts is promised for each part, and the same call again completes it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_cut_off_between_two_parts_is_sound_and_completed_by_the_same_call() {
+    let server = Server::start();
+    let proxy = Proxy::to(server.port());
+    let author = store(&proxy.url()).await;
+    let put = || {
+        let built = |number: usize| {
+            let trigger = due(&author, &format!("{number:05}")).for_job("work").build(now(&author)).unwrap();
+            let progress = trigger.first(None);
+            (Arc::new(trigger), progress)
+        };
+        let triggers = (0..MANY).map(built).collect();
+        let (existing_jobs, existing_triggers) = (Existing::Update, Existing::Update);
+        Put { jobs: vec![Arc::new(job("work"))], existing_jobs, triggers, existing_triggers }
+    };
+    // The server knows the script from here on.
+    put_job(&author, job("work")).await.unwrap();
+    // Four parts are checked; then the job and the first triggers are stored.
+    proxy.play_after(6, "put", Trick::LoseRequest);
+    assert!(author.put(put()).await.is_err());
+    assert_eq!(states(&author).await.len(), 500, "the first part of the triggers, as a whole");
+    is_sound(&author).await;
+    author.put(put()).await.unwrap();
+    assert_eq!(states(&author).await.len(), MANY);
+    is_sound(&author).await;
 }

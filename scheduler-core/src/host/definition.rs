@@ -149,8 +149,10 @@ impl ServiceDefinition {
     }
 
     /// Runs a start-up task on one node only for each version, however many nodes start with the same store; the others wait
-    /// until it is done. A node that dies meanwhile is replaced by another one after 30 seconds. A version that is lower than
-    /// one that was done counts as done. Needs a scheduler, whose store remembers it.
+    /// until it is done. A node that dies or is frozen meanwhile is replaced by another one after 30 seconds. A frozen node that
+    /// wakes up learns that before its task goes on: the task is dropped, its stop token is cancelled, and the start fails with an
+    /// error that says so. A version that is lower than
+    /// one that was done counts as done. Needs a scheduler, whose store remembers it, also when the store is cleared.
     pub fn once_per_cluster(mut self, version: u64) -> Self {
         match &mut self.kind {
             Kind::StartUp(task) => task.once = Some(version),

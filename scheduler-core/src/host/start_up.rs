@@ -1,7 +1,10 @@
 //! Tasks that run to their end before any service starts, each time or once for all nodes.
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -9,16 +12,12 @@ use serde::{Deserialize, Serialize};
 
 use super::background::{Call, Restart, caught};
 use super::service::{ErasedService, Phase, ServiceContext, StopContext};
-use crate::data::JobData;
-use crate::error::Error;
-use crate::job::{BoxFuture, JobDetail, JobError, JobResult};
-use crate::key::{JobKey, TriggerKey};
+use crate::job::{BoxFuture, JobError, JobResult};
 use crate::scheduler::by;
-use crate::store::*;
+use crate::store::{JobStore, PutMark};
 use crate::time::Clock;
-use crate::trigger::Trigger;
 
-/// Where the marks of tasks are kept that run once for all nodes.
+/// What the names of marks begin with of tasks that run once for all nodes.
 const GROUP: &str = "start-up";
 
 /// How long a node has a task before another one may take it; it is renewed while the task runs.
@@ -66,14 +65,31 @@ impl StartUp {
         }
     }
 
+    /// What the task has begun elsewhere learns by its stop token that another node has the task.
     async fn run_once(&self, context: &ServiceContext, version: u64) -> JobResult {
         let Some(scheduler) = context.scheduler() else {
             return Err(JobError::new("once per cluster needs a scheduler, whose store remembers it"));
         };
-        let name = format!("{GROUP}/{}", context.name());
-        let mark = Mark { store: scheduler.store(), clock: context.core.clock.clone(), key: name.parse()? };
-        mark.run(version, || self.run(context)).await
+        let (clock, stop) = (context.core.clock.clone(), context.stop.child_token());
+        let claim = TaskClaim {
+            store: scheduler.store(),
+            clock,
+            name: format!("{GROUP}/{}", context.name()).into(),
+            owner: owner(),
+        };
+        let own = ServiceContext { stop: stop.clone(), ..context.clone() };
+        let result = claim.run(version, || self.run(&own)).await;
+        if result.is_err() {
+            stop.cancel();
+        }
+        result
     }
+}
+
+/// A name that no other attempt has; the standard library seeds its hashers from the system.
+fn owner() -> Arc<str> {
+    let half = || RandomState::new().build_hasher().finish();
+    format!("{:016x}{:016x}", half(), half()).into()
 }
 
 impl ErasedService for StartUp {
@@ -92,12 +108,13 @@ impl ErasedService for StartUp {
     }
 }
 
-/// A mark in the store that says who does a task, or that it is done: a trigger that never fires, changed only by whoever
-/// has read its latest revision.
-struct Mark {
+/// The right to do a task, as a mark in the store says who has it. Only the owner renews it, and the revision that it has read is
+/// the fence: whoever has taken the task over has written another one.
+struct TaskClaim {
     store: Arc<dyn JobStore>,
     clock: Arc<dyn Clock>,
-    key: TriggerKey,
+    name: Arc<str>,
+    owner: Arc<str>,
 }
 
 /// What a mark says.
@@ -105,11 +122,12 @@ struct Mark {
 struct Note {
     version: u64,
     done: bool,
-    /// Until when the node that does it is believed to be alive.
+    owner: Arc<str>,
+    /// Until when the owner is believed to be alive.
     until: DateTime<Utc>,
 }
 
-impl Mark {
+impl TaskClaim {
     async fn run<F: Future<Output = JobResult>>(&self, version: u64, task: impl Fn() -> F) -> JobResult {
         loop {
             let known = self.read().await?;
@@ -126,15 +144,16 @@ impl Mark {
         }
     }
 
-    /// Runs the task, renews the mark meanwhile, and writes down that it is done.
+    /// Runs the task, renews the mark meanwhile, and writes down that it is done. The task goes on only as long as nobody else can
+    /// have taken it over.
     async fn run_here(&self, version: u64, task: impl Future<Output = JobResult>) -> JobResult {
-        let mut task = std::pin::pin!(task);
-        let (mut lapses, mut pause) = (self.clock.monotonic().saturating_add(LEASE), LEASE / 3);
+        let mut task = pin!(task);
+        let (mut lapses, mut pause) = (self.lapse(), LEASE / 3);
         let mut done = None;
         loop {
             let deadline = self.clock.monotonic().saturating_add(pause);
             match done {
-                None => done = by(&*self.clock, deadline, task.as_mut()).await,
+                None => done = by(&*self.clock, deadline, self.before(lapses, task.as_mut())).await.flatten(),
                 // Only the store has not been told yet.
                 Some(_) => self.clock.sleep(pause).await,
             }
@@ -143,27 +162,49 @@ impl Mark {
             }
             match self.renew(version, done.is_some()).await {
                 Ok(true) if done.is_some() => return Ok(()),
-                Ok(true) => {
-                    (lapses, pause) = (self.clock.monotonic().saturating_add(LEASE), LEASE / 3);
-                }
-                Ok(false) => {
-                    return Err(JobError::new(
-                        "another node has taken this task over: this one was away for too long",
-                    ));
-                }
+                Ok(true) => (lapses, pause) = (self.lapse(), LEASE / 3),
+                Ok(false) => return Err(self.taken_over(done.is_some())),
                 Err(error) if self.clock.monotonic() >= lapses => return Err(error),
                 Err(error) => {
-                    tracing::warn!(mark = %self.key, %error, "the mark of a start-up task could not be written; trying again");
+                    tracing::warn!(mark = %self.name, %error, "the mark of a start-up task could not be written; trying again");
                     pause = LOOK;
                 }
             }
         }
     }
 
+    /// When a mark that is written now lapses.
+    fn lapse(&self) -> Duration {
+        self.clock.monotonic().saturating_add(LEASE)
+    }
+
+    /// The task, until this moment: a node that was frozen asks first whether the task is still its own.
+    async fn before(
+        &self,
+        moment: Duration,
+        mut task: Pin<&mut impl Future<Output = JobResult>>,
+    ) -> Option<JobResult> {
+        poll_fn(|context| match self.clock.monotonic() < moment {
+            true => task.as_mut().poll(context).map(Some),
+            false => Poll::Ready(None),
+        })
+        .await
+    }
+
+    fn taken_over(&self, was_done: bool) -> JobError {
+        let end = if was_done { "it had ended here, and runs there again" } else { "it was stopped here" };
+        let text = format!(
+            "another node has taken over the start-up task `{}`, since this node was away for more than {LEASE:?}: {end}",
+            self.name
+        );
+        tracing::error!("{text}");
+        JobError::new(text)
+    }
+
     /// Writes that this node still has the task, or that it is done; says whether nobody else has it.
     async fn renew(&self, version: u64, done: bool) -> Result<bool, JobError> {
         match self.read().await? {
-            Some((note, _)) if note.version != version => Ok(false),
+            Some((note, _)) if note.owner != self.owner => Ok(false),
             Some((note, _)) if note.done => Ok(true),
             Some((_, revision)) => self.write(version, done, Some(revision)).await,
             None => self.write(version, done, None).await,
@@ -171,41 +212,21 @@ impl Mark {
     }
 
     async fn read(&self) -> Result<Option<(Note, u64)>, JobError> {
-        let query = TriggerQuery { keys: vec![self.key.clone()], ..TriggerQuery::default() };
-        let Some(status) = self.store.triggers(query).await?.pop() else { return Ok(None) };
-        Ok(Some((status.trigger.data().to_args()?, status.revision)))
+        let Some(mark) = self.store.mark(self.name.clone()).await? else { return Ok(None) };
+        let note = serde_json::from_str(&mark.text).map_err(|error| {
+            JobError::new(format!(
+                "the mark `{}` says `{}`, which cannot be read: {error}",
+                self.name, mark.text
+            ))
+        })?;
+        Ok(Some((note, mark.revision)))
     }
 
     /// Says whether nobody was faster.
     async fn write(&self, version: u64, done: bool, revision: Option<u64>) -> Result<bool, JobError> {
-        let now = self.clock.now();
-        let until = now + TimeDelta::from_std(LEASE).unwrap_or_default();
-        let never = DateTime::from_timestamp(253_370_764_800, 0).unwrap_or(DateTime::<Utc>::MAX_UTC);
-        let job = JobKey::in_group(GROUP, self.key.name())?;
-        let trigger = Trigger::at(never)
-            .key(self.key.clone())
-            .job(job.clone())
-            .description("says whether a start-up task was done")
-            .data(JobData::from_args(&Note { version, done, until })?)
-            .build(now)?;
-        let progress = trigger.first(None);
-        let trigger = Arc::new(trigger);
-        if let Some(revision) = revision {
-            let change = Reschedule {
-                old: self.key.clone(),
-                revision: Some(revision),
-                trigger,
-                progress: Some(progress),
-            };
-            return Ok(self.store.reschedule(change).await?);
-        }
-        let jobs = vec![Arc::new(JobDetail::builder(job, GROUP).durable(true).build())];
-        let (existing_jobs, existing_triggers) = (Existing::Keep, Existing::Refuse);
-        let put = Put { jobs, existing_jobs, triggers: vec![(trigger, progress)], existing_triggers };
-        match self.store.put(put).await {
-            Ok(()) => Ok(true),
-            Err(error) if Error::is_conflict(&error) => Ok(false),
-            Err(error) => Err(error.into()),
-        }
+        let until = self.clock.now() + TimeDelta::from_std(LEASE).unwrap_or_default();
+        let note = Note { version, done, owner: self.owner.clone(), until };
+        let text = serde_json::to_string(&note).map_err(JobError::new)?.into();
+        Ok(self.store.put_mark(PutMark { name: self.name.clone(), text, revision }).await?.is_some())
     }
 }

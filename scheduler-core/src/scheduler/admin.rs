@@ -106,7 +106,8 @@ impl Scheduler {
     ///
     /// # Cancel safety
     ///
-    /// Dropped early, all of them are in place or none.
+    /// Dropped early, all of them are in place or none. A store may do more than 500 triggers in parts: then some parts may be in
+    /// place, and the same call again completes them with any `existing` but [`Existing::Refuse`].
     pub async fn schedule_all(
         &self,
         schedules: impl IntoIterator<Item = (Invocation, TriggerBuilder)>,
@@ -379,7 +380,8 @@ impl Scheduler {
         Ok(self.core().store.reset(vec![trigger.clone()]).await?.contains(&true))
     }
 
-    /// Removes all jobs, triggers, calendars and remembered pauses. Runs under way go on.
+    /// Removes all jobs, triggers, calendars and remembered pauses. Runs under way go on, and a job that allows one run at a time
+    /// waits for its run when it is stored again. The history stays.
     ///
     /// # Errors
     ///

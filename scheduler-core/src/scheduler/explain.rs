@@ -1,6 +1,5 @@
 //! Why a trigger does not fire.
 
-use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -225,12 +224,7 @@ impl Scheduler {
 
     /// How many runs of the group there are on all nodes.
     async fn claimed_of(&self, group: &Arc<str>) -> Result<usize> {
-        let runs = self.executions(Executions::All).await?;
-        let keys: Vec<_> = runs.iter().map(|run| run.trigger.clone()).collect();
-        let triggers = self.triggers(TriggerQuery { keys, ..TriggerQuery::default() }).await?;
-        let groups: HashMap<_, _> =
-            triggers.iter().map(|status| (status.trigger.key(), status.trigger.execution_group())).collect();
-        Ok(runs.iter().filter(|run| groups.get(&run.trigger) == Some(&Some(group))).count())
+        Ok(self.executions(Executions::OfGroup(group.clone())).await?.len())
     }
 
     async fn obstacles_here(&self, status: &TriggerStatus) -> Result<Vec<Obstacle>> {

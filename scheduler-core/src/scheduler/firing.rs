@@ -43,8 +43,8 @@ pub(super) struct Engine {
     unwritten: Vec<Ending>,
     /// The last acquisition has failed.
     ask_again: bool,
-    /// So many of `ahead` were to be fired by a call that has failed; it may have taken effect.
-    unsure: usize,
+    /// What was decided for the first of `ahead`, by a call that has failed; it may have taken effect.
+    unsure: Option<Decided>,
     /// How many of each execution group are acquired or under way.
     used: HashMap<Arc<str>, usize>,
     /// What is left of the share of late triggers, in parts of one.
@@ -60,6 +60,13 @@ struct Decision {
     broken: bool,
 }
 
+/// Decisions, and when they were made. A call that is repeated says the same again: what was decided anew could differ from what
+/// the store has carried out.
+struct Decided {
+    now: DateTime<Utc>,
+    decisions: Vec<Decision>,
+}
+
 /// When to take the next turn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Next {
@@ -72,7 +79,7 @@ pub(super) enum Next {
 impl Engine {
     pub(super) fn new(core: Arc<Core>, pool: Pool, attached: Attached) -> Self {
         let (ahead, deadlines, used, unwritten) = Default::default();
-        let (next_due, ask_again, unsure, late_quarters) = (None, false, 0, 0);
+        let (next_due, ask_again, unsure, late_quarters) = (None, false, None, 0);
         let patience = Patience::new(core.clone());
         Self {
             core,
@@ -107,7 +114,7 @@ impl Engine {
 
     /// Whether something may have been fired of which no answer has told.
     fn is_unsure(&self) -> bool {
-        self.unsure > 0 || self.core.store.may_have_fired(self.core.session)
+        self.unsure.is_some() || self.core.store.may_have_fired(self.core.session)
     }
 
     async fn turn(&mut self, state: SchedulerState, now: DateTime<Utc>) -> Result<()> {
@@ -117,7 +124,7 @@ impl Engine {
         self.expire();
         let has_acquired = written?;
         let may_begin = state != SchedulerState::Shutdown;
-        if self.unsure > 0 && may_begin {
+        if self.unsure.is_some() && may_begin {
             // Whatever was fired runs, so that no firing is lost.
             self.fire(now).await?;
         }
@@ -154,7 +161,7 @@ impl Engine {
         let slots = self.core.settings.concurrency + self.unwritten.len();
         let max = slots.saturating_sub(self.used_slots()).min(self.core.settings.batch);
         let is_limited = *self.core.limits.read() != ExecutionLimits::default();
-        let asks = is_running && self.unsure == 0 && !is_limited;
+        let asks = is_running && self.unsure.is_none() && !is_limited;
         let request = if asks { self.request(now, max, fires) } else { None };
         let store = self.core.store.clone();
         let writing = store.complete(Complete { now, executions });
@@ -327,21 +334,16 @@ impl Engine {
 
     /// Fires what is due among the acquired, in one call, and hands it to the pool.
     async fn fire(&mut self, now: DateTime<Utc>) -> Result<()> {
-        let is_due = |acquired: &&AcquiredTrigger| acquired.progress.next.is_none_or(|due| due <= now);
-        let due = match self.unsure {
-            0 => self.ahead.iter().take_while(is_due).count(),
-            // The same call again.
-            unsure => unsure,
-        };
-        if due == 0 {
+        let decided = self.unsure.take().unwrap_or_else(|| self.decide_due(now));
+        if decided.decisions.is_empty() {
             return Ok(());
         }
-        let decisions: Vec<_> =
-            self.ahead.iter().take(due).map(|acquired| self.decide(acquired, now)).collect();
-        let firings = decisions.iter().map(|decision| decision.firing.clone()).collect();
-        self.unsure = due;
+        let now = decided.now;
+        let firings = decided.decisions.iter().map(|decision| decision.firing.clone()).collect();
+        let decisions = &self.unsure.insert(decided).decisions;
+        let due = decisions.len();
         let results = self.core.store.fire(Fire { now, firings }).await?;
-        self.unsure = 0;
+        let decisions = self.unsure.take().map(|decided| decided.decisions).unwrap_or_default();
         let fired: Vec<_> = self.ahead.drain(..due).zip(decisions).zip(results).collect();
         let mut executions = Vec::with_capacity(due);
         for ((acquired, decision), result) in fired {
@@ -353,7 +355,13 @@ impl Engine {
         Ok(())
     }
 
-    /// Run, or move on by the misfire policy. Pure, so a repeated call after a lost reply decides the same.
+    fn decide_due(&self, now: DateTime<Utc>) -> Decided {
+        let is_due = |acquired: &&AcquiredTrigger| acquired.progress.next.is_none_or(|due| due <= now);
+        let due = self.ahead.iter().take_while(is_due);
+        Decided { now, decisions: due.map(|acquired| self.decide(acquired, now)).collect() }
+    }
+
+    /// Run, or move on by the misfire policy.
     fn decide(&self, acquired: &AcquiredTrigger, now: DateTime<Utc>) -> Decision {
         let AcquiredTrigger { claim, trigger, progress, calendar, freed, .. } = acquired;
         let calendar = calendar.as_deref();

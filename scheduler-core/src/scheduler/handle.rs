@@ -451,6 +451,7 @@ impl Scheduler {
                 Executions::One(id) => run.id == *id,
                 Executions::OfJob(job) => run.job == *job,
                 Executions::OfTrigger(trigger) => run.trigger == *trigger,
+                Executions::OfGroup(group) => run.execution_group.as_ref() == Some(group),
                 Executions::All => true,
             };
             if meant {

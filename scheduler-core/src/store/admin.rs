@@ -1,5 +1,7 @@
 //! Parameters and results of the verbs by which users manage and look.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::fmt;
 use std::sync::Arc;
 
@@ -29,7 +31,8 @@ pub enum Existing {
 /// Store jobs and triggers.
 #[derive(Debug, Clone)]
 pub struct Put {
-    /// The jobs.
+    /// The jobs. One that is there several times counts once: the first where what is stored is [kept](Existing::Keep), the
+    /// last otherwise.
     pub jobs: Vec<Arc<JobDetail>>,
     /// What to do with a job that is there already. A replaced job keeps its triggers.
     pub existing_jobs: Existing,
@@ -38,6 +41,30 @@ pub struct Put {
     pub triggers: Vec<(Arc<Trigger>, Progress)>,
     /// What to do with a trigger that is there already.
     pub existing_triggers: Existing,
+}
+
+impl Put {
+    /// Each job once, in the order in which they first appear, for a store.
+    pub fn distinct_jobs(&self) -> Vec<Arc<JobDetail>> {
+        // A single one, as most are, is not worth a map.
+        if self.jobs.len() < 2 {
+            return self.jobs.clone();
+        }
+        let (mut places, mut distinct) = (HashMap::new(), Vec::new());
+        for job in &self.jobs {
+            match places.entry(job.key()) {
+                Entry::Vacant(place) => {
+                    place.insert(distinct.len());
+                    distinct.push(job.clone());
+                }
+                Entry::Occupied(place) if self.existing_jobs != Existing::Keep => {
+                    distinct[*place.get()] = job.clone();
+                }
+                Entry::Occupied(_) => {}
+            }
+        }
+        distinct
+    }
 }
 
 /// Replace a trigger.
@@ -175,11 +202,10 @@ pub struct JobQuery {
 }
 
 impl JobQuery {
-    /// Whether the job is meant, apart from the limit.
+    /// Whether the job is meant, apart from the [keys](Self::keys), which a store looks up, and the limit.
     pub fn matches(&self, job: &JobDetail) -> bool {
         let key = job.key();
-        (self.keys.is_empty() || self.keys.contains(key))
-            && self.after.as_ref().is_none_or(|after| key > after)
+        self.after.as_ref().is_none_or(|after| key > after)
             && self.group.matches(key.group())
             && self.name.matches(key.name())
             && self.job_type.as_deref().is_none_or(|job_type| job.job_type() == job_type)
@@ -248,6 +274,8 @@ pub enum Executions {
     OfJob(JobKey),
     /// Those of this trigger.
     OfTrigger(TriggerKey),
+    /// Those of this [execution group](Trigger::execution_group).
+    OfGroup(Arc<str>),
     /// All.
     All,
 }
@@ -261,6 +289,8 @@ pub struct ExecutionStatus {
     pub job: JobKey,
     /// Its trigger.
     pub trigger: TriggerKey,
+    /// The [execution group](Trigger::execution_group) of the trigger when it fired.
+    pub execution_group: Option<Arc<str>>,
     /// When it fired.
     pub fired: DateTime<Utc>,
 }
@@ -326,6 +356,26 @@ impl HistoryQuery {
             && self.trigger.as_ref().is_none_or(|trigger| *trigger == record.trigger)
             && self.outcome.as_ref().is_none_or(|outcome| *outcome == record.outcome)
     }
+}
+
+/// What is noted under a name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mark {
+    /// What it says.
+    pub text: Arc<str>,
+    /// Another number, and a larger one, whenever it was written.
+    pub revision: u64,
+}
+
+/// Note something under a name.
+#[derive(Debug, Clone)]
+pub struct PutMark {
+    /// The name.
+    pub name: Arc<str>,
+    /// What it is to say.
+    pub text: Arc<str>,
+    /// The revision of what is there; none if there is nothing.
+    pub revision: Option<u64>,
 }
 
 /// Which groups.

@@ -30,8 +30,9 @@ pub type NamedCalendar = (Arc<str>, Arc<dyn Calendar>);
 
 /// A place where jobs, triggers and calendars live, shared by the nodes of a scheduler.
 ///
-/// Each verb is atomic: it happens as a whole or not at all, and never half. Results come in the order of the
-/// parameters, one each. Futures are polled on the scheduler's own thread, inside the runtime's context.
+/// Each verb is atomic: it happens as a whole or not at all, and never half. A store whose server must not be held up may do a
+/// verb that touches more than 500 jobs or triggers in several parts, each of which is atomic; it checks all of a
+/// [`put`](Self::put) before it stores the first part. Results come in the order of the parameters, one each. Futures are polled on the scheduler's own thread, inside the runtime's context.
 pub trait JobStore: Debug + Send + Sync + 'static {
     /// The clock that its nodes go by, where that is not each one's own.
     fn clock(&self) -> Option<Arc<dyn Clock>> {
@@ -44,11 +45,9 @@ pub trait JobStore: Debug + Send + Sync + 'static {
     }
 
     /// Whether the store may have [fired](AcquireDue::fires_since) for a node what no answer has told it. The next
-    /// [`acquire_due`](Self::acquire_due) of the node tells it.
-    fn may_have_fired(&self, session: u64) -> bool {
-        let _ = session;
-        false
-    }
+    /// [`acquire_due`](Self::acquire_due) of the node tells it. A store that wraps another one passes its answer on: a run of which
+    /// nobody is told would be lost.
+    fn may_have_fired(&self, session: u64) -> bool;
 
     /// Makes a node known before it uses any other verb.
     fn attach(&self, node: Node) -> StoreFuture<'_, Attached>;
@@ -77,7 +76,7 @@ pub trait JobStore: Debug + Send + Sync + 'static {
     /// Gives back claims that were not fired. Unknown ones are ignored.
     fn release(&self, claims: Vec<ExecutionId>) -> StoreFuture<'_, ()>;
 
-    /// Stores jobs and triggers, all or nothing.
+    /// Stores jobs and triggers. Nothing is stored if anything is refused.
     ///
     /// # Errors
     ///
@@ -102,8 +101,9 @@ pub trait JobStore: Debug + Send + Sync + 'static {
     /// Removes jobs with all their triggers. Says for each whether it was there.
     fn remove_jobs(&self, keys: Vec<JobKey>) -> StoreFuture<'_, Vec<bool>>;
 
-    /// Removes every job, trigger, calendar and remembered pause. Executions go on; their completions are
-    /// [`CompleteResult::Gone`].
+    /// Removes every job, trigger, calendar and remembered pause. Executions go on as after [`remove_jobs`](Self::remove_jobs):
+    /// until they have ended they count for their job and their execution group. The [history](Self::history) stays. A store
+    /// may do this in parts.
     fn clear(&self) -> StoreFuture<'_, ()>;
 
     /// Pauses the selected triggers, and remembers groups. Says which triggers changed, in the order of their keys.
@@ -141,6 +141,14 @@ pub trait JobStore: Debug + Send + Sync + 'static {
 
     /// The executions under way, in the order of their ids.
     fn executions(&self, what: Executions) -> StoreFuture<'_, Vec<ExecutionStatus>>;
+
+    /// What is noted under this name, if anything is. Marks are the scheduler's own: no list shows them, and
+    /// [`clear`](Self::clear) leaves them.
+    fn mark(&self, name: Arc<str>) -> StoreFuture<'_, Option<Mark>>;
+
+    /// Notes something under a name, if what is there is still of the revision that was read. Answers the new revision, which is
+    /// larger than any before it; none if somebody was faster, and then nothing has changed.
+    fn put_mark(&self, request: PutMark) -> StoreFuture<'_, Option<u64>>;
 
     /// Runs that are over and still kept, the latest first. Empty where none are kept.
     fn history(&self, query: HistoryQuery) -> StoreFuture<'_, Vec<RunRecord>>;

@@ -169,8 +169,6 @@ pub enum FireResult {
     Advanced,
     /// The trigger was moved on without a run: its previous run goes on, and its overlap policy is to skip.
     Overlapped,
-    /// The job is busy and allows one run at a time; the trigger fires when it is free.
-    Busy,
     /// The claim is no longer valid: the trigger was paused, changed or removed, or the claim has lapsed.
     Stale,
 }

@@ -23,7 +23,8 @@
 //!
 //! Implement [`JobStore`]. The rules that every store keeps:
 //!
-//! * each verb is atomic, and may be repeated after a reply was lost;
+//! * each verb is atomic, or a row of atomic parts where it touches more than 500 jobs or triggers, and may be repeated after a
+//!   reply was lost;
 //! * results come one for each parameter, by position;
 //! * a job that disallows concurrent runs never has two claims, fired or not;
 //! * a claim that is void is refused: its fire is [`FireResult::Stale`], its completion [`CompleteResult::Gone`];

@@ -78,6 +78,8 @@ faulty! {
     PutCalendar put_calendar(name: Arc<str>, calendar: Arc<dyn Calendar>, replace: bool) -> ();
     RemoveCalendar remove_calendar(name: Arc<str>) -> bool;
     Calendars calendars() -> Vec<NamedCalendar>;
+    Mark mark(name: Arc<str>) -> Option<Mark>;
+    PutMark put_mark(request: PutMark) -> Option<u64>;
     Jobs jobs(query: JobQuery) -> Vec<Arc<JobDetail>>;
     Triggers triggers(query: TriggerQuery) -> Vec<TriggerStatus>;
     Executions executions(what: Executions) -> Vec<ExecutionStatus>;

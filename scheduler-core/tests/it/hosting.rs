@@ -11,7 +11,7 @@ use scheduler_core::host::{
     ServiceState, StopContext, StopReason, Supervision, background, hosted, start_up,
 };
 use scheduler_core::job::{Invocation, JobDefinition, JobDetail, JobError, JobResult, State};
-use scheduler_core::store::MemoryJobStore;
+use scheduler_core::store::{JobQuery, MemoryJobStore, TriggerQuery};
 use scheduler_core::testing::{Fault, FaultyStore, Verb};
 use scheduler_core::time::{Clock, ManualClock};
 use scheduler_core::trigger::Trigger;
@@ -420,6 +420,48 @@ async fn a_dead_node_is_replaced() {
     heir.stop().await.unwrap();
 }
 
+/// Case H3: the clock of the frozen node stands still until the other one has taken its task over.
+#[tokio::test]
+async fn a_frozen_node_learns_that_it_has_lost_its_task() {
+    let (store, runs) = (MemoryJobStore::new(), Arc::new(Mutex::new(Vec::new())));
+    let node = |name: &'static str| {
+        let runs = runs.clone();
+        let migrate = move |context: ServiceContext| {
+            let runs = runs.clone();
+            async move {
+                let (stop, noted) = (context.stop_token().clone(), runs.clone());
+                let helper = tokio::spawn(async move {
+                    stop.cancelled().await;
+                    noted.lock().push(format!("{name} stopped"));
+                });
+                runs.lock().push(format!("{name} begins"));
+                context.clock().sleep(Duration::from_secs(45)).await;
+                runs.lock().push(format!("{name} ends"));
+                helper.abort();
+            }
+        };
+        Host::builder()
+            .scheduler(Scheduler::builder().store(store.clone()))
+            .service(start_up("migrate", migrate).once_per_cluster(1))
+    };
+    let (of_frozen, of_heir) = (clock(), clock());
+    let frozen = Bench::start(&of_frozen, node("frozen")).await;
+    let heir = Bench::start(&of_heir, node("heir")).await;
+    bench_until(&of_heir, || runs.lock().contains(&"heir begins".to_owned())).await;
+    of_frozen.advance(Duration::from_secs(60)).await;
+    let error = frozen.stop().await.unwrap_err().to_string();
+    assert!(error.contains("another node has taken over the start-up task `start-up/migrate`"), "{error}");
+    bench_until(&of_heir, || heir.handle.health().ready).await;
+    assert_eq!(*runs.lock(), ["frozen begins", "heir begins", "frozen stopped", "heir ends"]);
+    let scheduler = heir.handle.scheduler().unwrap();
+    assert!(
+        scheduler.triggers(TriggerQuery::default()).await.unwrap().is_empty(),
+        "case N12: no list shows the mark"
+    );
+    assert!(scheduler.jobs(JobQuery::default()).await.unwrap().is_empty());
+    heir.stop().await.unwrap();
+}
+
 #[tokio::test]
 async fn the_host_is_not_ready_while_it_drains() {
     let clock = clock();
@@ -650,9 +692,9 @@ async fn a_start_up_task_survives_a_store_that_fails() {
     };
     let bench = Bench::start(&clock, builder()).await;
     bench.advance(5).await;
-    store.inject(Verb::Triggers, Fault::Fails, 2);
+    store.inject(Verb::Mark, Fault::Fails, 2);
     bench.advance(8).await;
-    store.inject(Verb::Reschedule, Fault::Fails, 1);
+    store.inject(Verb::PutMark, Fault::LosesReply, 1);
     bench.advance(5).await;
     assert!(bench.handle.health().ready, "{:?}", bench.handle.health());
     bench.stop().await.unwrap();

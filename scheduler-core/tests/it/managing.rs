@@ -1,5 +1,7 @@
 //! Managing schedules: all or nothing, pausing, calendars, what code declares.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
@@ -91,7 +93,7 @@ async fn a_trigger_is_replaced_or_changed_without_losing_its_place() {
 
 #[tokio::test]
 async fn a_job_is_run_at_once_with_data_of_its_own() {
-    let told = std::sync::Arc::new(parking_lot::Mutex::new(Vec::new()));
+    let told = Arc::new(parking_lot::Mutex::new(Vec::new()));
     let inner = told.clone();
     let tells = move |context: scheduler_core::job::JobContext| {
         inner.lock().push(context.data().get::<String>("who").unwrap());
@@ -271,4 +273,38 @@ async fn clearing_leaves_a_scheduler_that_works() {
     scheduler.schedule(Invocation::new(detail("work")), hourly("a")).await.unwrap();
     test.run_due().await;
     assert_fired!(test, "work", 1);
+}
+
+/// Case R4: a job that is stored again as it was does not move its triggers, however many it has, so nobody has anything to hear of.
+#[tokio::test]
+async fn a_job_that_keeps_its_rules_moves_none_of_its_triggers() {
+    let (store, wakes) = (MemoryJobStore::new(), Arc::new(AtomicUsize::new(0)));
+    let counter = wakes.clone();
+    let wake = Arc::new(move || {
+        counter.fetch_add(1, Ordering::SeqCst);
+    });
+    let node = Node { session: 1, name: "node".into(), types: None, wake, stop: Arc::new(|_, _| {}) };
+    store.attach(node).await.unwrap();
+    let put = async |job: JobDetail, names: &[&str]| {
+        let built = |name: &&str| {
+            let trigger = hourly(name).job(job.key().clone()).build(NOW.parse().unwrap()).unwrap();
+            let progress = trigger.first(None);
+            (Arc::new(trigger), progress)
+        };
+        let triggers = names.iter().map(built).collect();
+        let (existing_jobs, existing_triggers) = (Existing::Replace, Existing::Refuse);
+        let before = wakes.load(Ordering::SeqCst);
+        store
+            .put(Put { jobs: vec![Arc::new(job)], existing_jobs, triggers, existing_triggers })
+            .await
+            .unwrap();
+        wakes.load(Ordering::SeqCst) - before
+    };
+    assert_eq!(put(detail("work"), &["a", "b"]).await, 1);
+    assert_eq!(put(detail("work").to_builder().description("changed").build(), &[]).await, 0);
+    assert_eq!(
+        put(detail("work").to_builder().disallow_concurrent(true).build(), &[]).await,
+        1,
+        "their places change"
+    );
 }

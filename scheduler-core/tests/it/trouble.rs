@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use scheduler_core::job::{Invocation, JobContext, JobDefinition, JobDetail};
 use scheduler_core::scheduler::Event;
 use scheduler_core::store::{
@@ -167,4 +168,42 @@ async fn a_slot_of_a_group_is_used_also_when_its_end_was_written_late() {
     clock.advance(Duration::from_millis(1500)).await;
     let running: Vec<_> = scheduler.running().iter().map(|run| run.job.to_string()).collect();
     assert_eq!(running, ["b", "c"], "in the order of their claims: the slot was free for the first");
+}
+
+/// Case H4: the second call comes so late that a decision of its own would be a misfire.
+#[tokio::test]
+async fn a_fire_whose_answer_was_lost_is_repeated_as_it_was_decided() {
+    let clock = ManualClock::at("2026-03-01T00:00:00Z");
+    let store = FaultyStore::new(MemoryJobStore::new());
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let noted = told.clone();
+    let body = move |context: JobContext| {
+        noted.lock().push((context.scheduled_fire_time(), context.next_fire_time()));
+        async {}
+    };
+    let detail = JobDetail::builder(JobKey::new("work").unwrap(), "work").build();
+    let trigger = Trigger::every(Duration::from_secs(10)).name("t");
+    let job = JobDefinition::new(detail, body).with_trigger(trigger);
+    let builder = Scheduler::builder().clock(clock.clone()).store(store.clone()).register(job);
+    let scheduler = builder.misfire_threshold(Duration::from_secs(1)).build().unwrap();
+    let mut events = scheduler.events();
+    scheduler.start().await.unwrap();
+    clock.advance(Duration::from_secs(9)).await;
+    assert_eq!(told.lock().len(), 1, "at 0 s");
+    store.inject(Verb::Fire, Fault::LosesReply, 1);
+    clock.advance(Duration::from_secs(1)).await;
+    assert_eq!(told.lock().len(), 1, "the store has fired it, and nobody knows");
+    let query = TriggerQuery { keys: vec!["t".parse().unwrap()], ..TriggerQuery::default() };
+    let stored = store.triggers(query).await.unwrap().remove(0).progress;
+    store.inject(Verb::Fire, Fault::Fails, usize::MAX);
+    clock.advance(Duration::from_secs(5)).await;
+    store.heal();
+    clock.advance(Duration::from_secs(4)).await;
+    scheduler.shutdown(Duration::ZERO).await;
+    drop(scheduler);
+    assert_eq!(told.lock().len(), 2);
+    assert_eq!(told.lock()[1], (stored.previous.unwrap(), stored.next), "the run knows what the store knows");
+    while let Some(event) = events.next().await {
+        assert!(!matches!(event, Event::Misfired { .. }), "nobody was late: {event:?}");
+    }
 }

@@ -24,8 +24,8 @@ local function firings(what)
   for n = 1, #all - 1, 2 do
     local claim = all[n + 1] and read_claim(all[n + 1])
     local meant = claim and (what.k == 'all' or what.k == 'one' or (what.k == 'job' and claim[OF_JOB] == what.v)
-      or (what.k == 'trigger' and claim[TRIGGER] == what.v))
-    if meant then ids[#ids + 1] = { all[n], claim[OF_JOB], claim[TRIGGER], text(claim[SINCE]) } end
+      or (what.k == 'trigger' and claim[TRIGGER] == what.v) or (what.k == 'group' and claim[GROUP] == what.v))
+    if meant then ids[#ids + 1] = { all[n], claim[OF_JOB], claim[TRIGGER], text(claim[SINCE]), claim[GROUP] } end
   end
   return { rows = ids, after = more }
 end
@@ -175,20 +175,9 @@ function V.clear()
     redis.call('DEL', K('jt:' .. jk))
   end
   if more then return { more = true } end
-  for _, session in ipairs(redis.call('SMEMBERS', K'homes')) do
-    local home = 'cl:' .. session
-    local ids = redis.call('HRANDFIELD', K(home), BATCH)
-    for _, id in ipairs(ids) do end_claim(id) end
-    if #ids > 0 then return { more = true } end
-  end
-  for _, name in ipairs(redis.call('SMEMBERS', K'graves')) do redis.call('DEL', K('grave:' .. name)) end
   write_states()
   write()
-  for _, name in ipairs({
-    'jo', 'cal', 'pg', 'pj', 'px', 'pe', 'busy', 'lapse', 'over', 'gt', 'gj', 'eg', 'ew', 'hist', 'chores', 'graves', 'homes',
-  }) do
-    redis.call('DEL', K(name))
-  end
+  for _, name in ipairs({ 'jo', 'cal', 'pg', 'pj', 'px', 'pe', 'over', 'gt', 'gj', 'chores' }) do redis.call('DEL', K(name)) end
   redis.call('HDEL', K'meta', 'all')
   return {}
 end
@@ -295,4 +284,25 @@ function V.remove_calendar()
   local user = redis.call('SRANDMEMBER', K('cu:' .. request.name))
   if user then return refuse('used', { { user } }) end
   return { done = redis.call('HDEL', K'cal', request.name) == 1 }
+end
+
+-- Marks. One that was destroyed is as none.
+local function read_mark(name)
+  local record = get('marks', name)
+  local revision, said = string.match(record or '', '^(%d+)%z(.*)$')
+  if record and not revision then report('mark', name, 'it cannot be read, as if it were not there') end
+  return revision, said
+end
+
+function V.mark()
+  local revision, said = read_mark(request.name)
+  return { revision = revision, text = said }
+end
+
+function V.put_mark()
+  local known, expected = read_mark(request.name), given(request.revision) and request.revision or nil
+  if known ~= expected then return {} end
+  local revision = text(count())
+  put('marks', request.name, revision .. '\0' .. request.text)
+  return { revision = revision }
 end

@@ -397,6 +397,15 @@ local function check_execution_groups()
   end
 end
 
+function AUDIT.marks()
+  local part = redis.call('HSCAN', K'marks', given(request.after) and request.after or '0', 'COUNT', PART)
+  for n = 1, #part[2], 2 do
+    local said = string.match(part[2][n + 1], '^%d+%z(.*)$')
+    if not is_json(said) and mends('mark', part[2][n], 'it cannot be read; its task runs again') then put('marks', part[2][n], false) end
+  end
+  return part[1] ~= '0' and part[1] or nil
+end
+
 function AUDIT.groups()
   check_groups('gt', 'ti', 'triggers')
   check_groups('gj', 'ji', 'jobs')

@@ -23,6 +23,7 @@
 --   sc  session -> its claims have larger numbers than this     tn  session -> its last turn (see `acquire`)
 --   grave:<name>, graves  runs of sessions that are over
 --   cal  calendar -> description          cu:<calendar>  who names it
+--   marks      name -> revision, NUL, what it says
 --   pg, pj     paused groups of triggers and jobs -> note                  px  groups excepted from a pause of all
 --   pe         pauses that end by themselves          chores  number -> what is not finished yet (see `begin`)
 --   meta       count (the last number given out), all (the note of a pause of all), ver (changes when somebody may have
@@ -240,12 +241,18 @@ local function head(zset)
   if first[1] then return first[1], tonumber(first[2]) end
 end
 
--- The names after this one, as many as this call may still touch, and where to go on if there are more.
+-- The names after this one, of a group if one is given, as many as this call may still touch, and where to go on if there are
+-- more.
 local room = PART
-local function part_of(zset, after)
+local function part_of(zset, after, group)
   if room == 0 then return {}, given(after) and after or '' end
-  local since = given(after) and ('(' .. after) or '-'
-  local keys = redis.call('ZRANGEBYLEX', ordered(zset), since, '+', 'LIMIT', 0, room)
+  local since, last = given(after) and ('(' .. after) or '-', '+'
+  if given(group) then
+    local first = group .. '\0'
+    if not (given(after) and after >= first) then since = '[' .. first end
+    last = '(' .. group .. '\1'
+  end
+  local keys = redis.call('ZRANGEBYLEX', ordered(zset), since, last, 'LIMIT', 0, room)
   room = room - #keys
   return keys, room == 0 and keys[#keys] or nil
 end

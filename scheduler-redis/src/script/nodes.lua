@@ -4,7 +4,7 @@
 -- What the types of the fixed keys are.
 local TYPES = {
   ts = 'hash', td = 'hash', jd = 'hash', jo = 'hash', gt = 'hash', gj = 'hash', eg = 'hash', busy = 'hash', ss = 'hash',
-  sn = 'hash', sc = 'hash', tn = 'hash', cal = 'hash', pg = 'hash', pj = 'hash', chores = 'hash', meta = 'hash', ti = 'zset', ji = 'zset',
+  sn = 'hash', sc = 'hash', tn = 'hash', cal = 'hash', marks = 'hash', pg = 'hash', pj = 'hash', chores = 'hash', meta = 'hash', ti = 'zset', ji = 'zset',
   over = 'zset', lapse = 'zset', pe = 'zset', sl = 'zset', px = 'set', types = 'set', ew = 'set', homes = 'set',
   graves = 'set', untold = 'set', hist = 'stream', aside = 'set',
 }
@@ -34,7 +34,7 @@ local PROBES = {
   { 'ZADD', 'z', '1', 'a' }, { 'ZRANGE', 'z', '0', '0' }, { 'ZRANGEBYSCORE', 'z', '0', '1' }, { 'ZSCORE', 'z', 'a' },
   { 'ZCARD', 'z' }, { 'ZCOUNT', 'z', '0', '1' }, { 'ZREM', 'z', 'b' }, { 'ZRANGEBYLEX', 'z', '-', '+' },
   { 'ZREMRANGEBYRANK', 'z', '1', '1' }, { 'ZLEXCOUNT', 'z', '-', '+' },
-  { 'SADD', 's', 'a' }, { 'SMEMBERS', 's' }, { 'SISMEMBER', 's', 'a' }, { 'SRANDMEMBER', 's' }, { 'SCARD', 's' },
+  { 'SADD', 's', 'a' }, { 'SMEMBERS', 's' }, { 'SSCAN', 's', '0', 'COUNT', '1' }, { 'SISMEMBER', 's', 'a' }, { 'SRANDMEMBER', 's' }, { 'SCARD', 's' },
   { 'SREM', 's', 'b' }, { 'EXISTS', 's' }, { 'RENAME', 's', 'r' }, { 'SET', 't', '1', 'EX', '1' }, { 'GET', 't' },
   { 'XADD', 'x', 'MAXLEN', '~', '1', '*', 'a', '1' }, { 'XREVRANGE', 'x', '+', '-' }, { 'PUBLISH', 'probe', '' },
   { 'DEL', 'h', 'z', 'r', 'x' },

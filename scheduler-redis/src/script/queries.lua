@@ -10,7 +10,7 @@ end
 -- Its rows: the key, and what nodes read of each.
 function V.jobs()
   local keys, more = request.keys, nil
-  if #keys == 0 then keys, more = part_of('ji', request.after) end
+  if #keys == 0 then keys, more = part_of('ji', request.after, request.group) end
   fetch('jd', keys)
   for _, jk in ipairs(keys) do
     local record = get('jd', jk)
@@ -27,8 +27,13 @@ end
 -- Its rows: key, description, progress, how it stands, how many runs, `1` if its job keeps it waiting, note of its pause, revision.
 function V.triggers()
   local keys, more = request.keys, nil
-  if #keys == 0 then
-    if given(request.job) then keys, more = part_of_job(request.job, request.after) else keys, more = part_of('ti', request.after) end
+  if given(request.calendar) then
+    local part = redis.call('SSCAN', K('cu:' .. request.calendar), given(request.after) and request.after or '0', 'COUNT', PART)
+    keys, more = part[2], part[1] ~= '0' and part[1] or nil
+  elseif given(request.job) then
+    keys, more = part_of_job(request.job, request.after)
+  elseif #keys == 0 then
+    keys, more = part_of('ti', request.after, request.group)
   end
   fetch('ts', keys)
   fetch('td', keys)

@@ -4,7 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta};
 use scheduler_core::calendar::Calendar;
 use scheduler_core::job::{ExecutionId, JobDetail};
 use scheduler_core::store::conformance::checks;
@@ -31,9 +31,11 @@ enum Bug {
     MixesUpResults,
     LeavesOrphans,
     CancelsNothing,
+    ForgetsRunsWhenCleared,
+    OverwritesMarks,
 }
 
-const BUGS: [Bug; 17] = [
+const BUGS: [Bug; 19] = [
     Bug::LosesATrigger,
     Bug::HandsOutTwice,
     Bug::IgnoresTheOrder,
@@ -51,6 +53,8 @@ const BUGS: [Bug; 17] = [
     Bug::MixesUpResults,
     Bug::LeavesOrphans,
     Bug::CancelsNothing,
+    Bug::ForgetsRunsWhenCleared,
+    Bug::OverwritesMarks,
 ];
 
 #[derive(Debug)]
@@ -67,14 +71,18 @@ macro_rules! delegate {
 }
 
 impl JobStore for Broken {
+    fn may_have_fired(&self, session: u64) -> bool {
+        self.store.may_have_fired(session)
+    }
+
     delegate! {
         detach(session: u64) -> ();
         nodes() -> Vec<NodeStatus>;
         put_calendar(name: Arc<str>, calendar: Arc<dyn Calendar>, replace: bool) -> ();
         remove_calendar(name: Arc<str>) -> bool;
         calendars() -> Vec<NamedCalendar>;
+        mark(name: Arc<str>) -> Option<Mark>;
         adjust(adjustments: Vec<Adjustment>) -> Vec<bool>;
-        clear() -> ();
         resume(what: Selection) -> Vec<TriggerKey>;
         reset(keys: Vec<TriggerKey>) -> Vec<bool>;
         remove_jobs(keys: Vec<JobKey>) -> Vec<bool>;
@@ -143,6 +151,26 @@ impl JobStore for Broken {
             }
         }
         self.store.complete(request)
+    }
+
+    fn put_mark(&self, mut request: PutMark) -> StoreFuture<'_, Option<u64>> {
+        Box::pin(async move {
+            if self.bug == Bug::OverwritesMarks {
+                request.revision = self.store.mark(request.name.clone()).await?.map(|mark| mark.revision);
+            }
+            self.store.put_mark(request).await
+        })
+    }
+
+    fn clear(&self) -> StoreFuture<'_, ()> {
+        Box::pin(async move {
+            if self.bug == Bug::ForgetsRunsWhenCleared {
+                let runs = self.store.executions(Executions::All).await?;
+                let executions = runs.iter().map(|run| Completion::of(run.id)).collect();
+                self.store.complete(Complete { now: DateTime::UNIX_EPOCH, executions }).await?;
+            }
+            self.store.clear().await
+        })
     }
 
     fn cancel(&self, what: Executions) -> StoreFuture<'_, Vec<ExecutionId>> {

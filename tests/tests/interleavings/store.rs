@@ -26,6 +26,11 @@ fn now() -> DateTime<Utc> {
 
 const TIMES: usize = 3;
 
+fn node(session: u64) -> Node {
+    let (wake, stop) = (Arc::new(|| {}), Arc::new(|_, _| {}));
+    Node { session, name: "node".into(), types: None, wake, stop }
+}
+
 /// A store, and what has run.
 #[derive(Clone)]
 struct World {
@@ -44,14 +49,7 @@ impl World {
     fn new(jobs: &[(JobDetail, &[&str])]) -> Self {
         let store = Arc::new(MemoryJobStore::new());
         for session in [1, 2] {
-            let node = Node {
-                session,
-                name: "node".into(),
-                types: None,
-                wake: Arc::new(|| {}),
-                stop: Arc::new(|_, _| {}),
-            };
-            block_on(store.attach(node)).unwrap();
+            block_on(store.attach(node(session))).unwrap();
         }
         let (existing_jobs, existing_triggers) = (Existing::Refuse, Existing::Refuse);
         for (job, names) in jobs {
@@ -151,6 +149,30 @@ impl World {
 
 fn job(name: &str, exclusive: bool) -> JobDetail {
     JobDetail::builder(name.parse().unwrap(), "work").disallow_concurrent(exclusive).build()
+}
+
+/// Case H1.
+#[test]
+fn nodes_come_and_go_and_are_listed_while_others_work() {
+    explore(3_000, || {
+        let world = World::new(&[(job("one", true), &["a"])]);
+        let (comes, lists) = (world.clone(), world.clone());
+        let comes = thread::spawn(move || {
+            block_on(comes.store.attach(node(3))).unwrap();
+            block_on(comes.store.detach(3)).unwrap();
+        });
+        let lists = thread::spawn(move || {
+            for _ in 0..2 {
+                let nodes = block_on(lists.store.nodes()).unwrap();
+                let sessions: Vec<_> = nodes.iter().map(|node| node.session).collect();
+                assert!(sessions == [1, 2] || sessions == [1, 2, 3], "{sessions:?}");
+            }
+        });
+        world.node(1, 2);
+        comes.join().unwrap();
+        lists.join().unwrap();
+        world.account(&["a"]);
+    });
 }
 
 #[test]

@@ -30,7 +30,7 @@ struct Runs {
 impl Table {
     pub(super) fn put(&mut self, request: Put) -> Result<()> {
         self.check(&request)?;
-        for detail in request.jobs {
+        for detail in request.distinct_jobs() {
             self.put_job(detail, request.existing_jobs);
         }
         for (trigger, progress) in request.triggers {
@@ -101,9 +101,15 @@ impl Table {
         }
         let known = &self.jobs[index].detail;
         let keeps_data = existing == Existing::Update && known.persist_data() && detail.persist_data();
+        let is_in_place = known.disallow_concurrent() == detail.disallow_concurrent()
+            && known.job_type() == detail.job_type();
         let detail =
             if keeps_data { detail.to_builder().data(known.data().clone()).build().into() } else { detail };
-        // The rule of concurrency and the function may change, and with them the place of every trigger.
+        if is_in_place {
+            self.jobs[index].detail = detail;
+            return;
+        }
+        // The place of every trigger depends on the rule of concurrency and the function.
         let triggers: Vec<_> = self.jobs[index].triggers().collect();
         triggers.iter().for_each(|trigger| self.dequeue(*trigger));
         self.jobs[index].detail = detail;
@@ -268,10 +274,6 @@ impl Table {
         }
         self.calendars.clear();
         self.pauses.forget_all();
-        self.claims.clear();
-        self.claimed.clear();
-        self.busy.clear();
-        self.cancelled.clear();
     }
 }
 
@@ -299,6 +301,19 @@ impl Table {
             ))),
             None => Ok(self.calendars.remove(name).is_some()),
         }
+    }
+}
+
+/// Marks.
+impl Table {
+    pub(super) fn put_mark(&mut self, request: PutMark) -> Option<u64> {
+        let known = self.marks.get(&request.name).map(|mark| mark.revision);
+        if known != request.revision {
+            return None;
+        }
+        self.counter += 1;
+        self.marks.insert(request.name, Mark { text: request.text, revision: self.counter });
+        Some(self.counter)
     }
 }
 

@@ -232,6 +232,7 @@ impl Table {
                     Executions::One(wanted) => id == wanted,
                     Executions::OfJob(job) => claim.job == *job,
                     Executions::OfTrigger(trigger) => claim.key == *trigger,
+                    Executions::OfGroup(group) => claim.group.as_ref() == Some(group),
                     Executions::All => true,
                 }
         })

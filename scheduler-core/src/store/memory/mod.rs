@@ -1,7 +1,10 @@
 //! The store of a single process: everything in memory, behind one short lock.
 //!
-//! The lock is private to [`MemoryJobStore`], is taken once per verb and never held across an await or a call of
-//! foreign code; the nodes' wake-up is called after it is released.
+//! There are two locks, that of the table and that of the nodes. Invariants:
+//!
+//! 1. Nobody holds both: each is released before the other is taken. So there is no order in which they could block each other.
+//! 2. That of the table is taken once per verb.
+//! 3. Neither is held across an await or a call of foreign code; the nodes' wake-up is called after both are released.
 
 mod admin;
 mod firing;
@@ -97,12 +100,20 @@ impl MemoryJobStore {
 }
 
 impl JobStore for MemoryJobStore {
+    /// A call has its answer at once.
+    fn may_have_fired(&self, _: u64) -> bool {
+        false
+    }
+
     fn attach(&self, node: Node) -> StoreFuture<'_, Attached> {
+        let keeps_history = {
+            let mut table = self.0.table.lock();
+            table.types.insert(node.session, node.types.clone());
+            table.keeps > 0
+        };
         let mut nodes = self.0.nodes.lock();
         nodes.retain(|known| known.session != node.session);
-        self.0.table.lock().types.insert(node.session, node.types.clone());
         nodes.push(node);
-        let keeps_history = self.0.table.lock().keeps > 0;
         Box::pin(ready(Ok(Attached { keeps_history, ..USE })))
     }
 
@@ -112,13 +123,12 @@ impl JobStore for MemoryJobStore {
     }
 
     fn nodes(&self) -> StoreFuture<'_, Vec<NodeStatus>> {
-        let table = self.0.table.lock();
-        let runs = |session| table.fired(&Executions::All).filter(|(id, _)| id.session() == session).count();
+        let runs = self.0.table.lock().runs_by_session();
         let status = |node: &Node| {
-            NodeStatus::new(node, env!("CARGO_PKG_VERSION"), runs(node.session), Duration::ZERO)
+            let executions = runs.get(&node.session).copied().unwrap_or_default();
+            NodeStatus::new(node, env!("CARGO_PKG_VERSION"), executions, Duration::ZERO)
         };
         let mut nodes: Vec<_> = self.0.nodes.lock().iter().map(status).collect();
-        drop(table);
         nodes.sort_unstable_by(|a, b| (&a.name, a.session).cmp(&(&b.name, b.session)));
         Box::pin(ready(Ok(nodes)))
     }
@@ -220,6 +230,14 @@ impl JobStore for MemoryJobStore {
         self.call(|table| {
             table.calendars.iter().map(|(name, calendar)| (name.clone(), calendar.clone())).collect()
         })
+    }
+
+    fn mark(&self, name: Arc<str>) -> StoreFuture<'_, Option<Mark>> {
+        self.call(|table| table.marks.get(&name).cloned())
+    }
+
+    fn put_mark(&self, request: PutMark) -> StoreFuture<'_, Option<u64>> {
+        self.call(|table| table.put_mark(request))
     }
 
     fn jobs(&self, query: JobQuery) -> StoreFuture<'_, Vec<Arc<JobDetail>>> {

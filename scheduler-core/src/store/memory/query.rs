@@ -1,5 +1,6 @@
 //! Looking things up; nothing in here changes anything.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -7,6 +8,15 @@ use super::table::{JobSlot, Table, TriggerSlot};
 use crate::job::JobDetail;
 use crate::store::admin::*;
 use crate::store::state::TriggerState;
+
+/// Keeps the first so many, in order. What is not wanted is not sorted either.
+fn first<T>(all: &mut Vec<T>, limit: Option<usize>, order: impl Fn(&T, &T) -> Ordering) {
+    if let Some(limit) = limit.filter(|limit| *limit < all.len()) {
+        all.select_nth_unstable_by(limit, &order);
+        all.truncate(limit);
+    }
+    all.sort_unstable_by(order);
+}
 
 impl Table {
     pub(super) fn list_jobs(&self, query: &JobQuery) -> Vec<Arc<JobDetail>> {
@@ -17,8 +27,8 @@ impl Table {
             let slots = query.keys.iter().filter_map(|key| self.job_slot(key));
             slots.map(|slot| &self.jobs[slot]).filter(wanted).collect()
         };
-        found.sort_unstable_by(|a, b| a.detail.key().cmp(b.detail.key()));
-        found.into_iter().take(query.limit.unwrap_or(usize::MAX)).map(|slot| slot.detail.clone()).collect()
+        first(&mut found, query.limit, |a, b| a.detail.key().cmp(b.detail.key()));
+        found.into_iter().map(|slot| slot.detail.clone()).collect()
     }
 
     pub(super) fn list_triggers(&self, query: &TriggerQuery) -> Vec<TriggerStatus> {
@@ -29,8 +39,8 @@ impl Table {
             let slots = query.keys.iter().filter_map(|key| self.trigger_slot(key));
             slots.map(|slot| &self.triggers[slot]).filter(wanted).collect()
         };
-        found.sort_unstable_by(|a, b| a.trigger.key().cmp(b.trigger.key()));
-        found.into_iter().take(query.limit.unwrap_or(usize::MAX)).map(|slot| self.status(slot)).collect()
+        first(&mut found, query.limit, |a, b| a.trigger.key().cmp(b.trigger.key()));
+        found.into_iter().map(|slot| self.status(slot)).collect()
     }
 
     fn state_of(&self, slot: &TriggerSlot) -> TriggerState {
@@ -55,11 +65,21 @@ impl Table {
                 id,
                 job: claim.job.clone(),
                 trigger: claim.key.clone(),
+                execution_group: claim.group.clone(),
                 fired: claim.since,
             })
             .collect();
         found.sort_unstable_by_key(|execution| execution.id);
         found
+    }
+
+    /// How many runs each node has under way.
+    pub(super) fn runs_by_session(&self) -> BTreeMap<u64, usize> {
+        let mut runs = BTreeMap::new();
+        for (id, _) in self.fired(&Executions::All) {
+            *runs.entry(id.session()).or_default() += 1;
+        }
+        runs
     }
 
     pub(super) fn list_groups(&self, kind: GroupKind) -> Vec<GroupStatus> {

@@ -27,7 +27,7 @@ use super::pauses::Pauses;
 use crate::calendar::Calendar;
 use crate::job::{CancelReason, ExecutionId, JobDetail};
 use crate::key::{JobKey, TriggerKey};
-use crate::store::admin::{PauseNote, RunRecord};
+use crate::store::admin::{Mark, PauseNote, RunRecord};
 use crate::store::state::{Step, StoredState};
 use crate::trigger::{OverlapPolicy, Progress, Trigger};
 
@@ -302,6 +302,7 @@ pub(super) struct Table {
     /// No unfired claim lapses before this.
     pub(super) earliest_lapse: DateTime<Utc>,
     pub(super) counter: u64,
+    pub(super) marks: BTreeMap<Arc<str>, Mark>,
     /// The latest runs that are over, and how many are kept.
     pub(super) history: VecDeque<Box<RunRecord>>,
     pub(super) keeps: usize,

@@ -186,7 +186,8 @@ impl Plain {
     }
 
     pub(super) fn clear(&mut self) {
-        *self = Self { births: self.births, ..Self::default() };
+        self.claims.retain(|claim| claim.fired);
+        *self = Self { births: self.births, claims: std::mem::take(&mut self.claims), ..Self::default() };
     }
 
     fn selected(&self, what: &Selection) -> Vec<TriggerKey> {
@@ -410,6 +411,8 @@ impl Plain {
                     Executions::One(id) => claim.id == *id,
                     Executions::OfJob(job) => claim.job == *job,
                     Executions::OfTrigger(trigger) => claim.trigger == *trigger,
+                    // There is one group.
+                    Executions::OfGroup(_) => claim.grouped,
                     Executions::All => true,
                 }
         };

@@ -302,7 +302,6 @@ impl Table {
             FireResult::Run { .. } => "run",
             FireResult::Advanced => "advanced",
             FireResult::Overlapped => "overlapped",
-            FireResult::Busy => "busy",
             FireResult::Stale => "stale",
         };
         same("the result", &name, &self.plain.fire(&firing))?;

@@ -6,7 +6,7 @@ use crate::calendar::{Exclusion, StandardCalendar};
 use crate::matcher::Text;
 use crate::store::conformance::bench::*;
 use crate::store::*;
-use crate::trigger::Progress;
+use crate::trigger::{LostRun, Progress};
 
 fn open_always() -> Arc<StandardCalendar> {
     Arc::new(StandardCalendar::new(Exclusion::Nothing, chrono_tz::UTC))
@@ -304,6 +304,90 @@ async fn clearing_leaves_nothing(bench) {
     assert!(bench.store.calendars().await.unwrap().is_empty());
     assert!(bench.store.groups(GroupKind::Triggers).await.unwrap().is_empty());
     assert_eq!(bench.ask(ONE, 100, 10, ExecutionLimits::default()).await.next_due, None);
+}
+
+/// Cases H3 and N12.
+async fn a_mark_is_written_by_whoever_has_read_the_latest_and_shown_in_no_list(bench) {
+    let name: Arc<str> = "migrate".into();
+    let put = async |text: &str, revision| {
+        bench.store.put_mark(PutMark { name: name.clone(), text: text.into(), revision }).await.unwrap()
+    };
+    assert_eq!(bench.store.mark(name.clone()).await.unwrap(), None);
+    assert_eq!(put("early", Some(1)).await, None, "there is nothing to replace");
+    let first = put("one", None).await.unwrap();
+    assert_eq!(put("late", None).await, None, "somebody was faster");
+    let second = put("two", Some(first)).await.unwrap();
+    assert!(second > first);
+    assert_eq!(put("again", Some(first)).await, None);
+    bench.store.clear().await.unwrap();
+    let mark = bench.store.mark(name.clone()).await.unwrap();
+    assert_eq!(mark, Some(Mark { text: "two".into(), revision: second }), "clearing leaves it");
+    assert!(bench.jobs().await.is_empty() && bench.triggers().await.is_empty());
+    for kind in [GroupKind::Jobs, GroupKind::Triggers] {
+        assert!(bench.store.groups(kind).await.unwrap().is_empty());
+    }
+}
+
+/// Case R12.
+async fn a_run_goes_on_when_the_store_is_cleared_and_keeps_its_job_and_group_busy(bench) {
+    let group = |name: &str| every_minute(name, 0).execution_group("g");
+    bench.put(&exclusive("work"), [group("a")]).await;
+    let run = bench.run(0).await;
+    bench.store.clear().await.unwrap();
+    let runs = bench.store.executions(Executions::OfGroup("g".into())).await.unwrap();
+    assert_eq!(runs.iter().map(|run| run.id).collect::<Vec<_>>(), [run.claim]);
+    assert_eq!(runs[0].execution_group.as_deref(), Some("g"));
+    bench.put(&exclusive("work"), [group("a")]).await;
+    bench.put(&job("other").build(), [group("b")]).await;
+    let shared = ExecutionLimits { shared: [("g".into(), 1)].into(), ..ExecutionLimits::default() };
+    assert!(bench.ask(ONE, 0, 10, shared.clone()).await.triggers.is_empty(), "the group is full");
+    assert_eq!(names(&bench.acquire(0, 10).await), ["b"], "the job is busy");
+    assert_ne!(bench.complete(&run).await, CompleteResult::Gone);
+    assert_eq!(names(&bench.acquire(0, 10).await), ["a"]);
+}
+
+/// Case H7.
+async fn clearing_leaves_the_history(bench) {
+    bench.put(&job("work").build(), [once("a", 0)]).await;
+    let run = bench.run(0).await;
+    let lost = LostRun {
+        execution: run.claim,
+        job: run.trigger.job(),
+        key: run.trigger.key(),
+        trigger: None,
+        scheduled: at(0),
+        fired: at(0),
+    };
+    let record = Some(Box::new(RunRecord::lost(&lost, "node", at(1))));
+    bench.complete_as(Completion { record, ..Completion::of(run.claim) }).await;
+    let before = bench.store.history(HistoryQuery::default()).await.unwrap();
+    bench.store.clear().await.unwrap();
+    assert_eq!(bench.store.history(HistoryQuery::default()).await.unwrap(), before);
+    assert_eq!(before.len(), usize::from(bench.attached.keeps_history));
+}
+
+/// Case R3: many triggers of one job come with a copy of it each.
+async fn a_job_that_comes_several_times_in_a_call_is_one(bench) {
+    for existing in [Existing::Refuse, Existing::Keep, Existing::Replace, Existing::Update] {
+        bench.store.clear().await.unwrap();
+        let copy = |n: u32| job("work").data(data("n", n)).build();
+        let put = || Put {
+            jobs: (0..1_200).map(|n| Arc::new(copy(n))).collect(),
+            existing_jobs: existing,
+            triggers: (0..3).map(|n| built(&copy(0), once(&format!("t{n}"), n))).collect(),
+            existing_triggers: existing,
+        };
+        bench.store.put(put()).await.unwrap();
+        let n = bench.store.jobs(JobQuery::default()).await.unwrap()[0].data().get::<u32>("n").unwrap();
+        assert_eq!(n, Some(if existing == Existing::Keep { 0 } else { 1_199 }), "{existing:?}");
+        assert_eq!(bench.jobs().await, ["work"], "{existing:?}");
+        assert_eq!(bench.store.put(put()).await.is_err(), existing == Existing::Refuse, "{existing:?}");
+        for _ in 0..3 {
+            let run = bench.run(5).await;
+            bench.complete_with(&run, Instruction::RemoveTrigger).await;
+        }
+        assert!(bench.jobs().await.is_empty(), "{existing:?}: it goes with its last trigger");
+    }
 }
 
 async fn lists_are_paged_in_the_order_of_keys(bench) {

@@ -192,17 +192,6 @@ async fn a_run_of_a_removed_job_ends_without_harm(bench) {
     assert_eq!(names(&bench.acquire(0, 1).await), ["a"]);
 }
 
-async fn a_run_goes_on_when_everything_is_cleared(bench) {
-    let grouped = || every_minute("a", 0).execution_group("g");
-    let one = || ExecutionLimits { shared: [("g".into(), 1)].into(), ..ExecutionLimits::default() };
-    bench.put(&exclusive("work"), [grouped()]).await;
-    let run = bench.run(0).await;
-    bench.store.clear().await.unwrap();
-    assert_eq!(bench.complete(&run).await, CompleteResult::Gone);
-    bench.put(&exclusive("work"), [grouped()]).await;
-    assert_eq!(names(&bench.ask(ONE, 0, 1, one()).await.triggers), ["a"], "neither its job nor its group is busy");
-}
-
 async fn a_request_to_stop_reaches_the_node_until_the_run_has_ended(bench) {
     bench.put(&job("work").build(), [every_minute("a", 0), every_minute("b", 1)]).await;
     let (a, b) = (bench.run(0).await, bench.run(1).await);
