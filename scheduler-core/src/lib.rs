@@ -117,6 +117,7 @@ mod sync;
 pub mod testing;
 pub mod time;
 pub mod trigger;
+mod user;
 
 pub use data::{DataError, JobData};
 pub use error::{Error, Result};

@@ -1,10 +1,7 @@
 //! Background services: a loop that is watched, and what happens when it ends.
 
 use std::collections::VecDeque;
-use std::future::poll_fn;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::task::Poll;
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -13,6 +10,7 @@ use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
 use super::health::ServiceState;
+use super::run::caught;
 use super::service::{ErasedService, Phase, ServiceContext, StopContext};
 use crate::job::{BoxFuture, JobError, JobResult};
 use crate::scheduler::by;
@@ -227,19 +225,4 @@ impl Loop {
             }
         }
     }
-}
-
-/// The result of a call; a panic is an error.
-pub(super) async fn caught(call: impl FnOnce() -> BoxFuture<'static, JobResult>) -> JobResult {
-    let panicked = |panic: Box<dyn std::any::Any + Send>| {
-        let text = panic.downcast_ref::<&str>().map(ToString::to_string);
-        let text = text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
-        JobError::new(format!("panicked: {text}"))
-    };
-    let mut running = catch_unwind(AssertUnwindSafe(call)).map_err(panicked)?;
-    poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| running.as_mut().poll(cx))) {
-        Ok(polled) => polled,
-        Err(panic) => Poll::Ready(Err(panicked(panic))),
-    })
-    .await
 }

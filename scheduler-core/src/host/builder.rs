@@ -142,9 +142,7 @@ impl HostBuilder {
                 problems.extend(both.iter().map(|name| {
                     format!("`{name}` is provided to the host and to its scheduler; provide it once")
                 }));
-                for definition in builder.jobs().in_order() {
-                    self.registry.register(definition.clone());
-                }
+                self.registry.adopt(builder.jobs());
                 self.providers = builder.values().clone();
                 if !self.successes.is_empty() {
                     builder = builder.job_listener(Matcher::Everything, self.successes.clone());

@@ -9,6 +9,7 @@ use super::background::{Background, Call, Supervision};
 use super::service::{ErasedService, Service, ServiceFunction, ServiceFuture, ServiceParameters};
 use super::start_up::StartUp;
 use crate::job::Need;
+use crate::user::Careful;
 
 /// A service with its name and the rules for it. Made by [`hosted`], [`background`] and [`start_up`].
 #[must_use]
@@ -32,6 +33,7 @@ pub(super) enum Kind {
 /// A service with a start and a stop. The name is its identity: two services of one type are fine, two of one name are not.
 #[track_caller]
 pub fn hosted(name: &str, service: impl Service) -> ServiceDefinition {
+    let service = Careful::new(std::any::type_name_of_val(&service), service);
     ServiceDefinition::new(name, Vec::new(), Kind::Hosted(Arc::new(service)))
 }
 

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::future::{Future, pending, poll_fn};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
@@ -19,6 +18,7 @@ use super::service::{ErasedService, Phase, ServiceContext, StopContext};
 use super::signals::Guardian;
 use crate::job::{BoxFuture, JobError, JobResult};
 use crate::scheduler::{BuildError, by};
+use crate::user::{self, Panic};
 
 /// How long tasks that were taken away may take to be gone, beyond the budget.
 const LAST_MOMENT: Duration = Duration::from_secs(1);
@@ -111,6 +111,16 @@ struct Troubles {
     not_stopped: Vec<String>,
 }
 
+impl Troubles {
+    /// What the host runs beside is over, perhaps by a panic.
+    fn finished(&mut self, result: Result<(), Panic>) -> StopReason {
+        if let Err(panic) = result {
+            self.failures.push(format!("the future that the host runs beside has {panic}"));
+        }
+        StopReason::Finished
+    }
+}
+
 impl Host {
     /// Starts to build a host.
     pub fn builder() -> HostBuilder {
@@ -141,7 +151,7 @@ impl Host {
     }
 
     /// As [`run`](Self::run), inside a program of somebody else: it ends also when `future` is ready, touches no signals and
-    /// never ends the process.
+    /// never ends the process. If `future` panics, the services are stopped and the run has failed.
     ///
     /// # Errors
     ///
@@ -152,7 +162,7 @@ impl Host {
 
     async fn live(self, until: impl Future<Output = ()>) -> Result<HostReport, HostError> {
         let (core, mut troubles) = (&self.core, Troubles::default());
-        let mut until = pin!(until);
+        let mut until = pin!(user::run(|| until));
         let started = Mutex::new(vec![false; self.entries.len()]);
         let activity = core.clock.begin(&"the start of the host");
         let start = activity.observe(self.start(&started));
@@ -166,7 +176,7 @@ impl Host {
                 }
             },
             reason = core.stop_requested() => Some(reason),
-            () = &mut until => Some(StopReason::Finished),
+            result = &mut until => Some(troubles.finished(result)),
         };
         drop(activity);
         let reason = match reason {
@@ -178,7 +188,7 @@ impl Host {
                 tracing::info!("the host is up");
                 let reason = tokio::select! {
                     reason = core.stop_requested() => reason,
-                    () = until => StopReason::Finished,
+                    result = until => troubles.finished(result),
                 };
                 core.set_up(false);
                 #[cfg(all(feature = "systemd", target_os = "linux"))]
@@ -246,7 +256,7 @@ impl Host {
                 self.core.set_state(name, ServiceState::Starting);
             }
             let begin = clock.monotonic();
-            let beginning = caught(entry.service.begin(phase, &entry.context));
+            let beginning = caught(|| entry.service.begin(phase, &entry.context));
             let result = match entry.start_within {
                 None => beginning.await,
                 Some(time) => {
@@ -311,7 +321,7 @@ impl Host {
                 }
                 entry.context.stop.cancel();
             }
-            by(&**clock, deadline, caught(entry.service.end(phase, &stop))).await
+            by(&**clock, deadline, caught(|| entry.service.end(phase, &stop))).await
         })
     }
 
@@ -372,15 +382,7 @@ async fn join<T>(futures: Vec<BoxFuture<'_, T>>, is_over: impl Fn(&T) -> bool) -
     running.into_iter().map(|(_, output)| output).collect()
 }
 
-/// A panic is an error.
-async fn caught(mut future: BoxFuture<'_, JobResult>) -> JobResult {
-    poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
-        Ok(polled) => polled,
-        Err(panic) => {
-            let text = panic.downcast_ref::<&str>().map(ToString::to_string);
-            let text = text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
-            Poll::Ready(Err(JobError::new(format!("panicked: {text}"))))
-        }
-    })
-    .await
+/// The result of a call of a service; a panic is an error.
+pub(super) async fn caught<F: Future<Output = JobResult>>(code: impl FnOnce() -> F) -> JobResult {
+    user::run(code).await?
 }

@@ -18,6 +18,22 @@ pub(super) struct SchedulerService {
 }
 
 impl SchedulerService {
+    /// Reports a failure if anybody but the host shuts the scheduler down.
+    fn watch(&self, context: &ServiceContext) {
+        let (scheduler, context) = (self.scheduler.clone(), context.clone());
+        self.tasks.spawn(async move {
+            tokio::select! {
+                biased;
+                () = context.stopping() => {}
+                () = scheduler.ending() => {
+                    let failure = "it was shut down by the program, not by its host; stop the host instead";
+                    tracing::error!(service = context.name(), failure, "the scheduler has ended; the host stops");
+                    context.core.service_failed(context.name(), failure);
+                }
+            }
+        });
+    }
+
     async fn stop(&self, context: &StopContext) -> JobResult {
         let remaining = context.remaining();
         let report = self.scheduler.shutdown(remaining - RESERVE.min(remaining / 4)).await;
@@ -37,10 +53,14 @@ impl SchedulerService {
 }
 
 impl ErasedService for SchedulerService {
-    fn begin<'a>(&'a self, phase: Phase, _: &'a ServiceContext) -> BoxFuture<'a, JobResult> {
+    fn begin<'a>(&'a self, phase: Phase, context: &'a ServiceContext) -> BoxFuture<'a, JobResult> {
         Box::pin(async move {
             match phase {
-                Phase::Start => Ok(self.scheduler.start().await?),
+                Phase::Start => {
+                    self.scheduler.start().await?;
+                    self.watch(context);
+                    Ok(())
+                }
                 _ => Ok(()),
             }
         })
@@ -49,6 +69,8 @@ impl ErasedService for SchedulerService {
     fn end<'a>(&'a self, phase: Phase, context: &'a StopContext) -> BoxFuture<'a, JobResult> {
         Box::pin(async move {
             match phase {
+                // It takes no work if it was shut down already.
+                Phase::Stopping if self.scheduler.state().ends() => Ok(()),
                 Phase::Stopping => Ok(self.scheduler.standby()?),
                 Phase::Stop => self.stop(context).await,
                 _ => Ok(()),

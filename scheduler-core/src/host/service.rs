@@ -14,6 +14,7 @@ use super::timer::PeriodicTimer;
 use crate::job::{BoxError, BoxFuture, ExtractError, JobError, JobResult, Need, State};
 use crate::scheduler::Scheduler;
 use crate::time::Clock;
+use crate::user::Careful;
 
 /// Something that starts and stops with the program: a cache, a listener on a port, a client of a message bus.
 ///
@@ -113,7 +114,7 @@ pub(super) trait ErasedService: Send + Sync {
     fn abort(&self) {}
 }
 
-impl<S: Service> ErasedService for S {
+impl<S: Service> ErasedService for Careful<S> {
     fn begin<'a>(&'a self, phase: Phase, context: &'a ServiceContext) -> BoxFuture<'a, JobResult> {
         match phase {
             Phase::Prepare => Box::pin(self.prepare(context)),
@@ -274,8 +275,7 @@ pub(super) struct OfHost;
 
 impl<T: Any + Clone + Send + Sync> FromService for State<T> {
     fn from_service(context: &ServiceContext) -> Result<Self, ExtractError> {
-        let missing = || ExtractError::new(format!("no `{}` is provided", std::any::type_name::<T>()));
-        context.get().map(State).ok_or_else(missing)
+        context.core.providers.shared().map(State)
     }
 
     fn needs() -> Vec<Need> {

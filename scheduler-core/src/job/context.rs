@@ -144,7 +144,7 @@ impl JobContext {
 
     /// The token that is cancelled when the run should stop: timeout, cancel, shutdown.
     pub fn cancellation(&self) -> CancellationToken {
-        self.0.token().clone()
+        self.0.listen().clone()
     }
 
     /// Why the run was asked to stop; none while it was not.

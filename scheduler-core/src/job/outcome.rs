@@ -6,6 +6,8 @@ use std::sync::Arc;
 use serde::ser::SerializeStruct;
 use serde::{Serialize, Serializer};
 
+use crate::user::{self, Careful, Panic};
+
 /// Any error that can cross threads.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -16,23 +18,34 @@ pub type JobResult<T = ()> = Result<T, JobError>;
 ///
 /// Deliberately no `std::error::Error` itself, so that `?` converts every other error into it.
 #[derive(Clone)]
-pub struct JobError(Arc<dyn std::error::Error + Send + Sync>);
+pub struct JobError(Arc<Careful<BoxError>>);
 
 impl JobError {
     /// A failure described in words.
     pub fn new(message: impl Into<BoxError>) -> Self {
-        Self(message.into().into())
+        Self(Arc::new(Careful::new("the error of a job", message.into())))
     }
 
     /// The error as such, with its chain of sources.
     pub fn error(&self) -> &(dyn std::error::Error + Send + Sync + 'static) {
-        self.0.as_ref()
+        &***self.0
+    }
+
+    fn chain(&self) -> String {
+        let mut text = self.0.to_string();
+        let mut cause = self.0.source();
+        while let Some(error) = cause {
+            text.push_str(": ");
+            text.push_str(&error.to_string());
+            cause = error.source();
+        }
+        text
     }
 }
 
 impl<E: std::error::Error + Send + Sync + 'static> From<E> for JobError {
     fn from(error: E) -> Self {
-        Self(Arc::new(error))
+        Self::new(error)
     }
 }
 
@@ -44,11 +57,11 @@ impl From<JobError> for BoxError {
 
 /// The same error, owned by several.
 #[derive(Debug)]
-struct Shared(Arc<dyn std::error::Error + Send + Sync>);
+struct Shared(Arc<Careful<BoxError>>);
 
 impl fmt::Display for Shared {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
+        fmt::Display::fmt(&**self.0, f)
     }
 }
 
@@ -61,13 +74,9 @@ impl std::error::Error for Shared {
 impl fmt::Display for JobError {
     /// The error and its causes on one line, outermost first.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.0)?;
-        let mut cause = self.0.source();
-        while let Some(error) = cause {
-            write!(f, ": {error}")?;
-            cause = error.source();
-        }
-        Ok(())
+        // The text of an error is code of the user.
+        let text = user::call(|| self.chain());
+        f.write_str(&text.unwrap_or_else(|panic| format!("an error whose text {panic}")))
     }
 }
 
@@ -135,6 +144,12 @@ impl Serialize for Outcome {
             object.serialize_field("failure", &failure)?;
         }
         object.end()
+    }
+}
+
+impl From<Panic> for Outcome {
+    fn from(panic: Panic) -> Self {
+        Self::Panicked(panic.0)
     }
 }
 

@@ -14,6 +14,7 @@ use super::context::JobContext;
 use super::extract::{ExtractError, FromContext, Need, State};
 use super::handler::BoxFuture;
 use super::outcome::{BoxError, JobError, Outcome};
+use crate::user::{self, Panic};
 
 type AnyValue = Box<dyn Any + Send + Sync>;
 type Make = Box<dyn Fn(&Providers) -> Result<AnyValue, ExtractError> + Send + Sync>;
@@ -108,16 +109,18 @@ impl Providers {
         self.shared().ok()
     }
 
-    pub(super) fn shared<T: Any + Clone + Send + Sync>(&self) -> Result<T, ExtractError> {
+    pub(crate) fn shared<T: Any + Clone + Send + Sync>(&self) -> Result<T, ExtractError> {
         let missing = || ExtractError::new(format!("no `{}` is provided", type_name::<T>()));
         let slot = self.slots.get(&TypeId::of::<T>()).ok_or_else(missing)?;
         let found = match &slot.kind {
             Kind::Value(value) => value.downcast_ref().cloned(),
             Kind::Once { made, make } => {
-                let made = made.get_or_init(|| make(self));
+                let made = user::call(|| made.get_or_init(|| make(self))).map_err(broken::<T>)?;
                 made.as_ref().map_err(Clone::clone)?.downcast_ref().cloned()
             }
-            Kind::Each(make) => make(self)?.downcast().ok().map(|value| *value),
+            Kind::Each(make) => {
+                user::call(|| make(self)).map_err(broken::<T>)??.downcast().ok().map(|value| *value)
+            }
             Kind::Scoped { .. } => None,
         };
         found.ok_or_else(missing)
@@ -130,8 +133,9 @@ impl Providers {
     ) -> Result<(AnyValue, Option<Close>), ExtractError> {
         match self.slots.get(&TypeId::of::<T>()).map(|slot| &slot.kind) {
             Some(Kind::Scoped { make, close }) => {
-                let made = make(context).await;
                 let name = type_name::<T>();
+                let made =
+                    user::run_named("factory of", name, || make(context)).await.map_err(broken::<T>)?;
                 let value =
                     made.map_err(|error| ExtractError::new(format!("`{name}` cannot be made: {error}")))?;
                 Ok((value, close.clone()))
@@ -196,6 +200,10 @@ impl Providers {
             false
         })
     }
+}
+
+fn broken<T>(panic: Panic) -> ExtractError {
+    ExtractError::new(format!("the factory of `{}` has {panic}", type_name::<T>()))
 }
 
 impl fmt::Debug for Providers {
@@ -363,6 +371,11 @@ macro_rules! provide_methods {
             /// outcome, so that a transaction can be committed or rolled back. Values are closed in the reverse order of their
             /// making, whatever ends the execution: also a panic, a timeout, an abort. A close that fails makes a failure of a
             /// success.
+            ///
+            /// A hook may take any time until the execution is asked to stop, and the
+            /// [cancel grace](crate::scheduler::SchedulerBuilder::cancel_grace) from then on. Then the hook is dropped and
+            /// named in the log, the value counts as one that could not be closed, and the next value is closed. A value whose
+            /// drop panics is named in the log.
             ///
             /// ```
             /// # use std::sync::Arc;

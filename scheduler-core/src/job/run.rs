@@ -1,7 +1,9 @@
 //! One run, from its firing to its end.
 
+use std::future::Future;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use tokio_util::sync::CancellationToken;
@@ -9,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::context::CancelReason;
 use super::detail::JobDetail;
 use super::id::ExecutionId;
+use super::outcome::Outcome;
 use super::provide::Providers;
 use super::scope::Scope;
 use crate::data::JobData;
@@ -50,24 +53,87 @@ pub(crate) struct Run {
     pub(super) data: OnceLock<JobData>,
     reason: OnceLock<CancelReason>,
     token: OnceLock<CancellationToken>,
+    /// The job has the token.
+    listens: AtomicBool,
+    /// The job is over, and user code ends the run: close hooks, then listeners, each of which is [bounded](Self::in_time).
+    ending: AtomicBool,
+    /// The outcome of which listeners hear, so that it stays if they are aborted.
+    settled: Mutex<Option<Outcome>>,
+    /// How long the run may take to stop when it is asked to.
+    grace: Duration,
     pub(super) attempt: AtomicU32,
     pub(super) wishes: Mutex<Wishes>,
-    pub(super) providers: Arc<Providers>,
+    pub(crate) providers: Arc<Providers>,
     pub(super) clock: Arc<dyn Clock>,
     scope: Scope,
     pub(crate) brake: Brake,
 }
 
 impl Run {
-    pub(crate) fn new(parts: RunParts, providers: Arc<Providers>, clock: Arc<dyn Clock>) -> Self {
-        let (data, reason, token, wishes, scope, brake) = Default::default();
+    pub(crate) fn new(
+        parts: RunParts,
+        providers: Arc<Providers>,
+        clock: Arc<dyn Clock>,
+        grace: Duration,
+    ) -> Self {
+        let (data, reason, token, listens, ending) = Default::default();
+        let (settled, wishes, scope, brake) = Default::default();
         let attempt = AtomicU32::new(1);
-        Self { parts, data, reason, token, attempt, wishes, providers, clock, scope, brake }
+        Self {
+            parts,
+            data,
+            reason,
+            token,
+            listens,
+            ending,
+            settled,
+            grace,
+            attempt,
+            wishes,
+            providers,
+            clock,
+            scope,
+            brake,
+        }
     }
 
     /// The values of its own.
     pub(crate) fn scope(&self) -> &Scope {
         &self.scope
+    }
+
+    /// Closes the values of its own, and says what has become of the outcome.
+    pub(crate) async fn close(&self, outcome: Outcome) -> Outcome {
+        self.scope.close(self, outcome).await
+    }
+
+    /// The output of user code that ends the run, such as a close hook. The code may take any time until the run is asked to
+    /// stop, and the grace from then on; then it is dropped.
+    pub(crate) async fn in_time<F: Future>(&self, code: F) -> Option<F::Output> {
+        self.ending.store(true, Ordering::Release);
+        let late = async {
+            self.token().cancelled().await;
+            self.clock.sleep(self.grace).await;
+        };
+        tokio::select! {
+            biased;
+            output = code => Some(output),
+            () = late => None,
+        }
+    }
+
+    /// Whether the job is over, and what still runs is bounded by itself.
+    pub(crate) fn is_ending(&self) -> bool {
+        self.ending.load(Ordering::Acquire)
+    }
+
+    /// Nothing changes the outcome any more.
+    pub(crate) fn settle(&self, outcome: Outcome) {
+        *self.settled.lock() = Some(outcome);
+    }
+
+    pub(crate) fn settled(&self) -> Option<Outcome> {
+        self.settled.lock().clone()
     }
 
     /// What the run wishes for its end; asked once, when it is over.
@@ -79,6 +145,8 @@ impl Run {
     pub(crate) fn begin_refire(&self) -> bool {
         let refire = std::mem::take(&mut self.wishes.lock().refire) && self.cancel_reason().is_none();
         if refire {
+            self.ending.store(false, Ordering::Release);
+            *self.settled.lock() = None;
             self.attempt.fetch_add(1, Ordering::Relaxed);
         }
         refire
@@ -87,17 +155,23 @@ impl Run {
     /// Asks the run to stop; the first reason stays. Says whether anybody listens.
     pub(crate) fn cancel(&self, reason: CancelReason) -> bool {
         let _ = self.reason.set(reason);
-        self.token.get().is_some_and(|token| {
+        if let Some(token) = self.token.get() {
             token.cancel();
-            true
-        })
+        }
+        self.listens.load(Ordering::Acquire) || self.is_ending()
     }
 
     pub(crate) fn cancel_reason(&self) -> Option<CancelReason> {
         self.reason.get().copied()
     }
 
-    pub(super) fn token(&self) -> &CancellationToken {
+    /// The token for the job, which then stops by itself when it is asked to.
+    pub(super) fn listen(&self) -> &CancellationToken {
+        self.listens.store(true, Ordering::Release);
+        self.token()
+    }
+
+    fn token(&self) -> &CancellationToken {
         let token = self.token.get_or_init(CancellationToken::new);
         // The reason may have been set just before the token existed.
         if self.reason.get().is_some() {

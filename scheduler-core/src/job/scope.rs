@@ -2,17 +2,15 @@
 //! closed at its end in the reverse order.
 
 use std::any::{Any, TypeId, type_name};
-use std::future::poll_fn;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::task::Poll;
 
 use parking_lot::Mutex;
 
 use super::context::JobContext;
 use super::extract::{ExtractError, FromContext, Need};
-use super::handler::BoxFuture;
 use super::outcome::{JobError, Outcome};
 use super::provide::Close;
+use super::run::Run;
+use crate::user::{self, Careful};
 
 /// A value of this execution, made by a factory given to
 /// [`provide_scoped`](crate::scheduler::SchedulerBuilder::provide_scoped): a clone for each who asks.
@@ -30,7 +28,8 @@ impl<T: Any + Clone + Send + Sync> FromContext for Scoped<T> {
         }
         let (value, close) = context.providers().scoped::<T>(context.clone()).await?;
         let known = value.downcast_ref::<T>().cloned();
-        scope.0.lock().push(Open { id: TypeId::of::<T>(), name: type_name::<T>(), value, close });
+        let (id, name) = (TypeId::of::<T>(), type_name::<T>());
+        scope.0.lock().push(Open { id, name, value: Careful::new(name, value), close });
         known.map(Self).ok_or_else(|| ExtractError::new(format!("no `{}` was made", type_name::<T>())))
     }
 
@@ -46,7 +45,7 @@ pub(crate) struct Scope(Mutex<Vec<Open>>);
 struct Open {
     id: TypeId,
     name: &'static str,
-    value: Box<dyn Any + Send + Sync>,
+    value: Careful<Box<dyn Any + Send + Sync>>,
     close: Option<Close>,
 }
 
@@ -60,14 +59,21 @@ impl Scope {
         self.0.lock().is_empty()
     }
 
-    /// Closes the values, the last one first. One that fails makes a failure of a success, which those before it see.
-    pub(crate) async fn close(&self, mut outcome: Outcome) -> Outcome {
+    /// Closes the values, the last one first. A close that fails makes a failure of a success, which the hooks of the values
+    /// before it see.
+    pub(super) async fn close(&self, run: &Run, mut outcome: Outcome) -> Outcome {
         loop {
-            let Some(Open { name, value, close, .. }) = self.0.lock().pop() else { return outcome };
-            let Some(close) = close else { continue };
-            let closed = caught(|| close(value, outcome.clone())).await;
+            let Some(open) = self.0.lock().pop() else { return outcome };
+            let Open { name, value, close: Some(close), .. } = open else { continue };
+            let Some(value) = value.into_inner() else { continue };
+            let hook = user::run_named("close hook of", name, || close(value, outcome.clone()));
+            let closed = match run.in_time(hook).await {
+                Some(Ok(closed)) => closed,
+                Some(Err(panic)) => Err(JobError::new(format!("its close hook has {panic}"))),
+                None => Err(JobError::new("its close hook did not end within the cancel grace")),
+            };
             if let Err(error) = closed {
-                tracing::warn!(value = name, %error, "a scoped value could not be closed");
+                tracing::warn!(job = %run.parts.job.key(), value = name, %error, "a scoped value could not be closed");
                 if outcome.is_success() {
                     outcome =
                         Outcome::Failed(JobError::new(format!("`{name}` could not be closed: {error}")));
@@ -75,15 +81,4 @@ impl Scope {
             }
         }
     }
-}
-
-/// A panic counts as an error.
-async fn caught(close: impl FnOnce() -> BoxFuture<'static, Result<(), JobError>>) -> Result<(), JobError> {
-    let panicked = || JobError::new("its close hook has panicked");
-    let Ok(mut closing) = catch_unwind(AssertUnwindSafe(close)) else { return Err(panicked()) };
-    poll_fn(|cx| {
-        let polled = catch_unwind(AssertUnwindSafe(|| closing.as_mut().poll(cx)));
-        polled.unwrap_or_else(|_| Poll::Ready(Err(panicked())))
-    })
-    .await
 }

@@ -84,16 +84,32 @@ impl Guard {
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        let outcome = classify(self.outcome.take(), self.run().cancel_reason());
+        let asked = self.run().cancel_reason();
+        let outcome = self.run().settled().unwrap_or_else(|| classify(self.outcome.take(), asked));
         if self.run().scope().is_empty() {
             return self.end.write(outcome);
         }
         // The run was taken away, so its values are closed in its place. The job stays busy meanwhile.
-        let end = self.end.clone();
-        self.end.core.spawn(self.end.activity.observe(async move {
-            let outcome = end.run.scope().close(outcome).await;
-            end.write(outcome);
-        }));
+        let closing = Closing { end: self.end.clone(), outcome };
+        self.end.core.spawn(self.end.activity.observe(closing.close()));
+    }
+}
+
+/// Writes the ending when dropped: when the values are closed, or when the runtime ends before.
+struct Closing {
+    end: End,
+    outcome: Outcome,
+}
+
+impl Closing {
+    async fn close(mut self) {
+        self.outcome = self.end.run.close(self.outcome.clone()).await;
+    }
+}
+
+impl Drop for Closing {
+    fn drop(&mut self) {
+        self.end.write(self.outcome.clone());
     }
 }
 

@@ -11,10 +11,11 @@ use serde::Serialize;
 use tokio::sync::{broadcast, mpsc};
 
 use super::core::SchedulerState;
-use super::listener::{ErasedSchedulerListener, isolated};
+use super::listener::{ErasedSchedulerListener, heard};
 use crate::job::ExecutionId;
 use crate::key::{JobKey, TriggerKey};
 use crate::time::{Activity, Clock};
+use crate::user;
 
 /// How many events a slow reader may lag behind before it misses some.
 const BUFFER: usize = 4096;
@@ -234,7 +235,9 @@ impl Bus {
         async move {
             while let Some((event, activity)) = receiver.recv().await {
                 let listener = listener.clone();
-                activity.observe(async move { isolated(listener.on_event(&event)).await }).await;
+                let call =
+                    async move { heard(listener.type_name(), user::run(|| listener.on_event(&event)).await) };
+                activity.observe(call).await;
             }
         }
     }

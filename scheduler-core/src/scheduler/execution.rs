@@ -1,7 +1,6 @@
 //! One execution as a future: admit, run under a guard, end.
 
 use std::future::Future;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -9,10 +8,12 @@ use std::task::{Context, Poll};
 use super::core::Core;
 use super::ending::{Ending, Guard, classify};
 use super::event::Event;
+use super::listener::Audience;
 use super::middleware::Next;
 use crate::job::{BoxFuture, ErasedJob, JobContext, Outcome, Run, RunParts, Threading};
 use crate::store::{Completion, Instruction};
 use crate::time::Observed;
+use crate::user::{self, Careful};
 
 impl Core {
     /// The execution of a firing that has taken a slot; none, and the end of it, if this node has no such function.
@@ -26,8 +27,9 @@ impl Core {
             return None;
         };
         let audience = self.listeners.of(parts.job.key(), parts.trigger.key());
-        let run = Arc::new(Run::new(parts, self.providers.clone(), self.clock.clone()));
-        self.running.add(run.clone(), activity.clone());
+        let run =
+            Arc::new(Run::new(parts, self.providers.clone(), self.clock.clone(), self.settings.cancel_grace));
+        self.running.add(run.clone(), activity.clone(), job.threading());
         Some(Execution { job, guard: Guard::new(self.clone(), run, audience, activity) })
     }
 
@@ -70,38 +72,43 @@ impl Execution {
     }
 }
 
-type Attempt = Observed<dyn Future<Output = Outcome> + Send>;
+type Attempt = Careful<Observed<dyn Future<Output = Outcome> + Send>>;
 
 /// One call of the job, with everything around it.
 fn attempt(job: &Arc<dyn ErasedJob>, guard: &Guard) -> Result<Attempt, Outcome> {
-    let call = || -> BoxFuture<'static, Outcome> {
-        let (chain, context) = (guard.chain(), JobContext(guard.run().clone()));
-        let audience = guard.audience().cloned();
-        let plain = chain.is_empty() && audience.is_none() && !context.providers().has_scoped();
-        if plain {
-            return job.run(context);
-        }
-        let next = Next::new(chain.clone(), job.clone());
-        Box::pin(async move {
-            if let Some(audience) = &audience
-                && !audience.may_run(&context).await
-            {
-                return context.0.scope().close(Outcome::Vetoed).await;
-            }
-            let outcome = caught(Box::pin(next.run(context.clone()))).await;
-            let outcome = classify(Some(outcome), context.cancel_reason());
-            // Whoever hears of the outcome hears of one that stays.
-            let outcome = context.0.scope().close(outcome).await;
-            if let Some(audience) = &audience {
-                audience.ended(&context, &outcome).await;
-            }
-            outcome
-        })
+    let chain = guard.chain();
+    let plain = chain.is_empty() && guard.audience().is_none() && !guard.run().providers.has_scoped();
+    let context = JobContext(guard.run().clone());
+    let future = match plain {
+        true => user::call(|| job.run(context)).map_err(Outcome::from)?,
+        false => surrounded(Next::new(chain.clone(), job.clone()), context, guard.audience().cloned()),
     };
-    match catch_unwind(AssertUnwindSafe(call)) {
-        Ok(future) => Ok(guard.activity().observe_boxed(future)),
-        Err(panic) => Err(Outcome::Panicked(message(&*panic))),
-    }
+    Ok(Careful::new("a job", guard.activity().observe_boxed(future)))
+}
+
+/// The job with its middleware, between the calls of those that hear of it.
+fn surrounded(
+    next: Next,
+    context: JobContext,
+    audience: Option<Arc<Audience>>,
+) -> BoxFuture<'static, Outcome> {
+    Box::pin(async move {
+        let run = context.0.clone();
+        if let Some(audience) = &audience
+            && !audience.may_run(&context).await
+        {
+            return run.close(Outcome::Vetoed).await;
+        }
+        let outcome = next.run(context.clone()).await;
+        let outcome = classify(Some(outcome), run.cancel_reason());
+        // Whoever hears of the outcome hears of one that stays.
+        let outcome = run.close(outcome).await;
+        if let Some(audience) = &audience {
+            run.settle(outcome.clone());
+            audience.ended(&context, &outcome).await;
+        }
+        outcome
+    })
 }
 
 /// The body of a job under way. Ready when it has ended; dropping it earlier aborts the execution.
@@ -122,7 +129,8 @@ impl Future for Body {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let Poll::Ready(outcome) = poll_caught(Pin::new(&mut self.future), cx) else { return Poll::Pending };
+        let Poll::Ready(outcome) = user::poll(Pin::new(&mut *self.future), cx) else { return Poll::Pending };
+        let outcome = outcome.unwrap_or_else(Outcome::from);
         let Some(guard) = self.guard.take() else { return Poll::Ready(()) };
         if !guard.begin_refire() {
             guard.end(outcome);
@@ -146,30 +154,7 @@ impl Future for Body {
 
 /// Runs a job without a trigger in a store, to its end.
 pub(crate) async fn run_alone(job: Arc<dyn ErasedJob>, run: Arc<Run>) -> Outcome {
-    let context = JobContext(run.clone());
-    let outcome = match catch_unwind(AssertUnwindSafe(|| job.run(context))) {
-        Ok(body) => caught(body).await,
-        Err(panic) => Outcome::Panicked(message(&*panic)),
-    };
+    let outcome = user::run(|| job.run(JobContext(run.clone()))).await.unwrap_or_else(Outcome::from);
     let outcome = classify(Some(outcome), run.cancel_reason());
-    run.scope().close(outcome).await
-}
-
-async fn caught(mut run: BoxFuture<'static, Outcome>) -> Outcome {
-    std::future::poll_fn(|cx| poll_caught(run.as_mut(), cx)).await
-}
-
-fn poll_caught<F: Future<Output = Outcome> + ?Sized>(
-    future: Pin<&mut F>,
-    cx: &mut Context<'_>,
-) -> Poll<Outcome> {
-    catch_unwind(AssertUnwindSafe(|| future.poll(cx)))
-        .unwrap_or_else(|panic| Poll::Ready(Outcome::Panicked(message(&*panic))))
-}
-
-/// What a panic said.
-fn message(panic: &(dyn std::any::Any + Send)) -> String {
-    let text =
-        panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-    text.unwrap_or("a panic without a message").to_owned()
+    run.close(outcome).await
 }

@@ -6,7 +6,6 @@
 //! to look again.
 
 use std::collections::VecDeque;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -19,12 +18,14 @@ use super::deadlines::{Deadline, Deadlines};
 use super::ending::Ending;
 use super::event::Event;
 use super::execution::Execution;
+use super::listener::Misfired;
 use super::patience::{FIRST_BACKOFF, Patience};
 use super::pool::Pool;
 use crate::error::Result;
 use crate::job::{CancelReason, ExecutionId, RunParts};
 use crate::store::*;
 use crate::trigger::Trigger;
+use crate::user;
 
 /// Late triggers get one place of so many while punctual ones wait.
 const LATE_PART: usize = 4;
@@ -196,7 +197,7 @@ impl Engine {
         let now = self.core.clock.monotonic();
         while let Some(deadline) = self.deadlines.pop(now) {
             if deadline.asked {
-                self.core.running.abort(deadline.run, CancelReason::Timeout);
+                self.core.running.abort_body(deadline.run, CancelReason::Timeout);
             } else {
                 self.stop(deadline.run, CancelReason::Timeout);
             }
@@ -371,7 +372,7 @@ impl Engine {
             freed.is_some_and(|freed| freed.checked_add_signed(threshold).is_none_or(|end| now <= end));
         let claim = *claim;
         // A calendar is code of the user.
-        let decided = catch_unwind(AssertUnwindSafe(|| {
+        let decided = user::call(|| {
             let excluded = progress.next.filter(|_| progress.scheduled.is_none());
             if let (Some(calendar), Some(due)) = (calendar, excluded)
                 && !calendar.includes(due)
@@ -386,12 +387,14 @@ impl Engine {
             let run = moved.next.is_some_and(|due| due <= now);
             let progress = if run { trigger.fired_at(&moved, now, calendar) } else { moved };
             (progress, run, true)
-        }));
+        });
         match decided {
             Ok((progress, run, misfired)) => {
                 Decision { firing: Firing { claim, progress, run }, misfired, broken: false }
             }
-            Err(_) => {
+            Err(panic) => {
+                let trigger = trigger.key();
+                tracing::error!(%trigger, %panic, "the calendar of a trigger has panicked; the trigger is put into the error state");
                 let firing = Firing { claim, progress: progress.clone(), run: true };
                 Decision { firing, misfired: false, broken: true }
             }
@@ -422,7 +425,6 @@ impl Engine {
         };
         self.core.active.fetch_add(1, Ordering::AcqRel);
         if decision.broken {
-            tracing::error!(trigger = %trigger.key(), "its calendar has panicked; it is put into the error state");
             let completion = Completion { instruction: Instruction::FailTrigger, ..Completion::of(id) };
             let activity = self.core.clock.begin(&"the failure of a trigger");
             self.core.hand_over(Ending::new(completion, trigger, activity));
@@ -449,9 +451,10 @@ impl Engine {
         tracing::warn!(%trigger, %scheduled, late = %(now - scheduled), policy = ?acquired.trigger.misfire(), ?next, "misfire");
         self.core.bus.send(|| Event::Misfired { trigger: trigger.clone(), scheduled, next });
         let Some(audience) = self.core.listeners.of(acquired.trigger.job(), trigger) else { return };
-        let (trigger, activity) =
-            (acquired.trigger.clone(), self.core.clock.begin(&"the listeners of a misfire"));
-        self.core.spawn(activity.observe(async move { audience.misfired(&trigger, scheduled, next).await }));
+        let misfire = Misfired { trigger: acquired.trigger.clone(), scheduled, next };
+        let (clock, grace) = (self.core.clock.clone(), self.core.settings.cancel_grace);
+        let activity = clock.begin(&"the listeners of a misfire");
+        self.core.spawn(activity.observe(async move { audience.misfired(&misfire, &*clock, grace).await }));
     }
 
     /// The trigger was moved on without a run, or its claim is void.

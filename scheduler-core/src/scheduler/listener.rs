@@ -2,23 +2,30 @@
 //!
 //! Each call is isolated: a panic is logged and changes nothing for the job, the other listeners or the scheduler.
 
-use std::future::{Future, poll_fn, ready};
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::any::type_name;
+use std::future::{Future, ready};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::task::Poll;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use parking_lot::RwLock;
 
 use super::event::Event;
+use super::shutdown::by;
 use crate::job::{BoxFuture, JobContext, Outcome};
 use crate::key::{JobKey, TriggerKey};
 use crate::matcher::Matcher;
+use crate::time::Clock;
 use crate::trigger::Trigger;
+use crate::user::{self, Panic};
 
 /// Hears of the executions of jobs. Its calls are part of the execution: they count to its time, and the job does not
 /// begin before [`to_be_executed`](Self::to_be_executed) has ended.
+///
+/// A call that panics is logged. A call at the end of a run that was asked to stop has the
+/// [cancel grace](crate::scheduler::SchedulerBuilder::cancel_grace) and is dropped after that. The other listeners hear in
+/// either case.
 ///
 /// ```
 /// use scheduler_core::job::{JobContext, Outcome};
@@ -57,7 +64,8 @@ pub trait JobListener: Send + Sync + 'static {
     }
 }
 
-/// Hears of the firings of triggers, and may refuse them.
+/// Hears of the firings of triggers, and may refuse them. Panics and calls that hang are treated as those of a
+/// [`JobListener`].
 pub trait TriggerListener: Send + Sync + 'static {
     /// The trigger has fired. Comes before the job listeners.
     fn fired(&self, context: &JobContext) -> impl Future<Output = ()> + Send {
@@ -71,7 +79,8 @@ pub trait TriggerListener: Send + Sync + 'static {
         ready(false)
     }
 
-    /// A firing came later than the misfire threshold, and the policy of the trigger was applied.
+    /// A firing came later than the misfire threshold, and the policy of the trigger was applied. The call may take as long
+    /// as the cancel grace.
     fn misfired(
         &self,
         trigger: &Trigger,
@@ -103,11 +112,16 @@ pub struct ListenerId(u64);
 
 macro_rules! erased {
     ($erased:ident for $listener:ident { $(fn $name:ident($($arg:ident: $type:ty),*) -> $out:ty;)* }) => {
-        trait $erased: Send + Sync {
+        pub(super) trait $erased: Send + Sync {
+            fn type_name(&self) -> &'static str;
             $(fn $name<'a>(&'a self, $($arg: $type),*) -> BoxFuture<'a, $out>;)*
         }
 
         impl<L: $listener> $erased for L {
+            fn type_name(&self) -> &'static str {
+                type_name::<L>()
+            }
+
             $(fn $name<'a>(&'a self, $($arg: $type),*) -> BoxFuture<'a, $out> {
                 Box::pin($listener::$name(self, $($arg),*))
             })*
@@ -126,17 +140,9 @@ erased!(ErasedTriggerListener for TriggerListener {
     fn misfired(trigger: &'a Trigger, scheduled: DateTime<Utc>, next: Option<DateTime<Utc>>) -> ();
     fn completed(context: &'a JobContext, outcome: &'a Outcome) -> ();
 });
-
-/// A scheduler listener with its type erased.
-pub(super) trait ErasedSchedulerListener: Send + Sync {
-    fn on_event<'a>(&'a self, event: &'a Event) -> BoxFuture<'a, ()>;
-}
-
-impl<L: SchedulerListener> ErasedSchedulerListener for L {
-    fn on_event<'a>(&'a self, event: &'a Event) -> BoxFuture<'a, ()> {
-        Box::pin(SchedulerListener::on_event(self, event))
-    }
-}
+erased!(ErasedSchedulerListener for SchedulerListener {
+    fn on_event(event: &'a Event) -> ();
+});
 
 struct Entry<K, L: ?Sized> {
     id: ListenerId,
@@ -201,7 +207,7 @@ impl Listeners {
         let jobs: Vec<_> = matching(&entries.jobs, job);
         let triggers: Vec<_> = matching(&entries.triggers, trigger);
         let somebody = !jobs.is_empty() || !triggers.is_empty();
-        somebody.then(|| Arc::new(Audience { jobs, triggers, told: AtomicBool::new(false) }))
+        somebody.then(|| Arc::new(Audience { jobs, triggers, told: AtomicUsize::new(0) }))
     }
 }
 
@@ -209,12 +215,16 @@ fn matching<K: crate::matcher::Key, L: ?Sized>(entries: &[Entry<K, L>], key: &K)
     entries.iter().filter(|entry| entry.matcher.matches(key)).map(|entry| entry.listener.clone()).collect()
 }
 
+/// What the log calls a listener.
+const LISTENER: &str = "listener";
+
 /// Those that hear of one execution, in the order in which they were added.
 pub(super) struct Audience {
     jobs: Vec<Arc<dyn ErasedJobListener>>,
     triggers: Vec<Arc<dyn ErasedTriggerListener>>,
-    /// The end was announced.
-    told: AtomicBool,
+    /// How many were told of the end, the job listeners first. Counted before the call, so that one that hangs is not told
+    /// again when the run is aborted, and those after it are.
+    told: AtomicUsize,
 }
 
 impl Audience {
@@ -223,62 +233,68 @@ impl Audience {
         let mut veto = false;
         if context.attempt() == 1 {
             for listener in &self.triggers {
-                isolated(listener.fired(context)).await;
-                veto |= isolated(listener.veto(context)).await.unwrap_or(false);
+                let who = listener.type_name();
+                heard(who, user::run_named(LISTENER, who, || listener.fired(context)).await);
+                veto |= heard(who, user::run_named(LISTENER, who, || listener.veto(context)).await)
+                    .unwrap_or(false);
             }
         }
         for listener in &self.jobs {
-            let call = if veto { listener.vetoed(context) } else { listener.to_be_executed(context) };
-            isolated(call).await;
+            let call = || if veto { listener.vetoed(context) } else { listener.to_be_executed(context) };
+            heard(listener.type_name(), user::run_named(LISTENER, listener.type_name(), call).await);
         }
         !veto
     }
 
-    /// Announces the end of an attempt; once for each.
+    /// Announces the end of an attempt to those that were not told of it yet.
     pub(super) async fn ended(&self, context: &JobContext, outcome: &Outcome) {
-        if self.told.swap(true, Ordering::AcqRel) {
-            return;
-        }
-        for listener in &self.jobs {
-            isolated(listener.was_executed(context, outcome)).await;
-        }
-        for listener in &self.triggers {
-            isolated(listener.completed(context, outcome)).await;
+        loop {
+            let next = self.told.fetch_add(1, Ordering::AcqRel);
+            if let Some(listener) = self.jobs.get(next) {
+                let who = listener.type_name();
+                let call = user::run_named(LISTENER, who, || listener.was_executed(context, outcome));
+                context.0.in_time(call).await.and_then(|result| heard(who, result));
+            } else if let Some(listener) = self.triggers.get(next - self.jobs.len()) {
+                let who = listener.type_name();
+                let call = user::run_named(LISTENER, who, || listener.completed(context, outcome));
+                context.0.in_time(call).await.and_then(|result| heard(who, result));
+            } else {
+                return;
+            }
         }
     }
 
     /// A further attempt follows.
     pub(super) fn again(&self) {
-        self.told.store(false, Ordering::Release);
+        self.told.store(0, Ordering::Release);
     }
 
+    /// Whether everybody was told of the end.
     pub(super) fn was_told(&self) -> bool {
-        self.told.load(Ordering::Acquire)
+        self.told.load(Ordering::Acquire) >= self.jobs.len() + self.triggers.len()
     }
 
-    /// Announces a misfire.
-    pub(super) async fn misfired(
-        &self,
-        trigger: &Trigger,
-        scheduled: DateTime<Utc>,
-        next: Option<DateTime<Utc>>,
-    ) {
+    /// Announces a misfire. Each listener may take as long as `grace`.
+    pub(super) async fn misfired(&self, misfire: &Misfired, clock: &dyn Clock, grace: Duration) {
+        let Misfired { trigger, scheduled, next } = misfire;
         for listener in &self.triggers {
-            isolated(listener.misfired(trigger, scheduled, next)).await;
+            let who = listener.type_name();
+            let call = user::run_named(LISTENER, who, || listener.misfired(trigger, *scheduled, *next));
+            let late = clock.monotonic().saturating_add(grace);
+            by(clock, late, call).await.and_then(|result| heard(who, result));
         }
     }
 }
 
-/// The output of a call of a listener; none if it panics, which is logged.
-pub(super) async fn isolated<T>(mut call: BoxFuture<'_, T>) -> Option<T> {
-    let output = poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| call.as_mut().poll(cx))) {
-        Ok(Poll::Pending) => Poll::Pending,
-        Ok(Poll::Ready(output)) => Poll::Ready(Some(output)),
-        Err(_) => Poll::Ready(None),
-    });
-    let output = output.await;
-    if output.is_none() {
-        tracing::error!("a listener has panicked; the others and the job are not concerned");
-    }
-    output
+/// A firing that came too late.
+pub(super) struct Misfired {
+    pub(super) trigger: Arc<Trigger>,
+    pub(super) scheduled: DateTime<Utc>,
+    pub(super) next: Option<DateTime<Utc>>,
+}
+
+/// The output of a call of a listener; none if the listener has panicked, which is logged.
+pub(super) fn heard<T>(listener: &'static str, result: Result<T, Panic>) -> Option<T> {
+    let log = |panic| tracing::error!(listener, %panic, "a listener has panicked; the others and the job are not concerned");
+    result.map_err(log).ok()
 }

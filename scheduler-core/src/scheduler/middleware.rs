@@ -4,10 +4,12 @@ use std::future::Future;
 use std::sync::Arc;
 
 use crate::job::{BoxFuture, ErasedJob, IntoOutcome, JobContext, Outcome};
+use crate::user;
 
 /// Code around the executions of every job: metrics, spans, retries, locks.
 ///
-/// The first one that was added is the outermost. Not calling `next` answers for the job; calling it is running the job.
+/// The first one that was added is the outermost. Not calling `next` answers for the job; calling it is running the job. A
+/// panic of what is inside is an outcome, [`Outcome::Panicked`], for what is around it.
 ///
 /// ```
 /// use scheduler_core::Scheduler;
@@ -72,13 +74,15 @@ impl Next {
         let run: BoxFuture<'static, Outcome> = match self.0 {
             Inside::Answer(answer) => answer,
             Inside::Chain { chain, depth, job } => Box::pin(async move {
-                match chain.get(depth).cloned() {
+                // What surrounds a panic sees its outcome.
+                let outcome = match chain.get(depth).cloned() {
                     Some(middleware) => {
                         let next = Self(Inside::Chain { chain, depth: depth + 1, job });
-                        middleware.handle(context, next).await
+                        user::run(|| middleware.handle(context, next)).await
                     }
-                    None => job.run(context).await,
-                }
+                    None => user::run(|| job.run(context)).await,
+                };
+                outcome.unwrap_or_else(Outcome::from)
             }),
         };
         run

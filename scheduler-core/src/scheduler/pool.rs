@@ -12,7 +12,7 @@ use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Context, Poll};
 
 use tokio::runtime::Handle;
 use tokio_util::task::TaskTracker;
@@ -20,6 +20,7 @@ use tokio_util::task::TaskTracker;
 use super::execution::{Body, Execution};
 use crate::job::Threading;
 use crate::sync::{self, Mutex};
+use crate::user;
 
 /// After so many polls in place a drainer lets the runtime look after its other tasks.
 const TURN: usize = 32;
@@ -86,11 +87,8 @@ impl Pool {
         loop {
             for _ in 0..TURN {
                 let Some(execution) = self.next() else { return };
-                let Some(mut body) = execution.begin() else { continue };
-                let first = poll_fn(|cx| Poll::Ready(Pin::new(&mut body).poll(cx))).await;
-                if first.is_pending() {
-                    self.detach(body);
-                }
+                let mut execution = Some(execution);
+                poll_fn(|cx| Poll::Ready(self.poll_once(execution.take(), cx))).await;
             }
             sync::yield_now().await;
         }
@@ -104,6 +102,19 @@ impl Pool {
             queue.drainers -= 1;
         }
         next
+    }
+
+    /// Caught as a whole, since a drainer must not end with a value of a job that panics while it is dropped.
+    fn poll_once(&self, execution: Option<Execution>, cx: &mut Context<'_>) {
+        let polled = user::call(|| {
+            let Some(mut body) = execution.and_then(Execution::begin) else { return };
+            if Pin::new(&mut body).poll(cx).is_pending() {
+                self.detach(body);
+            }
+        });
+        if let Err(panic) = polled {
+            tracing::error!(%panic, "a value of a job has panicked while it was dropped; everything else goes on");
+        }
     }
 
     fn detach(&self, body: Body) {

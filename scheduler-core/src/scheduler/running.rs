@@ -10,7 +10,7 @@ use dashmap::DashMap;
 use foldhash::fast::RandomState;
 use serde::Serialize;
 
-use crate::job::{CancelReason, ExecutionId, Run};
+use crate::job::{CancelReason, ExecutionId, Run, Threading};
 use crate::key::{JobKey, TriggerKey};
 use crate::time::Activity;
 
@@ -38,14 +38,15 @@ pub struct RunningExecution {
 struct Entry {
     run: Arc<Run>,
     activity: Activity,
+    threading: Threading,
 }
 
 #[derive(Default)]
 pub(super) struct Running(DashMap<ExecutionId, Entry, RandomState>);
 
 impl Running {
-    pub(super) fn add(&self, run: Arc<Run>, activity: Activity) {
-        self.0.insert(run.parts.id, Entry { run, activity });
+    pub(super) fn add(&self, run: Arc<Run>, activity: Activity, threading: Threading) {
+        self.0.insert(run.parts.id, Entry { run, activity, threading });
     }
 
     pub(super) fn remove(&self, id: ExecutionId) {
@@ -71,6 +72,18 @@ impl Running {
         entry.run.cancel(reason);
         entry.run.brake.pull();
         entry.activity.nudge();
+    }
+
+    /// Whether any execution can be aborted.
+    pub(super) fn any_can_be_aborted(&self) -> bool {
+        self.0.iter().any(|entry| entry.threading == Threading::Async)
+    }
+
+    /// Aborts an execution whose job has not ended yet; the end of the others is bounded by itself.
+    pub(super) fn abort_body(&self, id: ExecutionId, reason: CancelReason) {
+        if self.0.get(&id).is_some_and(|entry| !entry.run.is_ending()) {
+            self.abort(id, reason);
+        }
     }
 
     pub(super) fn ids(&self) -> Vec<ExecutionId> {

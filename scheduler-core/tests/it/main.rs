@@ -1,8 +1,10 @@
 //! The scheduler from outside, on a manual clock unless a test says why not.
 #![allow(clippy::unwrap_used, reason = "a test says what went wrong by failing")]
 
+mod budget;
 mod building;
 mod clock;
+mod declaring;
 mod ending;
 mod explaining;
 mod files;
@@ -12,10 +14,14 @@ mod hosting;
 mod injecting;
 mod limits;
 mod listening;
+mod logged;
 mod managing;
+mod misbehaving;
+mod misbehaving_services;
 mod queueing;
 mod races;
 mod regressions;
+mod rogue;
 mod schedule_edges;
 mod schedules;
 mod statuses;

@@ -9,7 +9,7 @@ use scheduler_core::host::{AtStop, Host, HostBuilder, HostHandle, JobQueue, Over
 use scheduler_core::job::{Invocation, JobContext, JobDefinition, JobDetail, JobError, Outcome, Scoped};
 use scheduler_core::store::{JobStore, MemoryJobStore, TriggerQuery};
 use scheduler_core::testing::{Fault, FaultyStore, Verb};
-use scheduler_core::time::ManualClock;
+use scheduler_core::time::{Clock, ManualClock};
 use tokio_util::sync::CancellationToken;
 
 const NOW: &str = "2026-03-01T00:00:00Z";
@@ -319,5 +319,36 @@ async fn queued_jobs_know_their_scheduler_and_count_for_the_health() {
     assert!(handle.health().ready, "{:?}", handle.health());
     clock.advance(Duration::from_secs(61)).await;
     assert!(!handle.health().ready);
+    assert!(stop(&clock, &handle, running).await);
+}
+
+#[tokio::test]
+async fn r10_a_close_hook_that_hangs_does_not_keep_the_queue() {
+    let (log, clock, queue) = (Log::default(), ManualClock::at(NOW), JobQueue::bounded(10));
+    let hangs = clock.clone();
+    let hook = move |_: u8, _: Outcome| {
+        let clock = hangs.clone();
+        async move {
+            clock.sleep(Duration::from_secs(86_400)).await;
+            Ok::<(), JobError>(())
+        }
+    };
+    let holds = |_: Scoped<u8>, context: JobContext| async move {
+        context.clock().sleep(Duration::from_secs(9999)).await;
+    };
+    let timed = detail("holds").to_builder().timeout(Duration::from_secs(10)).build();
+    let builder = builder(&log)
+        .provide_scoped_with(async || Ok::<_, JobError>(7_u8), hook)
+        .register(JobDefinition::new(timed.clone(), holds));
+    let (handle, running) = start(&clock, builder.queue("q", queue.clone())).await;
+    let held = queue.enqueue(Invocation::new(timed)).await.unwrap();
+    queue.enqueue(job("now", 2)).await.unwrap();
+    quiet(&clock).await;
+    clock.advance(Duration::from_secs(14)).await;
+    assert!(log.lock().is_empty(), "the grace is not over");
+    clock.advance(Duration::from_secs(1)).await;
+    quiet(&clock).await;
+    assert_eq!(*log.lock(), ["now 2"]);
+    assert_eq!(held.outcome().await.word(), "timed out");
     assert!(stop(&clock, &handle, running).await);
 }

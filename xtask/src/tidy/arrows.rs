@@ -20,7 +20,7 @@ const LAYERS: &[&[&str]] = &[
 ];
 
 /// The words that every layer speaks. They may name what they are made of: the layers from `host` down.
-const SHARED: &[&str] = &["data", "error", "key", "matcher", "stored", "sync"];
+const SHARED: &[&str] = &["data", "error", "key", "matcher", "stored", "sync", "user"];
 
 /// The first row that a shared module may name.
 const FIRST_OF_ENGINE: usize = 2;

@@ -10,9 +10,12 @@ use tokio::runtime::Handle;
 
 use super::{Item, Shared, Slot};
 use crate::job::{BoxFuture, CancelReason, ExecutionId, JobError, Outcome, Run, RunParts, Threading};
-use crate::scheduler::{by, run_alone};
+use crate::scheduler::{by, classify, run_alone};
 use crate::time::Clock;
 use crate::trigger::Trigger;
+
+/// How long a run that listens may take to stop when it is asked to: as by default in the scheduler.
+const GRACE: Duration = Duration::from_secs(5);
 
 impl Shared {
     pub(super) async fn run(&self, item: &Item) -> Outcome {
@@ -43,7 +46,7 @@ impl Shared {
             previous: None,
             next: None,
         };
-        let run = Arc::new(Run::new(parts, core.providers.clone(), core.clock.clone()));
+        let run = Arc::new(Run::new(parts, core.providers.clone(), core.clock.clone(), GRACE));
         let body = run_alone(job, run.clone());
         let body: BoxFuture<'static, Outcome> = match threading {
             Threading::Async => Box::pin(body),
@@ -63,7 +66,7 @@ impl Shared {
         let outcome = match watched(&*core.clock, deadline, &item.slot, &run, body, threading).await {
             Some(outcome) => outcome,
             // It was taken away, and what it has open is closed in its place.
-            None => run.scope().close(crate::scheduler::classify(None, run.cancel_reason())).await,
+            None => run.close(classify(None, run.cancel_reason())).await,
         };
         core.successes.note(item.job.key(), &outcome, &*core.clock);
         outcome
@@ -110,6 +113,5 @@ async fn watched(
     if !listens {
         return None;
     }
-    // It listens: the same grace as in the scheduler.
-    by(clock, clock.monotonic().saturating_add(Duration::from_secs(5)), body).await
+    by(clock, clock.monotonic().saturating_add(GRACE), body).await
 }
