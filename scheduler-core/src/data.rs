@@ -65,19 +65,32 @@ impl JobData {
     ///
     /// # Errors
     ///
-    /// The entries do not deserialise to `T`; the message names the field.
+    /// The entries do not deserialise to `T`; the message names the type, and the field or what is missing.
     pub fn to_args<T: DeserializeOwned>(&self) -> Result<T, DataError> {
         let whole = self.entries().get(WHOLE).cloned();
         let value = whole.unwrap_or_else(|| Value::Object(self.entries().clone()));
-        serde_json::from_value(value)
-            .or_else(|error| {
-                if self.is_empty() {
-                    serde_json::from_value(Value::Null).map_err(|_| error)
-                } else {
-                    Err(error)
-                }
-            })
-            .map_err(|error| DataError::new("does not fit the job's arguments", error))
+        serde_path_to_error::deserialize(value).or_else(|error| {
+            let found = if self.is_empty() { serde_json::from_value(Value::Null).ok() } else { None };
+            found.ok_or_else(|| self.misfit::<T>(&error.path().to_string(), error.into_inner()))
+        })
+    }
+
+    /// Why these entries are no `T`; `path` leads to the field that does not fit.
+    fn misfit<T>(&self, path: &str, error: serde_json::Error) -> DataError {
+        let wanted = std::any::type_name::<T>();
+        let names = || self.entries().keys().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+        let place = if self.is_empty() {
+            format!(
+                "is empty: the arguments are missing, and the job takes `{wanted}`; schedule it with arguments"
+            )
+        } else if path != "." {
+            format!("does not fit the job's arguments, `{wanted}`, in field `{path}`")
+        } else if self.entries().contains_key(WHOLE) {
+            format!("does not fit the job's arguments, `{wanted}`")
+        } else {
+            format!("with the entries {} does not fit the job's arguments, `{wanted}`", names())
+        };
+        DataError::new(place, error)
     }
 
     /// This data with `value` under `name`. A value that does not serialise is stored as null.
@@ -181,6 +194,32 @@ mod tests {
         let merged = job.merged(&JobData::new().with("copies", 5));
         assert_eq!(merged.to_args::<Mail>().unwrap(), Mail { to: "a@b".into(), copies: 5 });
         assert_eq!(job.get::<u8>("copies").unwrap(), Some(2), "the job's own map is untouched");
+    }
+
+    #[test]
+    fn v1_what_does_not_fit_is_named_with_its_field_and_types() {
+        #[track_caller]
+        fn check<T: DeserializeOwned + fmt::Debug>(data: &JobData, expected: &[&str]) {
+            let error = data.to_args::<T>().unwrap_err();
+            let cause = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
+            let text = format!("{error}: {cause}");
+            for part in expected {
+                assert!(text.contains(part), "`{part}` is not in: {text}");
+            }
+        }
+        #[derive(Debug, Deserialize)]
+        struct Order {
+            #[allow(dead_code, reason = "only its reading matters")]
+            mails: Vec<Mail>,
+        }
+        let mail = JobData::new().with("to", "x").with("copies", "many");
+        check::<Mail>(&mail, &["Mail`", "field `copies`", "string \"many\"", "expected u8"]);
+        let order = JobData::new().with("mails", [serde_json::json!({ "to": 7, "copies": 1 })]);
+        check::<Order>(&order, &["field `mails[0].to`", "integer `7`", "expected a string"]);
+        check::<u32>(&mail, &["the entries `copies`, `to`", "`u32`", "invalid type: map"]);
+        check::<Mail>(&JobData::from_args(&7).unwrap(), &["Mail`", "integer `7`"]);
+        check::<Mail>(&JobData::new(), &["the arguments are missing", "Mail`", "schedule it with arguments"]);
+        check::<u32>(&JobData::new(), &["the arguments are missing", "`u32`"]);
     }
 
     #[test]

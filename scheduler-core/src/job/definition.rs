@@ -11,7 +11,7 @@ use super::context::JobContext;
 use super::detail::JobDetail;
 #[cfg(feature = "macros")]
 use super::extract::Need;
-use super::handler::{AsyncJob, BlockingHandler, BlockingJob, ErasedJob, Handler};
+use super::handler::{AsyncJob, BlockingHandler, BlockingJob, ErasedJob, Handler, Identity};
 #[cfg(feature = "macros")]
 use super::handler::{BoxFuture, GeneratedJob, Threading};
 #[cfg(feature = "macros")]
@@ -92,6 +92,27 @@ impl JobDefinition {
 
     pub(crate) fn job(&self) -> &Arc<dyn ErasedJob> {
         &self.job
+    }
+
+    /// Whether both run the same function. A closure that captures values is the same as its clones only.
+    pub(crate) fn has_same_function(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.job, &other.job)
+            || match (self.job.identity(), other.job.identity()) {
+                (Identity::Type(own), Identity::Type(others)) => own == others,
+                #[cfg(feature = "macros")]
+                (Identity::Place, Identity::Place) => self.place == other.place,
+                _ => false,
+            }
+    }
+
+    /// Whether both say the same about the same job.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        // Builders of triggers have no equality of their own.
+        let triggers = |of: &Self| format!("{:?}", of.triggers);
+        self.place == other.place
+            && self.detail == other.detail
+            && self.has_same_function(other)
+            && triggers(self) == triggers(other)
     }
 }
 

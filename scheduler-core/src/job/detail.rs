@@ -185,6 +185,36 @@ impl JobDetail {
         self.requests_recovery
     }
 
+    /// The rules by which this job is run that `declared` has otherwise, each in words.
+    pub(crate) fn rules_that_differ(&self, declared: &Self) -> Vec<String> {
+        let timeout = |detail: &Self| detail.timeout().map_or("none".to_owned(), |time| format!("{time:?}"));
+        let rules = [
+            ("timeout", timeout(self), timeout(declared)),
+            ("job_type", self.job_type.to_string(), declared.job_type.to_string()),
+            (
+                "disallow_concurrent",
+                self.disallow_concurrent.to_string(),
+                declared.disallow_concurrent.to_string(),
+            ),
+            ("persist_data", self.persist_data.to_string(), declared.persist_data.to_string()),
+            ("requests_recovery", self.requests_recovery.to_string(), declared.requests_recovery.to_string()),
+        ];
+        let differ = rules.into_iter().filter(|(_, own, declared)| own != declared);
+        differ.map(|(rule, own, declared)| format!("{rule}: {declared}, stored: {own}")).collect()
+    }
+
+    /// This job, run by the rules of `declared`.
+    pub(crate) fn with_rules_of(&self, declared: &Self) -> Self {
+        let mut detail = Self {
+            key: self.key.clone(),
+            durable: self.durable,
+            rare: self.rare.clone(),
+            ..declared.clone()
+        };
+        detail.edit_rare(|rare| rare.timeout = declared.timeout());
+        detail
+    }
+
     /// Which is the one that it has.
     pub(crate) fn share_job_type(&mut self, job_type: &Arc<str>) {
         debug_assert_eq!(self.job_type, *job_type);

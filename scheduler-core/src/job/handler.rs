@@ -1,5 +1,6 @@
 //! From a function with typed parameters to a boxed one: the only place where job functions are generic.
 
+use std::any::TypeId;
 use std::future::Future;
 use std::marker::PhantomData;
 use std::pin::Pin;
@@ -24,6 +25,25 @@ pub(crate) trait ErasedJob: Send + Sync {
     fn run(&self, context: JobContext) -> BoxFuture<'static, Outcome>;
     fn needs(&self) -> Vec<Need>;
     fn threading(&self) -> Threading;
+    fn identity(&self) -> Identity;
+}
+
+/// What tells the function of a job from others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Identity {
+    /// Its type, which has no values in it.
+    Type(TypeId),
+    /// Where it is defined.
+    #[cfg(feature = "macros")]
+    Place,
+    /// Nothing: it has captured values, which cannot be compared.
+    Unknown,
+}
+
+impl Identity {
+    fn of<H: 'static>() -> Self {
+        if size_of::<H>() == 0 { Self::Type(TypeId::of::<H>()) } else { Self::Unknown }
+    }
 }
 
 /// An async function or closure that can be a job.
@@ -153,6 +173,10 @@ impl<H: Handler<M>, M: 'static> ErasedJob for AsyncJob<H, M> {
     fn threading(&self) -> Threading {
         Threading::Async
     }
+
+    fn identity(&self) -> Identity {
+        Identity::of::<H>()
+    }
 }
 
 /// A blocking function, boxed.
@@ -177,6 +201,10 @@ impl<H: BlockingHandler<M>, M: 'static> ErasedJob for BlockingJob<H, M> {
     fn threading(&self) -> Threading {
         Threading::Blocking
     }
+
+    fn identity(&self) -> Identity {
+        Identity::of::<H>()
+    }
 }
 
 /// A job whose parameters are made by code that a macro has written for its function.
@@ -199,5 +227,9 @@ impl ErasedJob for GeneratedJob {
 
     fn threading(&self) -> Threading {
         self.threading
+    }
+
+    fn identity(&self) -> Identity {
+        Identity::Place
     }
 }

@@ -9,6 +9,7 @@ use super::definition::{Invocation, JobDefinition};
 use super::detail::JobDetail;
 use super::handler::ErasedJob;
 use super::provide::Providers;
+use crate::key::JobKey;
 
 /// A definition found at link time; `#[job]` submits one for every function.
 #[cfg(feature = "macros")]
@@ -31,25 +32,40 @@ impl fmt::Display for RegistryProblem {
 /// The definitions of a scheduler, frozen when it is built.
 #[derive(Default)]
 pub struct Registry {
-    definitions: HashMap<Arc<str>, JobDefinition>,
+    /// By the name of the job.
+    definitions: HashMap<JobKey, JobDefinition>,
+    /// By the name of the function, the first definition that has it.
+    functions: HashMap<Arc<str>, JobDefinition>,
     problems: Vec<RegistryProblem>,
 }
 
 impl Registry {
-    /// Adds a definition. The same one twice is fine; two that share a name are a problem that names both places.
+    /// Adds a definition. The same one twice is fine, and so are several jobs of one function. Two jobs that share a name, or
+    /// two functions that do, are a problem that names both places.
     pub fn register(&mut self, definition: JobDefinition) {
-        let name: Arc<str> = definition.detail().job_type().into();
-        match self.definitions.get(&name) {
-            Some(known) if known.place() == definition.place() => {}
-            Some(known) => self.problems.push(RegistryProblem(format!(
-                "two jobs are named `{name}`: at {} and at {}; give one another `name`",
-                known.place(),
-                definition.place()
-            ))),
+        let job_type = definition.detail().shared_job_type();
+        let problem = match self.definitions.get(definition.detail().key()) {
+            Some(known) if known.is_same(&definition) => return,
+            Some(known) => Some(problem_of_two(known, &definition)),
             None => {
-                self.definitions.insert(name, definition);
+                let known = self.functions.get(job_type);
+                known
+                    .filter(|known| !known.has_same_function(&definition))
+                    .map(|known| problem_of_two(known, &definition))
             }
+        };
+        if let Some(problem) = problem {
+            self.problems.push(problem);
+            return;
         }
+        self.functions.entry(job_type.clone()).or_insert_with(|| definition.clone());
+        self.definitions.insert(definition.detail().key().clone(), definition);
+    }
+
+    /// Adds what another registry has, and its problems.
+    pub(crate) fn adopt(&mut self, other: &Self) {
+        self.problems.extend(other.problems.iter().cloned());
+        other.in_order().into_iter().for_each(|definition| self.register(definition.clone()));
     }
 
     /// Adds every definition that `#[job]` has submitted in the crates linked into the program.
@@ -71,19 +87,33 @@ impl Registry {
             problems
                 .extend(unmet.map(|problem| RegistryProblem(format!("job `{name}` ({place}) {problem}"))));
         }
+        // Jobs of one function lack the same.
+        problems.dedup();
         problems
     }
 
-    /// The definitions in the order of their names.
+    /// The definitions in the order of the names of their functions, then of their own.
     pub fn in_order(&self) -> Vec<&JobDefinition> {
         let mut all: Vec<_> = self.definitions.values().collect();
-        all.sort_unstable_by_key(|definition| definition.detail().job_type());
+        all.sort_unstable_by_key(|definition| (definition.detail().job_type(), definition.detail().key()));
         all
+    }
+
+    /// The names of the functions, in order.
+    pub fn job_types(&self) -> Vec<Arc<str>> {
+        let mut all: Vec<_> = self.functions.keys().cloned().collect();
+        all.sort_unstable();
+        all
+    }
+
+    /// The job of this name as the code declares it.
+    pub fn definition(&self, job: &JobKey) -> Option<&JobDefinition> {
+        self.definitions.get(job)
     }
 
     /// Why this job cannot be run here, if its function is not registered. If it is, the job shares its name.
     pub(crate) fn recognise(&self, job: &mut Invocation) -> Option<String> {
-        match self.definitions.get_key_value(job.detail().job_type()) {
+        match self.functions.get_key_value(job.detail().job_type()) {
             Some((job_type, _)) => {
                 job.share_job_type(job_type);
                 None
@@ -97,7 +127,7 @@ impl Registry {
         if self.knows(detail.job_type()) {
             return None;
         }
-        let known = self.definitions.keys().map(|name| &**name);
+        let known = self.functions.keys().map(|name| &**name);
         let hint = scheduler_syntax::nearest(detail.job_type(), known)
             .map(|name| format!(", did you mean `{name}`?"))
             .unwrap_or_default();
@@ -109,16 +139,39 @@ impl Registry {
 
     /// Whether jobs of this type can be run.
     pub fn knows(&self, job_type: &str) -> bool {
-        self.definitions.contains_key(job_type)
+        self.functions.contains_key(job_type)
     }
 
     pub(crate) fn job(&self, job_type: &str) -> Option<&Arc<dyn ErasedJob>> {
-        self.definitions.get(job_type).map(JobDefinition::job)
+        self.functions.get(job_type).map(JobDefinition::job)
     }
+}
+
+/// Two definitions that cannot both be right.
+fn problem_of_two(known: &JobDefinition, new: &JobDefinition) -> RegistryProblem {
+    let (key, place) = (known.detail().key(), known.place());
+    let (other_key, other_place) = (new.detail().key(), new.place());
+    let job_type = known.detail().job_type();
+    RegistryProblem(if job_type != new.detail().job_type() {
+        let other = new.detail().job_type();
+        format!(
+            "two jobs are named `{key}`: at {place}, run by `{job_type}`, and at {other_place}, run by `{other}`; give one another key"
+        )
+    } else if !known.has_same_function(new) {
+        format!(
+            "two jobs are named `{job_type}`: at {place} (`{key}`) and at {other_place} (`{other_key}`); give one another `name`, \
+             which a closure that captures values needs each time it is registered"
+        )
+    } else {
+        format!(
+            "two jobs are named `{key}`: at {place} and at {other_place}; register the job once, with all its triggers, or give \
+             one another key"
+        )
+    })
 }
 
 impl fmt::Debug for Registry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_set().entries(self.definitions.keys()).finish()
+        f.debug_set().entries(self.functions.keys()).finish()
     }
 }

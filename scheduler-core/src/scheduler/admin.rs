@@ -184,7 +184,7 @@ impl Scheduler {
         let calendars = core.calendars_for(triggers.iter().map(|(trigger, _)| &**trigger)).await?;
         let mut scheduled = Vec::with_capacity(triggers.len());
         for (trigger, progress) in &mut triggers {
-            *progress = trigger.first(calendars.of(trigger)?);
+            *progress = calendars.first(trigger)?;
             scheduled.push(put_in_place(trigger, progress)?);
         }
         let may_be_there = matches!(existing_triggers, Existing::Keep | Existing::Update);
@@ -229,7 +229,8 @@ impl Scheduler {
     /// Gives a job another schedule: replaces a trigger by a new one of the same job, which keeps the name unless it has
     /// one of its own, and remembers when the old one fired last. None if there is no such trigger.
     ///
-    /// The state begins anew: it is paused only if its group is.
+    /// The new trigger keeps the data of the old one, which has the arguments of the job; data of its own is laid over that. The
+    /// state begins anew: it is paused only if its group is.
     ///
     /// # Errors
     ///
@@ -244,7 +245,8 @@ impl Scheduler {
         for _ in 0..MOST_TRIES {
             let Some(old) = self.trigger(key).await? else { return Ok(None) };
             let trigger = trigger.clone().or_misfire(core.settings.misfire);
-            let trigger = trigger.or_for(old.trigger.job()).or_key(key).build(core.clock.now())?;
+            let trigger = trigger.or_for(old.trigger.job()).or_key(key).over(old.trigger.data());
+            let trigger = trigger.build(core.clock.now())?;
             let calendars = core.calendars_for(std::iter::once(&trigger)).await?;
             let progress = anew(&trigger, &old.progress, &calendars)?;
             let scheduled = put_in_place(&trigger, &progress)?;
@@ -518,7 +520,6 @@ impl Scheduler {
     /// What there is to know about the scheduler itself.
     pub fn metadata(&self) -> SchedulerMetadata {
         let core = self.core();
-        let types = core.registry.in_order().into_iter().map(|job| job.detail().shared_job_type().clone());
         SchedulerMetadata {
             name: core.settings.name.clone(),
             session: core.session,
@@ -528,7 +529,7 @@ impl Scheduler {
             executed: core.executed.load(Ordering::Relaxed),
             running: core.running.list().len(),
             concurrency: core.settings.concurrency,
-            job_types: types.collect(),
+            job_types: core.registry.job_types(),
             limits: core.limits.read().clone(),
         }
     }

@@ -175,7 +175,8 @@ impl SchedulerBuilder {
     }
 
     /// How long a run that has exceeded its timeout and watches its cancellation token may take to stop. Default: 5 s.
-    /// One that does not watch it is aborted at its timeout.
+    /// One that does not watch it is aborted at its timeout. The close hook of a scoped value, and a listener at the end of a run,
+    /// has as long when the run was asked to stop; then it is dropped.
     pub fn cancel_grace(mut self, grace: Duration) -> Self {
         self.settings.cancel_grace = grace;
         self
@@ -193,7 +194,11 @@ impl SchedulerBuilder {
         self
     }
 
-    /// A job that this scheduler can run.
+    /// A job that this scheduler can run. Several jobs may share one function, each with a key of its own.
+    ///
+    /// The rules of a job that is stored already are replaced by those of the code when the scheduler starts: timeout, function,
+    /// `disallow_concurrent`, `persist_data` and `requests_recovery`. A warning says once for each job what has differed. The
+    /// data of the stored job stays.
     pub fn register(mut self, definition: JobDefinition) -> Self {
         self.registry.register(definition);
         self
@@ -260,9 +265,7 @@ impl SchedulerBuilder {
         jobs: &Registry,
     ) -> Vec<&'static str> {
         self.clock = clock.or(self.clock.take());
-        for definition in jobs.in_order() {
-            self.registry.register(definition.clone());
-        }
+        self.registry.adopt(jobs);
         self.providers.merge(values)
     }
 
@@ -289,7 +292,7 @@ impl SchedulerBuilder {
 
     /// Removes at start what an earlier version of this program has declared and this one does not: triggers that
     /// carry the [name](Self::name) of this scheduler as their [declarer](crate::trigger::Trigger::declared_by). Default:
-    /// false.
+    /// false, and a warning names them at each start.
     pub fn prune_undeclared(mut self, prune: bool) -> Self {
         self.settings.prune = prune;
         self

@@ -44,7 +44,7 @@ pub enum SchedulerState {
 
 impl SchedulerState {
     /// Whether it is over, or about to be.
-    pub(super) fn ends(&self) -> bool {
+    pub(crate) fn ends(&self) -> bool {
         matches!(self, Self::ShuttingDown | Self::Shutdown)
     }
 }

@@ -44,6 +44,13 @@ pub enum Obstacle {
     },
     /// It will not fire again.
     Complete,
+    /// Its last run goes on; it will not fire again.
+    LastRun {
+        /// The run.
+        execution: ExecutionId,
+        /// Since when.
+        since: DateTime<Utc>,
+    },
     /// Its job could not be run; it waits for [`reset_from_error`](Scheduler::reset_from_error).
     Error,
     /// It is paused.
@@ -123,6 +130,12 @@ impl fmt::Display for Obstacle {
             }
             Self::NotYetDue { due } => write!(f, "it is due at {due}"),
             Self::Complete => f.write_str("it has come to its end and will not fire again; reschedule it"),
+            Self::LastRun { execution, since } => {
+                write!(
+                    f,
+                    "its last run {execution} goes on since {since}, and it will not fire again after that"
+                )
+            }
             Self::Error => {
                 f.write_str("its job could not be run; mend the cause and call `reset_from_error`")
             }
@@ -187,18 +200,23 @@ impl Scheduler {
         };
         let mut reasons = Vec::new();
         let next = status.progress.next;
+        let runs = self.executions(Executions::OfTrigger(key.clone())).await?;
         match (status.state, status.pause.clone(), next) {
             (TriggerState::Error, ..) => reasons.push(Obstacle::Error),
-            (TriggerState::Complete, ..) | (_, None, None) => reasons.push(Obstacle::Complete),
+            (TriggerState::Complete, ..) | (_, None, None) => reasons.push(match runs.first() {
+                Some(run) => Obstacle::LastRun { execution: run.id, since: run.fired },
+                None => Obstacle::Complete,
+            }),
             (_, Some(note), _) => reasons.push(Obstacle::Paused { note }),
             _ => {}
         }
-        let early =
-            next.filter(|due| *due > self.core().clock.now() && !reasons.contains(&Obstacle::Complete));
-        if let Some(due) = early {
+        let is_over = matches!(reasons[..], [Obstacle::Complete | Obstacle::LastRun { .. }]);
+        if let Some(due) = next.filter(|due| *due > self.core().clock.now() && !is_over) {
             reasons.push(Obstacle::NotYetDue { due });
         }
-        reasons.extend(self.obstacle_in_runs(&status).await?);
+        if !is_over {
+            reasons.extend(self.obstacle_in_runs(&status).await?);
+        }
         reasons.extend(self.obstacles_here(&status).await?);
         Ok(Explanation { trigger: key.clone(), previous: status.progress.previous, next, reasons })
     }

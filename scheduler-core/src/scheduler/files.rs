@@ -37,9 +37,7 @@ impl Core {
             }
             existing => self.put_declared(&declared, contents.jobs, existing).await?,
         }
-        if contents.prune {
-            self.prune(&file.declarer(), &declared).await?;
-        }
+        self.look_for_undeclared(&file.declarer(), &declared, contents.prune).await?;
         tracing::info!(%file, triggers = declared.len(), "the schedules of the file are in place");
         Ok(())
     }
@@ -47,8 +45,7 @@ impl Core {
     fn declared(&self, (trigger, own_start): &(Trigger, bool), contents: &Contents) -> Declared {
         let of_file = contents.jobs.iter().find(|job| job.key() == trigger.job()).cloned();
         let of_code = || {
-            let known = self.registry.in_order();
-            let found = known.iter().find(|definition| definition.detail().key() == trigger.job());
+            let found = self.registry.definition(trigger.job());
             found.map(|definition| Arc::new(definition.detail().clone()))
         };
         let missing = || Arc::new(JobDetail::builder(trigger.job().clone(), "").build());
@@ -65,7 +62,7 @@ impl Core {
         let calendars = self.calendars_for(declared.iter().map(|declared| &declared.trigger)).await?;
         let mut triggers = Vec::with_capacity(declared.len());
         for Declared { job, trigger, .. } in declared {
-            triggers.push((Arc::new(trigger.clone()), trigger.first(calendars.of(trigger)?)));
+            triggers.push((Arc::new(trigger.clone()), calendars.first(trigger)?));
             if jobs.iter().all(|known| known.key() != job.key()) {
                 jobs.push(job.detail().clone());
             }

@@ -31,6 +31,9 @@ use crate::matcher::Matcher;
 use crate::store::*;
 use crate::trigger::Trigger;
 
+/// How long a node whose start has failed tries to tell the store.
+const LEAVE_WITHIN: Duration = Duration::from_secs(1);
+
 /// A scheduler. Cloning gives a handle to the same one; when the last handle is dropped it stops firing.
 ///
 /// Handles are cheap and may be used from any thread and task, also from inside a job, which gets one by taking a
@@ -181,7 +184,7 @@ impl Scheduler {
     /// # Errors
     ///
     /// It has been shut down, also while it waits; there is no runtime; the store refuses what is declared; or a start-up
-    /// job has failed.
+    /// job has failed. The node is not among the [nodes](Self::nodes) then, and may be started again unless it was shut down.
     ///
     /// # Cancel safety
     ///
@@ -198,9 +201,19 @@ impl Scheduler {
         }
         let started = self.start_first().await;
         if started.is_err() {
+            self.leave().await;
             self.0.starting.store(false, Ordering::Release);
         }
         started
+    }
+
+    /// Tells the store that this node does not work: its start has failed.
+    async fn leave(&self) {
+        let core = &self.0.core;
+        let deadline = core.clock.monotonic().saturating_add(LEAVE_WITHIN);
+        if let Some(Err(error)) = by(&*core.clock, deadline, core.store.detach(core.session)).await {
+            tracing::warn!(%error, "the store could not be told that this node has not started");
+        }
     }
 
     async fn start_first(&self) -> Result<()> {
@@ -225,9 +238,8 @@ impl Scheduler {
         *self.0.ended.lock() = Some(looper::start(core, engine, pool.runtime().clone())?);
         core.enter(SchedulerState::Running, &[SchedulerState::Created]).map_err(|_| closed())?;
         core.started.set(core.clock.now()).ok();
-        let jobs = core.registry.in_order();
-        let names: Vec<_> = jobs.iter().map(|job| job.detail().job_type()).collect();
-        tracing::info!(scheduler = %core.settings.name, session = core.session, jobs = ?names, "started");
+        let jobs = core.registry.job_types();
+        tracing::info!(scheduler = %core.settings.name, session = core.session, ?jobs, "started");
         Ok(())
     }
 
@@ -267,6 +279,9 @@ impl Scheduler {
     /// Ends the scheduler within `budget`: takes no more work, waits for what runs, asks what is left to stop
     /// (10 s before the budget ends, or after two thirds of a smaller one), and takes away what does not.
     ///
+    /// The call returns within the budget. Only if aborted runs are not gone by then, it takes up to a second more: a run is gone
+    /// when its next await point is reached and its scoped values are closed. Blocking jobs are not waited for.
+    ///
     /// Once it is shut down, a further call does nothing and reports nothing.
     ///
     /// # Cancel safety
@@ -290,6 +305,13 @@ impl Scheduler {
         report
     }
 
+    /// Ready when it is over, or about to be.
+    pub(crate) async fn ending(&self) {
+        let mut phase = self.core().phase.subscribe();
+        // Fails only if the scheduler is gone.
+        phase.wait_for(SchedulerState::ends).await.ok();
+    }
+
     pub(crate) fn providers(&self) -> Arc<Providers> {
         self.0.core.providers.clone()
     }
@@ -308,8 +330,7 @@ impl Scheduler {
                 core.stop_now(run, reason);
             }
         });
-        let types =
-            core.registry.in_order().iter().map(|job| job.detail().shared_job_type().clone()).collect();
+        let types = core.registry.job_types().into_iter().collect();
         let (session, name) = (core.session, core.settings.node.clone());
         core.store.attach(Node { session, name, types: Some(types), wake, stop }).await
     }

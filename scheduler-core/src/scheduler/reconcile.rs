@@ -4,16 +4,17 @@
 //! over. Every step is safe to be taken by several nodes at once: what is absent is put without replacing what another
 //! node has put meanwhile, and what has changed is replaced only if it still is what was read.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::core::Core;
 use crate::calendar::Calendar;
 use crate::error::{Error, Result};
-use crate::job::Invocation;
+use crate::job::{Invocation, JobDetail};
 use crate::key::TriggerKey;
 use crate::store::*;
 use crate::trigger::{Progress, Trigger};
+use crate::user::{self, Panic};
 
 /// What the code of a scheduler declares.
 #[derive(Debug, Default)]
@@ -48,13 +49,39 @@ impl Core {
         for (name, calendar) in &declared.calendars {
             self.put_calendar(name, calendar.clone(), true).await?;
         }
+        self.renew_jobs().await?;
         if !declared.schedules.is_empty() {
             self.reconcile_schedules(&declared.schedules).await?;
         }
-        if self.settings.prune {
-            self.prune(&self.settings.name, &declared.schedules).await?;
+        self.look_for_undeclared(&self.settings.name, &declared.schedules, self.settings.prune).await
+    }
+
+    /// Gives stored jobs the rules that the code declares for them.
+    async fn renew_jobs(&self) -> Result<()> {
+        let keys: Vec<_> =
+            self.registry.in_order().iter().map(|definition| definition.detail().key().clone()).collect();
+        if keys.is_empty() {
+            return Ok(());
         }
-        Ok(())
+        let stored = self.store.jobs(JobQuery { keys, ..JobQuery::default() }).await?;
+        let jobs: Vec<_> = stored.iter().filter_map(|stored| self.renewed(stored)).collect();
+        if jobs.is_empty() {
+            return Ok(());
+        }
+        let (existing_jobs, existing_triggers) = (Existing::Update, Existing::Keep);
+        self.store.put(Put { jobs, existing_jobs, triggers: Vec::new(), existing_triggers }).await
+    }
+
+    /// A stored job with the rules of the code; none if it has them.
+    fn renewed(&self, stored: &JobDetail) -> Option<Arc<JobDetail>> {
+        let declared = self.registry.definition(stored.key())?.detail();
+        let changes = stored.rules_that_differ(declared);
+        if changes.is_empty() {
+            return None;
+        }
+        let (job, changes) = (stored.key(), changes.join(", "));
+        tracing::warn!(%job, changes, "the stored rules of a job differ from those in the code, which apply from now on");
+        Some(Arc::new(stored.with_rules_of(declared)))
     }
 
     pub(super) async fn reconcile_schedules(&self, declared: &[Declared]) -> Result<()> {
@@ -67,12 +94,12 @@ impl Core {
         for declared in declared {
             match stored.get(declared.trigger.key()) {
                 None => {
-                    let progress = declared.trigger.first(calendars.of(&declared.trigger)?);
+                    let progress = calendars.first(&declared.trigger)?;
                     absent.push((Arc::new(declared.trigger.clone()), progress));
                 }
                 // It runs another job now, and begins anew.
                 Some(status) if status.trigger.job() != declared.trigger.job() => {
-                    let progress = declared.trigger.first(calendars.of(&declared.trigger)?);
+                    let progress = calendars.first(&declared.trigger)?;
                     rehired.push((Arc::new(declared.trigger.clone()), progress));
                 }
                 Some(status) => changed.extend(change(declared, status, &calendars)?),
@@ -100,18 +127,33 @@ impl Core {
         Ok(())
     }
 
-    /// Removes what somebody has once declared and does not declare any more.
-    pub(super) async fn prune(&self, declarer: &Arc<str>, declared: &[Declared]) -> Result<()> {
+    /// Removes what somebody has once declared and does not declare any more, or else warns of it.
+    pub(super) async fn look_for_undeclared(
+        &self,
+        declarer: &Arc<str>,
+        declared: &[Declared],
+        prune: bool,
+    ) -> Result<()> {
         let declared_by = Some(declarer.clone());
         let stored = self.store.triggers(TriggerQuery { declared_by, ..TriggerQuery::default() }).await?;
         let stored = stored.into_iter().map(|status| status.trigger.key().clone());
-        let gone: Vec<_> =
-            stored.filter(|key| declared.iter().all(|declared| declared.trigger.key() != key)).collect();
-        if !gone.is_empty() {
-            tracing::info!(triggers = ?gone, "removed: not declared any more");
-            self.store.remove_triggers(gone).await?;
+        let declared: HashSet<_> = declared.iter().map(|declared| declared.trigger.key()).collect();
+        let gone: Vec<_> = stored.filter(|key| !declared.contains(key)).collect();
+        if gone.is_empty() {
+            return Ok(());
         }
-        Ok(())
+        let triggers = gone.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+        if !prune {
+            tracing::warn!(
+                triggers,
+                declarer = &**declarer,
+                "triggers that are no longer declared are still stored and go on; remove them with `unschedule`, or let each \
+                 start remove such triggers: `prune_undeclared(true)`, in a schedule file `prune = true`"
+            );
+            return Ok(());
+        }
+        tracing::info!(triggers, "removed: not declared any more");
+        self.store.remove_triggers(gone).await.map(drop)
     }
 
     /// Stores a calendar and moves the triggers that name it to times that it includes.
@@ -125,7 +167,10 @@ impl Core {
         let mut query = TriggerQuery { calendar: Some(name.clone()), ..TriggerQuery::default() };
         loop {
             let users = self.store.triggers(query.clone()).await?;
-            let moved: Vec<_> = users.iter().filter_map(|user| self.moved(user, &*calendar)).collect();
+            let moved: Vec<_> = users
+                .iter()
+                .filter_map(|user| self.moved(user, &*calendar).transpose())
+                .collect::<Result<_>>()?;
             let keys: Vec<_> = moved.iter().map(|adjustment| adjustment.trigger.clone()).collect();
             let done = if moved.is_empty() { Vec::new() } else { self.store.adjust(moved).await? };
             // What fired meanwhile has moved by the calendar that it had; once more for those.
@@ -136,12 +181,15 @@ impl Core {
         }
     }
 
-    fn moved(&self, user: &TriggerStatus, calendar: &dyn Calendar) -> Option<Adjustment> {
-        let from = user.progress.clone();
-        from.next?;
-        let to =
-            user.trigger.with_calendar(&from, self.clock.now(), self.misfire_threshold(), Some(calendar));
-        (from != to).then(|| Adjustment { trigger: user.trigger.key().clone(), from, to })
+    fn moved(&self, user: &TriggerStatus, calendar: &dyn Calendar) -> Result<Option<Adjustment>> {
+        let (trigger, from) = (&user.trigger, user.progress.clone());
+        if from.next.is_none() {
+            return Ok(None);
+        }
+        let (now, threshold) = (self.clock.now(), self.misfire_threshold());
+        let to = user::call(|| trigger.with_calendar(&from, now, threshold, Some(calendar)))
+            .map_err(|panic| broken_calendar(trigger, &panic))?;
+        Ok((from != to).then(|| Adjustment { trigger: trigger.key().clone(), from, to }))
     }
 
     /// The calendars that these triggers name.
@@ -171,8 +219,13 @@ fn change(declared: &Declared, stored: &TriggerStatus, calendars: &Calendars) ->
 
 /// The first progress of a trigger that takes the place of another one, whose last firing is kept in mind.
 pub(super) fn anew(trigger: &Trigger, before: &Progress, calendars: &Calendars) -> Result<Progress> {
-    let first = trigger.first(calendars.of(trigger)?);
+    let first = calendars.first(trigger)?;
     Ok(Progress { previous: before.previous, ..first })
+}
+
+fn broken_calendar(trigger: &Trigger, panic: &Panic) -> Error {
+    let calendar = trigger.calendar().unwrap_or_default();
+    Error::config(format!("the calendar `{calendar}` of trigger `{}` has {panic}", trigger.key()))
 }
 
 /// The calendars of a store, as far as they were needed.
@@ -180,8 +233,14 @@ pub(super) fn anew(trigger: &Trigger, before: &Progress, calendars: &Calendars) 
 pub(super) struct Calendars(Vec<NamedCalendar>);
 
 impl Calendars {
+    /// The first progress of a trigger, by the calendar that it names.
+    pub(super) fn first(&self, trigger: &Trigger) -> Result<Progress> {
+        let calendar = self.of(trigger)?;
+        user::call(|| trigger.first(calendar)).map_err(|panic| broken_calendar(trigger, &panic))
+    }
+
     /// The calendar that a trigger names.
-    pub(super) fn of(&self, trigger: &Trigger) -> Result<Option<&dyn Calendar>> {
+    fn of(&self, trigger: &Trigger) -> Result<Option<&dyn Calendar>> {
         let Some(name) = trigger.calendar() else { return Ok(None) };
         let found = self.0.iter().find(|(known, _)| &**known == name);
         let calendar = found.map(|(_, calendar)| &**calendar);

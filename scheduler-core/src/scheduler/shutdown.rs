@@ -18,7 +18,7 @@ use crate::time::Clock;
 /// Runs are asked to stop this long before the budget ends, or after two thirds of a smaller one.
 const CANCEL_BEFORE_END: Duration = Duration::from_secs(10);
 
-/// How long aborted runs and the loop may take to go, beyond the budget.
+/// How long aborted runs and the loop may take to go, beyond the budget. Runs that cannot be aborted are not waited for.
 const LAST_MOMENT: Duration = Duration::from_secs(1);
 
 /// What became of the work when a scheduler was shut down.
@@ -51,30 +51,39 @@ impl Core {
         budget: Duration,
         last_turn: Option<oneshot::Receiver<()>>,
     ) -> ShutdownReport {
-        let report = self.drain(budget).await;
+        let deadline = self.clock.monotonic().saturating_add(budget);
+        let report = self.drain(budget, deadline).await;
         // From any phase: the end is the end.
         self.phase.send_replace(SchedulerState::Shutdown);
         self.ring();
-        let last_moment = self.clock.monotonic().saturating_add(LAST_MOMENT);
-        if let Some(last_turn) = last_turn {
-            by(&*self.clock, last_moment, last_turn).await;
+        if report.abandoned.is_empty() {
+            self.leave(deadline.max(self.clock.monotonic()).saturating_add(LAST_MOMENT), last_turn).await;
+        } else {
+            // What goes on keeps its claims for as long as this process lives.
+            self.close();
         }
-        // What goes on keeps its claims for as long as this process lives.
-        if report.abandoned.is_empty()
-            && let Some(Err(error)) = by(&*self.clock, last_moment, self.store.detach(self.session)).await
-        {
-            tracing::warn!(%error, "the store could not be told that this node has ended");
-        }
-        self.bus.send(|| Event::State { state: SchedulerState::Shutdown });
-        self.bus.close();
-        self.tasks.close();
-        by(&*self.clock, last_moment, self.tasks.wait()).await;
         report
     }
 
-    async fn drain(&self, budget: Duration) -> ShutdownReport {
-        let begin = self.clock.monotonic();
-        let deadline = begin.saturating_add(budget);
+    /// Ends the loop and the tasks of a scheduler without runs.
+    async fn leave(&self, last_moment: Duration, last_turn: Option<oneshot::Receiver<()>>) {
+        if let Some(last_turn) = last_turn {
+            by(&*self.clock, last_moment, last_turn).await;
+        }
+        if let Some(Err(error)) = by(&*self.clock, last_moment, self.store.detach(self.session)).await {
+            tracing::warn!(%error, "the store could not be told that this node has ended");
+        }
+        self.close();
+        by(&*self.clock, last_moment, self.tasks.wait()).await;
+    }
+
+    fn close(&self) {
+        self.bus.send(|| Event::State { state: SchedulerState::Shutdown });
+        self.bus.close();
+        self.tasks.close();
+    }
+
+    async fn drain(&self, budget: Duration, deadline: Duration) -> ShutdownReport {
         let running = self.running.list().len();
         self.idle_by(deadline.saturating_sub(CANCEL_BEFORE_END.min(budget / 3))).await;
         let asked = self.running.list();
@@ -86,7 +95,9 @@ impl Core {
         for id in self.running.ids() {
             self.running.abort(id, CancelReason::Shutdown);
         }
-        self.idle_by(deadline.saturating_add(LAST_MOMENT)).await;
+        if self.running.any_can_be_aborted() {
+            self.idle_by(deadline.saturating_add(LAST_MOMENT)).await;
+        }
         let left = self.running.list();
         ShutdownReport {
             running,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use scheduler_core::job::{JobContext, JobDefinition, JobDetail, JobError};
+use scheduler_core::job::{Invocation, JobContext, JobDefinition, JobDetail, JobError};
 use scheduler_core::scheduler::{Event, Events};
 use scheduler_core::store::{Executions, HistoryQuery, MemoryJobStore};
 use scheduler_core::time::ManualClock;
@@ -240,5 +240,24 @@ async fn the_history_says_how_runs_have_ended_as_far_as_they_are_kept() {
     assert_eq!((&*runs[0].node, (runs[0].ended - runs[0].fired).num_seconds()), ("n1", 5));
     let failed = HistoryQuery { outcome: Some("failed".into()), ..HistoryQuery::default() };
     assert_eq!(scheduler.history(failed).await.unwrap().len(), 1);
+    scheduler.shutdown(Duration::ZERO).await;
+}
+
+#[tokio::test]
+async fn v7_a_node_whose_start_fails_is_none_of_the_nodes_and_may_start_again() {
+    let (clock, store) = (ManualClock::at("2026-03-01T00:00:00Z"), MemoryJobStore::new());
+    let tries = Arc::new(AtomicUsize::new(0));
+    let migrate = move || {
+        let first = tries.fetch_add(1, Ordering::SeqCst) == 0;
+        async move { if first { Err(JobError::new("the table is locked")) } else { Ok(()) } }
+    };
+    let definition = JobDefinition::new(detail("migrate"), migrate);
+    let builder = Scheduler::builder().clock(clock.clone()).store(store.clone()).register(definition);
+    let scheduler = builder.before_start(Invocation::new(detail("migrate"))).build().unwrap();
+    let error = scheduler.start().await.unwrap_err();
+    assert!(error.to_string().contains("the table is locked"), "{error}");
+    assert!(scheduler.nodes().await.unwrap().is_empty());
+    scheduler.start().await.unwrap();
+    assert_eq!(scheduler.nodes().await.unwrap().len(), 1);
     scheduler.shutdown(Duration::ZERO).await;
 }

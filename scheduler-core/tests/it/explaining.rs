@@ -110,3 +110,22 @@ async fn a_job_of_another_node_is_told() {
     let shown = explained(&test, "t").await;
     assert!(shown.contains("this node cannot run `foreign`; register the job here"), "{shown}");
 }
+
+#[tokio::test]
+async fn v3_the_last_run_of_a_trigger_that_goes_on_is_named() {
+    for trigger in [Trigger::now(), Trigger::every(Duration::from_secs(60)).repeat(0)] {
+        let builder =
+            Scheduler::builder().register(takes_an_hour("once", false).with_trigger(trigger.name("once")));
+        let test = TestScheduler::start(NOW, builder).await.unwrap();
+        test.run_due().await;
+        let said = explained(&test, "once").await;
+        assert!(
+            said.contains("its last run ") && said.contains("goes on since 2026-03-01 00:00:00 UTC"),
+            "{said}"
+        );
+        assert!(!said.contains("reschedule"), "{said}");
+        test.advance(Duration::from_secs(3601)).await;
+        let said = explained(&test, "once").await;
+        assert!(said.contains("it has come to its end"), "{said}");
+    }
+}
