@@ -201,7 +201,6 @@ impl Scheduler {
         }
         let started = self.start_first().await;
         if started.is_err() {
-            self.leave().await;
             self.0.starting.store(false, Ordering::Release);
         }
         started
@@ -226,6 +225,16 @@ impl Scheduler {
         }
         let pool = Pool::new(runtime, core.tasks.clone());
         let attached = self.patiently(|| Box::pin(self.attach())).await?;
+        let started = self.start_attached(&pool, attached).await;
+        if started.is_err() {
+            self.leave().await;
+        }
+        started
+    }
+
+    /// Everything after the store knows this node.
+    async fn start_attached(&self, pool: &Pool, attached: Attached) -> Result<()> {
+        let core = &self.0.core;
         core.keeps_history.store(attached.keeps_history, Ordering::Relaxed);
         core.stop_within.set(attached.stop_within.min(core.settings.cancel_grace)).ok();
         self.patiently(|| Box::pin(core.reconcile(&self.0.declared))).await?;
@@ -233,7 +242,7 @@ impl Scheduler {
         for file in &self.0.declared.files {
             core.watch(file.clone(), core.load(file).await?);
         }
-        self.run_start_up(&pool).await?;
+        self.run_start_up(pool).await?;
         let engine = Engine::new(core.clone(), pool.clone(), attached);
         *self.0.ended.lock() = Some(looper::start(core, engine, pool.runtime().clone())?);
         core.enter(SchedulerState::Running, &[SchedulerState::Created]).map_err(|_| closed())?;
