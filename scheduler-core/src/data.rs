@@ -27,16 +27,16 @@ static EMPTY: LazyLock<Map<String, Value>> = LazyLock::new(Map::new);
 pub struct JobData(Option<Arc<Map<String, Value>>>);
 
 /// A value could not be turned into JSON, or JSON not into the wanted type.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 #[error("job data {place}")]
 pub struct DataError {
     place: String,
-    source: serde_json::Error,
+    source: Arc<serde_json::Error>,
 }
 
 impl DataError {
     fn new(place: impl Into<String>, source: serde_json::Error) -> Self {
-        Self { place: place.into(), source }
+        Self { place: place.into(), source: Arc::new(source) }
     }
 }
 

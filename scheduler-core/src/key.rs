@@ -20,6 +20,18 @@ pub struct InvalidKey {
     problem: &'static str,
 }
 
+impl InvalidKey {
+    /// Which part is wrong: `group` or `name`.
+    pub fn part(&self) -> &'static str {
+        self.part
+    }
+
+    /// The text of that part.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+}
+
 /// `group NUL name` in one allocation behind a thin pointer; the default group is the empty one, so it sorts first as in
 /// Quartz, and the order of the bytes is the order of the keys.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -103,6 +103,7 @@ pub mod __private;
 pub mod calendar;
 mod data;
 mod error;
+mod execution_id;
 pub mod host;
 pub mod job;
 mod key;
@@ -120,7 +121,7 @@ pub mod trigger;
 mod user;
 
 pub use data::{DataError, JobData};
-pub use error::{Error, Result};
+pub use error::{Error, ErrorKind, Result};
 pub use host::{Host, HostError};
 pub use key::{DEFAULT_GROUP, InvalidKey, JobKey, TriggerKey};
 pub use matcher::{Key, Matcher, Text};

@@ -144,7 +144,7 @@ async fn w1(task: &Task) -> Result<Value> {
 /// A queue in memory, filled before its host begins.
 async fn queue(task: &Task) -> Value {
     let jobs = task.get("n", 100_000);
-    let queue = JobQueue::bounded(jobs).concurrency(task.get("concurrency", 1));
+    let queue = JobQueue::bounded(jobs).concurrency(task.get("concurrency", 1)).build();
     let detail = JobDetail::builder("work".parse().expect("a key"), "work").build();
     let job = Invocation::new(detail.clone());
     let host = Host::builder().register(JobDefinition::new(detail, count)).queue("jobs", queue.clone());

@@ -56,7 +56,7 @@ async fn fill(context: ServiceContext, State(queue): State<JobQueue>, scheduler:
 
 #[tokio::main]
 async fn main() -> Result<(), HostError> {
-    let (account, queue) = (Account::default(), JobQueue::bounded(20).concurrency(3));
+    let (account, queue) = (Account::default(), JobQueue::bounded(20).concurrency(3).build());
     Host::builder()
         .provide(account.clone())
         .provide(queue.clone())

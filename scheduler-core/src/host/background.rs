@@ -74,8 +74,8 @@ impl Restart {
 
 pub(super) type Call = Arc<dyn Fn(&ServiceContext) -> BoxFuture<'static, JobResult> + Send + Sync>;
 
-/// A function that runs as long as the host.
-pub(super) struct Background {
+/// The kind of a service that runs as long as the host, made by [`background`](super::background()).
+pub struct Background {
     pub(super) call: Call,
     pub(super) supervision: Supervision,
     pub(super) may_end: bool,
@@ -224,5 +224,11 @@ impl Loop {
                 Some(wait)
             }
         }
+    }
+}
+
+impl std::fmt::Debug for Background {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Background").field("supervision", &self.supervision).finish_non_exhaustive()
     }
 }

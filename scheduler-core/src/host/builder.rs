@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::core::HostCore;
-use super::definition::{Kind, ServiceDefinition};
+use super::definition::{Hosted, Kind, Rules, ServiceDefinition};
 use super::health::{ServiceState, Successes};
 use super::queue::JobQueue;
 use super::run::{Entry, Host};
@@ -66,8 +66,8 @@ impl HostBuilder {
     }
 
     /// Adds a service.
-    pub fn service(mut self, service: ServiceDefinition) -> Self {
-        self.services.push(service);
+    pub fn service(mut self, service: impl Into<ServiceDefinition>) -> Self {
+        self.services.push(service.into());
         self
     }
 
@@ -125,7 +125,7 @@ impl HostBuilder {
     /// services and factories need and nobody provides, and whatever is wrong with the scheduler.
     pub fn build(mut self) -> Result<Host, BuildError> {
         let mut problems = std::mem::take(&mut self.problems);
-        let has_scheduler = self.scheduler.is_some();
+        let (has_scheduler, mut of_scheduler) = (self.scheduler.is_some(), None::<BuildError>);
         let scheduler = match self.scheduler.take() {
             None => {
                 let declares = |definition: &&JobDefinition| !definition.triggers().is_empty();
@@ -148,7 +148,11 @@ impl HostBuilder {
                     builder = builder.job_listener(Matcher::Everything, self.successes.clone());
                 }
                 let built = builder.build();
-                built.map_err(|error| problems.extend_from_slice(error.problems())).ok()
+                let mut note = |error: BuildError| {
+                    problems.extend_from_slice(error.problems());
+                    of_scheduler = Some(error);
+                };
+                built.map_err(&mut note).ok()
             }
         };
         problems.extend(self.service_problems());
@@ -163,7 +167,7 @@ impl HostBuilder {
             }
         };
         if !problems.is_empty() {
-            return Err(BuildError::of(problems));
+            return Err(of_scheduler.unwrap_or_default().with(problems));
         }
         let clock = self.clock.take().unwrap_or_else(|| Arc::new(SystemClock));
         let own = std::mem::take(&mut self.providers);
@@ -176,7 +180,7 @@ impl HostBuilder {
 
     /// The names of all services, in the order in which they were given.
     fn names(&self, scheduler: bool) -> Vec<Arc<str>> {
-        let services = self.services.iter().map(|service| service.name.clone());
+        let services = self.services.iter().map(|service| service.rules.name.clone());
         let queues = self.queues.iter().map(|(name, _)| name.clone());
         services.chain(queues).chain(scheduler.then(|| SCHEDULER.into())).collect()
     }
@@ -185,7 +189,8 @@ impl HostBuilder {
         let mut problems = Vec::new();
         let mut seen: BTreeMap<Arc<str>, String> = BTreeMap::new();
         seen.insert(SCHEDULER.into(), "the scheduler".to_owned());
-        let places = self.services.iter().map(|service| (&service.name, service.place.to_string()));
+        let places =
+            self.services.iter().map(|service| (&service.rules.name, service.rules.place.to_string()));
         let queues = self.queues.iter().map(|(name, _)| (name, "a queue".to_owned()));
         for (name, place) in places.chain(queues) {
             if let Some(other) = seen.insert(name.clone(), place.clone()) {
@@ -195,11 +200,11 @@ impl HostBuilder {
             }
         }
         for service in &self.services {
-            problems.extend(service.problems.iter().cloned());
-            let unmet = service.needs.iter().filter(|need| !is_scheduler(need));
+            let unmet = service.rules.needs.iter().filter(|need| !is_scheduler(need));
             let unmet = unmet.filter_map(|need| self.providers.problem_with(need));
-            let place = service.place;
-            problems.extend(unmet.map(|problem| format!("service `{}` ({place}) {problem}", service.name)));
+            let place = service.rules.place;
+            problems
+                .extend(unmet.map(|problem| format!("service `{}` ({place}) {problem}", service.rules.name)));
         }
         problems
     }
@@ -208,11 +213,11 @@ impl HostBuilder {
     fn wants_scheduler(&self) -> Vec<String> {
         let once = |service: &&ServiceDefinition| matches!(&service.kind, Kind::StartUp(task) if task.once.is_some());
         let tasks = self.services.iter().filter(once).map(|task| {
-            let (name, place) = (&task.name, task.place);
+            let (name, place) = (&task.rules.name, task.rules.place);
             format!("task `{name}` ({place}) is to run once per cluster, and the host has no scheduler; call `.scheduler(…)`")
         });
-        let takes = self.services.iter().filter(|service| service.needs.iter().any(is_scheduler)).map(|service| {
-            let (name, place) = (&service.name, service.place);
+        let takes = self.services.iter().filter(|service| service.rules.needs.iter().any(is_scheduler)).map(|service| {
+            let (name, place) = (&service.rules.name, service.rules.place);
             format!("service `{name}` ({place}) takes a `Scheduler`, and the host has none; call `.scheduler(…)`")
         });
         let queues = self.queues.iter().filter(|(_, queue)| queue.needs_scheduler()).map(|(name, _)| {
@@ -228,13 +233,13 @@ impl HostBuilder {
         let mut problems = Vec::new();
         let mut after: Vec<HashSet<usize>> = vec![HashSet::new(); names.len()];
         for (number, service) in self.services.iter().enumerate() {
-            for other in &service.after {
+            for other in &service.rules.after {
                 match index(other) {
                     Some(other) => drop(after[number].insert(other)),
                     None => {
                         let near = nearest(other, names.iter().map(|name| &**name));
                         let hint = near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
-                        let name = &service.name;
+                        let name = &service.rules.name;
                         problems.push(format!(
                             "service `{name}` comes after `{other}`, which is no service{hint}"
                         ));
@@ -264,12 +269,13 @@ impl HostBuilder {
     }
 
     fn entries(self, core: &Arc<HostCore>) -> Result<Vec<Entry>, BuildError> {
-        let (registry, session) = (Arc::new(self.registry), u64::MAX - 1);
+        let registry = Arc::new(self.registry);
         let mut entries = Vec::new();
         for definition in self.services {
-            let ServiceDefinition { name, start_within, stop_within, kind, .. } = definition;
+            let ServiceDefinition { rules, kind } = definition;
+            let Rules { name, start_within, stop_within, .. } = rules;
             let (service, start_within): (Arc<dyn ErasedService>, _) = match kind {
-                Kind::Hosted(service) => (service, start_within),
+                Kind::Hosted(Hosted(service)) => (service, start_within),
                 Kind::Background(background) => (Arc::new(background), start_within),
                 // Its limit is for each attempt.
                 Kind::StartUp(mut task) => {
@@ -280,9 +286,9 @@ impl HostBuilder {
             entries.push(entry(name, service, core, start_within, stop_within));
         }
         for (name, queue) in self.queues {
-            if !queue.bind(name.clone(), registry.clone(), core.clone(), session) {
+            if !queue.bind(name.clone(), registry.clone(), core.clone()) {
                 let problem = format!("the queue `{name}` belongs to another host already");
-                return Err(BuildError::of(vec![problem]));
+                return Err(BuildError::default().with(vec![problem]));
             }
             entries.push(entry(name, queue.service(), core, None, None));
         }
@@ -296,6 +302,13 @@ impl HostBuilder {
 }
 
 provide_methods!(HostBuilder);
+
+impl Host {
+    /// Starts to build a host.
+    pub fn builder() -> HostBuilder {
+        HostBuilder::default()
+    }
+}
 
 fn is_scheduler(need: &Need) -> bool {
     need.type_id() == TypeId::of::<OfHost>()

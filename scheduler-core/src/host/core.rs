@@ -12,8 +12,8 @@ use tokio::sync::{broadcast, watch};
 use tokio_util::task::TaskTracker;
 
 use super::health::{Health, ServiceState, Successes};
-use crate::job::Providers;
-use crate::scheduler::Scheduler;
+use crate::job::{ExecutionId, Providers};
+use crate::scheduler::{Scheduler, new_session};
 use crate::time::Clock;
 
 /// Why a host has stopped.
@@ -111,6 +111,10 @@ pub(super) struct HostCore {
     pub(super) events: broadcast::Sender<HostEvent>,
     /// The first reason stays.
     pub(super) stop: watch::Sender<Option<StopReason>>,
+    /// The number of this life of the host; the ids of runs in its queues carry it.
+    session: u64,
+    /// The last number that a run of a queue got.
+    last_run: Mutex<u64>,
     states: Mutex<BTreeMap<String, ServiceState>>,
     /// The services that have failed and with which the host was to stop.
     failures: Mutex<Vec<String>>,
@@ -127,8 +131,29 @@ impl HostCore {
     ) -> Self {
         let (events, stop, began) =
             (broadcast::Sender::new(1024), watch::Sender::new(None), Mutex::new(clock.monotonic()));
-        let (states, failures, up, tasks) = Default::default();
-        Self { clock, providers, scheduler, tasks, successes, events, stop, states, failures, began, up }
+        let (last_run, states, failures, up, tasks) = Default::default();
+        Self {
+            clock,
+            providers,
+            scheduler,
+            tasks,
+            successes,
+            events,
+            stop,
+            session: new_session(),
+            last_run,
+            states,
+            failures,
+            began,
+            up,
+        }
+    }
+
+    /// The id of the next run in any queue of the host.
+    pub(super) fn next_run(&self) -> ExecutionId {
+        let mut last = self.last_run.lock();
+        *last = ExecutionId::count_after(*last, self.clock.now());
+        ExecutionId::new(self.session, *last)
     }
 
     pub(super) fn set_state(&self, service: &str, state: ServiceState) {

@@ -11,34 +11,67 @@ use super::start_up::StartUp;
 use crate::job::Need;
 use crate::user::Careful;
 
-/// A service with its name and the rules for it. Made by [`hosted`], [`background`] and [`start_up`].
+/// A service for a host, of whatever kind. Made from a [`ServiceBuilder`].
 #[must_use]
 pub struct ServiceDefinition {
+    pub(super) rules: Rules,
+    pub(super) kind: Kind,
+}
+
+/// A service of one kind with its name and the rules for it. Made by [`hosted`], [`background`] and [`start_up`]; a method that
+/// means nothing for the kind is not there.
+#[must_use]
+pub struct ServiceBuilder<K> {
+    rules: Rules,
+    kind: K,
+}
+
+/// What every kind of service has.
+pub(super) struct Rules {
     pub(super) name: Arc<str>,
     pub(super) place: &'static Location<'static>,
     pub(super) after: Vec<String>,
     pub(super) start_within: Option<Duration>,
     pub(super) stop_within: Option<Duration>,
     pub(super) needs: Vec<Need>,
-    pub(super) kind: Kind,
-    pub(super) problems: Vec<String>,
 }
 
 pub(super) enum Kind {
-    Hosted(Arc<dyn ErasedService>),
+    Hosted(Hosted),
     Background(Background),
     StartUp(StartUp),
 }
 
+/// The kind of a service with a start and a stop, made by [`hosted`].
+pub struct Hosted(pub(super) Arc<dyn ErasedService>);
+
+impl From<ServiceBuilder<Hosted>> for ServiceDefinition {
+    fn from(ServiceBuilder { rules, kind }: ServiceBuilder<Hosted>) -> Self {
+        Self { rules, kind: Kind::Hosted(kind) }
+    }
+}
+
+impl From<ServiceBuilder<Background>> for ServiceDefinition {
+    fn from(ServiceBuilder { rules, kind }: ServiceBuilder<Background>) -> Self {
+        Self { rules, kind: Kind::Background(kind) }
+    }
+}
+
+impl From<ServiceBuilder<StartUp>> for ServiceDefinition {
+    fn from(ServiceBuilder { rules, kind }: ServiceBuilder<StartUp>) -> Self {
+        Self { rules, kind: Kind::StartUp(kind) }
+    }
+}
+
 /// A service with a start and a stop. The name is its identity: two services of one type are fine, two of one name are not.
 #[track_caller]
-pub fn hosted(name: &str, service: impl Service) -> ServiceDefinition {
+pub fn hosted(name: &str, service: impl Service) -> ServiceBuilder<Hosted> {
     let service = Careful::new(std::any::type_name_of_val(&service), service);
-    ServiceDefinition::new(name, Vec::new(), Kind::Hosted(Arc::new(service)))
+    ServiceBuilder::new(name, Vec::new(), Hosted(Arc::new(service)))
 }
 
 /// A service that runs as long as the host: an async function or closure that ends when its stop token is cancelled. It
-/// never holds up the start of others, unless [it is to](ServiceDefinition::waits_until_ready).
+/// never holds up the start of others, unless [it is to](ServiceBuilder::waits_until_ready).
 ///
 /// ```
 /// use std::time::Duration;
@@ -57,22 +90,22 @@ pub fn hosted(name: &str, service: impl Service) -> ServiceDefinition {
 /// let service = background("poll", poll);
 /// ```
 #[track_caller]
-pub fn background<P, F>(name: &str, function: F) -> ServiceDefinition
+pub fn background<P, F>(name: &str, function: F) -> ServiceBuilder<Background>
 where
     P: ServiceParameters,
     F: ServiceFunction<P, Running: ServiceFuture>,
 {
-    ServiceDefinition::new(name, P::needs(), Kind::Background(Background::new(call(function))))
+    ServiceBuilder::new(name, P::needs(), Background::new(call(function)))
 }
 
 /// A task that runs to its end before any service starts: a migration, a warm-up. If it fails, nothing starts.
 #[track_caller]
-pub fn start_up<P, F>(name: &str, function: F) -> ServiceDefinition
+pub fn start_up<P, F>(name: &str, function: F) -> ServiceBuilder<StartUp>
 where
     P: ServiceParameters,
     F: ServiceFunction<P, Running: ServiceFuture>,
 {
-    ServiceDefinition::new(name, P::needs(), Kind::StartUp(StartUp::new(call(function))))
+    ServiceBuilder::new(name, P::needs(), StartUp::new(call(function)))
 }
 
 fn call<P, F>(function: F) -> Call
@@ -86,67 +119,65 @@ where
     })
 }
 
-impl ServiceDefinition {
+impl<K> ServiceBuilder<K> {
     #[track_caller]
-    pub(super) fn new(name: &str, needs: Vec<Need>, kind: Kind) -> Self {
-        let (after, problems) = (Vec::new(), Vec::new());
-        let place = Location::caller();
-        Self { name: name.into(), place, after, start_within: None, stop_within: None, needs, kind, problems }
+    fn new(name: &str, needs: Vec<Need>, kind: K) -> Self {
+        let (name, place, after) = (name.into(), Location::caller(), Vec::new());
+        Self { rules: Rules { name, place, after, start_within: None, stop_within: None, needs }, kind }
     }
 
     /// Starts after that service, and stops before it.
     pub fn after(mut self, service: &str) -> Self {
-        self.after.push(service.to_owned());
+        self.rules.after.push(service.to_owned());
         self
     }
 
     /// How long each phase of its start may take; then the start has failed. Of a start-up task: each attempt. Default: any
     /// time.
     pub fn start_within(mut self, time: Duration) -> Self {
-        self.start_within = Some(time);
+        self.rules.start_within = Some(time);
         self
     }
+}
 
-    /// How long its stop may take, within the budget of the host. Default: all of the budget.
+impl ServiceBuilder<Hosted> {
+    /// How long the stop may take, within the budget of the host. Default: all of the budget.
     pub fn stop_within(mut self, time: Duration) -> Self {
-        self.stop_within = Some(time);
+        self.rules.stop_within = Some(time);
+        self
+    }
+}
+
+impl ServiceBuilder<Background> {
+    /// How long the stop may take, within the budget of the host. Default: all of the budget.
+    pub fn stop_within(mut self, time: Duration) -> Self {
+        self.rules.stop_within = Some(time);
         self
     }
 
-    /// What becomes of the host when a background service fails. Default: it stops.
+    /// What becomes of the host when the service fails. Default: the host stops.
     pub fn supervise(mut self, supervision: Supervision) -> Self {
-        match &mut self.kind {
-            Kind::Background(background) => background.supervision = supervision,
-            _ => self.misused("supervise", "background service"),
-        }
+        self.kind.supervision = supervision;
         self
     }
 
-    /// A background service that may come to its end by itself; otherwise that is a failure.
+    /// The service may end by itself; otherwise that is a failure.
     pub fn may_end(mut self) -> Self {
-        match &mut self.kind {
-            Kind::Background(background) => background.may_end = true,
-            _ => self.misused("may_end", "background service"),
-        }
+        self.kind.may_end = true;
         self
     }
 
-    /// Holds the start of later services until a background service has called
-    /// [`ready`](super::ServiceContext::ready).
+    /// Holds the start of later services until this one has called [`ready`](super::ServiceContext::ready).
     pub fn waits_until_ready(mut self) -> Self {
-        match &mut self.kind {
-            Kind::Background(background) => background.waits_until_ready = true,
-            _ => self.misused("waits_until_ready", "background service"),
-        }
+        self.kind.waits_until_ready = true;
         self
     }
+}
 
-    /// How often a start-up task is tried in all; the waits between grow from one second to thirty. Default: once.
+impl ServiceBuilder<StartUp> {
+    /// How often the task is tried in all; the waits between grow from one second to thirty. Default: once.
     pub fn attempts(mut self, attempts: usize) -> Self {
-        match &mut self.kind {
-            Kind::StartUp(task) => task.attempts = attempts,
-            _ => self.misused("attempts", "start-up task"),
-        }
+        self.kind.attempts = attempts;
         self
     }
 
@@ -156,20 +187,25 @@ impl ServiceDefinition {
     /// error that says so. A version that is lower than
     /// one that was done counts as done. Needs a scheduler, whose store remembers it, also when the store is cleared.
     pub fn once_per_cluster(mut self, version: u64) -> Self {
-        match &mut self.kind {
-            Kind::StartUp(task) => task.once = Some(version),
-            _ => self.misused("once_per_cluster", "start-up task"),
-        }
+        self.kind.once = Some(version);
         self
     }
+}
 
-    fn misused(&mut self, option: &str, kind: &str) {
-        self.problems.push(format!("service `{}`: `{option}` is for a {kind}; leave it out", self.name));
+impl<K> std::fmt::Debug for ServiceBuilder<K> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ServiceBuilder").field("name", &self.rules.name).finish_non_exhaustive()
     }
 }
 
 impl std::fmt::Debug for ServiceDefinition {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("ServiceDefinition").field("name", &self.name).finish_non_exhaustive()
+        f.debug_struct("ServiceDefinition").field("name", &self.rules.name).finish_non_exhaustive()
+    }
+}
+
+impl std::fmt::Debug for Hosted {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Hosted").finish_non_exhaustive()
     }
 }

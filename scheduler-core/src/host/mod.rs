@@ -42,7 +42,7 @@
 //! ```
 //!
 //! A phase is over for all services before the next one begins. Inside a phase, services go by layers: one that comes
-//! [after](ServiceDefinition::after) another one begins when that one is done; those of a layer go together. The last
+//! [after](ServiceBuilder::after) another one begins when that one is done; those of a layer go together. The last
 //! three phases go backwards. The scheduler and the queues come after all services that do not come after them.
 //!
 //! * A start that fails is unwound: what has started is stopped, backwards, and the error names the service.
@@ -75,14 +75,15 @@ mod systemd;
 mod timer;
 
 pub use self::core::{HostEvent, HostEvents, HostHandle, StopReason};
-pub use background::{Restart, Supervision};
+pub use background::{Background, Restart, Supervision};
 pub use builder::HostBuilder;
-pub use definition::{ServiceDefinition, background, hosted, start_up};
+pub use definition::{Hosted, ServiceBuilder, ServiceDefinition, background, hosted, start_up};
 pub use health::{Health, JobHealth, SchedulerHealth, ServiceState};
-pub use queue::{AtStop, JobQueue, Overflow, QueuedJob};
+pub use queue::{AtStop, JobQueue, JobQueueBuilder, Overflow, QueuedJob};
 pub use run::{Host, HostError, HostReport};
 pub use service::{
     FromService, IntoJobResult, Service, ServiceContext, ServiceFunction, ServiceFuture, ServiceParameters,
     StopContext,
 };
+pub use start_up::StartUp;
 pub use timer::{FirstTick, MissedTicks, PeriodicTimer, PeriodicTimerHandle, Tick};

@@ -11,7 +11,6 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use serde::Serialize;
 
-use super::builder::HostBuilder;
 use super::core::{HostCore, HostEvent, HostHandle, StopReason};
 use super::health::ServiceState;
 use super::service::{ErasedService, Phase, ServiceContext, StopContext};
@@ -102,7 +101,14 @@ impl fmt::Debug for HostError {
     }
 }
 
-impl std::error::Error for HostError {}
+impl std::error::Error for HostError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match &*self.0 {
+            Inner::Build(error) => error.source(),
+            Inner::Run(_) => None,
+        }
+    }
+}
 
 /// What went wrong on the way to the end.
 #[derive(Default)]
@@ -122,11 +128,6 @@ impl Troubles {
 }
 
 impl Host {
-    /// Starts to build a host.
-    pub fn builder() -> HostBuilder {
-        HostBuilder::default()
-    }
-
     /// A handle that watches and stops it.
     pub fn handle(&self) -> HostHandle {
         HostHandle(self.core.clone())

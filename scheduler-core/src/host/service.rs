@@ -163,7 +163,7 @@ impl ServiceContext {
     }
 
     /// Says that the service is up. Needed only if it was registered with
-    /// [`waits_until_ready`](super::ServiceDefinition::waits_until_ready).
+    /// [`waits_until_ready`](super::ServiceBuilder::waits_until_ready).
     pub fn ready(&self) {
         self.ready.send_replace(true);
     }
@@ -180,14 +180,7 @@ impl ServiceContext {
 
     /// A timer on the clock of the host that ends when the service should stop.
     pub fn every(&self, period: Duration) -> PeriodicTimer {
-        let timer = PeriodicTimer::on(period, self.core.clock.clone());
-        let (handle, stop) = (timer.handle(), self.stop.clone());
-        // Ends with the host at the latest.
-        self.core.tasks.spawn(async move {
-            stop.cancelled().await;
-            handle.stop();
-        });
-        timer
+        PeriodicTimer::on(period, self.core.clock.clone(), self.stop.clone())
     }
 
     /// The shared value of type `T`; none if nobody provides it.

@@ -27,7 +27,8 @@ const LEASE: Duration = Duration::from_secs(30);
 /// How often others look whether a task is done.
 const LOOK: Duration = Duration::from_secs(1);
 
-pub(super) struct StartUp {
+/// The kind of a task that runs to its end before any service starts, made by [`start_up`](super::start_up()).
+pub struct StartUp {
     call: Call,
     pub(super) attempts: usize,
     pub(super) once: Option<u64>,
@@ -106,6 +107,12 @@ impl ErasedService for StartUp {
 
     fn end<'a>(&'a self, _: Phase, _: &'a StopContext) -> BoxFuture<'a, JobResult> {
         Box::pin(async { Ok(()) })
+    }
+}
+
+impl std::fmt::Debug for StartUp {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("StartUp").field("attempts", &self.attempts).finish_non_exhaustive()
     }
 }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
 
 use crate::scheduler::by;
 use crate::time::{Activity, Clock, Hold};
@@ -68,6 +69,8 @@ pub struct PeriodicTimer {
     shared: Arc<Shared>,
     clock: Arc<dyn Clock>,
     missed: MissedTicks,
+    /// Ends the timer as well.
+    stop: CancellationToken,
     busy: Busy,
 }
 
@@ -125,16 +128,16 @@ impl State {
 impl PeriodicTimer {
     /// A timer whose period begins now. A period of zero counts as a nanosecond.
     pub fn new(period: Duration, clock: impl Clock) -> Self {
-        Self::on(period, Arc::new(clock))
+        Self::on(period, Arc::new(clock), CancellationToken::new())
     }
 
-    pub(crate) fn on(period: Duration, clock: Arc<dyn Clock>) -> Self {
+    pub(super) fn on(period: Duration, clock: Arc<dyn Clock>, stop: CancellationToken) -> Self {
         let period = period.max(Duration::from_nanos(1));
         let next = clock.monotonic().saturating_add(period);
         let state = State { period, next, pending: None, stopped: false };
         let busy = Busy::new(&*clock);
         let shared = Arc::new(Shared { state: Mutex::new(state), changed: Notify::new() });
-        Self { shared, clock, missed: MissedTicks::default(), busy }
+        Self { shared, clock, missed: MissedTicks::default(), stop, busy }
     }
 
     /// When the first tick comes. Default: after a period.
@@ -156,19 +159,20 @@ impl PeriodicTimer {
         Self { missed, ..self }
     }
 
-    /// The next tick; none once it was stopped.
+    /// The next tick; none once the timer was stopped, or the service that [asked for it](super::ServiceContext::every).
     ///
     /// # Cancel safety
     ///
     /// Dropping it loses no tick.
     pub async fn tick(&mut self) -> Option<Tick> {
         let (shared, clock, missed) = (self.shared.clone(), self.clock.clone(), self.missed);
+        let stop = self.stop.clone();
         let waiting = async move {
             loop {
                 let changed = shared.changed.notified();
                 let deadline = {
                     let mut state = shared.state.lock();
-                    if state.stopped {
+                    if state.stopped || stop.is_cancelled() {
                         return None;
                     }
                     let now = clock.monotonic();
@@ -177,7 +181,7 @@ impl PeriodicTimer {
                     }
                     state.next
                 };
-                by(&*clock, deadline, changed).await;
+                by(&*clock, deadline, stop.run_until_cancelled(changed)).await;
             }
         };
         if let (Busy::Own(_), Some(hold)) = (&self.busy, Hold::of_current()) {

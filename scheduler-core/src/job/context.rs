@@ -9,12 +9,12 @@ use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
 use super::detail::JobDetail;
-use super::id::ExecutionId;
 use super::provide::Providers;
 use super::run::{Run, Unschedule};
 use super::scope::Scope;
 use crate::data::JobData;
 use crate::error::{Error, Result};
+use crate::execution_id::ExecutionId;
 use crate::key::{JobKey, TriggerKey};
 use crate::time::Clock;
 use crate::trigger::{Recovery, Trigger};
@@ -99,8 +99,12 @@ impl JobContext {
         self.trigger().recovery()
     }
 
-    /// A number that grows with every claim the store gives out. Hand it to an outside resource that refuses
-    /// smaller numbers than it has seen, and a run that was frozen and overtaken can do no harm there.
+    /// A number that grows with every claim the store gives out, and in a queue with every run of its host. Hand the number
+    /// to an outside resource that refuses smaller numbers than it has seen, and a run that was frozen and overtaken can do
+    /// no harm there.
+    ///
+    /// The number never starts anew: after a restart it is at least the time in microseconds since 1970. So numbers grow over
+    /// restarts as long as the clock of the new process (with Redis, of the server) is not behind the old one.
     pub fn fence(&self) -> u64 {
         self.0.parts.fence
     }
@@ -120,7 +124,8 @@ impl JobContext {
             let job = self.job_key();
             return Err(Error::config(format!(
                 "job `{job}` does not keep the data that its runs set; build its detail with `persist_data(true)`"
-            )));
+            ))
+            .for_job(job));
         }
         self.0.wishes.lock().data = Some(data);
         Ok(())

@@ -49,13 +49,14 @@ mod definition;
 mod detail;
 mod extract;
 mod handler;
-mod id;
 mod outcome;
 mod provide;
 mod registry;
 mod run;
 mod scope;
 
+pub use crate::error::BoxError;
+pub use crate::execution_id::{ExecutionId, InvalidExecutionId};
 pub use context::{CancelReason, JobContext};
 pub use definition::{IntoInvocation, Invocation, JobDefinition, JobFn};
 pub use detail::{JobDetail, JobDetailBuilder};
@@ -66,8 +67,7 @@ pub(crate) use extract::argument_of;
 pub use extract::{Extract, ExtractError, FromContext, Need, State, ViaArgs, ViaContext};
 pub use handler::{BlockingHandler, Handler};
 pub(crate) use handler::{BoxFuture, ErasedJob, Threading};
-pub use id::{ExecutionId, InvalidExecutionId};
-pub use outcome::{BoxError, IntoOutcome, JobError, JobResult, Outcome};
+pub use outcome::{IntoOutcome, JobError, JobResult, Outcome};
 pub(crate) use provide::provide_methods;
 pub use provide::{Factory, Providers, ScopedFactory, Shared};
 #[cfg(feature = "macros")]

@@ -6,10 +6,8 @@ use std::sync::Arc;
 use serde::ser::SerializeStruct;
 use serde::{Serialize, Serializer};
 
+use crate::error::BoxError;
 use crate::user::{self, Careful, Panic};
-
-/// Any error that can cross threads.
-pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// What a job function returns when it can fail; `?` works on every error type.
 pub type JobResult<T = ()> = Result<T, JobError>;

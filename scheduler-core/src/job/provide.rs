@@ -13,7 +13,8 @@ use std::sync::{Arc, OnceLock};
 use super::context::JobContext;
 use super::extract::{ExtractError, FromContext, Need, State};
 use super::handler::BoxFuture;
-use super::outcome::{BoxError, JobError, Outcome};
+use super::outcome::{JobError, Outcome};
+use crate::error::BoxError;
 use crate::user::{self, Panic};
 
 type AnyValue = Box<dyn Any + Send + Sync>;

@@ -142,6 +142,12 @@ impl Registry {
         self.functions.contains_key(job_type)
     }
 
+    /// A definition of this type.
+    #[cfg(feature = "schedule-file")]
+    pub(crate) fn of_type(&self, job_type: &str) -> Option<&JobDefinition> {
+        self.functions.get(job_type)
+    }
+
     pub(crate) fn job(&self, job_type: &str) -> Option<&Arc<dyn ErasedJob>> {
         self.functions.get(job_type).map(JobDefinition::job)
     }

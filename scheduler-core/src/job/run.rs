@@ -10,11 +10,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::context::CancelReason;
 use super::detail::JobDetail;
-use super::id::ExecutionId;
 use super::outcome::Outcome;
 use super::provide::Providers;
 use super::scope::Scope;
 use crate::data::JobData;
+use crate::execution_id::ExecutionId;
 use crate::sync::{AbortHandle, Mutex};
 use crate::time::Clock;
 use crate::trigger::Trigger;

@@ -1,5 +1,6 @@
 //! What users do with jobs, triggers and calendars.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -12,7 +13,7 @@ use super::handle::{Scheduler, closed};
 use super::reconcile::anew;
 use crate::calendar::Calendar;
 use crate::data::JobData;
-use crate::error::{Error, Result};
+use crate::error::{During, Error, Result};
 use crate::job::{BoxFuture, IntoInvocation, Invocation, JobDetail};
 use crate::key::{JobKey, TriggerKey};
 use crate::store::*;
@@ -78,10 +79,7 @@ impl Scheduler {
     ) -> BoxFuture<'_, Result<Scheduled>> {
         // A future without the type of the job: otherwise the compiler repeats a mistake in it at every `await`.
         let job = job.into_invocation();
-        Box::pin(async move {
-            let mut put = self.put_all([(job, trigger)], Existing::Keep, Existing::Refuse).await?;
-            put.pop().ok_or_else(closed)
-        })
+        Box::pin(async move { self.put_one(job, trigger).await.during("schedule") })
     }
 
     /// Schedules many jobs in one step: all of them or none. `existing` says what becomes of jobs and triggers that are
@@ -113,7 +111,7 @@ impl Scheduler {
         schedules: impl IntoIterator<Item = (Invocation, TriggerBuilder)>,
         existing: Existing,
     ) -> Result<Vec<Scheduled>> {
-        self.put_all(schedules, existing, existing).await
+        self.put_all(schedules, existing, existing).await.during("schedule_all")
     }
 
     /// Runs a job as soon as a slot is free: fire and forget. Returns the name of the trigger made for it.
@@ -128,8 +126,8 @@ impl Scheduler {
     pub fn enqueue(&self, job: impl IntoInvocation) -> BoxFuture<'_, Result<TriggerKey>> {
         let job = job.into_invocation();
         Box::pin(async move {
-            let mut put = self.put_all([(job, Trigger::now())], Existing::Keep, Existing::Refuse).await?;
-            put.pop().map(|scheduled| scheduled.trigger).ok_or_else(closed)
+            let put = self.put_one(job, Trigger::now()).await;
+            put.map(|scheduled| scheduled.trigger).during("enqueue")
         })
     }
 
@@ -140,13 +138,24 @@ impl Scheduler {
     ///
     /// There is no such job; otherwise as [`schedule`](Self::schedule).
     pub async fn trigger_job(&self, job: &JobKey, data: JobData) -> Result<TriggerKey> {
-        let detail = match self.job(job).await? {
+        self.put_run(job, data).await.of_job(job).during("trigger_job")
+    }
+
+    async fn put_run(&self, job: &JobKey, data: JobData) -> Result<TriggerKey> {
+        self.open()?;
+        let query = JobQuery { keys: vec![job.clone()], ..JobQuery::default() };
+        let detail = match self.core().store.jobs(query).await?.pop() {
             Some(stored) => stored,
             None => self.registered(job)?,
         };
-        self.schedule(Invocation::new(detail), Trigger::now().data(data))
-            .await
-            .map(|scheduled| scheduled.trigger)
+        let put = self.put_one(Invocation::new(detail), Trigger::now().data(data)).await;
+        put.map(|scheduled| scheduled.trigger)
+    }
+
+    async fn put_one(&self, job: Invocation, trigger: TriggerBuilder) -> Result<Scheduled> {
+        let key = job.key().clone();
+        let put = self.put_all([(job, trigger)], Existing::Keep, Existing::Refuse).await;
+        put.of_job(&key)?.pop().ok_or_else(closed)
     }
 
     fn registered(&self, key: &JobKey) -> Result<Arc<JobDetail>> {
@@ -157,7 +166,7 @@ impl Scheduler {
                 known.iter().map(|definition| definition.detail().key().to_string()).collect();
             let near = scheduler_syntax::nearest(&key.to_string(), names.iter().map(String::as_str));
             let hint = near.map(|near| format!(", did you mean `{near}`?")).unwrap_or_default();
-            Error::not_found(format!("there is no job `{key}`{hint}"))
+            Error::not_found(format!("there is no job `{key}`{hint}")).for_job(key)
         })
     }
 
@@ -167,14 +176,13 @@ impl Scheduler {
         existing_jobs: Existing,
         existing_triggers: Existing,
     ) -> Result<Vec<Scheduled>> {
-        self.check_open()?;
-        let core = self.core();
+        let core = self.open()?;
         let schedules = schedules.into_iter();
         let (room, now) = (schedules.size_hint().0, core.clock.now());
         let (mut jobs, mut triggers) = (Vec::with_capacity(room), Vec::with_capacity(room));
         for (mut job, trigger) in schedules {
             if let Some(problem) = core.registry.recognise(&mut job) {
-                return Err(Error::config(problem));
+                return Err(Error::config(problem).for_job(job.key()));
             }
             let trigger = trigger.or_misfire(core.settings.misfire);
             let trigger = bind(&job, trigger, now, || Some(self.unused_name(job.key())))?;
@@ -189,7 +197,11 @@ impl Scheduler {
         }
         let may_be_there = matches!(existing_triggers, Existing::Keep | Existing::Update);
         let told = if may_be_there || core.bus.is_heard() { triggers.clone() } else { Vec::new() };
-        core.store.put(Put { jobs, existing_jobs, triggers, existing_triggers }).await?;
+        let put = core.store.put(Put { jobs, existing_jobs, triggers, existing_triggers }).await;
+        put.map_err(|error| match &scheduled[..] {
+            [alone] => error.for_trigger(&alone.trigger),
+            _ => error,
+        })?;
         if may_be_there {
             return self.put_beside(scheduled, told).await;
         }
@@ -204,23 +216,21 @@ impl Scheduler {
         put: Vec<(Arc<Trigger>, Progress)>,
     ) -> Result<Vec<Scheduled>> {
         let keys = put.iter().map(|(trigger, _)| trigger.key().clone()).collect();
-        for status in self.triggers(TriggerQuery { keys, ..TriggerQuery::default() }).await? {
-            let place = put.iter().position(|(trigger, _)| trigger.key() == status.trigger.key());
-            let Some(place) = place else { continue };
-            scheduled[place].first_fire_time =
-                status.progress.next.unwrap_or(scheduled[place].first_fire_time);
-            if put[place].0 == status.trigger {
-                self.core().report_scheduled(&status.trigger, &status.progress);
+        let stored = self.stored(keys).await?;
+        let stored: HashMap<_, _> = stored.iter().map(|status| (status.trigger.key(), status)).collect();
+        for (scheduled, (trigger, _)) in scheduled.iter_mut().zip(&put) {
+            let Some(status) = stored.get(trigger.key()) else { continue };
+            scheduled.first_fire_time = status.progress.next.unwrap_or(scheduled.first_fire_time);
+            if *trigger == status.trigger {
+                self.core().report_scheduled(trigger, &status.progress);
             }
         }
         Ok(scheduled)
     }
 
-    fn check_open(&self) -> Result<()> {
-        match self.state() {
-            SchedulerState::ShuttingDown | SchedulerState::Shutdown => Err(closed()),
-            _ => Ok(()),
-        }
+    /// For every verb that changes what is stored: none of them works once the shutdown has begun.
+    fn open(&self) -> Result<&Arc<Core>> {
+        if self.state().ends() { Err(closed()) } else { Ok(self.core()) }
     }
 }
 
@@ -240,10 +250,13 @@ impl Scheduler {
     ///
     /// Dropped early, the trigger is the old one or the new one.
     pub async fn reschedule(&self, key: &TriggerKey, trigger: TriggerBuilder) -> Result<Option<Scheduled>> {
-        self.check_open()?;
-        let core = self.core();
+        self.replace_trigger(key, trigger).await.of_trigger(key).during("reschedule")
+    }
+
+    async fn replace_trigger(&self, key: &TriggerKey, trigger: TriggerBuilder) -> Result<Option<Scheduled>> {
+        let core = self.open()?;
         for _ in 0..MOST_TRIES {
-            let Some(old) = self.trigger(key).await? else { return Ok(None) };
+            let Some(old) = self.stored(vec![key.clone()]).await?.pop() else { return Ok(None) };
             let trigger = trigger.clone().or_misfire(core.settings.misfire);
             let trigger = trigger.or_for(old.trigger.job()).or_key(key).over(old.trigger.data());
             let trigger = trigger.build(core.clock.now())?;
@@ -283,9 +296,17 @@ impl Scheduler {
         key: &TriggerKey,
         change: impl Fn(TriggerBuilder) -> TriggerBuilder,
     ) -> Result<bool> {
-        let core = self.core();
+        self.change_trigger(key, change).await.of_trigger(key).during("update_trigger")
+    }
+
+    async fn change_trigger(
+        &self,
+        key: &TriggerKey,
+        change: impl Fn(TriggerBuilder) -> TriggerBuilder,
+    ) -> Result<bool> {
+        let core = self.open()?;
         for _ in 0..MOST_TRIES {
-            let Some(old) = self.trigger(key).await? else { return Ok(false) };
+            let Some(old) = self.stored(vec![key.clone()]).await?.pop() else { return Ok(false) };
             let trigger = change(old.trigger.to_builder()).build(core.clock.now())?;
             if trigger.key() != key
                 || trigger.job() != old.trigger.job()
@@ -293,7 +314,8 @@ impl Scheduler {
             {
                 return Err(Error::config(format!(
                     "the change of trigger `{key}` concerns its name, its job or when it fires; use `reschedule`"
-                )));
+                ))
+                .for_trigger(key));
             }
             let (revision, trigger) = (Some(old.revision), Arc::new(trigger));
             if core
@@ -317,7 +339,7 @@ impl Scheduler {
     ///
     /// Dropped early, the trigger may or may not be gone.
     pub async fn unschedule(&self, trigger: &TriggerKey) -> Result<bool> {
-        Ok(self.unschedule_all([trigger.clone()]).await? == 1)
+        Ok(self.remove_triggers(vec![trigger.clone()]).await.of_trigger(trigger).during("unschedule")? == 1)
     }
 
     /// As [`unschedule`](Self::unschedule), for many. Says how many were there.
@@ -326,10 +348,14 @@ impl Scheduler {
     ///
     /// The store has failed.
     pub async fn unschedule_all(&self, triggers: impl IntoIterator<Item = TriggerKey>) -> Result<usize> {
-        let keys: Vec<_> = triggers.into_iter().collect();
-        let removed = self.core().store.remove_triggers(keys.clone()).await?;
+        self.remove_triggers(triggers.into_iter().collect()).await.during("unschedule_all")
+    }
+
+    async fn remove_triggers(&self, keys: Vec<TriggerKey>) -> Result<usize> {
+        let core = self.open()?;
+        let removed = core.store.remove_triggers(keys.clone()).await?;
         let found = keys.into_iter().zip(removed).filter(|(_, removed)| removed.found);
-        Ok(found.map(|(trigger, _)| self.core().bus.send(|| Event::Unscheduled { trigger })).count())
+        Ok(found.map(|(trigger, _)| core.bus.send(|| Event::Unscheduled { trigger })).count())
     }
 
     /// Pauses triggers, and remembers groups: see [`Pause`]. Says which triggers were not paused before.
@@ -338,7 +364,7 @@ impl Scheduler {
     ///
     /// The store has failed.
     pub async fn pause(&self, what: Selection) -> Result<Vec<TriggerKey>> {
-        self.pause_with(what, PauseNote::default()).await
+        self.hold(what, PauseNote::default()).await.during("pause")
     }
 
     /// As [`pause`](Self::pause), with a reason, an author and an end.
@@ -356,9 +382,14 @@ impl Scheduler {
     ///
     /// The store has failed.
     pub async fn pause_with(&self, what: Selection, note: PauseNote) -> Result<Vec<TriggerKey>> {
-        let note = PauseNote { since: self.core().clock.now(), ..note };
-        let triggers = self.core().store.pause(Pause { what, note }).await?;
-        self.core().bus.send(|| Event::Paused { triggers: triggers.clone() });
+        self.hold(what, note).await.during("pause_with")
+    }
+
+    async fn hold(&self, what: Selection, note: PauseNote) -> Result<Vec<TriggerKey>> {
+        let core = self.open()?;
+        let note = PauseNote { since: core.clock.now(), ..note };
+        let triggers = core.store.pause(Pause { what, note }).await?;
+        core.bus.send(|| Event::Paused { triggers: triggers.clone() });
         Ok(triggers)
     }
 
@@ -368,8 +399,9 @@ impl Scheduler {
     ///
     /// The store has failed.
     pub async fn resume(&self, what: Selection) -> Result<Vec<TriggerKey>> {
-        let triggers = self.core().store.resume(what).await?;
-        self.core().bus.send(|| Event::Resumed { triggers: triggers.clone() });
+        let core = self.open().during("resume")?;
+        let triggers = core.store.resume(what).await.during("resume")?;
+        core.bus.send(|| Event::Resumed { triggers: triggers.clone() });
         Ok(triggers)
     }
 
@@ -379,7 +411,9 @@ impl Scheduler {
     ///
     /// The store has failed.
     pub async fn reset_from_error(&self, trigger: &TriggerKey) -> Result<bool> {
-        Ok(self.core().store.reset(vec![trigger.clone()]).await?.contains(&true))
+        let core = self.open().during("reset_from_error")?;
+        let reset = core.store.reset(vec![trigger.clone()]).await;
+        Ok(reset.of_trigger(trigger).during("reset_from_error")?.contains(&true))
     }
 
     /// Removes all jobs, triggers, calendars and remembered pauses. Runs under way go on, and a job that allows one run at a time
@@ -389,8 +423,9 @@ impl Scheduler {
     ///
     /// The store has failed.
     pub async fn clear(&self) -> Result<()> {
-        self.core().store.clear().await?;
-        self.core().bus.send(|| Event::Cleared);
+        let core = self.open().during("clear")?;
+        core.store.clear().await.during("clear")?;
+        core.bus.send(|| Event::Cleared);
         Ok(())
     }
 }
@@ -404,17 +439,21 @@ impl Scheduler {
     /// The job is not durable and has no trigger, so it would be gone at once; its function is not registered; there
     /// is one already and `existing` refuses.
     pub async fn add_job(&self, job: JobDetail, existing: Existing) -> Result<()> {
-        self.check_open()?;
-        let core = self.core();
+        self.put_job(job, existing).await.during("add_job")
+    }
+
+    async fn put_job(&self, job: JobDetail, existing: Existing) -> Result<()> {
+        let core = self.open()?;
         if let Some(problem) = core.registry.unknown(&job) {
-            return Err(Error::config(problem));
+            return Err(Error::config(problem).for_job(job.key()));
         }
         let key = job.key().clone();
         let triggers = TriggerQuery { job: Some(key.clone()), limit: Some(1), ..TriggerQuery::default() };
         if !job.durable() && core.store.triggers(triggers).await?.is_empty() {
             return Err(Error::config(format!(
                 "job `{key}` is not durable and has no trigger; build it with `durable(true)` or schedule it"
-            )));
+            ))
+            .for_job(&key));
         }
         let (jobs, triggers) = (vec![Arc::new(job)], Vec::new());
         core.store.put(Put { jobs, existing_jobs: existing, triggers, existing_triggers: existing }).await?;
@@ -428,9 +467,11 @@ impl Scheduler {
     ///
     /// The store has failed.
     pub async fn delete_job(&self, job: &JobKey) -> Result<bool> {
-        let found = self.core().store.remove_jobs(vec![job.clone()]).await?.contains(&true);
+        let core = self.open().during("delete_job")?;
+        let found =
+            core.store.remove_jobs(vec![job.clone()]).await.of_job(job).during("delete_job")?.contains(&true);
         if found {
-            self.core().bus.send(|| Event::JobRemoved { job: job.clone() });
+            core.bus.send(|| Event::JobRemoved { job: job.clone() });
         }
         Ok(found)
     }
@@ -442,8 +483,9 @@ impl Scheduler {
     /// A conflict: there is one of this name, and it is not to be replaced.
     pub async fn put_calendar(&self, name: &str, calendar: impl Calendar, replace: bool) -> Result<()> {
         let name: Arc<str> = name.into();
-        self.core().put_calendar(&name, Arc::new(calendar), replace).await?;
-        self.core().bus.send(|| Event::CalendarChanged { name });
+        let core = self.open().during("put_calendar")?;
+        core.put_calendar(&name, Arc::new(calendar), replace).await.during("put_calendar")?;
+        core.bus.send(|| Event::CalendarChanged { name });
         Ok(())
     }
 
@@ -453,9 +495,10 @@ impl Scheduler {
     ///
     /// A conflict: triggers name it.
     pub async fn remove_calendar(&self, name: &str) -> Result<bool> {
-        let found = self.core().store.remove_calendar(name.into()).await?;
+        let core = self.open().during("remove_calendar")?;
+        let found = core.store.remove_calendar(name.into()).await.during("remove_calendar")?;
         if found {
-            self.core().bus.send(|| Event::CalendarChanged { name: name.into() });
+            core.bus.send(|| Event::CalendarChanged { name: name.into() });
         }
         Ok(found)
     }
@@ -466,7 +509,7 @@ impl Scheduler {
     ///
     /// The store has failed.
     pub async fn calendars(&self) -> Result<Vec<NamedCalendar>> {
-        self.core().store.calendars().await
+        self.core().store.calendars().await.during("calendars")
     }
 }
 
@@ -478,7 +521,8 @@ impl Scheduler {
     ///
     /// The store has failed.
     pub async fn job(&self, key: &JobKey) -> Result<Option<Arc<JobDetail>>> {
-        Ok(self.jobs(JobQuery { keys: vec![key.clone()], ..JobQuery::default() }).await?.pop())
+        let query = JobQuery { keys: vec![key.clone()], ..JobQuery::default() };
+        Ok(self.core().store.jobs(query).await.of_job(key).during("job")?.pop())
     }
 
     /// The trigger of this name, with its state and fire times.
@@ -487,7 +531,7 @@ impl Scheduler {
     ///
     /// The store has failed.
     pub async fn trigger(&self, key: &TriggerKey) -> Result<Option<TriggerStatus>> {
-        Ok(self.triggers(TriggerQuery { keys: vec![key.clone()], ..TriggerQuery::default() }).await?.pop())
+        Ok(self.stored(vec![key.clone()]).await.of_trigger(key).during("trigger")?.pop())
     }
 
     /// The jobs that match, in the order of their keys.
@@ -496,7 +540,7 @@ impl Scheduler {
     ///
     /// The store has failed.
     pub async fn jobs(&self, query: JobQuery) -> Result<Vec<Arc<JobDetail>>> {
-        self.core().store.jobs(query).await
+        self.core().store.jobs(query).await.during("jobs")
     }
 
     /// The triggers that match, in the order of their keys.
@@ -505,7 +549,11 @@ impl Scheduler {
     ///
     /// The store has failed.
     pub async fn triggers(&self, query: TriggerQuery) -> Result<Vec<TriggerStatus>> {
-        self.core().store.triggers(query).await
+        self.core().store.triggers(query).await.during("triggers")
+    }
+
+    async fn stored(&self, keys: Vec<TriggerKey>) -> Result<Vec<TriggerStatus>> {
+        self.core().store.triggers(TriggerQuery { keys, ..TriggerQuery::default() }).await
     }
 
     /// The groups of jobs or triggers, with how many are in each and whether it is paused.
@@ -514,7 +562,7 @@ impl Scheduler {
     ///
     /// The store has failed.
     pub async fn groups(&self, kind: GroupKind) -> Result<Vec<GroupStatus>> {
-        self.core().store.groups(kind).await
+        self.core().store.groups(kind).await.during("groups")
     }
 
     /// What there is to know about the scheduler itself.
@@ -534,7 +582,7 @@ impl Scheduler {
         }
     }
 
-    /// Sets the limits of execution groups of this node. Runs that exceed them go on.
+    /// Sets the limits of execution groups of this node. Runs that exceed them go on. Nothing happens after the shutdown.
     pub fn set_limits(&self, limits: ExecutionLimits) {
         *self.core().limits.write() = limits;
         self.core().wake();
@@ -559,7 +607,7 @@ pub(super) fn bind(
     now: DateTime<Utc>,
     name: impl FnOnce() -> Option<String>,
 ) -> Result<Trigger> {
-    let data = job.data()?;
+    let data = job.data().map_err(|error| Error::from(error).for_job(job.key()))?;
     let trigger = match (!trigger.has_key()).then(name) {
         None => trigger,
         Some(Some(name)) => trigger.key(TriggerKey::in_group(job.key().group(), &name)?),
@@ -575,10 +623,12 @@ fn put_in_place(trigger: &Trigger, progress: &Progress) -> Result<Scheduled> {
             trigger.key(),
             trigger.schedule()
         ))
+        .for_trigger(trigger.key())
+        .for_job(trigger.job())
     })?;
     Ok(Scheduled { trigger: trigger.key().clone(), first_fire_time })
 }
 
 fn changes_all_the_time(key: &TriggerKey) -> Error {
-    Error::conflict(format!("trigger `{key}` was changed by others each time; try again"))
+    Error::conflict(format!("trigger `{key}` was changed by others each time; try again")).for_trigger(key)
 }

@@ -1,6 +1,6 @@
 //! Building a scheduler; everything that is missing is reported at once.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,10 +22,17 @@ use crate::store::{ExecutionLimits, JobStore, MemoryJobStore};
 use crate::time::{Clock, SystemClock};
 use crate::trigger::{Misfire, TriggerBuilder};
 
-/// Everything that keeps a scheduler from being built.
-#[derive(Clone, PartialEq, Eq)]
+/// How long a run that listens may take to stop, unless it is set.
+pub(crate) const CANCEL_GRACE: Duration = Duration::from_secs(5);
+
+/// Everything that keeps a scheduler or a host from being built.
+///
+/// The [source](std::error::Error::source) is the first error among the problems that has fields of its own, such as the trigger
+/// that it is about.
+#[derive(Clone, Default)]
 pub struct BuildError {
     problems: Vec<String>,
+    cause: Option<Arc<Error>>,
 }
 
 impl BuildError {
@@ -36,8 +43,9 @@ impl BuildError {
 }
 
 impl BuildError {
-    pub(crate) fn of(problems: Vec<String>) -> Self {
-        Self { problems }
+    /// The same, with these problems instead.
+    pub(crate) fn with(self, problems: Vec<String>) -> Self {
+        Self { problems, ..self }
     }
 }
 
@@ -55,11 +63,15 @@ impl fmt::Debug for BuildError {
     }
 }
 
-impl std::error::Error for BuildError {}
+impl std::error::Error for BuildError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.cause.as_deref().map(|cause| cause as _)
+    }
+}
 
 impl From<BuildError> for Error {
     fn from(error: BuildError) -> Self {
-        Self::config(error.to_string())
+        Self::config(error.to_string()).caused_by(error)
     }
 }
 
@@ -119,7 +131,7 @@ impl Default for SchedulerBuilder {
             batch: 1024,
             misfire_threshold: Duration::from_secs(60),
             misfire: Misfire::Smart,
-            cancel_grace: Duration::from_secs(5),
+            cancel_grace: CANCEL_GRACE,
             prune: false,
         };
         Self {
@@ -338,7 +350,8 @@ impl SchedulerBuilder {
         let clock = self.clock.take().or_else(|| self.store.clock()).unwrap_or_else(|| Arc::new(SystemClock));
         let now = clock.now();
         let mut schedules: Vec<Declared> = Vec::with_capacity(declared.len());
-        let mut unnamed: HashMap<JobKey, usize> = HashMap::new();
+        let mut cause = None;
+        let (mut names, mut unnamed) = (HashSet::new(), HashMap::<JobKey, usize>::new());
         for (job, trigger) in declared {
             problems.extend(self.registry.unknown(job.detail()));
             let own_start = trigger.has_start();
@@ -351,16 +364,19 @@ impl SchedulerBuilder {
                 Some(if *count == 1 { of_job.to_owned() } else { format!("{of_job}-{count}") })
             };
             match bind(&job, trigger, now, name) {
-                Ok(trigger) if schedules.iter().any(|known| known.trigger.key() == trigger.key()) => {
+                Ok(trigger) if !names.insert(trigger.key().clone()) => {
                     problems
                         .push(format!("two triggers are named `{}`; give one another name", trigger.key()));
                 }
                 Ok(trigger) => schedules.push(Declared { job, trigger, own_start }),
-                Err(error) => problems.push(error.to_string()),
+                Err(error) => {
+                    problems.push(error.to_string());
+                    cause.get_or_insert_with(|| Arc::new(error));
+                }
             }
         }
         if !problems.is_empty() {
-            return Err(BuildError { problems });
+            return Err(BuildError { problems, cause });
         }
         self.providers.insert(Own::default());
         let mut core = Core::new(self.settings, clock, self.store, self.registry, self.providers);

@@ -128,7 +128,7 @@ impl Core {
     ) -> Self {
         Self {
             settings,
-            session: random(),
+            session: new_session(),
             bus: Bus::new(clock.clone()),
             clock,
             store,
@@ -161,7 +161,7 @@ impl Core {
 
     /// Tasks run here from now on.
     pub(super) fn set_runtime(&self, runtime: &Handle) {
-        // Set once: a second start is refused before.
+        // Set once: a start that is repeated finds that of the first.
         self.runtime.set(runtime.clone()).ok();
     }
 
@@ -281,21 +281,20 @@ impl Core {
     }
 
     /// Takes out the ending of a run that no loop waits for.
-    pub(super) async fn ending_of(&self, run: ExecutionId) {
+    pub(super) async fn ending_of(&self, run: ExecutionId) -> Ending {
         loop {
             let handed = self.handed.notified();
-            if self.remove_ending(run) {
-                return;
+            if let Some(ending) = self.take_ending(run) {
+                return ending;
             }
             handed.await;
         }
     }
 
-    fn remove_ending(&self, run: ExecutionId) -> bool {
+    fn take_ending(&self, run: ExecutionId) -> Option<Ending> {
         let mut endings = self.endings.lock();
-        let before = endings.len();
-        endings.retain(|ending| ending.completion.execution != run);
-        endings.len() < before
+        let place = endings.iter().position(|ending| ending.completion.execution == run)?;
+        Some(endings.remove(place))
     }
 
     pub(super) fn take_endings(&self) -> Vec<Ending> {
@@ -319,7 +318,7 @@ impl fmt::Debug for Core {
 }
 
 /// A number that no other life of a node has; the standard library seeds its hashers from the system.
-fn random() -> u64 {
+pub(crate) fn new_session() -> u64 {
     use std::hash::{BuildHasher, Hasher};
     std::collections::hash_map::RandomState::new().build_hasher().finish()
 }

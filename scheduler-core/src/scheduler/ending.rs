@@ -18,12 +18,18 @@ use crate::trigger::Trigger;
 pub(super) struct Ending {
     pub(super) completion: Completion,
     pub(super) trigger: Arc<Trigger>,
+    pub(super) outcome: Outcome,
     activity: Option<Activity>,
 }
 
 impl Ending {
-    pub(super) fn new(completion: Completion, trigger: Arc<Trigger>, activity: Activity) -> Self {
-        Self { completion, trigger, activity: Some(activity) }
+    pub(super) fn new(
+        completion: Completion,
+        trigger: Arc<Trigger>,
+        outcome: Outcome,
+        activity: Activity,
+    ) -> Self {
+        Self { completion, trigger, outcome, activity: Some(activity) }
     }
 
     /// The loop has it.
@@ -154,7 +160,8 @@ impl End {
         let (execution, data) = (parts.id, wishes.data);
         let completion = Completion { execution, instruction, data, record, unfinished };
         self.core.executed.fetch_add(1, Ordering::Relaxed);
-        self.core.hand_over(Ending::new(completion, parts.trigger.clone(), self.activity.clone()));
+        let (trigger, activity) = (parts.trigger.clone(), self.activity.clone());
+        self.core.hand_over(Ending::new(completion, trigger, outcome.clone(), activity));
         self.announce(outcome);
     }
 

@@ -1,12 +1,13 @@
 //! What happens, as a stream of values for whoever wants to watch.
+//!
+//! Locks: `listeners` before the `missed` of one of them; each is held for a few instructions and never across an await.
 
 use std::future::Future;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use serde::Serialize;
 use tokio::sync::{broadcast, mpsc};
 
@@ -183,15 +184,62 @@ pub(super) struct Bus {
 
 /// The way to one scheduler listener. The clock stands still until it has heard of an event.
 struct Subscriber {
-    sender: mpsc::Sender<(Event, Activity)>,
-    missed: AtomicU64,
+    sender: mpsc::Sender<Message>,
+    missed: Arc<Mutex<u64>>,
+}
+
+/// An event on its way to a listener.
+struct Message {
+    /// How many events the listener has missed just before this one.
+    missed: u64,
+    event: Event,
+    activity: Activity,
 }
 
 impl Subscriber {
+    /// Counts and sends under one lock, so no event between two that are heard is left out of the count.
     fn send(&self, event: Event, activity: Activity) {
-        if self.sender.try_send((event, activity)).is_err() {
-            self.missed.fetch_add(1, Ordering::Relaxed);
+        let mut missed = self.missed.lock();
+        match self.sender.try_reserve() {
+            Ok(place) => place.send(Message { missed: std::mem::take(&mut missed), event, activity }),
+            Err(_) => *missed += 1,
         }
+    }
+}
+
+/// The other end of the way to a scheduler listener.
+struct Hearer {
+    listener: Arc<dyn ErasedSchedulerListener>,
+    messages: mpsc::Receiver<Message>,
+    missed: Arc<Mutex<u64>>,
+}
+
+impl Hearer {
+    async fn hear(mut self) {
+        while let Some(Message { missed, event, activity }) = self.messages.recv().await {
+            let telling = async {
+                self.tell_missed(missed).await;
+                self.tell(&event).await;
+                self.tell_missed(self.missed_last()).await;
+            };
+            activity.observe(telling).await;
+        }
+    }
+
+    /// How many events were missed after the last one that was sent; nothing while others follow, which say so themselves.
+    fn missed_last(&self) -> u64 {
+        let mut missed = self.missed.lock();
+        if self.messages.is_empty() { std::mem::take(&mut missed) } else { 0 }
+    }
+
+    async fn tell_missed(&self, count: u64) {
+        if count > 0 {
+            self.tell(&Event::Missed { count }).await;
+        }
+    }
+
+    async fn tell(&self, event: &Event) {
+        heard(self.listener.type_name(), user::run(|| self.listener.on_event(event)).await);
     }
 }
 
@@ -211,10 +259,6 @@ impl Bus {
         }
         let event = event();
         for listener in &*listeners {
-            let missed = listener.missed.swap(0, Ordering::Relaxed);
-            if missed > 0 {
-                listener.send(Event::Missed { count: missed }, self.clock.begin(&"a missed event"));
-            }
             listener.send(event.clone(), self.clock.begin(&"an event"));
         }
         // Fails only if the last reader has just gone.
@@ -230,16 +274,10 @@ impl Bus {
         &self,
         listener: Arc<dyn ErasedSchedulerListener>,
     ) -> impl Future<Output = ()> + Send + 'static {
-        let (sender, mut receiver) = mpsc::channel::<(Event, Activity)>(BUFFER);
-        self.listeners.write().push(Subscriber { sender, missed: AtomicU64::new(0) });
-        async move {
-            while let Some((event, activity)) = receiver.recv().await {
-                let listener = listener.clone();
-                let call =
-                    async move { heard(listener.type_name(), user::run(|| listener.on_event(&event)).await) };
-                activity.observe(call).await;
-            }
-        }
+        let (sender, messages) = mpsc::channel(BUFFER);
+        let missed = Arc::<Mutex<u64>>::default();
+        self.listeners.write().push(Subscriber { sender, missed: missed.clone() });
+        Hearer { listener, messages, missed }.hear()
     }
 
     /// Nothing is sent to listeners any more; they hear what was sent before.

@@ -10,7 +10,7 @@ use super::ending::{Ending, Guard, classify};
 use super::event::Event;
 use super::listener::Audience;
 use super::middleware::Next;
-use crate::job::{BoxFuture, ErasedJob, JobContext, Outcome, Run, RunParts, Threading};
+use crate::job::{BoxFuture, ErasedJob, JobContext, JobError, Outcome, Run, RunParts, Threading};
 use crate::store::{Completion, Instruction};
 use crate::time::Observed;
 use crate::user::{self, Careful};
@@ -23,7 +23,8 @@ impl Core {
             let (job, job_type) = (parts.job.key(), parts.job.job_type());
             tracing::error!(%job, job_type, "no such job function is registered; its triggers are put into the error state");
             let completion = Completion { instruction: Instruction::FailJob, ..Completion::of(parts.id) };
-            self.hand_over(Ending::new(completion, parts.trigger.clone(), activity));
+            let outcome = Outcome::Failed(JobError::new("no such job function is registered"));
+            self.hand_over(Ending::new(completion, parts.trigger.clone(), outcome, activity));
             return None;
         };
         let audience = self.listeners.of(parts.job.key(), parts.trigger.key());

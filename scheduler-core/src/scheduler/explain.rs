@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::core::SchedulerState;
 use super::handle::Scheduler;
-use crate::error::Result;
+use crate::error::{During, Result};
 use crate::job::ExecutionId;
 use crate::key::{JobKey, TriggerKey};
 use crate::store::*;
@@ -194,6 +194,10 @@ impl Scheduler {
     ///
     /// The store has failed.
     pub async fn explain(&self, key: &TriggerKey) -> Result<Explanation> {
+        self.explain_now(key).await.of_trigger(key).during("explain")
+    }
+
+    async fn explain_now(&self, key: &TriggerKey) -> Result<Explanation> {
         let Some(status) = self.trigger(key).await? else {
             let (trigger, reasons) = (key.clone(), vec![Obstacle::NotStored]);
             return Ok(Explanation { trigger, previous: None, next: None, reasons });

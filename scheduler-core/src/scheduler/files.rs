@@ -1,5 +1,6 @@
 //! Schedule files: putting in place what they say, at start and when they have changed.
 
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::core::{Core, SchedulerState};
@@ -7,10 +8,10 @@ use super::reconcile::Declared;
 use super::shutdown::by;
 use crate::error::Result;
 use crate::job::{Invocation, JobDetail};
+use crate::key::JobKey;
 use crate::matcher::Text;
 use crate::plugin::{Contents, Removals, ScheduleFile};
 use crate::store::*;
-use crate::trigger::Trigger;
 
 impl Core {
     /// Puts what a file says in place, and returns its text.
@@ -26,7 +27,7 @@ impl Core {
         for (name, calendar) in &contents.calendars {
             self.put_calendar(name, Arc::new(calendar.clone()), true).await?;
         }
-        let declared: Vec<_> = contents.triggers.iter().map(|row| self.declared(row, &contents)).collect();
+        let declared = self.declared(&contents);
         match contents.existing {
             Existing::Update => {
                 let jobs = contents.jobs.clone();
@@ -42,15 +43,17 @@ impl Core {
         Ok(())
     }
 
-    fn declared(&self, (trigger, own_start): &(Trigger, bool), contents: &Contents) -> Declared {
-        let of_file = contents.jobs.iter().find(|job| job.key() == trigger.job()).cloned();
-        let of_code = || {
-            let found = self.registry.definition(trigger.job());
-            found.map(|definition| Arc::new(definition.detail().clone()))
-        };
-        let missing = || Arc::new(JobDetail::builder(trigger.job().clone(), "").build());
-        let job = Invocation::new(of_file.or_else(of_code).unwrap_or_else(missing));
-        Declared { job, trigger: trigger.clone(), own_start: *own_start }
+    /// The triggers of a file, each with its job: that of the file, or else that of the code.
+    fn declared(&self, contents: &Contents) -> Vec<Declared> {
+        let of_code = self.registry.in_order().into_iter().map(|job| Arc::new(job.detail().clone()));
+        let jobs = of_code.chain(contents.jobs.iter().cloned());
+        let jobs: HashMap<_, _> = jobs.map(|job| (job.key().clone(), job)).collect();
+        let missing = |key: &JobKey| Arc::new(JobDetail::builder(key.clone(), "").build());
+        let declared = contents.triggers.iter().map(|(trigger, own_start)| {
+            let job = jobs.get(trigger.job()).cloned().unwrap_or_else(|| missing(trigger.job()));
+            Declared { job: Invocation::new(job), trigger: trigger.clone(), own_start: *own_start }
+        });
+        declared.collect()
     }
 
     async fn put_declared(
@@ -61,9 +64,10 @@ impl Core {
     ) -> Result<()> {
         let calendars = self.calendars_for(declared.iter().map(|declared| &declared.trigger)).await?;
         let mut triggers = Vec::with_capacity(declared.len());
+        let mut known: HashSet<_> = jobs.iter().map(|job| job.key().clone()).collect();
         for Declared { job, trigger, .. } in declared {
             triggers.push((Arc::new(trigger.clone()), calendars.first(trigger)?));
-            if jobs.iter().all(|known| known.key() != job.key()) {
+            if known.insert(job.key().clone()) {
                 jobs.push(job.detail().clone());
             }
         }

@@ -22,7 +22,7 @@ use super::listener::Misfired;
 use super::patience::{FIRST_BACKOFF, Patience};
 use super::pool::Pool;
 use crate::error::Result;
-use crate::job::{CancelReason, ExecutionId, RunParts};
+use crate::job::{CancelReason, ExecutionId, JobError, Outcome, RunParts};
 use crate::store::*;
 use crate::trigger::Trigger;
 use crate::user;
@@ -427,7 +427,8 @@ impl Engine {
         if decision.broken {
             let completion = Completion { instruction: Instruction::FailTrigger, ..Completion::of(id) };
             let activity = self.core.clock.begin(&"the failure of a trigger");
-            self.core.hand_over(Ending::new(completion, trigger, activity));
+            let outcome = Outcome::Failed(JobError::new("the calendar of its trigger has panicked"));
+            self.core.hand_over(Ending::new(completion, trigger, outcome, activity));
             return None;
         }
         let parts =

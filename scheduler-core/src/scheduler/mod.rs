@@ -47,7 +47,10 @@ mod pool;
 mod reconcile;
 mod running;
 mod shutdown;
+mod start;
 
+pub(crate) use self::core::new_session;
+pub(crate) use builder::CANCEL_GRACE;
 pub(crate) use ending::classify;
 pub(crate) use execution::run_alone;
 pub(crate) use shutdown::by;

@@ -136,8 +136,8 @@ impl Core {
     ) -> Result<()> {
         let declared_by = Some(declarer.clone());
         let stored = self.store.triggers(TriggerQuery { declared_by, ..TriggerQuery::default() }).await?;
-        let stored = stored.into_iter().map(|status| status.trigger.key().clone());
         let declared: HashSet<_> = declared.iter().map(|declared| declared.trigger.key()).collect();
+        let stored = stored.into_iter().map(|status| status.trigger.key().clone());
         let gone: Vec<_> = stored.filter(|key| !declared.contains(key)).collect();
         if gone.is_empty() {
             return Ok(());
@@ -251,6 +251,8 @@ impl Calendars {
                 "trigger `{}` names the calendar `{name}`, which is not stored{hint}; put it there first",
                 trigger.key()
             ))
+            .for_trigger(trigger.key())
+            .for_job(trigger.job())
         })
     }
 }

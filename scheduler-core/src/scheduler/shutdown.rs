@@ -1,5 +1,6 @@
 //! The end of a scheduler, in three steps within one budget: take no more work, cancel, abort.
 
+use std::collections::HashSet;
 use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::task::Poll;
@@ -121,7 +122,8 @@ impl Core {
 }
 
 fn without(all: &[RunningExecution], later: &[RunningExecution]) -> Vec<JobKey> {
-    let gone = all.iter().filter(|run| !later.iter().any(|other| other.id == run.id));
+    let later: HashSet<_> = later.iter().map(|run| run.id).collect();
+    let gone = all.iter().filter(|run| !later.contains(&run.id));
     gone.map(|run| run.job.clone()).collect()
 }
 

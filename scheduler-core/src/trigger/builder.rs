@@ -21,16 +21,34 @@ use super::recurrence::RecurrenceSchedule;
 use super::schedule::Schedule;
 use super::{DEFAULT_PRIORITY, Trigger};
 use crate::data::JobData;
+use crate::error::Error;
 use crate::key::{InvalidKey, JobKey, TriggerKey};
 
-/// What is wrong with a trigger: its name and every problem found.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// What is wrong with a trigger: its name, its job and every problem found.
+///
+/// The [source](std::error::Error::source) is the first error of a parser among the problems: a
+/// [`CronError`](scheduler_syntax::cron::CronError) says in which column, an [`InvalidKey`] which part of a name.
+#[derive(Debug, Clone)]
 pub struct TriggerError {
     trigger: Option<TriggerKey>,
+    job: Option<JobKey>,
     problems: Vec<String>,
+    cause: Option<Cause>,
 }
 
+type Cause = Arc<dyn std::error::Error + Send + Sync>;
+
 impl TriggerError {
+    /// The name of the trigger; none if it has none yet.
+    pub fn trigger(&self) -> Option<&TriggerKey> {
+        self.trigger.as_ref()
+    }
+
+    /// The job that the trigger was to run; none if it names none.
+    pub fn job(&self) -> Option<&JobKey> {
+        self.job.as_ref()
+    }
+
     /// Each problem in a sentence.
     pub fn problems(&self) -> &[String] {
         &self.problems
@@ -47,7 +65,24 @@ impl fmt::Display for TriggerError {
     }
 }
 
-impl std::error::Error for TriggerError {}
+impl std::error::Error for TriggerError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.cause.as_deref().map(|cause| cause as _)
+    }
+}
+
+impl From<TriggerError> for Error {
+    fn from(error: TriggerError) -> Self {
+        let mut wrapped = Self::config(error.to_string());
+        if let Some(trigger) = error.trigger() {
+            wrapped = wrapped.for_trigger(trigger);
+        }
+        if let Some(job) = error.job() {
+            wrapped = wrapped.for_job(job);
+        }
+        wrapped.caused_by(error)
+    }
+}
 
 /// Builds a [`Trigger`].
 ///
@@ -75,6 +110,8 @@ pub struct TriggerBuilder {
     declared_by: Option<Arc<str>>,
     recovery: Option<Box<Recovery>>,
     problems: Vec<String>,
+    /// The first error of a parser among the problems.
+    cause: Option<Cause>,
 }
 
 /// The schedule before its parts are known to fit.
@@ -131,7 +168,11 @@ impl Trigger {
     pub fn rrule(rule: &str) -> TriggerBuilder {
         match RecurrenceRule::parse(rule) {
             Ok(rule) => Self::scheduled(RecurrenceSchedule::new(rule, Tz::UTC)),
-            Err(error) => TriggerBuilder::broken(format!("recurrence rule `{rule}`: {error}")),
+            Err(error) => {
+                let mut broken = TriggerBuilder::new(Rule::Broken);
+                broken.note(format!("recurrence rule `{rule}`: {error}"), error);
+                broken
+            }
         }
     }
 
@@ -163,11 +204,14 @@ impl TriggerBuilder {
             declared_by: None,
             recovery: None,
             problems: Vec::new(),
+            cause: None,
         }
     }
 
-    fn broken(problem: String) -> Self {
-        Self { problems: vec![problem], ..Self::new(Rule::Broken) }
+    /// Notes what a parser says, and keeps the first such error.
+    fn note<E: std::error::Error + Send + Sync + 'static>(&mut self, problem: String, cause: E) {
+        self.problems.push(problem);
+        self.cause.get_or_insert_with(|| Arc::new(cause));
     }
 
     /// The unique name, as `name` or `group/name`. Default: one made up when the trigger is scheduled; for a declared trigger
@@ -200,7 +244,7 @@ impl TriggerBuilder {
         match scheduler_syntax::parse_zone(name) {
             Ok(zone) => self.in_zone(zone),
             Err(error) => {
-                self.problems.push(error.to_string());
+                self.note(error.to_string(), error);
                 self
             }
         }
@@ -334,7 +378,8 @@ impl TriggerBuilder {
                 ];
                 self.problems
                     .extend(missing.iter().filter(|(absent, _)| *absent).map(|(_, text)| (*text).to_owned()));
-                Err(TriggerError { trigger: key, problems: self.problems })
+                let (problems, cause) = (self.problems, self.cause);
+                Err(TriggerError { trigger: key, job, problems, cause })
             }
         }
     }
@@ -394,7 +439,7 @@ impl TriggerBuilder {
         let found = match rule {
             Rule::Once => Ok(Schedule::Once),
             Rule::Every(every) => interval(every).map(Schedule::from),
-            Rule::Cron(text) => self.parse_cron(&text).map(|cron| CronSchedule::new(cron, Tz::UTC).into()),
+            Rule::Cron(text) => Ok(CronSchedule::new(self.parse_cron(&text)?, Tz::UTC).into()),
             Rule::Ready(schedule) => Ok(schedule),
             Rule::Broken => return None,
         };
@@ -402,9 +447,11 @@ impl TriggerBuilder {
         options.map_err(|problem| self.problems.push(problem)).ok()
     }
 
-    fn parse_cron(&self, text: &str) -> Result<CronExpr, String> {
+    /// None if the text is wrong, which is noted.
+    fn parse_cron(&mut self, text: &str) -> Option<CronExpr> {
         let seed = self.key.as_ref().map(ToString::to_string).unwrap_or_default();
-        CronExpr::parse_hashed(text, &seed).map_err(|error| format!("cron expression `{text}`: {error}"))
+        let parsed = CronExpr::parse_hashed(text, &seed);
+        parsed.map_err(|error| self.note(format!("cron expression `{text}`: {error}"), error)).ok()
     }
 
     /// The schedule with the options that only some kinds have.
@@ -434,7 +481,7 @@ impl TriggerBuilder {
     fn checked<T>(mut self, parsed: Result<T, InvalidKey>, set: impl FnOnce(&mut Self, T)) -> Self {
         match parsed {
             Ok(value) => set(&mut self, value),
-            Err(error) => self.problems.push(error.to_string()),
+            Err(error) => self.note(error.to_string(), error),
         }
         self
     }

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::{Misfire, Trigger};
-use crate::job::ExecutionId;
+use crate::execution_id::ExecutionId;
 use crate::key::{JobKey, TriggerKey};
 
 /// The group of the triggers that repeat lost runs, as in Quartz.

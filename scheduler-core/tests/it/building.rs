@@ -1,6 +1,10 @@
 //! What keeps a scheduler from being built is said all at once.
 
+use std::time::Duration;
+
 use scheduler_core::job::{Invocation, JobDefinition, JobDetail, State};
+use scheduler_core::store::{Existing, GroupKind, MemoryJobStore};
+use scheduler_core::time::ManualClock;
 use scheduler_core::trigger::Trigger;
 use scheduler_core::{JobKey, Scheduler};
 
@@ -70,7 +74,7 @@ async fn wrong_calls_are_refused_with_a_reason() {
     scheduler.schedule(job(), Trigger::now().name("once")).await.unwrap();
     let twice = scheduler.schedule(job(), Trigger::now().name("once")).await.unwrap_err();
     assert!(twice.is_conflict() && twice.to_string().contains("already stored: trigger `once`"), "{twice}");
-    scheduler.shutdown(std::time::Duration::ZERO).await;
+    scheduler.shutdown(Duration::ZERO).await;
     assert!(scheduler.enqueue(job()).await.unwrap_err().is_closed());
     assert!(scheduler.start().await.unwrap_err().is_closed());
 }
@@ -85,4 +89,34 @@ fn a_start_outside_a_runtime_says_so() {
         panic!("it must fail at once")
     };
     assert!(error.to_string().contains("inside a tokio runtime"), "{error}");
+}
+
+/// So many that a comparison of each with each would take minutes.
+#[tokio::test]
+async fn h14_many_schedules_are_built_put_in_place_and_pruned() {
+    const MANY: usize = 20_000;
+    let later = || Trigger::after(Duration::from_secs(3600));
+    let named = |number: usize| later().name(&format!("t/{number}"));
+    let builder = || {
+        Scheduler::builder().name("many").register(JobDefinition::new(detail("work", "work"), async || {}))
+    };
+    let declaring = |numbers: std::ops::Range<usize>| {
+        numbers.fold(builder(), |builder, number| builder.schedule(detail("work", "work"), named(number)))
+    };
+    let error = declaring(0..MANY).schedule(detail("work", "work"), named(7)).build().unwrap_err();
+    assert_eq!(error.problems(), ["two triggers are named `t/7`; give one another name"]);
+
+    let (store, clock) = (MemoryJobStore::new(), ManualClock::at("2026-03-01T00:00:00Z"));
+    let first = declaring(0..MANY).clock(clock.clone()).store(store.clone()).build().unwrap();
+    first.start().await.unwrap();
+    let schedules = (0..MANY).map(|number| (Invocation::new(detail("work", "work")), named(number)));
+    let put = first.schedule_all(schedules, Existing::Keep).await.unwrap();
+    assert!(put.iter().enumerate().all(|(number, put)| put.trigger.name() == number.to_string()));
+    first.shutdown(Duration::ZERO).await;
+
+    let second = declaring(0..MANY / 2).clock(clock).store(store).prune_undeclared(true).build().unwrap();
+    second.start().await.unwrap();
+    let left = second.groups(GroupKind::Triggers).await.unwrap();
+    assert_eq!(left.iter().map(|group| group.members).sum::<usize>(), MANY / 2);
+    second.shutdown(Duration::ZERO).await;
 }

@@ -526,9 +526,9 @@ fn every_problem_is_reported_at_once() {
         .service(hosted("b", probe()).after("a"))
         .service(hosted("a", probe()))
         .service(background("c", async |_: State<u64>, _: Scheduler| {}).after("databse"))
-        .service(hosted("database", probe()).may_end())
+        .service(hosted("database", probe()))
         .service(start_up("migrate", async || {}).once_per_cluster(1))
-        .queue("mails", JobQueue::bounded(1).at_stop(AtStop::Persist))
+        .queue("mails", JobQueue::bounded(1).at_stop(AtStop::Persist).build())
         .register(
             JobDefinition::new(JobDetail::builder("j".parse().unwrap(), "j").build(), async || {})
                 .with_trigger(Trigger::now()),
@@ -541,7 +541,6 @@ fn every_problem_is_reported_at_once() {
         "service `c` comes after `databse`, which is no service; did you mean `database`?",
         "service `c` (",
         "needs a `u64`; call `.provide(…)` with one",
-        "service `database`: `may_end` is for a background service; leave it out",
         "job `j` (",
         "declares a trigger, and the host has no scheduler",
         "task `migrate` (",
@@ -702,4 +701,33 @@ async fn a_start_up_task_survives_a_store_that_fails() {
     assert!(again.handle.health().ready, "it is marked as done");
     assert_eq!(runs.load(Ordering::SeqCst), 1);
     again.stop().await.unwrap();
+}
+
+/// A loop that makes a timer for each of its turns, as one that is restarted does.
+#[tokio::test]
+async fn h10_timers_leave_no_task_behind() {
+    let (clock, alive) = (ManualClock::at(NOW), Arc::new(Mutex::new(Vec::new())));
+    let tasks = alive.clone();
+    let spins = move |context: ServiceContext| {
+        let tasks = tasks.clone();
+        async move {
+            for _ in 0..100 {
+                context.every(Duration::from_secs(1)).tick().await;
+                tasks.lock().push(tokio::runtime::Handle::current().metrics().num_alive_tasks());
+            }
+            let mut last = context.every(Duration::from_secs(1));
+            while last.tick().await.is_some() {}
+        }
+    };
+    let host = Host::builder().clock(clock.clone()).service(background("spins", spins)).build().unwrap();
+    let handle = host.handle();
+    let running = tokio::spawn(host.run_until(std::future::pending()));
+    while alive.lock().len() < 100 {
+        tokio::task::yield_now().await;
+        clock.advance(Duration::from_secs(1)).await;
+    }
+    handle.stop();
+    running.await.unwrap().unwrap();
+    let alive = alive.lock();
+    assert_eq!(alive.first(), alive.last(), "{alive:?}");
 }

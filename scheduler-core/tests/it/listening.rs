@@ -9,6 +9,7 @@ use scheduler_core::job::{JobContext, JobDefinition, JobDetail, JobError, Outcom
 use scheduler_core::scheduler::{Event, JobListener, Middleware, Next, SchedulerListener, TriggerListener};
 use scheduler_core::store::{Executions, Selection};
 use scheduler_core::testing::{TestScheduler, assert_fired};
+use scheduler_core::time::ManualClock;
 use scheduler_core::trigger::{Misfire, Trigger};
 use scheduler_core::{JobKey, Matcher, Scheduler, Text, TriggerKey};
 
@@ -341,4 +342,64 @@ async fn a_slow_reader_hears_how_much_it_has_missed() {
     let first = events.next().await.unwrap();
     assert!(matches!(first, Event::Missed { count } if count >= 1000), "{first:?}");
     assert!(!matches!(events.next().await.unwrap(), Event::Missed { .. }), "the rest is there");
+}
+
+/// Waits at its first event until it may go on; counts what it hears and what it is told to have missed.
+struct Slow {
+    gate: Arc<tokio::sync::Semaphore>,
+    heard: Arc<Mutex<(u64, Vec<u64>)>>,
+}
+
+impl SchedulerListener for Slow {
+    async fn on_event(&self, event: &Event) {
+        let _permit = self.gate.acquire().await.unwrap();
+        let mut heard = self.heard.lock();
+        match event {
+            Event::Missed { count } => heard.1.push(*count),
+            _ => heard.0 += 1,
+        }
+    }
+}
+
+/// Bursts of events, each while the readers stand still; how many of them are too many for the readers.
+async fn assert_missed(bursts: &[usize], gaps: usize) {
+    let (gate, heard) = (Arc::new(tokio::sync::Semaphore::new(0)), Arc::new(Mutex::new((0, Vec::new()))));
+    let slow = Slow { gate: gate.clone(), heard: heard.clone() };
+    let clock = ManualClock::at(NOW);
+    let builder = Scheduler::builder().clock(clock.clone()).listener(slow);
+    let scheduler = builder.build().unwrap();
+    let mut events = scheduler.events();
+    scheduler.start().await.unwrap();
+    let (mut read, mut told) = (0, Vec::new());
+    for burst in bursts {
+        for _ in 0..*burst {
+            scheduler.pause(Selection::All).await.unwrap();
+        }
+        // The last event says that everything was read.
+        scheduler.resume(Selection::All).await.unwrap();
+        loop {
+            match events.next().await.unwrap() {
+                Event::Missed { count } => told.push(count),
+                Event::Resumed { .. } => break,
+                _ => read += 1,
+            }
+        }
+        read += 1;
+        gate.add_permits(1);
+        clock.settle().await;
+        gate.acquire().await.unwrap().forget();
+    }
+    // And that the scheduler runs.
+    let sent = bursts.iter().map(|burst| *burst as u64 + 1).sum::<u64>() + 1;
+    let (heard, missed) = heard.lock().clone();
+    assert_eq!((heard + missed.iter().sum::<u64>(), missed.len()), (sent, gaps), "{heard} and {missed:?}");
+    assert_eq!((read + told.iter().sum::<u64>(), told.len()), (sent, gaps), "{read} and {told:?}");
+}
+
+#[tokio::test]
+async fn h05_the_number_of_missed_events_is_right_for_streams_and_listeners() {
+    assert_missed(&[100], 0).await;
+    assert_missed(&[10_000], 1).await;
+    assert_missed(&[10_000, 3], 1).await;
+    assert_missed(&[10_000, 3, 6000, 5000], 3).await;
 }

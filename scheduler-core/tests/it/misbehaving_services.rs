@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use scheduler_core::host::{
-    Host, HostBuilder, HostError, HostReport, Service, ServiceContext, ServiceState, StopContext, StopReason,
-    background, hosted, start_up,
+    Host, HostBuilder, HostError, HostReport, Service, ServiceContext, ServiceDefinition, ServiceState,
+    StopContext, StopReason, background, hosted, start_up,
 };
 use scheduler_core::job::{JobDefinition, JobDetail, JobResult};
 use scheduler_core::time::ManualClock;
@@ -131,10 +131,11 @@ async fn r9_background_services_and_start_up_tasks_that_misbehave_are_named() {
         let rogue = Rogue::new(place, fault);
         rogue.begin(&clock);
         let function = move || rogue.call(place, JobResult::Ok(()));
-        let service =
-            if place == "background" { background("rogue", function) } else { start_up("rogue", function) };
-        let builder =
-            Host::builder().service(hosted("db", Witness("db", log.clone()))).service(service.after("db"));
+        let service: ServiceDefinition = match place {
+            "background" => background("rogue", function).after("db").into(),
+            _ => start_up("rogue", function).after("db").into(),
+        };
+        let builder = Host::builder().service(hosted("db", Witness("db", log.clone()))).service(service);
         let text = text(&live(&clock, builder).await);
         match (place, fault) {
             ("background", Fault::Hangs) => {

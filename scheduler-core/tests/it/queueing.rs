@@ -77,7 +77,7 @@ async fn stop(clock: &ManualClock, handle: &HostHandle, running: tokio::task::Jo
 
 #[tokio::test]
 async fn jobs_run_in_order_and_tell_their_outcome() {
-    let (log, clock, queue) = (Log::default(), ManualClock::at(NOW), JobQueue::bounded(10));
+    let (log, clock, queue) = (Log::default(), ManualClock::at(NOW), JobQueue::bounded(10).build());
     // Before the start it waits.
     let first = queue.enqueue(job("now", 1)).await.unwrap();
     let (handle, running) = start(&clock, builder(&log).queue("q", queue.clone())).await;
@@ -93,7 +93,8 @@ async fn jobs_run_in_order_and_tell_their_outcome() {
 
 #[tokio::test]
 async fn so_many_run_at_once_as_are_allowed() {
-    let (log, clock, queue) = (Log::default(), ManualClock::at(NOW), JobQueue::bounded(10).concurrency(2));
+    let (log, clock, queue) =
+        (Log::default(), ManualClock::at(NOW), JobQueue::bounded(10).concurrency(2).build());
     let (handle, running) = start(&clock, builder(&log).queue("q", queue.clone())).await;
     for number in 0..5 {
         queue.enqueue(job("slow", number)).await.unwrap();
@@ -111,7 +112,7 @@ async fn so_many_run_at_once_as_are_allowed() {
 async fn what_finds_no_room_waits_is_refused_or_pushes_the_oldest_out() {
     let (log, clock) = (Log::default(), ManualClock::at(NOW));
     for overflow in [Overflow::Wait, Overflow::Reject, Overflow::DropOldest] {
-        let queue = JobQueue::bounded(2).overflow(overflow);
+        let queue = JobQueue::bounded(2).overflow(overflow).build();
         let (handle, running) = start(&clock, builder(&log).queue("q", queue.clone())).await;
         queue.enqueue(job("slow", 0)).await.unwrap();
         quiet(&clock).await;
@@ -139,7 +140,8 @@ async fn what_finds_no_room_waits_is_refused_or_pushes_the_oldest_out() {
 
 #[tokio::test]
 async fn one_job_can_be_cancelled_waiting_or_running() {
-    let (log, clock, queue) = (Log::default(), ManualClock::at(NOW), JobQueue::bounded(10).concurrency(2));
+    let (log, clock, queue) =
+        (Log::default(), ManualClock::at(NOW), JobQueue::bounded(10).concurrency(2).build());
     let (handle, running) = start(&clock, builder(&log).queue("q", queue.clone())).await;
     let slow = queue.enqueue(job("slow", 1)).await.unwrap();
     let deaf = queue.enqueue(job("deaf", 2)).await.unwrap();
@@ -159,7 +161,7 @@ async fn one_job_can_be_cancelled_waiting_or_running() {
 async fn at_the_stop_the_queue_is_drained_dropped_or_kept() {
     for (at_stop, ran) in [(AtStop::Drain, 3), (AtStop::Drop, 1), (AtStop::Persist, 1)] {
         let (log, clock, store) = (Log::default(), ManualClock::at(NOW), MemoryJobStore::new());
-        let queue = JobQueue::bounded(10).at_stop(at_stop);
+        let queue = JobQueue::bounded(10).at_stop(at_stop).build();
         let builder = builder(&log)
             .queue("q", queue.clone())
             .scheduler(Scheduler::builder().store(store.clone()))
@@ -178,7 +180,8 @@ async fn at_the_stop_the_queue_is_drained_dropped_or_kept() {
 
 #[tokio::test]
 async fn what_runs_too_long_at_the_stop_is_asked_and_then_taken_away() {
-    let (log, clock, queue) = (Log::default(), ManualClock::at(NOW), JobQueue::bounded(10).concurrency(2));
+    let (log, clock, queue) =
+        (Log::default(), ManualClock::at(NOW), JobQueue::bounded(10).concurrency(2).build());
     let builder = builder(&log).queue("q", queue.clone()).stop_budget(Duration::from_secs(6));
     let (handle, running) = start(&clock, builder).await;
     let slow = queue.enqueue(job("slow", 1)).await.unwrap();
@@ -194,7 +197,7 @@ async fn panics() {
 
 #[tokio::test]
 async fn timeouts_and_panics_are_outcomes() {
-    let (log, clock, queue) = (Log::default(), ManualClock::at(NOW), JobQueue::bounded(10));
+    let (log, clock, queue) = (Log::default(), ManualClock::at(NOW), JobQueue::bounded(10).build());
     let timed = detail("timed").to_builder().timeout(Duration::from_secs(3)).build();
     let sleeps = |context: JobContext| async move { context.clock().sleep(Duration::from_secs(60)).await };
     let builder = builder(&log)
@@ -214,7 +217,7 @@ async fn timeouts_and_panics_are_outcomes() {
 /// Nobody can take a thread away, so nobody says that it was.
 #[tokio::test]
 async fn a_blocking_job_keeps_its_place_and_its_values_until_it_ends() {
-    let (clock, queue) = (ManualClock::at(NOW), JobQueue::bounded(10));
+    let (clock, queue) = (ManualClock::at(NOW), JobQueue::bounded(10).build());
     let (release, gate) = std::sync::mpsc::channel::<()>();
     let (gate, log) = (Arc::new(Mutex::new(gate)), Log::default());
     let (of_job, of_scope) = (log.clone(), log.clone());
@@ -263,7 +266,7 @@ async fn a_blocking_job_keeps_its_place_and_its_values_until_it_ends() {
 #[tokio::test]
 async fn what_cannot_be_kept_at_the_stop_is_cancelled_and_keeps_back_nothing() {
     let (log, clock, queue) =
-        (Log::default(), ManualClock::at(NOW), JobQueue::bounded(10).at_stop(AtStop::Persist));
+        (Log::default(), ManualClock::at(NOW), JobQueue::bounded(10).at_stop(AtStop::Persist).build());
     let store = FaultyStore::new(MemoryJobStore::new());
     let builder =
         builder(&log).queue("work", queue.clone()).scheduler(Scheduler::builder().store(store.clone()));
@@ -284,7 +287,7 @@ async fn what_cannot_be_kept_at_the_stop_is_cancelled_and_keeps_back_nothing() {
 
 #[tokio::test]
 async fn a_queue_whose_host_did_not_start_is_closed() {
-    let (log, queue) = (Log::default(), JobQueue::bounded(1));
+    let (log, queue) = (Log::default(), JobQueue::bounded(1).build());
     let fails = async || Err::<(), _>(JobError::new("no disk"));
     let host =
         builder(&log).queue("work", queue.clone()).service(start_up("migrate", fails)).build().unwrap();
@@ -294,7 +297,7 @@ async fn a_queue_whose_host_did_not_start_is_closed() {
     queue.enqueue(job("now", 2)).await.unwrap_err();
     assert!(log.lock().is_empty());
 
-    let queue = JobQueue::bounded(1);
+    let queue = JobQueue::bounded(1).build();
     let host = builder(&log).queue("work", queue.clone()).build().unwrap();
     let waiting = queue.enqueue(job("now", 1)).await.unwrap();
     drop(host);
@@ -303,7 +306,7 @@ async fn a_queue_whose_host_did_not_start_is_closed() {
 
 #[tokio::test]
 async fn queued_jobs_know_their_scheduler_and_count_for_the_health() {
-    let (clock, queue) = (ManualClock::at(NOW), JobQueue::bounded(10));
+    let (clock, queue) = (ManualClock::at(NOW), JobQueue::bounded(10).build());
     let asks = async |scheduler: Scheduler| assert!(!scheduler.metadata().name.is_empty());
     let builder = Host::builder()
         .register(JobDefinition::new(detail("asks"), asks))
@@ -324,7 +327,7 @@ async fn queued_jobs_know_their_scheduler_and_count_for_the_health() {
 
 #[tokio::test]
 async fn r10_a_close_hook_that_hangs_does_not_keep_the_queue() {
-    let (log, clock, queue) = (Log::default(), ManualClock::at(NOW), JobQueue::bounded(10));
+    let (log, clock, queue) = (Log::default(), ManualClock::at(NOW), JobQueue::bounded(10).build());
     let hangs = clock.clone();
     let hook = move |_: u8, _: Outcome| {
         let clock = hangs.clone();
@@ -351,4 +354,51 @@ async fn r10_a_close_hook_that_hangs_does_not_keep_the_queue() {
     assert_eq!(*log.lock(), ["now 2"]);
     assert_eq!(held.outcome().await.word(), "timed out");
     assert!(stop(&clock, &handle, running).await);
+}
+
+/// The grace of a run that listens and does not end: that of the queue, or else of the scheduler, or else 5 s.
+#[tokio::test]
+async fn h11_the_grace_of_a_cancelled_run_is_the_setting() {
+    let secs = Duration::from_secs;
+    for (of_queue, of_scheduler, grace) in [
+        (None, None, 5),
+        (Some(2), None, 2),
+        (None, Some(20), 20),
+        (Some(30), Some(20), 30),
+        (Some(0), Some(20), 0),
+    ] {
+        let mut queue = JobQueue::bounded(1);
+        if let Some(grace) = of_queue {
+            queue = queue.cancel_grace(secs(grace));
+        }
+        let (queue, clock, log) = (queue.build(), ManualClock::at(NOW), Log::default());
+        let mut builder = builder(&log).queue("q", queue.clone()).stop_budget(secs(1));
+        if let Some(grace) = of_scheduler {
+            builder = builder.scheduler(Scheduler::builder().cancel_grace(secs(grace)));
+        }
+        let lingers = move |stop: CancellationToken, context: JobContext| async move {
+            stop.cancelled().await;
+            context.clock().sleep(secs(9999)).await;
+        };
+        let builder = builder.register(JobDefinition::new(detail("lingers"), lingers));
+        let (handle, running) = start(&clock, builder).await;
+        let job = queue.enqueue(Invocation::new(detail("lingers"))).await.unwrap();
+        quiet(&clock).await;
+        job.cancel();
+        let ended = tokio::spawn({
+            let job = job.clone();
+            async move { job.outcome().await }
+        });
+        quiet(&clock).await;
+        if grace > 0 {
+            clock.advance(secs(grace) - Duration::from_millis(1)).await;
+            quiet(&clock).await;
+            assert!(!ended.is_finished(), "{of_queue:?} {of_scheduler:?}: it was aborted too early");
+            clock.advance(Duration::from_millis(1)).await;
+        }
+        quiet(&clock).await;
+        assert!(ended.is_finished(), "{of_queue:?} {of_scheduler:?}: it was not aborted");
+        assert_eq!(ended.await.unwrap().word(), "cancelled");
+        stop(&clock, &handle, running).await;
+    }
 }

@@ -65,7 +65,7 @@ async fn main() -> Result<(), HostError> {
             builder.register(work).scheduler(scheduler).stop_budget(Duration::from_secs(20))
         }
         "queue_blocks" => {
-            let queue = JobQueue::bounded(1);
+            let queue = JobQueue::bounded(1).build();
             queue.enqueue(Invocation::new(detail.clone())).await.unwrap();
             builder.register(JobDefinition::blocking(detail, park)).queue("mails", queue)
         }

@@ -4,6 +4,7 @@
 //! nothing of each other. They are text scans: they do not understand Rust, they only skip its comments and strings.
 
 mod arrows;
+mod circles;
 mod clocks;
 mod crate_pages;
 mod dependencies;
@@ -33,6 +34,7 @@ pub(crate) fn run() -> Result<(), String> {
     for check in [
         walls::check,
         arrows::check,
+        circles::check,
         clocks::check,
         leftovers::check,
         sleeps::check,

@@ -1,5 +1,6 @@
 //! A Rust file as the rules read it: without comments, strings and characters, and knowing its test code.
 
+use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 
 use super::paths::{Mention, mentions};
@@ -10,13 +11,19 @@ pub(crate) struct Source {
     code: String,
     is_test_file: bool,
     test_items: Vec<RangeInclusive<usize>>,
+    exports: Vec<RangeInclusive<usize>>,
 }
+
+/// What stands in front of the name that an item defines.
+const DEFINING: &[&str] =
+    &["struct", "enum", "trait", "fn", "type", "const", "static", "union", "macro_rules"];
 
 impl Source {
     pub(crate) fn parse(path: &str, text: &str) -> Self {
         let code = blanked(text);
         let test_items = test_items(&code);
-        Self { code, is_test_file: is_test_file(path), test_items }
+        let exports = exports(&code);
+        Self { code, is_test_file: is_test_file(path), test_items, exports }
     }
 
     /// The lines with code on them, counted from 1.
@@ -27,6 +34,22 @@ impl Source {
     /// Every path with `::` in the code, import groups spelled out.
     pub(crate) fn mentions(&self) -> Vec<Mention> {
         mentions(&self.code)
+    }
+
+    /// Every name and keyword in the code.
+    pub(crate) fn words(&self) -> impl Iterator<Item = &str> {
+        self.code.split(|c| !is_word(c)).filter(|word| !word.is_empty())
+    }
+
+    /// The names of its items, also of those inside of others.
+    pub(crate) fn definitions(&self) -> BTreeSet<&str> {
+        let names = self.words().zip(self.words().skip(1));
+        names.filter(|(before, _)| DEFINING.contains(before)).map(|(_, name)| name).collect()
+    }
+
+    /// Whether the line is part of a re-export.
+    pub(crate) fn is_export(&self, line: usize) -> bool {
+        self.exports.iter().any(|lines| lines.contains(&line))
     }
 
     /// Whether the line is compiled for tests only.
@@ -133,6 +156,15 @@ fn test_items(code: &str) -> Vec<RangeInclusive<usize>> {
     let line_of = |index: usize| 1 + code[..index].matches('\n').count();
     let starts = ["#[cfg(test)]", "#[cfg(all(test"].into_iter().flat_map(|start| code.match_indices(start));
     starts.map(|(start, _)| line_of(start)..=line_of(item_end(code, start))).collect()
+}
+
+/// The lines of the re-exports.
+fn exports(code: &str) -> Vec<RangeInclusive<usize>> {
+    let line_of = |index: usize| 1 + code[..index].matches('\n').count();
+    let end = |start: usize| code[start..].find(';').map_or(code.len(), |length| start + length);
+    let starts = ["pub use ", "pub(crate) use ", "pub(super) use "].into_iter();
+    let starts = starts.flat_map(|start| code.match_indices(start));
+    starts.map(|(start, _)| line_of(start)..=line_of(end(start))).collect()
 }
 
 /// The index of the `;` or `}` that ends the item whose attributes start at `start`.

@@ -6,6 +6,7 @@ mod service;
 use std::collections::VecDeque;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::sync::Notify;
@@ -13,7 +14,7 @@ use tokio::sync::Notify;
 use self::service::QueueService;
 use super::core::HostCore;
 use super::service::ErasedService;
-use crate::error::{Error, Result};
+use crate::error::{During, Error, Result};
 use crate::job::{BoxFuture, CancelReason, IntoInvocation, Invocation, Outcome, Registry};
 use crate::time::Activity;
 
@@ -59,7 +60,7 @@ pub enum AtStop {
 /// }
 ///
 /// # async fn serve() -> Result<(), Box<dyn std::error::Error>> {
-/// let mails = JobQueue::bounded(100).concurrency(4);
+/// let mails = JobQueue::bounded(100).concurrency(4).build();
 /// let host = Host::builder().register(send::definition()).queue("mails", mails.clone()).build()?;
 /// let sent = mails.enqueue(send::with("ada@example.org".into())).await?;
 /// # let _ = (host, sent.outcome());
@@ -85,6 +86,8 @@ struct Settings {
     concurrency: usize,
     overflow: Overflow,
     at_stop: AtStop,
+    /// None for that of the scheduler of the host.
+    cancel_grace: Option<Duration>,
 }
 
 #[derive(Default)]
@@ -106,7 +109,6 @@ struct Bound {
     name: Arc<str>,
     registry: Arc<Registry>,
     core: Arc<HostCore>,
-    session: u64,
 }
 
 /// A job that waits or runs. If it is dropped before it has ended, it is cancelled.
@@ -189,6 +191,44 @@ impl QueuedJob {
     }
 }
 
+/// Builds a [`JobQueue`]; made by [`JobQueue::bounded`].
+#[derive(Debug, Clone)]
+#[must_use]
+pub struct JobQueueBuilder(Settings);
+
+impl JobQueueBuilder {
+    /// How many jobs run at once, at least one. Default: 1, one after the other.
+    pub fn concurrency(mut self, jobs: usize) -> Self {
+        self.0.concurrency = jobs.max(1);
+        self
+    }
+
+    /// What becomes of a job for which there is no room. Default: the caller who enqueues it waits.
+    pub fn overflow(mut self, overflow: Overflow) -> Self {
+        self.0.overflow = overflow;
+        self
+    }
+
+    /// What becomes of waiting jobs when the host stops. Default: they run.
+    pub fn at_stop(mut self, at_stop: AtStop) -> Self {
+        self.0.at_stop = at_stop;
+        self
+    }
+
+    /// How long a run that was asked to stop and watches its cancellation token may take to stop; after that the run is
+    /// aborted. Default: as in the [scheduler](crate::SchedulerBuilder::cancel_grace) of the host, 5 s without one.
+    pub fn cancel_grace(mut self, grace: Duration) -> Self {
+        self.0.cancel_grace = Some(grace);
+        self
+    }
+
+    /// The queue, to be given to a host.
+    pub fn build(self) -> JobQueue {
+        let (state, changed, idle, bound) = Default::default();
+        JobQueue(Arc::new(Shared { settings: self.0, state, changed, idle, bound }))
+    }
+}
+
 impl fmt::Debug for QueuedJob {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("QueuedJob").field("number", &self.slot.number).finish_non_exhaustive()
@@ -196,36 +236,15 @@ impl fmt::Debug for QueuedJob {
 }
 
 impl JobQueue {
-    /// A queue for so many waiting jobs, at least one.
-    pub fn bounded(capacity: usize) -> Self {
-        let capacity = capacity.max(1);
-        let settings =
-            Settings { capacity, concurrency: 1, overflow: Overflow::Wait, at_stop: AtStop::Drain };
-        Self::with(settings)
-    }
-
-    fn with(settings: Settings) -> Self {
-        let (state, changed, bound) = Default::default();
-        let shared = Shared { settings, state, changed, idle: Notify::new(), bound };
-        Self(Arc::new(shared))
-    }
-
-    /// How many jobs run at once. Default: 1, one after the other. Call it before the queue is used.
-    #[must_use]
-    pub fn concurrency(self, jobs: usize) -> Self {
-        Self::with(Settings { concurrency: jobs.max(1), ..self.0.settings })
-    }
-
-    /// What becomes of a job for which there is no room. Default: whoever enqueues it waits.
-    #[must_use]
-    pub fn overflow(self, overflow: Overflow) -> Self {
-        Self::with(Settings { overflow, ..self.0.settings })
-    }
-
-    /// What becomes of waiting jobs when the host stops. Default: they run.
-    #[must_use]
-    pub fn at_stop(self, at_stop: AtStop) -> Self {
-        Self::with(Settings { at_stop, ..self.0.settings })
+    /// Builds a queue for so many waiting jobs, at least one.
+    pub fn bounded(capacity: usize) -> JobQueueBuilder {
+        JobQueueBuilder(Settings {
+            capacity: capacity.max(1),
+            concurrency: 1,
+            overflow: Overflow::Wait,
+            at_stop: AtStop::Drain,
+            cancel_grace: None,
+        })
     }
 
     /// Puts a job at the end of the queue. Before the host has started it waits there.
@@ -241,21 +260,24 @@ impl JobQueue {
     pub fn enqueue(&self, job: impl IntoInvocation) -> BoxFuture<'_, Result<QueuedJob>> {
         // A future without the type of the job: otherwise the compiler repeats a mistake in it at every `await`.
         let job = job.into_invocation();
-        Box::pin(self.put(job))
+        Box::pin(async move { self.put(&job).await.of_job(job.key()).during("enqueue") })
     }
 
-    async fn put(&self, job: Invocation) -> Result<QueuedJob> {
-        job.data().map_err(|error| Error::config(error.to_string()))?;
-        if let Some(problem) = self.0.bound.get().and_then(|bound| bound.registry.unknown(job.detail())) {
-            return Err(Error::config(problem));
-        }
+    async fn put(&self, job: &Invocation) -> Result<QueuedJob> {
+        self.check(job)?;
         loop {
             let room = self.0.changed.notified();
-            if let Some(queued) = self.try_put(&job)? {
+            if let Some(queued) = self.try_put(job)? {
                 return Ok(queued);
             }
             room.await;
         }
+    }
+
+    fn check(&self, job: &Invocation) -> Result<()> {
+        job.data()?;
+        let unknown = self.0.bound.get().and_then(|bound| bound.registry.unknown(job.detail()));
+        unknown.map_or(Ok(()), |problem| Err(Error::config(problem)))
     }
 
     /// None if it has to wait for room.
@@ -307,14 +329,8 @@ impl JobQueue {
         self.len() == 0
     }
 
-    pub(super) fn bind(
-        &self,
-        name: Arc<str>,
-        registry: Arc<Registry>,
-        core: Arc<HostCore>,
-        session: u64,
-    ) -> bool {
-        self.0.bound.set(Bound { name, registry, core, session }).is_ok()
+    pub(super) fn bind(&self, name: Arc<str>, registry: Arc<Registry>, core: Arc<HostCore>) -> bool {
+        self.0.bound.set(Bound { name, registry, core }).is_ok()
     }
 
     pub(super) fn needs_scheduler(&self) -> bool {

@@ -9,13 +9,11 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 
 use super::{Item, Shared, Slot};
-use crate::job::{BoxFuture, CancelReason, ExecutionId, JobError, Outcome, Run, RunParts, Threading};
-use crate::scheduler::{by, classify, run_alone};
+use crate::host::core::HostCore;
+use crate::job::{BoxFuture, CancelReason, JobError, Outcome, Run, RunParts, Threading};
+use crate::scheduler::{CANCEL_GRACE, Scheduler, by, classify, run_alone};
 use crate::time::Clock;
 use crate::trigger::Trigger;
-
-/// How long a run that listens may take to stop when it is asked to: as by default in the scheduler.
-const GRACE: Duration = Duration::from_secs(5);
 
 impl Shared {
     pub(super) async fn run(&self, item: &Item) -> Outcome {
@@ -34,19 +32,19 @@ impl Shared {
             Ok(trigger) => Arc::new(trigger),
             Err(error) => return Outcome::Failed(error.into()),
         };
-        let (timeout, threading) = (detail.timeout(), job.threading());
-        let id = ExecutionId::new(bound.session, number);
+        let (timeout, threading, grace) = (detail.timeout(), job.threading(), self.cancel_grace(core));
+        let id = core.next_run();
         let parts = RunParts {
             id,
             job: detail,
             trigger,
-            fence: number,
+            fence: id.count(),
             scheduled: now,
             fired: now,
             previous: None,
             next: None,
         };
-        let run = Arc::new(Run::new(parts, core.providers.clone(), core.clock.clone(), GRACE));
+        let run = Arc::new(Run::new(parts, core.providers.clone(), core.clock.clone(), grace));
         let body = run_alone(job, run.clone());
         let body: BoxFuture<'static, Outcome> = match threading {
             Threading::Async => Box::pin(body),
@@ -63,7 +61,8 @@ impl Shared {
             }
         };
         let deadline = timeout.map(|timeout| core.clock.monotonic().saturating_add(timeout));
-        let outcome = match watched(&*core.clock, deadline, &item.slot, &run, body, threading).await {
+        let patience = Patience { deadline, grace };
+        let outcome = match watched(&*core.clock, patience, &item.slot, &run, body, threading).await {
             Some(outcome) => outcome,
             // It was taken away, and what it has open is closed in its place.
             None => run.close(classify(None, run.cancel_reason())).await,
@@ -71,12 +70,26 @@ impl Shared {
         core.successes.note(item.job.key(), &outcome, &*core.clock);
         outcome
     }
+
+    /// How long a run that listens may take to stop: by the setting of the queue, or else of the scheduler.
+    fn cancel_grace(&self, core: &HostCore) -> Duration {
+        let of_scheduler = || core.scheduler.as_ref().map(Scheduler::cancel_grace);
+        self.settings.cancel_grace.or_else(of_scheduler).unwrap_or(CANCEL_GRACE)
+    }
+}
+
+/// How long a run may take.
+struct Patience {
+    /// On the monotonic clock; none if the job has no timeout.
+    deadline: Option<Duration>,
+    /// From when it was asked to stop.
+    grace: Duration,
 }
 
 /// The outcome of a body; none if it was taken away: it did not listen when it was asked to stop.
 async fn watched(
     clock: &dyn Clock,
-    deadline: Option<Duration>,
+    patience: Patience,
     slot: &Slot,
     run: &Arc<Run>,
     body: BoxFuture<'static, Outcome>,
@@ -84,7 +97,7 @@ async fn watched(
 ) -> Option<Outcome> {
     let mut body = pin!(body);
     let late = async {
-        match deadline {
+        match patience.deadline {
             Some(deadline) => clock.sleep_until(deadline).await,
             None => std::future::pending().await,
         }
@@ -113,5 +126,5 @@ async fn watched(
     if !listens {
         return None;
     }
-    by(clock, clock.monotonic().saturating_add(GRACE), body).await
+    by(clock, clock.monotonic().saturating_add(patience.grace), body).await
 }

@@ -1,6 +1,6 @@
 //! What the fields of a schedule file mean.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use chrono::{DateTime, NaiveDate, Utc};
@@ -123,9 +123,9 @@ fn job(name: &str, fields: Fields<'_>, around: &Around<'_>) -> Option<JobDetail>
         None
     });
     let registered = job_type.and_then(|name| {
-        let known = around.registry.in_order();
-        let found = known.iter().find(|definition| definition.detail().job_type() == name);
+        let found = around.registry.of_type(name);
         if found.is_none() {
+            let known = around.registry.in_order();
             let near = nearest(name, known.iter().map(|definition| definition.detail().job_type()));
             let hint = near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
             fields.note_at("type", format_args!("no job `{name}` is registered{hint}"));
@@ -153,12 +153,14 @@ fn job(name: &str, fields: Fields<'_>, around: &Around<'_>) -> Option<JobDetail>
 }
 
 fn triggers(all: &Fields<'_>, jobs: &[Arc<JobDetail>], around: &Around<'_>) -> Vec<(Trigger, bool)> {
-    let mut read: Vec<(Trigger, bool)> = Vec::new();
+    let of_code = around.registry.in_order().into_iter().map(|definition| definition.detail().key());
+    let jobs = jobs.iter().map(|job| job.key()).chain(of_code).collect();
+    let (mut read, mut names) = (Vec::new(), HashSet::new());
     for (name, fields) in all.named() {
         let (line, path) = (fields.line, fields.path.clone());
-        let Some(trigger) = trigger(name, fields, jobs, around) else { continue };
-        if read.iter().any(|(known, _)| known.key() == trigger.0.key()) {
-            let key = trigger.0.key();
+        let Some(trigger) = trigger(name, fields, &jobs, around) else { continue };
+        let key = trigger.0.key();
+        if !names.insert(key.clone()) {
             all.notes.note(
                 line,
                 &path,
@@ -173,11 +175,11 @@ fn triggers(all: &Fields<'_>, jobs: &[Arc<JobDetail>], around: &Around<'_>) -> V
 fn trigger(
     name: &str,
     fields: Fields<'_>,
-    jobs: &[Arc<JobDetail>],
+    jobs: &BTreeSet<&JobKey>,
     around: &Around<'_>,
 ) -> Option<(Trigger, bool)> {
     let key = name.parse::<TriggerKey>().map_err(|problem| fields.note(problem)).ok();
-    let job = job_of(&fields, jobs, around);
+    let job = job_of(&fields, jobs);
     let scheduled = schedule(name, &fields);
     let own_start = fields.has("start") || fields.has("at");
     // Also without a schedule, so that what is wrong with the options is noted.
@@ -198,21 +200,16 @@ fn trigger(
     }
 }
 
-/// The job that a trigger runs: one of the file, or a registered one.
-fn job_of(fields: &Fields<'_>, jobs: &[Arc<JobDetail>], around: &Around<'_>) -> Option<JobKey> {
+/// The job that a trigger runs: one of the file, or a registered one; those are the `jobs`.
+fn job_of(fields: &Fields<'_>, jobs: &BTreeSet<&JobKey>) -> Option<JobKey> {
     if !fields.has("job") {
         fields.note("has no `job`; name one of this file or a registered one");
     }
     let key: JobKey = fields.parsed("job", str::parse)?;
-    let registered = around.registry.in_order();
-    let known = || {
-        let of_code = registered.iter().map(|definition| definition.detail().key());
-        jobs.iter().map(|job| job.key()).chain(of_code)
-    };
-    if known().any(|job| *job == key) {
+    if jobs.contains(&key) {
         return Some(key);
     }
-    let names: Vec<String> = known().map(ToString::to_string).collect();
+    let names: Vec<String> = jobs.iter().map(ToString::to_string).collect();
     let near = nearest(&key.to_string(), names.iter().map(String::as_str));
     let hint = near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
     fields.note_at("job", format_args!("there is no job `{key}` in this file or in the code{hint}"));

@@ -56,7 +56,8 @@ impl Table {
     }
 
     fn claim(&mut self, due: &Due, request: &AcquireDue, timing: Attached) -> AcquiredTrigger {
-        self.counter += 1;
+        // From the time on, since the number is the fence of the run and must grow over restarts.
+        self.counter = ExecutionId::count_after(self.counter, request.now);
         let claim = ExecutionId::new(request.session, self.counter);
         let slot = &mut self.triggers[due.slot as usize];
         slot.state = slot.state.after(Step::Acquire).unwrap_or(slot.state);

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use chrono::{DateTime, Utc};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// The unique id of one execution, also over restarts and nodes: good as an idempotency key.
@@ -15,6 +16,12 @@ impl ExecutionId {
     /// The id of the `count`-th claim of a node's `session`.
     pub const fn new(session: u64, count: u64) -> Self {
         Self(((session as u128) << 64) | count as u128)
+    }
+
+    /// A number for the next claim: larger than `last` and at least `now` in microseconds, so numbers also grow over restarts
+    /// and over everything that gives them out.
+    pub(crate) fn count_after(last: u64, now: DateTime<Utc>) -> u64 {
+        last.saturating_add(1).max(now.timestamp_micros().try_into().unwrap_or(0))
     }
 
     /// The session that made the claim.
