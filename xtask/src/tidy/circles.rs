@@ -52,7 +52,7 @@ const OPEN: &[(&[&str], &str)] = &[
     ),
     (
         &[
-            "trigger/calendar_interval.rs",
+            "trigger/calendar_interval/mod.rs",
             "trigger/cron.rs",
             "trigger/daily.rs",
             "trigger/recurrence.rs",
