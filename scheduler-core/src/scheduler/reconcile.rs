@@ -4,7 +4,7 @@
 //! over. Every step is safe to be taken by several nodes at once: what is absent is put without replacing what another
 //! node has put meanwhile, and what has changed is replaced only if it still is what was read.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use super::core::Core;
@@ -105,7 +105,10 @@ impl Core {
                 Some(status) => changed.extend(change(declared, status, &calendars)?),
             }
         }
-        let jobs = declared.iter().map(|declared| declared.job.detail().clone()).collect();
+        // Each job once: to replace one costs as much as it has triggers.
+        let jobs: BTreeMap<_, _> =
+            declared.iter().map(|declared| (declared.job.key(), declared.job.detail())).collect();
+        let jobs = jobs.into_values().cloned().collect();
         self.store
             .put(Put {
                 jobs,

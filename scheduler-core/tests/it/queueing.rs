@@ -376,9 +376,13 @@ async fn h11_the_grace_of_a_cancelled_run_is_the_setting() {
         if let Some(grace) = of_scheduler {
             builder = builder.scheduler(Scheduler::builder().cancel_grace(secs(grace)));
         }
-        let lingers = move |stop: CancellationToken, context: JobContext| async move {
-            stop.cancelled().await;
-            context.clock().sleep(secs(9999)).await;
+        let aside = clock.clone();
+        let lingers = move |stop: CancellationToken, context: JobContext| {
+            let clock = aside.clone();
+            async move {
+                clock.aside(stop.cancelled()).await;
+                context.clock().sleep(secs(9999)).await;
+            }
         };
         let builder = builder.register(JobDefinition::new(detail("lingers"), lingers));
         let (handle, running) = start(&clock, builder).await;
