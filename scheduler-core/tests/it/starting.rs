@@ -53,6 +53,7 @@ async fn start_while_time_goes_on(scheduler: &Scheduler, clock: &ManualClock) {
     let (started, ()) = tokio::join!(scheduler.start(), clock.advance(Duration::from_secs(600)));
     started.unwrap();
     assert_eq!(scheduler.state(), SchedulerState::Running);
+    clock.settle().await;
 }
 
 fn built(clock: &ManualClock, builder: SchedulerBuilder) -> Scheduler {
