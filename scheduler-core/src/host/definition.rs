@@ -19,7 +19,19 @@ pub struct ServiceDefinition {
 }
 
 /// A service of one kind with its name and the rules for it. Made by [`hosted`], [`background`] and [`start_up`]; a method that
-/// means nothing for the kind is not there.
+/// means nothing for the kind is not there, so none of these compiles:
+///
+/// ```compile_fail
+/// let service = scheduler_core::host::start_up("migrate", async || {}).waits_until_ready();
+/// ```
+///
+/// ```compile_fail
+/// let service = scheduler_core::host::start_up("migrate", async || {}).stop_within(std::time::Duration::ZERO);
+/// ```
+///
+/// ```compile_fail
+/// let service = scheduler_core::host::background("poll", async || {}).once_per_cluster(1);
+/// ```
 #[must_use]
 pub struct ServiceBuilder<K> {
     rules: Rules,

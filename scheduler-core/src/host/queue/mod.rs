@@ -192,6 +192,15 @@ impl QueuedJob {
 }
 
 /// Builds a [`JobQueue`]; made by [`JobQueue::bounded`].
+///
+/// A queue that is built has no settings to change, so this does not compile:
+///
+/// ```compile_fail
+/// use scheduler_core::host::JobQueue;
+///
+/// let queue = JobQueue::bounded(10).build();
+/// let other = queue.concurrency(4);
+/// ```
 #[derive(Debug, Clone)]
 #[must_use]
 pub struct JobQueueBuilder(Settings);
