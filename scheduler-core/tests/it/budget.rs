@@ -23,11 +23,11 @@ impl Clock for JumpingClock {
     }
 
     fn monotonic(&self) -> Duration {
-        Duration::from_millis(self.0.load(Ordering::SeqCst))
+        Duration::from_nanos(self.0.load(Ordering::SeqCst))
     }
 
     fn sleep_until(&self, deadline: Duration) -> Pin<Box<dyn Future<Output = ()> + Send>> {
-        let (time, deadline) = (self.0.clone(), u64::try_from(deadline.as_millis()).unwrap());
+        let (time, deadline) = (self.0.clone(), u64::try_from(deadline.as_nanos()).unwrap());
         Box::pin(async move {
             time.fetch_max(deadline, Ordering::SeqCst);
         })
