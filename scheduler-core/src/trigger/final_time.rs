@@ -10,9 +10,8 @@ impl Trigger {
     /// The last time at which it would fire, from a fresh start; none if it goes on for ever or never fires.
     ///
     /// A trigger ends by its end, its count, the `UNTIL` of its rule or the years of its cron expression. The search costs
-    /// a few dozen questions for the next fire time, but for two kinds: all firings of a daily window with a count are
-    /// counted window by window, and the `COUNT` of a recurrence rule firing by firing if the rule has a `BY` part or
-    /// steps by days or more. With a calendar both are counted firing by firing.
+    /// a few dozen questions for the next fire time, but for two kinds: the count of a daily window is counted window by
+    /// window, the `COUNT` of a recurrence rule day by day. With a calendar both are counted firing by firing.
     pub fn final_fire_time(&self, calendar: Option<&dyn Calendar>) -> Option<DateTime<Utc>> {
         let first = self.first(calendar);
         if calendar.is_some() && self.schedule.counts_firings() {

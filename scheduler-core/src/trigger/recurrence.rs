@@ -1,5 +1,6 @@
 //! Recurrence rules of RFC 5545, counted from the start of the trigger.
 
+use std::collections::HashMap;
 use std::fmt;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -9,6 +10,10 @@ use scheduler_syntax::rrule::RecurrenceRule;
 use serde::{Deserialize, Serialize};
 
 use super::schedule::Window;
+use crate::time::zone;
+
+/// The number of firings and the last one for each first firing of a day, all from the begin of the day.
+type Days = HashMap<TimeDelta, (i64, TimeDelta)>;
 
 /// A recurrence rule on the wall clock of a zone.
 ///
@@ -64,14 +69,52 @@ impl RecurrenceSchedule {
 
     /// The last of its firings if they are counted, else a time that no firing passes; none if it goes on for ever.
     pub(super) fn ends(&self, window: Window) -> Option<DateTime<Utc>> {
-        let Some(count) = self.rule.count() else { return self.rule.ends_by() };
-        let first = self.after(window, window.before_start())?;
-        if let Some(step) = self.rule.step() {
-            let all = step.num_seconds().checked_mul(i64::from(count - 1)).and_then(TimeDelta::try_seconds);
-            return all.and_then(|all| first.checked_add_signed(all)).or(Some(DateTime::<Utc>::MAX_UTC));
+        match self.rule.count() {
+            Some(count) => self.last_of(window, i64::from(count)),
+            None => self.rule.ends_by(),
         }
-        let firings = std::iter::successors(Some(first), |last| self.after(window, *last));
-        firings.zip(0..count).last().map(|(last, _)| last)
+    }
+
+    /// The last of so many firings, or of those that there are.
+    fn last_of(&self, window: Window, count: i64) -> Option<DateTime<Utc>> {
+        let (mut left, mut last, mut days) = (count, None, Days::new());
+        let mut next = self.after(window, window.before_start());
+        while let Some(first) = next.filter(|_| left > 0) {
+            let (number, time) = self.firings_of_day(window, first, left, &mut days)?;
+            left -= number;
+            last = Some(time);
+            next = self.after(window, time);
+        }
+        last
+    }
+
+    /// The number and the last of the firings of one day from its first one on, at most so many.
+    ///
+    /// A rule of hours or less that has its first firing at the same time of two days has all firings at the same times of
+    /// both, unless clocks are set. So one such day is walked through, and a count of millions is known after a few.
+    fn firings_of_day(
+        &self,
+        window: Window,
+        first: DateTime<Utc>,
+        most: i64,
+        known: &mut Days,
+    ) -> Option<(i64, DateTime<Utc>)> {
+        let day = zone::civil(self.zone, first).date();
+        let begin = zone::start_of_day(self.zone, day);
+        let over = zone::start_of_day(self.zone, day.succ_opt()?);
+        let firings = || std::iter::successors(Some(first), |last| self.after(window, *last));
+        let counted = |most: i64| (1..=most).zip(firings()).take_while(|(_, time)| *time < over).last();
+        // Clocks that go back over midnight return to a day that is over. A firing there stands alone.
+        let walk = |most: i64| counted(most).unwrap_or((1, first));
+        let whole = over - begin == TimeDelta::days(1) && window.end.is_none_or(|end| over <= end);
+        if !whole || self.rule.is_fixed_time() {
+            return Some(walk(most));
+        }
+        let (number, last) = *known.entry(first - begin).or_insert_with(|| {
+            let (number, last) = walk(i64::MAX);
+            (number, last - begin)
+        });
+        Some(if number > most { walk(most) } else { (number, begin + last) })
     }
 }
 

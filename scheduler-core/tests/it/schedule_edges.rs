@@ -490,6 +490,8 @@ fn t13_a_schedule_that_ends_knows_its_final_time() {
         ("FREQ=DAILY;BYHOUR=9,17;BYMINUTE=0;BYSECOND=0;COUNT=5", "UTC", "2026-06-03T09:00:00Z"),
         ("FREQ=YEARLY;BYMONTH=2;BYMONTHDAY=29;COUNT=3", "UTC", "2036-02-29T00:00:00Z"),
         ("FREQ=MINUTELY;COUNT=10000001", "Europe/Berlin", "2045-06-05T10:40:00Z"),
+        ("FREQ=SECONDLY;COUNT=1000000001", "UTC", "2058-02-07T01:46:40Z"),
+        ("FREQ=MINUTELY;BYHOUR=9,10;BYDAY=MO;COUNT=10000", "Asia/Tokyo", "2028-01-03T09:39:00+09:00"),
         ("FREQ=DAILY", "UTC", ""),
     ];
     for (text, zone, last) in rules {
@@ -565,6 +567,28 @@ fn t14_the_final_time_of_counted_windows_is_that_of_the_walk() {
 }
 
 #[test]
+fn t14_the_final_time_of_counted_rules_is_that_of_the_walk() {
+    let rules = [
+        "FREQ=HOURLY;COUNT=20000",
+        "FREQ=HOURLY;INTERVAL=7;COUNT=3000",
+        "FREQ=MINUTELY;INTERVAL=25;BYHOUR=0,1,2,3,23;COUNT=9000",
+        "FREQ=MINUTELY;INTERVAL=90;BYDAY=SA,SU;COUNT=2000",
+        "FREQ=HOURLY;BYMINUTE=10,20,30;BYSETPOS=-1;BYMONTHDAY=1,15,-1;COUNT=2000",
+        "FREQ=MONTHLY;BYDAY=MO;BYHOUR=2,9;BYSETPOS=1,2,3;COUNT=200",
+        "FREQ=DAILY;BYHOUR=0,2;BYMINUTE=30;COUNT=1000",
+    ];
+    for text in rules {
+        for name in ["Europe/Berlin", "America/St_Johns", "Australia/Lord_Howe", "Africa/Cairo"] {
+            let trigger = starting(rule(text, name), "2009-11-01T00:20:00.250Z");
+            assert_eq!(trigger.final_fire_time(None), walk(&trigger).last(), "T14 {text} in {name}");
+            let end = trigger.final_fire_time(None).unwrap() - TimeDelta::hours(30);
+            let shorter = trigger.to_builder().end_at(end).build(trigger.start()).unwrap();
+            assert_eq!(shorter.final_fire_time(None), walk(&shorter).last(), "T14 {text} in {name} to {end}");
+        }
+    }
+}
+
+#[test]
 fn the_count_of_an_interval_is_one_of_its_grid_that_of_a_rule_one_of_firings() {
     let start = "2026-01-01T00:00:00Z";
     let holiday = StandardCalendar::new(Exclusion::holidays(["2026-01-02".parse().unwrap()]), Tz::UTC);
@@ -590,7 +614,6 @@ fn the_ends_of_time_are_not_passed() {
         every(u32::MAX, Unit::Day, "Asia/Tokyo").into(),
         every(u32::MAX, Unit::Year, "America/New_York").into(),
         every(1, Unit::Month, "America/New_York").skip_missing_hour(true).into(),
-        every(1, Unit::Day, "America/New_York").as_quartz(true).into(),
         window(HOUR, "22:00:00", "02:00:00", "Pacific/Kiritimati").into(),
         cron("0 0 0 * * ?", "America/New_York"),
         rule("FREQ=DAILY", "America/New_York"),
@@ -602,5 +625,12 @@ fn the_ends_of_time_are_not_passed() {
         assert_eq!(trigger.fire_time_after(last), None, "{told}");
         let endless = trigger.to_builder().end_at(last).build(trigger.start()).unwrap();
         assert!(endless.final_fire_time(None).is_some_and(|time| time >= trigger.start()), "{told}");
+        for start in [first, last] {
+            let extreme = endless.to_builder().start_at(start).build(start).unwrap();
+            let times = [first, trigger.start(), last].map(|time| extreme.fire_time_after(time));
+            let inside = times.into_iter().flatten().all(|time| time >= extreme.start());
+            assert!(inside, "{told} from {start}");
+            extreme.final_fire_time(None);
+        }
     }
 }

@@ -5,13 +5,13 @@ use std::hash::{Hash, Hasher};
 use std::str::FromStr;
 use std::sync::Arc;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 
 use super::error::RuleError;
 use super::parse;
 use super::search::Bound;
-use crate::wall::{DAY, DstPolicy, Walk};
+use crate::wall::{DAY, DstPolicy, Reading, Walk};
 
 /// A recurrence rule, without its start and its zone.
 ///
@@ -101,17 +101,6 @@ impl RecurrenceRule {
         DateTime::from_timestamp(seconds, 0)
     }
 
-    /// The time between any two firings that follow each other; none if it differs, as it does with any `BY` part and from
-    /// days upwards.
-    pub fn step(&self) -> Option<TimeDelta> {
-        let unit = match self.0.frequency {
-            Frequency::Secondly => TimeDelta::seconds(1),
-            Frequency::Minutely => TimeDelta::minutes(1),
-            _ => return None,
-        };
-        (self.0.interval == 1 && self.0.has_no_filter()).then_some(unit)
-    }
-
     /// Whether it names fixed times of day, which a [`DstPolicy`] can move; finer rules follow real time.
     pub fn is_fixed_time(&self) -> bool {
         self.0.frequency >= Frequency::Daily
@@ -128,26 +117,16 @@ impl RecurrenceRule {
         zone: Tz,
         policy: DstPolicy,
     ) -> Option<DateTime<Utc>> {
-        let times = Bound::new(&self.0, start.with_timezone(&zone).naive_local().and_utc().timestamp());
+        let civil = |second: i64| second + Reading::of(zone, second).offset;
+        let times = Bound::new(&self.0, civil(start.timestamp()));
         let policy = if self.is_fixed_time() { policy } else { DstPolicy::REAL_TIME };
         let after = after.timestamp().max(start.timestamp() - 1);
         let next = Walk { times: &times, zone, policy }.next(after)?;
         DateTime::from_timestamp(next, 0).filter(|next| match self.0.until {
             Some(Until::Instant(until)) => next.timestamp() <= until,
-            Some(Until::Civil(until)) => {
-                next.with_timezone(&zone).naive_local().and_utc().timestamp() <= until
-            }
+            Some(Until::Civil(until)) => civil(next.timestamp()) <= until,
             None => true,
         })
-    }
-}
-
-impl Parts {
-    /// Whether no `BY` part leaves anything out.
-    fn has_no_filter(&self) -> bool {
-        let sets = [self.seconds, self.minutes, self.hours, self.months, u64::from(self.weekdays)];
-        let lists = [&self.month_days, &self.year_days, &self.weeks, &self.positions];
-        sets == [0; 5] && lists.iter().all(|list| list.is_empty()) && self.nth_weekdays.is_empty()
     }
 }
 
