@@ -1,5 +1,7 @@
 //! Durations as people write them: `90s`, `1m30s`, `2 h`, `250ms`.
 
+mod foreign;
+
 use std::fmt::{self, Write};
 use std::time::Duration;
 
@@ -26,7 +28,11 @@ pub struct DurationError {
 impl DurationError {
     fn new(text: &str, at: usize, problem: impl Into<String>) -> Self {
         let column = text.get(..at).map_or(1, |before| before.chars().count() + 1);
-        Self { text: text.to_owned(), column, problem: problem.into() }
+        let mut problem = problem.into();
+        if let Some(meant) = foreign::meant(text) {
+            problem = format!("{problem}; write `{}`", format_duration(meant));
+        }
+        Self { text: text.to_owned(), column, problem }
     }
 
     /// The column of the mistake, from 1.
@@ -102,7 +108,11 @@ fn split_where(text: &str, end: impl Fn(char) -> bool) -> (&str, &str) {
 fn no_unit(number: &str, name: &str, left: &str) -> String {
     let units = UNITS.map(|(unit, _)| unit).join(", ");
     if name.is_empty() && left.starts_with(['.', ',']) {
-        return "only whole numbers; take a smaller unit, such as `1500ms`".to_owned();
+        return "only whole numbers, so a part needs a smaller unit".to_owned();
+    }
+    if name.is_empty() && left.starts_with(':') {
+        return "a time with colons does not say its units; give each number a unit, such as `5m30s`"
+            .to_owned();
     }
     if name.is_empty() {
         return format!("`{number}` has no unit; write `{number}s` for seconds, or one of {units}");

@@ -9,10 +9,20 @@
 /// assert_eq!(scheduler_syntax::nearest("priority", options), None);
 /// ```
 pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let most = (word.chars().count() / 3).max(1);
+    nearest_within(word, (word.chars().count() / 3).max(1), candidates)
+}
+
+/// The same with a bound of its own. Words whose lengths alone differ by more are not compared: that keeps a search
+/// among hundreds of names short.
+pub(crate) fn nearest_within<'a>(
+    word: &str,
+    most: usize,
+    candidates: impl IntoIterator<Item = &'a str>,
+) -> Option<&'a str> {
     let wanted = word.to_lowercase();
-    let rated =
-        candidates.into_iter().map(|candidate| (distance(&wanted, &candidate.to_lowercase()), candidate));
+    let length = word.chars().count();
+    let near = candidates.into_iter().filter(|candidate| candidate.chars().count().abs_diff(length) <= most);
+    let rated = near.map(|candidate| (distance(&wanted, &candidate.to_lowercase()), candidate));
     rated.filter(|(edits, _)| *edits <= most).min_by_key(|(edits, _)| *edits).map(|(_, candidate)| candidate)
 }
 

@@ -4,7 +4,7 @@ use std::fmt;
 
 use chrono_tz::{TZ_VARIANTS, Tz};
 
-use crate::nearest::nearest;
+use crate::nearest::nearest_within;
 
 /// A name that is no zone of the IANA database.
 ///
@@ -51,14 +51,73 @@ fn hint(name: &str) -> String {
     let same = known().find(|zone| zone.eq_ignore_ascii_case(name.trim()));
     // `Berlin` alone is a common slip, and no letter of it is wrong.
     let city = || known().find(|zone| city_of(zone).eq_ignore_ascii_case(name));
-    let typo = || nearest(name, known()).filter(|zone| zone.len() > ABBREVIATION);
-    match same.or_else(city).or_else(typo) {
+    let typo = || nearest_within(name, SLIPS, known()).filter(|zone| zone.len() > ABBREVIATION);
+    if let Some(minutes) = offset_of(name) {
+        return fixed_offset(minutes);
+    }
+    match same.or_else(city).or_else(|| zone_of_place(name)).or_else(typo) {
         Some(near) => format!("did you mean `{near}`?"),
         None if is_abbreviation(name) => {
             "an abbreviation does not say where clocks change; use a name of the IANA database, such as `Europe/Berlin`"
                 .to_owned()
         }
         None => "use a name of the IANA database, such as `Europe/Berlin` or `UTC`".to_owned(),
+    }
+}
+
+/// A name with more slips than this is another place: `Asia/Beijing` is three letters from `Asia/Beirut`.
+const SLIPS: usize = 2;
+
+/// Large cities that have no zone of their own, and the zone whose clock they keep.
+const PLACES: [(&str, &str); 16] = [
+    ("San_Francisco", "America/Los_Angeles"),
+    ("Seattle", "America/Los_Angeles"),
+    ("Las_Vegas", "America/Los_Angeles"),
+    ("Houston", "America/Chicago"),
+    ("Dallas", "America/Chicago"),
+    ("Boston", "America/New_York"),
+    ("Washington", "America/New_York"),
+    ("Miami", "America/New_York"),
+    ("Atlanta", "America/New_York"),
+    ("Beijing", "Asia/Shanghai"),
+    ("Shenzhen", "Asia/Shanghai"),
+    ("Mumbai", "Asia/Kolkata"),
+    ("Delhi", "Asia/Kolkata"),
+    ("Osaka", "Asia/Tokyo"),
+    ("Munich", "Europe/Berlin"),
+    ("Barcelona", "Europe/Madrid"),
+];
+
+/// The zone of a place that the database does not name, with or without a region in front.
+fn zone_of_place(name: &str) -> Option<&'static str> {
+    let city = city_of(name).replace(' ', "_");
+    PLACES.iter().find(|(place, _)| place.eq_ignore_ascii_case(&city)).map(|(_, zone)| *zone)
+}
+
+/// The minutes east of Greenwich that `UTC+2`, `GMT-05:30` or `+02:00` say.
+fn offset_of(name: &str) -> Option<i32> {
+    let upper = name.trim().to_ascii_uppercase();
+    let signed = upper.strip_prefix("UTC").or_else(|| upper.strip_prefix("GMT")).unwrap_or(&upper).trim();
+    let (sign, digits) = match signed.strip_prefix('-') {
+        Some(digits) => (-1, digits),
+        None => (1, signed.strip_prefix('+')?),
+    };
+    let (hours, minutes) = match digits.split_once(':') {
+        Some(parts) => parts,
+        None => digits.split_at_checked(2).filter(|(_, minutes)| minutes.len() == 2).unwrap_or((digits, "0")),
+    };
+    let number = |text: &str| text.parse::<u8>().ok().map(i32::from);
+    Some(sign * (number(hours)? * 60 + number(minutes).filter(|minutes| *minutes < 60)?))
+}
+
+/// What names a fixed offset. The names of `Etc` count west of Greenwich, so their sign is the other one.
+fn fixed_offset(minutes: i32) -> String {
+    let place = "where clocks change, use the name of a place, such as `Europe/Berlin`";
+    match (minutes / 60, minutes % 60) {
+        (0, 0) => format!("write `UTC`; {place}"),
+        (hours @ -12..=14, 0) => format!("write `Etc/GMT{:+}`, whose sign counts west; {place}", -hours),
+        _ => "an offset that is not of whole hours has no name; use the name of a place, such as `Asia/Kolkata`"
+            .to_owned(),
     }
 }
 

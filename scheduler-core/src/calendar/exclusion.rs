@@ -12,6 +12,9 @@ use crate::time::zone;
 /// A search for an included day ends after so many: all leap days of a century, and some.
 const MOST_DAYS: usize = 366 * 9;
 
+/// A search for an included time of day ends after so many openings and settings of the clocks: some days.
+const MOST_OPENINGS: usize = 16;
+
 /// A search for a second that a cron expression leaves in ends after so many stretches of at most a day: 27 years.
 const MOST_STRETCHES: usize = 10_000;
 
@@ -42,11 +45,12 @@ pub enum Exclusion {
         /// The days.
         days: Vec<Weekday>,
     },
-    /// A range of the day, both ends included.
+    /// A range of the wall clock, both ends included, in both passes of a doubled hour. A range that begins later than
+    /// it ends goes over midnight.
     Daily {
         /// Where it begins.
         from: NaiveTime,
-        /// Where it ends, to the millisecond; not before it begins.
+        /// Where it ends, to the millisecond.
         to: NaiveTime,
         /// Leaves out everything but the range.
         #[serde(default)]
@@ -81,7 +85,7 @@ impl Exclusion {
         Self::Weekly { days: days.to_vec() }
     }
 
-    /// The time of day from `from` to `to`, both included.
+    /// The time of day from `from` to `to`, both included. From 22:00 to 06:00 is the night.
     pub fn daily(from: NaiveTime, to: NaiveTime) -> Self {
         Self::Daily { from, to, inverted: false }
     }
@@ -104,9 +108,7 @@ impl Exclusion {
         let local = zone::civil(zone, at);
         match self {
             Self::Nothing => true,
-            Self::Daily { .. } => {
-                !self.excluded_stretch(local.date(), zone).is_some_and(|(from, to)| self.is_out(at, from, to))
-            }
+            Self::Daily { from, to, inverted } => within(local.time(), *from, *to) == *inverted,
             Self::Cron { expression } => !expression.matches_civil(local),
             _ => !self.excludes_day(local.date()),
         }
@@ -144,27 +146,18 @@ impl Exclusion {
         Some(zone::start_of_day(zone, day))
     }
 
-    /// The range of a day as instants.
-    fn excluded_stretch(&self, date: NaiveDate, zone: Tz) -> Option<(DateTime<Utc>, DateTime<Utc>)> {
-        let Self::Daily { from, to, .. } = self else { return None };
-        Some((zone::instant(zone, date.and_time(*from)), zone::instant(zone, date.and_time(*to))))
-    }
-
-    fn is_out(&self, at: DateTime<Utc>, from: DateTime<Utc>, to: DateTime<Utc>) -> bool {
-        let inside = from <= at && at <= to;
-        inside != matches!(self, Self::Daily { inverted: true, .. })
-    }
-
-    /// Right after the range, or where the next one begins if it is all that is left in.
+    /// Walks to the time of day at which what is left in begins, from one setting of the clocks to the next.
     fn next_time_of_day(&self, at: DateTime<Utc>, zone: Tz) -> Option<DateTime<Utc>> {
-        let today = zone::civil(zone, at).date();
-        for day in [Some(today), today.checked_add_days(Days::new(1)), today.checked_add_days(Days::new(2))] {
-            let (from, to) = self.excluded_stretch(day?, zone)?;
-            let edges = [from, to + TimeDelta::milliseconds(1), zone::start_of_day(zone, day?)];
-            let next = edges.into_iter().filter(|edge| *edge >= at && self.includes(*edge, zone)).min();
-            if next.is_some() {
-                return next;
+        let Self::Daily { from, to, inverted } = self else { return None };
+        let opens = if *inverted { *from } else { to.overflowing_add_signed(TimeDelta::milliseconds(1)).0 };
+        let mut at = at;
+        for _ in 0..MOST_OPENINGS {
+            if self.includes(at, zone) {
+                return Some(at);
             }
+            let ahead = opens - zone::civil(zone, at).time();
+            let ahead = if ahead > TimeDelta::zero() { ahead } else { ahead + TimeDelta::days(1) };
+            at = zone::until_change(zone, at, at + ahead);
         }
         None
     }
@@ -184,4 +177,9 @@ impl Exclusion {
         }
         None
     }
+}
+
+/// Whether a time of day lies in a range that may go over midnight.
+fn within(time: NaiveTime, from: NaiveTime, to: NaiveTime) -> bool {
+    if from <= to { from <= time && time <= to } else { from <= time || time <= to }
 }

@@ -3,6 +3,7 @@
 
 mod budget;
 mod building;
+mod calendars;
 mod clock;
 mod closing;
 mod declaring;

@@ -44,7 +44,8 @@ fn the_number_of_fields_is_explained() {
 
 #[test]
 fn exactly_one_day_field_says_something() {
-    refused("0 30 2 * * *", "write `?` in exactly one of the two");
+    refused("0 30 2 * * *", "write `0 30 2 * * ?`");
+    refused("0 30 2 1 * MON", "write `?` in exactly one of the two");
     refused("0 30 2 ? * ?", "`?` in both day fields");
     refused("? 0 12 1 * ?", "write `*`");
     refused("0 0 12 1,? * MON", "has `?`");

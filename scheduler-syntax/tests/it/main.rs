@@ -10,6 +10,7 @@ mod cron_text;
 mod cron_unix;
 mod cron_zoned;
 mod duration;
+mod hints;
 mod nearest;
 mod rrule;
 mod strategies;

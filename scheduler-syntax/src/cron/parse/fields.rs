@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use super::CronError;
 use super::Field;
+use super::hints::for_five_fields;
 
 /// Which form of expression is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,9 +73,13 @@ impl Cut {
     fn complaint(&self, fields: &str) -> (String, String) {
         let shape = self.dialect.shape();
         let hint = match (self.dialect, self.count) {
-            (Dialect::Quartz, 5) => {
-                format!("{shape}: with the second in front it is `{}`", with_seconds(fields))
-            }
+            (Dialect::Quartz, 5) => match for_five_fields(fields) {
+                Some(meant) if meant.starts_with('@') => {
+                    format!("{shape}; as a line of a crontab write `{meant}`")
+                }
+                Some(meant) => format!("{shape}: with the second in front it is `{meant}`"),
+                None => shape.to_owned(),
+            },
             (Dialect::Unix, 6 | 7) => format!("{shape}; what begins with a second is Quartz's form"),
             _ => shape.to_owned(),
         };
@@ -105,14 +110,4 @@ fn words(text: &str, start: usize) -> impl Iterator<Item = Range<usize>> {
         let at = word.as_ptr() as usize - text.as_ptr() as usize;
         at..at + word.len()
     })
-}
-
-/// What the author of a five-field expression probably meant, with one day field left open.
-fn with_seconds(text: &str) -> String {
-    let mut fields: Vec<&str> = text.split_whitespace().collect();
-    if !fields.contains(&"?") {
-        let open = if fields[4] == "*" { 4 } else { 2 };
-        fields[open] = "?";
-    }
-    format!("0 {}", fields.join(" "))
 }

@@ -6,10 +6,12 @@
 //!
 //! * this file: the expression as a whole, macros, how the two day fields go together
 //! * `fields`: the text cut into fields, and what is said when there are too few or too many
+//! * `hints`: what was probably meant
 //! * `items`: one field: values, ranges, steps
 //! * `special`: `L`, `W`, `#` and `H`
 
 mod fields;
+mod hints;
 mod items;
 mod special;
 
@@ -38,6 +40,7 @@ const UNIX_MARK: &str = "@UNIX";
 
 /// Reads Quartz's form, a macro, or the marked form of Unix.
 pub(super) fn parse(text: &str, seed: Option<&str>) -> Result<CronExpr, CronError> {
+    hints::refuse_zone(text)?;
     if let Some(unix) = after_unix_mark(text) {
         return read(text, text.len() - unix.len(), Dialect::Unix, seed);
     }
@@ -52,6 +55,7 @@ pub(super) fn parse_unix(text: &str, seed: Option<&str>) -> Result<CronExpr, Cro
     if text.trim_start().starts_with('@') {
         return parse(text, seed);
     }
+    hints::refuse_zone(text)?;
     read(text, 0, Dialect::Unix, seed)
 }
 
@@ -68,10 +72,13 @@ fn expand(text: &str) -> Result<&'static str, CronError> {
     if let Some((_, expression)) = MACROS.iter().find(|(known, _)| *known == name) {
         return Ok(expression);
     }
-    let hint = match nearest(&name, MACROS.map(|(known, _)| known)) {
-        _ if name == "@REBOOT" => "what runs once at start is a start-up job, not a schedule".to_owned(),
-        Some(near) => format!("did you mean `{}`?", near.to_lowercase()),
-        None => "use one of @hourly, @daily, @midnight, @weekly, @monthly, @yearly, @annually".to_owned(),
+    let near = || nearest(&name, MACROS.map(|(known, _)| known));
+    let hint = match hints::foreign_macro(&name).map_or_else(|| Err(near()), Ok) {
+        Ok(hint) => hint,
+        Err(Some(near)) => format!("did you mean `{}`?", near.to_lowercase()),
+        Err(None) => {
+            "use one of @hourly, @daily, @midnight, @weekly, @monthly, @yearly, @annually".to_owned()
+        }
     };
     let start = text.len() - text.trim_start().len();
     let span = start..start + text.trim().len();
@@ -120,7 +127,10 @@ fn choose_days(text: &str, of_month: FieldSet, of_week: FieldSet, cut: &Cut) -> 
         (true, true) => "is `?` in both day fields",
         (false, false) => "and day-of-month are both given",
     };
-    let hint = "write `?` in exactly one of the two, the one that does not matter".to_owned();
+    let hint = match of_month.open {
+        true => "write `?` in exactly one of the two, the one that does not matter".to_owned(),
+        false => hints::for_two_day_fields(text),
+    };
     let span = cut.span(Field::DayOfMonth).start..cut.span(Field::DayOfWeek).end;
     Err(CronError::new(text, Some(Field::DayOfWeek), span, problem.to_owned(), hint))
 }

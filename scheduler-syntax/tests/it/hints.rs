@@ -1,0 +1,113 @@
+//! Hints in messages are tried: what a hint says to write is valid and means what the user meant.
+
+use std::time::Duration;
+
+use proptest::prelude::*;
+use scheduler_syntax::cron::CronExpr;
+use scheduler_syntax::{parse_duration, parse_zone};
+
+/// What stands in the last backticks of a hint.
+fn written(hint: &str) -> &str {
+    hint.rsplit('`').nth(1).unwrap_or_else(|| panic!("nothing to write in: {hint}"))
+}
+
+#[track_caller]
+fn says(error: impl std::fmt::Display, expected: &str) {
+    let message = error.to_string();
+    assert!(message.contains(expected), "{message}");
+}
+
+fn unix_field(last: u32) -> impl Strategy<Value = String> {
+    let value = move || 0..=last;
+    prop_oneof![
+        3 => Just("*".to_owned()),
+        2 => value().prop_map(|a| a.to_string()),
+        1 => (value(), value()).prop_map(|(a, b)| format!("{}-{}", a.min(b), a.max(b))),
+        1 => (value(), value()).prop_map(|(a, b)| format!("{a},{b}")),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn t17_the_hint_for_five_fields_is_what_a_crontab_means(
+        minute in unix_field(59), hour in unix_field(23), day in unix_field(6), weekday in unix_field(7),
+    ) {
+        let day = day.replace('0', "7");
+        let unix = format!("{minute} {hour} {day} * {weekday}");
+        prop_assume!(CronExpr::parse_unix(&unix).is_ok());
+        let error = CronExpr::parse(&unix).unwrap_err();
+        let meant = CronExpr::parse(written(error.hint())).unwrap();
+        prop_assert_eq!(meant, CronExpr::parse_unix(&unix).unwrap());
+    }
+}
+
+#[test]
+fn t17_days_of_the_week_keep_their_meaning() {
+    let hint = |text: &str| written(CronExpr::parse(text).unwrap_err().hint()).to_owned();
+    assert_eq!(hint("0 9 * * 1-5"), "0 0 9 ? * MON-FRI");
+    assert_eq!(hint("0 9 * * 0"), "0 0 9 ? * SUN");
+    assert_eq!(hint("0 0 13 * 5"), "@unix 0 0 13 * 5");
+    assert_eq!(hint("H 9 * * 1-5"), "@unix H 9 * * 1-5");
+    assert_eq!(hint("30 2 ? * MON"), "0 30 2 ? * MON");
+}
+
+#[test]
+fn n11_six_fields_without_a_question_mark() {
+    let refused = |text: &str| CronExpr::parse(text).unwrap_err();
+    says(refused("0 0 2 * * *"), "write `0 0 2 * * ?`");
+    says(refused("0 0 9 * * MON-FRI"), "write `0 0 9 ? * MON-FRI`");
+    says(refused("0 0 9 * * 1-5"), "write `0 0 9 ? * MON-FRI` if Monday is 1, as in Spring");
+    says(refused("0 0 9 * * 1-5"), "or `0 0 9 ? * 1-5` if Sunday is 1");
+    says(refused("0 0 9 13 * 5"), "or `@unix 0 9 13 * 5` if either day is enough");
+}
+
+#[test]
+fn zones_and_macros_of_other_crontabs_are_explained() {
+    for text in ["CRON_TZ=Europe/Berlin 0 9 * * *", "TZ=Europe/Berlin 0 0 9 * * ?"] {
+        says(CronExpr::parse(text).unwrap_err(), "set the time zone of the trigger to `Europe/Berlin`");
+        says(CronExpr::parse_unix(text).unwrap_err(), "set the time zone of the trigger");
+    }
+    says(CronExpr::parse("@every 5m").unwrap_err(), "`every = \"5m\"`");
+    says(CronExpr::parse("@minutely").unwrap_err(), "write `0 * * * * ?`");
+    says(CronExpr::parse("@weekdays").unwrap_err(), "write `0 0 0 ? * MON-FRI`");
+}
+
+#[test]
+fn t18_offsets_and_places_get_their_own_zone() {
+    for (name, zone) in [
+        ("GMT+2", "Etc/GMT-2"),
+        ("UTC+2", "Etc/GMT-2"),
+        ("utc-05:00", "Etc/GMT+5"),
+        ("+0200", "Etc/GMT-2"),
+        ("UTC+0", "UTC"),
+        ("America/San_Francisco", "America/Los_Angeles"),
+        ("Asia/Beijing", "Asia/Shanghai"),
+    ] {
+        let error = parse_zone(name).unwrap_err();
+        assert!(error.hint().contains(&format!("`{zone}`")), "{error}");
+        assert!(parse_zone(zone).is_ok(), "{zone}");
+    }
+    for name in ["UTC+5:30", "GMT+15", "America/Nowhere_At_All"] {
+        let error = parse_zone(name).unwrap_err();
+        assert!(!error.hint().contains("did you mean") && !error.hint().contains("Etc/"), "{error}");
+    }
+}
+
+#[test]
+fn durations_of_other_programs_are_spelled() {
+    for (text, seconds) in [
+        ("PT1H30M", 5_400),
+        ("P1DT12H", 129_600),
+        ("00:05:00", 300),
+        ("5 min", 300),
+        ("2 hours 30 minutes", 9_000),
+        ("1.5h", 5_400),
+    ] {
+        let error = parse_duration(text).unwrap_err().to_string();
+        assert_eq!(parse_duration(written(&error)).unwrap(), Duration::from_secs(seconds), "{error}");
+    }
+    for text in ["P1M", "05:00", "1.0000000001s", "P", "PT"] {
+        let error = parse_duration(text).unwrap_err().to_string();
+        assert!(!error.contains("; write `"), "{error}");
+    }
+}
