@@ -7,6 +7,7 @@ pub mod process;
 pub mod proxy;
 #[cfg(unix)]
 pub mod redis;
+pub mod wait;
 #[cfg(unix)]
 pub mod wall_clock;
 pub mod workload;

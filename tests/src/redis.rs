@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use scheduler_core::time::{Clock, SystemClock};
 
+use crate::wait::block_between_looks;
 use crate::wall_clock::WallClock;
 
 /// Starts the server and ends it when its own input ends: with this process, however that ends. `TEST_SERVER` may name another
@@ -17,7 +18,7 @@ const GUARD: &str =
     r#""${TEST_SERVER:-redis-server}" "$@" & echo "pid $!"; exec >&-; read _; kill -9 $!; wait"#;
 
 /// Beyond this nothing more will come.
-const LIMIT: Duration = Duration::from_secs(30);
+const LIMIT: Duration = Duration::from_secs(120);
 
 /// A server; gone when it is dropped or the process ends.
 #[derive(Debug)]
@@ -74,14 +75,17 @@ impl Server {
         Self::start_with(&[&LOGGED[..], &["--appendfsync", "always"]].concat(), variables)
     }
 
-    /// Starts a server that has a log, and says yes to a change only while a copy of it is there.
+    /// Starts a server that has a log, and says yes to a change only while a copy of it is there. What it has answered stands
+    /// in the file before the answer is sent, and survives the process.
     ///
     /// # Panics
     ///
     /// No server can be started.
     #[must_use]
     pub fn copied(arguments: &[&str]) -> Self {
-        let copied = ["--min-replicas-to-write", "1", "--repl-diskless-sync-delay", "0"];
+        // A server that waits for the disk in the background puts off writing, and answers all the same.
+        let copied =
+            ["--min-replicas-to-write", "1", "--repl-diskless-sync-delay", "0", "--appendfsync", "no"];
         Self::with(&[&LOGGED[..], &copied, arguments].concat())
     }
 
@@ -200,7 +204,7 @@ impl Server {
         let deadline = SystemClock.monotonic() + LIMIT;
         while !is_so(self) {
             assert!(SystemClock.monotonic() < deadline, "the server at {} does not come to that", self.port);
-            SystemClock.alarm().wait_until(SystemClock.monotonic() + Duration::from_millis(20));
+            block_between_looks();
         }
     }
 

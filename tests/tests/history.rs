@@ -2,7 +2,9 @@
 #![allow(clippy::unwrap_used, reason = "a test says what went wrong by failing")]
 
 use chrono::{DateTime, TimeDelta, Utc};
-use tests::history::{Change, Faults, History, Lateness, Line, Window, Write, read_lines, read_refused};
+use tests::history::{
+    Change, Faults, History, Lateness, Line, Told, Window, Write, read_lines, read_refused, read_writes,
+};
 use tests::workload::{Expected, expected, trigger};
 
 fn begin() -> DateTime<Utc> {
@@ -75,7 +77,6 @@ fn a_right_history_has_no_faults() {
 
 #[test]
 fn each_wrong_history_is_found() {
-    use Change::{Read, Replaced, Unknown, Written};
     type Wrong = fn(&mut History);
     let cases: [(&str, Wrong); 16] = [
         ("lost: plain-3", |history| {
@@ -162,18 +163,6 @@ fn each_wrong_history_is_found() {
     assert_eq!(faults(refused("9-9")), ["refused without a reason: the end of 9-9"]);
     let log = "WARN scheduler_core: the claim of a run that has ended is gone execution=00000000000000ff-1f\nWARN other\n";
     assert_eq!(read_refused(log), ["255-31"]);
-    let rows: [(&[Change], usize); 7] = [
-        (&[Written(1), Read(1), Unknown(2), Read(1), Read(2), Written(3), Read(3)], 0),
-        (&[Written(1), Written(2), Read(1)], 1),
-        (&[Written(1), Unknown(2), Read(2), Read(1)], 1),
-        (&[Unknown(1), Written(2), Unknown(3), Read(2), Written(4), Read(3)], 1),
-        (&[Written(1), Read(2)], 1),
-        (&[Written(3), Replaced, Read(1), Read(1)], 0),
-        (&[Written(3), Replaced, Read(2), Read(1)], 1),
-    ];
-    for (changes, count) in rows {
-        assert_eq!(faults(|history| history.changes = changes.to_vec()).len(), count, "{changes:?}");
-    }
     for (expected, change) in cases {
         let found = faults(change);
         assert!(found.iter().any(|fault| fault.contains(expected)), "`{expected}` is not in {found:?}");
@@ -211,8 +200,9 @@ fn what_is_forgotten_when_a_server_is_replaced_is_no_fault_and_is_counted() {
     for fault in ["lost: count-0", "lost: plain-0", "ran and was not fired", "the count went from 1 to 3"] {
         assert!(found.iter().any(|found| found.contains(fault)), "`{fault}` is not in {found:?}");
     }
+    // The server before had fired them, says its log.
     let replace = |history: &mut History| {
-        history.replaced.push(Window { begin: millis(0), end: millis(100) });
+        history.fired_before = history.lines.iter().map(|line| line.claim.clone()).collect();
     };
     let mut history = right();
     forget(&mut history);
@@ -221,13 +211,74 @@ fn what_is_forgotten_when_a_server_is_replaced_is_no_fault_and_is_counted() {
     assert_eq!((history.forgotten().len(), history.run_again()), (2, 0));
     // The next server was not told, and has it run again.
     let mut history = right();
-    replace(&mut history);
     let line = history.lines[line_of(&history, "plain", true)].clone();
     history.lines.push(Line { claim: "8-8".into(), ..line });
+    assert_eq!(history.faults(&wanted()), ["8-8 ran and was not fired"], "no server has fired it");
+    replace(&mut history);
     assert_eq!(history.faults(&wanted()), [""; 0]);
     assert_eq!((history.forgotten().len(), history.run_again()), (1, 1));
-    history.replaced[0].end = millis(-1);
-    assert_eq!(history.faults(&wanted()), ["8-8 ran and was not fired"]);
+}
+
+/// Asked every 100 ms, and answered 10 ms later.
+fn told(all: &[Told]) -> Vec<Change> {
+    let times = (0..).map(|number| 100 * number);
+    times.zip(all).map(|(sent, told)| Change { told: *told, sent, answered: sent + 10 }).collect()
+}
+
+#[test]
+fn n1_what_the_administrator_is_told_is_judged_by_the_time_of_the_answer() {
+    use Told::{Read, Unknown, Written};
+    type Row<'a> = (&'a [Told], Option<(i64, i64)>, usize);
+    let rows: [Row<'_>; 15] = [
+        (&[Written(1), Read(1), Unknown(2), Read(1), Read(2), Written(3), Read(3)], None, 0),
+        (&[Written(1), Written(2), Read(1)], None, 1),
+        (&[Written(1), Unknown(2), Read(2), Read(1)], None, 1),
+        (&[Unknown(1), Written(2), Unknown(3), Read(2), Written(4), Read(3)], None, 1),
+        (&[Written(1), Read(2)], None, 1),
+        // The server was replaced between the answer of the write and the read.
+        (&[Written(3), Read(1), Read(1)], Some((20, 90)), 0),
+        // It was replaced while the write was asked for, or while the read was; a test may have noticed much later.
+        (&[Written(3), Read(1)], Some((5, 5)), 0),
+        (&[Written(3), Read(1)], Some((105, 105)), 0),
+        (&[Written(3), Read(1)], Some((-50, 0)), 0),
+        // It was replaced before the write was sent, or after the read was answered.
+        (&[Written(3), Read(1)], Some((-50, -1)), 1),
+        (&[Written(3), Read(1)], Some((111, 200)), 1),
+        // What was forgotten is forgotten once: what was read after that stays.
+        (&[Written(3), Read(2), Read(1)], Some((20, 90)), 1),
+        // Nobody reads what nobody has written, whatever was replaced.
+        (&[Written(3), Read(4)], Some((0, 200)), 1),
+        (&[Written(3), Read(1), Written(4), Read(3)], Some((20, 90)), 1),
+        (&[Written(1), Written(2), Read(1), Written(3), Read(2)], Some((20, 190)), 1),
+    ];
+    for (all, window, count) in rows {
+        let replaced = window.map(|(begin, end)| Window { begin, end }).into_iter().collect();
+        let history = History { changes: told(all), replaced, ..History::default() };
+        assert_eq!(history.changes_take_effect_in_order().len(), count, "{all:?} {window:?}");
+    }
+}
+
+#[test]
+fn n1_a_stalled_machine_explains_late_runs_and_no_others() {
+    let late = |by: i64, stalled: i64| {
+        faults(|history| {
+            let index = line_of(history, "plain", true);
+            history.lines[index].at = history.lines[index].due + by;
+            history.stalled = stalled;
+        })
+    };
+    assert_eq!(late(40_000, 10_000), [""; 0]);
+    assert!(late(40_001, 10_000)[0].starts_with("starved: plain-0"));
+}
+
+#[test]
+fn n1_what_a_server_holds_for_dead_is_read_from_its_log() {
+    let words = ["SADD", "scheduler:{chaos/0}:graves", "77@4", "78@5"];
+    let log: String = words.iter().map(|word| format!("${}\r\n{word}\r\n", word.len())).collect();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("log");
+    std::fs::write(&path, format!("*{}\r\n{log}", words.len())).unwrap();
+    assert_eq!(read_writes(&path), [Write::Lost("77".into()), Write::Lost("78".into())]);
 }
 
 #[test]

@@ -300,28 +300,21 @@ impl Chaos {
             _ => [Way::Kill, Way::Hold, Way::Order][(number % 3) as usize],
         };
         let held = Duration::from_millis(self.below(3000));
-        self.administrator.is_replaced();
-        let what = self.servers.move_on(way, held);
-        self.administrator.is_replaced();
-        self.has_moved(what);
+        let (what, window) = self.servers.move_on(way, held);
+        self.has_moved(what, window);
     }
 
     /// Also where nobody has asked for it.
     pub(super) fn look_who_has_the_data(&mut self) {
-        if self.servers.has_moved() {
-            self.administrator.is_replaced();
-            self.administrator.is_replaced();
-            self.has_moved("a copy took over by itself");
+        self.servers.look();
+        if let Some(window) = self.servers.has_moved() {
+            self.has_moved("a copy took over by itself", window);
         }
         self.servers.retire();
-        self.looked = SystemClock.now();
     }
 
-    /// Since somebody has looked. What was said to be done just before may be forgotten, and nodes may hear late who has the data.
-    fn has_moved(&mut self, what: &'static str) {
-        let begin = self.looked - TimeDelta::seconds(1);
-        let end = SystemClock.now() + TimeDelta::from_std(self.plan.lease).unwrap_or_default();
-        self.windows.push(Window { begin: begin.timestamp_millis(), end: end.timestamp_millis() });
+    fn has_moved(&mut self, what: &'static str, window: Window) {
+        self.windows.push(window);
         self.note(what);
     }
 }

@@ -1,5 +1,7 @@
 //! Where the nodes of a chaos have their data, and how another server comes to have it.
 
+use std::collections::HashSet;
+use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
@@ -7,12 +9,13 @@ use std::time::Duration;
 use chrono::TimeDelta;
 use scheduler_core::time::{Clock, SystemClock};
 
-use super::wait;
+use super::{now, wait};
+use crate::history::{Window, Write, read_writes};
 use crate::redis::Server;
 use crate::wall_clock::WallClock;
 
 /// Beyond this no other server takes over any more.
-const LIMIT: Duration = Duration::from_secs(30);
+const LIMIT: Duration = Duration::from_secs(120);
 
 /// A server that is silent for so long is replaced; a busy machine may keep it for less.
 const SILENT: Duration = Duration::from_millis(1500);
@@ -29,6 +32,16 @@ pub enum Place {
     Sentinel,
     /// On a server of a Redis Cluster, which replaces it by a copy of it.
     Cluster,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::One => "one",
+            Self::Sentinel => "sentinel",
+            Self::Cluster => "cluster",
+        })
+    }
 }
 
 impl FromStr for Place {
@@ -55,16 +68,88 @@ pub(super) enum Way {
     Order,
 }
 
+/// A server with its log, which goes on under a second name when the server begins another one.
+struct Copy {
+    server: Server,
+    log: PathBuf,
+    kept: PathBuf,
+}
+
+impl Copy {
+    /// Begins once the server writes down everything: a copy of another takes a moment for that.
+    fn of(server: Server) -> Self {
+        server.wait_for(|server| {
+            let info = server.text(&["INFO", "persistence"]);
+            ["aof_rewrite_in_progress:0", "aof_rewrite_scheduled:0"].iter().all(|word| info.contains(word))
+        });
+        let log = server.log();
+        let kept = log.with_file_name("kept");
+        std::fs::hard_link(&log, &kept).expect("a second name for the log");
+        Self { server, log, kept }
+    }
+
+    /// Whether its log goes back to the beginning.
+    fn is_whole(&self) -> bool {
+        self.server.log() == self.log
+    }
+}
+
+/// How far a server has come with the data, by its own word.
+struct Look {
+    /// What was answered before this time, in milliseconds, is not further.
+    at: i64,
+    /// The life of the data: a copy that takes over begins another one, and says where.
+    life: String,
+    offset: u64,
+}
+
+/// The end of the life before, and its name.
+fn branch_of(server: &Server) -> Option<(String, u64)> {
+    let info = server.text(&["INFO", "replication"]);
+    let offset = field(&info, "second_repl_offset")?.parse().ok()?;
+    Some((field(&info, "master_replid2")?.to_owned(), offset))
+}
+
+fn field<'a>(info: &'a str, name: &str) -> Option<&'a str> {
+    let value = |line: &'a str| line.strip_prefix(name)?.strip_prefix(':');
+    info.lines().find_map(value).map(str::trim)
+}
+
+/// What a server wrote down that was replaced: what the next one knows of it is another matter.
+#[derive(Debug, Default)]
+pub(super) struct Before {
+    /// The claims that it has fired.
+    pub(super) fired: HashSet<String>,
+    /// The sessions that it has held for dead.
+    pub(super) lost: HashSet<String>,
+}
+
+impl Before {
+    fn read(&mut self, writes: Vec<Write>) {
+        for write in writes {
+            match write {
+                Write::Fired { claim, .. } => drop(self.fired.insert(claim)),
+                Write::Lost(session) => drop(self.lost.insert(session)),
+                _ => {}
+            }
+        }
+    }
+}
+
 /// The servers of a chaos.
 pub(super) struct Servers {
     place: Place,
-    /// The first one that had the data, and copies of it from the beginning on, each with its log; none once it is gone.
-    copies: Vec<Option<(Server, PathBuf)>>,
+    /// The first one that had the data, and copies of it from the beginning on; none once it is gone.
+    copies: Vec<Option<Copy>>,
     /// The one that has the data.
     master: usize,
     /// Those that decide who does.
     others: Vec<Server>,
     clock: Option<WallClock>,
+    looks: Vec<Look>,
+    before: Before,
+    /// A server had the data for a while, and nobody has seen it.
+    unseen: bool,
 }
 
 impl Servers {
@@ -95,18 +180,11 @@ impl Servers {
                 (None, std::iter::once(master).chain(copies).collect(), servers)
             }
         };
-        let with_log = |server: Server| {
-            // A copy begins a log of its own when it has copied everything, and takes a moment for it.
-            server.wait_for(|server| {
-                let info = server.text(&["INFO", "persistence"]);
-                ["aof_rewrite_in_progress:0", "aof_rewrite_scheduled:0"]
-                    .iter()
-                    .all(|word| info.contains(word))
-            });
-            let log = server.log();
-            Some((server, log))
-        };
-        Self { place, copies: copies.into_iter().map(with_log).collect(), master: 0, others, clock }
+        let copies = copies.into_iter().map(|server| Some(Copy::of(server))).collect();
+        let (looks, before) = (Vec::new(), Before::default());
+        let mut servers = Self { place, copies, master: 0, others, clock, looks, before, unseen: false };
+        servers.look();
+        servers
     }
 
     /// For nodes; of a single server for those that nobody plays tricks.
@@ -123,18 +201,38 @@ impl Servers {
 
     /// The one that has the data.
     pub(super) fn master(&self) -> &Server {
-        &self.copies[self.master].as_ref().expect("it is there").0
+        &self.copies[self.master].as_ref().expect("it is there").server
     }
 
     pub(super) fn master_mut(&mut self) -> &mut Server {
-        &mut self.copies[self.master].as_mut().expect("it is there").0
+        &mut self.copies[self.master].as_mut().expect("it is there").server
     }
 
-    /// Everything that was written, from the first to the last; none if the log of who has the data now does not go back so far.
+    /// Everything that was written, from the first to the last; none if the log of who has the data now does not go back so
+    /// far, or if a server had the data whose log nobody has kept.
     pub(super) fn whole_log(&self) -> Option<PathBuf> {
-        let (server, log) = self.copies[self.master].as_ref()?;
-        server.wait_for(|server| server.text(&["INFO", "persistence"]).contains("aof_buffer_length:0\r"));
-        Some(server.log()).filter(|now| now == log)
+        let copy = self.copies[self.master].as_ref()?;
+        copy.server
+            .wait_for(|server| server.text(&["INFO", "persistence"]).contains("aof_buffer_length:0\r"));
+        (copy.is_whole() && !self.unseen).then(|| copy.log.clone())
+    }
+
+    /// What those wrote down that were replaced.
+    pub(super) fn before(&mut self) -> Before {
+        std::mem::take(&mut self.before)
+    }
+
+    /// Notes how far the server has come that has the data.
+    pub(super) fn look(&mut self) {
+        let at = now();
+        let Some(copy) = &self.copies[self.master] else { return };
+        let Ok(answer) = copy.server.ask(&["INFO", "replication"]) else { return };
+        let info: String = ::redis::from_redis_value(answer).unwrap_or_default();
+        let life = field(&info, "master_replid").filter(|_| info.contains("role:master"));
+        let offset = field(&info, "master_repl_offset").and_then(|offset| offset.parse().ok());
+        if let (Some(life), Some(offset)) = (life, offset) {
+            self.looks.push(Look { at, life: life.to_owned(), offset });
+        }
     }
 
     /// Sets the clock of the server; false if it has none of its own.
@@ -142,12 +240,13 @@ impl Servers {
         self.clock.as_ref().map(|clock| clock.set(ahead)).is_some()
     }
 
-    /// A copy takes over from the server that has the data. Says how.
-    pub(super) fn move_on(&mut self, way: Way, held: Duration) -> &'static str {
+    /// A copy takes over from the server that has the data. Says how, and when.
+    pub(super) fn move_on(&mut self, way: Way, held: Duration) -> (&'static str, Window) {
         let before = self.master;
+        self.look();
         let what = match way {
             Way::Kill => {
-                self.copies[before] = None;
+                self.take_away(before);
                 "server killed for good; a copy took over"
             }
             Way::Hold => {
@@ -159,22 +258,41 @@ impl Servers {
                 "a copy took over by order"
             }
         };
-        self.master = self.successor(before);
-        if let Some((server, _)) = &self.copies[before] {
+        let next = self.successor(before);
+        if let Some(Copy { server, .. }) = &self.copies[before] {
             if way == Way::Hold {
                 wait(held);
                 server.signal("CONT");
             }
             server.wait_for(|server| !server.is_master());
-            // It has to be made a copy anew, and its log would not tell everything.
-            self.copies[before] = None;
         }
-        what
+        (what, self.follow(next))
+    }
+
+    /// From now on this server has the data, and the one before answers nobody. Says when it was replaced.
+    fn follow(&mut self, next: usize) -> Window {
+        // It would have to be made a copy anew, and its log would not tell everything.
+        self.take_away(self.master);
+        self.master = next;
+        let begin = branch_of(self.master()).and_then(|(life, end)| {
+            // What the copy had when it took over is kept, and so is all that was answered before somebody saw less than that.
+            let mut looks = self.looks.iter().rev();
+            looks.find(|look| look.life == life && look.offset < end).map(|look| look.at)
+        });
+        self.unseen |= begin.is_none();
+        Window { begin: begin.unwrap_or(i64::MIN), end: now() }
+    }
+
+    /// Ends a server, and keeps what it has written down.
+    fn take_away(&mut self, index: usize) {
+        let Some(mut copy) = self.copies[index].take() else { return };
+        copy.server.kill();
+        self.before.read(read_writes(&copy.kept));
     }
 
     /// Whether the data can move on once more.
     pub(super) fn can_move(&self) -> bool {
-        let whole = self.copies.iter().flatten().filter(|(server, log)| server.log() == *log).count();
+        let whole = self.copies.iter().flatten().filter(|copy| copy.is_whole()).count();
         whole > 1 && self.copies.iter().flatten().count() > SPARE
     }
 
@@ -184,19 +302,14 @@ impl Servers {
             Place::Cluster => ("cluster-replica-no-failover", "yes"),
             _ => ("replica-priority", "0"),
         };
-        for (server, log) in self.copies.iter().flatten() {
-            if server.log() != *log {
-                server.command(&["CONFIG", "SET", name, value]);
-            }
+        for copy in self.copies.iter().flatten().filter(|copy| !copy.is_whole()) {
+            copy.server.command(&["CONFIG", "SET", name, value]);
         }
     }
 
-    /// Whether a copy has taken over that nobody asked to: on a busy machine a server may seem to be gone.
-    pub(super) fn has_moved(&mut self) -> bool {
-        let Some(next) = self.other_master(self.master) else { return false };
-        self.copies[self.master] = None;
-        self.master = next;
-        true
+    /// When a copy has taken over that nobody asked to: on a busy machine a server may seem to be gone.
+    pub(super) fn has_moved(&mut self) -> Option<Window> {
+        self.other_master(self.master).map(|next| self.follow(next))
     }
 
     fn order(&self) {
@@ -205,9 +318,8 @@ impl Servers {
             Place::Sentinel => self.others[0].ask(&["SENTINEL", "FAILOVER", "main"]),
             _ => {
                 let copies = (0..).zip(&self.copies).filter(|(index, _)| *index != self.master);
-                let mut whole =
-                    copies.filter_map(|(_, copy)| copy.as_ref()).filter(|(server, log)| server.log() == *log);
-                whole.next().expect("there is one more").0.ask(&["CLUSTER", "FAILOVER"])
+                let mut whole = copies.filter_map(|(_, copy)| copy.as_ref()).filter(|copy| copy.is_whole());
+                whole.next().expect("there is one more").server.ask(&["CLUSTER", "FAILOVER"])
             }
         };
         while let Err(error) = asked() {
@@ -230,7 +342,7 @@ impl Servers {
 
     fn other_master(&self, before: usize) -> Option<usize> {
         let is_master = |index: &usize| {
-            *index != before && self.copies[*index].as_ref().is_some_and(|(server, _)| server.is_master())
+            *index != before && self.copies[*index].as_ref().is_some_and(|copy| copy.server.is_master())
         };
         (0..self.copies.len()).find(is_master)
     }
