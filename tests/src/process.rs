@@ -16,6 +16,8 @@ use scheduler_core::time::{Clock, SystemClock};
 use scheduler_core::trigger::{Trigger, TriggerBuilder};
 use scheduler_redis::RedisJobStore;
 
+use crate::wait::between_looks;
+
 /// The shortest there is.
 pub const LEASE: Duration = Duration::from_secs(1);
 
@@ -149,7 +151,7 @@ pub async fn until(what: &str, is_so: impl AsyncFn() -> bool) {
     let deadline = SystemClock.monotonic() + LIMIT;
     while !is_so().await {
         assert!(SystemClock.monotonic() < deadline, "it does not come to that: {what}");
-        SystemClock.sleep(Duration::from_millis(20)).await;
+        between_looks().await;
     }
 }
 

@@ -16,6 +16,7 @@ use scheduler_core::{Scheduler, Text};
 use scheduler_redis::RedisJobStore;
 use tests::process::{LEASE, LIMIT, Process, exclusive, hourly, job, until};
 use tests::redis::Server;
+use tests::wait::between_looks;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
@@ -315,7 +316,7 @@ async fn survives(pattern: &str, damage: Damage) -> Result<(), String> {
             return Err(format!("not mended: {left:#?}"));
         }
         cluster.process.store.audit(true).await.map_err(|error| format!("audit: {error}"))?;
-        SystemClock.sleep(Duration::from_millis(50)).await;
+        between_looks().await;
     }
     cluster.scheduler.shutdown(Duration::ZERO).await;
     Ok(())

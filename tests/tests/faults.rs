@@ -39,6 +39,7 @@ use scheduler_redis::RedisJobStore;
 use tests::process::{Process, until};
 use tests::proxy::{Proxy, Trick};
 use tests::redis::Server;
+use tests::wait::between_looks;
 use tokio::sync::Notify;
 
 /// The shortest there is.
@@ -110,7 +111,7 @@ async fn settled(store: &RedisJobStore) {
     let deadline = SystemClock.monotonic() + LIMIT;
     while !store.executions(Executions::All).await.unwrap().is_empty() {
         assert!(SystemClock.monotonic() < deadline, "something still runs");
-        SystemClock.sleep(Duration::from_millis(20)).await;
+        between_looks().await;
     }
 }
 
@@ -130,7 +131,7 @@ async fn every_call_may_be_lost_answered_in_vain_or_carried_out_twice() {
             let deadline = SystemClock.monotonic() + LIMIT;
             while proxy.played() == 0 {
                 assert!(SystemClock.monotonic() < deadline, "{name} was not played");
-                SystemClock.sleep(Duration::from_millis(20)).await;
+                between_looks().await;
             }
             runs.each_once();
             scheduler.shutdown(Duration::from_secs(5)).await;
@@ -193,7 +194,7 @@ async fn a_node_without_its_server_stops_what_must_not_overlap_and_lets_the_rest
     let deadline = SystemClock.monotonic() + LIMIT;
     while scheduler.store_trouble().is_some() {
         assert!(SystemClock.monotonic() < deadline, "{:?}", scheduler.store_trouble());
-        SystemClock.sleep(Duration::from_millis(20)).await;
+        between_looks().await;
     }
     scheduler.shutdown(Duration::from_secs(5)).await;
     let left = store.triggers(TriggerQuery::default()).await.unwrap();
@@ -267,7 +268,7 @@ async fn a_server_that_has_lost_everything_is_not_taken_for_an_empty_one() {
             Err(error) => break error,
             Ok(_) => assert!(SystemClock.monotonic() < deadline, "nobody has noticed"),
         }
-        SystemClock.sleep(Duration::from_millis(20)).await;
+        between_looks().await;
     };
     assert!(error.is_config() && error.to_string().contains("is gone"), "{error}");
     let started = scheduler.standby().and(scheduler.start().await);
@@ -288,7 +289,7 @@ async fn a_master_without_its_replicas_is_waited_for() {
             Some(trouble) => break trouble,
             None => assert!(SystemClock.monotonic() < deadline, "nobody has noticed"),
         }
-        SystemClock.sleep(Duration::from_millis(20)).await;
+        between_looks().await;
     };
     assert!(trouble.contains("NOREPLICAS"), "{trouble}");
     server.command(&["CONFIG", "SET", "min-replicas-to-write", "0"]);
@@ -423,7 +424,7 @@ async fn a_job_that_blocks_its_runtime_does_not_keep_its_node_from_saying_that_i
             let begin = SystemClock.monotonic();
             while SystemClock.monotonic() < begin + 2 * lease {
                 assert_eq!(other.sessions().await.len(), 2, "it is held for dead");
-                SystemClock.sleep(Duration::from_millis(20)).await;
+                between_looks().await;
             }
             assert_eq!(other.running().await, 1);
         });

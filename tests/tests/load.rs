@@ -14,6 +14,7 @@ use scheduler_core::time::{Clock, SystemClock};
 use scheduler_core::trigger::{Trigger, TriggerBuilder};
 use scheduler_redis::RedisJobStore;
 use tests::redis::Server;
+use tests::wait::between_looks;
 use tokio::sync::Notify;
 
 const LIMIT: Duration = Duration::from_secs(240);
@@ -87,7 +88,7 @@ async fn settled(store: &RedisJobStore) {
     let deadline = SystemClock.monotonic() + LIMIT;
     while !store.executions(Executions::All).await.unwrap().is_empty() {
         assert!(SystemClock.monotonic() < deadline, "something still runs");
-        SystemClock.sleep(Duration::from_millis(20)).await;
+        between_looks().await;
     }
 }
 
@@ -177,12 +178,18 @@ async fn a_node_with_nothing_to_do_says_every_two_seconds_that_it_lives_and_noth
     fill(&store, &job, 10_000, TimeDelta::days(1)).await;
     let scheduler = scheduler(&store, &job, &count);
     scheduler.start().await.unwrap();
-    // The start itself, and the first beats.
-    SystemClock.sleep(Duration::from_secs(3)).await;
+    // The start is over once the node has said of itself that it lives.
+    let heard = || server.command(&["HVALS", "scheduler:{idle/0}:sn"]);
+    for _ in 0..2 {
+        let before = heard();
+        while heard() == before {
+            between_looks().await;
+        }
+    }
     let begin = SystemClock.monotonic();
     server.command(&["CONFIG", "RESETSTAT"]);
     while calls(&server) < 4 {
-        SystemClock.sleep(Duration::from_millis(50)).await;
+        between_looks().await;
     }
     let (calls, took) = (calls(&server), SystemClock.monotonic() - begin);
     scheduler.shutdown(Duration::from_secs(5)).await;

@@ -16,6 +16,7 @@ use scheduler_core::{JobData, JobKey, Text, TriggerKey};
 use scheduler_redis::RedisJobStore;
 use tests::proxy::{Proxy, Trick};
 use tests::redis::Server;
+use tests::wait::between_looks;
 
 const LIMIT: Duration = Duration::from_secs(30);
 
@@ -112,7 +113,7 @@ async fn until(what: &str, is_so: impl AsyncFn() -> bool) {
     let deadline = SystemClock.monotonic() + LIMIT;
     while !is_so().await {
         assert!(SystemClock.monotonic() < deadline, "it does not come to that: {what}");
-        SystemClock.sleep(Duration::from_millis(20)).await;
+        between_looks().await;
     }
 }
 
