@@ -26,6 +26,9 @@ pub(crate) fn steps(quick: bool) -> Vec<Step> {
         );
     }
     steps.push(Step::inside("tidy", tidy::run));
+    if machine::succeeds("cargo", &["deny", "--version"]) {
+        steps.push(Step::program("dependencies", "cargo deny check licenses bans sources"));
+    }
     steps
 }
 

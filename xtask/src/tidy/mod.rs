@@ -10,6 +10,7 @@ mod crate_pages;
 mod dependencies;
 mod examples;
 mod leftovers;
+mod licences;
 mod manifest;
 mod manifests;
 mod paths;
@@ -43,6 +44,7 @@ pub(crate) fn run() -> Result<(), String> {
         examples::check,
         manifests::check,
         dependencies::check,
+        licences::check,
     ] {
         check(&tree, &mut report);
     }
