@@ -12,6 +12,7 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc, Weekday};
 use chrono_tz::Tz;
+use examples::println;
 use scheduler_core::calendar::{Calendar, Exclusion, StandardCalendar};
 use scheduler_core::prelude::*;
 use scheduler_core::testing::TestScheduler;

@@ -20,6 +20,7 @@ use std::time::Duration;
 use anyhow::{Context, bail, ensure};
 use chrono::{DateTime, TimeDelta, Utc};
 use clap::{Parser, Subcommand};
+use examples::println;
 use scheduler_core::host::Host;
 use scheduler_core::job::Outcome;
 use scheduler_core::prelude::*;

@@ -15,6 +15,7 @@ use std::process::ExitCode;
 use chrono::{DateTime, Offset, TimeDelta, TimeZone, Utc};
 use chrono_tz::Tz;
 use clap::{Parser, ValueEnum};
+use examples::println;
 use scheduler_core::time::{Clock, SystemClock};
 use scheduler_core::trigger::{
     CronExpr, CronSchedule, DstPolicy, Gap, Overlap, RecurrenceRule, RecurrenceSchedule, Schedule, Trigger,

@@ -12,6 +12,7 @@ use std::hash::{DefaultHasher, Hasher};
 use std::path::Path;
 use std::time::Duration;
 
+use examples::println;
 use scheduler_core::prelude::*;
 use scheduler_core::store::ExecutionLimits;
 use scheduler_core::time::{Clock, SystemClock};

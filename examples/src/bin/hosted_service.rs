@@ -13,6 +13,7 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
+use examples::println;
 use scheduler_core::host::{Host, HostError, Service, ServiceContext, StopContext, background, hosted};
 use scheduler_core::prelude::*;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};

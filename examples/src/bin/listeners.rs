@@ -16,6 +16,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use examples::println;
 use scheduler_core::job::{JobContext, Outcome};
 use scheduler_core::plugin::HistoryLog;
 use scheduler_core::prelude::*;

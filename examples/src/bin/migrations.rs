@@ -11,6 +11,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use examples::println;
 use rusqlite::Connection;
 use scheduler_core::host::{Host, HostBuilder, HostError, ServiceContext, background, start_up};
 use scheduler_core::job::JobError;

@@ -11,6 +11,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use examples::println;
 use scheduler_core::prelude::*;
 use scheduler_core::testing::TestScheduler;
 use scheduler_core::time::Clock;

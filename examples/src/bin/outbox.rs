@@ -14,6 +14,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use examples::println;
 use rusqlite::{Connection, params};
 use scheduler_core::host::{Host, HostError, ServiceContext, background};
 use scheduler_core::job::JobError;

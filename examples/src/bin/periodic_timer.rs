@@ -11,6 +11,7 @@
 
 use std::time::Duration;
 
+use examples::println;
 use scheduler_core::host::{FirstTick, Host, HostError, PeriodicTimerHandle, ServiceContext, background};
 use scheduler_core::prelude::*;
 use scheduler_core::time::Clock;

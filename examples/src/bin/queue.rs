@@ -12,6 +12,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
+use examples::println;
 use scheduler_core::host::{Host, HostError, JobQueue, ServiceContext, background};
 use scheduler_core::prelude::*;
 

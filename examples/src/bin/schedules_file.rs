@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Parser;
+use examples::println;
 use scheduler_core::plugin::ScheduleFile;
 use scheduler_core::prelude::*;
 use scheduler_core::store::TriggerQuery;

@@ -12,6 +12,7 @@
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
+use examples::println;
 use rusqlite::{Connection, params};
 use scheduler_core::host::{Host, HostError};
 use scheduler_core::job::{JobError, Outcome};

@@ -12,6 +12,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use examples::println;
 use scheduler_core::SchedulerBuilder;
 use scheduler_core::prelude::*;
 use scheduler_core::scheduler::Event;

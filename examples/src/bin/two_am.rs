@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use examples::println;
 use scheduler_core::host::{Host, HostError};
 use scheduler_core::job::JobError;
 use scheduler_core::prelude::*;

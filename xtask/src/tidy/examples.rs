@@ -5,6 +5,9 @@ use super::tree::Tree;
 
 const FOLDER: &str = "examples/src/bin/";
 
+/// An example with a package of its own is a folder here.
+const PACKAGES: &str = "examples/";
+
 pub(crate) fn check(tree: &Tree, report: &mut Report) {
     let readme = tree.text("README.md").unwrap_or_default();
     for (path, text) in tree.texts() {
@@ -22,9 +25,12 @@ pub(crate) fn check(tree: &Tree, report: &mut Report) {
     }
 }
 
-/// An example is a file, or a folder with a `main.rs`.
+/// An example is a file, a folder with a `main.rs`, or a package.
 fn name_of(path: &str) -> Option<&str> {
-    let name = path.strip_prefix(FOLDER)?;
+    let Some(name) = path.strip_prefix(FOLDER) else {
+        let package = path.strip_prefix(PACKAGES)?.strip_suffix("/src/main.rs")?;
+        return (!package.contains('/')).then_some(package);
+    };
     let name = name.strip_suffix("/main.rs").or_else(|| name.strip_suffix(".rs"))?;
     (!name.contains('/')).then_some(name)
 }
@@ -38,8 +44,8 @@ fn problem_of_header(name: &str, text: &str) -> Option<String> {
             "{problem}; begin with what it shows and how to run it (`cargo run --bin {name}`)"
         ));
     };
-    let bin = run.split_once("--bin").and_then(|(_, bin)| bin.split_whitespace().next());
-    let bin = bin.map(|bin| bin.trim_matches('`'));
+    let bin = run.split_once("--bin ").or_else(|| run.split_once("-p "));
+    let bin = bin.and_then(|(_, bin)| bin.split_whitespace().next()).map(|bin| bin.trim_matches('`'));
     bin.filter(|bin| *bin != name).map(|bin| format!("the header runs `{bin}`; write `--bin {name}`"))
 }
 
@@ -83,5 +89,9 @@ mod tests {
         check(&Tree::of(examples), &mut report);
         assert_eq!(report.violations().len(), 1);
         assert!(report.violations()[0].contains("README.md does not mention the example `fleet`"));
+        let mut report = Report::default();
+        check(&Tree::of([("examples/fleet/src/main.rs", "//! cargo run -p ship")]), &mut report);
+        let [header, readme] = report.violations() else { panic!("{report:?}") };
+        assert!(header.contains("the header runs `ship`") && readme.contains("the example `fleet`"));
     }
 }

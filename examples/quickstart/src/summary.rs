@@ -7,8 +7,8 @@ use anyhow::Context;
 use scheduler_core::host::HostReport;
 
 use crate::args::Workspace;
-use crate::view::Counts;
-use crate::{index, outbox};
+use crate::view::{self, Counts};
+use crate::{index, out, outbox};
 
 /// Prints what was done and where it can be checked.
 pub(crate) fn print(workspace: &Workspace, counts: &Counts, report: &HostReport) -> anyhow::Result<()> {
@@ -16,18 +16,21 @@ pub(crate) fn print(workspace: &Workspace, counts: &Counts, report: &HostReport)
     let sent = messages.iter().filter(|message| message.sent.is_some()).count();
     let files = index::load(&workspace.index())?;
     let text: usize = files.values().map(|entry| entry.lines).sum();
-    println!("\nDone. Check it against the files:");
+    out::line("\nDone. Check it against the files:");
     row("messages", &format!("{} ({sent} marked as sent)", messages.len()), &workspace.outbox());
     row("received", &lines(&workspace.inbox())?.to_string(), &workspace.inbox());
     row("receipts", &lines(&workspace.receipts())?.to_string(), &workspace.receipts());
     row("indexed", &format!("{} files, {text} lines", files.len()), &workspace.index());
-    println!("  runs       {counts}");
-    println!("  stopped    within {:.1?}: {}", report.took, report.reason);
+    out::line(&format!("  runs       {counts}"));
+    for (job, reason) in view::ON_PURPOSE {
+        out::line(&format!("             {job} {reason}, on purpose"));
+    }
+    out::line(&format!("  stopped    within {:.1?}: {}", report.took, report.reason));
     Ok(())
 }
 
 fn row(what: &str, count: &str, file: &Path) {
-    println!("  {what:<10} {count:<32} {}", file.display());
+    out::line(&format!("  {what:<10} {count:<32} {}", file.display()));
 }
 
 /// How many lines a file has; none if there is no file.

@@ -1,4 +1,4 @@
-//! What the terminal shows: a live table, or one line for each run where the output is no terminal.
+//! What is shown: a live table in a terminal, and sums every two seconds in a pipe or a file.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -13,8 +13,22 @@ use scheduler_core::store::TriggerQuery;
 use scheduler_core::time::{Clock, SystemClock};
 
 use crate::args::Workspace;
+use crate::out;
 
+/// Between two tables.
 const REFRESH: Duration = Duration::from_millis(200);
+
+/// Between two sums.
+const SUM_UP: Duration = Duration::from_secs(2);
+
+/// The jobs that do not succeed here, and why.
+pub(crate) const ON_PURPOSE: [(&str, &str); 2] =
+    [("audit", "takes longer than its timeout"), ("load_rates", "fails at a mistake in its table")];
+
+/// Behind the failure of such a job.
+fn purpose(job: &JobKey) -> &'static str {
+    if ON_PURPOSE.iter().any(|(name, _)| *name == job.name()) { " (on purpose)" } else { "" }
+}
 
 /// How many runs ended in which way.
 #[derive(Default)]
@@ -46,6 +60,8 @@ pub(crate) struct View {
     workspace: Arc<Workspace>,
     rows: BTreeMap<JobKey, Row>,
     counts: Counts,
+    /// How many runs of a job have ended in which way since the last sums, and how the last of them failed.
+    recent: BTreeMap<(JobKey, &'static str), (usize, Option<String>)>,
     live: bool,
     drawn: usize,
     begun: DateTime<Utc>,
@@ -54,29 +70,47 @@ pub(crate) struct View {
 impl View {
     /// An empty table.
     pub(crate) fn new(workspace: Arc<Workspace>) -> Self {
-        let (rows, counts, live) = (BTreeMap::new(), Counts::default(), stdout().is_terminal());
-        Self { workspace, rows, counts, live, drawn: 0, begun: SystemClock.now() }
+        let (rows, recent) = (BTreeMap::new(), BTreeMap::new());
+        let (counts, live) = (Counts::default(), stdout().is_terminal());
+        Self { workspace, rows, counts, recent, live, drawn: 0, begun: SystemClock.now() }
     }
 
     /// Shows events until the scheduler is gone, and returns the account.
     pub(crate) async fn show(mut self, mut events: Events, scheduler: WeakScheduler) -> Counts {
-        let mut refresh = tokio::time::interval(REFRESH);
+        let mut refresh = tokio::time::interval(if self.live { REFRESH } else { SUM_UP });
         loop {
             tokio::select! {
                 event = events.next() => match event {
                     Some(event) => self.note(event),
                     None => break,
                 },
-                _ = refresh.tick(), if self.live => {
-                    self.look_up(&scheduler).await;
-                    self.draw();
-                }
+                _ = refresh.tick() => self.refresh(&scheduler).await,
             }
         }
         if self.live {
             self.draw();
+        } else {
+            self.sum_up();
         }
         self.counts
+    }
+
+    async fn refresh(&mut self, scheduler: &WeakScheduler) {
+        if self.live {
+            self.look_up(scheduler).await;
+            self.draw();
+        } else {
+            self.sum_up();
+        }
+    }
+
+    /// A line for each job and outcome since the last time.
+    fn sum_up(&mut self) {
+        let time = SystemClock.now().with_timezone(&Local).format("%H:%M:%S");
+        for ((job, outcome), (count, failure)) in std::mem::take(&mut self.recent) {
+            let detail = failure.map(|text| format!("{}: {text}", purpose(&job))).unwrap_or_default();
+            out::line(&format!("{time} {:<18} {count:>4} {outcome}{detail}", job.name()));
+        }
     }
 
     /// Schedules in words and next fire times.
@@ -106,13 +140,9 @@ impl View {
                 row.running = row.running.saturating_sub(1);
                 row.runs += 1;
                 (row.took, row.outcome, row.failure) = (Some(took), outcome, failure.clone());
-                if !self.live {
-                    let detail = failure.map(|text| format!(": {text}")).unwrap_or_default();
-                    println!(
-                        "{} {job} {outcome} after {took:.1?}{detail}",
-                        SystemClock.now().with_timezone(&Local).format("%H:%M:%S%.3f")
-                    );
-                }
+                let (count, last) = self.recent.entry((job, outcome)).or_default();
+                *count += 1;
+                *last = failure;
             }
             _ => {}
         }
@@ -126,7 +156,7 @@ impl View {
         ));
         for (job, row) in &self.rows {
             lines.push(row.line(job));
-            lines.extend(row.failure.iter().map(|failure| format!("    {failure}")));
+            lines.extend(row.failure.iter().map(|failure| format!("   {}: {failure}", purpose(job))));
         }
         let mut out = stdout().lock();
         let up = if self.drawn > 0 { format!("\x1b[{}A\r", self.drawn) } else { String::new() };

@@ -7,8 +7,15 @@ use std::time::Duration;
 use anyhow::{Context, ensure};
 use clap::Parser;
 
-const PROJECT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
-const DATA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/data");
+/// The folder of this package.
+fn package() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// The folder of the whole project, two above that of this package.
+fn project() -> &'static Path {
+    package().ancestors().nth(2).unwrap_or(package())
+}
 
 /// Several kinds of background work on real files, and what they did.
 #[derive(Debug, Parser)]
@@ -18,13 +25,13 @@ pub(crate) struct Args {
     #[arg(long = "for", default_value = "20s", value_parser = scheduler_syntax::parse_duration)]
     run_for: Duration,
     /// The messages to deliver, one JSON object with `id`, `to`, `subject` and `body` a line
-    #[arg(long, default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/data/outbox.jsonl"))]
+    #[arg(long, default_value_os_t = package().join("data/outbox.jsonl"))]
     outbox: PathBuf,
     /// The folder whose files are indexed
-    #[arg(long, default_value = PROJECT)]
+    #[arg(long, default_value_os_t = project().to_path_buf())]
     folder: PathBuf,
     /// Where the results are written
-    #[arg(long, default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/../target/quickstart"))]
+    #[arg(long, default_value_os_t = project().join("target/quickstart"))]
     out: PathBuf,
 }
 
@@ -80,6 +87,6 @@ impl Workspace {
 
     /// A table with a mistake in it.
     pub(crate) fn rates(&self) -> PathBuf {
-        Path::new(DATA).join("rates.csv")
+        package().join("data/rates.csv")
     }
 }

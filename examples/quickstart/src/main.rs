@@ -1,19 +1,21 @@
 //! The main job in one command: several kinds of background work on real files, for twenty seconds.
 //!
 //! ```text
-//! cargo run --release --bin quickstart                                  # this repository and a shipped outbox
-//! cargo run --release --bin quickstart -- --for 1m --folder ~/notes     # your own files
+//! cargo run --release -p quickstart                                  # this repository and a shipped outbox
+//! cargo run --release -p quickstart -- --for 1m --folder ~/notes     # your own files
 //! ```
 //!
 //! What you see: a start-up task prepares the working folder and everything else waits for it. Every other second
 //! a batch of messages is taken from an outbox file, delivered to a real socket and marked as sent; each delivery
-//! enqueues a receipt. A cron keeps an index of the files below a folder. One job takes too long and is stopped by
-//! its timeout, one fails and says why. Ctrl-C stops at once and gracefully. The summary at the end can be checked
-//! against the files that it names.
+//! enqueues a receipt. A cron keeps an index of the files below a folder. On purpose, one job takes too long and is
+//! stopped by its timeout, and one fails and says why. Ctrl-C stops at once and gracefully. The summary at the end can
+//! be checked against the files that it names. In a terminal a table shows all this as it happens; in a pipe or a file
+//! there are sums every two seconds.
 
 mod args;
 mod audit;
 mod index;
+mod out;
 mod outbox;
 mod rates;
 mod receiver;
