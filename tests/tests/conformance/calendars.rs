@@ -7,25 +7,33 @@ use serde_json::Value;
 use crate::triggers;
 use crate::{cases, report};
 use scheduler_core::store::conformance::build;
-use scheduler_core::store::conformance::corpus::time;
+use scheduler_core::store::conformance::corpus::{Line, text, time};
+use scheduler_core::store::conformance::report::Report;
 
 /// Midnights lie on quarters of an hour, in every zone. In milliseconds.
 const QUARTER: i64 = 900_000;
 
 #[test]
 fn conformance_of_calendars() {
+    account(&cases("calendars")).finish();
+}
+
+pub(crate) fn account(lines: &[Line]) -> Report {
     let mut report = report("calendars");
-    for case in cases("calendars") {
-        if case["kind"] == "calendar" {
-            let calendar = build::calendar(&case["calendar"]);
-            for check in case["checks"].as_array().unwrap() {
-                report.note(&case, included(&calendar, check).and_then(|()| next(&calendar, check)));
-            }
-        } else {
-            report.note(&case, with_trigger(&case));
-        }
+    for line in lines {
+        report.check_each(line, |case| match text(case, "kind") {
+            "calendar" => alone(case),
+            "trigger-with-calendar" => vec![with_trigger(case)],
+            other => panic!("unknown kind `{other}`"),
+        });
     }
-    report.finish();
+    report
+}
+
+fn alone(case: &Value) -> Vec<Result<(), String>> {
+    let calendar = build::calendar(&case["calendar"]);
+    let checks = case["checks"].as_array().unwrap().iter();
+    checks.map(|check| included(&calendar, check).and_then(|()| next(&calendar, check))).collect()
 }
 
 fn with_trigger(case: &Value) -> Result<(), String> {

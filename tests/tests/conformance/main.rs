@@ -6,20 +6,20 @@
 //! entry that no case needs.
 #![allow(clippy::unwrap_used, reason = "a test says what went wrong by failing")]
 
-use scheduler_core::store::conformance::corpus;
+use scheduler_core::store::conformance::corpus::{self, Line};
 use scheduler_core::store::conformance::report::Report;
-use serde_json::Value;
 
 mod broken;
 mod calendars;
 mod cron;
+mod lines;
 mod stores;
 mod triggers;
 
 /// At most this share of a file may deviate.
 const MOST_DEVIATIONS: f64 = 0.02;
 
-fn cases(name: &str) -> Vec<Value> {
+fn cases(name: &str) -> Vec<Line> {
     let path = format!("{}/corpus/{name}.jsonl.gz", env!("CARGO_MANIFEST_DIR"));
     corpus::cases(name, &std::fs::read(path).unwrap())
 }

@@ -7,25 +7,43 @@ use serde_json::Value;
 
 use crate::{cases, report};
 use scheduler_core::store::conformance::build;
-use scheduler_core::store::conformance::corpus::{time, times, zone};
+use scheduler_core::store::conformance::corpus::{Line, text, time, times, zone};
+use scheduler_core::store::conformance::report::Report;
 
 #[test]
 fn conformance_of_triggers() {
+    account(&cases("triggers")).finish();
+}
+
+pub(crate) fn account(lines: &[Line]) -> Report {
     let mut report = report("triggers");
-    for case in cases("triggers") {
-        let result = if case["kind"] == "trigger-fact" { fact(&case) } else { measured(&case) };
-        report.note(&case, result.map_err(|difference| format!("{}{difference}", label(&case))));
+    for line in lines {
+        report.check(line, |case| {
+            let result = match text(case, "kind") {
+                "trigger" => measured(case),
+                "trigger-fact" => fact(case),
+                other => panic!("unknown kind `{other}`"),
+            };
+            result.map_err(|difference| format!("{}{difference}", label(case)))
+        });
     }
-    report.finish();
+    report
 }
 
 #[test]
 fn conformance_of_misfire() {
+    account_of_misfire(&cases("misfire")).finish();
+}
+
+pub(crate) fn account_of_misfire(lines: &[Line]) -> Report {
     let mut report = report("misfire");
-    for case in cases("misfire") {
-        report.note(&case, late(&case));
+    for line in lines {
+        report.check(line, |case| match text(case, "kind") {
+            "misfire" => late(case),
+            other => panic!("unknown kind `{other}`"),
+        });
     }
-    report.finish();
+    report
 }
 
 /// What Quartz does with a daily window in this case and we do not.

@@ -1,29 +1,50 @@
 //! Reading the cases.
 
-use std::fs::File;
-use std::io::{BufRead, BufReader, Read};
+use std::io::Read;
 use std::path::Path;
 
 use chrono::{DateTime, Utc};
 use flate2::read::GzDecoder;
 use serde_json::Value;
 
-/// All cases of a file: of the folder that `CONFORMANCE_DIR` names, or those that are carried, compressed.
-pub fn cases(name: &str, carried: &[u8]) -> Vec<Value> {
-    let source: Box<dyn Read + '_> = match std::env::var_os("CONFORMANCE_DIR") {
-        Some(folder) => Box::new(open(&Path::new(&folder).join(format!("{name}.jsonl")))),
-        None => Box::new(GzDecoder::new(carried)),
-    };
-    let lines = BufReader::new(source).lines().map(Result::unwrap).filter(|line| !line.trim().is_empty());
-    lines.enumerate().map(|(number, line)| parse(name, number + 1, &line)).collect()
+/// A line of a file, which may be no case.
+#[derive(Debug)]
+pub struct Line {
+    pub(super) number: usize,
+    bytes: Vec<u8>,
 }
 
-fn open(path: &Path) -> File {
-    File::open(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+impl Line {
+    /// The case of the line, or why it is none.
+    pub(super) fn read(&self) -> Result<Value, String> {
+        let case: Value = serde_json::from_slice(&self.bytes).map_err(|error| error.to_string())?;
+        match ["id", "category"].into_iter().find(|field| !case[field].is_string()) {
+            Some(field) => Err(format!("`{field}` is no text")),
+            None => Ok(case),
+        }
+    }
 }
 
-fn parse(name: &str, line: usize, text: &str) -> Value {
-    serde_json::from_str(text).unwrap_or_else(|error| panic!("{name}.jsonl line {line}: {error}"))
+/// All lines of a file: of the folder that `CONFORMANCE_DIR` names, or those that are carried, compressed.
+pub fn cases(name: &str, carried: &[u8]) -> Vec<Line> {
+    match std::env::var_os("CONFORMANCE_DIR") {
+        Some(folder) => {
+            let path = Path::new(&folder).join(format!("{name}.jsonl"));
+            lines(&std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display())))
+        }
+        None => {
+            let mut text = Vec::new();
+            GzDecoder::new(carried).read_to_end(&mut text).unwrap();
+            lines(&text)
+        }
+    }
+}
+
+/// The lines of a text with something on them.
+pub fn lines(text: &[u8]) -> Vec<Line> {
+    let numbered = (1..).zip(text.split(|byte| *byte == b'\n'));
+    let lines = numbered.map(|(number, line)| Line { number, bytes: line.trim_ascii().to_vec() });
+    lines.filter(|line| !line.bytes.is_empty()).collect()
 }
 
 /// A text of a case.

@@ -1,10 +1,12 @@
 //! The account of a file: how many cases agree in each category, and the deviations with their reasons.
 
+use std::any::Any;
 use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use serde_json::Value;
 
-use super::corpus::text;
+use super::corpus::{Line, text};
 
 /// Cases that we answer otherwise on purpose.
 #[derive(Debug)]
@@ -47,8 +49,30 @@ impl Report {
         }
     }
 
-    /// Notes one case: it agrees, or says how it does not.
-    pub fn note(&mut self, case: &Value, result: Result<(), String>) {
+    /// Checks the case of a line: it agrees, or says how it does not. A line that cannot be read is a failure.
+    pub fn check(&mut self, line: &Line, check: impl FnOnce(&Value) -> Result<(), String>) {
+        self.check_each(line, |case| vec![check(case)]);
+    }
+
+    /// As [`check`](Self::check), for a case of several parts.
+    pub fn check_each(&mut self, line: &Line, check: impl FnOnce(&Value) -> Vec<Result<(), String>>) {
+        match line.read().and_then(|case| Ok((guarded(&case, check)?, case))) {
+            Ok((results, case)) => results.into_iter().for_each(|result| self.note(&case, result)),
+            Err(problem) => self.cannot_read(line, &problem),
+        }
+    }
+
+    fn cannot_read(&mut self, line: &Line, problem: &str) {
+        self.agreeing.entry("(cannot be read)".to_owned()).or_default().1 += 1;
+        self.failures.push(format!("{}.jsonl line {} cannot be read: {problem}", self.file, line.number));
+    }
+
+    /// What disagrees without a reason, or cannot be read.
+    pub fn failures(&self) -> &[String] {
+        &self.failures
+    }
+
+    fn note(&mut self, case: &Value, result: Result<(), String>) {
         let category = text(case, "category");
         let (agreed, all) = self.agreeing.entry(category.to_owned()).or_default();
         *all += 1;
@@ -92,6 +116,16 @@ impl Report {
         let share = deviating as f64 / all.max(1) as f64;
         assert!(share < self.most_deviations, "{deviating} of {all} deviate, which is too many");
     }
+}
+
+/// A check panics where a case has not what it needs.
+fn guarded<T>(case: &Value, check: impl FnOnce(&Value) -> T) -> Result<T, String> {
+    let message = |panic: Box<dyn Any + Send>| {
+        let text = panic.downcast_ref::<String>().map(String::as_str);
+        let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("a panic without a text");
+        format!("{}: {text}", self::text(case, "id"))
+    };
+    catch_unwind(AssertUnwindSafe(|| check(case))).map_err(message)
 }
 
 fn covers(pattern: &str, name: &str) -> bool {
