@@ -256,7 +256,7 @@ impl Player {
         ] {
             let groups = self.store.groups(kind).await?;
             let names =
-                groups.iter().filter(|group| group.pause.is_some()).map(|group| Text::is(&*group.name));
+                groups.iter().filter(|group| group.pause.is_some()).map(|group| Text::is(&group.name));
             paused.extend(names.map(of_group));
         }
         self.store.clear().await?;
