@@ -56,8 +56,7 @@ fn a_job_and_its_trigger_are_stored_at_once() {
     };
     let right = with(with(store("t"), "result", json!("ok")), "state", state.clone());
     assert_eq!(failures_of_script(&json!([right])), [""; 0]);
-    let again =
-        with(with(store("u"), "error", json!("ObjectAlreadyExistsException")), "state", state.clone());
+    let again = with(with(store("u"), "error", json!("ObjectAlreadyExistsException")), "state", state);
     assert_eq!(failures_of_script(&json!([right, again])), [""; 0]);
     let wrong = with(store("t"), "error", json!("JobPersistenceException"));
     assert!(failures_of_script(&json!([wrong]))[0].contains("step 0, store_job_and_trigger: it succeeds"));

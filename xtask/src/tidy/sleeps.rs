@@ -65,7 +65,7 @@ fn sleeps(source: &Source) -> Vec<(usize, String)> {
     let imported = source.mentions().into_iter().filter(|mention| {
         let is_whole =
             |import: &&str| mention.path == **import || mention.path.ends_with(&format!("::{import}"));
-        IMPORTS.iter().any(|import| is_whole(import))
+        IMPORTS.iter().any(is_whole)
     });
     let mut found: Vec<_> = imported.map(|mention| (mention.line, mention.path)).collect();
     found.extend(calls(source));
