@@ -31,6 +31,41 @@ impl<'de> Deserialize<'de> for Version {
     }
 }
 
+/// Makes a record of a type with `#[serde(remote = "Self")]` an error if the value has a `problem()`. So nothing that a builder
+/// refuses comes in by a record.
+macro_rules! checked {
+    ($($type:ty),+) => {$(
+        impl serde::Serialize for $type {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                <$type>::serialize(self, serializer)
+            }
+        }
+
+        impl<'de> serde::Deserialize<'de> for $type {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let value = <$type>::deserialize(deserializer)?;
+                value.problem().map_or(Ok(value), |problem| Err(serde::de::Error::custom(problem)))
+            }
+        }
+    )+};
+}
+pub(crate) use checked;
+
+/// Durations as whole seconds.
+pub(crate) mod seconds {
+    use std::time::Duration;
+
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(crate) fn serialize<S: Serializer>(value: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_u64(value.as_secs())
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+        u64::deserialize(deserializer).map(Duration::from_secs)
+    }
+}
+
 /// Values as the text that people write.
 pub(crate) mod text {
     use std::fmt::Display;

@@ -66,16 +66,22 @@ fn name(options: &Options, option: &str, default: &str, errors: &mut Errors) -> 
 
 /// Whole milliseconds.
 fn duration(text: &LitStr, option: &str, errors: &mut Errors) -> Option<u64> {
-    match scheduler_syntax::parse_duration(&text.value()) {
-        Ok(duration) if duration >= Duration::from_millis(1) => u64::try_from(duration.as_millis()).ok(),
-        Ok(_) => {
-            errors.at(text, format!("`{option}` is shorter than a millisecond; use at least `1ms`"));
+    let duration =
+        scheduler_syntax::parse_duration(&text.value()).map_err(|error| errors.at(text, error)).ok()?;
+    let problem = if duration < Duration::from_millis(1) {
+        Some(format!("`{option}` is shorter than a millisecond; use at least `1ms`"))
+    } else if option == "every" {
+        scheduler_syntax::interval_problem(duration)
+    } else {
+        (!duration.subsec_nanos().is_multiple_of(1_000_000))
+            .then(|| format!("`{option}` has a fraction of a millisecond; use whole milliseconds"))
+    };
+    match problem {
+        Some(problem) => {
+            errors.at(text, problem);
             None
         }
-        Err(error) => {
-            errors.at(text, error);
-            None
-        }
+        None => u64::try_from(duration.as_millis()).ok(),
     }
 }
 
@@ -126,6 +132,11 @@ fn of_trigger(options: &Options, declared: bool, errors: &mut Errors) -> TokenSt
     for option in ["calendar", "misfire", "overlap", "execution_group"] {
         if let Some(text) = options.text(option).filter(|_| !declared) {
             errors.at(text, format!("`{option}` belongs to a trigger; declare one by `cron` or `every`"));
+        }
+    }
+    for option in ["calendar", "execution_group"] {
+        if let Some(text) = options.text(option).filter(|text| text.value().is_empty()) {
+            errors.at(text, format!("`{option}` is empty; name one or leave it out"));
         }
     }
     let calendar = options.text("calendar").map(|name| quote!(.calendar(#name)));

@@ -16,12 +16,14 @@
 mod bits;
 pub mod cron;
 mod duration;
+mod interval;
 mod nearest;
 pub mod rrule;
 mod wall;
 mod zone;
 
 pub use duration::{DurationError, format_duration, parse_duration};
+pub use interval::interval_problem;
 pub use nearest::nearest;
 pub use wall::{DstPolicy, Gap, Overlap};
 pub use zone::{ZoneError, parse_zone};

@@ -7,6 +7,7 @@ use chrono_tz::Tz;
 use scheduler_syntax::cron::{CronError, CronExpr};
 use serde::{Deserialize, Serialize};
 
+use crate::stored::checked;
 use crate::time::zone;
 
 /// A search for an included day ends after so many: all leap days of a century, and some.
@@ -20,7 +21,7 @@ const MOST_STRETCHES: usize = 10_000;
 
 /// What is left out.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", tag = "type")]
+#[serde(rename_all = "snake_case", tag = "type", remote = "Self")]
 #[non_exhaustive]
 pub enum Exclusion {
     /// Nothing; for a calendar that only has a base.
@@ -64,6 +65,8 @@ pub enum Exclusion {
     },
 }
 
+checked!(Exclusion);
+
 impl Exclusion {
     /// These days of every year, as month and day.
     pub fn annual(days: impl IntoIterator<Item = (u32, u32)>) -> Self {
@@ -102,6 +105,32 @@ impl Exclusion {
     /// The text is no cron expression.
     pub fn cron(expression: &str) -> Result<Self, CronError> {
         expression.parse().map(|expression| Self::Cron { expression })
+    }
+
+    /// What keeps it from being an exclusion: a day that does not exist, or that no time is left in.
+    pub(crate) fn problem(&self) -> Option<String> {
+        self.impossible_day().or_else(|| {
+            // What repeats, repeats from anywhere; single dates end.
+            let left_in = self.next_included(DateTime::UNIX_EPOCH, Tz::UTC);
+            left_in.is_none().then(|| "leaves out all time, so nothing would fire; leave some in".to_owned())
+        })
+    }
+
+    fn impossible_day(&self) -> Option<String> {
+        match self {
+            Self::Annual { days } => {
+                let in_leap_year = |(month, day): &(u32, u32)| NaiveDate::from_ymd_opt(2024, *month, *day);
+                let wrong = days.iter().find(|date| in_leap_year(date).is_none());
+                wrong.map(|(month, day)| {
+                    format!("no year has a day {month}-{day}; use month and day, such as 12-25")
+                })
+            }
+            Self::Monthly { days } => {
+                let wrong = days.iter().find(|day| !(1..=31).contains(*day));
+                wrong.map(|day| format!("no month has a day {day}; use 1-31"))
+            }
+            _ => None,
+        }
     }
 
     pub(super) fn includes(&self, at: DateTime<Utc>, zone: Tz) -> bool {

@@ -68,4 +68,10 @@ pub trait Calendar: Debug + Send + Sync + 'static {
 
     /// The first included time at or after `time`, never earlier; none if nothing is included any more.
     fn next_included(&self, time: DateTime<Utc>) -> Option<DateTime<Utc>>;
+
+    /// What keeps it from being a calendar, in a sentence that follows its name. One with a problem is refused when it is put
+    /// into a store. Default: nothing.
+    fn problem(&self) -> Option<String> {
+        None
+    }
 }

@@ -88,4 +88,8 @@ impl Calendar for StandardCalendar {
         }
         None
     }
+
+    fn problem(&self) -> Option<String> {
+        self.exclusion.problem().or_else(|| self.base.as_ref()?.problem())
+    }
 }

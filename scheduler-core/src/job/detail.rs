@@ -30,7 +30,7 @@ use crate::stored::Version;
 /// # Ok::<(), scheduler_core::Error>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(from = "Record", into = "Record")]
+#[serde(try_from = "Record", into = "Record")]
 pub struct JobDetail {
     key: JobKey,
     job_type: Arc<str>,
@@ -80,13 +80,16 @@ struct Record {
     requests_recovery: bool,
 }
 
-impl From<Record> for JobDetail {
-    fn from(record: Record) -> Self {
+impl TryFrom<Record> for JobDetail {
+    type Error = String;
+
+    fn try_from(record: Record) -> Result<Self, String> {
         let Record { key, job_type, durable, disallow_concurrent, persist_data, requests_recovery, .. } =
             record;
         let Record { description, data, timeout, .. } = record;
         let rare = Rare { description, data, timeout }.kept();
-        Self { key, job_type, durable, disallow_concurrent, persist_data, requests_recovery, rare }
+        let job = Self { key, job_type, durable, disallow_concurrent, persist_data, requests_recovery, rare };
+        job.problem().map_or(Ok(job), Err)
     }
 }
 
@@ -122,6 +125,13 @@ impl JobDetail {
             requests_recovery: false,
             rare: None,
         })
+    }
+
+    /// What keeps it from being a job.
+    pub(crate) fn problem(&self) -> Option<String> {
+        let timeout = self.timeout().filter(|timeout| *timeout < Duration::from_millis(1))?;
+        let shown = scheduler_syntax::format_duration(timeout);
+        Some(format!("job `{}`: the timeout is {shown}; use at least 1ms or leave it out", self.key))
     }
 
     fn rare(&self) -> &Rare {

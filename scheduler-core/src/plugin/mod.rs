@@ -12,7 +12,7 @@ pub use history::HistoryLog;
 #[cfg(feature = "schedule-file")]
 pub use schedule_file::ScheduleFile;
 #[cfg(feature = "schedule-file")]
-pub(crate) use schedule_file::{Contents, Removals};
+pub(crate) use schedule_file::{Contents, FileTrigger, Removals};
 
 use crate::scheduler::SchedulerBuilder;
 

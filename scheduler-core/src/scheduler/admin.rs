@@ -193,7 +193,7 @@ impl Scheduler {
         let mut scheduled = Vec::with_capacity(triggers.len());
         for (trigger, progress) in &mut triggers {
             *progress = calendars.first(trigger)?;
-            scheduled.push(put_in_place(trigger, progress)?);
+            scheduled.push(put_in_place(trigger, progress, now)?);
         }
         let may_be_there = matches!(existing_triggers, Existing::Keep | Existing::Update);
         let told = if may_be_there || core.bus.is_heard() { triggers.clone() } else { Vec::new() };
@@ -258,11 +258,12 @@ impl Scheduler {
         for _ in 0..MOST_TRIES {
             let Some(old) = self.stored(vec![key.clone()]).await?.pop() else { return Ok(None) };
             let trigger = trigger.clone().or_misfire(core.settings.misfire);
-            let trigger = trigger.or_for(old.trigger.job()).or_key(key).over(old.trigger.data());
-            let trigger = trigger.build(core.clock.now())?;
+            let now = core.clock.now();
+            let trigger =
+                trigger.or_for(old.trigger.job()).or_key(key).over(old.trigger.data()).build(now)?;
             let calendars = core.calendars_for(std::iter::once(&trigger)).await?;
             let progress = anew(&trigger, &old.progress, &calendars)?;
-            let scheduled = put_in_place(&trigger, &progress)?;
+            let scheduled = put_in_place(&trigger, &progress, now)?;
             let trigger = Arc::new(trigger);
             let change = Reschedule {
                 old: key.clone(),
@@ -480,7 +481,8 @@ impl Scheduler {
     ///
     /// # Errors
     ///
-    /// A conflict: there is one of this name, and it is not to be replaced.
+    /// A conflict: there is one of this name, and it is not to be replaced. The calendar has a
+    /// [problem](Calendar::problem).
     pub async fn put_calendar(&self, name: &str, calendar: impl Calendar, replace: bool) -> Result<()> {
         let name: Arc<str> = name.into();
         let core = self.open().during("put_calendar")?;
@@ -608,6 +610,9 @@ pub(super) fn bind(
     name: impl FnOnce() -> Option<String>,
 ) -> Result<Trigger> {
     let data = job.data().map_err(|error| Error::from(error).for_job(job.key()))?;
+    if let Some(problem) = job.detail().problem() {
+        return Err(Error::config(problem).for_job(job.key()));
+    }
     let trigger = match (!trigger.has_key()).then(name) {
         None => trigger,
         Some(Some(name)) => trigger.key(TriggerKey::in_group(job.key().group(), &name)?),
@@ -616,16 +621,11 @@ pub(super) fn bind(
     Ok(trigger.or_for(job.key()).over(data).build(now)?)
 }
 
-fn put_in_place(trigger: &Trigger, progress: &Progress) -> Result<Scheduled> {
-    let first_fire_time = progress.next.ok_or_else(|| {
-        Error::config(format!(
-            "trigger `{}` ({}) will never fire: its schedule has no time in its window",
-            trigger.key(),
-            trigger.schedule()
-        ))
-        .for_trigger(trigger.key())
-        .for_job(trigger.job())
-    })?;
+fn put_in_place(trigger: &Trigger, progress: &Progress, now: DateTime<Utc>) -> Result<Scheduled> {
+    if let Some(problem) = trigger.never_fires(progress, now) {
+        return Err(Error::config(problem).for_trigger(trigger.key()).for_job(trigger.job()));
+    }
+    let first_fire_time = progress.next.unwrap_or(now);
     Ok(Scheduled { trigger: trigger.key().clone(), first_fire_time })
 }
 

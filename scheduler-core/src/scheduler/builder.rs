@@ -313,6 +313,7 @@ impl SchedulerBuilder {
     /// A calendar under the name by which triggers ask for it, put into the store at start in place of one that is there.
     pub fn calendar(mut self, name: impl Into<Arc<str>>, calendar: impl Calendar) -> Self {
         let name = name.into();
+        self.problems.extend(calendar.problem().map(|problem| format!("calendar `{name}`: {problem}")));
         if self.calendars.insert(name.clone(), Arc::new(calendar)).is_some() {
             self.problems.push(format!("two calendars are named `{name}`; give one another name"));
         }
@@ -368,7 +369,7 @@ impl SchedulerBuilder {
                     problems
                         .push(format!("two triggers are named `{}`; give one another name", trigger.key()));
                 }
-                Ok(trigger) => schedules.push(Declared { job, trigger, own_start }),
+                Ok(trigger) => schedules.push(Declared { job, trigger, own_start, place: None }),
                 Err(error) => {
                     problems.push(error.to_string());
                     cause.get_or_insert_with(|| Arc::new(error));

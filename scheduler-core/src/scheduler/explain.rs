@@ -180,6 +180,24 @@ impl fmt::Display for Obstacle {
 }
 
 impl Scheduler {
+    /// The next `most` times at which a trigger fires, without those that its calendar leaves out; fewer if it ends before. None
+    /// if there is no such trigger.
+    ///
+    /// The answer is that of the schedule: pauses and misfires are not foreseen. [`Trigger::upcoming`] answers without a
+    /// scheduler.
+    ///
+    /// [`Trigger::upcoming`]: crate::trigger::Trigger::upcoming
+    ///
+    /// # Errors
+    ///
+    /// The calendar of the trigger is not stored, or the store has failed.
+    pub async fn next_fire_times(&self, key: &TriggerKey, most: usize) -> Result<Option<Vec<DateTime<Utc>>>> {
+        let Some(status) = self.trigger(key).await? else { return Ok(None) };
+        let trigger = &status.trigger;
+        let calendars = self.core().calendars_for(std::iter::once(&**trigger)).await?;
+        calendars.upcoming(trigger, &status.progress, most).map(Some)
+    }
+
     /// Why a trigger does not fire, or did not: everything that stands in its way, from the store and from this node.
     ///
     /// ```

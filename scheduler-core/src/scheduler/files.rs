@@ -10,7 +10,7 @@ use crate::error::Result;
 use crate::job::{Invocation, JobDetail};
 use crate::key::JobKey;
 use crate::matcher::Text;
-use crate::plugin::{Contents, Removals, ScheduleFile};
+use crate::plugin::{Contents, FileTrigger, Removals, ScheduleFile};
 use crate::store::*;
 
 impl Core {
@@ -23,11 +23,13 @@ impl Core {
 
     async fn put_file(&self, file: &ScheduleFile, text: &str) -> Result<()> {
         let contents = file.parse(text, &self.registry, self.settings.misfire, self.clock.now())?;
+        let declared = self.declared(&contents);
+        let calendars = self.calendars_for(declared.iter().map(|declared| &declared.trigger)).await?;
+        self.refuse_ended(&declared, &calendars.with(contents.named_calendars())).await?;
         self.remove(&contents.remove).await?;
         for (name, calendar) in &contents.calendars {
             self.put_calendar(name, Arc::new(calendar.clone()), true).await?;
         }
-        let declared = self.declared(&contents);
         match contents.existing {
             Existing::Update => {
                 let jobs = contents.jobs.clone();
@@ -49,9 +51,10 @@ impl Core {
         let jobs = of_code.chain(contents.jobs.iter().cloned());
         let jobs: HashMap<_, _> = jobs.map(|job| (job.key().clone(), job)).collect();
         let missing = |key: &JobKey| Arc::new(JobDetail::builder(key.clone(), "").build());
-        let declared = contents.triggers.iter().map(|(trigger, own_start)| {
+        let declared = contents.triggers.iter().map(|FileTrigger { trigger, own_start, place }| {
             let job = jobs.get(trigger.job()).cloned().unwrap_or_else(|| missing(trigger.job()));
-            Declared { job: Invocation::new(job), trigger: trigger.clone(), own_start: *own_start }
+            let (job, place) = (Invocation::new(job), Some(place.clone()));
+            Declared { job, trigger: trigger.clone(), own_start: *own_start, place }
         });
         declared.collect()
     }

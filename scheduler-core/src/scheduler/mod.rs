@@ -45,6 +45,7 @@ mod middleware;
 mod patience;
 mod pool;
 mod reconcile;
+mod refusal;
 mod running;
 mod shutdown;
 mod start;

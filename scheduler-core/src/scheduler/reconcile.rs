@@ -32,11 +32,13 @@ pub(super) struct Declared {
     pub(super) trigger: Trigger,
     /// It starts at a moment of its own, not when it is scheduled.
     pub(super) own_start: bool,
+    /// Where a file declares it.
+    pub(super) place: Option<Arc<str>>,
 }
 
 impl Declared {
     /// The trigger as it has to be stored beside what is stored now.
-    fn beside(&self, stored: &Trigger) -> Result<Trigger> {
+    pub(super) fn beside(&self, stored: &Trigger) -> Result<Trigger> {
         if self.own_start {
             return Ok(self.trigger.clone());
         }
@@ -51,6 +53,9 @@ impl Core {
         }
         self.renew_jobs().await?;
         if !declared.schedules.is_empty() {
+            let calendars =
+                self.calendars_for(declared.schedules.iter().map(|declared| &declared.trigger)).await?;
+            self.refuse_ended(&declared.schedules, &calendars).await?;
             self.reconcile_schedules(&declared.schedules).await?;
         }
         self.look_for_undeclared(&self.settings.name, &declared.schedules, self.settings.prune).await
@@ -166,6 +171,9 @@ impl Core {
         calendar: Arc<dyn Calendar>,
         replace: bool,
     ) -> Result<()> {
+        if let Some(problem) = calendar.problem() {
+            return Err(Error::config(format!("calendar `{name}`: {problem}")));
+        }
         self.store.put_calendar(name.clone(), calendar.clone(), replace).await?;
         let mut query = TriggerQuery { calendar: Some(name.clone()), ..TriggerQuery::default() };
         loop {
@@ -240,6 +248,28 @@ impl Calendars {
     pub(super) fn first(&self, trigger: &Trigger) -> Result<Progress> {
         let calendar = self.of(trigger)?;
         user::call(|| trigger.first(calendar)).map_err(|panic| broken_calendar(trigger, &panic))
+    }
+
+    /// The next fire times of a trigger, by the calendar that it names.
+    pub(super) fn upcoming(
+        &self,
+        trigger: &Trigger,
+        progress: &Progress,
+        most: usize,
+    ) -> Result<Vec<DateTime<Utc>>> {
+        let calendar = self.of(trigger)?;
+        user::call(|| trigger.upcoming(progress, calendar).take(most).collect())
+            .map_err(|panic| broken_calendar(trigger, &panic))
+    }
+
+    /// These, with some put in their place or beside them.
+    #[cfg(feature = "schedule-file")]
+    pub(super) fn with(mut self, put: impl IntoIterator<Item = NamedCalendar>) -> Self {
+        for (name, calendar) in put {
+            self.0.retain(|(known, _)| *known != name);
+            self.0.push((name, calendar));
+        }
+        self
     }
 
     /// The calendar that a trigger names.

@@ -1,10 +1,9 @@
 //! Building triggers; every mistake is reported by `build`, all at once.
 
-use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
+use chrono::{DateTime, NaiveDateTime, SubsecRound, TimeDelta, Utc};
 use chrono_tz::Tz;
 use scheduler_syntax::DstPolicy;
 use scheduler_syntax::cron::CronExpr;
@@ -13,6 +12,7 @@ use serde::Serialize;
 
 use super::calendar_interval::{CalendarIntervalSchedule, Unit};
 use super::cron::CronSchedule;
+use super::error::{Cause, TriggerError};
 use super::interval::IntervalSchedule;
 use super::misfire::Misfire;
 use super::overlap::OverlapPolicy;
@@ -21,68 +21,8 @@ use super::recurrence::RecurrenceSchedule;
 use super::schedule::Schedule;
 use super::{DEFAULT_PRIORITY, Trigger};
 use crate::data::JobData;
-use crate::error::Error;
 use crate::key::{InvalidKey, JobKey, TriggerKey};
-
-/// What is wrong with a trigger: its name, its job and every problem found.
-///
-/// The [source](std::error::Error::source) is the first error of a parser among the problems: a
-/// [`CronError`](scheduler_syntax::cron::CronError) says in which column, an [`InvalidKey`] which part of a name.
-#[derive(Debug, Clone)]
-pub struct TriggerError {
-    trigger: Option<TriggerKey>,
-    job: Option<JobKey>,
-    problems: Vec<String>,
-    cause: Option<Cause>,
-}
-
-type Cause = Arc<dyn std::error::Error + Send + Sync>;
-
-impl TriggerError {
-    /// The name of the trigger; none if it has none yet.
-    pub fn trigger(&self) -> Option<&TriggerKey> {
-        self.trigger.as_ref()
-    }
-
-    /// The job that the trigger was to run; none if it names none.
-    pub fn job(&self) -> Option<&JobKey> {
-        self.job.as_ref()
-    }
-
-    /// Each problem in a sentence.
-    pub fn problems(&self) -> &[String] {
-        &self.problems
-    }
-}
-
-impl fmt::Display for TriggerError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.trigger {
-            Some(key) => write!(f, "trigger `{key}`: ")?,
-            None => f.write_str("trigger: ")?,
-        }
-        f.write_str(&self.problems.join("; "))
-    }
-}
-
-impl std::error::Error for TriggerError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        self.cause.as_deref().map(|cause| cause as _)
-    }
-}
-
-impl From<TriggerError> for Error {
-    fn from(error: TriggerError) -> Self {
-        let mut wrapped = Self::config(error.to_string());
-        if let Some(trigger) = error.trigger() {
-            wrapped = wrapped.for_trigger(trigger);
-        }
-        if let Some(job) = error.job() {
-            wrapped = wrapped.for_job(job);
-        }
-        wrapped.caused_by(error)
-    }
-}
+use crate::time::zone;
 
 /// Builds a [`Trigger`].
 ///
@@ -96,10 +36,10 @@ pub struct TriggerBuilder {
     zone: Option<Tz>,
     repeat: Option<u32>,
     dst: Option<DstPolicy>,
-    start: Option<DateTime<Utc>>,
+    start: Option<Moment>,
     /// From the moment of scheduling to the start, if the start is not set.
     delay: Duration,
-    end: Option<DateTime<Utc>>,
+    end: Option<Moment>,
     calendar: Option<Arc<str>>,
     priority: i32,
     misfire: Option<Misfire>,
@@ -112,6 +52,14 @@ pub struct TriggerBuilder {
     problems: Vec<String>,
     /// The first error of a parser among the problems.
     cause: Option<Cause>,
+}
+
+/// A start or an end.
+#[derive(Debug, Clone, Copy)]
+enum Moment {
+    Instant(DateTime<Utc>),
+    /// On the wall clock of the trigger's zone, which may be set later.
+    Local(NaiveDateTime),
 }
 
 /// The schedule before its parts are known to fit.
@@ -137,6 +85,22 @@ impl Trigger {
         TriggerBuilder::new(Rule::Once).start_at(time)
     }
 
+    /// A trigger that fires once, when clocks in its [zone](TriggerBuilder::time_zone) show `time`; at once if that has passed.
+    ///
+    /// A time that clocks skip is later by the length of the gap, and of two times it is the first (RFC 5545, 3.3.5).
+    ///
+    /// ```
+    /// use scheduler_core::trigger::Trigger;
+    ///
+    /// let now = "2026-01-01T00:00:00Z".parse().unwrap();
+    /// let noon = "2026-07-01T12:00:00".parse().unwrap();
+    /// let trigger = Trigger::at_local(noon).time_zone("Europe/Berlin").name("noon").for_job("ring").build(now).unwrap();
+    /// assert_eq!(trigger.start().to_rfc3339(), "2026-07-01T10:00:00+00:00");
+    /// ```
+    pub fn at_local(time: NaiveDateTime) -> TriggerBuilder {
+        TriggerBuilder::new(Rule::Once).start_at_local(time)
+    }
+
     /// A trigger that fires once, so long after it is scheduled: delayed work.
     pub fn after(delay: Duration) -> TriggerBuilder {
         TriggerBuilder::new(Rule::Once).start_after(delay)
@@ -145,7 +109,7 @@ impl Trigger {
     /// A trigger that fires at its start and then at every multiple of `interval` from it, until it is
     /// [limited](TriggerBuilder::repeat) or [ends](TriggerBuilder::end_at).
     ///
-    /// Intervals are counted in whole milliseconds of elapsed time and must be at least one.
+    /// Intervals are counted in whole milliseconds of elapsed time: at least one, at most 1000 years.
     pub fn every(interval: Duration) -> TriggerBuilder {
         TriggerBuilder::new(Rule::Every(interval))
     }
@@ -245,7 +209,8 @@ impl TriggerBuilder {
             Ok(zone) => self.in_zone(zone),
             Err(error) => {
                 self.note(error.to_string(), error);
-                self
+                // Any zone will do: nothing is built, and nobody shall say that none was set.
+                self.in_zone(Tz::UTC)
             }
         }
     }
@@ -273,7 +238,14 @@ impl TriggerBuilder {
 
     /// No firing is earlier. Default: the moment of scheduling. Cut to whole milliseconds.
     pub fn start_at(mut self, time: DateTime<Utc>) -> Self {
-        self.start = Some(time);
+        self.start = Some(Moment::Instant(time));
+        self
+    }
+
+    /// No firing is earlier than when clocks in the trigger's [zone](Self::time_zone) show `time`. A time that clocks skip is
+    /// later by the length of the gap, and of two times it is the first (RFC 5545, 3.3.5).
+    pub fn start_at_local(mut self, time: NaiveDateTime) -> Self {
+        self.start = Some(Moment::Local(time));
         self
     }
 
@@ -285,7 +257,14 @@ impl TriggerBuilder {
 
     /// No firing is later. Intervals and calendar intervals do not fire at this very time either. Default: no end.
     pub fn end_at(mut self, time: DateTime<Utc>) -> Self {
-        self.end = Some(time);
+        self.end = Some(Moment::Instant(time));
+        self
+    }
+
+    /// No firing is later than when clocks in the trigger's [zone](Self::time_zone) show `time`, read as
+    /// [`start_at_local`](Self::start_at_local) does.
+    pub fn end_at_local(mut self, time: NaiveDateTime) -> Self {
+        self.end = Some(Moment::Local(time));
         self
     }
 
@@ -342,17 +321,17 @@ impl TriggerBuilder {
     /// # Errors
     ///
     /// Every problem at once: a missing name or job, a cron expression or zone that does not parse, an interval
-    /// under a millisecond, an end before the start.
+    /// under a millisecond, an end before the start, a local time without a zone.
     pub fn build(mut self, now: DateTime<Utc>) -> Result<Trigger, TriggerError> {
-        let start = self.start.unwrap_or_else(|| self.delayed(now)).trunc_subsecs(3);
-        if self.end.is_some_and(|end| end < start) {
-            self.problems.push(format!("ends at {} before it starts at {start}", self.end.unwrap_or(start)));
-        }
         let schedule = self.schedule();
+        let zone = self.zone.or_else(|| schedule.as_ref()?.zone());
+        let start = self.start.map(|start| self.instant("start", start, zone));
+        let start = start.unwrap_or_else(|| self.delayed(now)).trunc_subsecs(3);
+        let end = self.end.map(|end| self.instant("end", end, zone).trunc_subsecs(3));
         match (self.key, self.job, schedule) {
-            (Some(key), Some(job), Some(schedule)) if self.problems.is_empty() => {
+            (Some(key), Some(job), Some(schedule)) => {
                 let rare = super::Rare {
-                    end: self.end.map(|end| end.trunc_subsecs(3)),
+                    end,
                     calendar: self.calendar,
                     description: self.description,
                     data: self.data,
@@ -360,16 +339,14 @@ impl TriggerBuilder {
                     declared_by: self.declared_by,
                     recovery: self.recovery,
                 };
-                Ok(Trigger {
-                    key,
-                    job,
-                    schedule,
-                    start,
-                    priority: self.priority,
-                    misfire: self.misfire.unwrap_or_default(),
-                    overlap: self.overlap,
-                    rare: rare.kept(),
-                })
+                let (misfire, rare) = (self.misfire.unwrap_or_default(), rare.kept());
+                let (priority, overlap) = (self.priority, self.overlap);
+                let trigger = Trigger { key, job, schedule, start, priority, misfire, overlap, rare };
+                self.problems.extend(trigger.problems());
+                if self.problems.is_empty() {
+                    return Ok(trigger);
+                }
+                Err(TriggerError::new(Some(trigger.key), Some(trigger.job), self.problems, self.cause))
             }
             (key, job, _) => {
                 let missing = [
@@ -378,10 +355,28 @@ impl TriggerBuilder {
                 ];
                 self.problems
                     .extend(missing.iter().filter(|(absent, _)| *absent).map(|(_, text)| (*text).to_owned()));
-                let (problems, cause) = (self.problems, self.cause);
-                Err(TriggerError { trigger: key, job, problems, cause })
+                Err(TriggerError::new(key, job, self.problems, self.cause))
             }
         }
+    }
+
+    /// The instant of a start or an end.
+    fn instant(&mut self, name: &str, moment: Moment, zone: Option<Tz>) -> DateTime<Utc> {
+        match (moment, zone) {
+            (Moment::Instant(time), _) => time,
+            (Moment::Local(civil), Some(zone)) => zone::first_instant(zone, civil),
+            (Moment::Local(civil), None) => {
+                self.problems.push(format!(
+                    "the {name} {civil} is a local time; set `time_zone` to the zone it is of"
+                ));
+                civil.and_utc()
+            }
+        }
+    }
+
+    /// Whether the zone is read by a start or an end.
+    fn has_local_time(&self) -> bool {
+        [self.start, self.end].iter().any(|moment| matches!(moment, Some(Moment::Local(_))))
     }
 
     fn delayed(&mut self, now: DateTime<Utc>) -> DateTime<Utc> {
@@ -438,7 +433,7 @@ impl TriggerBuilder {
         let rule = std::mem::replace(&mut self.rule, Rule::Broken);
         let found = match rule {
             Rule::Once => Ok(Schedule::Once),
-            Rule::Every(every) => interval(every).map(Schedule::from),
+            Rule::Every(every) => IntervalSchedule::new(every).map(Schedule::from),
             Rule::Cron(text) => Ok(CronSchedule::new(self.parse_cron(&text)?, Tz::UTC).into()),
             Rule::Ready(schedule) => Ok(schedule),
             Rule::Broken => return None,
@@ -461,7 +456,7 @@ impl TriggerBuilder {
         };
         if let Some(zone) = self.zone {
             let shown = schedule.to_string();
-            let set = schedule.in_zone(zone);
+            let set = schedule.clone().in_zone(zone).or_else(|| self.has_local_time().then_some(schedule));
             schedule =
                 set.ok_or_else(|| refuse("time_zone", shown, "leave it out, or set it on its parts"))?;
         }
@@ -475,7 +470,7 @@ impl TriggerBuilder {
             let set = schedule.repeated(count);
             schedule = set.ok_or_else(|| refuse("repeat", shown, "use `every`"))?;
         }
-        schedule.problem().map_or(Ok(schedule), Err)
+        Ok(schedule)
     }
 
     fn checked<T>(mut self, parsed: Result<T, InvalidKey>, set: impl FnOnce(&mut Self, T)) -> Self {
@@ -493,8 +488,8 @@ impl From<Trigger> for TriggerBuilder {
         Self {
             key: Some(trigger.key),
             job: Some(trigger.job),
-            start: Some(trigger.start),
-            end: rare.end,
+            start: Some(Moment::Instant(trigger.start)),
+            end: rare.end.map(Moment::Instant),
             calendar: rare.calendar,
             priority: trigger.priority,
             misfire: Some(trigger.misfire),
@@ -507,11 +502,4 @@ impl From<Trigger> for TriggerBuilder {
             ..Self::new(Rule::Ready(trigger.schedule))
         }
     }
-}
-
-fn interval(every: Duration) -> Result<IntervalSchedule, String> {
-    if every < Duration::from_millis(1) {
-        return Err(format!("the interval is {every:?}; use at least 1ms"));
-    }
-    Ok(IntervalSchedule::new(every))
 }

@@ -2,13 +2,14 @@
 
 use std::fmt;
 
-use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
+use chrono::{DateTime, NaiveDate, Utc};
 use chrono_tz::Tz;
 use scheduler_syntax::DstPolicy;
 use scheduler_syntax::cron::CronExpr;
 use serde::{Deserialize, Serialize};
 
 use super::schedule::Window;
+use crate::time::zone;
 
 /// A cron expression and the zone whose wall clock it reads.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -58,11 +59,10 @@ impl CronSchedule {
         self.expression.next_after(after, self.zone, self.dst).and_then(|time| window.to_end(time))
     }
 
-    /// A time that no firing passes; none if the expression does not name its years.
+    /// Where its last year ends, a time that no firing passes; none if the expression does not name its years.
     pub(super) fn ends(&self) -> Option<DateTime<Utc>> {
-        // No clock is as much as a day behind UTC.
-        let next_year = NaiveDate::from_ymd_opt(self.expression.last_year()? + 1, 1, 2)?;
-        Some(next_year.and_time(NaiveTime::MIN).and_utc())
+        let next_year = NaiveDate::from_ymd_opt(self.expression.last_year()? + 1, 1, 1)?;
+        Some(zone::start_of_day(self.zone, next_year))
     }
 }
 

@@ -6,12 +6,13 @@
 use std::fmt;
 use std::time::Duration;
 
-use chrono::{DateTime, Datelike, Days, NaiveDate, NaiveTime, SubsecRound, TimeDelta, Utc, Weekday};
+use chrono::{DateTime, Datelike, Days, NaiveDate, NaiveTime, TimeDelta, Timelike, Utc, Weekday};
 use chrono_tz::Tz;
 use scheduler_syntax::format_duration;
 use serde::{Deserialize, Serialize};
 
 use super::schedule::{LAST_YEAR, Window};
+use crate::stored::checked;
 use crate::time::zone;
 
 /// The last second of a day.
@@ -39,8 +40,10 @@ pub struct DailySchedule(Box<Grid>);
 
 /// In a box, since it is much larger than the other schedules.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(remote = "Self")]
 struct Grid {
-    every_seconds: u32,
+    #[serde(rename = "every_seconds", with = "crate::stored::seconds")]
+    every: Duration,
     from: NaiveTime,
     to: NaiveTime,
     days: Vec<Weekday>,
@@ -55,6 +58,8 @@ struct Grid {
     as_quartz: bool,
 }
 
+checked!(Grid);
+
 /// A window of one day.
 struct DayWindow {
     day: NaiveDate,
@@ -64,16 +69,15 @@ struct DayWindow {
 impl DailySchedule {
     /// Every `every` (whole seconds, at least one, at most a day) of every day on the wall clock of `zone`.
     pub fn new(every: Duration, zone: Tz) -> Self {
-        let every_seconds = u32::try_from(every.as_secs()).unwrap_or(u32::MAX);
         let (from, to, days) = (NaiveTime::MIN, LAST_SECOND, Vec::new());
         let (repeat, per_day, as_quartz) = (None, false, false);
-        Self(Box::new(Grid { every_seconds, from, to, days, zone, repeat, per_day, as_quartz }))
+        Self(Box::new(Grid { every, from, to, days, zone, repeat, per_day, as_quartz }))
     }
 
     /// From this time of day, whole seconds. Default: midnight.
     #[must_use]
     pub fn from(mut self, from: NaiveTime) -> Self {
-        self.0.from = from.trunc_subsecs(0);
+        self.0.from = from;
         self
     }
 
@@ -81,11 +85,12 @@ impl DailySchedule {
     /// of the day.
     #[must_use]
     pub fn to(mut self, to: NaiveTime) -> Self {
-        self.0.to = to.trunc_subsecs(0);
+        // Nothing fires within a second, so its fraction says nothing.
+        self.0.to = to.with_nanosecond(0).unwrap_or(to);
         self
     }
 
-    /// Only windows that begin on these days of the week. Default: all.
+    /// Only windows that begin on these days of the week. Default: all; an empty list chooses all as well.
     #[must_use]
     pub fn on(mut self, days: &[Weekday]) -> Self {
         self.0.days = days.to_vec();
@@ -115,16 +120,16 @@ impl DailySchedule {
 
     /// What keeps it from being a schedule.
     pub(super) fn problem(&self) -> Option<String> {
-        match self.0.every_seconds {
-            0 => Some("the interval of a day is under a second; use at least 1s".to_owned()),
-            86_401.. => Some("the interval of a day is longer than a day; use at most 24h".to_owned()),
-            _ => None,
-        }
+        self.0.problem()
     }
 
     /// How many firings there are in all; none for ever.
     pub(super) fn limit(&self) -> Option<u64> {
         self.0.repeat.filter(|_| !self.0.per_day).map(|count| u64::from(count) + 1)
+    }
+
+    pub(super) fn zone(&self) -> Tz {
+        self.0.zone
     }
 
     pub(super) fn in_zone(mut self, zone: Tz) -> Self {
@@ -215,18 +220,39 @@ impl DailySchedule {
 
     /// How many whole steps lie between two instants.
     fn steps(&self, from: DateTime<Utc>, to: DateTime<Utc>) -> Option<i64> {
-        (to - from).num_seconds().checked_div(i64::from(self.0.every_seconds))
+        (to - from).num_seconds().checked_div(self.step_seconds()?)
+    }
+
+    fn step_seconds(&self) -> Option<i64> {
+        i64::try_from(self.0.every.as_secs()).ok()
     }
 
     fn step_on(&self, from: DateTime<Utc>, steps: i64) -> Option<DateTime<Utc>> {
-        let seconds = steps.checked_mul(i64::from(self.0.every_seconds))?;
+        let seconds = steps.checked_mul(self.step_seconds()?)?;
         from.checked_add_signed(TimeDelta::try_seconds(seconds)?)
+    }
+}
+
+impl Grid {
+    fn problem(&self) -> Option<String> {
+        let every = format_duration(self.every);
+        if self.every < Duration::from_secs(1) {
+            return Some(format!("the interval of a day is {every}; use at least 1s"));
+        }
+        if self.every > Duration::from_secs(86_400) {
+            return Some(format!("the interval of a day is {every}; use at most 24h"));
+        }
+        if self.every.subsec_nanos() != 0 {
+            return Some(format!("the interval of a day is {every}; use whole seconds"));
+        }
+        let from = self.from;
+        (from.nanosecond() != 0).then(|| format!("the window begins at {from}; use whole seconds"))
     }
 }
 
 impl fmt::Display for DailySchedule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let every = format_duration(Duration::from_secs(u64::from(self.0.every_seconds)));
+        let every = format_duration(self.0.every);
         write!(f, "every {every} from {} to {}", self.0.from.format("%H:%M"), self.0.to.format("%H:%M"))?;
         if !self.0.days.is_empty() {
             let days: Vec<_> = self.0.days.iter().map(ToString::to_string).collect();

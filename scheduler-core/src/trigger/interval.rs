@@ -4,21 +4,34 @@ use std::fmt;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use scheduler_syntax::format_duration;
+use scheduler_syntax::{format_duration, interval_problem};
 use serde::{Deserialize, Serialize};
+
+use crate::stored::checked;
 
 /// Fires at the start and then at every multiple of the interval from it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(remote = "Self")]
 pub struct IntervalSchedule {
     every_ms: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     repeat: Option<u32>,
 }
 
+checked!(IntervalSchedule);
+
 impl IntervalSchedule {
-    /// For ever, at this distance in whole milliseconds; the caller has seen that it is at least one.
-    pub(super) fn new(every: Duration) -> Self {
-        Self { every_ms: u64::try_from(every.as_millis()).unwrap_or(u64::MAX), repeat: None }
+    /// For ever, at this distance; or what is wrong with the distance.
+    pub(crate) fn new(every: Duration) -> Result<Self, String> {
+        match interval_problem(every) {
+            Some(problem) => Err(problem),
+            None => Ok(Self { every_ms: u64::try_from(every.as_millis()).unwrap_or(u64::MAX), repeat: None }),
+        }
+    }
+
+    /// What keeps it from being a schedule.
+    pub(super) fn problem(&self) -> Option<String> {
+        interval_problem(self.every())
     }
 
     /// With this many firings after the first.

@@ -10,6 +10,10 @@ use crate::calendar::Calendar;
 
 /// What becomes of a firing that is later than the scheduler's misfire threshold.
 ///
+/// A misfire of a trigger [whose end has passed](Trigger::is_over) is dropped, whatever the schedule and the policy: no late
+/// run starts after the end. Only [`Ignore`](Self::Ignore), which knows no misfires, fires every missed time. (Quartz drops it
+/// for some of its policies and fires it for others.)
+///
 /// The names in brackets are Quartz's.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -52,6 +56,9 @@ impl Trigger {
         now: DateTime<Utc>,
         calendar: Option<&dyn Calendar>,
     ) -> Progress {
+        if self.misfire != Misfire::Ignore && self.is_over(now) {
+            return Progress { next: None, scheduled: None, ..progress.clone() };
+        }
         let at_once = |progress: &Progress| Progress {
             next: Some(now),
             scheduled: progress.scheduled(),
@@ -65,12 +72,12 @@ impl Trigger {
             Misfire::NextWithRemainingCount => {
                 let next = next(progress);
                 let missed = next.map_or(0, |next| self.times_between(progress.next, next));
-                Progress { next, fired: progress.fired + missed, ..progress.clone() }
+                Progress { next, fired: progress.fired.saturating_add(missed), ..progress.clone() }
             }
             Misfire::NowWithExistingCount => self.anew(&at_once(progress), now, progress.fired),
             Misfire::NowWithRemainingCount => {
                 let missed = self.times_between(progress.next, now);
-                self.anew(&at_once(progress), now, progress.fired + missed)
+                self.anew(&at_once(progress), now, progress.fired.saturating_add(missed))
             }
         }
     }
@@ -115,6 +122,7 @@ impl Trigger {
         let after = self.misfired(progress, now, calendar);
         let policy = self.resolved_misfire(progress);
         let end = match after.next {
+            None if self.is_over(now) => "its end has passed, so the missed time is dropped".to_owned(),
             Some(next) if next <= now => "it fires now".to_owned(),
             Some(next) => format!("the missed time is dropped and it fires next at {next}"),
             None => "it never fires again".to_owned(),
@@ -138,9 +146,6 @@ impl Trigger {
         if let Some(repeat) = self.repeat(&progress).filter(|repeat| *repeat > 0) {
             progress.repeat = Some(u32::try_from(u64::from(repeat).saturating_sub(used)).unwrap_or(0));
             progress.fired = 0;
-        }
-        if self.end().is_some_and(|end| end < now) {
-            return Progress { next: None, scheduled: None, ..progress };
         }
         Progress { start: Some(now), ..progress }
     }

@@ -35,6 +35,7 @@ mod builder;
 mod calendar_interval;
 mod cron;
 mod daily;
+mod error;
 mod final_time;
 mod interval;
 mod misfire;
@@ -42,18 +43,21 @@ mod overlap;
 mod progress;
 mod recovery;
 mod recurrence;
+mod refusal;
 mod schedule;
 mod union;
+mod upcoming;
 
 use std::sync::Arc;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, SubsecRound, Utc};
 use serde::{Deserialize, Serialize};
 
-pub use builder::{TriggerBuilder, TriggerError};
+pub use builder::TriggerBuilder;
 pub use calendar_interval::{CalendarIntervalSchedule, Unit};
 pub use cron::CronSchedule;
 pub use daily::DailySchedule;
+pub use error::TriggerError;
 pub use interval::IntervalSchedule;
 pub use misfire::Misfire;
 pub use overlap::OverlapPolicy;
@@ -78,7 +82,7 @@ pub const DEFAULT_PRIORITY: i32 = 5;
 ///
 /// Start with [`Trigger::now`], [`Trigger::at`], [`Trigger::every`] or [`Trigger::cron`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(from = "Record", into = "Record")]
+#[serde(try_from = "Record", into = "Record")]
 pub struct Trigger {
     key: TriggerKey,
     job: JobKey,
@@ -148,12 +152,15 @@ struct Record {
     recovery: Option<Box<Recovery>>,
 }
 
-impl From<Record> for Trigger {
-    fn from(record: Record) -> Self {
+impl TryFrom<Record> for Trigger {
+    type Error = TriggerError;
+
+    fn try_from(record: Record) -> Result<Self, TriggerError> {
         let Record { key, job, schedule, start, priority, misfire, overlap, .. } = record;
         let Record { end, calendar, description, data, execution_group, declared_by, recovery, .. } = record;
+        let (start, end) = (start.trunc_subsecs(3), end.map(|end| end.trunc_subsecs(3)));
         let rare = Rare { end, calendar, description, data, execution_group, declared_by, recovery };
-        Self { key, job, schedule, start, priority, misfire, overlap, rare: rare.kept() }
+        Self { key, job, schedule, start, priority, misfire, overlap, rare: rare.kept() }.checked()
     }
 }
 
@@ -187,6 +194,16 @@ fn is_default<T: Default + PartialEq>(value: &T) -> bool {
 }
 
 impl Trigger {
+    /// The trigger, unless something is wrong with it.
+    fn checked(self) -> Result<Self, TriggerError> {
+        let problems = self.problems();
+        if problems.is_empty() {
+            Ok(self)
+        } else {
+            Err(TriggerError::new(Some(self.key), Some(self.job), problems, None))
+        }
+    }
+
     fn rare(&self) -> &Rare {
         const NOTHING: &Rare = &Rare::NOTHING;
         self.rare.as_deref().unwrap_or(NOTHING)

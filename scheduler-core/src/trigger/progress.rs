@@ -56,7 +56,7 @@ impl Trigger {
     pub fn fired(&self, progress: &Progress, calendar: Option<&dyn Calendar>) -> Progress {
         let mut after = Progress {
             previous: progress.scheduled(),
-            fired: progress.fired + 1,
+            fired: progress.fired.saturating_add(1),
             scheduled: None,
             ..progress.clone()
         };

@@ -51,7 +51,7 @@ impl Trigger {
     pub fn recovering(lost: &LostRun<'_>) -> Option<Self> {
         let before = lost.trigger.and_then(Self::recovery);
         let recovery = match before {
-            Some(before) => Recovery { count: before.count + 1, ..before.clone() },
+            Some(before) => Recovery { count: before.count.saturating_add(1), ..before.clone() },
             None => {
                 Recovery { trigger: lost.key.clone(), scheduled: lost.scheduled, fired: lost.fired, count: 1 }
             }

@@ -67,6 +67,11 @@ impl RecurrenceSchedule {
         next.and_then(|time| window.to_end(time))
     }
 
+    /// The last instant of its `UNTIL`; none without one.
+    pub(super) fn until(&self) -> Option<DateTime<Utc>> {
+        self.rule.until(self.zone)
+    }
+
     /// The last of its firings if they are counted, else a time that no firing passes; none if it goes on for ever.
     pub(super) fn ends(&self, window: Window) -> Option<DateTime<Utc>> {
         match self.rule.count() {

@@ -137,14 +137,34 @@ impl Schedule {
     }
 
     /// What keeps it from being a schedule.
-    pub(super) fn problem(&self) -> Option<String> {
+    pub(crate) fn problem(&self) -> Option<String> {
         match self {
             Self::Daily(daily) => daily.problem(),
             Self::Union(union) => union.problem(),
-            Self::CalendarInterval(interval) if interval.every() == 0 => {
-                Some("the calendar interval is 0; use at least 1".to_owned())
-            }
-            _ => None,
+            Self::CalendarInterval(interval) => interval.problem(),
+            Self::Interval(interval) => interval.problem(),
+            Self::Once | Self::Cron(_) | Self::Recurrence(_) => None,
+        }
+    }
+
+    /// The end that the rule itself names: `UNTIL`, or the last year of a cron expression.
+    pub(super) fn expires(&self) -> Option<DateTime<Utc>> {
+        match self {
+            Self::Cron(cron) => cron.ends(),
+            Self::Recurrence(rule) => rule.until(),
+            Self::Union(union) => union.expires(),
+            Self::Once | Self::Interval(_) | Self::CalendarInterval(_) | Self::Daily(_) => None,
+        }
+    }
+
+    /// The zone whose wall clock it reads; none if it reads none, or its parts read their own.
+    pub(super) fn zone(&self) -> Option<Tz> {
+        match self {
+            Self::Once | Self::Interval(_) | Self::Union(_) => None,
+            Self::Cron(cron) => Some(cron.zone()),
+            Self::CalendarInterval(interval) => Some(interval.zone()),
+            Self::Daily(daily) => Some(daily.zone()),
+            Self::Recurrence(rule) => Some(rule.zone()),
         }
     }
 }

@@ -6,12 +6,16 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::schedule::{Schedule, Window};
+use crate::stored::checked;
 
 /// Fires whenever one of its schedules does; once where several do at the same instant.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(remote = "Self")]
 pub struct UnionSchedule {
     schedules: Box<[Schedule]>,
 }
+
+checked!(UnionSchedule);
 
 impl UnionSchedule {
     /// These schedules together. There must be at least one, and none of them may be limited to a number of firings:
@@ -36,6 +40,12 @@ impl UnionSchedule {
     /// A time that no firing passes; none if one of the schedules goes on for ever.
     pub(super) fn ends(&self, window: Window) -> Option<DateTime<Utc>> {
         let ends: Option<Vec<_>> = self.schedules.iter().map(|schedule| schedule.ends(window)).collect();
+        ends?.into_iter().max()
+    }
+
+    /// The end that its schedules have in common, the latest; none if one of them has none.
+    pub(super) fn expires(&self) -> Option<DateTime<Utc>> {
+        let ends: Option<Vec<_>> = self.schedules.iter().map(Schedule::expires).collect();
         ends?.into_iter().max()
     }
 

@@ -39,9 +39,12 @@
 //!   change; the RFC's own is [`RFC_5545`](crate::DstPolicy::RFC_5545). `HOURLY` and finer rules follow real time: nothing is
 //!   owed for a gap, and both passes of a doubled hour count.
 //! * A month without a 31st has none; the day is not moved. `BYWEEKNO` without `BYDAY` takes the weekday of the start.
+//! * Other lines of an exported event, such as `DTSTART` and `EXDATE`, are refused; the error says where each belongs. A rule
+//!   that is folded over several lines is read.
 //! * Unknown parts and repeated ones are refused, as is a leap second (`BYSECOND=60`).
 //! * A search ends with the year 2199, or after 100,000 periods without a match.
 
+mod block;
 mod days;
 mod error;
 mod parse;

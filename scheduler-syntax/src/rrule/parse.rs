@@ -2,6 +2,7 @@
 
 use chrono::{NaiveDate, NaiveDateTime};
 
+use super::block;
 use super::error::RuleError;
 use super::rule::{Frequency, Parts, Until};
 use crate::nearest::nearest;
@@ -44,6 +45,7 @@ struct Part<'a> {
 }
 
 pub(super) fn parse(text: &str) -> Result<Parts, RuleError> {
+    let text = &block::rule_of(text)?;
     let upper = text.trim().to_ascii_uppercase();
     let rule = upper.strip_prefix("RRULE:").unwrap_or(&upper);
     let offset = text.len() - text.trim_start().len() + upper.len() - rule.len();

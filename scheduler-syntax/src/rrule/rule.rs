@@ -5,7 +5,7 @@ use std::hash::{Hash, Hasher};
 use std::str::FromStr;
 use std::sync::Arc;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeZone, Utc};
 use chrono_tz::Tz;
 
 use super::error::RuleError;
@@ -99,6 +99,13 @@ impl RecurrenceRule {
             Until::Civil(until) => until + DAY,
         };
         DateTime::from_timestamp(seconds, 0)
+    }
+
+    /// The last instant of the `UNTIL` on the wall clock of `zone`, of two the second; none without an `UNTIL`.
+    pub fn until(&self, zone: Tz) -> Option<DateTime<Utc>> {
+        let Until::Civil(until) = self.0.until? else { return self.ends_by() };
+        let civil = DateTime::from_timestamp(until, 0)?.naive_utc();
+        zone.from_local_datetime(&civil).latest().map_or_else(|| self.ends_by(), |time| Some(time.to_utc()))
     }
 
     /// Whether it names fixed times of day, which a [`DstPolicy`] can move; finer rules follow real time.

@@ -13,5 +13,6 @@ mod duration;
 mod hints;
 mod nearest;
 mod rrule;
+mod rrule_blocks;
 mod strategies;
 mod zone;

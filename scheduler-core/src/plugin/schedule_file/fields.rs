@@ -2,10 +2,9 @@
 
 use std::cell::RefCell;
 use std::fmt::Display;
-use std::str::FromStr;
 use std::time::Duration;
 
-use chrono::{DateTime, NaiveTime, Utc, Weekday};
+use chrono::{NaiveTime, Weekday};
 use chrono_tz::Tz;
 use scheduler_syntax::{nearest, parse_duration, parse_zone};
 
@@ -79,8 +78,16 @@ impl<'a> Fields<'a> {
     }
 
     pub(super) fn note_at(&self, key: &str, problem: impl Display) {
-        let line = self.entries.iter().find(|entry| entry.key == key).map_or(self.line, |entry| entry.line);
-        self.notes.note(line, &self.path_of(key), problem);
+        self.notes.note(self.line_of(key), &self.path_of(key), problem);
+    }
+
+    fn line_of(&self, key: &str) -> usize {
+        self.entries.iter().find(|entry| entry.key == key).map_or(self.line, |entry| entry.line)
+    }
+
+    /// File, line and path of a key.
+    pub(super) fn place(&self, key: &str) -> String {
+        format!("{}:{}: {}", self.notes.file, self.line_of(key), self.path_of(key))
     }
 
     fn node(&self, key: &'static str) -> Option<&'a Node> {
@@ -95,6 +102,15 @@ impl<'a> Fields<'a> {
 
     pub(super) fn table(&self, key: &'static str) -> Option<Self> {
         Some(Self::new(self.notes, &self.path_of(key), self.node(key)?))
+    }
+
+    /// A list of tables, each of which has to be finished.
+    pub(super) fn tables(&self, key: &'static str) -> Option<Vec<Self>> {
+        let node = self.node(key)?;
+        let Value::List(all) = &node.value else { return self.wrong(key, "a list of tables", node) };
+        let path = self.path_of(key);
+        let tables = all.iter().enumerate();
+        Some(tables.map(|(place, node)| Self::new(self.notes, &format!("{path}[{place}]"), node)).collect())
     }
 
     pub(super) fn text(&self, key: &'static str) -> Option<&'a str> {
@@ -147,18 +163,15 @@ impl<'a> Fields<'a> {
     }
 
     pub(super) fn duration(&self, key: &'static str) -> Option<Duration> {
+        if let Some(Node { value: Value::Integer(number), .. }) = self.node(key) {
+            self.note_at(key, format_args!("{number} has no unit; write \"{number}s\" for seconds"));
+            return None;
+        }
         self.parsed(key, parse_duration)
     }
 
     pub(super) fn zone(&self, key: &'static str) -> Option<Tz> {
         self.parsed(key, parse_zone)
-    }
-
-    pub(super) fn time(&self, key: &'static str) -> Option<DateTime<Utc>> {
-        self.parsed(key, |text| {
-            DateTime::<Utc>::from_str(text)
-                .map_err(|error| format!("`{text}` is no moment such as 2026-03-01T02:30:00Z: {error}"))
-        })
     }
 
     pub(super) fn time_of_day(&self, key: &'static str) -> Option<NaiveTime> {
@@ -189,20 +202,40 @@ impl<'a> Fields<'a> {
         Some(all.iter().filter_map(one).collect())
     }
 
+    /// A list of at least one thing.
+    pub(super) fn some<T>(
+        &self,
+        key: &'static str,
+        expected: &str,
+        read: impl Fn(&Node) -> Option<T>,
+    ) -> Option<Vec<T>> {
+        if matches!(&self.node(key)?.value, Value::List(all) if all.is_empty()) {
+            self.note_at(key, format_args!("is empty; name a {expected}, or leave it out"));
+            return None;
+        }
+        self.list(key, expected, read)
+    }
+
+    pub(super) fn some_texts<T>(
+        &self,
+        key: &'static str,
+        expected: &str,
+        parse: impl Fn(&str) -> Option<T>,
+    ) -> Option<Vec<T>> {
+        self.some(key, expected, |node| of_text(node, &parse))
+    }
+
     pub(super) fn texts<T>(
         &self,
         key: &'static str,
         expected: &str,
         parse: impl Fn(&str) -> Option<T>,
     ) -> Option<Vec<T>> {
-        self.list(key, expected, |node| match &node.value {
-            Value::Text(text) => parse(text),
-            _ => None,
-        })
+        self.list(key, expected, |node| of_text(node, &parse))
     }
 
     pub(super) fn weekdays(&self, key: &'static str) -> Option<Vec<Weekday>> {
-        self.texts(key, "day of the week such as `monday`", |text| text.parse().ok())
+        self.some_texts(key, "day of the week such as `monday`", |text| text.parse().ok())
     }
 
     /// `data`, a table, with the argument of the job function from `args` laid over it.
@@ -234,6 +267,21 @@ impl<'a> Fields<'a> {
             };
             self.notes.note(entry.line, &path, format_args!("unknown; {hint}"));
         }
+        // At the top, a heading with nothing below it says nothing wrong.
+        let nested = self.entries.iter().filter(|_| !self.path.is_empty());
+        for entry in nested.filter(|entry| known.contains(&entry.key.as_str())) {
+            if matches!(entry.node.value, Value::Null) {
+                let path = format!("{}.{}", self.path, entry.key);
+                self.notes.note(entry.line, &path, "has no value; give it one, or leave it out");
+            }
+        }
+    }
+}
+
+fn of_text<T>(node: &Node, parse: impl Fn(&str) -> Option<T>) -> Option<T> {
+    match &node.value {
+        Value::Text(text) => parse(text),
+        _ => None,
     }
 }
 

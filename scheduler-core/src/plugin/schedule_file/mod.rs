@@ -1,7 +1,11 @@
 //! Schedules from a file.
 
+mod calendars;
 mod fields;
+mod moments;
+mod options;
 mod read;
+mod schedules;
 mod tree;
 
 use std::fmt;
@@ -13,7 +17,7 @@ use chrono::{DateTime, Utc};
 
 use self::fields::Notes;
 use self::read::Around;
-pub(crate) use self::read::{Contents, Removals};
+pub(crate) use self::read::{Contents, FileTrigger, Removals};
 use super::Plugin;
 use crate::error::{Error, Result};
 use crate::job::Registry;
@@ -58,13 +62,20 @@ use crate::trigger::Misfire;
 /// | `remove.jobs`, `.triggers`, `.job_groups`, `.trigger_groups` | what is removed before anything else |
 /// | `calendars.NAME` | `time_zone`, `base`, `description` and one of `annual = ["12-25"]`, `holidays = ["2026-12-25"]`, `monthly = [1]`, `weekly = ["sunday"]`, `daily = { from, to }`, `all_but = { from, to }`, `cron` |
 /// | `jobs.NAME` | `type`, the name of a registered job; `args`, its argument; `data`, `description`, `durable`, `disallow_concurrent`, `persist_data`, `requests_recovery`, `timeout`: as the code says where the file does not |
-/// | `triggers.NAME` | `job` and one of `cron`, `every = "30s"`, `at`, `rrule`, `calendar_interval = { every, unit, skip_missing_hour, as_quartz, preserve_hour }`, `daily = { every, from, to, days, repeat_per_day, as_quartz }`; `time_zone`, `start`, `start_after`, `end`, `repeat`, `calendar`, `priority`, `misfire`, `overlap`, `execution_group`, `description`, `args`, `data`, `dst = { gap, overlap }` |
+/// | `triggers.NAME` | `job` and one of `cron`, `every = "30s"`, `at`, `rrule`, `calendar_interval = { every, unit, skip_missing_hour, as_quartz, preserve_hour }`, `daily = { every, from, to, days, repeat_per_day, as_quartz }`, `union = [{ cron, time_zone }, { daily }, …]`; `time_zone`, `start`, `start_after`, `end`, `repeat`, `calendar`, `priority`, `misfire`, `overlap`, `execution_group`, `description`, `args`, `data`, `dst = { gap, overlap }` |
 ///
 /// Names are `name` or `group/name`.
 ///
+/// `at`, `start` and `end` have an offset, `2026-03-01T02:30:00+01:00`, or are local times of the `time_zone`,
+/// `2026-03-01T02:30:00`. A local time that clocks skip is later by the length of the gap, and of two it is the first (RFC 5545,
+/// 3.3.5). In a union each part reads its own `time_zone`, or else that of the trigger.
+///
+/// Nothing is passed over: a key that has no effect beside the others is a mistake.
+///
 /// # Errors
 ///
-/// A mistake in the file fails the start of the scheduler. The message names every mistake with file, line and key. When
+/// A mistake in the file fails the start of the scheduler. The message names every mistake with file, line and key. A trigger
+/// that would never fire is one, unless it has a `start` and is stored already: then it has done its work. When
 /// a watched file is changed to a faulty one, the schedules stay as they are and the mistakes are logged.
 #[derive(Debug, Clone)]
 pub struct ScheduleFile {

@@ -115,6 +115,18 @@ fn of_value(lines: &Lines<'_>, value: Spanned<DeValue<'_>>) -> Result<Node, Mist
 
 /// YAML, and JSON as a part of it.
 pub(super) fn yaml(text: &str) -> Result<Node, Mistake> {
+    read_yaml(text).map_err(|(line, problem)| (line, unquoted(text, line).unwrap_or(problem)))
+}
+
+/// What to write where a value begins with a sign that means something in YAML, as cron expressions do.
+fn unquoted(text: &str, line: usize) -> Option<String> {
+    let (key, value) = text.lines().nth(line.checked_sub(1)?)?.split_once(':')?;
+    let (key, value) = (key.trim_start_matches([' ', '-', '{']), value.trim());
+    let sign = value.chars().next().filter(|sign| "*&!%@`|>".contains(*sign))?;
+    Some(format!("{key}: a value that begins with `{sign}` needs quotes; write `{key}: \"{value}\"`"))
+}
+
+fn read_yaml(text: &str) -> Result<Node, Mistake> {
     match MarkedYaml::load_from_str(text) {
         Ok(mut documents) if documents.len() == 1 => of_yaml(documents.remove(0)),
         Ok(documents) if documents.is_empty() => Ok(Node { line: 1, value: Value::Table(Vec::new()) }),

@@ -13,6 +13,7 @@ use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
 
 use super::schedule::{LAST_YEAR, Window};
+use crate::stored::checked;
 use crate::time::zone;
 
 /// What a calendar interval is counted in.
@@ -44,6 +45,7 @@ pub enum Unit {
 ///   (RFC 5545, 3.3.5).
 /// * A date that a zone does not have, such as 30 December 2011 in Samoa, is left out.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(remote = "Self")]
 pub struct CalendarIntervalSchedule {
     every: u32,
     unit: Unit,
@@ -56,6 +58,8 @@ pub struct CalendarIntervalSchedule {
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     as_quartz: bool,
 }
+
+checked!(CalendarIntervalSchedule);
 
 impl CalendarIntervalSchedule {
     /// Every `every` units on the calendar of `zone`; at least one.
@@ -101,6 +105,11 @@ impl CalendarIntervalSchedule {
     /// The zone.
     pub fn zone(&self) -> Tz {
         self.zone
+    }
+
+    /// What keeps it from being a schedule.
+    pub(super) fn problem(&self) -> Option<String> {
+        (self.every == 0).then(|| "the calendar interval is 0; use at least 1".to_owned())
     }
 
     pub(super) fn in_zone(self, zone: Tz) -> Self {

@@ -1,0 +1,6 @@
+use scheduler_core::prelude::*;
+
+#[job(every = "1500us", timeout = "2500us")]
+async fn tick() {}
+
+fn main() {}
