@@ -8,6 +8,8 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use super::core::Core;
+use chrono::{DateTime, Utc};
+
 use crate::calendar::Calendar;
 use crate::error::{Error, Result};
 use crate::job::{Invocation, JobDetail};
