@@ -88,7 +88,11 @@ impl Pool {
             for _ in 0..TURN {
                 let Some(execution) = self.next() else { return };
                 let mut execution = Some(execution);
-                poll_fn(|cx| Poll::Ready(self.poll_once(execution.take(), cx))).await;
+                let once = poll_fn(|cx| {
+                    self.poll_once(execution.take(), cx);
+                    Poll::Ready(())
+                });
+                once.await;
             }
             sync::yield_now().await;
         }

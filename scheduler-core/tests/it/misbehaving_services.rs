@@ -104,7 +104,7 @@ async fn r9_a_phase_that_misbehaves_is_named_and_the_service_below_is_stopped() 
                     assert!(result.is_ok(), "{case}: {text}");
                 }
                 Fault::Hangs => {
-                    assert!(text.contains("service `web` did not stop in time"), "{case}: {text}")
+                    assert!(text.contains("service `web` did not stop in time"), "{case}: {text}");
                 }
                 _ => {
                     assert!(text.contains("service `web`"), "{case}: {text}");
@@ -139,7 +139,7 @@ async fn r9_background_services_and_start_up_tasks_that_misbehave_are_named() {
         let text = text(&live(&clock, builder).await);
         match (place, fault) {
             ("background", Fault::Hangs) => {
-                assert!(text.contains("`rogue` did not stop in time"), "{case}: {text}")
+                assert!(text.contains("`rogue` did not stop in time"), "{case}: {text}");
             }
             ("start-up", Fault::Hangs) => assert_eq!(text, "", "{case}"),
             _ => assert!(
