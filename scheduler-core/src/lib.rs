@@ -107,6 +107,7 @@ mod execution_id;
 pub mod host;
 pub mod job;
 mod key;
+mod log;
 mod matcher;
 pub mod plugin;
 pub mod prelude;

@@ -79,7 +79,7 @@ impl<T: Serialize + DeserializeOwned + 'static> Args for T {}
 #[derive(Debug)]
 pub struct Argument<T> {
     write: fn(Arc<JobDetail>, &T) -> Invocation,
-    read: fn(&JobContext) -> Result<T, ExtractError>,
+    read: fn(&JobData) -> Result<T, ExtractError>,
 }
 
 /// The argument of a job.
@@ -100,7 +100,16 @@ impl<T> Argument<T> {
     ///
     /// The data of the run does not fit the type.
     pub fn read(&self, context: &JobContext) -> Result<T, ExtractError> {
-        (self.read)(context)
+        (self.read)(context.data())
+    }
+
+    /// Whether the argument can be read from this data.
+    ///
+    /// # Errors
+    ///
+    /// The data does not fit the type.
+    pub fn accepts(&self, data: &JobData) -> Result<(), ExtractError> {
+        (self.read)(data).map(drop)
     }
 }
 
@@ -182,7 +191,8 @@ pub fn definition(
     detail: JobDetail,
     blocking: bool,
     needs: fn() -> Vec<Need>,
+    accepts: fn(&JobData) -> Result<(), ExtractError>,
     run: fn(JobContext) -> Running,
 ) -> JobDefinition {
-    JobDefinition::generated(detail, blocking, needs, run)
+    JobDefinition::generated(detail, blocking, needs, accepts, run)
 }

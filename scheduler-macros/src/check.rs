@@ -22,6 +22,7 @@ pub(crate) struct Rules {
     pub(crate) persist_data: bool,
     pub(crate) requests_recovery: bool,
     pub(crate) timeout: Option<u64>,
+    pub(crate) execution_group: Option<String>,
     pub(crate) trigger: Option<Declared>,
 }
 
@@ -47,6 +48,7 @@ impl Rules {
             persist_data: options.flag("persist_data").is_some(),
             requests_recovery: options.flag("requests_recovery").is_some(),
             timeout: options.text("timeout").and_then(|text| duration(text, "timeout", errors)),
+            execution_group: options.text("execution_group").map(LitStr::value),
             trigger: trigger(options, errors),
         }
     }
@@ -129,7 +131,7 @@ fn of_trigger(options: &Options, declared: bool, errors: &mut Errors) -> TokenSt
         ("cancel_previous", "CancelPrevious"),
     ];
     let krate = &options.krate;
-    for option in ["calendar", "misfire", "overlap", "execution_group"] {
+    for option in ["calendar", "misfire", "overlap"] {
         if let Some(text) = options.text(option).filter(|_| !declared) {
             errors.at(text, format!("`{option}` belongs to a trigger; declare one by `cron` or `every`"));
         }
@@ -140,12 +142,11 @@ fn of_trigger(options: &Options, declared: bool, errors: &mut Errors) -> TokenSt
         }
     }
     let calendar = options.text("calendar").map(|name| quote!(.calendar(#name)));
-    let group = options.text("execution_group").map(|name| quote!(.execution_group(#name)));
     let misfire = options.text("misfire").and_then(|text| word(text, "misfire", &MISFIRE, errors));
     let misfire = misfire.map(|variant| quote!(.misfire(#krate::trigger::Misfire::#variant)));
     let overlap = options.text("overlap").and_then(|text| word(text, "overlap", &OVERLAP, errors));
     let overlap = overlap.map(|variant| quote!(.overlap(#krate::trigger::OverlapPolicy::#variant)));
-    quote!(#calendar #misfire #overlap #group)
+    quote!(#calendar #misfire #overlap)
 }
 
 /// The variant that a word stands for.

@@ -92,12 +92,13 @@ fn detail(job: &Job<'_>, args: Option<&Type>) -> TokenStream {
     let description = rules.description.iter().map(|text| quote!(.description(#text)));
     let timeout =
         rules.timeout.iter().map(|millis| quote!(.timeout(::core::time::Duration::from_millis(#millis))));
+    let group_of_runs = rules.execution_group.iter().map(|name| quote!(.execution_group(#name)));
     let data = args.zip(rules.trigger.as_ref()).map(
         |(args, declared)| quote_spanned!(declared.span=> .data(#krate::__private::default_args::<#args>())),
     );
     quote! {
         #krate::job::JobDetail::builder(#krate::__private::job_key(#group, #name), #name)
-            #(#description)* #(#timeout)* #data
+            #(#description)* #(#timeout)* #(#group_of_runs)* #data
             .durable(#durable)
             .disallow_concurrent(#exclusive)
             .persist_data(#persist)
@@ -167,6 +168,13 @@ fn definition(job: &Job<'_>, parameters: &Parameters, output: Option<&Type>, blo
     });
     let others = parameters.types.iter().enumerate().filter(|(index, _)| parameters.args != Some(*index));
     let needs = others.map(|(_, ty)| parameter(ty, quote!(.needs())));
+    let accepts = match parameters.args() {
+        Some(args) => {
+            let argument = argument(krate, args);
+            quote!(|data| #argument.accepts(data))
+        }
+        None => quote!(|_| ::core::result::Result::Ok(())),
+    };
     let output = output.map_or_else(|| quote!(()), ToTokens::to_token_stream);
     let outcome = quote_spanned!(output.span()=> #krate::__private::outcome_of::<#output>);
     let run = Ident::new(if blocking { "run_blocking" } else { "run" }, ident.span());
@@ -180,6 +188,7 @@ fn definition(job: &Job<'_>, parameters: &Parameters, output: Option<&Type>, blo
                 let needs: ::std::vec::Vec<::std::vec::Vec<#krate::job::Need>> = ::std::vec![#(#needs),*];
                 needs.concat()
             },
+            #accepts,
             |context| {
                 let outcome = #outcome;
                 let parameters = async move {

@@ -158,7 +158,7 @@ pub(crate) fn calendar(row: &Value) -> Option<NamedCalendar> {
     let name = codec::text(&row[0]);
     let read = codec::decode::<Box<dyn Calendar>>("a calendar", codec::text(&row[1]));
     let read = read.inspect_err(|error| {
-        tracing::error!(calendar = name, %error, "a calendar cannot be read and is left out of the list");
+        tracing::error!(calendar = name, %error, "calendar `{name}` cannot be read and is left out of the list: {error}");
     });
     Some((name.into(), Arc::from(read.ok()?)))
 }

@@ -35,9 +35,10 @@ impl ServerClock {
             }
             let step = time - expected;
             if step.abs() > TimeDelta::seconds(1) {
+                let milliseconds = step.num_milliseconds();
                 tracing::warn!(
-                    milliseconds = step.num_milliseconds(),
-                    "the clock of the Redis server was set"
+                    milliseconds,
+                    "the clock of the Redis server was set by {milliseconds} ms; all fire times follow it"
                 );
             }
         }

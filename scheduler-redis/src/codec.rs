@@ -217,7 +217,7 @@ pub(crate) fn read_note(text: &str) -> Result<PauseNote> {
 /// The note of something that is paused whatever the note says.
 pub(crate) fn note_of(text: &str) -> PauseNote {
     read_note(text).unwrap_or_else(|error| {
-        tracing::error!(%error, "a pause goes on, and nobody knows why");
+        tracing::error!(%error, "the note of a pause cannot be read; the pause goes on without reason, author and end: {error}");
         PauseNote {
             since: DateTime::UNIX_EPOCH,
             ..PauseNote::because("the note of this pause cannot be read")

@@ -58,8 +58,11 @@ fn stop(row: &Value) -> Option<(ExecutionId, CancelReason)> {
         _ => CancelReason::Requested,
     };
     let run = codec::read_claim(codec::text(&row[0]));
-    let run =
-        run.inspect_err(|error| tracing::error!(%error, "a run that is to stop cannot be read")).ok()?;
+    let run = run
+        .inspect_err(
+            |error| tracing::error!(%error, "a run that is to stop cannot be read and goes on: {error}"),
+        )
+        .ok()?;
     Some((run, reason))
 }
 
@@ -211,15 +214,15 @@ impl RedisJobStore {
                 Ok(found) => triggers.push(found),
                 // Claimed by itself it shows what is to become of it.
                 Err(error) if !what.is_empty() => {
-                    tracing::error!(trigger = codec::shown(trigger), %error, "a trigger that was fired cannot be read; it is given back");
+                    tracing::error!(trigger = codec::shown(trigger), %error, "a trigger that was fired cannot be read; it is given back to the store: {error}");
                     unfired.push(json!({ "c": claim, "p": progress_before(progress)? }));
                 }
                 // Somebody else may know its calendar or its format: the claim lapses, and another node may take it.
                 Err(error) if codec::is_well_formed(description, progress, calendar) => {
-                    tracing::error!(trigger = codec::shown(trigger), %error, "this node cannot read a trigger and passes it over");
+                    tracing::error!(trigger = codec::shown(trigger), %error, "this node cannot read a trigger and leaves it to other nodes: {error}");
                 }
                 Err(error) => {
-                    tracing::error!(trigger = codec::shown(trigger), %error, "a trigger cannot be read by anybody; it is put into the error state");
+                    tracing::error!(trigger = codec::shown(trigger), %error, "no node can read a trigger; it is put into the error state: {error}");
                     spoilt.push(trigger);
                 }
             }
@@ -235,7 +238,7 @@ impl RedisJobStore {
             return true;
         }
         let told = self.call(verb, json!({ what: rows, "now": codec::time(now) })).await;
-        told.inspect_err(|error| tracing::warn!(%error, "what cannot be read comes up again")).is_ok()
+        told.inspect_err(|error| tracing::warn!(%error, "the store could not be told what this node cannot read, and hands it out again: {error}")).is_ok()
     }
 
     /// Also gives the ends of runs whose job cannot be read.
@@ -264,7 +267,7 @@ impl RedisJobStore {
                     }
                     Err(error) => {
                         let trigger = codec::shown(trigger);
-                        tracing::error!(trigger, %error, "a job cannot be read; its triggers are put into the error state");
+                        tracing::error!(trigger, %error, "a job cannot be read; its triggers are put into the error state: {error}");
                         spoilt.push(Ending::plain(firing.claim, "fail_job"));
                         FireResult::Stale
                     }

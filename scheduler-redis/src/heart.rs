@@ -73,7 +73,10 @@ pub(crate) async fn follow(store: Weak<Inner>) {
         let found = place::find(&settings, limit).await.ok().and_then(|server| place::address(&server));
         let (Some(store), Some(master)) = (store.upgrade(), found.filter(is_elsewhere)) else { continue };
         let (host, port) = &master;
-        tracing::warn!("the sentinels name {host}:{port} as the master `{}` now", settings.master);
+        tracing::warn!(
+            "the sentinels now name {host}:{port} as the master `{}`; this node connects to it",
+            settings.master
+        );
         [&store.hot, &store.slow].into_iter().filter(|link| link.is_elsewhere(&master)).for_each(Link::leave);
         store.nudge.notify_one();
     }
@@ -98,10 +101,12 @@ impl Inner {
                 continue;
             }
             let stop = session.fence();
+            let (node, stopped) = (&session.node.name, stop.len());
             tracing::error!(
-                node = %session.node.name,
-                stopped = stop.len(),
-                "the node has lost touch with its cluster: it fires nothing, and runs that must not overlap are stopped"
+                %node,
+                stopped,
+                "node `{node}` has lost touch with its cluster: it fires nothing until Redis answers, and its {stopped} runs that \
+                 must not overlap are stopped"
             );
             session.stop(&stop);
             lost = true;
@@ -127,7 +132,11 @@ impl Inner {
                     std::mem::take(&mut state.failures)
                 };
                 if before > 0 {
-                    tracing::warn!(failures = before, "Redis at {} is back", self.settings.place());
+                    let place = self.settings.place();
+                    tracing::warn!(
+                        failures = before,
+                        "Redis at {place} answers again, after {before} failed heartbeats"
+                    );
                     self.wake();
                 }
                 if left_behind && !self.recovers.swap(true, Ordering::AcqRel) {
@@ -136,7 +145,7 @@ impl Inner {
                     tokio::spawn(async move {
                         let _under_way = Flag(&store.recovers);
                         if let Err(error) = store.recover().await {
-                            tracing::warn!(%error, "the work of a dead node is not taken over yet");
+                            tracing::warn!(%error, "the work of a dead node could not be taken over and is tried again with the next heartbeat: {error}");
                         }
                     });
                 }
@@ -147,7 +156,8 @@ impl Inner {
                 state.trouble = Some(error.to_string().into());
                 // The first, and then now and then.
                 if state.failures.is_power_of_two() || state.failures.is_multiple_of(64) {
-                    tracing::warn!(%error, failures = state.failures, "the node cannot say that it lives");
+                    let failures = state.failures;
+                    tracing::warn!(%error, failures, "{failures} heartbeats to Redis have failed in a row; if this goes on, other nodes take over the work of this one: {error}");
                 }
             }
         }
@@ -215,7 +225,8 @@ impl Inner {
             let Some(known) = sessions.get_mut(&session) else { return Ok(()) };
             if known.safe_until.is_some() {
                 let stop = known.lost();
-                tracing::error!(node = %known.node.name, stopped = stop.len(), "the node was held for dead; it begins anew");
+                let (node, stopped) = (&known.node.name, stop.len());
+                tracing::error!(%node, stopped, "node `{node}` was silent for longer than its lease and others have taken over its work; it registers again, and {stopped} of its runs are stopped");
                 known.stop(&stop);
             }
             known.node.clone()

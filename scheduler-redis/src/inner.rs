@@ -171,12 +171,15 @@ impl Inner {
 
     pub(crate) async fn begin(&self) -> Result<()> {
         let end = SystemClock.monotonic().saturating_add(self.settings.start_within);
-        let mut wait = Duration::from_millis(50);
+        let (mut wait, mut attempts) = (Duration::from_millis(50), 0u32);
         loop {
+            attempts += 1;
             match self.look().await {
                 Ok(()) => return Ok(()),
                 Err(Failure::Away(error)) if SystemClock.monotonic() + wait < end => {
-                    tracing::warn!(%error, "the job store waits for Redis");
+                    if attempts.is_power_of_two() {
+                        tracing::warn!(%error, attempts, "the job store waits for Redis and tries again: {error}");
+                    }
                 }
                 Err(failure) => return Err(failure.into_error()),
             }
@@ -198,7 +201,7 @@ impl Inner {
             }
             Ok(info) => check_server(&place, &info).map_err(Failure::Refused)?,
             Err(Failure::Refused(error)) if error.is_config() => {
-                tracing::warn!(%error, "whether Redis at {place} may evict keys cannot be checked");
+                tracing::warn!(%error, "whether Redis at {place} may evict keys cannot be checked; make sure that `maxmemory-policy` is `noeviction`: {error}");
             }
             Err(failure) => return Err(failure),
         }
@@ -328,7 +331,10 @@ impl Inner {
         }
         let in_force = codec::text(&answer["lease"]).parse().map_or(lease, Duration::from_millis);
         if in_force != lease {
-            tracing::warn!(?in_force, asked = ?lease, "the nodes go by the lease of the first; restart all of them to change it");
+            let (in_force, asked) = (in_force.as_millis(), lease.as_millis());
+            tracing::warn!(
+                "the lease of this cluster is {in_force} ms, set by its first node, and the {asked} ms of this node are not used; restart all nodes to change it"
+            );
         }
         self.set_lease(in_force);
         {

@@ -33,7 +33,7 @@ impl Inner {
         tokio::spawn(async move {
             let _under_way = Flag(&store.reconciles);
             if let Err(error) = store.heard_epoch(&epoch).await {
-                tracing::warn!(%error, "the server is not told yet what it has forgotten");
+                tracing::warn!(%error, "the Redis server could not be told what it has forgotten; it is tried again with the next heartbeat: {error}");
             }
         });
     }
@@ -44,7 +44,9 @@ impl Inner {
         if self.state.lock().epoch == epoch {
             return Ok(());
         }
-        tracing::warn!("the Redis server was restarted or replaced; what it has forgotten is told again");
+        tracing::warn!(
+            "the Redis server was restarted or replaced; this node tells it what it may have forgotten"
+        );
         let nodes: Vec<_> = self.sessions.lock().values().map(|session| session.node.clone()).collect();
         for node in nodes {
             self.register(&node, true).await?;
@@ -141,7 +143,7 @@ impl Inner {
             tracing::error!(
                 execution = %id,
                 trigger,
-                "the server has forgotten this run, and it cannot be told again; it may run twice"
+                "the Redis server has forgotten run {id} of trigger `{trigger}` and cannot be told of it; it may run twice"
             );
             if flight.exclusive {
                 known.stop(&[*id]);

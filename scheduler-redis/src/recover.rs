@@ -33,7 +33,7 @@ impl Inner {
         }
         let now = self.clock.now();
         let plainly = |row: &Value, error| {
-            tracing::error!(%error, "a lost run cannot be read; it is ended and not repeated");
+            tracing::error!(%error, "a run that was lost with its node cannot be read; it is ended and not repeated: {error}");
             json!({ "c": row["c"], "i": "continue" })
         };
         let ending = |row| self.buried(row, now).unwrap_or_else(|error| plainly(row, error));
@@ -65,11 +65,12 @@ impl Inner {
                     });
                 }
                 None => {
-                    tracing::error!(%job, trigger = %key, "this firing has ended too many nodes; it is not repeated");
+                    tracing::error!(%job, trigger = %key, "a run of job `{job}` for trigger `{key}` was lost with too many nodes; it is not repeated again");
                 }
             }
         }
-        tracing::warn!(%job, trigger = %key, %execution, repeated = !again.is_null(), "a run was lost with its node");
+        let fate = if again.is_null() { "is not repeated" } else { "is repeated" };
+        tracing::warn!(%job, trigger = %key, %execution, "run {execution} of job `{job}` was lost with its node and {fate}");
         let declared = trigger.as_ref().is_some_and(|trigger| trigger.declared_by().is_some());
         let instruction = if declared { "continue" } else { "remove_trigger" };
         Ok(

@@ -74,7 +74,7 @@ impl JobStore for RedisJobStore {
         Box::pin(async move {
             let answer = self.call("nodes", json!({})).await?;
             let read = |row| {
-                node(row).inspect_err(|error| tracing::error!(%error, "a node is left out of the list"))
+                node(row).inspect_err(|error| tracing::error!(%error, "a node cannot be read and is left out of the list: {error}"))
             };
             let mut nodes: Vec<_> = codec::list(&answer).iter().filter_map(|row| read(row).ok()).collect();
             nodes.sort_unstable_by(|a, b| (&a.name, a.session).cmp(&(&b.name, b.session)));
@@ -334,7 +334,7 @@ impl JobStore for RedisJobStore {
                         Ok(job) if query.matches(&job) => found.push(Arc::new(job)),
                         Ok(_) => {}
                         Err(error) => {
-                            tracing::error!(job = codec::shown(key), %error, "a job cannot be read and is left out of the list");
+                            tracing::error!(job = codec::shown(key), %error, "a job cannot be read and is left out of the list: {error}");
                         }
                     }
                 }
@@ -365,7 +365,7 @@ impl JobStore for RedisJobStore {
                         Ok(_) => {}
                         Err(error) => {
                             let trigger = codec::shown(row[0]);
-                            tracing::error!(trigger, %error, "a trigger cannot be read and is left out of the list");
+                            tracing::error!(trigger, %error, "a trigger cannot be read and is left out of the list: {error}");
                         }
                     }
                 }
@@ -406,7 +406,9 @@ impl JobStore for RedisJobStore {
                     match codec::decode::<RunRecord>("a run", record) {
                         Ok(record) if query.matches(&record) => found.push(record),
                         Ok(_) => {}
-                        Err(error) => tracing::error!(%error, "a run is left out of the history"),
+                        Err(error) => {
+                            tracing::error!(%error, "a run cannot be read and is left out of the history: {error}");
+                        }
                     }
                 }
                 Ok(found.len() < limit)

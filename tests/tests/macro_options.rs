@@ -24,5 +24,5 @@ fn options_of_triggers_and_details() {
     let trigger = definition.triggers()[0].clone().name("t").for_job("all_options").build(now).unwrap();
     assert_eq!((trigger.calendar(), trigger.misfire()), (Some("workdays"), Misfire::Skip));
     assert_eq!(trigger.overlap(), OverlapPolicy::CancelPrevious);
-    assert_eq!(trigger.execution_group().map(|group| &**group), Some("reports"));
+    assert_eq!(definition.detail().execution_group().map(|group| &**group), Some("reports"));
 }

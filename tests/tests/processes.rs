@@ -97,9 +97,10 @@ fn a_service_that_blocks_its_thread_does_not_keep_the_process() {
 
 #[test]
 fn a_job_that_blocks_its_thread_does_not_keep_the_process() {
-    for (scenario, named) in
-        [("queue_blocks", "service `mails` did not stop in time"), ("job_blocks", "going on [work]")]
-    {
+    for (scenario, named) in [
+        ("queue_blocks", "service `mails` did not stop in time"),
+        ("job_blocks", "runs of `work` still block their threads"),
+    ] {
         let mut process = Process::start(scenario);
         process.wait_for("job begins");
         process.signal("TERM");
@@ -114,6 +115,26 @@ fn a_service_that_panics_ends_the_process_with_an_error() {
     let (status, said) = Process::start("panics").end();
     assert_eq!(status.code(), Some(1));
     assert!(said.contains("service `panics` has failed: panicked: index out of bounds"), "{said}");
+}
+
+/// N6.
+#[test]
+fn n06_without_a_subscriber_the_first_failure_is_shown_with_the_way_to_see_all() {
+    let ends = |scenario: &str| {
+        let mut process = Process::start(scenario);
+        (0..3).for_each(|_| drop(process.wait_for("job begins")));
+        process.signal("TERM");
+        let (status, said) = process.end();
+        assert_eq!(status.code(), Some(0), "{said}");
+        said
+    };
+    let silent = ends("fails");
+    assert_eq!(silent.matches("no route to the bank").count(), 1, "{silent}");
+    assert!(silent.contains("job `work` failed after "), "{silent}");
+    assert!(silent.contains("Install a subscriber at the start of the program"), "{silent}");
+    let logged = ends("fails_and_logs");
+    assert!(logged.matches("no route to the bank").count() >= 2, "{logged}");
+    assert!(!logged.contains("Install a subscriber"), "{logged}");
 }
 
 #[cfg(target_os = "linux")]

@@ -46,7 +46,7 @@ async fn what_one_scheduler_has_stored_the_next_one_fires() {
 
     let second = TestScheduler::start("2026-03-01T00:00:59Z", builder()).await.unwrap();
     second.advance(Duration::from_secs(1)).await;
-    assert_fired!(second, "work" at "2026-03-01T00:01:00Z");
+    assert_fired!(second, "work", at "2026-03-01T00:01:00Z");
     second.advance(Duration::from_secs(3600)).await;
     assert!(second.scheduler().triggers(TriggerQuery::default()).await.unwrap().is_empty(), "it is over");
 }

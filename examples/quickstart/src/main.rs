@@ -44,6 +44,8 @@ const STOP_BUDGET: Duration = Duration::from_secs(10);
 
 #[tokio::main]
 async fn main() -> ExitCode {
+    // Failed runs are warnings, and the view shows them; here is what is worse.
+    tracing_subscriber::fmt().with_max_level(tracing::Level::ERROR).with_writer(std::io::stderr).init();
     let workspace = match Args::parse().check() {
         Ok(workspace) => Arc::new(workspace),
         Err(problem) => {

@@ -94,7 +94,7 @@ mod tests {
         let bench = bench("1\n2\n").await;
         bench.test.advance(Duration::from_secs(2 * 86_400)).await;
         // On the 29th there is no 2:00 in Berlin; the job runs right after the gap.
-        assert_fired!(bench.test, "write_invoices" at "2026-03-29T01:00:00Z", "2026-03-30T00:00:00Z");
+        assert_fired!(bench.test, "write_invoices", at "2026-03-29T01:00:00Z", "2026-03-30T00:00:00Z");
         assert!(bench.folder.path().join("invoice-2.txt").exists());
     }
 

@@ -1,6 +1,7 @@
 //! Background services: a loop that is watched, and what happens when it ends.
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,6 +14,7 @@ use super::health::ServiceState;
 use super::run::caught;
 use super::service::{ErasedService, Phase, ServiceContext, StopContext};
 use crate::job::{BoxFuture, JobError, JobResult};
+use crate::log::{Shown, unheard};
 use crate::scheduler::by;
 use crate::time::aside;
 
@@ -172,7 +174,7 @@ impl Loop {
             let activity = context.core.clock.begin(&"the supervision of a service");
             if context.is_stopping() {
                 if let Err(error) = ended {
-                    tracing::warn!(service = %name, %error, "failed while it stopped");
+                    tracing::warn!(service = %name, %error, "service `{name}` has failed while it stopped: {error}");
                 }
                 return context.core.set_state(name, ServiceState::Stopped);
             }
@@ -196,7 +198,7 @@ impl Loop {
     fn wait_after(&self, failure: &str, restarts: &mut VecDeque<Duration>) -> Option<Duration> {
         let (core, name) = (&self.context.core, &self.context.name);
         let stop_host = |why: &str| {
-            tracing::error!(service = %name, failure, "a background service has failed{why}; the host stops");
+            report(name, format_args!("service `{name}` has failed{why}, so the host stops: {failure}"));
             core.service_failed(name, failure);
         };
         match self.supervision {
@@ -205,7 +207,12 @@ impl Loop {
                 None
             }
             Supervision::Ignore => {
-                tracing::error!(service = %name, failure, "a background service has failed and stays away");
+                report(
+                    name,
+                    format_args!(
+                        "service `{name}` has failed and is not restarted; the host goes on without it: {failure}"
+                    ),
+                );
                 core.set_state(name, ServiceState::Failed { failure: failure.to_owned() });
                 None
             }
@@ -220,15 +227,22 @@ impl Loop {
                 }
                 let wait = restart.wait(restarts.len());
                 restarts.push_back(now);
-                tracing::warn!(service = %name, failure, ?wait, "a background service has failed and is restarted");
+                let wait_for = Shown(wait);
+                tracing::warn!(service = %name, failure, wait = %wait_for, "service `{name}` has failed and is restarted in {wait_for}: {failure}");
                 Some(wait)
             }
         }
     }
 }
 
-impl std::fmt::Debug for Background {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for Background {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Background").field("supervision", &self.supervision).finish_non_exhaustive()
     }
+}
+
+/// A failure after which a service is gone.
+fn report(service: &str, sentence: fmt::Arguments<'_>) {
+    unheard(sentence);
+    tracing::error!(service, "{sentence}");
 }

@@ -1,18 +1,18 @@
 //! Building a host: everything that is wrong is reported at once, in every environment.
 
 use std::any::TypeId;
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use scheduler_syntax::nearest;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::core::HostCore;
 use super::definition::{Hosted, Kind, Rules, ServiceDefinition};
 use super::health::{ServiceState, Successes};
+use super::order::Order;
 use super::queue::JobQueue;
 use super::run::{Entry, Host};
 use super::scheduled::SchedulerService;
@@ -20,7 +20,9 @@ use super::service::{ErasedService, OfHost, ServiceContext};
 use crate::job::{JobDefinition, Need, Providers, Registry, provide_methods};
 use crate::key::JobKey;
 use crate::matcher::Matcher;
-use crate::scheduler::{BuildError, Scheduler, SchedulerBuilder};
+#[cfg(feature = "testing")]
+use crate::scheduler::JobListener;
+use crate::scheduler::{BuildError, ErasedJobListener, Scheduler, SchedulerBuilder};
 use crate::time::{Clock, SystemClock};
 
 /// The name of the scheduler among the services.
@@ -38,6 +40,7 @@ pub struct HostBuilder {
     stop_budget: Duration,
     drain_delay: Duration,
     successes: Successes,
+    observers: Vec<Arc<dyn ErasedJobListener>>,
     problems: Vec<String>,
 }
 
@@ -53,6 +56,7 @@ impl Default for HostBuilder {
             stop_budget: Duration::from_secs(30),
             drain_delay: Duration::ZERO,
             successes: Successes::default(),
+            observers: Vec::new(),
             problems: Vec::new(),
         }
     }
@@ -117,11 +121,20 @@ impl HostBuilder {
         self
     }
 
+    /// Somebody hears of every run, of the scheduler that was added before and of the queues.
+    #[cfg(feature = "testing")]
+    pub(crate) fn observed_by(mut self, observer: impl JobListener + Clone) -> Self {
+        let everything = Matcher::Everything;
+        self.scheduler = self.scheduler.map(|scheduler| scheduler.job_listener(everything, observer.clone()));
+        self.observers.push(Arc::new(observer));
+        self
+    }
+
     /// The host, not yet started.
     ///
     /// # Errors
     ///
-    /// All problems at once: names that are used twice, services that come after nobody or in a circle, values that jobs,
+    /// All problems at once: names that are used twice, services that come after nobody or after each other, values that jobs,
     /// services and factories need and nobody provides, and whatever is wrong with the scheduler.
     pub fn build(mut self) -> Result<Host, BuildError> {
         let mut problems = std::mem::take(&mut self.problems);
@@ -159,30 +172,25 @@ impl HostBuilder {
         if !has_scheduler {
             problems.extend(self.wants_scheduler());
         }
-        let layers = match self.layers(scheduler.is_some()) {
-            Ok(layers) => layers,
-            Err(circles) => {
-                problems.extend(circles);
-                Vec::new()
-            }
-        };
+        let (layers, disorder) = self.order(has_scheduler).layers();
+        problems.extend(disorder);
         if !problems.is_empty() {
             return Err(of_scheduler.unwrap_or_default().with(problems));
         }
         let clock = self.clock.take().unwrap_or_else(|| Arc::new(SystemClock));
         let own = std::mem::take(&mut self.providers);
         let providers = scheduler.as_ref().map_or_else(|| Arc::new(own), Scheduler::providers);
-        let core = Arc::new(HostCore::new(clock, providers, scheduler, self.successes.clone()));
+        let (successes, observers) = (self.successes.clone(), self.observers.clone());
+        let core = Arc::new(HostCore::new(clock, providers, scheduler, successes, observers));
         let (stop_budget, drain_delay) = (self.stop_budget, self.drain_delay);
         let entries = self.entries(&core)?;
         Ok(Host { core, entries, layers, stop_budget, drain_delay })
     }
 
-    /// The names of all services, in the order in which they were given.
-    fn names(&self, scheduler: bool) -> Vec<Arc<str>> {
-        let services = self.services.iter().map(|service| service.rules.name.clone());
-        let queues = self.queues.iter().map(|(name, _)| name.clone());
-        services.chain(queues).chain(scheduler.then(|| SCHEDULER.into())).collect()
+    /// What comes after what: the services, the queues, the scheduler.
+    fn order(&self, scheduler: bool) -> Order<'_> {
+        let queues: Vec<_> = self.queues.iter().map(|(name, _)| &**name).collect();
+        Order::new(&self.services, &queues, scheduler.then_some(SCHEDULER), &self.providers, &self.registry)
     }
 
     fn service_problems(&self) -> Vec<String> {
@@ -224,48 +232,6 @@ impl HostBuilder {
             format!("the queue `{name}` is to keep its jobs at the stop, and the host has no scheduler; call `.scheduler(…)`")
         });
         tasks.chain(takes).chain(queues).collect()
-    }
-
-    /// The services by layers, as indices into [`names`](Self::names).
-    fn layers(&self, scheduler: bool) -> Result<Vec<Vec<usize>>, Vec<String>> {
-        let names = self.names(scheduler);
-        let index = |name: &str| names.iter().position(|known| **known == *name);
-        let mut problems = Vec::new();
-        let mut after: Vec<HashSet<usize>> = vec![HashSet::new(); names.len()];
-        for (number, service) in self.services.iter().enumerate() {
-            for other in &service.rules.after {
-                match index(other) {
-                    Some(other) => drop(after[number].insert(other)),
-                    None => {
-                        let near = nearest(other, names.iter().map(|name| &**name));
-                        let hint = near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
-                        let name = &service.rules.name;
-                        problems.push(format!(
-                            "service `{name}` comes after `{other}`, which is no service{hint}"
-                        ));
-                    }
-                }
-            }
-        }
-        let services = self.services.len();
-        let leads_to_work = reaching(&after, services);
-        let before: Vec<usize> = (0..services).filter(|service| !leads_to_work.contains(service)).collect();
-        after.iter_mut().skip(services).for_each(|worker| worker.extend(&before));
-        let mut layers: Vec<Vec<usize>> = Vec::new();
-        let mut placed = HashSet::new();
-        while placed.len() < names.len() {
-            let free = |number: &usize| !placed.contains(number) && after[*number].is_subset(&placed);
-            let layer: Vec<usize> = (0..names.len()).filter(free).collect();
-            if layer.is_empty() {
-                let circle = (0..names.len()).filter(|number| !placed.contains(number));
-                let circle: Vec<_> = circle.map(|number| format!("`{}`", names[number])).collect();
-                problems.push(format!("these services come after each other: {}", circle.join(", ")));
-                break;
-            }
-            placed.extend(&layer);
-            layers.push(layer);
-        }
-        if problems.is_empty() { Ok(layers) } else { Err(problems) }
     }
 
     fn entries(self, core: &Arc<HostCore>) -> Result<Vec<Entry>, BuildError> {
@@ -325,22 +291,6 @@ fn entry(
     let (stop, ready) = (CancellationToken::new(), Arc::new(watch::Sender::new(false)));
     let context = ServiceContext { name, core: core.clone(), stop, ready };
     Entry { service, context, start_within, stop_within }
-}
-
-/// The services that come, by whatever way, after one whose index is at least `from`.
-fn reaching(after: &[HashSet<usize>], from: usize) -> HashSet<usize> {
-    let mut found: HashSet<usize> = HashSet::new();
-    loop {
-        let more = (0..from).filter(|number| {
-            !found.contains(number)
-                && after[*number].iter().any(|other| *other >= from || found.contains(other))
-        });
-        let more: Vec<usize> = more.collect();
-        if more.is_empty() {
-            return found;
-        }
-        found.extend(more);
-    }
 }
 
 impl fmt::Debug for HostBuilder {

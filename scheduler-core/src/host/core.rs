@@ -12,8 +12,9 @@ use tokio::sync::{broadcast, watch};
 use tokio_util::task::TaskTracker;
 
 use super::health::{Health, ServiceState, Successes};
+use crate::error::Result;
 use crate::job::{ExecutionId, Providers};
-use crate::scheduler::{Scheduler, new_session};
+use crate::scheduler::{ErasedJobListener, Scheduler, SchedulerState, new_session};
 use crate::time::Clock;
 
 /// Why a host has stopped.
@@ -46,8 +47,8 @@ impl fmt::Display for StopReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Signal { signal } => write!(f, "signal {signal}"),
-            Self::Requested => f.write_str("it was asked to"),
-            Self::Finished => f.write_str("what it ran beside is over"),
+            Self::Requested => f.write_str("the program has asked for it"),
+            Self::Finished => f.write_str("the future that was to end it is ready"),
             Self::ServiceFailed { service } => write!(f, "service `{service}` has failed"),
             Self::StartFailed { service } => write!(f, "service `{service}` could not start"),
         }
@@ -108,6 +109,8 @@ pub(super) struct HostCore {
     pub(super) scheduler: Option<Scheduler>,
     pub(super) tasks: TaskTracker,
     pub(super) successes: Successes,
+    /// They hear of the runs of queues, as the listeners of a scheduler do of its runs.
+    pub(super) observers: Vec<Arc<dyn ErasedJobListener>>,
     pub(super) events: broadcast::Sender<HostEvent>,
     /// The first reason stays.
     pub(super) stop: watch::Sender<Option<StopReason>>,
@@ -120,6 +123,8 @@ pub(super) struct HostCore {
     failures: Mutex<Vec<String>>,
     began: Mutex<Duration>,
     up: AtomicBool,
+    /// The scheduler took new work until the host began to stop.
+    scheduler_ran: AtomicBool,
 }
 
 impl HostCore {
@@ -128,16 +133,18 @@ impl HostCore {
         providers: Arc<Providers>,
         scheduler: Option<Scheduler>,
         successes: Successes,
+        observers: Vec<Arc<dyn ErasedJobListener>>,
     ) -> Self {
         let (events, stop, began) =
             (broadcast::Sender::new(1024), watch::Sender::new(None), Mutex::new(clock.monotonic()));
-        let (last_run, states, failures, up, tasks) = Default::default();
+        let (last_run, states, failures, up, tasks, scheduler_ran) = Default::default();
         Self {
             clock,
             providers,
             scheduler,
             tasks,
             successes,
+            observers,
             events,
             stop,
             session: new_session(),
@@ -146,6 +153,7 @@ impl HostCore {
             failures,
             began,
             up,
+            scheduler_ran,
         }
     }
 
@@ -157,7 +165,7 @@ impl HostCore {
     }
 
     pub(super) fn set_state(&self, service: &str, state: ServiceState) {
-        tracing::debug!(service, %state, "service");
+        tracing::debug!(service, %state, "service `{service}`: {state}");
         self.states.lock().insert(service.to_owned(), state.clone());
         // Nobody may be listening.
         let _ = self.events.send(HostEvent::Service { service: service.to_owned(), state });
@@ -207,6 +215,19 @@ impl HostCore {
         if up {
             *self.began.lock() = self.clock.monotonic();
         }
+    }
+
+    /// Lets the scheduler begin nothing more until its own stop, which drains it if it has run until now.
+    pub(super) fn hold_scheduler(&self) -> Result<()> {
+        let Some(scheduler) = &self.scheduler else { return Ok(()) };
+        if scheduler.state() == SchedulerState::Running {
+            self.scheduler_ran.store(true, Ordering::Release);
+        }
+        scheduler.standby()
+    }
+
+    pub(super) fn scheduler_ran(&self) -> bool {
+        self.scheduler_ran.load(Ordering::Acquire)
     }
 
     pub(super) fn is_up(&self) -> bool {

@@ -1,5 +1,6 @@
 //! Services as they are given to a host.
 
+use std::any::Any;
 use std::future::ready;
 use std::panic::Location;
 use std::sync::Arc;
@@ -46,6 +47,7 @@ pub(super) struct Rules {
     pub(super) start_within: Option<Duration>,
     pub(super) stop_within: Option<Duration>,
     pub(super) needs: Vec<Need>,
+    pub(super) provides: Vec<Need>,
 }
 
 pub(super) enum Kind {
@@ -133,14 +135,45 @@ where
 
 impl<K> ServiceBuilder<K> {
     #[track_caller]
-    fn new(name: &str, needs: Vec<Need>, kind: K) -> Self {
-        let (name, place, after) = (name.into(), Location::caller(), Vec::new());
-        Self { rules: Rules { name, place, after, start_within: None, stop_within: None, needs }, kind }
+    pub(super) fn new(name: &str, needs: Vec<Need>, kind: K) -> Self {
+        let (name, place) = (name.into(), Location::caller());
+        let (after, provides) = (Vec::new(), Vec::new());
+        let rules = Rules { name, place, after, start_within: None, stop_within: None, needs, provides };
+        Self { rules, kind }
     }
 
-    /// Starts after that service, and stops before it.
+    /// Starts after that service, and stops before it. What a service takes orders it by itself: one that takes `Scheduler` or a
+    /// [`JobQueue`](super::JobQueue) comes after them, and one that takes a value comes after the service that
+    /// [provides](Self::provides) it. This is for what its parameters do not tell.
     pub fn after(mut self, service: &str) -> Self {
         self.rules.after.push(service.to_owned());
+        self
+    }
+
+    /// This service keeps up the value of type `T` that is provided to the host: a pool that it opens, a cache that it fills. Every
+    /// service that takes `State<T>`, or a value that is made of `T`, starts after this one and stops before it.
+    ///
+    /// ```
+    /// use scheduler_core::host::{Host, Service, background, hosted};
+    /// use scheduler_core::job::{JobResult, State};
+    ///
+    /// #[derive(Clone)]
+    /// struct Pool;
+    ///
+    /// /// Opens the pool at its start and closes it at its stop.
+    /// impl Service for Pool {}
+    ///
+    /// async fn poll(State(_pool): State<Pool>) -> JobResult {
+    ///     Ok(())
+    /// }
+    ///
+    /// let host = Host::builder()
+    ///     .provide(Pool)
+    ///     .service(background("poll", poll)) // stops while the pool is still open
+    ///     .service(hosted("pool", Pool).provides::<Pool>());
+    /// ```
+    pub fn provides<T: Any>(mut self) -> Self {
+        self.rules.provides.push(Need::of::<T>());
         self
     }
 

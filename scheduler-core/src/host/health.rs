@@ -12,6 +12,7 @@ use serde::Serialize;
 use super::core::HostCore;
 use crate::job::{JobContext, Outcome};
 use crate::key::JobKey;
+use crate::log::Shown;
 use crate::scheduler::{JobListener, SchedulerState};
 use crate::time::Clock;
 
@@ -58,7 +59,9 @@ impl fmt::Display for ServiceState {
             Self::Waiting => f.write_str("waiting"),
             Self::Starting => f.write_str("starting"),
             Self::Running => f.write_str("running"),
-            Self::Restarting { failure, after } => write!(f, "restarts in {after:?} after: {failure}"),
+            Self::Restarting { failure, after } => {
+                write!(f, "restarts in {} after: {failure}", Shown(*after))
+            }
             Self::Ended => f.write_str("ended"),
             Self::Failed { failure } => write!(f, "failed: {failure}"),
             Self::Stopping => f.write_str("stopping"),

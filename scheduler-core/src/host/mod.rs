@@ -41,9 +41,14 @@
 //! prepare ─▶ start ─▶ started ─▶ (until a signal, a request, a failure) ─▶ drain delay ─▶ stopping ─▶ stop ─▶ stopped
 //! ```
 //!
-//! A phase is over for all services before the next one begins. Inside a phase, services go by layers: one that comes
-//! [after](ServiceBuilder::after) another one begins when that one is done; those of a layer go together. The last
-//! three phases go backwards. The scheduler and the queues come after all services that do not come after them.
+//! A phase is over for all services before the next one begins. Inside a phase, services go by layers: a service that comes
+//! after another one begins when that one is done; those of a layer go together. The last three phases go backwards.
+//!
+//! What a service takes orders it. A background service that takes `Scheduler` comes after the scheduler, one that takes a
+//! [`JobQueue`] after the queues, and one that takes a value after the service that [provides](ServiceBuilder::provides) it;
+//! so each is stopped while what it uses still works. [`after`](ServiceBuilder::after) says the rest. The scheduler and the
+//! queues come after all services that do not come after them. Services that come after each other are reported when the host is
+//! built. Start-up tasks run before all of this.
 //!
 //! * A start that fails is unwound: what has started is stopped, backwards, and the error names the service.
 //! * The stop has one [budget](HostBuilder::stop_budget). Each service is first told (`stopping`: take no new work), then
@@ -64,6 +69,7 @@ mod builder;
 mod core;
 mod definition;
 mod health;
+mod order;
 mod queue;
 mod run;
 mod scheduled;

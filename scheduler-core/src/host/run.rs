@@ -16,6 +16,7 @@ use super::health::ServiceState;
 use super::service::{ErasedService, Phase, ServiceContext, StopContext};
 use super::signals::Guardian;
 use crate::job::{BoxFuture, JobError, JobResult};
+use crate::log::{Shown, listed};
 use crate::scheduler::{BuildError, by};
 use crate::user::{self, Panic};
 
@@ -180,13 +181,15 @@ impl Host {
             result = &mut until => Some(troubles.finished(result)),
         };
         drop(activity);
+        // A service may have failed while others still started.
+        let reason = reason.or_else(|| core.stop.borrow().clone());
         let reason = match reason {
             Some(reason) => reason,
             None => {
                 core.set_up(true);
                 #[cfg(all(feature = "systemd", target_os = "linux"))]
                 super::systemd::begin(core);
-                tracing::info!("the host is up");
+                self.say_up();
                 let reason = tokio::select! {
                     reason = core.stop_requested() => reason,
                     result = until => troubles.finished(result),
@@ -194,7 +197,7 @@ impl Host {
                 core.set_up(false);
                 #[cfg(all(feature = "systemd", target_os = "linux"))]
                 super::systemd::stopping(self.drain_delay.saturating_add(self.stop_budget));
-                tracing::info!(%reason, "the host stops");
+                tracing::info!(%reason, "the host stops: {reason}");
                 if !matches!(reason, StopReason::ServiceFailed { .. }) {
                     self.on_clock("the drain delay of the host", core.clock.sleep(self.drain_delay)).await;
                 }
@@ -209,12 +212,24 @@ impl Host {
         let failures = core.failures().into_iter().chain(others).collect();
         let report = HostReport { reason, services: core.states(), failures, not_stopped, took };
         if report.failures.is_empty() && report.not_stopped.is_empty() {
-            tracing::info!(?took, "the host has stopped");
+            let took = Shown(took);
+            tracing::info!(%took, "the host has stopped, after {took}");
             return Ok(report);
         }
         let error = HostError(Box::new(Inner::Run(report)));
         tracing::error!("{error}");
         Err(error)
+    }
+
+    /// Also names who is not there.
+    fn say_up(&self) {
+        let is_gone = |(_, state): &(_, ServiceState)| matches!(state, ServiceState::Failed { .. });
+        let gone: Vec<_> = self.core.states().into_iter().filter(is_gone).map(|(name, _)| name).collect();
+        if gone.is_empty() {
+            tracing::info!("the host is up");
+        } else {
+            tracing::warn!("the host is up without services that have failed: {}", listed(gone));
+        }
     }
 
     async fn on_clock<F: Future>(&self, what: &'static str, future: F) -> F::Output {
@@ -232,7 +247,7 @@ impl Host {
                 for (index, result) in layer.iter().zip(results) {
                     let Some(Err(error)) = result else { continue };
                     let name = &self.entries[*index].context.name;
-                    tracing::error!(service = %name, %error, "a service could not start; what has started is stopped");
+                    tracing::error!(service = %name, %error, "service `{name}` could not start, so those that have started are stopped: {error}");
                     self.core.set_state(name, ServiceState::Failed { failure: error.to_string() });
                     failed.get_or_insert_with(|| (name.to_string(), error));
                 }
@@ -261,13 +276,19 @@ impl Host {
             let result = match entry.start_within {
                 None => beginning.await,
                 Some(time) => {
-                    let late =
-                        || Err(JobError::new(format!("phase `{}` took longer than {time:?}", phase.word())));
+                    let late = || {
+                        Err(JobError::new(format!(
+                            "phase `{}` took longer than {}",
+                            phase.word(),
+                            Shown(time)
+                        )))
+                    };
                     by(&**clock, begin.saturating_add(time), beginning).await.unwrap_or_else(late)
                 }
             };
             let took = clock.monotonic().saturating_sub(begin);
-            tracing::debug!(service = %name, phase = phase.word(), ?took, ok = result.is_ok(), "phase");
+            let (phase_name, took) = (phase.word(), Shown(took));
+            tracing::debug!(service = %name, phase = phase_name, %took, ok = result.is_ok(), "service `{name}` is through phase `{phase_name}` after {took}");
             if phase == Phase::Start && result.is_ok() {
                 started.lock()[index] = true;
                 // A background service says so itself, and may be further already.
@@ -337,7 +358,7 @@ impl Host {
             }
             Some(Err(error)) => {
                 let phase = phase.word();
-                tracing::error!(service = %name, phase, %error, "a service has failed while the host stops");
+                tracing::error!(service = %name, phase, %error, "service `{name}` has failed in phase `{phase}`: {error}");
                 troubles.failures.push(format!("service `{name}` has failed in phase `{phase}`: {error}"));
                 // Parts of it go on, it says itself.
                 if self.core.state(name) == Some(ServiceState::NotStopped) {
@@ -345,7 +366,8 @@ impl Host {
                 }
             }
             None => {
-                tracing::error!(service = %name, phase = phase.word(), "did not stop in time; it is taken away");
+                let phase = phase.word();
+                tracing::error!(service = %name, phase, "service `{name}` did not finish phase `{phase}` of the stop in time and is aborted");
                 service.abort();
                 self.core.set_state(name, ServiceState::NotStopped);
                 if !troubles.not_stopped.contains(&name.to_string()) {

@@ -36,19 +36,19 @@ impl SchedulerService {
 
     async fn stop(&self, context: &StopContext) -> JobResult {
         let remaining = context.remaining();
-        let report = self.scheduler.shutdown(remaining - RESERVE.min(remaining / 4)).await;
-        let list =
-            |jobs: &[crate::JobKey]| jobs.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-        if report.aborted.is_empty() && report.abandoned.is_empty() {
-            return Ok(());
-        }
+        let report = self
+            .scheduler
+            .shut_down(remaining - RESERVE.min(remaining / 4), context.context.core.scheduler_ran())
+            .await;
         if !report.abandoned.is_empty() {
             context.context.core.set_state(context.service().name(), ServiceState::NotStopped);
         }
-        let (aborted, abandoned) = (list(&report.aborted), list(&report.abandoned));
-        Err(JobError::new(format!(
-            "jobs that did not stop when asked: taken away [{aborted}], going on [{abandoned}]"
-        )))
+        // Whoever does not want it drained accepts that it is lost.
+        let loses = self.scheduler.drains() && !report.lost.is_empty();
+        if report.aborted.is_empty() && report.abandoned.is_empty() && !loses {
+            return Ok(());
+        }
+        Err(JobError::new(report.troubles().join("; ")))
     }
 }
 
@@ -71,7 +71,7 @@ impl ErasedService for SchedulerService {
             match phase {
                 // It takes no work if it was shut down already.
                 Phase::Stopping if self.scheduler.state().ends() => Ok(()),
-                Phase::Stopping => Ok(self.scheduler.standby()?),
+                Phase::Stopping => Ok(context.context.core.hold_scheduler()?),
                 Phase::Stop => self.stop(context).await,
                 _ => Ok(()),
             }

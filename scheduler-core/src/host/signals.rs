@@ -49,13 +49,13 @@ impl Guardian {
                         drop(installed);
                         watch(&core, budget, seen, signals).await;
                     }
-                    Err(error) => tracing::error!(%error, "signals cannot be watched"),
+                    Err(error) => tracing::error!(%error, "signals cannot be watched, so one ends the process without a stop of its services: {error}"),
                 }
             }),
-            Err(error) => tracing::error!(%error, "signals cannot be watched"),
+            Err(error) => tracing::error!(%error, "signals cannot be watched, so one ends the process without a stop of its services: {error}"),
         });
         if let Err(error) = spawned {
-            tracing::error!(%error, "signals cannot be watched");
+            tracing::error!(%error, "signals cannot be watched, so one ends the process without a stop of its services: {error}");
         }
         // No service starts before: a signal would end the process where it stands. The thread lets go of its end.
         let _ = is_installed.recv();
@@ -100,8 +100,8 @@ async fn watch(core: &HostCore, budget: Duration, mut state: watch::Receiver<Sta
         }
         tokio::select! {
             (name, number) = signals.next() => {
-                tracing::error!(signal = name, "a second signal: the process ends at once");
-                eprintln!("a second signal ({name}): the process ends at once");
+                tracing::error!(signal = name, "a second signal ({name}) has come: the process ends at once");
+                eprintln!("a second signal ({name}) has come: the process ends at once");
                 process::exit(128 + number);
             }
             changed = state.changed() => if changed.is_err() { return },
@@ -110,8 +110,8 @@ async fn watch(core: &HostCore, budget: Duration, mut state: watch::Receiver<Sta
                 let open = states.iter().filter(|(_, state)| !matches!(state, ServiceState::Stopped | ServiceState::Ended));
                 let open: Vec<_> = open.map(|(name, _)| name.as_str()).collect();
                 let open = open.join(", ");
-                tracing::error!(services = open, "the stop takes longer than its budget; the process ends");
-                eprintln!("the stop takes longer than its budget; the process ends; not stopped: {open}");
+                tracing::error!(services = open, "the stop has exceeded its budget and the process ends; these services have not stopped: {open}");
+                eprintln!("the stop has exceeded its budget and the process ends; these services have not stopped: {open}");
                 process::exit(FAILED);
             }
         }

@@ -14,6 +14,7 @@ use super::background::{Call, Restart};
 use super::run::caught;
 use super::service::{ErasedService, Phase, ServiceContext, StopContext};
 use crate::job::{BoxFuture, JobError, JobResult};
+use crate::log::Shown;
 use crate::scheduler::by;
 use crate::store::{JobStore, PutMark};
 use crate::time::Clock;
@@ -50,7 +51,7 @@ impl StartUp {
                 None => running.await,
                 Some(time) => {
                     let deadline = clock.monotonic().saturating_add(time);
-                    let late = || Err(JobError::new(format!("not done within {time:?}")));
+                    let late = || Err(JobError::new(format!("not done within {}", Shown(time))));
                     by(&**clock, deadline, running).await.unwrap_or_else(late)
                 }
             };
@@ -58,7 +59,8 @@ impl StartUp {
                 Err(error) if attempt < self.attempts => {
                     let wait = pauses.wait(attempt - 1);
                     let name = context.name();
-                    tracing::warn!(task = name, %error, attempt, ?wait, "a start-up task has failed and is tried again");
+                    let wait_for = Shown(wait);
+                    tracing::warn!(task = name, %error, attempt, wait = %wait_for, "start-up task `{name}` has failed (attempt {attempt} of {}) and is tried again in {wait_for}: {error}", self.attempts);
                     clock.sleep(wait).await;
                     attempt += 1;
                 }
@@ -174,7 +176,8 @@ impl TaskClaim {
                 Ok(false) => return Err(self.taken_over(done.is_some())),
                 Err(error) if self.clock.monotonic() >= lapses => return Err(error),
                 Err(error) => {
-                    tracing::warn!(mark = %self.name, %error, "the mark of a start-up task could not be written; trying again");
+                    let name = &*self.name;
+                    tracing::warn!(task = name, %error, "start-up task `{name}` runs, but the store cannot be told so; another node may take it over unless this succeeds soon: {error}");
                     pause = LOOK;
                 }
             }

@@ -6,10 +6,13 @@
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, Once, Weak};
 use std::time::Duration;
 
 use super::core::HostCore;
+
+/// The first failure is logged.
+static FAILED: Once = Once::new();
 
 /// How often the status is told when there is no watchdog.
 const STATUS_PERIOD: Duration = Duration::from_secs(10);
@@ -30,7 +33,7 @@ pub(super) fn begin(core: &Arc<HostCore>) {
         }
     });
     if let Err(error) = spawned {
-        tracing::error!(%error, "systemd is not told any more");
+        tracing::error!(%error, "systemd gets no status and no watchdog signal, and may restart this process: the thread for them cannot be started: {error}");
     }
 }
 
@@ -60,7 +63,8 @@ fn notify(message: &str) -> bool {
         socket.send_to_addr(message.as_bytes(), &address)
     });
     if let Err(error) = &sent {
-        tracing::warn!(%error, "systemd cannot be told");
+        // The status is told again and again.
+        FAILED.call_once(|| tracing::warn!(%error, "systemd cannot be notified at the socket of `NOTIFY_SOCKET`, and takes the service for not ready: {error}"));
     }
     sent.is_ok()
 }

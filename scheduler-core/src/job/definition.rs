@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::context::JobContext;
 use super::detail::JobDetail;
 #[cfg(feature = "macros")]
-use super::extract::Need;
+use super::extract::{ExtractError, Need};
 use super::handler::{AsyncJob, BlockingHandler, BlockingJob, ErasedJob, Handler, Identity};
 #[cfg(feature = "macros")]
 use super::handler::{BoxFuture, GeneratedJob, Threading};
@@ -61,10 +61,11 @@ impl JobDefinition {
         detail: JobDetail,
         blocking: bool,
         needs: fn() -> Vec<Need>,
+        accepts: fn(&JobData) -> Result<(), ExtractError>,
         run: fn(JobContext) -> BoxFuture<'static, Outcome>,
     ) -> Self {
         let threading = if blocking { Threading::Blocking } else { Threading::Async };
-        let job = Arc::new(GeneratedJob { needs, run, threading });
+        let job = Arc::new(GeneratedJob { needs, accepts, run, threading });
         Self { detail, triggers: Vec::new(), job, place: Location::caller() }
     }
 

@@ -47,10 +47,12 @@ struct Rare {
     description: Option<Arc<str>>,
     data: JobData,
     timeout: Option<Duration>,
+    execution_group: Option<Arc<str>>,
 }
 
 impl Rare {
-    const NOTHING: Self = Self { description: None, data: JobData::new(), timeout: None };
+    const NOTHING: Self =
+        Self { description: None, data: JobData::new(), timeout: None, execution_group: None };
 
     fn kept(self) -> Option<Box<Self>> {
         (self != Self::NOTHING).then(|| Box::new(self))
@@ -70,6 +72,8 @@ struct Record {
     data: JobData,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     timeout: Option<Duration>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    execution_group: Option<Arc<str>>,
     #[serde(default)]
     durable: bool,
     #[serde(default)]
@@ -86,8 +90,8 @@ impl TryFrom<Record> for JobDetail {
     fn try_from(record: Record) -> Result<Self, String> {
         let Record { key, job_type, durable, disallow_concurrent, persist_data, requests_recovery, .. } =
             record;
-        let Record { description, data, timeout, .. } = record;
-        let rare = Rare { description, data, timeout }.kept();
+        let Record { description, data, timeout, execution_group, .. } = record;
+        let rare = Rare { description, data, timeout, execution_group }.kept();
         let job = Self { key, job_type, durable, disallow_concurrent, persist_data, requests_recovery, rare };
         job.problem().map_or(Ok(job), Err)
     }
@@ -97,7 +101,7 @@ impl From<JobDetail> for Record {
     fn from(detail: JobDetail) -> Self {
         let JobDetail { key, job_type, durable, disallow_concurrent, persist_data, requests_recovery, rare } =
             detail;
-        let Rare { description, data, timeout } = rare.map_or(Rare::NOTHING, |rare| *rare);
+        let Rare { description, data, timeout, execution_group } = rare.map_or(Rare::NOTHING, |rare| *rare);
         Self {
             version: Version,
             key,
@@ -105,6 +109,7 @@ impl From<JobDetail> for Record {
             description,
             data,
             timeout,
+            execution_group,
             durable,
             disallow_concurrent,
             persist_data,
@@ -173,6 +178,11 @@ impl JobDetail {
     /// How long one run may take; unlimited unless set.
     pub fn timeout(&self) -> Option<Duration> {
         self.rare().timeout
+    }
+
+    /// The [execution group](JobDetailBuilder::execution_group) of its runs.
+    pub fn execution_group(&self) -> Option<&Arc<str>> {
+        self.rare().execution_group.as_ref()
     }
 
     /// Whether the job stays when its last trigger is gone.
@@ -258,6 +268,15 @@ impl JobDetailBuilder {
     /// taken away if it does not listen. Default: for ever.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.0.edit_rare(|rare| rare.timeout = Some(timeout));
+        self
+    }
+
+    /// The execution group whose [limit](crate::scheduler::SchedulerBuilder::limit_group) the runs of this job count towards,
+    /// whatever starts them: a schedule, `enqueue`, `trigger_job`. A trigger with a
+    /// [group of its own](crate::trigger::TriggerBuilder::execution_group) keeps that. A trigger takes the group over when it is
+    /// scheduled. Default: none.
+    pub fn execution_group(mut self, group: impl Into<Arc<str>>) -> Self {
+        self.0.edit_rare(|rare| rare.execution_group = Some(group.into()));
         self
     }
 

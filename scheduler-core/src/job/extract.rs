@@ -10,6 +10,7 @@ use serde::de::DeserializeOwned;
 use tokio_util::sync::CancellationToken;
 
 use super::context::JobContext;
+use crate::data::JobData;
 
 /// A parameter could not be made; the execution fails with this as its error.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -147,6 +148,16 @@ pub trait Extract<Marker>: Sized + Send {
 
     /// What must be provided for it.
     fn needs() -> Vec<Need>;
+
+    /// Whether the parameter can be made of this data; one that does not come from the data can always.
+    ///
+    /// # Errors
+    ///
+    /// The data does not fit the job's argument.
+    fn accepts(data: &JobData) -> Result<(), ExtractError> {
+        let _ = data;
+        Ok(())
+    }
 }
 
 impl<T: FromContext> Extract<ViaContext> for T {
@@ -165,17 +176,21 @@ impl<T: DeserializeOwned + Send> Extract<ViaArgs> for T {
     const ARGS: usize = 1;
 
     fn extract(context: &JobContext) -> impl Future<Output = Result<Self, ExtractError>> + Send {
-        ready(argument_of(context))
+        ready(argument_of(context.data()))
     }
 
     fn needs() -> Vec<Need> {
         Vec::new()
     }
+
+    fn accepts(data: &JobData) -> Result<(), ExtractError> {
+        argument_of::<T>(data).map(drop)
+    }
 }
 
 /// The job's argument, from the data of the run.
-pub(crate) fn argument_of<T: DeserializeOwned>(context: &JobContext) -> Result<T, ExtractError> {
-    context.data().to_args().map_err(|error| {
+pub(crate) fn argument_of<T: DeserializeOwned>(data: &JobData) -> Result<T, ExtractError> {
+    data.to_args().map_err(|error| {
         let cause = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
         ExtractError(format!("{error}: {cause}"))
     })

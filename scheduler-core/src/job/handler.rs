@@ -8,6 +8,7 @@ use std::pin::Pin;
 use super::context::JobContext;
 use super::extract::{Extract, ExtractError, Need};
 use super::outcome::{IntoOutcome, JobError, Outcome};
+use crate::data::JobData;
 
 pub(crate) type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
@@ -25,6 +26,8 @@ pub(crate) trait ErasedJob: Send + Sync {
     fn run(&self, context: JobContext) -> BoxFuture<'static, Outcome>;
     fn needs(&self) -> Vec<Need>;
     fn threading(&self) -> Threading;
+    /// Whether the job's argument can be read from this data.
+    fn accepts(&self, data: &JobData) -> Result<(), ExtractError>;
     fn identity(&self) -> Identity;
 }
 
@@ -64,6 +67,13 @@ pub trait Handler<Marker>: Clone + Send + Sync + 'static {
 
     /// What must be provided for its parameters.
     fn needs() -> Vec<Need>;
+
+    /// Whether its argument can be read from this data.
+    ///
+    /// # Errors
+    ///
+    /// The data does not fit the argument.
+    fn accepts(data: &JobData) -> Result<(), ExtractError>;
 }
 
 /// A plain function that may block its thread and can be a job.
@@ -83,6 +93,13 @@ pub trait BlockingHandler<Marker>: Clone + Send + Sync + 'static {
 
     /// What must be provided for its parameters.
     fn needs() -> Vec<Need>;
+
+    /// Whether its argument can be read from this data.
+    ///
+    /// # Errors
+    ///
+    /// The data does not fit the argument.
+    fn accepts(data: &JobData) -> Result<(), ExtractError>;
 }
 
 fn refused(error: ExtractError) -> Outcome {
@@ -113,6 +130,12 @@ macro_rules! handlers {
                 let needs: [Vec<Need>; { 0usize $(+ { let _ = stringify!($arg); 1 })* }] = [$(<$arg as Extract<$marker>>::needs()),*];
                 needs.concat()
             }
+
+            #[allow(unused_variables, reason = "a macro over type names, also for no parameter at all")]
+            fn accepts(data: &JobData) -> Result<(), ExtractError> {
+                $(<$arg as Extract<$marker>>::accepts(data)?;)*
+                Ok(())
+            }
         }
 
         impl<F, R, $($arg, $marker),*> BlockingHandler<(R, $(($marker, $arg),)*)> for F
@@ -136,6 +159,12 @@ macro_rules! handlers {
             fn needs() -> Vec<Need> {
                 let needs: [Vec<Need>; { 0usize $(+ { let _ = stringify!($arg); 1 })* }] = [$(<$arg as Extract<$marker>>::needs()),*];
                 needs.concat()
+            }
+
+            #[allow(unused_variables, reason = "a macro over type names, also for no parameter at all")]
+            fn accepts(data: &JobData) -> Result<(), ExtractError> {
+                $(<$arg as Extract<$marker>>::accepts(data)?;)*
+                Ok(())
             }
         }
     };
@@ -170,6 +199,10 @@ impl<H: Handler<M>, M: 'static> ErasedJob for AsyncJob<H, M> {
         H::needs()
     }
 
+    fn accepts(&self, data: &JobData) -> Result<(), ExtractError> {
+        H::accepts(data)
+    }
+
     fn threading(&self) -> Threading {
         Threading::Async
     }
@@ -198,6 +231,10 @@ impl<H: BlockingHandler<M>, M: 'static> ErasedJob for BlockingJob<H, M> {
         H::needs()
     }
 
+    fn accepts(&self, data: &JobData) -> Result<(), ExtractError> {
+        H::accepts(data)
+    }
+
     fn threading(&self) -> Threading {
         Threading::Blocking
     }
@@ -211,6 +248,7 @@ impl<H: BlockingHandler<M>, M: 'static> ErasedJob for BlockingJob<H, M> {
 #[cfg(feature = "macros")]
 pub(crate) struct GeneratedJob {
     pub(crate) needs: fn() -> Vec<Need>,
+    pub(crate) accepts: fn(&JobData) -> Result<(), ExtractError>,
     pub(crate) run: fn(JobContext) -> BoxFuture<'static, Outcome>,
     pub(crate) threading: Threading,
 }
@@ -223,6 +261,10 @@ impl ErasedJob for GeneratedJob {
 
     fn needs(&self) -> Vec<Need> {
         (self.needs)()
+    }
+
+    fn accepts(&self, data: &JobData) -> Result<(), ExtractError> {
+        (self.accepts)(data)
     }
 
     fn threading(&self) -> Threading {

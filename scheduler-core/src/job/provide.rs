@@ -168,6 +168,11 @@ impl Providers {
         }
     }
 
+    /// Whether a value of type `of` is this type, or is made of it.
+    pub(crate) fn is_made_of(&self, value: &Need, of: TypeId) -> bool {
+        value.type_id() == of || self.leads_to(value.type_id(), of, &mut Vec::new())
+    }
+
     /// Everything that is wrong with the factories: needs that are not met, and values that need each other.
     pub(crate) fn problems(&self) -> Vec<String> {
         let mut problems = Vec::new();

@@ -9,7 +9,9 @@ use super::definition::{Invocation, JobDefinition};
 use super::detail::JobDetail;
 use super::handler::ErasedJob;
 use super::provide::Providers;
+use crate::data::JobData;
 use crate::key::JobKey;
+use crate::user;
 
 /// A definition found at link time; `#[job]` submits one for every function.
 #[cfg(feature = "macros")]
@@ -134,6 +136,24 @@ impl Registry {
         let (key, job_type) = (detail.key(), detail.job_type());
         Some(format!(
             "job `{key}` is run by `{job_type}`, which is not registered{hint}; call `.register(…)` or `.discover_jobs()`"
+        ))
+    }
+
+    /// Why this job cannot be run with this data over its own, if its function is registered and does not accept it.
+    pub(crate) fn misfit(&self, detail: &JobDetail, data: &JobData) -> Option<String> {
+        let job = self.job(detail.job_type())?;
+        let data = detail.data().merged(data);
+        // Arguments are read by code of the user.
+        let read = user::call(|| job.accepts(&data));
+        let problem = match read {
+            Ok(accepted) => accepted.err()?.to_string(),
+            Err(panic) => format!("the code that reads them has {panic}"),
+        };
+        let key = detail.key();
+        Some(format!(
+            "job `{key}` cannot be run with these arguments: {problem}; schedule it with `{name}::with(…)`, or give each \
+             argument as data",
+            name = detail.job_type()
         ))
     }
 

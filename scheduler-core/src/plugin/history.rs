@@ -70,20 +70,23 @@ impl JobListener for Writer {
     async fn to_be_executed(&self, context: &JobContext) {
         let (job, execution) = (context.job_key(), context.execution_id());
         let (trigger, attempt) = (context.trigger_key(), context.attempt());
-        tracing::info!(target: "scheduler::history", %job, %trigger, %execution, attempt, "runs");
+        tracing::info!(target: "scheduler::history", %job, %trigger, %execution, attempt, "job `{job}` runs for trigger `{trigger}`");
     }
 
     async fn vetoed(&self, context: &JobContext) {
         let (job, execution) = (context.job_key(), context.execution_id());
-        tracing::warn!(target: "scheduler::history", %job, trigger = %context.trigger_key(), %execution, "vetoed");
+        let trigger = context.trigger_key();
+        tracing::warn!(target: "scheduler::history", %job, %trigger, %execution, "job `{job}` does not run: a listener has vetoed it");
     }
 
     async fn was_executed(&self, context: &JobContext, outcome: &Outcome) {
         let (job, execution, word) = (context.job_key(), context.execution_id(), outcome.word());
         match outcome.failure() {
-            None => tracing::info!(target: "scheduler::history", %job, %execution, outcome = word, "ended"),
+            None => {
+                tracing::info!(target: "scheduler::history", %job, %execution, outcome = word, "job `{job}` {word}");
+            }
             Some(failure) => {
-                tracing::warn!(target: "scheduler::history", %job, %execution, outcome = word, failure, "ended");
+                tracing::warn!(target: "scheduler::history", %job, %execution, outcome = word, failure, "job `{job}` {word}: {failure}");
             }
         }
     }
@@ -96,7 +99,7 @@ impl TriggerListener for Writer {
             return;
         }
         let (scheduled, next) = (context.scheduled_fire_time(), context.next_fire_time());
-        tracing::info!(target: "scheduler::history", %trigger, %job, %scheduled, ?next, "fired");
+        tracing::info!(target: "scheduler::history", %trigger, %job, %scheduled, next = next.map(display), "trigger `{trigger}` fired");
     }
 
     async fn misfired(&self, trigger: &Trigger, scheduled: DateTime<Utc>, next: Option<DateTime<Utc>>) {
@@ -104,6 +107,6 @@ impl TriggerListener for Writer {
         if !self.jobs.matches(trigger.job()) {
             return;
         }
-        tracing::warn!(target: "scheduler::history", trigger = %key, %scheduled, ?next, "misfired");
+        tracing::warn!(target: "scheduler::history", trigger = %key, %scheduled, next = next.map(display), "trigger `{key}` misfired");
     }
 }

@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::Serialize;
 
+use super::absent::absent;
 use super::core::{Core, SchedulerState};
 use super::event::Event;
 use super::handle::{Scheduler, closed};
@@ -136,7 +137,8 @@ impl Scheduler {
     ///
     /// # Errors
     ///
-    /// There is no such job; otherwise as [`schedule`](Self::schedule).
+    /// There is no such job, or its argument cannot be read from its data with `data` over it; otherwise as
+    /// [`schedule`](Self::schedule).
     pub async fn trigger_job(&self, job: &JobKey, data: JobData) -> Result<TriggerKey> {
         self.put_run(job, data).await.of_job(job).during("trigger_job")
     }
@@ -158,15 +160,11 @@ impl Scheduler {
         put.of_job(&key)?.pop().ok_or_else(closed)
     }
 
-    fn registered(&self, key: &JobKey) -> Result<Arc<JobDetail>> {
+    pub(super) fn registered(&self, key: &JobKey) -> Result<Arc<JobDetail>> {
         let known = self.core().registry.in_order();
         let found = known.iter().find(|definition| definition.detail().key() == key);
         found.map(|definition| Arc::new(definition.detail().clone())).ok_or_else(|| {
-            let names: Vec<_> =
-                known.iter().map(|definition| definition.detail().key().to_string()).collect();
-            let near = scheduler_syntax::nearest(&key.to_string(), names.iter().map(String::as_str));
-            let hint = near.map(|near| format!(", did you mean `{near}`?")).unwrap_or_default();
-            Error::not_found(format!("there is no job `{key}`{hint}")).for_job(key)
+            absent("job", key, known.iter().map(|definition| definition.detail().key())).for_job(key)
         })
     }
 
@@ -186,6 +184,7 @@ impl Scheduler {
             }
             let trigger = trigger.or_misfire(core.settings.misfire);
             let trigger = bind(&job, trigger, now, || Some(self.unused_name(job.key())))?;
+            self.check_arguments(&job, trigger.data()).await?;
             triggers.push((Arc::new(trigger), Progress::default()));
             jobs.push(job.into_detail());
         }
@@ -228,6 +227,18 @@ impl Scheduler {
         Ok(scheduled)
     }
 
+    /// Arguments that were written by `with` fit; all others are read once to find out.
+    async fn check_arguments(&self, job: &Invocation, data: &JobData) -> Result<()> {
+        let registry = &self.core().registry;
+        if !job.data()?.is_empty() || registry.misfit(job.detail(), data).is_none() {
+            return Ok(());
+        }
+        // A job that is stored already stays as it is, and may have data of its own.
+        let stored = self.job(job.key()).await?;
+        let problem = registry.misfit(stored.as_ref().unwrap_or(job.detail()), data);
+        problem.map_or(Ok(()), |problem| Err(Error::config(problem).for_job(job.key())))
+    }
+
     /// For every verb that changes what is stored: none of them works once the shutdown has begun.
     fn open(&self) -> Result<&Arc<Core>> {
         if self.state().ends() { Err(closed()) } else { Ok(self.core()) }
@@ -261,6 +272,8 @@ impl Scheduler {
             let now = core.clock.now();
             let trigger =
                 trigger.or_for(old.trigger.job()).or_key(key).over(old.trigger.data()).build(now)?;
+            let job = self.job(old.trigger.job()).await?;
+            let trigger = trigger.or_execution_group(job.as_ref().and_then(|job| job.execution_group()));
             let calendars = core.calendars_for(std::iter::once(&trigger)).await?;
             let progress = anew(&trigger, &old.progress, &calendars)?;
             let scheduled = put_in_place(&trigger, &progress, now)?;
@@ -363,7 +376,7 @@ impl Scheduler {
     ///
     /// # Errors
     ///
-    /// The store has failed.
+    /// The selection names a trigger or a job that does not exist; the store has failed.
     pub async fn pause(&self, what: Selection) -> Result<Vec<TriggerKey>> {
         self.hold(what, PauseNote::default()).await.during("pause")
     }
@@ -389,7 +402,10 @@ impl Scheduler {
     async fn hold(&self, what: Selection, note: PauseNote) -> Result<Vec<TriggerKey>> {
         let core = self.open()?;
         let note = PauseNote { since: core.clock.now(), ..note };
-        let triggers = core.store.pause(Pause { what, note }).await?;
+        let triggers = core.store.pause(Pause { what: what.clone(), note }).await?;
+        if triggers.is_empty() {
+            self.check_exists(&what).await?;
+        }
         core.bus.send(|| Event::Paused { triggers: triggers.clone() });
         Ok(triggers)
     }
@@ -398,10 +414,13 @@ impl Scheduler {
     ///
     /// # Errors
     ///
-    /// The store has failed.
+    /// The selection names a trigger or a job that does not exist; the store has failed.
     pub async fn resume(&self, what: Selection) -> Result<Vec<TriggerKey>> {
         let core = self.open().during("resume")?;
-        let triggers = core.store.resume(what).await.during("resume")?;
+        let triggers = core.store.resume(what.clone()).await.during("resume")?;
+        if triggers.is_empty() {
+            self.check_exists(&what).await.during("resume")?;
+        }
         core.bus.send(|| Event::Resumed { triggers: triggers.clone() });
         Ok(triggers)
     }
@@ -618,7 +637,8 @@ pub(super) fn bind(
         Some(Some(name)) => trigger.key(TriggerKey::in_group(job.key().group(), &name)?),
         Some(None) => trigger.key(TriggerKey::from(job.key())),
     };
-    Ok(trigger.or_for(job.key()).over(data).build(now)?)
+    let trigger = trigger.or_for(job.key()).over(data).build(now)?;
+    Ok(trigger.or_execution_group(job.detail().execution_group()))
 }
 
 fn put_in_place(trigger: &Trigger, progress: &Progress, now: DateTime<Utc>) -> Result<Scheduled> {

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use super::admin::bind;
@@ -12,15 +13,15 @@ use super::listener::{ErasedSchedulerListener, JobListener, Listeners, Scheduler
 use super::middleware::{ErasedMiddleware, Middleware};
 use super::reconcile::{Declarations, Declared};
 use crate::calendar::Calendar;
-use crate::error::Error;
+use crate::error::{Error, Result};
 use crate::job::provide_methods;
 use crate::job::{IntoInvocation, Invocation, JobDefinition, Providers, Registry};
 use crate::key::{JobKey, TriggerKey};
 use crate::matcher::Matcher;
 use crate::plugin::Plugin;
-use crate::store::{ExecutionLimits, JobStore, MemoryJobStore};
+use crate::store::{ExecutionLimits, JobStore, MemoryJobStore, StoreFuture};
 use crate::time::{Clock, SystemClock};
-use crate::trigger::{Misfire, TriggerBuilder};
+use crate::trigger::{Misfire, Trigger, TriggerBuilder};
 
 /// How long a run that listens may take to stop, unless it is set.
 pub(crate) const CANCEL_GRACE: Duration = Duration::from_secs(5);
@@ -133,6 +134,7 @@ impl Default for SchedulerBuilder {
             misfire: Misfire::Smart,
             cancel_grace: CANCEL_GRACE,
             prune: false,
+            drains: true,
         };
         Self {
             settings,
@@ -310,6 +312,15 @@ impl SchedulerBuilder {
         self
     }
 
+    /// Whether [`shutdown`](Scheduler::shutdown) first runs what is due, if the store
+    /// [forgets](crate::store::JobStore::forgets) it otherwise: as far as there is time before runs are asked to stop. What
+    /// becomes due later, in seconds or days, is not waited for. A store that keeps its work leaves it for the next start.
+    /// Default: true.
+    pub fn drain_at_shutdown(mut self, drain: bool) -> Self {
+        self.settings.drains = drain;
+        self
+    }
+
     /// A calendar under the name by which triggers ask for it, put into the store at start in place of one that is there.
     pub fn calendar(mut self, name: impl Into<Arc<str>>, calendar: impl Calendar) -> Self {
         let name = name.into();
@@ -346,7 +357,7 @@ impl SchedulerBuilder {
         if self.settings.concurrency == 0 {
             problems.push("the concurrency is 0; allow at least 1 execution".to_owned());
         }
-        problems.extend(self.start_up.iter().filter_map(|job| self.registry.unknown(job.detail())));
+        problems.extend(self.start_up.iter().filter_map(|job| self.unrunnable(job)));
         let declared = self.declared();
         let clock = self.clock.take().or_else(|| self.store.clock()).unwrap_or_else(|| Arc::new(SystemClock));
         let now = clock.now();
@@ -369,7 +380,11 @@ impl SchedulerBuilder {
                     problems
                         .push(format!("two triggers are named `{}`; give one another name", trigger.key()));
                 }
-                Ok(trigger) => schedules.push(Declared { job, trigger, own_start, place: None }),
+                Ok(trigger) => {
+                    problems.extend(self.registry.misfit(job.detail(), trigger.data()));
+                    problems.extend(self.missing_calendar(&trigger));
+                    schedules.push(Declared { job, trigger, own_start, place: None });
+                }
                 Err(error) => {
                     problems.push(error.to_string());
                     cause.get_or_insert_with(|| Arc::new(error));
@@ -394,6 +409,31 @@ impl SchedulerBuilder {
         Ok(Scheduler::new(core, declared, self.scheduler_listeners))
     }
 
+    /// Why a start-up job cannot run; none if it can.
+    fn unrunnable(&self, job: &Invocation) -> Option<String> {
+        let (detail, data) = (job.detail(), job.data().ok()?);
+        self.registry.unknown(detail).or_else(|| self.registry.misfit(detail, data))
+    }
+
+    /// That nobody provides the calendar of a trigger. A store that keeps what it has may have one of an earlier start; that is
+    /// looked at when the scheduler starts.
+    fn missing_calendar(&self, trigger: &Trigger) -> Option<String> {
+        let name = trigger.calendar().filter(|name| !self.calendars.contains_key(*name))?;
+        if !self.store.forgets() {
+            return None;
+        }
+        let stored = at_once(self.store.calendars())?.ok()?;
+        if stored.iter().any(|(known, _)| **known == *name) {
+            return None;
+        }
+        let near = scheduler_syntax::nearest(name, self.calendars.keys().map(|known| &**known));
+        let hint = near.map(|near| format!(", did you mean `{near}`?")).unwrap_or_default();
+        let trigger = trigger.key();
+        Some(format!(
+            "trigger `{trigger}` names the calendar `{name}`, which is not there{hint}; add it with `.calendar(\"{name}\", …)`"
+        ))
+    }
+
     /// The schedules of the builder and those that jobs declare themselves.
     fn declared(&mut self) -> Vec<(Invocation, TriggerBuilder)> {
         let mut all = std::mem::take(&mut self.schedules);
@@ -406,6 +446,14 @@ impl SchedulerBuilder {
 }
 
 provide_methods!(SchedulerBuilder);
+
+/// The output of a future that has nothing to wait for.
+fn at_once<T>(mut future: StoreFuture<'_, T>) -> Option<Result<T>> {
+    match future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(output) => Some(output),
+        Poll::Pending => None,
+    }
+}
 
 fn node_name() -> String {
     let file = || std::fs::read_to_string("/etc/hostname").ok();

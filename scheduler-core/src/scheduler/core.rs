@@ -72,6 +72,7 @@ pub(super) struct Settings {
     pub(super) misfire: Misfire,
     pub(super) cancel_grace: Duration,
     pub(super) prune: bool,
+    pub(super) drains: bool,
 }
 
 /// One scheduler.
@@ -106,6 +107,10 @@ pub(super) struct Core {
     planned: AtomicU64,
     /// The loop takes a turn in which runs may begin. Changed under the lock of the phase, so no order of its own to explore.
     firing: PlainBool,
+    /// While the scheduler shuts down: what was due by this moment still runs. None if nothing more is to run.
+    last_due: Mutex<Option<DateTime<Utc>>>,
+    /// No turn has looked yet whether something is due that is to run before the end.
+    undrained: PlainBool,
     /// Runs of this node that somebody wants to be stopped.
     stops: Mutex<Vec<(ExecutionId, CancelReason)>>,
     endings: Mutex<Vec<Ending>>,
@@ -149,6 +154,8 @@ impl Core {
             store_failure: RwLock::default(),
             planned: AtomicU64::new(u64::MAX),
             firing: PlainBool::new(false),
+            last_due: Mutex::default(),
+            undrained: PlainBool::new(false),
             stops: Mutex::default(),
             endings: Mutex::default(),
             alarm: Mutex::default(),
@@ -198,20 +205,46 @@ impl Core {
     /// The loop begins a turn. Under the lock of the phase, so that whoever ends `Running` sees that it fires.
     pub(super) fn turn_begins(&self, unsure: bool) -> SchedulerState {
         let phase = self.phase.borrow();
-        self.firing.store(unsure || *phase == SchedulerState::Running, Ordering::Release);
+        let fires = *phase == SchedulerState::Running || self.last_due().is_some();
+        self.firing.store(unsure || fires, Ordering::Release);
         *phase
     }
 
-    /// While it is `unsure` what has been fired, something may be about to begin.
-    pub(super) fn turn_ends(&self, unsure: bool) {
-        if self.firing.swap(unsure, Ordering::AcqRel) && !unsure {
+    /// Something `may_begin` while it is not known what has been fired, or what is due is to run before the end.
+    pub(super) fn turn_ends(&self, may_begin: bool) {
+        if self.firing.swap(may_begin, Ordering::AcqRel) && !may_begin {
             self.idle.notify_waiters();
         }
     }
 
+    /// Up to when what is due still runs, while the scheduler shuts down.
+    pub(super) fn last_due(&self) -> Option<DateTime<Utc>> {
+        *self.last_due.lock()
+    }
+
+    /// What is due now still runs, until [`stop_draining`](Self::stop_draining).
+    pub(super) fn drain_due(&self) {
+        self.undrained.store(true, Ordering::Release);
+        *self.last_due.lock() = Some(self.clock.now());
+    }
+
+    /// A turn that began while this scheduler drains has left nothing that is due.
+    pub(super) fn drained(&self) {
+        if self.undrained.swap(false, Ordering::AcqRel) {
+            self.idle.notify_waiters();
+        }
+    }
+
+    pub(super) fn stop_draining(&self) {
+        *self.last_due.lock() = None;
+        self.drained();
+        self.ring();
+    }
+
     /// No run is under way, and none is about to begin.
     pub(super) fn is_idle(&self) -> bool {
-        !self.firing.load(Ordering::Acquire) && self.active.load(Ordering::Acquire) == 0
+        let may_begin = self.undrained.load(Ordering::Acquire) || self.firing.load(Ordering::Acquire);
+        !may_begin && self.active.load(Ordering::Acquire) == 0
     }
 
     /// The loop takes its next turn at this moment of the monotonic clock at the latest.

@@ -8,7 +8,8 @@ use super::core::Core;
 use super::event::Event;
 use super::listener::Audience;
 use super::middleware::Chain;
-use crate::job::{CancelReason, JobContext, JobError, Outcome, Run, Unschedule};
+use crate::job::{CancelReason, JobContext, JobError, Outcome, Run, RunParts, Unschedule};
+use crate::log::{Shown, unheard};
 use crate::store::{Completion, Instruction, RunRecord};
 use crate::time::Activity;
 use crate::trigger::Trigger;
@@ -133,7 +134,8 @@ impl End {
     fn write(&self, outcome: Outcome) {
         let parts = &self.run.parts;
         let took = self.core.clock.monotonic().saturating_sub(self.started);
-        log(&self.run, &outcome, took);
+        let overran = overrun(parts.job.timeout(), took);
+        log_end(parts, &outcome, took);
         self.core.bus.send(|| Event::Ended {
             execution: parts.id,
             job: parts.job.key().clone(),
@@ -141,6 +143,7 @@ impl End {
             took,
             outcome: outcome.word(),
             failure: outcome.failure(),
+            overran,
         });
         self.core.running.remove(parts.id);
         self.run.brake.release();
@@ -154,7 +157,8 @@ impl End {
             Some(Unschedule::Trigger) => Instruction::FinishTrigger,
             Some(Unschedule::Job) => Instruction::FinishJob,
         };
-        let record = self.core.keeps_history.load(Ordering::Relaxed).then(|| Box::new(self.record(&outcome)));
+        let record =
+            self.core.keeps_history.load(Ordering::Relaxed).then(|| Box::new(self.record(&outcome, overran)));
         let unfinished = matches!(outcome, Outcome::Cancelled)
             && self.run.cancel_reason() == Some(CancelReason::ClaimLost);
         let (execution, data) = (parts.id, wishes.data);
@@ -165,7 +169,7 @@ impl End {
         self.announce(outcome);
     }
 
-    fn record(&self, outcome: &Outcome) -> RunRecord {
+    fn record(&self, outcome: &Outcome, overran: Option<Duration>) -> RunRecord {
         let parts = &self.run.parts;
         RunRecord {
             execution: parts.id,
@@ -177,6 +181,7 @@ impl End {
             ended: self.core.clock.now(),
             outcome: outcome.word().into(),
             failure: outcome.failure().map(Into::into),
+            overran,
         }
     }
 
@@ -206,14 +211,43 @@ pub(crate) fn classify(own: Option<Outcome>, asked: Option<CancelReason>) -> Out
     }
 }
 
-fn log(run: &Run, outcome: &Outcome, took: Duration) {
-    let (job, trigger, execution) = (run.parts.job.key(), run.parts.trigger.key(), run.parts.id);
-    match outcome.failure() {
-        None => tracing::debug!(%job, %trigger, %execution, ?took, "job succeeded"),
-        Some(failure) => {
-            tracing::warn!(%job, %trigger, %execution, ?took, %failure, "job {}", outcome.word());
-        }
+/// By how much a run has exceeded its timeout; none if it was in time.
+pub(crate) fn overrun(timeout: Option<Duration>, took: Duration) -> Option<Duration> {
+    took.checked_sub(timeout?).filter(|overran| !overran.is_zero())
+}
+
+/// Logs how a run has ended, in a sentence.
+pub(crate) fn log_end(parts: &RunParts, outcome: &Outcome, took: Duration) {
+    let (job, trigger, execution, took) = (parts.job.key(), parts.trigger.key(), parts.id, Shown(took));
+    let Some(sentence) = trouble(parts, outcome, took.0) else {
+        return tracing::debug!(%job, %trigger, %execution, "job `{job}` {} after {took}", outcome.word());
+    };
+    if !outcome.is_success() {
+        unheard(&sentence);
     }
+    tracing::warn!(%job, %trigger, %execution, "{sentence}");
+}
+
+/// What an operator should know of a run that has ended; none if all went well.
+fn trouble(parts: &RunParts, outcome: &Outcome, took: Duration) -> Option<String> {
+    let (job, after) = (parts.job.key(), Shown(took));
+    let timeout = Shown(parts.job.timeout().unwrap_or(Duration::MAX));
+    Some(match outcome {
+        Outcome::Failed(error) => format!("job `{job}` failed after {after}: {error}"),
+        Outcome::Panicked(message) => format!("job `{job}` panicked after {after}: {message}"),
+        Outcome::TimedOut => {
+            format!("job `{job}` timed out: its timeout is {timeout}, and it was stopped after {after}")
+        }
+        Outcome::Cancelled => format!("job `{job}` was cancelled and has stopped after {after}"),
+        Outcome::Vetoed => return None,
+        Outcome::Succeeded => {
+            let late = Shown(overrun(parts.job.timeout(), took)?);
+            format!(
+                "job `{job}` succeeded after {after}, {late} later than its timeout of {timeout} allows; raise the timeout, or \
+                 let the job watch its cancellation token"
+            )
+        }
+    })
 }
 
 #[cfg(test)]

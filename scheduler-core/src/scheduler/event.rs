@@ -65,6 +65,9 @@ pub enum Event {
         outcome: &'static str,
         /// What went wrong.
         failure: Option<String>,
+        /// By how much the run has exceeded its [timeout](crate::job::JobDetailBuilder::timeout), whatever its outcome: a run
+        /// that finishes its work too late has succeeded, and this says that it was late. None if it was in time.
+        overran: Option<Duration>,
     },
     /// A firing was dropped: the previous run of its trigger goes on, and its overlap policy is to skip.
     Overlapped {

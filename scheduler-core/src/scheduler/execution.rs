@@ -21,7 +21,7 @@ impl Core {
         let activity = self.clock.begin(&parts.id);
         let Some(job) = self.registry.job(parts.job.job_type()).cloned() else {
             let (job, job_type) = (parts.job.key(), parts.job.job_type());
-            tracing::error!(%job, job_type, "no such job function is registered; its triggers are put into the error state");
+            tracing::error!(%job, job_type, "job `{job}` cannot run on this node, since no function `{job_type}` is registered; its triggers are put into the error state until `reset_from_error` is called");
             let completion = Completion { instruction: Instruction::FailJob, ..Completion::of(parts.id) };
             let outcome = Outcome::Failed(JobError::new("no such job function is registered"));
             self.hand_over(Ending::new(completion, parts.trigger.clone(), outcome, activity));

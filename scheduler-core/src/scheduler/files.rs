@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::core::{Core, SchedulerState};
 use super::reconcile::Declared;
 use super::shutdown::by;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::job::{Invocation, JobDetail};
 use crate::key::JobKey;
 use crate::matcher::Text;
@@ -30,6 +30,7 @@ impl Core {
         for (name, calendar) in &contents.calendars {
             self.put_calendar(name, Arc::new(calendar.clone()), true).await?;
         }
+        self.check_arguments(file, &declared)?;
         match contents.existing {
             Existing::Update => {
                 let jobs = contents.jobs.clone();
@@ -41,8 +42,18 @@ impl Core {
             existing => self.put_declared(&declared, contents.jobs, existing).await?,
         }
         self.look_for_undeclared(&file.declarer(), &declared, contents.prune).await?;
-        tracing::info!(%file, triggers = declared.len(), "the schedules of the file are in place");
+        let count = declared.len();
+        tracing::info!(%file, triggers = count, "the {count} triggers of {file} are in place");
         Ok(())
+    }
+
+    /// What the file says must fit the arguments of the jobs.
+    fn check_arguments(&self, file: &ScheduleFile, declared: &[Declared]) -> Result<()> {
+        let misfit = |row: &Declared| {
+            let problem = self.registry.misfit(row.job.detail(), row.trigger.data())?;
+            Some(Error::config(format!("{file}: trigger `{}`: {problem}", row.trigger.key())))
+        };
+        declared.iter().find_map(misfit).map_or(Ok(()), Err)
     }
 
     /// The triggers of a file, each with its job: that of the file, or else that of the code.
@@ -53,8 +64,9 @@ impl Core {
         let missing = |key: &JobKey| Arc::new(JobDetail::builder(key.clone(), "").build());
         let declared = contents.triggers.iter().map(|FileTrigger { trigger, own_start, place }| {
             let job = jobs.get(trigger.job()).cloned().unwrap_or_else(|| missing(trigger.job()));
+            let trigger = trigger.clone().or_execution_group(job.execution_group());
             let (job, place) = (Invocation::new(job), Some(place.clone()));
-            Declared { job, trigger: trigger.clone(), own_start: *own_start, place }
+            Declared { job, trigger, own_start: *own_start, place }
         });
         declared.collect()
     }
@@ -111,7 +123,7 @@ impl Core {
                     return;
                 }
                 if let Err(error) = core.look_again(&file, &mut text, &mut seen).await {
-                    tracing::error!(%file, "the changed schedule file is left aside: {error}");
+                    tracing::error!(%file, %error, "{file} has changed and cannot be used, so the schedules stay as they are until it is corrected: {error}");
                 }
             }
         }));

@@ -23,6 +23,7 @@ use super::patience::{FIRST_BACKOFF, Patience};
 use super::pool::Pool;
 use crate::error::Result;
 use crate::job::{CancelReason, ExecutionId, JobError, Outcome, RunParts};
+use crate::log::{Shown, When};
 use crate::store::*;
 use crate::trigger::Trigger;
 use crate::user;
@@ -100,10 +101,15 @@ impl Engine {
 
     /// One turn at `now`. A failure of the store ends it; nothing is lost by that.
     pub(super) async fn tick(&mut self, now: DateTime<Utc>) -> Next {
+        let drains = self.core.last_due().is_some();
         let state = self.core.turn_begins(self.is_unsure());
         let turn = self.turn(state, now).await;
         // At the end the store gives to others what nobody has begun.
-        self.core.turn_ends(state != SchedulerState::Shutdown && self.is_unsure());
+        let has_due = self.has_due_to_drain();
+        self.core.turn_ends(state != SchedulerState::Shutdown && (self.is_unsure() || has_due));
+        if drains && !has_due {
+            self.core.drained();
+        }
         match turn {
             Ok(()) => self.patience.answered(),
             Err(error) => return Next::Wait(self.patience.failed(&error).min(self.until_deadline())),
@@ -118,9 +124,23 @@ impl Engine {
         self.unsure.is_some() || self.core.store.may_have_fired(self.core.session)
     }
 
+    /// Whether something is left that is to run before the scheduler is shut down.
+    fn has_due_to_drain(&self) -> bool {
+        let may_be_due = |last| {
+            let is_due = self.next_due.is_some_and(|due| due <= last);
+            is_due || self.ask_again || self.core.changed.load(Ordering::Acquire) || !self.ahead.is_empty()
+        };
+        self.core.last_due().is_some_and(may_be_due)
+    }
+
+    /// Whether new work is taken.
+    fn takes(&self, state: SchedulerState) -> bool {
+        state == SchedulerState::Running || self.core.last_due().is_some()
+    }
+
     async fn turn(&mut self, state: SchedulerState, now: DateTime<Utc>) -> Result<()> {
-        let is_running = state == SchedulerState::Running;
-        let written = self.write_and_acquire(is_running, now).await;
+        let takes = self.takes(state);
+        let written = self.write_and_acquire(takes, now).await;
         // Whatever the store does.
         self.expire();
         let has_acquired = written?;
@@ -129,7 +149,7 @@ impl Engine {
             // Whatever was fired runs, so that no firing is lost.
             self.fire(now).await?;
         }
-        if !is_running {
+        if !takes {
             self.release_ahead().await?;
             let is_unsure = self.core.store.may_have_fired(self.core.session);
             if self.core.active.load(Ordering::Acquire) > 0 || (is_unsure && may_begin) {
@@ -149,7 +169,7 @@ impl Engine {
     /// other: the slots are free, whether the store knows it or not. Not so if there are limits of execution groups, where what
     /// has ended decides what may be acquired. While endings of earlier turns are left nothing is fired with its claim, so
     /// that they do not pile up. Says whether it was asked for.
-    async fn write_and_acquire(&mut self, is_running: bool, now: DateTime<Utc>) -> Result<bool> {
+    async fn write_and_acquire(&mut self, takes: bool, now: DateTime<Utc>) -> Result<bool> {
         let fires = self.unwritten.is_empty();
         let mut taken = self.core.take_endings();
         // From here on the loop is busy in their place; what cannot be written waits for time to bring another try.
@@ -162,7 +182,7 @@ impl Engine {
         let slots = self.core.settings.concurrency + self.unwritten.len();
         let max = slots.saturating_sub(self.used_slots()).min(self.core.settings.batch);
         let is_limited = *self.core.limits.read() != ExecutionLimits::default();
-        let asks = is_running && self.unsure.is_none() && !is_limited;
+        let asks = takes && self.unsure.is_none() && !is_limited;
         let request = if asks { self.request(now, max, fires) } else { None };
         let store = self.core.store.clone();
         let writing = store.complete(Complete { now, executions });
@@ -248,6 +268,7 @@ impl Engine {
     /// What to ask for; none if the store has nothing for certain.
     fn request(&mut self, now: DateTime<Utc>, max: usize, fires: bool) -> Option<AcquireDue> {
         let until = now + TimeDelta::from_std(self.attached.look_ahead).unwrap_or_default();
+        let until = self.core.last_due().map_or(until, |last| until.min(last));
         // Cleared before asking, so that a change during the call is seen at the next turn.
         let changed = self.core.changed.swap(false, Ordering::AcqRel) || self.ask_again;
         if !changed && self.next_due.is_none_or(|due| due > until) {
@@ -412,7 +433,7 @@ impl Engine {
         let scheduled = acquired.progress.scheduled().unwrap_or(now);
         let next = decision.firing.progress.next;
         if decision.misfired {
-            self.report_misfire(&acquired, scheduled, next, now);
+            self.report_misfire(&acquired, scheduled, decision.firing.run, next, now);
         }
         let AcquiredTrigger { claim: id, trigger, progress, .. } = acquired;
         let (fence, job) = match result {
@@ -434,22 +455,29 @@ impl Engine {
         let parts =
             RunParts { id, job, trigger, fence, scheduled, fired: now, previous: progress.previous, next };
         self.core.report_fired(&parts);
-        if let Some(timeout) = parts.job.timeout() {
+        let timeout = parts.job.timeout();
+        let execution = self.core.execution(parts)?;
+        if let Some(timeout) = timeout {
+            // After the run has begun, so that one which is asked to stop has exceeded its timeout.
             let at = self.core.clock.monotonic().saturating_add(timeout);
             self.deadlines.set(Deadline { at, run: id, asked: false });
         }
-        self.core.execution(parts)
+        Some(execution)
     }
 
     fn report_misfire(
         &self,
         acquired: &AcquiredTrigger,
         scheduled: DateTime<Utc>,
+        runs: bool,
         next: Option<DateTime<Utc>>,
         now: DateTime<Utc>,
     ) {
         let trigger = acquired.trigger.key();
-        tracing::warn!(%trigger, %scheduled, late = %(now - scheduled), policy = ?acquired.trigger.misfire(), ?next, "misfire");
+        let late = Shown((now - scheduled).to_std().unwrap_or_default());
+        let (was_due, next_due) = (When(Some(scheduled)), When(next));
+        let fate = if runs { "fires once now" } else { "does not fire for that time" };
+        tracing::warn!(%trigger, %scheduled, %late, "trigger `{trigger}` was due at {was_due} and is {late} late; by its misfire policy it {fate}, and is due next at: {next_due}");
         self.core.bus.send(|| Event::Misfired { trigger: trigger.clone(), scheduled, next });
         let Some(audience) = self.core.listeners.of(acquired.trigger.job(), trigger) else { return };
         let misfire = Misfired { trigger: acquired.trigger.clone(), scheduled, next };
@@ -468,7 +496,8 @@ impl Engine {
     ) {
         let key = || trigger.key().clone();
         if matches!(result, FireResult::Overlapped) {
-            tracing::debug!(trigger = %trigger.key(), %scheduled, ?next, "skipped: the previous run goes on");
+            let (name, next_due) = (trigger.key(), When(next));
+            tracing::debug!(trigger = %name, %scheduled, "trigger `{name}` does not fire, since its previous run goes on; it is due next at: {next_due}");
             self.core.bus.send(|| Event::Overlapped { trigger: key(), scheduled, next });
         }
         if next.is_none() && matches!(result, FireResult::Overlapped | FireResult::Advanced) {
@@ -478,7 +507,8 @@ impl Engine {
 
     fn report_end(&self, ending: &Ending, result: CompleteResult) {
         let CompleteResult::Done { trigger_removed, job_removed } = result else {
-            tracing::warn!(execution = %ending.completion.execution, "the claim of a run that has ended is gone");
+            let (job, execution) = (ending.trigger.job(), ending.completion.execution);
+            tracing::warn!(%job, %execution, "run {execution} of job `{job}` has ended, but the store no longer knows it: another node may have taken it over and run it again");
             return;
         };
         if trigger_removed || ending.completion.instruction == Instruction::FinishTrigger {
@@ -500,7 +530,7 @@ impl Engine {
     fn wait(&self, state: SchedulerState) -> Duration {
         let clock = &self.core.clock;
         let wait = clock.longest_wait().min(self.until_deadline());
-        if state != SchedulerState::Running {
+        if !self.takes(state) {
             return if self.is_unsure() { wait.min(FIRST_BACKOFF) } else { wait };
         }
         let ahead = self.ahead.front().and_then(|acquired| acquired.progress.next);

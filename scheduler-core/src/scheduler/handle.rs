@@ -148,6 +148,11 @@ impl Scheduler {
         self.core().settings.cancel_grace
     }
 
+    /// Whether due work of a store that forgets is run before the end.
+    pub(crate) fn drains(&self) -> bool {
+        self.core().settings.drains
+    }
+
     pub(crate) fn store(&self) -> Arc<dyn JobStore> {
         self.core().store.clone()
     }
@@ -193,13 +198,24 @@ impl Scheduler {
     /// The call returns within the budget. Only if aborted runs are not gone by then, it takes up to a second more: a run is gone
     /// when its next await point is reached and its scoped values are closed. Blocking jobs are not waited for.
     ///
+    /// A running scheduler whose store [forgets](JobStore::forgets), as that in memory does, first runs what is due, unless the
+    /// builder [says otherwise](SchedulerBuilder::drain_at_shutdown). What is due and was not run is named in the report.
+    ///
     /// Once it is shut down, a further call does nothing and reports nothing.
     ///
     /// # Cancel safety
     ///
     /// Dropped early it leaves the scheduler taking no work; call it again to end it.
     pub async fn shutdown(&self, budget: Duration) -> ShutdownReport {
+        self.shut_down(budget, self.state() == SchedulerState::Running).await
+    }
+
+    /// As [`shutdown`](Self::shutdown); `ran` says whether it took new work until it was told to end.
+    pub(crate) async fn shut_down(&self, budget: Duration, ran: bool) -> ShutdownReport {
         let core = &self.0.core;
+        if ran && core.settings.drains && core.store.forgets() && !core.state().ends() {
+            core.drain_due();
+        }
         let live = [
             SchedulerState::Created,
             SchedulerState::Running,
@@ -212,7 +228,12 @@ impl Scheduler {
         let activity = core.clock.begin(&"the shutdown of the scheduler");
         let ended = self.0.ended.lock().take();
         let report = activity.observe(core.end(budget, ended)).await;
-        tracing::info!(scheduler = %core.settings.name, ?report, "shut down");
+        let scheduler = &core.settings.name;
+        if report.is_clean() {
+            tracing::info!(%scheduler, "scheduler `{scheduler}` has shut down: {report}");
+        } else {
+            tracing::warn!(%scheduler, "scheduler `{scheduler}` has shut down: {report}");
+        }
         report
     }
 
@@ -268,8 +289,8 @@ impl Scheduler {
     ///
     /// # Errors
     ///
-    /// The scheduler has been shut down; or the store has failed, and the executions of this node have heard of it
-    /// nevertheless.
+    /// The scheduler has been shut down; `what` names a job or a trigger that does not exist and has no run; or the store has
+    /// failed, and the executions of this node have heard of it nevertheless.
     pub async fn cancel(&self, what: Executions) -> Result<Vec<ExecutionId>> {
         let core = self.core();
         if self.state() == SchedulerState::Shutdown {
@@ -288,7 +309,11 @@ impl Scheduler {
                 core.stop(run.id, CancelReason::Requested);
             }
         }
-        core.store.cancel(what).await.during("cancel")
+        let cancelled = core.store.cancel(what.clone()).await.during("cancel")?;
+        if cancelled.is_empty() {
+            self.check_exists_to_cancel(what).await.during("cancel")?;
+        }
+        Ok(cancelled)
     }
 }
 

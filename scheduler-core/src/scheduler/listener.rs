@@ -111,8 +111,8 @@ pub trait SchedulerListener: Send + Sync + 'static {
 pub struct ListenerId(u64);
 
 macro_rules! erased {
-    ($erased:ident for $listener:ident { $(fn $name:ident($($arg:ident: $type:ty),*) -> $out:ty;)* }) => {
-        pub(super) trait $erased: Send + Sync {
+    ($vis:vis $erased:ident for $listener:ident { $(fn $name:ident($($arg:ident: $type:ty),*) -> $out:ty;)* }) => {
+        $vis trait $erased: Send + Sync {
             fn type_name(&self) -> &'static str;
             $(fn $name<'a>(&'a self, $($arg: $type),*) -> BoxFuture<'a, $out>;)*
         }
@@ -129,18 +129,18 @@ macro_rules! erased {
     };
 }
 
-erased!(ErasedJobListener for JobListener {
+erased!(pub(crate) ErasedJobListener for JobListener {
     fn to_be_executed(context: &'a JobContext) -> ();
     fn vetoed(context: &'a JobContext) -> ();
     fn was_executed(context: &'a JobContext, outcome: &'a Outcome) -> ();
 });
-erased!(ErasedTriggerListener for TriggerListener {
+erased!(pub(super) ErasedTriggerListener for TriggerListener {
     fn fired(context: &'a JobContext) -> ();
     fn veto(context: &'a JobContext) -> bool;
     fn misfired(trigger: &'a Trigger, scheduled: DateTime<Utc>, next: Option<DateTime<Utc>>) -> ();
     fn completed(context: &'a JobContext, outcome: &'a Outcome) -> ();
 });
-erased!(ErasedSchedulerListener for SchedulerListener {
+erased!(pub(super) ErasedSchedulerListener for SchedulerListener {
     fn on_event(event: &'a Event) -> ();
 });
 
@@ -297,4 +297,9 @@ pub(super) struct Misfired {
 pub(super) fn heard<T>(listener: &'static str, result: Result<T, Panic>) -> Option<T> {
     let log = |panic| tracing::error!(listener, %panic, "a listener has panicked; the others and the job are not concerned");
     result.map_err(log).ok()
+}
+
+/// Tells a listener of a run that no scheduler carries.
+pub(crate) async fn told<'a>(listener: &'static str, call: impl FnOnce() -> BoxFuture<'a, ()>) {
+    heard(listener, user::run_named(LISTENER, listener, call).await);
 }

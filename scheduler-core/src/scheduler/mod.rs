@@ -27,6 +27,7 @@
 //! slow is told how much it has missed. Logs go through `tracing`: a failed run and a misfire are warnings, a failing
 //! store is one error for each streak of failures.
 
+mod absent;
 mod admin;
 mod builder;
 mod core;
@@ -52,8 +53,9 @@ mod start;
 
 pub(crate) use self::core::new_session;
 pub(crate) use builder::CANCEL_GRACE;
-pub(crate) use ending::classify;
+pub(crate) use ending::{classify, log_end};
 pub(crate) use execution::run_alone;
+pub(crate) use listener::{ErasedJobListener, told};
 pub(crate) use shutdown::by;
 
 pub use self::core::SchedulerState;

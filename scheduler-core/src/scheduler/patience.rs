@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::core::Core;
 use super::event::Event;
 use crate::Error;
+use crate::log::{Streak, unheard};
 
 /// Waits after failures: doubled from the first to the last.
 pub(super) const FIRST_BACKOFF: Duration = Duration::from_millis(20);
@@ -15,11 +16,12 @@ const LAST_BACKOFF: Duration = Duration::from_secs(15);
 pub(super) struct Patience {
     core: Arc<Core>,
     failures: u32,
+    streak: Streak,
 }
 
 impl Patience {
     pub(super) fn new(core: Arc<Core>) -> Self {
-        Self { core, failures: 0 }
+        Self { core, failures: 0, streak: Streak::default() }
     }
 
     /// Reports the first failure of a streak, and then now and then; says how long to wait.
@@ -31,16 +33,23 @@ impl Patience {
         if self.failures == 1 {
             self.core.bus.send(|| Event::StoreFailed { error: error.to_string() });
         }
-        if self.failures.is_power_of_two() {
-            tracing::error!(%error, failures = self.failures, "the job store has failed; trying again");
+        if let Some(failures) = self.streak.failed(self.core.clock.monotonic()) {
+            let sentence = format!(
+                "the job store does not answer ({failures} calls in a row have failed); nothing fires until it does, and calls are \
+                 repeated: {error}"
+            );
+            unheard(&sentence);
+            tracing::error!(%error, failures, "{sentence}");
         }
         wait
     }
 
     pub(super) fn answered(&mut self) {
-        if std::mem::take(&mut self.failures) > 0 {
+        self.failures = 0;
+        let failures = self.streak.ended();
+        if failures > 0 {
             // As loud as the failure was.
-            tracing::warn!("the job store answers again");
+            tracing::warn!(failures, "the job store answers again, after {failures} failed calls");
             *self.core.store_failure.write() = None;
             self.core.bus.send(|| Event::StoreRecovered);
         }

@@ -14,6 +14,7 @@ use crate::calendar::Calendar;
 use crate::error::{Error, Result};
 use crate::job::{Invocation, JobDetail};
 use crate::key::TriggerKey;
+use crate::log::listed;
 use crate::store::*;
 use crate::trigger::{Progress, Trigger};
 use crate::user::{self, Panic};
@@ -152,17 +153,19 @@ impl Core {
         if gone.is_empty() {
             return Ok(());
         }
-        let triggers = gone.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+        let (count, triggers) = (gone.len(), listed(&gone));
         if !prune {
             tracing::warn!(
-                triggers,
-                declarer = &**declarer,
-                "triggers that are no longer declared are still stored and go on; remove them with `unschedule`, or let each \
-                 start remove such triggers: `prune_undeclared(true)`, in a schedule file `prune = true`"
+                triggers = count,
+                "{count} triggers that `{declarer}` no longer declares are still stored and go on: {triggers}; remove them with \
+                 `unschedule`, or let each start remove such triggers: `prune_undeclared(true)`, in a schedule file `prune = true`"
             );
             return Ok(());
         }
-        tracing::info!(triggers, "removed: not declared any more");
+        tracing::info!(
+            triggers = count,
+            "{count} triggers are removed, since `{declarer}` no longer declares them: {triggers}"
+        );
         self.store.remove_triggers(gone).await.map(drop)
     }
 
@@ -283,7 +286,7 @@ impl Calendars {
             let near = scheduler_syntax::nearest(name, self.0.iter().map(|(known, _)| &**known));
             let hint = near.map(|near| format!(", did you mean `{near}`?")).unwrap_or_default();
             Error::not_found(format!(
-                "trigger `{}` names the calendar `{name}`, which is not stored{hint}; put it there first",
+                "trigger `{}` names the calendar `{name}`, which is not stored{hint}; add it to the builder with `.calendar(\"{name}\", …)`, or store it with `put_calendar`",
                 trigger.key()
             ))
             .for_trigger(trigger.key())

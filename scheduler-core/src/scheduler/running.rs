@@ -24,7 +24,7 @@ pub struct RunningExecution {
     pub job: JobKey,
     /// Its trigger.
     pub trigger: TriggerKey,
-    /// The execution group of its trigger.
+    /// Its execution group: that of its trigger, which is the job's unless it has one of its own.
     pub execution_group: Option<Arc<str>>,
     /// When it was due.
     pub scheduled: DateTime<Utc>,

@@ -1,19 +1,25 @@
-//! The end of a scheduler, in three steps within one budget: take no more work, cancel, abort.
+//! The end of a scheduler, in steps within one budget: finish what is due where it would be forgotten, cancel, abort.
 
 use std::collections::HashSet;
+use std::fmt;
 use std::future::{Future, poll_fn};
 use std::pin::pin;
+use std::sync::atomic::Ordering;
 use std::task::Poll;
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use serde::Serialize;
 use tokio::sync::oneshot;
 
 use super::core::{Core, SchedulerState};
 use super::event::Event;
 use super::running::RunningExecution;
+use crate::error::Result;
 use crate::job::CancelReason;
 use crate::key::JobKey;
+use crate::log::listed;
+use crate::store::{TriggerQuery, TriggerState, TriggerStatus};
 use crate::time::Clock;
 
 /// Runs are asked to stop this long before the budget ends, or after two thirds of a smaller one.
@@ -30,18 +36,50 @@ pub struct ShutdownReport {
     pub running: usize,
     /// How many of them ended by themselves before they were asked to stop.
     pub finished: usize,
+    /// How many runs that were due when the shutdown began were started after it and ended by themselves.
+    pub drained: usize,
     /// The jobs whose runs had to be asked to stop, and did.
     pub cancelled: Vec<JobKey>,
     /// The jobs whose runs did not stop when asked and were taken away.
     pub aborted: Vec<JobKey>,
     /// The jobs whose runs still go on: bodies that block their thread and cannot be taken away.
     pub abandoned: Vec<JobKey>,
+    /// The jobs of enqueued and delayed runs that are due and were not started, one for each run, in a store that
+    /// [forgets](crate::store::JobStore::forgets) them now. What a schedule starts again is not among them.
+    pub lost: Vec<JobKey>,
 }
 
 impl ShutdownReport {
-    /// Whether every run ended by itself.
+    /// Whether every run ended by itself, and no due work is lost.
     pub fn is_clean(&self) -> bool {
-        self.cancelled.is_empty() && self.aborted.is_empty() && self.abandoned.is_empty()
+        self.troubles().is_empty()
+    }
+
+    /// What did not end well, as parts of a sentence.
+    pub(crate) fn troubles(&self) -> Vec<String> {
+        let parts = [
+            (&self.cancelled, "were asked to stop and did"),
+            (&self.aborted, "were aborted, since they did not stop when asked"),
+            (&self.abandoned, "still block their threads and end with the process"),
+        ];
+        let runs = parts.into_iter().filter(|(jobs, _)| !jobs.is_empty());
+        let runs = runs.map(|(jobs, fate)| format!("runs of {} {fate}", listed(jobs)));
+        let lost = (!self.lost.is_empty()).then(|| {
+            let (count, jobs) = (self.lost.len(), listed(&self.lost));
+            format!("{count} due runs were not started and are lost with the store in memory: {jobs}; allow more time for the shutdown")
+        });
+        runs.chain(lost).collect()
+    }
+}
+
+impl fmt::Display for ShutdownReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { running, finished, drained, .. } = self;
+        write!(f, "{finished} of {running} runs finished")?;
+        if *drained > 0 {
+            write!(f, ", and {drained} more that were due")?;
+        }
+        self.troubles().iter().try_for_each(|trouble| write!(f, "; {trouble}"))
     }
 }
 
@@ -52,8 +90,8 @@ impl Core {
         budget: Duration,
         last_turn: Option<oneshot::Receiver<()>>,
     ) -> ShutdownReport {
-        let deadline = self.clock.monotonic().saturating_add(budget);
-        let report = self.drain(budget, deadline).await;
+        let (now, deadline) = (self.clock.now(), self.clock.monotonic().saturating_add(budget));
+        let mut report = self.drain(budget, deadline).await;
         // From any phase: the end is the end.
         self.phase.send_replace(SchedulerState::Shutdown);
         self.ring();
@@ -63,6 +101,7 @@ impl Core {
             // What goes on keeps its claims for as long as this process lives.
             self.close();
         }
+        report.lost = self.lost_work(now).await.unwrap_or_default();
         report
     }
 
@@ -85,9 +124,11 @@ impl Core {
     }
 
     async fn drain(&self, budget: Duration, deadline: Duration) -> ShutdownReport {
-        let running = self.running.list().len();
+        let (first, ended_before) = (self.running.ids(), self.executed.load(Ordering::Relaxed));
         self.idle_by(deadline.saturating_sub(CANCEL_BEFORE_END.min(budget / 3))).await;
+        self.stop_draining();
         let asked = self.running.list();
+        let ended = self.executed.load(Ordering::Relaxed).saturating_sub(ended_before);
         for id in self.running.ids() {
             self.running.cancel(id, CancelReason::Shutdown);
         }
@@ -100,13 +141,27 @@ impl Core {
             self.idle_by(deadline.saturating_add(LAST_MOMENT)).await;
         }
         let left = self.running.list();
+        let finished = first.iter().filter(|id| asked.iter().all(|run| run.id != **id)).count();
         ShutdownReport {
-            running,
-            finished: running.saturating_sub(asked.len()),
+            running: first.len(),
+            finished,
+            drained: usize::try_from(ended).unwrap_or(usize::MAX).saturating_sub(finished),
             cancelled: without(&asked, &deaf),
             aborted: without(&deaf, &left),
             abandoned: without(&left, &[]),
+            lost: Vec::new(),
         }
+    }
+
+    /// The jobs of what is due at `now` and ends with this store: no other node has it, and no start declares it anew.
+    async fn lost_work(&self, now: DateTime<Utc>) -> Result<Vec<JobKey>> {
+        if !self.store.forgets() || self.store.nodes().await?.iter().any(|node| node.session != self.session)
+        {
+            return Ok(Vec::new());
+        }
+        let triggers = self.store.triggers(TriggerQuery::default()).await?;
+        let lost = triggers.iter().filter(|status| is_last_and_due(status, now));
+        Ok(lost.map(|status| status.trigger.job().clone()).collect())
     }
 
     /// Ready when no run is under way or about to begin, or at the deadline.
@@ -119,6 +174,14 @@ impl Core {
             by(&*self.clock, deadline, idle).await;
         }
     }
+}
+
+/// Whether this is work that was enqueued or delayed, not one firing of many.
+fn is_last_and_due(status: &TriggerStatus, now: DateTime<Utc>) -> bool {
+    let TriggerStatus { trigger, progress, state, .. } = status;
+    let waits = !matches!(state, TriggerState::Paused | TriggerState::Complete | TriggerState::Error);
+    let is_due = progress.next.is_some_and(|due| due <= now);
+    waits && is_due && trigger.declared_by().is_none() && !trigger.fired(progress, None).may_fire_again()
 }
 
 fn without(all: &[RunningExecution], later: &[RunningExecution]) -> Vec<JobKey> {

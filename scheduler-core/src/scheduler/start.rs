@@ -18,6 +18,7 @@ use super::pool::Pool;
 use super::shutdown::by;
 use crate::error::{During, Error, Result};
 use crate::job::{BoxFuture, CancelReason, ExecutionId, Invocation, Outcome, RunParts};
+use crate::log::listed;
 use crate::store::*;
 use crate::time::aside;
 use crate::trigger::Trigger;
@@ -129,8 +130,9 @@ impl Scheduler {
     fn note_started(&self) {
         let core = self.core();
         core.started.set(core.clock.now()).ok();
-        let jobs = core.registry.job_types();
-        tracing::info!(scheduler = %core.settings.name, session = core.session, ?jobs, "started");
+        let (scheduler, jobs) = (&core.settings.name, core.registry.job_types());
+        let (count, names) = (jobs.len(), listed(jobs));
+        tracing::info!(%scheduler, session = core.session, jobs = count, "scheduler `{scheduler}` has started and can run {count} jobs: {names}");
     }
 
     /// Puts in place what the files say, and returns what each has said.

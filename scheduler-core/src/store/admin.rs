@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -317,6 +318,10 @@ pub struct RunRecord {
     pub outcome: Arc<str>,
     /// What went wrong, in words.
     pub failure: Option<Arc<str>>,
+    /// By how much it has exceeded its [timeout](crate::job::JobDetailBuilder::timeout), whatever its outcome; none if it was in
+    /// time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub overran: Option<Duration>,
 }
 
 impl RunRecord {
@@ -332,6 +337,7 @@ impl RunRecord {
             ended,
             outcome: "lost".into(),
             failure: Some("its node died".into()),
+            overran: None,
         }
     }
 }

@@ -39,6 +39,12 @@ pub trait JobStore: Debug + Send + Sync + 'static {
         None
     }
 
+    /// Whether everything in it is gone with the process. A scheduler then finishes what is due before it shuts down. Default:
+    /// false.
+    fn forgets(&self) -> bool {
+        false
+    }
+
     /// What keeps it from working at this moment, as far as it is known without asking; none while it works.
     fn trouble(&self) -> Option<Arc<str>> {
         None

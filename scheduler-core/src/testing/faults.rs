@@ -46,6 +46,10 @@ macro_rules! faulty {
                 self.inner.trouble()
             }
 
+            fn forgets(&self) -> bool {
+                self.inner.forgets()
+            }
+
             fn may_have_fired(&self, session: u64) -> bool {
                 self.inner.may_have_fired(session)
             }

@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use parking_lot::Mutex;
+use serde::de::DeserializeOwned;
 
+use crate::data::{DataError, JobData};
 use crate::job::{ExecutionId, JobContext, Outcome};
 use crate::key::{JobKey, TriggerKey};
 use crate::scheduler::JobListener;
@@ -24,10 +26,23 @@ pub struct Fired {
     pub scheduled: DateTime<Utc>,
     /// When it fired.
     pub fired: DateTime<Utc>,
+    /// The job's data with the trigger's over it, among it the argument.
+    pub data: JobData,
     /// Which attempt it is.
     pub attempt: u32,
     /// How it has ended; none if it has not yet.
     pub outcome: Option<Outcome>,
+}
+
+impl Fired {
+    /// The argument of the run.
+    ///
+    /// # Errors
+    ///
+    /// The data does not fit the type.
+    pub fn args<T: DeserializeOwned>(&self) -> Result<T, DataError> {
+        self.data.to_args()
+    }
 }
 
 impl fmt::Display for Fired {
@@ -66,6 +81,7 @@ impl JobListener for Recorder {
             trigger: context.trigger_key().clone(),
             scheduled: context.scheduled_fire_time(),
             fired: context.fire_time(),
+            data: context.data().clone(),
             attempt: context.attempt(),
             outcome: None,
         });

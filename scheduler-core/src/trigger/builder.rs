@@ -310,7 +310,8 @@ impl TriggerBuilder {
         self
     }
 
-    /// The execution group, of whose runs a node may take only so many at a time. Default: none.
+    /// The execution group, of whose runs a node may take only so many at a time. Default: that of the
+    /// [job](crate::job::JobDetailBuilder::execution_group).
     pub fn execution_group(mut self, group: impl Into<Arc<str>>) -> Self {
         self.execution_group = Some(group.into());
         self

@@ -269,6 +269,16 @@ impl Trigger {
         self.rare().execution_group.as_ref()
     }
 
+    /// With the execution group of its job, unless it has one of its own.
+    #[must_use]
+    pub(crate) fn or_execution_group(mut self, of_job: Option<&Arc<str>>) -> Self {
+        if let (None, Some(group)) = (self.execution_group(), of_job) {
+            let rare = self.rare.get_or_insert_with(|| Box::new(Rare::NOTHING));
+            rare.execution_group = Some(group.clone());
+        }
+        self
+    }
+
     /// The scheduler whose code declares this trigger; none for one that was scheduled by a call.
     pub fn declared_by(&self) -> Option<&str> {
         self.rare().declared_by.as_deref()

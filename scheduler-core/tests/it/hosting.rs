@@ -555,7 +555,7 @@ fn every_problem_is_reported_at_once() {
         .service(hosted("b", probe()).after("a"))
         .build()
         .unwrap_err();
-    assert!(circle.to_string().contains("come after each other: `a`, `b`"), "{circle}");
+    assert!(circle.to_string().contains("come after each other: `a` comes after `b`"), "{circle}");
 }
 
 #[tokio::test]

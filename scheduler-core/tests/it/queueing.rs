@@ -113,7 +113,8 @@ async fn what_finds_no_room_waits_is_refused_or_pushes_the_oldest_out() {
     let (log, clock) = (Log::default(), ManualClock::at(NOW));
     for overflow in [Overflow::Wait, Overflow::Reject, Overflow::DropOldest] {
         let queue = JobQueue::bounded(2).overflow(overflow).build();
-        let (handle, running) = start(&clock, builder(&log).queue("q", queue.clone())).await;
+        let builder = builder(&log).queue("q", queue.clone()).stop_budget(Duration::from_secs(60));
+        let (handle, running) = start(&clock, builder).await;
         queue.enqueue(job("slow", 0)).await.unwrap();
         quiet(&clock).await;
         let oldest = queue.enqueue(job("slow", 1)).await.unwrap();
@@ -164,7 +165,7 @@ async fn at_the_stop_the_queue_is_drained_dropped_or_kept() {
         let queue = JobQueue::bounded(10).at_stop(at_stop).build();
         let builder = builder(&log)
             .queue("q", queue.clone())
-            .scheduler(Scheduler::builder().store(store.clone()))
+            .scheduler(Scheduler::builder().store(store.clone()).drain_at_shutdown(false))
             .stop_budget(Duration::from_secs(120));
         let (handle, running) = start(&clock, builder).await;
         for number in 0..3 {
@@ -268,8 +269,9 @@ async fn what_cannot_be_kept_at_the_stop_is_cancelled_and_keeps_back_nothing() {
     let (log, clock, queue) =
         (Log::default(), ManualClock::at(NOW), JobQueue::bounded(10).at_stop(AtStop::Persist).build());
     let store = FaultyStore::new(MemoryJobStore::new());
-    let builder =
-        builder(&log).queue("work", queue.clone()).scheduler(Scheduler::builder().store(store.clone()));
+    let builder = builder(&log)
+        .queue("work", queue.clone())
+        .scheduler(Scheduler::builder().store(store.clone()).drain_at_shutdown(false));
     let (handle, running) = start(&clock, builder).await;
     let mut jobs = Vec::new();
     for number in 0..4 {

@@ -106,7 +106,7 @@ async fn a_job_can_reschedule_its_own_trigger() {
     let job = JobDefinition::new(detail("again"), again).with_trigger(Trigger::now().name("own"));
     let test = TestScheduler::start(NOW, Scheduler::builder().register(job)).await.unwrap();
     test.advance(Duration::from_secs(3600)).await;
-    assert_fired!(test, "again" at "2026-03-01T00:00:00Z", "2026-03-01T00:05:00Z", "2026-03-01T00:10:00Z");
+    assert_fired!(test, "again", at "2026-03-01T00:00:00Z", "2026-03-01T00:05:00Z", "2026-03-01T00:10:00Z");
     assert_eq!(state(&test, "own").await, None, "gone with its last run");
 }
 

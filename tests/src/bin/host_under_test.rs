@@ -5,7 +5,7 @@ use std::io::Write;
 use std::time::Duration;
 
 use scheduler_core::host::{Host, HostError, JobQueue, ServiceContext, background};
-use scheduler_core::job::{Invocation, JobContext, JobDefinition, JobDetail};
+use scheduler_core::job::{Invocation, JobContext, JobDefinition, JobDetail, JobError};
 use scheduler_core::time::{Clock, SystemClock};
 use scheduler_core::trigger::Trigger;
 use scheduler_core::{JobKey, Scheduler};
@@ -52,6 +52,11 @@ async fn half_a_second(context: JobContext) {
     say("job ends");
 }
 
+async fn fails() -> Result<(), JobError> {
+    say("job begins");
+    Err(JobError::new("no route to the bank"))
+}
+
 #[tokio::main]
 async fn main() -> Result<(), HostError> {
     let scenario = std::env::args().nth(1).unwrap();
@@ -73,6 +78,14 @@ async fn main() -> Result<(), HostError> {
             let scheduler = Scheduler::builder().schedule(Invocation::new(detail.clone()), Trigger::now());
             let builder = builder.register(JobDefinition::blocking(detail, park)).scheduler(scheduler);
             builder.stop_budget(Duration::from_secs(11))
+        }
+        "fails" | "fails_and_logs" => {
+            if scenario == "fails_and_logs" {
+                tracing_subscriber::fmt().with_writer(std::io::stderr).init();
+            }
+            let often = Trigger::every(Duration::from_millis(20));
+            let scheduler = Scheduler::builder().schedule(Invocation::new(detail.clone()), often);
+            builder.register(JobDefinition::new(detail, fails)).scheduler(scheduler)
         }
         "deaf" => builder.service(background("deaf", deaf)),
         "blocks" => builder.service(background("blocks", blocks)),

@@ -23,7 +23,7 @@ const LAYERS: &[&[&str]] = &[
 ];
 
 /// The words that every layer speaks. They name each other and no layer.
-const SHARED: &[&str] = &["data", "error", "execution_id", "key", "matcher", "stored", "sync", "user"];
+const SHARED: &[&str] = &["data", "error", "execution_id", "key", "log", "matcher", "stored", "sync", "user"];
 
 pub(crate) fn check(tree: &Tree, report: &mut Report) {
     let root_names = tree.source(&format!("{CORE}lib.rs")).map(root_names).unwrap_or_default();

@@ -14,8 +14,9 @@ use tokio::sync::Notify;
 use self::service::QueueService;
 use super::core::HostCore;
 use super::service::ErasedService;
+use crate::data::JobData;
 use crate::error::{During, Error, Result};
-use crate::job::{BoxFuture, CancelReason, IntoInvocation, Invocation, Outcome, Registry};
+use crate::job::{BoxFuture, CancelReason, IntoInvocation, Invocation, JobDetail, Outcome, Registry};
 use crate::time::Activity;
 
 /// What becomes of a job for which there is no room.
@@ -109,6 +110,14 @@ struct Bound {
     name: Arc<str>,
     registry: Arc<Registry>,
     core: Arc<HostCore>,
+}
+
+impl Bound {
+    /// Why the host cannot run this job; none if it can. Arguments that were written by `with` fit.
+    fn problem_with(&self, job: &JobDetail, data: &JobData) -> Option<String> {
+        let misfit = || data.is_empty().then(|| self.registry.misfit(job, data)).flatten();
+        self.registry.unknown(job).or_else(misfit)
+    }
 }
 
 /// A job that waits or runs. If it is dropped before it has ended, it is cancelled.
@@ -284,9 +293,9 @@ impl JobQueue {
     }
 
     fn check(&self, job: &Invocation) -> Result<()> {
-        job.data()?;
-        let unknown = self.0.bound.get().and_then(|bound| bound.registry.unknown(job.detail()));
-        unknown.map_or(Ok(()), |problem| Err(Error::config(problem)))
+        let data = job.data()?;
+        let problem = self.0.bound.get().and_then(|bound| bound.problem_with(job.detail(), data));
+        problem.map_or(Ok(()), |problem| Err(Error::config(problem)))
     }
 
     /// None if it has to wait for room.
@@ -322,7 +331,8 @@ impl JobQueue {
         state.waiting.push_back(Item { job: job.clone(), slot: slot.clone(), activity });
         drop(state);
         if let Some(item) = dropped {
-            tracing::warn!(job = %item.job.key(), "dropped: the queue is full");
+            let (job, capacity) = (item.job.key(), self.0.settings.capacity);
+            tracing::warn!(%job, "job `{job}` is dropped from its queue, the oldest of {capacity} that wait: the queue is full");
         }
         self.0.tell();
         Ok(Some(QueuedJob { slot, queue: self.0.clone() }))

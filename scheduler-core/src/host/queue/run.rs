@@ -10,8 +10,8 @@ use tokio::runtime::Handle;
 
 use super::{Item, Shared, Slot};
 use crate::host::core::HostCore;
-use crate::job::{BoxFuture, CancelReason, JobError, Outcome, Run, RunParts, Threading};
-use crate::scheduler::{CANCEL_GRACE, Scheduler, by, classify, run_alone};
+use crate::job::{BoxFuture, CancelReason, JobContext, JobError, Outcome, Run, RunParts, Threading};
+use crate::scheduler::{CANCEL_GRACE, Scheduler, by, classify, log_end, run_alone, told};
 use crate::time::Clock;
 use crate::trigger::Trigger;
 
@@ -33,6 +33,7 @@ impl Shared {
             Err(error) => return Outcome::Failed(error.into()),
         };
         let (timeout, threading, grace) = (detail.timeout(), job.threading(), self.cancel_grace(core));
+        let begin = core.clock.monotonic();
         let id = core.next_run();
         let parts = RunParts {
             id,
@@ -45,6 +46,10 @@ impl Shared {
             next: None,
         };
         let run = Arc::new(Run::new(parts, core.providers.clone(), core.clock.clone(), grace));
+        let context = JobContext(run.clone());
+        for observer in &core.observers {
+            told(observer.type_name(), || observer.to_be_executed(&context)).await;
+        }
         let body = run_alone(job, run.clone());
         let body: BoxFuture<'static, Outcome> = match threading {
             Threading::Async => Box::pin(body),
@@ -60,14 +65,18 @@ impl Shared {
                 )
             }
         };
-        let deadline = timeout.map(|timeout| core.clock.monotonic().saturating_add(timeout));
+        let deadline = timeout.map(|timeout| begin.saturating_add(timeout));
         let patience = Patience { deadline, grace };
         let outcome = match watched(&*core.clock, patience, &item.slot, &run, body, threading).await {
             Some(outcome) => outcome,
             // It was taken away, and what it has open is closed in its place.
             None => run.close(classify(None, run.cancel_reason())).await,
         };
+        log_end(&run.parts, &outcome, core.clock.monotonic().saturating_sub(begin));
         core.successes.note(item.job.key(), &outcome, &*core.clock);
+        for observer in &core.observers {
+            told(observer.type_name(), || observer.was_executed(&context, &outcome)).await;
+        }
         outcome
     }
 

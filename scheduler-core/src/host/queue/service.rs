@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::{AtStop, Item, Shared};
 use crate::host::service::{ErasedService, Phase, ServiceContext, StopContext};
 use crate::job::{BoxFuture, CancelReason, JobError, JobResult};
+use crate::log::listed;
 use crate::scheduler::by;
 use crate::time::aside;
 
@@ -34,15 +35,23 @@ impl QueueService {
         let clock = context.service().clock();
         let early = CANCEL_BEFORE_END.min(context.remaining() / 3);
         let drained = by(clock, context.deadline.saturating_sub(early), self.0.emptied()).await.is_some();
-        if !drained {
-            self.drop_waiting();
-            let running = self.0.state.lock().running.clone();
-            for slot in running {
-                slot.cancel(CancelReason::Shutdown);
-            }
-            aside(self.0.emptied()).await;
+        if drained {
+            return Ok(());
         }
-        Ok(())
+        let left = self.drop_waiting();
+        let running = self.0.state.lock().running.clone();
+        for slot in running {
+            slot.cancel(CancelReason::Shutdown);
+        }
+        aside(self.0.emptied()).await;
+        if left.is_empty() {
+            return Ok(());
+        }
+        let (count, jobs) = (left.len(), listed(left.iter().map(|item| item.job.key())));
+        Err(JobError::new(format!(
+            "{count} waiting jobs were not run and are lost: {jobs}; allow more time for the stop, or keep them with \
+             `at_stop(AtStop::Persist)`"
+        )))
     }
 
     /// While the scheduler still takes jobs. One that the store refuses does not keep back the others.
@@ -50,13 +59,14 @@ impl QueueService {
         let Some(scheduler) = context.service().scheduler() else {
             return Err(JobError::new("the waiting jobs cannot be kept: the host has no scheduler"));
         };
-        // They are for the next start, not for this one's last seconds.
+        // They are for the next start, unless the store forgets them: then the scheduler drains them at its stop.
         // One that never started does not run them either.
-        scheduler.standby().ok();
+        context.service().core.hold_scheduler().ok();
         let mut result = Ok(());
         for item in self.drop_waiting() {
             if let Err(error) = scheduler.enqueue(item.job.clone()).await {
-                tracing::error!(job = %item.job.key(), %error, "a waiting job is lost: it could not be kept");
+                let job = item.job.key();
+                tracing::error!(%job, %error, "job `{job}` waited in a queue and is lost, since the scheduler could not store it: {error}");
                 result = result.and(Err(error.into()));
             }
         }

@@ -134,6 +134,10 @@ fn job(name: &str, fields: Fields<'_>, around: &Around<'_>) -> Option<JobDetail>
     if let Some(timeout) = fields.duration("timeout").or(base.timeout()) {
         builder = builder.timeout(timeout);
     }
+    let group = fields.text("execution_group").or(base.execution_group().map(|group| &**group));
+    if let Some(group) = group {
+        builder = builder.execution_group(group);
+    }
     let job = builder.build();
     if let Some(problem) = job.problem().filter(|_| fields.has("timeout")) {
         fields.note_at("timeout", problem);

@@ -105,6 +105,10 @@ impl JobStore for MemoryJobStore {
         false
     }
 
+    fn forgets(&self) -> bool {
+        true
+    }
+
     fn attach(&self, node: Node) -> StoreFuture<'_, Attached> {
         let keeps_history = {
             let mut table = self.0.table.lock();

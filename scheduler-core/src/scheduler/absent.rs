@@ -1,0 +1,64 @@
+//! What is said of a job or trigger that a call names and that does not exist.
+
+use std::fmt::Display;
+
+use scheduler_syntax::nearest;
+
+use super::handle::Scheduler;
+use crate::error::{Error, Result};
+use crate::key::{JobKey, TriggerKey};
+use crate::matcher::Text;
+use crate::store::{Executions, JobQuery, Selection, TriggerQuery};
+
+/// So many names of a group are compared with the one that does not exist.
+const MOST_COMPARED: usize = 1000;
+
+impl Scheduler {
+    /// An error if the selection names one trigger or job, and it does not exist. A group may come into being later.
+    pub(super) async fn check_exists(&self, what: &Selection) -> Result<()> {
+        match what {
+            Selection::Trigger(key) => self.check_trigger_exists(key).await,
+            Selection::Job(key) => self.check_job_exists(key).await,
+            Selection::TriggerGroup(_) | Selection::JobGroup(_) | Selection::All => Ok(()),
+        }
+    }
+
+    /// As [`check_exists`](Self::check_exists). A job that is not durable may have gone with its last run, but its function is
+    /// registered.
+    pub(super) async fn check_exists_to_cancel(&self, what: Executions) -> Result<()> {
+        match what {
+            Executions::OfTrigger(key) => self.check_trigger_exists(&key).await,
+            Executions::OfJob(key) if self.registered(&key).is_ok() => Ok(()),
+            Executions::OfJob(key) => self.check_job_exists(&key).await,
+            Executions::One(_) | Executions::OfGroup(_) | Executions::All => Ok(()),
+        }
+    }
+
+    async fn check_trigger_exists(&self, key: &TriggerKey) -> Result<()> {
+        if self.trigger(key).await?.is_some() {
+            return Ok(());
+        }
+        let group = Text::is(key.group());
+        let query = TriggerQuery { group, limit: Some(MOST_COMPARED), ..TriggerQuery::default() };
+        let others = self.triggers(query).await?;
+        Err(absent("trigger", key, others.iter().map(|status| status.trigger.key())))
+    }
+
+    async fn check_job_exists(&self, key: &JobKey) -> Result<()> {
+        if self.job(key).await?.is_some() {
+            return Ok(());
+        }
+        let group = Text::is(key.group());
+        let query = JobQuery { group, limit: Some(MOST_COMPARED), ..JobQuery::default() };
+        let others = self.jobs(query).await?;
+        Err(absent("job", key, others.iter().map(|job| job.key())))
+    }
+}
+
+/// There is no such thing, and perhaps one with a name much like it.
+pub(super) fn absent<K: Display>(kind: &str, key: &K, others: impl Iterator<Item = impl Display>) -> Error {
+    let others: Vec<_> = others.map(|other| other.to_string()).collect();
+    let near = nearest(&key.to_string(), others.iter().map(String::as_str));
+    let hint = near.map(|near| format!(", did you mean `{near}`?")).unwrap_or_default();
+    Error::not_found(format!("there is no {kind} `{key}`{hint}"))
+}

@@ -1,0 +1,137 @@
+//! What the macros `assert_fired!` and `assert_enqueued!` check.
+
+use serde::Serialize;
+
+use super::stage::Stage;
+use super::{list, list_or_none, parse};
+use crate::data::JobData;
+use crate::key::JobKey;
+use crate::store::{JobQuery, TriggerQuery};
+
+/// What names a job in a test: a text such as `"ship"` or `"billing/nightly"`, or a key such as `ship::key()`.
+pub trait NamesJob {
+    /// The key of the job.
+    ///
+    /// # Panics
+    ///
+    /// It is no name.
+    fn job_key(&self) -> JobKey;
+}
+
+impl NamesJob for JobKey {
+    fn job_key(&self) -> JobKey {
+        self.clone()
+    }
+}
+
+impl NamesJob for str {
+    #[track_caller]
+    fn job_key(&self) -> JobKey {
+        self.parse().unwrap_or_else(|error| panic!("{error}"))
+    }
+}
+
+impl NamesJob for String {
+    #[track_caller]
+    fn job_key(&self) -> JobKey {
+        self.as_str().job_key()
+    }
+}
+
+impl<T: NamesJob + ?Sized> NamesJob for &T {
+    #[track_caller]
+    fn job_key(&self) -> JobKey {
+        (**self).job_key()
+    }
+}
+
+impl Stage {
+    /// Fails unless the job has run so many times.
+    #[doc(hidden)]
+    #[track_caller]
+    pub fn check_fired(&self, job: impl NamesJob, times: usize) {
+        let (job, fired) = (job.job_key(), self.fired_of(job));
+        assert!(fired.len() == times, "`{job}` has run {} times, not {times}{}", fired.len(), self.account());
+    }
+
+    /// Fails unless the job was due at these times, and at no others.
+    #[doc(hidden)]
+    #[track_caller]
+    pub fn check_fired_at(&self, job: impl NamesJob, times: &[&str]) {
+        let job = job.job_key();
+        let due: Vec<_> = self.fired_of(&job).iter().map(|fired| fired.scheduled).collect();
+        let expected: Vec<_> = times.iter().map(|time| parse(time)).collect();
+        let (is, should) = (list(&due), list(&expected));
+        assert!(due == expected, "`{job}` was due at{is}\nnot at{should}{}", self.account());
+    }
+
+    /// Fails unless the job has run with these arguments.
+    #[doc(hidden)]
+    #[track_caller]
+    pub fn check_fired_with<T: Serialize>(&self, job: impl NamesJob, args: T) {
+        let (job, expected) = (job.job_key(), data_of(&args));
+        let found: Vec<_> = self.fired_of(&job).into_iter().map(|fired| fired.data).collect();
+        let had = list_or_none(found.iter().map(|data| format!("{data:?}")));
+        assert!(found.contains(&expected), "`{job}` has not run with {expected:?}; it has run with{had}");
+    }
+
+    /// Fails unless a run of the job is waiting, with these arguments if any are given.
+    #[doc(hidden)]
+    pub async fn check_enqueued<T: Serialize>(&self, job: impl NamesJob, args: Option<T>) {
+        let key = job.job_key();
+        let query = TriggerQuery { job: Some(key.clone()), ..TriggerQuery::default() };
+        let waiting = self.scheduler().triggers(query).await.unwrap_or_else(|error| panic!("{error}"));
+        let jobs = JobQuery { keys: vec![key.clone()], ..JobQuery::default() };
+        let detail = self.scheduler().jobs(jobs).await.unwrap_or_else(|error| panic!("{error}")).pop();
+        let own = detail.map(|detail| detail.data().clone()).unwrap_or_default();
+        let expected = args.map(|args| data_of(&args));
+        let data: Vec<_> = waiting.iter().map(|status| own.merged(status.trigger.data())).collect();
+        let found = !data.is_empty() && expected.as_ref().is_none_or(|expected| data.contains(expected));
+        let with = expected.map(|expected| format!(" with {expected:?}")).unwrap_or_default();
+        let there = list_or_none(data.iter().map(|data| format!("{data:?}")));
+        assert!(found, "no run of `{key}` is waiting{with}; there are{there}");
+    }
+
+    fn account(&self) -> String {
+        format!("\nwhat has run:{}", list_or_none(self.fired()))
+    }
+}
+
+#[track_caller]
+fn data_of<T: Serialize>(args: &T) -> JobData {
+    JobData::from_args(args).unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// Fails unless a job has run so many times, was due at just these times, or has run with this argument.
+///
+/// The job is a name, `group/name` or a key: `assert_fired!(test, ship::key(), 2)`,
+/// `assert_fired!(test, "nightly", at "2026-03-01T01:00:00Z")`, `assert_fired!(test, ship::key(), with 7)`.
+#[macro_export]
+macro_rules! assert_fired {
+    ($test:expr, $job:literal at $($time:expr),+ $(,)?) => {
+        $test.check_fired_at($job, &[$($time),+])
+    };
+    ($test:expr, $job:expr, at $($time:expr),+ $(,)?) => {
+        $test.check_fired_at($job, &[$($time),+])
+    };
+    ($test:expr, $job:expr, with $args:expr $(,)?) => {
+        $test.check_fired_with($job, $args)
+    };
+    ($test:expr, $job:expr, $times:expr $(,)?) => {
+        $test.check_fired($job, $times)
+    };
+}
+
+/// Fails unless a run of a job is waiting in the scheduler, with this argument if one is given.
+///
+/// The job is a name, `group/name` or a key: `assert_enqueued!(test, "report")` or
+/// `assert_enqueued!(test, report::key(), "costs")`, in an async function.
+#[macro_export]
+macro_rules! assert_enqueued {
+    ($test:expr, $job:expr $(,)?) => {
+        $test.check_enqueued($job, None::<()>).await
+    };
+    ($test:expr, $job:expr, $args:expr $(,)?) => {
+        $test.check_enqueued($job, Some($args)).await
+    };
+}

@@ -1,0 +1,206 @@
+//! What a test does with the scheduler or host whose time it has: let time pass, run one job, look at what has run.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use parking_lot::Mutex;
+
+use super::asserts::NamesJob;
+use super::parse;
+use super::recorder::{Fired, Recorder};
+use crate::job::{IntoInvocation, Outcome};
+use crate::scheduler::{Scheduler, SchedulerState};
+use crate::store::{ExecutionLimits, TriggerQuery, TriggerStatus};
+use crate::time::{Clock, ManualClock};
+use crate::trigger::Trigger;
+
+/// How much time [`Stage::run_one`] and [`Stage::drain`] let pass at most: a leap year.
+pub(super) const LONGEST: Duration = Duration::from_secs(366 * 86_400);
+
+/// The execution group of a run that is alone.
+const ALONE: &str = "run-one";
+
+/// What a test can do with a [`TestScheduler`](super::TestScheduler) or a [`TestHost`](super::TestHost).
+#[derive(Debug)]
+pub struct Stage {
+    scheduler: Option<Scheduler>,
+    clock: ManualClock,
+    recorder: Recorder,
+    /// The limits of the scheduler, while everything but one run is held back.
+    held: Mutex<Option<ExecutionLimits>>,
+}
+
+impl Stage {
+    pub(super) fn new(scheduler: Option<Scheduler>, clock: ManualClock, recorder: Recorder) -> Self {
+        Self { scheduler, clock, recorder, held: Mutex::default() }
+    }
+
+    /// The scheduler.
+    ///
+    /// # Panics
+    ///
+    /// The host has none.
+    #[track_caller]
+    pub fn scheduler(&self) -> &Scheduler {
+        match &self.scheduler {
+            Some(scheduler) => scheduler,
+            None => panic!("the host has no scheduler; add one to its builder with `.scheduler(…)`"),
+        }
+    }
+
+    /// The clock.
+    pub fn clock(&self) -> &ManualClock {
+        &self.clock
+    }
+
+    /// What the wall clock says.
+    pub fn now(&self) -> DateTime<Utc> {
+        self.clock.now()
+    }
+
+    /// Lets time pass, from due time to due time; everything that becomes due runs.
+    pub async fn advance(&self, by: Duration) {
+        self.let_go();
+        self.clock.advance(by).await;
+    }
+
+    /// Lets time pass until the wall clock says `time`, written as in RFC 3339.
+    ///
+    /// # Panics
+    ///
+    /// It is no time, or it has passed.
+    pub async fn advance_to(&self, time: &str) {
+        self.let_go();
+        self.clock.advance_to(parse(time)).await;
+    }
+
+    /// Sets the wall clock to `time`, forward or back, without letting time pass: as an administrator or NTP would.
+    ///
+    /// # Panics
+    ///
+    /// It is no time.
+    pub async fn jump_wall(&self, time: &str) {
+        self.let_go();
+        self.clock.jump_wall(parse(time));
+        self.clock.settle().await;
+    }
+
+    /// Runs everything that is due now, and lets no time pass.
+    pub async fn run_due(&self) {
+        self.let_go();
+        self.clock.settle().await;
+    }
+
+    /// Lets time pass until nothing runs and no trigger that fires only once more is left: all that was enqueued or
+    /// delayed has run, also what it has enqueued in turn.
+    ///
+    /// # Panics
+    ///
+    /// There is still something left after a year.
+    pub async fn drain(&self) {
+        let end = self.now() + LONGEST;
+        loop {
+            self.run_due().await;
+            let stored = self.stored().await;
+            let once = stored.iter().filter(|status| fires_once(status));
+            match once.filter_map(|status| status.progress.next).min() {
+                None if self.scheduler().running().is_empty() => return,
+                Some(next) if next > self.now() => self.clock.advance_to(next).await,
+                _ => self.clock.advance(Duration::from_secs(1)).await,
+            }
+            let left = self.scheduler().running();
+            assert!(self.now() < end, "after a year there is still work left: {left:?}");
+        }
+    }
+
+    /// Runs a job once, by itself, through the whole pipeline, and returns how it has ended. Time passes as far as the job waits
+    /// for it.
+    ///
+    /// What was due before runs first. From then on nothing else begins, so what the job enqueues stays for
+    /// [`assert_enqueued!`](crate::assert_enqueued), until the test lets time pass or calls [`run_due`](Self::run_due).
+    ///
+    /// # Panics
+    ///
+    /// The scheduler does not run, the job cannot be enqueued, or it does not end within a year.
+    pub async fn run_one(&self, job: impl IntoInvocation) -> Outcome {
+        let state = self.scheduler().state();
+        assert!(
+            state == SchedulerState::Running,
+            "the scheduler is {state}, so nothing can run; start it first"
+        );
+        self.hold().await;
+        let alone = Trigger::now().execution_group(ALONE);
+        let trigger = match self.scheduler().schedule(job, alone).await {
+            Ok(scheduled) => scheduled.trigger,
+            Err(error) => panic!("the job cannot be enqueued: {error}"),
+        };
+        let end = self.now() + LONGEST;
+        loop {
+            self.clock.settle().await;
+            let ended = self.recorder.all().into_iter().rev().find(|fired| fired.trigger == trigger);
+            let over = self.scheduler().running().iter().all(|run| run.trigger != trigger);
+            if let Some(outcome) = ended.and_then(|fired| fired.outcome).filter(|_| over) {
+                return outcome;
+            }
+            assert!(
+                self.now() < end,
+                "`{trigger}` has not ended after a year; if its job disallows concurrent runs and another run of it waits, \
+                 call `run_due` first"
+            );
+            self.clock.advance(Duration::from_secs(1)).await;
+        }
+    }
+
+    /// Lets nothing begin but runs that are alone.
+    async fn hold(&self) {
+        if self.held.lock().is_none() {
+            self.clock.settle().await;
+            *self.held.lock() = Some(self.scheduler().metadata().limits);
+        }
+        let named = [(ALONE.into(), 1)].into();
+        let (others, ungrouped) = (Some(0), Some(0));
+        self.scheduler().set_limits(ExecutionLimits {
+            named,
+            others,
+            ungrouped,
+            ..ExecutionLimits::default()
+        });
+    }
+
+    /// Everything that is due may begin again.
+    fn let_go(&self) {
+        if let Some(limits) = self.held.lock().take() {
+            self.scheduler().set_limits(limits);
+        }
+    }
+
+    /// Every execution since the start, or since [`forget`](Self::forget), in the order in which they began.
+    pub fn fired(&self) -> Vec<Fired> {
+        self.recorder.all()
+    }
+
+    /// The executions of one job, by its name, `group/name` or key.
+    ///
+    /// # Panics
+    ///
+    /// It is no name.
+    #[track_caller]
+    pub fn fired_of(&self, job: impl NamesJob) -> Vec<Fired> {
+        let key = job.job_key();
+        self.recorder.all().into_iter().filter(|fired| fired.job == key).collect()
+    }
+
+    /// Forgets what has run so far.
+    pub fn forget(&self) {
+        self.recorder.clear();
+    }
+
+    async fn stored(&self) -> Vec<TriggerStatus> {
+        self.scheduler().triggers(TriggerQuery::default()).await.unwrap_or_else(|error| panic!("{error}"))
+    }
+}
+
+fn fires_once(status: &TriggerStatus) -> bool {
+    let progress = &status.progress;
+    progress.may_fire_again() && !status.trigger.fired(progress, None).may_fire_again()
+}

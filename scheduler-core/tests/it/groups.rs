@@ -1,0 +1,119 @@
+//! The execution group of a job: whatever starts a run obeys its limit.
+
+use std::time::Duration;
+
+use scheduler_core::job::{Invocation, JobContext, JobDefinition, JobDetail};
+use scheduler_core::store::TriggerQuery;
+use scheduler_core::testing::TestScheduler;
+use scheduler_core::trigger::{LostRun, Trigger};
+use scheduler_core::{JobData, Scheduler};
+
+const NOW: &str = "2026-03-01T00:00:00Z";
+
+fn import() -> JobDetail {
+    JobDetail::builder("import".parse().unwrap(), "import").execution_group("heavy").build()
+}
+
+/// Takes ten seconds.
+fn definition() -> JobDefinition {
+    JobDefinition::new(import(), async |context: JobContext| {
+        context.clock().sleep(Duration::from_secs(10)).await;
+    })
+}
+
+async fn limited_to_one(definition: JobDefinition) -> TestScheduler {
+    let builder = Scheduler::builder().register(definition).limit_group("heavy", 1).concurrency(10);
+    TestScheduler::start(NOW, builder).await.unwrap()
+}
+
+/// One run is under way at a time, until all of them have ended.
+async fn assert_one_at_a_time(test: &TestScheduler, runs: usize) {
+    for done in 0..runs {
+        assert_eq!(test.scheduler().running().len(), 1, "after {done} runs");
+        test.advance(Duration::from_secs(10)).await;
+    }
+    assert_eq!(test.fired_of("import").len(), runs);
+    assert!(test.scheduler().running().is_empty());
+}
+
+#[tokio::test]
+async fn n04_whatever_starts_a_job_obeys_the_limit_of_its_group() {
+    let test = limited_to_one(definition().with_trigger(Trigger::now().name("declared"))).await;
+    let scheduler = test.scheduler();
+    scheduler.enqueue(import()).await.unwrap();
+    scheduler.trigger_job(import().key(), JobData::new()).await.unwrap();
+    scheduler.schedule(import(), Trigger::now().name("scheduled")).await.unwrap();
+    scheduler.schedule(import(), Trigger::after(Duration::from_secs(5)).name("delayed")).await.unwrap();
+    test.run_due().await;
+    assert_one_at_a_time(&test, 5).await;
+}
+
+#[tokio::test]
+async fn n04_a_new_schedule_of_a_trigger_keeps_the_group_of_the_job() {
+    let test = limited_to_one(definition()).await;
+    let scheduler = test.scheduler();
+    let later = Trigger::after(Duration::from_secs(3600)).name("t");
+    let placed = scheduler.schedule(import(), later).await.unwrap();
+    scheduler.reschedule(&placed.trigger, Trigger::now()).await.unwrap();
+    scheduler.enqueue(import()).await.unwrap();
+    test.run_due().await;
+    assert_one_at_a_time(&test, 2).await;
+}
+
+#[tokio::test]
+async fn n04_a_group_of_the_trigger_wins() {
+    let test = limited_to_one(definition()).await;
+    for name in ["a", "b"] {
+        let trigger = Trigger::now().name(name).execution_group("light");
+        test.scheduler().schedule(import(), trigger).await.unwrap();
+    }
+    test.run_due().await;
+    assert_eq!(test.scheduler().running().len(), 2);
+}
+
+#[tokio::test]
+async fn n04_a_refired_run_has_the_group_all_the_time() {
+    let twice = JobDefinition::new(import(), async |context: JobContext| {
+        context.clock().sleep(Duration::from_secs(10)).await;
+        if context.attempt() == 1 {
+            context.refire();
+        }
+    });
+    let test = limited_to_one(twice).await;
+    for _ in 0..2 {
+        test.scheduler().enqueue(import()).await.unwrap();
+    }
+    test.run_due().await;
+    for _ in 0..4 {
+        assert_eq!(test.scheduler().running().len(), 1);
+        test.advance(Duration::from_secs(10)).await;
+    }
+    assert!(test.scheduler().running().is_empty());
+}
+
+#[tokio::test]
+async fn n04_the_run_that_repeats_a_lost_one_has_the_group() {
+    let test = limited_to_one(definition()).await;
+    let key = test.scheduler().enqueue(Invocation::new(import())).await.unwrap();
+    test.run_due().await;
+    let running = test.scheduler().running();
+    let stored = test.scheduler().triggers(TriggerQuery::default()).await.unwrap();
+    let (now, job) = (test.now(), import());
+    let lost = LostRun {
+        execution: running[0].id,
+        key: &key,
+        job: job.key(),
+        trigger: Some(&stored[0].trigger),
+        scheduled: now,
+        fired: now,
+    };
+    let again = Trigger::recovering(&lost).unwrap();
+    assert_eq!(again.execution_group().map(|group| &**group), Some("heavy"));
+}
+
+#[test]
+fn n04_the_group_is_in_the_record_of_a_job() {
+    let written = serde_json::to_string(&import()).unwrap();
+    assert_eq!(serde_json::from_str::<JobDetail>(&written).unwrap(), import());
+    assert_eq!(import().to_builder().build().execution_group().map(|group| &**group), Some("heavy"));
+}

@@ -1,0 +1,202 @@
+//! What operators read of typical troubles: sentences, and not too many of them.
+
+use std::io;
+use std::sync::{Arc, LazyLock};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use scheduler_core::Scheduler;
+use scheduler_core::host::{Host, Restart, Service, ServiceContext, Supervision, background, hosted};
+use scheduler_core::job::{Invocation, JobContext, JobDefinition, JobDetail, JobError, JobResult};
+use scheduler_core::scheduler::SchedulerBuilder;
+use scheduler_core::store::MemoryJobStore;
+use scheduler_core::testing::{Fault, FaultyStore, TestHost, TestScheduler};
+use scheduler_core::trigger::Trigger;
+use tracing_subscriber::fmt::MakeWriter;
+
+const NOW: &str = "2026-03-01T00:00:00Z";
+
+/// The lines that the program logs, on whatever thread. Tests find theirs by the names in them.
+#[derive(Clone, Default)]
+pub(crate) struct Lines(Arc<Mutex<Vec<u8>>>);
+
+/// From the first use on, everything that the tests of this process log.
+pub(crate) static LINES: LazyLock<Lines> = LazyLock::new(|| {
+    let lines = Lines::default();
+    let subscriber = tracing_subscriber::fmt()
+        .with_writer(lines.clone())
+        .with_ansi(false)
+        .without_time()
+        .with_env_filter("scheduler_core=debug")
+        .finish();
+    tracing::subscriber::set_global_default(subscriber).unwrap();
+    lines
+});
+
+impl Lines {
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8(self.0.lock().clone()).unwrap()
+    }
+
+    fn with(&self, part: &str) -> Vec<String> {
+        self.text().lines().filter(|line| line.contains(part)).map(str::to_owned).collect()
+    }
+}
+
+impl io::Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl MakeWriter<'_> for Lines {
+    type Writer = Self;
+
+    fn make_writer(&self) -> Self {
+        self.clone()
+    }
+}
+
+fn detail(name: &str) -> JobDetail {
+    JobDetail::builder(name.parse().unwrap(), name).build()
+}
+
+async fn started(builder: SchedulerBuilder) -> TestScheduler {
+    LazyLock::force(&LINES);
+    TestScheduler::start(NOW, builder).await.unwrap()
+}
+
+#[track_caller]
+fn assert_logged(level: &str, sentence: &str) {
+    let lines = LINES.with(sentence);
+    assert!(
+        lines.iter().any(|line| line.trim_start().starts_with(level)),
+        "no {level} `{sentence}` in\n{}",
+        LINES.text()
+    );
+}
+
+/// Nobody but a Rust programmer reads these.
+#[track_caller]
+fn assert_no_debug_forms() {
+    for line in LINES.text().lines() {
+        for form in ["Some(", "None", " { ", "JobKey(", "Smart", "[\"", "Duration"] {
+            assert!(!line.contains(form), "`{form}` in: {line}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn n17_the_end_of_a_run_is_a_sentence() {
+    let deaf = async |context: JobContext| context.clock().sleep(Duration::from_secs(3600)).await;
+    let timed = |name: &str| detail(name).to_builder().timeout(Duration::from_secs(10)).build();
+    let test = started(
+        Scheduler::builder()
+            .register(JobDefinition::new(detail("n17_fails"), async || {
+                Err::<(), _>(JobError::new("no route"))
+            }))
+            .register(JobDefinition::new(detail("n17_panics"), async || -> () { panic!("no table") }))
+            .register(JobDefinition::new(timed("n17_hangs"), deaf))
+            .register(JobDefinition::new(detail("n17_works"), async || {})),
+    )
+    .await;
+    for job in ["n17_fails", "n17_panics", "n17_works"] {
+        test.run_one(Invocation::new(detail(job))).await;
+    }
+    test.run_one(Invocation::new(timed("n17_hangs"))).await;
+    assert_logged("WARN", "job `n17_fails` failed after 0s: no route");
+    assert_logged("WARN", "job `n17_panics` panicked after 0s: no table");
+    assert_logged("WARN", "job `n17_hangs` timed out: its timeout is 10s, and it was stopped after 10s");
+    assert_logged("DEBUG", "job `n17_works` succeeded after 0s");
+    assert_no_debug_forms();
+}
+
+#[tokio::test]
+async fn n17_a_late_firing_says_what_becomes_of_it() {
+    let work = JobDefinition::new(detail("n17_late"), async || {})
+        .with_trigger(Trigger::cron("0 0 * * * ?").name("n17_hourly"));
+    let test = started(Scheduler::builder().register(work)).await;
+    test.jump_wall("2026-03-01T01:30:00Z").await;
+    assert_logged(
+        "WARN",
+        "trigger `n17_hourly` was due at 2026-03-01T01:00:00Z and is 30m late; by its misfire policy it fires once now, and is \
+         due next at: 2026-03-01T02:00:00Z",
+    );
+    assert_no_debug_forms();
+}
+
+#[tokio::test]
+async fn n17_a_store_that_is_away_is_reported_once_and_then_at_growing_distances() {
+    let store = FaultyStore::new(MemoryJobStore::new());
+    let work = JobDefinition::new(detail("n17_stored"), async || {})
+        .with_trigger(Trigger::every(Duration::from_secs(1)).name("n17_often"));
+    let test = started(Scheduler::builder().store(store.clone()).register(work)).await;
+    let before = LINES.with("the job store does not answer").len();
+    store.inject_everywhere(Fault::Fails);
+    test.advance(Duration::from_secs(10)).await;
+    assert_eq!(LINES.with("the job store does not answer").len() - before, 1, "{}", LINES.text());
+    test.advance(Duration::from_secs(590)).await;
+    let lines = LINES.with("the job store does not answer").len() - before;
+    assert!((3..=7).contains(&lines), "{lines} lines in ten minutes");
+    store.heal();
+    test.advance(Duration::from_secs(60)).await;
+    assert_logged("WARN", "the job store answers again, after ");
+    assert_no_debug_forms();
+}
+
+#[tokio::test]
+async fn n17_the_life_of_a_scheduler_is_told_in_sentences() {
+    let builder = || Scheduler::builder().name("n17_life").prune_undeclared(true);
+    let work = || JobDefinition::new(detail("n17_job"), async || {});
+    let store = MemoryJobStore::new();
+    let declared = work().with_trigger(Trigger::every(Duration::from_secs(3600)).name("n17_gone"));
+    let first = started(builder().store(store.clone()).register(declared)).await;
+    first.scheduler().shutdown(Duration::from_secs(1)).await;
+    started(builder().store(store).register(work())).await;
+    assert_logged("INFO", "scheduler `n17_life` has started and can run 1 jobs: `n17_job`");
+    assert_logged("INFO", "scheduler `n17_life` has shut down: 0 of 0 runs finished");
+    assert_logged("INFO", "1 triggers are removed, since `n17_life` no longer declares them: `n17_gone`");
+    assert_no_debug_forms();
+}
+
+struct Slow;
+
+impl Service for Slow {
+    async fn start(&self, context: &ServiceContext) -> JobResult {
+        context.clock().sleep(Duration::from_secs(1)).await;
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn n17_a_host_whose_service_has_failed_is_never_called_up() {
+    LazyLock::force(&LINES);
+    let fails = async || Err::<(), _>(JobError::new("the port is taken"));
+    // The failure comes while another service still starts.
+    let builder = Host::builder().service(background("n17_web", fails)).service(hosted("n17_slow", Slow));
+    let before = LINES.with("the host is up").len();
+    let error = TestHost::start(NOW, builder).await.unwrap_err();
+    assert!(error.to_string().contains("service `n17_web` has failed: the port is taken"), "{error}");
+    assert_logged("ERROR", "service `n17_web` has failed, so the host stops: the port is taken");
+    assert_eq!(LINES.with("the host is up").len(), before);
+
+    let ignored = background("n17_ignored", fails).supervise(Supervision::Ignore);
+    let test = TestHost::start(NOW, Host::builder().service(ignored)).await.unwrap();
+    test.stop().await.unwrap();
+    assert_logged(
+        "ERROR",
+        "service `n17_ignored` has failed and is not restarted; the host goes on without it: the port is taken",
+    );
+
+    let again = background("n17_again", fails).supervise(Supervision::Restart(Restart::default()));
+    let test = TestHost::start(NOW, Host::builder().service(again)).await.unwrap();
+    assert_logged("WARN", "service `n17_again` has failed and is restarted in 1s: the port is taken");
+    test.stop().await.unwrap();
+    assert_logged("INFO", "the host stops: the program has asked for it");
+    assert_no_debug_forms();
+}

@@ -1,0 +1,89 @@
+//! Runs that finish their work after their timeout: they count, and everybody is told how late they were.
+
+use std::sync::LazyLock;
+use std::time::Duration;
+
+use scheduler_core::Scheduler;
+use scheduler_core::job::{Invocation, JobContext, JobDefinition, JobDetail};
+use scheduler_core::scheduler::Event;
+use scheduler_core::store::{HistoryQuery, MemoryJobStore};
+use scheduler_core::testing::TestScheduler;
+use tokio_util::sync::CancellationToken;
+
+use crate::logs::LINES;
+
+const NOW: &str = "2026-03-01T00:00:00Z";
+
+fn timed(name: &str) -> JobDetail {
+    JobDetail::builder(name.parse().unwrap(), name).timeout(Duration::from_secs(10)).build()
+}
+
+/// Watches its token, so that it is not aborted, and works on to its end.
+async fn thorough(context: JobContext, _stop: CancellationToken) {
+    context.clock().sleep(Duration::from_secs(12)).await;
+}
+
+async fn in_time(context: JobContext) {
+    context.clock().sleep(Duration::from_secs(10)).await;
+}
+
+/// Blocks its thread until it is asked to stop, and has then finished its work.
+fn blocks(stop: CancellationToken) {
+    while !stop.is_cancelled() {
+        std::thread::yield_now();
+    }
+}
+
+#[tokio::test]
+async fn n05_finished_work_counts_and_its_delay_is_told() {
+    LazyLock::force(&LINES);
+    let builder = Scheduler::builder()
+        .store(MemoryJobStore::keeping_history(10))
+        .register(JobDefinition::new(timed("n05_async"), thorough))
+        .register(JobDefinition::new(timed("n05_in_time"), in_time));
+    let test = TestScheduler::start(NOW, builder).await.unwrap();
+    for (job, overran) in [("n05_async", Some(2)), ("n05_in_time", None)] {
+        let overran = overran.map(Duration::from_secs);
+        let mut events = test.scheduler().events();
+        let outcome = test.run_one(Invocation::new(timed(job))).await;
+        assert!(outcome.is_success(), "{job}: {outcome:?}");
+        let told = loop {
+            if let Event::Ended { overran, .. } = events.next().await.unwrap() {
+                break overran;
+            }
+        };
+        assert_eq!(told, overran, "{job}");
+        let query = HistoryQuery { job: Some(job.parse().unwrap()), ..HistoryQuery::default() };
+        let record = test.scheduler().history(query).await.unwrap().pop().unwrap();
+        assert_eq!((&*record.outcome, record.overran), ("succeeded", overran), "{job}");
+        let sentence = format!("job `{job}` succeeded after 12s, 2s later than its timeout of 10s allows");
+        assert_eq!(LINES.text().contains(&sentence), overran.is_some(), "{}", LINES.text());
+    }
+}
+
+/// On the machine's clock, since a job that blocks its thread does not see a manual one move.
+#[tokio::test(flavor = "multi_thread")]
+async fn n05_blocking_jobs_are_told_alike() {
+    LazyLock::force(&LINES);
+    let name = "n05_blocking";
+    let detail = JobDetail::builder(name.parse().unwrap(), name).timeout(Duration::from_millis(5)).build();
+    let scheduler = Scheduler::builder()
+        .store(MemoryJobStore::keeping_history(10))
+        .register(JobDefinition::blocking(detail.clone(), blocks))
+        .build()
+        .unwrap();
+    let mut events = scheduler.events();
+    scheduler.start().await.unwrap();
+    scheduler.enqueue(detail).await.unwrap();
+    let overran = loop {
+        if let Event::Ended { outcome, overran, .. } = events.next().await.unwrap() {
+            assert_eq!(outcome, "succeeded");
+            break overran;
+        }
+    };
+    assert!(overran.is_some());
+    scheduler.shutdown(Duration::from_secs(60)).await;
+    let records = scheduler.history(HistoryQuery::default()).await.unwrap();
+    assert_eq!(records[0].overran, overran);
+    assert!(LINES.text().contains("job `n05_blocking` succeeded after "), "{}", LINES.text());
+}
