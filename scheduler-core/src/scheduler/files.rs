@@ -4,8 +4,8 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::core::{Core, SchedulerState};
+use super::deadline::by;
 use super::reconcile::Declared;
-use super::shutdown::by;
 use crate::error::{Error, Result};
 use crate::job::{Invocation, JobDetail};
 use crate::key::JobKey;

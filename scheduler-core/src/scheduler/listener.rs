@@ -11,8 +11,8 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use parking_lot::RwLock;
 
+use super::deadline::by;
 use super::event::Event;
-use super::shutdown::by;
 use crate::job::{BoxFuture, JobContext, Outcome};
 use crate::key::{JobKey, TriggerKey};
 use crate::matcher::Matcher;

@@ -31,6 +31,7 @@ mod absent;
 mod admin;
 mod builder;
 mod core;
+mod deadline;
 mod deadlines;
 mod ending;
 mod event;
@@ -53,10 +54,10 @@ mod start;
 
 pub(crate) use self::core::new_session;
 pub(crate) use builder::CANCEL_GRACE;
+pub(crate) use deadline::by;
 pub(crate) use ending::{classify, log_end};
 pub(crate) use execution::run_alone;
 pub(crate) use listener::{ErasedJobListener, told};
-pub(crate) use shutdown::by;
 
 pub use self::core::SchedulerState;
 pub use admin::{Scheduled, SchedulerMetadata};

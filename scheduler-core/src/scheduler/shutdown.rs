@@ -2,10 +2,7 @@
 
 use std::collections::HashSet;
 use std::fmt;
-use std::future::{Future, poll_fn};
-use std::pin::pin;
 use std::sync::atomic::Ordering;
-use std::task::Poll;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -13,6 +10,7 @@ use serde::Serialize;
 use tokio::sync::oneshot;
 
 use super::core::{Core, SchedulerState};
+use super::deadline::by;
 use super::event::Event;
 use super::running::RunningExecution;
 use crate::error::Result;
@@ -20,7 +18,6 @@ use crate::job::CancelReason;
 use crate::key::JobKey;
 use crate::log::listed;
 use crate::store::{TriggerQuery, TriggerState, TriggerStatus};
-use crate::time::Clock;
 
 /// Runs are asked to stop this long before the budget ends, or after two thirds of a smaller one.
 const CANCEL_BEFORE_END: Duration = Duration::from_secs(10);
@@ -188,14 +185,4 @@ fn without(all: &[RunningExecution], later: &[RunningExecution]) -> Vec<JobKey> 
     let later: HashSet<_> = later.iter().map(|run| run.id).collect();
     let gone = all.iter().filter(|run| !later.contains(&run.id));
     gone.map(|run| run.job.clone()).collect()
-}
-
-/// The output of `future`, or none at the deadline.
-pub(crate) async fn by<F: Future>(clock: &dyn Clock, deadline: Duration, future: F) -> Option<F::Output> {
-    let (mut future, mut sleep) = (pin!(future), clock.sleep_until(deadline));
-    poll_fn(|cx| match future.as_mut().poll(cx) {
-        Poll::Ready(output) => Poll::Ready(Some(output)),
-        Poll::Pending => sleep.as_mut().poll(cx).map(|()| None),
-    })
-    .await
 }

@@ -10,12 +10,12 @@ use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
 use super::core::{Core, SchedulerState};
+use super::deadline::by;
 use super::firing::Engine;
 use super::handle::{Scheduler, closed};
 use super::looper;
 use super::patience::Patience;
 use super::pool::Pool;
-use super::shutdown::by;
 use crate::error::{During, Error, Result};
 use crate::job::{BoxFuture, CancelReason, ExecutionId, Invocation, Outcome, RunParts};
 use crate::log::listed;

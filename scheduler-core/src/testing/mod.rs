@@ -39,6 +39,7 @@
 mod asserts;
 mod faults;
 mod host;
+mod names;
 mod recorder;
 mod stage;
 
@@ -48,9 +49,9 @@ use std::ops::Deref;
 use chrono::{DateTime, Utc};
 
 pub use crate::{assert_enqueued, assert_fired};
-pub use asserts::NamesJob;
 pub use faults::{Fault, FaultyStore, Verb};
 pub use host::TestHost;
+pub use names::NamesJob;
 pub use recorder::Fired;
 use recorder::Recorder;
 pub use stage::Stage;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use parking_lot::Mutex;
 
-use super::asserts::NamesJob;
+use super::names::NamesJob;
 use super::parse;
 use super::recorder::{Fired, Recorder};
 use crate::job::{IntoInvocation, Outcome};

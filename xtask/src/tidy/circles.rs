@@ -33,6 +33,7 @@ const OPEN: &[(&[&str], &str)] = &[
         &[
             "plugin/mod.rs",
             "plugin/schedule_file/mod.rs",
+            "scheduler/absent.rs",
             "scheduler/admin.rs",
             "scheduler/builder.rs",
             "scheduler/handle.rs",
