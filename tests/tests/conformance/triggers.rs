@@ -39,11 +39,17 @@ pub(crate) fn account_of_misfire(lines: &[Line]) -> Report {
     let mut report = report("misfire");
     for line in lines {
         report.check(line, |case| match text(case, "kind") {
-            "misfire" => late(case),
+            "misfire" => late(case).map_err(|difference| format!("{}{difference}", label_of_late(case))),
             other => panic!("unknown kind `{other}`"),
         });
     }
     report
+}
+
+/// What Quartz does with a late firing in this case and we do not.
+fn label_of_late(case: &Value) -> &'static str {
+    let (end, now) = (time(&case["trigger"]["end"]), time(&case["now"]));
+    if end.is_some() && end < now { "fires-after-its-end: " } else { "" }
 }
 
 /// What Quartz does with a daily window in this case and we do not.
