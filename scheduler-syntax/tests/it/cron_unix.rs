@@ -34,7 +34,8 @@ fn weekdays_count_from_sunday_and_seven_is_sunday_too() {
     normal("0 0 * * */2", "0 0 0 ? * */2");
     let january = |text: &str| days_of(&CronExpr::parse_unix(text).unwrap(), 2027, 1);
     assert_eq!(january("0 0 * * 1-7/2"), [1, 3, 4, 6, 8, 10, 11, 13, 15, 17, 18, 20, 22, 24, 25, 27, 29, 31]);
-    assert_eq!(january("0 0 * * 7-1"), [3, 4, 10, 11, 17, 18, 24, 25, 31]);
+    assert_eq!(january("0 0 * * sat-sun"), [2, 3, 9, 10, 16, 17, 23, 24, 30, 31]);
+    normal("0 0 13 * 5-7", "@UNIX 0 0 13 * FRI-SUN");
 }
 
 #[test]

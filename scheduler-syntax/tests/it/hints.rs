@@ -41,6 +41,79 @@ proptest! {
     }
 }
 
+/// A field with a value that the parser refuses, among fields that it takes.
+fn with_field(template: &str, value: &str) -> String {
+    template.replace('X', value)
+}
+
+proptest! {
+    #[test]
+    fn a_wrapped_range_of_a_crontab_is_two_ranges(
+        (index, a, b, step) in (0_usize..5, 0_u16..60, 0_u16..60, 1_u16..8),
+    ) {
+        let (first, last) = [(0, 59), (0, 23), (1, 31), (1, 12), (0, 6)][index];
+        let (a, b) = (first + a % (last - first + 1), first + b % (last - first + 1));
+        prop_assume!(a > b);
+        let range = if step == 1 { format!("{a}-{b}") } else { format!("{a}-{b}/{step}") };
+        let template = ["X * * * *", "0 X * * *", "0 0 X * *", "0 0 1 X *", "0 0 * * X"][index];
+        let error = CronExpr::parse_unix(&with_field(template, &range)).unwrap_err();
+        let meant = CronExpr::parse_unix(&with_field(template, written(error.hint()))).unwrap();
+        let values = (0..=(last - a + b - first + 1) / step).map(|n| a + n * step);
+        let listed = values.map(|v| if v > last { v - (last - first + 1) } else { v }.to_string());
+        let listed = listed.collect::<Vec<_>>().join(",");
+        let expected = CronExpr::parse_unix(&with_field(template, &listed)).unwrap();
+        let asked = chrono::DateTime::from_timestamp(1_800_000_000, 0).unwrap();
+        let fires = |expr: &CronExpr| expr.next_n(asked, chrono_tz::UTC, Default::default(), 70);
+        prop_assert_eq!(fires(&meant), fires(&expected), "{}", error);
+    }
+}
+
+#[test]
+fn wrapped_ranges_of_a_crontab_are_spelled() {
+    let hint = |text: &str| written(CronExpr::parse(text).unwrap_err().hint()).to_owned();
+    assert_eq!(hint("@unix 10-5 * * * *"), "10-59,0-5");
+    assert_eq!(hint("@unix 0 22-2/2 * * *"), "22,0,2");
+    assert_eq!(hint("@unix 0 0 * * 5-1"), "FRI-SAT,SUN-MON");
+    assert_eq!(hint("@unix 0 0 * * 6-0"), "SAT,SUN");
+    assert_eq!(hint("@unix 0 0 * * FRI-TUE"), "FRI-SAT,SUN-TUE");
+    assert_eq!(hint("@unix 0 0 * * 7-1"), "SUN-MON");
+    assert_eq!(hint("@unix 0 0 1 NOV-FEB *"), "NOV-DEC,JAN-FEB");
+    assert!(CronExpr::parse("0 10-5 * * * ?").is_ok(), "Quartz goes around the end");
+}
+
+#[test]
+fn a_range_has_two_ends() {
+    for (template, open, closed) in [
+        ("0 0 X * * ?", "12-", "12-23"),
+        ("0 0 X * * ?", "-5", "0-5"),
+        ("0 X 0 * * ?", "-", "*"),
+        ("0 0 0 X * ?", "-5", "1-5"),
+        ("0 0 0 1 X ?", "OCT-", "OCT-DEC"),
+        ("0 0 0 ? * X", "-WED", "SUN-WED"),
+        ("0 0 0 ? * X", "5-", "5-7"),
+        ("0 0 0 1 1 ? X", "2030-", "2030-2199"),
+        ("@unix 0 0 * * X", "-5", "0-5"),
+        ("@unix 0 0 * * X", "5-", "5-7"),
+    ] {
+        let error = CronExpr::parse(&with_field(template, open)).unwrap_err();
+        assert_eq!(written(error.hint()), closed, "{error}");
+        assert!(CronExpr::parse(&with_field(template, closed)).is_ok(), "{error}");
+    }
+    says(CronExpr::parse("0 0 99- * * ?").unwrap_err(), "use 0-23");
+    says(CronExpr::parse("0 0 0 -L * ?").unwrap_err(), "use 1-31");
+}
+
+#[test]
+fn a_range_before_l_or_an_ordinal_is_a_trigger_for_each_day() {
+    for (range, days) in [("MON-WED#2", ["MON#2", "TUE#2", "WED#2"]), ("6-1L", ["FRIL", "SATL", "SUNL"])] {
+        let error = CronExpr::parse(&format!("0 0 9 ? * {range}")).unwrap_err();
+        for day in days {
+            assert!(error.hint().contains(&format!("`{day}`")), "{error}");
+            assert!(CronExpr::parse(&format!("0 0 9 ? * {day}")).is_ok(), "{day}");
+        }
+    }
+}
+
 #[test]
 fn t17_days_of_the_week_keep_their_meaning() {
     let hint = |text: &str| written(CronExpr::parse(text).unwrap_err().hint()).to_owned();
@@ -66,6 +139,15 @@ fn zones_and_macros_of_other_crontabs_are_explained() {
     for text in ["CRON_TZ=Europe/Berlin 0 9 * * *", "TZ=Europe/Berlin 0 0 9 * * ?"] {
         says(CronExpr::parse(text).unwrap_err(), "set the time zone of the trigger to `Europe/Berlin`");
         says(CronExpr::parse_unix(text).unwrap_err(), "set the time zone of the trigger");
+    }
+    says(CronExpr::parse("TZ=Asia/Beijing 0 9 * * *").unwrap_err(), "did you mean `Asia/Shanghai`?");
+    says(CronExpr::parse("@every 1.5h").unwrap_err(), "write `1h30m`");
+    says(CronExpr::parse("@every now and then").unwrap_err(), "of a valid length");
+    says(CronExpr::parse("@every").unwrap_err(), "`Trigger::every(…)`");
+    says(CronExpr::parse("@reboot").unwrap_err(), "`before_start`");
+    for text in ["@secondly", "@minutely", "@noon", "@quarterly", "@weekdays", "@weekends"] {
+        let error = CronExpr::parse(text).unwrap_err();
+        assert!(CronExpr::parse(written(error.hint())).is_ok(), "{error}");
     }
     says(CronExpr::parse("@every 5m").unwrap_err(), "`every = \"5m\"`");
     says(CronExpr::parse("@minutely").unwrap_err(), "write `0 * * * * ?`");

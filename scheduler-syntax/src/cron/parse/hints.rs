@@ -1,12 +1,21 @@
 //! What the author of a refused expression probably meant. Every hint is read by the parser before it is given.
 
-use super::{CronError, UNIX_MARK, parse, parse_unix};
+use super::items::Values;
+use super::{CronError, Field, UNIX_MARK, parse, parse_unix};
+use crate::{parse_duration, parse_zone};
 
 /// Macros of other schedulers, and how the same is said here.
-const FOREIGN: [(&str, &str); 5] = [
-    ("@REBOOT", "what runs once at start is a start-up job, not a schedule"),
+const FOREIGN: [(&str, &str); 9] = [
+    (
+        "@REBOOT",
+        "what runs once at start is a start-up job: pass it to `before_start` of the scheduler's builder",
+    ),
+    ("@EVERY", "an interval is a schedule of its own: `Trigger::every(…)`"),
+    ("@SECONDLY", "write `* * * * * ?`"),
     ("@MINUTELY", "write `0 * * * * ?`"),
     ("@EVERY_MINUTE", "write `0 * * * * ?`"),
+    ("@NOON", "write `0 0 12 * * ?`"),
+    ("@QUARTERLY", "write `0 0 0 1 1/3 ?`"),
     ("@WEEKDAYS", "write `0 0 0 ? * MON-FRI`"),
     ("@WEEKENDS", "write `0 0 0 ? * SAT,SUN`"),
 ];
@@ -15,9 +24,18 @@ const FOREIGN: [(&str, &str); 5] = [
 pub(super) fn foreign_macro(name: &str) -> Option<String> {
     if let Some(interval) = name.strip_prefix("@EVERY ") {
         let interval = interval.trim().to_lowercase();
-        return Some(format!(
-            "an interval is a schedule of its own: `every = \"{interval}\"` or `Trigger::every(…)`"
-        ));
+        return Some(match parse_duration(&interval) {
+            Ok(_) => {
+                format!(
+                    "an interval is a schedule of its own: `Trigger::every(…)` or `every = \"{interval}\"`"
+                )
+            }
+            Err(error) => {
+                format!(
+                    "an interval is a schedule of its own, `Trigger::every(…)`, of a valid length: {error}"
+                )
+            }
+        });
     }
     FOREIGN.iter().find(|(known, _)| *known == name).map(|(_, hint)| (*hint).to_owned())
 }
@@ -31,7 +49,10 @@ pub(super) fn refuse_zone(text: &str) -> Result<(), CronError> {
         return Ok(());
     }
     let problem = format!("the expression has `{word}` in front");
-    let hint = format!("set the time zone of the trigger to `{zone}` and leave `{word}` out");
+    let hint = match parse_zone(zone) {
+        Ok(_) => format!("leave `{word}` out and set the time zone of the trigger to `{zone}`"),
+        Err(error) => format!("leave `{word}` out and set the time zone of the trigger; {error}"),
+    };
     Err(CronError::new(text, None, start..start + word.len(), problem, hint))
 }
 
@@ -83,6 +104,36 @@ fn from_sunday_is_0(fields: &[&str]) -> Option<String> {
     let year = fields.get(6).map(|year| format!(" {year}")).unwrap_or_default();
     let text = format!("{} {rest}{year}", fields[0]);
     parse(&text, None).is_ok().then_some(text)
+}
+
+/// What a range of the Unix form means that goes around the end of its field.
+pub(super) fn for_wrapped(field: Field, values: &Values) -> String {
+    let members: Vec<u16> = values.members(field).collect();
+    let around = members.iter().position(|value| *value < values.first).unwrap_or(members.len());
+    let (before, after) = members.split_at(around);
+    let range = |part: &[u16]| match part {
+        [first, .., last] if values.step.is_none() => {
+            format!("{}-{}", shown(field, *first), shown(field, *last))
+        }
+        part => part.iter().map(|value| shown(field, *value)).collect::<Vec<_>>().join(","),
+    };
+    let parts = [before, after].into_iter().filter(|part| !part.is_empty()).map(range);
+    let list = parts.collect::<Vec<_>>().join(",");
+    format!("a range of the Unix form does not go around the end of the field; write `{list}`")
+}
+
+/// What a range of weekdays means before `L` or `#`: each of its days.
+pub(super) fn for_marked_range(days: &Values, mark: &str) -> String {
+    let field = Field::DayOfWeek;
+    let days = days.members(field).map(|day| format!("`{}{mark}`", shown(field, day)));
+    let days = days.collect::<Vec<_>>().join(", ");
+    format!("`L` and `#` follow a single day; write a trigger for each day: {days}")
+}
+
+/// A value by its name, if it has one.
+fn shown(field: Field, value: u16) -> String {
+    let name = field.names().get(usize::from(value - field.first()));
+    name.map_or_else(|| value.to_string(), |name| (*name).to_owned())
 }
 
 fn joined(text: &str) -> String {

@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use super::fields::Dialect;
+use super::hints;
 use super::{CronError, Days, Field, WHOLE_MONTH, Years, nearest};
 use crate::cron::days::MonthDays;
 
@@ -140,7 +141,7 @@ impl<'a> Reader<'a> {
     /// Adds values to the normalised field: as they are written, but for the weekdays of Unix, whose numbers are
     /// not those of Quartz.
     fn push_values(&mut self, values: &Values, written: &str) {
-        if self.dialect == Dialect::Unix && self.field == Field::DayOfWeek && !written.starts_with('*') {
+        if self.sunday_is_0() && !written.starts_with('*') {
             self.push(&values.by_name(self.field));
         } else {
             self.push(written);
@@ -160,7 +161,10 @@ impl<'a> Reader<'a> {
                 None => self.single(base, &base_span, step.is_some())?,
             },
         };
-        Ok(Values { first, last, step, interval: step.is_some() || base == "*" || base.contains('-') })
+        let interval = step.is_some() || base == "*" || base.contains('-');
+        let values = Values { first, last, step, interval };
+        self.refuse_wrapped(&values, span)?;
+        Ok(values)
     }
 
     /// A value; with a step it is the first of those up to the end of the field.
@@ -178,6 +182,7 @@ impl<'a> Reader<'a> {
 
     /// Both ends of `from-to`.
     pub(super) fn range(&self, from: &str, to: &str, span: &Range<usize>) -> Result<(u16, u16), CronError> {
+        self.refuse_open_range(from, to, span)?;
         let first = self.value(from, &(span.start..span.start + from.len()))?;
         let last = self.value(to, &(span.end - to.len()..span.end))?;
         if digits(from).is_some() != digits(to).is_some() {
@@ -186,7 +191,42 @@ impl<'a> Reader<'a> {
         if self.field == Field::Year && first > last {
             return self.has(span.clone(), format!("years do not wrap around; write `{last}-{first}`"));
         }
-        Ok((first, last))
+        // `FRI-SUN` ends on the Sunday that Unix calls 7.
+        let to_sunday = self.sunday_is_0() && digits(to).is_none() && last == self.field.first();
+        Ok((first, if to_sunday && first > last { self.field.last() + 1 } else { last }))
+    }
+
+    fn sunday_is_0(&self) -> bool {
+        self.dialect == Dialect::Unix && self.field == Field::DayOfWeek
+    }
+
+    /// A range has two ends.
+    fn refuse_open_range(&self, from: &str, to: &str, span: &Range<usize>) -> Result<(), CronError> {
+        let meant = match (from, to) {
+            ("", "") => "*".to_owned(),
+            ("", end) => format!("{}-{end}", self.outermost(end, span.end - end.len())?.0),
+            (end, "") => format!("{end}-{}", self.outermost(end, span.start)?.1),
+            _ => return Ok(()),
+        };
+        self.has(span.clone(), format!("a range has two ends; write `{meant}`"))
+    }
+
+    /// The first and the last value of the field, as names if `value`, which stands at byte `start`, is one.
+    fn outermost(&self, value: &str, start: usize) -> Result<(String, String), CronError> {
+        self.value(value, &(start..start + value.len()))?;
+        Ok(match (digits(value), self.field.names()) {
+            (None, [first, .., last]) => ((*first).to_owned(), (*last).to_owned()),
+            _ if self.sunday_is_0() => ("0".to_owned(), "7".to_owned()),
+            _ => (self.field.first().to_string(), self.field.last().to_string()),
+        })
+    }
+
+    /// Cron programs of Unix refuse a range that goes around the end of its field.
+    fn refuse_wrapped(&self, values: &Values, span: &Range<usize>) -> Result<(), CronError> {
+        if self.dialect == Dialect::Quartz || values.first <= values.last {
+            return Ok(());
+        }
+        self.has(span.clone(), hints::for_wrapped(self.field, values))
     }
 
     pub(super) fn step(&self, text: &str, span: Range<usize>) -> Result<u16, CronError> {
@@ -201,8 +241,8 @@ impl<'a> Reader<'a> {
     pub(super) fn value(&self, text: &str, span: &Range<usize>) -> Result<u16, CronError> {
         let (first, last) = (self.field.first(), self.field.last());
         if let Some(number) = digits(text) {
-            let unix_day = self.dialect == Dialect::Unix && self.field == Field::DayOfWeek;
-            let (value, last) = if unix_day { (number.saturating_add(1), last + 1) } else { (number, last) };
+            let (value, last) =
+                if self.sunday_is_0() { (number.saturating_add(1), last + 1) } else { (number, last) };
             return if (first..=last).contains(&value) {
                 Ok(value)
             } else {
@@ -233,10 +273,7 @@ impl<'a> Reader<'a> {
             set.years = Years::ALL;
             return;
         }
-        let size = field.last() - field.first() + 1;
-        let last = if values.last < values.first { values.last + size } else { values.last };
-        for value in (values.first..=last).step_by(usize::from(step)) {
-            let value = if value > field.last() { value - size } else { value };
+        for value in values.members(field) {
             match field {
                 Field::Year => set.years.insert(value),
                 _ => set.values |= 1 << value,
@@ -265,6 +302,14 @@ pub(super) struct Values {
 }
 
 impl Values {
+    /// Each value, around the end of the field where the last one comes first.
+    pub(super) fn members(&self, field: Field) -> impl Iterator<Item = u16> {
+        let size = field.last() - field.first() + 1;
+        let last = if self.last < self.first { self.last + size } else { self.last };
+        let values = (self.first..=last).step_by(usize::from(self.step.unwrap_or(1)));
+        values.map(move |value| if value > field.last() { value - size } else { value })
+    }
+
     /// Weekdays by their names, which mean the same in both forms.
     fn by_name(&self, field: Field) -> String {
         let names = field.names();

@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use super::fields::Dialect;
+use super::hints;
 use super::items::{FieldSet, Reader, Values, digits};
 use super::{CronError, Days, Field};
 use crate::cron::days::MonthDays;
@@ -56,6 +57,7 @@ impl Reader<'_> {
         span: &Range<usize>,
         in_list: bool,
     ) -> Result<bool, CronError> {
+        self.refuse_marked_range(item, span)?;
         let days = match (item, item.split_once('#'), item.strip_suffix('L')) {
             ("L", ..) if in_list => {
                 return self.has(span.clone(), "`L` alone is Saturday; in a list write SAT");
@@ -72,6 +74,17 @@ impl Reader<'_> {
         }
         set.week_day = Some(days);
         Ok(true)
+    }
+
+    /// `L` and `#` follow a single day.
+    fn refuse_marked_range(&self, item: &str, span: &Range<usize>) -> Result<(), CronError> {
+        let mark = item.find('#').or_else(|| item.strip_suffix('L').map(str::len)).unwrap_or(item.len());
+        let (days, mark) = item.split_at(mark);
+        let Some((from, to)) = days.split_once('-').filter(|_| !mark.is_empty()) else { return Ok(()) };
+        self.refuse_in_unix(span)?;
+        let (first, last) = self.range(from, to, &(span.start..span.start + days.len()))?;
+        let values = Values { first, last, step: None, interval: true };
+        self.has(span.clone(), hints::for_marked_range(&values, mark))
     }
 
     fn nth_weekday(&self, day: &str, nth: &str, span: &Range<usize>) -> Result<Days, CronError> {
