@@ -36,8 +36,9 @@
 //! * The start itself fires only if it matches the rule. `COUNT` is not applied here, since it counts firings that
 //!   happened; whoever fires asks for it with [`count`](RecurrenceRule::count).
 //! * Rules from `DAILY` upwards name fixed times of day, for which a [`DstPolicy`](crate::DstPolicy) decides where clocks
-//!   change; the RFC's own is [`RFC_5545`](crate::DstPolicy::RFC_5545). `HOURLY` and finer rules follow real time: nothing is
-//!   owed for a gap, and both passes of a doubled hour count.
+//!   change; the RFC's own is [`RFC_5545`](crate::DstPolicy::RFC_5545). `HOURLY` and finer rules follow real time: every
+//!   `INTERVAL` is of one length, nothing is owed for a gap, and both passes of a doubled hour count. Their `BY…` parts read
+//!   the wall clock: every two hours from midnight may be odd hours in summer, of which `BYHOUR=3` chooses one.
 //! * A month without a 31st has none; the day is not moved. `BYWEEKNO` without `BYDAY` takes the weekday of the start.
 //! * Other lines of an exported event, such as `DTSTART` and `EXDATE`, are refused; the error says where each belongs. A rule
 //!   that is folded over several lines is read.
@@ -48,6 +49,7 @@ mod block;
 mod days;
 mod error;
 mod parse;
+mod real_time;
 mod rule;
 mod search;
 

@@ -10,6 +10,7 @@ use chrono_tz::Tz;
 
 use super::error::RuleError;
 use super::parse;
+use super::real_time;
 use super::search::Bound;
 use crate::wall::{DAY, DstPolicy, Reading, Walk};
 
@@ -125,10 +126,13 @@ impl RecurrenceRule {
         policy: DstPolicy,
     ) -> Option<DateTime<Utc>> {
         let civil = |second: i64| second + Reading::of(zone, second).offset;
-        let times = Bound::new(&self.0, civil(start.timestamp()));
-        let policy = if self.is_fixed_time() { policy } else { DstPolicy::REAL_TIME };
         let after = after.timestamp().max(start.timestamp() - 1);
-        let next = Walk { times: &times, zone, policy }.next(after)?;
+        let next = if self.is_fixed_time() {
+            let times = Bound::new(&self.0, civil(start.timestamp()));
+            Walk { times: &times, zone, policy }.next(after)?
+        } else {
+            real_time::next(&self.0, start.timestamp(), after, zone)?
+        };
         DateTime::from_timestamp(next, 0).filter(|next| match self.0.until {
             Some(Until::Instant(until)) => next.timestamp() <= until,
             Some(Until::Civil(until)) => civil(next.timestamp()) <= until,

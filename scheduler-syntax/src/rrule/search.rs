@@ -11,10 +11,10 @@ use crate::bits::members;
 use crate::wall::{CivilTimes, DAY, Date};
 
 /// Times are looked for in so many periods and stretches between them, then the search gives up.
-const MOST_STEPS: usize = 100_000;
+pub(super) const MOST_STEPS: usize = 100_000;
 
 /// The last year, as for cron expressions.
-const END: i64 = 84_006 * DAY;
+pub(super) const END: i64 = 84_006 * DAY;
 
 const EVERY_SECOND: u64 = (1 << 60) - 1;
 const EVERY_HOUR: u64 = (1 << 24) - 1;
@@ -41,6 +41,22 @@ impl Bound {
         rule.fill_times(start.rem_euclid(DAY));
         let first_period = rule.period_of(start);
         Self { rule, start, first_period }
+    }
+
+    /// The first time from `from` to `to`. Each look at a period takes one of `steps`.
+    pub(super) fn civil_within(&self, from: i64, to: i64, steps: &mut usize) -> Option<i64> {
+        let from = from.max(self.start);
+        let mut period = self.aligned_before(self.rule.period_of(from));
+        while self.rule.begin_of(period) <= to {
+            *steps = steps.checked_sub(1)?;
+            match self.within(period, from) {
+                Found::Time(time) => return Some(time).filter(|time| *time <= to),
+                Found::NothingUntil(later) => {
+                    period = self.aligned_before(self.rule.period_of(later - 1)) + self.rule.interval;
+                }
+            }
+        }
+        None
     }
 
     /// The last period up to `period` that counts.
@@ -93,20 +109,7 @@ impl Bound {
 
 impl CivilTimes for Bound {
     fn civil_from(&self, from: i64) -> Option<i64> {
-        let from = from.max(self.start);
-        let mut period = self.aligned_before(self.rule.period_of(from));
-        for _ in 0..MOST_STEPS {
-            if self.rule.begin_of(period) > END {
-                return None;
-            }
-            match self.within(period, from) {
-                Found::Time(time) => return Some(time).filter(|time| *time <= END),
-                Found::NothingUntil(later) => {
-                    period = self.aligned_before(self.rule.period_of(later - 1)) + self.rule.interval;
-                }
-            }
-        }
-        None
+        self.civil_within(from, END, &mut { MOST_STEPS })
     }
 
     fn civil_to(&self, _: i64) -> Option<i64> {

@@ -9,7 +9,7 @@ mod policy;
 mod walk;
 
 pub(crate) use civil::{DAY, Date, days_in_month, first_weekday};
-pub(crate) use clock::Reading;
+pub(crate) use clock::{APART, Change, Reading};
 pub use policy::{DstPolicy, Gap, Overlap};
 pub(crate) use walk::Walk;
 

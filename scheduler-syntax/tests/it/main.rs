@@ -14,5 +14,6 @@ mod hints;
 mod nearest;
 mod rrule;
 mod rrule_blocks;
+mod rrule_real_time;
 mod strategies;
 mod zone;
