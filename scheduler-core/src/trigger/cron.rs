@@ -12,6 +12,9 @@ use super::schedule::Window;
 use crate::time::zone;
 
 /// A cron expression and the zone whose wall clock it reads.
+///
+/// The tables of zones end with the year 2099. From then on the offset of its end stays in force: Berlin has winter time,
+/// Sydney summer time. This holds for every schedule and calendar that reads a wall clock. A search ends with the year 2199.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct CronSchedule {
     #[serde(with = "crate::stored::text")]

@@ -206,3 +206,15 @@ impl Around {
 fn civil(seconds: i64) -> NaiveDateTime {
     instant_at(seconds).naive_utc()
 }
+
+#[test]
+fn t20_after_2099_the_last_offset_of_a_zone_stays() {
+    let expr = CronExpr::parse("0 0 12 1 7 ?").unwrap();
+    let next = |after: &str, zone| {
+        let after = after.parse::<DateTime<Utc>>().unwrap();
+        expr.next_after(after, zone, DstPolicy::default()).unwrap().to_rfc3339()
+    };
+    assert_eq!(next("2099-01-01T00:00:00Z", chrono_tz::Europe::Berlin), "2099-07-01T10:00:00+00:00");
+    assert_eq!(next("2150-01-01T00:00:00Z", chrono_tz::Europe::Berlin), "2150-07-01T11:00:00+00:00");
+    assert_eq!(next("2150-01-01T00:00:00Z", chrono_tz::Australia::Sydney), "2150-07-01T01:00:00+00:00");
+}
