@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use crate::format_duration;
 
-/// The longest interval: a thousand years.
-const LONGEST: Duration = Duration::from_secs(1_000 * 31_556_952);
+/// The longest interval: as many milliseconds as times are counted in.
+const LONGEST: Duration = Duration::from_millis(i64::MAX.unsigned_abs());
 
-/// What keeps a duration from being the interval of a trigger, which is a whole number of milliseconds from 1 to those of
-/// 1000 years.
+/// What keeps a duration from being the interval of a trigger, which is a whole number of milliseconds from 1 to
+/// `i64::MAX`.
 ///
 /// ```
 /// use std::time::Duration;
@@ -22,7 +22,7 @@ pub fn interval_problem(every: Duration) -> Option<String> {
         return Some(format!("the interval is {shown}; use at least 1ms"));
     }
     if every > LONGEST {
-        return Some(format!("the interval {shown} is longer than 1000 years; use a shorter one"));
+        return Some(format!("the interval {shown} is longer than can be counted; use a shorter one"));
     }
     let whole = every.subsec_nanos().is_multiple_of(1_000_000);
     (!whole).then(|| format!("the interval {shown} has a fraction of a millisecond; use whole milliseconds"))

@@ -109,7 +109,7 @@ impl Trigger {
     /// A trigger that fires at its start and then at every multiple of `interval` from it, until it is
     /// [limited](TriggerBuilder::repeat) or [ends](TriggerBuilder::end_at).
     ///
-    /// Intervals are counted in whole milliseconds of elapsed time: at least one, at most 1000 years.
+    /// Intervals are counted in whole milliseconds of elapsed time and must be at least one.
     pub fn every(interval: Duration) -> TriggerBuilder {
         TriggerBuilder::new(Rule::Every(interval))
     }
