@@ -4,7 +4,7 @@
 //! over. Every step is safe to be taken by several nodes at once: what is absent is put without replacing what another
 //! node has put meanwhile, and what has changed is replaced only if it still is what was read.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use super::core::Core;
@@ -18,6 +18,9 @@ use crate::log::listed;
 use crate::store::*;
 use crate::trigger::{Progress, Trigger};
 use crate::user::{self, Panic};
+
+/// How often a mark that several nodes write at once is read anew before a start goes on without it.
+const MOST_TRIES: usize = 16;
 
 /// What the code of a scheduler declares.
 #[derive(Debug, Default)]
@@ -145,11 +148,11 @@ impl Core {
         declared: &[Declared],
         prune: bool,
     ) -> Result<()> {
-        let declared_by = Some(declarer.clone());
-        let stored = self.store.triggers(TriggerQuery { declared_by, ..TriggerQuery::default() }).await?;
-        let declared: HashSet<_> = declared.iter().map(|declared| declared.trigger.key()).collect();
-        let stored = stored.into_iter().map(|status| status.trigger.key().clone());
-        let gone: Vec<_> = stored.filter(|key| !declared.contains(key)).collect();
+        let declared: BTreeSet<_> = declared.iter().map(|declared| declared.trigger.key()).collect();
+        let gone = match prune {
+            true => self.stored_of(declarer, Vec::new(), &declared).await?,
+            false => self.once_declared(declarer, &declared).await?,
+        };
         if gone.is_empty() {
             return Ok(());
         }
@@ -167,6 +170,51 @@ impl Core {
             "{count} triggers are removed, since `{declarer}` no longer declares them: {triggers}"
         );
         self.store.remove_triggers(gone).await.map(drop)
+    }
+
+    /// The triggers of a declarer, of these keys if there are any, that are stored and not declared now.
+    async fn stored_of(
+        &self,
+        declarer: &Arc<str>,
+        keys: Vec<TriggerKey>,
+        declared: &BTreeSet<&TriggerKey>,
+    ) -> Result<Vec<TriggerKey>> {
+        let declared_by = Some(declarer.clone());
+        let stored =
+            self.store.triggers(TriggerQuery { keys, declared_by, ..TriggerQuery::default() }).await?;
+        let stored = stored.into_iter().map(|status| status.trigger.key().clone());
+        Ok(stored.filter(|key| !declared.contains(key)).collect())
+    }
+
+    /// The stored triggers that an earlier start has declared and this one does not. A mark keeps their keys: to find them by
+    /// their declarer, a store would have to read all triggers at every start.
+    async fn once_declared(
+        &self,
+        declarer: &Arc<str>,
+        declared: &BTreeSet<&TriggerKey>,
+    ) -> Result<Vec<TriggerKey>> {
+        let name: Arc<str> = format!("declared/{declarer}").into();
+        for _ in 0..MOST_TRIES {
+            let mark = self.store.mark(name.clone()).await?;
+            let text = mark.as_ref().map_or("[]", |mark| &mark.text);
+            let before: BTreeSet<TriggerKey> = serde_json::from_str(text).unwrap_or_default();
+            let missing: Vec<_> = before.iter().filter(|key| !declared.contains(key)).cloned().collect();
+            let gone = match missing.is_empty() {
+                true => missing,
+                false => self.stored_of(declarer, missing, declared).await?,
+            };
+            let now: BTreeSet<&TriggerKey> = declared.iter().copied().chain(&gone).collect();
+            if now.iter().copied().eq(&before) {
+                return Ok(gone);
+            }
+            let text = serde_json::to_string(&now).map_err(|error| Error::config(error.to_string()))?.into();
+            let revision = mark.map(|mark| mark.revision);
+            // None if another node was faster.
+            if self.store.put_mark(PutMark { name: name.clone(), text, revision }).await?.is_some() {
+                return Ok(gone);
+            }
+        }
+        Ok(Vec::new())
     }
 
     /// Stores a calendar and moves the triggers that name it to times that it includes.
