@@ -17,7 +17,8 @@
 //!
 //! Years are 1970 to 2199. The macros `@hourly`, `@daily`, `@midnight`, `@weekly`, `@monthly`, `@yearly` and
 //! `@annually` stand for what they say. `@unix` before five fields reads them as a crontab does; without it five
-//! fields are refused, because nobody can know which of the two is meant.
+//! fields are refused, because nobody can know which of the two is meant. `@both` before six or seven fields fires on days
+//! that match both day fields: `@both 0 0 9 13 * FRI` on a Friday the 13th.
 //!
 //! # Where Quartz is vague
 //!

@@ -66,3 +66,17 @@ fn macros_and_times_of_day_are_those_of_quartz() {
     assert!(CronExpr::parse_unix("0,30 2 * * *").unwrap().is_fixed_time());
     assert!(!CronExpr::parse_unix("0 */2 * * *").unwrap().is_fixed_time());
 }
+
+#[test]
+fn a_day_that_must_match_both_day_fields_is_marked() {
+    let friday = CronExpr::parse("@both 30 0 9 13 * FRI 2026").unwrap();
+    assert_eq!(friday.as_str(), "@BOTH 30 0 9 13 * FRI 2026");
+    assert_eq!(CronExpr::parse(friday.as_str()).unwrap(), friday);
+    let asked = "2026-01-01T00:00:00Z".parse().unwrap();
+    let found = friday.next_n(asked, chrono_tz::UTC, Default::default(), 9);
+    let found: Vec<_> = found.iter().map(|time| time.format("%m-%d %T").to_string()).collect();
+    assert_eq!(found, ["02-13 09:00:30", "03-13 09:00:30", "11-13 09:00:30"]);
+    let message = |text: &str| CronExpr::parse(text).unwrap_err().to_string();
+    assert!(message("@both 0 0 9 ? * FRI").contains("write `*`"));
+    assert!(message("@both 0 0 9 L * FRI").contains("do not go with `@both`"));
+}

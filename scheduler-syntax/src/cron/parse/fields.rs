@@ -11,6 +11,8 @@ use super::hints::for_five_fields;
 pub(super) enum Dialect {
     /// Second, minute, hour, day of month, month, day of week (1 = Sunday), and perhaps a year.
     Quartz,
+    /// As Quartz, but both day fields must match.
+    Both,
     /// Minute, hour, day of month, month, day of week (0 and 7 = Sunday).
     Unix,
 }
@@ -19,21 +21,23 @@ impl Dialect {
     /// The field with which an expression begins.
     fn first(self) -> usize {
         match self {
-            Self::Quartz => Field::Second as usize,
+            Self::Quartz | Self::Both => Field::Second as usize,
             Self::Unix => Field::Minute as usize,
         }
     }
 
     fn takes(self, count: usize) -> bool {
         match self {
-            Self::Quartz => count == 6 || count == 7,
+            Self::Quartz | Self::Both => count == 6 || count == 7,
             Self::Unix => count == 5,
         }
     }
 
     fn shape(self) -> &'static str {
         match self {
-            Self::Quartz => "write second, minute, hour, day of month, month, day of week and perhaps a year",
+            Self::Quartz | Self::Both => {
+                "write second, minute, hour, day of month, month, day of week and perhaps a year"
+            }
             Self::Unix => "the Unix form is minute, hour, day of month, month and day of week",
         }
     }

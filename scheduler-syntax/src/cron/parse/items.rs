@@ -100,6 +100,7 @@ impl<'a> Reader<'a> {
         let is_day = matches!(self.field, Field::DayOfMonth | Field::DayOfWeek);
         match self.dialect {
             Dialect::Unix => self.has(span, "`?` does not belong to the Unix form; write `*`"),
+            Dialect::Both => self.has(span, "behind `@both` both day fields say something; write `*`"),
             Dialect::Quartz if !is_day => self.has(span, "`?` is for the two day fields; write `*`"),
             Dialect::Quartz => {
                 set.open = true;
@@ -223,7 +224,7 @@ impl<'a> Reader<'a> {
 
     /// Cron programs of Unix refuse a range that goes around the end of its field.
     fn refuse_wrapped(&self, values: &Values, span: &Range<usize>) -> Result<(), CronError> {
-        if self.dialect == Dialect::Quartz || values.first <= values.last {
+        if self.dialect != Dialect::Unix || values.first <= values.last {
             return Ok(());
         }
         self.has(span.clone(), hints::for_wrapped(self.field, values))

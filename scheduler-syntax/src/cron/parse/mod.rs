@@ -38,11 +38,17 @@ const MACROS: [(&str, &str); 7] = [
 /// Before the five fields of Unix, to tell them from Quartz's.
 const UNIX_MARK: &str = "@UNIX";
 
+/// Before the fields of Quartz, if a day must match both of its day fields.
+const BOTH_MARK: &str = "@BOTH";
+
 /// Reads Quartz's form, a macro, or the marked form of Unix.
 pub(super) fn parse(text: &str, seed: Option<&str>) -> Result<CronExpr, CronError> {
     hints::refuse_zone(text)?;
     if let Some(unix) = after_unix_mark(text) {
         return read(text, text.len() - unix.len(), Dialect::Unix, seed);
+    }
+    if let Some(both) = after_mark(text, BOTH_MARK) {
+        return read(text, text.len() - both.len(), Dialect::Both, seed);
     }
     if text.trim_start().starts_with('@') {
         return parse(expand(text)?, seed);
@@ -61,8 +67,12 @@ pub(super) fn parse_unix(text: &str, seed: Option<&str>) -> Result<CronExpr, Cro
 
 /// What follows the mark of the Unix form, if it is there.
 pub(super) fn after_unix_mark(text: &str) -> Option<&str> {
-    let (mark, rest) = text.trim_start().split_at_checked(UNIX_MARK.len())?;
-    let marked = mark.eq_ignore_ascii_case(UNIX_MARK) && (rest.is_empty() || rest.starts_with([' ', '\t']));
+    after_mark(text, UNIX_MARK)
+}
+
+fn after_mark<'a>(text: &'a str, mark: &str) -> Option<&'a str> {
+    let (found, rest) = text.trim_start().split_at_checked(mark.len())?;
+    let marked = found.eq_ignore_ascii_case(mark) && (rest.is_empty() || rest.starts_with([' ', '\t']));
     marked.then_some(rest)
 }
 
@@ -102,6 +112,11 @@ fn read(text: &str, start: usize, dialect: Dialect, seed: Option<&str>) -> Resul
     let interval = seconds.interval || minutes.interval || hours.interval;
     let days = match dialect {
         Dialect::Quartz => choose_days(text, of_month, of_week, &cut)?,
+        Dialect::Both => {
+            normal.insert(0, BOTH_MARK.to_owned());
+            let (of_month, of_week) = (of_month.values as u32, weekdays(of_week.values));
+            Days::Joined(Joined { of_month, of_week, either: false })
+        }
         Dialect::Unix => join_days(of_month, of_week, &mut normal),
     };
     let mut parts = Parts {

@@ -104,6 +104,7 @@ impl Reader<'_> {
     fn refuse_in_unix(&self, span: &Range<usize>) -> Result<(), CronError> {
         match self.dialect {
             Dialect::Quartz => Ok(()),
+            Dialect::Both => self.has(span.clone(), "`L`, `W` and `#` do not go with `@both`; write values"),
             Dialect::Unix => {
                 self.has(span.clone(), "`L`, `W` and `#` belong to Quartz's form, which begins with a second")
             }
