@@ -92,6 +92,7 @@
 //! |---|---|---|
 //! | `macros` | yes | `#[job]`, `#[derive(Job)]` and [`discover_jobs`](scheduler::SchedulerBuilder::discover_jobs) |
 //! | `schedule-file` | no | [`plugin::ScheduleFile`]: schedules from a TOML, YAML or JSON file |
+//! | `cron` | no | [`CronSchedule`](trigger::CronSchedule) and [`Schedule`](trigger::Schedule) from a `Schedule` of the crate `cron` |
 //! | `systemd` | no | the [host] tells systemd when it is ready, what it does, and that it is alive |
 //! | `testing` | no | [`testing`]: a scheduler whose time is in the hands of a test |
 //! | `conformance` | no | [`store::conformance`]: what every job store has to pass |

@@ -34,6 +34,8 @@
 mod builder;
 mod calendar_interval;
 mod cron;
+#[cfg(feature = "cron")]
+mod cron_crate;
 mod daily;
 mod error;
 mod final_time;

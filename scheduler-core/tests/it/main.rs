@@ -6,6 +6,8 @@ mod building;
 mod calendars;
 mod clock;
 mod closing;
+#[cfg(feature = "cron")]
+mod cron_crate;
 mod declaring;
 mod draining;
 mod ending;
