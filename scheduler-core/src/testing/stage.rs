@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 use super::names::NamesJob;
 use super::parse;
 use super::recorder::{Fired, Recorder};
-use crate::job::{IntoInvocation, Outcome};
+use crate::job::{BoxFuture, IntoInvocation, Invocation, Outcome};
 use crate::scheduler::{Scheduler, SchedulerState};
 use crate::store::{ExecutionLimits, TriggerQuery, TriggerStatus};
 use crate::time::{Clock, ManualClock};
@@ -122,7 +122,13 @@ impl Stage {
     /// # Panics
     ///
     /// The scheduler does not run, the job cannot be enqueued, or it does not end within a year.
-    pub async fn run_one(&self, job: impl IntoInvocation) -> Outcome {
+    pub fn run_one(&self, job: impl IntoInvocation) -> BoxFuture<'_, Outcome> {
+        // A future without the type of the job: otherwise the compiler repeats a mistake in it at every `await`.
+        let job = job.into_invocation();
+        Box::pin(self.run_alone(job))
+    }
+
+    async fn run_alone(&self, job: Invocation) -> Outcome {
         let state = self.scheduler().state();
         assert!(
             state == SchedulerState::Running,
