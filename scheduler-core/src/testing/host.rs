@@ -42,7 +42,7 @@ type Life = Arc<Mutex<Option<Activity>>>;
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), scheduler_core::host::HostError> {
 /// let mails = JobQueue::bounded(100).build();
-/// let builder = Host::builder().discover_jobs().provide(mails.clone()).queue("mails", mails);
+/// let builder = Host::builder().register(send::definition()).provide(mails.clone()).queue("mails", mails);
 /// let test = TestHost::start("2026-03-01T00:00:00Z", builder.service(background("greet", greet))).await?;
 /// test.advance(Duration::from_secs(180)).await;
 /// assert_fired!(test, send::key(), 3);
