@@ -204,8 +204,10 @@ impl Core {
 
     /// The loop begins a turn. Under the lock of the phase, so that whoever ends `Running` sees that it fires.
     pub(super) fn turn_begins(&self, unsure: bool) -> SchedulerState {
+        // Asked before, since no other lock is taken under that of the phase.
+        let drains = self.last_due().is_some();
         let phase = self.phase.borrow();
-        let fires = *phase == SchedulerState::Running || self.last_due().is_some();
+        let fires = *phase == SchedulerState::Running || drains;
         self.firing.store(unsure || fires, Ordering::Release);
         *phase
     }
