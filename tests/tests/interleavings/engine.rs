@@ -95,8 +95,9 @@ impl Log {
             *count += 1;
             *count - 1
         };
+        let under_way = UnderWay { log: self, job };
         yield_now().await;
-        *self.running.lock().unwrap().get_mut(&job).unwrap() -= 1;
+        drop(under_way);
         let key = (context.trigger_key().clone(), context.scheduled_fire_time());
         // A run that should not have been counts as many.
         let wrong = usize::from(context.job().disallow_concurrent()) * beside * 100;
@@ -109,6 +110,18 @@ impl Log {
         while runs.len() < count {
             runs = self.ended.wait(runs).unwrap();
         }
+    }
+}
+
+/// A run that goes on, until it ends or is dropped.
+struct UnderWay<'a> {
+    log: &'a Log,
+    job: String,
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        *self.log.running.lock().unwrap().get_mut(&self.job).unwrap() -= 1;
     }
 }
 
