@@ -224,7 +224,7 @@ impl Core {
         *self.last_due.lock()
     }
 
-    /// What is due now still runs, until [`stop_draining`](Self::stop_draining).
+    /// Runs that are due now still start, until [`stop_draining`](Self::stop_draining).
     pub(super) fn drain_due(&self) {
         self.undrained.store(true, Ordering::Release);
         *self.last_due.lock() = Some(self.clock.now());

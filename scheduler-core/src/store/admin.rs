@@ -364,7 +364,7 @@ impl HistoryQuery {
     }
 }
 
-/// What is noted under a name.
+/// A note that the store keeps under a name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mark {
     /// What it says.

@@ -148,7 +148,7 @@ pub trait JobStore: Debug + Send + Sync + 'static {
     /// The executions under way, in the order of their ids.
     fn executions(&self, what: Executions) -> StoreFuture<'_, Vec<ExecutionStatus>>;
 
-    /// What is noted under this name, if anything is. Marks are the scheduler's own: no list shows them, and
+    /// The note under this name, if there is one. Marks belong to the scheduler: no list shows them, and
     /// [`clear`](Self::clear) leaves them.
     fn mark(&self, name: Arc<str>) -> StoreFuture<'_, Option<Mark>>;
 

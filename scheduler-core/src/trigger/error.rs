@@ -1,4 +1,4 @@
-//! What is wrong with a trigger.
+//! The error of a trigger that cannot be built.
 
 use std::fmt;
 use std::sync::Arc;
@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::error::Error;
 use crate::key::{JobKey, TriggerKey};
 
-/// What is wrong with a trigger: its name, its job and every problem found.
+/// The error of a trigger that cannot be built, with its name, its job and every problem found.
 ///
 /// The [source](std::error::Error::source) is the first error of a parser among the problems: a
 /// [`CronError`](scheduler_syntax::cron::CronError) says in which column, an [`InvalidKey`](crate::InvalidKey) which part of a name.
