@@ -2,8 +2,9 @@
 //!
 //! The scripts of the store are single steps. Between them nodes crash, freeze and lose touch, calls are lost or late,
 //! clocks are set, and the server comes back with older data. What is promised must hold in every state, and from every
-//! state everything must still get done if nothing more goes wrong. Three models share the work, since one would be too
-//! large: [`claims`], [`lease`] and [`rollback`] say what each has and leaves out.
+//! state everything must still get done if nothing more goes wrong. Four models share the work, since one would be too
+//! large: [`claims`], [`lease`] and [`rollback`] say what each has and leaves out. [`commit`] is the protocol to which the stores
+//! are going over: nodes decide, and the server compares and writes.
 //!
 //! That the models notice anything is shown by spoiling them: each [`Mutation`] leaves one rule of the protocol out, and
 //! must be found. A failure prints the shortest way to it.
@@ -12,12 +13,14 @@
 #![allow(clippy::unwrap_used, reason = "a test says what went wrong by failing")]
 
 mod claims;
+mod commit;
 mod lease;
 mod promise;
 mod rollback;
 mod search;
 
 use claims::Claims;
+use commit::{Commits, Work};
 use lease::Leases;
 use rollback::Rollback;
 use search::{Report, search};
@@ -72,10 +75,36 @@ enum Mutation {
     EpochsAreCounted,
     /// A fence is one more than the last that the server knows of.
     FencesStartOver,
+    /// A commit writes what its sender has read, whatever has changed since.
+    VersionsAreNotCompared,
+    /// A commit is carried out whenever it comes.
+    NumbersAreNotCompared,
+    /// What is decided anew after a refused commit goes under the same number.
+    NumbersAreUsedTwice,
+    /// Whoever has a claim fires, though the trigger was changed since.
+    EpochsOfRowsAreNotCompared,
+    /// What was claimed is put back, whatever its row says by now.
+    ChangedRowsArePutBack,
+    /// The place of a row is written before the row.
+    PlacesComeFirst,
+    /// A claim counts the attempt in the row.
+    ClaimsChangeRows,
+    /// A commit counts a claim at a gate that is full.
+    BoundIsNotChecked,
+    /// A commit parks at a gate that has room.
+    FullIsNotChecked,
+    /// Whoever frees a gate shows nobody that waits there.
+    NobodyIsWoken,
+    /// What was shown when a gate was free is paused, and nobody else is shown.
+    PausesWakeNobody,
+    /// A take is carried out also when its node has asked again since.
+    EarlierTakesCount,
+    /// A node does not ask what it has after an answer was lost.
+    LostTakesStayLost,
 }
 
 /// Each rule, and what is broken without it.
-const RULES: [(Mutation, &str); 19] = [
+const RULES: [(Mutation, &str); 32] = [
     (Mutation::ClaimsAreNotCompared, promise::ONE_PLACE),
     (Mutation::UnknownClaimsComplete, promise::ONE_CLAIM),
     (Mutation::BuriedSessionsLive, promise::NO_OVERLAP),
@@ -95,6 +124,19 @@ const RULES: [(Mutation, &str); 19] = [
     (Mutation::WhoeverTellsIsHeard, promise::OWNED),
     (Mutation::EpochsAreCounted, promise::NOT_STUCK),
     (Mutation::FencesStartOver, promise::FENCES_GROW),
+    (Mutation::VersionsAreNotCompared, promise::PAUSED),
+    (Mutation::NumbersAreNotCompared, promise::RUN_ONCE),
+    (Mutation::NumbersAreUsedTwice, promise::RUN_ONCE),
+    (Mutation::EpochsOfRowsAreNotCompared, promise::PAUSED),
+    (Mutation::ChangedRowsArePutBack, promise::ONE_PLACE),
+    (Mutation::PlacesComeFirst, promise::ONE_PLACE),
+    (Mutation::ClaimsChangeRows, promise::ATTEMPTS),
+    (Mutation::BoundIsNotChecked, promise::ONE_CLAIM),
+    (Mutation::FullIsNotChecked, promise::PARKED),
+    (Mutation::NobodyIsWoken, promise::PARKED),
+    (Mutation::PausesWakeNobody, promise::PARKED),
+    (Mutation::EarlierTakesCount, promise::NOT_STUCK),
+    (Mutation::LostTakesStayLost, promise::NOT_STUCK),
 ];
 
 /// In the smallest model that has the rule.
@@ -108,6 +150,19 @@ fn without(rule: Mutation) -> Report {
         | Mutation::HoldersAreOverridden
         | Mutation::EpochsAreCounted
         | Mutation::FencesStartOver => search(&Rollback { mutation, faults: 1 - u8::from(restart), restart }),
+        Mutation::NumbersAreNotCompared
+        | Mutation::ClaimsChangeRows
+        | Mutation::EarlierTakesCount
+        | Mutation::LostTakesStayLost => search(&Commits { mutation, work: Work::Run, faults: 2 }),
+        Mutation::VersionsAreNotCompared
+        | Mutation::NumbersAreUsedTwice
+        | Mutation::EpochsOfRowsAreNotCompared
+        | Mutation::ChangedRowsArePutBack
+        | Mutation::PlacesComeFirst
+        | Mutation::BoundIsNotChecked
+        | Mutation::FullIsNotChecked
+        | Mutation::NobodyIsWoken
+        | Mutation::PausesWakeNobody => search(&Commits { mutation, work: Work::Triggers, faults: 1 }),
         _ => search(&Claims { mutation, faults: 1 }),
     }
 }
@@ -125,6 +180,8 @@ fn the_protocol_keeps_its_promises() {
     let faults = std::env::var("MODEL_FAULTS").map_or(2, |faults| faults.parse().unwrap());
     let mutation = None;
     holds("claims", &search(&Claims { mutation, faults }));
+    holds("commits, a run", &search(&Commits { mutation, work: Work::Run, faults: faults + 1 }));
+    holds("commits, triggers", &search(&Commits { mutation, work: Work::Triggers, faults: faults - 1 }));
     holds("leases", &search(&Leases { mutation }));
     holds("rollback", &search(&Rollback { mutation, faults, restart: false }));
     holds(

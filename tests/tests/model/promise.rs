@@ -12,3 +12,5 @@ pub(crate) const ONE_CLAIM: &str = "G4: one claim of the job is valid at a time"
 pub(crate) const NO_OVERLAP: &str = "G5: runs of the job do not overlap, but where a node was frozen";
 pub(crate) const NOT_ROBBED: &str = "self-fencing: nobody takes over from a node that may go on";
 pub(crate) const NOT_STUCK: &str = "nothing is stuck: what is due fires some day";
+pub(crate) const PAUSED: &str = "what is paused does not fire";
+pub(crate) const ATTEMPTS: &str = "an attempt counts once, unless it is given back";
