@@ -112,6 +112,7 @@ mod log;
 mod matcher;
 pub mod plugin;
 pub mod prelude;
+pub mod run;
 pub mod scheduler;
 pub mod store;
 mod stored;

@@ -17,6 +17,7 @@ const LAYERS: &[&[&str]] = &[
     &["plugin", "scheduler"],
     &["store"],
     &["job"],
+    &["run"],
     &["trigger"],
     &["calendar"],
     &["time"],

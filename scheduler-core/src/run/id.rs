@@ -1,0 +1,107 @@
+//! The id of a run.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// The unique id of a run. All attempts of the run have the same id, so the id is a good idempotency key.
+///
+/// The id is made by the sender of the run, from a number of its own and a count. A repeated call of the sender therefore
+/// names the same run.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct RunId(u128);
+
+impl RunId {
+    /// The id of the `count`-th run of a `sender`.
+    pub const fn new(sender: u64, count: u64) -> Self {
+        Self(((sender as u128) << 64) | count as u128)
+    }
+
+    /// The number of the sender that made the id.
+    pub const fn sender(self) -> u64 {
+        (self.0 >> 64) as u64
+    }
+
+    /// The number of the run among those of its sender.
+    pub const fn count(self) -> u64 {
+        self.0 as u64
+    }
+
+    /// A number that looks random and is always the same for this run and `attempt`.
+    pub(super) const fn scatter(self, attempt: u32) -> u64 {
+        // The finaliser of SplitMix64: every bit of the input changes half of the bits of the output.
+        let mut word = self.sender()
+            ^ self.count().rotate_left(32)
+            ^ (attempt as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        word = (word ^ (word >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        word = (word ^ (word >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        word ^ (word >> 31)
+    }
+}
+
+impl fmt::Display for RunId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}-{:x}", self.sender(), self.count())
+    }
+}
+
+impl FromStr for RunId {
+    type Err = InvalidRunId;
+
+    /// Reads what `Display` writes: the sender and the count in hexadecimal digits, with a hyphen between them.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let is_number = |digits: &str| digits.bytes().all(|digit| digit.is_ascii_hexdigit());
+        let number = |digits: &str| u64::from_str_radix(digits, 16).ok().filter(|_| is_number(digits));
+        let numbers = text.split_once('-').and_then(|(sender, count)| number(sender).zip(number(count)));
+        numbers.map(|(sender, count)| Self::new(sender, count)).ok_or_else(|| InvalidRunId(text.to_owned()))
+    }
+}
+
+/// A text that is not a [`RunId`].
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "`{0}` is not the id of a run; write the sender and the count in hexadecimal digits, such as `00000000000000a1-2f`"
+)]
+pub struct InvalidRunId(String);
+
+impl Serialize for RunId {
+    /// As its text: most readers of JSON cannot hold a number of 128 bits.
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for RunId {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        crate::stored::text::deserialize(deserializer)
+    }
+}
+
+impl fmt::Debug for RunId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "RunId({self})")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_is_written_and_read_as_its_text() {
+        for id in [RunId::new(0, 0), RunId::new(u64::MAX, 47), RunId::new(161, u64::MAX)] {
+            let json = serde_json::to_string(&id).unwrap();
+            assert_eq!(serde_json::from_str::<RunId>(&json).unwrap(), id, "{json}");
+        }
+    }
+
+    #[test]
+    fn a_text_that_is_not_an_id_is_named() {
+        for text in ["", "-", "1", "1-", "-1", "g-1", "+1-2", "1-+2", "1-2-3", "10000000000000000-1", " 1-2"]
+        {
+            let error = text.parse::<RunId>().unwrap_err().to_string();
+            assert!(error.starts_with(&format!("`{text}` is not the id of a run")), "{error}");
+        }
+    }
+}

@@ -1,0 +1,23 @@
+//! A run: one piece of work to be done once.
+//!
+//! A firing of a trigger is a run, and so is an enqueued job. A run has an [id](RunId) that stays the same over its attempts.
+//! An *attempt* is one claim of the run by a node. A run that waits, for its first attempt or for the next one, is stored. A
+//! run that succeeds leaves no record unless somebody asked to keep it.
+//!
+//! | state | meaning | left by |
+//! |---|---|---|
+//! | [waiting](RunState::Waiting) | the run is due now or later | a claim, cancelling, expiry |
+//! | [claimed](RunState::Claimed) | a node runs it | the end of the attempt, the loss of the node |
+//! | [held](RunState::Held) | the run waits for other runs or for a person | the last of them, a release, cancelling |
+//! | [ended](RunState::Ended) | nothing happens any more by itself | a replay |
+//!
+//! The table of all steps is [`RunState::after`]. The functions of this module are pure: time is an argument, and the same
+//! arguments give the same answer on every node and in every store.
+
+mod id;
+mod retry;
+mod state;
+
+pub use id::{InvalidRunId, RunId};
+pub use retry::{Backoff, InvalidRetry, RetryPolicy, Verdict};
+pub use state::{RunEnd, RunState, RunStep};
