@@ -15,7 +15,7 @@ use tokio::task::JoinHandle;
 use crate::answer::acquired;
 use crate::codec;
 use crate::handover::Found;
-use crate::inner::Answer;
+use crate::inner::{Answer, NothingIsTold};
 use crate::session::{Ending, Session};
 use crate::store::{RedisJobStore, touch_lost};
 
@@ -302,21 +302,35 @@ impl RedisJobStore {
             return Ok(());
         }
         for part in ids.chunks(BATCH) {
-            let claims: Vec<_> = part.iter().map(|id| codec::claim(*id)).collect();
-            self.call("abandon", json!({ "claims": claims })).await?;
-        }
-        {
-            let mut sessions = self.0.sessions.lock();
-            for id in &ids {
-                if let Some(known) = sessions.get_mut(&id.session()) {
-                    known.flights.remove(id);
-                }
-            }
+            self.abandon_part(part).await?;
         }
         let done = CompleteResult::Done { trigger_removed: false, job_removed: false };
         self.0.settled.lock().extend(ids.into_iter().map(|id| (id, done)));
         let inner = self.0.clone();
         self.on_io(async move { inner.recover().await }).await
+    }
+
+    async fn abandon_part(&self, ids: &[ExecutionId]) -> Result<()> {
+        let claims: Vec<_> = ids.iter().map(|id| codec::claim(*id)).collect();
+        loop {
+            let nothing_is_told = self.0.tells.clone().read_owned().await;
+            let epoch = self.0.state.lock().epoch.clone();
+            let answer = self.call("abandon", json!({ "claims": claims, "epoch": epoch })).await?;
+            let present = codec::text(&answer["e"]);
+            if present != epoch {
+                drop(nothing_is_told);
+                self.tell_of_epoch(present.to_owned()).await?;
+                continue;
+            }
+            // Before anything is told: a server that is told of these runs has to hear of their end, too.
+            let mut sessions = self.0.sessions.lock();
+            for id in ids {
+                if let Some(known) = sessions.get_mut(&id.session()) {
+                    known.flights.remove(id);
+                }
+            }
+            return Ok(());
+        }
     }
 
     pub(crate) async fn complete_part(
@@ -332,15 +346,24 @@ impl RedisJobStore {
             })
         };
         let endings = executions.iter().map(ending).collect::<Result<Vec<_>>>()?;
-        let results = self.end(now, &endings).await?;
+        let (results, nothing_is_told) = self.end(now, &endings).await?;
         self.0.landed(executions, endings);
+        drop(nothing_is_told);
         Ok(results)
     }
 
     /// Ends runs. One that ends its whole job stays until all triggers of the job are told, which may take several calls.
-    pub(crate) async fn end(&self, now: DateTime<Utc>, endings: &[Ending]) -> Result<Vec<CompleteResult>> {
+    ///
+    /// The caller notes what has ended before it drops the guard. Otherwise the node could tell a replaced server of runs as
+    /// under way while the old server ends them, and nobody would end them in the new one.
+    pub(crate) async fn end(
+        &self,
+        now: DateTime<Utc>,
+        endings: &[Ending],
+    ) -> Result<(Vec<CompleteResult>, NothingIsTold)> {
         let mut results = vec![CompleteResult::Gone; endings.len()];
         let mut open: Vec<(usize, String)> = (0..endings.len()).map(|place| (place, String::new())).collect();
+        let mut nothing_is_told = self.0.tells.clone().read_owned().await;
         while !open.is_empty() {
             let (epoch, quiet) = (self.0.state.lock().epoch.clone(), self.0.takes());
             let rows = open.iter().flat_map(|(place, after)| endings[*place].words(after.clone())).collect();
@@ -349,8 +372,9 @@ impl RedisJobStore {
             let said = self.ask("complete", request, rows).await?;
             let present = codec::text(&said.body["e"]).to_owned();
             if present != epoch {
-                let inner = self.0.clone();
-                self.on_io(async move { inner.heard_epoch(&present).await }).await?;
+                drop(nothing_is_told);
+                self.tell_of_epoch(present).await?;
+                nothing_is_told = self.0.tells.clone().read_owned().await;
                 continue;
             }
             let mut left = Vec::new();
@@ -370,6 +394,11 @@ impl RedisJobStore {
             }
             open = left;
         }
-        Ok(results)
+        Ok((results, nothing_is_told))
+    }
+
+    async fn tell_of_epoch(&self, present: String) -> Result<()> {
+        let inner = self.0.clone();
+        self.on_io(async move { inner.heard_epoch(&present).await }).await
     }
 }

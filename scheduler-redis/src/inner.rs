@@ -12,7 +12,7 @@ use scheduler_core::store::*;
 use scheduler_core::time::{Clock, SystemClock};
 use scheduler_core::{Error, Result};
 use serde_json::{Value, json};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, OwnedRwLockReadGuard, RwLock};
 
 use crate::answer::refusal;
 use crate::clock::ServerClock;
@@ -48,6 +48,9 @@ const CHANGES: &[&str] = &[
 /// Verbs that change nothing, and are asked once more when no answer has come.
 const READS: &[&str] = &["jobs", "triggers", "executions", "groups", "calendars", "mark", "nodes", "history"];
 
+/// As long as it is there no server is told what it has forgotten.
+pub(crate) type NothingIsTold = OwnedRwLockReadGuard<()>;
+
 pub(crate) struct Inner {
     pub(crate) settings: Arc<Settings>,
     pub(crate) io: Io,
@@ -70,7 +73,7 @@ pub(crate) struct Inner {
     /// Runs that are over in the store, of calls that have failed before they could say so.
     pub(crate) settled: Mutex<HashMap<ExecutionId, CompleteResult>>,
     /// Read while triggers are acquired or fired, written while the store is told what it has forgotten.
-    pub(crate) tells: Arc<tokio::sync::RwLock<()>>,
+    pub(crate) tells: Arc<RwLock<()>>,
     /// The heart is to beat now.
     pub(crate) nudge: Arc<Notify>,
     /// A lease was renewed.
@@ -309,8 +312,9 @@ impl Inner {
 
     /// Makes a node known to the cluster.
     ///
-    /// With `tells` the server has forgotten it, and is to be told what it has in hand.
-    pub(crate) async fn register(&self, node: &Node, tells: bool) -> Result<()> {
+    /// With `tells` the server has forgotten it, and is to be told what it has in hand. Returns the epoch of the server that
+    /// has answered.
+    pub(crate) async fn register(&self, node: &Node, tells: bool) -> Result<String> {
         let (sent, lease) = (SystemClock.monotonic(), self.settings.lease);
         let birth = self.state.lock().birth.clone();
         let request = json!({
@@ -337,10 +341,11 @@ impl Inner {
             );
         }
         self.set_lease(in_force);
+        let epoch = codec::text(&answer["epoch"]).to_owned();
         {
             let mut state = self.state.lock();
             if state.epoch.is_empty() {
-                state.epoch = codec::text(&answer["epoch"]).to_owned();
+                state.epoch.clone_from(&epoch);
             }
         }
         let until = sent.saturating_add(in_force.saturating_sub(margin(in_force)));
@@ -350,7 +355,7 @@ impl Inner {
         }
         self.renewed.notify_one();
         self.nudge.notify_one();
-        Ok(())
+        Ok(epoch)
     }
 }
 

@@ -9,13 +9,14 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use scheduler_core::Result;
 use scheduler_core::job::ExecutionId;
 use scheduler_core::time::{Clock, SystemClock};
+use scheduler_core::{Error, Result};
 use serde_json::{Value, json};
 
 use crate::codec;
 use crate::inner::{Flag, Inner};
+use crate::link::Link;
 
 /// So many runs are told of in one call.
 const TOLD: usize = 200;
@@ -49,7 +50,14 @@ impl Inner {
         );
         let nodes: Vec<_> = self.sessions.lock().values().map(|session| session.node.clone()).collect();
         for node in nodes {
-            self.register(&node, true).await?;
+            if self.register(&node, true).await? != epoch {
+                // A server that was replaced goes on answering for a while. What it says must not count.
+                [&self.hot, &self.slow].into_iter().for_each(Link::leave);
+                return Err(Error::transient(
+                    "the connections of this node lead to two servers, one of which was replaced by the other; the node connects \
+                     again",
+                ));
+            }
             self.tell_all(node.session).await?;
             let told = json!({ "session": node.session.to_string(), "epoch": epoch });
             self.heart_call("told", &told).await?;

@@ -54,7 +54,7 @@ impl JobStore for RedisJobStore {
             let lease = self.0.state.lock().lease;
             let (stop_within, keeps_history) =
                 (margin(lease).saturating_sub(cap(lease)), self.0.settings.keeps > 0);
-            registered.map(|()| Attached { stop_within, keeps_history, ..USE })
+            registered.map(|_| Attached { stop_within, keeps_history, ..USE })
         })
     }
 

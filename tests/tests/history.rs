@@ -171,6 +171,21 @@ fn each_wrong_history_is_found() {
     assert!(skipped.iter().any(|fault| fault.contains("plain-0 went from")), "{skipped:?}");
 }
 
+/// A server that was replaced is told of several firings in one call, and writes only where they lead.
+#[test]
+fn a_schedule_passes_what_was_fired_and_nothing_else() {
+    let pass = |history: &mut History| {
+        let next = Write::Next("count-0".into(), Some(millis(600)));
+        history.writes.retain(|write| *write != next);
+    };
+    assert_eq!(faults(pass), [""; 0]);
+    let found = faults(|history| {
+        pass(history);
+        history.writes.retain(|write| !matches!(write, Write::Fired { due, .. } if *due == millis(600)));
+    });
+    assert!(found.iter().any(|fault| fault.contains("count-0 went from")), "{found:?}");
+}
+
 #[test]
 fn what_a_lost_node_left_open_is_no_fault() {
     let found = faults(|history| {

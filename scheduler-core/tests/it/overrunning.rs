@@ -24,7 +24,7 @@ async fn thorough(context: JobContext, _stop: CancellationToken) {
 }
 
 async fn in_time(context: JobContext) {
-    context.clock().sleep(Duration::from_secs(10)).await;
+    context.clock().sleep(Duration::from_secs(9)).await;
 }
 
 /// Blocks its thread until it is asked to stop, and has then finished its work.

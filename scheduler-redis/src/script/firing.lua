@@ -513,6 +513,9 @@ end
 
 -- Runs that were stopped before their end, since their node had lost touch: as if it had died with them.
 function V.abandon()
+  local number = epoch()
+  -- What is unknown here may have been forgotten: the node tells it first.
+  if number ~= request.epoch then return { e = number } end
   local name
   for _, id in ipairs(request.claims) do
     local claim, home = claim_of(id, true)
@@ -523,7 +526,7 @@ function V.abandon()
     end
   end
   if name then redis.call('SADD', K'graves', name) end
-  return {}
+  return { e = number }
 end
 
 -- An end of which nobody waits to hear.
