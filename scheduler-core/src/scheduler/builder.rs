@@ -6,12 +6,12 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use super::admin::bind;
 use super::core::{Core, Settings};
 use super::handle::{Own, Scheduler};
 use super::listener::{ErasedSchedulerListener, JobListener, Listeners, SchedulerListener, TriggerListener};
 use super::middleware::{ErasedMiddleware, Middleware};
 use super::reconcile::{Declarations, Declared};
+use super::scheduling::bind;
 use crate::calendar::Calendar;
 use crate::error::{Error, Result};
 use crate::job::provide_methods;

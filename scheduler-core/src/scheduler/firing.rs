@@ -15,18 +15,14 @@ use foldhash::HashMap;
 
 use super::core::{Core, SchedulerState};
 use super::deadlines::{Deadline, Deadlines};
+use super::decision::{Decided, Decision, decide};
 use super::ending::Ending;
-use super::event::Event;
 use super::execution::Execution;
-use super::listener::Misfired;
 use super::patience::{FIRST_BACKOFF, Patience};
 use super::pool::Pool;
 use crate::error::Result;
 use crate::job::{CancelReason, ExecutionId, JobError, Outcome, RunParts};
-use crate::log::{Shown, When};
 use crate::store::*;
-use crate::trigger::Trigger;
-use crate::user;
 
 /// Late triggers get one place of so many while punctual ones wait.
 const LATE_PART: usize = 4;
@@ -52,21 +48,6 @@ pub(super) struct Engine {
     /// What is left of the share of late triggers, in parts of one.
     late_quarters: usize,
     patience: Patience,
-}
-
-/// What is to become of an acquired trigger.
-struct Decision {
-    firing: Firing,
-    misfired: bool,
-    /// Its schedule or calendar has panicked: instead of a run it gets into the error state.
-    broken: bool,
-}
-
-/// Decisions, and when they were made. A call that is repeated says the same again: what was decided anew could differ from what
-/// the store has carried out.
-struct Decided {
-    now: DateTime<Utc>,
-    decisions: Vec<Decision>,
 }
 
 /// When to take the next turn.
@@ -206,7 +187,7 @@ impl Engine {
         for (ending, result) in endings.iter().zip(results) {
             self.deadlines.remove(ending.completion.execution);
             self.free_group(ending.trigger.execution_group());
-            self.report_end(ending, result);
+            self.core.report_end(ending, result);
         }
         self.core.free_slots(endings.len());
     }
@@ -380,46 +361,8 @@ impl Engine {
     fn decide_due(&self, now: DateTime<Utc>) -> Decided {
         let is_due = |acquired: &&AcquiredTrigger| acquired.progress.next.is_none_or(|due| due <= now);
         let due = self.ahead.iter().take_while(is_due);
-        Decided { now, decisions: due.map(|acquired| self.decide(acquired, now)).collect() }
-    }
-
-    /// Run, or move on by the misfire policy.
-    fn decide(&self, acquired: &AcquiredTrigger, now: DateTime<Utc>) -> Decision {
-        let AcquiredTrigger { claim, trigger, progress, calendar, freed, .. } = acquired;
-        let calendar = calendar.as_deref();
-        let threshold = TimeDelta::from_std(self.core.settings.misfire_threshold).unwrap_or(TimeDelta::MAX);
-        // What its own run has kept waiting is late from then on only.
-        let in_time =
-            freed.is_some_and(|freed| freed.checked_add_signed(threshold).is_none_or(|end| now <= end));
-        let claim = *claim;
-        // A calendar is code of the user.
-        let decided = user::call(|| {
-            let excluded = progress.next.filter(|_| progress.scheduled.is_none());
-            if let (Some(calendar), Some(due)) = (calendar, excluded)
-                && !calendar.includes(due)
-            {
-                // It was moved on by the calendar before, while this one was put in its place.
-                return (trigger.with_calendar(progress, now, threshold, Some(calendar)), false, false);
-            }
-            if in_time || !trigger.is_misfired(progress, now, threshold) {
-                return (trigger.fired_at(progress, now, calendar), true, false);
-            }
-            let moved = trigger.misfired(progress, now, calendar);
-            let run = moved.next.is_some_and(|due| due <= now);
-            let progress = if run { trigger.fired_at(&moved, now, calendar) } else { moved };
-            (progress, run, true)
-        });
-        match decided {
-            Ok((progress, run, misfired)) => {
-                Decision { firing: Firing { claim, progress, run }, misfired, broken: false }
-            }
-            Err(panic) => {
-                let trigger = trigger.key();
-                tracing::error!(%trigger, %panic, "the calendar of a trigger has panicked; the trigger is put into the error state");
-                let firing = Firing { claim, progress: progress.clone(), run: true };
-                Decision { firing, misfired: false, broken: true }
-            }
-        }
+        let threshold = self.core.misfire_threshold();
+        Decided { now, decisions: due.map(|acquired| decide(acquired, now, threshold)).collect() }
     }
 
     /// What the store allowed to run, as an execution.
@@ -433,14 +376,14 @@ impl Engine {
         let scheduled = acquired.progress.scheduled().unwrap_or(now);
         let next = decision.firing.progress.next;
         if decision.misfired {
-            self.report_misfire(&acquired, scheduled, decision.firing.run, next, now);
+            self.core.report_misfire(&acquired, scheduled, decision.firing.run, next, now);
         }
         let AcquiredTrigger { claim: id, trigger, progress, .. } = acquired;
         let (fence, job) = match result {
             FireResult::Run { fence, job } => (fence, job),
             other => {
                 self.free_group(trigger.execution_group());
-                self.report_no_run(&trigger, &other, scheduled, next);
+                self.core.report_no_run(&trigger, &other, scheduled, next);
                 return None;
             }
         };
@@ -463,60 +406,6 @@ impl Engine {
             self.deadlines.set(Deadline { at, run: id, asked: false });
         }
         Some(execution)
-    }
-
-    fn report_misfire(
-        &self,
-        acquired: &AcquiredTrigger,
-        scheduled: DateTime<Utc>,
-        runs: bool,
-        next: Option<DateTime<Utc>>,
-        now: DateTime<Utc>,
-    ) {
-        let trigger = acquired.trigger.key();
-        let late = Shown((now - scheduled).to_std().unwrap_or_default());
-        let (was_due, next_due) = (When(Some(scheduled)), When(next));
-        let fate = if runs { "fires once now" } else { "does not fire for that time" };
-        tracing::warn!(%trigger, %scheduled, %late, "trigger `{trigger}` was due at {was_due} and is {late} late; by its misfire policy it {fate}, and is due next at: {next_due}");
-        self.core.bus.send(|| Event::Misfired { trigger: trigger.clone(), scheduled, next });
-        let Some(audience) = self.core.listeners.of(acquired.trigger.job(), trigger) else { return };
-        let misfire = Misfired { trigger: acquired.trigger.clone(), scheduled, next };
-        let (clock, grace) = (self.core.clock.clone(), self.core.settings.cancel_grace);
-        let activity = clock.begin(&"the listeners of a misfire");
-        self.core.spawn(activity.observe(async move { audience.misfired(&misfire, &*clock, grace).await }));
-    }
-
-    /// The trigger was moved on without a run, or its claim is void.
-    fn report_no_run(
-        &self,
-        trigger: &Trigger,
-        result: &FireResult,
-        scheduled: DateTime<Utc>,
-        next: Option<DateTime<Utc>>,
-    ) {
-        let key = || trigger.key().clone();
-        if matches!(result, FireResult::Overlapped) {
-            let (name, next_due) = (trigger.key(), When(next));
-            tracing::debug!(trigger = %name, %scheduled, "trigger `{name}` does not fire, since its previous run goes on; it is due next at: {next_due}");
-            self.core.bus.send(|| Event::Overlapped { trigger: key(), scheduled, next });
-        }
-        if next.is_none() && matches!(result, FireResult::Overlapped | FireResult::Advanced) {
-            self.core.bus.send(|| Event::Finished { trigger: key() });
-        }
-    }
-
-    fn report_end(&self, ending: &Ending, result: CompleteResult) {
-        let CompleteResult::Done { trigger_removed, job_removed } = result else {
-            let (job, execution) = (ending.trigger.job(), ending.completion.execution);
-            tracing::warn!(%job, %execution, "run {execution} of job `{job}` has ended, but the store no longer knows it: another node may have taken it over and run it again");
-            return;
-        };
-        if trigger_removed || ending.completion.instruction == Instruction::FinishTrigger {
-            self.core.bus.send(|| Event::Finished { trigger: ending.trigger.key().clone() });
-        }
-        if job_removed {
-            self.core.bus.send(|| Event::JobRemoved { job: ending.trigger.job().clone() });
-        }
     }
 
     /// Until a run has taken too long.

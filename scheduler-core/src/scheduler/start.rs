@@ -218,7 +218,7 @@ impl Core {
         number: u64,
     ) -> Result<oneshot::Receiver<Outcome>> {
         let now = self.clock.now();
-        let trigger = super::admin::bind(job, Trigger::now(), now, || None)?;
+        let trigger = super::scheduling::bind(job, Trigger::now(), now, || None)?;
         let parts = RunParts {
             id: ExecutionId::new(self.session, START_UP | number),
             job: job.detail().clone(),

@@ -33,6 +33,7 @@
 
 mod builder;
 mod calendar_interval;
+mod constructors;
 mod cron;
 #[cfg(feature = "cron")]
 mod cron_crate;

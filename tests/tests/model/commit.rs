@@ -8,13 +8,15 @@
 //! A call may be lost, be carried out without an answer, twice, or late. Versions of rows are left out: a copy knows whether
 //! its row was written since. When leases end is in `lease`, and a server that comes back with older data in `rollback`.
 
+mod records;
 mod state;
 
-pub(crate) use state::Work;
-use state::{
+pub(crate) use records::Work;
+use records::{
     Answer, Broken, Call, Commit, FIRINGS, FRESH, Id, Late, Life, NOTHING_LATE, Node, Place, RUN, Record,
-    State, Verb,
+    Verb,
 };
+use state::State;
 
 use crate::Mutation;
 use crate::promise;

@@ -9,6 +9,7 @@ mod clocks;
 mod crate_pages;
 mod dependencies;
 mod examples;
+mod file_length;
 mod leftovers;
 mod licences;
 mod manifest;
@@ -42,6 +43,7 @@ pub(crate) fn run() -> Result<(), String> {
         words::check,
         crate_pages::check,
         examples::check,
+        file_length::check,
         manifests::check,
         dependencies::check,
         licences::check,

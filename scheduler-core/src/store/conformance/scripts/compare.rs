@@ -6,7 +6,8 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 
-use super::{Player, job_key, same, shown, text, trigger_key};
+use super::read::{job_key, shown, trigger_key};
+use super::{Player, same, text};
 use crate::job::JobDetail;
 use crate::store::*;
 

@@ -1,5 +1,8 @@
 //! The host, on a manual clock.
 
+mod failing;
+mod start_up_tasks;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -225,75 +228,6 @@ async fn a_deadline_of_its_own_leaves_time_for_the_others() {
     assert_eq!(error.report().unwrap().took, Duration::from_secs(3));
 }
 
-async fn ends_early() {}
-
-async fn fails() -> JobResult {
-    Err(JobError::new("the queue is gone"))
-}
-
-async fn panics() {
-    panic!("index out of bounds");
-}
-
-#[tokio::test]
-async fn a_background_service_that_ends_stops_the_host_with_an_error() {
-    let rows = [
-        (background("loop", ends_early), "returned although nobody has asked it to stop"),
-        (background("loop", fails), "the queue is gone"),
-        (background("loop", panics), "panicked: index out of bounds"),
-    ];
-    for (service, expected) in rows {
-        let host = Host::builder().clock(clock()).service(service).build().unwrap();
-        let error = host.run_until(std::future::pending()).await.unwrap_err();
-        assert_eq!(error.report().unwrap().reason, StopReason::ServiceFailed { service: "loop".into() });
-        assert!(error.to_string().contains(&format!("service `loop` has failed: {expected}")), "{error}");
-    }
-}
-
-#[tokio::test]
-async fn a_background_service_may_end_if_it_is_said_so() {
-    let clock = clock();
-    let bench = Bench::start(&clock, Host::builder().service(background("once", ends_early).may_end())).await;
-    assert_eq!(bench.state("once"), ServiceState::Ended);
-    assert!(bench.handle.health().ready);
-    bench.stop().await.unwrap();
-}
-
-#[tokio::test]
-async fn an_ignored_failure_is_seen_in_the_health() {
-    let clock = clock();
-    let builder = Host::builder().service(background("loop", fails).supervise(Supervision::Ignore));
-    let bench = Bench::start(&clock, builder).await;
-    assert_eq!(bench.state("loop"), ServiceState::Failed { failure: "the queue is gone".into() });
-    assert!(!bench.handle.health().ready && bench.handle.health().live);
-    bench.stop().await.unwrap();
-}
-
-#[tokio::test]
-async fn a_service_is_restarted_with_growing_waits_and_not_too_often() {
-    let (clock, calls) = (clock(), Arc::new(Mutex::new(Vec::new())));
-    let log = calls.clone();
-    let flaky = move |context: ServiceContext| {
-        log.lock().push(context.clock().monotonic().as_secs());
-        async move {
-            context.clock().sleep(Duration::from_secs(10)).await;
-            Err::<(), _>(JobError::new("no connection"))
-        }
-    };
-    let restart = Restart { most: 3, ..Restart::default() };
-    let builder =
-        Host::builder().service(background("flaky", flaky).supervise(Supervision::Restart(restart)));
-    let bench = Bench::start(&clock, builder).await;
-    let begin = calls.lock()[0];
-    bench.advance(11).await;
-    bench.advance(12).await;
-    bench.advance(60).await;
-    let waits: Vec<_> = calls.lock().iter().map(|time| time - begin).collect();
-    assert_eq!(waits, [0, 11, 23, 37], "after 1, 2 and 4 seconds");
-    let error = bench.running.await.unwrap().unwrap_err();
-    assert!(error.to_string().contains("service `flaky` has failed: no connection"), "{error}");
-}
-
 #[tokio::test]
 async fn later_services_wait_until_one_is_ready() {
     let (log, clock) = (Log::default(), clock());
@@ -324,142 +258,6 @@ async fn later_services_wait_until_one_is_ready() {
         clock.advance(Duration::from_secs(6)).await;
     });
     assert!(ended.unwrap_err().to_string().contains("warm"));
-}
-
-#[tokio::test]
-async fn start_up_tasks_come_before_everything_and_are_tried_again() {
-    let (log, clock, tries) = (Log::default(), clock(), Arc::new(AtomicUsize::new(0)));
-    let (notes, counter) = (log.clone(), tries.clone());
-    let migrate = move || {
-        notes.note("migrate");
-        let failed = counter.fetch_add(1, Ordering::SeqCst) < 2;
-        async move { if failed { Err(JobError::new("the database is not up yet")) } else { Ok(()) } }
-    };
-    let builder = Host::builder()
-        .service(hosted("web", Probe::new("web", &log)))
-        .service(start_up("migrate", migrate.clone()).attempts(3));
-    let bench = Bench::start(&clock, builder).await;
-    assert!(!bench.handle.health().ready);
-    bench.advance(3).await;
-    let lines = log.take();
-    let starts = lines.iter().position(|line| line == "web start").unwrap();
-    assert_eq!(lines.iter().filter(|line| *line == "migrate").count(), 3);
-    assert!(lines.iter().rposition(|line| line == "migrate").unwrap() < starts, "{lines:?}");
-    bench.stop().await.unwrap();
-
-    let slow = |context: ServiceContext| async move { context.clock().sleep(Duration::from_secs(99)).await };
-    let host = Host::builder().clock(clock.clone());
-    let host = host.service(start_up("slow", slow).start_within(Duration::from_secs(2))).build().unwrap();
-    let (ended, ()) = tokio::join!(host.run_until(std::future::pending()), async {
-        for _ in 0..20 {
-            tokio::task::yield_now().await;
-        }
-        clock.advance(Duration::from_secs(3)).await;
-    });
-    assert!(ended.unwrap_err().to_string().contains("not done within 2s"));
-}
-
-#[tokio::test]
-async fn a_start_up_task_runs_once_for_all_nodes_and_versions() {
-    let (store, clock, runs) = (MemoryJobStore::new(), clock(), Arc::new(Mutex::new(Vec::new())));
-    let node = |version: u64| {
-        let runs = runs.clone();
-        let migrate = move |context: ServiceContext| {
-            runs.lock().push(version);
-            async move { context.clock().sleep(Duration::from_secs(45)).await }
-        };
-        Host::builder()
-            .scheduler(Scheduler::builder().store(store.clone()))
-            .service(start_up("migrate", migrate).once_per_cluster(version))
-    };
-    let (one, two) = (Bench::start(&clock, node(1)).await, Bench::start(&clock, node(1)).await);
-    bench_until(&clock, || one.handle.health().ready && two.handle.health().ready).await;
-    assert_eq!(*runs.lock(), [1], "the other node has waited");
-    let three = Bench::start(&clock, node(2)).await;
-    bench_until(&clock, || three.handle.health().ready).await;
-    let old = Bench::start(&clock, node(1)).await;
-    bench_until(&clock, || old.handle.health().ready).await;
-    assert_eq!(*runs.lock(), [1, 2], "an older version counts as done");
-    for bench in [one, two, three, old] {
-        bench.stop().await.unwrap();
-    }
-}
-
-async fn bench_until(clock: &ManualClock, done: impl Fn() -> bool) {
-    for _ in 0..120 {
-        for _ in 0..50 {
-            tokio::task::yield_now().await;
-            clock.settle().await;
-        }
-        if done() {
-            return;
-        }
-        clock.advance(Duration::from_secs(1)).await;
-    }
-    panic!("not within two minutes");
-}
-
-#[tokio::test]
-async fn a_dead_node_is_replaced() {
-    let (store, clock, runs) = (MemoryJobStore::new(), clock(), Arc::new(AtomicUsize::new(0)));
-    let node = || {
-        let runs = runs.clone();
-        let migrate = move |context: ServiceContext| {
-            let first = runs.fetch_add(1, Ordering::SeqCst) == 0;
-            async move { context.clock().sleep(Duration::from_secs(if first { 9999 } else { 1 })).await }
-        };
-        Host::builder()
-            .scheduler(Scheduler::builder().store(store.clone()))
-            .service(start_up("migrate", migrate).once_per_cluster(1))
-    };
-    let dies = Bench::start(&clock, node()).await;
-    dies.running.abort();
-    let heir = Bench::start(&clock, node()).await;
-    bench_until(&clock, || heir.handle.health().ready).await;
-    assert_eq!(runs.load(Ordering::SeqCst), 2);
-    heir.stop().await.unwrap();
-}
-
-/// Case H3: the clock of the frozen node stands still until the other one has taken its task over.
-#[tokio::test]
-async fn a_frozen_node_learns_that_it_has_lost_its_task() {
-    let (store, runs) = (MemoryJobStore::new(), Arc::new(Mutex::new(Vec::new())));
-    let node = |name: &'static str| {
-        let runs = runs.clone();
-        let migrate = move |context: ServiceContext| {
-            let runs = runs.clone();
-            async move {
-                let (stop, noted) = (context.stop_token().clone(), runs.clone());
-                let helper = tokio::spawn(async move {
-                    stop.cancelled().await;
-                    noted.lock().push(format!("{name} stopped"));
-                });
-                runs.lock().push(format!("{name} begins"));
-                context.clock().sleep(Duration::from_secs(45)).await;
-                runs.lock().push(format!("{name} ends"));
-                helper.abort();
-            }
-        };
-        Host::builder()
-            .scheduler(Scheduler::builder().store(store.clone()))
-            .service(start_up("migrate", migrate).once_per_cluster(1))
-    };
-    let (of_frozen, of_heir) = (clock(), clock());
-    let frozen = Bench::start(&of_frozen, node("frozen")).await;
-    let heir = Bench::start(&of_heir, node("heir")).await;
-    bench_until(&of_heir, || runs.lock().contains(&"heir begins".to_owned())).await;
-    of_frozen.advance(Duration::from_secs(60)).await;
-    let error = frozen.stop().await.unwrap_err().to_string();
-    assert!(error.contains("another node has taken over the start-up task `start-up/migrate`"), "{error}");
-    bench_until(&of_heir, || heir.handle.health().ready).await;
-    assert_eq!(*runs.lock(), ["frozen begins", "heir begins", "frozen stopped", "heir ends"]);
-    let scheduler = heir.handle.scheduler().unwrap();
-    assert!(
-        scheduler.triggers(TriggerQuery::default()).await.unwrap().is_empty(),
-        "case N12: no list shows the mark"
-    );
-    assert!(scheduler.jobs(JobQuery::default()).await.unwrap().is_empty());
-    heir.stop().await.unwrap();
 }
 
 #[tokio::test]
@@ -569,81 +367,6 @@ async fn a_scheduler_also_runs_without_a_host_and_a_host_without_a_scheduler() {
 }
 
 #[tokio::test]
-async fn every_failed_service_fails_the_host_however_late() {
-    let log = Log::default();
-    let at = |seconds: u64| {
-        move |context: ServiceContext| async move {
-            context.clock().sleep(Duration::from_secs(seconds)).await;
-            Err::<(), _>(JobError::new("the queue is gone"))
-        }
-    };
-    // While a later service still starts.
-    let clock = ManualClock::at(NOW);
-    let builder = Host::builder()
-        .service(background("bad", fails))
-        .service(hosted("slow", Probe { hangs: Some("start"), ..Probe::new("slow", &log) }).after("bad"));
-    let error = Bench::start(&clock, builder).await.stop().await.unwrap_err();
-    assert!(error.to_string().contains("service `bad` has failed: the queue is gone"), "{error}");
-    // During the drain delay.
-    let builder = Host::builder().service(background("late", at(5))).drain_delay(Duration::from_secs(10));
-    let error = Bench::start(&clock, builder).await.stop().await.unwrap_err();
-    assert!(error.to_string().contains("service `late` has failed"), "{error}");
-    assert_eq!(error.report().unwrap().reason, StopReason::Requested);
-    // Two at once.
-    let builder = Host::builder().service(background("a", at(5))).service(background("b", at(5)));
-    let bench = Bench::start(&clock, builder).await;
-    bench.advance(5).await;
-    assert_eq!(bench.running.await.unwrap().unwrap_err().report().unwrap().failures.len(), 2);
-}
-
-#[tokio::test]
-async fn a_failed_start_does_not_wait_for_the_others_of_its_layer() {
-    let (log, clock) = (Log::default(), ManualClock::at(NOW));
-    let builder = Host::builder()
-        .service(hosted("hangs", Probe { hangs: Some("start"), ..Probe::new("hangs", &log) }))
-        .service(hosted("bad", Probe { fails: Some("start"), ..Probe::new("bad", &log) }));
-    let bench = Bench::start(&clock, builder).await;
-    let error = bench.running.await.unwrap().unwrap_err();
-    assert_eq!(error.report().unwrap().reason, StopReason::StartFailed { service: "bad".into() });
-}
-
-#[tokio::test]
-async fn a_start_up_job_of_the_scheduler_ends_with_a_stop_during_the_start() {
-    let (clock, ended) = (ManualClock::at(NOW), Arc::new(AtomicUsize::new(0)));
-    struct Count(Arc<AtomicUsize>);
-    impl Drop for Count {
-        fn drop(&mut self) {
-            self.0.fetch_add(1, Ordering::SeqCst);
-        }
-    }
-    let begun = Arc::new(AtomicUsize::new(0));
-    let (count, begins) = (ended.clone(), begun.clone());
-    let warm = move || {
-        begins.fetch_add(1, Ordering::SeqCst);
-        let count = Count(count.clone());
-        async move {
-            std::future::pending::<()>().await;
-            drop(count);
-        }
-    };
-    let detail = JobDetail::builder("warm".parse().unwrap(), "warm").build();
-    let scheduler = Scheduler::builder()
-        .register(JobDefinition::new(detail.clone(), warm))
-        .before_start(Invocation::new(detail));
-    let host = Host::builder().clock(clock.clone()).scheduler(scheduler).build().unwrap();
-    let handle = host.handle();
-    let running = tokio::spawn(host.run_until(std::future::pending()));
-    while begun.load(Ordering::SeqCst) == 0 {
-        tokio::task::yield_now().await;
-    }
-    assert_eq!(ended.load(Ordering::SeqCst), 0);
-    handle.stop();
-    running.await.unwrap().unwrap();
-    assert_eq!(ended.load(Ordering::SeqCst), 1, "it was taken away");
-    assert_eq!(handle.health().scheduler.unwrap().state, scheduler_core::SchedulerState::Shutdown);
-}
-
-#[tokio::test]
 async fn a_host_that_stops_is_alive() {
     let (log, clock) = (Log::default(), ManualClock::at(NOW));
     let slow = hosted("slow", Probe { hangs: Some("stop"), ..Probe::new("slow", &log) });
@@ -668,39 +391,6 @@ async fn a_budget_without_end_is_one() {
     let host = builder.build().unwrap();
     host.handle().stop();
     host.run().await.unwrap();
-}
-
-/// A store that fails once costs neither the task nor its mark.
-#[tokio::test]
-async fn a_start_up_task_survives_a_store_that_fails() {
-    let clock = ManualClock::at(NOW);
-    let store = FaultyStore::new(MemoryJobStore::new());
-    let runs = Arc::new(AtomicUsize::new(0));
-    let builder = || {
-        let runs = runs.clone();
-        let migrate = move |context: ServiceContext| {
-            let runs = runs.clone();
-            async move {
-                context.clock().sleep(Duration::from_secs(15)).await;
-                runs.fetch_add(1, Ordering::SeqCst);
-            }
-        };
-        Host::builder()
-            .service(start_up("migrate", migrate).once_per_cluster(1))
-            .scheduler(Scheduler::builder().store(store.clone()))
-    };
-    let bench = Bench::start(&clock, builder()).await;
-    bench.advance(5).await;
-    store.inject(Verb::Mark, Fault::Fails, 2);
-    bench.advance(8).await;
-    store.inject(Verb::PutMark, Fault::LosesReply, 1);
-    bench.advance(5).await;
-    assert!(bench.handle.health().ready, "{:?}", bench.handle.health());
-    bench.stop().await.unwrap();
-    let again = Bench::start(&clock, builder()).await;
-    assert!(again.handle.health().ready, "it is marked as done");
-    assert_eq!(runs.load(Ordering::SeqCst), 1);
-    again.stop().await.unwrap();
 }
 
 /// A loop that makes a timer for each of its turns, as one that is restarted does.

@@ -1,0 +1,69 @@
+//! Events and log lines about triggers that were fired, and about runs that ended.
+
+use chrono::{DateTime, Utc};
+
+use super::core::Core;
+use super::ending::Ending;
+use super::event::Event;
+use super::listener::Misfired;
+use crate::log::{Shown, When};
+use crate::store::*;
+use crate::trigger::Trigger;
+
+impl Core {
+    /// Reports a trigger that came too late, and what its misfire policy made of it.
+    pub(super) fn report_misfire(
+        &self,
+        acquired: &AcquiredTrigger,
+        scheduled: DateTime<Utc>,
+        runs: bool,
+        next: Option<DateTime<Utc>>,
+        now: DateTime<Utc>,
+    ) {
+        let trigger = acquired.trigger.key();
+        let late = Shown((now - scheduled).to_std().unwrap_or_default());
+        let (was_due, next_due) = (When(Some(scheduled)), When(next));
+        let fate = if runs { "fires once now" } else { "does not fire for that time" };
+        tracing::warn!(%trigger, %scheduled, %late, "trigger `{trigger}` was due at {was_due} and is {late} late; by its misfire policy it {fate}, and is due next at: {next_due}");
+        self.bus.send(|| Event::Misfired { trigger: trigger.clone(), scheduled, next });
+        let Some(audience) = self.listeners.of(acquired.trigger.job(), trigger) else { return };
+        let misfire = Misfired { trigger: acquired.trigger.clone(), scheduled, next };
+        let (clock, grace) = (self.clock.clone(), self.settings.cancel_grace);
+        let activity = clock.begin(&"the listeners of a misfire");
+        self.spawn(activity.observe(async move { audience.misfired(&misfire, &*clock, grace).await }));
+    }
+
+    /// Reports a trigger that was moved on without a run. A void claim has nothing to report.
+    pub(super) fn report_no_run(
+        &self,
+        trigger: &Trigger,
+        result: &FireResult,
+        scheduled: DateTime<Utc>,
+        next: Option<DateTime<Utc>>,
+    ) {
+        let key = || trigger.key().clone();
+        if matches!(result, FireResult::Overlapped) {
+            let (name, next_due) = (trigger.key(), When(next));
+            tracing::debug!(trigger = %name, %scheduled, "trigger `{name}` does not fire, since its previous run goes on; it is due next at: {next_due}");
+            self.bus.send(|| Event::Overlapped { trigger: key(), scheduled, next });
+        }
+        if next.is_none() && matches!(result, FireResult::Overlapped | FireResult::Advanced) {
+            self.bus.send(|| Event::Finished { trigger: key() });
+        }
+    }
+
+    /// Reports what the store removed when a run ended, or that the store no longer knows the run.
+    pub(super) fn report_end(&self, ending: &Ending, result: CompleteResult) {
+        let CompleteResult::Done { trigger_removed, job_removed } = result else {
+            let (job, execution) = (ending.trigger.job(), ending.completion.execution);
+            tracing::warn!(%job, %execution, "run {execution} of job `{job}` has ended, but the store no longer knows it: another node may have taken it over and run it again");
+            return;
+        };
+        if trigger_removed || ending.completion.instruction == Instruction::FinishTrigger {
+            self.bus.send(|| Event::Finished { trigger: ending.trigger.key().clone() });
+        }
+        if job_removed {
+            self.bus.send(|| Event::JobRemoved { job: ending.trigger.job().clone() });
+        }
+    }
+}
