@@ -114,6 +114,9 @@ fn no_unit(number: &str, name: &str, left: &str) -> String {
         return "a time with colons does not say its units; give each number a unit, such as `5m30s`"
             .to_owned();
     }
+    if name.is_empty() && !left.trim().is_empty() {
+        return format!("`{number}` has no unit; write one of {units} behind it");
+    }
     if name.is_empty() {
         return format!("`{number}` has no unit; write `{number}s` for seconds, or one of {units}");
     }

@@ -50,10 +50,14 @@ fn hint(name: &str) -> String {
     let known = || TZ_VARIANTS.iter().map(|zone| zone.name());
     let same = known().find(|zone| zone.eq_ignore_ascii_case(name.trim()));
     // `Berlin` alone is a common slip, and no letter of it is wrong.
-    let city = || known().find(|zone| city_of(zone).eq_ignore_ascii_case(name));
+    let city = || known().find(|zone| is_spelled(city_of(zone), name) || is_spelled(zone, name));
     let typo = || nearest_within(name, SLIPS, known()).filter(|zone| zone.len() > ABBREVIATION);
     if let Some(minutes) = offset_of(name) {
         return fixed_offset(minutes);
+    }
+    // The nearest name to `Etc/GMT+13` lies twelve hours away.
+    if same.is_none() && name.trim().get(4..).is_some_and(|rest| is_etc(name) && offset_of(rest).is_some()) {
+        return "fixed offsets are named `Etc/GMT-14` to `Etc/GMT+12`, whose sign counts west".to_owned();
     }
     match same.or_else(city).or_else(|| zone_of_place(name)).or_else(typo) {
         Some(near) => format!("did you mean `{near}`?"),
@@ -118,9 +122,25 @@ fn zone_of_place(name: &str) -> Option<&'static str> {
     PLACES.iter().find(|(place, _)| place.eq_ignore_ascii_case(&city)).map(|(_, zone)| *zone)
 }
 
-/// The minutes east of Greenwich that `UTC+2`, `GMT-05:30` or `+02:00` say.
+/// Whether two names differ only in case and in what stands between their words.
+fn is_spelled(known: &str, name: &str) -> bool {
+    letters(known).eq(letters(name))
+}
+
+fn letters(text: &str) -> impl Iterator<Item = u8> + '_ {
+    text.bytes().filter(|byte| !matches!(byte, b' ' | b'_' | b'-')).map(|byte| byte.to_ascii_lowercase())
+}
+
+fn is_etc(name: &str) -> bool {
+    name.trim().get(..4).is_some_and(|region| region.eq_ignore_ascii_case("Etc/"))
+}
+
+/// The minutes east of Greenwich that `UTC+2`, `GMT-05:30`, `+02:00` or `Z` say.
 fn offset_of(name: &str) -> Option<i32> {
     let upper = name.trim().to_ascii_uppercase();
+    if upper == "Z" {
+        return Some(0);
+    }
     let signed = upper.strip_prefix("UTC").or_else(|| upper.strip_prefix("GMT")).unwrap_or(&upper).trim();
     let (sign, digits) = match signed.strip_prefix('-') {
         Some(digits) => (-1, digits),
@@ -140,6 +160,7 @@ fn fixed_offset(minutes: i32) -> String {
     match (minutes / 60, minutes % 60) {
         (0, 0) => format!("write `UTC`; {place}"),
         (hours @ -12..=14, 0) => format!("write `Etc/GMT{:+}`, whose sign counts west; {place}", -hours),
+        (_, 0) => "no place is so far from Greenwich; use the name of a place, such as `Europe/Berlin`".to_owned(),
         _ => "an offset that is not of whole hours has no name; use the name of a place, such as `Asia/Kolkata`"
             .to_owned(),
     }

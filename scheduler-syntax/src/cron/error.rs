@@ -15,6 +15,8 @@ pub struct CronError {
     column: usize,
     problem: String,
     hint: String,
+    /// What to write in place of the guilty bytes, if there is no doubt.
+    instead: Option<String>,
 }
 
 impl CronError {
@@ -26,7 +28,18 @@ impl CronError {
         hint: String,
     ) -> Self {
         let column = text.get(..span.start).map_or(1, |before| before.chars().count() + 1);
-        Self { field, span, column, problem, hint }
+        Self { field, span, column, problem, hint, instead: None }
+    }
+
+    /// The same error with what to write in place of the guilty bytes.
+    pub(super) fn instead(self, instead: Option<String>) -> Self {
+        Self { instead, ..self }
+    }
+
+    /// The text without the mistake, if there is no doubt about what was meant.
+    pub(super) fn mended(&self, text: &str) -> Option<String> {
+        let (before, after) = (text.get(..self.span.start)?, text.get(self.span.end..)?);
+        self.instead.as_ref().map(|instead| format!("{before}{instead}{after}"))
     }
 
     /// The field with the mistake; none if it is about the text as a whole.

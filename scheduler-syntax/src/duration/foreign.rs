@@ -73,6 +73,10 @@ fn words(text: &str, unit: impl Fn(&str) -> Option<u128>) -> Option<u128> {
 
 /// The length of our unit with this name.
 fn ours(name: &str) -> Option<u128> {
+    // A month to some, a minute to others.
+    if name == "M" {
+        return None;
+    }
     let name = name.to_lowercase();
     let short = NAMES.iter().find(|(other, _)| *other == name).map_or(name.as_str(), |(_, unit)| unit);
     UNITS.iter().find(|(unit, _)| *unit == short).map(|(_, length)| *length)

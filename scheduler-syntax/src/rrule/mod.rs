@@ -48,6 +48,7 @@
 mod block;
 mod days;
 mod error;
+mod hints;
 mod parse;
 mod real_time;
 mod rule;

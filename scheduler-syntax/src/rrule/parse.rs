@@ -4,11 +4,11 @@ use chrono::{NaiveDate, NaiveDateTime};
 
 use super::block;
 use super::error::RuleError;
+use super::hints;
 use super::rule::{Frequency, Parts, Until};
-use crate::nearest::nearest;
 use crate::wall::DAY;
 
-const PARTS: [&str; 14] = [
+pub(super) const PARTS: [&str; 14] = [
     "FREQ",
     "INTERVAL",
     "COUNT",
@@ -25,7 +25,7 @@ const PARTS: [&str; 14] = [
     "WKST",
 ];
 
-const WEEKDAYS: [&str; 7] = ["SU", "MO", "TU", "WE", "TH", "FR", "SA"];
+pub(super) const WEEKDAYS: [&str; 7] = ["SU", "MO", "TU", "WE", "TH", "FR", "SA"];
 
 const FREQUENCIES: [(&str, Frequency); 7] = [
     ("SECONDLY", Frequency::Secondly),
@@ -49,6 +49,10 @@ pub(super) fn parse(text: &str) -> Result<Parts, RuleError> {
     let upper = text.trim().to_ascii_uppercase();
     let rule = upper.strip_prefix("RRULE:").unwrap_or(&upper);
     let offset = text.len() - text.trim_start().len() + upper.len() - rule.len();
+    read(rule, offset).map_err(|error| hints::for_separators(rule, offset).unwrap_or(error))
+}
+
+fn read(rule: &str, offset: usize) -> Result<Parts, RuleError> {
     let parts = split(rule, offset)?;
     let mut rule = Parts {
         text: rule.to_owned(),
@@ -83,19 +87,13 @@ fn split(rule: &str, offset: usize) -> Result<Vec<Part<'_>>, RuleError> {
                 format!("`{item}` is no part of a rule; write `NAME=VALUE`, such as `FREQ=DAILY`"),
             )
         })?;
-        let known = PARTS.into_iter().find(|known| *known == name).ok_or_else(|| {
-            let hint =
-                nearest(name, PARTS).map(|near| format!(", did you mean `{near}`?")).unwrap_or_default();
-            RuleError::new(
-                column,
-                format!("there is no part `{name}`{hint}; use one of {}", PARTS.join(", ")),
-            )
-        })?;
+        let known = PARTS
+            .into_iter()
+            .find(|known| *known == name)
+            .ok_or_else(|| RuleError::new(column, hints::for_part(name)))?;
         if parts.iter().any(|part| part.name == known) {
-            return Err(RuleError::new(
-                column,
-                format!("`{known}` stands there twice; write its values with commas"),
-            ));
+            let hint = if known.starts_with("BY") { "write its values with commas" } else { "leave one out" };
+            return Err(RuleError::new(column, format!("`{known}` stands there twice; {hint}")));
         }
         parts.push(Part { name: known, value, column });
         column += item.chars().count() + 1;
@@ -113,7 +111,7 @@ fn frequency(parts: &[Part<'_>], offset: usize) -> Result<Frequency, RuleError> 
     let found = FREQUENCIES.iter().find(|(name, _)| *name == part.value);
     found
         .map(|(_, frequency)| *frequency)
-        .ok_or_else(|| part.refuse(format!("use one of {}", FREQUENCIES.map(|(name, _)| name).join(", "))))
+        .ok_or_else(|| part.refuse(hints::for_word(part.value, FREQUENCIES.map(|(name, _)| name))))
 }
 
 impl Part<'_> {
@@ -135,7 +133,7 @@ impl Part<'_> {
             "BYYEARDAY" => rule.year_days = self.signed(366)?,
             "BYWEEKNO" => rule.weeks = self.signed(53)?,
             "BYSETPOS" => rule.positions = self.signed(366)?,
-            "WKST" => rule.week_start = self.weekday(self.value)?,
+            "WKST" => rule.week_start = self.weekday(self.value, self.value)?,
             _ => {}
         }
         Ok(())
@@ -150,7 +148,9 @@ impl Part<'_> {
             ("BYDAY", frequency)
                 if !rule.nth_weekdays.is_empty() && !matches!(frequency, Monthly | Yearly) =>
             {
-                no("may number weekdays only in monthly and yearly rules; write them without numbers")
+                no(
+                    "may number weekdays only in monthly and yearly rules; use `FREQ=MONTHLY`, or write them without numbers",
+                )
             }
             ("BYDAY", _) if !rule.nth_weekdays.is_empty() && !rule.weeks.is_empty() => {
                 no("may not number weekdays beside `BYWEEKNO`; write them without numbers")
@@ -173,7 +173,11 @@ impl Part<'_> {
 
     fn numbers(&self, valid: impl Fn(i32) -> bool, hint: &str) -> Result<Vec<i32>, RuleError> {
         let number = |item: &str| item.parse().ok().filter(|number| valid(*number));
-        self.value.split(',').map(|item| number(item).ok_or_else(|| self.refuse(hint))).collect()
+        let listed = |item: &str| match hints::for_range(item, &valid) {
+            Some(list) => self.refuse(format!("a range is written as its values: `{list}`")),
+            None => self.refuse(hint),
+        };
+        self.value.split(',').map(|item| number(item).ok_or_else(|| listed(item))).collect()
     }
 
     fn set(&self, first: i32, last: i32) -> Result<u64, RuleError> {
@@ -187,12 +191,15 @@ impl Part<'_> {
         self.numbers(|number| number != 0 && number.abs() <= most, &hint)
     }
 
-    fn weekday(&self, name: &str) -> Result<u32, RuleError> {
+    /// The weekday of this name, which is that of the whole item or its end.
+    fn weekday(&self, name: &str, item: &str) -> Result<u32, RuleError> {
         let index = WEEKDAYS.iter().position(|known| *known == name);
         index.map(|index| index as u32).ok_or_else(|| {
-            self.refuse(
-                "use MO, TU, WE, TH, FR, SA or SU, numbered in monthly and yearly rules, such as 2TU or -1FR",
-            )
+            self.refuse(match hints::for_weekday(item) {
+                Some(meant) => format!("did you mean `{meant}`?"),
+                None => "use MO, TU, WE, TH, FR, SA or SU, numbered in monthly and yearly rules, such as 2TU or -1FR"
+                    .to_owned(),
+            })
         })
     }
 
@@ -200,7 +207,7 @@ impl Part<'_> {
         for item in self.value.split(',') {
             let (number, name) =
                 item.split_at(item.find(|c: char| c.is_ascii_alphabetic()).unwrap_or(item.len()));
-            let weekday = self.weekday(name)?;
+            let weekday = self.weekday(name, item)?;
             match number.parse::<i32>() {
                 Ok(number) if number != 0 && number.abs() <= 53 => rule.nth_weekdays.push((number, weekday)),
                 Err(_) if number.is_empty() => rule.weekdays |= 1 << weekday,
@@ -215,18 +222,27 @@ impl Part<'_> {
     }
 
     fn until(&self) -> Result<Until, RuleError> {
+        let read = |text: &str| Self::read_until(text);
+        read(self.value).ok_or_else(|| {
+            match hints::for_moment(self.value).filter(|meant| read(meant).is_some()) {
+                Some(meant) => self.refuse(format!("write `{meant}`")),
+                None => self.refuse("write 20301231T235959Z, 20301231T235959 or 20301231"),
+            }
+        })
+    }
+
+    fn read_until(text: &str) -> Option<Until> {
         let second = |text: &str| {
             NaiveDateTime::parse_from_str(text, "%Y%m%dT%H%M%S").ok().map(|time| time.and_utc().timestamp())
         };
         let whole_day = || {
-            let date = NaiveDate::parse_from_str(self.value, "%Y%m%d").ok()?;
+            let date = NaiveDate::parse_from_str(text, "%Y%m%d").ok()?;
             Some(date.and_hms_opt(0, 0, 0)?.and_utc().timestamp() + DAY - 1)
         };
-        let until = match self.value.strip_suffix('Z') {
+        match text.strip_suffix('Z') {
             Some(utc) => second(utc).map(Until::Instant),
-            None => second(self.value).or_else(whole_day).map(Until::Civil),
-        };
-        until.ok_or_else(|| self.refuse("write 20301231T235959Z, 20301231T235959 or 20301231"))
+            None => second(text).or_else(whole_day).map(Until::Civil),
+        }
     }
 }
 

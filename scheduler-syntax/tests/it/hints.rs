@@ -197,3 +197,125 @@ fn durations_of_other_programs_are_spelled() {
         assert!(!error.contains("; write `"), "{error}");
     }
 }
+
+proptest! {
+    #[test]
+    fn five_fields_with_a_range_around_the_end_mean_its_values(
+        (index, a, b, step) in (0_usize..5, 0_u16..60, 0_u16..60, 1_u16..8),
+    ) {
+        let (first, last) = [(0, 59), (0, 23), (1, 31), (1, 12), (0, 6)][index];
+        let (a, b) = (first + a % (last - first + 1), first + b % (last - first + 1));
+        prop_assume!(a > b);
+        let template = ["X * * * *", "0 X * * *", "0 0 X * *", "0 0 1 X *", "0 0 * * X"][index];
+        let error = CronExpr::parse(&with_field(template, &format!("{a}-{b}/{step}"))).unwrap_err();
+        let meant = CronExpr::parse(written(error.hint())).unwrap();
+        let size = last - first + 1;
+        let values = (a..=b + size).step_by(step.into());
+        let values = values.map(|value| if value > last { value - size } else { value }.to_string());
+        let listed = with_field(template, &values.collect::<Vec<_>>().join(","));
+        let expected = CronExpr::parse_unix(&listed).unwrap();
+        let asked = chrono::DateTime::from_timestamp(1_800_000_000, 0).unwrap();
+        let fires = |expr: &CronExpr| expr.next_n(asked, chrono_tz::UTC, Default::default(), 70);
+        prop_assert_eq!(fires(&meant), fires(&expected), "{}", error);
+    }
+}
+
+#[test]
+fn five_fields_are_mended_before_the_second_is_put_in_front() {
+    for (five, meant) in [
+        ("10-5 * * * *", "0 10-59,0-5 * * * ?"),
+        ("0 22-6 13 * 5", "@unix 0 22-23,0-6 13 * 5"),
+        ("0 9 13 * 5-1", "@unix 0 9 13 * FRI-SAT,SUN-MON"),
+        ("22-6 22-6 * * MONDAY", "0 22-59,0-6 22-23,0-6 ? * MON"),
+        ("0 9 1 JANUARY *", "0 0 9 1 JAN ?"),
+        ("0 9 L * *", "0 0 9 L * ?"),
+        ("0 9 15W * *", "0 0 9 15W * ?"),
+        ("0 9 * * 5L", "0 0 9 ? * FRIL"),
+        ("0 9 * * 1#2", "0 0 9 ? * MON#2"),
+        ("0 9 ? * 2", "0 0 9 ? * 2"),
+        ("@both 0 9 1-7 * 1", "@both 0 0 9 1-7 * MON"),
+    ] {
+        let error = CronExpr::parse(five).unwrap_err();
+        assert_eq!(written(error.hint()), meant, "{error}");
+        assert!(CronExpr::parse(meant).is_ok(), "{meant}");
+    }
+    for five in ["61 * * * *", "0 9 L * 5", "0 9 * * JUN"] {
+        let error = CronExpr::parse(five).unwrap_err();
+        assert!(!error.hint().contains('`'), "{error}");
+    }
+}
+
+#[test]
+fn two_day_fields_are_joined_by_the_way_that_can_say_it() {
+    let refused = |text: &str| CronExpr::parse(text).unwrap_err();
+    says(refused("0 0 9 13 * FRI"), "or `@both 0 0 9 13 * FRI` if a day must match both");
+    says(refused("5 0 9 1-7 * MON 2027"), "or `@both 5 0 9 1-7 * MON 2027` if a day must match both");
+    let numbered = refused("0 0 9 13 * 5");
+    says(&numbered, "`@unix 0 9 13 * 5` if either day is enough");
+    says(&numbered, "`@both 0 0 9 13 * FRI` if a day must match both and Monday is 1, as in Spring");
+    says(&numbered, "or `@both 0 0 9 13 * 5` if Sunday is 1");
+    for text in ["0 0 9 L * FRI", "0 0 9 15W * FRI", "0 0 9 1 * MON#1"] {
+        assert!(!refused(text).hint().contains('@'), "{}", refused(text));
+    }
+    says(refused("0 0 9 * * 5L"), "write `0 0 9 ? * FRIL` if Monday is 1");
+    says(refused("0 0 9 * * 5#2"), "or `0 0 9 ? * 5#2` if Sunday is 1");
+    says(refused("0 0 9 * * FRI#2"), "write `0 0 9 ? * FRI#2`");
+}
+
+#[test]
+fn names_and_marks_of_days_are_hinted_without_doubt() {
+    for (text, meant) in [
+        ("0 0 0 1 SEPT ?", "did you mean SEP?"),
+        ("0 0 0 1 MA ?", "did you mean MAR or MAY?"),
+        ("0 0 0 1 JU ?", "did you mean JUN or JUL?"),
+        ("0 0 0 ? * TUN", "did you mean SUN or TUE?"),
+        ("0 0 0 ? * THURS", "did you mean THU?"),
+        ("0 0 0 ? * LFRI", "did you mean `FRIL`?"),
+        ("0 0 0 W15 * ?", "did you mean `15W`?"),
+        ("0 0 0 WL * ?", "did you mean `LW`?"),
+        ("0 0 0 1 JAN/3 ?", "`JAN-DEC/3`"),
+        ("0 0 0 ? * MON/4", "`MON-SAT/4`"),
+        ("0 0 9 ? * 0-4", "1 is Sunday"),
+        ("@every5m", "`every = \"5m\"`"),
+    ] {
+        says(CronExpr::parse(text).unwrap_err(), meant);
+    }
+}
+
+#[test]
+fn a_unit_with_two_meanings_has_no_hint() {
+    for text in ["1M", "2h 1M"] {
+        let error = parse_duration(text).unwrap_err().to_string();
+        assert!(!error.contains("write"), "{error}");
+    }
+}
+
+#[test]
+fn a_number_in_front_of_other_text_is_not_called_seconds() {
+    for text in ["1 000 s", "1_000ms", "5'", "1+2s"] {
+        let error = parse_duration(text).unwrap_err().to_string();
+        assert!(!error.contains("for seconds"), "{error}");
+    }
+    assert!(parse_duration("1h 30").unwrap_err().to_string().contains("write `30s` for seconds"));
+}
+
+#[test]
+fn hints_for_zones_do_not_move_the_clock() {
+    for (text, meant) in [
+        ("New York", "`America/New_York`"),
+        ("los angeles", "`America/Los_Angeles`"),
+        ("America/NewYork", "`America/New_York`"),
+        ("PORT-AU-PRINCE", "`America/Port-au-Prince`"),
+        ("Z", "`UTC`"),
+        ("UTC-13", "no place is so far from Greenwich"),
+        ("+15:00", "no place is so far from Greenwich"),
+        ("UTC+5:45", "Asia/Kolkata"),
+    ] {
+        says(parse_zone(text).unwrap_err(), meant);
+    }
+    for text in ["Etc/GMT+13", "etc/gmt-15", "Etc/UTC+2", "Etc/GMT+2:30"] {
+        let error = parse_zone(text).unwrap_err();
+        assert!(!error.hint().contains("did you mean"), "{error}");
+    }
+    says(parse_zone("etc/gmt-5").unwrap_err(), "did you mean `Etc/GMT-5`?");
+}

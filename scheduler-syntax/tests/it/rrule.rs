@@ -275,7 +275,7 @@ fn mistakes_are_named() {
         ("INTERVAL=2", "the rule has no `FREQ`; add one, such as `FREQ=DAILY` (column 1)"),
         (
             "FREQ=DAYLY",
-            "`FREQ` has `DAYLY`; use one of SECONDLY, MINUTELY, HOURLY, DAILY, WEEKLY, MONTHLY, YEARLY (column 1)",
+            "`FREQ` has `DAYLY`; did you mean `DAILY`? use one of SECONDLY, MINUTELY, HOURLY, DAILY, WEEKLY, MONTHLY, YEARLY (column 1)",
         ),
         ("FREQ=DAILY;INTERVALL=2", "there is no part `INTERVALL`, did you mean `INTERVAL`?; use one of"),
         ("FREQ=DAILY;INTERVAL=0", "`INTERVAL` has `0`; use a number from 1 (column 12)"),
@@ -292,7 +292,8 @@ fn mistakes_are_named() {
         ("FREQ=MONTHLY;BYDAY=XX", "`BYDAY` has `XX`; use MO, TU"),
         ("FREQ=MONTHLY;BYDAY=0MO", "number weekdays from 1 to 53"),
         ("FREQ=DAILY;COUNT=2;UNTIL=20300101", "`UNTIL` and `COUNT` exclude each other; leave one out"),
-        ("FREQ=DAILY;UNTIL=2030-01-01", "write 20301231T235959Z"),
+        ("FREQ=DAILY;UNTIL=2030-01-01", "`UNTIL` has `2030-01-01`; write `20300101` (column 12)"),
+        ("FREQ=DAILY;UNTIL=soon", "write 20301231T235959Z"),
         ("FREQ=WEEKLY;BYMONTHDAY=1", "`BYMONTHDAY` means nothing in a weekly rule"),
         ("FREQ=DAILY;BYSETPOS=1", "`BYSETPOS` chooses among the times of another `BY…` part; add one"),
     ];

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::CronError;
 use super::Field;
-use super::hints::for_five_fields;
+use super::hints::{for_five_fields, for_five_of_both};
 
 /// Which form of expression is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,6 +81,10 @@ impl Cut {
                 Some(meant) if meant.starts_with('@') => {
                     format!("{shape}; as a line of a crontab write `{meant}`")
                 }
+                Some(meant) => format!("{shape}: with the second in front it is `{meant}`"),
+                None => shape.to_owned(),
+            },
+            (Dialect::Both, 5) => match for_five_of_both(fields) {
                 Some(meant) => format!("{shape}: with the second in front it is `{meant}`"),
                 None => shape.to_owned(),
             },

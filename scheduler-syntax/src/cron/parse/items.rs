@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::fields::Dialect;
 use super::hints;
-use super::{CronError, Days, Field, WHOLE_MONTH, Years, nearest};
+use super::{CronError, Days, Field, WHOLE_MONTH, Years};
 use crate::cron::days::MonthDays;
 
 /// What one field says.
@@ -159,7 +159,7 @@ impl<'a> Reader<'a> {
             "" if step.is_some() => (self.field.first(), self.field.last()),
             _ => match base.split_once('-') {
                 Some((from, to)) => self.range(from, to, &base_span)?,
-                None => self.single(base, &base_span, step.is_some())?,
+                None => self.single(base, &base_span, step)?,
             },
         };
         let interval = step.is_some() || base == "*" || base.contains('-');
@@ -169,16 +169,16 @@ impl<'a> Reader<'a> {
     }
 
     /// A value; with a step it is the first of those up to the end of the field.
-    fn single(&self, base: &str, span: &Range<usize>, has_step: bool) -> Result<(u16, u16), CronError> {
+    fn single(&self, base: &str, span: &Range<usize>, step: Option<u16>) -> Result<(u16, u16), CronError> {
         let value = self.value(base, span)?;
         let is_name = !base.starts_with(|c: char| c.is_ascii_digit());
-        if has_step && is_name {
+        if let Some(step) = step.filter(|_| is_name) {
             let last = self.field.names().last().copied().unwrap_or_default();
-            let range = format!("such as `{base}-{last}/2`");
+            let range = format!("such as `{base}-{last}/{step}`");
             let hint = format!("a step after a single name is ambiguous; write the range, {range}");
             return self.has(span.clone(), hint);
         }
-        Ok((value, if has_step { self.field.last() } else { value }))
+        Ok((value, if step.is_some() { self.field.last() } else { value }))
     }
 
     /// Both ends of `from-to`.
@@ -227,7 +227,10 @@ impl<'a> Reader<'a> {
         if self.dialect != Dialect::Unix || values.first <= values.last {
             return Ok(());
         }
-        self.has(span.clone(), hints::for_wrapped(self.field, values))
+        let list = hints::around(self.field, values);
+        let hint =
+            format!("a range of the Unix form does not go around the end of the field; write `{list}`");
+        self.has(span.clone(), hint).map_err(|error| error.instead(Some(list)))
     }
 
     pub(super) fn step(&self, text: &str, span: Range<usize>) -> Result<u16, CronError> {
@@ -247,16 +250,30 @@ impl<'a> Reader<'a> {
             return if (first..=last).contains(&value) {
                 Ok(value)
             } else {
-                self.has(span.clone(), self.allowed())
+                self.has(span.clone(), self.allowed_for(number))
             };
         }
         let names = self.field.names();
         if let Some(index) = names.iter().position(|name| *name == text) {
             return Ok(index as u16 + first);
         }
-        let longer = names.iter().copied().find(|name| text.starts_with(name));
-        let near = longer.or_else(|| nearest(text, names.iter().copied()).filter(|_| text.len() > 1));
-        self.has(span.clone(), near.map_or_else(|| self.allowed(), |near| format!("did you mean {near}?")))
+        let near = hints::names_near(text, names);
+        let hint = match near.is_empty() {
+            true => self.allowed(),
+            false => format!("did you mean {}?", near.join(" or ")),
+        };
+        let only = (near.len() == 1).then(|| near.concat());
+        self.has(span.clone(), hint).map_err(|error| error.instead(only))
+    }
+
+    /// What to write in place of a number that is out of range.
+    fn allowed_for(&self, number: u16) -> String {
+        match (self.field, number) {
+            (Field::DayOfWeek, 0) => {
+                "use 1-7 (1 is Sunday) or SUN-SAT; a 0 for Sunday belongs to the Unix form".to_owned()
+            }
+            _ => self.allowed(),
+        }
     }
 
     fn allowed(&self) -> String {

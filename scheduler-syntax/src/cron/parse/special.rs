@@ -17,6 +17,9 @@ impl Reader<'_> {
         item: &str,
         span: &Range<usize>,
     ) -> Result<bool, CronError> {
+        if let Some(day) = item.strip_prefix('W').filter(|day| *day == "L" || digits(day).is_some()) {
+            return self.has(span.clone(), format!("`W` stands behind the day; did you mean `{day}W`?"));
+        }
         if !item.starts_with('L') && !item.ends_with('W') {
             return Ok(false);
         }
@@ -58,6 +61,9 @@ impl Reader<'_> {
         in_list: bool,
     ) -> Result<bool, CronError> {
         self.refuse_marked_range(item, span)?;
+        if let Some(day) = item.strip_prefix('L').filter(|day| self.weekday(day, span).is_ok()) {
+            return self.has(span.clone(), format!("`L` stands behind the day; did you mean `{day}L`?"));
+        }
         let days = match (item, item.split_once('#'), item.strip_suffix('L')) {
             ("L", ..) if in_list => {
                 return self.has(span.clone(), "`L` alone is Saturday; in a list write SAT");
