@@ -17,16 +17,11 @@ pub(crate) fn unknown(name: &str, known: &[&str]) -> String {
 fn renamed(name: &str) -> Option<&'static str> {
     Some(match name {
         "tz" | "zone" | "timezone" => "time_zone",
-        "interval" | "period" | "every_seconds" | "repeat_every" | "fixed_rate" | "fixed_delay" => "every",
+        "interval" | "period" | "every_seconds" | "repeat_every" | "fixed_rate" => "every",
         "schedule" | "cron_expression" | "crontab" => "cron",
         "id" | "key" | "identity" | "job_name" | "task" => "name",
         "misfire_policy" | "misfire_instruction" | "on_misfire" | "coalesce" => "misfire",
-        "concurrent"
-        | "no_overlap"
-        | "exclusive"
-        | "singleton"
-        | "disallow_concurrent_execution"
-        | "max_instances" => "disallow_concurrent",
+        "no_overlap" | "exclusive" | "singleton" | "disallow_concurrent_execution" => "disallow_concurrent",
         "persist_job_data" | "persist_job_data_after_execution" | "stateful" => "persist_data",
         "recoverable" | "request_recovery" | "requests_recover" => "requests_recovery",
         "store_durably" | "durability" => "durable",
@@ -52,6 +47,13 @@ fn way_here(name: &str) -> Option<&'static str> {
         | "parallelism" => {
             "put the job into a group with `execution_group = \"…\"` and limit the runs of the group with \
              `Scheduler::builder().limit_group(\"…\", most)`; `disallow_concurrent` allows one run of the job at a time"
+        }
+        "concurrent" | "allow_concurrent" | "max_instances" => {
+            "runs of a job may overlap by default; `disallow_concurrent` allows one run at a time"
+        }
+        "fixed_delay" => {
+            "`every = \"…\"` counts from one start to the next; with `disallow_concurrent` a run that is due while another \
+             one is under way waits"
         }
         "rate" | "rate_limit" | "throttle" | "debounce" => {
             "runs are limited by number, not by rate: use `execution_group = \"…\"` with `limit_group`, or `every = \"…\"`"
@@ -93,5 +95,10 @@ mod tests {
         assert_eq!(said("colour"), "there is no option `colour`; use one of name, time_zone, timeout");
         assert!(said("retry").contains("Trigger::after(delay)"));
         assert!(said("queue").contains("limit_group"));
+        for opposite in ["concurrent", "allow_concurrent", "max_instances"] {
+            assert!(!said(opposite).contains("did you mean"), "{}", said(opposite));
+            assert!(said(opposite).contains("may overlap by default"), "{}", said(opposite));
+        }
+        assert!(said("fixed_delay").contains("from one start to the next"));
     }
 }

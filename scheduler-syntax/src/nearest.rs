@@ -1,7 +1,8 @@
 //! "Did you mean": the candidate that is nearest to a mistyped word.
 
 /// The candidate with the fewest differing letters, if no more than a third of the word's letters differ (at least
-/// one may). Upper and lower case count as the same, and of equals the first one wins.
+/// one may). Upper and lower case count as the same, and of equals the first one wins. The
+/// opposite of a word, such as `disallow` for `allow`, is never its candidate.
 ///
 /// ```
 /// let options = ["cron", "every", "timeout"];
@@ -23,7 +24,20 @@ pub(crate) fn nearest_within<'a>(
     let length = word.chars().count();
     let near = candidates.into_iter().filter(|candidate| candidate.chars().count().abs_diff(length) <= most);
     let rated = near.map(|candidate| (distance(&wanted, &candidate.to_lowercase()), candidate));
-    rated.filter(|(edits, _)| *edits <= most).min_by_key(|(edits, _)| *edits).map(|(_, candidate)| candidate)
+    let near = rated.filter(|(edits, _)| *edits <= most);
+    near.filter(|(_, candidate)| !is_opposite(&wanted, &candidate.to_lowercase()))
+        .min_by_key(|(edits, _)| *edits)
+        .map(|(_, candidate)| candidate)
+}
+
+/// Whether one of the words is nearer to the other without a prefix that turns its meaning into the opposite:
+/// `disallow_concurrent` is no hint for `alow_concurrent`.
+fn is_opposite(word: &str, candidate: &str) -> bool {
+    let nearer = |from: &str, to: &str| distance(from, to) < distance(word, candidate);
+    ["dis", "un", "non", "not_", "no_"].into_iter().any(|negation| {
+        candidate.strip_prefix(negation).is_some_and(|rest| nearer(word, rest))
+            || word.strip_prefix(negation).is_some_and(|rest| nearer(rest, candidate))
+    })
 }
 
 /// How many letters must be inserted, deleted, replaced or swapped with their neighbour, one row of the table at a
