@@ -85,6 +85,30 @@ pub(crate) mod text {
     }
 }
 
+/// A value inside a record, or why it cannot be read. So the error of the record can name its owner.
+pub(crate) mod part {
+    use serde::de::DeserializeOwned;
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+    use serde_json::Value;
+
+    pub(crate) fn serialize<T: Serialize, S: Serializer>(
+        part: &Result<T, String>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        part.as_ref().map_err(serde::ser::Error::custom)?.serialize(serializer)
+    }
+
+    pub(crate) fn deserialize<'de, T: DeserializeOwned, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Result<T, String>, D::Error> {
+        Value::deserialize(deserializer).map(read)
+    }
+
+    pub(crate) fn read<T: DeserializeOwned>(value: Value) -> Result<T, String> {
+        T::deserialize(value).map_err(|error| error.to_string())
+    }
+}
+
 /// A duration in a status: milliseconds, with their fractions. The name of such a field ends with `_ms`.
 pub(crate) fn millis<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_f64(duration.as_micros() as f64 / 1000.0)

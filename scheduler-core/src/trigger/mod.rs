@@ -132,7 +132,9 @@ struct Record {
     version: Version,
     key: TriggerKey,
     job: JobKey,
-    schedule: Schedule,
+    /// The error is kept until the trigger can be named.
+    #[serde(with = "crate::stored::part")]
+    schedule: Result<Schedule, String>,
     start: DateTime<Utc>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     end: Option<DateTime<Utc>>,
@@ -161,6 +163,13 @@ impl TryFrom<Record> for Trigger {
     fn try_from(record: Record) -> Result<Self, TriggerError> {
         let Record { key, job, schedule, start, priority, misfire, overlap, .. } = record;
         let Record { end, calendar, description, data, execution_group, declared_by, recovery, .. } = record;
+        let schedule = match schedule {
+            Ok(schedule) => schedule,
+            Err(problem) => {
+                let problem = format!("`schedule`: {problem}");
+                return Err(TriggerError::new(Some(key), Some(job), vec![problem], None));
+            }
+        };
         let (start, end) = (start.trunc_subsecs(3), end.map(|end| end.trunc_subsecs(3)));
         let rare = Rare { end, calendar, description, data, execution_group, declared_by, recovery };
         Self { key, job, schedule, start, priority, misfire, overlap, rare: rare.kept() }.checked()
@@ -176,7 +185,7 @@ impl From<Trigger> for Record {
             version: Version,
             key,
             job,
-            schedule,
+            schedule: Ok(schedule),
             start,
             end,
             calendar,

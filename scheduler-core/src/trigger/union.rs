@@ -3,19 +3,33 @@
 use std::fmt;
 
 use chrono::{DateTime, Utc};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::schedule::{Schedule, Window};
-use crate::stored::checked;
+use crate::stored::{checked, part};
 
 /// Fires whenever one of its schedules does; once where several do at the same instant.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(remote = "Self")]
 pub struct UnionSchedule {
+    #[serde(deserialize_with = "numbered")]
     schedules: Box<[Schedule]>,
 }
 
 checked!(UnionSchedule);
+
+/// The schedules of a record. The error of one names its place.
+fn numbered<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Box<[Schedule]>, D::Error> {
+    let parts = Vec::<serde_json::Value>::deserialize(deserializer)?;
+    let read = parts.into_iter().map(part::read::<Schedule>).enumerate().map(|(index, schedule)| {
+        schedule.map_err(|problem| serde::de::Error::custom(in_place(index, &problem)))
+    });
+    read.collect()
+}
+
+fn in_place(index: usize, problem: &str) -> String {
+    format!("`schedules[{index}]` of the union: {problem}")
+}
 
 impl UnionSchedule {
     /// These schedules together. There must be at least one, and none of them may be limited to a number of firings:
@@ -61,7 +75,11 @@ impl UnionSchedule {
                 "the schedule `{schedule}` of a union is limited to a number of firings; set an end instead"
             )
         });
-        limited.or_else(|| self.schedules.iter().find_map(Schedule::problem))
+        let wrong = || {
+            let mut parts = self.schedules.iter().enumerate();
+            parts.find_map(|(index, schedule)| Some(in_place(index, &schedule.problem()?)))
+        };
+        limited.or_else(wrong)
     }
 }
 

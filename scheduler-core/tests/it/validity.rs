@@ -81,6 +81,40 @@ fn t24_records_of_wrong_schedules_are_errors() {
             r#"{{"v":1,"key":["billing","t"],"job":["DEFAULT","bill"],"start":"2026-01-01T00:00:00Z","priority":5,"schedule":{record}}}"#
         );
         refused::<Trigger>(&trigger, expected);
+        refused::<Trigger>(&trigger, "trigger `billing/t`: `schedule`: ");
+    }
+}
+
+#[test]
+fn t24_a_wrong_schedule_names_its_place_in_each_union_around_it() {
+    for (inner, expected) in WRONG_SCHEDULES {
+        let union = format!(r#"{{"kind":"union","schedules":[{{"kind":"once"}},{inner}]}}"#);
+        let outer = format!(r#"{{"kind":"union","schedules":[{union}]}}"#);
+        refused::<Schedule>(&union, "`schedules[1]` of the union: ");
+        refused::<Schedule>(&outer, "`schedules[0]` of the union: `schedules[1]` of the union: ");
+        refused::<Schedule>(&outer, expected);
+    }
+    let none = CalendarIntervalSchedule::new(0, Unit::Day, Tz::UTC).into();
+    let inner = UnionSchedule::new([Schedule::Once, none]).into();
+    let error = build(Trigger::scheduled(UnionSchedule::new([inner]))).unwrap_err().to_string();
+    let place = "trigger `billing/t`: `schedules[0]` of the union: `schedules[1]` of the union: ";
+    assert!(error.starts_with(place) && error.contains("the calendar interval is 0"), "{error}");
+}
+
+#[test]
+fn t24_sound_schedules_are_read_as_they_were_written() {
+    let cron = || Trigger::cron("0 0 9 ? * MON-FRI").time_zone("Europe/Berlin");
+    for builder in [
+        cron(),
+        Trigger::every(Duration::from_millis((1 << 40) + 1)),
+        Trigger::rrule("FREQ=DAILY;COUNT=4294967295"),
+    ] {
+        let trigger = build(builder).unwrap();
+        let union = UnionSchedule::new([Schedule::Once, build(cron()).unwrap().schedule().clone()]);
+        for trigger in [build(Trigger::scheduled(union)).unwrap(), trigger] {
+            let record = serde_json::to_string(&trigger).unwrap();
+            assert_eq!(serde_json::from_str::<Trigger>(&record).unwrap(), trigger, "{record}");
+        }
     }
 }
 
