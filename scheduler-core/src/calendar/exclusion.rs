@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use chrono::{DateTime, Datelike, Days, NaiveDate, NaiveTime, TimeDelta, Utc, Weekday};
+use chrono::{DateTime, Datelike, Days, NaiveDate, NaiveTime, SubsecRound, TimeDelta, Utc, Weekday};
 use chrono_tz::Tz;
 use scheduler_syntax::cron::{CronError, CronExpr};
 use serde::{Deserialize, Serialize};
@@ -51,7 +51,7 @@ pub enum Exclusion {
     Daily {
         /// Where it begins.
         from: NaiveTime,
-        /// Where it ends, to the millisecond.
+        /// Where it ends. The whole millisecond belongs to the range.
         to: NaiveTime,
         /// Leaves out everything but the range.
         #[serde(default)]
@@ -179,6 +179,7 @@ impl Exclusion {
     fn next_time_of_day(&self, at: DateTime<Utc>, zone: Tz) -> Option<DateTime<Utc>> {
         let Self::Daily { from, to, inverted } = self else { return None };
         let opens = if *inverted { *from } else { to.overflowing_add_signed(TimeDelta::milliseconds(1)).0 };
+        let opens = opens.trunc_subsecs(3);
         let mut at = at;
         for _ in 0..MOST_OPENINGS {
             if self.includes(at, zone) {
@@ -208,7 +209,8 @@ impl Exclusion {
     }
 }
 
-/// Whether a time of day lies in a range that may go over midnight.
+/// Whether a time of day lies, to the millisecond, in a range that may go over midnight.
 fn within(time: NaiveTime, from: NaiveTime, to: NaiveTime) -> bool {
+    let (time, from, to) = (time.trunc_subsecs(3), from.trunc_subsecs(3), to.trunc_subsecs(3));
     if from <= to { from <= time && time <= to } else { from <= time || time <= to }
 }
