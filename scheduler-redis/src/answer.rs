@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
 use scheduler_core::calendar::Calendar;
 use scheduler_core::job::JobDetail;
 use scheduler_core::store::*;
@@ -15,7 +14,32 @@ use crate::codec;
 use crate::handover::Memo;
 
 /// What the script refused, in words.
-pub(crate) fn refusal(error: &str, names: &[Value], request: &Value) -> Error {
+pub(crate) fn refusal(verb: &str, error: &str, names: &[Value], request: &Value) -> Error {
+    let key = match (error, names) {
+        ("taken" | "twice", [row]) if row[0] == "job" => {
+            return about(words(verb, error, names, request), "", &row[1]);
+        }
+        ("taken" | "twice", [row]) => codec::text(&row[1]),
+        ("job" | "calendar" | "other" | "used", [row, ..]) => codec::text(&row[0]),
+        _ => "",
+    };
+    let job = if error == "job" { &names[0][1] } else { &Value::Null };
+    about(words(verb, error, names, request), key, job)
+}
+
+/// The error with the trigger and the job that it is about, as far as they are known.
+fn about(error: Error, trigger: &str, job: &Value) -> Error {
+    let error = match codec::trigger_key(trigger) {
+        Ok(trigger) => error.for_trigger(&trigger),
+        Err(_) => error,
+    };
+    match codec::job_key(codec::text(job)) {
+        Ok(job) => error.for_job(&job),
+        Err(_) => error,
+    }
+}
+
+fn words(verb: &str, error: &str, names: &[Value], request: &Value) -> Error {
     let shown = |key: &Value| codec::shown(codec::text(key));
     let first = names.first().unwrap_or(&Value::Null);
     match error {
@@ -30,7 +54,9 @@ pub(crate) fn refusal(error: &str, names: &[Value], request: &Value) -> Error {
         }
         "job" => {
             let (key, job) = (shown(&first[0]), shown(&first[1]));
-            Error::not_found(format!("trigger `{key}` runs job `{job}`, which is not stored"))
+            Error::not_found(format!(
+                "trigger `{key}` runs job `{job}`, which is not stored; store the job first"
+            ))
         }
         "calendar" if names.is_empty() => {
             let name = codec::text(&request["name"]);
@@ -52,7 +78,9 @@ pub(crate) fn refusal(error: &str, names: &[Value], request: &Value) -> Error {
             let (key, name) = (shown(&first[0]), codec::text(&request["name"]));
             Error::conflict(format!("trigger `{key}` names the calendar `{name}`; give it another one first"))
         }
-        "late" => Error::transient("the change was given up by its caller, and did not take effect"),
+        "late" => Error::transient(format!(
+            "the change `{verb}` did not take effect, since its caller has given it up; repeat it if it is still wanted"
+        )),
         "types" => {
             let wrong = names.iter().map(|row| {
                 let [key, found, kind] = [0, 1, 2].map(|part| codec::text(&row[part]));
@@ -76,7 +104,9 @@ pub(crate) fn refusal(error: &str, names: &[Value], request: &Value) -> Error {
                 "the job store has the format {format}, and this program writes {own} only; upgrade `scheduler-redis`"
             ))
         }
-        other => Error::transient(format!("the job store refused the call: {other}")),
+        other => Error::transient(format!(
+            "the job store in Redis refused the call `{verb}`: {other}; upgrade `scheduler-redis` if other nodes run a newer one"
+        )),
     }
 }
 
@@ -88,29 +118,34 @@ pub(crate) fn flags(answer: &Value) -> Vec<bool> {
     codec::list(answer).iter().map(|value| value == &Value::Bool(true)).collect()
 }
 
-pub(crate) fn trigger_keys(answer: &Value) -> Result<Vec<TriggerKey>> {
-    let mut keys = codec::list(answer)
-        .iter()
-        .map(|key| codec::trigger_key(codec::text(key)))
-        .collect::<Result<Vec<_>>>()?;
+/// The keys of triggers. One that cannot be read is left out: the call has taken effect, and others are still to be told.
+pub(crate) fn trigger_keys(answer: &Value) -> Vec<TriggerKey> {
+    let read = |key: &Value| {
+        let key = codec::trigger_key(codec::text(key));
+        key.inspect_err(|error| tracing::error!(%error, "a trigger is left out of the list: {error}")).ok()
+    };
+    let mut keys: Vec<_> = codec::list(answer).iter().filter_map(read).collect();
     keys.sort_unstable();
-    Ok(keys)
+    keys
 }
 
 /// One row, and the job of one that is fired already.
 pub(crate) fn acquired(row: [&str; 8], job: Option<Arc<JobDetail>>) -> Result<(AcquiredTrigger, Memo)> {
     let [claim, key, description, progress, freed, calendar, ..] = row;
-    let trigger: Trigger = codec::decode("a trigger", description)?;
+    let trigger: Trigger = codec::decode("trigger", key, description)?;
     let calendar = match calendar {
         "" => None,
-        text => Some(Arc::from(codec::decode::<Box<dyn Calendar>>("a calendar", text)?)),
+        text => {
+            let name = trigger.calendar().unwrap_or_default();
+            Some(Arc::from(codec::decode::<Box<dyn Calendar>>("calendar", name, text)?))
+        }
     };
     let mut memo = Memo { trigger: key.to_owned(), from: progress.to_owned(), after: String::new() };
-    let mut progress: Progress = codec::decode("the progress of a trigger", progress)?;
+    let mut progress: Progress = codec::decode("progress of trigger", key, progress)?;
     let claim = codec::read_claim(claim)?;
     let mut fired = None;
     if let Some(job) = job {
-        let due = progress.previous.ok_or_else(|| codec::broken("the progress of a trigger", &memo.from))?;
+        let due = progress.previous.ok_or_else(|| codec::broken("progress of trigger", key, &memo.from))?;
         let after = std::mem::replace(&mut progress, codec::before_first(due));
         memo.after = std::mem::replace(&mut memo.from, codec::encode(&progress)?);
         fired = Some(FiredAtOnce { progress: after, fence: claim.count(), job });
@@ -120,57 +155,69 @@ pub(crate) fn acquired(row: [&str; 8], job: Option<Arc<JobDetail>>) -> Result<(A
 }
 
 pub(crate) fn status(row: [&str; 8]) -> Result<TriggerStatus> {
-    let [_, description, progress, stored, runs, busy, pause, revision] = row;
-    let progress: Progress = codec::decode("the progress of a trigger", progress)?;
+    let [key, description, progress, stored, runs, busy, pause, revision] = row;
+    let progress: Progress = codec::decode("progress of trigger", key, progress)?;
     let stored = match stored {
         "W" => StoredState::Waiting,
         "A" => StoredState::Acquired,
         "P" => StoredState::Paused,
         "C" => StoredState::Complete,
         "E" => StoredState::Error,
-        other => return Err(codec::broken("the state of a trigger", other)),
+        other => return Err(codec::broken("state of trigger", key, other)),
     };
     Ok(TriggerStatus {
-        trigger: Arc::new(codec::decode("a trigger", description)?),
+        trigger: Arc::new(codec::decode("trigger", key, description)?),
         state: TriggerState::of(stored, !progress.may_fire_again(), runs != "0", busy == "1"),
         progress,
-        pause: (!pause.is_empty()).then(|| codec::note_of(pause)),
-        revision: revision.parse().unwrap_or_default(),
+        pause: (!pause.is_empty()).then(|| codec::note_of("pause of trigger", key, pause)),
+        revision: revision
+            .parse()
+            .map_err(|error| codec::broken("revision of trigger", key, revision).caused_by(error))?,
     })
 }
 
-pub(crate) fn execution(row: &Value) -> Result<ExecutionStatus> {
+fn execution(row: &Value) -> Result<ExecutionStatus> {
+    let fired = codec::read_time(&row[3]);
+    let id = codec::text(&row[0]);
     Ok(ExecutionStatus {
-        id: codec::read_claim(codec::text(&row[0]))?,
+        id: codec::read_claim(id)?,
         job: codec::job_key(codec::text(&row[1]))?,
         trigger: codec::trigger_key(codec::text(&row[2]))?,
         execution_group: row[4].as_str().and_then(|group| group.strip_prefix('1')).map(Arc::from),
-        fired: codec::read_time(&row[3]).unwrap_or(DateTime::<Utc>::MIN_UTC),
+        fired: fired.ok_or_else(|| codec::broken("start of run", id, &row[3].to_string()))?,
     })
 }
 
-pub(crate) fn execution_list(answer: &Value) -> Result<Vec<ExecutionStatus>> {
-    codec::list(answer).iter().map(execution).collect()
+/// The runs of a list. One that cannot be read is left out, so that the others can be seen and stopped.
+pub(crate) fn execution_list(answer: &Value) -> Vec<ExecutionStatus> {
+    let read = |row| {
+        let read = execution(row);
+        read.inspect_err(|error| tracing::error!(%error, "a run is left out of the list: {error}")).ok()
+    };
+    codec::list(answer).iter().filter_map(read).collect()
 }
 
 /// A calendar by its name; none if this program cannot read it.
 pub(crate) fn calendar(row: &Value) -> Option<NamedCalendar> {
     let name = codec::text(&row[0]);
-    let read = codec::decode::<Box<dyn Calendar>>("a calendar", codec::text(&row[1]));
+    let read = codec::decode::<Box<dyn Calendar>>("calendar", name, codec::text(&row[1]));
     let read = read.inspect_err(|error| {
-        tracing::error!(calendar = name, %error, "calendar `{name}` cannot be read and is left out of the list: {error}");
+        tracing::error!(calendar = name, %error, "calendar `{name}` is left out of the list: {error}");
     });
     Some((name.into(), Arc::from(read.ok()?)))
 }
 
 pub(crate) fn node(row: &Value) -> Result<NodeStatus> {
-    let record: Value = codec::decode("a node", codec::text(&row["n"]))?;
-    let types = codec::decode::<Value>("job types", record["t"].as_str().unwrap_or("null"))?
+    let session = codec::text(&row["s"]);
+    let record: Value = codec::decode("node", session, codec::text(&row["n"]))?;
+    let types = codec::decode::<Value>("job types of node", session, record["t"].as_str().unwrap_or("null"))?
         .as_array()
         .map(|types| types.iter().map(|name| Arc::from(codec::text(name))).collect());
     let silent = Duration::from_millis(codec::text(&row["q"]).parse().unwrap_or_default());
     let node = Node {
-        session: codec::text(&row["s"]).parse().unwrap_or_default(),
+        session: session
+            .parse()
+            .map_err(|error| codec::broken("number of a node", "", session).caused_by(error))?,
         name: codec::text(&record["n"]).into(),
         types,
         wake: Arc::new(|| {}),

@@ -14,23 +14,41 @@ pub(crate) fn key(key: &impl Key) -> String {
 }
 
 fn parts(text: &str) -> Result<(&str, &str)> {
-    let (group, name) = text.split_once('\0').ok_or_else(|| broken("a key", text))?;
+    let (group, name) = text.split_once('\0').ok_or_else(|| broken("key", "", text))?;
     Ok((if group.is_empty() { DEFAULT_GROUP } else { group }, name))
 }
 
 pub(crate) fn trigger_key(text: &str) -> Result<TriggerKey> {
     let (group, name) = parts(text)?;
-    TriggerKey::in_group(group, name).map_err(|_| broken("a trigger's key", text))
+    TriggerKey::in_group(group, name).map_err(|error| broken("key of a trigger", "", text).caused_by(error))
 }
 
-/// A key as users write it; what is none stays as it is.
+/// A key as users write it. A text that is no key is shown as it stands.
 pub(crate) fn shown(key: &str) -> String {
-    trigger_key(key).map_or_else(|_| key.trim_matches('\0').to_owned(), |key| key.to_string())
+    let read = key.contains('\0').then(|| trigger_key(key));
+    read.and_then(Result::ok).map_or_else(|| excerpt(key.trim_matches('\0')), |key| key.to_string())
+}
+
+/// So many characters of a stored value are shown.
+const SHOWN: usize = 200;
+
+/// A stored value for people: its beginning, on one line.
+fn excerpt(value: &str) -> String {
+    let mut shown: String = value.chars().take(SHOWN).map(plain).collect();
+    if value.chars().nth(SHOWN).is_some() {
+        shown.push_str(&format!("… ({} bytes)", value.len()));
+    }
+    shown
+}
+
+/// A character, with an escape in place of one that a terminal would act on.
+fn plain(letter: char) -> String {
+    if letter.is_control() { letter.escape_default().to_string() } else { letter.to_string() }
 }
 
 pub(crate) fn job_key(text: &str) -> Result<JobKey> {
     let (group, name) = parts(text)?;
-    JobKey::in_group(group, name).map_err(|_| broken("a job's key", text))
+    JobKey::in_group(group, name).map_err(|error| broken("key of a job", "", text).caused_by(error))
 }
 
 pub(crate) fn group_name(stored: &str) -> &str {
@@ -49,18 +67,50 @@ pub(crate) fn time_of(word: &str) -> Option<DateTime<Utc>> {
     word.parse().ok().and_then(DateTime::from_timestamp_millis)
 }
 
-/// Something in the store that this program cannot read.
-pub(crate) fn broken(what: &str, found: &str) -> Error {
-    Error::config(format!("the store has {what} that cannot be read: `{found}`"))
+/// The error about a record that this program cannot read: the kind of record, its stored key, which may be empty, and its text.
+pub(crate) fn broken(what: &str, key: &str, found: &str) -> Error {
+    let (name, found) =
+        (if key.is_empty() { String::new() } else { format!(" `{}`", shown(key)) }, excerpt(found));
+    let error = Error::config(format!(
+        "the {what}{name} cannot be read, its record in Redis is `{found}`; upgrade this program if a newer version wrote the \
+         record, or else run `RedisJobStore::audit` and store what is lost again"
+    ));
+    if key.is_empty() || what.starts_with("key") {
+        return error;
+    }
+    match (what, job_key(key), trigger_key(key)) {
+        ("job" | "data of job", Ok(job), _) => error.for_job(&job),
+        ("trigger" | "progress of trigger" | "state of trigger" | "revision of trigger", _, Ok(trigger)) => {
+            error.for_trigger(&trigger)
+        }
+        _ => error,
+    }
+}
+
+/// What the script has answered to this call.
+pub(crate) fn answer(verb: &str, body: &str) -> Result<Value> {
+    serde_json::from_str(body).map_err(|error| {
+        let text = format!(
+            "the answer of Redis to the call `{verb}` is no JSON: `{}`; make sure that nothing between this program and the \
+             server changes answers",
+            excerpt(body)
+        );
+        Error::transient(text).caused_by(error)
+    })
 }
 
 pub(crate) fn encode<T: serde::Serialize + ?Sized>(value: &T) -> Result<String> {
     serde_json::to_string(value)
-        .map_err(|error| Error::config("the value cannot be written").caused_by(error))
+        .map_err(|error| {
+            let name = std::any::type_name::<T>();
+            let text = format!("a value of type `{name}` cannot be written as JSON and is not stored: {error}; change its `Serialize`");
+            Error::config(text).caused_by(error)
+        })
 }
 
-pub(crate) fn decode<T: serde::de::DeserializeOwned>(what: &str, text: &str) -> Result<T> {
-    serde_json::from_str(text).map_err(|error| broken(what, text).caused_by(error))
+/// Reads the record of this kind under this stored key, which may be empty.
+pub(crate) fn decode<T: serde::de::DeserializeOwned>(what: &str, key: &str, text: &str) -> Result<T> {
+    serde_json::from_str(text).map_err(|error| broken(what, key, text).caused_by(error))
 }
 
 /// What the script must know of a trigger, and its description.
@@ -135,18 +185,18 @@ pub(crate) fn job(job: &JobDetail) -> Result<[String; 2]> {
     Ok([key(job.key()), record])
 }
 
-pub(crate) fn read_job(text: &str) -> Result<JobDetail> {
+pub(crate) fn read_job(key: &str, text: &str) -> Result<JobDetail> {
     let parts = text.split_once('\0').and_then(|(_, parts)| parts.split_once('\0'));
-    let (bare, data) = parts.ok_or_else(|| broken("a job", text))?;
-    let bare: JobDetail = decode("a job", bare)?;
-    let data: JobData = decode("a job's data", data)?;
+    let (bare, data) = parts.ok_or_else(|| broken("job", key, text))?;
+    let bare: JobDetail = decode("job", key, bare)?;
+    let data: JobData = decode("data of job", key, data)?;
     Ok(bare.to_builder().data(data).build())
 }
 
 pub(crate) fn read_claim(text: &str) -> Result<ExecutionId> {
     let parsed =
         text.split_once('-').and_then(|(session, count)| Some((session.parse().ok()?, count.parse().ok()?)));
-    let (session, count) = parsed.ok_or_else(|| broken("a claim", text))?;
+    let (session, count) = parsed.ok_or_else(|| broken("number of a run", "", text))?;
     Ok(ExecutionId::new(session, count))
 }
 
@@ -209,15 +259,15 @@ pub(crate) fn note(note: &PauseNote) -> Result<String> {
     encode(&json!({ "n": note, "u": note.until.map(time) }))
 }
 
-pub(crate) fn read_note(text: &str) -> Result<PauseNote> {
-    let value: Value = decode("a pause", text)?;
-    serde_json::from_value(value["n"].clone()).map_err(|error| broken("a pause", text).caused_by(error))
+fn read_note(whose: &str, key: &str, text: &str) -> Result<PauseNote> {
+    let value: Value = decode(whose, key, text)?;
+    serde_json::from_value(value["n"].clone()).map_err(|error| broken(whose, key, text).caused_by(error))
 }
 
 /// The note of something that is paused whatever the note says.
-pub(crate) fn note_of(text: &str) -> PauseNote {
-    read_note(text).unwrap_or_else(|error| {
-        tracing::error!(%error, "the note of a pause cannot be read; the pause goes on without reason, author and end: {error}");
+pub(crate) fn note_of(whose: &str, key: &str, text: &str) -> PauseNote {
+    read_note(whose, key, text).unwrap_or_else(|error| {
+        tracing::error!(%error, "{error}; the pause goes on without its reason, author and end until it is resumed");
         PauseNote {
             since: DateTime::UNIX_EPOCH,
             ..PauseNote::because("the note of this pause cannot be read")
@@ -246,8 +296,28 @@ pub(crate) fn text(value: &Value) -> &str {
     value.as_str().unwrap_or_default()
 }
 
+/// A trigger with the data of one that cannot be read for another reason, such as a schedule that this program does not know.
+/// None where the record is destroyed, or its format is another one.
+pub(crate) fn salvaged(text: &str, due: DateTime<Utc>) -> Option<Trigger> {
+    let record: Value = serde_json::from_str(text).ok()?;
+    let plain = Trigger::at(due).name("salvaged").for_job("salvaged").build(due).ok()?;
+    let mut plain = serde_json::to_value(&plain).ok()?;
+    if record["v"] != plain["v"] || record["schedule"].is_null() {
+        return None;
+    }
+    for part in ["key", "job", "data", "priority", "execution_group", "recovery", "declared_by"] {
+        if let Some(value) = record.get(part) {
+            plain[part] = value.clone();
+        }
+    }
+    serde_json::from_value(plain).ok()
+}
+
+pub(crate) fn is_json(text: &str) -> bool {
+    serde_json::from_str::<Value>(text).is_ok()
+}
+
 /// Whether these parts of a claim are what some program has written, if not this one. A trigger may have no calendar.
 pub(crate) fn is_well_formed(description: &str, progress: &str, calendar: &str) -> bool {
-    let is_json = |part: &str| serde_json::from_str::<Value>(part).is_ok();
     is_json(description) && is_json(progress) && (calendar.is_empty() || is_json(calendar))
 }

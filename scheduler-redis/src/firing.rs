@@ -67,18 +67,27 @@ fn stop(row: &Value) -> Option<(ExecutionId, CancelReason)> {
 }
 
 /// The job of a row: as it stands, or that of an earlier row by its number.
-fn sent_job(what: &str, detail: &str, earlier: &[Option<Arc<JobDetail>>]) -> Result<Arc<JobDetail>> {
+fn sent_job(
+    trigger: &str,
+    what: &str,
+    detail: &str,
+    earlier: &[Option<Arc<JobDetail>>],
+) -> Result<Arc<JobDetail>> {
+    let of_trigger = |error: Error| match codec::trigger_key(trigger) {
+        Ok(trigger) => error.for_trigger(&trigger),
+        Err(_) => error,
+    };
     if what == "run" {
-        return codec::read_job(detail).map(Arc::new);
+        return codec::read_job("", detail).map(Arc::new).map_err(of_trigger);
     }
     let of_row = |number: usize| earlier.get(number.checked_sub(1)?)?.clone();
-    detail.parse().ok().and_then(of_row).ok_or_else(|| codec::broken("a job, as an earlier one,", detail))
+    detail.parse().ok().and_then(of_row).ok_or_else(|| of_trigger(codec::broken("job", "", detail)))
 }
 
 /// The progress of a trigger before its only firing, from that after it. One that cannot be read stays as it is, and cannot be
 /// read then either.
 fn progress_before(text: &str) -> Result<String> {
-    let after = codec::decode::<Progress>("the progress of a trigger", text).ok();
+    let after = codec::decode::<Progress>("progress of trigger", "", text).ok();
     let before = after.and_then(|after| after.previous).map(codec::before_first);
     before.map_or_else(|| Ok(text.to_owned()), |before| codec::encode(&before))
 }
@@ -206,7 +215,8 @@ impl RedisJobStore {
             (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         for row in said.rows::<ACQUIRED>() {
             let [claim, trigger, description, progress, _, calendar, what, detail] = row;
-            let job = if what.is_empty() { Ok(None) } else { sent_job(what, detail, &jobs).map(Some) };
+            let job =
+                if what.is_empty() { Ok(None) } else { sent_job(trigger, what, detail, &jobs).map(Some) };
             let read = job.and_then(|job| acquired(row, job));
             let fired = read.as_ref().ok().and_then(|(acquired, _)| acquired.fired.as_ref());
             jobs.push(fired.map(|fired| fired.job.clone()));
@@ -260,7 +270,7 @@ impl RedisJobStore {
                 "overlapped" => FireResult::Overlapped,
                 "advanced" => FireResult::Advanced,
                 "stale" => FireResult::Stale,
-                _ => match sent_job(what, detail, &jobs) {
+                _ => match sent_job(trigger, what, detail, &jobs) {
                     Ok(job) => {
                         sent = Some(job.clone());
                         FireResult::Run { fence, job }

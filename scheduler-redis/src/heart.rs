@@ -14,11 +14,31 @@ use scheduler_core::time::{Clock, SystemClock};
 use serde_json::json;
 
 use crate::codec;
-use crate::inner::{Flag, Inner};
+use crate::inner::{Flag, Inner, State};
 use crate::link::Link;
 use crate::place::{self, Address};
 use crate::session::Session;
 use crate::settings::{cap, margin};
+
+/// The first silence after the report of a failed heartbeat. The silence doubles with each report.
+const FIRST_SILENCE: Duration = Duration::from_secs(15);
+
+/// The longest silence between two reports of failures that go on.
+const LONGEST_SILENCE: Duration = Duration::from_secs(3600);
+
+impl State {
+    /// One more heartbeat has failed at `now`. Says how many have, if that is worth a line.
+    fn failed(&mut self, now: Duration) -> Option<u32> {
+        self.failures = self.failures.saturating_add(1);
+        let is_first = self.failures == 1;
+        if !is_first && now < self.silent_until {
+            return None;
+        }
+        self.silence = if is_first { FIRST_SILENCE } else { (self.silence * 2).min(LONGEST_SILENCE) };
+        self.silent_until = now.saturating_add(self.silence);
+        Some(self.failures)
+    }
+}
 
 /// Beats for as long as the store is there.
 pub(crate) async fn beat(store: Weak<Inner>) {
@@ -135,7 +155,7 @@ impl Inner {
                     let place = self.settings.place();
                     tracing::warn!(
                         failures = before,
-                        "Redis at {place} answers again, after {before} failed heartbeats"
+                        "Redis at {place} answers again, after {before} failed heartbeats; nothing is left to do"
                     );
                     self.wake();
                 }
@@ -145,19 +165,23 @@ impl Inner {
                     tokio::spawn(async move {
                         let _under_way = Flag(&store.recovers);
                         if let Err(error) = store.recover().await {
-                            tracing::warn!(%error, "the work of a dead node could not be taken over and is tried again with the next heartbeat: {error}");
+                            tracing::warn!(%error, "the work of a dead node could not be taken over; this node tries again with its next heartbeat: {error}");
                         }
                     });
                 }
             }
             Err(error) => {
                 let mut state = self.state.lock();
-                state.failures += 1;
                 state.trouble = Some(error.to_string().into());
-                // The first, and then now and then.
-                if state.failures.is_power_of_two() || state.failures.is_multiple_of(64) {
-                    let failures = state.failures;
-                    tracing::warn!(%error, failures, "{failures} heartbeats to Redis have failed in a row; if this goes on, other nodes take over the work of this one: {error}");
+                if let Some(failures) = state.failed(SystemClock.monotonic()) {
+                    let heartbeats = if failures == 1 { "heartbeat" } else { "heartbeats in a row" };
+                    let lease = state.lease;
+                    tracing::warn!(
+                        %error,
+                        failures,
+                        "{failures} {heartbeats} of this node failed. The node tries again, and other nodes take over its work if \
+                         Redis does not answer within {lease:?}: {error}"
+                    );
                 }
             }
         }

@@ -85,15 +85,22 @@ pub(crate) struct Inner {
 /// What a call says.
 pub(crate) struct Answer {
     pub(crate) body: Value,
-    rows: Vec<Vec<u8>>,
+    rows: Vec<String>,
+}
+
+/// A word of a row. One that is no text, since somebody has changed it by hand, is shown as it is and cannot be read as what it
+/// should be: neither as JSON nor as a record that ends with it.
+fn word(bytes: Vec<u8>) -> String {
+    String::from_utf8(bytes).unwrap_or_else(|error| {
+        let shown = String::from_utf8_lossy(error.as_bytes());
+        format!("(not UTF-8) {shown} (not UTF-8)")
+    })
 }
 
 impl Answer {
-    /// The rows, so many texts each. What is no text is empty.
+    /// The rows, so many texts each.
     pub(crate) fn rows<const WIDTH: usize>(&self) -> impl Iterator<Item = [&str; WIDTH]> {
-        self.rows
-            .chunks_exact(WIDTH)
-            .map(|row| std::array::from_fn(|place| std::str::from_utf8(&row[place]).unwrap_or_default()))
+        self.rows.chunks_exact(WIDTH).map(|row| std::array::from_fn(|place| row[place].as_str()))
     }
 }
 
@@ -127,6 +134,9 @@ pub(crate) struct State {
     /// So many beats in a row have failed, and why.
     pub(crate) failures: u32,
     pub(crate) trouble: Option<Arc<str>>,
+    /// When such failures are reported again, and how long the silence before that is.
+    pub(crate) silent_until: Duration,
+    pub(crate) silence: Duration,
 }
 
 impl Inner {
@@ -212,9 +222,11 @@ impl Inner {
         self.slow.ping().await?;
         let sent = SystemClock.monotonic();
         let said = self.hot.script(script("boot"), ["boot", "{}", &self.id], &[]).await?;
-        let answer: Value = codec::decode("an answer", &said.body).map_err(Failure::Refused)?;
+        let answer: Value = codec::answer("boot", &said.body).map_err(Failure::Refused)?;
         if let Some(error) = answer["error"].as_str() {
-            return Err(Failure::Refused(refusal(error, codec::list(&answer["names"]), &Value::Null)));
+            let refused = refusal("boot", error, codec::list(&answer["names"]), &Value::Null);
+            let text = format!("Redis at {place}: {refused}");
+            return Err(Failure::Refused(Error::config(text).caused_by(refused)));
         }
         self.set_clock(&answer, sent);
         self.state.lock().birth = codec::text(&answer["birth"]).to_owned();
@@ -257,11 +269,11 @@ impl Inner {
             self.wake();
         }
         damage::log(&said.damage);
-        let body: Value = codec::decode("an answer", &said.body)?;
+        let body: Value = codec::answer(verb, &said.body)?;
         match body["error"].as_str() {
             Some("kind") => Err(self.set_aside(link, codec::text(&body["names"][0][0])).await),
-            Some(error) => Err(refusal(error, codec::list(&body["names"]), request)),
-            None => Ok(Answer { body, rows: said.rows }),
+            Some(error) => Err(refusal(verb, error, codec::list(&body["names"]), request)),
+            None => Ok(Answer { body, rows: said.rows.into_iter().map(word).collect() }),
         }
     }
 
@@ -269,7 +281,7 @@ impl Inner {
     async fn set_aside(&self, link: &Link, name: &str) -> Error {
         let request = json!({ "key": name }).to_string();
         let said = link.script(script("set_aside"), ["set_aside", &request, &self.id], &[]).await;
-        let answer = said.and_then(|said| codec::decode("an answer", &said.body).map_err(Failure::Refused));
+        let answer = said.and_then(|said| codec::answer("set_aside", &said.body).map_err(Failure::Refused));
         damage::wrong_kind(&self.settings.prefix, name, answer.map_err(Failure::into_error))
     }
 

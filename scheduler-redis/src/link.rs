@@ -24,7 +24,12 @@ type Heard = Arc<dyn Fn(Option<Vec<u8>>) + Send + Sync>;
 const BYTES_IN_A_SECOND: usize = 16 * 1024 * 1024;
 
 /// What a call without an answer means.
-const UNKNOWN: &str = "what the call asks for may have taken effect all the same";
+const UNKNOWN: &str = "the call may have taken effect all the same";
+
+/// The text of a reply, with marks in place of what is not UTF-8.
+fn lossy(bytes: Vec<u8>) -> String {
+    String::from_utf8(bytes).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
+}
 
 /// One connection of a store.
 pub(crate) struct Link {
@@ -50,7 +55,7 @@ struct Slot {
     number: u64,
     silent: u32,
     /// How many attempts to connect have failed, and how the last one did.
-    failed: Option<(u64, String)>,
+    failed: Option<(u64, Arc<RedisError>)>,
 }
 
 /// What a script call has said: its answer and rows, whether somebody may have to look, or others than those who called, and
@@ -122,8 +127,10 @@ impl Link {
         }
         let more = Duration::from_secs((bytes / BYTES_IN_A_SECOND) as u64);
         let call = async |mut connection| invocation.invoke_async(&mut connection).await;
-        let said = self.with(self.settings.answer_within.saturating_add(more), call).await?;
-        let (body, wake, others, rows, damage) = said;
+        let limit = self.settings.answer_within.saturating_add(more);
+        let (body, wake, others, rows, damage) = self.with(arguments[0], limit, call).await?;
+        // What somebody has put into the store need not be text.
+        let (body, damage) = (lossy(body), lossy(damage));
         Ok(Said { body, wake, others, rows, damage })
     }
 
@@ -141,7 +148,7 @@ impl Link {
     }
 
     pub(crate) async fn info(&self) -> Result<String, Failure> {
-        self.with(self.settings.answer_within, async |mut connection| {
+        self.with("INFO", self.settings.answer_within, async |mut connection| {
             cmd("INFO").query_async(&mut connection).await
         })
         .await
@@ -150,11 +157,12 @@ impl Link {
     /// Whether somebody is there, and this user may do what the connection is for.
     pub(crate) async fn ping(&self) -> Result<(), Failure> {
         let limit = self.settings.answer_within;
-        self.with(limit, async |mut connection| cmd("PING").exec_async(&mut connection).await).await
+        self.with("PING", limit, async |mut connection| cmd("PING").exec_async(&mut connection).await).await
     }
 
     async fn with<T>(
         &self,
+        verb: &str,
         limit: Duration,
         call: impl AsyncFnOnce(MultiplexedConnection) -> Result<T, RedisError>,
     ) -> Result<T, Failure> {
@@ -167,7 +175,8 @@ impl Link {
             self.no_answer(number);
             let place = self.settings.place();
             return Err(Failure::Away(Error::transient(format!(
-                "Redis at {place} did not answer within {limit:?}; {UNKNOWN}"
+                "Redis at {place} did not answer the call `{verb}` within {limit:?}; {UNKNOWN}. Look at the load of the server and \
+                 the network, or raise `RedisStoreBuilder::answer_within`"
             ))));
         };
         match answer {
@@ -175,7 +184,7 @@ impl Link {
                 self.slot.lock().silent = 0;
                 Ok(answer)
             }
-            Err(error) => Err(self.failed(number, error)),
+            Err(error) => Err(self.failed(verb, number, error)),
         }
     }
 
@@ -214,19 +223,22 @@ impl Link {
         slot.connection.is_some() && slot.server.as_ref().is_some_and(|at| at != server)
     }
 
-    fn failed(&self, number: u64, error: RedisError) -> Failure {
+    fn failed(&self, verb: &str, number: u64, error: RedisError) -> Failure {
         use ServerErrorKind::{Ask, BusyLoading, ClusterDown, MasterDown, Moved, ReadOnly, TryAgain};
         let place = self.settings.place();
-        let text = format!("Redis at {place}: {}", words(&error));
+        let text = format!("Redis at {place} did not carry out the call `{verb}`: {}", words(&error));
         match error.kind() {
             ErrorKind::Server(ReadOnly | MasterDown | Moved | Ask | TryAgain | ClusterDown | BusyLoading) => {
             }
-            _ if refusal(&error) => return Failure::Refused(Error::config(text)),
-            ErrorKind::Server(_) | ErrorKind::Extension => return Failure::Refused(Error::transient(text)),
+            _ if refusal(&error) => return Failure::Refused(Error::config(text).caused_by(error)),
+            ErrorKind::Server(_) | ErrorKind::Extension => {
+                return Failure::Refused(Error::transient(text).caused_by(error));
+            }
             _ => {}
         }
         self.give_up(number);
-        Failure::Away(Error::transient(format!("{text}; {UNKNOWN}")))
+        let text = format!("{text}; {UNKNOWN}, and the next call connects anew");
+        Failure::Away(Error::transient(text).caused_by(error))
     }
 
     async fn connect(&self) -> Result<(MultiplexedConnection, u64), Failure> {
@@ -236,22 +248,20 @@ impl Link {
             return Ok(current);
         }
         let since = self.slot.lock().failed.clone();
-        if let Some((_, text)) = since.filter(|since| before.as_ref().is_none_or(|before| before.0 < since.0))
+        if let Some((_, error)) =
+            since.filter(|since| before.as_ref().is_none_or(|before| before.0 < since.0))
         {
             // Whoever has waited for somebody else's attempt shares its end.
-            return Err(Failure::Away(Error::transient(text)));
+            return Err(self.unreachable(error));
         }
         let (connection, server, closed) = self.open().await.map_err(|error| {
-            let text = format!("Redis at {} cannot be reached: {}", self.settings.place(), words(&error));
-            match refusal(&error) {
-                true => Failure::Refused(Error::config(text)),
-                false => {
-                    let mut slot = self.slot.lock();
-                    let attempt = slot.failed.as_ref().map_or(0, |(attempt, _)| *attempt) + 1;
-                    slot.failed = Some((attempt, text.clone()));
-                    Failure::Away(Error::transient(text))
-                }
+            let error = Arc::new(error);
+            if !refusal(&error) {
+                let mut slot = self.slot.lock();
+                let attempt = slot.failed.as_ref().map_or(0, |(attempt, _)| *attempt) + 1;
+                slot.failed = Some((attempt, error.clone()));
             }
+            self.unreachable(error)
         })?;
         let number = {
             let mut slot = self.slot.lock();
@@ -265,6 +275,20 @@ impl Link {
             heard(None);
         }
         Ok((connection, number))
+    }
+
+    /// The failure of an attempt to connect.
+    fn unreachable(&self, error: Arc<RedisError>) -> Failure {
+        let (place, reason) = (self.settings.place(), words(&error));
+        if refusal(&error) {
+            let text = format!("Redis at {place} cannot be reached with these credentials: {reason}");
+            return Failure::Refused(Error::config(text).caused_by(error));
+        }
+        let text = format!(
+            "Redis at {place} cannot be reached: {reason}. Make sure that the server runs, that the address is right and that no \
+             firewall is between"
+        );
+        Failure::Away(Error::transient(text).caused_by(error))
     }
 
     async fn open(&self) -> Result<(MultiplexedConnection, Option<Address>, Arc<AtomicBool>), RedisError> {

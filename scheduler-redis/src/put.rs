@@ -41,7 +41,7 @@ impl RedisJobStore {
         let mut names = HashSet::new();
         if let Some((twin, _)) = request.triggers.iter().find(|(trigger, _)| !names.insert(trigger.key())) {
             let twice = json!([["trigger", codec::key(twin.key())]]);
-            return Err(refusal("twice", codec::list(&twice), &Value::Null));
+            return Err(refusal("put", "twice", codec::list(&twice), &Value::Null));
         }
         let jobs = request.distinct_jobs().iter().map(|job| codec::job(job)).collect::<Result<Vec<_>>>()?;
         let triggers = request.triggers.iter().map(trigger_row).collect::<Result<Vec<_>>>()?;

@@ -146,8 +146,7 @@ impl Inner {
         let Some(known) = sessions.get_mut(&session) else { return };
         for id in runs {
             let Some(flight) = known.flights.remove(id) else { continue };
-            let trigger =
-                codec::trigger_key(&flight.claimed.trigger).map(|key| key.to_string()).unwrap_or_default();
+            let trigger = codec::shown(&flight.claimed.trigger);
             tracing::error!(
                 execution = %id,
                 trigger,

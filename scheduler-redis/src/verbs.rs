@@ -74,7 +74,8 @@ impl JobStore for RedisJobStore {
         Box::pin(async move {
             let answer = self.call("nodes", json!({})).await?;
             let read = |row| {
-                node(row).inspect_err(|error| tracing::error!(%error, "a node cannot be read and is left out of the list: {error}"))
+                node(row)
+                    .inspect_err(|error| tracing::error!(%error, "a node is left out of the list: {error}"))
             };
             let mut nodes: Vec<_> = codec::list(&answer).iter().filter_map(|row| read(row).ok()).collect();
             nodes.sort_unstable_by(|a, b| (&a.name, a.session).cmp(&(&b.name, b.session)));
@@ -330,11 +331,11 @@ impl JobStore for RedisJobStore {
             let (limit, mut found) = (query.limit.unwrap_or(usize::MAX), Vec::new());
             let mut take = |answer: &Answer| {
                 for [key, record] in answer.rows() {
-                    match codec::read_job(record) {
+                    match codec::read_job(key, record) {
                         Ok(job) if query.matches(&job) => found.push(Arc::new(job)),
                         Ok(_) => {}
                         Err(error) => {
-                            tracing::error!(job = codec::shown(key), %error, "a job cannot be read and is left out of the list: {error}");
+                            tracing::error!(job = codec::shown(key), %error, "a job is left out of the list: {error}");
                         }
                     }
                 }
@@ -365,7 +366,7 @@ impl JobStore for RedisJobStore {
                         Ok(_) => {}
                         Err(error) => {
                             let trigger = codec::shown(row[0]);
-                            tracing::error!(trigger, %error, "a trigger cannot be read and is left out of the list: {error}");
+                            tracing::error!(trigger, %error, "a trigger is left out of the list: {error}");
                         }
                     }
                 }
@@ -403,11 +404,11 @@ impl JobStore for RedisJobStore {
             let (limit, mut found) = (query.limit.unwrap_or(usize::MAX), Vec::new());
             let take = |answer: &Answer| {
                 for [record] in answer.rows() {
-                    match codec::decode::<RunRecord>("a run", record) {
+                    match codec::decode::<RunRecord>("run of the history", "", record) {
                         Ok(record) if query.matches(&record) => found.push(record),
                         Ok(_) => {}
                         Err(error) => {
-                            tracing::error!(%error, "a run cannot be read and is left out of the history: {error}");
+                            tracing::error!(%error, "a run is left out of the history: {error}");
                         }
                     }
                 }
@@ -424,10 +425,11 @@ impl JobStore for RedisJobStore {
             let kind = if kind == GroupKind::Jobs { "jobs" } else { "triggers" };
             let answer = self.call("groups", json!({ "kind": kind })).await?;
             let one = |row: &Value| -> Result<GroupStatus> {
+                let name = codec::group_name(codec::text(&row[0]));
                 Ok(GroupStatus {
-                    name: codec::group_name(codec::text(&row[0])).into(),
+                    name: name.into(),
                     members: usize::try_from(row[1].as_u64().unwrap_or_default()).unwrap_or(usize::MAX),
-                    pause: row[2].as_str().map(codec::note_of),
+                    pause: row[2].as_str().map(|note| codec::note_of("pause of group", name, note)),
                 })
             };
             let mut all = codec::list(&answer).iter().map(one).collect::<Result<Vec<_>>>()?;
@@ -441,7 +443,7 @@ impl RedisJobStore {
     async fn executions_by(&self, verb: &'static str, what: &Executions) -> Result<Vec<ExecutionStatus>> {
         let mut found = Vec::new();
         let take = |answer: &Answer| {
-            found.extend(execution_list(&answer.body["rows"])?);
+            found.extend(execution_list(&answer.body["rows"]));
             Ok(true)
         };
         self.parts(verb, json!({ "what": codec::executions(what)? }), take).await?;
@@ -466,10 +468,10 @@ impl RedisJobStore {
 
     /// Goes on with what was more than one call may do. Returns the triggers that were changed.
     pub(crate) async fn finish(&self, mut answer: Value) -> Result<Vec<TriggerKey>> {
-        let mut changed = trigger_keys(&answer["keys"])?;
+        let mut changed = trigger_keys(&answer["keys"]);
         while let Some(number) = answer["chore"].as_str() {
             answer = self.call("chore", json!({ "number": number })).await?;
-            changed.extend(trigger_keys(&answer["keys"])?);
+            changed.extend(trigger_keys(&answer["keys"]));
         }
         changed.sort_unstable();
         Ok(changed)

@@ -3,6 +3,7 @@
 #[cfg(unix)]
 pub mod chaos;
 pub mod history;
+pub mod logged;
 pub mod process;
 pub mod proxy;
 #[cfg(unix)]

@@ -1,10 +1,7 @@
 //! What operators read of typical troubles: sentences, and not too many of them.
 
-use std::io;
-use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
-use parking_lot::Mutex;
 use scheduler_core::Scheduler;
 use scheduler_core::host::{Host, Restart, Service, ServiceContext, Supervision, background, hosted};
 use scheduler_core::job::{Invocation, JobContext, JobDefinition, JobDetail, JobError, JobResult};
@@ -12,83 +9,18 @@ use scheduler_core::scheduler::SchedulerBuilder;
 use scheduler_core::store::MemoryJobStore;
 use scheduler_core::testing::{Fault, FaultyStore, TestHost, TestScheduler};
 use scheduler_core::trigger::Trigger;
-use tracing_subscriber::fmt::MakeWriter;
+
+use crate::logged::{self, assert_logged, assert_no_debug_forms};
 
 const NOW: &str = "2026-03-01T00:00:00Z";
-
-/// The lines that the program logs, on whatever thread. Tests find theirs by the names in them.
-#[derive(Clone, Default)]
-pub(crate) struct Lines(Arc<Mutex<Vec<u8>>>);
-
-/// From the first use on, everything that the tests of this process log.
-pub(crate) static LINES: LazyLock<Lines> = LazyLock::new(|| {
-    let lines = Lines::default();
-    let subscriber = tracing_subscriber::fmt()
-        .with_writer(lines.clone())
-        .with_ansi(false)
-        .without_time()
-        .with_env_filter("scheduler_core=debug")
-        .finish();
-    tracing::subscriber::set_global_default(subscriber).unwrap();
-    lines
-});
-
-impl Lines {
-    pub(crate) fn text(&self) -> String {
-        String::from_utf8(self.0.lock().clone()).unwrap()
-    }
-
-    fn with(&self, part: &str) -> Vec<String> {
-        self.text().lines().filter(|line| line.contains(part)).map(str::to_owned).collect()
-    }
-}
-
-impl io::Write for Lines {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl MakeWriter<'_> for Lines {
-    type Writer = Self;
-
-    fn make_writer(&self) -> Self {
-        self.clone()
-    }
-}
 
 fn detail(name: &str) -> JobDetail {
     JobDetail::builder(name.parse().unwrap(), name).build()
 }
 
 async fn started(builder: SchedulerBuilder) -> TestScheduler {
-    LazyLock::force(&LINES);
+    logged::listen();
     TestScheduler::start(NOW, builder).await.unwrap()
-}
-
-#[track_caller]
-fn assert_logged(level: &str, sentence: &str) {
-    let lines = LINES.with(sentence);
-    assert!(
-        lines.iter().any(|line| line.trim_start().starts_with(level)),
-        "no {level} `{sentence}` in\n{}",
-        LINES.text()
-    );
-}
-
-/// Nobody but a Rust programmer reads these.
-#[track_caller]
-fn assert_no_debug_forms() {
-    for line in LINES.text().lines() {
-        for form in ["Some(", "None", " { ", "JobKey(", "Smart", "[\"", "Duration"] {
-            assert!(!line.contains(form), "`{form}` in: {line}");
-        }
-    }
 }
 
 #[tokio::test]
@@ -136,12 +68,17 @@ async fn n17_a_store_that_is_away_is_reported_once_and_then_at_growing_distances
     let work = JobDefinition::new(detail("n17_stored"), async || {})
         .with_trigger(Trigger::every(Duration::from_secs(1)).name("n17_often"));
     let test = started(Scheduler::builder().store(store.clone()).register(work)).await;
-    let before = LINES.with("the job store does not answer").len();
+    let before = logged::lines_with(&["the job store does not answer"]).len();
     store.inject_everywhere(Fault::Fails);
     test.advance(Duration::from_secs(10)).await;
-    assert_eq!(LINES.with("the job store does not answer").len() - before, 1, "{}", LINES.text());
+    assert_eq!(
+        logged::lines_with(&["the job store does not answer"]).len() - before,
+        1,
+        "{}",
+        logged::text()
+    );
     test.advance(Duration::from_secs(590)).await;
-    let lines = LINES.with("the job store does not answer").len() - before;
+    let lines = logged::lines_with(&["the job store does not answer"]).len() - before;
     assert!((3..=7).contains(&lines), "{lines} lines in ten minutes");
     store.heal();
     test.advance(Duration::from_secs(60)).await;
@@ -175,15 +112,15 @@ impl Service for Slow {
 
 #[tokio::test]
 async fn n17_a_host_whose_service_has_failed_is_never_called_up() {
-    LazyLock::force(&LINES);
+    logged::listen();
     let fails = async || Err::<(), _>(JobError::new("the port is taken"));
     // The failure comes while another service still starts.
     let builder = Host::builder().service(background("n17_web", fails)).service(hosted("n17_slow", Slow));
-    let before = LINES.with("the host is up").len();
+    let before = logged::lines_with(&["the host is up"]).len();
     let error = TestHost::start(NOW, builder).await.unwrap_err();
     assert!(error.to_string().contains("service `n17_web` has failed: the port is taken"), "{error}");
     assert_logged("ERROR", "service `n17_web` has failed, so the host stops: the port is taken");
-    assert_eq!(LINES.with("the host is up").len(), before);
+    assert_eq!(logged::lines_with(&["the host is up"]).len(), before);
 
     let ignored = background("n17_ignored", fails).supervise(Supervision::Ignore);
     let test = TestHost::start(NOW, Host::builder().service(ignored)).await.unwrap();

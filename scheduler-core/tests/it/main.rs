@@ -23,6 +23,7 @@ mod identity;
 mod injecting;
 mod limits;
 mod listening;
+#[path = "../../../tests/src/logged.rs"]
 mod logged;
 mod logs;
 mod managing;

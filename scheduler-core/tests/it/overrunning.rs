@@ -1,6 +1,5 @@
 //! Runs that finish their work after their timeout: they count, and everybody is told how late they were.
 
-use std::sync::LazyLock;
 use std::time::Duration;
 
 use scheduler_core::Scheduler;
@@ -10,7 +9,7 @@ use scheduler_core::store::{HistoryQuery, MemoryJobStore};
 use scheduler_core::testing::TestScheduler;
 use tokio_util::sync::CancellationToken;
 
-use crate::logs::LINES;
+use crate::logged;
 
 const NOW: &str = "2026-03-01T00:00:00Z";
 
@@ -36,7 +35,7 @@ fn blocks(stop: CancellationToken) {
 
 #[tokio::test]
 async fn n05_finished_work_counts_and_its_delay_is_told() {
-    LazyLock::force(&LINES);
+    logged::listen();
     let builder = Scheduler::builder()
         .store(MemoryJobStore::keeping_history(10))
         .register(JobDefinition::new(timed("n05_async"), thorough))
@@ -57,14 +56,14 @@ async fn n05_finished_work_counts_and_its_delay_is_told() {
         let record = test.scheduler().history(query).await.unwrap().pop().unwrap();
         assert_eq!((&*record.outcome, record.overran), ("succeeded", overran), "{job}");
         let sentence = format!("job `{job}` succeeded after 12s, 2s later than its timeout of 10s allows");
-        assert_eq!(LINES.text().contains(&sentence), overran.is_some(), "{}", LINES.text());
+        assert_eq!(logged::text().contains(&sentence), overran.is_some(), "{}", logged::text());
     }
 }
 
 /// On the machine's clock, since a job that blocks its thread does not see a manual one move.
 #[tokio::test(flavor = "multi_thread")]
 async fn n05_blocking_jobs_are_told_alike() {
-    LazyLock::force(&LINES);
+    logged::listen();
     let name = "n05_blocking";
     let detail = JobDetail::builder(name.parse().unwrap(), name).timeout(Duration::from_millis(5)).build();
     let scheduler = Scheduler::builder()
@@ -85,5 +84,5 @@ async fn n05_blocking_jobs_are_told_alike() {
     scheduler.shutdown(Duration::from_secs(60)).await;
     let records = scheduler.history(HistoryQuery::default()).await.unwrap();
     assert_eq!(records[0].overran, overran);
-    assert!(LINES.text().contains("job `n05_blocking` succeeded after "), "{}", LINES.text());
+    assert!(logged::text().contains("job `n05_blocking` succeeded after "), "{}", logged::text());
 }
