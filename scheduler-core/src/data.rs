@@ -93,10 +93,14 @@ impl JobData {
         DataError::new(place, error)
     }
 
-    /// This data with `value` under `name`. A value that does not serialise is stored as null.
+    /// This data with `value` under `name`. A value that does not serialise is stored as null, and the log says so.
     #[must_use]
     pub fn with(mut self, name: &str, value: impl Serialize) -> Self {
-        self.insert(name, serde_json::to_value(value).unwrap_or_default());
+        let value = serde_json::to_value(value).unwrap_or_else(|error| {
+            tracing::error!(entry = name, %error, "the entry `{name}` of job data cannot be written as JSON and is stored as null: {error}");
+            Value::Null
+        });
+        self.insert(name, value);
         self
     }
 

@@ -93,7 +93,7 @@ fn trigger(options: &Options, errors: &mut Errors) -> Option<Declared> {
     if let Some(zone) = zone {
         check_zone(zone, options, errors);
     }
-    let declared = options.text("cron").or(options.text("every")).is_some();
+    let declared = options.seems_given("cron") || options.seems_given("every");
     let more = of_trigger(options, declared, errors);
     match (options.text("cron"), options.text("every")) {
         (Some(_), Some(every)) => {
@@ -165,7 +165,7 @@ fn word(text: &LitStr, option: &str, words: &[(&str, &str)], errors: &mut Errors
 }
 
 fn check_zone(zone: &LitStr, options: &Options, errors: &mut Errors) {
-    if options.text("cron").is_none() {
+    if !options.seems_given("cron") {
         errors.at(zone, "`time_zone` is for `cron`; an interval is the same in every zone");
     }
     if let Err(error) = scheduler_syntax::parse_zone(&zone.value()) {

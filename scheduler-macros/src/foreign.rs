@@ -3,14 +3,22 @@
 use scheduler_syntax::nearest;
 
 /// What to say of an option that does not exist.
-pub(crate) fn unknown(name: &str, known: &[&str]) -> String {
+pub(crate) fn unknown(name: &str, known: &[&'static str]) -> String {
     if let Some(way) = way_here(name) {
         return format!("there is no option `{name}`; {way}");
     }
-    match renamed(name).or_else(|| nearest(name, known.iter().copied())) {
+    match meant(name, known) {
         Some(near) => format!("there is no option `{name}`; did you mean `{near}`?"),
         None => format!("there is no option `{name}`; use one of {}", known.join(", ")),
     }
+}
+
+/// The option that somebody who writes this name has in mind.
+pub(crate) fn meant(name: &str, known: &[&'static str]) -> Option<&'static str> {
+    if way_here(name).is_some() {
+        return None;
+    }
+    renamed(name).or_else(|| nearest(name, known.iter().copied()))
 }
 
 /// The option here that does what an option of this name does elsewhere.

@@ -71,8 +71,10 @@ impl Parameters {
 fn check_signature(function: &ItemFn, options: &Options, errors: &mut Errors) {
     let signature = &function.sig;
     let blocking = options.flag("blocking").is_some();
+    // A `blocking` with a mistake is reported by itself.
+    let unclear = !blocking && options.seems_given("blocking");
     match (signature.asyncness.is_some(), blocking) {
-        (false, false) => errors.at(
+        (false, false) if !unclear => errors.at(
             signature.fn_token,
             "a job is an `async fn`; if it blocks its thread, add the option `blocking`",
         ),
@@ -81,7 +83,11 @@ fn check_signature(function: &ItemFn, options: &Options, errors: &mut Errors) {
         }
         _ => {}
     }
-    if !signature.generics.params.is_empty() {
+    // The lifetime of a borrowed parameter is gone with the borrow, which is reported by itself.
+    let borrows = signature.generics.type_params().next().is_none()
+        && signature.generics.const_params().next().is_none()
+        && signature.inputs.iter().any(is_borrowed);
+    if !signature.generics.params.is_empty() && !borrows {
         errors.at(&signature.generics, "a job cannot be generic: it is stored and found again by one name");
     }
     if let Some(token) = &signature.constness {
@@ -101,6 +107,13 @@ fn check_signature(function: &ItemFn, options: &Options, errors: &mut Errors) {
     }
 }
 
+fn is_borrowed(input: &FnArg) -> bool {
+    let FnArg::Typed(parameter) = input else { return false };
+    let mut errors = Errors::default();
+    own(&mut (*parameter.ty).clone(), &mut errors);
+    !errors.is_empty()
+}
+
 /// The parameters, whose marks are taken off the function.
 pub(crate) fn parameters(function: &mut ItemFn, errors: &mut Errors) -> Parameters {
     let mut found = Parameters { types: Vec::new(), args: None };
@@ -117,16 +130,14 @@ pub(crate) fn parameters(function: &mut ItemFn, errors: &mut Errors) -> Paramete
 
 fn parameter_of(parameter: &mut PatType, found: &mut Parameters, errors: &mut Errors) {
     let mark = take_mark(parameter, errors);
-    let ty = &*parameter.ty;
+    // What errors further on are about, so that a borrow is one error.
+    let mut ty = (*parameter.ty).clone();
     match ty {
-        Type::Reference(reference) => {
-            let owned = reference.elem.to_token_stream().to_string();
-            let owned = if owned == "str" { "String" } else { &owned };
-            errors.at(ty, format!("a job owns its parameters, since it outlives the call; write `{owned}`"));
-        }
-        Type::ImplTrait(_) => errors.at(ty, "a parameter of a job has one type; name it instead of `impl`"),
-        _ => {}
+        Type::ImplTrait(_) => errors.at(&ty, "a parameter of a job has one type; name it instead of `impl`"),
+        _ if is_extractor(&ty) => {}
+        _ => own(&mut ty, errors),
     }
+    let ty = &ty;
     let is_args = match mark {
         Some(Mark::Args) => true,
         Some(Mark::Extract) => false,
@@ -140,6 +151,48 @@ fn parameter_of(parameter: &mut PatType, found: &mut Parameters, errors: &mut Er
         );
     }
     found.types.push(ty.clone());
+}
+
+/// Reports each reference in a type, and puts what owns the value in its place.
+fn own(ty: &mut Type, errors: &mut Errors) {
+    match ty {
+        Type::Reference(reference) => {
+            let owned = owner_of(&reference.elem);
+            let shown = owned.to_token_stream().to_string().replace(" < ", "<").replace(" >", ">");
+            errors
+                .at(&*ty, format!("a job owns its parameters, since it outlives the call; write `{shown}`"));
+            *ty = owned;
+        }
+        Type::Path(path) => {
+            for segment in &mut path.path.segments {
+                let PathArguments::AngleBracketed(list) = &mut segment.arguments else { continue };
+                for argument in &mut list.args {
+                    if let GenericArgument::Type(inner) = argument {
+                        own(inner, errors);
+                    }
+                }
+            }
+        }
+        Type::Tuple(tuple) => tuple.elems.iter_mut().for_each(|inner| own(inner, errors)),
+        Type::Array(array) => own(&mut array.elem, errors),
+        Type::Paren(inner) => own(&mut inner.elem, errors),
+        _ => {}
+    }
+}
+
+/// The type that owns what a reference of this type borrows.
+fn owner_of(borrowed: &Type) -> Type {
+    let is = |name: &str| matches!(borrowed, Type::Path(path) if path.path.is_ident(name));
+    match borrowed {
+        Type::Slice(slice) => {
+            let inner = &slice.elem;
+            syn::parse_quote!(Vec<#inner>)
+        }
+        _ if is("str") => syn::parse_quote!(String),
+        _ if is("Path") => syn::parse_quote!(PathBuf),
+        _ if is("OsStr") => syn::parse_quote!(OsString),
+        _ => borrowed.clone(),
+    }
 }
 
 enum Mark {

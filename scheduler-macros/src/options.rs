@@ -31,6 +31,10 @@ pub(crate) struct Options {
     texts: [Option<LitStr>; TEXTS.len()],
     flags: [Option<Span>; FLAGS.len()],
     seen: Vec<String>,
+    /// The options that those with a wrong name stand for.
+    meant: Vec<&'static str>,
+    /// Some options could not be read, so what seems to be missing may be among them.
+    unreadable: bool,
     pub(crate) krate: Path,
 }
 
@@ -40,6 +44,8 @@ impl Options {
             texts: Default::default(),
             flags: Default::default(),
             seen: Vec::new(),
+            meant: Vec::new(),
+            unreadable: false,
             krate: syn::parse_quote!(::scheduler_core),
         }
     }
@@ -49,10 +55,13 @@ impl Options {
         let mut options = Self::new();
         match Punctuated::<Meta, Token![,]>::parse_terminated.parse2(tokens) {
             Ok(all) => all.into_iter().for_each(|option| options.take(option, errors)),
-            Err(error) => errors.push(syn::Error::new(
-                error.span(),
-                format!("{error}; write options as `name = \"…\"`, separated by commas"),
-            )),
+            Err(error) => {
+                options.unreadable = true;
+                errors.push(syn::Error::new(
+                    error.span(),
+                    format!("{error}; write options as `name = \"…\"`, separated by commas"),
+                ));
+            }
         }
         options
     }
@@ -60,6 +69,11 @@ impl Options {
     /// The text of an option, if it is given.
     pub(crate) fn text(&self, name: &str) -> Option<&LitStr> {
         self.texts[TEXTS.iter().position(|known| *known == name)?].as_ref()
+    }
+
+    /// Whether an option is given or may be meant, also with a mistake that is reported by itself.
+    pub(crate) fn seems_given(&self, name: &str) -> bool {
+        self.unreadable || self.seen.iter().any(|seen| seen == name) || self.meant.contains(&name)
     }
 
     /// Where a flag was set.
@@ -83,6 +97,7 @@ impl Options {
             self.take_crate(&option, errors);
         } else {
             let known = [&TEXTS[..], &FLAGS, &["crate"]].concat();
+            self.meant.extend(foreign::meant(&name, &known));
             errors.at(option.path(), foreign::unknown(&name, &known));
         }
         self.seen.push(name);

@@ -183,7 +183,7 @@ fn execution(row: &Value) -> Result<ExecutionStatus> {
         id: codec::read_claim(id)?,
         job: codec::job_key(codec::text(&row[1]))?,
         trigger: codec::trigger_key(codec::text(&row[2]))?,
-        execution_group: row[4].as_str().and_then(|group| group.strip_prefix('1')).map(Arc::from),
+        execution_group: codec::execution_group(&row[4]),
         fired: fired.ok_or_else(|| codec::broken("start of run", id, &row[3].to_string()))?,
     })
 }

@@ -1,5 +1,7 @@
 //! How keys, triggers and answers are written.
 
+use std::sync::Arc;
+
 use chrono::{DateTime, Utc};
 use scheduler_core::job::{ExecutionId, JobDetail};
 use scheduler_core::store::*;
@@ -53,6 +55,11 @@ pub(crate) fn job_key(text: &str) -> Result<JobKey> {
 
 pub(crate) fn group_name(stored: &str) -> &str {
     if stored.is_empty() { DEFAULT_GROUP } else { stored }
+}
+
+/// The execution group of a claim, which is stored with a `1` before it.
+pub(crate) fn execution_group(stored: &Value) -> Option<Arc<str>> {
+    stored.as_str().and_then(|group| group.strip_prefix('1')).map(Arc::from)
 }
 
 pub(crate) fn time(time: DateTime<Utc>) -> String {

@@ -129,6 +129,8 @@ impl Run {
             tracing::error!(%job, trigger = %key, "a run of job `{job}` for trigger `{key}` was lost with too many nodes and is not repeated again; find out whether the job ends its process");
             return Ok(Value::Null);
         };
+        // Also where the trigger itself is gone.
+        let trigger = trigger.or_execution_group(codec::execution_group(&row["g"]).as_ref());
         let progress = trigger.first(None);
         let row = codec::trigger(&trigger, Some(&progress))?;
         Ok(json!({ "t": row, "p": codec::encode(&progress)?, "n": codec::next(&progress) }))

@@ -54,7 +54,7 @@ pub fn listen() {
 /// All lines.
 #[must_use]
 pub fn text() -> String {
-    String::from_utf8(LINES.lock().clone()).unwrap()
+    String::from_utf8_lossy(&LINES.lock()).into_owned()
 }
 
 /// The lines that contain all of these parts.

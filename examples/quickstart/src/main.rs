@@ -22,6 +22,7 @@ mod receiver;
 mod summary;
 mod view;
 
+use std::io::IsTerminal;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -45,7 +46,11 @@ const STOP_BUDGET: Duration = Duration::from_secs(10);
 #[tokio::main]
 async fn main() -> ExitCode {
     // Failed runs are warnings, and the view shows them; here is what is worse.
-    tracing_subscriber::fmt().with_max_level(tracing::Level::ERROR).with_writer(std::io::stderr).init();
+    tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::ERROR)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .init();
     let workspace = match Args::parse().check() {
         Ok(workspace) => Arc::new(workspace),
         Err(problem) => {

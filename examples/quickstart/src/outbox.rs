@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, anyhow, ensure};
 use chrono::{DateTime, Utc};
 use scheduler_core::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -107,13 +107,22 @@ async fn send(socket: &mut BufReader<TcpStream>, message: &Message) -> anyhow::R
     Ok(())
 }
 
-/// The messages of a file; an error names the file and the line.
+/// The messages of a file; an error names the file and the line, of which serde_json sees only one.
 pub(crate) fn read(path: &Path) -> anyhow::Result<Vec<Message>> {
     let text = fs::read_to_string(path).with_context(|| format!("{}", path.display()))?;
     let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
     lines
         .map(|(number, line)| {
-            serde_json::from_str(line).with_context(|| format!("{} line {}", path.display(), number + 1))
+            serde_json::from_str(line).map_err(|error| {
+                let problem = error.to_string();
+                let problem = problem.split(" at line ").next().unwrap_or(&problem);
+                let (number, column) = (number + 1, error.column());
+                anyhow!(
+                    "{} line {number} column {column}: {problem}; write one JSON object a line, with `id`, `to`, \
+                     `subject` and `body`",
+                    path.display()
+                )
+            })
         })
         .collect()
 }

@@ -36,6 +36,9 @@ pub(crate) struct Counts(BTreeMap<&'static str, usize>);
 
 impl fmt::Display for Counts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.is_empty() {
+            return f.write_str("none");
+        }
         let parts: Vec<_> = self.0.iter().map(|(outcome, count)| format!("{count} {outcome}")).collect();
         f.write_str(&parts.join(", "))
     }

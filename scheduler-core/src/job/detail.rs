@@ -275,6 +275,10 @@ impl JobDetailBuilder {
     /// whatever starts them: a schedule, `enqueue`, `trigger_job`. A trigger with a
     /// [group of its own](crate::trigger::TriggerBuilder::execution_group) keeps that. A trigger takes the group over when it is
     /// scheduled. Default: none.
+    ///
+    /// Two kinds of runs do not count: jobs [before the start](crate::SchedulerBuilder::before_start), since they run one after
+    /// the other while the node takes no other work, and jobs in a [`JobQueue`](crate::host::JobQueue), which has a
+    /// concurrency of its own.
     pub fn execution_group(mut self, group: impl Into<Arc<str>>) -> Self {
         self.0.edit_rare(|rare| rare.execution_group = Some(group.into()));
         self

@@ -339,7 +339,8 @@ impl SchedulerBuilder {
     }
 
     /// A job that runs to its end at start, before any trigger fires: a migration, a warm-up. They run one after the
-    /// other; if one fails, the start fails.
+    /// other; if one fails, the start fails. They wait for no limit of an execution group, since a full group on another node
+    /// would hold up the start.
     pub fn before_start(mut self, job: impl IntoInvocation) -> Self {
         self.start_up.push(job.into_invocation());
         self

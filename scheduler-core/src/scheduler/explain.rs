@@ -141,10 +141,13 @@ impl fmt::Display for Obstacle {
             }
             Self::Paused { note } => write!(f, "it is {note}"),
             Self::PreviousRun { policy, execution, since } => {
-                write!(
-                    f,
-                    "its previous run {execution} goes on since {since}, and its overlap policy is {policy:?}"
-                )
+                let meanwhile = match policy {
+                    OverlapPolicy::AllowAll => "the next run may begin beside it",
+                    OverlapPolicy::Skip => "a firing that is due meanwhile is dropped",
+                    OverlapPolicy::BufferOne => "a firing that is due meanwhile waits for its end",
+                    OverlapPolicy::CancelPrevious => "it is asked to stop when the trigger is due again",
+                };
+                write!(f, "its previous run {execution} has been running since {since}; {meanwhile}")
             }
             Self::JobBusy { job, execution, trigger, since } => {
                 write!(

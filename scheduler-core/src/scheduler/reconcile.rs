@@ -197,7 +197,10 @@ impl Core {
         for _ in 0..MOST_TRIES {
             let mark = self.store.mark(name.clone()).await?;
             let text = mark.as_ref().map_or("[]", |mark| &mark.text);
-            let before: BTreeSet<TriggerKey> = serde_json::from_str(text).unwrap_or_default();
+            let before = serde_json::from_str(text).unwrap_or_else(|error| {
+                warn_of_mark(&name, text, &error);
+                BTreeSet::<TriggerKey>::new()
+            });
             let missing: Vec<_> = before.iter().filter(|key| !declared.contains(key)).cloned().collect();
             let gone = match missing.is_empty() {
                 true => missing,
@@ -341,4 +344,14 @@ impl Calendars {
             .for_job(trigger.job())
         })
     }
+}
+
+fn warn_of_mark(name: &str, text: &str, error: &serde_json::Error) {
+    let shown: String = text.chars().take(200).collect::<String>().escape_debug().to_string();
+    tracing::warn!(
+        mark = name,
+        %error,
+        "the mark `{name}` cannot be read, its text in the store is `{shown}`. This start writes the mark again and names no \
+         triggers that an earlier version declared; look for them in the list of triggers: {error}"
+    );
 }

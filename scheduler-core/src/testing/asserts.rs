@@ -1,10 +1,11 @@
 //! What the macros `assert_fired!` and `assert_enqueued!` check.
 
+use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use super::names::NamesJob;
 use super::stage::Stage;
-use super::{list, list_or_none, parse};
+use super::{list, list_or_none};
 use crate::data::JobData;
 use crate::store::{JobQuery, TriggerQuery};
 
@@ -20,11 +21,10 @@ impl Stage {
     /// Fails unless the job was due at these times, and at no others.
     #[doc(hidden)]
     #[track_caller]
-    pub fn check_fired_at(&self, job: impl NamesJob, times: &[&str]) {
+    pub fn check_fired_at(&self, job: impl NamesJob, expected: &[DateTime<Utc>]) {
         let job = job.job_key();
         let due: Vec<_> = self.fired_of(&job).iter().map(|fired| fired.scheduled).collect();
-        let expected: Vec<_> = times.iter().map(|time| parse(time)).collect();
-        let (is, should) = (list(&due), list(&expected));
+        let (is, should) = (list(&due), list(expected));
         assert!(due == expected, "`{job}` was due at{is}\nnot at{should}{}", self.account());
     }
 
@@ -68,14 +68,15 @@ fn data_of<T: Serialize>(args: &T) -> JobData {
 /// Fails unless a job has run so many times, was due at just these times, or has run with this argument.
 ///
 /// The job is a name, `group/name` or a key: `assert_fired!(test, ship::key(), 2)`,
-/// `assert_fired!(test, "nightly", at "2026-03-01T01:00:00Z")`, `assert_fired!(test, ship::key(), with 7)`.
+/// `assert_fired!(test, "nightly", at "2026-03-01T01:00:00Z")`, `assert_fired!(test, ship::key(), with 7)`. A time is a text or
+/// a `DateTime`.
 #[macro_export]
 macro_rules! assert_fired {
     ($test:expr, $job:literal at $($time:expr),+ $(,)?) => {
-        $test.check_fired_at($job, &[$($time),+])
+        $crate::assert_fired!($test, $job, at $($time),+)
     };
     ($test:expr, $job:expr, at $($time:expr),+ $(,)?) => {
-        $test.check_fired_at($job, &[$($time),+])
+        $test.check_fired_at($job, &[$($crate::testing::NamesTime::time(&$time)),+])
     };
     ($test:expr, $job:expr, with $args:expr $(,)?) => {
         $test.check_fired_with($job, $args)
@@ -88,11 +89,14 @@ macro_rules! assert_fired {
 /// Fails unless a run of a job is waiting in the scheduler, with this argument if one is given.
 ///
 /// The job is a name, `group/name` or a key: `assert_enqueued!(test, "report")` or
-/// `assert_enqueued!(test, report::key(), "costs")`, in an async function.
+/// `assert_enqueued!(test, report::key(), "costs")`, in an async function. As in `assert_fired!`, `with "costs"` is the same.
 #[macro_export]
 macro_rules! assert_enqueued {
     ($test:expr, $job:expr $(,)?) => {
         $test.check_enqueued($job, None::<()>).await
+    };
+    ($test:expr, $job:expr, with $args:expr $(,)?) => {
+        $test.check_enqueued($job, Some($args)).await
     };
     ($test:expr, $job:expr, $args:expr $(,)?) => {
         $test.check_enqueued($job, Some($args)).await

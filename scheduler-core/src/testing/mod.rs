@@ -51,7 +51,7 @@ use chrono::{DateTime, Utc};
 pub use crate::{assert_enqueued, assert_fired};
 pub use faults::{Fault, FaultyStore, Verb};
 pub use host::TestHost;
-pub use names::NamesJob;
+pub use names::{NamesJob, NamesTime};
 pub use recorder::Fired;
 use recorder::Recorder;
 pub use stage::Stage;

@@ -9,8 +9,9 @@ use super::names::NamesJob;
 use super::parse;
 use super::recorder::{Fired, Recorder};
 use crate::job::{BoxFuture, IntoInvocation, Invocation, Outcome};
+use crate::key::TriggerKey;
 use crate::scheduler::{Scheduler, SchedulerState};
-use crate::store::{ExecutionLimits, TriggerQuery, TriggerStatus};
+use crate::store::{ExecutionLimits, TriggerQuery, TriggerState, TriggerStatus};
 use crate::time::{Clock, ManualClock};
 use crate::trigger::Trigger;
 
@@ -92,7 +93,7 @@ impl Stage {
     }
 
     /// Lets time pass until nothing runs and no trigger that fires only once more is left: all that was enqueued or
-    /// delayed has run, also what it has enqueued in turn.
+    /// delayed has run, also what it has enqueued in turn. Paused triggers stay.
     ///
     /// # Panics
     ///
@@ -121,7 +122,8 @@ impl Stage {
     ///
     /// # Panics
     ///
-    /// The scheduler does not run, the job cannot be enqueued, or it does not end within a year.
+    /// The scheduler does not run, the job cannot be enqueued, is paused, is vetoed by a listener, or does not end within a
+    /// year.
     pub fn run_one(&self, job: impl IntoInvocation) -> BoxFuture<'_, Outcome> {
         // A future without the type of the job: otherwise the compiler repeats a mistake in it at every `await`.
         let job = job.into_invocation();
@@ -153,29 +155,44 @@ impl Stage {
                 "`{trigger}` has not ended after a year; if its job disallows concurrent runs and another run of it waits, \
                  call `run_due` first"
             );
+            if over {
+                self.check_waiting(&trigger).await;
+            }
             self.clock.advance(Duration::from_secs(1)).await;
+        }
+    }
+
+    /// Fails if a run that is alone will never begin: otherwise the test would wait for a year.
+    async fn check_waiting(&self, trigger: &TriggerKey) {
+        let stored = self.scheduler().trigger(trigger).await.unwrap_or_else(|error| panic!("{error}"));
+        match stored.map(|status| status.state) {
+            Some(TriggerState::Paused) => {
+                panic!("`{trigger}` cannot run, since its job or its group is paused; call `resume` first")
+            }
+            Some(TriggerState::Error) => {
+                panic!("`{trigger}` cannot run, since its trigger is in error; call `reset_from_error` first")
+            }
+            Some(_) => {}
+            None => panic!(
+                "`{trigger}` has not run: a trigger listener has vetoed it, or it has been unscheduled"
+            ),
         }
     }
 
     /// Lets nothing begin but runs that are alone.
     async fn hold(&self) {
-        if self.held.lock().is_none() {
+        let current = self.scheduler().metadata().limits;
+        if current != alone() {
             self.clock.settle().await;
-            *self.held.lock() = Some(self.scheduler().metadata().limits);
+            *self.held.lock() = Some(current);
+            self.scheduler().set_limits(alone());
         }
-        let named = [(ALONE.into(), 1)].into();
-        let (others, ungrouped) = (Some(0), Some(0));
-        self.scheduler().set_limits(ExecutionLimits {
-            named,
-            others,
-            ungrouped,
-            ..ExecutionLimits::default()
-        });
     }
 
-    /// Everything that is due may begin again.
+    /// Everything that is due may begin again. Limits that were set while it was held back stay.
     fn let_go(&self) {
-        if let Some(limits) = self.held.lock().take() {
+        let Some(limits) = self.held.lock().take() else { return };
+        if self.scheduler().metadata().limits == alone() {
             self.scheduler().set_limits(limits);
         }
     }
@@ -206,7 +223,14 @@ impl Stage {
     }
 }
 
+/// Limits that leave one slot, for a run that is alone.
+fn alone() -> ExecutionLimits {
+    let named = [(ALONE.into(), 1)].into();
+    ExecutionLimits { named, others: Some(0), ungrouped: Some(0), ..ExecutionLimits::default() }
+}
+
 fn fires_once(status: &TriggerStatus) -> bool {
     let progress = &status.progress;
-    progress.may_fire_again() && !status.trigger.fired(progress, None).may_fire_again()
+    let stopped = matches!(status.state, TriggerState::Paused | TriggerState::Error);
+    !stopped && progress.may_fire_again() && !status.trigger.fired(progress, None).may_fire_again()
 }

@@ -281,9 +281,9 @@ impl Trigger {
         self.rare().execution_group.as_ref()
     }
 
-    /// With the execution group of its job, unless it has one of its own.
+    /// This trigger in the execution group of its job, or of the run that it repeats. A trigger that has a group keeps it.
     #[must_use]
-    pub(crate) fn or_execution_group(mut self, of_job: Option<&Arc<str>>) -> Self {
+    pub fn or_execution_group(mut self, of_job: Option<&Arc<str>>) -> Self {
         if let (None, Some(group)) = (self.execution_group(), of_job) {
             let rare = self.rare.get_or_insert_with(|| Box::new(Rare::NOTHING));
             rare.execution_group = Some(group.clone());

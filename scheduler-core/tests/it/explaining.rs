@@ -48,7 +48,7 @@ async fn each_obstacle_is_named() {
         ("one/b", "job `one` allows one run at a time, and "),
         ("one/b", "by `one/a` has it since 2026-03-01 00:00:00 UTC"),
         ("skips", "its previous run "),
-        ("skips", "and its overlap policy is Skip"),
+        ("skips", "a firing that is due meanwhile is dropped"),
         ("small", "1 runs of execution group `small` are under way, which is its limit here"),
         ("small", "all 3 slots of this node are in use"),
         ("small", "it fired last at 2026-03-01 00:00:00 UTC"),

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use scheduler_core::host::{Host, JobQueue};
 use scheduler_core::job::{Invocation, JobContext, JobDefinition, JobDetail};
 use scheduler_core::store::TriggerQuery;
-use scheduler_core::testing::TestScheduler;
+use scheduler_core::testing::{TestHost, TestScheduler};
 use scheduler_core::trigger::{LostRun, Trigger};
 use scheduler_core::{JobData, Scheduler};
 
@@ -116,4 +117,37 @@ fn n04_the_group_is_in_the_record_of_a_job() {
     let written = serde_json::to_string(&import()).unwrap();
     assert_eq!(serde_json::from_str::<JobDetail>(&written).unwrap(), import());
     assert_eq!(import().to_builder().build().execution_group().map(|group| &**group), Some("heavy"));
+}
+
+/// A full group on another node would hold up the start.
+#[tokio::test]
+async fn n04_a_job_before_the_start_waits_for_no_limit() {
+    for on_all_nodes in [false, true] {
+        let quick = JobDefinition::new(import(), async || {});
+        let builder = Scheduler::builder().register(quick).before_start(import());
+        let builder = match on_all_nodes {
+            true => builder.limit_group_on_all_nodes("heavy", 0),
+            false => builder.limit_group("heavy", 0),
+        };
+        let test = TestScheduler::start(NOW, builder).await.unwrap();
+        assert_eq!(test.fired_of("import").len(), 1, "on all nodes: {on_all_nodes}");
+        test.scheduler().enqueue(import()).await.unwrap();
+        test.run_due().await;
+        assert_eq!(test.fired_of("import").len(), 1, "the limit holds after the start");
+    }
+}
+
+#[tokio::test]
+async fn n04_a_queue_has_its_own_concurrency_instead_of_the_limits_of_groups() {
+    let queue = JobQueue::bounded(10).concurrency(2).build();
+    let scheduler = Scheduler::builder().limit_group("heavy", 1);
+    let builder = Host::builder().scheduler(scheduler).register(definition()).queue("imports", queue.clone());
+    let test = TestHost::start(NOW, builder).await.unwrap();
+    for _ in 0..3 {
+        queue.enqueue(import()).await.unwrap();
+    }
+    test.advance(Duration::from_secs(1)).await;
+    assert_eq!(queue.len(), 1, "two run at once");
+    test.advance(Duration::from_secs(30)).await;
+    assert_eq!(queue.len(), 0);
 }

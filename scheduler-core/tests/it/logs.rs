@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use scheduler_core::Scheduler;
 use scheduler_core::host::{Host, Restart, Service, ServiceContext, Supervision, background, hosted};
 use scheduler_core::job::{Invocation, JobContext, JobDefinition, JobDetail, JobError, JobResult};
 use scheduler_core::scheduler::SchedulerBuilder;
-use scheduler_core::store::MemoryJobStore;
+use scheduler_core::store::{JobStore, MemoryJobStore, PutMark};
 use scheduler_core::testing::{Fault, FaultyStore, TestHost, TestScheduler};
 use scheduler_core::trigger::Trigger;
+use scheduler_core::{JobData, Scheduler};
 
 use crate::logged::{self, assert_logged, assert_no_debug_forms};
 
@@ -136,4 +136,33 @@ async fn n17_a_host_whose_service_has_failed_is_never_called_up() {
     test.stop().await.unwrap();
     assert_logged("INFO", "the host stops: the program has asked for it");
     assert_no_debug_forms();
+}
+
+#[tokio::test]
+async fn the_list_of_what_was_declared_is_not_dropped_silently() {
+    for (number, text) in ["", "{rubbish", "[1, 2]", "{}", "null"].into_iter().enumerate() {
+        let (store, name) = (MemoryJobStore::new(), format!("declarer_{number}"));
+        let mark = PutMark { name: format!("declared/{name}").into(), text: text.into(), revision: None };
+        store.put_mark(mark).await.unwrap();
+        let work = JobDefinition::new(detail("marked"), async || {})
+            .with_trigger(Trigger::every(Duration::from_secs(60)).name("marked"));
+        drop(started(Scheduler::builder().name(&*name).store(store.clone()).register(work)).await);
+        let sentence =
+            format!("the mark `declared/{name}` cannot be read, its text in the store is `{text}`");
+        assert_logged("WARN", &sentence);
+        let mark = store.mark(format!("declared/{name}").into()).await.unwrap().unwrap();
+        assert!(mark.text.contains("marked"), "it is written again: {}", mark.text);
+    }
+}
+
+#[test]
+fn a_value_that_cannot_be_written_is_told() {
+    logged::listen();
+    let pairs = std::collections::BTreeMap::from([((1, 2), 3)]);
+    let data = JobData::new().with("by_pairs", pairs);
+    assert_eq!(data.entries()["by_pairs"], serde_json::Value::Null);
+    assert_logged(
+        "ERROR",
+        "the entry `by_pairs` of job data cannot be written as JSON and is stored as null",
+    );
 }

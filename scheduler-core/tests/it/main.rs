@@ -41,6 +41,7 @@ mod schedules;
 mod starting;
 mod statuses;
 mod stored;
+mod test_kit;
 mod timers;
 mod trouble;
 mod validity;

@@ -264,7 +264,7 @@ fn what_does_not_fit_is_said() {
         ),
         (
             Trigger::rrule("FREQ=DAYLY"),
-            "recurrence rule `FREQ=DAYLY`: `FREQ` has `DAYLY`; use one of SECONDLY",
+            "recurrence rule `FREQ=DAYLY`: `FREQ` has `DAYLY`; did you mean `DAILY`?",
         ),
         (union(vec![]), "the union has no schedule; give it at least one"),
         (

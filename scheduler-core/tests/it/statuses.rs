@@ -96,3 +96,23 @@ async fn n15_statuses_of_a_scheduler() {
     let report = json(scheduler.shutdown(Duration::from_secs(1)).await);
     assert_eq!(report["aborted"], json!([]));
 }
+
+#[tokio::test]
+async fn n12_the_mark_of_a_start_up_task_is_in_no_list() {
+    use scheduler_core::host::{Host, start_up};
+    use scheduler_core::store::{JobQuery, TriggerQuery};
+    use scheduler_core::testing::TestHost;
+
+    for interval in [1, 3] {
+        let task = start_up("migrate", async || {}).once_per_cluster(interval);
+        let again = start_up("seed", async || {}).once_per_cluster(interval);
+        let builder = Host::builder().scheduler(Scheduler::builder()).service(task).service(again);
+        let test = TestHost::start("2026-03-01T00:00:00Z", builder).await.unwrap();
+        let scheduler = test.scheduler();
+        assert!(test.handle().health().ready);
+        assert!(scheduler.triggers(TriggerQuery::default()).await.unwrap().is_empty());
+        assert!(scheduler.jobs(JobQuery::default()).await.unwrap().is_empty());
+        assert!(!format!("{:?}", scheduler.metadata()).contains("9999"));
+        test.stop().await.unwrap();
+    }
+}

@@ -183,7 +183,7 @@ end
 local function lost_run(id, claim)
   local s, meta = load(claim[TRIGGER]), job(claim[OF_JOB])
   return {
-    c = id, j = claim[OF_JOB], t = claim[TRIGGER], n = text(claim[DUE]), s = text(claim[SINCE]), r = meta and meta.r or false, o = claim[NODE],
+    c = id, j = claim[OF_JOB], t = claim[TRIGGER], n = text(claim[DUE]), s = text(claim[SINCE]), r = meta and meta.r or false, o = claim[NODE], g = claim[GROUP],
     d = s and s[LINEAGE] == claim[OF_LINEAGE] and get('td', claim[TRIGGER]) or nil,
   }
 end

@@ -93,7 +93,7 @@ pub(super) fn for_weekday(item: &str) -> Option<String> {
     let index = WEEKDAYS
         .iter()
         .position(|known| *known == name)
-        .or_else(|| LONG_WEEKDAYS.iter().position(|long| is_long(&long)))?;
+        .or_else(|| LONG_WEEKDAYS.iter().position(is_long))?;
     let number = if before.is_empty() { behind } else { before };
     let is_number = number.is_empty() || number.parse::<i32>().is_ok_and(|number| number != 0);
     let both = !before.is_empty() && !behind.is_empty();

@@ -49,7 +49,7 @@ pub enum AtStop {
 ///
 /// The jobs are the same as everywhere: what is enqueued here can be enqueued in a [`Scheduler`](crate::Scheduler), which
 /// keeps it and runs it on any node. What a queue has no use for does not apply here: job listeners and middleware, refire,
-/// persisted data, and the wish not to run beside oneself (give the queue a concurrency of one).
+/// persisted data, the limits of execution groups, and the wish not to run beside oneself (give the queue a concurrency of one).
 ///
 /// ```
 /// use scheduler_core::host::{Host, JobQueue};

@@ -51,7 +51,8 @@ impl State {
             over: triggers,
             attempts: 0,
             may_pause: triggers,
-            may_stop: true,
+            // Giving back is explored with the run, so that the model of the triggers stays small.
+            may_stop: !triggers,
             left: faults,
             broken: Broken::Nothing,
         }

@@ -432,7 +432,7 @@ async fn lists_are_filtered(bench) {
 
 async fn what_is_stored_comes_back_as_it_was(bench) {
     let of_job = job("work").durable(true).disallow_concurrent(true).requests_recovery(true)
-        .description("nightly").data(data("n", 1)).build();
+        .execution_group("nightly").description("nightly").data(data("n", 1)).build();
     let trigger = every_minute("a", 7).priority(-3).execution_group("g").end_at(at(9000)).data(data("m", 2));
     bench.put(&of_job, [trigger.clone()]).await;
     assert_eq!(*bench.store.jobs(JobQuery::default()).await.unwrap()[0], of_job);

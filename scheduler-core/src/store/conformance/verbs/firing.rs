@@ -367,6 +367,28 @@ async fn a_job_that_disallows_concurrent_runs_is_held_by_a_trigger_of_any_group(
     assert!(bench.ask(ONE, 0, 10, limits).await.triggers.is_empty());
 }
 
+/// Case N4: a scheduler gives each trigger the group of its job, whatever starts the run.
+async fn runs_of_a_job_count_towards_its_group_whatever_starts_them(bench) {
+    let of_job = job("work").execution_group("g").build();
+    let later = every_minute("c", 900).execution_group("g");
+    bench.put(&of_job, [every_minute("a", 0), once("b", 1)].map(|trigger| trigger.execution_group("g"))).await;
+    bench.put(&of_job, [later]).await;
+    let (trigger, progress) = built(&of_job, once("c", 2).execution_group("g"));
+    bench.store.reschedule(Reschedule { old: key("c"), revision: None, trigger, progress: Some(progress) }).await.unwrap();
+    let one = || ExecutionLimits { shared: [("g".into(), 1)].into(), ..ExecutionLimits::default() };
+    for expected in ["a", "b", "c"] {
+        let claimed = bench.ask(ONE, 9, 10, one()).await.triggers;
+        assert_eq!(names(&claimed), [expected]);
+        let FireResult::Run { job, .. } = bench.fire(9, &claimed[0]).await else { panic!("{expected} does not run") };
+        assert_eq!(job.execution_group().map(|group| &**group), Some("g"), "the job of {expected}");
+        let of_group = bench.store.executions(Executions::OfGroup("g".into())).await.unwrap();
+        assert_eq!(of_group.iter().map(|run| run.id).collect::<Vec<_>>(), [claimed[0].claim]);
+        let limits = ExecutionLimits { named: [("g".into(), 0)].into(), ..ExecutionLimits::default() };
+        assert_eq!(names(&bench.ask(TWO, 9, 10, limits).await.triggers), [""; 0], "beside {expected}");
+        bench.complete(&claimed[0]).await;
+    }
+}
+
 async fn nodes_wake_when_something_may_be_due_earlier(bench) {
     let mut seen = bench.wakes();
     let mut woken = |what: &str| {

@@ -1,0 +1,86 @@
+//! The execution group of a job, in memory and in Redis: whatever starts a run obeys the limit, and a repeated run keeps the group.
+#![cfg(unix)]
+#![allow(clippy::unwrap_used, reason = "a test says what went wrong by failing")]
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use scheduler_core::job::{JobDefinition, JobDetail};
+use scheduler_core::scheduler::SchedulerBuilder;
+use scheduler_core::store::{ExecutionLimits, JobStore, MemoryJobStore, TriggerQuery};
+use scheduler_core::trigger::Trigger;
+use scheduler_core::{JobData, Scheduler};
+use scheduler_redis::RedisJobStore;
+use tests::process::{Process, exclusive, hourly, until};
+use tests::redis::Server;
+
+fn import() -> JobDetail {
+    JobDetail::builder("import".parse().unwrap(), "import").execution_group("heavy").durable(true).build()
+}
+
+/// Starts the job in each way while the group takes no run, and then one run at a time.
+async fn obeys(builder: SchedulerBuilder) {
+    let (running, done) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let (inside, counted) = (running.clone(), done.clone());
+    let definition = JobDefinition::new(import(), move || {
+        let (inside, counted) = (inside.clone(), counted.clone());
+        async move {
+            assert_eq!(inside.fetch_add(1, Ordering::SeqCst), 0, "two runs at once");
+            for _ in 0..100 {
+                tokio::task::yield_now().await;
+            }
+            inside.fetch_sub(1, Ordering::SeqCst);
+            counted.fetch_add(1, Ordering::SeqCst);
+        }
+    })
+    .with_trigger(Trigger::now().name("declared"));
+    let scheduler = builder.register(definition).limit_group("heavy", 0).concurrency(10).build().unwrap();
+    scheduler.start().await.unwrap();
+    scheduler.enqueue(import()).await.unwrap();
+    scheduler.trigger_job(import().key(), JobData::new()).await.unwrap();
+    scheduler.schedule(import(), Trigger::now().name("scheduled")).await.unwrap();
+    let later = Trigger::after(Duration::from_secs(3600)).name("later");
+    let placed = scheduler.schedule(import(), later).await.unwrap();
+    scheduler.reschedule(&placed.trigger, Trigger::now()).await.unwrap();
+    let stored = scheduler.triggers(TriggerQuery::default()).await.unwrap();
+    assert_eq!(stored.len(), 5, "none has run: {stored:?}");
+    for status in stored {
+        let group = status.trigger.execution_group().map(|group| &**group);
+        assert_eq!(group, Some("heavy"), "{}", status.trigger.key());
+    }
+    let one = ExecutionLimits { named: [("heavy".into(), 1)].into(), ..ExecutionLimits::default() };
+    scheduler.set_limits(one);
+    until("all have run", async || done.load(Ordering::SeqCst) == 5).await;
+    scheduler.shutdown(Duration::from_secs(10)).await;
+    assert_eq!(running.load(Ordering::SeqCst), 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn n04_whatever_starts_a_job_obeys_the_limit_of_its_group_in_each_store() {
+    obeys(Scheduler::builder().store(MemoryJobStore::new())).await;
+    let server = Server::start();
+    obeys(Scheduler::builder().store(RedisJobStore::connect(&server.url(), "grouped").await.unwrap())).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn n04_a_lost_run_keeps_its_group_even_if_its_trigger_is_gone() {
+    for is_removed in [false, true] {
+        let server = Server::start();
+        let dead = Process::start(&server.url(), 1).await;
+        let living = Process::start(&server.url(), 2).await;
+        let safe = exclusive("safe").to_builder().requests_recovery(true).durable(true).build();
+        dead.put(&safe, [hourly("a").execution_group("heavy")]).await;
+        dead.run().await;
+        if is_removed {
+            living.store.remove_triggers(vec!["a".parse().unwrap()]).await.unwrap();
+        }
+        drop(dead);
+        until("the run is over", async || living.sessions().await == [2] && living.running().await == 0)
+            .await;
+        let again = living.acquire(9).await;
+        assert_eq!(again.len(), 1, "removed: {is_removed}");
+        let group = again[0].trigger.execution_group().map(|group| &**group);
+        assert_eq!(group, Some("heavy"), "removed: {is_removed}");
+    }
+}
