@@ -12,6 +12,7 @@ mod examples;
 mod file_length;
 mod leftovers;
 mod licences;
+mod log_lines;
 mod manifest;
 mod manifests;
 mod paths;
@@ -47,6 +48,7 @@ pub(crate) fn run() -> Result<(), String> {
         manifests::check,
         dependencies::check,
         licences::check,
+        log_lines::check,
     ] {
         check(&tree, &mut report);
     }
