@@ -187,7 +187,7 @@ mod tests {
 
     /// Case H12.
     #[test]
-    fn a_node_that_has_lost_touch_ends_its_own_calls_only() {
+    fn h12_a_node_that_has_lost_touch_ends_its_own_calls_only() {
         // A server that accepts connections and never answers.
         let server = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("redis://{}", server.local_addr().unwrap());

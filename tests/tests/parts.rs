@@ -376,7 +376,7 @@ async fn triggers_of_one_job_cost_the_same_each_however_many_there_are() {
 
 /// Case V4.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_call_that_is_too_large_is_refused_and_one_without_an_answer_says_what_that_means() {
+async fn v4_a_call_that_is_too_large_is_refused_and_one_without_an_answer_says_what_that_means() {
     let server = Server::start();
     let proxy = Proxy::to(server.port());
     let builder = RedisJobStore::builder(&proxy.url()).name("parts").largest_call(100_000);
@@ -399,7 +399,7 @@ async fn a_call_that_is_too_large_is_refused_and_one_without_an_answer_says_what
 
 /// Case H13: a question costs what it answers.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_group_and_the_users_of_a_calendar_are_found_without_reading_everything() {
+async fn h13_a_group_and_the_users_of_a_calendar_are_found_without_reading_everything() {
     let server = Server::start();
     let store = RedisJobStore::builder(&server.url()).name("parts").connect().await.unwrap();
     let calendar = Arc::new(StandardCalendar::new(Exclusion::Nothing, chrono_tz::UTC));
@@ -431,7 +431,7 @@ async fn a_group_and_the_users_of_a_calendar_are_found_without_reading_everythin
 
 /// Case H8: what is stored in parts is promised for each part, and the same call again completes it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_was_cut_off_between_two_parts_is_sound_and_completed_by_the_same_call() {
+async fn h08_what_was_cut_off_between_two_parts_is_sound_and_completed_by_the_same_call() {
     let server = Server::start();
     let proxy = Proxy::to(server.port());
     let author = store(&proxy.url()).await;

@@ -277,7 +277,7 @@ async fn clearing_leaves_a_scheduler_that_works() {
 
 /// Case R4: a job that is stored again as it was does not move its triggers, however many it has, so nobody has anything to hear of.
 #[tokio::test]
-async fn a_job_that_keeps_its_rules_moves_none_of_its_triggers() {
+async fn r4_a_job_that_keeps_its_rules_moves_none_of_its_triggers() {
     let (store, wakes) = (MemoryJobStore::new(), Arc::new(AtomicUsize::new(0)));
     let counter = wakes.clone();
     let wake = Arc::new(move || {

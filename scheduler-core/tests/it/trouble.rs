@@ -172,7 +172,7 @@ async fn a_slot_of_a_group_is_used_also_when_its_end_was_written_late() {
 
 /// Case H4: the second call comes so late that a decision of its own would be a misfire.
 #[tokio::test]
-async fn a_fire_whose_answer_was_lost_is_repeated_as_it_was_decided() {
+async fn h04_a_fire_whose_answer_was_lost_is_repeated_as_it_was_decided() {
     let clock = ManualClock::at("2026-03-01T00:00:00Z");
     let store = FaultyStore::new(MemoryJobStore::new());
     let told = Arc::new(Mutex::new(Vec::new()));

@@ -153,7 +153,7 @@ fn job(name: &str, exclusive: bool) -> JobDetail {
 
 /// Case H1.
 #[test]
-fn nodes_come_and_go_and_are_listed_while_others_work() {
+fn h01_nodes_come_and_go_and_are_listed_while_others_work() {
     explore(3_000, || {
         let world = World::new(&[(job("one", true), &["a"])]);
         let (comes, lists) = (world.clone(), world.clone());

@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn h9_tests_do_not_sleep_in_any_way() {
+    fn h09_tests_do_not_sleep_in_any_way() {
         for text in [
             "std::thread::sleep(b);",
             "std::thread::sleep_ms(b);",
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn h9_an_exception_is_named_and_exists() {
+    fn h09_an_exception_is_named_and_exists() {
         assert_violations("tests/src/wait.rs", "SystemClock.sleep(b).await;", 0);
         let mut report = Report::default();
         check(&Tree::of([("tests/src/wait.rs", "")]), &mut report);

@@ -98,7 +98,7 @@ async fn a_dead_node_is_replaced() {
 
 /// Case H3: the clock of the frozen node stands still until the other one has taken its task over.
 #[tokio::test]
-async fn a_frozen_node_learns_that_it_has_lost_its_task() {
+async fn h03_a_frozen_node_learns_that_it_has_lost_its_task() {
     let (store, runs) = (MemoryJobStore::new(), Arc::new(Mutex::new(Vec::new())));
     let node = |name: &'static str| {
         let runs = runs.clone();
