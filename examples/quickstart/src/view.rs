@@ -1,4 +1,4 @@
-//! What is shown: a live table in a terminal, and sums every two seconds in a pipe or a file.
+//! The view of the program: a live table in a terminal, and totals every two seconds in a pipe or a file.
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -38,7 +38,7 @@ pub enum ServiceState {
         #[serde(rename = "after_ms", serialize_with = "crate::stored::millis")]
         after: Duration,
     },
-    /// It has come to its end by itself, as it may.
+    /// The service has finished by itself, which its definition allows.
     Ended,
     /// It has failed and stays away.
     Failed {

@@ -43,7 +43,7 @@ impl SchedulerService {
         if !report.abandoned.is_empty() {
             context.context.core.set_state(context.service().name(), ServiceState::NotStopped);
         }
-        // Whoever does not want it drained accepts that it is lost.
+        // A program that turns draining off accepts that due work is lost.
         let loses = self.scheduler.drains() && !report.lost.is_empty();
         if report.aborted.is_empty() && report.abandoned.is_empty() && !loses {
             return Ok(());

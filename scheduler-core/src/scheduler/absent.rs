@@ -1,4 +1,4 @@
-//! What is said of a job or trigger that a call names and that does not exist.
+//! Errors for calls that name a job or trigger which does not exist.
 
 use std::fmt::Display;
 

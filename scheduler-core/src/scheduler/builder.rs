@@ -189,8 +189,8 @@ impl SchedulerBuilder {
     }
 
     /// How long a run that has exceeded its timeout and watches its cancellation token may take to stop. Default: 5 s.
-    /// One that does not watch it is aborted at its timeout. The close hook of a scoped value, and a listener at the end of a run,
-    /// has as long when the run was asked to stop; then it is dropped.
+    /// A run that does not watch its token is aborted at its timeout. Once a run was asked to stop, the close hook of a scoped
+    /// value and a listener at the end of the run have the same time, then they are dropped.
     pub fn cancel_grace(mut self, grace: Duration) -> Self {
         self.settings.cancel_grace = grace;
         self

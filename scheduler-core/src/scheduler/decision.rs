@@ -5,7 +5,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use crate::store::*;
 use crate::user;
 
-/// What is to become of an acquired trigger.
+/// The decision about an acquired trigger: whether it runs, and how far it moves on.
 pub(super) struct Decision {
     pub(super) firing: Firing,
     pub(super) misfired: bool,

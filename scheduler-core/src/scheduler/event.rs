@@ -92,7 +92,7 @@ pub enum Event {
         /// The trigger.
         trigger: TriggerKey,
     },
-    /// A trigger has come to its end: it will not fire again.
+    /// A trigger is complete: it will not fire again.
     Finished {
         /// The trigger.
         trigger: TriggerKey,

@@ -102,7 +102,7 @@ fn surrounded(
         }
         let outcome = next.run(context.clone()).await;
         let outcome = classify(Some(outcome), run.cancel_reason());
-        // Whoever hears of the outcome hears of one that stays.
+        // Scoped values close first, since their hooks may change the outcome that listeners are told.
         let outcome = run.close(outcome).await;
         if let Some(audience) = &audience {
             run.settle(outcome.clone());

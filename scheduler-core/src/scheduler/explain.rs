@@ -129,7 +129,7 @@ impl fmt::Display for Obstacle {
                 f.write_str("it is not stored: never scheduled, fired for the last time, or removed")
             }
             Self::NotYetDue { due } => write!(f, "it is due at {due}"),
-            Self::Complete => f.write_str("it has come to its end and will not fire again; reschedule it"),
+            Self::Complete => f.write_str("it is complete and will not fire again; reschedule it"),
             Self::LastRun { execution, since } => {
                 write!(
                     f,

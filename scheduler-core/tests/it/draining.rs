@@ -1,4 +1,4 @@
-//! What is due when a store that forgets is shut down: run, or named.
+//! Shutdown with a store that forgets: due work is run, or named if it cannot be.
 
 use std::sync::Arc;
 use std::time::Duration;

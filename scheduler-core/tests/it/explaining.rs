@@ -76,7 +76,7 @@ async fn what_is_over_paused_or_early_is_told() {
     test.scheduler().pause_with(Selection::Trigger("paused".parse().unwrap()), note).await.unwrap();
     assert_eq!(
         explained(&test, "stops").await,
-        "trigger `stops` does not fire:\n  it has come to its end and will not fire again; reschedule it\n  it fired last at 2026-03-01 00:00:00 UTC"
+        "trigger `stops` does not fire:\n  it is complete and will not fire again; reschedule it\n  it fired last at 2026-03-01 00:00:00 UTC"
     );
     assert_eq!(
         explained(&test, "later").await,
@@ -126,6 +126,6 @@ async fn v3_the_last_run_of_a_trigger_that_goes_on_is_named() {
         assert!(!said.contains("reschedule"), "{said}");
         test.advance(Duration::from_secs(3601)).await;
         let said = explained(&test, "once").await;
-        assert!(said.contains("it has come to its end"), "{said}");
+        assert!(said.contains("it is complete"), "{said}");
     }
 }

@@ -213,7 +213,7 @@ async fn n07_a_run_that_can_never_begin_is_told_at_once() {
     assert!(paused.contains("paused"), "{paused}");
     assert_eq!(test.now(), NOW.parse::<DateTime<Utc>>().unwrap());
 
-    // What is paused is not waited for.
+    // `drain` does not wait for paused triggers.
     test.drain().await;
     assert_fired!(test, order::key(), 0);
     test.scheduler().standby().unwrap();

@@ -18,7 +18,7 @@ const FOREIGN: [(&str, &str); 5] = [
 const LONG_WEEKDAYS: [&str; 7] =
     ["SUNDAY", "MONDAY", "TUESDAY", "WEDNESDAY", "THURSDAY", "FRIDAY", "SATURDAY"];
 
-/// What is said about a part that no rule has.
+/// The message about a part that does not exist in recurrence rules.
 pub(super) fn for_part(name: &str) -> String {
     if let Some(elsewhere) = block::as_part(name) {
         return elsewhere;

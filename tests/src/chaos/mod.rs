@@ -84,7 +84,7 @@ pub struct Account {
     pub takeovers: Vec<Duration>,
     /// How long the machine had no time for it.
     pub stalls: Stalls,
-    /// What is wrong. Only what no order explains in which the servers can have answered.
+    /// The faults: observations that no order explains in which the servers can have answered.
     pub faults: Faults,
     /// How to have all this once more.
     pub again: String,

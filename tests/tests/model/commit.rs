@@ -129,7 +129,7 @@ impl Moves<'_> {
         }
     }
 
-    /// Whoever enqueues, pauses and resumes, and calls that nobody waits for.
+    /// Steps of callers that enqueue, pause and resume, and calls that nobody waits for.
     fn others(&mut self) {
         let (from, mutation) = (self.from, self.mutation);
         if !from.rows[usize::from(RUN)].there && !from.over {

@@ -170,7 +170,7 @@ async fn a_start_up_job_of_the_scheduler_ends_with_a_stop_during_the_start() {
     assert_eq!(ended.load(Ordering::SeqCst), 0);
     handle.stop();
     running.await.unwrap().unwrap();
-    assert_eq!(ended.load(Ordering::SeqCst), 1, "it was taken away");
+    assert_eq!(ended.load(Ordering::SeqCst), 1, "the task was aborted");
     assert_eq!(handle.health().scheduler.unwrap().state, scheduler_core::SchedulerState::Shutdown);
 }
 

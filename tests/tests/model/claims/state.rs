@@ -21,7 +21,7 @@ pub(super) type Id = u8;
 pub(super) enum Place {
     /// It is not there, or never due again.
     Nowhere,
-    /// Whoever asks may have it.
+    /// Any node may take it.
     Offered,
     /// It waits until its job is free.
     Parked,

@@ -22,7 +22,7 @@ pub(crate) enum Work {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Place {
     Nowhere,
-    /// Whoever asks may have it.
+    /// Any node may take it.
     Lane,
     /// It waits at the gate of its job.
     Parked,

@@ -91,8 +91,8 @@ impl Player {
     }
 }
 
-/// Our state in Quartz's words. Quartz does not show that a trigger executes, and that it has come to its end only if
-/// somebody has said so.
+/// Our state in Quartz's words. Quartz does not show that a trigger executes. Quartz shows that a trigger is complete only if
+/// somebody has set that state.
 fn quartz_state(ours: TriggerState, expected: &Value) -> String {
     let theirs = text(expected, "state");
     let ended = expected["next"].is_null();
