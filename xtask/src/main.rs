@@ -51,6 +51,15 @@ enum Command {
         #[arg(long, default_value = "one")]
         place: String,
     },
+    /// What takes too long for `test`: interleavings in twenty times as many orders, and a long chaos in each place
+    Soak {
+        /// For how long things go wrong in each place
+        #[arg(long, default_value_t = 10.0)]
+        minutes: f64,
+        /// Decides what goes wrong
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+    },
     /// Measure the workloads side by side with the peers: `cargo xtask bench -- --peers --workload W1`
     Bench {
         /// What the program of the benchmarks is told; `--help` says what it knows
@@ -81,12 +90,10 @@ fn run(command: &Command) -> Result<(), String> {
         Command::Interleavings => steps::run_all(&[test::interleavings()]),
         Command::Chaos { minutes, seed, lease, place } => steps::run_all(&[
             Step::inside("servers", servers::ensure),
-            Step::program("nodes", "cargo build -p tests --bins"),
-            Step::program(
-                "chaos",
-                &format!("cargo run -q -p tests --bin chaos -- {minutes} {seed} {lease} {place}"),
-            ),
+            test::nodes(),
+            test::chaos(*minutes, *seed, *lease, place),
         ]),
+        Command::Soak { minutes, seed } => steps::run_all(&test::soak(*minutes, *seed)),
         Command::Bench { arguments } => {
             let line = format!("cargo run --release -q -p benches --bin bench -- {}", arguments.join(" "));
             steps::run_all(&[

@@ -38,6 +38,27 @@ pub(crate) fn interleavings() -> Step {
     Step::program("interleavings", line).with_variable("RUSTFLAGS", "--cfg shuttle")
 }
 
+/// The programs that a chaos kills.
+pub(crate) fn nodes() -> Step {
+    Step::program("nodes", "cargo build -p tests --bins")
+}
+
+/// A life of a cluster in which everything goes wrong.
+pub(crate) fn chaos(minutes: f64, seed: u64, lease: u64, place: &str) -> Step {
+    Step::program("chaos", &format!("cargo run -q -p tests --bin chaos -- {minutes} {seed} {lease} {place}"))
+}
+
+/// The steps of `cargo xtask soak`: what takes longer than anybody waits for before a change is merged.
+pub(crate) fn soak(minutes: f64, seed: u64) -> Vec<Step> {
+    let mut steps = vec![
+        Step::inside("servers", servers::ensure),
+        interleavings().with_variable("INTERLEAVINGS", "20"),
+        nodes(),
+    ];
+    steps.extend(["one", "sentinel", "cluster"].map(|place| chaos(minutes, seed, 1500, place)));
+    steps
+}
+
 /// Doctests, which cargo-nextest cannot run, have their own step.
 fn unit_tests() -> Step {
     if has_nextest() {

@@ -1,6 +1,6 @@
 //! What the handle, the loop and the pool share.
 //!
-//! Locks: `endings` and `phase` are each held for a few instructions, never together and never across an await.
+//! Locks: each is held for a few instructions and never across an await; of two, only `phase` under `last_due`.
 
 use std::fmt;
 use std::future::Future;
@@ -105,7 +105,7 @@ pub(super) struct Core {
     pub(super) store_failure: RwLock<Option<Arc<str>>>,
     /// When the loop takes its next turn, in milliseconds; none yet if it is at the end of all time.
     planned: AtomicU64,
-    /// The loop takes a turn in which runs may begin. Changed under the lock of the phase, so no order of its own to explore.
+    /// The loop takes a turn in which runs may begin. Set under the lock of the phase, so no order of its own to explore.
     firing: PlainBool,
     /// While the scheduler shuts down: what was due by this moment still runs. None if nothing more is to run.
     last_due: Mutex<Option<DateTime<Utc>>>,
@@ -202,14 +202,16 @@ impl Core {
         refused.map_or(Ok(()), Err)
     }
 
-    /// The loop begins a turn. Under the lock of the phase, so that whoever ends `Running` sees that it fires.
-    pub(super) fn turn_begins(&self, unsure: bool) -> SchedulerState {
-        // Asked before, since no other lock is taken under that of the phase.
-        let drains = self.last_due().is_some();
+    /// The loop begins a turn; whether it drains is said beside the phase. Under the locks of both, so that whoever ends
+    /// `Running` or the draining sees that the turn fires.
+    pub(super) fn turn_begins(&self, unsure: bool) -> (SchedulerState, bool) {
+        let last_due = self.last_due.lock();
         let phase = self.phase.borrow();
+        let drains = last_due.is_some();
         let fires = *phase == SchedulerState::Running || drains;
-        self.firing.store(unsure || fires, Ordering::Release);
-        *phase
+        // What an earlier turn has left to fire ends with this one, which tells those who wait for it.
+        self.firing.fetch_or(unsure || fires, Ordering::AcqRel);
+        (*phase, drains)
     }
 
     /// Something `may_begin` while it is not known what has been fired, or what is due is to run before the end.

@@ -82,8 +82,7 @@ impl Engine {
 
     /// One turn at `now`. A failure of the store ends it; nothing is lost by that.
     pub(super) async fn tick(&mut self, now: DateTime<Utc>) -> Next {
-        let drains = self.core.last_due().is_some();
-        let state = self.core.turn_begins(self.is_unsure());
+        let (state, drains) = self.core.turn_begins(self.is_unsure());
         let turn = self.turn(state, now).await;
         // At the end the store gives to others what nobody has begun.
         let has_due = self.has_due_to_drain();

@@ -122,8 +122,11 @@ impl Core {
 
     async fn drain(&self, budget: Duration, deadline: Duration) -> ShutdownReport {
         let (first, ended_before) = (self.running.ids(), self.executed.load(Ordering::Relaxed));
-        self.idle_by(deadline.saturating_sub(CANCEL_BEFORE_END.min(budget / 3))).await;
+        let asked_to_stop = deadline.saturating_sub(CANCEL_BEFORE_END.min(budget / 3));
+        self.idle_by(asked_to_stop).await;
         self.stop_draining();
+        // A turn that began before the draining ended may have fired what became due meanwhile.
+        self.idle_by(asked_to_stop).await;
         let asked = self.running.list();
         let ended = self.executed.load(Ordering::Relaxed).saturating_sub(ended_before);
         for id in self.running.ids() {

@@ -194,7 +194,8 @@ fn a_scheduler_that_is_shut_down_leaves_the_rest_to_the_other() {
         let (first, second) = (node(&store, &log), node(&store, &log));
         let leaving = thread::spawn(move || end(&second));
         schedule(&first);
-        assert!(leaving.join().unwrap().is_clean());
+        let report = leaving.join().unwrap();
+        assert!(report.is_clean(), "{report}");
         log.wait_for(ALL);
         assert!(end(&first).is_clean());
         account(&log);

@@ -8,8 +8,10 @@
 mod engine;
 mod store;
 
-/// By chance, and with few but well placed preemptions.
+/// By chance, and with few but well placed preemptions. The variable `INTERLEAVINGS` says how many times as often.
 fn explore(rounds: usize, test: impl Fn() + Clone + Send + Sync + 'static) {
+    let times = std::env::var("INTERLEAVINGS").map_or(1, |times| times.parse().unwrap());
+    let rounds: usize = rounds * times;
     shuttle::check_random(test.clone(), rounds);
     shuttle::check_pct(test, rounds * 2 / 3, 3);
 }
