@@ -6,12 +6,31 @@ fn mistakes_are_explained() {
 }
 
 /// A mistake is one error, at its token: N8, N9 and N10 of the reports of newcomers, with their neighbours.
+fn is_one_error(cases: &[(&str, usize, &str)]) {
+    for (case, mistakes, hint) in cases {
+        let recorded = recorded(case);
+        let errors = recorded.lines().filter(|line| line.starts_with("error")).count();
+        assert_eq!(errors, *mistakes, "{case}:\n{recorded}");
+        assert!(recorded.contains(hint), "{case} does not say {hint:?}:\n{recorded}");
+    }
+}
+
+fn recorded(case: &str) -> String {
+    std::fs::read_to_string(format!("ui/{case}.stderr")).expect("the words are recorded")
+}
+
 #[test]
-fn a_mistake_is_one_error() {
-    for (case, mistakes, hint) in [
+fn n8_a_job_without_its_arguments_is_one_error_that_says_with() {
+    is_one_error(&[
         ("enqueue_function", 7, "write `job::with(…)`"),
         ("run_one_function", 1, "write `job::with(…)`"),
         ("argument_missing", 1, "argument #1 of type `String` is missing"),
+    ]);
+}
+
+#[test]
+fn n9_a_parameter_that_cannot_be_filled_and_a_future_that_cannot_be_sent_are_one_error() {
+    is_one_error(&[
         ("value_without_state", 1, "write `State(name): State<Pool>`"),
         ("second_value_without_state", 1, "write `State<Pool>`"),
         ("extractor_unknown", 1, "write `State(name): State<Tenant>`"),
@@ -22,11 +41,24 @@ fn a_mistake_is_one_error() {
         ("return_type", 1, "a job cannot return `u32`"),
         ("background_value", 2, "write `State(name): State<Pool>`"),
         ("background_not_send", 3, "future returned by `poll` is not `Send`"),
-        ("options_of_others", 10, "Trigger::after(delay)"),
-    ] {
-        let recorded = std::fs::read_to_string(format!("ui/{case}.stderr")).expect("the words are recorded");
-        let errors = recorded.lines().filter(|line| line.starts_with("error")).count();
-        assert_eq!(errors, mistakes, "{case}:\n{recorded}");
-        assert!(recorded.contains(hint), "{case} does not say {hint:?}:\n{recorded}");
-    }
+    ]);
+}
+
+#[test]
+fn n10_an_option_of_another_scheduler_is_one_error_that_says_how_it_is_done_here() {
+    is_one_error(&[("options_of_others", 10, "Trigger::after(delay)")]);
+}
+
+/// A store that wraps another one and leaves out a verb does not compile; only what is true of most stores has a default.
+#[test]
+fn h18_a_store_that_leaves_out_a_verb_does_not_compile() {
+    let recorded = recorded("store_without_verbs");
+    let contract = std::fs::read_to_string("../scheduler-core/src/store/contract.rs").unwrap();
+    let (_, contract) = contract.split_once("pub trait JobStore").unwrap();
+    let (contract, _) = contract.split_once("\n}\n").unwrap();
+    let verbs = contract.split("    fn ").skip(1).map(|verb| verb.split('(').next().unwrap());
+    let (missing, defaults): (Vec<_>, Vec<_>) = verbs.partition(|verb| {
+        recorded.contains(&format!("missing `{verb}`")) || recorded.contains(&format!("`{verb}`"))
+    });
+    assert_eq!(defaults, ["clock", "forgets", "trouble"], "{missing:?}");
 }

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use chrono::TimeDelta;
 use parking_lot::Mutex;
 use scheduler_core::job::{Invocation, JobContext, JobDefinition, JobDetail, JobError};
 use scheduler_core::scheduler::{Event, SchedulerBuilder};
-use scheduler_core::store::{ExecutionLimits, Executions, MemoryJobStore};
+use scheduler_core::store::{ExecutionLimits, ExecutionStatus, Executions, MemoryJobStore};
 use scheduler_core::testing::{TestScheduler, assert_fired};
-use scheduler_core::time::ManualClock;
+use scheduler_core::time::{Clock, ManualClock};
 use scheduler_core::trigger::{OverlapPolicy, Trigger, TriggerBuilder};
 use scheduler_core::{Scheduler, TriggerKey};
 use tokio_util::sync::CancellationToken;
@@ -216,4 +217,34 @@ async fn a_limit_for_all_nodes_holds_over_the_schedulers_of_a_store_and_is_expla
     assert_eq!(running().await, 1, "the third runs as soon as one has ended");
     clock.advance(Duration::from_secs(60)).await;
     assert_eq!(running().await, 0);
+}
+
+/// What counts for a shared limit is known of the run itself, whatever has become of its trigger.
+#[tokio::test]
+async fn h16_a_run_counts_for_the_group_it_began_in_and_explain_says_so() {
+    let (store, clock) = (MemoryJobStore::new(), ManualClock::at(NOW));
+    let in_seconds = |seconds| clock.now() + TimeDelta::seconds(seconds);
+    let job = takes("work", 60)
+        .with_trigger(every(3600, "moves").execution_group("licences"))
+        .with_trigger(every(3600, "goes").execution_group("licences"))
+        .with_trigger(every(3600, "waits").execution_group("licences").start_at(in_seconds(5)));
+    let builder = Scheduler::builder().store(store).clock(clock.clone()).register(job);
+    let scheduler = builder.limit_group_on_all_nodes("licences", 2).build().unwrap();
+    scheduler.start().await.unwrap();
+    clock.advance(Duration::from_secs(1)).await;
+    let running = scheduler.executions(Executions::OfGroup("licences".into())).await.unwrap();
+    assert_eq!(running.len(), 2);
+    let moved = every(3600, "moves").execution_group("other").start_at(in_seconds(3600));
+    scheduler.reschedule(&"moves".parse().unwrap(), moved).await.unwrap();
+    scheduler.unschedule(&"goes".parse().unwrap()).await.unwrap();
+    clock.advance(Duration::from_secs(9)).await;
+    let why = scheduler.explain(&"waits".parse().unwrap()).await.unwrap().to_string();
+    assert!(why.contains("2 runs of execution group `licences` are under way on all nodes"), "{why}");
+    clock.advance(Duration::from_secs(51)).await;
+    let running = scheduler.executions(Executions::All).await.unwrap();
+    assert_eq!(names_of(&running), ["waits"]);
+}
+
+fn names_of(runs: &[ExecutionStatus]) -> Vec<&str> {
+    runs.iter().map(|run| run.trigger.name()).collect()
 }

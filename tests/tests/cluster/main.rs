@@ -36,7 +36,7 @@ use tests::proxy::{Proxy, Trick};
 use tests::redis::Server;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_work_of_a_dead_node_is_taken_over() {
+async fn n18_the_work_of_a_dead_node_is_taken_over_and_a_run_repeated_where_its_job_asks() {
     let server = Server::start();
     let (dead, living) = (Process::start(&server.url(), 1).await, Process::start(&server.url(), 2).await);
     let mut data = JobData::new();
