@@ -95,7 +95,6 @@
 //! | `cron` | no | [`CronSchedule`](trigger::CronSchedule) and [`Schedule`](trigger::Schedule) from a `Schedule` of the crate `cron` |
 //! | `systemd` | no | the [host] tells systemd when it is ready, what it does, and that it is alive |
 //! | `testing` | no | [`testing`]: a scheduler whose time is in the hands of a test |
-//! | `conformance` | no | [`store::conformance`]: what every job store has to pass |
 
 #[cfg(feature = "macros")]
 #[doc(hidden)]

@@ -2,7 +2,7 @@
 //!
 //! Jobs and triggers outlive their processes, each firing is claimed by one node, and the work of a node that dies is taken
 //! over by the others. The page "Running a cluster" in `docs/` says what holds under which failure, how to set up the server,
-//! and what to watch. The store passes the conformance kit of core on a real server, unchanged. Server 7.0 or newer.
+//! and what to watch. The store passes the kit `scheduler-conformance` on a real server, unchanged. Server 7.0 or newer.
 //!
 //! ```no_run
 //! # async fn example() -> scheduler_core::Result<()> {

@@ -27,7 +27,7 @@ async fn open() -> RedisJobStore {
     RedisJobStore::builder(&url).name(name).keep_history(1000).connect().await.unwrap()
 }
 
-scheduler_core::store_conformance!(redis, open);
+scheduler_conformance::store_conformance!(redis, open);
 
 #[tokio::test]
 async fn what_one_scheduler_has_stored_the_next_one_fires() {

@@ -202,16 +202,15 @@ impl Core {
         refused.map_or(Ok(()), Err)
     }
 
-    /// The loop begins a turn; whether it drains is said beside the phase. Under the locks of both, so that whoever ends
-    /// `Running` or the draining sees that the turn fires.
-    pub(super) fn turn_begins(&self, unsure: bool) -> (SchedulerState, bool) {
+    /// The loop begins a turn; beside the phase it is told up to when what is due still runs, where it drains. Under the locks
+    /// of both, so that whoever ends `Running` or the draining sees that the turn fires.
+    pub(super) fn turn_begins(&self, unsure: bool) -> (SchedulerState, Option<DateTime<Utc>>) {
         let last_due = self.last_due.lock();
         let phase = self.phase.borrow();
-        let drains = last_due.is_some();
-        let fires = *phase == SchedulerState::Running || drains;
+        let fires = *phase == SchedulerState::Running || last_due.is_some();
         // What an earlier turn has left to fire ends with this one, which tells those who wait for it.
         self.firing.fetch_or(unsure || fires, Ordering::AcqRel);
-        (*phase, drains)
+        (*phase, *last_due)
     }
 
     /// Something `may_begin` while it is not known what has been fired, or what is due is to run before the end.
@@ -219,11 +218,6 @@ impl Core {
         if self.firing.swap(may_begin, Ordering::AcqRel) && !may_begin {
             self.idle.notify_waiters();
         }
-    }
-
-    /// Up to when what is due still runs, while the scheduler shuts down.
-    pub(super) fn last_due(&self) -> Option<DateTime<Utc>> {
-        *self.last_due.lock()
     }
 
     /// Runs that are due now still start, until [`stop_draining`](Self::stop_draining).

@@ -43,6 +43,8 @@ pub(super) struct Engine {
     ask_again: bool,
     /// What was decided for the first of `ahead`, by a call that has failed; it may have taken effect.
     unsure: Option<Decided>,
+    /// Up to when what is due still runs, while the scheduler shuts down; as it was when the turn began.
+    last_due: Option<DateTime<Utc>>,
     /// How many of each execution group are acquired or under way.
     used: HashMap<Arc<str>, usize>,
     /// What is left of the share of late triggers, in parts of one.
@@ -75,6 +77,7 @@ impl Engine {
             unwritten,
             ask_again,
             unsure,
+            last_due: None,
             late_quarters,
             patience,
         }
@@ -82,12 +85,13 @@ impl Engine {
 
     /// One turn at `now`. A failure of the store ends it; nothing is lost by that.
     pub(super) async fn tick(&mut self, now: DateTime<Utc>) -> Next {
-        let (state, drains) = self.core.turn_begins(self.is_unsure());
+        let (state, last_due) = self.core.turn_begins(self.is_unsure());
+        self.last_due = last_due;
         let turn = self.turn(state, now).await;
         // At the end the store gives to others what nobody has begun.
         let has_due = self.has_due_to_drain();
         self.core.turn_ends(state != SchedulerState::Shutdown && (self.is_unsure() || has_due));
-        if drains && !has_due {
+        if last_due.is_some() && !has_due {
             self.core.drained();
         }
         match turn {
@@ -110,12 +114,12 @@ impl Engine {
             let is_due = self.next_due.is_some_and(|due| due <= last);
             is_due || self.ask_again || self.core.changed.load(Ordering::Acquire) || !self.ahead.is_empty()
         };
-        self.core.last_due().is_some_and(may_be_due)
+        self.last_due.is_some_and(may_be_due)
     }
 
     /// Whether new work is taken.
     fn takes(&self, state: SchedulerState) -> bool {
-        state == SchedulerState::Running || self.core.last_due().is_some()
+        state == SchedulerState::Running || self.last_due.is_some()
     }
 
     async fn turn(&mut self, state: SchedulerState, now: DateTime<Utc>) -> Result<()> {
@@ -248,7 +252,7 @@ impl Engine {
     /// What to ask for; none if the store has nothing for certain.
     fn request(&mut self, now: DateTime<Utc>, max: usize, fires: bool) -> Option<AcquireDue> {
         let until = now + TimeDelta::from_std(self.attached.look_ahead).unwrap_or_default();
-        let until = self.core.last_due().map_or(until, |last| until.min(last));
+        let until = self.last_due.map_or(until, |last| until.min(last));
         // Cleared before asking, so that a change during the call is seen at the next turn.
         let changed = self.core.changed.swap(false, Ordering::AcqRel) || self.ask_again;
         if !changed && self.next_due.is_none_or(|due| due > until) {

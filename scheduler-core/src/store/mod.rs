@@ -32,11 +32,12 @@
 //! * the node's [`wake`](Node::wake) is called after every change that may bring a due time forward.
 
 mod admin;
-#[cfg(feature = "conformance")]
-pub mod conformance;
 mod contract;
 mod firing;
 mod memory;
+mod pauses;
+mod rows;
+mod rules;
 mod state;
 
 pub use admin::*;

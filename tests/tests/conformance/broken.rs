@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use chrono::{DateTime, TimeDelta};
+use scheduler_conformance::checks;
 use scheduler_core::calendar::Calendar;
 use scheduler_core::job::{ExecutionId, JobDetail};
-use scheduler_core::store::conformance::checks;
 use scheduler_core::store::*;
 use scheduler_core::{JobKey, TriggerKey};
 

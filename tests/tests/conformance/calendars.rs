@@ -6,9 +6,9 @@ use serde_json::Value;
 
 use crate::triggers;
 use crate::{cases, report};
-use scheduler_core::store::conformance::build;
-use scheduler_core::store::conformance::corpus::{Line, text, time};
-use scheduler_core::store::conformance::report::Report;
+use scheduler_conformance::build;
+use scheduler_conformance::corpus::{Line, text, time};
+use scheduler_conformance::report::Report;
 
 /// Midnights lie on quarters of an hour, in every zone. In milliseconds.
 const QUARTER: i64 = 900_000;

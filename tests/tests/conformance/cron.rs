@@ -8,8 +8,8 @@ use scheduler_syntax::cron::{CronExpr, DstPolicy, Gap, Overlap};
 use serde_json::Value;
 
 use crate::{cases, report};
-use scheduler_core::store::conformance::corpus::{Line, text, time, times, zone};
-use scheduler_core::store::conformance::report::Report;
+use scheduler_conformance::corpus::{Line, text, time, times, zone};
+use scheduler_conformance::report::Report;
 
 const QUARTZ: DstPolicy = DstPolicy { gap: Gap::Skip, overlap: Overlap::Second };
 

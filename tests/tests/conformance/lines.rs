@@ -1,8 +1,8 @@
 //! The runners read every line of their format; a line that cannot be read is named, counted as failed, and ends nothing.
 
+use scheduler_conformance::corpus::lines;
+use scheduler_conformance::scripts;
 use scheduler_core::store::MemoryJobStore;
-use scheduler_core::store::conformance::corpus::lines;
-use scheduler_core::store::conformance::scripts;
 use serde_json::{Value, json};
 
 use crate::{calendars, cron, triggers};

@@ -6,8 +6,8 @@
 //! entry that no case needs.
 #![allow(clippy::unwrap_used, reason = "a test says what went wrong by failing")]
 
-use scheduler_core::store::conformance::corpus::{self, Line};
-use scheduler_core::store::conformance::report::Report;
+use scheduler_conformance::corpus::{self, Line};
+use scheduler_conformance::report::Report;
 
 mod broken;
 mod calendars;

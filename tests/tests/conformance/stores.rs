@@ -2,4 +2,4 @@
 
 use scheduler_core::store::MemoryJobStore;
 
-scheduler_core::store_conformance!(memory, || async { MemoryJobStore::keeping_history(1000) });
+scheduler_conformance::store_conformance!(memory, || async { MemoryJobStore::keeping_history(1000) });

@@ -6,9 +6,9 @@ use scheduler_core::trigger::{Misfire, Progress, Trigger};
 use serde_json::Value;
 
 use crate::{cases, report};
-use scheduler_core::store::conformance::build;
-use scheduler_core::store::conformance::corpus::{Line, text, time, times, zone};
-use scheduler_core::store::conformance::report::Report;
+use scheduler_conformance::build;
+use scheduler_conformance::corpus::{Line, text, time, times, zone};
+use scheduler_conformance::report::Report;
 
 #[test]
 fn conformance_of_triggers() {

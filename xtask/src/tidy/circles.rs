@@ -46,7 +46,6 @@ const OPEN: &[(&[&str], &str)] = &[
         &["scheduler/core.rs", "scheduler/ending.rs", "scheduler/event.rs", "scheduler/listener.rs"],
         "the core keeps endings and listeners, which reach back for its clock and its state",
     ),
-    (&["store/conformance/model.rs", "store/conformance/model/play.rs"], "a play is part of its model"),
     (
         &["time/activity.rs", "time/manual.rs"],
         "the manual clock counts activities, which tell it when they rest",

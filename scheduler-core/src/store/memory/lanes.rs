@@ -92,18 +92,20 @@ pub(super) struct Open {
 }
 
 impl Lanes {
-    /// Makes a trigger of this execution group and job type a member of its lane.
-    pub(super) fn join(&mut self, group: Option<&Arc<str>>, job_type: &Arc<str>) -> usize {
-        if let Some(lane) = self.lanes.get_mut(self.latest).filter(|lane| lane.key.is(group, job_type)) {
-            lane.members += 1;
+    /// The lane of this execution group and job type.
+    pub(super) fn of(&mut self, group: Option<&Arc<str>>, job_type: &Arc<str>) -> usize {
+        if self.lanes.get(self.latest).is_some_and(|lane| lane.key.is(group, job_type)) {
             return self.latest;
         }
         let key = LaneKey { group: group.cloned(), job_type: job_type.clone() };
         self.latest = *self.by_key.entry(key).or_insert_with_key(|key| {
             self.lanes.insert(Lane { key: key.clone(), members: 0, due: BTreeSet::new() })
         });
-        self.lanes[self.latest].members += 1;
         self.latest
+    }
+
+    pub(super) fn join(&mut self, lane: usize) {
+        self.lanes[lane].members += 1;
     }
 
     pub(super) fn leave(&mut self, lane: usize) {

@@ -6,14 +6,14 @@
 //! 2. That of the table is taken once per verb.
 //! 3. Neither is held across an await or a call of foreign code; the nodes' wake-up is called after both are released.
 
-mod admin;
-mod firing;
+mod claiming;
+mod driver;
 mod index;
 mod lanes;
-mod pauses;
-mod query;
+mod slots;
 mod table;
 
+use std::convert::Infallible;
 use std::fmt::{self, Debug};
 use std::future::ready;
 use std::sync::Arc;
@@ -22,6 +22,8 @@ use std::time::Duration;
 use super::admin::*;
 use super::contract::*;
 use super::firing::*;
+use super::rows::Rows;
+use super::rules;
 use crate::calendar::Calendar;
 use crate::error::Result;
 use crate::job::{ExecutionId, JobDetail};
@@ -63,14 +65,23 @@ impl MemoryJobStore {
         store
     }
 
-    fn call<T: Send + 'static>(&self, verb: impl FnOnce(&mut Table) -> T) -> StoreFuture<'_, T> {
-        self.try_call(|table| Ok(verb(table)))
+    fn call<T: Send + 'static>(
+        &self,
+        rule: impl FnOnce(&mut Table) -> Result<T, Infallible>,
+    ) -> StoreFuture<'_, T> {
+        self.try_call(|table| {
+            let Ok(answer) = rule(table);
+            Ok(Ok(answer))
+        })
     }
 
-    fn try_call<T: Send + 'static>(&self, verb: impl FnOnce(&mut Table) -> Result<T>) -> StoreFuture<'_, T> {
+    fn try_call<T: Send + 'static>(
+        &self,
+        rule: impl FnOnce(&mut Table) -> Result<Result<T>, Infallible>,
+    ) -> StoreFuture<'_, T> {
         let (result, freed) = {
             let mut table = self.0.table.lock();
-            let result = verb(&mut table);
+            let Ok(result) = rule(&mut table);
             (result, std::mem::take(&mut table.freed))
         };
         if freed {
@@ -79,18 +90,14 @@ impl MemoryJobStore {
         Box::pin(ready(result))
     }
 
-    /// As [`call`](Self::call), for verbs that may bring a due time forward.
-    fn change<T: Send + 'static>(&self, verb: impl FnOnce(&mut Table) -> T) -> StoreFuture<'_, T> {
-        self.try_change(|table| Ok(verb(table)))
-    }
-
-    fn try_change<T: Send + 'static>(
+    /// As [`call`](Self::call), for rules that may bring a due time forward.
+    fn change<T: Send + 'static>(
         &self,
-        verb: impl FnOnce(&mut Table) -> Result<T>,
+        rule: impl FnOnce(&mut Table) -> Result<T, Infallible>,
     ) -> StoreFuture<'_, T> {
-        let result = self.try_call(verb);
+        let answer = self.call(rule);
         self.wake();
-        result
+        answer
     }
 
     fn wake(&self) {
@@ -123,11 +130,14 @@ impl JobStore for MemoryJobStore {
 
     fn detach(&self, session: u64) -> StoreFuture<'_, ()> {
         self.0.nodes.lock().retain(|node| node.session != session);
-        self.change(|table| table.detach(session))
+        self.change(|table| {
+            table.types.remove(&session);
+            rules::detach(table, session)
+        })
     }
 
     fn nodes(&self) -> StoreFuture<'_, Vec<NodeStatus>> {
-        let runs = self.0.table.lock().runs_by_session();
+        let Ok(runs) = rules::runs_by_session(&mut *self.0.table.lock());
         let status = |node: &Node| {
             let executions = runs.get(&node.session).copied().unwrap_or_default();
             NodeStatus::new(node, env!("CARGO_PKG_VERSION"), executions, Duration::ZERO)
@@ -138,47 +148,41 @@ impl JobStore for MemoryJobStore {
     }
 
     fn acquire_due(&self, request: AcquireDue) -> StoreFuture<'_, Acquired> {
-        let mut others = false;
-        let acquired = self.call(|table| {
-            let acquired;
-            (acquired, others) = table.acquire(&request, USE);
-            acquired
-        });
-        if others {
-            self.wake();
-        }
-        acquired
+        self.call(|table| Ok(table.acquire(&request, USE)))
     }
 
     fn fire(&self, request: Fire) -> StoreFuture<'_, Vec<FireResult>> {
-        self.call(|table| request.firings.into_iter().map(|firing| table.fire(firing, request.now)).collect())
+        self.call(|table| {
+            request.firings.into_iter().map(|firing| rules::fire(table, firing, request.now)).collect()
+        })
     }
 
     fn complete(&self, request: Complete) -> StoreFuture<'_, Vec<CompleteResult>> {
         self.call(|table| {
-            request.executions.into_iter().map(|completion| table.complete(completion, request.now)).collect()
+            let all = request.executions.into_iter();
+            all.map(|completion| rules::complete(table, completion, request.now)).collect()
         })
     }
 
     fn history(&self, query: HistoryQuery) -> StoreFuture<'_, Vec<RunRecord>> {
         self.call(|table| {
             let found = table.history.iter().rev().filter(|record| query.matches(record));
-            found.take(query.limit.unwrap_or(usize::MAX)).map(|record| (**record).clone()).collect()
+            Ok(found.take(query.limit.unwrap_or(usize::MAX)).map(|record| (**record).clone()).collect())
         })
     }
 
     fn cancel(&self, what: Executions) -> StoreFuture<'_, Vec<ExecutionId>> {
-        self.change(|table| table.cancel(&what))
+        self.change(|table| rules::cancel(table, &what))
     }
 
     fn release(&self, claims: Vec<ExecutionId>) -> StoreFuture<'_, ()> {
-        self.change(|table| claims.into_iter().for_each(|claim| table.release(claim)))
+        self.change(|table| claims.into_iter().try_for_each(|claim| rules::release(table, claim)))
     }
 
     fn put(&self, request: Put) -> StoreFuture<'_, ()> {
         self.try_call(|table| {
             table.lanes.take_news();
-            let result = table.put(request);
+            let result = rules::put(table, request);
             // Whoever knows the first of a lane knows enough of it.
             table.freed |= table.lanes.take_news();
             result
@@ -186,35 +190,37 @@ impl JobStore for MemoryJobStore {
     }
 
     fn reschedule(&self, request: Reschedule) -> StoreFuture<'_, bool> {
-        self.try_change(|table| table.reschedule(request))
+        let result = self.try_call(|table| rules::reschedule(table, request));
+        self.wake();
+        result
     }
 
     fn adjust(&self, adjustments: Vec<Adjustment>) -> StoreFuture<'_, Vec<bool>> {
-        self.change(|table| adjustments.into_iter().map(|adjustment| table.adjust(adjustment)).collect())
+        self.change(|table| adjustments.into_iter().map(|one| rules::adjust(table, one)).collect())
     }
 
     fn remove_triggers(&self, keys: Vec<TriggerKey>) -> StoreFuture<'_, Vec<Removed>> {
-        self.call(|table| keys.iter().map(|key| table.remove_trigger(key)).collect())
+        self.call(|table| keys.iter().map(|key| rules::remove_trigger(table, key)).collect())
     }
 
     fn remove_jobs(&self, keys: Vec<JobKey>) -> StoreFuture<'_, Vec<bool>> {
-        self.call(|table| keys.iter().map(|key| table.remove_job(key)).collect())
+        self.call(|table| keys.iter().map(|key| rules::remove_job(table, key)).collect())
     }
 
     fn clear(&self) -> StoreFuture<'_, ()> {
-        self.call(Table::clear)
+        self.call(rules::clear)
     }
 
     fn pause(&self, request: Pause) -> StoreFuture<'_, Vec<TriggerKey>> {
-        self.change(|table| table.pause(&request))
+        self.change(|table| rules::pause(table, &request))
     }
 
     fn resume(&self, what: Selection) -> StoreFuture<'_, Vec<TriggerKey>> {
-        self.change(|table| table.resume(&what))
+        self.change(|table| rules::resume(table, &what))
     }
 
     fn reset(&self, keys: Vec<TriggerKey>) -> StoreFuture<'_, Vec<bool>> {
-        self.change(|table| keys.iter().map(|key| table.reset(key)).collect())
+        self.change(|table| keys.iter().map(|key| rules::reset(table, key)).collect())
     }
 
     fn put_calendar(
@@ -223,41 +229,39 @@ impl JobStore for MemoryJobStore {
         calendar: Arc<dyn Calendar>,
         replace: bool,
     ) -> StoreFuture<'_, ()> {
-        self.try_call(|table| table.put_calendar(name, calendar, replace))
+        self.try_call(|table| rules::put_calendar(table, name, calendar, replace))
     }
 
     fn remove_calendar(&self, name: Arc<str>) -> StoreFuture<'_, bool> {
-        self.try_call(|table| table.remove_calendar(&name))
+        self.try_call(|table| rules::remove_calendar(table, name))
     }
 
     fn calendars(&self) -> StoreFuture<'_, Vec<NamedCalendar>> {
-        self.call(|table| {
-            table.calendars.iter().map(|(name, calendar)| (name.clone(), calendar.clone())).collect()
-        })
+        self.call(Rows::calendars)
     }
 
     fn mark(&self, name: Arc<str>) -> StoreFuture<'_, Option<Mark>> {
-        self.call(|table| table.marks.get(&name).cloned())
+        self.call(|table| table.mark(&name))
     }
 
     fn put_mark(&self, request: PutMark) -> StoreFuture<'_, Option<u64>> {
-        self.call(|table| table.put_mark(request))
+        self.call(|table| rules::put_mark(table, request))
     }
 
     fn jobs(&self, query: JobQuery) -> StoreFuture<'_, Vec<Arc<JobDetail>>> {
-        self.call(|table| table.list_jobs(&query))
+        self.call(|table| rules::jobs(table, &query))
     }
 
     fn triggers(&self, query: TriggerQuery) -> StoreFuture<'_, Vec<TriggerStatus>> {
-        self.call(|table| table.list_triggers(&query))
+        self.call(|table| rules::triggers(table, &query))
     }
 
     fn executions(&self, what: Executions) -> StoreFuture<'_, Vec<ExecutionStatus>> {
-        self.call(|table| table.list_executions(&what))
+        self.call(|table| rules::executions(table, &what))
     }
 
     fn groups(&self, kind: GroupKind) -> StoreFuture<'_, Vec<GroupStatus>> {
-        self.call(|table| table.list_groups(kind))
+        self.call(|table| rules::groups(table, kind))
     }
 }
 

@@ -1,20 +1,16 @@
-//! Jobs, triggers and claims, and where each waiting trigger stands.
+//! The rows, and where each waiting trigger stands.
 //!
 //! Invariants, true whenever the lock is free:
-//! 1. A trigger is *queued* if and only if it is waiting and has a next fire time. It then stands in exactly one place:
-//!    in its lane, or in the queue of its job, or, while its own run keeps it back, among `overlapping`.
-//! 2. Of the queued triggers of a job that disallows concurrent runs, all are in the job's `queues`, and exactly the first
-//!    of each lane is in its lane too, and none while a claim of the job exists. So such a job never has two claims, and
-//!    freeing it costs the same however many triggers wait.
-//! 3. `busy[job]` is the one claim of a job that disallowed concurrent runs when the claim was made.
-//! 4. An acquired trigger, and no other, has exactly one unfired claim; `unfired` counts them.
-//! 5. Slots and keys map to each other; a claim names its trigger by slot and generation, since slots are reused.
-//! 6. A paused trigger has a note, and only a paused one has.
+//! 1. A trigger *stands* in its place, as its row says, unless it is claimed and not fired: in its lane, or in the queue of
+//!    its job.
+//! 2. Of the standing triggers of a job that disallows concurrent runs, all are in the job's queues, and exactly the first
+//!    of each lane is in its lane too, and none while the job is busy. So such a job never has two claims, and freeing it
+//!    costs the same however many triggers wait.
+//! 3. A job is `busy` if and only if a claim holds it.
+//! 4. `unfired` counts the claims that are not fired; none of them lapses before `earliest_lapse`.
+//! 5. Slots and keys map to each other; numbers of rows name a slot and its generation, since slots are reused.
 
-use std::cmp::Reverse;
-use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
-use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
@@ -23,258 +19,13 @@ use slab::Slab;
 
 use super::index::{Index, place};
 use super::lanes::{Due, Lanes, Moment};
-use super::pauses::Pauses;
+use super::slots::{JobSlot, TriggerSlot, is_of, number, slot_of};
 use crate::calendar::Calendar;
-use crate::job::{CancelReason, ExecutionId, JobDetail};
+use crate::job::{CancelReason, ExecutionId};
 use crate::key::{JobKey, TriggerKey};
-use crate::store::admin::{Mark, PauseNote, RunRecord};
-use crate::store::state::{Step, StoredState};
-use crate::trigger::{OverlapPolicy, Progress, Trigger};
-
-/// One trigger. There are many of them, so what most do not have stands in a box.
-#[derive(Debug)]
-pub(super) struct TriggerSlot {
-    pub(super) trigger: Arc<Trigger>,
-    next: Option<DateTime<Utc>>,
-    previous: Option<DateTime<Utc>>,
-    /// How often, as far as this number goes.
-    fired: u32,
-    pub(super) state: StoredState,
-    pub(super) running: u32,
-    job: u32,
-    lane: u32,
-    /// Where this slot stands among those of its job.
-    pub(super) position: u32,
-    pub(super) generation: u64,
-    rare: Option<Box<Rare>>,
-}
-
-#[derive(Debug, Clone, Default)]
-struct Rare {
-    pause: Option<PauseNote>,
-    /// The generation of the first in a row of triggers that took each other's place: their runs count as its own.
-    lineage: Option<u64>,
-    /// Changes with the description; before the first change it is the generation.
-    revision: Option<u64>,
-    /// When its own run ended that has kept it waiting.
-    freed: Option<DateTime<Utc>>,
-    /// How often it has fired, beyond what the slot can count.
-    fired: Option<u64>,
-    /// What a misfire policy has changed of the progress.
-    scheduled: Option<DateTime<Utc>>,
-    start: Option<DateTime<Utc>>,
-    repeat: Option<u32>,
-}
-
-impl TriggerSlot {
-    /// A trigger that waits, the latest of its job.
-    pub(super) fn new(
-        trigger: Arc<Trigger>,
-        progress: Progress,
-        job: usize,
-        lane: usize,
-        generation: u64,
-    ) -> Self {
-        let mut slot = Self {
-            trigger,
-            next: None,
-            previous: None,
-            fired: 0,
-            state: StoredState::Waiting,
-            running: 0,
-            job: place(job),
-            lane: place(lane),
-            position: 0,
-            generation,
-            rare: None,
-        };
-        slot.set_progress(progress);
-        slot
-    }
-
-    pub(super) fn job(&self) -> usize {
-        self.job as usize
-    }
-
-    pub(super) fn lane(&self) -> usize {
-        self.lane as usize
-    }
-
-    pub(super) fn set_lane(&mut self, lane: usize) {
-        self.lane = place(lane);
-    }
-
-    pub(super) fn next(&self) -> Option<DateTime<Utc>> {
-        self.next
-    }
-
-    pub(super) fn progress(&self) -> Progress {
-        let (next, previous, rare) = (self.next, self.previous, self.rare.as_deref());
-        let fired = rare.and_then(|rare| rare.fired).unwrap_or_else(|| self.fired.into());
-        let [scheduled, start] = [rare.and_then(|rare| rare.scheduled), rare.and_then(|rare| rare.start)];
-        Progress { next, previous, fired, scheduled, start, repeat: rare.and_then(|rare| rare.repeat) }
-    }
-
-    pub(super) fn set_progress(&mut self, progress: Progress) {
-        let Progress { next, previous, fired, scheduled, start, repeat } = progress;
-        let many = u32::try_from(fired).is_err().then_some(fired);
-        (self.next, self.previous, self.fired) = (next, previous, fired as u32);
-        if self.rare.is_some() || many.is_some() || scheduled.is_some() || start.is_some() || repeat.is_some()
-        {
-            let rare = self.rare();
-            (rare.fired, rare.scheduled, rare.start, rare.repeat) = (many, scheduled, start, repeat);
-        }
-    }
-
-    pub(super) fn pause(&self) -> Option<&PauseNote> {
-        self.rare.as_deref()?.pause.as_ref()
-    }
-
-    pub(super) fn set_pause(&mut self, pause: Option<PauseNote>) {
-        if pause.is_some() || self.rare.is_some() {
-            self.rare().pause = pause;
-        }
-    }
-
-    pub(super) fn freed(&self) -> Option<DateTime<Utc>> {
-        self.rare.as_deref()?.freed
-    }
-
-    pub(super) fn set_freed(&mut self, freed: Option<DateTime<Utc>>) {
-        if freed.is_some() || self.rare.is_some() {
-            self.rare().freed = freed;
-        }
-    }
-
-    pub(super) fn lineage(&self) -> u64 {
-        self.rare.as_deref().and_then(|rare| rare.lineage).unwrap_or(self.generation)
-    }
-
-    pub(super) fn set_lineage(&mut self, lineage: u64) {
-        self.rare().lineage = Some(lineage);
-    }
-
-    pub(super) fn revision(&self) -> u64 {
-        self.rare.as_deref().and_then(|rare| rare.revision).unwrap_or(self.generation)
-    }
-
-    pub(super) fn set_revision(&mut self, revision: u64) {
-        self.rare().revision = Some(revision);
-    }
-
-    fn rare(&mut self) -> &mut Rare {
-        self.rare.get_or_insert_default()
-    }
-}
-
-/// One job. Most have one trigger, so only what others have stands in a box.
-#[derive(Debug)]
-pub(super) struct JobSlot {
-    pub(super) detail: Arc<JobDetail>,
-    first: Option<NonZeroU32>,
-    more: Option<Box<More>>,
-}
-
-#[derive(Debug, Default)]
-struct More {
-    /// The triggers after the first.
-    triggers: Vec<u32>,
-    /// The queued triggers by lane, if the job disallows concurrent runs.
-    queues: BTreeMap<usize, BTreeSet<Due>>,
-}
-
-impl JobSlot {
-    pub(super) fn new(detail: Arc<JobDetail>) -> Self {
-        Self { detail, first: None, more: None }
-    }
-
-    pub(super) fn has_triggers(&self) -> bool {
-        self.first.is_some()
-    }
-
-    pub(super) fn triggers(&self) -> impl Iterator<Item = usize> {
-        let others = self.more.iter().flat_map(|more| more.triggers.iter().map(|trigger| *trigger as usize));
-        self.first.map(|first| first.get() as usize - 1).into_iter().chain(others)
-    }
-
-    /// Says at which position it stands now.
-    fn add_trigger(&mut self, trigger: usize) -> u32 {
-        if self.first.is_none() {
-            self.first = NonZeroU32::new(place(trigger + 1));
-            return 0;
-        }
-        let others = &mut self.more.get_or_insert_default().triggers;
-        others.push(place(trigger));
-        place(others.len())
-    }
-
-    /// Says which other one stands at this position now.
-    fn take_trigger(&mut self, position: u32) -> Option<usize> {
-        let last = self.more.as_mut().and_then(|more| more.triggers.pop());
-        let moved = match (last, position.checked_sub(1)) {
-            (None, _) => {
-                self.first = None;
-                None
-            }
-            (Some(last), None) => {
-                self.first = NonZeroU32::new(last + 1);
-                Some(last)
-            }
-            (Some(last), Some(after)) => {
-                let others = self.more.as_mut().map(|more| &mut more.triggers);
-                others.and_then(|others| others.get_mut(after as usize)).map(|place| {
-                    *place = last;
-                    last
-                })
-            }
-        };
-        self.drop_if_empty();
-        moved.map(|trigger| trigger as usize)
-    }
-
-    pub(super) fn queues(&self) -> impl Iterator<Item = (usize, &BTreeSet<Due>)> {
-        self.more.iter().flat_map(|more| more.queues.iter().map(|(lane, queue)| (*lane, queue)))
-    }
-
-    fn queue(&mut self, lane: usize) -> &mut BTreeSet<Due> {
-        self.more.get_or_insert_default().queues.entry(lane).or_default()
-    }
-
-    /// Takes a trigger out of its queue, if it is there, and says who is the first then.
-    pub(super) fn leave_queue(&mut self, lane: usize, due: &Due) -> Option<Due> {
-        let Entry::Occupied(mut queue) = self.more.as_mut()?.queues.entry(lane) else { return None };
-        queue.get_mut().remove(due);
-        let first = queue.get().first().cloned();
-        if first.is_none() {
-            queue.remove();
-            self.drop_if_empty();
-        }
-        first
-    }
-
-    fn drop_if_empty(&mut self) {
-        if self.more.as_ref().is_some_and(|more| more.triggers.is_empty() && more.queues.is_empty()) {
-            self.more = None;
-        }
-    }
-}
-
-#[derive(Debug)]
-pub(super) struct Claim {
-    /// The node that has it.
-    pub(super) session: u64,
-    pub(super) trigger: usize,
-    pub(super) generation: u64,
-    pub(super) lineage: u64,
-    pub(super) key: TriggerKey,
-    pub(super) job: JobKey,
-    /// Its execution group.
-    pub(super) group: Option<Arc<str>>,
-    pub(super) fired: bool,
-    pub(super) lapse: DateTime<Utc>,
-    /// When it was fired; before that, when it was claimed.
-    pub(super) since: DateTime<Utc>,
-}
+use crate::store::admin::{Mark, RunRecord};
+use crate::store::pauses::Pauses;
+use crate::store::rows::*;
 
 #[derive(Debug, Default)]
 pub(super) struct Table {
@@ -284,138 +35,54 @@ pub(super) struct Table {
     triggers_by_name: Index,
     pub(super) calendars: BTreeMap<Arc<str>, Arc<dyn Calendar>>,
     pub(super) pauses: Pauses,
+    /// When the first pause of a group ends by itself.
+    pub(super) pauses_end: Option<DateTime<Utc>>,
     /// What each attached node can run.
     pub(super) types: HashMap<u64, Option<HashSet<Arc<str>>>>,
     pub(super) lanes: Lanes,
-    /// Triggers that cancel their own run when they are due again.
-    pub(super) overlapping: BTreeSet<Due>,
-    pub(super) busy: HashMap<JobKey, ExecutionId>,
+    /// Triggers that a rule has to look at.
+    pub(super) alarms: BTreeSet<(DateTime<Utc>, Id<TriggerRow>)>,
+    pub(super) busy: HashMap<JobKey, u64>,
     /// By number, which no two have in common.
-    pub(super) claims: HashMap<u64, Claim>,
+    pub(super) claims: HashMap<u64, ClaimRow>,
     /// How many claims there are of each execution group.
     pub(super) claimed: HashMap<Arc<str>, usize>,
     /// Runs that are to be stopped.
     pub(super) cancelled: BTreeMap<ExecutionId, CancelReason>,
     pub(super) unfired: usize,
+    pub(super) earliest_lapse: DateTime<Utc>,
     /// Something waits again that was kept back: other nodes may take it.
     pub(super) freed: bool,
-    /// No unfired claim lapses before this.
-    pub(super) earliest_lapse: DateTime<Utc>,
     pub(super) counter: u64,
+    generation: u32,
     pub(super) marks: BTreeMap<Arc<str>, Mark>,
     /// The latest runs that are over, and how many are kept.
     pub(super) history: VecDeque<Box<RunRecord>>,
     pub(super) keeps: usize,
 }
 
-/// Where a queued trigger stands.
-enum Place {
-    Lane,
-    /// In the queues of its job, and in the lane if it is the first there and the job is free.
-    Queue,
-    /// Kept back by its own run, which it cancels when it is due.
-    Overlapping,
-    /// Kept back by its own run.
-    Nowhere,
-}
-
+/// Jobs.
 impl Table {
     pub(super) fn job_slot(&self, key: &JobKey) -> Option<usize> {
-        self.jobs_by_name.find(key, |slot| self.jobs.get(slot).is_some_and(|job| job.detail.key() == key))
+        self.jobs_by_name.find(key, |slot| self.jobs.get(slot).is_some_and(|job| job.row.detail.key() == key))
     }
 
-    pub(super) fn trigger_slot(&self, key: &TriggerKey) -> Option<usize> {
-        let is = |slot: usize| self.triggers.get(slot).is_some_and(|slot| slot.trigger.key() == key);
-        self.triggers_by_name.find(key, is)
+    pub(super) fn job_of(&self, id: Id<JobRow>) -> Option<usize> {
+        let slot = slot_of(id);
+        self.jobs.get(slot).filter(|job| is_of(id, job.generation)).map(|_| slot)
     }
 
-    pub(super) fn add_job(&mut self, detail: Arc<JobDetail>) {
+    pub(super) fn insert_job(&mut self, row: JobRow) -> Id<JobRow> {
         let index = self.jobs.vacant_key();
-        self.jobs_by_name.insert(detail.key(), index);
-        self.jobs.insert(JobSlot::new(detail));
+        self.jobs_by_name.insert(row.detail.key(), index);
+        self.generation = self.generation.wrapping_add(1);
+        self.jobs.insert(JobSlot::new(row, self.generation));
+        number(index, self.generation)
     }
 
     pub(super) fn drop_job(&mut self, index: usize) {
         let job = self.jobs.remove(index);
-        self.jobs_by_name.remove(job.detail.key(), index);
-    }
-
-    pub(super) fn add_trigger(&mut self, mut slot: TriggerSlot) -> usize {
-        let index = self.triggers.vacant_key();
-        self.triggers_by_name.insert(slot.trigger.key(), index);
-        slot.position = self.jobs[slot.job()].add_trigger(index);
-        self.triggers.insert(slot)
-    }
-
-    pub(super) fn drop_trigger(&mut self, index: usize) -> TriggerSlot {
-        let slot = self.triggers.remove(index);
-        self.triggers_by_name.remove(slot.trigger.key(), index);
-        if let Some(moved) = self.jobs[slot.job()].take_trigger(slot.position) {
-            self.triggers[moved].position = slot.position;
-        }
-        slot
-    }
-
-    /// The claim of this name, fired or not.
-    pub(super) fn claim_of(&self, id: ExecutionId) -> Option<&Claim> {
-        self.claims.get(&id.count()).filter(|claim| claim.session == id.session())
-    }
-
-    pub(super) fn due_of(&self, index: usize) -> Option<Due> {
-        let slot = &self.triggers[index];
-        let at = slot.next().filter(|_| slot.state == StoredState::Waiting)?;
-        let (rank, key) = (Reverse(slot.trigger.priority()), slot.trigger.key().clone());
-        Some(Due { at: Moment::of(at), rank, key, slot: place(index) })
-    }
-
-    fn place_of(&self, index: usize) -> Place {
-        let slot = &self.triggers[index];
-        match slot.trigger.overlap() {
-            OverlapPolicy::CancelPrevious if slot.running > 0 => Place::Overlapping,
-            OverlapPolicy::BufferOne if slot.running > 0 => Place::Nowhere,
-            _ if self.jobs[slot.job()].detail.disallow_concurrent() => Place::Queue,
-            _ => Place::Lane,
-        }
-    }
-
-    /// Puts a trigger that waits for a time into its place.
-    pub(super) fn enqueue(&mut self, index: usize) {
-        let Some(due) = self.due_of(index) else { return };
-        let (place, lane) = (self.place_of(index), self.triggers[index].lane());
-        match place {
-            Place::Nowhere => {}
-            Place::Overlapping => {
-                self.lanes.has_news();
-                self.overlapping.insert(due);
-            }
-            Place::Lane => self.lanes.insert(lane, due),
-            Place::Queue => self.enqueue_in_job(due),
-        }
-    }
-
-    fn enqueue_in_job(&mut self, due: Due) {
-        let slot = &self.triggers[due.slot as usize];
-        let (lane, home) = (slot.lane(), &mut self.jobs[slot.job()]);
-        let free = !self.busy.contains_key(home.detail.key());
-        let queue = home.queue(lane);
-        if let Some(first) = queue.first().filter(|first| free && due < **first) {
-            self.lanes.remove(lane, first);
-        }
-        queue.insert(due.clone());
-        if free && queue.first() == Some(&due) {
-            self.lanes.insert(lane, due);
-        }
-    }
-
-    /// Takes a trigger out of its place, before anything of it changes.
-    pub(super) fn dequeue(&mut self, index: usize) {
-        let Some(due) = self.due_of(index) else { return };
-        let (lane, job) = (self.triggers[index].lane(), self.triggers[index].job());
-        self.overlapping.remove(&due);
-        let was_in_lane = self.lanes.remove(lane, &due);
-        if let Some(first) = self.jobs[job].leave_queue(lane, &due).filter(|_| was_in_lane) {
-            self.lanes.insert(lane, first);
-        }
+        self.jobs_by_name.remove(job.row.detail.key(), index);
     }
 
     /// Takes what waits for a job that disallows concurrent runs out of the lanes: it is busy from now on.
@@ -436,29 +103,180 @@ impl Table {
             }
         }
     }
+}
 
-    /// Takes a step of the state table and keeps everything in line; says whether the step was legal.
-    pub(super) fn apply(&mut self, index: usize, step: Step) -> bool {
-        let Some(next) = self.triggers[index].state.after(step) else { return false };
-        self.dequeue(index);
-        self.withdraw_claim(index);
-        let slot = &mut self.triggers[index];
-        slot.state = next;
-        if next != StoredState::Paused {
-            slot.set_pause(None);
+/// Triggers.
+impl Table {
+    pub(super) fn trigger_slot(&self, key: &TriggerKey) -> Option<usize> {
+        let is = |slot: usize| self.triggers.get(slot).is_some_and(|slot| slot.row.trigger.key() == key);
+        self.triggers_by_name.find(key, is)
+    }
+
+    pub(super) fn trigger_of(&self, id: Id<TriggerRow>) -> Option<usize> {
+        let slot = slot_of(id);
+        self.triggers.get(slot).filter(|trigger| is_of(id, trigger.generation)).map(|_| slot)
+    }
+
+    pub(super) fn id_of(&self, index: usize) -> Id<TriggerRow> {
+        number(index, self.triggers[index].generation)
+    }
+
+    pub(super) fn insert_trigger(&mut self, row: TriggerRow) -> Id<TriggerRow> {
+        let index = self.triggers.vacant_key();
+        self.triggers_by_name.insert(row.trigger.key(), index);
+        self.generation = self.generation.wrapping_add(1);
+        let (id, alarm) = (number(index, self.generation), row.alarm());
+        self.lanes.join(row.lane.0 as usize);
+        let position = self.jobs[slot_of(row.job)].add_trigger(index);
+        self.triggers.insert(TriggerSlot { row, generation: self.generation, position, stands: false });
+        self.set_alarm(id, None, alarm);
+        self.stand(index);
+        id
+    }
+
+    pub(super) fn drop_trigger(&mut self, index: usize) {
+        let (place, alarm, id) =
+            (self.triggers[index].row.place(), self.triggers[index].row.alarm(), self.id_of(index));
+        self.leave(index, place);
+        self.set_alarm(id, alarm, None);
+        let slot = self.triggers.remove(index);
+        self.triggers_by_name.remove(slot.row.trigger.key(), index);
+        self.lanes.leave(slot.row.lane.0 as usize);
+        self.leave_job(slot.row.job, slot.position);
+    }
+
+    fn leave_job(&mut self, job: Id<JobRow>, position: u32) {
+        if let Some(moved) = self.jobs[slot_of(job)].take_trigger(position) {
+            self.triggers[moved].position = position;
         }
-        self.enqueue(index);
-        true
     }
 
-    /// Makes a trigger of that job a member of its lane.
-    pub(super) fn join_lane(&mut self, job: usize, trigger: &Trigger) -> usize {
-        self.lanes.join(trigger.execution_group(), self.jobs[job].detail.shared_job_type())
+    pub(super) fn edit_trigger<A>(&mut self, index: usize, edit: impl FnOnce(&mut TriggerRow) -> A) -> A {
+        let row = &mut self.triggers[index].row;
+        let (place, alarm, lane, job) = (row.place(), row.alarm(), row.lane, row.job);
+        let answer = edit(row);
+        let (place_now, alarm_now, lane_now, job_now) = (row.place(), row.alarm(), row.lane, row.job);
+        if place_now != place || job_now != job {
+            let is_claimed = place.is_some() && !self.triggers[index].stands;
+            self.leave_of(index, job, place);
+            if job_now != job {
+                self.leave_job(job, self.triggers[index].position);
+                self.triggers[index].position = self.jobs[slot_of(job_now)].add_trigger(index);
+            }
+            if !is_claimed {
+                self.stand(index);
+            }
+        }
+        if lane_now != lane {
+            self.lanes.join(lane_now.0 as usize);
+            self.lanes.leave(lane.0 as usize);
+        }
+        if alarm_now != alarm {
+            self.set_alarm(self.id_of(index), alarm, alarm_now);
+        }
+        answer
     }
 
-    /// Whether a run of the job keeps its triggers waiting.
-    pub(super) fn is_busy(&self, job: &JobKey) -> bool {
-        let claim = self.busy.get(job).and_then(|claim| self.claim_of(*claim));
-        claim.is_some_and(|claim| claim.fired)
+    fn set_alarm(&mut self, id: Id<TriggerRow>, before: Option<DateTime<Utc>>, after: Option<DateTime<Utc>>) {
+        if let Some(before) = before {
+            self.alarms.remove(&(before, id));
+        }
+        if let Some(after) = after {
+            self.lanes.has_news();
+            self.alarms.insert((after, id));
+        }
+    }
+
+    fn due(&self, index: usize, at: &Place) -> Due {
+        let key = self.triggers[index].row.trigger.key().clone();
+        Due { at: Moment::of(at.at), rank: at.rank, key, slot: place(index) }
+    }
+
+    /// Puts a trigger into its place, if it has one and does not stand there.
+    pub(super) fn stand(&mut self, index: usize) {
+        let slot = &mut self.triggers[index];
+        let Some(at) = slot.row.place().filter(|_| !slot.stands) else { return };
+        slot.stands = true;
+        let (due, lane) = (self.due(index, &at), at.lane.0 as usize);
+        if at.exclusive { self.stand_in_job(due, lane) } else { self.lanes.insert(lane, due) }
+    }
+
+    fn stand_in_job(&mut self, due: Due, lane: usize) {
+        let job = &mut self.jobs[slot_of(self.triggers[due.slot as usize].row.job)];
+        let free = !self.busy.contains_key(job.row.detail.key());
+        let queue = job.queue(lane);
+        if let Some(first) = queue.first().filter(|first| free && due < **first) {
+            self.lanes.remove(lane, first);
+        }
+        queue.insert(due.clone());
+        if free && queue.first() == Some(&due) {
+            self.lanes.insert(lane, due);
+        }
+    }
+
+    fn leave(&mut self, index: usize, at: Option<Place>) {
+        self.leave_of(index, self.triggers[index].row.job, at);
+    }
+
+    /// Takes a trigger out of the place that it had as one of this job.
+    fn leave_of(&mut self, index: usize, job: Id<JobRow>, at: Option<Place>) {
+        if !std::mem::take(&mut self.triggers[index].stands) {
+            return;
+        }
+        let Some(at) = at else { return };
+        let (due, lane) = (self.due(index, &at), at.lane.0 as usize);
+        let was_in_lane = self.lanes.remove(lane, &due);
+        if !at.exclusive {
+            return;
+        }
+        if let Some(first) = self.jobs[slot_of(job)].leave_queue(lane, &due).filter(|_| was_in_lane) {
+            self.lanes.insert(lane, first);
+        }
+    }
+}
+
+/// Claims.
+impl Table {
+    pub(super) fn insert_claim(&mut self, number: u64, claim: ClaimRow) {
+        self.earliest_lapse =
+            if self.unfired == 0 { claim.lapse } else { self.earliest_lapse.min(claim.lapse) };
+        self.unfired += 1;
+        if let Some(group) = claim.trigger.execution_group() {
+            *self.claimed.entry(group.clone()).or_default() += 1;
+        }
+        if claim.exclusive {
+            self.busy.insert(claim.trigger.job().clone(), number);
+        }
+        self.claims.insert(number, claim);
+    }
+
+    pub(super) fn edit_claim<A>(&mut self, number: u64, edit: impl FnOnce(&mut ClaimRow) -> A) -> Option<A> {
+        let claim = self.claims.get_mut(&number)?;
+        let (fired, cancel) = (claim.fired, claim.cancel);
+        let answer = edit(claim);
+        self.unfired -= usize::from(claim.fired && !fired);
+        if claim.cancel != cancel {
+            let id = ExecutionId::new(claim.session, number);
+            self.cancelled.extend(claim.cancel.map(|reason| (id, reason)));
+        }
+        Some(answer)
+    }
+
+    pub(super) fn drop_claim(&mut self, number: u64) {
+        let Some(claim) = self.claims.remove(&number) else { return };
+        self.unfired -= usize::from(!claim.fired);
+        if claim.cancel.is_some() {
+            self.cancelled.remove(&ExecutionId::new(claim.session, number));
+        }
+        let Some(group) = claim.trigger.execution_group() else { return };
+        // Another node may have waited for it.
+        self.freed = true;
+        let left = self.claimed.get_mut(group).map(|count| {
+            *count -= 1;
+            *count
+        });
+        if left == Some(0) {
+            self.claimed.remove(group);
+        }
     }
 }

@@ -1,9 +1,10 @@
 //! Complete, cancel, and what becomes of runs whose trigger or job changes.
 
-use crate::job::CancelReason;
-use crate::store::conformance::bench::*;
-use crate::store::*;
-use crate::trigger::LostRun;
+use scheduler_core::job::CancelReason;
+use scheduler_core::store::*;
+use scheduler_core::trigger::LostRun;
+
+use crate::bench::*;
 
 const KEPT: CompleteResult = CompleteResult::Done { trigger_removed: false, job_removed: false };
 const REMOVED: CompleteResult = CompleteResult::Done { trigger_removed: true, job_removed: false };

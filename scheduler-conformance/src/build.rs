@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use crate::calendar::{Exclusion, StandardCalendar};
-use crate::trigger::{
-    CalendarIntervalSchedule, CronSchedule, DailySchedule, Misfire, Schedule, Trigger, TriggerBuilder, Unit,
-};
 use chrono::{DateTime, NaiveDate, NaiveTime, TimeDelta, Utc, Weekday};
 use chrono_tz::Tz;
+use scheduler_core::calendar::{Exclusion, StandardCalendar};
+use scheduler_core::trigger::{
+    CalendarIntervalSchedule, CronSchedule, DailySchedule, Misfire, Schedule, Trigger, TriggerBuilder, Unit,
+};
 use scheduler_syntax::cron::{CronExpr, DstPolicy, Gap, Overlap};
 use serde_json::Value;
 

@@ -1,8 +1,9 @@
 //! Pause, resume, and what is remembered of it.
 
-use crate::matcher::Text;
-use crate::store::conformance::bench::*;
-use crate::store::*;
+use scheduler_core::Text;
+use scheduler_core::store::*;
+
+use crate::bench::*;
 
 fn group(name: &str) -> Selection {
     Selection::TriggerGroup(Text::is(name))

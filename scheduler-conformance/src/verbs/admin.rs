@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use crate::calendar::{Exclusion, StandardCalendar};
-use crate::matcher::Text;
-use crate::store::conformance::bench::*;
-use crate::store::*;
-use crate::trigger::{LostRun, Progress};
+use scheduler_core::Text;
+use scheduler_core::calendar::{Exclusion, StandardCalendar};
+use scheduler_core::store::*;
+use scheduler_core::trigger::{LostRun, Progress};
+
+use crate::bench::*;
 
 fn open_always() -> Arc<StandardCalendar> {
     Arc::new(StandardCalendar::new(Exclusion::Nothing, chrono_tz::UTC))
@@ -92,7 +93,7 @@ async fn a_name_that_is_there_twice_in_a_call_is_refused(bench) {
 
 async fn a_trigger_needs_its_job_and_its_calendar(bench) {
     let (stored, nowhere) = (job("work").build(), job("nowhere").build());
-    let put = |jobs: Vec<Arc<crate::job::JobDetail>>, triggers| Put {
+    let put = |jobs: Vec<Arc<scheduler_core::job::JobDetail>>, triggers| Put {
         jobs,
         existing_jobs: Existing::Keep,
         triggers,
@@ -169,7 +170,7 @@ async fn a_job_can_change_its_rule_while_triggers_wait(bench) {
 }
 
 async fn a_job_can_change_its_function(bench) {
-    let elsewhere = crate::job::JobDetail::builder("work".parse().unwrap(), "elsewhere").build();
+    let elsewhere = scheduler_core::job::JobDetail::builder("work".parse().unwrap(), "elsewhere").build();
     bench.put(&elsewhere, [every_minute("a", 0)]).await;
     assert!(bench.ask(TWO, 0, 1, ExecutionLimits::default()).await.triggers.is_empty());
     bench.try_put(&job("work").build(), [], Existing::Refuse).await.unwrap();
@@ -189,7 +190,7 @@ async fn rescheduling_replaces_one_trigger(bench) {
     let (of_job, of_other) = (job("work").build(), job("other").build());
     bench.put(&of_job, [every_minute("a", 0), every_minute("b", 0)]).await;
     bench.put(&of_other, [every_minute("c", 0)]).await;
-    let change = |old: &str, of: &crate::job::JobDetail, new: crate::trigger::TriggerBuilder| {
+    let change = |old: &str, of: &scheduler_core::job::JobDetail, new: scheduler_core::trigger::TriggerBuilder| {
         let (trigger, progress) = built(of, new);
         Reschedule { old: key(old), revision: None, trigger, progress: Some(progress) }
     };

@@ -1,12 +1,12 @@
 //! Keys, groups and jobs as the scripts write them.
 
+use scheduler_core::JobData;
+use scheduler_core::Text;
+use scheduler_core::job::JobDetail;
+use scheduler_core::{JobKey, TriggerKey};
 use serde_json::Value;
 
 use super::text;
-use crate::data::JobData;
-use crate::job::JobDetail;
-use crate::key::{JobKey, TriggerKey};
-use crate::matcher::Text;
 
 /// `group.name`
 fn parts(key: &Value) -> (&str, &str) {
@@ -23,7 +23,7 @@ pub(super) fn job_key(key: &Value) -> JobKey {
     JobKey::in_group(group, name).unwrap()
 }
 
-pub(super) fn shown(key: &impl crate::matcher::Key) -> String {
+pub(super) fn shown(key: &impl scheduler_core::Key) -> String {
     format!("{}.{}", key.group(), key.name())
 }
 

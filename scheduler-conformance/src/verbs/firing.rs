@@ -1,10 +1,10 @@
 //! Acquire, fire, release.
 
 use chrono::TimeDelta;
+use scheduler_core::store::*;
+use scheduler_core::trigger::OverlapPolicy;
 
-use crate::store::conformance::bench::*;
-use crate::store::*;
-use crate::trigger::OverlapPolicy;
+use crate::bench::*;
 
 checks! { ($) firing, __store_checks_of_firing;
 
@@ -62,8 +62,8 @@ async fn an_empty_store_is_never_due(bench) {
 }
 
 async fn a_claim_carries_what_the_scheduler_needs(bench) {
-    let calendar = std::sync::Arc::new(crate::calendar::StandardCalendar::new(
-        crate::calendar::Exclusion::Nothing,
+    let calendar = std::sync::Arc::new(scheduler_core::calendar::StandardCalendar::new(
+        scheduler_core::calendar::Exclusion::Nothing,
         chrono_tz::UTC,
     ));
     bench.store.put_calendar("open".into(), calendar, false).await.unwrap();
@@ -128,8 +128,8 @@ async fn what_is_late_or_early_is_not_fired_at_once(bench) {
 
 /// One that changed after it was stored, that its run keeps back, or whose calendar decides.
 async fn what_is_fired_at_once_is_what_would_be_fired(bench) {
-    let calendar = std::sync::Arc::new(crate::calendar::StandardCalendar::new(
-        crate::calendar::Exclusion::Nothing,
+    let calendar = std::sync::Arc::new(scheduler_core::calendar::StandardCalendar::new(
+        scheduler_core::calendar::Exclusion::Nothing,
         chrono_tz::UTC,
     ));
     bench.store.put_calendar("open".into(), calendar, false).await.unwrap();
@@ -137,7 +137,7 @@ async fn what_is_fired_at_once_is_what_would_be_fired(bench) {
     let triggers = policies.into_iter().zip(["skip", "buffer", "cancel"]).map(|(policy, name)| once(name, 1).overlap(policy));
     bench.put(&job("work").build(), triggers.chain([once("open", 1).calendar("open"), once("moved", 1)])).await;
     let from = bench.status("moved").await.unwrap().progress;
-    let to = crate::trigger::Progress { next: Some(at(2)), ..from.clone() };
+    let to = scheduler_core::trigger::Progress { next: Some(at(2)), ..from.clone() };
     bench.store.adjust(vec![Adjustment { trigger: key("moved"), from, to }]).await.unwrap();
     let first = bench.acquire_at_once(3, 9).await;
     assert_eq!(names(&first), ["buffer", "cancel", "open", "skip", "moved"]);
@@ -281,7 +281,7 @@ async fn a_busy_job_holds_nobody_up(bench) {
 }
 
 async fn a_node_takes_only_what_it_can_run(bench) {
-    let foreign = crate::job::JobDetail::builder("foreign".parse().unwrap(), "elsewhere").build();
+    let foreign = scheduler_core::job::JobDetail::builder("foreign".parse().unwrap(), "elsewhere").build();
     bench.put(&foreign, (0..200).map(|n| every_minute(&format!("foreign/{n}"), 0))).await;
     bench.put(&job("work").build(), [every_minute("own", 5)]).await;
     let asked = bench.ask(TWO, 0, 10, ExecutionLimits::default()).await;
@@ -406,7 +406,7 @@ async fn nodes_wake_when_something_may_be_due_earlier(bench) {
     bench.resume(Selection::All).await;
     woken("a resumption");
     let status = bench.status("a").await.unwrap();
-    let to = crate::trigger::Progress { next: Some(at(5)), ..status.progress.clone() };
+    let to = scheduler_core::trigger::Progress { next: Some(at(5)), ..status.progress.clone() };
     bench.store.adjust(vec![Adjustment { trigger: key("a"), from: status.progress, to }]).await.unwrap();
     woken("an adjustment");
     let run = bench.run(10).await;
@@ -431,7 +431,7 @@ async fn nodes_wake_when_a_run_or_a_claim_ends_that_kept_something_back(bench) {
     assert!(bench.wakes() > before, "b can be claimed");
     let acquired = bench.acquire(0, 1).await;
     let (before, progress) = (bench.wakes(), acquired[0].progress.clone());
-    let later = crate::trigger::Progress { next: Some(at(500)), ..progress };
+    let later = scheduler_core::trigger::Progress { next: Some(at(500)), ..progress };
     bench.fire_as(0, acquired[0].claim, later, false).await;
     assert!(bench.wakes() > before, "a can be claimed");
     let acquired = bench.acquire(60, 1).await;

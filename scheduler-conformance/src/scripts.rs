@@ -28,12 +28,12 @@ use super::bench::{Open, run};
 use super::build;
 use super::corpus::{Line, cases, text, time};
 use super::report::Report;
-use crate::error::Result;
-use crate::job::{ExecutionId, JobDetail};
-use crate::key::{JobKey, TriggerKey};
-use crate::matcher::Text;
-use crate::store::*;
-use crate::trigger::{Progress, Trigger};
+use scheduler_core::Result;
+use scheduler_core::Text;
+use scheduler_core::job::{ExecutionId, JobDetail};
+use scheduler_core::store::*;
+use scheduler_core::trigger::{Progress, Trigger};
+use scheduler_core::{JobKey, TriggerKey};
 
 const CARRIED: &[u8] = include_bytes!("store-scripts.jsonl.gz");
 const DEVIATIONS: &str = include_str!("deviations.json");

@@ -1,11 +1,11 @@
 //! What every job store has to pass: a kit to be run against any store by one macro.
 //!
 //! ```
-//! // In a test file of the store's crate, with the feature `conformance` of this one:
+//! // In a test file of the store's crate:
 //! # mod tests {
 //! use scheduler_core::store::MemoryJobStore;
 //!
-//! scheduler_core::store_conformance!(memory, || async { MemoryJobStore::new() });
+//! scheduler_conformance::store_conformance!(memory, || async { MemoryJobStore::new() });
 //! # }
 //! ```
 //!
@@ -57,7 +57,7 @@ pub fn checks<O: Open>() -> Vec<Check<O>> {
 
 /// Makes a module of tests that a job store has to pass: its name, and a function that opens a new, empty store.
 ///
-/// See [`store::conformance`](crate::store::conformance).
+/// See [the crate](crate).
 #[macro_export]
 macro_rules! store_conformance {
     ($module:ident, $open:expr) => {
@@ -73,12 +73,12 @@ macro_rules! store_conformance {
 
             #[test]
             fn conformance_scripts_of_quartz() {
-                $crate::store::conformance::scripts::check(&$open);
+                $crate::scripts::check(&$open);
             }
 
             #[test]
             fn conformance_random_operations() {
-                $crate::store::conformance::model::check(&$open);
+                $crate::model::check(&$open);
             }
         }
     };

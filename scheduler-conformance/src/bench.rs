@@ -7,12 +7,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-
-use crate::data::JobData;
-use crate::job::{CancelReason, ExecutionId, JobDetail};
-use crate::key::TriggerKey;
-use crate::store::*;
-use crate::trigger::{Progress, Trigger, TriggerBuilder};
+use scheduler_core::JobData;
+use scheduler_core::TriggerKey;
+use scheduler_core::job::{CancelReason, ExecutionId, JobDetail};
+use scheduler_core::store::*;
+use scheduler_core::trigger::{Progress, Trigger, TriggerBuilder};
 
 /// Opens a new, empty store.
 pub trait Open: Send + Sync {
@@ -53,7 +52,7 @@ pub(super) fn key(text: &str) -> TriggerKey {
 }
 
 /// A job that runs the type `work`.
-pub(super) fn job(key: &str) -> crate::job::JobDetailBuilder {
+pub(super) fn job(key: &str) -> scheduler_core::job::JobDetailBuilder {
     JobDetail::builder(key.parse().expect("a key"), "work")
 }
 
@@ -120,7 +119,7 @@ impl Bench {
         job: &JobDetail,
         triggers: impl IntoIterator<Item = TriggerBuilder>,
         existing: Existing,
-    ) -> crate::Result<()> {
+    ) -> scheduler_core::Result<()> {
         let triggers = triggers.into_iter().map(|trigger| built(job, trigger)).collect();
         let jobs = vec![Arc::new(job.clone())];
         self.store

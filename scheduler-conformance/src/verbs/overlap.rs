@@ -1,9 +1,10 @@
 //! A trigger that is due again while its run goes on.
 
-use crate::job::CancelReason;
-use crate::store::conformance::bench::*;
-use crate::store::*;
-use crate::trigger::OverlapPolicy;
+use scheduler_core::job::CancelReason;
+use scheduler_core::store::*;
+use scheduler_core::trigger::OverlapPolicy;
+
+use crate::bench::*;
 
 checks! { ($) overlap, __store_checks_of_overlap;
 
@@ -37,7 +38,7 @@ async fn buffer_waits_for_the_end_of_the_run(bench) {
     bench.store.complete(complete).await.unwrap();
     let acquired = bench.acquire(310, 1).await;
     assert_eq!((names(&acquired), acquired[0].freed), (vec!["a".into()], Some(at(300))));
-    let later = crate::trigger::Progress { next: Some(at(360)), ..acquired[0].progress.clone() };
+    let later = scheduler_core::trigger::Progress { next: Some(at(360)), ..acquired[0].progress.clone() };
     bench.fire_as(310, acquired[0].claim, later, true).await;
     let complete = Complete { now: at(320), executions: vec![Completion::of(acquired[0].claim)] };
     bench.store.complete(complete).await.unwrap();

@@ -1,13 +1,13 @@
 //! What the replay does in place of the scheduler: acquiring, misfires, firing and the ends of runs.
 
 use chrono::{DateTime, TimeDelta, Utc};
+use scheduler_core::TriggerKey;
+use scheduler_core::store::*;
+use scheduler_core::trigger::{Misfire, Progress, Trigger};
 use serde_json::{Value, json};
 
 use super::read::{shown, trigger_key};
 use super::{Player, Run, same, text, time};
-use crate::key::TriggerKey;
-use crate::store::*;
-use crate::trigger::{Misfire, Progress, Trigger};
 
 impl Player {
     /// Hands out one after the other, as Quartz does: a misfired trigger is moved on and put back, and the first one that

@@ -5,12 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-
-use crate::job::{CancelReason, ExecutionId, JobDetail};
-use crate::key::{JobKey, TriggerKey};
-use crate::matcher::Text;
-use crate::store::*;
-use crate::trigger::{OverlapPolicy, Progress, Trigger};
+use scheduler_core::Text;
+use scheduler_core::job::{CancelReason, ExecutionId, JobDetail};
+use scheduler_core::store::*;
+use scheduler_core::trigger::{OverlapPolicy, Progress, Trigger};
+use scheduler_core::{JobKey, TriggerKey};
 
 #[derive(Debug)]
 pub(super) struct Row {
@@ -197,6 +196,7 @@ impl Plain {
             Selection::TriggerGroup(groups) => groups.matches(row.trigger.key().group()),
             Selection::JobGroup(groups) => groups.matches(row.trigger.job().group()),
             Selection::All => true,
+            other => panic!("the model does not know {other:?}"),
         };
         self.rows.iter().filter(|(_, row)| is_meant(row)).map(|(key, _)| key.clone()).collect()
     }
@@ -414,6 +414,7 @@ impl Plain {
                     // There is one group.
                     Executions::OfGroup(_) => claim.grouped,
                     Executions::All => true,
+                    other => panic!("the model does not know {other:?}"),
                 }
         };
         let meant = self.claims.iter_mut().filter(is_meant);

@@ -6,16 +6,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::TimeDelta;
+use scheduler_core::Error;
+use scheduler_core::Text;
+use scheduler_core::job::{ExecutionId, JobDetail};
+use scheduler_core::store::*;
+use scheduler_core::trigger::{Progress, Trigger};
+use scheduler_core::{JobKey, TriggerKey};
 
 use super::plain::{Plain, Refusal};
 use super::{Operation, TriggerWish};
-use crate::error::Error;
-use crate::job::{ExecutionId, JobDetail};
-use crate::key::{JobKey, TriggerKey};
-use crate::matcher::Text;
-use crate::store::conformance::bench::*;
-use crate::store::*;
-use crate::trigger::{Progress, Trigger};
+use crate::bench::*;
 
 pub(super) async fn play(open: &impl Open, operations: &[Operation]) -> Result<(), String> {
     let mut table = Table {

@@ -8,9 +8,9 @@ mod play;
 
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestError, TestRng, TestRunner};
+use scheduler_core::trigger::OverlapPolicy;
 
 use super::bench::{Open, run};
-use crate::trigger::OverlapPolicy;
 
 /// So many sequences of operations.
 const CASES: u32 = 300;

@@ -6,15 +6,15 @@ macro_rules! checks {
     (($d:tt) $module:ident, $macro:ident; $($(#[$doc:meta])* async fn $name:ident($bench:ident) $body:block)*) => {
         $(
             $(#[$doc])*
-            pub async fn $name(open: &impl $crate::store::conformance::Open) {
-                let $bench = $crate::store::conformance::bench::Bench::new(open).await;
+            pub async fn $name(open: &impl $crate::Open) {
+                let $bench = $crate::bench::Bench::new(open).await;
                 $body
             }
         )*
 
         /// All of these, by name.
-        pub fn all<O: $crate::store::conformance::Open>() -> Vec<$crate::store::conformance::Check<O>> {
-            vec![$((stringify!($name), |open: &O| $crate::store::conformance::run($name(open)))),*]
+        pub fn all<O: $crate::Open>() -> Vec<$crate::Check<O>> {
+            vec![$((stringify!($name), |open: &O| $crate::run($name(open)))),*]
         }
 
         #[doc(hidden)]
@@ -24,8 +24,8 @@ macro_rules! checks {
                 $(
                     #[test]
                     fn $name() {
-                        let check = $crate::store::conformance::verbs::$module::$name(&$d open);
-                        $crate::store::conformance::run(check);
+                        let check = $crate::verbs::$module::$name(&$d open);
+                        $crate::run(check);
                     }
                 )*
             };

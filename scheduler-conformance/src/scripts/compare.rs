@@ -4,12 +4,12 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
+use scheduler_core::job::JobDetail;
+use scheduler_core::store::*;
 use serde_json::{Value, json};
 
 use super::read::{job_key, shown, trigger_key};
 use super::{Player, same, text};
-use crate::job::JobDetail;
-use crate::store::*;
 
 impl Player {
     /// The whole state after a step.

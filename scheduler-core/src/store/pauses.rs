@@ -1,0 +1,94 @@
+//! What is remembered of pauses: groups of triggers and jobs, and all.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+
+use super::admin::{GroupKind, PauseNote};
+use crate::matcher::Text;
+
+#[derive(Debug, Clone, Default)]
+pub(super) struct Pauses {
+    trigger_groups: BTreeMap<Arc<str>, PauseNote>,
+    job_groups: BTreeMap<Arc<str>, PauseNote>,
+    all: Option<PauseNote>,
+    /// Groups of triggers that were resumed since all were paused.
+    excepted: BTreeSet<Arc<str>>,
+}
+
+impl Pauses {
+    /// The note with which a trigger of these groups is born paused.
+    pub(super) fn at_birth(&self, trigger_group: &str, job_group: &str) -> Option<&PauseNote> {
+        self.of_group(GroupKind::Triggers, trigger_group)
+            .or_else(|| self.of_group(GroupKind::Jobs, job_group))
+    }
+
+    /// The note of a group that is paused.
+    pub(super) fn of_group(&self, kind: GroupKind, group: &str) -> Option<&PauseNote> {
+        let of_all =
+            || self.all.as_ref().filter(|_| kind == GroupKind::Triggers && !self.excepted.contains(group));
+        self.of(kind).get(group).or_else(of_all)
+    }
+
+    pub(super) fn is_job_group_paused(&self, group: &str) -> bool {
+        self.job_groups.contains_key(group)
+    }
+
+    pub(super) fn of(&self, kind: GroupKind) -> &BTreeMap<Arc<str>, PauseNote> {
+        match kind {
+            GroupKind::Jobs => &self.job_groups,
+            GroupKind::Triggers => &self.trigger_groups,
+        }
+    }
+
+    /// Remembers groups.
+    pub(super) fn remember(&mut self, kind: GroupKind, groups: &[Arc<str>], note: &PauseNote) {
+        let marks = self.of_mut(kind);
+        marks.extend(groups.iter().map(|group| (group.clone(), note.clone())));
+    }
+
+    fn of_mut(&mut self, kind: GroupKind) -> &mut BTreeMap<Arc<str>, PauseNote> {
+        match kind {
+            GroupKind::Jobs => &mut self.job_groups,
+            GroupKind::Triggers => &mut self.trigger_groups,
+        }
+    }
+
+    /// Remembers that everything is paused.
+    pub(super) fn remember_all(&mut self, groups: &[Arc<str>], note: &PauseNote) {
+        self.remember(GroupKind::Triggers, groups, note);
+        self.all = Some(note.clone());
+        self.excepted.clear();
+    }
+
+    /// Forgets groups that fit.
+    pub(super) fn forget(&mut self, kind: GroupKind, groups: &Text, existing: &[Arc<str>]) {
+        self.of_mut(kind).retain(|group, _| !groups.matches(group));
+        if kind == GroupKind::Triggers {
+            match groups {
+                Text::Any => self.all = None,
+                Text::Is(group) => drop(self.excepted.insert(group.clone())),
+                _ => self.excepted.extend(existing.iter().filter(|group| groups.matches(group)).cloned()),
+            }
+        }
+    }
+
+    pub(super) fn forget_all(&mut self) {
+        *self = Self::default();
+    }
+
+    /// Forgets what has ended by `now`.
+    pub(super) fn end(&mut self, now: DateTime<Utc>) {
+        let goes_on = |note: &PauseNote| note.until.is_none_or(|until| until > now);
+        self.trigger_groups.retain(|_, note| goes_on(note));
+        self.job_groups.retain(|_, note| goes_on(note));
+        self.all = self.all.take().filter(goes_on);
+    }
+
+    /// When the first of them ends by itself.
+    pub(super) fn next_ending(&self) -> Option<DateTime<Utc>> {
+        let groups = self.trigger_groups.values().chain(self.job_groups.values());
+        groups.chain(&self.all).filter_map(|note| note.until).min()
+    }
+}

@@ -1,0 +1,139 @@
+//! Lists. Nothing in here changes anything, but for the runs that are to be stopped.
+
+use std::cmp::Ordering;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use foldhash::{HashMap, HashMapExt, HashSet, HashSetExt};
+
+use crate::job::{CancelReason, ExecutionId, JobDetail};
+use crate::key::JobKey;
+use crate::store::admin::*;
+use crate::store::rows::*;
+use crate::store::state::TriggerState;
+
+/// Keeps the first so many, in order. What is not wanted is not sorted either.
+fn first<T>(all: &mut Vec<T>, limit: Option<usize>, order: impl Fn(&T, &T) -> Ordering) {
+    if let Some(limit) = limit.filter(|limit| *limit < all.len()) {
+        all.select_nth_unstable_by(limit, &order);
+        all.truncate(limit);
+    }
+    all.sort_unstable_by(order);
+}
+
+pub(in crate::store) fn jobs<R: Rows>(rows: &mut R, query: &JobQuery) -> Answer<R, Vec<Arc<JobDetail>>> {
+    let mut found = rows.jobs(&query.keys, |job| query.matches(job))?;
+    first(&mut found, query.limit, |a, b| a.key().cmp(b.key()));
+    Ok(found)
+}
+
+/// What goes on, from which the visible states follow.
+struct Running {
+    triggers: HashSet<Id<TriggerRow>>,
+    jobs: HashSet<JobKey>,
+}
+
+impl Running {
+    fn of<R: Rows>(rows: &mut R) -> Answer<R, Self> {
+        let mut running = Self { triggers: HashSet::new(), jobs: HashSet::new() };
+        for id in rows.claims(|_, claim| claim.fired)? {
+            let Some(claim) = rows.get(id)? else { continue };
+            running.triggers.insert(claim.item);
+            if claim.exclusive {
+                running.jobs.insert(claim.trigger.job().clone());
+            }
+        }
+        Ok(running)
+    }
+
+    fn state(&self, id: Id<TriggerRow>, row: &TriggerRow) -> TriggerState {
+        let busy = !self.jobs.is_empty() && self.jobs.contains(row.trigger.job());
+        TriggerState::of(row.state, row.next().is_none(), self.triggers.contains(&id), busy)
+    }
+}
+
+pub(in crate::store) fn triggers<R: Rows>(
+    rows: &mut R,
+    query: &TriggerQuery,
+) -> Answer<R, Vec<TriggerStatus>> {
+    let running = Running::of(rows)?;
+    let ids = rows.triggers(query, |id, row| query.matches(&row.trigger, running.state(id, row)))?;
+    let mut found = Vec::with_capacity(ids.len());
+    for id in ids {
+        found.extend(rows.get(id)?.map(|row| (row.trigger.clone(), id)));
+    }
+    first(&mut found, query.limit, |(a, _), (b, _)| a.key().cmp(b.key()));
+    let mut statuses = Vec::with_capacity(found.len());
+    for (trigger, id) in found {
+        let Some(row) = rows.get(id)? else { continue };
+        let (progress, state) = (row.progress(), running.state(id, row));
+        let (pause, revision) = (row.pause().cloned(), row.revision());
+        statuses.push(TriggerStatus { trigger, progress, state, pause, revision });
+    }
+    Ok(statuses)
+}
+
+/// The fired claims that are meant, in the order of their ids.
+fn fired<R: Rows>(rows: &mut R, what: &Executions) -> Answer<R, Vec<(ExecutionId, Id<ClaimRow>)>> {
+    let is_meant = |id: Id<ClaimRow>, claim: &ClaimRow| {
+        claim.fired
+            && match what {
+                Executions::One(wanted) => wanted.count() == id.0 && wanted.session() == claim.session,
+                Executions::OfJob(job) => claim.trigger.job() == job,
+                Executions::OfTrigger(trigger) => claim.trigger.key() == trigger,
+                Executions::OfGroup(group) => claim.trigger.execution_group() == Some(group),
+                Executions::All => true,
+            }
+    };
+    let mut found = Vec::new();
+    for id in rows.claims(is_meant)? {
+        found.extend(rows.get(id)?.map(|claim| (ExecutionId::new(claim.session, id.0), id)));
+    }
+    found.sort_unstable_by_key(|(execution, _)| *execution);
+    Ok(found)
+}
+
+pub(in crate::store) fn executions<R: Rows>(
+    rows: &mut R,
+    what: &Executions,
+) -> Answer<R, Vec<ExecutionStatus>> {
+    let mut statuses = Vec::new();
+    for (execution, id) in fired(rows, what)? {
+        statuses.extend(rows.get(id)?.map(|claim| ExecutionStatus {
+            id: execution,
+            job: claim.trigger.job().clone(),
+            trigger: claim.trigger.key().clone(),
+            execution_group: claim.trigger.execution_group().cloned(),
+            fired: claim.since,
+        }));
+    }
+    Ok(statuses)
+}
+
+/// Asks runs to stop; says which.
+pub(in crate::store) fn cancel<R: Rows>(rows: &mut R, what: &Executions) -> Answer<R, Vec<ExecutionId>> {
+    let runs = fired(rows, what)?;
+    for (_, id) in &runs {
+        rows.edit(*id, |claim| *claim.cancel.get_or_insert(CancelReason::Requested))?;
+    }
+    Ok(runs.into_iter().map(|(execution, _)| execution).collect())
+}
+
+/// How many runs each node has under way.
+pub(in crate::store) fn runs_by_session<R: Rows>(rows: &mut R) -> Answer<R, HashMap<u64, usize>> {
+    let mut runs = HashMap::new();
+    for (execution, _) in fired(rows, &Executions::All)? {
+        *runs.entry(execution.session()).or_default() += 1;
+    }
+    Ok(runs)
+}
+
+pub(in crate::store) fn groups<R: Rows>(rows: &mut R, kind: GroupKind) -> Answer<R, Vec<GroupStatus>> {
+    let members = rows.groups(kind)?;
+    let pauses = rows.pauses()?;
+    let mut groups: BTreeMap<Arc<str>, usize> =
+        pauses.of(kind).keys().map(|group| (group.clone(), 0)).collect();
+    groups.extend(members);
+    let pause = |name: &Arc<str>| pauses.of_group(kind, name).cloned();
+    Ok(groups.into_iter().map(|(name, members)| GroupStatus { pause: pause(&name), name, members }).collect())
+}

@@ -1,0 +1,103 @@
+//! Runs that end.
+
+use chrono::{DateTime, Utc};
+
+use super::firing::release;
+use super::steps::{end_claim, remove_at, step, step_job};
+use crate::data::JobData;
+use crate::job::ExecutionId;
+use crate::key::JobKey;
+use crate::store::firing::{CompleteResult, Completion, Instruction};
+use crate::store::rows::*;
+use crate::store::state::Step;
+use crate::trigger::OverlapPolicy;
+
+const DONE: CompleteResult = CompleteResult::Done { trigger_removed: false, job_removed: false };
+
+pub(in crate::store) fn complete<R: Rows>(
+    rows: &mut R,
+    completion: Completion,
+    now: DateTime<Utc>,
+) -> Answer<R, CompleteResult> {
+    let id = Id::of(completion.execution);
+    let known = rows.get(id)?.filter(|claim| claim.fired && claim.session == completion.execution.session());
+    let Some(claim) = known else { return Ok(CompleteResult::Gone) };
+    let (item, birth, trigger) = (claim.item, claim.birth, claim.trigger.clone());
+    let current = rows.get(item)?.is_some_and(|row| row.birth == birth);
+    if let Some(data) = &completion.data {
+        keep_data(rows, trigger.job(), data)?;
+    }
+    if let Some(record) = completion.record {
+        rows.keep(record);
+    }
+    end_claim(rows, id)?;
+    end_run(rows, item, now)?;
+    match completion.instruction {
+        Instruction::FinishJob => step_job(rows, trigger.job(), Step::Finish)?,
+        Instruction::FailJob => step_job(rows, trigger.job(), Step::Fail)?,
+        Instruction::FinishTrigger if current => drop(step(rows, item, Step::Finish, None)?),
+        Instruction::FailTrigger if current => drop(step(rows, item, Step::Fail, None)?),
+        Instruction::RemoveTrigger if current => return remove_if_finished(rows, item),
+        _ => {}
+    }
+    Ok(DONE)
+}
+
+/// The trigger has one run less, also if another one has taken the place of the one that was fired.
+fn end_run<R: Rows>(rows: &mut R, id: Id<TriggerRow>, now: DateTime<Utc>) -> Answer<R, ()> {
+    let Some(row) = rows.get(id)?.filter(|row| row.running > 0) else { return Ok(()) };
+    let waits = row.trigger.overlap().waits();
+    rows.edit(id, |row| {
+        row.running -= 1;
+        row.superseded &= row.running > 0;
+        if waits && row.next().is_some_and(|due| due <= now) {
+            row.set_freed(Some(now));
+        }
+    })?;
+    if waits {
+        rows.wake();
+    }
+    Ok(())
+}
+
+/// The data that a run has changed, for a job that wants to keep it and is still there.
+fn keep_data<R: Rows>(rows: &mut R, job: &JobKey, data: &JobData) -> Answer<R, ()> {
+    let Some(job) = rows.job(job)? else { return Ok(()) };
+    rows.edit(job, |job| {
+        if job.detail.persist_data() {
+            job.detail = job.detail.to_builder().data(data.clone()).build().into();
+        }
+    })?;
+    Ok(())
+}
+
+/// A trigger that was given no further fire time meanwhile goes.
+fn remove_if_finished<R: Rows>(rows: &mut R, id: Id<TriggerRow>) -> Answer<R, CompleteResult> {
+    if rows.get(id)?.is_some_and(|row| row.next().is_some()) {
+        return Ok(DONE);
+    }
+    let job_removed = remove_at(rows, id)?.job_removed;
+    Ok(CompleteResult::Done { trigger_removed: true, job_removed })
+}
+
+/// The claims of a node that has ended are those of nobody.
+pub(in crate::store) fn detach<R: Rows>(rows: &mut R, session: u64) -> Answer<R, ()> {
+    for id in rows.claims(|_, claim| claim.session == session)? {
+        let Some((fired, since)) = rows.get(id)?.map(|claim| (claim.fired, claim.since)) else { continue };
+        let execution = ExecutionId::new(session, id.0);
+        match fired {
+            false => release(rows, execution)?,
+            true => drop(complete(rows, Completion::of(execution), since)?),
+        }
+    }
+    Ok(())
+}
+
+/// How many runs a trigger has under way, for a policy that asks for it.
+pub(super) fn runs_of<R: Rows>(rows: &mut R, id: Id<TriggerRow>, overlap: OverlapPolicy) -> Answer<R, u32> {
+    if overlap == OverlapPolicy::AllowAll {
+        return Ok(0);
+    }
+    let runs = rows.claims(|_, claim| claim.fired && claim.item == id)?;
+    Ok(u32::try_from(runs.len()).unwrap_or(u32::MAX))
+}

@@ -1,0 +1,141 @@
+//! Claims: made, fired, given back, and what the clock brings.
+
+use chrono::{DateTime, Utc};
+
+use super::steps::{end_claim, pause_trigger, step};
+use crate::job::{CancelReason, ExecutionId};
+use crate::store::firing::{FireResult, Firing};
+use crate::store::rows::*;
+use crate::store::state::{Step, StoredState};
+use crate::trigger::OverlapPolicy;
+
+/// The claim of a trigger that a driver has taken out of its lane.
+pub(in crate::store) fn claimed(
+    item: Id<TriggerRow>,
+    row: &TriggerRow,
+    session: u64,
+    now: DateTime<Utc>,
+    lapse: DateTime<Utc>,
+) -> ClaimRow {
+    ClaimRow {
+        session,
+        item,
+        trigger: row.trigger.clone(),
+        birth: row.birth,
+        epoch: row.epoch,
+        exclusive: row.exclusive,
+        fired: false,
+        lapse,
+        since: now,
+        cancel: None,
+    }
+}
+
+/// Moves a claimed trigger on, and says whether its job may run.
+pub(in crate::store) fn fire<R: Rows>(
+    rows: &mut R,
+    firing: Firing,
+    now: DateTime<Utc>,
+) -> Answer<R, FireResult> {
+    let (id, fence) = (Id::of(firing.claim), firing.claim.count());
+    let known = rows.get(id)?.filter(|claim| claim.session == firing.claim.session());
+    let Some(claim) = known else { return Ok(FireResult::Stale) };
+    let (item, birth, epoch) = (claim.item, claim.birth, claim.epoch);
+    if claim.fired {
+        // The same call again, after its reply was lost.
+        let trigger = claim.trigger.clone();
+        let Some(job) = rows.job(trigger.job())? else { return Ok(FireResult::Stale) };
+        let job = rows.get(job)?.map(|job| job.detail.clone());
+        return Ok(job.map_or(FireResult::Stale, |job| FireResult::Run { fence, job }));
+    }
+    let good =
+        |row: &&TriggerRow| row.birth == birth && row.epoch == epoch && row.state == StoredState::Waiting;
+    let Some(row) = rows.get(item)?.filter(good) else {
+        end_claim(rows, id)?;
+        return Ok(FireResult::Stale);
+    };
+    let (job, overlap) = (row.job, row.trigger.overlap());
+    let overlaps = row.running > 0 && overlap == OverlapPolicy::Skip;
+    let Some(job) = rows.get(job)?.map(|job| job.detail.clone()) else { return Ok(FireResult::Stale) };
+    let runs = firing.run && !overlaps;
+    rows.edit(item, |row| {
+        row.set_progress(firing.progress);
+        row.set_freed(None);
+        row.superseded = false;
+        if runs && overlap != OverlapPolicy::AllowAll {
+            row.running += 1;
+        } else if !runs && row.next().is_none() {
+            row.state = StoredState::Complete;
+        }
+    })?;
+    if runs {
+        rows.edit(id, |claim| (claim.fired, claim.since) = (true, now))?;
+        rows.show(item)?;
+        return Ok(FireResult::Run { fence, job });
+    }
+    end_claim(rows, id)?;
+    rows.show(item)?;
+    Ok(if firing.run { FireResult::Overlapped } else { FireResult::Advanced })
+}
+
+/// Gives back a claim that was not fired.
+pub(in crate::store) fn release<R: Rows>(rows: &mut R, claim: ExecutionId) -> Answer<R, ()> {
+    let id = Id::of(claim);
+    let unfired = |row: &&ClaimRow| row.session == claim.session() && !row.fired;
+    if rows.get(id)?.is_some_and(|row| unfired(&row)) { give_back(rows, id) } else { Ok(()) }
+}
+
+fn give_back<R: Rows>(rows: &mut R, id: Id<ClaimRow>) -> Answer<R, ()> {
+    let Some(item) = rows.get(id)?.map(|claim| claim.item) else { return Ok(()) };
+    end_claim(rows, id)?;
+    rows.show(item)
+}
+
+/// What the clock brings: claims that lapse, pauses that end, runs that are to make room for the next one.
+pub(in crate::store) fn ring<R: Rows>(rows: &mut R, now: DateTime<Utc>, session: u64) -> Answer<R, ()> {
+    for alarm in rows.alarms(now)? {
+        match alarm {
+            Alarm::Claim(id) => give_back(rows, id)?,
+            Alarm::Pauses => rows.edit_pauses(|pauses| pauses.end(now))?,
+            Alarm::Trigger(id) => ring_trigger(rows, id, now, session)?,
+        }
+    }
+    Ok(())
+}
+
+fn ring_trigger<R: Rows>(
+    rows: &mut R,
+    id: Id<TriggerRow>,
+    now: DateTime<Utc>,
+    session: u64,
+) -> Answer<R, ()> {
+    let Some(row) = rows.get(id)?.filter(|row| row.alarm().is_some_and(|at| at <= now)) else {
+        return Ok(());
+    };
+    if row.state != StoredState::Paused {
+        return supersede(rows, id, session);
+    }
+    let trigger = row.trigger.clone();
+    let of_group = rows.pauses()?.at_birth(trigger.key().group(), trigger.job().group()).cloned();
+    match of_group {
+        // Its group is paused for longer.
+        Some(note) => pause_trigger(rows, id, &note)?,
+        None => step(rows, id, Step::Resume, None)?,
+    };
+    Ok(())
+}
+
+/// Asks the runs of a trigger to stop that is due again and whose policy is to cancel them.
+fn supersede<R: Rows>(rows: &mut R, id: Id<TriggerRow>, session: u64) -> Answer<R, ()> {
+    for run in rows.claims(|_, claim| claim.fired && claim.item == id)? {
+        let of = rows.edit(run, |claim| {
+            claim.cancel.get_or_insert(CancelReason::Superseded);
+            claim.session
+        })?;
+        if of.is_some_and(|of| of != session) {
+            rows.wake();
+        }
+    }
+    rows.edit(id, |row| row.superseded = true)?;
+    Ok(())
+}

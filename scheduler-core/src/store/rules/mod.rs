@@ -1,0 +1,24 @@
+//! The rules of a job store, once, for every driver: plain functions on [rows](super::rows), with the present passed in.
+//!
+//! * `firing`: claims that are made, fired, given back, and what the clock brings;
+//! * `ending`: runs that end;
+//! * `putting`: jobs and triggers that are stored, replaced, moved on, removed; calendars and marks;
+//! * `pausing`: pauses, resets, and the steps of the table of states;
+//! * `asking`: lists.
+//!
+//! Each reads all it needs for an item before it changes anything for it.
+
+mod asking;
+mod ending;
+mod firing;
+mod pausing;
+mod putting;
+mod steps;
+
+pub(super) use asking::{cancel, executions, groups, jobs, runs_by_session, triggers};
+pub(super) use ending::{complete, detach};
+pub(super) use firing::{claimed, fire, release, ring};
+pub(super) use pausing::{pause, reset, resume};
+pub(super) use putting::{
+    adjust, clear, put, put_calendar, put_mark, remove_calendar, remove_job, remove_trigger, reschedule,
+};

@@ -1,0 +1,110 @@
+//! Pauses, and what ends them.
+
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+
+use super::steps::{pause_trigger, step};
+use crate::key::TriggerKey;
+use crate::matcher::Text;
+use crate::store::admin::{GroupKind, Pause, PauseNote, Selection};
+use crate::store::pauses::Pauses;
+use crate::store::rows::*;
+use crate::store::state::Step;
+
+pub(in crate::store) fn pause<R: Rows>(rows: &mut R, request: &Pause) -> Answer<R, Vec<TriggerKey>> {
+    let note = &request.note;
+    match &request.what {
+        Selection::TriggerGroup(groups) => remember(rows, GroupKind::Triggers, groups, note)?,
+        Selection::JobGroup(groups) => remember(rows, GroupKind::Jobs, groups, note)?,
+        Selection::All => {
+            let groups = names(rows, GroupKind::Triggers)?;
+            rows.edit_pauses(|pauses| pauses.remember_all(&groups, note))?;
+        }
+        Selection::Trigger(_) | Selection::Job(_) => {}
+    }
+    let by_name = matches!(request.what, Selection::Trigger(_));
+    let mut paused = Vec::new();
+    for id in rows.selected(&request.what)? {
+        if pause_again(rows, id, note, by_name)? {
+            paused.extend(key_of(rows, id)?);
+        }
+    }
+    paused.sort_unstable();
+    Ok(paused)
+}
+
+/// A pause of several does not shorten one that is there.
+fn pause_again<R: Rows>(
+    rows: &mut R,
+    id: Id<TriggerRow>,
+    note: &PauseNote,
+    by_name: bool,
+) -> Answer<R, bool> {
+    let end = |note: &PauseNote| note.until.unwrap_or(DateTime::<Utc>::MAX_UTC);
+    let known = rows.get(id)?.and_then(TriggerRow::pause);
+    let stays = known.is_some_and(|known| !by_name && end(known) >= end(note));
+    Ok(!stays && pause_trigger(rows, id, note)?)
+}
+
+pub(in crate::store) fn resume<R: Rows>(rows: &mut R, what: &Selection) -> Answer<R, Vec<TriggerKey>> {
+    match what {
+        Selection::TriggerGroup(groups) => {
+            let existing = names(rows, GroupKind::Triggers)?;
+            rows.edit_pauses(|pauses| pauses.forget(GroupKind::Triggers, groups, &existing))?;
+        }
+        Selection::JobGroup(groups) => {
+            rows.edit_pauses(|pauses| pauses.forget(GroupKind::Jobs, groups, &[]))?;
+        }
+        Selection::All => rows.edit_pauses(Pauses::forget_all)?,
+        Selection::Trigger(_) | Selection::Job(_) => {}
+    }
+    let of_groups = matches!(what, Selection::TriggerGroup(_));
+    let mut resumed = Vec::new();
+    for id in rows.selected(what)? {
+        let Some(trigger) = rows.get(id)?.map(|row| row.trigger.clone()) else { continue };
+        // Their jobs are still paused.
+        let stays = of_groups && rows.pauses()?.is_job_group_paused(trigger.job().group());
+        if !stays && step(rows, id, Step::Resume, None)? {
+            resumed.push(trigger.key().clone());
+        }
+    }
+    resumed.sort_unstable();
+    Ok(resumed)
+}
+
+/// Clears the error of a trigger; says whether it was in error. It is paused if its group is.
+pub(in crate::store) fn reset<R: Rows>(rows: &mut R, key: &TriggerKey) -> Answer<R, bool> {
+    let Some(id) = rows.trigger(key)? else { return Ok(false) };
+    let was_in_error = step(rows, id, Step::Reset, None)?;
+    if was_in_error {
+        pause_at_birth(rows, id)?;
+    }
+    Ok(was_in_error)
+}
+
+/// Pauses a trigger whose group, or that of its job, is remembered as paused.
+pub(super) fn pause_at_birth<R: Rows>(rows: &mut R, id: Id<TriggerRow>) -> Answer<R, ()> {
+    let Some(trigger) = rows.get(id)?.map(|row| row.trigger.clone()) else { return Ok(()) };
+    let note = rows.pauses()?.at_birth(trigger.key().group(), trigger.job().group()).cloned();
+    if let Some(note) = note {
+        pause_trigger(rows, id, &note)?;
+    }
+    Ok(())
+}
+
+fn remember<R: Rows>(rows: &mut R, kind: GroupKind, groups: &Text, note: &PauseNote) -> Answer<R, ()> {
+    let groups = match groups {
+        Text::Is(group) => vec![group.clone()],
+        pattern => names(rows, kind)?.into_iter().filter(|group| pattern.matches(group)).collect(),
+    };
+    rows.edit_pauses(|pauses| pauses.remember(kind, &groups, note))
+}
+
+fn names<R: Rows>(rows: &mut R, kind: GroupKind) -> Answer<R, Vec<Arc<str>>> {
+    Ok(rows.groups(kind)?.into_keys().collect())
+}
+
+fn key_of<R: Rows>(rows: &mut R, id: Id<TriggerRow>) -> Answer<R, Option<TriggerKey>> {
+    Ok(rows.get(id)?.map(|row| row.trigger.key().clone()))
+}

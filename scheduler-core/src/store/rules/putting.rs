@@ -1,0 +1,324 @@
+//! Jobs and triggers that are stored, replaced, moved on, removed; calendars and marks.
+
+use std::sync::Arc;
+
+use foldhash::{HashSet, HashSetExt};
+
+use super::ending::runs_of;
+use super::pausing::pause_at_birth;
+use super::steps::{remove_at, take_out, withdraw};
+use crate::calendar::Calendar;
+use crate::error::{Error, Result};
+use crate::job::JobDetail;
+use crate::key::{JobKey, TriggerKey};
+use crate::store::admin::*;
+use crate::store::pauses::Pauses;
+use crate::store::rows::*;
+use crate::store::state::StoredState;
+use crate::trigger::{Progress, Trigger};
+
+pub(in crate::store) fn put<R: Rows>(rows: &mut R, request: Put) -> Answer<R, Result<()>> {
+    if let Err(error) = check(rows, &request)? {
+        return Ok(Err(error));
+    }
+    for detail in request.distinct_jobs() {
+        put_job(rows, detail, request.existing_jobs)?;
+    }
+    for (trigger, progress) in request.triggers {
+        put_trigger(rows, trigger, progress, request.existing_triggers)?;
+    }
+    Ok(Ok(()))
+}
+
+/// Everything that stands against the call, before anything is changed.
+fn check<R: Rows>(rows: &mut R, request: &Put) -> Answer<R, Result<()>> {
+    let mut taken = Vec::new();
+    if request.existing_jobs == Existing::Refuse {
+        for job in &request.jobs {
+            if rows.job(job.key())?.is_some() {
+                taken.push(format!("job `{}`", job.key()));
+            }
+        }
+    }
+    if request.existing_triggers == Existing::Refuse {
+        for (trigger, _) in &request.triggers {
+            if rows.trigger(trigger.key())?.is_some() {
+                taken.push(format!("trigger `{}`", trigger.key()));
+            }
+        }
+    }
+    if !taken.is_empty() {
+        let taken = taken.join(", ");
+        let error = format!("already stored: {taken}; replace them or use other names");
+        return Ok(Err(Error::conflict(error)));
+    }
+    if let Some(key) = twice(&request.triggers) {
+        let error = format!("trigger `{key}` is there twice in one call; give one another name");
+        return Ok(Err(Error::conflict(error)));
+    }
+    if let Some((key, job)) = without_job(rows, request)? {
+        return Ok(Err(Error::not_found(format!("trigger `{key}` runs job `{job}`, which is not stored"))));
+    }
+    for (trigger, _) in &request.triggers {
+        if let Err(error) = check_calendar(rows, trigger)? {
+            return Ok(Err(error));
+        }
+    }
+    Ok(Ok(()))
+}
+
+fn twice(triggers: &[(Arc<Trigger>, Progress)]) -> Option<&TriggerKey> {
+    // A single one, as most are, is not worth a set.
+    let count = Some(triggers.len()).filter(|count| *count > 1).unwrap_or_default();
+    let mut seen = HashSet::with_capacity(count);
+    triggers.iter().take(count).map(|(trigger, _)| trigger.key()).find(|key| !seen.insert(*key))
+}
+
+fn without_job<'a, R: Rows>(
+    rows: &mut R,
+    request: &'a Put,
+) -> Answer<R, Option<(&'a TriggerKey, &'a JobKey)>> {
+    let mut new = None;
+    for (place, (trigger, _)) in request.triggers.iter().enumerate() {
+        let job = trigger.job();
+        // Most jobs come with their trigger.
+        if request.jobs.get(place).is_some_and(|beside| beside.key() == job) || rows.job(job)?.is_some() {
+            continue;
+        }
+        let new = new.get_or_insert_with(|| request.jobs.iter().map(|job| job.key()).collect::<HashSet<_>>());
+        if !new.contains(job) {
+            return Ok(Some((trigger.key(), job)));
+        }
+    }
+    Ok(None)
+}
+
+fn check_calendar<R: Rows>(rows: &mut R, trigger: &Trigger) -> Answer<R, Result<()>> {
+    let Some(name) = trigger.calendar() else { return Ok(Ok(())) };
+    if rows.calendar(name)?.is_some() {
+        return Ok(Ok(()));
+    }
+    let known = rows.calendars()?;
+    let near = scheduler_syntax::nearest(name, known.iter().map(|(known, _)| &**known));
+    let hint = near.map(|near| format!(", did you mean `{near}`?")).unwrap_or_default();
+    Ok(Err(Error::not_found(format!(
+        "trigger `{}` names the calendar `{name}`, which is not stored{hint}; store it first",
+        trigger.key()
+    ))))
+}
+
+fn put_job<R: Rows>(rows: &mut R, detail: Arc<JobDetail>, existing: Existing) -> Answer<R, ()> {
+    let known = if existing == Existing::Refuse { None } else { rows.job(detail.key())? };
+    let Some(id) = known else {
+        rows.add_job(JobRow { detail, triggers: 0 });
+        return Ok(());
+    };
+    let Some(known) = rows.get(id)?.map(|job| job.detail.clone()).filter(|_| existing != Existing::Keep)
+    else {
+        return Ok(());
+    };
+    let keeps_data = existing == Existing::Update && known.persist_data() && detail.persist_data();
+    let is_in_place =
+        known.disallow_concurrent() == detail.disallow_concurrent() && known.job_type() == detail.job_type();
+    let detail =
+        if keeps_data { detail.to_builder().data(known.data().clone()).build().into() } else { detail };
+    // The place of every trigger depends on the rule of concurrency and the function.
+    let moved = if is_in_place { Vec::new() } else { rows.selected(&Selection::Job(detail.key().clone()))? };
+    let (exclusive, job_type) = (detail.disallow_concurrent(), detail.shared_job_type().clone());
+    rows.edit(id, |job| job.detail = detail)?;
+    for trigger in moved {
+        let Some(group) = rows.get(trigger)?.map(|row| row.trigger.execution_group().cloned()) else {
+            continue;
+        };
+        let lane = rows.lane(group.as_ref(), &job_type);
+        rows.edit(trigger, |row| (row.exclusive, row.lane) = (exclusive, lane))?;
+    }
+    Ok(())
+}
+
+fn put_trigger<R: Rows>(
+    rows: &mut R,
+    trigger: Arc<Trigger>,
+    progress: Progress,
+    existing: Existing,
+) -> Answer<R, ()> {
+    let known = if existing == Existing::Refuse { None } else { rows.trigger(trigger.key())? };
+    let Some(id) = known else { return add(rows, trigger, progress) };
+    let same_job = rows.get(id)?.is_some_and(|row| row.trigger.job() == trigger.job());
+    match existing {
+        Existing::Keep => Ok(()),
+        Existing::Update if same_job => update(rows, id, trigger),
+        _ => replace(rows, id, trigger, progress),
+    }
+}
+
+/// The job of a trigger, whether it allows one run at a time, and the lane.
+fn home<R: Rows>(rows: &mut R, trigger: &Trigger) -> Answer<R, Option<(Id<JobRow>, bool, Lane)>> {
+    let Some(id) = rows.job(trigger.job())? else { return Ok(None) };
+    let Some(job) = rows.get(id)? else { return Ok(None) };
+    let (exclusive, job_type) = (job.detail.disallow_concurrent(), job.detail.shared_job_type().clone());
+    Ok(Some((id, exclusive, rows.lane(trigger.execution_group(), &job_type))))
+}
+
+fn add<R: Rows>(rows: &mut R, trigger: Arc<Trigger>, progress: Progress) -> Answer<R, ()> {
+    let Some(home) = home(rows, &trigger)? else { return Ok(()) };
+    rows.edit(home.0, |job| job.triggers += 1)?;
+    let birth = rows.number();
+    let id = rows.add_trigger(TriggerRow::new(trigger, progress, home, birth));
+    pause_at_birth(rows, id)
+}
+
+/// Another trigger takes the place of one of its name; runs under way count as its own.
+fn replace<R: Rows>(
+    rows: &mut R,
+    id: Id<TriggerRow>,
+    trigger: Arc<Trigger>,
+    progress: Progress,
+) -> Answer<R, ()> {
+    let Some(home) = home(rows, &trigger)? else { return Ok(()) };
+    let Some((job, freed)) = rows.get(id)?.map(|row| (row.job, row.freed())) else { return Ok(()) };
+    let running = runs_of(rows, id, trigger.overlap())?;
+    withdraw(rows, id)?;
+    let birth = rows.number();
+    let mut row = TriggerRow::new(trigger, progress, home, birth);
+    row.running = running;
+    row.set_freed(freed);
+    if job != home.0 {
+        // That job stays, durable or not.
+        rows.edit(job, |job| job.triggers -= 1)?;
+        rows.edit(home.0, |job| job.triggers += 1)?;
+    }
+    rows.edit(id, |known| {
+        row.epoch = known.epoch.wrapping_add(1);
+        *known = row;
+    })?;
+    rows.show(id)?;
+    pause_at_birth(rows, id)
+}
+
+/// Another description for a trigger that goes on from where it is.
+fn update<R: Rows>(rows: &mut R, id: Id<TriggerRow>, trigger: Arc<Trigger>) -> Answer<R, ()> {
+    let Some((_, _, lane)) = home(rows, &trigger)? else { return Ok(()) };
+    let running = runs_of(rows, id, trigger.overlap())?;
+    let revision = rows.number();
+    rows.edit(id, |row| {
+        (row.trigger, row.lane, row.running) = (trigger, lane, running);
+        row.set_revision(revision);
+    })?;
+    Ok(())
+}
+
+pub(in crate::store) fn reschedule<R: Rows>(rows: &mut R, request: Reschedule) -> Answer<R, Result<bool>> {
+    let Reschedule { old, revision, trigger, progress } = request;
+    let Some(id) = rows.trigger(&old)? else { return Ok(Ok(false)) };
+    let Some(row) = rows.get(id)? else { return Ok(Ok(false)) };
+    if revision.is_some_and(|revision| row.revision() != revision) {
+        return Ok(Ok(false));
+    }
+    let (job, known) = (row.trigger.job().clone(), row.progress());
+    if job != *trigger.job() {
+        return Ok(Err(Error::conflict(format!(
+            "trigger `{old}` runs job `{job}`, and the one to replace it runs `{}`; they must run the same job",
+            trigger.job()
+        ))));
+    }
+    let same_name = *trigger.key() == old;
+    if !same_name && rows.trigger(trigger.key())?.is_some() {
+        let error = format!("trigger `{}` is stored already; use another name", trigger.key());
+        return Ok(Err(Error::conflict(error)));
+    }
+    if let Err(error) = check_calendar(rows, &trigger)? {
+        return Ok(Err(error));
+    }
+    match progress {
+        None if same_name => update(rows, id, trigger)?,
+        Some(progress) if same_name => replace(rows, id, trigger, progress)?,
+        progress => {
+            take_out(rows, id)?;
+            add(rows, trigger, progress.unwrap_or(known))?;
+        }
+    }
+    Ok(Ok(true))
+}
+
+/// Moves a trigger to another progress, if it has the expected one.
+pub(in crate::store) fn adjust<R: Rows>(rows: &mut R, adjustment: Adjustment) -> Answer<R, bool> {
+    let Some(id) = rows.trigger(&adjustment.trigger)? else { return Ok(false) };
+    if rows.get(id)?.is_none_or(|row| row.progress() != adjustment.from) {
+        return Ok(false);
+    }
+    withdraw(rows, id)?;
+    rows.edit(id, |row| {
+        row.set_progress(adjustment.to);
+        row.epoch = row.epoch.wrapping_add(1);
+        row.superseded = false;
+        if row.next().is_none() && row.state == StoredState::Waiting {
+            row.state = StoredState::Complete;
+        }
+    })?;
+    rows.show(id)?;
+    Ok(true)
+}
+
+pub(in crate::store) fn remove_trigger<R: Rows>(rows: &mut R, key: &TriggerKey) -> Answer<R, Removed> {
+    match rows.trigger(key)? {
+        Some(id) => remove_at(rows, id),
+        None => Ok(Removed::default()),
+    }
+}
+
+pub(in crate::store) fn remove_job<R: Rows>(rows: &mut R, key: &JobKey) -> Answer<R, bool> {
+    let Some(job) = rows.job(key)? else { return Ok(false) };
+    for trigger in rows.selected(&Selection::Job(key.clone()))? {
+        withdraw(rows, trigger)?;
+        rows.remove(trigger)?;
+    }
+    rows.remove(job)?;
+    Ok(true)
+}
+
+/// Removes jobs with their triggers, calendars and remembered pauses.
+pub(in crate::store) fn clear<R: Rows>(rows: &mut R) -> Answer<R, ()> {
+    for job in rows.jobs(&[], |_| true)? {
+        remove_job(rows, job.key())?;
+    }
+    for (name, _) in rows.calendars()? {
+        rows.set_calendar(name, None);
+    }
+    rows.edit_pauses(Pauses::forget_all)
+}
+
+pub(in crate::store) fn put_calendar<R: Rows>(
+    rows: &mut R,
+    name: Arc<str>,
+    calendar: Arc<dyn Calendar>,
+    replace: bool,
+) -> Answer<R, Result<()>> {
+    if !replace && rows.calendar(&name)?.is_some() {
+        let error = format!("the calendar `{name}` is stored already; replace it");
+        return Ok(Err(Error::conflict(error)));
+    }
+    rows.set_calendar(name, Some(calendar));
+    Ok(Ok(()))
+}
+
+pub(in crate::store) fn remove_calendar<R: Rows>(rows: &mut R, name: Arc<str>) -> Answer<R, Result<bool>> {
+    if let Some(user) = rows.user_of(&name)? {
+        return Ok(Err(Error::conflict(format!(
+            "trigger `{user}` names the calendar `{name}`; give it another one first"
+        ))));
+    }
+    let found = rows.calendar(&name)?.is_some();
+    rows.set_calendar(name, None);
+    Ok(Ok(found))
+}
+
+/// Notes something, if what is there is of the revision that was read.
+pub(in crate::store) fn put_mark<R: Rows>(rows: &mut R, request: PutMark) -> Answer<R, Option<u64>> {
+    if rows.mark(&request.name)?.map(|mark| mark.revision) != request.revision {
+        return Ok(None);
+    }
+    let revision = rows.number();
+    rows.set_mark(request.name, Mark { text: request.text, revision });
+    Ok(Some(revision))
+}

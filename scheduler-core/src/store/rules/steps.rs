@@ -1,0 +1,79 @@
+//! Steps that several rules take.
+
+use crate::key::JobKey;
+use crate::store::admin::{PauseNote, Removed, Selection};
+use crate::store::rows::*;
+use crate::store::state::{Step, StoredState};
+
+/// Takes an unfired claim away from a trigger, so that nobody waits for it.
+pub(super) fn withdraw<R: Rows>(rows: &mut R, trigger: Id<TriggerRow>) -> Answer<R, ()> {
+    match rows.unfired(trigger)? {
+        Some(claim) => end_claim(rows, claim),
+        None => Ok(()),
+    }
+}
+
+/// Forgets a claim and, if it held its job, lets the job's next trigger come up.
+pub(super) fn end_claim<R: Rows>(rows: &mut R, id: Id<ClaimRow>) -> Answer<R, ()> {
+    let Some(claim) = rows.get(id)? else { return Ok(()) };
+    let (exclusive, trigger) = (claim.exclusive, claim.trigger.clone());
+    rows.remove(id)?;
+    if exclusive { rows.free(trigger.job()) } else { Ok(()) }
+}
+
+/// Takes a step of the table of states; says whether it was legal. The note is that of a pause.
+pub(super) fn step<R: Rows>(
+    rows: &mut R,
+    id: Id<TriggerRow>,
+    step: Step,
+    note: Option<&PauseNote>,
+) -> Answer<R, bool> {
+    let Some(next) = rows.get(id)?.and_then(|row| row.state.after(step)) else { return Ok(false) };
+    withdraw(rows, id)?;
+    rows.edit(id, |row| {
+        row.state = next;
+        row.epoch = row.epoch.wrapping_add(1);
+        row.set_pause(note.filter(|_| next == StoredState::Paused).cloned());
+    })?;
+    rows.show(id)?;
+    Ok(true)
+}
+
+/// Pauses a trigger; one that is paused already has another note from now on, and counts as unchanged.
+pub(super) fn pause_trigger<R: Rows>(rows: &mut R, id: Id<TriggerRow>, note: &PauseNote) -> Answer<R, bool> {
+    if step(rows, id, Step::Pause, Some(note))? {
+        return Ok(true);
+    }
+    if rows.get(id)?.is_some_and(|row| row.state == StoredState::Paused) {
+        rows.edit(id, |row| row.set_pause(Some(note.clone())))?;
+    }
+    Ok(false)
+}
+
+/// Takes the step for all triggers of a job.
+pub(super) fn step_job<R: Rows>(rows: &mut R, job: &JobKey, with: Step) -> Answer<R, ()> {
+    for id in rows.selected(&Selection::Job(job.clone()))? {
+        step(rows, id, with, None)?;
+    }
+    Ok(())
+}
+
+/// Removes a trigger and says whether that was the last one of a job that is not durable, which goes with it.
+pub(super) fn remove_at<R: Rows>(rows: &mut R, id: Id<TriggerRow>) -> Answer<R, Removed> {
+    let Some(job) = rows.get(id)?.map(|row| row.job) else { return Ok(Removed::default()) };
+    let job_removed = rows.get(job)?.is_some_and(|job| job.triggers == 1 && !job.detail.durable());
+    take_out(rows, id)?;
+    if job_removed {
+        rows.remove(job)?;
+    }
+    Ok(Removed { found: true, job_removed })
+}
+
+/// Removes a trigger; its job stays.
+pub(super) fn take_out<R: Rows>(rows: &mut R, id: Id<TriggerRow>) -> Answer<R, ()> {
+    let Some(job) = rows.get(id)?.map(|row| row.job) else { return Ok(()) };
+    withdraw(rows, id)?;
+    rows.remove(id)?;
+    rows.edit(job, |job| job.triggers -= 1)?;
+    Ok(())
+}
