@@ -49,6 +49,18 @@ fn n10_an_option_of_another_scheduler_is_one_error_that_says_how_it_is_done_here
     is_one_error(&[("options_of_others", 10, "Trigger::after(delay)")]);
 }
 
+#[test]
+fn h20_an_option_that_means_nothing_does_not_compile() {
+    is_one_error(&[
+        ("queue_set_on_a_handle", 1, "no method named `concurrency` found for struct `JobQueue`"),
+        (
+            "service_option_of_others",
+            5,
+            "no method named `may_end` found for struct `ServiceBuilder<Hosted>`",
+        ),
+    ]);
+}
+
 /// A store that wraps another one and leaves out a verb does not compile; only what is true of most stores has a default.
 #[test]
 fn h18_a_store_that_leaves_out_a_verb_does_not_compile() {

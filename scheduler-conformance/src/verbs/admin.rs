@@ -329,8 +329,7 @@ async fn a_mark_is_written_by_whoever_has_read_the_latest_and_shown_in_no_list(b
     }
 }
 
-/// Case R12.
-async fn a_run_goes_on_when_the_store_is_cleared_and_keeps_its_job_and_group_busy(bench) {
+async fn r12_a_run_goes_on_when_the_store_is_cleared_and_keeps_its_job_and_group_busy(bench) {
     let group = |name: &str| every_minute(name, 0).execution_group("g");
     bench.put(&exclusive("work"), [group("a")]).await;
     let run = bench.run(0).await;
@@ -347,8 +346,7 @@ async fn a_run_goes_on_when_the_store_is_cleared_and_keeps_its_job_and_group_bus
     assert_eq!(names(&bench.acquire(0, 10).await), ["a"]);
 }
 
-/// Case H7.
-async fn clearing_leaves_the_history(bench) {
+async fn h7_clearing_leaves_the_history(bench) {
     bench.put(&job("work").build(), [once("a", 0)]).await;
     let run = bench.run(0).await;
     let lost = LostRun {
@@ -367,8 +365,8 @@ async fn clearing_leaves_the_history(bench) {
     assert_eq!(before.len(), usize::from(bench.attached.keeps_history));
 }
 
-/// Case R3: many triggers of one job come with a copy of it each.
-async fn a_job_that_comes_several_times_in_a_call_is_one(bench) {
+/// Many triggers of one job come with a copy of it each.
+async fn r3_a_job_that_comes_several_times_in_a_call_is_one(bench) {
     for existing in [Existing::Refuse, Existing::Keep, Existing::Replace, Existing::Update] {
         bench.store.clear().await.unwrap();
         let copy = |n: u32| job("work").data(data("n", n)).build();

@@ -33,6 +33,7 @@ const DAYS_BACK: Days = Days::new(2);
 /// * Steps are real time, so on a day of change the wall clock shows other times.
 /// * A window that begins at a time of day that clocks skip begins later by the length of the gap, or right after the gap
 ///   if the window would be over by then. Of two times it begins at the first and ends at the second.
+/// * A window that ends at a time of day that clocks skip ends later by the length of the gap, as its real time does.
 /// * A window that ends before it begins passes midnight. It belongs to the day on which it begins.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]

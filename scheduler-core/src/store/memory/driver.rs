@@ -122,8 +122,11 @@ impl Rows for Table {
     /// It is looked for: a trigger is fired at once when it is claimed, so hardly ever does anybody meet one, and a number in each
     /// trigger would be memory for nothing.
     fn unfired(&mut self, trigger: Id<TriggerRow>) -> Always<Option<Id<ClaimRow>>> {
-        let slot = self.trigger_of(trigger).map(|slot| &self.triggers[slot]);
-        if self.unfired == 0 || slot.is_none_or(|slot| slot.stands) {
+        let is_claimed = |slot: usize| {
+            let slot = &self.triggers[slot];
+            !slot.stands && slot.row.place().is_some()
+        };
+        if self.unfired == 0 || !self.trigger_of(trigger).is_some_and(is_claimed) {
             return Ok(None);
         }
         let found = self.claims.iter().find(|(_, claim)| !claim.fired && claim.item == trigger);

@@ -173,6 +173,17 @@ fn m2_a_window_may_pass_midnight() {
             "2026-03-29T22:30:00+02:00",
         ],
     );
+    // So does one at midnight.
+    fires(
+        "M2 forward at midnight",
+        &starting(window(HOUR, "22:00:00", "00:30:00", "America/Sao_Paulo"), "2018-11-03T12:00:00Z"),
+        &[
+            "2018-11-03T22:00:00-03:00",
+            "2018-11-03T23:00:00-03:00",
+            "2018-11-04T01:00:00-02:00",
+            "2018-11-04T22:00:00-02:00",
+        ],
+    );
     fires(
         "M2 back",
         &starting(late.clone(), "2026-10-24T12:00:00Z"),
