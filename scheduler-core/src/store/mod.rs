@@ -21,7 +21,8 @@
 //!
 //! # Writing a store
 //!
-//! Implement [`JobStore`]. The rules that every store keeps:
+//! Implement [`JobStore`]. What a store decides is in [`rules`], as functions on [`rows`]; a driver keeps the rows, directly as
+//! the store in memory does, or behind a [`view`]. Either way the rules that every store keeps are these:
 //!
 //! * each verb is atomic, or a row of atomic parts where it touches more than 500 jobs or triggers, and may be repeated after a
 //!   reply was lost;
@@ -36,9 +37,10 @@ mod contract;
 mod firing;
 mod memory;
 mod pauses;
-mod rows;
-mod rules;
+pub mod rows;
+pub mod rules;
 mod state;
+pub mod view;
 
 pub use admin::*;
 pub use contract::*;

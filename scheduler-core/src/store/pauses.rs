@@ -8,8 +8,9 @@ use chrono::{DateTime, Utc};
 use super::admin::{GroupKind, PauseNote};
 use crate::matcher::Text;
 
+/// Which groups, of triggers and of jobs, are remembered as paused, and whether all are.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Pauses {
+pub struct Pauses {
     trigger_groups: BTreeMap<Arc<str>, PauseNote>,
     job_groups: BTreeMap<Arc<str>, PauseNote>,
     all: Option<PauseNote>,
@@ -19,23 +20,25 @@ pub(super) struct Pauses {
 
 impl Pauses {
     /// The note with which a trigger of these groups is born paused.
-    pub(super) fn at_birth(&self, trigger_group: &str, job_group: &str) -> Option<&PauseNote> {
+    pub fn at_birth(&self, trigger_group: &str, job_group: &str) -> Option<&PauseNote> {
         self.of_group(GroupKind::Triggers, trigger_group)
             .or_else(|| self.of_group(GroupKind::Jobs, job_group))
     }
 
     /// The note of a group that is paused.
-    pub(super) fn of_group(&self, kind: GroupKind, group: &str) -> Option<&PauseNote> {
+    pub fn of_group(&self, kind: GroupKind, group: &str) -> Option<&PauseNote> {
         let of_all =
             || self.all.as_ref().filter(|_| kind == GroupKind::Triggers && !self.excepted.contains(group));
         self.of(kind).get(group).or_else(of_all)
     }
 
-    pub(super) fn is_job_group_paused(&self, group: &str) -> bool {
+    /// Whether a group of jobs is paused.
+    pub fn is_job_group_paused(&self, group: &str) -> bool {
         self.job_groups.contains_key(group)
     }
 
-    pub(super) fn of(&self, kind: GroupKind) -> &BTreeMap<Arc<str>, PauseNote> {
+    /// The groups of this kind that are remembered by name.
+    pub fn of(&self, kind: GroupKind) -> &BTreeMap<Arc<str>, PauseNote> {
         match kind {
             GroupKind::Jobs => &self.job_groups,
             GroupKind::Triggers => &self.trigger_groups,
@@ -43,7 +46,7 @@ impl Pauses {
     }
 
     /// Remembers groups.
-    pub(super) fn remember(&mut self, kind: GroupKind, groups: &[Arc<str>], note: &PauseNote) {
+    pub fn remember(&mut self, kind: GroupKind, groups: &[Arc<str>], note: &PauseNote) {
         let marks = self.of_mut(kind);
         marks.extend(groups.iter().map(|group| (group.clone(), note.clone())));
     }
@@ -56,14 +59,14 @@ impl Pauses {
     }
 
     /// Remembers that everything is paused.
-    pub(super) fn remember_all(&mut self, groups: &[Arc<str>], note: &PauseNote) {
+    pub fn remember_all(&mut self, groups: &[Arc<str>], note: &PauseNote) {
         self.remember(GroupKind::Triggers, groups, note);
         self.all = Some(note.clone());
         self.excepted.clear();
     }
 
     /// Forgets groups that fit.
-    pub(super) fn forget(&mut self, kind: GroupKind, groups: &Text, existing: &[Arc<str>]) {
+    pub fn forget(&mut self, kind: GroupKind, groups: &Text, existing: &[Arc<str>]) {
         self.of_mut(kind).retain(|group, _| !groups.matches(group));
         if kind == GroupKind::Triggers {
             match groups {
@@ -74,12 +77,13 @@ impl Pauses {
         }
     }
 
-    pub(super) fn forget_all(&mut self) {
+    /// Forgets everything.
+    pub fn forget_all(&mut self) {
         *self = Self::default();
     }
 
     /// Forgets what has ended by `now`.
-    pub(super) fn end(&mut self, now: DateTime<Utc>) {
+    pub fn end(&mut self, now: DateTime<Utc>) {
         let goes_on = |note: &PauseNote| note.until.is_none_or(|until| until > now);
         self.trigger_groups.retain(|_, note| goes_on(note));
         self.job_groups.retain(|_, note| goes_on(note));
@@ -87,7 +91,7 @@ impl Pauses {
     }
 
     /// When the first of them ends by itself.
-    pub(super) fn next_ending(&self) -> Option<DateTime<Utc>> {
+    pub fn next_ending(&self) -> Option<DateTime<Utc>> {
         let groups = self.trigger_groups.values().chain(self.job_groups.values());
         groups.chain(&self.all).filter_map(|note| note.until).min()
     }

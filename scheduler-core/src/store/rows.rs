@@ -18,7 +18,7 @@ use chrono::{DateTime, Utc};
 
 use super::admin::{GroupKind, Mark, PauseNote, RunRecord, Selection, TriggerQuery};
 use super::contract::NamedCalendar;
-use super::pauses::Pauses;
+pub use super::pauses::Pauses;
 use super::state::StoredState;
 use crate::calendar::Calendar;
 use crate::job::{CancelReason, ExecutionId, JobDetail};
@@ -26,16 +26,18 @@ use crate::key::{JobKey, TriggerKey};
 use crate::trigger::{OverlapPolicy, Progress, Trigger};
 
 /// Names a row of one kind; only the driver knows what the number means. That of a claim is its fence, and grows.
-pub(super) struct Id<R>(pub(super) u64, PhantomData<fn() -> R>);
+pub struct Id<R>(pub u64, PhantomData<fn() -> R>);
 
 impl<R> Id<R> {
-    pub(super) const fn new(number: u64) -> Self {
+    /// The row of this number.
+    pub const fn new(number: u64) -> Self {
         Self(number, PhantomData)
     }
 }
 
 impl Id<ClaimRow> {
-    pub(super) const fn of(claim: ExecutionId) -> Self {
+    /// The row of a claim; whether it is that of the same session, the row says.
+    pub const fn of(claim: ExecutionId) -> Self {
         Self::new(claim.count())
     }
 }
@@ -82,43 +84,50 @@ impl<R> Debug for Id<R> {
 
 /// The triggers of one execution group and one job type, by a number of the driver.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) struct Lane(pub(super) u32);
+pub struct Lane(pub u32);
 
 /// A job.
 #[derive(Debug, Clone)]
-pub(super) struct JobRow {
-    pub(super) detail: Arc<JobDetail>,
+pub struct JobRow {
+    /// As it was stored.
+    pub detail: Arc<JobDetail>,
     /// How many triggers it has.
-    pub(super) triggers: u32,
+    pub triggers: u32,
 }
 
 /// A trigger. There are many of them, so what most do not have stands in a box.
 #[derive(Debug, Clone)]
-pub(super) struct TriggerRow {
-    pub(super) trigger: Arc<Trigger>,
+pub struct TriggerRow {
+    /// As it was stored.
+    pub trigger: Arc<Trigger>,
     next: Option<DateTime<Utc>>,
     previous: Option<DateTime<Utc>>,
     /// How often, as far as this number goes.
     fired: u32,
-    pub(super) state: StoredState,
+    /// Never [`StoredState::Acquired`]: a claim does not change the row.
+    pub state: StoredState,
     /// Its job allows one run at a time.
-    pub(super) exclusive: bool,
+    pub exclusive: bool,
     /// Its runs were asked to stop, since it is due again.
-    pub(super) superseded: bool,
+    pub superseded: bool,
     /// Its runs under way, where its overlap policy asks for them; 0 elsewhere.
-    pub(super) running: u32,
+    pub running: u32,
     /// Changes when a claim that was made before is no longer good.
-    pub(super) epoch: u32,
-    pub(super) lane: Lane,
-    pub(super) job: Id<JobRow>,
+    pub epoch: u32,
+    /// Where it stands when it waits for a time.
+    pub lane: Lane,
+    /// Its job.
+    pub job: Id<JobRow>,
     /// Changes when another trigger takes its place.
-    pub(super) birth: u64,
+    pub birth: u64,
     rare: Option<Box<Rare>>,
 }
 
 #[derive(Debug, Clone, Default)]
 struct Rare {
     pause: Option<PauseNote>,
+    /// The birth of the first in a row of triggers that took each other's place: their runs count as its own.
+    lineage: Option<u64>,
     /// Changes with the description; before the first change it is the birth.
     revision: Option<u64>,
     /// When its own run ended that has kept it waiting.
@@ -133,17 +142,20 @@ struct Rare {
 
 /// Where a waiting trigger stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Place {
-    pub(super) lane: Lane,
-    pub(super) at: DateTime<Utc>,
-    pub(super) rank: Reverse<i32>,
+pub struct Place {
+    /// Of its execution group and job type.
+    pub lane: Lane,
+    /// When it is due.
+    pub at: DateTime<Utc>,
+    /// The higher priority comes first.
+    pub rank: Reverse<i32>,
     /// One trigger of its job at a time.
-    pub(super) exclusive: bool,
+    pub exclusive: bool,
 }
 
 impl TriggerRow {
     /// A trigger that waits.
-    pub(super) fn new(
+    pub fn new(
         trigger: Arc<Trigger>,
         progress: Progress,
         (job, exclusive, lane): (Id<JobRow>, bool, Lane),
@@ -169,13 +181,13 @@ impl TriggerRow {
     }
 
     /// Where it is found when its time has come; none if it does not wait for a time, or its own run keeps it back.
-    pub(super) fn place(&self) -> Option<Place> {
+    pub fn place(&self) -> Option<Place> {
         let at = self.next.filter(|_| self.state == StoredState::Waiting && !self.is_kept_back())?;
         Some(Place { lane: self.lane, at, rank: Reverse(self.trigger.priority()), exclusive: self.exclusive })
     }
 
     /// When a rule has to look at it, apart from its firing: its pause ends, or its run is to make room.
-    pub(super) fn alarm(&self) -> Option<DateTime<Utc>> {
+    pub fn alarm(&self) -> Option<DateTime<Utc>> {
         match self.state {
             StoredState::Paused => self.pause()?.until,
             StoredState::Waiting if self.running > 0 && !self.superseded => {
@@ -189,18 +201,21 @@ impl TriggerRow {
         self.running > 0 && self.trigger.overlap().waits()
     }
 
-    pub(super) fn next(&self) -> Option<DateTime<Utc>> {
+    /// When it is due; none if never again.
+    pub fn next(&self) -> Option<DateTime<Utc>> {
         self.next
     }
 
-    pub(super) fn progress(&self) -> Progress {
+    /// How far it has got.
+    pub fn progress(&self) -> Progress {
         let (next, previous, rare) = (self.next, self.previous, self.rare.as_deref());
         let fired = rare.and_then(|rare| rare.fired).unwrap_or_else(|| self.fired.into());
         let [scheduled, start] = [rare.and_then(|rare| rare.scheduled), rare.and_then(|rare| rare.start)];
         Progress { next, previous, fired, scheduled, start, repeat: rare.and_then(|rare| rare.repeat) }
     }
 
-    pub(super) fn set_progress(&mut self, progress: Progress) {
+    /// Moves it on.
+    pub fn set_progress(&mut self, progress: Progress) {
         let Progress { next, previous, fired, scheduled, start, repeat } = progress;
         let many = u32::try_from(fired).is_err().then_some(fired);
         (self.next, self.previous, self.fired) = (next, previous, fired as u32);
@@ -211,31 +226,47 @@ impl TriggerRow {
         }
     }
 
-    pub(super) fn pause(&self) -> Option<&PauseNote> {
+    /// Why it is paused, if it is.
+    pub fn pause(&self) -> Option<&PauseNote> {
         self.rare.as_deref()?.pause.as_ref()
     }
 
-    pub(super) fn set_pause(&mut self, pause: Option<PauseNote>) {
+    /// Another note, or none.
+    pub fn set_pause(&mut self, pause: Option<PauseNote>) {
         if pause.is_some() || self.rare.is_some() {
             self.rare().pause = pause;
         }
     }
 
-    pub(super) fn freed(&self) -> Option<DateTime<Utc>> {
+    /// When its own run ended, if that has kept it waiting.
+    pub fn freed(&self) -> Option<DateTime<Utc>> {
         self.rare.as_deref()?.freed
     }
 
-    pub(super) fn set_freed(&mut self, freed: Option<DateTime<Utc>>) {
+    /// When its own run ended that has kept it waiting; none when it fires.
+    pub fn set_freed(&mut self, freed: Option<DateTime<Utc>>) {
         if freed.is_some() || self.rare.is_some() {
             self.rare().freed = freed;
         }
     }
 
-    pub(super) fn revision(&self) -> u64 {
+    /// Which runs count as its own: those whose claim has the same lineage.
+    pub fn lineage(&self) -> u64 {
+        self.rare.as_deref().and_then(|rare| rare.lineage).unwrap_or(self.birth)
+    }
+
+    /// It takes the place of a trigger of this lineage.
+    pub fn set_lineage(&mut self, lineage: u64) {
+        self.rare().lineage = Some(lineage);
+    }
+
+    /// Another number whenever its description was changed.
+    pub fn revision(&self) -> u64 {
         self.rare.as_deref().and_then(|rare| rare.revision).unwrap_or(self.birth)
     }
 
-    pub(super) fn set_revision(&mut self, revision: u64) {
+    /// Its description was changed.
+    pub fn set_revision(&mut self, revision: u64) {
         self.rare().revision = Some(revision);
     }
 
@@ -246,28 +277,35 @@ impl TriggerRow {
 
 /// A claim of a node, fired or not.
 #[derive(Debug, Clone)]
-pub(super) struct ClaimRow {
+pub struct ClaimRow {
     /// The node that has it.
-    pub(super) session: u64,
-    pub(super) item: Id<TriggerRow>,
+    pub session: u64,
+    /// What is claimed.
+    pub item: Id<TriggerRow>,
     /// As it was claimed.
-    pub(super) trigger: Arc<Trigger>,
-    pub(super) birth: u64,
-    pub(super) epoch: u32,
+    pub trigger: Arc<Trigger>,
+    /// As it was claimed; where the row has another one, the claim is that of a trigger that is gone.
+    pub birth: u64,
+    /// Of which triggers this is a run.
+    pub lineage: u64,
+    /// As it was claimed; where the row has another one, the claim is void.
+    pub epoch: u32,
     /// It holds its job, which allows one run at a time.
-    pub(super) exclusive: bool,
-    pub(super) fired: bool,
+    pub exclusive: bool,
+    /// Its job runs.
+    pub fired: bool,
     /// When it lapses, unless it is fired.
-    pub(super) lapse: DateTime<Utc>,
+    pub lapse: DateTime<Utc>,
     /// When it was fired; before that, when it was claimed.
-    pub(super) since: DateTime<Utc>,
+    pub since: DateTime<Utc>,
     /// It is to be stopped.
-    pub(super) cancel: Option<CancelReason>,
+    pub cancel: Option<CancelReason>,
 }
 
 /// Whose time has come.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Alarm {
+pub enum Alarm {
+    /// Its pause ends, or its run is to make room.
     Trigger(Id<TriggerRow>),
     /// A claim has lapsed.
     Claim(Id<ClaimRow>),
@@ -275,33 +313,55 @@ pub(super) enum Alarm {
     Pauses,
 }
 
-pub(super) trait Driver {
+/// Whatever keeps rows.
+pub trait Driver {
     /// A row that was not loaded; the driver has noted which.
     type Missing;
 }
 
 /// The answer of a rule.
-pub(super) type Answer<R, T> = Result<T, <R as Driver>::Missing>;
+pub type Answer<R, T> = Result<T, <R as Driver>::Missing>;
 
 /// What a driver has for each kind of row.
-pub(super) trait Table<T>: Driver {
+pub trait Table<T>: Driver {
+    /// The row, if it is there.
+    ///
+    /// # Errors
+    ///
+    /// It was not loaded.
     fn get(&mut self, id: Id<T>) -> Answer<Self, Option<&T>>;
 
     /// Changes a row that is there; the driver moves it to its new place.
+    ///
+    /// # Errors
+    ///
+    /// It was not loaded.
     fn edit<A>(&mut self, id: Id<T>, edit: impl FnOnce(&mut T) -> A) -> Answer<Self, Option<A>>;
 
     /// Not a read: a row that nobody has looked at goes whatever it says.
+    ///
+    /// # Errors
+    ///
+    /// What stands beside it was not loaded.
     fn remove(&mut self, id: Id<T>) -> Answer<Self, ()>;
 }
 
-/// An open transaction.
-pub(super) trait Rows: Table<JobRow> + Table<TriggerRow> + Table<ClaimRow> {
+/// An open transaction. Whatever answers with an error was not loaded.
+#[expect(clippy::missing_errors_doc, reason = "there is one error, and it is told above")]
+pub trait Rows: Table<JobRow> + Table<TriggerRow> + Table<ClaimRow> {
+    /// Its name is free.
     fn add_job(&mut self, row: JobRow) -> Id<JobRow>;
+
+    /// Its name is free, and its job is there.
     fn add_trigger(&mut self, row: TriggerRow) -> Id<TriggerRow>;
 
+    /// The job of this name.
     fn job(&mut self, key: &JobKey) -> Answer<Self, Option<Id<JobRow>>>;
+
+    /// The trigger of this name.
     fn trigger(&mut self, key: &TriggerKey) -> Answer<Self, Option<Id<TriggerRow>>>;
 
+    /// The lane of triggers of this execution group and job type.
     fn lane(&mut self, group: Option<&Arc<str>>, job_type: &Arc<str>) -> Lane;
 
     /// A number that no other call gives, larger than any before.
@@ -326,21 +386,34 @@ pub(super) trait Rows: Table<JobRow> + Table<TriggerRow> + Table<ClaimRow> {
     /// The runs of a node that are to be stopped, in the order of their ids.
     fn cancelled(&mut self, session: u64) -> Answer<Self, Vec<(ExecutionId, CancelReason)>>;
 
+    /// Whose time has come, the pauses of groups first.
     fn alarms(&mut self, now: DateTime<Utc>) -> Answer<Self, Vec<Alarm>>;
 
+    /// The triggers that are meant, in no order.
     fn selected(&mut self, what: &Selection) -> Answer<Self, Vec<Id<TriggerRow>>>;
 
+    /// What is remembered of pauses.
     fn pauses(&mut self) -> Answer<Self, &Pauses>;
+
+    /// Changes what is remembered of pauses.
     fn edit_pauses<A>(&mut self, edit: impl FnOnce(&mut Pauses) -> A) -> Answer<Self, A>;
 
+    /// The calendar of this name.
     fn calendar(&mut self, name: &str) -> Answer<Self, Option<Arc<dyn Calendar>>>;
+
+    /// All calendars, in the order of their names.
     fn calendars(&mut self) -> Answer<Self, Vec<NamedCalendar>>;
-    /// None removes it.
-    fn set_calendar(&mut self, name: Arc<str>, calendar: Option<Arc<dyn Calendar>>);
+
+    /// Stores a calendar; none removes it.
+    fn set_calendar(&mut self, name: Arc<str>, calendar: Option<Arc<dyn Calendar>>) -> Answer<Self, ()>;
+
     /// A trigger that names the calendar.
     fn user_of(&mut self, calendar: &str) -> Answer<Self, Option<TriggerKey>>;
 
-    fn mark(&mut self, name: &str) -> Answer<Self, Option<Mark>>;
+    /// The note of this name.
+    fn mark(&mut self, name: &Arc<str>) -> Answer<Self, Option<Mark>>;
+
+    /// Writes a note, whose place was looked at.
     fn set_mark(&mut self, name: Arc<str>, mark: Mark);
 
     /// Adds to the history, where one is kept.
@@ -356,7 +429,7 @@ pub(super) trait Rows: Table<JobRow> + Table<TriggerRow> + Table<ClaimRow> {
         wanted: impl Fn(&JobDetail) -> bool,
     ) -> Answer<Self, Vec<Arc<JobDetail>>>;
 
-    /// The triggers that the query means, in no order, apart from their state and the limit.
+    /// The triggers that `wanted` lets pass, in no order, among those that the query may mean.
     fn triggers(
         &mut self,
         query: &TriggerQuery,

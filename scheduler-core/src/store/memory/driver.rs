@@ -191,11 +191,12 @@ impl Rows for Table {
         Ok(self.calendars.iter().map(|(name, calendar)| (name.clone(), calendar.clone())).collect())
     }
 
-    fn set_calendar(&mut self, name: Arc<str>, calendar: Option<Arc<dyn Calendar>>) {
+    fn set_calendar(&mut self, name: Arc<str>, calendar: Option<Arc<dyn Calendar>>) -> Always<()> {
         match calendar {
             Some(calendar) => drop(self.calendars.insert(name, calendar)),
             None => drop(self.calendars.remove(&name)),
         }
+        Ok(())
     }
 
     fn user_of(&mut self, calendar: &str) -> Always<Option<TriggerKey>> {
@@ -203,7 +204,7 @@ impl Rows for Table {
         Ok(user.map(|(_, slot)| slot.row.trigger.key().clone()))
     }
 
-    fn mark(&mut self, name: &str) -> Always<Option<Mark>> {
+    fn mark(&mut self, name: &Arc<str>) -> Always<Option<Mark>> {
         Ok(self.marks.get(name).cloned())
     }
 

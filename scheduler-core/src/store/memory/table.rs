@@ -269,8 +269,6 @@ impl Table {
             self.cancelled.remove(&ExecutionId::new(claim.session, number));
         }
         let Some(group) = claim.trigger.execution_group() else { return };
-        // Another node may have waited for it.
-        self.freed = true;
         let left = self.claimed.get_mut(group).map(|count| {
             *count -= 1;
             *count

@@ -21,7 +21,8 @@ fn first<T>(all: &mut Vec<T>, limit: Option<usize>, order: impl Fn(&T, &T) -> Or
     all.sort_unstable_by(order);
 }
 
-pub(in crate::store) fn jobs<R: Rows>(rows: &mut R, query: &JobQuery) -> Answer<R, Vec<Arc<JobDetail>>> {
+/// The jobs that match, in the order of their keys.
+pub fn jobs<R: Rows>(rows: &mut R, query: &JobQuery) -> Answer<R, Vec<Arc<JobDetail>>> {
     let mut found = rows.jobs(&query.keys, |job| query.matches(job))?;
     first(&mut found, query.limit, |a, b| a.key().cmp(b.key()));
     Ok(found)
@@ -29,7 +30,8 @@ pub(in crate::store) fn jobs<R: Rows>(rows: &mut R, query: &JobQuery) -> Answer<
 
 /// What goes on, from which the visible states follow.
 struct Running {
-    triggers: HashSet<Id<TriggerRow>>,
+    /// With their lineages, since another trigger may have the name of one that is gone.
+    triggers: HashSet<(Id<TriggerRow>, u64)>,
     jobs: HashSet<JobKey>,
 }
 
@@ -38,7 +40,7 @@ impl Running {
         let mut running = Self { triggers: HashSet::new(), jobs: HashSet::new() };
         for id in rows.claims(|_, claim| claim.fired)? {
             let Some(claim) = rows.get(id)? else { continue };
-            running.triggers.insert(claim.item);
+            running.triggers.insert((claim.item, claim.lineage));
             if claim.exclusive {
                 running.jobs.insert(claim.trigger.job().clone());
             }
@@ -48,14 +50,12 @@ impl Running {
 
     fn state(&self, id: Id<TriggerRow>, row: &TriggerRow) -> TriggerState {
         let busy = !self.jobs.is_empty() && self.jobs.contains(row.trigger.job());
-        TriggerState::of(row.state, row.next().is_none(), self.triggers.contains(&id), busy)
+        TriggerState::of(row.state, row.next().is_none(), self.triggers.contains(&(id, row.lineage())), busy)
     }
 }
 
-pub(in crate::store) fn triggers<R: Rows>(
-    rows: &mut R,
-    query: &TriggerQuery,
-) -> Answer<R, Vec<TriggerStatus>> {
+/// The triggers that match, in the order of their keys.
+pub fn triggers<R: Rows>(rows: &mut R, query: &TriggerQuery) -> Answer<R, Vec<TriggerStatus>> {
     let running = Running::of(rows)?;
     let ids = rows.triggers(query, |id, row| query.matches(&row.trigger, running.state(id, row)))?;
     let mut found = Vec::with_capacity(ids.len());
@@ -93,10 +93,8 @@ fn fired<R: Rows>(rows: &mut R, what: &Executions) -> Answer<R, Vec<(ExecutionId
     Ok(found)
 }
 
-pub(in crate::store) fn executions<R: Rows>(
-    rows: &mut R,
-    what: &Executions,
-) -> Answer<R, Vec<ExecutionStatus>> {
+/// The executions under way, in the order of their ids.
+pub fn executions<R: Rows>(rows: &mut R, what: &Executions) -> Answer<R, Vec<ExecutionStatus>> {
     let mut statuses = Vec::new();
     for (execution, id) in fired(rows, what)? {
         statuses.extend(rows.get(id)?.map(|claim| ExecutionStatus {
@@ -111,7 +109,7 @@ pub(in crate::store) fn executions<R: Rows>(
 }
 
 /// Asks runs to stop; says which.
-pub(in crate::store) fn cancel<R: Rows>(rows: &mut R, what: &Executions) -> Answer<R, Vec<ExecutionId>> {
+pub fn cancel<R: Rows>(rows: &mut R, what: &Executions) -> Answer<R, Vec<ExecutionId>> {
     let runs = fired(rows, what)?;
     for (_, id) in &runs {
         rows.edit(*id, |claim| *claim.cancel.get_or_insert(CancelReason::Requested))?;
@@ -120,7 +118,7 @@ pub(in crate::store) fn cancel<R: Rows>(rows: &mut R, what: &Executions) -> Answ
 }
 
 /// How many runs each node has under way.
-pub(in crate::store) fn runs_by_session<R: Rows>(rows: &mut R) -> Answer<R, HashMap<u64, usize>> {
+pub fn runs_by_session<R: Rows>(rows: &mut R) -> Answer<R, HashMap<u64, usize>> {
     let mut runs = HashMap::new();
     for (execution, _) in fired(rows, &Executions::All)? {
         *runs.entry(execution.session()).or_default() += 1;
@@ -128,7 +126,8 @@ pub(in crate::store) fn runs_by_session<R: Rows>(rows: &mut R) -> Answer<R, Hash
     Ok(runs)
 }
 
-pub(in crate::store) fn groups<R: Rows>(rows: &mut R, kind: GroupKind) -> Answer<R, Vec<GroupStatus>> {
+/// The groups that are in use or remembered, in the order of their names.
+pub fn groups<R: Rows>(rows: &mut R, kind: GroupKind) -> Answer<R, Vec<GroupStatus>> {
     let members = rows.groups(kind)?;
     let pauses = rows.pauses()?;
     let mut groups: BTreeMap<Arc<str>, usize> =

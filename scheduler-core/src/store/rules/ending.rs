@@ -14,7 +14,8 @@ use crate::trigger::OverlapPolicy;
 
 const DONE: CompleteResult = CompleteResult::Done { trigger_removed: false, job_removed: false };
 
-pub(in crate::store) fn complete<R: Rows>(
+/// Ends a run, and does to its trigger what it says.
+pub fn complete<R: Rows>(
     rows: &mut R,
     completion: Completion,
     now: DateTime<Utc>,
@@ -22,7 +23,8 @@ pub(in crate::store) fn complete<R: Rows>(
     let id = Id::of(completion.execution);
     let known = rows.get(id)?.filter(|claim| claim.fired && claim.session == completion.execution.session());
     let Some(claim) = known else { return Ok(CompleteResult::Gone) };
-    let (item, birth, trigger) = (claim.item, claim.birth, claim.trigger.clone());
+    let (item, birth, lineage) = (claim.item, claim.birth, claim.lineage);
+    let trigger = claim.trigger.clone();
     let current = rows.get(item)?.is_some_and(|row| row.birth == birth);
     if let Some(data) = &completion.data {
         keep_data(rows, trigger.job(), data)?;
@@ -31,7 +33,7 @@ pub(in crate::store) fn complete<R: Rows>(
         rows.keep(record);
     }
     end_claim(rows, id)?;
-    end_run(rows, item, now)?;
+    end_run(rows, item, lineage, now)?;
     match completion.instruction {
         Instruction::FinishJob => step_job(rows, trigger.job(), Step::Finish)?,
         Instruction::FailJob => step_job(rows, trigger.job(), Step::Fail)?,
@@ -44,8 +46,9 @@ pub(in crate::store) fn complete<R: Rows>(
 }
 
 /// The trigger has one run less, also if another one has taken the place of the one that was fired.
-fn end_run<R: Rows>(rows: &mut R, id: Id<TriggerRow>, now: DateTime<Utc>) -> Answer<R, ()> {
-    let Some(row) = rows.get(id)?.filter(|row| row.running > 0) else { return Ok(()) };
+fn end_run<R: Rows>(rows: &mut R, id: Id<TriggerRow>, lineage: u64, now: DateTime<Utc>) -> Answer<R, ()> {
+    let counts = |row: &&TriggerRow| row.running > 0 && row.lineage() == lineage;
+    let Some(row) = rows.get(id)?.filter(counts) else { return Ok(()) };
     let waits = row.trigger.overlap().waits();
     rows.edit(id, |row| {
         row.running -= 1;
@@ -81,7 +84,7 @@ fn remove_if_finished<R: Rows>(rows: &mut R, id: Id<TriggerRow>) -> Answer<R, Co
 }
 
 /// The claims of a node that has ended are those of nobody.
-pub(in crate::store) fn detach<R: Rows>(rows: &mut R, session: u64) -> Answer<R, ()> {
+pub fn detach<R: Rows>(rows: &mut R, session: u64) -> Answer<R, ()> {
     for id in rows.claims(|_, claim| claim.session == session)? {
         let Some((fired, since)) = rows.get(id)?.map(|claim| (claim.fired, claim.since)) else { continue };
         let execution = ExecutionId::new(session, id.0);
@@ -98,6 +101,7 @@ pub(super) fn runs_of<R: Rows>(rows: &mut R, id: Id<TriggerRow>, overlap: Overla
     if overlap == OverlapPolicy::AllowAll {
         return Ok(0);
     }
-    let runs = rows.claims(|_, claim| claim.fired && claim.item == id)?;
+    let Some(lineage) = rows.get(id)?.map(TriggerRow::lineage) else { return Ok(0) };
+    let runs = rows.claims(|_, claim| claim.fired && claim.item == id && claim.lineage == lineage)?;
     Ok(u32::try_from(runs.len()).unwrap_or(u32::MAX))
 }

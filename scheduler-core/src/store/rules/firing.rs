@@ -10,7 +10,7 @@ use crate::store::state::{Step, StoredState};
 use crate::trigger::OverlapPolicy;
 
 /// The claim of a trigger that a driver has taken out of its lane.
-pub(in crate::store) fn claimed(
+pub fn claimed(
     item: Id<TriggerRow>,
     row: &TriggerRow,
     session: u64,
@@ -22,6 +22,7 @@ pub(in crate::store) fn claimed(
         item,
         trigger: row.trigger.clone(),
         birth: row.birth,
+        lineage: row.lineage(),
         epoch: row.epoch,
         exclusive: row.exclusive,
         fired: false,
@@ -32,11 +33,7 @@ pub(in crate::store) fn claimed(
 }
 
 /// Moves a claimed trigger on, and says whether its job may run.
-pub(in crate::store) fn fire<R: Rows>(
-    rows: &mut R,
-    firing: Firing,
-    now: DateTime<Utc>,
-) -> Answer<R, FireResult> {
+pub fn fire<R: Rows>(rows: &mut R, firing: Firing, now: DateTime<Utc>) -> Answer<R, FireResult> {
     let (id, fence) = (Id::of(firing.claim), firing.claim.count());
     let known = rows.get(id)?.filter(|claim| claim.session == firing.claim.session());
     let Some(claim) = known else { return Ok(FireResult::Stale) };
@@ -79,7 +76,7 @@ pub(in crate::store) fn fire<R: Rows>(
 }
 
 /// Gives back a claim that was not fired.
-pub(in crate::store) fn release<R: Rows>(rows: &mut R, claim: ExecutionId) -> Answer<R, ()> {
+pub fn release<R: Rows>(rows: &mut R, claim: ExecutionId) -> Answer<R, ()> {
     let id = Id::of(claim);
     let unfired = |row: &&ClaimRow| row.session == claim.session() && !row.fired;
     if rows.get(id)?.is_some_and(|row| unfired(&row)) { give_back(rows, id) } else { Ok(()) }
@@ -92,7 +89,7 @@ fn give_back<R: Rows>(rows: &mut R, id: Id<ClaimRow>) -> Answer<R, ()> {
 }
 
 /// What the clock brings: claims that lapse, pauses that end, runs that are to make room for the next one.
-pub(in crate::store) fn ring<R: Rows>(rows: &mut R, now: DateTime<Utc>, session: u64) -> Answer<R, ()> {
+pub fn ring<R: Rows>(rows: &mut R, now: DateTime<Utc>, session: u64) -> Answer<R, ()> {
     for alarm in rows.alarms(now)? {
         match alarm {
             Alarm::Claim(id) => give_back(rows, id)?,
@@ -127,7 +124,8 @@ fn ring_trigger<R: Rows>(
 
 /// Asks the runs of a trigger to stop that is due again and whose policy is to cancel them.
 fn supersede<R: Rows>(rows: &mut R, id: Id<TriggerRow>, session: u64) -> Answer<R, ()> {
-    for run in rows.claims(|_, claim| claim.fired && claim.item == id)? {
+    let Some(lineage) = rows.get(id)?.map(TriggerRow::lineage) else { return Ok(()) };
+    for run in rows.claims(|_, claim| claim.fired && claim.item == id && claim.lineage == lineage)? {
         let of = rows.edit(run, |claim| {
             claim.cancel.get_or_insert(CancelReason::Superseded);
             claim.session

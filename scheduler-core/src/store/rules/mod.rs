@@ -7,6 +7,7 @@
 //! * `asking`: lists.
 //!
 //! Each reads all it needs for an item before it changes anything for it.
+#![expect(clippy::missing_errors_doc, reason = "the error of a rule is a row that was not loaded")]
 
 mod asking;
 mod ending;
@@ -15,10 +16,10 @@ mod pausing;
 mod putting;
 mod steps;
 
-pub(super) use asking::{cancel, executions, groups, jobs, runs_by_session, triggers};
-pub(super) use ending::{complete, detach};
-pub(super) use firing::{claimed, fire, release, ring};
-pub(super) use pausing::{pause, reset, resume};
-pub(super) use putting::{
+pub use asking::{cancel, executions, groups, jobs, runs_by_session, triggers};
+pub use ending::{complete, detach};
+pub use firing::{claimed, fire, release, ring};
+pub use pausing::{pause, reset, resume};
+pub use putting::{
     adjust, clear, put, put_calendar, put_mark, remove_calendar, remove_job, remove_trigger, reschedule,
 };

@@ -12,7 +12,8 @@ use crate::store::pauses::Pauses;
 use crate::store::rows::*;
 use crate::store::state::Step;
 
-pub(in crate::store) fn pause<R: Rows>(rows: &mut R, request: &Pause) -> Answer<R, Vec<TriggerKey>> {
+/// Pauses triggers and remembers groups; says which triggers changed, in the order of their keys.
+pub fn pause<R: Rows>(rows: &mut R, request: &Pause) -> Answer<R, Vec<TriggerKey>> {
     let note = &request.note;
     match &request.what {
         Selection::TriggerGroup(groups) => remember(rows, GroupKind::Triggers, groups, note)?,
@@ -47,7 +48,8 @@ fn pause_again<R: Rows>(
     Ok(!stays && pause_trigger(rows, id, note)?)
 }
 
-pub(in crate::store) fn resume<R: Rows>(rows: &mut R, what: &Selection) -> Answer<R, Vec<TriggerKey>> {
+/// Resumes triggers and forgets groups; says which triggers changed, in the order of their keys.
+pub fn resume<R: Rows>(rows: &mut R, what: &Selection) -> Answer<R, Vec<TriggerKey>> {
     match what {
         Selection::TriggerGroup(groups) => {
             let existing = names(rows, GroupKind::Triggers)?;
@@ -74,7 +76,7 @@ pub(in crate::store) fn resume<R: Rows>(rows: &mut R, what: &Selection) -> Answe
 }
 
 /// Clears the error of a trigger; says whether it was in error. It is paused if its group is.
-pub(in crate::store) fn reset<R: Rows>(rows: &mut R, key: &TriggerKey) -> Answer<R, bool> {
+pub fn reset<R: Rows>(rows: &mut R, key: &TriggerKey) -> Answer<R, bool> {
     let Some(id) = rows.trigger(key)? else { return Ok(false) };
     let was_in_error = step(rows, id, Step::Reset, None)?;
     if was_in_error {

@@ -17,7 +17,8 @@ use crate::store::rows::*;
 use crate::store::state::StoredState;
 use crate::trigger::{Progress, Trigger};
 
-pub(in crate::store) fn put<R: Rows>(rows: &mut R, request: Put) -> Answer<R, Result<()>> {
+/// Stores jobs and triggers. Nothing is stored if anything is refused.
+pub fn put<R: Rows>(rows: &mut R, request: Put) -> Answer<R, Result<()>> {
     if let Err(error) = check(rows, &request)? {
         return Ok(Err(error));
     }
@@ -176,13 +177,15 @@ fn replace<R: Rows>(
     progress: Progress,
 ) -> Answer<R, ()> {
     let Some(home) = home(rows, &trigger)? else { return Ok(()) };
-    let Some((job, freed)) = rows.get(id)?.map(|row| (row.job, row.freed())) else { return Ok(()) };
+    let known = rows.get(id)?.map(|row| (row.job, row.freed(), row.lineage()));
+    let Some((job, freed, lineage)) = known else { return Ok(()) };
     let running = runs_of(rows, id, trigger.overlap())?;
     withdraw(rows, id)?;
     let birth = rows.number();
     let mut row = TriggerRow::new(trigger, progress, home, birth);
     row.running = running;
     row.set_freed(freed);
+    row.set_lineage(lineage);
     if job != home.0 {
         // That job stays, durable or not.
         rows.edit(job, |job| job.triggers -= 1)?;
@@ -208,7 +211,8 @@ fn update<R: Rows>(rows: &mut R, id: Id<TriggerRow>, trigger: Arc<Trigger>) -> A
     Ok(())
 }
 
-pub(in crate::store) fn reschedule<R: Rows>(rows: &mut R, request: Reschedule) -> Answer<R, Result<bool>> {
+/// Replaces a trigger by another one of the same job; says whether there was one to replace, of the revision asked for.
+pub fn reschedule<R: Rows>(rows: &mut R, request: Reschedule) -> Answer<R, Result<bool>> {
     let Reschedule { old, revision, trigger, progress } = request;
     let Some(id) = rows.trigger(&old)? else { return Ok(Ok(false)) };
     let Some(row) = rows.get(id)? else { return Ok(Ok(false)) };
@@ -242,7 +246,7 @@ pub(in crate::store) fn reschedule<R: Rows>(rows: &mut R, request: Reschedule) -
 }
 
 /// Moves a trigger to another progress, if it has the expected one.
-pub(in crate::store) fn adjust<R: Rows>(rows: &mut R, adjustment: Adjustment) -> Answer<R, bool> {
+pub fn adjust<R: Rows>(rows: &mut R, adjustment: Adjustment) -> Answer<R, bool> {
     let Some(id) = rows.trigger(&adjustment.trigger)? else { return Ok(false) };
     if rows.get(id)?.is_none_or(|row| row.progress() != adjustment.from) {
         return Ok(false);
@@ -260,14 +264,16 @@ pub(in crate::store) fn adjust<R: Rows>(rows: &mut R, adjustment: Adjustment) ->
     Ok(true)
 }
 
-pub(in crate::store) fn remove_trigger<R: Rows>(rows: &mut R, key: &TriggerKey) -> Answer<R, Removed> {
+/// Removes a trigger, and with the last one a job that is not durable.
+pub fn remove_trigger<R: Rows>(rows: &mut R, key: &TriggerKey) -> Answer<R, Removed> {
     match rows.trigger(key)? {
         Some(id) => remove_at(rows, id),
         None => Ok(Removed::default()),
     }
 }
 
-pub(in crate::store) fn remove_job<R: Rows>(rows: &mut R, key: &JobKey) -> Answer<R, bool> {
+/// Removes a job with its triggers; says whether it was there.
+pub fn remove_job<R: Rows>(rows: &mut R, key: &JobKey) -> Answer<R, bool> {
     let Some(job) = rows.job(key)? else { return Ok(false) };
     for trigger in rows.selected(&Selection::Job(key.clone()))? {
         withdraw(rows, trigger)?;
@@ -278,17 +284,18 @@ pub(in crate::store) fn remove_job<R: Rows>(rows: &mut R, key: &JobKey) -> Answe
 }
 
 /// Removes jobs with their triggers, calendars and remembered pauses.
-pub(in crate::store) fn clear<R: Rows>(rows: &mut R) -> Answer<R, ()> {
+pub fn clear<R: Rows>(rows: &mut R) -> Answer<R, ()> {
     for job in rows.jobs(&[], |_| true)? {
         remove_job(rows, job.key())?;
     }
     for (name, _) in rows.calendars()? {
-        rows.set_calendar(name, None);
+        rows.set_calendar(name, None)?;
     }
     rows.edit_pauses(Pauses::forget_all)
 }
 
-pub(in crate::store) fn put_calendar<R: Rows>(
+/// Stores a calendar.
+pub fn put_calendar<R: Rows>(
     rows: &mut R,
     name: Arc<str>,
     calendar: Arc<dyn Calendar>,
@@ -298,23 +305,24 @@ pub(in crate::store) fn put_calendar<R: Rows>(
         let error = format!("the calendar `{name}` is stored already; replace it");
         return Ok(Err(Error::conflict(error)));
     }
-    rows.set_calendar(name, Some(calendar));
+    rows.set_calendar(name, Some(calendar))?;
     Ok(Ok(()))
 }
 
-pub(in crate::store) fn remove_calendar<R: Rows>(rows: &mut R, name: Arc<str>) -> Answer<R, Result<bool>> {
+/// Removes a calendar that no trigger names; says whether it was there.
+pub fn remove_calendar<R: Rows>(rows: &mut R, name: Arc<str>) -> Answer<R, Result<bool>> {
     if let Some(user) = rows.user_of(&name)? {
         return Ok(Err(Error::conflict(format!(
             "trigger `{user}` names the calendar `{name}`; give it another one first"
         ))));
     }
     let found = rows.calendar(&name)?.is_some();
-    rows.set_calendar(name, None);
+    rows.set_calendar(name, None)?;
     Ok(Ok(found))
 }
 
 /// Notes something, if what is there is of the revision that was read.
-pub(in crate::store) fn put_mark<R: Rows>(rows: &mut R, request: PutMark) -> Answer<R, Option<u64>> {
+pub fn put_mark<R: Rows>(rows: &mut R, request: PutMark) -> Answer<R, Option<u64>> {
     if rows.mark(&request.name)?.map(|mark| mark.revision) != request.revision {
         return Ok(None);
     }

@@ -18,6 +18,10 @@ pub(super) fn end_claim<R: Rows>(rows: &mut R, id: Id<ClaimRow>) -> Answer<R, ()
     let Some(claim) = rows.get(id)? else { return Ok(()) };
     let (exclusive, trigger) = (claim.exclusive, claim.trigger.clone());
     rows.remove(id)?;
+    if trigger.execution_group().is_some() {
+        // Another node may have waited for the end of it.
+        rows.wake();
+    }
     if exclusive { rows.free(trigger.job()) } else { Ok(()) }
 }
 

@@ -1,0 +1,277 @@
+//! Rows with versions, and what a driver needs of them: load, commit, take.
+
+use std::collections::hash_map::DefaultHasher;
+use std::collections::{BTreeMap, HashSet};
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use chrono::{DateTime, Utc};
+use scheduler_core::job::ExecutionId;
+use scheduler_core::store::rows::*;
+use scheduler_core::store::view::*;
+use scheduler_core::store::*;
+use scheduler_core::{JobKey, TriggerKey};
+
+/// Numbers are hashes of names, as where no index of names is wanted.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Numbers(Arc<AtomicU64>);
+
+fn hash(of: impl Hash) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    of.hash(&mut hasher);
+    hasher.finish()
+}
+
+impl Names for Numbers {
+    fn job(&self, key: &JobKey) -> Id<JobRow> {
+        Id::new(hash(key))
+    }
+
+    fn trigger(&self, key: &TriggerKey) -> Id<TriggerRow> {
+        Id::new(hash(key))
+    }
+
+    fn lane(&self, group: Option<&Arc<str>>, job_type: &Arc<str>) -> Lane {
+        Lane(hash((group, job_type)) as u32)
+    }
+
+    fn number(&self) -> u64 {
+        self.0.fetch_add(1, Ordering::Relaxed) + 1
+    }
+}
+
+impl Numbers {
+    /// The number of a claim grows with the time, too.
+    fn claim(&self, now: DateTime<Utc>) -> u64 {
+        let now = u64::try_from(now.timestamp_micros()).unwrap();
+        let before = self.0.fetch_max(now, Ordering::Relaxed);
+        if before < now { now } else { self.number() }
+    }
+}
+
+type Rows<R> = BTreeMap<Id<R>, (R, Version)>;
+
+#[derive(Debug, Default)]
+pub(crate) struct Server {
+    numbers: Numbers,
+    jobs: Rows<JobRow>,
+    triggers: Rows<TriggerRow>,
+    claims: Rows<ClaimRow>,
+    rest: (Rest, Version),
+    marks: BTreeMap<Arc<str>, (Mark, Version)>,
+    pub(crate) history: Vec<RunRecord>,
+    version: Version,
+}
+
+fn row<R: Clone>(rows: &Rows<R>, id: Id<R>) -> (Option<R>, Version) {
+    rows.get(&id).map_or((None, 0), |(row, version)| (Some(row.clone()), *version))
+}
+
+fn is_same<R>(rows: &Rows<R>, reads: &[(Id<R>, Version)]) -> bool {
+    reads.iter().all(|(id, version)| rows.get(id).map_or(0, |(_, version)| *version) == *version)
+}
+
+fn write<R>(rows: &mut Rows<R>, writes: Vec<(Id<R>, Option<R>)>, version: Version) {
+    for (id, row) in writes {
+        match row {
+            Some(row) => drop(rows.insert(id, (row, version))),
+            None => drop(rows.remove(&id)),
+        }
+    }
+}
+
+impl Server {
+    pub(crate) fn new(numbers: Numbers) -> Self {
+        Self { numbers, ..Self::default() }
+    }
+
+    pub(crate) fn load(&self, view: &mut View<Numbers>, wants: Wants) {
+        let Wants { mut jobs, mut triggers, mut claims, sets, rest, marks, .. } = wants;
+        for set in sets {
+            let members = self.members(&set);
+            jobs.extend(&members.jobs);
+            triggers.extend(&members.triggers);
+            claims.extend(&members.claims);
+            view.load_set(set, members);
+        }
+        for id in jobs {
+            let (row, version) = row(&self.jobs, id);
+            view.load_job(id, row, version);
+        }
+        for id in triggers {
+            let (row, version) = row(&self.triggers, id);
+            view.load_trigger(id, row, version);
+        }
+        for id in claims {
+            let (row, version) = row(&self.claims, id);
+            view.load_claim(id, row, version);
+        }
+        if rest {
+            view.load_rest(self.rest.0.clone(), self.rest.1);
+        }
+        for name in marks {
+            let (mark, version) = self.marks.get(&name).cloned().unzip();
+            view.load_mark(name, mark, version.unwrap_or_default());
+        }
+    }
+
+    /// A view looks itself at what it is given, so more than is wanted does no harm.
+    fn members(&self, set: &Set) -> Members {
+        let (jobs, triggers, claims) = (self.jobs.keys(), self.triggers.keys(), self.claims.keys());
+        match set {
+            Set::Jobs => Members { jobs: jobs.copied().collect(), ..Members::default() },
+            Set::Claims => Members { claims: claims.copied().collect(), ..Members::default() },
+            Set::Alarms(now) => {
+                let rings = |id: &&Id<TriggerRow>| self.triggers[*id].0.alarm().is_some_and(|at| at <= *now);
+                let lapses = |id: &&Id<ClaimRow>| {
+                    let claim = &self.claims[*id].0;
+                    !claim.fired && claim.lapse <= *now
+                };
+                Members {
+                    triggers: triggers.filter(rings).copied().collect(),
+                    claims: claims.filter(lapses).copied().collect(),
+                    ..Members::default()
+                }
+            }
+            _ => Members { triggers: triggers.copied().collect(), ..Members::default() },
+        }
+    }
+
+    /// Writes everything, or nothing if something has changed since it was read.
+    pub(crate) fn commit(&mut self, view: &View<Numbers>) -> bool {
+        let (jobs, triggers, claims) = (view.changed_jobs(), view.changed_triggers(), view.changed_claims());
+        let (rest, new_rest) = view.changed_rest();
+        let mark_is_same = |(name, version): (&Arc<str>, Version)| {
+            self.marks.get(name).map_or(0, |(_, version)| *version) == version
+        };
+        let same = is_same(&self.jobs, &jobs.reads)
+            && is_same(&self.triggers, &triggers.reads)
+            && is_same(&self.claims, &claims.reads)
+            && rest.is_none_or(|version| version == self.rest.1)
+            && view.read_marks().all(mark_is_same);
+        if !same {
+            return false;
+        }
+        self.version += 1;
+        write(&mut self.jobs, jobs.writes, self.version);
+        write(&mut self.triggers, triggers.writes, self.version);
+        write(&mut self.claims, claims.writes, self.version);
+        if let Some(rest) = new_rest {
+            self.rest = (rest.clone(), self.version);
+        }
+        let new =
+            view.changed_marks().iter().map(|(name, mark)| (name.clone(), (mark.clone(), self.version)));
+        self.marks.extend(new);
+        self.history.extend(view.kept().iter().cloned());
+        true
+    }
+
+    /// Somebody writes, as it is, a row that this transaction has read.
+    pub(crate) fn disturb(&mut self, view: &View<Numbers>, pick: u64) {
+        self.version += 1;
+        let (jobs, triggers, claims) = (view.changed_jobs(), view.changed_triggers(), view.changed_claims());
+        let mut versions: Vec<&mut Version> = vec![&mut self.rest.1];
+        let (jobs, triggers, claims): (HashSet<_>, HashSet<_>, HashSet<_>) = (
+            jobs.reads.iter().map(|(id, _)| *id).collect(),
+            triggers.reads.iter().map(|(id, _)| *id).collect(),
+            claims.reads.iter().map(|(id, _)| *id).collect(),
+        );
+        versions.extend(self.jobs.iter_mut().filter(|(id, _)| jobs.contains(id)).map(|(_, row)| &mut row.1));
+        versions.extend(
+            self.triggers.iter_mut().filter(|(id, _)| triggers.contains(id)).map(|(_, row)| &mut row.1),
+        );
+        versions
+            .extend(self.claims.iter_mut().filter(|(id, _)| claims.contains(id)).map(|(_, row)| &mut row.1));
+        let picked = pick as usize % versions.len();
+        *versions[picked] = self.version;
+    }
+}
+
+/// What nodes take.
+impl Server {
+    fn is_claimed(&self, id: Id<TriggerRow>, row: &TriggerRow) -> bool {
+        let is = |claim: &ClaimRow| {
+            !claim.fired && claim.item == id && claim.birth == row.birth && claim.epoch == row.epoch
+        };
+        self.claims.values().any(|(claim, _)| is(claim))
+    }
+
+    fn is_busy(&self, row: &TriggerRow) -> bool {
+        let of_job = |claim: &ClaimRow| claim.exclusive && claim.trigger.job() == row.trigger.job();
+        row.exclusive && self.claims.values().any(|(claim, _)| of_job(claim))
+    }
+
+    /// What may be taken and is due some day, in order, with what is left for its group.
+    fn waiting(
+        &self,
+        request: &AcquireDue,
+        types: Option<&HashSet<Arc<str>>>,
+    ) -> Vec<(Place, TriggerKey, Id<TriggerRow>)> {
+        let is_open = |row: &TriggerRow| {
+            let job = &self.jobs[&row.job].0.detail;
+            types.is_none_or(|types| types.contains(job.job_type())) && self.left(request, row) != Some(0)
+        };
+        let all = self
+            .triggers
+            .iter()
+            .filter(|(id, (row, _))| !self.is_claimed(**id, row) && !self.is_busy(row) && is_open(row));
+        let mut waiting: Vec<_> =
+            all.filter_map(|(id, (row, _))| Some((row.place()?, row.trigger.key().clone(), *id))).collect();
+        waiting.sort_unstable_by(|(a, first, _), (b, second, _)| {
+            (a.at, a.rank, first).cmp(&(b.at, b.rank, second))
+        });
+        waiting
+    }
+
+    fn left(&self, request: &AcquireDue, row: &TriggerRow) -> Option<usize> {
+        let group = row.trigger.execution_group();
+        let of_group = |claim: &&(ClaimRow, Version)| claim.0.trigger.execution_group() == group;
+        request.limits.left(group, self.claims.values().filter(of_group).count())
+    }
+
+    pub(crate) fn take(
+        &mut self,
+        mut request: AcquireDue,
+        types: Option<&HashSet<Arc<str>>>,
+        timing: Attached,
+    ) -> Acquired {
+        let mut acquired = Acquired::default();
+        let max = request.max;
+        while acquired.triggers.len() < max {
+            let waiting = self.waiting(&request, types);
+            let due = || waiting.iter().filter(|(place, ..)| place.at <= request.until);
+            let is_late =
+                |place: &Place| request.late.is_some_and(|share| share.most == 0 && place.at < share.before);
+            // Further late ones come after all that are punctual.
+            let next = due().find(|(place, ..)| !is_late(place)).or_else(|| due().next());
+            let Some((place, _, id)) = next else { break };
+            let one = self.claim(&request, *id, timing.lapse(place.at, request.now));
+            request.took(&one);
+            acquired.triggers.push(one);
+        }
+        let alarms = self.triggers.values().filter_map(|(row, _)| row.alarm());
+        let lapses = self.claims.values().filter(|(claim, _)| !claim.fired).map(|(claim, _)| claim.lapse);
+        let first = self.waiting(&request, types).first().map(|(place, ..)| place.at);
+        let others = alarms.chain(lapses).chain(self.rest.0.pauses.next_ending());
+        acquired.next_due = others.chain(first).min();
+        acquired
+    }
+
+    fn claim(&mut self, request: &AcquireDue, id: Id<TriggerRow>, lapse: DateTime<Utc>) -> AcquiredTrigger {
+        let number = self.numbers.claim(request.now);
+        let row = &self.triggers[&id].0;
+        let claim = rules::claimed(id, row, request.session, request.now, lapse);
+        let acquired = AcquiredTrigger {
+            claim: ExecutionId::new(request.session, number),
+            trigger: row.trigger.clone(),
+            progress: row.progress(),
+            calendar: row.trigger.calendar().and_then(|name| self.rest.0.calendars.get(name)).cloned(),
+            freed: row.freed(),
+            fired: None,
+        };
+        self.version += 1;
+        self.claims.insert(Id::new(number), (claim, self.version));
+        acquired
+    }
+}

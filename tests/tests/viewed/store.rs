@@ -1,0 +1,265 @@
+//! The contract over views: each rule runs until it has what it needs and its commit is not refused.
+
+use std::collections::{HashMap, HashSet};
+use std::fmt::{self, Debug};
+use std::future::ready;
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use scheduler_core::calendar::Calendar;
+use scheduler_core::job::{ExecutionId, JobDetail};
+use scheduler_core::store::rows::Rows;
+use scheduler_core::store::view::{Missing, View};
+use scheduler_core::store::*;
+use scheduler_core::{JobKey, Result, TriggerKey};
+
+use crate::server::{Numbers, Server};
+
+const USE: Attached = Attached {
+    look_ahead: Duration::ZERO,
+    grace: Duration::from_secs(30),
+    stop_within: Duration::MAX,
+    keeps_history: true,
+};
+
+/// More than any rule needs; one that never comes to its end fails.
+const MOST_TRIES: usize = 1000;
+
+type Types = Option<HashSet<Arc<str>>>;
+
+pub(crate) struct Viewed {
+    numbers: Numbers,
+    server: Mutex<Server>,
+    nodes: Mutex<Vec<Node>>,
+    types: Mutex<HashMap<u64, Types>>,
+    chance: Mutex<u64>,
+}
+
+impl Viewed {
+    pub(crate) fn new() -> Self {
+        let numbers = Numbers::default();
+        let (nodes, types) = (Mutex::default(), Mutex::default());
+        Self { server: Server::new(numbers.clone()).into(), numbers, nodes, types, chance: 1.into() }
+    }
+
+    fn chance(&self) -> u64 {
+        let mut chance = self.chance.lock();
+        *chance = chance.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        *chance >> 33
+    }
+
+    fn run<T>(&self, rule: impl Fn(&mut View<Numbers>) -> Result<T, Missing>) -> T {
+        let mut view = View::new(self.numbers.clone());
+        for _ in 0..MOST_TRIES {
+            if let Ok(answer) = rule(&mut view) {
+                let mut server = self.server.lock();
+                let chance = self.chance();
+                if chance.is_multiple_of(4) {
+                    server.disturb(&view, chance / 4);
+                }
+                if server.commit(&view) {
+                    drop(server);
+                    if view.is_woken() {
+                        self.wake();
+                    }
+                    return answer;
+                }
+                view.forget();
+            }
+            view.reset();
+            let wants = view.wants();
+            self.server.lock().load(&mut view, wants);
+        }
+        panic!("a rule did not come to its end")
+    }
+
+    /// Each on its own, as a driver may do it.
+    fn each<A: Clone, T: Send + 'static>(
+        &self,
+        all: Vec<A>,
+        rule: impl Fn(&mut View<Numbers>, A) -> Result<T, Missing>,
+    ) -> StoreFuture<'_, Vec<T>> {
+        let answers = all.into_iter().map(|one| self.run(|view| rule(view, one.clone()))).collect();
+        Box::pin(ready(Ok(answers)))
+    }
+
+    fn call<T: Send + 'static>(
+        &self,
+        rule: impl Fn(&mut View<Numbers>) -> Result<T, Missing>,
+    ) -> StoreFuture<'_, T> {
+        Box::pin(ready(Ok(self.run(rule))))
+    }
+
+    fn try_call<T: Send + 'static>(
+        &self,
+        rule: impl Fn(&mut View<Numbers>) -> Result<Result<T>, Missing>,
+    ) -> StoreFuture<'_, T> {
+        Box::pin(ready(self.run(rule)))
+    }
+
+    fn wake(&self) {
+        let nodes: Vec<_> = self.nodes.lock().iter().map(|node| node.wake.clone()).collect();
+        nodes.iter().for_each(|wake| wake());
+    }
+
+    fn woken<T>(&self, answer: T) -> T {
+        self.wake();
+        answer
+    }
+}
+
+impl Debug for Viewed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Viewed")
+    }
+}
+
+impl JobStore for Viewed {
+    fn may_have_fired(&self, _: u64) -> bool {
+        false
+    }
+
+    fn attach(&self, node: Node) -> StoreFuture<'_, Attached> {
+        self.types.lock().insert(node.session, node.types.clone());
+        let mut nodes = self.nodes.lock();
+        nodes.retain(|known| known.session != node.session);
+        nodes.push(node);
+        Box::pin(ready(Ok(USE)))
+    }
+
+    fn detach(&self, session: u64) -> StoreFuture<'_, ()> {
+        self.nodes.lock().retain(|node| node.session != session);
+        self.types.lock().remove(&session);
+        let done = self.call(|view| rules::detach(view, session));
+        self.woken(done)
+    }
+
+    fn nodes(&self) -> StoreFuture<'_, Vec<NodeStatus>> {
+        let runs = self.run(rules::runs_by_session);
+        let status = |node: &Node| {
+            let executions = runs.get(&node.session).copied().unwrap_or_default();
+            NodeStatus::new(node, env!("CARGO_PKG_VERSION"), executions, Duration::ZERO)
+        };
+        let mut nodes: Vec<_> = self.nodes.lock().iter().map(status).collect();
+        nodes.sort_unstable_by(|a, b| (&a.name, a.session).cmp(&(&b.name, b.session)));
+        Box::pin(ready(Ok(nodes)))
+    }
+
+    fn acquire_due(&self, request: AcquireDue) -> StoreFuture<'_, Acquired> {
+        self.run(|view| rules::ring(view, request.now, request.session));
+        let types = self.types.lock().get(&request.session).cloned().flatten();
+        let session = request.session;
+        let mut acquired = self.server.lock().take(request, types.as_ref(), USE);
+        acquired.cancel = self.run(|view| view.cancelled(session));
+        Box::pin(ready(Ok(acquired)))
+    }
+
+    fn fire(&self, request: Fire) -> StoreFuture<'_, Vec<FireResult>> {
+        self.each(request.firings, |view, firing| rules::fire(view, firing, request.now))
+    }
+
+    fn complete(&self, request: Complete) -> StoreFuture<'_, Vec<CompleteResult>> {
+        self.each(request.executions, |view, one| rules::complete(view, one, request.now))
+    }
+
+    fn history(&self, query: HistoryQuery) -> StoreFuture<'_, Vec<RunRecord>> {
+        let server = self.server.lock();
+        let found = server.history.iter().rev().filter(|record| query.matches(record));
+        let found = found.take(query.limit.unwrap_or(usize::MAX)).cloned().collect();
+        Box::pin(ready(Ok(found)))
+    }
+
+    fn cancel(&self, what: Executions) -> StoreFuture<'_, Vec<ExecutionId>> {
+        let asked = self.call(|view| rules::cancel(view, &what));
+        self.woken(asked)
+    }
+
+    fn release(&self, claims: Vec<ExecutionId>) -> StoreFuture<'_, ()> {
+        let done = self.call(|view| claims.iter().try_for_each(|claim| rules::release(view, *claim)));
+        self.woken(done)
+    }
+
+    fn put(&self, request: Put) -> StoreFuture<'_, ()> {
+        let done = self.try_call(|view| rules::put(view, request.clone()));
+        self.woken(done)
+    }
+
+    fn reschedule(&self, request: Reschedule) -> StoreFuture<'_, bool> {
+        let done = self.try_call(|view| rules::reschedule(view, request.clone()));
+        self.woken(done)
+    }
+
+    fn adjust(&self, adjustments: Vec<Adjustment>) -> StoreFuture<'_, Vec<bool>> {
+        let done = self.each(adjustments, rules::adjust);
+        self.woken(done)
+    }
+
+    fn remove_triggers(&self, keys: Vec<TriggerKey>) -> StoreFuture<'_, Vec<Removed>> {
+        self.each(keys, |view, key| rules::remove_trigger(view, &key))
+    }
+
+    fn remove_jobs(&self, keys: Vec<JobKey>) -> StoreFuture<'_, Vec<bool>> {
+        self.each(keys, |view, key| rules::remove_job(view, &key))
+    }
+
+    fn clear(&self) -> StoreFuture<'_, ()> {
+        self.call(rules::clear)
+    }
+
+    fn pause(&self, request: Pause) -> StoreFuture<'_, Vec<TriggerKey>> {
+        let paused = self.call(|view| rules::pause(view, &request));
+        self.woken(paused)
+    }
+
+    fn resume(&self, what: Selection) -> StoreFuture<'_, Vec<TriggerKey>> {
+        let resumed = self.call(|view| rules::resume(view, &what));
+        self.woken(resumed)
+    }
+
+    fn reset(&self, keys: Vec<TriggerKey>) -> StoreFuture<'_, Vec<bool>> {
+        let done = self.each(keys, |view, key| rules::reset(view, &key));
+        self.woken(done)
+    }
+
+    fn put_calendar(
+        &self,
+        name: Arc<str>,
+        calendar: Arc<dyn Calendar>,
+        replace: bool,
+    ) -> StoreFuture<'_, ()> {
+        self.try_call(|view| rules::put_calendar(view, name.clone(), calendar.clone(), replace))
+    }
+
+    fn remove_calendar(&self, name: Arc<str>) -> StoreFuture<'_, bool> {
+        self.try_call(|view| rules::remove_calendar(view, name.clone()))
+    }
+
+    fn calendars(&self) -> StoreFuture<'_, Vec<NamedCalendar>> {
+        self.call(Rows::calendars)
+    }
+
+    fn mark(&self, name: Arc<str>) -> StoreFuture<'_, Option<Mark>> {
+        self.call(|view| view.mark(&name))
+    }
+
+    fn put_mark(&self, request: PutMark) -> StoreFuture<'_, Option<u64>> {
+        self.call(|view| rules::put_mark(view, request.clone()))
+    }
+
+    fn jobs(&self, query: JobQuery) -> StoreFuture<'_, Vec<Arc<JobDetail>>> {
+        self.call(|view| rules::jobs(view, &query))
+    }
+
+    fn triggers(&self, query: TriggerQuery) -> StoreFuture<'_, Vec<TriggerStatus>> {
+        self.call(|view| rules::triggers(view, &query))
+    }
+
+    fn executions(&self, what: Executions) -> StoreFuture<'_, Vec<ExecutionStatus>> {
+        self.call(|view| rules::executions(view, &what))
+    }
+
+    fn groups(&self, kind: GroupKind) -> StoreFuture<'_, Vec<GroupStatus>> {
+        self.call(|view| rules::groups(view, kind))
+    }
+}
