@@ -446,6 +446,24 @@ async fn priority_decides_within_the_same_time_only(bench) {
     assert_eq!(names(&bench.acquire(2, 1).await), ["low"]);
 }
 
+/// The end of the run before does not let a second node have what one has claimed already.
+async fn a_claim_stays_the_only_one_when_its_trigger_is_given_another_overlap_policy(bench) {
+    let work = job("work").build();
+    bench.put(&work, [every_minute("a", 0).overlap(OverlapPolicy::AllowAll)]).await;
+    let run = bench.run(0).await;
+    let claimed = bench.acquire(60, 1).await;
+    for overlap in [OverlapPolicy::BufferOne, OverlapPolicy::AllowAll, OverlapPolicy::BufferOne] {
+        let triggers = vec![built(&work, every_minute("a", 0).overlap(overlap))];
+        let (existing_jobs, existing_triggers) = (Existing::Keep, Existing::Update);
+        bench.store.put(Put { jobs: vec![], existing_jobs, triggers, existing_triggers }).await.unwrap();
+        assert!(bench.acquire(60, 9).await.is_empty(), "{overlap:?}");
+    }
+    bench.complete(&run).await;
+    assert!(bench.acquire(60, 9).await.is_empty());
+    assert!(matches!(bench.fire(60, &claimed[0]).await, FireResult::Run { .. }));
+    assert!(bench.acquire(60, 9).await.is_empty());
+}
+
 async fn a_trigger_that_allows_all_runs_beside_itself(bench) {
     bench.put(&job("work").build(), [every_minute("a", 0).overlap(OverlapPolicy::AllowAll)]).await;
     bench.run(0).await;

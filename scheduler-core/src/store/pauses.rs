@@ -4,12 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
 
 use super::admin::{GroupKind, PauseNote};
 use crate::matcher::Text;
 
 /// Which groups, of triggers and of jobs, are remembered as paused, and whether all are.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Pauses {
     trigger_groups: BTreeMap<Arc<str>, PauseNote>,
     job_groups: BTreeMap<Arc<str>, PauseNote>,

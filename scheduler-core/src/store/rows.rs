@@ -2,8 +2,8 @@
 //!
 //! A rule sees one open transaction on typed rows. It knows neither locks nor servers: whoever drives it, loads and stores.
 //! A row that was not loaded is *missing*: the driver notes which, loads it, and the rule runs once more. In memory nothing is
-//! ever missing, and the type says so ([`Infallible`](std::convert::Infallible)). Since a rule may run again, it reads before
-//! it writes for each item of a batch, and counts nothing outside of the rows.
+//! ever missing, and the type says so ([`Infallible`](std::convert::Infallible)). Since a rule may run again, whoever drives it
+//! discards what it has written before it answered that something is missing, and it counts nothing outside of the rows.
 //!
 //! What a driver derives from rows before and after a change is never stored in them: places in lanes, names, groups, alarms.
 
@@ -91,8 +91,6 @@ pub struct Lane(pub u32);
 pub struct JobRow {
     /// As it was stored.
     pub detail: Arc<JobDetail>,
-    /// How many triggers it has.
-    pub triggers: u32,
 }
 
 /// A trigger. There are many of them, so what most do not have stands in a box.
@@ -294,10 +292,14 @@ pub struct ClaimRow {
     pub exclusive: bool,
     /// Its job runs.
     pub fired: bool,
+    /// It is one of those that its trigger [counts](TriggerRow::running).
+    pub counted: bool,
     /// When it lapses, unless it is fired.
     pub lapse: DateTime<Utc>,
     /// When it was fired; before that, when it was claimed.
     pub since: DateTime<Utc>,
+    /// When the firing was due by the schedule.
+    pub due: DateTime<Utc>,
     /// It is to be stopped.
     pub cancel: Option<CancelReason>,
 }
@@ -364,7 +366,7 @@ pub trait Rows: Table<JobRow> + Table<TriggerRow> + Table<ClaimRow> {
     /// The lane of triggers of this execution group and job type.
     fn lane(&mut self, group: Option<&Arc<str>>, job_type: &Arc<str>) -> Lane;
 
-    /// A number that no other call gives, larger than any before.
+    /// A number that no other call gives for what has the same name.
     fn number(&mut self) -> u64;
 
     /// A trigger that waits stands in its place again: its claim is over. An edit alone does not bring back what is claimed.
@@ -373,8 +375,11 @@ pub trait Rows: Table<JobRow> + Table<TriggerRow> + Table<ClaimRow> {
     /// The job, which allows one run at a time, is free: the first of each of its lanes can be claimed.
     fn free(&mut self, job: &JobKey) -> Answer<Self, ()>;
 
-    /// Other nodes may find something to take.
+    /// Other nodes may find something to take. A driver wakes them by itself when a claim of an execution group goes.
     fn wake(&mut self);
+
+    /// How many triggers a job has.
+    fn members(&mut self, job: Id<JobRow>) -> Answer<Self, usize>;
 
     /// The claim of a trigger that is not fired yet.
     fn unfired(&mut self, trigger: Id<TriggerRow>) -> Answer<Self, Option<Id<ClaimRow>>>;
@@ -382,6 +387,9 @@ pub trait Rows: Table<JobRow> + Table<TriggerRow> + Table<ClaimRow> {
     /// The claims that are meant, in no order.
     fn claims(&mut self, wanted: impl Fn(Id<ClaimRow>, &ClaimRow) -> bool)
     -> Answer<Self, Vec<Id<ClaimRow>>>;
+
+    /// The claims of a node, in no order.
+    fn claims_of(&mut self, session: u64) -> Answer<Self, Vec<Id<ClaimRow>>>;
 
     /// The runs of a node that are to be stopped, in the order of their ids.
     fn cancelled(&mut self, session: u64) -> Answer<Self, Vec<(ExecutionId, CancelReason)>>;

@@ -24,29 +24,38 @@ fn hash(of: impl Hash) -> u64 {
 }
 
 impl Names for Numbers {
-    fn job(&self, key: &JobKey) -> Id<JobRow> {
+    fn job(&mut self, key: &JobKey) -> Id<JobRow> {
         Id::new(hash(key))
     }
 
-    fn trigger(&self, key: &TriggerKey) -> Id<TriggerRow> {
+    fn trigger(&mut self, key: &TriggerKey) -> Id<TriggerRow> {
         Id::new(hash(key))
     }
 
-    fn lane(&self, group: Option<&Arc<str>>, job_type: &Arc<str>) -> Lane {
+    fn lane(&mut self, group: Option<&Arc<str>>, job_type: &Arc<str>) -> Lane {
         Lane(hash((group, job_type)) as u32)
     }
 
-    fn number(&self) -> u64 {
-        self.0.fetch_add(1, Ordering::Relaxed) + 1
+    /// Nobody here writes a lane.
+    fn lane_of(&self, _: Lane) -> (Option<Arc<str>>, Arc<str>) {
+        (None, "".into())
+    }
+
+    fn number(&mut self) -> u64 {
+        self.next()
     }
 }
 
 impl Numbers {
+    fn next(&self) -> u64 {
+        self.0.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
     /// The number of a claim grows with the time, too.
     fn claim(&self, now: DateTime<Utc>) -> u64 {
         let now = u64::try_from(now.timestamp_micros()).unwrap();
         let before = self.0.fetch_max(now, Ordering::Relaxed);
-        if before < now { now } else { self.number() }
+        if before < now { now } else { self.next() }
     }
 }
 
@@ -68,15 +77,15 @@ fn row<R: Clone>(rows: &Rows<R>, id: Id<R>) -> (Option<R>, Version) {
     rows.get(&id).map_or((None, 0), |(row, version)| (Some(row.clone()), *version))
 }
 
-fn is_same<R>(rows: &Rows<R>, reads: &[(Id<R>, Version)]) -> bool {
-    reads.iter().all(|(id, version)| rows.get(id).map_or(0, |(_, version)| *version) == *version)
+fn is_same<R: Clone>(rows: &Rows<R>, shelf: &Shelf<R>) -> bool {
+    shelf.reads().all(|(id, version)| rows.get(&id).map_or(0, |(_, version)| *version) == version)
 }
 
-fn write<R>(rows: &mut Rows<R>, writes: Vec<(Id<R>, Option<R>)>, version: Version) {
-    for (id, row) in writes {
-        match row {
-            Some(row) => drop(rows.insert(id, (row, version))),
-            None => drop(rows.remove(&id)),
+fn write<R: Clone>(rows: &mut Rows<R>, shelf: &Shelf<R>, version: Version) {
+    for change in shelf.changes() {
+        match change.after {
+            Some(row) => drop(rows.insert(change.id, (row.clone(), version))),
+            None => drop(rows.remove(&change.id)),
         }
     }
 }
@@ -87,7 +96,18 @@ impl Server {
     }
 
     pub(crate) fn load(&self, view: &mut View<Numbers>, wants: Wants) {
-        let Wants { mut jobs, mut triggers, mut claims, sets, rest, marks, .. } = wants;
+        let Wants { mut jobs, mut triggers, mut claims, sets, rest, marks, members, groups, users, .. } =
+            wants;
+        for job in members {
+            view.load_members(job, self.members_of(job));
+        }
+        for kind in groups {
+            view.load_groups(kind, self.groups(kind));
+        }
+        for calendar in users {
+            let user = self.user_of(&calendar);
+            view.load_user(calendar, user);
+        }
         for set in sets {
             let members = self.members(&set);
             jobs.extend(&members.jobs);
@@ -116,12 +136,35 @@ impl Server {
         }
     }
 
-    /// A view looks itself at what it is given, so more than is wanted does no harm.
+    fn members_of(&self, job: Id<JobRow>) -> usize {
+        self.triggers.values().filter(|(row, _)| row.job == job).count()
+    }
+
+    fn user_of(&self, calendar: &str) -> Option<TriggerKey> {
+        let mut users = self.triggers.values().filter(|(row, _)| row.trigger.calendar() == Some(calendar));
+        users.next().map(|(row, _)| row.trigger.key().clone())
+    }
+
+    fn groups(&self, kind: GroupKind) -> BTreeMap<Arc<str>, usize> {
+        let mut groups = BTreeMap::new();
+        let mut count = |group: &str| *groups.entry(Arc::from(group)).or_default() += 1;
+        match kind {
+            GroupKind::Jobs => self.jobs.values().for_each(|(row, _)| count(row.detail.key().group())),
+            GroupKind::Triggers => {
+                self.triggers.values().for_each(|(row, _)| count(row.trigger.key().group()));
+            }
+        }
+        groups
+    }
+
+    /// The view looks itself at what it is given, so more than is wanted does no harm; but it counts the triggers of a job.
     fn members(&self, set: &Set) -> Members {
         let (jobs, triggers, claims) = (self.jobs.keys(), self.triggers.keys(), self.claims.keys());
         match set {
             Set::Jobs => Members { jobs: jobs.copied().collect(), ..Members::default() },
-            Set::Claims => Members { claims: claims.copied().collect(), ..Members::default() },
+            Set::Claims | Set::ClaimsOf(_) | Set::Unfired(_) => {
+                Members { claims: claims.copied().collect(), ..Members::default() }
+            }
             Set::Alarms(now) => {
                 let rings = |id: &&Id<TriggerRow>| self.triggers[*id].0.alarm().is_some_and(|at| at <= *now);
                 let lapses = |id: &&Id<ClaimRow>| {
@@ -134,29 +177,34 @@ impl Server {
                     ..Members::default()
                 }
             }
+            Set::Triggers(Selection::Job(job)) => {
+                let is_of = |id: &&Id<TriggerRow>| self.triggers[*id].0.trigger.job() == job;
+                Members { triggers: triggers.filter(is_of).copied().collect(), ..Members::default() }
+            }
             _ => Members { triggers: triggers.copied().collect(), ..Members::default() },
         }
     }
 
     /// Writes everything, or nothing if something has changed since it was read.
     pub(crate) fn commit(&mut self, view: &View<Numbers>) -> bool {
-        let (jobs, triggers, claims) = (view.changed_jobs(), view.changed_triggers(), view.changed_claims());
         let (rest, new_rest) = view.changed_rest();
         let mark_is_same = |(name, version): (&Arc<str>, Version)| {
             self.marks.get(name).map_or(0, |(_, version)| *version) == version
         };
-        let same = is_same(&self.jobs, &jobs.reads)
-            && is_same(&self.triggers, &triggers.reads)
-            && is_same(&self.claims, &claims.reads)
+        let same = is_same(&self.jobs, view.jobs())
+            && is_same(&self.triggers, view.triggers())
+            && is_same(&self.claims, view.claims())
+            && view.counted().all(|(job, count)| self.members_of(job) == count)
+            && view.unused().all(|calendar| self.user_of(calendar).is_none())
             && rest.is_none_or(|version| version == self.rest.1)
             && view.read_marks().all(mark_is_same);
         if !same {
             return false;
         }
         self.version += 1;
-        write(&mut self.jobs, jobs.writes, self.version);
-        write(&mut self.triggers, triggers.writes, self.version);
-        write(&mut self.claims, claims.writes, self.version);
+        write(&mut self.jobs, view.jobs(), self.version);
+        write(&mut self.triggers, view.triggers(), self.version);
+        write(&mut self.claims, view.claims(), self.version);
         if let Some(rest) = new_rest {
             self.rest = (rest.clone(), self.version);
         }
@@ -170,12 +218,11 @@ impl Server {
     /// Somebody writes, as it is, a row that this transaction has read.
     pub(crate) fn disturb(&mut self, view: &View<Numbers>, pick: u64) {
         self.version += 1;
-        let (jobs, triggers, claims) = (view.changed_jobs(), view.changed_triggers(), view.changed_claims());
         let mut versions: Vec<&mut Version> = vec![&mut self.rest.1];
         let (jobs, triggers, claims): (HashSet<_>, HashSet<_>, HashSet<_>) = (
-            jobs.reads.iter().map(|(id, _)| *id).collect(),
-            triggers.reads.iter().map(|(id, _)| *id).collect(),
-            claims.reads.iter().map(|(id, _)| *id).collect(),
+            view.jobs().reads().map(|(id, _)| id).collect(),
+            view.triggers().reads().map(|(id, _)| id).collect(),
+            view.claims().reads().map(|(id, _)| id).collect(),
         );
         versions.extend(self.jobs.iter_mut().filter(|(id, _)| jobs.contains(id)).map(|(_, row)| &mut row.1));
         versions.extend(

@@ -60,7 +60,11 @@ impl Viewed {
                 }
                 if server.commit(&view) {
                     drop(server);
-                    if view.is_woken() {
+                    let ends_in_group = view.claims().changes().any(|change| {
+                        let claim = change.before.filter(|_| change.after.is_none());
+                        claim.is_some_and(|claim| claim.trigger.execution_group().is_some())
+                    });
+                    if view.is_woken() || ends_in_group {
                         self.wake();
                     }
                     return answer;

@@ -56,7 +56,7 @@ impl Table {
         let (index, lapse) = (due.slot as usize, timing.lapse(due.at.time(), request.now));
         let id = self.id_of(index);
         let slot = &mut self.triggers[index];
-        slot.stands = false;
+        (slot.stands, slot.claimed) = (false, true);
         let claim = rules::claimed(id, &slot.row, request.session, request.now, lapse);
         let acquired = AcquiredTrigger {
             claim: ExecutionId::new(request.session, self.counter),

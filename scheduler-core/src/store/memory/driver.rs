@@ -102,6 +102,7 @@ impl Rows for Table {
 
     fn show(&mut self, trigger: Id<TriggerRow>) -> Always<()> {
         if let Some(slot) = self.trigger_of(trigger) {
+            self.triggers[slot].claimed = false;
             self.stand(slot);
         }
         Ok(())
@@ -119,14 +120,14 @@ impl Rows for Table {
         self.freed = true;
     }
 
+    fn members(&mut self, job: Id<JobRow>) -> Always<usize> {
+        Ok(self.job_of(job).map_or(0, |slot| self.jobs[slot].count()))
+    }
+
     /// It is looked for: a trigger is fired at once when it is claimed, so hardly ever does anybody meet one, and a number in each
     /// trigger would be memory for nothing.
     fn unfired(&mut self, trigger: Id<TriggerRow>) -> Always<Option<Id<ClaimRow>>> {
-        let is_claimed = |slot: usize| {
-            let slot = &self.triggers[slot];
-            !slot.stands && slot.row.place().is_some()
-        };
-        if self.unfired == 0 || !self.trigger_of(trigger).is_some_and(is_claimed) {
+        if self.unfired == 0 || !self.trigger_of(trigger).is_some_and(|slot| self.triggers[slot].claimed) {
             return Ok(None);
         }
         let found = self.claims.iter().find(|(_, claim)| !claim.fired && claim.item == trigger);
@@ -136,6 +137,10 @@ impl Rows for Table {
     fn claims(&mut self, wanted: impl Fn(Id<ClaimRow>, &ClaimRow) -> bool) -> Always<Vec<Id<ClaimRow>>> {
         let all = self.claims.iter().map(|(number, claim)| (Id::new(*number), claim));
         Ok(all.filter(|(id, claim)| wanted(*id, claim)).map(|(id, _)| id).collect())
+    }
+
+    fn claims_of(&mut self, session: u64) -> Always<Vec<Id<ClaimRow>>> {
+        self.claims(|_, claim| claim.session == session)
     }
 
     fn cancelled(&mut self, session: u64) -> Always<Vec<(ExecutionId, CancelReason)>> {

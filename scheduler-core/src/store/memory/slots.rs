@@ -29,8 +29,10 @@ pub(super) struct TriggerSlot {
     pub(super) generation: u32,
     /// Where this slot stands among those of its job.
     pub(super) position: u32,
-    /// It is in its lane, or in the queue of its job. A trigger that has a place and does not stand there is claimed.
+    /// It is in its lane, or in the queue of its job.
     pub(super) stands: bool,
+    /// A node has claimed it and has not fired it yet: wherever its row says that it waits, it does not stand there.
+    pub(super) claimed: bool,
 }
 
 /// One job. Most have one trigger, so only what others have stands in a box.
@@ -58,6 +60,10 @@ impl JobSlot {
     pub(super) fn triggers(&self) -> impl Iterator<Item = usize> {
         let others = self.more.iter().flat_map(|more| more.triggers.iter().map(|trigger| *trigger as usize));
         self.first.map(|first| first.get() as usize - 1).into_iter().chain(others)
+    }
+
+    pub(super) fn count(&self) -> usize {
+        usize::from(self.first.is_some()) + self.more.as_ref().map_or(0, |more| more.triggers.len())
     }
 
     /// Says at which position it stands now.

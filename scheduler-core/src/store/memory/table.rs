@@ -128,7 +128,13 @@ impl Table {
         let (id, alarm) = (number(index, self.generation), row.alarm());
         self.lanes.join(row.lane.0 as usize);
         let position = self.jobs[slot_of(row.job)].add_trigger(index);
-        self.triggers.insert(TriggerSlot { row, generation: self.generation, position, stands: false });
+        self.triggers.insert(TriggerSlot {
+            row,
+            generation: self.generation,
+            position,
+            stands: false,
+            claimed: false,
+        });
         self.set_alarm(id, None, alarm);
         self.stand(index);
         id
@@ -157,13 +163,12 @@ impl Table {
         let answer = edit(row);
         let (place_now, alarm_now, lane_now, job_now) = (row.place(), row.alarm(), row.lane, row.job);
         if place_now != place || job_now != job {
-            let is_claimed = place.is_some() && !self.triggers[index].stands;
             self.leave_of(index, job, place);
             if job_now != job {
                 self.leave_job(job, self.triggers[index].position);
                 self.triggers[index].position = self.jobs[slot_of(job_now)].add_trigger(index);
             }
-            if !is_claimed {
+            if !self.triggers[index].claimed {
                 self.stand(index);
             }
         }
@@ -269,6 +274,8 @@ impl Table {
             self.cancelled.remove(&ExecutionId::new(claim.session, number));
         }
         let Some(group) = claim.trigger.execution_group() else { return };
+        // Another node may have waited for the end of it.
+        self.freed = true;
         let left = self.claimed.get_mut(group).map(|count| {
             *count -= 1;
             *count

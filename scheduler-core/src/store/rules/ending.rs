@@ -23,9 +23,8 @@ pub fn complete<R: Rows>(
     let id = Id::of(completion.execution);
     let known = rows.get(id)?.filter(|claim| claim.fired && claim.session == completion.execution.session());
     let Some(claim) = known else { return Ok(CompleteResult::Gone) };
-    let (item, birth, lineage) = (claim.item, claim.birth, claim.lineage);
+    let (item, birth, lineage, counted) = (claim.item, claim.birth, claim.lineage, claim.counted);
     let trigger = claim.trigger.clone();
-    let current = rows.get(item)?.is_some_and(|row| row.birth == birth);
     if let Some(data) = &completion.data {
         keep_data(rows, trigger.job(), data)?;
     }
@@ -33,13 +32,18 @@ pub fn complete<R: Rows>(
         rows.keep(record);
     }
     end_claim(rows, id)?;
-    end_run(rows, item, lineage, now)?;
+    if counted {
+        end_run(rows, item, lineage, now)?;
+    }
     match completion.instruction {
+        Instruction::Continue => return Ok(DONE),
         Instruction::FinishJob => step_job(rows, trigger.job(), Step::Finish)?,
         Instruction::FailJob => step_job(rows, trigger.job(), Step::Fail)?,
-        Instruction::FinishTrigger if current => drop(step(rows, item, Step::Finish, None)?),
-        Instruction::FailTrigger if current => drop(step(rows, item, Step::Fail, None)?),
-        Instruction::RemoveTrigger if current => return remove_if_finished(rows, item),
+        of_trigger if rows.get(item)?.is_some_and(|row| row.birth == birth) => match of_trigger {
+            Instruction::FinishTrigger => drop(step(rows, item, Step::Finish, None)?),
+            Instruction::FailTrigger => drop(step(rows, item, Step::Fail, None)?),
+            _ => return remove_if_finished(rows, item),
+        },
         _ => {}
     }
     Ok(DONE)
@@ -85,7 +89,7 @@ fn remove_if_finished<R: Rows>(rows: &mut R, id: Id<TriggerRow>) -> Answer<R, Co
 
 /// The claims of a node that has ended are those of nobody.
 pub fn detach<R: Rows>(rows: &mut R, session: u64) -> Answer<R, ()> {
-    for id in rows.claims(|_, claim| claim.session == session)? {
+    for id in rows.claims_of(session)? {
         let Some((fired, since)) = rows.get(id)?.map(|claim| (claim.fired, claim.since)) else { continue };
         let execution = ExecutionId::new(session, id.0);
         match fired {
@@ -96,12 +100,19 @@ pub fn detach<R: Rows>(rows: &mut R, session: u64) -> Answer<R, ()> {
     Ok(())
 }
 
-/// How many runs a trigger has under way, for a policy that asks for it.
-pub(super) fn runs_of<R: Rows>(rows: &mut R, id: Id<TriggerRow>, overlap: OverlapPolicy) -> Answer<R, u32> {
+/// How many runs a trigger has under way, for a policy that asks for it: from now on they are counted.
+pub(super) fn count_runs<R: Rows>(
+    rows: &mut R,
+    id: Id<TriggerRow>,
+    overlap: OverlapPolicy,
+) -> Answer<R, u32> {
     if overlap == OverlapPolicy::AllowAll {
         return Ok(0);
     }
     let Some(lineage) = rows.get(id)?.map(TriggerRow::lineage) else { return Ok(0) };
     let runs = rows.claims(|_, claim| claim.fired && claim.item == id && claim.lineage == lineage)?;
+    for run in &runs {
+        rows.edit(*run, |claim| claim.counted = true)?;
+    }
     Ok(u32::try_from(runs.len()).unwrap_or(u32::MAX))
 }

@@ -26,8 +26,10 @@ pub fn claimed(
         epoch: row.epoch,
         exclusive: row.exclusive,
         fired: false,
+        counted: false,
         lapse,
         since: now,
+        due: row.progress().scheduled().unwrap_or(now),
         cancel: None,
     }
 }
@@ -55,18 +57,19 @@ pub fn fire<R: Rows>(rows: &mut R, firing: Firing, now: DateTime<Utc>) -> Answer
     let overlaps = row.running > 0 && overlap == OverlapPolicy::Skip;
     let Some(job) = rows.get(job)?.map(|job| job.detail.clone()) else { return Ok(FireResult::Stale) };
     let runs = firing.run && !overlaps;
+    let counted = runs && overlap != OverlapPolicy::AllowAll;
     rows.edit(item, |row| {
         row.set_progress(firing.progress);
         row.set_freed(None);
         row.superseded = false;
-        if runs && overlap != OverlapPolicy::AllowAll {
+        if counted {
             row.running += 1;
         } else if !runs && row.next().is_none() {
             row.state = StoredState::Complete;
         }
     })?;
     if runs {
-        rows.edit(id, |claim| (claim.fired, claim.since) = (true, now))?;
+        rows.edit(id, |claim| (claim.fired, claim.counted, claim.since) = (true, counted, now))?;
         rows.show(item)?;
         return Ok(FireResult::Run { fence, job });
     }
@@ -83,16 +86,24 @@ pub fn release<R: Rows>(rows: &mut R, claim: ExecutionId) -> Answer<R, ()> {
 }
 
 fn give_back<R: Rows>(rows: &mut R, id: Id<ClaimRow>) -> Answer<R, ()> {
-    let Some(item) = rows.get(id)?.map(|claim| claim.item) else { return Ok(()) };
+    let Some((item, birth, epoch)) = rows.get(id)?.map(|claim| (claim.item, claim.birth, claim.epoch)) else {
+        return Ok(());
+    };
+    // A claim that is void already says nothing of where its trigger stands: another node may have that.
+    let is_good = rows.get(item)?.is_some_and(|row| row.birth == birth && row.epoch == epoch);
     end_claim(rows, id)?;
-    rows.show(item)
+    if is_good { rows.show(item) } else { Ok(()) }
 }
 
 /// What the clock brings: claims that lapse, pauses that end, runs that are to make room for the next one.
 pub fn ring<R: Rows>(rows: &mut R, now: DateTime<Utc>, session: u64) -> Answer<R, ()> {
     for alarm in rows.alarms(now)? {
         match alarm {
-            Alarm::Claim(id) => give_back(rows, id)?,
+            Alarm::Claim(id) => {
+                if rows.get(id)?.is_some_and(|claim| !claim.fired && claim.lapse <= now) {
+                    give_back(rows, id)?;
+                }
+            }
             Alarm::Pauses => rows.edit_pauses(|pauses| pauses.end(now))?,
             Alarm::Trigger(id) => ring_trigger(rows, id, now, session)?,
         }

@@ -2,16 +2,18 @@
 //!
 //! * `firing`: claims that are made, fired, given back, and what the clock brings;
 //! * `ending`: runs that end;
+//! * `losing`: claims whose node is gone;
 //! * `putting`: jobs and triggers that are stored, replaced, moved on, removed; calendars and marks;
 //! * `pausing`: pauses, resets, and the steps of the table of states;
 //! * `asking`: lists.
 //!
-//! Each reads all it needs for an item before it changes anything for it.
+//! A rule may run again from its begin when something was not loaded: what it has written by then is discarded.
 #![expect(clippy::missing_errors_doc, reason = "the error of a rule is a row that was not loaded")]
 
 mod asking;
 mod ending;
 mod firing;
+mod losing;
 mod pausing;
 mod putting;
 mod steps;
@@ -19,7 +21,9 @@ mod steps;
 pub use asking::{cancel, executions, groups, jobs, runs_by_session, triggers};
 pub use ending::{complete, detach};
 pub use firing::{claimed, fire, release, ring};
-pub use pausing::{pause, reset, resume};
+pub use losing::{Lost, lose};
+pub use pausing::{forget, pause, remember, reset, resume};
 pub use putting::{
     adjust, clear, put, put_calendar, put_mark, remove_calendar, remove_job, remove_trigger, reschedule,
 };
+pub use steps::each;

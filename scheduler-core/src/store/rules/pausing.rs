@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
-use super::steps::{pause_trigger, step};
+use super::steps::{each, pause_trigger, step};
 use crate::key::TriggerKey;
 use crate::matcher::Text;
 use crate::store::admin::{GroupKind, Pause, PauseNote, Selection};
@@ -14,25 +14,33 @@ use crate::store::state::Step;
 
 /// Pauses triggers and remembers groups; says which triggers changed, in the order of their keys.
 pub fn pause<R: Rows>(rows: &mut R, request: &Pause) -> Answer<R, Vec<TriggerKey>> {
+    remember(rows, request)?;
+    let by_name = matches!(request.what, Selection::Trigger(_));
+    let selected = rows.selected(&request.what)?;
+    let paused = each(rows, selected, |rows, id| {
+        if pause_again(rows, id, &request.note, by_name)? { key_of(rows, id) } else { Ok(None) }
+    })?;
+    Ok(sorted(paused))
+}
+
+/// The part of a pause that holds for triggers to come. A driver on which others store triggers between the two commits it first.
+pub fn remember<R: Rows>(rows: &mut R, request: &Pause) -> Answer<R, ()> {
     let note = &request.note;
     match &request.what {
-        Selection::TriggerGroup(groups) => remember(rows, GroupKind::Triggers, groups, note)?,
-        Selection::JobGroup(groups) => remember(rows, GroupKind::Jobs, groups, note)?,
+        Selection::TriggerGroup(groups) => remember_groups(rows, GroupKind::Triggers, groups, note),
+        Selection::JobGroup(groups) => remember_groups(rows, GroupKind::Jobs, groups, note),
         Selection::All => {
             let groups = names(rows, GroupKind::Triggers)?;
-            rows.edit_pauses(|pauses| pauses.remember_all(&groups, note))?;
+            rows.edit_pauses(|pauses| pauses.remember_all(&groups, note))
         }
-        Selection::Trigger(_) | Selection::Job(_) => {}
+        Selection::Trigger(_) | Selection::Job(_) => Ok(()),
     }
-    let by_name = matches!(request.what, Selection::Trigger(_));
-    let mut paused = Vec::new();
-    for id in rows.selected(&request.what)? {
-        if pause_again(rows, id, note, by_name)? {
-            paused.extend(key_of(rows, id)?);
-        }
-    }
-    paused.sort_unstable();
-    Ok(paused)
+}
+
+fn sorted(keys: Vec<Option<TriggerKey>>) -> Vec<TriggerKey> {
+    let mut keys: Vec<_> = keys.into_iter().flatten().collect();
+    keys.sort_unstable();
+    keys
 }
 
 /// A pause of several does not shorten one that is there.
@@ -50,29 +58,29 @@ fn pause_again<R: Rows>(
 
 /// Resumes triggers and forgets groups; says which triggers changed, in the order of their keys.
 pub fn resume<R: Rows>(rows: &mut R, what: &Selection) -> Answer<R, Vec<TriggerKey>> {
+    forget(rows, what)?;
+    let of_groups = matches!(what, Selection::TriggerGroup(_));
+    let selected = rows.selected(what)?;
+    let resumed = each(rows, selected, |rows, id| {
+        let Some(trigger) = rows.get(id)?.map(|row| row.trigger.clone()) else { return Ok(None) };
+        // Their jobs are still paused.
+        let stays = of_groups && rows.pauses()?.is_job_group_paused(trigger.job().group());
+        Ok((!stays && step(rows, id, Step::Resume, None)?).then(|| trigger.key().clone()))
+    })?;
+    Ok(sorted(resumed))
+}
+
+/// The part of a resumption that holds for triggers to come; see [`remember`].
+pub fn forget<R: Rows>(rows: &mut R, what: &Selection) -> Answer<R, ()> {
     match what {
         Selection::TriggerGroup(groups) => {
             let existing = names(rows, GroupKind::Triggers)?;
-            rows.edit_pauses(|pauses| pauses.forget(GroupKind::Triggers, groups, &existing))?;
+            rows.edit_pauses(|pauses| pauses.forget(GroupKind::Triggers, groups, &existing))
         }
-        Selection::JobGroup(groups) => {
-            rows.edit_pauses(|pauses| pauses.forget(GroupKind::Jobs, groups, &[]))?;
-        }
-        Selection::All => rows.edit_pauses(Pauses::forget_all)?,
-        Selection::Trigger(_) | Selection::Job(_) => {}
+        Selection::JobGroup(groups) => rows.edit_pauses(|pauses| pauses.forget(GroupKind::Jobs, groups, &[])),
+        Selection::All => rows.edit_pauses(Pauses::forget_all),
+        Selection::Trigger(_) | Selection::Job(_) => Ok(()),
     }
-    let of_groups = matches!(what, Selection::TriggerGroup(_));
-    let mut resumed = Vec::new();
-    for id in rows.selected(what)? {
-        let Some(trigger) = rows.get(id)?.map(|row| row.trigger.clone()) else { continue };
-        // Their jobs are still paused.
-        let stays = of_groups && rows.pauses()?.is_job_group_paused(trigger.job().group());
-        if !stays && step(rows, id, Step::Resume, None)? {
-            resumed.push(trigger.key().clone());
-        }
-    }
-    resumed.sort_unstable();
-    Ok(resumed)
 }
 
 /// Clears the error of a trigger; says whether it was in error. It is paused if its group is.
@@ -95,7 +103,7 @@ pub(super) fn pause_at_birth<R: Rows>(rows: &mut R, id: Id<TriggerRow>) -> Answe
     Ok(())
 }
 
-fn remember<R: Rows>(rows: &mut R, kind: GroupKind, groups: &Text, note: &PauseNote) -> Answer<R, ()> {
+fn remember_groups<R: Rows>(rows: &mut R, kind: GroupKind, groups: &Text, note: &PauseNote) -> Answer<R, ()> {
     let groups = match groups {
         Text::Is(group) => vec![group.clone()],
         pattern => names(rows, kind)?.into_iter().filter(|group| pattern.matches(group)).collect(),

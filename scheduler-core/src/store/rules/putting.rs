@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use foldhash::{HashSet, HashSetExt};
 
-use super::ending::runs_of;
+use super::ending::count_runs;
 use super::pausing::pause_at_birth;
-use super::steps::{remove_at, take_out, withdraw};
+use super::steps::{each, remove_at, take_out, withdraw};
 use crate::calendar::Calendar;
 use crate::error::{Error, Result};
 use crate::job::JobDetail;
@@ -111,7 +111,7 @@ fn check_calendar<R: Rows>(rows: &mut R, trigger: &Trigger) -> Answer<R, Result<
 fn put_job<R: Rows>(rows: &mut R, detail: Arc<JobDetail>, existing: Existing) -> Answer<R, ()> {
     let known = if existing == Existing::Refuse { None } else { rows.job(detail.key())? };
     let Some(id) = known else {
-        rows.add_job(JobRow { detail, triggers: 0 });
+        rows.add_job(JobRow { detail });
         return Ok(());
     };
     let Some(known) = rows.get(id)?.map(|job| job.detail.clone()).filter(|_| existing != Existing::Keep)
@@ -153,6 +153,11 @@ fn put_trigger<R: Rows>(
     }
 }
 
+/// Adds a trigger unless there is one of its name.
+pub(super) fn add_if_new<R: Rows>(rows: &mut R, trigger: Arc<Trigger>, progress: Progress) -> Answer<R, ()> {
+    put_trigger(rows, trigger, progress, Existing::Keep)
+}
+
 /// The job of a trigger, whether it allows one run at a time, and the lane.
 fn home<R: Rows>(rows: &mut R, trigger: &Trigger) -> Answer<R, Option<(Id<JobRow>, bool, Lane)>> {
     let Some(id) = rows.job(trigger.job())? else { return Ok(None) };
@@ -163,7 +168,6 @@ fn home<R: Rows>(rows: &mut R, trigger: &Trigger) -> Answer<R, Option<(Id<JobRow
 
 fn add<R: Rows>(rows: &mut R, trigger: Arc<Trigger>, progress: Progress) -> Answer<R, ()> {
     let Some(home) = home(rows, &trigger)? else { return Ok(()) };
-    rows.edit(home.0, |job| job.triggers += 1)?;
     let birth = rows.number();
     let id = rows.add_trigger(TriggerRow::new(trigger, progress, home, birth));
     pause_at_birth(rows, id)
@@ -177,20 +181,16 @@ fn replace<R: Rows>(
     progress: Progress,
 ) -> Answer<R, ()> {
     let Some(home) = home(rows, &trigger)? else { return Ok(()) };
-    let known = rows.get(id)?.map(|row| (row.job, row.freed(), row.lineage()));
-    let Some((job, freed, lineage)) = known else { return Ok(()) };
-    let running = runs_of(rows, id, trigger.overlap())?;
+    let known = rows.get(id)?.map(|row| (row.freed(), row.lineage()));
+    let Some((freed, lineage)) = known else { return Ok(()) };
+    let running = count_runs(rows, id, trigger.overlap())?;
     withdraw(rows, id)?;
     let birth = rows.number();
     let mut row = TriggerRow::new(trigger, progress, home, birth);
     row.running = running;
     row.set_freed(freed);
     row.set_lineage(lineage);
-    if job != home.0 {
-        // That job stays, durable or not.
-        rows.edit(job, |job| job.triggers -= 1)?;
-        rows.edit(home.0, |job| job.triggers += 1)?;
-    }
+    // Another job, that of the trigger before, stays without it, durable or not.
     rows.edit(id, |known| {
         row.epoch = known.epoch.wrapping_add(1);
         *known = row;
@@ -202,7 +202,7 @@ fn replace<R: Rows>(
 /// Another description for a trigger that goes on from where it is.
 fn update<R: Rows>(rows: &mut R, id: Id<TriggerRow>, trigger: Arc<Trigger>) -> Answer<R, ()> {
     let Some((_, _, lane)) = home(rows, &trigger)? else { return Ok(()) };
-    let running = runs_of(rows, id, trigger.overlap())?;
+    let running = count_runs(rows, id, trigger.overlap())?;
     let revision = rows.number();
     rows.edit(id, |row| {
         (row.trigger, row.lane, row.running) = (trigger, lane, running);
@@ -275,19 +275,19 @@ pub fn remove_trigger<R: Rows>(rows: &mut R, key: &TriggerKey) -> Answer<R, Remo
 /// Removes a job with its triggers; says whether it was there.
 pub fn remove_job<R: Rows>(rows: &mut R, key: &JobKey) -> Answer<R, bool> {
     let Some(job) = rows.job(key)? else { return Ok(false) };
-    for trigger in rows.selected(&Selection::Job(key.clone()))? {
+    let triggers = rows.selected(&Selection::Job(key.clone()))?;
+    each(rows, triggers, |rows, trigger| {
         withdraw(rows, trigger)?;
-        rows.remove(trigger)?;
-    }
+        rows.remove(trigger)
+    })?;
     rows.remove(job)?;
     Ok(true)
 }
 
 /// Removes jobs with their triggers, calendars and remembered pauses.
 pub fn clear<R: Rows>(rows: &mut R) -> Answer<R, ()> {
-    for job in rows.jobs(&[], |_| true)? {
-        remove_job(rows, job.key())?;
-    }
+    let jobs = rows.jobs(&[], |_| true)?;
+    each(rows, jobs, |rows, job| remove_job(rows, job.key()))?;
     for (name, _) in rows.calendars()? {
         rows.set_calendar(name, None)?;
     }
@@ -323,10 +323,11 @@ pub fn remove_calendar<R: Rows>(rows: &mut R, name: Arc<str>) -> Answer<R, Resul
 
 /// Notes something, if what is there is of the revision that was read.
 pub fn put_mark<R: Rows>(rows: &mut R, request: PutMark) -> Answer<R, Option<u64>> {
-    if rows.mark(&request.name)?.map(|mark| mark.revision) != request.revision {
+    let known = rows.mark(&request.name)?.map(|mark| mark.revision);
+    if known != request.revision {
         return Ok(None);
     }
-    let revision = rows.number();
+    let revision = rows.number().max(known.map_or(0, |known| known + 1));
     rows.set_mark(request.name, Mark { text: request.text, revision });
     Ok(Some(revision))
 }

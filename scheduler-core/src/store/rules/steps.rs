@@ -16,13 +16,9 @@ pub(super) fn withdraw<R: Rows>(rows: &mut R, trigger: Id<TriggerRow>) -> Answer
 /// Forgets a claim and, if it held its job, lets the job's next trigger come up.
 pub(super) fn end_claim<R: Rows>(rows: &mut R, id: Id<ClaimRow>) -> Answer<R, ()> {
     let Some(claim) = rows.get(id)? else { return Ok(()) };
-    let (exclusive, trigger) = (claim.exclusive, claim.trigger.clone());
+    let job = claim.exclusive.then(|| claim.trigger.job().clone());
     rows.remove(id)?;
-    if trigger.execution_group().is_some() {
-        // Another node may have waited for the end of it.
-        rows.wake();
-    }
-    if exclusive { rows.free(trigger.job()) } else { Ok(()) }
+    job.map_or(Ok(()), |job| rows.free(&job))
 }
 
 /// Takes a step of the table of states; says whether it was legal. The note is that of a pause.
@@ -54,18 +50,35 @@ pub(super) fn pause_trigger<R: Rows>(rows: &mut R, id: Id<TriggerRow>, note: &Pa
     Ok(false)
 }
 
+/// A rule for each of several. It goes on after one for which something was not loaded, so that all of that is known at once.
+pub fn each<R: Rows, A, T>(
+    rows: &mut R,
+    all: impl IntoIterator<Item = A>,
+    mut rule: impl FnMut(&mut R, A) -> Answer<R, T>,
+) -> Answer<R, Vec<T>> {
+    let mut missing = None;
+    let mut answers = Vec::new();
+    for one in all {
+        match rule(rows, one) {
+            Ok(answer) => answers.push(answer),
+            Err(error) => missing = Some(error),
+        }
+    }
+    missing.map_or(Ok(answers), Err)
+}
+
 /// Takes the step for all triggers of a job.
 pub(super) fn step_job<R: Rows>(rows: &mut R, job: &JobKey, with: Step) -> Answer<R, ()> {
-    for id in rows.selected(&Selection::Job(job.clone()))? {
-        step(rows, id, with, None)?;
-    }
+    let triggers = rows.selected(&Selection::Job(job.clone()))?;
+    each(rows, triggers, |rows, id| step(rows, id, with, None))?;
     Ok(())
 }
 
 /// Removes a trigger and says whether that was the last one of a job that is not durable, which goes with it.
 pub(super) fn remove_at<R: Rows>(rows: &mut R, id: Id<TriggerRow>) -> Answer<R, Removed> {
     let Some(job) = rows.get(id)?.map(|row| row.job) else { return Ok(Removed::default()) };
-    let job_removed = rows.get(job)?.is_some_and(|job| job.triggers == 1 && !job.detail.durable());
+    let goes = rows.get(job)?.is_some_and(|job| !job.detail.durable());
+    let job_removed = goes && rows.members(job)? == 1;
     take_out(rows, id)?;
     if job_removed {
         rows.remove(job)?;
@@ -75,9 +88,6 @@ pub(super) fn remove_at<R: Rows>(rows: &mut R, id: Id<TriggerRow>) -> Answer<R, 
 
 /// Removes a trigger; its job stays.
 pub(super) fn take_out<R: Rows>(rows: &mut R, id: Id<TriggerRow>) -> Answer<R, ()> {
-    let Some(job) = rows.get(id)?.map(|row| row.job) else { return Ok(()) };
     withdraw(rows, id)?;
-    rows.remove(id)?;
-    rows.edit(job, |job| job.triggers -= 1)?;
-    Ok(())
+    rows.remove(id)
 }

@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 
 use crate::calendar::Calendar;
 use crate::key::{JobKey, TriggerKey};
-use crate::store::admin::Selection;
+use crate::store::admin::{GroupKind, Selection};
 use crate::store::rows::*;
 
 /// Something was not loaded; the view has noted what.
@@ -17,25 +17,31 @@ pub struct Missing;
 /// How a driver numbers what has a name.
 pub trait Names {
     /// The number of the job of this name, whether it is there or not.
-    fn job(&self, key: &JobKey) -> Id<JobRow>;
+    fn job(&mut self, key: &JobKey) -> Id<JobRow>;
     /// The number of the trigger of this name, whether it is there or not.
-    fn trigger(&self, key: &TriggerKey) -> Id<TriggerRow>;
+    fn trigger(&mut self, key: &TriggerKey) -> Id<TriggerRow>;
     /// The lane of triggers of this execution group and job type.
-    fn lane(&self, group: Option<&Arc<str>>, job_type: &Arc<str>) -> Lane;
-    /// A number that no other call gives, on any node, larger than any before.
-    fn number(&self) -> u64;
+    fn lane(&mut self, group: Option<&Arc<str>>, job_type: &Arc<str>) -> Lane;
+    /// What a lane is that [`lane`](Self::lane) has given.
+    fn lane_of(&self, lane: Lane) -> (Option<Arc<str>>, Arc<str>);
+    /// A number that no other call gives for what has the same name.
+    fn number(&mut self) -> u64;
 }
 
 /// A set of rows that a driver finds by an index of its own.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum Set {
-    /// Triggers.
+    /// Triggers. Those of a job are exactly these; of others there may be some that are not meant.
     Triggers(Selection),
     /// All jobs.
     Jobs,
     /// All claims.
     Claims,
+    /// The claims of this node.
+    ClaimsOf(u64),
+    /// The claim of this trigger that is not fired yet.
+    Unfired(Id<TriggerRow>),
     /// Triggers and claims whose alarm has come by then.
     Alarms(DateTime<Utc>),
 }
@@ -52,6 +58,12 @@ pub struct Wants {
     pub claims: BTreeSet<Id<ClaimRow>>,
     /// Members of sets, and their rows.
     pub sets: Vec<Set>,
+    /// How many triggers these jobs have.
+    pub members: BTreeSet<Id<JobRow>>,
+    /// The groups of these kinds, with the number of their members.
+    pub groups: Vec<GroupKind>,
+    /// A trigger that names this calendar.
+    pub users: BTreeSet<Arc<str>>,
     /// Pauses and calendars.
     pub rest: bool,
     /// Notes.

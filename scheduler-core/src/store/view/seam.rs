@@ -1,6 +1,6 @@
 //! What the rules ask of a view.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
@@ -22,11 +22,10 @@ macro_rules! table {
     ($row:ty, $shelf:ident) => {
         impl<N> Table<$row> for View<N> {
             fn get(&mut self, id: Id<$row>) -> Result<Option<&$row>, Missing> {
-                let Some(cached) = self.$shelf.look(id) else {
+                self.$shelf.look(id).ok_or_else(|| {
                     self.wants.$shelf.insert(id);
-                    return Err(Missing);
-                };
-                Ok(cached.now.as_ref())
+                    Missing
+                })
             }
 
             fn edit<A>(
@@ -34,12 +33,11 @@ macro_rules! table {
                 id: Id<$row>,
                 edit: impl FnOnce(&mut $row) -> A,
             ) -> Result<Option<A>, Missing> {
-                let Some(cached) = self.$shelf.look(id) else {
+                let row = self.$shelf.edit(id).ok_or_else(|| {
                     self.wants.$shelf.insert(id);
-                    return Err(Missing);
-                };
-                cached.written |= cached.now.is_some();
-                Ok(cached.now.as_mut().map(edit))
+                    Missing
+                })?;
+                Ok(row.map(edit))
             }
 
             fn remove(&mut self, id: Id<$row>) -> Result<(), Missing> {
@@ -51,8 +49,44 @@ macro_rules! table {
 }
 
 table!(JobRow, jobs);
-table!(TriggerRow, triggers);
 table!(ClaimRow, claims);
+
+impl<N> Table<TriggerRow> for View<N> {
+    fn get(&mut self, id: Id<TriggerRow>) -> Result<Option<&TriggerRow>, Missing> {
+        self.triggers.look(id).ok_or_else(|| {
+            self.wants.triggers.insert(id);
+            Missing
+        })
+    }
+
+    fn edit<A>(
+        &mut self,
+        id: Id<TriggerRow>,
+        edit: impl FnOnce(&mut TriggerRow) -> A,
+    ) -> Result<Option<A>, Missing> {
+        let row = self.triggers.edit(id).ok_or_else(|| {
+            self.wants.triggers.insert(id);
+            Missing
+        })?;
+        let Some(row) = row else { return Ok(None) };
+        let before = row.job;
+        let answer = edit(row);
+        let after = row.job;
+        if after != before {
+            self.join(before, -1);
+            self.join(after, 1);
+        }
+        Ok(Some(answer))
+    }
+
+    /// Where it stands follows from the row, so that has to be known.
+    fn remove(&mut self, id: Id<TriggerRow>) -> Result<(), Missing> {
+        let Some(job) = self.get(id)?.map(|row| row.job) else { return Ok(()) };
+        self.join(job, -1);
+        self.triggers.write(id, None);
+        Ok(())
+    }
+}
 
 fn is_selected(what: &Selection, row: &TriggerRow) -> bool {
     match what {
@@ -66,69 +100,81 @@ fn is_selected(what: &Selection, row: &TriggerRow) -> bool {
 
 impl<N: Names> Rows for View<N> {
     fn add_job(&mut self, row: JobRow) -> Id<JobRow> {
-        let id = self.names.job(row.detail.key());
+        let id = self.names().job(row.detail.key());
         self.jobs.write(id, Some(row));
         id
     }
 
     fn add_trigger(&mut self, row: TriggerRow) -> Id<TriggerRow> {
-        let id = self.names.trigger(row.trigger.key());
+        let id = self.names().trigger(row.trigger.key());
+        self.join(row.job, 1);
         self.triggers.write(id, Some(row));
         id
     }
 
     fn job(&mut self, key: &JobKey) -> Result<Option<Id<JobRow>>, Missing> {
-        let id = self.names.job(key);
+        let id = self.names().job(key);
         Ok(self.get(id)?.is_some_and(|row| row.detail.key() == key).then_some(id))
     }
 
     fn trigger(&mut self, key: &TriggerKey) -> Result<Option<Id<TriggerRow>>, Missing> {
-        let id = self.names.trigger(key);
+        let id = self.names().trigger(key);
         Ok(self.get(id)?.is_some_and(|row| row.trigger.key() == key).then_some(id))
     }
 
     fn lane(&mut self, group: Option<&Arc<str>>, job_type: &Arc<str>) -> Lane {
-        self.names.lane(group, job_type)
+        self.names().lane(group, job_type)
     }
 
     fn number(&mut self) -> u64 {
-        self.names.number()
+        self.names().number()
     }
 
     fn show(&mut self, trigger: Id<TriggerRow>) -> Result<(), Missing> {
-        self.shown.push(trigger);
+        // Where it stands follows from the row, so that has to be known.
+        if self.get(trigger)?.is_some() {
+            self.stand(trigger);
+        }
         Ok(())
     }
 
     fn free(&mut self, job: &JobKey) -> Result<(), Missing> {
-        self.freed.push(job.clone());
+        self.set_free(job.clone());
         Ok(())
     }
 
     fn wake(&mut self) {
-        self.woken = true;
+        self.call_others();
+    }
+
+    fn members(&mut self, job: Id<JobRow>) -> Result<usize, Missing> {
+        self.members_of(job)
     }
 
     fn unfired(&mut self, trigger: Id<TriggerRow>) -> Result<Option<Id<ClaimRow>>, Missing> {
-        Ok(self.claims(|_, claim| !claim.fired && claim.item == trigger)?.pop())
+        for id in self.set(&Set::Unfired(trigger))?.claims {
+            if self.get(id)?.is_some_and(|claim| !claim.fired && claim.item == trigger) {
+                return Ok(Some(id));
+            }
+        }
+        Ok(None)
     }
 
+    /// What is not meant is not gone by: `wanted` looks at what never changes of a claim, and at whether it is fired.
     fn claims(
         &mut self,
         wanted: impl Fn(Id<ClaimRow>, &ClaimRow) -> bool,
     ) -> Result<Vec<Id<ClaimRow>>, Missing> {
-        let mut found = Vec::new();
-        for id in self.set(&Set::Claims)?.claims {
-            if self.get(id)?.is_some_and(|claim| wanted(id, claim)) {
-                found.push(id);
-            }
-        }
-        Ok(found)
+        self.wanted(&Set::Claims, wanted)
+    }
+
+    fn claims_of(&mut self, session: u64) -> Result<Vec<Id<ClaimRow>>, Missing> {
+        self.wanted(&Set::ClaimsOf(session), |_, claim| claim.session == session)
     }
 
     fn cancelled(&mut self, session: u64) -> Result<Vec<(ExecutionId, CancelReason)>, Missing> {
         let mut found = Vec::new();
-        for id in self.claims(|_, claim| claim.session == session)? {
+        for id in self.claims_of(session)? {
             let reason = self.get(id)?.and_then(|claim| claim.cancel);
             found.extend(reason.map(|reason| (ExecutionId::new(session, id.0), reason)));
         }
@@ -148,14 +194,20 @@ impl<N: Names> Rows for View<N> {
             return Ok(self.trigger(key)?.into_iter().collect());
         }
         let mut found = Vec::new();
-        for id in self.set(&Set::Triggers(what.clone()))?.triggers {
+        let loaded = self.set(&Set::Triggers(what.clone()))?.triggers;
+        if let Selection::Job(job) = what {
+            let job = self.names().job(job);
+            self.gone_by(job, loaded.len());
+        }
+        for id in loaded {
             if self.get(id)?.is_some_and(|row| is_selected(what, row)) {
                 found.push(id);
             }
         }
-        let new = self.triggers.written().filter(|(_, row)| is_selected(what, row)).map(|(id, _)| id);
-        let new: Vec<_> = new.filter(|id| !found.contains(id)).collect();
-        found.extend(new);
+        let added = self.triggers.changes().filter(|change| change.before.is_none());
+        let added = added.filter(|change| change.after.is_some_and(|row| is_selected(what, row)));
+        let known: HashSet<_> = found.iter().copied().collect();
+        found.extend(added.map(|change| change.id).filter(|id| !known.contains(id)));
         Ok(found)
     }
 
@@ -184,44 +236,23 @@ impl<N: Names> Rows for View<N> {
     }
 
     fn user_of(&mut self, calendar: &str) -> Result<Option<TriggerKey>, Missing> {
-        for id in self.selected(&Selection::All)? {
-            let user = self.get(id)?.filter(|row| row.trigger.calendar() == Some(calendar));
-            if let Some(row) = user {
-                return Ok(Some(row.trigger.key().clone()));
-            }
-        }
-        Ok(None)
+        self.user(calendar)
     }
 
     fn mark(&mut self, name: &Arc<str>) -> Result<Option<Mark>, Missing> {
-        let Some((read, _)) = self.marks.get(name) else {
-            self.wants.marks.insert(name.clone());
-            return Err(Missing);
-        };
-        self.marks_looked.insert(name.clone());
-        Ok(self.marks_now.get(name).or(read.as_ref()).cloned())
+        self.note(name)
     }
 
     fn set_mark(&mut self, name: Arc<str>, mark: Mark) {
-        self.marks_now.insert(name, mark);
+        self.set_note(name, mark);
     }
 
     fn keep(&mut self, record: Box<RunRecord>) {
-        self.kept.push(*record);
+        self.keep_record(*record);
     }
 
     fn groups(&mut self, kind: GroupKind) -> Result<BTreeMap<Arc<str>, usize>, Missing> {
-        let mut groups = BTreeMap::new();
-        let mut count = |group: &str| *groups.entry(Arc::from(group)).or_default() += 1;
-        match kind {
-            GroupKind::Jobs => self.jobs(&[], |_| true)?.iter().for_each(|job| count(job.key().group())),
-            GroupKind::Triggers => {
-                for id in self.selected(&Selection::All)? {
-                    self.get(id)?.into_iter().for_each(|row| count(row.trigger.key().group()));
-                }
-            }
-        }
-        Ok(groups)
+        self.groups_of(kind)
     }
 
     fn jobs(
@@ -232,7 +263,7 @@ impl<N: Names> Rows for View<N> {
         let ids = if keys.is_empty() {
             self.set(&Set::Jobs)?.jobs
         } else {
-            keys.iter().map(|key| self.names.job(key)).collect()
+            keys.iter().map(|key| self.names().job(key)).collect::<Vec<_>>()
         };
         let mut found = Vec::new();
         for id in ids {
@@ -265,5 +296,26 @@ impl<N: Names> Rows for View<N> {
             }
         }
         Ok(found)
+    }
+}
+
+impl<N> View<N> {
+    fn wanted(
+        &mut self,
+        set: &Set,
+        wanted: impl Fn(Id<ClaimRow>, &ClaimRow) -> bool,
+    ) -> Result<Vec<Id<ClaimRow>>, Missing> {
+        let mut found = Vec::new();
+        for id in self.set(set)?.claims {
+            match self.claims.peek(id) {
+                Some(claim) => found.extend(claim.filter(|claim| wanted(id, claim)).map(|_| id)),
+                None => drop(self.get_claim(id)?),
+            }
+        }
+        Ok(found)
+    }
+
+    fn get_claim(&mut self, id: Id<ClaimRow>) -> Result<Option<&ClaimRow>, Missing> {
+        self.get(id)
     }
 }

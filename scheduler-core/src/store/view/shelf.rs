@@ -7,69 +7,133 @@ use crate::store::rows::Id;
 /// Changes whenever a row is written, and never comes again; 0 where there is no row.
 pub type Version = u64;
 
-/// What a rule wants to be checked and written, as a whole or not at all.
-#[derive(Debug, Clone)]
-pub struct Changes<R> {
-    /// What was read must still have these versions.
-    pub reads: Vec<(Id<R>, Version)>,
-    /// What is written; none for a row that goes.
-    pub writes: Vec<(Id<R>, Option<R>)>,
+/// The rows of one kind that a transaction has loaded or written.
+#[derive(Debug)]
+pub struct Shelf<R>(HashMap<Id<R>, Cached<R>>);
+
+/// A row that a rule has written.
+#[derive(Debug, Clone, Copy)]
+pub struct Change<'a, R> {
+    /// Its number.
+    pub id: Id<R>,
+    /// As it was loaded; none if there was none, or if nobody has looked at a row that goes.
+    pub before: Option<&'a R>,
+    /// As it is to be; none for a row that goes.
+    pub after: Option<&'a R>,
 }
 
 #[derive(Debug)]
-pub(super) struct Cached<R> {
-    /// As it was loaded; none if only its removal was asked for.
+struct Cached<R> {
+    /// As it was loaded; none if it was only written.
     read: Option<(Option<R>, Version)>,
-    pub(super) now: Option<R>,
+    /// As it was written, if it was.
+    now: Option<Option<R>>,
     looked: bool,
-    pub(super) written: bool,
 }
 
-#[derive(Debug)]
-pub(super) struct Shelf<R>(pub(super) HashMap<Id<R>, Cached<R>>);
+impl<R> Cached<R> {
+    fn before(&self) -> Option<&R> {
+        self.read.as_ref()?.0.as_ref()
+    }
+
+    fn after(&self) -> Option<&R> {
+        self.now.as_ref().map_or_else(|| self.before(), Option::as_ref)
+    }
+}
+
+impl<R> Default for Shelf<R> {
+    fn default() -> Self {
+        Self(HashMap::new())
+    }
+}
 
 impl<R: Clone> Shelf<R> {
     pub(super) fn load(&mut self, id: Id<R>, row: Option<R>, version: Version) {
-        let cached = Cached { now: row.clone(), read: Some((row, version)), looked: false, written: false };
-        self.0.insert(id, cached);
+        self.0.insert(id, Cached { read: Some((row, version)), now: None, looked: false });
     }
 
     /// What was read stays; what was done to it does not.
     pub(super) fn reset(&mut self) {
         self.0.retain(|_, cached| cached.read.is_some());
         for cached in self.0.values_mut() {
-            if cached.written {
-                cached.now = cached.read.as_ref().and_then(|(row, _)| row.clone());
-            }
-            (cached.looked, cached.written) = (false, false);
+            (cached.now, cached.looked) = (None, false);
         }
     }
 
-    pub(super) fn look(&mut self, id: Id<R>) -> Option<&mut Cached<R>> {
-        let cached = self.0.get_mut(&id).filter(|cached| cached.read.is_some() || cached.now.is_some())?;
+    pub(super) fn forget(&mut self, id: Id<R>) {
+        self.0.remove(&id);
+    }
+
+    pub(super) fn forget_all(&mut self) {
+        self.0.clear();
+    }
+
+    /// The row as it is now, if that is known, without a note that somebody goes by it.
+    pub(super) fn peek(&self, id: Id<R>) -> Option<Option<&R>> {
+        let cached = self.0.get(&id)?;
+        (cached.read.is_some() || cached.now.is_some()).then(|| cached.after())
+    }
+
+    /// The row as it is now, if that is known; its version is checked.
+    pub(super) fn look(&mut self, id: Id<R>) -> Option<Option<&R>> {
+        let cached = self.0.get_mut(&id)?;
         cached.looked = true;
-        Some(cached)
+        Some(cached.after())
+    }
+
+    /// The row to be changed, if that is known.
+    pub(super) fn edit(&mut self, id: Id<R>) -> Option<Option<&mut R>> {
+        let cached = self.0.get_mut(&id)?;
+        cached.looked = true;
+        if cached.after().is_none() {
+            return Some(None);
+        }
+        let read = &cached.read;
+        let now = cached.now.get_or_insert_with(|| read.as_ref().and_then(|(row, _)| row.clone()));
+        Some(now.as_mut())
     }
 
     pub(super) fn write(&mut self, id: Id<R>, row: Option<R>) {
-        let cached =
-            self.0.entry(id).or_insert(Cached { read: None, now: None, looked: false, written: false });
-        (cached.now, cached.written) = (row, true);
+        self.0.entry(id).or_insert(Cached { read: None, now: None, looked: false }).now = Some(row);
     }
 
-    pub(super) fn changes(&self) -> Changes<R> {
+    /// What a rule has gone by: these rows must still have these versions.
+    pub fn reads(&self) -> impl Iterator<Item = (Id<R>, Version)> {
         let looked = self.0.iter().filter(|(_, cached)| cached.looked);
-        let reads = looked.filter_map(|(id, cached)| Some((*id, cached.read.as_ref()?.1))).collect();
-        let written = self.0.iter().filter(|(_, cached)| cached.written);
-        let changed = written.filter(|(_, cached)| {
-            cached.now.is_some() || cached.read.as_ref().is_none_or(|(row, _)| row.is_some())
-        });
-        Changes { reads, writes: changed.map(|(id, cached)| (*id, cached.now.clone())).collect() }
+        looked.filter_map(|(id, cached)| Some((*id, cached.read.as_ref()?.1)))
     }
 
-    /// Those that this transaction has written.
-    pub(super) fn written(&self) -> impl Iterator<Item = (Id<R>, &R)> {
-        let written = self.0.iter().filter(|(_, cached)| cached.written);
-        written.filter_map(|(id, cached)| Some((*id, cached.now.as_ref()?)))
+    /// What is to be written.
+    pub fn changes(&self) -> impl Iterator<Item = Change<'_, R>> {
+        let written = self.0.iter().filter(|(_, cached)| cached.now.is_some());
+        let changes = written.map(|(id, cached)| Change {
+            id: *id,
+            before: cached.before(),
+            after: cached.now.as_ref().and_then(Option::as_ref),
+        });
+        // A row that came and went in one transaction was never there.
+        changes.filter(|change| {
+            let was_there = self.0[&change.id].read.as_ref().is_none_or(|(row, _)| row.is_some());
+            change.after.is_some() || was_there
+        })
+    }
+
+    /// Whether nothing was loaded of it, not even that it is not there.
+    pub fn is_unknown(&self, id: Id<R>) -> bool {
+        self.0.get(&id).is_none_or(|cached| cached.read.is_none())
+    }
+
+    /// The version of a row: that of the commit if it was written, otherwise that with which it was loaded.
+    pub fn version(&self, id: Id<R>, of_commit: Version) -> Version {
+        let cached = self.0.get(&id);
+        match cached.filter(|cached| cached.now.is_none()).and_then(|cached| cached.read.as_ref()) {
+            Some((_, version)) => *version,
+            None => of_commit,
+        }
+    }
+
+    /// The row as it is now, if it was loaded or written.
+    pub fn row(&self, id: Id<R>) -> Option<&R> {
+        self.0.get(&id)?.after()
     }
 }

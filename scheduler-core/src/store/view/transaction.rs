@@ -3,54 +3,63 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use super::parts::{Members, Missing, Names, Rest, Set, Wants};
-use super::shelf::{Changes, Shelf, Version};
-use crate::key::JobKey;
-use crate::store::admin::{Mark, RunRecord};
+use super::parts::{Members, Missing, Rest, Set, Wants};
+use super::shelf::{Shelf, Version};
+use crate::key::{JobKey, TriggerKey};
+use crate::store::admin::{GroupKind, Mark, RunRecord};
 use crate::store::rows::*;
 
 /// A transaction of rows that stand elsewhere.
 #[derive(Debug)]
 pub struct View<N> {
-    pub(super) names: N,
+    names: N,
+    loaded: Loaded,
+    drafts: Drafts,
     pub(super) jobs: Shelf<JobRow>,
     pub(super) triggers: Shelf<TriggerRow>,
     pub(super) claims: Shelf<ClaimRow>,
-    pub(super) sets: Vec<(Set, Members)>,
-    pub(super) rest: Option<(Rest, Version)>,
-    pub(super) rest_now: Option<Rest>,
-    pub(super) rest_looked: bool,
-    pub(super) marks: HashMap<Arc<str>, (Option<Mark>, Version)>,
-    pub(super) marks_now: BTreeMap<Arc<str>, Mark>,
-    pub(super) marks_looked: BTreeSet<Arc<str>>,
-    pub(super) kept: Vec<RunRecord>,
-    pub(super) shown: Vec<Id<TriggerRow>>,
-    pub(super) freed: Vec<JobKey>,
-    pub(super) woken: bool,
     pub(super) wants: Wants,
 }
 
-impl<N: Names> View<N> {
+/// What was loaded beside rows.
+#[derive(Debug, Default)]
+struct Loaded {
+    sets: Vec<(Set, Members)>,
+    members: HashMap<Id<JobRow>, usize>,
+    groups: Vec<(GroupKind, BTreeMap<Arc<str>, usize>)>,
+    users: HashMap<Arc<str>, Option<TriggerKey>>,
+    rest: Option<(Rest, Version)>,
+    marks: HashMap<Arc<str>, (Option<Mark>, Version)>,
+}
+
+/// What a rule has gone by and done, beside rows.
+#[derive(Debug, Default)]
+struct Drafts {
+    counted: BTreeSet<Id<JobRow>>,
+    joined: HashMap<Id<JobRow>, isize>,
+    unused: BTreeSet<Arc<str>>,
+    rest: Option<Rest>,
+    rest_looked: bool,
+    marks: BTreeMap<Arc<str>, Mark>,
+    marks_looked: BTreeSet<Arc<str>>,
+    kept: Vec<RunRecord>,
+    shown: Vec<Id<TriggerRow>>,
+    freed: Vec<JobKey>,
+    woken: bool,
+}
+
+/// Loading.
+impl<N> View<N> {
     /// A view that knows nothing yet.
     pub fn new(names: N) -> Self {
-        Self {
-            names,
-            jobs: Shelf(HashMap::new()),
-            triggers: Shelf(HashMap::new()),
-            claims: Shelf(HashMap::new()),
-            sets: Vec::new(),
-            rest: None,
-            rest_now: None,
-            rest_looked: false,
-            marks: HashMap::new(),
-            marks_now: BTreeMap::new(),
-            marks_looked: BTreeSet::new(),
-            kept: Vec::new(),
-            shown: Vec::new(),
-            freed: Vec::new(),
-            woken: false,
-            wants: Wants::default(),
-        }
+        let (loaded, drafts, wants) = Default::default();
+        let (jobs, triggers, claims) = Default::default();
+        Self { names, loaded, drafts, jobs, triggers, claims, wants }
+    }
+
+    /// How its rows are numbered.
+    pub fn names(&mut self) -> &mut N {
+        &mut self.names
     }
 
     /// Takes out what the rule has missed.
@@ -63,23 +72,23 @@ impl<N: Names> View<N> {
         self.jobs.reset();
         self.triggers.reset();
         self.claims.reset();
-        (self.rest_now, self.rest_looked) = (None, false);
-        self.marks_now.clear();
-        self.marks_looked.clear();
-        self.kept.clear();
-        self.shown.clear();
-        self.freed.clear();
-        self.woken = false;
+        self.drafts = Drafts::default();
     }
 
     /// Forgets everything that was loaded, since some of it has changed.
     pub fn forget(&mut self) {
-        self.jobs.0.clear();
-        self.triggers.0.clear();
-        self.claims.0.clear();
-        self.sets.clear();
-        self.rest = None;
-        self.marks.clear();
+        self.jobs.forget_all();
+        self.triggers.forget_all();
+        self.claims.forget_all();
+        self.loaded = Loaded::default();
+    }
+
+    /// Forgets these rows, since they have changed, and all that follows from several rows.
+    pub fn forget_rows(&mut self, jobs: &[Id<JobRow>], triggers: &[Id<TriggerRow>], claims: &[Id<ClaimRow>]) {
+        jobs.iter().for_each(|id| self.jobs.forget(*id));
+        triggers.iter().for_each(|id| self.triggers.forget(*id));
+        claims.iter().for_each(|id| self.claims.forget(*id));
+        self.loaded = Loaded::default();
     }
 
     /// A job was loaded; none if there is none of this number.
@@ -88,7 +97,10 @@ impl<N: Names> View<N> {
     }
 
     /// A trigger was loaded; none if there is none of this number.
+    ///
+    /// Which claims there are has to be asked for after this: a trigger that has not changed since has none that began meanwhile.
     pub fn load_trigger(&mut self, id: Id<TriggerRow>, row: Option<TriggerRow>, version: Version) {
+        self.loaded.sets.retain(|(set, _)| !matches!(set, Set::Claims | Set::ClaimsOf(_)));
         self.triggers.load(id, row, version);
     }
 
@@ -99,91 +111,193 @@ impl<N: Names> View<N> {
 
     /// The members of a set were loaded; their rows, too.
     pub fn load_set(&mut self, set: Set, members: Members) {
-        self.sets.push((set, members));
+        self.loaded.sets.push((set, members));
+    }
+
+    /// How many triggers a job has. A guess will do: the commit compares.
+    pub fn load_members(&mut self, job: Id<JobRow>, count: usize) {
+        self.loaded.members.insert(job, count);
+    }
+
+    /// The groups of a kind, with the number of their members.
+    pub fn load_groups(&mut self, kind: GroupKind, groups: BTreeMap<Arc<str>, usize>) {
+        self.loaded.groups.push((kind, groups));
+    }
+
+    /// A trigger that names this calendar; none if there is none.
+    pub fn load_user(&mut self, calendar: Arc<str>, user: Option<TriggerKey>) {
+        self.loaded.users.insert(calendar, user);
     }
 
     /// Pauses and calendars were loaded.
     pub fn load_rest(&mut self, rest: Rest, version: Version) {
-        self.rest = Some((rest, version));
+        self.loaded.rest = Some((rest, version));
     }
 
     /// A note was loaded; none if there is none of this name.
     pub fn load_mark(&mut self, name: Arc<str>, mark: Option<Mark>, version: Version) {
-        self.marks.insert(name, (mark, version));
+        self.loaded.marks.insert(name, (mark, version));
     }
+}
 
+/// What is to be committed.
+impl<N> View<N> {
     /// Jobs that were read and written.
-    pub fn changed_jobs(&self) -> Changes<JobRow> {
-        self.jobs.changes()
+    pub fn jobs(&self) -> &Shelf<JobRow> {
+        &self.jobs
     }
 
     /// Triggers that were read and written.
-    pub fn changed_triggers(&self) -> Changes<TriggerRow> {
-        self.triggers.changes()
+    pub fn triggers(&self) -> &Shelf<TriggerRow> {
+        &self.triggers
     }
 
     /// Claims that were read and written.
-    pub fn changed_claims(&self) -> Changes<ClaimRow> {
-        self.claims.changes()
+    pub fn claims(&self) -> &Shelf<ClaimRow> {
+        &self.claims
+    }
+
+    /// Jobs that must still have so many triggers.
+    pub fn counted(&self) -> impl Iterator<Item = (Id<JobRow>, usize)> {
+        self.drafts.counted.iter().filter_map(|job| Some((*job, *self.loaded.members.get(job)?)))
+    }
+
+    /// Calendars that no trigger may name.
+    pub fn unused(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.drafts.unused.iter()
     }
 
     /// The version of pauses and calendars, if they were read, and what they are to be, if they are written.
     pub fn changed_rest(&self) -> (Option<Version>, Option<&Rest>) {
-        let version = self.rest.as_ref().map(|(_, version)| *version);
-        (version.filter(|_| self.rest_looked || self.rest_now.is_some()), self.rest_now.as_ref())
+        let version = self.loaded.rest.as_ref().map(|(_, version)| *version);
+        let is_read = self.drafts.rest_looked || self.drafts.rest.is_some();
+        (version.filter(|_| is_read), self.drafts.rest.as_ref())
     }
 
     /// The versions of notes that were read.
     pub fn read_marks(&self) -> impl Iterator<Item = (&Arc<str>, Version)> {
-        self.marks_looked.iter().filter_map(|name| Some((name, self.marks.get(name)?.1)))
+        let looked = self.drafts.marks_looked.iter();
+        looked.filter_map(|name| Some((name, self.loaded.marks.get(name)?.1)))
     }
 
     /// Notes to be written.
     pub fn changed_marks(&self) -> &BTreeMap<Arc<str>, Mark> {
-        &self.marks_now
+        &self.drafts.marks
     }
 
     /// Runs to be added to the history, in this order.
     pub fn kept(&self) -> &[RunRecord] {
-        &self.kept
+        &self.drafts.kept
     }
 
     /// Triggers that stand in their place again, whether their row was written or not.
     pub fn shown(&self) -> &[Id<TriggerRow>] {
-        &self.shown
+        &self.drafts.shown
     }
 
     /// Jobs that allow one run at a time and are free again.
     pub fn freed(&self) -> &[JobKey] {
-        &self.freed
+        &self.drafts.freed
     }
 
     /// Other nodes may find something to take.
     pub fn is_woken(&self) -> bool {
-        self.woken || !self.freed.is_empty()
+        self.drafts.woken || !self.drafts.freed.is_empty()
     }
+}
 
+/// What the rules see of all that.
+impl<N> View<N> {
     pub(super) fn set(&mut self, set: &Set) -> Result<Members, Missing> {
-        if let Some((_, members)) = self.sets.iter().find(|(known, _)| known == set) {
+        if let Some((_, members)) = self.loaded.sets.iter().find(|(known, _)| known == set) {
             return Ok(members.clone());
         }
         self.wants.sets.push(set.clone());
         Err(Missing)
     }
 
+    /// A trigger came to a job, or went.
+    pub(super) fn join(&mut self, job: Id<JobRow>, change: isize) {
+        *self.drafts.joined.entry(job).or_default() += change;
+    }
+
+    /// These are the triggers of a job, if it still has as many.
+    pub(super) fn gone_by(&mut self, job: Id<JobRow>, count: usize) {
+        self.loaded.members.insert(job, count);
+        self.drafts.counted.insert(job);
+    }
+
+    pub(super) fn members_of(&mut self, job: Id<JobRow>) -> Result<usize, Missing> {
+        let Some(count) = self.loaded.members.get(&job) else {
+            self.wants.members.insert(job);
+            return Err(Missing);
+        };
+        self.drafts.counted.insert(job);
+        let joined = self.drafts.joined.get(&job).copied().unwrap_or_default();
+        Ok(count.saturating_add_signed(joined))
+    }
+
+    pub(super) fn groups_of(&mut self, kind: GroupKind) -> Result<BTreeMap<Arc<str>, usize>, Missing> {
+        if let Some((_, groups)) = self.loaded.groups.iter().find(|(known, _)| *known == kind) {
+            return Ok(groups.clone());
+        }
+        self.wants.groups.push(kind);
+        Err(Missing)
+    }
+
+    pub(super) fn user(&mut self, calendar: &str) -> Result<Option<TriggerKey>, Missing> {
+        let Some((name, user)) = self.loaded.users.get_key_value(calendar) else {
+            self.wants.users.insert(calendar.into());
+            return Err(Missing);
+        };
+        if user.is_none() {
+            self.drafts.unused.insert(name.clone());
+        }
+        Ok(user.clone())
+    }
+
     pub(super) fn rest(&mut self) -> Result<&Rest, Missing> {
-        if self.rest.is_none() {
+        let Some((rest, _)) = &self.loaded.rest else {
             self.wants.rest = true;
             return Err(Missing);
-        }
-        self.rest_looked = true;
-        self.rest_now.as_ref().or(self.rest.as_ref().map(|(rest, _)| rest)).ok_or(Missing)
+        };
+        self.drafts.rest_looked = true;
+        Ok(self.drafts.rest.as_ref().unwrap_or(rest))
     }
 
     pub(super) fn edit_rest<A>(&mut self, edit: impl FnOnce(&mut Rest) -> A) -> Result<A, Missing> {
         let mut rest = self.rest()?.clone();
         let answer = edit(&mut rest);
-        self.rest_now = Some(rest);
+        self.drafts.rest = Some(rest);
         Ok(answer)
+    }
+
+    pub(super) fn note(&mut self, name: &Arc<str>) -> Result<Option<Mark>, Missing> {
+        let Some((read, _)) = self.loaded.marks.get(name) else {
+            self.wants.marks.insert(name.clone());
+            return Err(Missing);
+        };
+        self.drafts.marks_looked.insert(name.clone());
+        Ok(self.drafts.marks.get(name).or(read.as_ref()).cloned())
+    }
+
+    pub(super) fn set_note(&mut self, name: Arc<str>, mark: Mark) {
+        self.drafts.marks.insert(name, mark);
+    }
+
+    pub(super) fn keep_record(&mut self, record: RunRecord) {
+        self.drafts.kept.push(record);
+    }
+
+    pub(super) fn stand(&mut self, trigger: Id<TriggerRow>) {
+        self.drafts.shown.push(trigger);
+    }
+
+    pub(super) fn set_free(&mut self, job: JobKey) {
+        self.drafts.freed.push(job);
+    }
+
+    pub(super) fn call_others(&mut self) {
+        self.drafts.woken = true;
     }
 }

@@ -1,0 +1,330 @@
+//! Rows as bytes, for drivers that keep nothing else.
+//!
+//! A record begins with its kind and its format. What rules look at follows as numbers in big-endian order, times as microseconds
+//! since 1970; what they only pass on follows as JSON. A record that cannot be read is told by its reason, never taken for another one.
+
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::parts::Names;
+use crate::error::{Error, Result};
+use crate::job::{CancelReason, JobDetail};
+use crate::store::rows::*;
+use crate::store::state::StoredState;
+use crate::trigger::{Progress, Trigger};
+
+/// Written at the begin of each record, after its kind.
+const FORMAT: u8 = 1;
+
+/// In place of a time that is none.
+const NEVER: i64 = i64::MIN;
+
+/// In place of a count that is none.
+const NONE: u64 = u64::MAX;
+
+/// What kind of row a record is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Kind {
+    /// A job.
+    Job = b'j' as isize,
+    /// A trigger; as a claim, one that is not fired.
+    Trigger = b't' as isize,
+    /// A claim that is fired.
+    Claim = b'c' as isize,
+}
+
+/// The kind of a record; none if it is of none, or empty.
+pub fn kind_of(record: &[u8]) -> Option<Kind> {
+    [Kind::Job, Kind::Trigger, Kind::Claim].into_iter().find(|kind| record.first() == Some(&(*kind as u8)))
+}
+
+struct Writer(Vec<u8>);
+
+impl Writer {
+    fn new(kind: Kind) -> Self {
+        let mut record = Vec::with_capacity(512);
+        record.extend([kind as u8, FORMAT]);
+        Self(record)
+    }
+
+    fn byte(&mut self, value: u8) {
+        self.0.push(value);
+    }
+
+    fn small(&mut self, value: u32) {
+        self.0.extend(value.to_be_bytes());
+    }
+
+    fn number(&mut self, value: u64) {
+        self.0.extend(value.to_be_bytes());
+    }
+
+    fn time(&mut self, value: Option<DateTime<Utc>>) {
+        self.0.extend(value.map_or(NEVER, |time| time.timestamp_micros()).to_be_bytes());
+    }
+
+    fn text(&mut self, value: &str) {
+        self.small(value.len() as u32);
+        self.0.extend(value.as_bytes());
+    }
+
+    /// The last part.
+    fn json(mut self, value: &impl Serialize) -> Result<Vec<u8>> {
+        serde_json::to_writer(&mut self.0, value).map_err(|error| {
+            let text = format!(
+                "a value cannot be written as JSON and is not stored: {error}; change its `Serialize`"
+            );
+            Error::config(text).caused_by(error)
+        })?;
+        Ok(self.0)
+    }
+}
+
+struct Reader<'a> {
+    left: &'a [u8],
+}
+
+type Read<T> = std::result::Result<T, String>;
+
+impl<'a> Reader<'a> {
+    fn new(record: &'a [u8], kind: Kind) -> Read<Self> {
+        match record {
+            [found, FORMAT, left @ ..] if *found == kind as u8 => Ok(Self { left }),
+            [found, format, ..] if *found == kind as u8 => {
+                Err(format!("it has the format {format}, and this program reads {FORMAT} only"))
+            }
+            _ => Err("it is no record of this kind".to_owned()),
+        }
+    }
+
+    fn bytes(&mut self, many: usize) -> Read<&'a [u8]> {
+        let (first, left) = self.left.split_at_checked(many).ok_or("it is cut short")?;
+        self.left = left;
+        Ok(first)
+    }
+
+    fn byte(&mut self) -> Read<u8> {
+        Ok(self.bytes(1)?[0])
+    }
+
+    fn small(&mut self) -> Read<u32> {
+        Ok(self.bytes(4)?.iter().fold(0, |all, byte| (all << 8) | u32::from(*byte)))
+    }
+
+    fn number(&mut self) -> Read<u64> {
+        Ok(self.bytes(8)?.iter().fold(0, |all, byte| (all << 8) | u64::from(*byte)))
+    }
+
+    fn time(&mut self) -> Read<Option<DateTime<Utc>>> {
+        match self.number()?.cast_signed() {
+            NEVER => Ok(None),
+            micros => DateTime::from_timestamp_micros(micros)
+                .map(Some)
+                .ok_or_else(|| format!("{micros} is no time")),
+        }
+    }
+
+    fn text(&mut self) -> Read<&'a str> {
+        let many = self.small()? as usize;
+        std::str::from_utf8(self.bytes(many)?).map_err(|error| error.to_string())
+    }
+
+    fn json<T: DeserializeOwned>(self) -> Read<T> {
+        serde_json::from_slice(self.left).map_err(|error| error.to_string())
+    }
+}
+
+/// A job as bytes.
+///
+/// # Errors
+///
+/// Its data cannot be written as JSON.
+pub fn job(row: &JobRow) -> Result<Vec<u8>> {
+    Writer::new(Kind::Job).json(&*row.detail)
+}
+
+/// A job from its bytes.
+///
+/// # Errors
+///
+/// Why they cannot be read.
+pub fn read_job(record: &[u8]) -> Result<JobRow, String> {
+    let detail: JobDetail = Reader::new(record, Kind::Job)?.json()?;
+    Ok(JobRow { detail: detail.into() })
+}
+
+const EXCLUSIVE: u8 = 1;
+const SUPERSEDED: u8 = 2;
+const FIRED: u8 = 4;
+const COUNTED: u8 = 8;
+
+fn flag(holds: bool, flag: u8) -> u8 {
+    if holds { flag } else { 0 }
+}
+
+fn state(state: StoredState) -> u8 {
+    match state {
+        StoredState::Waiting | StoredState::Acquired => b'W',
+        StoredState::Paused => b'P',
+        StoredState::Complete => b'C',
+        StoredState::Error => b'E',
+    }
+}
+
+fn read_state(state: u8) -> Read<StoredState> {
+    match state {
+        b'W' => Ok(StoredState::Waiting),
+        b'P' => Ok(StoredState::Paused),
+        b'C' => Ok(StoredState::Complete),
+        b'E' => Ok(StoredState::Error),
+        other => Err(format!("{other} is no state")),
+    }
+}
+
+/// A trigger as bytes. Its lane is known to `names`. The third byte is odd if its job allows one run at a time.
+///
+/// # Errors
+///
+/// Its data cannot be written as JSON.
+pub fn trigger(row: &TriggerRow, names: &impl Names) -> Result<Vec<u8>> {
+    let (mut to, progress) = (Writer::new(Kind::Trigger), row.progress());
+    to.byte(flag(row.exclusive, EXCLUSIVE) | flag(row.superseded, SUPERSEDED));
+    to.byte(state(row.state));
+    to.small(row.running);
+    to.small(row.epoch);
+    [row.birth, row.lineage(), row.revision(), progress.fired]
+        .into_iter()
+        .for_each(|number| to.number(number));
+    to.number(progress.repeat.map_or(NONE, u64::from));
+    let times = [progress.next, progress.previous, progress.scheduled, progress.start, row.freed()];
+    times.into_iter().for_each(|time| to.time(time));
+    to.text(&names.lane_of(row.lane).1);
+    to.text(&match row.pause() {
+        Some(note) => serde_json::to_string(note).unwrap_or_default(),
+        None => String::new(),
+    });
+    to.json(&*row.trigger)
+}
+
+/// A trigger from its bytes. `known` is asked for its description by the trigger's revision, and told of one that it does not know.
+///
+/// # Errors
+///
+/// Why they cannot be read.
+pub fn read_trigger(
+    record: &[u8],
+    names: &mut impl Names,
+    known: &mut impl Descriptions,
+) -> Result<TriggerRow, String> {
+    let mut from = Reader::new(record, Kind::Trigger)?;
+    let (flags, state) = (from.byte()?, read_state(from.byte()?)?);
+    let (running, epoch) = (from.small()?, from.small()?);
+    let [birth, lineage, revision, fired, repeat] =
+        [from.number()?, from.number()?, from.number()?, from.number()?, from.number()?];
+    let repeat = u32::try_from(repeat).ok();
+    let [next, previous, scheduled, start, freed] =
+        [from.time()?, from.time()?, from.time()?, from.time()?, from.time()?];
+    let job_type = Arc::from(from.text()?);
+    let pause = from.text()?;
+    let trigger = match known.find(from.left) {
+        Some(trigger) => trigger,
+        None => {
+            let text = from.left;
+            let trigger: Arc<Trigger> = from.json::<Trigger>()?.into();
+            known.keep(text, &trigger);
+            trigger
+        }
+    };
+    let progress = Progress { next, previous, fired, scheduled, start, repeat };
+    let lane = names.lane(trigger.execution_group(), &job_type);
+    let job = names.job(trigger.job());
+    let mut row = TriggerRow::new(trigger, progress, (job, flags & EXCLUSIVE != 0, lane), birth);
+    (row.state, row.running, row.epoch) = (state, running, epoch);
+    row.superseded = flags & SUPERSEDED != 0;
+    if lineage != birth {
+        row.set_lineage(lineage);
+    }
+    if revision != birth {
+        row.set_revision(revision);
+    }
+    row.set_freed(freed);
+    if !pause.is_empty() {
+        row.set_pause(Some(serde_json::from_str(pause).map_err(|error| error.to_string())?));
+    }
+    Ok(row)
+}
+
+/// Descriptions of triggers that were read before, so that they need not be read again and again.
+pub trait Descriptions {
+    /// The one of this text.
+    fn find(&mut self, text: &[u8]) -> Option<Arc<Trigger>>;
+    /// One that was not known.
+    fn keep(&mut self, text: &[u8], trigger: &Arc<Trigger>);
+}
+
+impl Descriptions for () {
+    fn find(&mut self, _: &[u8]) -> Option<Arc<Trigger>> {
+        None
+    }
+
+    fn keep(&mut self, _: &[u8], _: &Arc<Trigger>) {}
+}
+
+/// A claim that is fired, as bytes.
+///
+/// # Errors
+///
+/// The data of its trigger cannot be written as JSON.
+pub fn claim(row: &ClaimRow) -> Result<Vec<u8>> {
+    let mut to = Writer::new(Kind::Claim);
+    to.byte(flag(row.exclusive, EXCLUSIVE) | flag(row.fired, FIRED) | flag(row.counted, COUNTED));
+    to.byte(match row.cancel {
+        None => b'-',
+        Some(CancelReason::Superseded) => b's',
+        Some(_) => b'r',
+    });
+    to.small(row.epoch);
+    [row.session, row.birth, row.lineage].into_iter().for_each(|number| to.number(number));
+    [row.lapse, row.since, row.due].into_iter().for_each(|time| to.time(Some(time)));
+    to.json(&*row.trigger)
+}
+
+/// A fired claim from its bytes.
+///
+/// # Errors
+///
+/// Why they cannot be read.
+pub fn read_claim(record: &[u8], names: &mut impl Names) -> Result<ClaimRow, String> {
+    let mut from = Reader::new(record, Kind::Claim)?;
+    let flags = from.byte()?;
+    let cancel = match from.byte()? {
+        b'-' => None,
+        b's' => Some(CancelReason::Superseded),
+        _ => Some(CancelReason::Requested),
+    };
+    let epoch = from.small()?;
+    let [session, birth, lineage] = [from.number()?, from.number()?, from.number()?];
+    let [lapse, since, due] = [from.time()?, from.time()?, from.time()?].map(Option::unwrap_or_default);
+    let trigger: Arc<Trigger> = from.json::<Trigger>()?.into();
+    let item = names.trigger(trigger.key());
+    let [exclusive, fired, counted] = [EXCLUSIVE, FIRED, COUNTED].map(|flag| flags & flag != 0);
+    Ok(ClaimRow {
+        session,
+        item,
+        trigger,
+        birth,
+        lineage,
+        epoch,
+        exclusive,
+        fired,
+        counted,
+        lapse,
+        since,
+        due,
+        cancel,
+    })
+}
