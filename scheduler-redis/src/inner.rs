@@ -80,6 +80,8 @@ pub(crate) struct Inner {
     pub(crate) renewed: Arc<Notify>,
     /// A node has lost touch.
     pub(crate) fenced: Notify,
+    /// The driver of rows, where this is one.
+    pub(crate) rows: std::sync::OnceLock<Weak<crate::rows::Core>>,
 }
 
 /// What a call says.
@@ -110,6 +112,26 @@ pub(crate) struct Flag<'a>(pub(crate) &'a AtomicBool);
 impl Drop for Flag<'_> {
     fn drop(&mut self) {
         self.0.store(false, Ordering::Release);
+    }
+}
+
+/// The number of a change that somebody waits for.
+pub(crate) struct Order<'a> {
+    inner: &'a Inner,
+    number: u64,
+}
+
+impl std::fmt::Display for Order<'_> {
+    /// With that of the first that is still waited for.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let first = self.inner.changes.lock().waited_for.first().copied().unwrap_or(self.number);
+        write!(f, "{} {first}", self.number)
+    }
+}
+
+impl Drop for Order<'_> {
+    fn drop(&mut self) {
+        self.inner.changes.lock().waited_for.remove(&self.number);
     }
 }
 
@@ -170,6 +192,7 @@ impl Inner {
                 nudge: Arc::default(),
                 renewed: Arc::default(),
                 fenced: Notify::new(),
+                rows: std::sync::OnceLock::new(),
                 settings,
                 io,
             }
@@ -231,6 +254,20 @@ impl Inner {
         self.set_clock(&answer, sent);
         self.state.lock().birth = codec::text(&answer["birth"]).to_owned();
         Ok(())
+    }
+
+    /// This process, among those who send messages.
+    pub(crate) fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// A change that somebody waits for, until this is dropped.
+    pub(crate) fn begin_change(&self) -> Order<'_> {
+        let mut changes = self.changes.lock();
+        changes.last += 1;
+        let number = changes.last;
+        changes.waited_for.insert(number);
+        Order { inner: self, number }
     }
 
     pub(crate) async fn hot_call(&self, verb: &str, mut request: Value, rows: &[String]) -> Result<Answer> {
@@ -410,7 +447,7 @@ fn check_server(place: &str, info: &str) -> Result<()> {
 }
 
 /// Bytes that nobody else has; the standard library seeds its hashers from the system.
-fn random() -> [u8; 16] {
+pub(crate) fn random() -> [u8; 16] {
     use std::hash::{BuildHasher, Hasher, RandomState};
     let half = || RandomState::new().build_hasher().finish().to_le_bytes();
     let mut bytes = [0; 16];

@@ -29,6 +29,8 @@ mod place;
 mod put;
 mod reconcile;
 mod recover;
+#[doc(hidden)]
+pub mod rows;
 mod script;
 mod session;
 mod settings;

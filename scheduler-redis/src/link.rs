@@ -147,6 +147,35 @@ impl Link {
         ))))
     }
 
+    /// Carries out one script call, once.
+    pub(crate) async fn evaluate(
+        &self,
+        verb: &str,
+        script: &Script,
+        words: &[Vec<u8>],
+    ) -> Result<redis::Value, Failure> {
+        let bytes = words.iter().map(Vec::len).sum();
+        let largest = words.iter().max_by_key(|word| word.len()).map(|word| String::from_utf8_lossy(word));
+        self.check_size(verb, bytes, largest.as_deref())?;
+        let mut invocation = script.key(&self.settings.prefix);
+        for word in words {
+            invocation.arg(word.as_slice());
+        }
+        let more = Duration::from_secs((bytes / BYTES_IN_A_SECOND) as u64);
+        let limit = self.settings.answer_within.saturating_add(more);
+        self.with(verb, limit, async |mut connection| invocation.invoke_async(&mut connection).await).await
+    }
+
+    /// Carries out commands that change nothing; once more if the connection was cut.
+    pub(crate) async fn ask(&self, commands: &redis::Pipeline) -> Result<Vec<redis::Value>, Failure> {
+        let limit = self.settings.answer_within;
+        let call = async |mut connection| commands.query_async(&mut connection).await;
+        match self.with("load", limit, call).await {
+            Err(Failure::Away(_)) => self.with("load", limit, call).await,
+            answer => answer,
+        }
+    }
+
     pub(crate) async fn info(&self) -> Result<String, Failure> {
         self.with("INFO", self.settings.answer_within, async |mut connection| {
             cmd("INFO").query_async(&mut connection).await

@@ -14,6 +14,12 @@ use crate::inner::Inner;
 impl Inner {
     /// Takes over the work of nodes that are gone, and what callers have begun that are gone.
     pub(crate) async fn recover(&self) -> Result<()> {
+        if let Some(rows) = self.rows.get() {
+            return match rows.upgrade() {
+                Some(rows) => Box::pin(rows.bury(None)).await,
+                None => Ok(()),
+            };
+        }
         loop {
             let answer = self.heart_call("lost", &json!({})).await?;
             if answer["done"] == true {

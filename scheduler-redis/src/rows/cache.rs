@@ -1,0 +1,53 @@
+//! What a process remembers of records, so that it need not read them again: jobs, and descriptions of triggers.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use scheduler_core::JobKey;
+use scheduler_core::store::rows::JobRow;
+use scheduler_core::store::view::Version;
+use scheduler_core::store::view::record::Descriptions;
+use scheduler_core::trigger::Trigger;
+
+/// No more of each are remembered.
+const MOST: usize = 10_000;
+
+/// Jobs may be out of date: whoever goes by one has its version checked.
+#[derive(Debug, Default)]
+pub(crate) struct Known {
+    jobs: Mutex<HashMap<JobKey, (Version, JobRow)>>,
+    triggers: Mutex<HashMap<Box<[u8]>, Arc<Trigger>>>,
+}
+
+impl Known {
+    pub(crate) fn job(&self, key: &JobKey) -> Option<(Version, JobRow)> {
+        self.jobs.lock().get(key).cloned()
+    }
+
+    pub(crate) fn keep_job(&self, key: &JobKey, version: Version, row: &JobRow) {
+        let mut jobs = self.jobs.lock();
+        if jobs.len() >= MOST {
+            jobs.clear();
+        }
+        jobs.insert(key.clone(), (version, row.clone()));
+    }
+
+    pub(crate) fn forget_job(&self, key: &JobKey) {
+        self.jobs.lock().remove(key);
+    }
+}
+
+impl Descriptions for &Known {
+    fn find(&mut self, text: &[u8]) -> Option<Arc<Trigger>> {
+        self.triggers.lock().get(text).cloned()
+    }
+
+    fn keep(&mut self, text: &[u8], trigger: &Arc<Trigger>) {
+        let mut triggers = self.triggers.lock();
+        if triggers.len() >= MOST {
+            triggers.clear();
+        }
+        triggers.insert(text.into(), trigger.clone());
+    }
+}

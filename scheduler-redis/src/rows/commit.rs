@@ -1,0 +1,392 @@
+//! What a transaction writes, as operations of the script `commit.lua`.
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
+
+use scheduler_core::Result;
+use scheduler_core::job::CancelReason;
+use scheduler_core::store::rows::{ClaimRow, Id, JobRow, TriggerRow};
+use scheduler_core::store::view::{Change, Version, View, record};
+
+use super::names::{LaneOf, Names};
+use crate::codec;
+
+/// What a check was about.
+#[derive(Debug, Clone)]
+pub(crate) enum Checked {
+    Job(Id<JobRow>),
+    Trigger(Id<TriggerRow>),
+    Claim(Id<ClaimRow>),
+    Other,
+}
+
+type Words = Vec<Vec<u8>>;
+
+/// Operations, put together by what they do and to which key.
+#[derive(Debug, Default)]
+struct Ops(BTreeMap<(Step, Arc<str>), Words>);
+
+/// What the script can do, in the order in which it does it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Step {
+    HSet,
+    HDel,
+    Set,
+    ZAdd,
+    ZRem,
+    SAdd,
+    Hist,
+    Unclaim,
+    Leave,
+    LeaveAlone,
+    Free,
+    Group,
+    Stand,
+    Shift,
+    StandAlone,
+    Wake,
+    Cry,
+}
+
+impl Step {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::HSet => "hset",
+            Self::HDel => "hdel",
+            Self::Set => "set",
+            Self::ZAdd => "zadd",
+            Self::ZRem => "zrem",
+            Self::SAdd => "sadd",
+            Self::Hist => "hist",
+            Self::Unclaim => "unclaim",
+            Self::Leave => "leave",
+            Self::LeaveAlone => "leave_alone",
+            Self::Free => "free",
+            Self::Group => "group",
+            Self::Stand => "stand",
+            Self::Shift => "shift",
+            Self::StandAlone => "stand_alone",
+            Self::Wake => "wake",
+            Self::Cry => "cry",
+        }
+    }
+}
+
+impl Ops {
+    fn add<const MANY: usize>(&mut self, step: Step, key: impl Into<Arc<str>>, words: [Vec<u8>; MANY]) {
+        self.0.entry((step, key.into())).or_default().extend(words);
+    }
+}
+
+/// A lane as a key has it.
+pub(crate) fn lane_name((group, job_type): &LaneOf) -> String {
+    match group {
+        Some(group) => format!("1{group}\0{job_type}"),
+        None => format!("0\0{job_type}"),
+    }
+}
+
+fn text(text: impl Into<String>) -> Vec<u8> {
+    text.into().into_bytes()
+}
+
+fn record(version: Version, record: Vec<u8>) -> Vec<u8> {
+    let mut whole = Vec::with_capacity(record.len() + 8);
+    whole.extend(version.to_be_bytes());
+    whole.extend(record);
+    whole
+}
+
+/// Where a trigger stands: its lane, time, member, and its job if that allows one run at a time.
+#[derive(Debug, PartialEq)]
+struct Stand {
+    lane: String,
+    time: i64,
+    member: Vec<u8>,
+    alone: Option<String>,
+}
+
+fn stand_of(row: &TriggerRow, names: &Names) -> Option<Stand> {
+    use scheduler_core::store::view::Names as _;
+    let place = row.place()?;
+    let rank = (i64::from(i32::MAX) - i64::from(place.rank.0)) as u32;
+    let mut member = rank.to_be_bytes().to_vec();
+    member.extend(codec::key(row.trigger.key()).into_bytes());
+    Some(Stand {
+        lane: lane_name(&names.lane_of(place.lane)),
+        time: place.at.timestamp_millis(),
+        member,
+        alone: place.exclusive.then(|| codec::key(row.trigger.job())),
+    })
+}
+
+/// Puts together what a view wants to be checked and written.
+pub(crate) struct Commit {
+    checks: Words,
+    checked: Vec<Checked>,
+    ops: Ops,
+    version: Version,
+}
+
+impl Commit {
+    /// None if nothing is to be written.
+    pub(crate) fn of(view: &mut View<Names>, version: Version, keeps: usize) -> Result<Option<Self>> {
+        let mut commit = Self { checks: Vec::new(), checked: Vec::new(), ops: Ops::default(), version };
+        let is_woken = view.is_woken();
+        // The names are only looked up, but belong to the view.
+        let names = std::mem::replace(view.names(), Names::nothing());
+        let done = commit.write(view, &names, keeps);
+        *view.names() = names;
+        done?;
+        if commit.ops.0.is_empty() {
+            return Ok(None);
+        }
+        if is_woken {
+            commit.ops.add(Step::Wake, "", []);
+        }
+        Ok(Some(commit))
+    }
+
+    fn write(&mut self, view: &View<Names>, names: &Names, keeps: usize) -> Result<()> {
+        for change in view.jobs().changes() {
+            self.job(&change, names)?;
+        }
+        let shown: HashSet<_> = view.shown().iter().copied().collect();
+        for change in view.triggers().changes() {
+            self.trigger(&change, names, shown.contains(&change.id))?;
+        }
+        let written: HashSet<_> = view.triggers().changes().map(|change| change.id).collect();
+        for id in shown.difference(&written) {
+            if let Some(stand) = view.triggers().row(*id).and_then(|row| stand_of(row, names)) {
+                self.stand(stand, None);
+            }
+        }
+        for change in view.claims().changes() {
+            self.claim(&change, names)?;
+        }
+        if let (_, Some(rest)) = view.changed_rest() {
+            let rest = record(self.version, super::rest::write(rest)?);
+            self.ops.add(Step::Set, "rest", [rest]);
+            self.ops.add(Step::Wake, "", []);
+        }
+        for (name, mark) in view.changed_marks() {
+            let mut words = mark.revision.to_be_bytes().to_vec();
+            words.extend(mark.text.as_bytes());
+            self.ops.add(Step::HSet, "marks", [text(&**name), record(self.version, words)]);
+        }
+        for kept in view.kept().iter().filter(|_| keeps > 0) {
+            self.ops.add(Step::Hist, keeps.to_string(), [text(codec::encode(kept)?)]);
+        }
+        self.check(view, names);
+        Ok(())
+    }
+
+    fn check(&mut self, view: &View<Names>, names: &Names) {
+        let mut rows = BTreeMap::<Arc<str>, (Words, Vec<Checked>)>::new();
+        let mut is = |hash: &str, key: String, version: Version, about: Checked| {
+            let known = if version == 0 { Vec::new() } else { version.to_be_bytes().to_vec() };
+            let (words, checked) = rows.entry(hash.into()).or_default();
+            words.extend([text(key), known]);
+            checked.push(about);
+        };
+        for (id, version) in view.jobs().reads() {
+            is("jobs", codec::key(names.job_key(id)), version, Checked::Job(id));
+        }
+        for (id, version) in view.triggers().reads() {
+            is("triggers", codec::key(names.trigger_key(id)), version, Checked::Trigger(id));
+        }
+        for (id, version) in view.claims().reads() {
+            if let Some((home, execution)) = names.home_of(id) {
+                is(home, codec::claim(*execution), version, Checked::Claim(id));
+            }
+        }
+        for (name, version) in view.read_marks() {
+            is("marks", name.to_string(), version, Checked::Other);
+        }
+        for (hash, (words, checked)) in rows {
+            self.add_check("is", &hash, words, checked);
+        }
+        if let (Some(version), _) = view.changed_rest() {
+            let known = if version == 0 { Vec::new() } else { version.to_be_bytes().to_vec() };
+            self.add_check("only", "rest", vec![known], vec![Checked::Other]);
+        }
+        let of = view.counted().flat_map(|(job, count)| {
+            [text(format!("{}\0\0", codec::key(names.job_key(job)))), text(count.to_string())]
+        });
+        let of: Words = of.collect();
+        let by: Words =
+            view.unused().flat_map(|calendar| [text(format!("{calendar}\0\0")), text("0")]).collect();
+        for (key, words) in [("of", of), ("by", by)] {
+            let many = words.len() / 2;
+            if many > 0 {
+                self.add_check("count", key, words, vec![Checked::Other; many]);
+            }
+        }
+    }
+
+    fn add_check(&mut self, name: &str, key: &str, words: Words, checked: Vec<Checked>) {
+        self.checks.extend([text(name), text(key), text(words.len().to_string())]);
+        self.checks.extend(words);
+        self.checked.extend(checked);
+    }
+
+    fn job(&mut self, change: &Change<'_, JobRow>, names: &Names) -> Result<()> {
+        let key = text(codec::key(names.job_key(change.id)));
+        match change.after {
+            Some(row) => {
+                let record = record(self.version, record::job(row)?);
+                self.ops.add(Step::HSet, "jobs", [key.clone(), record]);
+                if change.before.is_none() {
+                    self.ops.add(Step::ZAdd, "nj", [text("0"), key]);
+                }
+            }
+            None => {
+                self.ops.add(Step::HDel, "jobs", [key.clone()]);
+                self.ops.add(Step::ZRem, "nj", [key]);
+            }
+        }
+        Ok(())
+    }
+
+    fn trigger(&mut self, change: &Change<'_, TriggerRow>, names: &Names, is_shown: bool) -> Result<()> {
+        let key = codec::key(names.trigger_key(change.id));
+        let (before, after) = (change.before, change.after);
+        match after {
+            Some(row) => {
+                let record = record(self.version, record::trigger(row, names)?);
+                self.ops.add(Step::HSet, "triggers", [text(&key), record]);
+            }
+            None => self.ops.add(Step::HDel, "triggers", [text(&key)]),
+        }
+        self.index(Step::ZAdd, "nt", before.map(|_| key.clone()), after.map(|_| key.clone()));
+        let of = |row: &TriggerRow| format!("{}\0\0{key}", codec::key(row.trigger.job()));
+        self.index(Step::ZAdd, "of", before.map(of), after.map(of));
+        let by = |row: &TriggerRow| Some(format!("{}\0\0{key}", row.trigger.calendar()?));
+        self.index(Step::ZAdd, "by", before.and_then(by), after.and_then(by));
+        let alone = |row: &TriggerRow| row.exclusive.then(|| codec::key(row.trigger.job()));
+        match (before.and_then(alone), after.and_then(alone)) {
+            (before, Some(job)) if before.as_ref() != Some(&job) => {
+                self.ops.add(Step::HSet, "alone", [text(&key), text(job)]);
+            }
+            (Some(_), None) => self.ops.add(Step::HDel, "alone", [text(&key)]),
+            _ => {}
+        }
+        let alarm = |row: &TriggerRow| row.alarm().map(|at| at.timestamp_millis());
+        match (before.and_then(alarm), after.and_then(alarm)) {
+            (before, Some(at)) if before != Some(at) => {
+                self.ops.add(Step::ZAdd, "alarms", [text(at.to_string()), text(&key)]);
+                self.ops.add(Step::Wake, "", []);
+            }
+            (Some(_), None) => self.ops.add(Step::ZRem, "alarms", [text(&key)]),
+            _ => {}
+        }
+        let stand = |row: &TriggerRow| stand_of(row, names);
+        let (before_at, after_at) = (before.and_then(stand), after.and_then(stand));
+        let is_moved = before_at != after_at;
+        if let Some(stand) = before_at.filter(|_| is_moved) {
+            match stand.alone {
+                Some(job) => self.ops.add(Step::LeaveAlone, stand.lane, [text(job), stand.member]),
+                None => self.ops.add(Step::Leave, stand.lane, [stand.member]),
+            }
+        }
+        if let Some(stand) = after_at.filter(|_| is_moved || is_shown) {
+            self.stand(stand, (!is_shown && before.is_some()).then_some(key));
+        }
+        Ok(())
+    }
+
+    fn index(&mut self, step: Step, key: &str, before: Option<String>, after: Option<String>) {
+        if before == after {
+            return;
+        }
+        if let Some(member) = before {
+            self.ops.add(Step::ZRem, key, [text(member)]);
+        }
+        if let Some(member) = after {
+            self.ops.add(step, key, [text("0"), text(member)]);
+        }
+    }
+
+    /// With a key only unless that trigger is claimed.
+    fn stand(&mut self, stand: Stand, unless_claimed: Option<String>) {
+        let time = text(stand.time.to_string());
+        match (stand.alone, unless_claimed) {
+            (Some(job), key) => {
+                let words = [text(job), time, stand.member, text(key.unwrap_or_default())];
+                self.ops.add(Step::StandAlone, stand.lane, words);
+            }
+            (None, Some(key)) => self.ops.add(Step::Shift, stand.lane, [time, stand.member, text(key)]),
+            (None, None) => self.ops.add(Step::Stand, stand.lane, [time, stand.member]),
+        }
+    }
+
+    fn claim(&mut self, change: &Change<'_, ClaimRow>, names: &Names) -> Result<()> {
+        let Some((home, execution)) = names.home_of(change.id) else { return Ok(()) };
+        let id = codec::claim(*execution);
+        let stop = format!("stop:{}", execution.session());
+        match (change.before, change.after) {
+            (Some(before), None) => {
+                self.ops.add(Step::HDel, home.clone(), [text(&id)]);
+                self.let_go(before, &id);
+                if before.cancel.is_some() {
+                    self.ops.add(Step::HDel, stop, [text(id)]);
+                }
+            }
+            (before, Some(after)) => {
+                let record = record(self.version, record::claim(after)?);
+                self.ops.add(Step::HSet, home.clone(), [text(&id), record]);
+                match before {
+                    Some(before) if !before.fired => self.unclaim(before, &id),
+                    Some(_) => {}
+                    None => self.take(after, &id),
+                }
+                if let Some(reason) =
+                    after.cancel.filter(|reason| before.and_then(|row| row.cancel) != Some(*reason))
+                {
+                    let reason = if reason == CancelReason::Superseded { "superseded" } else { "requested" };
+                    self.ops.add(Step::HSet, stop, [text(id), text(reason)]);
+                    self.ops.add(Step::Cry, "", []);
+                }
+            }
+            (None, None) => {}
+        }
+        Ok(())
+    }
+
+    fn unclaim(&mut self, claim: &ClaimRow, id: &str) {
+        self.ops.add(Step::Unclaim, "", [text(codec::key(claim.trigger.key())), text(id)]);
+    }
+
+    fn let_go(&mut self, claim: &ClaimRow, id: &str) {
+        if !claim.fired {
+            self.unclaim(claim, id);
+        }
+        if claim.exclusive {
+            self.ops.add(Step::Free, "", [text(codec::key(claim.trigger.job())), text(id)]);
+        }
+        if let Some(group) = claim.trigger.execution_group() {
+            self.ops.add(Step::Group, "", [text(&**group), text("-1")]);
+        }
+    }
+
+    /// A claim that a server has forgotten is there again.
+    fn take(&mut self, claim: &ClaimRow, id: &str) {
+        self.ops.add(Step::SAdd, "homes", [text(claim.session.to_string())]);
+        if claim.exclusive {
+            self.ops.add(Step::HSet, "busy", [text(codec::key(claim.trigger.job())), text(id)]);
+        }
+        if let Some(group) = claim.trigger.execution_group() {
+            self.ops.add(Step::Group, "", [text(&**group), text("1")]);
+        }
+    }
+
+    /// The arguments of the script after its head.
+    pub(crate) fn words(self) -> (Words, Vec<Checked>) {
+        let mut words = self.checks;
+        for ((step, key), of_step) in self.ops.0 {
+            words.extend([text(step.name()), text(&*key), text(of_step.len().to_string())]);
+            words.extend(of_step);
+        }
+        (words, self.checked)
+    }
+}

@@ -1,0 +1,118 @@
+//! How this driver numbers what has a name: anew in each transaction, in the order in which names come up.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use chrono::{DateTime, Utc};
+use scheduler_core::job::ExecutionId;
+use scheduler_core::store::rows::{ClaimRow, Id, JobRow, Lane, TriggerRow};
+use scheduler_core::store::view;
+use scheduler_core::{JobKey, TriggerKey};
+
+/// Numbers for births and revisions: microseconds of the server's clock, each once in this process. What has the same name is
+/// never changed by two processes at once, so no two changes of one name have one number.
+#[derive(Debug, Default)]
+pub(crate) struct Numbers(AtomicU64);
+
+impl Numbers {
+    fn next(&self, now: DateTime<Utc>) -> u64 {
+        let now = u64::try_from(now.timestamp_micros()).unwrap_or_default();
+        let step = |last: u64| Some(last.saturating_add(1).max(now));
+        let last = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, step);
+        last.map_or(now, |last| last.saturating_add(1).max(now))
+    }
+}
+
+#[derive(Debug)]
+struct Numbered<T> {
+    all: Vec<T>,
+    by_value: HashMap<T, usize>,
+}
+
+impl<T> Default for Numbered<T> {
+    fn default() -> Self {
+        Self { all: Vec::new(), by_value: HashMap::new() }
+    }
+}
+
+impl<T: Clone + Eq + Hash> Numbered<T> {
+    fn number(&mut self, value: &T) -> usize {
+        if let Some(number) = self.by_value.get(value) {
+            return *number;
+        }
+        self.all.push(value.clone());
+        self.by_value.insert(value.clone(), self.all.len() - 1);
+        self.all.len() - 1
+    }
+}
+
+/// An execution group, or none, and the type of a job.
+pub(crate) type LaneOf = (Option<Arc<str>>, Arc<str>);
+
+/// The names of one transaction.
+#[derive(Debug)]
+pub(crate) struct Names {
+    jobs: Numbered<JobKey>,
+    triggers: Numbered<TriggerKey>,
+    lanes: Numbered<LaneOf>,
+    /// Where claims are, and their whole ids.
+    claims: HashMap<u64, (Arc<str>, ExecutionId)>,
+    numbers: Arc<Numbers>,
+    now: DateTime<Utc>,
+}
+
+impl Names {
+    pub(crate) fn new(numbers: Arc<Numbers>, now: DateTime<Utc>) -> Self {
+        let (jobs, triggers, lanes, claims) = Default::default();
+        Self { jobs, triggers, lanes, claims, numbers, now }
+    }
+
+    pub(crate) fn job_key(&self, id: Id<JobRow>) -> &JobKey {
+        &self.jobs.all[id.0 as usize]
+    }
+
+    pub(crate) fn trigger_key(&self, id: Id<TriggerRow>) -> &TriggerKey {
+        &self.triggers.all[id.0 as usize]
+    }
+
+    /// The claim stands in this hash.
+    pub(crate) fn claim(&mut self, execution: ExecutionId, home: &Arc<str>) -> Id<ClaimRow> {
+        self.claims.insert(execution.count(), (home.clone(), execution));
+        Id::of(execution)
+    }
+
+    pub(crate) fn home_of(&self, id: Id<ClaimRow>) -> Option<&(Arc<str>, ExecutionId)> {
+        self.claims.get(&id.0)
+    }
+}
+
+impl view::Names for Names {
+    fn job(&mut self, key: &JobKey) -> Id<JobRow> {
+        Id::new(self.jobs.number(key) as u64)
+    }
+
+    fn trigger(&mut self, key: &TriggerKey) -> Id<TriggerRow> {
+        Id::new(self.triggers.number(key) as u64)
+    }
+
+    fn lane(&mut self, group: Option<&Arc<str>>, job_type: &Arc<str>) -> Lane {
+        Lane(self.lanes.number(&(group.cloned(), job_type.clone())) as u32)
+    }
+
+    fn lane_of(&self, lane: Lane) -> LaneOf {
+        self.lanes.all[lane.0 as usize].clone()
+    }
+
+    fn number(&mut self) -> u64 {
+        self.numbers.next(self.now)
+    }
+}
+
+impl Names {
+    /// In the place of others for a moment.
+    pub(crate) fn nothing() -> Self {
+        Self::new(Arc::default(), DateTime::UNIX_EPOCH)
+    }
+}
