@@ -389,6 +389,35 @@ async fn r3_a_job_that_comes_several_times_in_a_call_is_one(bench) {
     }
 }
 
+/// Case H17: whoever answers with fields need not read the sentence.
+async fn h17_refusals_have_the_trigger_and_the_job_as_fields(bench) {
+    let work = job("work").build();
+    bench.put(&work, [every_minute("a", 0)]).await;
+    let put = async |jobs: Vec<_>, trigger: &str, of: &str| {
+        let (trigger, progress) = built(&job(of).build(), every_minute(trigger, 0));
+        let (existing_jobs, existing_triggers) = (Existing::Refuse, Existing::Refuse);
+        let put = Put { jobs, existing_jobs, triggers: vec![(trigger, progress)], existing_triggers };
+        bench.store.put(put).await.unwrap_err()
+    };
+    let taken = put(vec![], "a", "work").await;
+    assert!(taken.is_conflict(), "{taken}");
+    assert_eq!(taken.trigger(), Some(&key("a")));
+    let taken = put(vec![Arc::new(work.clone())], "b", "work").await;
+    assert_eq!(taken.job(), Some(work.key()));
+    let jobless = put(vec![], "b", "gone").await;
+    assert!(jobless.is_not_found(), "{jobless}");
+    assert_eq!((jobless.trigger(), jobless.job()), (Some(&key("b")), Some(job("gone").build().key())));
+    let (trigger, progress) = built(&work, every_minute("b", 0).calendar("nowhere"));
+    let (existing_jobs, existing_triggers) = (Existing::Refuse, Existing::Refuse);
+    let put = Put { jobs: vec![], existing_jobs, triggers: vec![(trigger, progress)], existing_triggers };
+    let undated = bench.store.put(put).await.unwrap_err();
+    assert!(undated.is_not_found(), "{undated}");
+    assert_eq!(undated.trigger(), Some(&key("b")));
+    let (trigger, progress) = built(&job("other").build(), every_minute("a", 0));
+    let change = Reschedule { old: key("a"), revision: None, trigger, progress: Some(progress) };
+    assert_eq!(bench.store.reschedule(change).await.unwrap_err().trigger(), Some(&key("a")));
+}
+
 async fn lists_are_paged_in_the_order_of_keys(bench) {
     for name in ["c", "a", "g/b", "b"] {
         bench.put(&job(name).build(), [every_minute(name, 0)]).await;

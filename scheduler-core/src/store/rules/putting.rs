@@ -33,32 +33,31 @@ pub fn put<R: Rows>(rows: &mut R, request: Put) -> Answer<R, Result<()>> {
 
 /// Everything that stands against the call, before anything is changed.
 fn check<R: Rows>(rows: &mut R, request: &Put) -> Answer<R, Result<()>> {
-    let mut taken = Vec::new();
+    let (mut jobs, mut triggers) = (Vec::new(), Vec::new());
     if request.existing_jobs == Existing::Refuse {
         for job in &request.jobs {
             if rows.job(job.key())?.is_some() {
-                taken.push(format!("job `{}`", job.key()));
+                jobs.push(job.key());
             }
         }
     }
     if request.existing_triggers == Existing::Refuse {
         for (trigger, _) in &request.triggers {
             if rows.trigger(trigger.key())?.is_some() {
-                taken.push(format!("trigger `{}`", trigger.key()));
+                triggers.push(trigger.key());
             }
         }
     }
-    if !taken.is_empty() {
-        let taken = taken.join(", ");
-        let error = format!("already stored: {taken}; replace them or use other names");
-        return Ok(Err(Error::conflict(error)));
+    if !jobs.is_empty() || !triggers.is_empty() {
+        return Ok(Err(taken(&jobs, &triggers)));
     }
     if let Some(key) = twice(&request.triggers) {
         let error = format!("trigger `{key}` is there twice in one call; give one another name");
-        return Ok(Err(Error::conflict(error)));
+        return Ok(Err(Error::conflict(error).for_trigger(key)));
     }
     if let Some((key, job)) = without_job(rows, request)? {
-        return Ok(Err(Error::not_found(format!("trigger `{key}` runs job `{job}`, which is not stored"))));
+        let error = format!("trigger `{key}` runs job `{job}`, which is not stored; store the job first");
+        return Ok(Err(Error::not_found(error).for_trigger(key).for_job(job)));
     }
     for (trigger, _) in &request.triggers {
         if let Err(error) = check_calendar(rows, trigger)? {
@@ -66,6 +65,19 @@ fn check<R: Rows>(rows: &mut R, request: &Put) -> Answer<R, Result<()>> {
         }
     }
     Ok(Ok(()))
+}
+
+/// The error about names that are taken, with the one that it is about, if there is one.
+fn taken(jobs: &[&JobKey], triggers: &[&TriggerKey]) -> Error {
+    let of_jobs = jobs.iter().map(|key| format!("job `{key}`"));
+    let of_triggers = triggers.iter().map(|key| format!("trigger `{key}`"));
+    let taken = of_jobs.chain(of_triggers).collect::<Vec<_>>().join(", ");
+    let error = Error::conflict(format!("already stored: {taken}; replace them or use other names"));
+    match (jobs, triggers) {
+        ([job], []) => error.for_job(job),
+        ([], [trigger]) => error.for_trigger(trigger),
+        _ => error,
+    }
 }
 
 fn twice(triggers: &[(Arc<Trigger>, Progress)]) -> Option<&TriggerKey> {
@@ -102,10 +114,10 @@ fn check_calendar<R: Rows>(rows: &mut R, trigger: &Trigger) -> Answer<R, Result<
     let known = rows.calendars()?;
     let near = scheduler_syntax::nearest(name, known.iter().map(|(known, _)| &**known));
     let hint = near.map(|near| format!(", did you mean `{near}`?")).unwrap_or_default();
-    Ok(Err(Error::not_found(format!(
-        "trigger `{}` names the calendar `{name}`, which is not stored{hint}; store it first",
-        trigger.key()
-    ))))
+    let key = trigger.key();
+    let error =
+        format!("trigger `{key}` names the calendar `{name}`, which is not stored{hint}; store it first");
+    Ok(Err(Error::not_found(error).for_trigger(key)))
 }
 
 fn put_job<R: Rows>(rows: &mut R, detail: Arc<JobDetail>, existing: Existing) -> Answer<R, ()> {
@@ -221,15 +233,16 @@ pub fn reschedule<R: Rows>(rows: &mut R, request: Reschedule) -> Answer<R, Resul
     }
     let (job, known) = (row.trigger.job().clone(), row.progress());
     if job != *trigger.job() {
-        return Ok(Err(Error::conflict(format!(
+        let error = format!(
             "trigger `{old}` runs job `{job}`, and the one to replace it runs `{}`; they must run the same job",
             trigger.job()
-        ))));
+        );
+        return Ok(Err(Error::conflict(error).for_trigger(&old)));
     }
     let same_name = *trigger.key() == old;
     if !same_name && rows.trigger(trigger.key())?.is_some() {
         let error = format!("trigger `{}` is stored already; use another name", trigger.key());
-        return Ok(Err(Error::conflict(error)));
+        return Ok(Err(Error::conflict(error).for_trigger(trigger.key())));
     }
     if let Err(error) = check_calendar(rows, &trigger)? {
         return Ok(Err(error));
@@ -312,9 +325,8 @@ pub fn put_calendar<R: Rows>(
 /// Removes a calendar that no trigger names; says whether it was there.
 pub fn remove_calendar<R: Rows>(rows: &mut R, name: Arc<str>) -> Answer<R, Result<bool>> {
     if let Some(user) = rows.user_of(&name)? {
-        return Ok(Err(Error::conflict(format!(
-            "trigger `{user}` names the calendar `{name}`; give it another one first"
-        ))));
+        let error = format!("trigger `{user}` names the calendar `{name}`; give it another one first");
+        return Ok(Err(Error::conflict(error).for_trigger(&user)));
     }
     let found = rows.calendar(&name)?.is_some();
     rows.set_calendar(name, None)?;
