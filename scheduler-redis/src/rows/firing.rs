@@ -56,17 +56,12 @@ impl Core {
     }
 
     /// What this process knows of these claims.
-    fn load_held(
-        &self,
-        view: &mut View<Names>,
-        claims: impl Iterator<Item = ExecutionId>,
-        with_trigger: bool,
-    ) {
+    fn load_held(&self, view: &mut View<Names>, claims: impl Iterator<Item = ExecutionId>) {
         let hands = self.hands.lock();
         for claim in claims {
             match hands.get(claim) {
                 Some(held) => {
-                    held.load(claim, view, with_trigger);
+                    held.load(claim, view);
                     let job = held.claim.trigger.job();
                     if let Some((version, row)) = self.known.job(job) {
                         let id = view.names().job(job);
@@ -85,7 +80,7 @@ impl Core {
         let mut results = Vec::with_capacity(request.firings.len());
         for part in request.firings.chunks(BATCH) {
             let (firings, now, mut view) = (part.to_vec(), request.now, self.view());
-            self.load_held(&mut view, firings.iter().map(|firing| firing.claim), true);
+            self.load_held(&mut view, firings.iter().map(|firing| firing.claim));
             let all = firings.clone();
             let rule = move |view: &mut View<Names>| {
                 each(view, &all, |view, firing: Firing| rules::fire(view, firing, now))
@@ -112,7 +107,7 @@ impl Core {
         let mut results = Vec::with_capacity(request.executions.len());
         for part in request.executions.chunks(BATCH) {
             let (all, now, mut view) = (part.to_vec(), request.now, self.view());
-            self.load_held(&mut view, all.iter().map(|one| one.execution), true);
+            self.load_held(&mut view, all.iter().map(|one| one.execution));
             let rule = move |view: &mut View<Names>| {
                 each(view, &all, |view, one: Completion| rules::complete(view, one, now))
             };
@@ -140,26 +135,29 @@ impl Core {
                 }
                 return Ok(());
             }
-            self.bury_part(&grave, &node).await?;
+            if !self.bury_part(&grave, &node).await? {
+                // A newer program may be able to read these records.
+                return Ok(());
+            }
         }
     }
 
-    async fn bury_part(&self, grave: &str, node: &str) -> Result<()> {
+    /// Says whether any claim could be read. The records of the others stay.
+    async fn bury_part(&self, grave: &str, node: &str) -> Result<bool> {
         let home: Arc<str> = format!("grave:{grave}").into();
         let mut command = cmd("HRANDFIELD");
         let found = self.server.ask(command.arg(self.server.key(&home)).arg(BATCH)).await?;
         let ids: Vec<_> = list(Some(found)).iter().map(|id| word(Some(id))).collect();
         let (mut view, mut claims) = (self.view(), Vec::new());
-        for id in ids {
-            let execution = codec::read_claim(&id)?;
+        for execution in ids.iter().filter_map(|id| codec::read_claim(id).ok()) {
             view.names().claim(execution, &home);
             claims.push(execution);
         }
         let now = self.inner.clock.now();
         let lost =
             |view: &mut View<Names>| each(view, &claims, |view, run| rules::lose(view, run, node, now));
-        self.run("bury", Mode::Chore, view, lost).await?;
+        let lost = self.run("bury", Mode::Chore, view, lost).await?.answer;
         self.inner.wake();
-        Ok(())
+        Ok(lost.iter().any(|lost| *lost != rules::Lost::Gone))
     }
 }

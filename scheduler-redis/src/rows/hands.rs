@@ -44,16 +44,14 @@ pub(crate) struct Held {
 
 impl Held {
     /// As far as is known here. Where that is out of date the commit is refused.
-    pub(crate) fn load(&self, execution: ExecutionId, view: &mut View<Names>, with_trigger: bool) {
+    pub(crate) fn load(&self, execution: ExecutionId, view: &mut View<Names>) {
         let home = home_of(execution);
         let id = view.names().claim(execution, &home);
         let (item, row) = self.trigger.in_view(view.names());
         let mut claim = self.claim.clone();
         claim.item = item;
         view.load_claim(id, Some(claim), self.version);
-        if with_trigger {
-            view.load_trigger(item, Some(row), self.trigger.version);
-        }
+        view.load_trigger(item, Some(row), self.trigger.version);
     }
 }
 

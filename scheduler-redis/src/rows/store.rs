@@ -223,7 +223,7 @@ impl JobStore for RowsJobStore {
 
     fn pause(&self, request: Pause) -> StoreFuture<'_, Vec<TriggerKey>> {
         Box::pin(async move {
-            // What is stored between the two is born paused.
+            // A trigger that is stored between the two commits starts paused.
             let first = request.clone();
             self.change("pause", move |view| rules::remember(view, &first)).await?;
             self.change("pause", move |view| rules::pause(view, &request)).await
@@ -232,7 +232,7 @@ impl JobStore for RowsJobStore {
 
     fn resume(&self, what: Selection) -> StoreFuture<'_, Vec<TriggerKey>> {
         Box::pin(async move {
-            // What is stored between the two is not born paused.
+            // A trigger that is stored between the two commits does not start paused.
             let first = what.clone();
             self.change("resume", move |view| rules::forget(view, &first)).await?;
             self.change("resume", move |view| rules::resume(view, &what)).await

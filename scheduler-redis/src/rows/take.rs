@@ -32,7 +32,7 @@ const USE: Attached = Attached {
 };
 
 impl Core {
-    /// What is due, as many as wished; no more than a batch with each call.
+    /// Claims due triggers, a batch with each call.
     pub(crate) async fn acquire(self: Arc<Self>, mut request: AcquireDue) -> Result<Acquired> {
         let (lapsed, _) = self.hands.lock().lapsed(request.now);
         if !lapsed.is_empty() {
@@ -68,7 +68,7 @@ impl Core {
     }
 
     async fn acquire_part(&self, request: &AcquireDue) -> Result<Acquired> {
-        for attempt in 0.. {
+        for attempt in 0..=MOST_ALARMS {
             let words = self.take_words(request, attempt < MOST_ALARMS)?;
             let answer = self.server.take(&words).await?;
             let status = word(answer.first());
@@ -97,7 +97,8 @@ impl Core {
                 }
             }
         }
-        Ok(Acquired::default())
+        // Pauses or calendars have changed with each try.
+        Ok(Acquired { next_due: Some(request.now + HELD), ..Acquired::default() })
     }
 
     fn take_words(&self, request: &AcquireDue, looks_for_alarms: bool) -> Result<Vec<Vec<u8>>> {

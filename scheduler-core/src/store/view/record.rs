@@ -262,7 +262,7 @@ pub fn read_trigger(
 pub trait Descriptions {
     /// The one of this text.
     fn find(&mut self, text: &[u8]) -> Option<Arc<Trigger>>;
-    /// One that was not known.
+    /// Keeps a description that [`find`](Self::find) did not know.
     fn keep(&mut self, text: &[u8], trigger: &Arc<Trigger>);
 }
 

@@ -160,7 +160,7 @@ impl<N: Names> Rows for View<N> {
         Ok(None)
     }
 
-    /// What is not meant is not gone by: `wanted` looks at what never changes of a claim, and at whether it is fired.
+    /// The commit checks only the claims that `wanted` lets pass. A claim changes nothing that `wanted` looks at, but for `fired`.
     fn claims(
         &mut self,
         wanted: impl Fn(Id<ClaimRow>, &ClaimRow) -> bool,

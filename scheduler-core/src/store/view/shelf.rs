@@ -103,7 +103,7 @@ impl<R: Clone> Shelf<R> {
         looked.filter_map(|(id, cached)| Some((*id, cached.read.as_ref()?.1)))
     }
 
-    /// What is to be written.
+    /// The rows that the commit writes.
     pub fn changes(&self) -> impl Iterator<Item = Change<'_, R>> {
         let written = self.0.iter().filter(|(_, cached)| cached.now.is_some());
         let changes = written.map(|(id, cached)| Change {

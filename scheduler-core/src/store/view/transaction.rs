@@ -140,7 +140,7 @@ impl<N> View<N> {
     }
 }
 
-/// What is to be committed.
+/// The checks and changes of the commit.
 impl<N> View<N> {
     /// Jobs that were read and written.
     pub fn jobs(&self) -> &Shelf<JobRow> {

@@ -67,8 +67,6 @@ local function due_lanes()
   return found
 end
 
-local keys, places = {}, {}
-
 -- What comes first in these lanes from this time on, at most so many, in order.
 local function first_of(lanes, since, many)
   local each = #lanes < 4 and many or math.max(4, 2 * math.ceil(many / #lanes))
@@ -112,21 +110,21 @@ local function clear()
   members = {}
 end
 
--- Claims those that can be claimed; says whether all could.
+-- Claims those that can be claimed.
 local function claim(chosen)
   local names = {}
   for n, place in ipairs(chosen) do names[n] = string.sub(place[2], 5) end
-  local found, all = call('HMGET', P .. 'triggers', unpack(names)), true
+  local found = call('HMGET', P .. 'triggers', unpack(names))
   for n, place in ipairs(chosen) do
     local record, ok = found[n], true
     if not record then
       -- Somebody has destroyed it.
       gone[#gone + 1], ok = names[n], false
-    elseif string.byte(record, 11) % 2 == 1 then
-      -- Its job allows one run at a time; the job's key follows the lane's type. See `record.rs` and `keys.rs`.
+    elseif (string.byte(record, 11) or 0) % 2 == 1 then
+      -- Its job allows one run at a time: see `record.rs`.
       local job = call('HGET', P .. 'alone', names[n]) or ''
       if busy[job] then
-        ok, all = false, false
+        ok = false
       else
         busy[job] = place
         call('ZREM', queue_of(place[3], job), place[2])
@@ -139,12 +137,9 @@ local function claim(chosen)
       taken[#taken + 1], records[#records + 1] = place, record
       local group = limits and string.match(place[3], '^[^%z]*')
       if group and left[group] then left[group] = left[group] - 1 end
-    else
-      all = false
     end
   end
   clear()
-  return all
 end
 
 -- One pass over the lanes, from this time on; with `share` no more late ones than that. Says whether the share is used up.
