@@ -151,7 +151,7 @@ pub fn w5(task: &Task) -> Value {
     let limit = Duration::from_secs(task.get("limit", 120));
     let mut complete = wait_until(limit, || done() >= count);
     if node.is_ours {
-        let states = format!("scheduler:{{{STORE}/0}}:ts");
+        let states = format!("scheduler:{{{STORE}/0}}:triggers");
         complete &= wait_until(limit, || server.triggers_left(&states) == far as u64);
     }
     let took = (SystemClock.monotonic() - begin).as_secs_f64();

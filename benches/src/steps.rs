@@ -53,16 +53,8 @@ pub fn filled(count: usize) -> MemoryJobStore {
 #[must_use]
 pub fn acquire(store: &MemoryJobStore, time: DateTime<Utc>, max: usize) -> Vec<AcquiredTrigger> {
     let limits = ExecutionLimits::default();
-    now(store.acquire_due(AcquireDue {
-        session: 1,
-        now: time,
-        until: time,
-        max,
-        limits,
-        late: None,
-        fires_since: None,
-    }))
-    .triggers
+    now(store.acquire_due(AcquireDue { session: 1, now: time, until: time, max, limits, late: None }))
+        .triggers
 }
 
 /// Fires what was claimed.

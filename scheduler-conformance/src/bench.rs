@@ -131,13 +131,6 @@ impl Bench {
         self.ask(ONE, seconds, max, ExecutionLimits::default()).await.triggers
     }
 
-    /// As [`acquire`](Self::acquire), where the store may fire what it claims.
-    pub(super) async fn acquire_at_once(&self, seconds: i64, max: usize) -> Vec<AcquiredTrigger> {
-        let (session, now, limits, late) = (ONE, at(seconds), ExecutionLimits::default(), None);
-        let ask = AcquireDue { session, now, until: now, max, limits, late, fires_since: Some(t0()) };
-        self.store.acquire_due(ask).await.unwrap().triggers
-    }
-
     pub(super) async fn ask(
         &self,
         session: u64,
@@ -147,7 +140,7 @@ impl Bench {
     ) -> Acquired {
         let now = at(seconds);
         self.store
-            .acquire_due(AcquireDue { session, now, until: now, max, limits, late: None, fires_since: None })
+            .acquire_due(AcquireDue { session, now, until: now, max, limits, late: None })
             .await
             .unwrap()
     }

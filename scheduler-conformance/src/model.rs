@@ -78,8 +78,6 @@ enum Operation {
         limits: usize,
         /// Since how many seconds a trigger is late, and how many such ones come first.
         late: Option<(i64, usize)>,
-        /// What was due so many seconds ago at most may be fired at once.
-        fires: Option<i64>,
     },
     /// Fires what is claimed and not fired.
     Fire {
@@ -128,8 +126,8 @@ fn operation() -> impl Strategy<Value = Operation> {
         2 => (0..12usize).prop_map(Operation::Pause),
         2 => (0..12usize).prop_map(Operation::Resume),
         1 => (0..8usize).prop_map(Operation::Reset),
-        8 => (0..2usize, 0..6usize, 0..5usize, prop::option::of((0..60i64, 0..3usize)), prop::option::of(0..60i64))
-            .prop_map(|(node, max, limits, late, fires)| Operation::Acquire { node, max, limits, late, fires }),
+        8 => (0..2usize, 0..6usize, 0..5usize, prop::option::of((0..60i64, 0..3usize)))
+            .prop_map(|(node, max, limits, late)| Operation::Acquire { node, max, limits, late }),
         8 => (0..100usize, prop::bool::weighted(0.9)).prop_map(|(claim, run)| Operation::Fire { claim, run }),
         1 => (0..100usize).prop_map(|claim| Operation::FireAgain { claim }),
         6 => (0..100usize, 0..12usize)

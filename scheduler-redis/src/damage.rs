@@ -1,122 +1,94 @@
-//! What somebody has destroyed in the server: found, named, moved out of the way and mended.
+//! Keys of the wrong kind, moved out of the way.
 
-use scheduler_core::store::PauseNote;
-use scheduler_core::time::Clock;
-use scheduler_core::{Error, Result};
-use serde_json::{Value, json};
+use redis::{Value, cmd};
+use scheduler_core::Error;
 
-use crate::codec;
-use crate::inner::Answer;
-use crate::store::RedisJobStore;
+use crate::inner::Inner;
+use crate::link::Failure;
+use crate::script::word;
 
-/// The parts of an audit: each goes by what the ones before have mended.
-const PARTS: &[&str] =
-    &["keys", "names", "runs", "triggers", "links", "jobs", "calendars", "marks", "busy", "groups"];
+/// What the types of the keys are, as `common.lua` has them; of those of which there may be many, by what they begin with.
+pub(crate) const KINDS: &[(&str, &str)] = &[
+    ("jobs", "hash"),
+    ("triggers", "hash"),
+    ("at", "hash"),
+    ("lanes", "zset"),
+    ("alone", "hash"),
+    ("busy", "hash"),
+    ("groups", "hash"),
+    ("awaited", "set"),
+    ("alarms", "zset"),
+    ("nj", "zset"),
+    ("nt", "zset"),
+    ("of", "zset"),
+    ("by", "zset"),
+    ("rest", "string"),
+    ("marks", "hash"),
+    ("hist", "stream"),
+    ("ss", "hash"),
+    ("sl", "zset"),
+    ("sn", "hash"),
+    ("sc", "hash"),
+    ("tn", "hash"),
+    ("graves", "set"),
+    ("gn", "hash"),
+    ("untold", "set"),
+    ("chores", "hash"),
+    ("aside", "set"),
+    ("meta", "hash"),
+    ("homes", "set"),
+];
 
-/// So many keys of the wrong kind are moved out of the way of one audit.
-const MOST_KEYS: usize = 100;
+const FAMILIES: &[(&str, &str)] = &[
+    ("cl", "hash"),
+    ("lane", "zset"),
+    ("q", "zset"),
+    ("ql", "set"),
+    ("stop", "hash"),
+    ("grave", "hash"),
+    ("ad", "string"),
+];
 
-impl RedisJobStore {
-    /// What is not as it must be, in words: after somebody has changed or deleted keys by hand, or restored a part of them.
-    /// With `repair` it is mended, and the answer says what was found.
-    ///
-    /// | what is lost | with `repair` |
-    /// |---|---|
-    /// | places, queues, indexes, counts | they are derived from the records again |
-    /// | the state or the description of a trigger | the trigger is removed |
-    /// | a job or a calendar | its triggers are put into the error state; store it again and reset them |
-    /// | a run | its trigger and its job are free |
-    /// | a key of the wrong kind | the key is removed |
-    ///
-    /// Takes a call for each 500 triggers or jobs. What changes meanwhile is judged as it is at its moment.
-    ///
-    /// # Errors
-    ///
-    /// The server cannot be reached, or refuses.
-    pub async fn audit(&self, repair: bool) -> Result<Vec<String>> {
-        let mut found = Vec::new();
-        let birth = self.0.state.lock().birth.clone();
-        let note = codec::note(&PauseNote {
-            since: self.0.clock.now(),
-            ..PauseNote::because("the note was destroyed")
-        })?;
-        for of in PARTS {
-            let request = json!({ "repair": repair, "of": of, "birth": birth, "note": note });
-            self.audit_part(request, &mut found).await?;
-        }
-        if repair {
-            let inner = self.0.clone();
-            self.on_io(async move { inner.recover().await }).await?;
-        }
-        Ok(found)
-    }
-
-    /// A key of the wrong kind is moved out of the way by whoever meets it; then the part begins anew.
-    async fn audit_part(&self, request: Value, found: &mut Vec<String>) -> Result<()> {
-        let before = found.len();
-        for _ in 0..MOST_KEYS {
-            let mut take = |answer: &Answer| {
-                found.extend(codec::list(&answer.body["found"]).iter().map(words));
-                Ok(true)
-            };
-            match self.parts("audit", request.clone(), &mut take).await {
-                Err(error) if is_moved(&error) => {
-                    found.truncate(before);
-                    found.push(error.to_string());
-                }
-                done => return done,
-            }
-        }
-        Ok(())
-    }
-}
-
-/// A row of a report: the kind of a thing, its key, and what is the matter with it.
-fn words(row: &Value) -> String {
-    let [kind, key, what] = [0, 1, 2].map(|part| codec::text(&row[part]));
-    format!("{kind} `{}`: {what}", codec::shown(key))
-}
-
-/// Logs what a call has met.
-pub(crate) fn log(damage: &str) {
-    if damage.is_empty() {
-        return;
-    }
-    let Ok(rows) = serde_json::from_str::<Value>(damage) else {
-        tracing::error!(
-            "the job store in Redis has lost something: {damage}; `RedisJobStore::audit` finds the rest"
-        );
-        return;
+/// What kind of key this is to be.
+pub(crate) fn kind_of(name: &str) -> Option<&'static str> {
+    let of = |all: &'static [(&str, &str)], name: &str| {
+        all.iter().find(|(known, _)| *known == name).map(|(_, kind)| *kind)
     };
-    for row in codec::list(&rows) {
-        tracing::error!(
-            "the job store in Redis has lost something: {}; `RedisJobStore::audit` finds the rest",
-            words(row)
-        );
-    }
+    of(KINDS, name).or_else(|| of(FAMILIES, name.split_once(':')?.0))
 }
 
-const MOVED: &str = "it was moved to";
-
-fn is_moved(error: &Error) -> bool {
-    error.to_string().contains(MOVED)
+/// What [`set_aside`] says.
+pub(crate) fn is_moved(error: &Error) -> bool {
+    error.to_string().contains("it was moved to")
 }
 
-/// The error of a call that has met a key of the wrong kind.
-pub(crate) fn wrong_kind(prefix: &str, name: &str, answer: Result<Value>) -> Error {
-    let answer = match answer {
-        Ok(answer) => answer,
-        Err(error) => return error,
+/// Moves a key of the wrong kind out of the way, so that the next call goes on without what stood there. Says what was found; nothing
+/// if the key is as it is to be.
+pub(crate) async fn set_aside(inner: &Inner, name: &str) -> Option<Error> {
+    let moved = async {
+        let found = word(Some(&inner.slow.carry_out(&inner.command("TYPE", name)).await?));
+        let Some(kind) = kind_of(name).filter(|kind| *kind != found && found != "none") else {
+            return Ok(None);
+        };
+        let aside = format!("aside:{name}");
+        let mut rename = inner.command("RENAME", name);
+        inner.slow.carry_out(rename.arg(inner.key(&aside))).await?;
+        let mut note = cmd("SADD");
+        let _: Value = inner.slow.carry_out(note.arg(inner.key("aside")).arg(name)).await?;
+        Ok(Some((found, kind)))
     };
-    let [found, kind] = ["found", "kind"].map(|part| codec::text(&answer[part]));
-    let key = format!("{prefix}{name}");
-    if found.is_empty() {
-        return Error::transient(format!("the key `{key}` was of the wrong kind for a moment; try again"));
+    let moved: Result<Option<(String, &str)>, Failure> = moved.await;
+    match moved {
+        Err(failure) => Some(failure.into_error()),
+        Ok(None) => None,
+        Ok(Some((found, kind))) => {
+            let prefix = &inner.settings.prefix;
+            let text = format!(
+                "the key `{prefix}{name}` is a {found} and not a {kind}: it was moved to `{prefix}aside:{name}`, and what it held is \
+                 lost; run `RedisJobStore::audit` to mend what can be mended"
+            );
+            tracing::error!("{text}");
+            Some(Error::transient(text))
+        }
     }
-    let text = format!(
-        "the key `{key}` is a {found} and not a {kind}: {MOVED} `{prefix}aside:{name}`, and what it held is lost; \
-         run `RedisJobStore::audit` to mend what can be mended"
-    );
-    tracing::error!("{text}");
-    Error::transient(text)
 }

@@ -146,6 +146,9 @@ impl Inner {
         let sent = SystemClock.monotonic();
         match self.say(&sessions, sent).await {
             Ok(left_behind) => {
+                if let Err(error) = self.release_lapsed(self.clock.now()).await {
+                    tracing::warn!(%error, "claims that have lapsed could not be given back; it is tried again with the next heartbeat: {error}");
+                }
                 let before = {
                     let mut state = self.state.lock();
                     state.trouble = None;
@@ -200,7 +203,6 @@ impl Inner {
             "lease": lease.as_millis().to_string(),
             "cap": cap(lease).as_millis().to_string(),
             "seen": seen.to_string(),
-            "quiet": true,
         });
         let answer = self.heart_call("beat", &request).await?;
         if answer["gone"] == true {
@@ -234,7 +236,7 @@ impl Inner {
         }
         self.heard_version(codec::text(&answer["ver"]));
         self.begin_epoch(epoch);
-        Ok(answer["dead"] == true || answer["chores"] == true)
+        Ok(answer["dead"] == true)
     }
 
     fn safe_for(&self) -> Duration {
@@ -258,6 +260,8 @@ impl Inner {
         // Whoever waits for an answer must not act on it.
         self.fenced.notify_waiters();
         self.register(&node, false).await?;
+        // If nobody has buried it, its claims are still there.
+        Box::pin(self.lose_unknown(session)).await?;
         (node.wake)();
         Ok(())
     }

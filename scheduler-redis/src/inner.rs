@@ -1,52 +1,33 @@
 //! What the handles of a store share: its connections, its nodes, and what is known of the server.
 
 use std::collections::{BTreeSet, HashMap};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use parking_lot::Mutex;
 use scheduler_core::job::ExecutionId;
+use scheduler_core::store::view::{Rest, Version};
 use scheduler_core::store::*;
 use scheduler_core::time::{Clock, SystemClock};
 use scheduler_core::{Error, Result};
 use serde_json::{Value, json};
 use tokio::sync::{Notify, OwnedRwLockReadGuard, RwLock};
 
-use crate::answer::refusal;
+use crate::cache::Known;
 use crate::clock::ServerClock;
 use crate::codec;
-use crate::damage;
 use crate::heart;
 use crate::io::Io;
 use crate::link::{Failure, Link};
-use crate::script::script;
+use crate::names::Numbers;
+use crate::script::{self, word};
 use crate::session::Sessions;
 use crate::settings::{Kind, Settings, cap, margin};
 
 /// The oldest server that knows everything the script needs.
 const OLDEST: (u32, u32) = (7, 0);
-
-/// Verbs that take effect only as long as their caller waits for them.
-const CHANGES: &[&str] = &[
-    "put",
-    "reschedule",
-    "adjust",
-    "remove_triggers",
-    "remove_jobs",
-    "clear",
-    "pause",
-    "resume",
-    "reset",
-    "put_calendar",
-    "remove_calendar",
-    "put_mark",
-    "cancel",
-];
-
-/// Verbs that change nothing, and are asked once more when no answer has come.
-const READS: &[&str] = &["jobs", "triggers", "executions", "groups", "calendars", "mark", "nodes", "history"];
 
 /// As long as it is there no server is told what it has forgotten.
 pub(crate) type NothingIsTold = OwnedRwLockReadGuard<()>;
@@ -70,6 +51,12 @@ pub(crate) struct Inner {
     pub(crate) recovers: AtomicBool,
     /// A server is being told what it has forgotten.
     pub(crate) reconciles: AtomicBool,
+    /// What was read before.
+    pub(crate) known: Known,
+    /// Pauses and calendars as they were last seen.
+    pub(crate) rest: Mutex<(Rest, Version)>,
+    pub(crate) numbers: Arc<Numbers>,
+    versions: AtomicU64,
     /// Runs that are over in the store, of calls that have failed before they could say so.
     pub(crate) settled: Mutex<HashMap<ExecutionId, CompleteResult>>,
     /// Read while triggers are acquired or fired, written while the store is told what it has forgotten.
@@ -80,30 +67,6 @@ pub(crate) struct Inner {
     pub(crate) renewed: Arc<Notify>,
     /// A node has lost touch.
     pub(crate) fenced: Notify,
-    /// The driver of rows, where this is one.
-    pub(crate) rows: std::sync::OnceLock<Weak<crate::rows::Core>>,
-}
-
-/// What a call says.
-pub(crate) struct Answer {
-    pub(crate) body: Value,
-    rows: Vec<String>,
-}
-
-/// A word of a row. One that is no text, since somebody has changed it by hand, is shown as it is and cannot be read as what it
-/// should be: neither as JSON nor as a record that ends with it.
-fn word(bytes: Vec<u8>) -> String {
-    String::from_utf8(bytes).unwrap_or_else(|error| {
-        let shown = String::from_utf8_lossy(error.as_bytes());
-        format!("(not UTF-8) {shown} (not UTF-8)")
-    })
-}
-
-impl Answer {
-    /// The rows, so many texts each.
-    pub(crate) fn rows<const WIDTH: usize>(&self) -> impl Iterator<Item = [&str; WIDTH]> {
-        self.rows.chunks_exact(WIDTH).map(|row| std::array::from_fn(|place| row[place].as_str()))
-    }
 }
 
 /// Lets go of a flag, however what it stands for ends.
@@ -192,7 +155,10 @@ impl Inner {
                 nudge: Arc::default(),
                 renewed: Arc::default(),
                 fenced: Notify::new(),
-                rows: std::sync::OnceLock::new(),
+                known: Known::default(),
+                rest: Mutex::default(),
+                numbers: Arc::default(),
+                versions: AtomicU64::new(u64::from_le_bytes(random()[..8].try_into().unwrap_or_default())),
                 settings,
                 io,
             }
@@ -210,7 +176,7 @@ impl Inner {
         let (mut wait, mut attempts) = (Duration::from_millis(50), 0u32);
         loop {
             attempts += 1;
-            match self.look().await {
+            match self.look_at_server().await {
                 Ok(()) => return Ok(()),
                 Err(Failure::Away(error)) if SystemClock.monotonic() + wait < end => {
                     if attempts.is_power_of_two() {
@@ -225,7 +191,7 @@ impl Inner {
     }
 
     /// Whether this is a server that can be used, with a store that can be read.
-    async fn look(&self) -> Result<(), Failure> {
+    async fn look_at_server(&self) -> Result<(), Failure> {
         let place = self.settings.place();
         match self.hot.info().await {
             // It was a master when somebody named it.
@@ -244,13 +210,7 @@ impl Inner {
         // The second connection, which also listens.
         self.slow.ping().await?;
         let sent = SystemClock.monotonic();
-        let said = self.hot.script(script("boot"), ["boot", "{}", &self.id], &[]).await?;
-        let answer: Value = codec::answer("boot", &said.body).map_err(Failure::Refused)?;
-        if let Some(error) = answer["error"].as_str() {
-            let refused = refusal("boot", error, codec::list(&answer["names"]), &Value::Null);
-            let text = format!("Redis at {place}: {refused}");
-            return Err(Failure::Refused(Error::config(text).caused_by(refused)));
-        }
+        let answer = self.boot(&place).await?;
         self.set_clock(&answer, sent);
         self.state.lock().birth = codec::text(&answer["birth"]).to_owned();
         Ok(())
@@ -270,56 +230,48 @@ impl Inner {
         Order { inner: self, number }
     }
 
-    pub(crate) async fn hot_call(&self, verb: &str, mut request: Value, rows: &[String]) -> Result<Answer> {
-        if !CHANGES.contains(&verb) {
-            return self.call_on(&self.hot, verb, &request, rows).await;
-        }
-        let (number, first) = {
-            let mut changes = self.changes.lock();
-            changes.last += 1;
-            let number = changes.last;
-            changes.waited_for.insert(number);
-            (number, changes.waited_for.first().copied().unwrap_or(number))
-        };
-        (request["seq"], request["floor"]) = (number.to_string().into(), first.to_string().into());
-        let answer = self.call_on(&self.hot, verb, &request, rows).await;
-        self.changes.lock().waited_for.remove(&number);
-        answer
+    /// Never 0, which stands for no row.
+    pub(crate) fn version(&self) -> Version {
+        self.versions.fetch_add(1, Ordering::Relaxed).max(1)
     }
 
-    pub(crate) async fn heart_call(&self, verb: &str, request: &Value) -> Result<Value> {
-        self.call_on(&self.slow, verb, request, &[]).await.map(|answer| answer.body)
-    }
-
-    async fn call_on(&self, link: &Link, verb: &str, request: &Value, rows: &[String]) -> Result<Answer> {
+    /// A call about nodes.
+    pub(crate) async fn heart_call(&self, call: &str, request: &Value) -> Result<Value> {
         if self.is_gone() {
             return Err(self.all_gone());
         }
-        let arguments = [verb, &request.to_string(), &self.id];
-        let mut said = link.script(script(verb), arguments, rows).await;
-        if READS.contains(&verb) && matches!(said, Err(Failure::Away(_))) {
-            // A connection that was cut while nobody used it is noticed by the next call only.
-            said = link.script(script(verb), arguments, rows).await;
-        }
-        let said = said.map_err(Failure::into_error)?;
-        if said.wake || said.others {
-            self.wake();
-        }
-        damage::log(&said.damage);
-        let body: Value = codec::answer(verb, &said.body)?;
-        match body["error"].as_str() {
-            Some("kind") => Err(self.set_aside(link, codec::text(&body["names"][0][0])).await),
-            Some(error) => Err(refusal(verb, error, codec::list(&body["names"]), request)),
-            None => Ok(Answer { body, rows: said.rows.into_iter().map(word).collect() }),
-        }
+        self.heart_call_on(&self.slow, call, request).await.map_err(Failure::into_error)
     }
 
-    /// Moves a key of the wrong kind out of the way, so that the next call goes on without what stood there.
-    async fn set_aside(&self, link: &Link, name: &str) -> Error {
-        let request = json!({ "key": name }).to_string();
-        let said = link.script(script("set_aside"), ["set_aside", &request, &self.id], &[]).await;
-        let answer = said.and_then(|said| codec::answer("set_aside", &said.body).map_err(Failure::Refused));
-        damage::wrong_kind(&self.settings.prefix, name, answer.map_err(Failure::into_error))
+    pub(crate) async fn heart_call_on(
+        &self,
+        link: &Link,
+        call: &str,
+        request: &Value,
+    ) -> Result<Value, Failure> {
+        let words = [call.as_bytes().to_vec(), request.to_string().into_bytes()];
+        let answer = link.evaluate(call, &script::NODES, &words).await?;
+        let read = async {
+            let answer = self.read_answer(call, answer).await?;
+            let damage = word(answer.get(2));
+            if !damage.is_empty() {
+                tracing::error!(
+                    "the job store in Redis has lost something: {damage}; `RedisJobStore::audit` finds the rest"
+                );
+            }
+            codec::answer(call, &word(answer.get(1)))
+        };
+        read.await.map_err(Failure::Refused)
+    }
+
+    /// Whether the nodes of this process look for further triggers themselves, so that others need not.
+    pub(crate) fn takes(&self) -> bool {
+        self.sessions.lock().values().all(|session| session.takes)
+    }
+
+    /// What people call a node of this process.
+    pub(crate) fn name_of(&self, session: u64) -> Arc<str> {
+        self.sessions.lock().get(&session).map_or_else(|| "".into(), |known| known.node.name.clone())
     }
 
     pub(crate) fn is_gone(&self) -> bool {

@@ -15,26 +15,32 @@
 //! # }
 //! ```
 
-mod answer;
+mod audit;
+mod boot;
+mod cache;
 mod clock;
 mod codec;
+mod commit;
 mod damage;
 mod firing;
-mod handover;
 mod heart;
 mod inner;
 mod io;
 mod link;
+mod load;
+mod names;
+mod parts;
 mod place;
 mod put;
 mod reconcile;
 mod recover;
-#[doc(hidden)]
-pub mod rows;
+mod rest;
+mod run;
 mod script;
 mod session;
 mod settings;
 mod store;
+mod take;
 mod verbs;
 
 pub use settings::RedisStoreBuilder;

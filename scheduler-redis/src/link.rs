@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use redis::aio::MultiplexedConnection;
-use redis::{ErrorKind, PushInfo, PushKind, RedisError, Script, ServerErrorKind, cmd};
+use redis::{ErrorKind, Pipeline, PushInfo, PushKind, RedisError, Script, ServerErrorKind, Value, cmd};
 use scheduler_core::{Error, Result};
 
 use crate::place::{self, Address};
@@ -25,11 +25,6 @@ const BYTES_IN_A_SECOND: usize = 16 * 1024 * 1024;
 
 /// What a call without an answer means.
 const UNKNOWN: &str = "the call may have taken effect all the same";
-
-/// The text of a reply, with marks in place of what is not UTF-8.
-fn lossy(bytes: Vec<u8>) -> String {
-    String::from_utf8(bytes).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
-}
 
 /// One connection of a store.
 pub(crate) struct Link {
@@ -56,16 +51,6 @@ struct Slot {
     silent: u32,
     /// How many attempts to connect have failed, and how the last one did.
     failed: Option<(u64, Arc<RedisError>)>,
-}
-
-/// What a script call has said: its answer and rows, whether somebody may have to look, or others than those who called, and
-/// what it has met that somebody has destroyed.
-pub(crate) struct Said {
-    pub(crate) body: String,
-    pub(crate) wake: bool,
-    pub(crate) others: bool,
-    pub(crate) rows: Vec<Vec<u8>>,
-    pub(crate) damage: String,
 }
 
 /// Why a call has failed.
@@ -111,29 +96,6 @@ impl Link {
         if self.is_up() { Ok(()) } else { self.connect().await.map(drop) }
     }
 
-    /// Carries out one script call, once.
-    pub(crate) async fn script(
-        &self,
-        script: &Script,
-        arguments: [&str; 3],
-        rows: &[String],
-    ) -> Result<Said, Failure> {
-        let all = || arguments.into_iter().chain(rows.iter().map(String::as_str));
-        let bytes = all().map(str::len).sum();
-        self.check_size(arguments[0], bytes, all().max_by_key(|argument| argument.len()))?;
-        let mut invocation = script.key(&self.settings.prefix);
-        for argument in all() {
-            invocation.arg(argument);
-        }
-        let more = Duration::from_secs((bytes / BYTES_IN_A_SECOND) as u64);
-        let call = async |mut connection| invocation.invoke_async(&mut connection).await;
-        let limit = self.settings.answer_within.saturating_add(more);
-        let (body, wake, others, rows, damage) = self.with(arguments[0], limit, call).await?;
-        // What somebody has put into the store need not be text.
-        let (body, damage) = (lossy(body), lossy(damage));
-        Ok(Said { body, wake, others, rows, damage })
-    }
-
     /// Refuses what is too large before anything is sent.
     fn check_size(&self, verb: &str, bytes: usize, largest: Option<&str>) -> Result<(), Failure> {
         let limit = self.settings.largest_call;
@@ -153,7 +115,7 @@ impl Link {
         verb: &str,
         script: &Script,
         words: &[Vec<u8>],
-    ) -> Result<redis::Value, Failure> {
+    ) -> Result<Value, Failure> {
         let bytes = words.iter().map(Vec::len).sum();
         let largest = words.iter().max_by_key(|word| word.len()).map(|word| String::from_utf8_lossy(word));
         self.check_size(verb, bytes, largest.as_deref())?;
@@ -167,13 +129,19 @@ impl Link {
     }
 
     /// Carries out commands that change nothing; once more if the connection was cut.
-    pub(crate) async fn ask(&self, commands: &redis::Pipeline) -> Result<Vec<redis::Value>, Failure> {
+    pub(crate) async fn ask(&self, commands: &Pipeline) -> Result<Vec<Value>, Failure> {
         let limit = self.settings.answer_within;
         let call = async |mut connection| commands.query_async(&mut connection).await;
         match self.with("load", limit, call).await {
             Err(Failure::Away(_)) => self.with("load", limit, call).await,
             answer => answer,
         }
+    }
+
+    /// Carries out one command, once.
+    pub(crate) async fn carry_out(&self, command: &redis::Cmd) -> Result<Value, Failure> {
+        let limit = self.settings.answer_within;
+        self.with("command", limit, async |mut connection| command.query_async(&mut connection).await).await
     }
 
     pub(crate) async fn info(&self) -> Result<String, Failure> {
@@ -330,7 +298,7 @@ impl Link {
         let config = place::plain().set_push_sender(move |push: PushInfo| -> Result<(), RedisError> {
             match (push.kind, push.data.last(), &heard) {
                 (PushKind::Disconnection, ..) => of_connection.store(true, Ordering::Release),
-                (PushKind::Message, Some(redis::Value::BulkString(text)), Some(heard)) => {
+                (PushKind::Message, Some(Value::BulkString(text)), Some(heard)) => {
                     heard(Some(text.clone()));
                 }
                 _ => {}

@@ -4,25 +4,41 @@
 //! once: each node of this process registers as one that tells, ends again what it has ended, fires again what it has under way,
 //! lets go of what it knows nothing of, and says that it has told. Nothing is fired meanwhile.
 
-use std::collections::VecDeque;
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use scheduler_core::job::ExecutionId;
+use scheduler_core::store::rows::Rows;
+use scheduler_core::store::rules::{self, Reasserted};
+use scheduler_core::store::view::{Missing, View};
 use scheduler_core::time::{Clock, SystemClock};
 use scheduler_core::{Error, Result};
-use serde_json::{Value, json};
+use serde_json::json;
 
-use crate::codec;
 use crate::inner::{Flag, Inner};
 use crate::link::Link;
+use crate::names::Names;
+use crate::run::{Mode, each};
+use crate::script::words;
+use crate::session::{Ending, Held, knows};
 
 /// So many runs are told of in one call.
-const TOLD: usize = 200;
+const TOLD: usize = 100;
 
 /// What waits for another node is told again so many times.
 const TELLS: usize = 60;
+
+fn reassert(
+    view: &mut View<Names>,
+    execution: ExecutionId,
+    run: &Held,
+    open: &HashSet<u64>,
+) -> Result<Reasserted, Missing> {
+    let progress = (&run.from, &run.to());
+    rules::reassert(view, execution, &run.claim, progress, |session| open.contains(&session))
+}
 
 impl Inner {
     /// As [`heard_epoch`](Self::heard_epoch), beside the beats, which must not wait for it.
@@ -58,7 +74,7 @@ impl Inner {
                      again",
                 ));
             }
-            self.tell_all(node.session).await?;
+            Box::pin(self.tell_all(node.session)).await?;
             let told = json!({ "session": node.session.to_string(), "epoch": epoch });
             self.heart_call("told", &told).await?;
         }
@@ -68,91 +84,114 @@ impl Inner {
     }
 
     async fn tell_all(&self, session: u64) -> Result<()> {
-        let (ended, mut flights) = {
+        let (ended, mut runs) = {
             let sessions = self.sessions.lock();
             let Some(known) = sessions.get(&session) else { return Ok(()) };
-            let flights: Vec<_> = known.flights.iter().map(|(id, flight)| (*id, flight.row(*id))).collect();
-            (known.recently_ended(), flights)
+            let runs: Vec<_> = known.runs().map(|(id, run)| (id, run.clone())).collect();
+            (known.recently_ended(), runs)
         };
-        let mut ended = VecDeque::from(ended);
+        let mut ended = ended;
         for _ in 0..TELLS {
-            let mut waiting = Vec::new();
-            let mut parts = flights.chunks(TOLD);
-            loop {
-                let first: Vec<_> = ended.drain(..ended.len().min(TOLD)).collect();
-                let part = parts.next().unwrap_or_default();
-                if first.is_empty() && part.is_empty() {
-                    break;
-                }
-                let (left, waits) = self.tell(session, first, part).await?;
-                left.into_iter().rev().for_each(|row| ended.push_front(row));
-                waiting.extend(waits);
+            let (mut waiting, mut waiting_ends) = (Vec::new(), Vec::new());
+            for part in ended.chunks(TOLD) {
+                waiting_ends.extend(self.tell_ends(session, part).await?);
             }
-            if waiting.is_empty() {
+            for part in runs.chunks(TOLD) {
+                waiting.extend(self.tell_runs(session, part).await?);
+            }
+            if waiting.is_empty() && waiting_ends.is_empty() {
                 break;
             }
-            flights = waiting;
+            (runs, ended) = (waiting, waiting_ends);
             SystemClock.sleep(Duration::from_millis(50)).await;
         }
-        loop {
-            let (known, unheard) = match self.sessions.lock().get(&session) {
-                Some(known) => (known.known(), known.unheard.map(|since| since.to_string())),
-                None => return Ok(()),
-            };
-            let request = json!({ "session": session.to_string(), "known": known, "unheard": unheard });
-            let answer = self.heart_call("unknown", &request).await?;
-            let rows = codec::list(&answer["rows"]);
-            if rows.is_empty() {
-                return Ok(());
-            }
-            self.bury(rows).await?;
-        }
+        self.lose_unknown(session).await
     }
 
-    /// One part of it. Returns the ends that were too much for one call, and the runs that are to be told again, since another
-    /// node has not told yet what it knows of them.
-    async fn tell(
+    /// The sessions that have not told yet what they know.
+    async fn open_sessions(&self) -> Result<HashSet<u64>> {
+        let open = self.ask(&self.command("SMEMBERS", "untold")).await?;
+        Ok(words(Some(open)).iter().filter_map(|session| session.parse().ok()).collect())
+    }
+
+    /// Returns the endings that are to be told again, since another node has not told yet what it knows of their jobs.
+    async fn tell_ends(&self, session: u64, ended: &[Ending]) -> Result<Vec<Ending>> {
+        let (now, open) = (self.clock.now(), self.open_sessions().await?);
+        let mut view = self.view();
+        knows(&mut view, ended.iter().map(|ending| ending.completion.execution));
+        let rule = |view: &mut View<Names>| {
+            each(view, ended, |view, Ending { completion, run }| {
+                let execution = completion.execution;
+                if let Some(run) = &run
+                    && reassert(view, execution, run, &open)? == Reasserted::Wait
+                {
+                    return Ok(false);
+                }
+                rules::complete(view, completion, now).map(|_| true)
+            })
+        };
+        let told = self.run("tell", Mode::Tell(session), view, rule).await?.answer;
+        Ok(ended.iter().zip(told).filter(|(_, told)| !told).map(|(ending, _)| ending.clone()).collect())
+    }
+
+    /// Returns the runs that are to be told again, since another node has not told yet what it knows of them.
+    async fn tell_runs(
         &self,
         session: u64,
-        mut ended: Vec<Value>,
-        flights: &[(ExecutionId, Value)],
-    ) -> Result<(Vec<Value>, Vec<(ExecutionId, Value)>)> {
-        let rows: Vec<_> = flights.iter().map(|(_, row)| row).collect();
-        let (now, keep) = (codec::time(self.clock.now()), self.settings.keeps.to_string());
-        let request = json!({ "now": now, "executions": ended, "flights": rows, "keep": keep });
-        let answer = self.heart_call("tell", &request).await?;
+        runs: &[(ExecutionId, Held)],
+    ) -> Result<Vec<(ExecutionId, Held)>> {
+        let (open, mut view) = (self.open_sessions().await?, self.view());
+        knows(&mut view, runs.iter().map(|(execution, _)| *execution));
+        let rule = |view: &mut View<Names>| {
+            each(view, runs, |view, (execution, run)| reassert(view, execution, &run, &open))
+        };
+        let answer = self.run("tell", Mode::Tell(session), view, rule).await?.answer;
         let (mut waiting, mut overtaken) = (Vec::new(), Vec::new());
-        let mut mores = codec::list(&answer["ended"]).iter();
-        ended.retain_mut(|row| match mores.next() {
-            Some(more) if more.is_string() => {
-                row["after"] = more.clone();
-                true
-            }
-            _ => false,
-        });
-        for ((id, row), what) in flights.iter().zip(codec::list(&answer["flights"])) {
-            match codec::text(what) {
-                "wait" => waiting.push((*id, row.clone())),
-                "overtaken" => overtaken.push(*id),
+        for (run, what) in runs.iter().zip(answer) {
+            match what {
+                Reasserted::Wait => waiting.push(run.clone()),
+                Reasserted::Overtaken => overtaken.push(run.0),
                 _ => {}
             }
         }
         self.overtaken(session, &overtaken);
-        Ok((ended, waiting))
+        Ok(waiting)
+    }
+
+    /// Claims of the session of which the server knows and its node does not.
+    pub(crate) async fn lose_unknown(&self, session: u64) -> Result<()> {
+        loop {
+            let all = self.look(|view| view.claims_of(session)).await?;
+            let unknown: Vec<_> = {
+                let sessions = self.sessions.lock();
+                let Some(known) = sessions.get(&session) else { return Ok(()) };
+                let all = all.into_iter().map(|id| ExecutionId::new(session, id.0));
+                all.filter(|claim| known.held(*claim).is_none()).take(TOLD).collect()
+            };
+            if unknown.is_empty() {
+                return Ok(());
+            }
+            let mut view = self.view();
+            knows(&mut view, unknown.iter().copied());
+            let node = self.name_of(session);
+            if !self.lose(view, &unknown, &node).await? {
+                return Ok(());
+            }
+        }
     }
 
     fn overtaken(&self, session: u64, runs: &[ExecutionId]) {
         let mut sessions = self.sessions.lock();
         let Some(known) = sessions.get_mut(&session) else { return };
         for id in runs {
-            let Some(flight) = known.flights.remove(id) else { continue };
-            let trigger = codec::shown(&flight.claimed.trigger);
+            let Some(held) = known.let_go(*id) else { continue };
+            let trigger = held.claim.trigger.key();
             tracing::error!(
                 execution = %id,
-                trigger,
+                %trigger,
                 "the Redis server has forgotten run {id} of trigger `{trigger}` and cannot be told of it; it may run twice"
             );
-            if flight.exclusive {
+            if held.claim.exclusive {
                 known.stop(&[*id]);
             }
         }

@@ -1,13 +1,17 @@
 //! What a store remembers of the nodes of its own process: how long they may go on, and what they have in hand.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use scheduler_core::job::{CancelReason, ExecutionId};
-use scheduler_core::store::Node;
-use serde_json::{Value, json};
+use scheduler_core::store::rows::{ClaimRow, Id, TriggerRow};
+use scheduler_core::store::view::{Names as _, Version, View};
+use scheduler_core::store::{Completion, Node};
+use scheduler_core::trigger::Progress;
 
-use crate::codec;
+use crate::names::Names;
 
 /// For so long endings are remembered: longer than what a server that has come back may have lost.
 const REMEMBER: Duration = Duration::from_secs(60);
@@ -32,74 +36,86 @@ pub(crate) struct Session {
     pub(crate) takes: bool,
     /// How many calls for triggers it has made.
     pub(crate) turn: u64,
-    /// Of a call for triggers no answer has come: what that has fired has larger numbers than this.
-    pub(crate) unheard: Option<u64>,
-    /// What is claimed and not fired: the trigger's progress as it was.
-    pub(crate) claimed: HashMap<ExecutionId, Claimed>,
-    pub(crate) flights: HashMap<ExecutionId, Flight>,
+    /// Of a call for triggers no answer has come: it may have claims of which it does not know.
+    pub(crate) is_unheard: bool,
+    claims: HashMap<ExecutionId, Held>,
     ended: VecDeque<(Duration, Ending)>,
 }
 
 /// The end of a run, with all that is needed to say it again.
 #[derive(Debug, Clone)]
 pub(crate) struct Ending {
-    pub(crate) claim: String,
-    pub(crate) instruction: &'static str,
-    pub(crate) data: Option<String>,
-    pub(crate) record: Option<String>,
+    pub(crate) completion: Completion,
     /// The run, if it was fired here: a server that has forgotten it whole is told of that too.
-    pub(crate) flight: Option<(ExecutionId, Flight)>,
+    pub(crate) run: Option<Held>,
 }
 
-impl Ending {
-    /// With nothing but an instruction.
-    pub(crate) fn plain(run: ExecutionId, instruction: &'static str) -> Self {
-        Self { claim: codec::claim(run), instruction, data: None, record: None, flight: None }
-    }
-
-    /// As a row of a call that goes on after this trigger, or begins.
-    pub(crate) fn words(&self, after: String) -> [String; 5] {
-        let word = |part: &Option<String>| part.clone().unwrap_or_default();
-        [self.claim.clone(), self.instruction.to_owned(), word(&self.data), word(&self.record), after]
-    }
-
-    /// As the script reads it when it is told again.
-    pub(crate) fn row(&self) -> Value {
-        json!({
-            "c": self.claim,
-            "i": self.instruction,
-            "data": self.data,
-            "record": self.record,
-            "flight": self.flight.as_ref().map(|(id, flight)| flight.row(*id)),
-        })
-    }
-}
-
+/// A row of a trigger as it is in no transaction.
 #[derive(Debug, Clone)]
-pub(crate) struct Claimed {
-    /// When.
-    pub(crate) at: Duration,
-    pub(crate) trigger: String,
-    pub(crate) due: Option<String>,
-    pub(crate) from: String,
+pub(crate) struct Loose {
+    row: TriggerRow,
+    job_type: Arc<str>,
+    version: Version,
 }
 
-/// A run under way, with all that is needed to say so again to a server that has forgotten it.
+impl Loose {
+    pub(crate) fn of(row: TriggerRow, names: &Names, version: Version) -> Self {
+        let job_type = names.lane_of(row.lane).1;
+        Self { row, job_type, version }
+    }
+
+    fn load(&self, view: &mut View<Names>) -> Id<TriggerRow> {
+        let (mut row, names) = (self.row.clone(), view.names());
+        row.lane = names.lane(row.trigger.execution_group(), &self.job_type);
+        row.job = names.job(row.trigger.job());
+        let id = names.trigger(row.trigger.key());
+        view.load_trigger(id, Some(row), self.version);
+        id
+    }
+}
+
+/// A claim, fired or not, with all that is needed to say so again to a server that has forgotten it.
 #[derive(Debug, Clone)]
-pub(crate) struct Flight {
-    pub(crate) claimed: Claimed,
-    pub(crate) progress: String,
-    pub(crate) next: Option<String>,
-    pub(crate) fired: String,
-    /// Its job allows one run at a time.
-    pub(crate) exclusive: bool,
+pub(crate) struct Held {
+    pub(crate) claim: ClaimRow,
+    pub(crate) version: Version,
+    /// As it was claimed, or after its firing.
+    pub(crate) trigger: Loose,
+    /// The progress of the trigger when it was claimed.
+    pub(crate) from: Progress,
+}
+
+impl Held {
+    /// The progress of the trigger after the firing.
+    pub(crate) fn to(&self) -> Progress {
+        self.trigger.row.progress()
+    }
+
+    /// As far as is known here. Where that is out of date the commit is refused.
+    pub(crate) fn load(&self, execution: ExecutionId, view: &mut View<Names>) {
+        let id = view.names().claim(execution, &home_of(execution));
+        let item = self.trigger.load(view);
+        view.load_claim(id, Some(ClaimRow { item, ..self.claim.clone() }), self.version);
+    }
+}
+
+/// These claims, of living sessions, may be asked for.
+pub(crate) fn knows(view: &mut View<Names>, claims: impl IntoIterator<Item = ExecutionId>) {
+    for claim in claims {
+        view.names().claim(claim, &home_of(claim));
+    }
+}
+
+/// Where the claims of a living session are.
+pub(crate) fn home_of(execution: ExecutionId) -> Arc<str> {
+    format!("cl:{}", execution.session()).into()
 }
 
 impl Session {
     pub(crate) fn new(node: Node) -> Self {
-        let (safe_until, since, losses, turn, unheard, claimed, flights, ended) = Default::default();
+        let (safe_until, since, losses, turn, is_unheard, claims, ended) = Default::default();
         let (fenced, takes) = (false, true);
-        Self { node, safe_until, since, fenced, losses, takes, turn, unheard, claimed, flights, ended }
+        Self { node, safe_until, since, fenced, losses, takes, turn, is_unheard, claims, ended }
     }
 
     pub(crate) fn is_safe(&self, now: Duration) -> bool {
@@ -116,65 +132,54 @@ impl Session {
     pub(crate) fn fence(&mut self) -> Vec<ExecutionId> {
         self.fenced = true;
         self.losses += 1;
-        self.flights.iter().filter(|(_, flight)| flight.exclusive).map(|(id, _)| *id).collect()
-    }
-
-    pub(crate) fn claimed(&mut self, id: ExecutionId, claimed: Claimed) {
-        if self.claimed.len() >= MOST {
-            // What was claimed so long ago has lapsed.
-            self.claimed.retain(|_, known| claimed.at.saturating_sub(known.at) < REMEMBER);
-        }
-        self.claimed.insert(id, claimed);
-    }
-
-    /// The trigger of a claim, fired or not.
-    pub(crate) fn trigger_of(&self, claim: ExecutionId) -> Option<&str> {
-        let fired = || self.flights.get(&claim).map(|flight| &flight.claimed);
-        self.claimed.get(&claim).or_else(fired).map(|claimed| claimed.trigger.as_str())
+        let alone = self.claims.iter().filter(|(_, held)| held.claim.fired && held.claim.exclusive);
+        alone.map(|(id, _)| *id).collect()
     }
 
     /// Its claims were given to others.
     pub(crate) fn lost(&mut self) -> Vec<ExecutionId> {
         let stop = self.fence();
         self.safe_until = None;
-        self.claimed.clear();
-        self.flights.clear();
+        self.claims.clear();
         stop
     }
 
-    pub(crate) fn ended(&mut self, id: ExecutionId, ending: Ending, now: Duration) {
-        let flight = self.flights.remove(&id).map(|flight| (id, flight));
-        self.ended.push_back((now, Ending { flight, ..ending }));
+    pub(crate) fn stop(&self, runs: &[ExecutionId]) {
+        runs.iter().for_each(|run| (self.node.stop)(*run, CancelReason::ClaimLost));
+    }
+
+    pub(crate) fn hold(&mut self, execution: ExecutionId, held: Held) {
+        self.claims.insert(execution, held);
+    }
+
+    pub(crate) fn held(&self, execution: ExecutionId) -> Option<&Held> {
+        self.claims.get(&execution)
+    }
+
+    pub(crate) fn let_go(&mut self, execution: ExecutionId) -> Option<Held> {
+        self.claims.remove(&execution)
+    }
+
+    /// Its runs, in no order.
+    pub(crate) fn runs(&self) -> impl Iterator<Item = (ExecutionId, &Held)> {
+        self.claims.iter().filter(|(_, held)| held.claim.fired).map(|(id, held)| (*id, held))
+    }
+
+    /// Claims that are not fired, with when they lapse.
+    pub(crate) fn lapses(&self) -> impl Iterator<Item = (ExecutionId, DateTime<Utc>)> {
+        self.claims.iter().filter(|(_, held)| !held.claim.fired).map(|(id, held)| (*id, held.claim.lapse))
+    }
+
+    pub(crate) fn ended(&mut self, completion: Completion, now: Duration) {
+        let run = self.claims.remove(&completion.execution).filter(|held| held.claim.fired);
+        self.ended.push_back((now, Ending { completion, run }));
         let is_old = |(at, _): &(Duration, Ending)| now.saturating_sub(*at) > REMEMBER;
         while self.ended.len() > MOST || self.ended.front().is_some_and(is_old) {
             self.ended.pop_front();
         }
     }
 
-    pub(crate) fn recently_ended(&self) -> Vec<Value> {
-        self.ended.iter().map(|(_, ending)| ending.row()).collect()
-    }
-
-    /// The claims that the node knows of.
-    pub(crate) fn known(&self) -> Vec<String> {
-        self.claimed.keys().chain(self.flights.keys()).map(|id| codec::claim(*id)).collect()
-    }
-
-    pub(crate) fn stop(&self, runs: &[ExecutionId]) {
-        runs.iter().for_each(|run| (self.node.stop)(*run, CancelReason::ClaimLost));
-    }
-}
-
-impl Flight {
-    pub(crate) fn row(&self, id: ExecutionId) -> Value {
-        json!({
-            "c": codec::claim(id),
-            "k": self.claimed.trigger,
-            "from": self.claimed.from,
-            "d": self.claimed.due,
-            "p": self.progress,
-            "n": self.next,
-            "s": self.fired,
-        })
+    pub(crate) fn recently_ended(&self) -> Vec<Ending> {
+        self.ended.iter().map(|(_, ending)| ending.clone()).collect()
     }
 }

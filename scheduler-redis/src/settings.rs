@@ -4,10 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use redis::{ConnectionInfo, IntoConnectionInfo, ProtocolVersion};
-use scheduler_core::store::RunRecord;
 use scheduler_core::{Error, Result};
-
-use crate::codec;
 
 /// The shortest lease: below it a short stall of the network would count as a death.
 const SHORTEST_LEASE: Duration = Duration::from_secs(1);
@@ -45,11 +42,6 @@ pub(crate) struct Settings {
 }
 
 impl Settings {
-    /// What is written down of a run that is over.
-    pub(crate) fn record(&self, record: Option<&RunRecord>) -> Result<Option<String>> {
-        record.filter(|_| self.keeps > 0).map(codec::encode).transpose()
-    }
-
     /// The servers in words, without passwords.
     pub(crate) fn place(&self) -> String {
         let seeds: Vec<_> = self.seeds.iter().map(|seed| seed.addr().to_string()).collect();

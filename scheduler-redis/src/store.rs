@@ -3,13 +3,10 @@
 use std::fmt;
 use std::sync::Arc;
 
-use scheduler_core::time::{Clock, SystemClock};
 use scheduler_core::{Error, Result};
-use serde_json::Value;
 use tokio::task::JoinHandle;
 
-use crate::inner::{Answer, Inner};
-use crate::session::Session;
+use crate::inner::Inner;
 use crate::settings::RedisStoreBuilder;
 
 /// A job store in Redis, shared by all nodes that use the same server and name. Cloning gives the same store.
@@ -39,86 +36,34 @@ impl RedisJobStore {
         RedisStoreBuilder::new(url)
     }
 
-    pub(crate) async fn call(&self, verb: &'static str, request: Value) -> Result<Value> {
-        self.ask(verb, request, Arc::default()).await.map(|answer| answer.body)
-    }
-
-    /// As [`call`](Self::call), with rows in the question or in the answer.
-    pub(crate) async fn ask(
-        &self,
-        verb: &'static str,
-        request: Value,
-        rows: Arc<[String]>,
-    ) -> Result<Answer> {
-        let inner = self.0.clone();
-        self.on_io(async move { inner.hot_call(verb, request, &rows).await }).await
-    }
-
-    /// As [`ask`](Self::ask), for a node that must not go on when it has lost touch, before or meanwhile. What happens to other
-    /// nodes of this process does not concern it.
-    pub(crate) async fn ask_as(
+    /// A task of a node that must not go on when it has lost touch, before or meanwhile. What happens to other nodes of this process
+    /// does not concern it.
+    pub(crate) async fn as_node<T: Send + 'static>(
         &self,
         session: u64,
-        verb: &'static str,
-        request: Value,
-        rows: Arc<[String]>,
-    ) -> Result<Answer> {
-        let losses_of = |known: &Session| known.losses;
-        let before = {
-            let sessions = self.0.sessions.lock();
-            let known = sessions.get(&session);
-            if known.is_some_and(|known| !known.is_safe(SystemClock.monotonic())) {
-                self.0.nudge.notify_one();
-                return Err(touch_lost());
-            }
-            known.map(losses_of)
-        };
-        let mut answer = std::pin::pin!(self.ask(verb, request, rows));
+        task: impl Future<Output = Result<T>> + Send + 'static,
+    ) -> Result<T> {
+        let losses = || self.0.sessions.lock().get(&session).map(|known| known.losses);
+        if !self.0.is_safe(session) {
+            self.0.nudge.notify_one();
+            return Err(touch_lost());
+        }
+        let before = losses();
+        let mut answer = std::pin::pin!(self.on_io(task));
         loop {
             // Before the look, so that nothing is missed in between.
             let fenced = self.0.fenced.notified();
-            let losses = self.0.sessions.lock().get(&session).map(losses_of);
-            if losses.is_some() && losses != before {
+            if losses() != before {
                 return Err(touch_lost());
             }
             tokio::select! {
-                answer = &mut answer => return answer,
+                answer = &mut answer => {
+                    let answer = answer?;
+                    return if losses() == before && self.0.is_safe(session) { Ok(answer) } else { Err(touch_lost()) };
+                }
                 () = fenced => {}
             }
         }
-    }
-
-    /// Calls again from where the last call has ended, until there is no more, or `take` says that it is enough.
-    pub(crate) async fn parts(
-        &self,
-        verb: &'static str,
-        mut request: Value,
-        mut take: impl FnMut(&Answer) -> Result<bool>,
-    ) -> Result<()> {
-        loop {
-            let answer = self.ask(verb, request.clone(), Arc::default()).await?;
-            let more = take(&answer)?;
-            match answer.body["after"].as_str().filter(|_| more) {
-                Some(after) => request["after"] = after.into(),
-                None => return Ok(()),
-            }
-        }
-    }
-
-    /// Several tasks at once, each to its end: while this process reads one answer, the server works on the next.
-    pub(crate) async fn all_on_io<T: Send + 'static>(
-        &self,
-        tasks: impl Iterator<Item = impl Future<Output = Result<T>> + Send + 'static>,
-    ) -> Result<Vec<T>> {
-        let running: Vec<_> = tasks.map(|task| self.0.io.spawn(task)).collect();
-        let (mut results, mut failure) = (Vec::with_capacity(running.len()), None);
-        for task in running {
-            match Self::ended(task).await {
-                Ok(result) => results.push(result),
-                Err(error) => failure = failure.or(Some(error)),
-            }
-        }
-        failure.map_or(Ok(results), Err)
     }
 
     /// On the thread of the store, to its end.
@@ -173,10 +118,10 @@ mod tests {
     use std::time::Duration;
 
     use scheduler_core::store::Node;
-
-    use serde_json::json;
+    use scheduler_core::time::{Clock, SystemClock};
 
     use super::*;
+    use crate::session::Session;
 
     const HOUR: Duration = Duration::from_secs(3600);
 
@@ -204,7 +149,7 @@ mod tests {
             store.0.sessions.lock().get_mut(&session).unwrap().fence();
             store.0.fenced.notify_waiters();
         };
-        let mut call = pin!(store.ask_as(2, "acquire", json!({}), Arc::default()));
+        let mut call = pin!(store.as_node(2, std::future::pending::<Result<()>>()));
         let mut poll = || call.as_mut().poll(&mut Context::from_waker(Waker::noop()));
         assert!(poll().is_pending());
         loses_touch(1);

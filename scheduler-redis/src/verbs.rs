@@ -1,29 +1,98 @@
-//! The contract: each verb is one call of its script, or some calls where it touches much.
+//! The contract: each verb is a rule over rows, or a page after the other.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use scheduler_core::calendar::Calendar;
 use scheduler_core::job::{ExecutionId, JobDetail};
+use scheduler_core::store::rows::Rows;
+use scheduler_core::store::view::{Missing, View};
 use scheduler_core::store::*;
-use scheduler_core::time::{Clock, SystemClock};
+use scheduler_core::time::Clock;
 use scheduler_core::{JobKey, Result, TriggerKey};
-use serde_json::{Value, json};
+use serde_json::json;
 
-use crate::answer::{calendar, execution_list, flags, keys, node, status, trigger_keys};
 use crate::codec;
-use crate::firing::{BATCH, HELD, USE};
-use crate::inner::Answer;
-use crate::link::Failure;
+use crate::load::{Broken, Loader, PAGE};
+use crate::names::Names;
+use crate::parts::{PART, Range, keys_in};
+use crate::run::{Mode, each};
+use crate::script::{list, word};
 use crate::session::Session;
 use crate::settings::{cap, margin};
 use crate::store::RedisJobStore;
+use crate::take::USE;
 
-/// No more triggers are stored by one call; what is put in place together may take several.
-pub(crate) const PART: usize = 500;
+impl RedisJobStore {
+    fn change<T: Send + 'static>(
+        &self,
+        call: &'static str,
+        mode: Mode,
+        rule: impl Fn(&mut View<Names>) -> Result<T, Missing> + Send + Sync + 'static,
+    ) -> StoreFuture<'_, T> {
+        let inner = self.0.clone();
+        let task = Box::pin(async move { Ok(inner.run(call, mode, inner.view(), rule).await?.answer) });
+        Box::pin(self.on_io(task))
+    }
 
-/// Between two looks at whether what is under way has ended.
-const WAIT: Duration = Duration::from_millis(10);
+    fn try_change<T: Send + 'static>(
+        &self,
+        call: &'static str,
+        mode: Mode,
+        rule: impl Fn(&mut View<Names>) -> Result<Result<T>, Missing> + Send + Sync + 'static,
+    ) -> StoreFuture<'_, T> {
+        let inner = self.0.clone();
+        let task = Box::pin(async move { inner.run_or_refuse(call, mode, inner.view(), rule, None).await });
+        Box::pin(self.on_io(task))
+    }
+
+    /// A batch in parts.
+    fn each<A: Clone + Send + Sync + 'static, T: Send + 'static>(
+        &self,
+        call: &'static str,
+        mode: Mode,
+        all: Vec<A>,
+        rule: impl Fn(&mut View<Names>, A) -> Result<T, Missing> + Send + Sync + Copy + 'static,
+    ) -> StoreFuture<'_, Vec<T>> {
+        Box::pin(async move {
+            let mut answers = Vec::with_capacity(all.len());
+            for part in all.chunks(PART) {
+                let part = part.to_vec();
+                answers.extend(self.change(call, mode, move |view| each(view, &part, rule)).await?);
+            }
+            Ok(answers)
+        })
+    }
+
+    fn look<T: Send + 'static>(
+        &self,
+        rule: impl Fn(&mut View<Names>) -> Result<T, Missing> + Send + Sync + 'static,
+    ) -> StoreFuture<'_, T> {
+        self.look_at(Broken::IsTold, rule)
+    }
+
+    fn look_at<T: Send + 'static>(
+        &self,
+        broken: Broken,
+        rule: impl Fn(&mut View<Names>) -> Result<T, Missing> + Send + Sync + 'static,
+    ) -> StoreFuture<'_, T> {
+        let inner = self.0.clone();
+        Box::pin(self.on_io(Box::pin(async move { inner.look_at(broken, rule).await })))
+    }
+
+    /// The names after this one.
+    fn page(
+        &self,
+        zset: &'static str,
+        group: Option<&str>,
+        since: Option<String>,
+    ) -> StoreFuture<'_, Vec<String>> {
+        let (inner, group) = (self.0.clone(), group.map(str::to_owned));
+        Box::pin(self.on_io(Box::pin(async move {
+            let loader = Loader { inner: &inner, view: &mut inner.empty_view(), broken: Broken::IsTold };
+            loader.page(zset, group.as_deref(), since.as_deref()).await
+        })))
+    }
+}
 
 impl JobStore for RedisJobStore {
     /// That of the server: all nodes agree on it.
@@ -36,10 +105,6 @@ impl JobStore for RedisJobStore {
             return Some(self.0.all_gone().to_string().into());
         }
         self.0.state.lock().trouble.clone()
-    }
-
-    fn may_have_fired(&self, session: u64) -> bool {
-        self.0.sessions.lock().get(&session).is_some_and(|known| known.unheard.is_some())
     }
 
     fn attach(&self, node: Node) -> StoreFuture<'_, Attached> {
@@ -59,25 +124,26 @@ impl JobStore for RedisJobStore {
     }
 
     fn detach(&self, session: u64) -> StoreFuture<'_, ()> {
-        Box::pin(async move {
-            self.0.sessions.lock().remove(&session);
-            let inner = self.0.clone();
-            self.on_io(async move {
-                inner.heart_call("detach", &json!({ "session": session.to_string() })).await?;
-                inner.recover().await
-            })
-            .await
-        })
+        self.0.sessions.lock().remove(&session);
+        let inner = self.0.clone();
+        Box::pin(self.on_io(Box::pin(async move { inner.bury(session.to_string().into()).await })))
     }
 
     fn nodes(&self) -> StoreFuture<'_, Vec<NodeStatus>> {
         Box::pin(async move {
-            let answer = self.call("nodes", json!({})).await?;
-            let read = |row| {
-                node(row)
-                    .inspect_err(|error| tracing::error!(%error, "a node is left out of the list: {error}"))
-            };
-            let mut nodes: Vec<_> = codec::list(&answer).iter().filter_map(|row| read(row).ok()).collect();
+            let runs = self.look(rules::runs_by_session).await?;
+            let inner = self.0.clone();
+            let answer = self.on_io(async move { inner.heart_call("nodes", &json!({})).await }).await?;
+            let mut nodes = Vec::new();
+            for row in codec::list(&answer) {
+                match codec::node(row) {
+                    Ok(node) => nodes.push(node),
+                    Err(error) => tracing::error!(%error, "a node is left out of the list: {error}"),
+                }
+            }
+            for node in &mut nodes {
+                node.executions = runs.get(&node.session).copied().unwrap_or_default();
+            }
             nodes.sort_unstable_by(|a, b| (&a.name, a.session).cmp(&(&b.name, b.session)));
             Ok(nodes)
         })
@@ -87,199 +153,70 @@ impl JobStore for RedisJobStore {
         if let Some(known) = self.0.sessions.lock().get_mut(&request.session) {
             known.takes = request.max > 0;
         }
-        Box::pin(async move {
-            let Ok(_nothing_is_told) = self.0.tells.try_read() else {
-                // Nothing is handed out meanwhile.
-                return Ok(Acquired { next_due: Some(request.now + HELD), ..Acquired::default() });
-            };
-            if !self.0.hot.is_up() {
-                // What was not sent has fired nothing.
-                let inner = self.0.clone();
-                self.on_io(async move { inner.hot.reach().await.map_err(Failure::into_error) }).await?;
-            }
-            let mut before = self.0.asks_for(request.session, request.max > 0);
-            if let Some(since) = before.unheard {
-                let found = self.unheard(&request, since).await?;
-                let is_nothing = found.triggers.is_empty() && found.is_all;
-                let told = self.0.hand_out(&request, before, found)?;
-                if !is_nothing || request.max == 0 {
-                    return Ok(told);
-                }
-                // The question itself is still open, and so is whether the store is in trouble. What is to stop stops now.
-                self.0.stop(request.session, told.cancel);
-                before = self.0.asks_for(request.session, true);
-            }
-            let found = Box::pin(self.acquire_parts(&request)).await?;
-            self.0.hand_out(&request, before, found)
-        })
+        let (session, inner) = (request.session, self.0.clone());
+        Box::pin(self.as_node(session, Box::pin(async move { inner.acquire(request).await })))
     }
 
     fn fire(&self, request: Fire) -> StoreFuture<'_, Vec<FireResult>> {
-        Box::pin(async move {
-            let nothing_is_told = Arc::new(self.0.tells.clone().read_owned().await);
-            let part = |firings: &[Firing]| {
-                let (store, held, firings) = (self.clone(), nothing_is_told.clone(), firings.to_vec());
-                async move {
-                    let fired = store.fire_part(request.now, &firings).await;
-                    drop(held);
-                    fired
-                }
-            };
-            let parts = self.all_on_io(request.firings.chunks(BATCH).map(part)).await?;
-            drop(nothing_is_told);
-            let (mut results, mut spoilt) = (Vec::with_capacity(request.firings.len()), Vec::new());
-            for (fired, unreadable) in parts {
-                results.extend(fired);
-                spoilt.extend(unreadable);
-            }
-            self.end(request.now, &spoilt).await?;
-            Ok(results)
-        })
+        let session = request.firings.first().map_or(0, |firing| firing.claim.session());
+        let inner = self.0.clone();
+        Box::pin(self.as_node(session, Box::pin(async move { inner.fire(request).await })))
     }
 
     fn complete(&self, request: Complete) -> StoreFuture<'_, Vec<CompleteResult>> {
-        Box::pin(async move {
-            self.abandon(&request.executions).await?;
-            let part = |executions: &[Completion]| {
-                let settled = self.0.settled.lock();
-                let is_open = |completion: &&Completion| !settled.contains_key(&completion.execution);
-                let open: Vec<_> = executions.iter().filter(is_open).cloned().collect();
-                let store = self.clone();
-                async move {
-                    let results = store.complete_part(request.now, &open).await?;
-                    let ids = open.iter().map(|completion| completion.execution);
-                    store.0.settled.lock().extend(ids.zip(results));
-                    Ok(())
-                }
-            };
-            self.all_on_io(request.executions.chunks(BATCH).map(part)).await?;
-            let mut settled = self.0.settled.lock();
-            let result = |completion: &Completion| {
-                settled.remove(&completion.execution).unwrap_or(CompleteResult::Gone)
-            };
-            Ok(request.executions.iter().map(result).collect())
-        })
-    }
-
-    fn cancel(&self, what: Executions) -> StoreFuture<'_, Vec<ExecutionId>> {
-        Box::pin(async move {
-            let found = self.executions_by("cancel", &what).await?;
-            Ok(found.into_iter().map(|execution| execution.id).collect())
-        })
+        let inner = self.0.clone();
+        Box::pin(self.on_io(Box::pin(async move { inner.complete(request).await })))
     }
 
     fn release(&self, claims: Vec<ExecutionId>) -> StoreFuture<'_, ()> {
-        Box::pin(async move {
-            let row = |claim: &ExecutionId| {
-                let sessions = self.0.sessions.lock();
-                let trigger = sessions.get(&claim.session())?.trigger_of(*claim)?.to_owned();
-                Some([trigger, codec::claim(*claim)])
-            };
-            let rows: Vec<_> = claims.iter().filter_map(row).collect();
-            for part in rows.chunks(PART) {
-                self.call("release", json!({ "claims": part })).await?;
-            }
-            let mut sessions = self.0.sessions.lock();
-            for claim in claims {
-                if let Some(known) = sessions.get_mut(&claim.session()) {
-                    known.claimed.remove(&claim);
-                }
-            }
-            Ok(())
-        })
+        let inner = self.0.clone();
+        Box::pin(self.on_io(Box::pin(async move { inner.release(claims).await })))
+    }
+
+    fn cancel(&self, what: Executions) -> StoreFuture<'_, Vec<ExecutionId>> {
+        let inner = self.0.clone();
+        Box::pin(self.on_io(Box::pin(async move { inner.cancel(what).await })))
     }
 
     fn put(&self, request: Put) -> StoreFuture<'_, ()> {
-        Box::pin(self.put_all(request))
+        let inner = self.0.clone();
+        Box::pin(self.on_io(Box::pin(async move { inner.put(request).await })))
     }
 
     fn reschedule(&self, request: Reschedule) -> StoreFuture<'_, bool> {
-        Box::pin(async move {
-            let progress = request.progress.as_ref();
-            let request = json!({
-                "old": codec::key(&request.old),
-                "r": request.revision.map(|revision| revision.to_string()),
-                "t": codec::trigger(&request.trigger, progress)?,
-                "p": progress.map(codec::encode).transpose()?,
-                "n": progress.map(codec::next),
-            });
-            Ok(self.call("reschedule", request).await?["done"] == true)
-        })
+        self.try_change("reschedule", Mode::Change, move |view| rules::reschedule(view, request.clone()))
     }
 
     fn adjust(&self, adjustments: Vec<Adjustment>) -> StoreFuture<'_, Vec<bool>> {
-        Box::pin(async move {
-            let row = |adjustment: &Adjustment| -> Result<Value> {
-                Ok(json!({
-                    "k": codec::key(&adjustment.trigger),
-                    "from": codec::encode(&adjustment.from)?,
-                    "to": codec::encode(&adjustment.to)?,
-                    "n": codec::next(&adjustment.to),
-                }))
-            };
-            let rows = adjustments.iter().map(row).collect::<Result<Vec<_>>>()?;
-            let mut done = Vec::with_capacity(rows.len());
-            for part in rows.chunks(PART) {
-                done.extend(flags(&self.call("adjust", json!({ "adjustments": part })).await?));
-            }
-            Ok(done)
-        })
+        self.each("adjust", Mode::Removal, adjustments, rules::adjust)
     }
 
-    fn remove_triggers(&self, keys_of: Vec<TriggerKey>) -> StoreFuture<'_, Vec<Removed>> {
-        Box::pin(async move {
-            let removed = |row: &Value| Removed { found: row["f"] == true, job_removed: row["j"] == true };
-            let mut all = Vec::with_capacity(keys_of.len());
-            for part in keys_of.chunks(PART) {
-                let answer = self.call("remove_triggers", keys(part, codec::key)).await?;
-                all.extend(codec::list(&answer).iter().map(removed));
-            }
-            Ok(all)
-        })
+    fn remove_triggers(&self, keys: Vec<TriggerKey>) -> StoreFuture<'_, Vec<Removed>> {
+        self.each("remove_triggers", Mode::Removal, keys, |view, key| rules::remove_trigger(view, &key))
     }
 
-    fn remove_jobs(&self, keys_of: Vec<JobKey>) -> StoreFuture<'_, Vec<bool>> {
-        Box::pin(async move {
-            let mut removed = Vec::with_capacity(keys_of.len());
-            while removed.len() < keys_of.len() {
-                let left = &keys_of[removed.len()..];
-                let answer =
-                    self.call("remove_jobs", keys(&left[..left.len().min(PART)], codec::key)).await?;
-                removed.extend(flags(&answer["results"]));
-            }
-            Ok(removed)
-        })
+    fn remove_jobs(&self, keys: Vec<JobKey>) -> StoreFuture<'_, Vec<bool>> {
+        let inner = self.0.clone();
+        Box::pin(self.on_io(Box::pin(async move { inner.remove_jobs(&keys).await })))
     }
 
     fn clear(&self) -> StoreFuture<'_, ()> {
-        Box::pin(async move {
-            while self.call("clear", json!({})).await?["more"] == true {}
-            Ok(())
-        })
+        let inner = self.0.clone();
+        Box::pin(self.on_io(Box::pin(async move { inner.clear().await })))
     }
 
     fn pause(&self, request: Pause) -> StoreFuture<'_, Vec<TriggerKey>> {
-        Box::pin(async move {
-            let request =
-                json!({ "what": codec::selection(&request.what)?, "note": codec::note(&request.note)? });
-            self.changed_keys("pause", request).await
-        })
+        let inner = self.0.clone();
+        Box::pin(self.on_io(Box::pin(async move { inner.pause(request).await })))
     }
 
     fn resume(&self, what: Selection) -> StoreFuture<'_, Vec<TriggerKey>> {
-        Box::pin(
-            async move { self.changed_keys("resume", json!({ "what": codec::selection(&what)? })).await },
-        )
+        let inner = self.0.clone();
+        Box::pin(self.on_io(Box::pin(async move { inner.resume(what).await })))
     }
 
-    fn reset(&self, keys_of: Vec<TriggerKey>) -> StoreFuture<'_, Vec<bool>> {
-        Box::pin(async move {
-            let mut done = Vec::with_capacity(keys_of.len());
-            for part in keys_of.chunks(PART) {
-                done.extend(flags(&self.call("reset", keys(part, codec::key)).await?));
-            }
-            Ok(done)
-        })
+    fn reset(&self, keys: Vec<TriggerKey>) -> StoreFuture<'_, Vec<bool>> {
+        self.each("reset", Mode::Removal, keys, |view, key| rules::reset(view, &key))
     }
 
     fn put_calendar(
@@ -288,68 +225,57 @@ impl JobStore for RedisJobStore {
         calendar: Arc<dyn Calendar>,
         replace: bool,
     ) -> StoreFuture<'_, ()> {
-        Box::pin(async move {
-            let calendar = codec::encode(&*calendar)?;
-            let request = json!({ "name": name, "calendar": calendar, "replace": replace });
-            self.call("put_calendar", request).await.map(drop)
+        self.try_change("put_calendar", Mode::Change, move |view| {
+            rules::put_calendar(view, name.clone(), calendar.clone(), replace)
         })
     }
 
     fn remove_calendar(&self, name: Arc<str>) -> StoreFuture<'_, bool> {
-        Box::pin(
-            async move { Ok(self.call("remove_calendar", json!({ "name": name })).await?["done"] == true) },
-        )
+        self.try_change("remove_calendar", Mode::Removal, move |view| {
+            rules::remove_calendar(view, name.clone())
+        })
     }
 
     fn calendars(&self) -> StoreFuture<'_, Vec<NamedCalendar>> {
-        Box::pin(async move {
-            let answer = self.call("calendars", json!({})).await?;
-            let mut all: Vec<_> = codec::list(&answer).iter().filter_map(calendar).collect();
-            all.sort_by(|(a, _), (b, _)| a.cmp(b));
-            Ok(all)
+        self.look(|view| {
+            let mut calendars = Rows::calendars(view)?;
+            calendars.retain(|(_, calendar)| calendar.problem().is_none());
+            Ok(calendars)
         })
     }
 
     fn mark(&self, name: Arc<str>) -> StoreFuture<'_, Option<Mark>> {
-        Box::pin(async move {
-            let answer = self.call("mark", json!({ "name": name })).await?;
-            let revision = codec::text(&answer["revision"]).parse().ok();
-            Ok(revision.map(|revision| Mark { text: codec::text(&answer["text"]).into(), revision }))
-        })
+        self.look(move |view| view.mark(&name))
     }
 
     fn put_mark(&self, request: PutMark) -> StoreFuture<'_, Option<u64>> {
-        Box::pin(async move {
-            let revision = request.revision.map(|revision| revision.to_string());
-            let request = json!({ "name": request.name, "text": request.text, "revision": revision });
-            Ok(codec::text(&self.call("put_mark", request).await?["revision"]).parse().ok())
-        })
+        self.change("put_mark", Mode::Change, move |view| rules::put_mark(view, request.clone()))
     }
 
     fn jobs(&self, query: JobQuery) -> StoreFuture<'_, Vec<Arc<JobDetail>>> {
         Box::pin(async move {
-            let (limit, mut found) = (query.limit.unwrap_or(usize::MAX), Vec::new());
-            let mut take = |answer: &Answer| {
-                for [key, record] in answer.rows() {
-                    match codec::read_job(key, record) {
-                        Ok(job) if query.matches(&job) => found.push(Arc::new(job)),
-                        Ok(_) => {}
-                        Err(error) => {
-                            tracing::error!(job = codec::shown(key), %error, "a job is left out of the list: {error}");
-                        }
+            let (mut found, mut since) = (Vec::new(), query.after.as_ref().map(codec::key));
+            let limit = query.limit.unwrap_or(usize::MAX);
+            let (mut part, pages) = (query.clone(), query.keys.is_empty());
+            loop {
+                if pages {
+                    let keys = self.page("nj", codec::only_group(&query.group), since.take()).await?;
+                    since = keys.last().filter(|_| keys.len() == PAGE).cloned();
+                    part.keys = keys.iter().map(|key| codec::job_key(key)).collect::<Result<_>>()?;
+                    if part.keys.is_empty() {
+                        break;
                     }
                 }
-                Ok(found.len() < limit)
-            };
-            if query.keys.is_empty() {
-                let after = query.after.as_ref().map(codec::key);
-                let group = codec::only_group(&query.group);
-                self.parts("jobs", json!({ "keys": [], "group": group, "after": after }), take).await?;
-            } else {
-                for part in query.keys.chunks(PART) {
-                    take(&self.ask("jobs", keys(part, codec::key), Arc::default()).await?)?;
+                let of_part = part.clone();
+                found.extend(
+                    self.look_at(if pages { Broken::IsNone } else { Broken::IsTold }, move |view| {
+                        rules::jobs(view, &of_part)
+                    })
+                    .await?,
+                );
+                if !pages || since.is_none() || found.len() >= limit {
+                    break;
                 }
-                found.sort_unstable_by(|a, b| a.key().cmp(b.key()));
             }
             found.truncate(limit);
             Ok(found)
@@ -357,123 +283,71 @@ impl JobStore for RedisJobStore {
     }
 
     fn triggers(&self, query: TriggerQuery) -> StoreFuture<'_, Vec<TriggerStatus>> {
-        Box::pin(async move {
-            let (limit, mut found) = (query.limit.unwrap_or(usize::MAX), Vec::new());
-            let mut take = |answer: &Answer| {
-                for row in answer.rows() {
-                    match status(row) {
-                        Ok(status) if query.matches(&status.trigger, status.state) => found.push(status),
-                        Ok(_) => {}
-                        Err(error) => {
-                            let trigger = codec::shown(row[0]);
-                            tracing::error!(trigger, %error, "a trigger is left out of the list: {error}");
-                        }
-                    }
+        if !query.keys.is_empty() || query.job.is_some() {
+            return self.look(move |view| rules::triggers(view, &query));
+        }
+        let range = match &query.calendar {
+            Some(name) => Range::Calendar(name.to_string()),
+            None => Range::TriggerGroup(query.group.clone()),
+        };
+        let behind = query.after.as_ref().map(codec::key).map(|after| match &range {
+            Range::Calendar(name) => format!("{name}\0\0{after}"),
+            _ => after,
+        });
+        let inner = self.0.clone();
+        Box::pin(self.on_io(Box::pin(async move {
+            let (mut found, mut behind, mut part) = (Vec::new(), behind, query.clone());
+            loop {
+                let entries = inner.entries(&range, behind.as_deref()).await?;
+                part.keys = keys_in(&range, &entries);
+                if !part.keys.is_empty() {
+                    found.extend(inner.look_at(Broken::IsNone, |view| rules::triggers(view, &part)).await?);
                 }
-                Ok(found.len() < limit)
-            };
-            if !query.keys.is_empty() {
-                for part in query.keys.chunks(PART) {
-                    take(&self.ask("triggers", keys(part, codec::key), Arc::default()).await?)?;
+                let is_enough = query.limit.is_some_and(|limit| found.len() >= limit);
+                if entries.len() < PART || is_enough {
+                    found.truncate(query.limit.unwrap_or(usize::MAX));
+                    return Ok(found);
                 }
-                found.sort_unstable_by(|a, b| a.trigger.key().cmp(b.trigger.key()));
-            } else if let Some(calendar) = query.calendar.as_ref().filter(|_| query.job.is_none()) {
-                // They come in no order, and some perhaps twice.
-                let all = |answer: &Answer| take(answer).map(|_| true);
-                self.parts("triggers", json!({ "keys": [], "calendar": calendar }), all).await?;
-                found.sort_unstable_by(|a, b| a.trigger.key().cmp(b.trigger.key()));
-                found.dedup_by(|a, b| a.trigger.key() == b.trigger.key());
-            } else {
-                let (after, of_job) =
-                    (query.after.as_ref().map(codec::key), query.job.as_ref().map(codec::key));
-                let group = codec::only_group(&query.group);
-                let request = json!({ "keys": [], "job": of_job, "group": group, "after": after });
-                self.parts("triggers", request, take).await?;
+                behind = entries.last().cloned();
             }
-            found.truncate(limit);
-            Ok(found)
-        })
+        })))
     }
 
     fn executions(&self, what: Executions) -> StoreFuture<'_, Vec<ExecutionStatus>> {
-        Box::pin(async move { self.executions_by("executions", &what).await })
+        let inner = self.0.clone();
+        Box::pin(self.on_io(Box::pin(async move { inner.executions(&what).await })))
     }
 
     fn history(&self, query: HistoryQuery) -> StoreFuture<'_, Vec<RunRecord>> {
         Box::pin(async move {
-            let (limit, mut found) = (query.limit.unwrap_or(usize::MAX), Vec::new());
-            let take = |answer: &Answer| {
-                for [record] in answer.rows() {
-                    match codec::decode::<RunRecord>("run of the history", "", record) {
+            let (limit, mut found, mut last) =
+                (query.limit.unwrap_or(usize::MAX), Vec::new(), "+".to_owned());
+            loop {
+                let inner = self.0.clone();
+                let mut command = inner.command("XREVRANGE", "hist");
+                command.arg(&last).arg("-").arg("COUNT").arg(PART);
+                let entries = self.on_io(async move { inner.ask(&command).await }).await?;
+                let entries = list(Some(entries));
+                let is_last = entries.len() < PART;
+                for entry in entries {
+                    let mut entry = list(Some(entry)).into_iter();
+                    last = format!("({}", word(entry.next().as_ref()));
+                    let record = word(list(entry.next()).get(1));
+                    match codec::decode::<RunRecord>("run of the history", "", &record) {
                         Ok(record) if query.matches(&record) => found.push(record),
                         Ok(_) => {}
-                        Err(error) => {
-                            tracing::error!(%error, "a run is left out of the history: {error}");
-                        }
+                        Err(error) => tracing::error!(%error, "a run is left out of the history: {error}"),
                     }
                 }
-                Ok(found.len() < limit)
-            };
-            self.parts("history", json!({}), take).await?;
-            found.truncate(limit);
-            Ok(found)
+                if is_last || found.len() >= limit {
+                    found.truncate(limit);
+                    return Ok(found);
+                }
+            }
         })
     }
 
     fn groups(&self, kind: GroupKind) -> StoreFuture<'_, Vec<GroupStatus>> {
-        Box::pin(async move {
-            let kind = if kind == GroupKind::Jobs { "jobs" } else { "triggers" };
-            let answer = self.call("groups", json!({ "kind": kind })).await?;
-            let one = |row: &Value| -> Result<GroupStatus> {
-                let name = codec::group_name(codec::text(&row[0]));
-                Ok(GroupStatus {
-                    name: name.into(),
-                    members: usize::try_from(row[1].as_u64().unwrap_or_default()).unwrap_or(usize::MAX),
-                    pause: row[2].as_str().map(|note| codec::note_of("pause of group", name, note)),
-                })
-            };
-            let mut all = codec::list(&answer).iter().map(one).collect::<Result<Vec<_>>>()?;
-            all.sort_by(|a, b| a.name.cmp(&b.name));
-            Ok(all)
-        })
-    }
-}
-
-impl RedisJobStore {
-    async fn executions_by(&self, verb: &'static str, what: &Executions) -> Result<Vec<ExecutionStatus>> {
-        let mut found = Vec::new();
-        let take = |answer: &Answer| {
-            found.extend(execution_list(&answer.body["rows"]));
-            Ok(true)
-        };
-        self.parts(verb, json!({ "what": codec::executions(what)? }), take).await?;
-        found.sort_unstable_by_key(|execution| execution.id);
-        // What is added or ends meanwhile may let another one be seen twice.
-        found.dedup_by_key(|execution| execution.id);
-        Ok(found)
-    }
-
-    async fn changed_keys(&self, verb: &'static str, request: Value) -> Result<Vec<TriggerKey>> {
-        loop {
-            let answer = self.call(verb, request.clone()).await?;
-            if answer["wait"] != true {
-                return self.finish(answer).await;
-            }
-            // Another one is under way, or was left behind: then it is finished here.
-            let left = self.call("chore", json!({})).await?;
-            self.finish(left).await?;
-            SystemClock.sleep(WAIT).await;
-        }
-    }
-
-    /// Goes on with what was more than one call may do. Returns the triggers that were changed.
-    pub(crate) async fn finish(&self, mut answer: Value) -> Result<Vec<TriggerKey>> {
-        let mut changed = trigger_keys(&answer["keys"]);
-        while let Some(number) = answer["chore"].as_str() {
-            answer = self.call("chore", json!({ "number": number })).await?;
-            changed.extend(trigger_keys(&answer["keys"]));
-        }
-        changed.sort_unstable();
-        Ok(changed)
+        self.look(move |view| rules::groups(view, kind))
     }
 }

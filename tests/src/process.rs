@@ -7,7 +7,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use parking_lot::Mutex;
 use scheduler_core::Result;
 use scheduler_core::job::{CancelReason, ExecutionId, JobDetail};
@@ -82,22 +82,21 @@ impl Process {
 
     /// What is due, claimed and not fired.
     pub async fn acquire(&self, max: usize) -> Vec<AcquiredTrigger> {
-        self.ask(max, None).await.unwrap().triggers
+        self.ask(max).await.unwrap().triggers
     }
 
-    /// As [`acquire`](Self::acquire), where the store may fire what was due in the last hour.
+    /// As [`acquire`](Self::acquire).
     ///
     /// # Errors
     ///
     /// Those of the store.
-    pub async fn acquire_at_once(&self, max: usize) -> Result<Vec<AcquiredTrigger>> {
-        let since = Some(self.now() - TimeDelta::hours(1));
-        Ok(self.ask(max, since).await?.triggers)
+    pub async fn try_acquire(&self, max: usize) -> Result<Vec<AcquiredTrigger>> {
+        Ok(self.ask(max).await?.triggers)
     }
 
-    async fn ask(&self, max: usize, fires_since: Option<DateTime<Utc>>) -> Result<Acquired> {
+    async fn ask(&self, max: usize) -> Result<Acquired> {
         let (session, now, limits, late) = (self.session, self.now(), ExecutionLimits::default(), None);
-        let request = AcquireDue { session, now, until: now, max, limits, late, fires_since };
+        let request = AcquireDue { session, now, until: now, max, limits, late };
         self.store.acquire_due(request).await
     }
 

@@ -63,9 +63,9 @@ async fn a_server_that_would_lose_or_refuse_something_is_refused_with_the_remedy
     let error = refused(&replica.url()).await;
     assert!(error.contains(&format!("is a replica of 127.0.0.1:{}", server.port())), "{error}");
 
-    server.command(&["SET", "scheduler:{jobs/0}:ts", "mine"]);
+    server.command(&["SET", "scheduler:{jobs/0}:triggers", "mine"]);
     let error = refused(&server.url()).await;
-    assert!(error.contains("`scheduler:{jobs/0}:ts` is a string and not a hash"), "{error}");
+    assert!(error.contains("`scheduler:{jobs/0}:triggers` is a string and not a hash"), "{error}");
     server.command(&["FLUSHALL"]);
 
     server.command(&["HSET", "scheduler:{jobs/0}:meta", "schema", "9:8"]);

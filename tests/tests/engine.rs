@@ -54,10 +54,6 @@ struct Slow {
 macro_rules! slow {
     ($($name:ident($($arg:ident: $type:ty),*) -> $out:ty;)*) => {
         impl JobStore for Slow {
-            fn may_have_fired(&self, session: u64) -> bool {
-                self.store.may_have_fired(session)
-            }
-
             $(fn $name(&self, $($arg: $type),*) -> StoreFuture<'_, $out> {
                 Box::pin(async move {
                     self.chance.dawdle().await;

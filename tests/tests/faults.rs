@@ -118,7 +118,7 @@ async fn settled(store: &RedisJobStore) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_call_may_be_lost_answered_in_vain_or_carried_out_twice() {
     let server = Server::start();
-    for verb in ["attach", "put", "acquire", "fire", "complete", "beat"] {
+    for verb in ["attach", "put", "take", "fire", "complete", "beat"] {
         for trick in [Trick::LoseRequest, Trick::LoseReply, Trick::Duplicate] {
             let (proxy, runs) = (Proxy::to(server.port()), Runs::default());
             let name = format!("{verb} {trick:?}");
@@ -208,7 +208,7 @@ async fn what_a_failover_has_lost_is_told_again() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_a_failover_has_lost_is_told_again_though_answers_are_lost() {
-    for verb in ["tell", "told", "unknown"] {
+    for verb in ["tell", "told", "HSCAN"] {
         fail_over(Some(verb)).await;
     }
 }

@@ -126,7 +126,7 @@ async fn a_hundred_thousand_triggers_of_one_second_are_fired_once_each_in_three_
     let calls = run_all(&server, &store, &job, ALL).await;
     println!("{} of them longer than 10 ms", server.text(&["SLOWLOG", "LEN"]));
     assert!(calls <= 3 * ALL / 100 * 5 / 4, "{calls} calls");
-    let left = server.text(&["HLEN", "scheduler:{burst/0}:ts"]);
+    let left = server.text(&["HLEN", "scheduler:{burst/0}:triggers"]);
     assert_eq!(left, "0", "all are over and gone");
 }
 

@@ -71,7 +71,7 @@ fn unit_tests() -> Step {
 /// Everything that starts servers, on those of the other kind. Some builds of them have no TLS.
 fn store_tests_on_valkey() -> Step {
     let run = if has_nextest() { "nextest run" } else { "test" };
-    let tests = "--test at_once --test chaos --test cluster --test connections --test faults --test load --test parts";
+    let tests = "--test chaos --test cluster --test connections --test faults --test load --test parts";
     let line = format!("cargo {run} -p tests --all-features {tests} --test redis -- --skip tls");
     Step::program("tests on Valkey", &line).with_variable(servers::CHOICE, servers::VALKEY)
 }

@@ -172,12 +172,11 @@ impl Table {
     async fn use_claims(&mut self, operation: &Operation) -> Result<(), String> {
         let store = self.bench.store.clone();
         match operation {
-            Operation::Acquire { node, max, limits: index, late, fires } => {
+            Operation::Acquire { node, max, limits: index, late } => {
                 let share = |(before, most)| LateShare { before: at(self.now - before), most };
                 let (session, now, max) = ([ONE, TWO][*node], at(self.now), *max);
                 let (limits, late) = (limits(*index), late.map(share));
-                let fires_since = fires.map(|before| at(self.now - before));
-                let request = AcquireDue { session, now, until: now, max, limits, late, fires_since };
+                let request = AcquireDue { session, now, until: now, max, limits, late };
                 return self.acquire(request).await;
             }
             Operation::Fire { claim, run } => return self.fire(self.chosen(*claim, false), *run).await,
@@ -271,17 +270,9 @@ impl Table {
                 &(&row.trigger, &row.progress),
             )?;
             same("the claim's session", &acquired.claim.session(), &node)?;
-            let (number, claim, fired) = (self.acquired.len(), acquired.claim, acquired.fired.clone());
-            let may_fire = request.fires_since.is_some_and(|since| acquired.progress.next >= Some(since));
+            let (number, claim) = (self.acquired.len(), acquired.claim);
             if let Some((_, twin)) = self.acquired.insert(claim, (number, acquired)) {
                 return Err(format!("the claim {} was handed out twice", twin.claim));
-            }
-            if let Some(fired) = fired {
-                same("whether it may be fired at once", &may_fire, &true)?;
-                let firing = Firing { claim, progress: fired.progress, run: true };
-                same("what it is fired for", &firing.progress, &self.after(claim))?;
-                same("what is fired at once", &"run", &self.plain.fire(&firing))?;
-                self.runs(number, fired.fence, &fired.job)?;
             }
         }
         Ok(())

@@ -36,7 +36,6 @@ impl Player {
                 max: 1,
                 limits: ExecutionLimits::default(),
                 late: None,
-                fires_since: None,
             };
             let Some(acquired) = self.store.acquire_due(request).await.unwrap().triggers.pop() else { break };
             if let Some(progress) = self.misfired(&acquired.trigger, &acquired.progress) {

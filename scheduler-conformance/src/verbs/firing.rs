@@ -31,8 +31,7 @@ async fn late_triggers_come_first_up_to_their_share(bench) {
     bench.put(&job("work").build(), late.into_iter().chain(punctual)).await;
     let ask = async |max| {
         let (limits, late) = (ExecutionLimits::default(), Some(LateShare { before: at(50), most: 2 }));
-        let fires_since = None;
-        bench.store.acquire_due(AcquireDue { session: ONE, now: at(50), until: at(50), max, limits, late, fires_since }).await.unwrap()
+        bench.store.acquire_due(AcquireDue { session: ONE, now: at(50), until: at(50), max, limits, late }).await.unwrap()
     };
     let first = ask(3).await;
     assert_eq!(names(&first.triggers), ["late1", "late2", "on_time1"]);
@@ -47,7 +46,7 @@ async fn nothing_comes_before_its_time(bench) {
     assert!(early.triggers.is_empty());
     assert_eq!(early.next_due, Some(at(10)));
     let (limits, late) = (ExecutionLimits::default(), None);
-    let ahead = AcquireDue { session: ONE, now: at(9), until: at(10), max: 10, limits, late, fires_since: None };
+    let ahead = AcquireDue { session: ONE, now: at(9), until: at(10), max: 10, limits, late };
     let ahead = bench.store.acquire_due(ahead).await.unwrap();
     assert_eq!(names(&ahead.triggers), ["a"], "acquired ahead of its time");
     let asked = bench.ask(ONE, 11, 0, ExecutionLimits::default()).await;
@@ -85,82 +84,6 @@ async fn a_fired_trigger_moves_on(bench) {
     assert_eq!(names(&bench.acquire(61, 1).await), ["a"], "another run may go on beside it");
     bench.complete(&run).await;
     assert_eq!(bench.state("a").await, TriggerState::Normal);
-}
-
-/// Where a store may fire what it claims, that is as if it had been fired by itself.
-async fn what_is_fired_at_once_is_fired(bench) {
-    bench.put(&job("kept").durable(true).build(), [once("kept", 3), every_minute("again", 3)]).await;
-    bench.put(&job("gone").build(), [once("gone", 4)]).await;
-    let acquired = bench.acquire_at_once(5, 3).await;
-    assert_eq!(names(&acquired), ["again", "kept", "gone"]);
-    for acquired in &acquired {
-        let fired = match &acquired.fired {
-            None => bench.fire(5, acquired).await,
-            Some(fired) => {
-                assert_eq!(fired.progress, acquired.trigger.fired(&acquired.progress, None));
-                let again = bench.fire(5, acquired).await;
-                assert!(matches!(again, FireResult::Run { fence, .. } if fence == fired.fence), "{again:?}");
-                assert_eq!(fired.job.key(), acquired.trigger.job());
-                again
-            }
-        };
-        assert!(matches!(fired, FireResult::Run { .. }), "{fired:?}");
-        let status = bench.status(acquired.trigger.key().name()).await.unwrap();
-        assert_eq!(status.progress, acquired.trigger.fired(&acquired.progress, None));
-        assert_eq!(status.state, TriggerState::Executing);
-    }
-    assert_eq!(bench.store.executions(Executions::All).await.unwrap().len(), 3);
-    assert!(bench.acquire_at_once(5, 3).await.is_empty(), "each is fired once");
-    let removed = |job_removed| CompleteResult::Done { trigger_removed: true, job_removed };
-    assert_eq!(bench.complete_with(&acquired[1], Instruction::RemoveTrigger).await, removed(false));
-    assert_eq!(bench.complete_with(&acquired[2], Instruction::RemoveTrigger).await, removed(true));
-}
-
-/// What is late is judged by its misfire policy, and what is ahead of its time may still change.
-async fn what_is_late_or_early_is_not_fired_at_once(bench) {
-    bench.put(&job("work").build(), [once("late", 1), once("early", 9)]).await;
-    let (limits, late) = (ExecutionLimits::default(), None);
-    let ask = AcquireDue { session: ONE, now: at(5), until: at(9), max: 9, limits, late, fires_since: Some(at(2)) };
-    let acquired = bench.store.acquire_due(ask).await.unwrap().triggers;
-    assert_eq!(names(&acquired), ["late", "early"]);
-    assert!(acquired.iter().all(|acquired| acquired.fired.is_none()));
-}
-
-/// One that changed after it was stored, that its run keeps back, or whose calendar decides.
-async fn what_is_fired_at_once_is_what_would_be_fired(bench) {
-    let calendar = std::sync::Arc::new(scheduler_core::calendar::StandardCalendar::new(
-        scheduler_core::calendar::Exclusion::Nothing,
-        chrono_tz::UTC,
-    ));
-    bench.store.put_calendar("open".into(), calendar, false).await.unwrap();
-    let policies = [OverlapPolicy::Skip, OverlapPolicy::BufferOne, OverlapPolicy::CancelPrevious];
-    let triggers = policies.into_iter().zip(["skip", "buffer", "cancel"]).map(|(policy, name)| once(name, 1).overlap(policy));
-    bench.put(&job("work").build(), triggers.chain([once("open", 1).calendar("open"), once("moved", 1)])).await;
-    let from = bench.status("moved").await.unwrap().progress;
-    let to = scheduler_core::trigger::Progress { next: Some(at(2)), ..from.clone() };
-    bench.store.adjust(vec![Adjustment { trigger: key("moved"), from, to }]).await.unwrap();
-    let first = bench.acquire_at_once(3, 9).await;
-    assert_eq!(names(&first), ["buffer", "cancel", "open", "skip", "moved"]);
-    assert_eq!(first[4].progress.next, Some(at(2)));
-    for acquired in &first {
-        let after = acquired.trigger.fired(&acquired.progress, None);
-        assert!(acquired.fired.as_ref().is_none_or(|fired| fired.progress == after), "{acquired:?}");
-        let result = bench.fire(3, acquired).await;
-        assert!(matches!(result, FireResult::Run { .. }), "{result:?}");
-    }
-    // Again while their runs go on.
-    for (acquired, name) in first.iter().zip(["buffer", "cancel", "open", "skip", "moved"]) {
-        let twin = once(name, 4).overlap(acquired.trigger.overlap());
-        bench.try_put(&job("work").build(), [twin], Existing::Replace).await.unwrap();
-    }
-    let second = bench.acquire_at_once(5, 9).await;
-    assert_eq!(names(&second), ["moved", "open", "skip"], "the others are kept back");
-    for acquired in &second {
-        let result = bench.fire(5, acquired).await;
-        let skipped = acquired.trigger.overlap() == OverlapPolicy::Skip;
-        assert_eq!(matches!(result, FireResult::Overlapped), skipped, "{result:?}");
-        assert!(acquired.fired.is_none() || !skipped);
-    }
 }
 
 async fn fences_grow_with_the_claims_of_a_job(bench) {

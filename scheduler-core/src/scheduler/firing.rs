@@ -85,12 +85,12 @@ impl Engine {
 
     /// One turn at `now`. A failure of the store ends it; nothing is lost by that.
     pub(super) async fn tick(&mut self, now: DateTime<Utc>) -> Next {
-        let (state, last_due) = self.core.turn_begins(self.is_unsure());
+        let (state, last_due) = self.core.turn_begins(self.unsure.is_some());
         self.last_due = last_due;
         let turn = self.turn(state, now).await;
         // At the end the store gives to others what nobody has begun.
         let has_due = self.has_due_to_drain();
-        self.core.turn_ends(state != SchedulerState::Shutdown && (self.is_unsure() || has_due));
+        self.core.turn_ends(state != SchedulerState::Shutdown && (self.unsure.is_some() || has_due));
         if last_due.is_some() && !has_due {
             self.core.drained();
         }
@@ -101,11 +101,6 @@ impl Engine {
         // A run that goes on has an ending to be written.
         let over = state == SchedulerState::Shutdown && self.core.is_idle();
         if over { Next::End } else { Next::Wait(self.wait(state)) }
-    }
-
-    /// Whether something may have been fired of which no answer has told.
-    fn is_unsure(&self) -> bool {
-        self.unsure.is_some() || self.core.store.may_have_fired(self.core.session)
     }
 
     /// Whether something is left that is to run before the scheduler is shut down.
@@ -135,10 +130,8 @@ impl Engine {
         }
         if !takes {
             self.release_ahead().await?;
-            let is_unsure = self.core.store.may_have_fired(self.core.session);
-            if self.core.active.load(Ordering::Acquire) > 0 || (is_unsure && may_begin) {
-                // Only to hear which of them are to stop, and what was fired.
-                self.ask_again |= is_unsure;
+            if self.core.active.load(Ordering::Acquire) > 0 {
+                // Only to hear which of them are to stop.
                 self.acquire(now, 0).await?;
             }
             return Ok(());
@@ -151,10 +144,8 @@ impl Engine {
 
     /// Writes what has ended. Where there may be something to acquire, that is asked for without waiting for the end of the
     /// other: the slots are free, whether the store knows it or not. Not so if there are limits of execution groups, where what
-    /// has ended decides what may be acquired. While endings of earlier turns are left nothing is fired with its claim, so
-    /// that they do not pile up. Says whether it was asked for.
+    /// has ended decides what may be acquired. Says whether it was asked for.
     async fn write_and_acquire(&mut self, takes: bool, now: DateTime<Utc>) -> Result<bool> {
-        let fires = self.unwritten.is_empty();
         let mut taken = self.core.take_endings();
         // From here on the loop is busy in their place; what cannot be written waits for time to bring another try.
         taken.iter_mut().for_each(Ending::wait);
@@ -167,7 +158,7 @@ impl Engine {
         let max = slots.saturating_sub(self.used_slots()).min(self.core.settings.batch);
         let is_limited = *self.core.limits.read() != ExecutionLimits::default();
         let asks = takes && self.unsure.is_none() && !is_limited;
-        let request = if asks { self.request(now, max, fires) } else { None };
+        let request = if asks { self.request(now, max) } else { None };
         let store = self.core.store.clone();
         let writing = store.complete(Complete { now, executions });
         let Some(request) = request else {
@@ -179,8 +170,7 @@ impl Engine {
         };
         let (results, acquired) = tokio::join!(writing, store.acquire_due(request));
         let written = results.map(|results| self.written(results));
-        // What was fired runs, whatever else has failed.
-        let acquired = acquired.map(|acquired| self.acquired(acquired, now));
+        let acquired = acquired.map(|acquired| self.acquired(acquired));
         written.and(acquired).map(|()| true)
     }
 
@@ -243,14 +233,14 @@ impl Engine {
 
     /// Claims at most `max` of what is due or nearly due, if the store may have something.
     async fn acquire(&mut self, now: DateTime<Utc>, max: usize) -> Result<()> {
-        let Some(request) = self.request(now, max, true) else { return Ok(()) };
+        let Some(request) = self.request(now, max) else { return Ok(()) };
         let acquired = self.core.store.acquire_due(request).await?;
-        self.acquired(acquired, now);
+        self.acquired(acquired);
         Ok(())
     }
 
     /// What to ask for; none if the store has nothing for certain.
-    fn request(&mut self, now: DateTime<Utc>, max: usize, fires: bool) -> Option<AcquireDue> {
+    fn request(&mut self, now: DateTime<Utc>, max: usize) -> Option<AcquireDue> {
         let until = now + TimeDelta::from_std(self.attached.look_ahead).unwrap_or_default();
         let until = self.last_due.map_or(until, |last| until.min(last));
         // Cleared before asking, so that a change during the call is seen at the next turn.
@@ -263,30 +253,16 @@ impl Engine {
         let threshold = TimeDelta::from_std(self.core.settings.misfire_threshold).ok();
         let since = threshold.and_then(|threshold| now.checked_sub_signed(threshold));
         let late = since.map(|before| self.late_share(before, max));
-        let (limits, fires_since) = (self.limits_left(), since.filter(|_| fires));
-        Some(AcquireDue { session: self.core.session, now, until, max, limits, late, fires_since })
+        let limits = self.limits_left();
+        Some(AcquireDue { session: self.core.session, now, until, max, limits, late })
     }
 
-    fn acquired(&mut self, acquired: Acquired, now: DateTime<Utc>) {
+    fn acquired(&mut self, acquired: Acquired) {
         self.ask_again = false;
         self.next_due = acquired.next_due;
         acquired.cancel.into_iter().for_each(|(run, reason)| self.stop(run, reason));
-        let is_fired = |acquired: &mut AcquiredTrigger| acquired.fired.is_some();
-        let mut triggers = acquired.triggers;
-        self.use_groups(&triggers);
-        let fired: Vec<_> = triggers.extract_if(.., is_fired).collect();
-        self.remember(triggers);
-        let executions: Vec<_> =
-            fired.into_iter().filter_map(|acquired| self.begin_at_once(acquired, now)).collect();
-        self.pool.submit(executions);
-    }
-
-    /// What the store has fired as it was claimed.
-    fn begin_at_once(&mut self, mut acquired: AcquiredTrigger, now: DateTime<Utc>) -> Option<Execution> {
-        let FiredAtOnce { progress, fence, job } = acquired.fired.take()?;
-        let firing = Firing { claim: acquired.claim, progress, run: true };
-        let decision = Decision { firing, misfired: false, broken: false };
-        self.begin(acquired, decision, FireResult::Run { fence, job }, now)
+        self.use_groups(&acquired.triggers);
+        self.remember(acquired.triggers);
     }
 
     /// A quarter of the batch; of small ones a late trigger comes first in one of four.
@@ -423,7 +399,7 @@ impl Engine {
         let clock = &self.core.clock;
         let wait = clock.longest_wait().min(self.until_deadline());
         if !self.takes(state) {
-            return if self.is_unsure() { wait.min(FIRST_BACKOFF) } else { wait };
+            return if self.unsure.is_some() { wait.min(FIRST_BACKOFF) } else { wait };
         }
         let ahead = self.ahead.front().and_then(|acquired| acquired.progress.next);
         let look_ahead = TimeDelta::from_std(self.attached.look_ahead).unwrap_or_default();

@@ -50,11 +50,6 @@ pub trait JobStore: Debug + Send + Sync + 'static {
         None
     }
 
-    /// Whether the store may have [fired](AcquireDue::fires_since) for a node what no answer has told it. The next
-    /// [`acquire_due`](Self::acquire_due) of the node tells it. A store that wraps another one passes its answer on: a run of which
-    /// nobody is told would be lost.
-    fn may_have_fired(&self, session: u64) -> bool;
-
     /// Makes a node known before it uses any other verb.
     fn attach(&self, node: Node) -> StoreFuture<'_, Attached>;
 
@@ -65,7 +60,7 @@ pub trait JobStore: Debug + Send + Sync + 'static {
     fn nodes(&self) -> StoreFuture<'_, Vec<NodeStatus>>;
 
     /// Claims due triggers, in the order of due time, then higher priority, then key; of late ones no more than their
-    /// [share](AcquireDue::late) before the punctual ones. Where it [may](AcquireDue::fires_since), a store also fires them.
+    /// [share](AcquireDue::late) before the punctual ones.
     fn acquire_due(&self, request: AcquireDue) -> StoreFuture<'_, Acquired>;
 
     /// Exchanges claims for the right to run, and moves each trigger on. A claim that was fired before, by a call whose

@@ -21,16 +21,12 @@ pub struct AcquireDue {
     pub now: DateTime<Utc>,
     /// Triggers are due when their fire time is at most this.
     pub until: DateTime<Utc>,
-    /// At most so many, beside what was fired before and not heard; 0 to learn only that, what is to be cancelled, and when
-    /// something is due.
+    /// At most so many; 0 to learn only what is to be cancelled, and when something is due.
     pub max: usize,
     /// What is left of the node's limits.
     pub limits: ExecutionLimits,
     /// How many of them may be late while punctual ones wait; none for any number.
     pub late: Option<LateShare>,
-    /// What is due by [`now`](Self::now), and was not due before this, [may be fired](AcquiredTrigger::fired) in the same step;
-    /// none for nothing.
-    pub fires_since: Option<DateTime<Utc>>,
 }
 
 impl AcquireDue {
@@ -118,21 +114,6 @@ pub struct AcquiredTrigger {
     pub calendar: Option<Arc<dyn Calendar>>,
     /// When its own run ended, if that has kept it waiting by its overlap policy: until then it was not late.
     pub freed: Option<DateTime<Utc>>,
-    /// It is fired already, as it [may be](AcquireDue::fires_since). A store does so at its choice, as if [`Fire`] had followed
-    /// with the progress that [`fired`](Trigger::fired) gives. Runs of which a lost reply has told nobody come with the next call of
-    /// the node, whatever that asks for; see [`may_have_fired`](super::JobStore::may_have_fired).
-    pub fired: Option<FiredAtOnce>,
-}
-
-/// The right to run that a trigger was given as it was claimed.
-#[derive(Debug, Clone)]
-pub struct FiredAtOnce {
-    /// The trigger's progress from now on.
-    pub progress: Progress,
-    /// Grows with every claim of this job.
-    pub fence: u64,
-    /// The job as stored.
-    pub job: Arc<JobDetail>,
 }
 
 /// Exchange claims for the right to run.

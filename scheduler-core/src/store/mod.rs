@@ -9,8 +9,7 @@
 //! [`acquire_due`](JobStore::acquire_due) hands out due triggers, each with a *claim*. [`fire`](JobStore::fire)
 //! exchanges the claim for the right to run, and moves the trigger to its next fire time in the same step.
 //! [`complete`](JobStore::complete) ends the claim. [`release`](JobStore::release) gives back a claim that was not
-//! fired. A claim that is neither fired nor released within the [grace](Attached::grace) lapses. Where the node
-//! [allows it](AcquireDue::fires_since), a store may fire in the step that claims.
+//! fired. A claim that is neither fired nor released within the [grace](Attached::grace) lapses.
 //!
 //! ```text
 //!   put ──▶ WAITING ──acquire_due──▶ ACQUIRED ──fire──▶ WAITING at the next time, or COMPLETE ──complete──▶ removed

@@ -357,6 +357,9 @@ pub trait Rows: Table<JobRow> + Table<TriggerRow> + Table<ClaimRow> {
     /// Its name is free, and its job is there.
     fn add_trigger(&mut self, row: TriggerRow) -> Id<TriggerRow>;
 
+    /// A claim of this number that was forgotten.
+    fn add_claim(&mut self, id: Id<ClaimRow>, row: ClaimRow);
+
     /// The job of this name.
     fn job(&mut self, key: &JobKey) -> Answer<Self, Option<Id<JobRow>>>;
 

@@ -50,10 +50,6 @@ macro_rules! faulty {
                 self.inner.forgets()
             }
 
-            fn may_have_fired(&self, session: u64) -> bool {
-                self.inner.may_have_fired(session)
-            }
-
             $(fn $name(&self, $($arg: $type),*) -> StoreFuture<'_, $out> {
                 self.call(Verb::$verb, move |store| store.$name($($arg),*))
             })*

@@ -12,13 +12,13 @@ use crate::proxy::Trick;
 use crate::redis;
 
 /// The verbs whose calls are played tricks.
-const VERBS: [&str; 8] = ["acquire", "unheard", "fire", "complete", "beat", "attach", "lost", "bury"];
+const VERBS: [&str; 8] = ["take", "release", "fire", "complete", "beat", "attach", "lose", "bury"];
 
 /// Where in its work a node is killed, one after the other: before a call has come to the server, or after it was carried out
 /// and before its answer is there.
 const STEPS: [(&str, Trick); 7] = [
-    ("acquire", Trick::LoseRequest),
-    ("acquire", Trick::LoseReply),
+    ("take", Trick::LoseRequest),
+    ("take", Trick::LoseReply),
     ("fire", Trick::LoseRequest),
     ("fire", Trick::LoseReply),
     ("complete", Trick::LoseRequest),

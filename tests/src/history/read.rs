@@ -1,9 +1,11 @@
 //! Reading what nodes, jobs and servers have written down.
 
 use std::path::Path;
+use std::sync::Arc;
 
-use chrono::{DateTime, Utc};
-use serde_json::Value;
+use scheduler_core::store::rows::{Id, JobRow, Lane, TriggerRow};
+use scheduler_core::store::view::{Names, record};
+use scheduler_core::{JobKey, TriggerKey};
 
 use super::{Line, Write};
 
@@ -123,15 +125,10 @@ fn meaning(words: &[&[u8]]) -> Vec<Write> {
         ("HDEL", "busy") => rest.iter().map(|job| Write::Free(shown(&lossy(job)))).collect(),
         // A node whose lease is over, or that has given up runs. The name of what is left of it begins with its session.
         ("SADD", "graves") => rest.iter().filter_map(|name| lost(name)).collect(),
-        ("HSET", "ts") => pairs.filter_map(|(trigger, state)| next(&trigger, state)).collect(),
-        ("HSET", "jd") => {
+        ("HSET", "triggers") => pairs.filter_map(|(trigger, state)| next(&trigger, state)).collect(),
+        ("HSET", "jobs") => {
             let counts = pairs.filter(|(job, _)| shown(job) == "count");
-            let data = |record: &[u8]| {
-                let text = lossy(record);
-                let data = text.splitn(3, '\0').nth(2)?;
-                serde_json::from_str::<Value>(data).ok()?["runs"].as_u64()
-            };
-            counts.filter_map(|(_, record)| data(record).map(Write::Count)).collect()
+            counts.filter_map(|(_, record)| runs(record).map(Write::Count)).collect()
         }
         _ => Vec::new(),
     }
@@ -150,43 +147,50 @@ fn shown(key: &str) -> String {
     key.split_once('\0').map_or(key, |(_, name)| name).to_owned()
 }
 
-/// Reads the parts of a record, as the script writes them.
-struct Parts<'a>(&'a [u8]);
+/// Rows in no order and of no store: only what stands in their records is asked for.
+struct Nameless;
 
-impl<'a> Parts<'a> {
-    fn bytes(&mut self, count: usize) -> Option<&'a [u8]> {
-        let (bytes, rest) = self.0.split_at_checked(count)?;
-        self.0 = rest;
-        Some(bytes)
+impl Names for Nameless {
+    fn job(&mut self, _: &JobKey) -> Id<JobRow> {
+        Id::new(0)
     }
 
-    fn time(&mut self) -> Option<i64> {
-        Some(f64::from_be_bytes(self.bytes(8)?.try_into().ok()?) as i64)
+    fn trigger(&mut self, _: &TriggerKey) -> Id<TriggerRow> {
+        Id::new(0)
     }
 
-    /// After its length in so many bytes.
-    fn text(&mut self, width: usize) -> Option<String> {
-        let length = self.bytes(width)?.iter().fold(0, |length, byte| length << 8 | usize::from(*byte));
-        self.bytes(length).map(lossy)
+    fn lane(&mut self, _: Option<&Arc<str>>, _: &Arc<str>) -> Lane {
+        Lane(0)
+    }
+
+    fn lane_of(&self, _: Lane) -> (Option<Arc<str>>, Arc<str>) {
+        (None, "".into())
+    }
+
+    fn number(&mut self) -> u64 {
+        0
     }
 }
 
-fn fired(claim: String, record: &[u8]) -> Option<Write> {
-    let mut parts = Parts(record);
-    // One at a time; generation, lineage, since when.
-    parts.bytes(1 + 24)?;
-    let due = parts.time()?;
-    Some(Write::Fired { claim, trigger: shown(&parts.text(2)?), due })
+/// A record without its version.
+fn text(record: &[u8]) -> Option<&[u8]> {
+    record.get(8..)
 }
 
-fn next(trigger: &str, state: &[u8]) -> Option<Write> {
-    let mut parts = Parts(state);
-    // How it stands, one at a time, runs, priority; times and numbers.
-    parts.bytes(10 + 48)?;
-    for width in [2, 2, 1, 1, 1, 2, 4] {
-        parts.text(width)?;
-    }
-    let progress: Value = serde_json::from_str(&parts.text(4)?).ok()?;
-    let next = progress["next"].as_str().and_then(|text| text.parse::<DateTime<Utc>>().ok());
-    Some(Write::Next(shown(trigger), next.map(|next| next.timestamp_millis())))
+fn fired(claim: String, whole: &[u8]) -> Option<Write> {
+    // That of a claim that is not fired is the record of its trigger.
+    let text = text(whole).filter(|text| record::kind_of(text) == Some(record::Kind::Claim))?;
+    let row = record::read_claim(text, &mut Nameless).ok().filter(|row| row.fired)?;
+    let (trigger, due) = (row.trigger.key().name().to_owned(), row.due.timestamp_millis());
+    Some(Write::Fired { claim, trigger, due })
+}
+
+fn next(trigger: &str, whole: &[u8]) -> Option<Write> {
+    let row = record::read_trigger(text(whole)?, &mut Nameless, &mut ()).ok()?;
+    Some(Write::Next(shown(trigger), row.next().map(|next| next.timestamp_millis())))
+}
+
+fn runs(whole: &[u8]) -> Option<u64> {
+    let row = record::read_job(text(whole)?).ok()?;
+    row.detail.data().get::<u64>("runs").ok().flatten()
 }

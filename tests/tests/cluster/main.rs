@@ -19,6 +19,7 @@
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, reason = "a test says what went wrong by failing")]
 
+mod destroyed;
 mod lost_answers;
 
 use std::sync::Arc;
@@ -144,7 +145,7 @@ async fn others_hear_of_changes_and_of_runs_that_are_to_stop() {
     let run = second.run().await;
     assert_eq!(first.store.cancel(Executions::One(run.claim)).await.unwrap(), [run.claim]);
     let (now, limits) = (second.now(), ExecutionLimits::default());
-    let request = AcquireDue { session: 2, now, until: now, max: 0, limits, late: None, fires_since: None };
+    let request = AcquireDue { session: 2, now, until: now, max: 0, limits, late: None };
     let told = second.store.acquire_due(request).await.unwrap().cancel;
     assert_eq!(told, [(run.claim, CancelReason::Requested)]);
     let nodes = first.store.nodes().await.unwrap();
@@ -196,34 +197,6 @@ async fn work_drains_while_the_memory_of_the_server_is_full() {
     server.command(&["CONFIG", "SET", "maxmemory", "0"]);
     process.store.put(put).await.unwrap();
     assert_eq!(names(&process.acquire(9).await), ["b"]);
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn records_that_somebody_has_destroyed_stop_nobody_else_and_are_found() {
-    let server = Server::start();
-    let process = Process::start(&server.url(), 1).await;
-    process.put(&job("work"), ["a", "b", "c", "d", "e"].map(hourly)).await;
-    process.put(&job("other"), [hourly("f")]).await;
-    let key = |name: &str| format!("scheduler:{{shared/0}}:{name}");
-    server.command(&["HDEL", &key("ts"), "\0a"]);
-    server.command(&["HSET", &key("td"), "\0b", "{rubbish"]);
-    server.command(&["HDEL", &key("jd"), "\0other"]);
-    server.command(&["DEL", &key("lane:0\0work")]);
-    let found = process.store.audit(false).await.unwrap();
-    let contains = |what: &str| found.iter().any(|line| line.contains(what));
-    assert!(contains("trigger `a`: it has a name and no record that can be read"), "{found:#?}");
-    assert!(contains("trigger `b`: its description is not there or cannot be read"), "{found:#?}");
-    assert!(contains("trigger `c`: it waits, and stands in no lane"), "{found:#?}");
-    assert!(contains("trigger `f`: its job is not there"), "{found:#?}");
-    assert_eq!(process.store.audit(true).await.unwrap(), found, "it says what it mends");
-    assert_eq!(names(&process.acquire(9).await), ["c", "d", "e"]);
-    assert_eq!(process.store.audit(false).await.unwrap(), [""; 0]);
-    let query = TriggerQuery { keys: vec!["f".parse().unwrap()], ..TriggerQuery::default() };
-    let state = async || process.store.triggers(query.clone()).await.unwrap()[0].state;
-    assert_eq!(state().await, TriggerState::Error, "it waits for its job");
-    process.put(&job("other"), []).await;
-    assert_eq!(process.store.reset(query.keys.clone()).await.unwrap(), [true]);
-    assert_eq!(names(&process.acquire(9).await), ["f"], "and goes on from where it was");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -341,49 +314,6 @@ async fn what_a_server_has_forgotten_whole_is_told_by_whoever_meets_it_first() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_job_that_cannot_be_read_holds_nobody_else_up() {
-    let server = Server::start();
-    let process = Process::start(&server.url(), 1).await;
-    process.put(&job("rubbish"), [hourly("a")]).await;
-    process.put(&job("work"), [hourly("b")]).await;
-    server.command(&["HSET", "scheduler:{shared/0}:jd", "\0rubbish", "{"]);
-    let acquired = process.acquire(9).await;
-    let firing = |acquired: &AcquiredTrigger| {
-        let progress = acquired.trigger.fired(&acquired.progress, None);
-        Firing { claim: acquired.claim, progress, run: true }
-    };
-    let fire = Fire { now: process.now(), firings: acquired.iter().map(firing).collect() };
-    let results = process.store.fire(fire).await.unwrap();
-    assert!(matches!(results[..], [FireResult::Stale, FireResult::Run { .. }]), "{results:?}");
-    assert_eq!(process.store.executions(Executions::All).await.unwrap().len(), 1);
-    assert!(server.text(&["HGET", "scheduler:{shared/0}:ts", "\0a"]).starts_with('E'));
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_an_audit_mends_works_again() {
-    let server = Server::start();
-    let process = Process::start(&server.url(), 1).await;
-    let key = |name: &str| format!("scheduler:{{shared/0}}:{name}");
-    process.put(&exclusive("one"), [hourly("a"), hourly("b")]).await;
-    server.command(&["DEL", &key("lane:0\0work")]);
-    let found = process.store.audit(true).await.unwrap();
-    assert_eq!(found, ["trigger `a`: it is the next of its job, and stands in no lane"]);
-    server.command(&["HDEL", &key("ts"), "\0b"]);
-    let found = process.store.audit(true).await.unwrap();
-    assert_eq!(
-        found,
-        [
-            "trigger `b`: it has a name and no record that can be read",
-            "job `one`: it has a trigger that is not there"
-        ]
-    );
-    assert_eq!(process.store.audit(true).await.unwrap(), [""; 0]);
-    process.put(&job("one"), []).await;
-    assert_eq!(names(&process.acquire(9).await), ["a"]);
-    assert_eq!(process.store.remove_jobs(vec!["one".parse().unwrap()]).await.unwrap(), [true]);
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whoever_waits_for_a_group_hears_that_a_run_of_it_has_ended() {
     let server = Server::start();
     let (first, second) =
@@ -394,15 +324,7 @@ async fn whoever_waits_for_a_group_hears_that_a_run_of_it_has_ended() {
     let ask = async |process: &Process| {
         let now = process.now();
         let limits = ExecutionLimits { shared: [("!g".into(), 1)].into(), ..ExecutionLimits::default() };
-        let request = AcquireDue {
-            session: process.session,
-            now,
-            until: now,
-            max: 9,
-            limits,
-            late: None,
-            fires_since: None,
-        };
+        let request = AcquireDue { session: process.session, now, until: now, max: 9, limits, late: None };
         process.store.acquire_due(request).await.unwrap().triggers
     };
     let run = ask(&first).await.remove(0);
@@ -443,23 +365,23 @@ async fn a_run_that_was_stopped_for_lost_touch_is_repeated_as_if_its_node_had_di
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_run_whose_job_was_destroyed_can_still_end_and_its_job_be_stored_anew() {
+async fn a_job_that_another_node_has_removed_is_stored_anew_by_whoever_wants_it_kept() {
     let server = Server::start();
-    let process = Process::start(&server.url(), 1).await;
-    let keeps = job("keeps").to_builder().persist_data(true).build();
-    process.put(&keeps, [hourly("a")]).await;
-    let run = process.run().await;
-    server.command(&["HSET", "scheduler:{shared/0}:jd", "\0keeps", "{"]);
-    let ending = Completion { data: Some(JobData::new()), ..Completion::of(run.claim) };
-    let complete = Complete { now: process.now(), executions: vec![ending] };
-    let results = process.store.complete(complete).await.unwrap();
-    assert!(matches!(results[..], [CompleteResult::Done { .. }]), "{results:?}");
-    let put = Put {
-        jobs: vec![Arc::new(keeps)],
-        existing_jobs: Existing::Update,
-        triggers: Vec::new(),
-        existing_triggers: Existing::Refuse,
+    let (first, second) = (Process::start(&server.url(), 1).await, Process::start(&server.url(), 2).await);
+    let keep = async |process: &Process| {
+        let (triggers, existing_triggers) = (Vec::new(), Existing::Keep);
+        let jobs = vec![Arc::new(job("kept").to_builder().durable(true).build())];
+        let put = Put { jobs, existing_jobs: Existing::Keep, triggers, existing_triggers };
+        process.store.put(put).await.unwrap();
     };
-    process.store.put(put).await.unwrap();
-    assert_eq!(process.store.jobs(JobQuery::default()).await.unwrap().len(), 1);
+    keep(&first).await;
+    assert_eq!(second.store.remove_jobs(vec!["kept".parse().unwrap()]).await.unwrap(), [true]);
+    keep(&first).await;
+    assert_eq!(second.store.jobs(JobQuery::default()).await.unwrap().len(), 1);
+    // What a refusal goes by is read anew, too.
+    let calendar: Arc<dyn Calendar> = Arc::new(StandardCalendar::new(Exclusion::Nothing, chrono_tz::UTC));
+    first.store.put_calendar("open".into(), calendar.clone(), false).await.unwrap();
+    assert!(second.store.remove_calendar("open".into()).await.unwrap());
+    first.store.put_calendar("open".into(), calendar, false).await.unwrap();
+    second.put(&job("kept"), [hourly("by").calendar("open")]).await;
 }

@@ -71,10 +71,6 @@ macro_rules! delegate {
 }
 
 impl JobStore for Broken {
-    fn may_have_fired(&self, session: u64) -> bool {
-        self.store.may_have_fired(session)
-    }
-
     delegate! {
         detach(session: u64) -> ();
         nodes() -> Vec<NodeStatus>;

@@ -196,6 +196,7 @@ impl Server {
             && is_same(&self.claims, view.claims())
             && view.counted().all(|(job, count)| self.members_of(job) == count)
             && view.unused().all(|calendar| self.user_of(calendar).is_none())
+            && view.unfired().all(|(trigger, claim)| self.unfired_of(trigger) == claim)
             && rest.is_none_or(|version| version == self.rest.1)
             && view.read_marks().all(mark_is_same);
         if !same {
@@ -242,6 +243,11 @@ impl Server {
             !claim.fired && claim.item == id && claim.birth == row.birth && claim.epoch == row.epoch
         };
         self.claims.values().any(|(claim, _)| is(claim))
+    }
+
+    fn unfired_of(&self, trigger: Id<TriggerRow>) -> Option<Id<ClaimRow>> {
+        let of_trigger = |(_, (claim, _)): &(&_, &(ClaimRow, Version))| !claim.fired && claim.item == trigger;
+        self.claims.iter().find(of_trigger).map(|(id, _)| *id)
     }
 
     fn is_busy(&self, row: &TriggerRow) -> bool {
@@ -315,7 +321,6 @@ impl Server {
             progress: row.progress(),
             calendar: row.trigger.calendar().and_then(|name| self.rest.0.calendars.get(name)).cloned(),
             freed: row.freed(),
-            fired: None,
         };
         self.version += 1;
         self.claims.insert(Id::new(number), (claim, self.version));

@@ -120,10 +120,6 @@ impl Debug for Viewed {
 }
 
 impl JobStore for Viewed {
-    fn may_have_fired(&self, _: u64) -> bool {
-        false
-    }
-
     fn attach(&self, node: Node) -> StoreFuture<'_, Attached> {
         self.types.lock().insert(node.session, node.types.clone());
         let mut nodes = self.nodes.lock();

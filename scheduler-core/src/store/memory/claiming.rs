@@ -64,7 +64,6 @@ impl Table {
             progress: slot.row.progress(),
             calendar: slot.row.trigger.calendar().and_then(|name| self.calendars.get(name)).cloned(),
             freed: slot.row.freed(),
-            fired: None,
         };
         if claim.exclusive {
             let (job, lane) = (slot_of(slot.row.job), slot.row.lane.0 as usize);

@@ -83,6 +83,10 @@ impl Rows for Table {
         self.insert_trigger(row)
     }
 
+    fn add_claim(&mut self, id: Id<ClaimRow>, row: ClaimRow) {
+        self.insert_claim(id.0, row);
+    }
+
     fn job(&mut self, key: &JobKey) -> Always<Option<Id<JobRow>>> {
         Ok(self.job_slot(key).map(|slot| number(slot, self.jobs[slot].generation)))
     }

@@ -107,11 +107,6 @@ impl MemoryJobStore {
 }
 
 impl JobStore for MemoryJobStore {
-    /// A call has its answer at once.
-    fn may_have_fired(&self, _: u64) -> bool {
-        false
-    }
-
     fn forgets(&self) -> bool {
         true
     }

@@ -243,9 +243,11 @@ impl Table {
 /// Claims.
 impl Table {
     pub(super) fn insert_claim(&mut self, number: u64, claim: ClaimRow) {
-        self.earliest_lapse =
-            if self.unfired == 0 { claim.lapse } else { self.earliest_lapse.min(claim.lapse) };
-        self.unfired += 1;
+        if !claim.fired {
+            self.earliest_lapse =
+                if self.unfired == 0 { claim.lapse } else { self.earliest_lapse.min(claim.lapse) };
+            self.unfired += 1;
+        }
         if let Some(group) = claim.trigger.execution_group() {
             *self.claimed.entry(group.clone()).or_default() += 1;
         }

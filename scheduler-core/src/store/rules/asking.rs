@@ -75,10 +75,15 @@ pub fn triggers<R: Rows>(rows: &mut R, query: &TriggerQuery) -> Answer<R, Vec<Tr
 
 /// The fired claims that are meant, in the order of their ids.
 fn fired<R: Rows>(rows: &mut R, what: &Executions) -> Answer<R, Vec<(ExecutionId, Id<ClaimRow>)>> {
-    let is_meant = |id: Id<ClaimRow>, claim: &ClaimRow| {
+    if let Executions::One(wanted) = what {
+        let id = Id::of(*wanted);
+        let is_there = rows.get(id)?.is_some_and(|claim| claim.fired && claim.session == wanted.session());
+        return Ok(is_there.then_some((*wanted, id)).into_iter().collect());
+    }
+    let is_meant = |_, claim: &ClaimRow| {
         claim.fired
             && match what {
-                Executions::One(wanted) => wanted.count() == id.0 && wanted.session() == claim.session,
+                Executions::One(_) => false,
                 Executions::OfJob(job) => claim.trigger.job() == job,
                 Executions::OfTrigger(trigger) => claim.trigger.key() == trigger,
                 Executions::OfGroup(group) => claim.trigger.execution_group() == Some(group),

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 
 use super::firing::release;
-use super::steps::{end_claim, remove_at, step, step_job};
+use super::steps::{end_claim, end_run, remove_at, step, step_job};
 use crate::data::JobData;
 use crate::job::ExecutionId;
 use crate::key::JobKey;
@@ -37,8 +37,9 @@ pub fn complete<R: Rows>(
     }
     match completion.instruction {
         Instruction::Continue => return Ok(DONE),
-        Instruction::FinishJob => step_job(rows, trigger.job(), Step::Finish)?,
-        Instruction::FailJob => step_job(rows, trigger.job(), Step::Fail)?,
+        Instruction::FinishJob | Instruction::FailJob => {
+            end_job(rows, trigger.job(), completion.instruction)?;
+        }
         of_trigger if rows.get(item)?.is_some_and(|row| row.birth == birth) => match of_trigger {
             Instruction::FinishTrigger => drop(step(rows, item, Step::Finish, None)?),
             Instruction::FailTrigger => drop(step(rows, item, Step::Fail, None)?),
@@ -49,22 +50,13 @@ pub fn complete<R: Rows>(
     Ok(DONE)
 }
 
-/// The trigger has one run less, also if another one has taken the place of the one that was fired.
-fn end_run<R: Rows>(rows: &mut R, id: Id<TriggerRow>, lineage: u64, now: DateTime<Utc>) -> Answer<R, ()> {
-    let counts = |row: &&TriggerRow| row.running > 0 && row.lineage() == lineage;
-    let Some(row) = rows.get(id)?.filter(counts) else { return Ok(()) };
-    let waits = row.trigger.overlap().waits();
-    rows.edit(id, |row| {
-        row.running -= 1;
-        row.superseded &= row.running > 0;
-        if waits && row.next().is_some_and(|due| due <= now) {
-            row.set_freed(Some(now));
-        }
-    })?;
-    if waits {
-        rows.wake();
+/// Does what a run says of all triggers of its job: they finish or fail. Nothing for another instruction.
+pub fn end_job<R: Rows>(rows: &mut R, job: &JobKey, instruction: Instruction) -> Answer<R, ()> {
+    match instruction {
+        Instruction::FinishJob => step_job(rows, job, Step::Finish),
+        Instruction::FailJob => step_job(rows, job, Step::Fail),
+        _ => Ok(()),
     }
-    Ok(())
 }
 
 /// The data that a run has changed, for a job that wants to keep it and is still there.

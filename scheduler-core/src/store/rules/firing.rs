@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
-use super::steps::{end_claim, pause_trigger, step};
+use super::steps::{end_claim, end_run, pause_trigger, step};
 use crate::job::{CancelReason, ExecutionId};
 use crate::store::firing::{FireResult, Firing};
 use crate::store::rows::*;
@@ -42,10 +42,22 @@ pub fn fire<R: Rows>(rows: &mut R, firing: Firing, now: DateTime<Utc>) -> Answer
     let (item, birth, epoch) = (claim.item, claim.birth, claim.epoch);
     if claim.fired {
         // The same call again, after its reply was lost.
-        let trigger = claim.trigger.clone();
-        let Some(job) = rows.job(trigger.job())? else { return Ok(FireResult::Stale) };
-        let job = rows.get(job)?.map(|job| job.detail.clone());
-        return Ok(job.map_or(FireResult::Stale, |job| FireResult::Run { fence, job }));
+        let (trigger, counted, lineage) = (claim.trigger.clone(), claim.counted, claim.lineage);
+        // Its node has to know how it stands.
+        rows.get(item)?;
+        let job = match rows.job(trigger.job())? {
+            Some(job) => rows.get(job)?.map(|job| job.detail.clone()),
+            None => None,
+        };
+        let Some(job) = job else {
+            // Nobody will run it.
+            end_claim(rows, id)?;
+            if counted {
+                end_run(rows, item, lineage, now)?;
+            }
+            return Ok(FireResult::Stale);
+        };
+        return Ok(FireResult::Run { fence, job });
     }
     let good =
         |row: &&TriggerRow| row.birth == birth && row.epoch == epoch && row.state == StoredState::Waiting;
@@ -55,7 +67,11 @@ pub fn fire<R: Rows>(rows: &mut R, firing: Firing, now: DateTime<Utc>) -> Answer
     };
     let (job, overlap) = (row.job, row.trigger.overlap());
     let overlaps = row.running > 0 && overlap == OverlapPolicy::Skip;
-    let Some(job) = rows.get(job)?.map(|job| job.detail.clone()) else { return Ok(FireResult::Stale) };
+    let Some(job) = rows.get(job)?.map(|job| job.detail.clone()) else {
+        // Somebody has destroyed it.
+        step(rows, item, Step::Fail, None)?;
+        return Ok(FireResult::Stale);
+    };
     let runs = firing.run && !overlaps;
     let counted = runs && overlap != OverlapPolicy::AllowAll;
     rows.edit(item, |row| {
@@ -83,6 +99,14 @@ pub fn release<R: Rows>(rows: &mut R, claim: ExecutionId) -> Answer<R, ()> {
     let id = Id::of(claim);
     let unfired = |row: &&ClaimRow| row.session == claim.session() && !row.fired;
     if rows.get(id)?.is_some_and(|row| unfired(&row)) { give_back(rows, id) } else { Ok(()) }
+}
+
+/// A claim whose trigger no node can fire: it is put into the error state.
+pub fn spoil<R: Rows>(rows: &mut R, claim: ExecutionId) -> Answer<R, ()> {
+    let Some(item) = rows.get(Id::of(claim))?.map(|claim| claim.item) else { return Ok(()) };
+    release(rows, claim)?;
+    step(rows, item, Step::Fail, None)?;
+    Ok(())
 }
 
 fn give_back<R: Rows>(rows: &mut R, id: Id<ClaimRow>) -> Answer<R, ()> {

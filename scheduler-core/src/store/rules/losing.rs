@@ -1,15 +1,17 @@
-//! Claims whose node is gone.
+//! Runs whose node is gone, and runs that a server has forgotten.
 
 use chrono::{DateTime, Utc};
 
 use super::ending::complete;
 use super::firing::release;
 use super::putting::add_if_new;
+use super::steps::{end_claim, withdraw};
 use crate::job::ExecutionId;
 use crate::store::admin::RunRecord;
-use crate::store::firing::{Completion, Instruction};
+use crate::store::firing::{CompleteResult, Completion, Instruction};
 use crate::store::rows::*;
-use crate::trigger::{LostRun, Trigger};
+use crate::store::state::StoredState;
+use crate::trigger::{LostRun, OverlapPolicy, Progress, Trigger};
 
 /// What became of a claim whose node is gone.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,4 +65,81 @@ pub fn lose<R: Rows>(
     let record = Some(Box::new(RunRecord::lost(&lost, node, now)));
     complete(rows, Completion { instruction, record, ..Completion::of(execution) }, now)?;
     Ok(Lost::Ended { is_repeated, is_given_up })
+}
+
+/// What a server knows of a run that its node knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Reasserted {
+    /// It has not forgotten it.
+    Known,
+    /// It had, and knows it again.
+    Again,
+    /// It had, and something else has happened since.
+    Overtaken,
+    /// Another run holds its job, and the node of that has not said yet whether it has ended.
+    Wait,
+}
+
+/// A run that its node knows, and a server that came back with older data may not: fired again as before. `from` and `to` are the
+/// progress of its trigger before and after it was fired; `is_open` says of a session whether it has not told yet what it knows.
+pub fn reassert<R: Rows>(
+    rows: &mut R,
+    execution: ExecutionId,
+    claim: &ClaimRow,
+    (from, to): (&Progress, &Progress),
+    is_open: impl Fn(u64) -> bool,
+) -> Answer<R, Reasserted> {
+    let id = Id::of(execution);
+    if rows.get(id)?.is_some_and(|known| known.fired) {
+        return Ok(Reasserted::Known);
+    }
+    let Some(item) = rows.trigger(claim.trigger.key())? else { return Ok(Reasserted::Overtaken) };
+    let as_before = rows.get(item)?.is_some_and(|row| {
+        row.lineage() == claim.lineage && row.state == StoredState::Waiting && row.progress() == *from
+    });
+    if !as_before {
+        return Ok(Reasserted::Overtaken);
+    }
+    if claim.exclusive {
+        let job = claim.trigger.job();
+        let holders = rows.claims(|_, other| other.exclusive && other.trigger.job() == job)?;
+        for holder in holders.into_iter().filter(|holder| *holder != id) {
+            let Some((session, fired)) = rows.get(holder)?.map(|other| (other.session, other.fired)) else {
+                continue;
+            };
+            match (fired, is_open(session)) {
+                (false, _) => release(rows, ExecutionId::new(session, holder.0))?,
+                (true, true) => return Ok(Reasserted::Wait),
+                (true, false) => return Ok(Reasserted::Overtaken),
+            }
+        }
+    }
+    withdraw(rows, item)?;
+    end_claim(rows, id)?;
+    let counted = rows.get(item)?.is_some_and(|row| row.trigger.overlap() != OverlapPolicy::AllowAll);
+    rows.edit(item, |row| {
+        row.set_progress(to.clone());
+        row.set_freed(None);
+        // Whoever has claimed it meanwhile has nothing.
+        row.epoch = row.epoch.wrapping_add(1);
+        row.running += u32::from(counted);
+        row.superseded = false;
+    })?;
+    rows.add_claim(id, ClaimRow { item, counted, fired: true, ..claim.clone() });
+    rows.show(item)?;
+    Ok(Reasserted::Again)
+}
+
+/// As [`complete`], of a run that was stopped before its end since others might have held its node for dead.
+pub fn abandon<R: Rows>(
+    rows: &mut R,
+    execution: ExecutionId,
+    node: &str,
+    now: DateTime<Utc>,
+) -> Answer<R, CompleteResult> {
+    Ok(match lose(rows, execution, node, now)? {
+        Lost::Ended { .. } => CompleteResult::Done { trigger_removed: false, job_removed: false },
+        _ => CompleteResult::Gone,
+    })
 }

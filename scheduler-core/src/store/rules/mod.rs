@@ -2,7 +2,8 @@
 //!
 //! * `firing`: claims that are made, fired, given back, and what the clock brings;
 //! * `ending`: runs that end;
-//! * `losing`: claims whose node is gone;
+//! * `losing`: runs whose node is gone, and runs that a server has forgotten;
+//! * `mending`: what does not fit together any more;
 //! * `putting`: jobs and triggers that are stored, replaced, moved on, removed; calendars and marks;
 //! * `pausing`: pauses, resets, and the steps of the table of states;
 //! * `asking`: lists.
@@ -14,16 +15,19 @@ mod asking;
 mod ending;
 mod firing;
 mod losing;
+mod mending;
 mod pausing;
 mod putting;
 mod steps;
 
 pub use asking::{cancel, executions, groups, jobs, runs_by_session, triggers};
-pub use ending::{complete, detach};
-pub use firing::{claimed, fire, release, ring};
-pub use losing::{Lost, lose};
-pub use pausing::{forget, pause, remember, reset, resume};
+pub use ending::{complete, detach, end_job};
+pub use firing::{claimed, fire, release, ring, spoil};
+pub use losing::{Lost, Reasserted, abandon, lose, reassert};
+pub use mending::{Unsound, drop_orphan, examine};
+pub use pausing::{forget, pause, pause_selected, remember, reset, resume, resume_selected};
 pub use putting::{
-    adjust, clear, put, put_calendar, put_mark, remove_calendar, remove_job, remove_trigger, reschedule,
+    adjust, check_put, clear, move_triggers, put, put_calendar, put_mark, remove_calendar, remove_job,
+    remove_trigger, reschedule,
 };
 pub use steps::each;

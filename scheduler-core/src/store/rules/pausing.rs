@@ -15,6 +15,11 @@ use crate::store::state::Step;
 /// Pauses triggers and remembers groups; says which triggers changed, in the order of their keys.
 pub fn pause<R: Rows>(rows: &mut R, request: &Pause) -> Answer<R, Vec<TriggerKey>> {
     remember(rows, request)?;
+    pause_selected(rows, request)
+}
+
+/// The part of a pause that holds for the triggers that are there.
+pub fn pause_selected<R: Rows>(rows: &mut R, request: &Pause) -> Answer<R, Vec<TriggerKey>> {
     let by_name = matches!(request.what, Selection::Trigger(_));
     let selected = rows.selected(&request.what)?;
     let paused = each(rows, selected, |rows, id| {
@@ -59,6 +64,11 @@ fn pause_again<R: Rows>(
 /// Resumes triggers and forgets groups; says which triggers changed, in the order of their keys.
 pub fn resume<R: Rows>(rows: &mut R, what: &Selection) -> Answer<R, Vec<TriggerKey>> {
     forget(rows, what)?;
+    resume_selected(rows, what)
+}
+
+/// The part of a resumption that holds for the triggers that are there.
+pub fn resume_selected<R: Rows>(rows: &mut R, what: &Selection) -> Answer<R, Vec<TriggerKey>> {
     let of_groups = matches!(what, Selection::TriggerGroup(_));
     let selected = rows.selected(what)?;
     let resumed = each(rows, selected, |rows, id| {

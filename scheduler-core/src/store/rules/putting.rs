@@ -19,7 +19,7 @@ use crate::trigger::{Progress, Trigger};
 
 /// Stores jobs and triggers. Nothing is stored if anything is refused.
 pub fn put<R: Rows>(rows: &mut R, request: Put) -> Answer<R, Result<()>> {
-    if let Err(error) = check(rows, &request)? {
+    if let Err(error) = check_put(rows, &request)? {
         return Ok(Err(error));
     }
     for detail in request.distinct_jobs() {
@@ -32,7 +32,7 @@ pub fn put<R: Rows>(rows: &mut R, request: Put) -> Answer<R, Result<()>> {
 }
 
 /// Everything that stands against the call, before anything is changed.
-fn check<R: Rows>(rows: &mut R, request: &Put) -> Answer<R, Result<()>> {
+pub fn check_put<R: Rows>(rows: &mut R, request: &Put) -> Answer<R, Result<()>> {
     let (mut jobs, mut triggers) = (Vec::new(), Vec::new());
     if request.existing_jobs == Existing::Refuse {
         for job in &request.jobs {
@@ -135,17 +135,20 @@ fn put_job<R: Rows>(rows: &mut R, detail: Arc<JobDetail>, existing: Existing) ->
         known.disallow_concurrent() == detail.disallow_concurrent() && known.job_type() == detail.job_type();
     let detail =
         if keeps_data { detail.to_builder().data(known.data().clone()).build().into() } else { detail };
-    // The place of every trigger depends on the rule of concurrency and the function.
-    let moved = if is_in_place { Vec::new() } else { rows.selected(&Selection::Job(detail.key().clone()))? };
-    let (exclusive, job_type) = (detail.disallow_concurrent(), detail.shared_job_type().clone());
+    let key = detail.key().clone();
     rows.edit(id, |job| job.detail = detail)?;
-    for trigger in moved {
-        let Some(group) = rows.get(trigger)?.map(|row| row.trigger.execution_group().cloned()) else {
-            continue;
-        };
-        let lane = rows.lane(group.as_ref(), &job_type);
-        rows.edit(trigger, |row| (row.exclusive, row.lane) = (exclusive, lane))?;
-    }
+    if is_in_place { Ok(()) } else { move_triggers(rows, &key) }
+}
+
+/// The place of each trigger of a job depends on the job's rule of concurrency and its function.
+pub fn move_triggers<R: Rows>(rows: &mut R, job: &JobKey) -> Answer<R, ()> {
+    let triggers = rows.selected(&Selection::Job(job.clone()))?;
+    each(rows, triggers, |rows, id| {
+        let Some(trigger) = rows.get(id)?.map(|row| row.trigger.clone()) else { return Ok(()) };
+        let Some((_, exclusive, lane)) = home(rows, &trigger)? else { return Ok(()) };
+        rows.edit(id, |row| (row.exclusive, row.lane) = (exclusive, lane))?;
+        Ok(())
+    })?;
     Ok(())
 }
 
@@ -171,7 +174,7 @@ pub(super) fn add_if_new<R: Rows>(rows: &mut R, trigger: Arc<Trigger>, progress:
 }
 
 /// The job of a trigger, whether it allows one run at a time, and the lane.
-fn home<R: Rows>(rows: &mut R, trigger: &Trigger) -> Answer<R, Option<(Id<JobRow>, bool, Lane)>> {
+pub(super) fn home<R: Rows>(rows: &mut R, trigger: &Trigger) -> Answer<R, Option<(Id<JobRow>, bool, Lane)>> {
     let Some(id) = rows.job(trigger.job())? else { return Ok(None) };
     let Some(job) = rows.get(id)? else { return Ok(None) };
     let (exclusive, job_type) = (job.detail.disallow_concurrent(), job.detail.shared_job_type().clone());

@@ -1,5 +1,7 @@
 //! Steps that several rules take.
 
+use chrono::{DateTime, Utc};
+
 use crate::key::JobKey;
 use crate::store::admin::{PauseNote, Removed, Selection};
 use crate::store::rows::*;
@@ -7,6 +9,10 @@ use crate::store::state::{Step, StoredState};
 
 /// Takes an unfired claim away from a trigger, so that nobody waits for it.
 pub(super) fn withdraw<R: Rows>(rows: &mut R, trigger: Id<TriggerRow>) -> Answer<R, ()> {
+    if rows.get(trigger)?.is_none_or(|row| row.next().is_none()) {
+        // Nobody claims what is never due.
+        return Ok(());
+    }
     match rows.unfired(trigger)? {
         Some(claim) => end_claim(rows, claim),
         None => Ok(()),
@@ -19,6 +25,29 @@ pub(super) fn end_claim<R: Rows>(rows: &mut R, id: Id<ClaimRow>) -> Answer<R, ()
     let job = claim.exclusive.then(|| claim.trigger.job().clone());
     rows.remove(id)?;
     job.map_or(Ok(()), |job| rows.free(&job))
+}
+
+/// The trigger has one run less, also if another one has taken the place of the one that was fired.
+pub(super) fn end_run<R: Rows>(
+    rows: &mut R,
+    id: Id<TriggerRow>,
+    lineage: u64,
+    now: DateTime<Utc>,
+) -> Answer<R, ()> {
+    let counts = |row: &&TriggerRow| row.running > 0 && row.lineage() == lineage;
+    let Some(row) = rows.get(id)?.filter(counts) else { return Ok(()) };
+    let waits = row.trigger.overlap().waits();
+    rows.edit(id, |row| {
+        row.running -= 1;
+        row.superseded &= row.running > 0;
+        if waits && row.next().is_some_and(|due| due <= now) {
+            row.set_freed(Some(now));
+        }
+    })?;
+    if waits {
+        rows.wake();
+    }
+    Ok(())
 }
 
 /// Takes a step of the table of states; says whether it was legal. The note is that of a pause.

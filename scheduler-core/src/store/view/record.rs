@@ -220,6 +220,41 @@ pub fn read_trigger(
     names: &mut impl Names,
     known: &mut impl Descriptions,
 ) -> Result<TriggerRow, String> {
+    read_with(record, names, |text| match known.find(text) {
+        Some(trigger) => Ok(trigger),
+        None => {
+            let trigger: Arc<Trigger> =
+                serde_json::from_slice::<Trigger>(text).map_err(|error| error.to_string())?.into();
+            known.keep(text, &trigger);
+            Ok(trigger)
+        }
+    })
+}
+
+/// Everything but the schedule, of which this program may not know the type: enough to find its place. The row must not be written.
+///
+/// # Errors
+///
+/// Why it cannot be read either.
+pub fn read_place(record: &[u8], names: &mut impl Names) -> Result<TriggerRow, String> {
+    read_with(record, names, |text| {
+        let read = |text: &[u8]| serde_json::from_slice::<serde_json::Value>(text);
+        let known = Trigger::at(DateTime::UNIX_EPOCH).for_job("any").build(DateTime::UNIX_EPOCH);
+        let known = serde_json::to_vec(&known.map_err(|error| error.to_string())?);
+        let trigger = known.and_then(|known| {
+            let (mut trigger, known) = (read(text)?, read(&known)?);
+            trigger["schedule"] = known["schedule"].clone();
+            serde_json::from_value::<Trigger>(trigger)
+        });
+        trigger.map(Arc::new).map_err(|error| error.to_string())
+    })
+}
+
+fn read_with(
+    record: &[u8],
+    names: &mut impl Names,
+    read: impl FnOnce(&[u8]) -> Result<Arc<Trigger>, String>,
+) -> Result<TriggerRow, String> {
     let mut from = Reader::new(record, Kind::Trigger)?;
     let (flags, state) = (from.byte()?, read_state(from.byte()?)?);
     let (running, epoch) = (from.small()?, from.small()?);
@@ -230,15 +265,7 @@ pub fn read_trigger(
         [from.time()?, from.time()?, from.time()?, from.time()?, from.time()?];
     let job_type = Arc::from(from.text()?);
     let pause = from.text()?;
-    let trigger = match known.find(from.left) {
-        Some(trigger) => trigger,
-        None => {
-            let text = from.left;
-            let trigger: Arc<Trigger> = from.json::<Trigger>()?.into();
-            known.keep(text, &trigger);
-            trigger
-        }
-    };
+    let trigger = read(from.left)?;
     let progress = Progress { next, previous, fired, scheduled, start, repeat };
     let lane = names.lane(trigger.execution_group(), &job_type);
     let job = names.job(trigger.job());

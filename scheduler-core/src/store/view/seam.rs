@@ -10,9 +10,9 @@ use super::transaction::View;
 use crate::calendar::Calendar;
 use crate::job::{CancelReason, ExecutionId, JobDetail};
 use crate::key::{JobKey, TriggerKey};
-use crate::store::NamedCalendar;
 use crate::store::admin::{GroupKind, Mark, RunRecord, Selection, TriggerQuery};
 use crate::store::rows::*;
+use crate::store::{NamedCalendar, rules};
 
 impl<N> Driver for View<N> {
     type Missing = Missing;
@@ -112,6 +112,10 @@ impl<N: Names> Rows for View<N> {
         id
     }
 
+    fn add_claim(&mut self, id: Id<ClaimRow>, row: ClaimRow) {
+        self.claims.write(id, Some(row));
+    }
+
     fn job(&mut self, key: &JobKey) -> Result<Option<Id<JobRow>>, Missing> {
         let id = self.names().job(key);
         Ok(self.get(id)?.is_some_and(|row| row.detail.key() == key).then_some(id))
@@ -152,12 +156,15 @@ impl<N: Names> Rows for View<N> {
     }
 
     fn unfired(&mut self, trigger: Id<TriggerRow>) -> Result<Option<Id<ClaimRow>>, Missing> {
+        let mut found = None;
         for id in self.set(&Set::Unfired(trigger))?.claims {
             if self.get(id)?.is_some_and(|claim| !claim.fired && claim.item == trigger) {
-                return Ok(Some(id));
+                found = Some(id);
+                break;
             }
         }
-        Ok(None)
+        self.looked_for_unfired(trigger, found);
+        Ok(found)
     }
 
     /// The commit checks only the claims that `wanted` lets pass. A claim changes nothing that `wanted` looks at, but for `fired`.
@@ -193,17 +200,15 @@ impl<N: Names> Rows for View<N> {
         if let Selection::Trigger(key) = what {
             return Ok(self.trigger(key)?.into_iter().collect());
         }
-        let mut found = Vec::new();
+        if let Some(part) = self.part(what) {
+            return self.of_selection(what, part);
+        }
         let loaded = self.set(&Set::Triggers(what.clone()))?.triggers;
         if let Selection::Job(job) = what {
             let job = self.names().job(job);
             self.gone_by(job, loaded.len());
         }
-        for id in loaded {
-            if self.get(id)?.is_some_and(|row| is_selected(what, row)) {
-                found.push(id);
-            }
-        }
+        let mut found = self.of_selection(what, loaded)?;
         let added = self.triggers.changes().filter(|change| change.before.is_none());
         let added = added.filter(|change| change.after.is_some_and(|row| is_selected(what, row)));
         let known: HashSet<_> = found.iter().copied().collect();
@@ -260,17 +265,16 @@ impl<N: Names> Rows for View<N> {
         keys: &[JobKey],
         wanted: impl Fn(&JobDetail) -> bool,
     ) -> Result<Vec<Arc<JobDetail>>, Missing> {
-        let ids = if keys.is_empty() {
-            self.set(&Set::Jobs)?.jobs
+        let ids: Vec<_> = if keys.is_empty() {
+            self.set(&Set::Jobs)?.jobs.into_iter().map(|id| (id, None)).collect()
         } else {
-            keys.iter().map(|key| self.names().job(key)).collect::<Vec<_>>()
+            keys.iter().map(|key| (self.names().job(key), Some(key))).collect()
         };
-        let mut found = Vec::new();
-        for id in ids {
-            let row = self.get(id)?.filter(|row| keys.is_empty() || keys.contains(row.detail.key()));
-            found.extend(row.filter(|row| wanted(&row.detail)).map(|row| row.detail.clone()));
-        }
-        Ok(found)
+        let found = rules::each(self, ids, |view, (id, key)| {
+            let row = view.get(id)?.filter(|row| key.is_none_or(|key| row.detail.key() == key));
+            Ok(row.filter(|row| wanted(&row.detail)).map(|row| row.detail.clone()))
+        })?;
+        Ok(found.into_iter().flatten().collect())
     }
 
     fn triggers(
@@ -280,11 +284,8 @@ impl<N: Names> Rows for View<N> {
     ) -> Result<Vec<Id<TriggerRow>>, Missing> {
         let ids = match &query.job {
             _ if !query.keys.is_empty() => {
-                let mut ids = Vec::new();
-                for key in &query.keys {
-                    ids.extend(self.trigger(key)?);
-                }
-                ids
+                let ids = rules::each(self, &query.keys, Self::trigger)?;
+                ids.into_iter().flatten().collect()
             }
             Some(job) => self.selected(&Selection::Job(job.clone()))?,
             None => self.selected(&Selection::All)?,
@@ -296,6 +297,20 @@ impl<N: Names> Rows for View<N> {
             }
         }
         Ok(found)
+    }
+}
+
+impl<N: Names> View<N> {
+    /// Misses all rows that it needs at once.
+    fn of_selection(
+        &mut self,
+        what: &Selection,
+        triggers: Vec<Id<TriggerRow>>,
+    ) -> Result<Vec<Id<TriggerRow>>, Missing> {
+        let found = rules::each(self, triggers, |view, id| {
+            Ok(view.get(id)?.is_some_and(|row| is_selected(what, row)).then_some(id))
+        })?;
+        Ok(found.into_iter().flatten().collect())
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::parts::{Members, Missing, Rest, Set, Wants};
 use super::shelf::{Shelf, Version};
 use crate::key::{JobKey, TriggerKey};
-use crate::store::admin::{GroupKind, Mark, RunRecord};
+use crate::store::admin::{GroupKind, Mark, RunRecord, Selection};
 use crate::store::rows::*;
 
 /// A transaction of rows that stand elsewhere.
@@ -19,6 +19,8 @@ pub struct View<N> {
     pub(super) triggers: Shelf<TriggerRow>,
     pub(super) claims: Shelf<ClaimRow>,
     pub(super) wants: Wants,
+    /// Of these selections only so many triggers are looked at.
+    parts: Vec<(Selection, Vec<Id<TriggerRow>>)>,
 }
 
 /// What was loaded beside rows.
@@ -45,6 +47,7 @@ struct Drafts {
     kept: Vec<RunRecord>,
     shown: Vec<Id<TriggerRow>>,
     freed: Vec<JobKey>,
+    unfired_looked: BTreeMap<Id<TriggerRow>, Option<Id<ClaimRow>>>,
     woken: bool,
 }
 
@@ -52,9 +55,9 @@ struct Drafts {
 impl<N> View<N> {
     /// A view that knows nothing yet.
     pub fn new(names: N) -> Self {
-        let (loaded, drafts, wants) = Default::default();
+        let (loaded, drafts, wants, parts) = Default::default();
         let (jobs, triggers, claims) = Default::default();
-        Self { names, loaded, drafts, jobs, triggers, claims, wants }
+        Self { names, loaded, drafts, jobs, triggers, claims, wants, parts }
     }
 
     /// How its rows are numbered.
@@ -114,6 +117,11 @@ impl<N> View<N> {
         self.loaded.sets.push((set, members));
     }
 
+    /// The rules see only these triggers of a selection; the driver has them look at the others in further transactions.
+    pub fn load_part(&mut self, of: Selection, triggers: Vec<Id<TriggerRow>>) {
+        self.parts.push((of, triggers));
+    }
+
     /// How many triggers a job has. A guess will do: the commit compares.
     pub fn load_members(&mut self, job: Id<JobRow>, count: usize) {
         self.loaded.members.insert(job, count);
@@ -160,6 +168,11 @@ impl<N> View<N> {
     /// Jobs that must still have so many triggers.
     pub fn counted(&self) -> impl Iterator<Item = (Id<JobRow>, usize)> {
         self.drafts.counted.iter().filter_map(|job| Some((*job, *self.loaded.members.get(job)?)))
+    }
+
+    /// Triggers, with the claim that is not fired as it was found; no other may have come since.
+    pub fn unfired(&self) -> impl Iterator<Item = (Id<TriggerRow>, Option<Id<ClaimRow>>)> {
+        self.drafts.unfired_looked.iter().map(|(trigger, claim)| (*trigger, *claim))
     }
 
     /// Calendars that no trigger may name.
@@ -212,8 +225,19 @@ impl<N> View<N> {
         if let Some((_, members)) = self.loaded.sets.iter().find(|(known, _)| known == set) {
             return Ok(members.clone());
         }
-        self.wants.sets.push(set.clone());
+        if !self.wants.sets.contains(set) {
+            self.wants.sets.push(set.clone());
+        }
         Err(Missing)
+    }
+
+    pub(super) fn part(&self, of: &Selection) -> Option<Vec<Id<TriggerRow>>> {
+        self.parts.iter().find(|(known, _)| known == of).map(|(_, triggers)| triggers.clone())
+    }
+
+    /// The first look counts: what the rule does to a claim later is its own doing.
+    pub(super) fn looked_for_unfired(&mut self, trigger: Id<TriggerRow>, found: Option<Id<ClaimRow>>) {
+        self.drafts.unfired_looked.entry(trigger).or_insert(found);
     }
 
     /// A trigger came to a job, or went.
@@ -241,7 +265,9 @@ impl<N> View<N> {
         if let Some((_, groups)) = self.loaded.groups.iter().find(|(known, _)| *known == kind) {
             return Ok(groups.clone());
         }
-        self.wants.groups.push(kind);
+        if !self.wants.groups.contains(&kind) {
+            self.wants.groups.push(kind);
+        }
         Err(Missing)
     }
 

@@ -8,8 +8,8 @@ use scheduler_core::job::CancelReason;
 use scheduler_core::store::rows::{ClaimRow, Id, JobRow, TriggerRow};
 use scheduler_core::store::view::{Change, Version, View, record};
 
-use super::names::{LaneOf, Names};
 use crate::codec;
+use crate::names::{LaneOf, Names};
 
 /// What a check was about.
 #[derive(Debug, Clone)]
@@ -17,18 +17,19 @@ pub(crate) enum Checked {
     Job(Id<JobRow>),
     Trigger(Id<TriggerRow>),
     Claim(Id<ClaimRow>),
+    Chore,
     Other,
 }
 
-type Words = Vec<Vec<u8>>;
+pub(crate) type Words = Vec<Vec<u8>>;
 
 /// Operations, put together by what they do and to which key.
 #[derive(Debug, Default)]
-struct Ops(BTreeMap<(Step, Arc<str>), Words>);
+pub(crate) struct Ops(BTreeMap<(Step, Arc<str>), Words>);
 
 /// What the script can do, in the order in which it does it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Step {
+pub(crate) enum Step {
     HSet,
     HDel,
     Set,
@@ -36,7 +37,6 @@ enum Step {
     ZRem,
     SAdd,
     Hist,
-    Unclaim,
     Leave,
     LeaveAlone,
     Free,
@@ -51,14 +51,13 @@ enum Step {
 impl Step {
     const fn name(self) -> &'static str {
         match self {
-            Self::HSet => "hset",
-            Self::HDel => "hdel",
-            Self::Set => "set",
-            Self::ZAdd => "zadd",
-            Self::ZRem => "zrem",
-            Self::SAdd => "sadd",
+            Self::HSet => "HSET",
+            Self::HDel => "HDEL",
+            Self::Set => "SET",
+            Self::ZAdd => "ZADD",
+            Self::ZRem => "ZREM",
+            Self::SAdd => "SADD",
             Self::Hist => "hist",
-            Self::Unclaim => "unclaim",
             Self::Leave => "leave",
             Self::LeaveAlone => "leave_alone",
             Self::Free => "free",
@@ -73,9 +72,32 @@ impl Step {
 }
 
 impl Ops {
-    fn add<const MANY: usize>(&mut self, step: Step, key: impl Into<Arc<str>>, words: [Vec<u8>; MANY]) {
+    pub(crate) fn add(
+        &mut self,
+        step: Step,
+        key: impl Into<Arc<str>>,
+        words: impl IntoIterator<Item = Vec<u8>>,
+    ) {
         self.0.entry((step, key.into())).or_default().extend(words);
     }
+}
+
+impl Ops {
+    pub(crate) fn words(self) -> Words {
+        let mut words = Words::new();
+        for ((step, key), of_step) in self.0 {
+            words.extend([text(step.name()), text(&*key), text(of_step.len().to_string())]);
+            words.extend(of_step);
+        }
+        words
+    }
+}
+
+/// One operation or check of the script.
+pub(crate) fn operation(name: &str, key: &str, of: &[Vec<u8>]) -> Words {
+    let mut words = vec![text(name), text(key), text(of.len().to_string())];
+    words.extend_from_slice(of);
+    words
 }
 
 /// A lane as a key has it.
@@ -86,7 +108,7 @@ pub(crate) fn lane_name((group, job_type): &LaneOf) -> String {
     }
 }
 
-fn text(text: impl Into<String>) -> Vec<u8> {
+pub(crate) fn text(text: impl Into<String>) -> Vec<u8> {
     text.into().into_bytes()
 }
 
@@ -97,16 +119,43 @@ fn record(version: Version, record: Vec<u8>) -> Vec<u8> {
     whole
 }
 
-/// Where a trigger stands: its lane, time, member, and its job if that allows one run at a time.
-#[derive(Debug, PartialEq)]
-struct Stand {
-    lane: String,
-    time: i64,
-    member: Vec<u8>,
-    alone: Option<String>,
+/// A version as a check has it: nothing for a row that is not there.
+pub(crate) fn known(version: Version) -> Vec<u8> {
+    if version == 0 { Vec::new() } else { version.to_be_bytes().to_vec() }
 }
 
-fn stand_of(row: &TriggerRow, names: &Names) -> Option<Stand> {
+/// An entry of the list of chores, of the version that was read; without a record it goes.
+#[derive(Debug, Clone)]
+pub(crate) struct Entry {
+    pub(crate) number: String,
+    pub(crate) version: Version,
+    pub(crate) record: Option<Vec<u8>>,
+    /// There must be no other.
+    pub(crate) is_alone: bool,
+}
+
+impl Entry {
+    /// None is written; there must be none.
+    pub(crate) fn alone() -> Self {
+        Self { number: String::new(), version: 0, record: None, is_alone: true }
+    }
+}
+
+/// Why a run is to stop, as `stop:<session>` has it.
+pub(crate) fn reason(reason: CancelReason) -> &'static str {
+    if reason == CancelReason::Superseded { "superseded" } else { "requested" }
+}
+
+/// Where a trigger stands: its lane, time, member, and its job if that allows one run at a time.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Stand {
+    pub(crate) lane: String,
+    pub(crate) time: i64,
+    pub(crate) member: Vec<u8>,
+    pub(crate) alone: Option<String>,
+}
+
+pub(crate) fn stand_of(row: &TriggerRow, names: &Names) -> Option<Stand> {
     use scheduler_core::store::view::Names as _;
     let place = row.place()?;
     let rank = (i64::from(i32::MAX) - i64::from(place.rank.0)) as u32;
@@ -130,8 +179,16 @@ pub(crate) struct Commit {
 
 impl Commit {
     /// None if nothing is to be written.
-    pub(crate) fn of(view: &mut View<Names>, version: Version, keeps: usize) -> Result<Option<Self>> {
+    pub(crate) fn of(
+        view: &mut View<Names>,
+        version: Version,
+        keeps: usize,
+        entry: Option<&Entry>,
+    ) -> Result<Option<Self>> {
         let mut commit = Self { checks: Vec::new(), checked: Vec::new(), ops: Ops::default(), version };
+        if let Some(entry) = entry {
+            commit.chore(entry);
+        }
         let is_woken = view.is_woken();
         // The names are only looked up, but belong to the view.
         let names = std::mem::replace(view.names(), Names::nothing());
@@ -165,7 +222,7 @@ impl Commit {
             self.claim(&change, names)?;
         }
         if let (_, Some(rest)) = view.changed_rest() {
-            let rest = record(self.version, super::rest::write(rest)?);
+            let rest = record(self.version, crate::rest::write(rest)?);
             self.ops.add(Step::Set, "rest", [rest]);
             self.ops.add(Step::Wake, "", []);
         }
@@ -184,7 +241,7 @@ impl Commit {
     fn check(&mut self, view: &View<Names>, names: &Names) {
         let mut rows = BTreeMap::<Arc<str>, (Words, Vec<Checked>)>::new();
         let mut is = |hash: &str, key: String, version: Version, about: Checked| {
-            let known = if version == 0 { Vec::new() } else { version.to_be_bytes().to_vec() };
+            let known = known(version);
             let (words, checked) = rows.entry(hash.into()).or_default();
             words.extend([text(key), known]);
             checked.push(about);
@@ -207,8 +264,15 @@ impl Commit {
             self.add_check("is", &hash, words, checked);
         }
         if let (Some(version), _) = view.changed_rest() {
-            let known = if version == 0 { Vec::new() } else { version.to_be_bytes().to_vec() };
-            self.add_check("only", "rest", vec![known], vec![Checked::Other]);
+            self.add_check("only", "rest", vec![known(version)], vec![Checked::Other]);
+        }
+        let mut unfired = Words::new();
+        for (trigger, _) in view.unfired() {
+            unfired.extend([text(codec::key(names.trigger_key(trigger))), text(names.noted_at(trigger))]);
+        }
+        if !unfired.is_empty() {
+            let many = unfired.len() / 2;
+            self.add_check("value", "at", unfired, vec![Checked::Other; many]);
         }
         let of = view.counted().flat_map(|(job, count)| {
             [text(format!("{}\0\0", codec::key(names.job_key(job)))), text(count.to_string())]
@@ -228,6 +292,21 @@ impl Commit {
         self.checks.extend([text(name), text(key), text(words.len().to_string())]);
         self.checks.extend(words);
         self.checked.extend(checked);
+    }
+
+    fn chore(&mut self, entry: &Entry) {
+        if entry.is_alone {
+            self.add_check("none", "chores", Vec::new(), vec![Checked::Chore]);
+        }
+        if entry.number.is_empty() {
+            return;
+        }
+        let number = text(&entry.number);
+        self.add_check("is", "chores", vec![number.clone(), known(entry.version)], vec![Checked::Chore]);
+        match &entry.record {
+            Some(chore) => self.ops.add(Step::HSet, "chores", [number, record(self.version, chore.clone())]),
+            None => self.ops.add(Step::HDel, "chores", [number]),
+        }
     }
 
     fn job(&mut self, change: &Change<'_, JobRow>, names: &Names) -> Result<()> {
@@ -336,15 +415,14 @@ impl Commit {
                 let record = record(self.version, record::claim(after)?);
                 self.ops.add(Step::HSet, home.clone(), [text(&id), record]);
                 match before {
-                    Some(before) if !before.fired => self.unclaim(before, &id),
+                    Some(before) if !before.fired => self.unclaim(before),
                     Some(_) => {}
                     None => self.take(after, &id),
                 }
                 if let Some(reason) =
                     after.cancel.filter(|reason| before.and_then(|row| row.cancel) != Some(*reason))
                 {
-                    let reason = if reason == CancelReason::Superseded { "superseded" } else { "requested" };
-                    self.ops.add(Step::HSet, stop, [text(id), text(reason)]);
+                    self.ops.add(Step::HSet, stop, [text(id), text(self::reason(reason))]);
                     self.ops.add(Step::Cry, "", []);
                 }
             }
@@ -353,13 +431,14 @@ impl Commit {
         Ok(())
     }
 
-    fn unclaim(&mut self, claim: &ClaimRow, id: &str) {
-        self.ops.add(Step::Unclaim, "", [text(codec::key(claim.trigger.key())), text(id)]);
+    fn unclaim(&mut self, claim: &ClaimRow) {
+        // Its claim is compared in the same commit, and a trigger has no other.
+        self.ops.add(Step::HDel, "at", [text(codec::key(claim.trigger.key()))]);
     }
 
     fn let_go(&mut self, claim: &ClaimRow, id: &str) {
         if !claim.fired {
-            self.unclaim(claim, id);
+            self.unclaim(claim);
         }
         if claim.exclusive {
             self.ops.add(Step::Free, "", [text(codec::key(claim.trigger.job())), text(id)]);
@@ -383,10 +462,7 @@ impl Commit {
     /// The arguments of the script after its head.
     pub(crate) fn words(self) -> (Words, Vec<Checked>) {
         let mut words = self.checks;
-        for ((step, key), of_step) in self.ops.0 {
-            words.extend([text(step.name()), text(&*key), text(of_step.len().to_string())]);
-            words.extend(of_step);
-        }
+        words.extend(self.ops.words());
         (words, self.checked)
     }
 }

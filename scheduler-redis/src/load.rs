@@ -2,7 +2,7 @@
 //!
 //! Rows are read as they are at their moments, which need not be one: a transaction that goes by rows of two moments is refused.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
@@ -14,11 +14,12 @@ use scheduler_core::store::view::{Members, Rest, Set, Version, View, Wants};
 use scheduler_core::store::{GroupKind, Mark, Selection, rules};
 use scheduler_core::{DEFAULT_GROUP, Error, Result};
 
-use super::cache::Known;
-use super::names::Names;
-use super::rest;
-use super::server::Server;
+use crate::cache::Known;
 use crate::codec;
+use crate::inner::Inner;
+use crate::names::Names;
+use crate::rest;
+use crate::script::{bytes, list, number, word, words};
 
 /// No command asks for more at once.
 const MANY: usize = 1000;
@@ -32,35 +33,22 @@ pub(crate) fn parts(record: &[u8]) -> Option<(Version, &[u8])> {
     Some((Version::from_be_bytes(*version), rest))
 }
 
-fn bytes(value: Value) -> Option<Vec<u8>> {
-    match value {
-        Value::BulkString(bytes) => Some(bytes),
-        Value::SimpleString(text) => Some(text.into_bytes()),
-        _ => None,
-    }
-}
-
-fn list(value: Value) -> Vec<Value> {
-    match value {
-        Value::Array(values) | Value::Set(values) => values,
-        Value::Map(pairs) => pairs.into_iter().flat_map(|(key, value)| [key, value]).collect(),
-        _ => Vec::new(),
-    }
-}
-
-fn text(bytes: Vec<u8>) -> String {
-    String::from_utf8(bytes).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
-}
-
-fn texts(value: Value) -> Vec<String> {
-    list(value).into_iter().filter_map(bytes).map(text).collect()
-}
-
 /// Reads what is missing into a view.
 pub(crate) struct Loader<'a> {
-    pub(crate) server: &'a Server,
-    pub(crate) known: &'a Known,
+    pub(crate) inner: &'a Inner,
     pub(crate) view: &'a mut View<Names>,
+    pub(crate) broken: Broken,
+}
+
+/// What becomes of the record of a job or trigger that cannot be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Broken {
+    /// Whoever asks for it by its name hears why.
+    IsTold,
+    /// A job is as one that is not there, so that it can be stored anew; a trigger is told.
+    JobIsNone,
+    /// It is told in the log, and is as one that is not there.
+    IsNone,
 }
 
 impl Loader<'_> {
@@ -68,7 +56,7 @@ impl Loader<'_> {
         let Wants { jobs, triggers, claims, sets, rest, marks, members, groups, users, .. } = wants;
         self.sets(sets).await?;
         self.jobs(jobs.into_iter().collect()).await?;
-        self.triggers(triggers.into_iter().collect(), false).await?;
+        self.triggers(triggers.into_iter().collect(), self.broken == Broken::IsNone).await?;
         self.claims(claims.into_iter().collect()).await?;
         if rest {
             let (rest, version) = self.rest().await?;
@@ -76,7 +64,7 @@ impl Loader<'_> {
         }
         for name in marks {
             let found = self.one(self.get("HGET", "marks").arg(&*name)).await?;
-            let (mark, version) = match bytes(found).as_deref().and_then(parts) {
+            let (mark, version) = match bytes(&found).and_then(parts) {
                 Some((version, mark)) => (read_mark(mark), version),
                 None => (None, 0),
             };
@@ -84,12 +72,12 @@ impl Loader<'_> {
         }
         let count = |job: &Id<JobRow>| {
             let begin = format!("{}\0\0", codec::key(self.view.names().job_key(*job)));
-            self.server.get("ZLEXCOUNT", "of").arg(format!("[{begin}")).arg(after(&begin)).to_owned()
+            self.inner.command("ZLEXCOUNT", "of").arg(format!("[{begin}")).arg(after(&begin)).to_owned()
         };
         let counts = members.iter().map(count).collect();
-        let counts = self.server.ask_all(counts).await?;
+        let counts = self.inner.ask_all(counts).await?;
         for (job, count) in members.into_iter().zip(counts) {
-            self.view.load_members(job, number(&count));
+            self.view.load_members(job, self::count(&count));
         }
         for kind in groups {
             let groups = self.groups(kind).await?;
@@ -99,7 +87,7 @@ impl Loader<'_> {
             let begin = format!("{calendar}\0\0");
             let command =
                 self.get("ZRANGEBYLEX", "by").arg(format!("[{begin}")).arg(after(&begin)).to_owned();
-            let found = texts(self.one(command.clone().arg("LIMIT").arg(0).arg(1)).await?);
+            let found = words(Some(self.one(command.clone().arg("LIMIT").arg(0).arg(1)).await?));
             let user = found.first().and_then(|member| member.strip_prefix(&begin)).map(codec::trigger_key);
             self.view.load_user(calendar, user.transpose()?);
         }
@@ -107,18 +95,18 @@ impl Loader<'_> {
     }
 
     fn get(&self, command: &str, key: &str) -> Cmd {
-        self.server.get(command, key)
+        self.inner.command(command, key)
     }
 
     async fn one(&self, command: &Cmd) -> Result<Value> {
-        self.server.ask(command).await
+        self.inner.ask(command).await
     }
 
     async fn records(&self, hash: &str, fields: &[String]) -> Result<Vec<Option<Vec<u8>>>> {
         let mut records = Vec::with_capacity(fields.len());
         for part in fields.chunks(MANY) {
             let found = self.one(self.get("HMGET", hash).arg(part)).await?;
-            records.extend(list(found).into_iter().map(bytes));
+            records.extend(list(Some(found)).iter().map(|record| bytes(record).map(<[u8]>::to_vec)));
         }
         Ok(records)
     }
@@ -134,9 +122,21 @@ impl Loader<'_> {
                 self.view.load_job(id, None, 0);
                 continue;
             };
-            let row = record::read_job(record).map_err(|reason| broken("job", &key, record, &reason))?;
-            self.known.keep_job(row.detail.key(), version, &row);
-            self.view.load_job(id, Some(row), version);
+            match record::read_job(record) {
+                Ok(row) => {
+                    self.inner.known.keep_job(row.detail.key(), version, &row);
+                    self.view.load_job(id, Some(row), version);
+                }
+                Err(reason) => {
+                    let error = broken("job", &key, record, &reason);
+                    if self.broken == Broken::IsTold {
+                        return Err(error);
+                    }
+                    // As if it were not there.
+                    tracing::error!(job = codec::shown(&key), %error, "a job is left out: {error}");
+                    self.view.load_job(id, None, version);
+                }
+            }
         }
         Ok(())
     }
@@ -153,7 +153,7 @@ impl Loader<'_> {
                 self.view.load_trigger(id, None, 0);
                 continue;
             };
-            match record::read_trigger(record, self.view.names(), &mut &*self.known) {
+            match record::read_trigger(record, self.view.names(), &mut &self.inner.known) {
                 Ok(row) => self.view.load_trigger(id, Some(row), version),
                 Err(reason) => {
                     let error = broken("trigger", &key, record, &reason);
@@ -161,7 +161,7 @@ impl Loader<'_> {
                         return Err(error);
                     }
                     tracing::error!(trigger = codec::shown(&key), %error, "a trigger is left out: {error}");
-                    self.view.load_trigger(id, None, 0);
+                    self.view.load_trigger(id, None, version);
                 }
             }
         }
@@ -191,19 +191,19 @@ impl Loader<'_> {
         let Some((version, record)) = found.and_then(parts) else {
             return self.view.load_claim(id, None, 0);
         };
-        match read_claim(record, execution, self.view.names(), self.known) {
+        match read_claim(record, execution, self.view.names(), &self.inner.known) {
             Ok(row) => self.view.load_claim(id, Some(row), version),
             Err(reason) => {
                 let error = broken("run", &codec::claim(execution), record, &reason);
                 tracing::error!(%execution, %error, "a run is left out: {error}");
-                self.view.load_claim(id, None, 0);
+                self.view.load_claim(id, None, version);
             }
         }
     }
 
     pub(crate) async fn rest(&self) -> Result<(Rest, Version)> {
-        let found = bytes(self.one(&self.get("GET", "rest")).await?);
-        match found.as_deref().and_then(parts) {
+        let found = self.one(&self.get("GET", "rest")).await?;
+        match bytes(&found).and_then(parts) {
             Some((version, record)) => Ok((rest::read(record)?, version)),
             None => Ok((Rest::default(), 0)),
         }
@@ -232,31 +232,57 @@ impl Loader<'_> {
             }
             simple.push(set);
         }
-        let answers = self.server.ask_all(commands).await?;
+        let answers = self.inner.ask_all(commands).await?;
         let (mut triggers, mut claims) = (Vec::new(), Vec::new());
         for (set, answer) in simple.into_iter().zip(answers) {
             let mut members = Members::default();
             match &set {
                 Set::Triggers(Selection::Job(job)) => {
                     let begin = format!("{}\0\0", codec::key(job));
-                    let keys = texts(answer).into_iter();
+                    let keys = words(Some(answer)).into_iter();
                     let keys = keys.filter_map(|member| Some(member.strip_prefix(&begin)?.to_owned()));
-                    members.triggers = self.numbered(keys.collect())?;
+                    members.triggers = self.numbered(&keys.collect::<Vec<_>>());
                     triggers.extend(&members.triggers);
                 }
-                _ => {
-                    let claim = bytes(answer).map(text);
-                    if let Some(execution) = claim.and_then(|claim| codec::read_claim(&claim).ok()) {
+                Set::Unfired(trigger) => {
+                    let found = word(Some(&answer));
+                    if let Ok(execution) = codec::read_claim(&found) {
                         let home = format!("cl:{}", execution.session()).into();
                         members.claims.push(self.view.names().claim(execution, &home));
                         claims.extend(&members.claims);
                     }
+                    self.view.names().note_at(*trigger, found);
                 }
+                _ => {}
             }
             self.view.load_set(set, members);
         }
         self.triggers(triggers, true).await?;
-        self.claims(claims).await
+        self.claims(claims.clone()).await?;
+        self.buried(claims).await
+    }
+
+    /// Of these claims those that a session has left behind whose work is being taken over.
+    async fn buried(&mut self, claims: Vec<Id<ClaimRow>>) -> Result<()> {
+        let is_missing = |id: &Id<ClaimRow>| self.view.claims().row(*id).is_none();
+        let missing: Vec<_> = claims.into_iter().filter(is_missing).collect();
+        if missing.is_empty() {
+            return Ok(());
+        }
+        let graves = words(Some(self.one(&self.get("SMEMBERS", "graves")).await?));
+        for id in missing {
+            let Some((_, execution)) = self.view.names().home_of(id).cloned() else { continue };
+            let of_session = format!("{}@", execution.session());
+            for grave in graves.iter().filter(|grave| grave.starts_with(&of_session)) {
+                let home: Arc<str> = format!("grave:{grave}").into();
+                let found = self.one(self.get("HGET", &home).arg(codec::claim(execution))).await?;
+                if let Some(record) = bytes(&found) {
+                    self.view.names().claim(execution, &home);
+                    self.claim(id, execution, Some(record));
+                }
+            }
+        }
+        Ok(())
     }
 
     async fn members(&mut self, set: &Set) -> Result<Members> {
@@ -264,22 +290,22 @@ impl Loader<'_> {
         match set {
             Set::Triggers(what) => {
                 let keys = self.selected(what).await?;
-                members.triggers = self.numbered(keys)?;
+                members.triggers = self.numbered(&keys);
                 self.triggers(members.triggers.clone(), true).await?;
             }
             Set::Jobs => {
                 for key in self.names_of("nj", None).await? {
-                    let key = codec::job_key(&key)?;
+                    let Ok(key) = codec::job_key(&key) else { continue };
                     members.jobs.push(scheduler_core::store::view::Names::job(self.view.names(), &key));
                 }
                 self.jobs(members.jobs.clone()).await?;
             }
             Set::Claims => {
-                let mut homes: Vec<_> = texts(self.one(&self.get("SMEMBERS", "homes")).await?)
+                let mut homes: Vec<_> = words(Some(self.one(&self.get("SMEMBERS", "homes")).await?))
                     .into_iter()
                     .map(|session| format!("cl:{session}"))
                     .collect();
-                let graves = texts(self.one(&self.get("SMEMBERS", "graves")).await?);
+                let graves = words(Some(self.one(&self.get("SMEMBERS", "graves")).await?));
                 homes.extend(graves.into_iter().map(|name| format!("grave:{name}")));
                 for home in homes {
                     members.claims.extend(self.claims_in(&home).await?);
@@ -289,10 +315,9 @@ impl Loader<'_> {
             Set::Alarms(now) => {
                 let command =
                     self.get("ZRANGEBYSCORE", "alarms").arg("-inf").arg(now.timestamp_millis()).to_owned();
-                let keys = texts(self.one(command.clone().arg("LIMIT").arg(0).arg(100)).await?);
-                members.triggers = self.numbered(keys)?;
+                let keys = words(Some(self.one(command.clone().arg("LIMIT").arg(0).arg(100)).await?));
+                members.triggers = self.numbered(&keys);
                 self.triggers(members.triggers.clone(), true).await?;
-                self.tidy_alarms(*now, &members.triggers).await?;
             }
             _ => {
                 return Err(Error::config(format!(
@@ -303,39 +328,29 @@ impl Loader<'_> {
         Ok(members)
     }
 
-    /// Takes out what stands among the alarms and has none: somebody has changed it by hand.
-    async fn tidy_alarms(&mut self, now: DateTime<Utc>, triggers: &[Id<TriggerRow>]) -> Result<()> {
-        let rings = |row: &TriggerRow| row.alarm().is_some_and(|at| at <= now);
-        let silent = triggers.iter().filter(|id| !self.view.triggers().row(**id).is_some_and(rings)).copied();
-        let silent: Vec<_> = silent.collect();
-        for id in silent {
-            let key = codec::key(self.view.names().trigger_key(id));
-            self.one(self.get("ZREM", "alarms").arg(key)).await?;
-        }
-        Ok(())
-    }
-
-    fn numbered(&mut self, keys: Vec<String>) -> Result<Vec<Id<TriggerRow>>> {
+    fn numbered(&mut self, keys: &[String]) -> Vec<Id<TriggerRow>> {
         let names = self.view.names();
-        let number = |key: String| {
-            codec::trigger_key(&key).map(|key| scheduler_core::store::view::Names::trigger(names, &key))
-        };
-        keys.into_iter().map(number).collect()
+        // What is no key is left to an audit.
+        let keys = keys.iter().filter_map(|key| codec::trigger_key(key).ok());
+        keys.map(|key| scheduler_core::store::view::Names::trigger(names, &key)).collect()
     }
 
     async fn claims_in(&mut self, home: &str) -> Result<Vec<Id<ClaimRow>>> {
-        let found = list(self.one(&self.get("HGETALL", home)).await?);
-        let (home, mut ids) = (Arc::from(home), Vec::new());
-        let mut pairs = found.into_iter();
-        while let (Some(id), Some(record)) = (pairs.next(), pairs.next()) {
-            let Some(execution) = bytes(id).map(text).and_then(|id| codec::read_claim(&id).ok()) else {
-                continue;
-            };
-            let id = self.view.names().claim(execution, &home);
-            self.claim(id, execution, bytes(record).as_deref());
-            ids.push(id);
+        let (home, mut ids, mut cursor) = (Arc::<str>::from(home), HashSet::new(), "0".to_owned());
+        loop {
+            let mut command = self.get("HSCAN", &home);
+            let page = list(Some(self.one(command.arg(&cursor).arg("COUNT").arg(MANY)).await?));
+            for pair in list(page.get(1).cloned()).chunks_exact(2) {
+                let Ok(execution) = codec::read_claim(&word(Some(&pair[0]))) else { continue };
+                let id = self.view.names().claim(execution, &home);
+                self.claim(id, execution, bytes(&pair[1]));
+                ids.insert(id);
+            }
+            cursor = word(page.first());
+            if cursor.is_empty() || cursor == "0" {
+                return Ok(ids.into_iter().collect());
+            }
         }
-        Ok(ids)
     }
 
     async fn selected(&self, what: &Selection) -> Result<Vec<String>> {
@@ -364,7 +379,7 @@ impl Loader<'_> {
         let begin = format!("{job}\0\0");
         let found =
             self.one(self.get("ZRANGEBYLEX", "of").arg(format!("[{begin}")).arg(after(&begin))).await?;
-        Ok(texts(found)
+        Ok(words(Some(found))
             .into_iter()
             .filter_map(|member| Some(member.strip_prefix(&begin)?.to_owned()))
             .collect())
@@ -400,7 +415,7 @@ impl Loader<'_> {
         let last = begin.map_or_else(|| b"+".to_vec(), |begin| after(&begin));
         let mut command = self.get("ZRANGEBYLEX", zset);
         command.arg(first).arg(last).arg("LIMIT").arg(0).arg(PAGE);
-        Ok(texts(self.one(&command).await?))
+        Ok(words(Some(self.one(&command).await?)))
     }
 
     /// Leaps from group to group.
@@ -410,18 +425,18 @@ impl Loader<'_> {
         loop {
             let mut command = self.get("ZRANGEBYLEX", zset);
             command.arg(first).arg("+").arg("LIMIT").arg(0).arg(1);
-            let Some(key) = texts(self.one(&command).await?).pop() else { return Ok(groups) };
+            let Some(key) = words(Some(self.one(&command).await?)).pop() else { return Ok(groups) };
             let begin = format!("{}\0", key.split('\0').next().unwrap_or_default());
             let members =
                 self.one(self.get("ZLEXCOUNT", zset).arg(format!("[{begin}")).arg(after(&begin))).await?;
-            groups.insert(group_of(&key).into(), number(&members));
+            groups.insert(group_of(&key).into(), count(&members));
             first = after(&begin);
         }
     }
 }
 
 /// Behind all that begins with this.
-fn after(begin: &str) -> Vec<u8> {
+pub(crate) fn after(begin: &str) -> Vec<u8> {
     let mut last = format!("({begin}").into_bytes();
     last.push(0xFF);
     last
@@ -431,11 +446,8 @@ fn group_of(key: &str) -> &str {
     codec::group_name(key.split('\0').next().unwrap_or(DEFAULT_GROUP))
 }
 
-fn number(value: &Value) -> usize {
-    match value {
-        Value::Int(number) => usize::try_from(*number).unwrap_or_default(),
-        _ => 0,
-    }
+fn count(value: &Value) -> usize {
+    number(Some(value)).and_then(|number| usize::try_from(number).ok()).unwrap_or_default()
 }
 
 fn read_mark(record: &[u8]) -> Option<Mark> {

@@ -57,6 +57,8 @@ pub(crate) struct Names {
     jobs: Numbered<JobKey>,
     triggers: Numbered<TriggerKey>,
     lanes: Numbered<LaneOf>,
+    /// What was noted as the claims of triggers.
+    at: HashMap<Id<TriggerRow>, String>,
     /// Where claims are, and their whole ids.
     claims: HashMap<u64, (Arc<str>, ExecutionId)>,
     numbers: Arc<Numbers>,
@@ -65,8 +67,8 @@ pub(crate) struct Names {
 
 impl Names {
     pub(crate) fn new(numbers: Arc<Numbers>, now: DateTime<Utc>) -> Self {
-        let (jobs, triggers, lanes, claims) = Default::default();
-        Self { jobs, triggers, lanes, claims, numbers, now }
+        let (jobs, triggers, lanes, at, claims) = Default::default();
+        Self { jobs, triggers, lanes, at, claims, numbers, now }
     }
 
     pub(crate) fn job_key(&self, id: Id<JobRow>) -> &JobKey {
@@ -81,6 +83,15 @@ impl Names {
     pub(crate) fn claim(&mut self, execution: ExecutionId, home: &Arc<str>) -> Id<ClaimRow> {
         self.claims.insert(execution.count(), (home.clone(), execution));
         Id::of(execution)
+    }
+
+    /// What is noted as the claim of this trigger; nothing for none.
+    pub(crate) fn note_at(&mut self, trigger: Id<TriggerRow>, claim: String) {
+        self.at.insert(trigger, claim);
+    }
+
+    pub(crate) fn noted_at(&self, trigger: Id<TriggerRow>) -> &str {
+        self.at.get(&trigger).map_or("", String::as_str)
     }
 
     pub(crate) fn home_of(&self, id: Id<ClaimRow>) -> Option<&(Arc<str>, ExecutionId)> {

@@ -1,0 +1,381 @@
+//! Records, and what has to follow from each.
+
+use std::collections::{BTreeSet, HashMap};
+
+use scheduler_core::store::rows::{ClaimRow, TriggerRow};
+use scheduler_core::store::rules::{self, Unsound};
+use scheduler_core::store::view::{View, record};
+use scheduler_core::{Result, TriggerKey};
+
+use super::question::Question;
+use super::{Audit, PAGE};
+use crate::codec;
+use crate::commit::{Step, lane_name, stand_of, text};
+use crate::load::{self, parts};
+use crate::names::Names;
+use crate::run::{Mode, each};
+
+fn pair(first: impl Into<String>, second: impl Into<String>) -> Vec<Vec<u8>> {
+    vec![text(first), text(second)]
+}
+
+impl Audit<'_> {
+    pub(super) async fn claims(&mut self) -> Result<()> {
+        for (session, is_alive) in self.homes().await? {
+            let (home, mut cursor) = (format!("cl:{session}"), Some("0".to_owned()));
+            let mut is_left = false;
+            while let Some(at) = cursor {
+                let (page, next) = self.scan(&home, &at).await?;
+                let mut questions = Vec::new();
+                for (id, whole) in page {
+                    is_left |= !is_alive;
+                    questions.push(self.claim(&session, &id, &whole, is_alive));
+                }
+                self.settle(questions).await?;
+                cursor = next;
+            }
+            if is_alive {
+                self.stops(&session).await?;
+            } else if self.repair && is_left {
+                self.inner.bury(session.into()).await?;
+            }
+        }
+        // What can be read there is on its way to be given back.
+        for grave in self.list("SMEMBERS", "graves", &[]).await? {
+            let home = format!("grave:{grave}");
+            for (id, whole) in self.scan_all(&home).await? {
+                if self.read_claim(&id, &whole).is_none() {
+                    let mends = vec![(Step::HDel, home.clone(), vec![text(&id)])];
+                    let question = Question::about("claim", &home, &id, &whole);
+                    self.settle(vec![question.certain("it cannot be read", mends)]).await?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn read_claim(&self, id: &str, whole: &[u8]) -> Option<ClaimRow> {
+        let mut view = self.inner.empty_view();
+        let (execution, (_, record)) = (codec::read_claim(id).ok()?, parts(whole)?);
+        load::read_claim(record, execution, view.names(), &self.inner.known).ok()
+    }
+
+    fn claim(&self, session: &str, id: &str, whole: &[u8], is_alive: bool) -> Question {
+        let home = format!("cl:{session}");
+        let mut question = Question::about("claim", &home, id, whole);
+        let row = self.read_claim(id, whole);
+        let Some(row) = row else {
+            return question.certain("it cannot be read", vec![(Step::HDel, home, vec![text(id)])]);
+        };
+        if !is_alive {
+            let fault = format!("run {id} of it belongs to nobody");
+            question.key = codec::key(row.trigger.key());
+            return question.certain(&fault, Vec::new());
+        }
+        let mends = vec![(Step::SAdd, "homes".to_owned(), vec![text(session)])];
+        question.test(("has", "homes".to_owned(), vec![text(session)]), "its node is not listed", mends);
+        self.held(&mut question, &row, id);
+        let stop = format!("stop:{session}");
+        let reason = row.cancel.map(crate::commit::reason);
+        if let Some(reason) = reason {
+            let words = pair(id, reason);
+            let mends = vec![(Step::HSet, stop.clone(), words.clone())];
+            question.test(("value", stop, words), "its node is not told to stop it", mends);
+        }
+        question
+    }
+
+    /// What it keeps from others.
+    fn held(&self, question: &mut Question, row: &ClaimRow, id: &str) {
+        if row.exclusive {
+            let words = pair(codec::key(row.trigger.job()), id);
+            let mends = vec![(Step::HSet, "busy".to_owned(), words.clone())];
+            question.test(("value", "busy".to_owned(), words), "it does not hold its job", mends);
+        }
+        if !row.fired {
+            let words = pair(codec::key(row.trigger.key()), id);
+            let mends = vec![(Step::HSet, "at".to_owned(), words.clone())];
+            question.test(("value", "at".to_owned(), words), "its trigger does not know of it", mends);
+        }
+    }
+
+    /// What is asked to stop and is not there.
+    async fn stops(&mut self, session: &str) -> Result<()> {
+        let (stop, home) = (format!("stop:{session}"), format!("cl:{session}"));
+        let ids = self.list("HKEYS", &stop, &[]).await?;
+        let question = |id: &String| {
+            let mends = vec![(Step::HDel, stop.clone(), vec![text(id)])];
+            Question::about("claim", &home, id, &[]).certain("it is asked to stop, and is not there", mends)
+        };
+        self.settle(ids.iter().map(question).collect()).await
+    }
+
+    /// What is claimed or held by nobody.
+    pub(super) async fn owners(&mut self) -> Result<()> {
+        for (hash, kind, step, fault) in [
+            ("busy", "job", Step::Free, "it is held by a run that is not there"),
+            ("at", "trigger", Step::HDel, "it is claimed, and by nobody"),
+        ] {
+            let mut cursor = Some("0".to_owned());
+            while let Some(at) = cursor {
+                let (page, next) = self.scan(hash, &at).await?;
+                let question = |(key, claim): (String, Vec<u8>)| {
+                    let guard = Some(("value", hash.to_owned(), vec![text(&key), claim.clone()]));
+                    let mut question = Question { kind, key: key.clone(), guard, checks: Vec::new() };
+                    let mends = match step {
+                        Step::HDel => vec![(step, hash.to_owned(), vec![text(&key)])],
+                        _ => vec![(step, String::new(), vec![text(&key), claim])],
+                    };
+                    question.test(("owned", hash.to_owned(), vec![text(key)]), fault, mends);
+                    question
+                };
+                self.settle(page.into_iter().map(question).collect()).await?;
+                cursor = next;
+            }
+        }
+        Ok(())
+    }
+
+    /// How many claims each execution group has.
+    pub(super) async fn groups(&mut self) -> Result<()> {
+        let known = self.scan_all("groups").await?;
+        let known: HashMap<_, _> = known
+            .into_iter()
+            .map(|(group, count)| (group, String::from_utf8_lossy(&count).into_owned()))
+            .collect();
+        let counts = self.inner.look(|view| {
+            let mut counts = HashMap::<String, usize>::new();
+            let claims = scheduler_core::store::rows::Rows::claims(view, |_, claim| {
+                claim.trigger.execution_group().is_some()
+            })?;
+            for id in claims {
+                let claim = view.claims().row(id).and_then(|claim| claim.trigger.execution_group());
+                *counts.entry(claim.map_or_else(String::new, ToString::to_string)).or_default() += 1;
+            }
+            Ok(counts)
+        });
+        let counts = counts.await?;
+        let mut groups: Vec<_> = known.keys().chain(counts.keys()).cloned().collect();
+        groups.sort_unstable();
+        groups.dedup();
+        for group in groups {
+            let (known, count) = (known.get(&group), counts.get(&group));
+            if known.map(String::as_str) == count.map(ToString::to_string).as_deref() {
+                continue;
+            }
+            let count = count.copied().unwrap_or_default();
+            let fault = format!("it counts `{}` runs in place of {count}", known.map_or("0", String::as_str));
+            let mut question =
+                Question { kind: "group", key: group.clone(), guard: None, checks: Vec::new() };
+            let mends = if count > 0 {
+                vec![(Step::HSet, "groups".to_owned(), pair(&group, count.to_string()))]
+            } else {
+                vec![(Step::HDel, "groups".to_owned(), vec![text(&group)])]
+            };
+            // If it counts still what it did: what it counts otherwise has changed meanwhile.
+            let seen = pair(&group, known.map_or("", String::as_str));
+            question.guard = Some(("value", "groups".to_owned(), seen));
+            self.settle(vec![question.certain(&fault, mends)]).await?;
+        }
+        Ok(())
+    }
+
+    pub(super) async fn jobs(&mut self) -> Result<()> {
+        let mut cursor = Some("0".to_owned());
+        while let Some(at) = cursor {
+            let (page, next) = self.scan("jobs", &at).await?;
+            let question = |(key, whole): (String, Vec<u8>)| {
+                let mut question = Question::about("job", "jobs", &key, &whole);
+                let row = parts(&whole).and_then(|(_, record)| record::read_job(record).ok());
+                if row.is_none_or(|row| codec::key(row.detail.key()) != key) {
+                    let mends = vec![
+                        (Step::HDel, "jobs".to_owned(), vec![text(&key)]),
+                        (Step::ZRem, "nj".to_owned(), vec![text(key)]),
+                    ];
+                    return question.certain(super::DESTROYED, mends);
+                }
+                let mends = vec![(Step::ZAdd, "nj".to_owned(), pair("0", &key))];
+                question.test(
+                    ("score", "nj".to_owned(), pair(key, "0")),
+                    "it has a record and no name",
+                    mends,
+                );
+                question
+            };
+            self.settle(page.into_iter().map(question).collect()).await?;
+            cursor = next;
+        }
+        Ok(())
+    }
+
+    pub(super) async fn triggers(&mut self) -> Result<()> {
+        let mut cursor = Some("0".to_owned());
+        while let Some(at) = cursor {
+            let (page, next) = self.scan("triggers", &at).await?;
+            let (mut keys, mut questions, mut lanes) = (Vec::new(), Vec::new(), BTreeSet::new());
+            for (key, whole) in page {
+                let mut view = self.inner.empty_view();
+                match read_trigger(&whole, &key, view.names()) {
+                    Some(row) => {
+                        keys.push(row.trigger.key().clone());
+                        let lane = scheduler_core::store::view::Names::lane_of(view.names(), row.lane);
+                        lanes.insert(lane_name(&lane));
+                        questions.push(follows(&key, &whole, &row, view.names()));
+                    }
+                    None => questions.push(destroyed(&key, &whole)),
+                }
+            }
+            self.settle(lanes.iter().map(|lane| of_lane(lane)).collect()).await?;
+            self.settle(questions).await?;
+            for part in keys.chunks(PAGE) {
+                self.examine(part).await?;
+            }
+            cursor = next;
+        }
+        Ok(())
+    }
+
+    /// What does not fit to other rows.
+    async fn examine(&mut self, keys: &[TriggerKey]) -> Result<()> {
+        let rule = |view: &mut View<Names>, mends: bool| {
+            each(view, keys, |view, key| rules::examine(view, &key, mends))
+        };
+        let found = self.inner.look(|view| rule(view, false)).await?;
+        if found.iter().all(Vec::is_empty) {
+            return Ok(());
+        }
+        // Runs may have begun or ended while that was read.
+        let confirmed = if self.repair {
+            self.inner.run("audit", Mode::Chore, self.inner.view(), |view| rule(view, true)).await?.answer
+        } else {
+            self.inner.look(|view| rule(view, false)).await?
+        };
+        for ((key, before), unsound) in keys.iter().zip(found).zip(confirmed) {
+            for what in unsound.into_iter().filter(|what| before.contains(what)) {
+                let what = match what {
+                    Unsound::NoJob => "its job is not there or cannot be read".to_owned(),
+                    Unsound::NoCalendar(name) => {
+                        format!("its calendar `{name}` is not there or cannot be read")
+                    }
+                    Unsound::Misplaced => "it does not stand where its job wants it to".to_owned(),
+                    Unsound::Runs { counted, there } => {
+                        format!("it has {counted} runs, of which {there} are there")
+                    }
+                    other => format!("{other:?}"),
+                };
+                self.mends("trigger", &codec::key(key), &what);
+            }
+        }
+        Ok(())
+    }
+
+    /// Jobs that nothing keeps.
+    pub(super) async fn orphans(&mut self) -> Result<()> {
+        if !self.repair {
+            return Ok(());
+        }
+        let mut cursor = Some("0".to_owned());
+        while let Some(at) = cursor {
+            let (page, next) = self.scan("jobs", &at).await?;
+            let keys: Vec<_> = page.iter().filter_map(|(key, _)| codec::job_key(key).ok()).collect();
+            let rule = |view: &mut View<Names>| each(view, &keys, |view, key| rules::drop_orphan(view, &key));
+            self.inner.run("audit", Mode::Chore, self.inner.view(), rule).await?;
+            cursor = next;
+        }
+        Ok(())
+    }
+
+    pub(super) fn read(&self, key: &str, whole: Option<&[u8]>) -> (View<Names>, Option<TriggerRow>) {
+        let mut view = self.inner.empty_view();
+        let row = whole.and_then(|whole| read_trigger(whole, key, view.names()));
+        (view, row)
+    }
+}
+
+/// A row whose record is that of its key.
+fn read_trigger(whole: &[u8], key: &str, names: &mut Names) -> Option<TriggerRow> {
+    let (_, text) = parts(whole)?;
+    // Another program may know its schedule.
+    let row = record::read_trigger(text, names, &mut ()).or_else(|_| record::read_place(text, names)).ok()?;
+    (codec::key(row.trigger.key()) == key).then_some(row)
+}
+
+/// When its first is due is noted.
+pub(super) fn of_lane(lane: &str) -> Question {
+    let key = lane.trim_start_matches(['0', '1']).replace('\0', "/");
+    let mut question = Question { kind: "lane", key, guard: None, checks: Vec::new() };
+    let mends = vec![(Step::Leave, lane.to_owned(), Vec::new())];
+    question.test(("lane", lane.to_owned(), Vec::new()), "when its first is due is noted otherwise", mends);
+    question
+}
+
+fn destroyed(key: &str, whole: &[u8]) -> Question {
+    let of = |step, index: &str| (step, index.to_owned(), vec![text(key)]);
+    let mends = vec![
+        of(Step::HDel, "triggers"),
+        of(Step::HDel, "at"),
+        of(Step::HDel, "alone"),
+        of(Step::ZRem, "nt"),
+        of(Step::ZRem, "alarms"),
+    ];
+    Question::about("trigger", "triggers", key, whole).certain(super::DESTROYED, mends)
+}
+
+/// Everything that follows from the record of a trigger.
+fn follows(key: &str, whole: &[u8], row: &TriggerRow, names: &Names) -> Question {
+    use scheduler_core::store::view::Names as _;
+    let mut question = Question::about("trigger", "triggers", key, whole);
+    let mut index = |zset: &str, member: String, score: &str, fault: &str| {
+        let mends = vec![(Step::ZAdd, zset.to_owned(), pair(score, &member))];
+        question.test(("score", zset.to_owned(), pair(member, score)), fault, mends);
+    };
+    let job = codec::key(row.trigger.job());
+    index("nt", key.to_owned(), "0", "it has a record and no name");
+    index("of", format!("{job}\0\0{key}"), "0", "its job does not know of it");
+    if let Some(calendar) = row.trigger.calendar() {
+        let fault = format!("its calendar `{calendar}` does not know of it");
+        index("by", format!("{calendar}\0\0{key}"), "0", &fault);
+    }
+    if let Some(alarm) = row.alarm() {
+        let fault = "when a rule has to look at it is not noted";
+        index("alarms", key.to_owned(), &alarm.timestamp_millis().to_string(), fault);
+    }
+    let alone = if row.exclusive { job.clone() } else { String::new() };
+    let mends = if row.exclusive {
+        vec![(Step::HSet, "alone".to_owned(), pair(key, &alone))]
+    } else {
+        vec![(Step::HDel, "alone".to_owned(), vec![text(key)])]
+    };
+    question.test(
+        ("value", "alone".to_owned(), pair(key, &alone)),
+        "whether it runs alone is noted otherwise",
+        mends,
+    );
+    let stand = stand_of(row, names);
+    let lane = lane_name(&names.lane_of(row.lane));
+    let mut member =
+        ((i64::from(i32::MAX) - i64::from(row.trigger.priority())) as u32).to_be_bytes().to_vec();
+    member.extend(text(key));
+    let time = stand.as_ref().map_or_else(String::new, |stand| stand.time.to_string());
+    let mut mends = vec![(Step::Leave, lane.clone(), vec![member.clone()])];
+    if row.exclusive {
+        mends.push((Step::LeaveAlone, lane.clone(), vec![text(&job), member.clone()]));
+    }
+    match stand {
+        Some(_) if row.exclusive => {
+            mends.push((
+                Step::StandAlone,
+                lane.clone(),
+                vec![text(&job), text(&time), member.clone(), text(key)],
+            ));
+        }
+        Some(_) => mends.push((Step::Shift, lane.clone(), vec![text(&time), member.clone(), text(key)])),
+        None => {}
+    }
+    question.test(
+        ("place", lane, vec![text(alone), text(time), member, text(key)]),
+        "it does not stand where it has to wait",
+        mends,
+    );
+    question
+}

@@ -1,0 +1,118 @@
+//! Before anything else: whether this is a store of ours, one that this program understands, and one that it may use.
+
+use redis::{Cmd, cmd};
+use scheduler_core::Error;
+use serde_json::{Value, json};
+
+use crate::codec;
+use crate::damage::KINDS;
+use crate::inner::Inner;
+use crate::link::Failure;
+use crate::script::word;
+
+/// Written and read; see `nodes.lua`, which writes it down again where it is lost.
+pub(crate) const FORMAT: &str = "2:2";
+
+/// What an ACL may forbid: each once, on a key of its own. `@` stands before a key.
+const PROBES: &[&str] = &[
+    "TYPE @h",
+    "HSET @h a 1",
+    "HGET @h a",
+    "HMGET @h a",
+    "HGETALL @h",
+    "HKEYS @h",
+    "HLEN @h",
+    "HSCAN @h 0 COUNT 1",
+    "HRANDFIELD @h 1",
+    "HEXISTS @h a",
+    "HINCRBY @h n 1",
+    "HSETNX @h b 1",
+    "HDEL @h b",
+    "ZADD @z 1 a",
+    "ZRANGE @z 0 0",
+    "ZRANGEBYSCORE @z 0 1",
+    "ZSCORE @z a",
+    "ZCARD @z",
+    "ZCOUNT @z 0 1",
+    "ZREM @z b",
+    "ZRANGEBYLEX @z - +",
+    "ZLEXCOUNT @z - +",
+    "SADD @s a",
+    "SMEMBERS @s",
+    "SISMEMBER @s a",
+    "SRANDMEMBER @s",
+    "SCARD @s",
+    "SREM @s b",
+    "EXISTS @s",
+    "RENAME @s @r",
+    "SET @t 1 EX 1",
+    "GET @t",
+    "XADD @x MAXLEN ~ 1 * a 1",
+    "XREVRANGE @x + -",
+    "PUBLISH @c 1",
+    "DEL @h @z @r @x",
+];
+
+impl Inner {
+    /// Says which data it is, and what time.
+    pub(crate) async fn boot(&self, place: &str) -> Result<Value, Failure> {
+        let refused = |text: String| Failure::Refused(Error::config(format!("Redis at {place}: {text}")));
+        let mut forbidden = Vec::<(&str, String)>::new();
+        for probe in PROBES {
+            match self.hot.carry_out(&self.probe(probe)).await {
+                Ok(_) => {}
+                Err(Failure::Refused(error)) if error.is_config() => {
+                    forbidden.push((probe.split(' ').next().unwrap_or_default(), error.to_string()));
+                }
+                // It may, and has no room now, or not yet a replica.
+                Err(Failure::Refused(_)) => {}
+                Err(failure) => return Err(failure),
+            }
+        }
+        if let Some((_, first)) = forbidden.first() {
+            let commands = forbidden.iter().map(|(command, _)| *command).collect::<Vec<_>>().join(", ");
+            return Err(refused(format!(
+                "the user must not do what the job store needs: {commands} (`{first}`); the page \"Running a cluster\" has the rule to set"
+            )));
+        }
+        let mut wrong = Vec::new();
+        for (name, kind) in KINDS {
+            let found = word(Some(&self.hot.carry_out(&self.command("TYPE", name)).await?));
+            if found != *kind && found != "none" {
+                wrong.push(format!("`{}` is a {found} and not a {kind}", self.key(name)));
+            }
+        }
+        if !wrong.is_empty() {
+            let wrong = wrong.join(", ");
+            return Err(refused(format!(
+                "the keys of the job store belong to something else: {wrong}; choose another name or namespace"
+            )));
+        }
+        let known = self.heart_call_on(&self.hot, "boot", &json!({})).await?;
+        let schema = codec::text(&known["schema"]);
+        if schema != FORMAT {
+            let own = FORMAT.split(':').next().unwrap_or_default();
+            let format = schema.split(':').next().unwrap_or_default();
+            let way_out = match (format.parse::<u32>(), own.parse::<u32>()) {
+                (Ok(format), Ok(own)) if format < own => "empty the store, or give this one another name",
+                _ => "upgrade `scheduler-redis`",
+            };
+            return Err(refused(format!(
+                "the job store has the format {format}, and this program reads and writes {own} only; {way_out}"
+            )));
+        }
+        Ok(known)
+    }
+
+    fn probe(&self, probe: &str) -> Cmd {
+        let mut words = probe.split(' ');
+        let mut command = cmd(words.next().unwrap_or_default());
+        for part in words {
+            match part.strip_prefix('@') {
+                Some(key) => command.arg(self.key(&format!("probe:{key}"))),
+                None => command.arg(part),
+            };
+        }
+        command
+    }
+}

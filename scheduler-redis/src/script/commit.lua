@@ -1,0 +1,258 @@
+-- Writes rows and what follows from them, if all that was gone by is still the same; all of it or nothing.
+--
+-- ARGV: sender; number and floor of a change of a user, or nothing; epoch that the node knows, or nothing; a session that must not
+-- have told yet what it knows, or nothing; whether only this process need hear of what can be claimed; then operations: a name, a
+-- key, how many words, the words. Checks come first. Answers: what has become of it, the epoch, the numbers of the checks that failed,
+-- whether somebody may have to look.
+local sender, order, known, teller, quiet = ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6] == '1'
+local loud = false
+
+local wrong, checked = {}, 0
+local function compare(is_same)
+  checked = checked + 1
+  if not is_same then wrong[#wrong + 1] = checked end
+end
+
+-- The words from `from` on, so many, as one column of rows that are so wide.
+local function column(from, many, width)
+  local words, n = {}, 0
+  for at = from, from + many - 1, width do
+    n = n + 1
+    words[n] = ARGV[at]
+  end
+  return words
+end
+
+-- Calls a command with many words, in parts of whole rows.
+local function each(width, command, key, from, many)
+  local step = MANY - MANY % width
+  for first = from, from + many - 1, step do
+    call(command, K(key), unpack(ARGV, first, math.min(first + step - 1, from + many - 1)))
+  end
+end
+
+local function values_of(hash, fields)
+  if #fields <= MANY then return call('HMGET', K(hash), unpack(fields)) end
+  local values = {}
+  for first = 1, #fields, MANY do
+    for _, value in ipairs(call('HMGET', K(hash), unpack(fields, first, math.min(first + MANY - 1, #fields)))) do
+      values[#values + 1] = value
+    end
+  end
+  return values
+end
+
+local sub = string.sub
+-- What is shorter than a version is as nothing.
+local function is_version(record, version) return (record and #record >= 8 and sub(record, 1, 8) or '') == version end
+
+local checks = {}
+
+-- Rows of a hash: key, version or nothing.
+function checks.is(hash, from, many)
+  local found = values_of(hash, column(from, many, 2))
+  for n = 1, #found do compare(is_version(found[n], ARGV[from + 2 * n - 1])) end
+end
+
+function checks.none(key) compare(call('EXISTS', K(key)) == 0) end
+
+function checks.only(key, from) compare(is_version(call('GET', K(key)), ARGV[from])) end
+
+-- So many members begin with this: begin, count.
+function checks.count(zset, from, many)
+  for at = from, from + many - 1, 2 do
+    compare(call('ZLEXCOUNT', K(zset), '[' .. ARGV[at], '(' .. ARGV[at] .. '\255') == tonumber(ARGV[at + 1]))
+  end
+end
+
+-- For an audit. Member, score or nothing.
+function checks.score(zset, from, many)
+  for at = from, from + many - 1, 2 do compare((call('ZSCORE', K(zset), ARGV[at]) or '') == ARGV[at + 1]) end
+end
+
+-- Field, value or nothing.
+function checks.value(hash, from, many)
+  for n, value in ipairs(values_of(hash, column(from, many, 2))) do compare((value or '') == ARGV[from + 2 * n - 1]) end
+end
+
+function checks.has(set, from, many)
+  for at = from, from + many - 1 do compare(call('SISMEMBER', K(set), ARGV[at]) == 1) end
+end
+
+-- What is claimed or held is so by a claim that is there.
+function checks.owned(hash, from, many)
+  for _, claim in ipairs(values_of(hash, column(from, many, 1))) do
+    compare(not claim or call('HEXISTS', K('cl:' .. (string.match(claim, '^%d+') or '')), claim) == 1)
+  end
+end
+
+-- Whether a lane is noted with the time of its first.
+function checks.lane(lane)
+  compare((call('ZSCORE', K'lanes', lane) or '') == (call('ZRANGE', K('lane:' .. lane), 0, 0, 'WITHSCORES')[2] or ''))
+end
+
+-- Where a trigger stands: its job if that allows one run at a time, time or nothing, member, trigger.
+function checks.place(lane, from, many)
+  for at = from, from + many - 1, 4 do
+    local job, member = ARGV[at], ARGV[at + 2]
+    local due = call('HEXISTS', K'at', ARGV[at + 3]) == 1 and '' or ARGV[at + 1]
+    local stands = call('ZSCORE', K('lane:' .. lane), member) or ''
+    if job == '' then
+      compare(stands == due)
+    else
+      local queue = queue_of(lane, job)
+      local waits = call('ZSCORE', K(queue), member) or ''
+      local is_next = call('ZRANGE', K(queue), 0, 0)[1] == member and call('HEXISTS', K'busy', job) == 0
+      compare(waits == due and stands == (is_next and due or '') and (due == '' or call('SISMEMBER', K('ql:' .. job), lane) == 1))
+    end
+  end
+end
+
+local ops = {}
+-- Plain commands, and how many words are one row.
+for name, width in pairs({ HSET = 2, HDEL = 1, ZADD = 2, ZREM = 1, SADD = 1, SET = 1 }) do
+  ops[name] = function(key, from, many) each(width, name, key, from, many) end
+end
+
+function ops.hist(keep, from, many)
+  for at = from, from + many - 1 do call('XADD', K'hist', 'MAXLEN', '~', keep, '*', 'r', ARGV[at]) end
+end
+
+local function now_in(lane)
+  touched[lane] = true
+  if not quiet then woken = true end
+end
+
+function ops.leave(lane, from, many)
+  each(1, 'ZREM', 'lane:' .. lane, from, many)
+  touched[lane] = true
+end
+
+-- Time, member.
+function ops.stand(lane, from, many)
+  each(2, 'ZADD', 'lane:' .. lane, from, many)
+  now_in(lane)
+end
+
+-- Time, member, trigger: but for those that are claimed.
+function ops.shift(lane, from, many)
+  for at = from, from + many - 1, 3 do
+    if call('HEXISTS', K'at', ARGV[at + 2]) == 0 then
+      call('ZADD', K('lane:' .. lane), ARGV[at], ARGV[at + 1])
+      now_in(lane)
+    end
+  end
+end
+
+-- Of jobs that allow one run at a time: job, member.
+function ops.leave_alone(lane, from, many)
+  for at = from, from + many - 1, 2 do
+    local job, member = ARGV[at], ARGV[at + 1]
+    call('ZREM', K(queue_of(lane, job)), member)
+    if call('ZREM', K('lane:' .. lane), member) == 1 or call('EXISTS', K(queue_of(lane, job))) == 0 then offer_in(lane, job) end
+    touched[lane] = true
+  end
+end
+
+-- Job, time, member, and a trigger that is left where it is if it is claimed.
+function ops.stand_alone(lane, from, many)
+  for at = from, from + many - 1, 4 do
+    local job, time, member = ARGV[at], ARGV[at + 1], ARGV[at + 2]
+    if ARGV[at + 3] == '' or call('HEXISTS', K'at', ARGV[at + 3]) == 0 then
+      call('SADD', K('ql:' .. job), lane)
+      call('ZADD', K(queue_of(lane, job)), time, member)
+      local first = call('ZRANGE', K(queue_of(lane, job)), 0, 1)
+      if first[1] == member and call('HEXISTS', K'busy', job) == 0 then
+        if first[2] then call('ZREM', K('lane:' .. lane), first[2]) end
+        call('ZADD', K('lane:' .. lane), time, member)
+        now_in(lane)
+      end
+    end
+  end
+end
+
+-- Job, claim: free, if this was what held it.
+function ops.free(_, from, many)
+  for at = from, from + many - 1, 2 do
+    local job = ARGV[at]
+    if call('HGET', K'busy', job) == ARGV[at + 1] then
+      call('HDEL', K'busy', job)
+      for _, lane in ipairs(call('SMEMBERS', K('ql:' .. job))) do offer_in(lane, job) end
+    end
+  end
+end
+
+-- Group, by how many its claims change.
+function ops.group(_, from, many)
+  for at = from, from + many - 1, 2 do
+    local group = ARGV[at]
+    local now = (tonumber(call('HGET', K'groups', group) or '') or 0) + tonumber(ARGV[at + 1])
+    if now > 0 then call('HSET', K'groups', group, text(now)) else call('HDEL', K'groups', group) end
+    if call('SREM', K'awaited', group) == 1 then woken, loud = true, true end
+  end
+end
+
+function ops.wake() woken = true end
+function ops.cry() woken, loud = true, true end
+
+-- Which keys an operation writes, beside its own; of those of jobs that allow one run, how wide their rows are.
+local OF_LANES = { 'lanes', 'at', 'busy' }
+local WRITES = { hist = { 'hist' }, free = OF_LANES, group = { 'groups', 'awaited' } }
+local OF_JOBS = { leave_alone = 2, stand_alone = 4, free = 2 }
+
+local function check_queues(name, lane, from, many)
+  for at = from, from + many - 1, OF_JOBS[name] do
+    local job = ARGV[at]
+    check('ql:' .. job)
+    local lanes = call('SMEMBERS', K('ql:' .. job))
+    lanes[#lanes + 1] = lane ~= '' and lane or nil
+    for _, known in ipairs(lanes) do check(queue_of(known, job), 'lane:' .. known) end
+  end
+end
+
+return guarded(function()
+  if order ~= '' then
+    -- A call that its caller has given up must not take effect after a later one: each says which ones are still waited for.
+    local number, floor = string.match(order, '^(%d+) (%d+)$')
+    local least = tonumber(call('GET', K('ad:' .. sender)) or '') or 0
+    if tonumber(number) < least then return { 'late' } end
+    if tonumber(floor) > least then call('SET', K('ad:' .. sender), floor, 'EX', 3600) end
+  end
+  local run = ''
+  if known ~= '' then
+    run = epoch()
+    if run ~= known then return { 'epoch', run } end
+  end
+  if teller ~= '' and call('SISMEMBER', K'untold', teller) == 0 then return { 'told' } end
+  local at, first = 7, nil
+  while at <= #ARGV do
+    local name, key, many = ARGV[at], ARGV[at + 1], tonumber(ARGV[at + 2])
+    if checks[name] then
+      checks[name](key, at + 3, many)
+    else
+      first = first or at
+      if TYPES[string.match(key, '^%l+') or ''] and ops[name] and string.match(name, '^%u') then
+        check(key)
+      elseif key ~= '' and name ~= 'hist' then
+        check('lane:' .. key, 'lanes', 'at', 'busy')
+      else
+        check(unpack(WRITES[name] or {}))
+      end
+      if OF_JOBS[name] then check_queues(name, key, at + 3, many) end
+    end
+    at = at + 3 + many
+  end
+  if #wrong > 0 then return { 'changed', run, wrong } end
+  at = first or at
+  while at <= #ARGV do
+    local many = tonumber(ARGV[at + 2])
+    ops[ARGV[at]](ARGV[at + 1], at + 3, many)
+    at = at + 3 + many
+  end
+  note_lanes()
+  if woken then
+    call('HSET', K'meta', 'ver', text((tonumber(call('HGET', K'meta', 'ver') or '') or 0) + 1))
+    if loud or not quiet then call('PUBLISH', K'wake', sender) end
+  end
+  return { 'done', run, {}, woken and '1' or '' }
+end)

@@ -1,0 +1,133 @@
+-- What the scripts have in common. KEYS[1] is the prefix of every key, with one hash tag; ARGV[1] is the call, for whoever reads a
+-- log. The key of a job or trigger is `group NUL name`, with an empty group for the default one, so that the order of bytes is the
+-- order of keys. A record begins with the eight bytes of its version. No script looks into a record, but for its version and one
+-- flag of a trigger; what it finds destroyed it passes over.
+--
+-- The layout, each after the prefix:
+--   jobs, triggers   key -> record
+--   cl:<session>     claim -> record; that of a trigger, as it was claimed, as long as it is not fired    homes  sessions with claims
+--   at               trigger -> its claim that is not fired
+--   lane:<lane>      what can be claimed, by time, priority, key. A lane is `1` and the execution group, or `0`, NUL, and the type
+--                    of the job        lanes   lane -> when its first is due
+--   alone            trigger whose job allows one run at a time -> that job
+--   busy             such a job -> its one claim
+--   q:<lane> \1 <job>, ql:<job>   what waits for such a job, and in which lanes: the first stands in its lane, too, while the job is
+--                    free
+--   groups           execution group -> claims of it       awaited   groups for which a node waits
+--   alarms           triggers that a rule has to look at, by when
+--   nj, nt           all keys, in their order      of   job NUL NUL trigger      by   calendar NUL NUL trigger
+--   rest             pauses and calendars          marks   name -> record        hist   a stream: runs that are over
+--   stop:<session>   claim -> why it is to stop
+--   ss  session -> its node     sl  session -> end of its lease     sn  session -> when it was heard of
+--   sc  session -> its claims have larger numbers than this         tn  session -> its last turn (see `take.lua`)
+--   graves, grave:<name>   claims of sessions that are over         gn  grave -> node
+--   untold     sessions that have not said yet what they know (see `epoch`)
+--   chores     number -> a change of many triggers that goes on     aside, aside:<key>   keys of the wrong kind
+--   meta       count (the last number given out), ver (changes when somebody may have to look), birth, schema, lease and cap, lc and
+--              lw (the lease clock, and when it was set: see `nodes.lua`), run and hold (see `epoch`)
+--   ad:<sender>   the first change of a process that is still waited for         wake   a channel
+
+local P, call = KEYS[1], redis.call
+-- So many values go to one command.
+local MANY = 5000
+
+-- What the types of the keys are; of those of which there may be many, by what they begin with.
+local TYPES = {
+  jobs = 'hash', triggers = 'hash', at = 'hash', lanes = 'zset', alone = 'hash', busy = 'hash', groups = 'hash', awaited = 'set',
+  alarms = 'zset', nj = 'zset', nt = 'zset', of = 'zset', by = 'zset', rest = 'string', marks = 'hash', hist = 'stream', ss = 'hash',
+  sl = 'zset', sn = 'hash', sc = 'hash', tn = 'hash', graves = 'set', gn = 'hash', untold = 'set', chores = 'hash', aside = 'set',
+  meta = 'hash', homes = 'set', cl = 'hash', lane = 'zset', q = 'zset', ql = 'set', stop = 'hash', grave = 'hash', ad = 'string',
+}
+
+-- The last key that was used: a call that fails says which one it was.
+local asked
+local function K(name)
+  asked = name
+  return P .. name
+end
+
+-- Fails before anything is written if one of these is of the wrong kind.
+local function check(...)
+  for _, name in ipairs({ ... }) do
+    local found = call('TYPE', K(name)).ok
+    if found ~= 'none' and found ~= TYPES[string.match(name, '^%l+')] then error('WRONGTYPE') end
+  end
+end
+
+local function text(number) return string.format('%.0f', number) end
+
+-- The server's clock in microseconds, the same for the whole call.
+local micros
+local function now_micros()
+  if not micros then
+    local time = call('TIME')
+    micros = tonumber(time[1]) * 1000000 + tonumber(time[2])
+  end
+  return micros
+end
+
+-- So many numbers, each larger than any before, also after the server has come back with older data. Answers the one before them.
+local function count(many, least)
+  local known = tonumber(call('HGET', K'meta', 'count') or '') or 0
+  local base = math.max(known, now_micros(), least or 0)
+  call('HSET', K'meta', 'count', text(base + many))
+  return base
+end
+
+-- How long nothing is handed out at least, in milliseconds, while nodes have not said what they know.
+local HOLD = 5000
+
+-- Which life of which server this is: in another one it may know less than was acknowledged. Nothing is handed out then until
+-- all nodes have said what they know, or have had the time for it. Also says whether that lasts.
+local function epoch()
+  local info = redis.pcall('INFO', 'server')
+  local run = type(info) == 'string' and string.match(info, 'run_id:(%w+)') or 'unknown'
+  local before = call('HMGET', K'meta', 'run', 'hold', 'lease')
+  local hold, millis = tonumber(before[2] or '0') or 0, math.floor(now_micros() / 1000)
+  if run ~= before[1] then
+    hold = before[1] and millis + math.max(HOLD, (tonumber(before[3] or '') or 0) / 2) or 0
+    call('HSET', K'meta', 'run', run, 'hold', text(hold))
+    call('DEL', K'untold')
+    for _, session in ipairs(call('ZRANGE', K'sl', 0, -1)) do call('SADD', K'untold', session) end
+  end
+  return run, millis < hold and call('SCARD', K'untold') > 0
+end
+
+-- What a session has said of its node when it registered: nothing if any part of its registration is lost. Then it registers anew.
+local function is_registered(session)
+  return call('HEXISTS', K'ss', session) == 1 and call('ZSCORE', K'sl', session) and tonumber(call('HGET', K'sc', session) or '') ~= nil
+end
+
+-- Lanes whose first may be another one, and whether others may find something.
+local touched, woken = {}, false
+
+local function note_lanes()
+  for lane in pairs(touched) do
+    local first = call('ZRANGE', K('lane:' .. lane), 0, 0, 'WITHSCORES')
+    if first[1] then call('ZADD', K'lanes', first[2], lane) else call('ZREM', K'lanes', lane) end
+  end
+  touched = {}
+end
+
+local function queue_of(lane, job) return 'q:' .. lane .. '\1' .. job end
+
+-- The first of what waits for a job in this lane can be claimed.
+local function offer_in(lane, job)
+  local first = call('ZRANGE', K(queue_of(lane, job)), 0, 0, 'WITHSCORES')
+  if first[1] then
+    call('ZADD', K('lane:' .. lane), first[2], first[1])
+    touched[lane], woken = true, true
+  else
+    call('SREM', K('ql:' .. job), lane)
+  end
+end
+
+-- Carries out a call. A key of the wrong kind is an answer: the node moves it out of the way. Everything else that fails names the
+-- key at least.
+local function guarded(carry_out)
+  local is_done, result = pcall(carry_out)
+  if is_done then return result end
+  local problem = type(result) == 'table' and result.err or tostring(result)
+  if string.find(problem, 'WRONGTYPE', 1, true) then return { 'kind', asked } end
+  return redis.error_reply(problem .. ' (at the key `' .. P .. tostring(asked) .. '`)')
+end

@@ -1,0 +1,478 @@
+//! Taking what is due.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use redis::Value;
+use scheduler_core::job::{CancelReason, ExecutionId};
+use scheduler_core::store::rows::TriggerRow;
+use scheduler_core::store::view::{Names as _, Version, View, record};
+use scheduler_core::store::*;
+use scheduler_core::time::{Clock, SystemClock};
+use scheduler_core::{Error, Result};
+use serde_json::json;
+use std::time::Duration;
+
+use crate::codec;
+use crate::commit::{Ops, Step, operation, text};
+use crate::inner::Inner;
+use crate::link::Failure;
+use crate::load::{Broken, Loader, parts};
+use crate::names::Names;
+use crate::run::{Mode, Ran, each};
+use crate::script::{self, bytes, list, number, word, words};
+use crate::session::{Held, Loose, Session, Sessions, knows};
+
+/// How far ahead triggers are acquired: about two round trips.
+const LOOK_AHEAD: Duration = Duration::from_millis(20);
+
+/// How long after its due time a claim lapses that was not fired.
+const GRACE: Duration = Duration::from_secs(5);
+
+pub(crate) const USE: Attached =
+    Attached { look_ahead: LOOK_AHEAD, grace: GRACE, stop_within: Duration::ZERO, keeps_history: false };
+
+/// How long after nothing was handed out, since a server has to be told what it has forgotten, to ask again.
+const HELD: TimeDelta = TimeDelta::milliseconds(100);
+
+/// No call takes or fires more at once, so that none holds the server up for long.
+pub(crate) const BATCH: usize = 100;
+
+/// So often alarms and pauses are looked after before triggers are taken all the same.
+const MOST_ALARMS: usize = 20;
+
+fn millis(time: DateTime<Utc>) -> String {
+    time.timestamp_millis().to_string()
+}
+
+/// Claims that nobody can fire.
+#[derive(Default)]
+struct Unusable {
+    /// Their triggers are put into the error state.
+    spoilt: Vec<ExecutionId>,
+    /// Their triggers cannot be read.
+    unreadable: Vec<ExecutionId>,
+}
+
+impl Inner {
+    /// What is due, as many as wished; no more than a batch with each call.
+    pub(crate) async fn acquire(&self, mut request: AcquireDue) -> Result<Acquired> {
+        let Ok(_nothing_is_told) = self.tells.try_read() else {
+            // Nothing is handed out meanwhile.
+            return Ok(Acquired { next_due: Some(request.now + HELD), ..Acquired::default() });
+        };
+        // What was not sent has taken nothing.
+        self.hot.reach().await.map_err(Failure::into_error)?;
+        self.look_for_unheard(&request).await?;
+        self.release_lapsed(request.now).await?;
+        if self.has_pauses_to_end(request.now) {
+            self.ring(&request).await?;
+        }
+        let mut all = Acquired::default();
+        loop {
+            let (part, late_left) = match self.acquire_part(&request).await {
+                Ok(part) => part,
+                Err(error) if all.triggers.is_empty() => return Err(error),
+                Err(_) => {
+                    // What is claimed already is handed out, and the rest asked for again at once.
+                    all.next_due = Some(request.now);
+                    break;
+                }
+            };
+            let many = part.triggers.len();
+            for one in part.triggers {
+                request.took(&one);
+                all.triggers.push(one);
+            }
+            if let Some(late) = &mut request.late {
+                late.most = late_left;
+            }
+            request.max -= many;
+            (all.cancel, all.next_due) = (part.cancel, part.next_due);
+            if many < BATCH || request.max == 0 {
+                break;
+            }
+        }
+        let lapse = self.sessions.lock().values().flat_map(Session::lapses).map(|(_, at)| at).min();
+        let pauses = self.rest.lock().0.pauses.next_ending();
+        all.next_due = all.next_due.into_iter().chain(lapse).chain(pauses).min();
+        Ok(all)
+    }
+
+    fn has_pauses_to_end(&self, now: DateTime<Utc>) -> bool {
+        self.rest.lock().0.pauses.next_ending().is_some_and(|end| end <= now)
+    }
+
+    /// Claims of this process that were not fired in time are those of nobody.
+    pub(crate) async fn release_lapsed(&self, now: DateTime<Utc>) -> Result<()> {
+        let lapsed: Vec<_> = {
+            let sessions = self.sessions.lock();
+            let all = sessions.values().flat_map(Session::lapses);
+            all.filter(|(_, lapse)| *lapse <= now).map(|(claim, _)| claim).collect()
+        };
+        if lapsed.is_empty() { Ok(()) } else { self.release(lapsed).await }
+    }
+
+    /// Of a call no answer has come: what it has taken is given back, and what of it is still on its way takes nothing.
+    async fn look_for_unheard(&self, request: &AcquireDue) -> Result<()> {
+        let is_unheard = self.sessions.lock().get(&request.session).is_some_and(|known| known.is_unheard);
+        if !is_unheard {
+            return Ok(());
+        }
+        let turn = self.turn_of(request.session).to_string();
+        let nothing = AcquireDue { max: 0, ..request.clone() };
+        let answer = self.take(&nothing, &turn, false).await?;
+        // Only then the lost call takes nothing any more.
+        let is_noted = !matches!(word(answer.first()).as_str(), "late" | "held" | "lost");
+        if is_noted {
+            let session = request.session;
+            let claims = self
+                .look(|view| {
+                    let claims = rows::Rows::claims_of(view, session)?;
+                    let open = claims
+                        .into_iter()
+                        .filter(|id| view.claims().row(*id).is_some_and(|claim| !claim.fired));
+                    Ok(open.map(|id| ExecutionId::new(session, id.0)).collect::<Vec<_>>())
+                })
+                .await?;
+            let unknown: Vec<_> = {
+                let sessions = self.sessions.lock();
+                let known = |claim: &ExecutionId| {
+                    sessions.get(&session).is_some_and(|known| known.held(*claim).is_some())
+                };
+                claims.into_iter().filter(|claim| !known(claim)).collect()
+            };
+            if !unknown.is_empty() {
+                self.release(unknown).await?;
+            }
+            if let Some(known) = self.sessions.lock().get_mut(&session) {
+                known.is_unheard = false;
+            }
+        }
+        Ok(())
+    }
+
+    async fn ring(&self, request: &AcquireDue) -> Result<()> {
+        let (now, session) = (request.now, request.session);
+        self.run("ring", Mode::Chore, self.view(), |view| rules::ring(view, now, session)).await?;
+        self.tidy_alarms(now).await
+    }
+
+    /// Whose time has come and who has nothing to ring for: somebody has changed it by hand, or this program cannot read it and another
+    /// one may.
+    async fn tidy_alarms(&self, now: DateTime<Utc>) -> Result<()> {
+        let mut command = self.command("ZRANGEBYSCORE", "alarms");
+        command.arg("-inf").arg(now.timestamp_millis()).arg("LIMIT").arg(0).arg(BATCH);
+        let keys = words(Some(self.ask(&command).await?));
+        if keys.is_empty() {
+            return Ok(());
+        }
+        let records = list(Some(self.ask(self.command("HMGET", "triggers").arg(&keys)).await?));
+        for (key, whole) in keys.iter().zip(&records) {
+            let mut names = Names::new(self.numbers.clone(), now);
+            let whole = bytes(whole).and_then(parts);
+            let row = whole.map(|(_, record)| record::read_trigger(record, &mut names, &mut &self.known));
+            let at = match row {
+                Some(Ok(row)) if row.alarm().is_some_and(|at| at <= now) => continue,
+                Some(Ok(row)) => row.alarm(),
+                Some(Err(_)) => Some(now + TimeDelta::seconds(5)),
+                None => None,
+            };
+            let version = whole.map_or(0, |(version, _)| version);
+            let mut body = operation("is", "triggers", &[text(key), crate::commit::known(version)]);
+            let mut ops = Ops::default();
+            match at {
+                Some(at) => ops.add(Step::ZAdd, "alarms", [text(millis(at)), text(key)]),
+                None => ops.add(Step::ZRem, "alarms", [text(key)]),
+            }
+            body.extend(ops.words());
+            self.commit_plain("tidy", body).await?;
+        }
+        Ok(())
+    }
+
+    /// Also says what is left of the share of late ones.
+    async fn acquire_part(&self, request: &AcquireDue) -> Result<(Acquired, usize)> {
+        for attempt in 0..=MOST_ALARMS {
+            let turn =
+                if request.max > 0 { self.turn_of(request.session).to_string() } else { String::new() };
+            let answer = match self.take(request, &turn, attempt < MOST_ALARMS).await {
+                Err(error) if error.to_string().contains("OOM") => {
+                    // There is no room for claims. Runs are stopped all the same, so that there will be some.
+                    self.stop_runs(request).await?;
+                    return Err(error);
+                }
+                answer => answer?,
+            };
+            if self.state.lock().epoch != word(answer.get(1)) {
+                self.nudge.notify_one();
+            }
+            match word(answer.first()).as_str() {
+                "ok" => return self.taken(request, answer).await,
+                "held" => break,
+                "rest" => {
+                    let mut view = self.empty_view();
+                    let rest = Loader { inner: self, view: &mut view, broken: Broken::IsTold }.rest().await?;
+                    *self.rest.lock() = rest;
+                    if self.has_pauses_to_end(request.now) {
+                        self.ring(request).await?;
+                    }
+                }
+                "alarm" => self.ring(request).await?,
+                "late" => return Ok((Acquired { next_due: Some(request.now), ..Acquired::default() }, 0)),
+                _ => {
+                    self.nudge.notify_one();
+                    return Err(Error::transient("the store holds this node for dead; it registers anew"));
+                }
+            }
+        }
+        Ok((Acquired { next_due: Some(request.now + HELD), ..Acquired::default() }, 0))
+    }
+
+    async fn take(&self, request: &AcquireDue, turn: &str, looks_for_alarms: bool) -> Result<Vec<Value>> {
+        let types = {
+            let sessions = self.sessions.lock();
+            let known = sessions.get(&request.session).and_then(|known| known.node.types.clone());
+            known.map(|types| codec::encode(&types)).transpose()?
+        };
+        let limits = (request.limits != ExecutionLimits::default()).then(|| {
+            let ExecutionLimits { named, others, ungrouped, shared } = &request.limits;
+            let mut limits = json!({ "named": named, "shared": shared });
+            // The script takes a null for a value.
+            let single = [("others", others), ("ungrouped", ungrouped)];
+            single
+                .into_iter()
+                .filter(|(_, most)| most.is_some())
+                .for_each(|(name, most)| limits[name] = json!(most));
+            limits.to_string()
+        });
+        let (late, share) = request
+            .late
+            .map_or_else(Default::default, |late| (millis(late.before), late.most.min(request.max)));
+        let version = self.rest.lock().1;
+        let known = if version == 0 { Vec::new() } else { version.to_be_bytes().to_vec() };
+        let words = [
+            text("take"),
+            text(request.session.to_string()),
+            text(turn),
+            text(millis(request.now)),
+            text(millis(request.until)),
+            text(request.max.min(BATCH).to_string()),
+            text(late),
+            text(share.to_string()),
+            known,
+            text(types.unwrap_or_default()),
+            text(limits.unwrap_or_default()),
+            text(u8::from(looks_for_alarms).to_string()),
+        ];
+        let script = if request.max == 0 { &script::LOOK } else { &script::TAKE };
+        if request.max > 0 {
+            self.set_unheard(request.session, true);
+        }
+        let answer = self.evaluate(&self.hot, script, "take", &words).await;
+        if answer.is_ok() && request.max > 0 {
+            self.set_unheard(request.session, false);
+        }
+        answer
+    }
+
+    /// Tells the node which of its runs are to stop.
+    async fn stop_runs(&self, request: &AcquireDue) -> Result<()> {
+        let nothing = AcquireDue { max: 0, ..request.clone() };
+        let answer = self.take(&nothing, "", false).await?;
+        let node = self.sessions.lock().get(&request.session).map(|known| known.node.clone());
+        let (asked, ..) = self.read_taken(&nothing, answer);
+        if let Some(node) = node {
+            asked.cancel.into_iter().for_each(|(run, reason)| (node.stop)(run, reason));
+        }
+        Ok(())
+    }
+
+    fn set_unheard(&self, session: u64, is_unheard: bool) {
+        if let Some(known) = self.sessions.lock().get_mut(&session) {
+            known.is_unheard = is_unheard;
+        }
+    }
+
+    /// The number of the next call by which a node asks for triggers.
+    fn turn_of(&self, session: u64) -> u64 {
+        self.sessions.lock().get_mut(&session).map_or(1, |known| {
+            known.turn += 1;
+            known.turn
+        })
+    }
+
+    async fn taken(&self, request: &AcquireDue, answer: Vec<Value>) -> Result<(Acquired, usize)> {
+        let (acquired, late_left, unusable) = self.read_taken(request, answer);
+        let is_done = async {
+            self.spoil(unusable.spoilt).await?;
+            self.drop_unreadable(request.session, &unusable.unreadable).await
+        };
+        if let Err(error) = is_done.await {
+            // Whoever looks for claims of which nobody knows finds them.
+            self.set_unheard(request.session, true);
+            return Err(error);
+        }
+        Ok((acquired, late_left))
+    }
+
+    /// What is the node's from now on, what is left of the share of late ones, and what no node can fire.
+    fn read_taken(&self, request: &AcquireDue, answer: Vec<Value>) -> (Acquired, usize, Unusable) {
+        let base = number(answer.get(2)).unwrap_or_default();
+        let next_due = number(answer.get(3)).and_then(|millis| i64::try_from(millis).ok());
+        let next_due = next_due.and_then(DateTime::from_timestamp_millis);
+        let late_left = number(answer.get(4)).and_then(|left| usize::try_from(left).ok()).unwrap_or_default();
+        let mut acquired = Acquired { next_due, ..Acquired::default() };
+        let mut answer = answer.into_iter().skip(5);
+        for pair in list(answer.next()).chunks_exact(2) {
+            let reason = match word(Some(&pair[1])).as_str() {
+                "superseded" => CancelReason::Superseded,
+                _ => CancelReason::Requested,
+            };
+            match codec::read_claim(&word(Some(&pair[0]))) {
+                Ok(run) => acquired.cancel.push((run, reason)),
+                Err(error) => {
+                    tracing::error!(%error, "a run that is to stop cannot be read and goes on: {error}");
+                }
+            }
+        }
+        acquired.cancel.sort_unstable_by_key(|(run, _)| *run);
+        let records = list(answer.next());
+        for trigger in list(answer.next()) {
+            let trigger = codec::shown(&word(Some(&trigger)));
+            tracing::error!(
+                trigger,
+                "the job store in Redis has lost something: the record of trigger `{trigger}`; `RedisJobStore::audit` finds the rest"
+            );
+        }
+        let (mut names, mut unusable) = (Names::new(self.numbers.clone(), request.now), Unusable::default());
+        let rest = self.rest.lock().0.clone();
+        let mut sessions = self.sessions.lock();
+        for (count, whole) in (base + 1..).zip(&records) {
+            let execution = ExecutionId::new(request.session, count);
+            let Some((version, text)) = bytes(whole).and_then(parts) else {
+                tracing::error!(%execution, "the record of a trigger is destroyed, and it fires no more; run `RedisJobStore::audit` and store the trigger again");
+                unusable.unreadable.push(execution);
+                continue;
+            };
+            let row = match record::read_trigger(text, &mut names, &mut &self.known) {
+                Ok(row) => row,
+                Err(reason) => {
+                    match record::read_place(text, &mut names) {
+                        // Somebody else may know its schedule: the claim lapses, and another node may take it.
+                        Ok(row) => {
+                            let trigger = row.trigger.key().clone();
+                            tracing::error!(%trigger, reason, "this node cannot read the trigger `{trigger}` and leaves it to other nodes: {reason}");
+                            self.hold(&mut sessions, request, execution, row, version, &mut names);
+                        }
+                        Err(_) => {
+                            tracing::error!(%execution, reason, "no node can read a trigger, and it fires no more: {reason}; run `RedisJobStore::audit` and store the trigger again");
+                            unusable.unreadable.push(execution);
+                        }
+                    }
+                    continue;
+                }
+            };
+            let calendar = row.trigger.calendar().map(|name| (name, rest.calendars.get(name).cloned()));
+            if let Some((name, None)) = calendar {
+                let trigger = row.trigger.key();
+                tracing::error!(%trigger, calendar = name, "the calendar `{name}` of trigger `{trigger}` is not there, so the trigger is put into the error state; store the calendar and reset the trigger");
+                unusable.spoilt.push(execution);
+                continue;
+            }
+            let calendar = calendar.and_then(|(_, calendar)| calendar);
+            let (trigger, progress, freed) = (row.trigger.clone(), row.progress(), row.freed());
+            self.hold(&mut sessions, request, execution, row, version, &mut names);
+            if let Some(problem) = calendar.as_ref().and_then(|calendar| calendar.problem()) {
+                let key = trigger.key();
+                tracing::error!(trigger = %key, "the calendar of trigger `{key}` {problem}, and this node leaves the trigger to other nodes");
+                continue;
+            }
+            let claim = execution;
+            acquired.triggers.push(AcquiredTrigger { claim, trigger, progress, calendar, freed });
+        }
+        (acquired, late_left, unusable)
+    }
+
+    /// A claim of a node, until it is fired, given back or lapses.
+    fn hold(
+        &self,
+        sessions: &mut Sessions,
+        request: &AcquireDue,
+        execution: ExecutionId,
+        row: TriggerRow,
+        version: Version,
+        names: &mut Names,
+    ) {
+        let (item, from) = (names.trigger(row.trigger.key()), row.progress());
+        let lapse = USE.lapse(row.next().unwrap_or(request.now), request.now);
+        let claim = rules::claimed(item, &row, request.session, request.now, lapse);
+        if let Some(known) = sessions.get_mut(&request.session) {
+            let trigger = Loose::of(row, names, version);
+            known.hold(execution, Held { claim, version, trigger, from });
+        }
+    }
+
+    /// Claims of triggers that nobody can read: they keep nothing from others.
+    async fn drop_unreadable(&self, session: u64, claims: &[ExecutionId]) -> Result<()> {
+        if claims.is_empty() {
+            return Ok(());
+        }
+        let home = format!("cl:{session}");
+        let all = list(Some(self.ask(&self.command("HGETALL", "at")).await?));
+        for claim in claims {
+            let id = codec::claim(*claim);
+            let mut ops = Ops::default();
+            ops.add(Step::HDel, home.clone(), [text(&id)]);
+            let key = all.chunks_exact(2).find(|pair| word(pair.get(1)) == id).map(|pair| word(pair.first()));
+            let mut body = Vec::new();
+            if let Some(key) = key {
+                body = operation("value", "at", &[text(&key), text(&id)]);
+                ops.add(Step::HDel, "at", [text(&key)]);
+                let job = word(Some(&self.ask(self.command("HGET", "alone").arg(&key)).await?));
+                ops.add(Step::Free, "", [text(job), text(id)]);
+            }
+            body.extend(ops.words());
+            self.commit_plain("unreadable", body).await?;
+        }
+        Ok(())
+    }
+
+    /// What no node can fire is put into the error state, so that it does not come up again and again.
+    async fn spoil(&self, claims: Vec<ExecutionId>) -> Result<()> {
+        if claims.is_empty() {
+            return Ok(());
+        }
+        let mut view = self.view();
+        knows(&mut view, claims.iter().copied());
+        let rule = |view: &mut View<Names>| each(view, &claims, rules::spoil);
+        self.run("spoil", Mode::Chore, view, rule).await?;
+        Ok(())
+    }
+
+    pub(crate) async fn release(&self, claims: Vec<ExecutionId>) -> Result<()> {
+        let mut view = self.view();
+        self.load_held(&mut view, claims.iter().copied());
+        let rule = |view: &mut View<Names>| each(view, &claims, rules::release);
+        let Ran { view, version, .. } = self.run("release", Mode::Chore, view, rule).await?;
+        let mut sessions = self.sessions.lock();
+        for claim in claims {
+            let id = rows::Id::of(claim);
+            let Some(known) = sessions.get_mut(&claim.session()) else { continue };
+            let Some(held) = known.held(claim).filter(|held| !held.claim.fired).cloned() else { continue };
+            match view.claims().row(id) {
+                // It was fired, by a call whose answer was lost.
+                Some(row) if row.fired => {
+                    let version = view.claims().version(id, version);
+                    known.hold(claim, Held { claim: row.clone(), version, ..held });
+                }
+                _ => drop(known.let_go(claim)),
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the node may go on, as far as is known here.
+    pub(crate) fn is_safe(&self, session: u64) -> bool {
+        let now = SystemClock.monotonic();
+        self.sessions.lock().get(&session).is_none_or(|known| known.is_safe(now))
+    }
+}

@@ -1,0 +1,135 @@
+//! Records that somebody has changed or destroyed by hand: they stop nobody else, and an audit finds and mends them.
+
+use super::*;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn records_that_somebody_has_destroyed_stop_nobody_else_and_are_found() {
+    let server = Server::start();
+    let process = Process::start(&server.url(), 1).await;
+    process.put(&job("work"), ["a", "b", "c", "d", "e"].map(hourly)).await;
+    process.put(&job("other"), [hourly("f")]).await;
+    let key = |name: &str| format!("scheduler:{{shared/0}}:{name}");
+    server.command(&["HDEL", &key("triggers"), "\0a"]);
+    server.command(&["HSET", &key("triggers"), "\0b", "{rubbish"]);
+    server.command(&["HDEL", &key("jobs"), "\0other"]);
+    server.command(&["DEL", &key("lane:0\0work")]);
+    let found = process.store.audit(false).await.unwrap();
+    let contains = |what: &str| found.iter().any(|line| line.contains(what));
+    assert!(contains("trigger `a`: it has no record that can be read"), "{found:#?}");
+    assert!(contains("trigger `b`: it has no record that can be read"), "{found:#?}");
+    assert!(contains("trigger `c`: it does not stand where it has to wait"), "{found:#?}");
+    assert!(contains("trigger `f`: its job is not there"), "{found:#?}");
+    assert_eq!(process.store.audit(true).await.unwrap(), found, "it says what it mends");
+    assert_eq!(names(&process.acquire(9).await), ["c", "d", "e"]);
+    assert_eq!(process.store.audit(false).await.unwrap(), [""; 0]);
+    let query = TriggerQuery { keys: vec!["f".parse().unwrap()], ..TriggerQuery::default() };
+    let state = async || process.store.triggers(query.clone()).await.unwrap()[0].state;
+    assert_eq!(state().await, TriggerState::Error, "it waits for its job");
+    process.put(&job("other"), []).await;
+    assert_eq!(process.store.reset(query.keys.clone()).await.unwrap(), [true]);
+    assert_eq!(names(&process.acquire(9).await), ["f"], "and goes on from where it was");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_an_audit_mends_works_again() {
+    let server = Server::start();
+    let process = Process::start(&server.url(), 1).await;
+    let key = |name: &str| format!("scheduler:{{shared/0}}:{name}");
+    process.put(&exclusive("one"), [hourly("a"), hourly("b")]).await;
+    server.command(&["DEL", &key("lane:0\0work")]);
+    let found = process.store.audit(true).await.unwrap();
+    assert_eq!(
+        found,
+        [
+            "lane `/work`: when its first is due is noted otherwise",
+            "trigger `a`: it does not stand where it has to wait"
+        ]
+    );
+    server.command(&["HDEL", &key("triggers"), "\0b"]);
+    let found = process.store.audit(true).await.unwrap();
+    assert_eq!(found, ["trigger `b`: it has no record that can be read"]);
+    assert_eq!(process.store.audit(true).await.unwrap(), [""; 0]);
+    process.put(&job("one"), []).await;
+    assert_eq!(names(&process.acquire(9).await), ["a"]);
+    assert_eq!(process.store.remove_jobs(vec!["one".parse().unwrap()]).await.unwrap(), [true]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn counts_of_groups_that_somebody_has_changed_are_found_and_mended() {
+    let server = Server::start();
+    let process = Process::start(&server.url(), 1).await;
+    process.put(&job("work"), [hourly("a").execution_group("mail")]).await;
+    process.run().await;
+    for (group, count) in [("mail", "7"), ("nobody", "3"), ("rubbish", "a longer text")] {
+        server.command(&["HSET", "scheduler:{shared/0}:groups", group, count]);
+    }
+    let found = process.store.audit(true).await.unwrap();
+    assert_eq!(
+        found,
+        [
+            "group `mail`: it counts `7` runs in place of 1",
+            "group `nobody`: it counts `3` runs in place of 0",
+            "group `rubbish`: it counts `a longer text` runs in place of 0"
+        ]
+    );
+    assert_eq!(process.store.audit(false).await.unwrap(), [""; 0]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_trigger_that_is_destroyed_keeps_nothing_from_the_others_of_its_job() {
+    let server = Server::start();
+    let process = Process::start(&server.url(), 1).await;
+    process.put(&exclusive("turns"), [hourly("a").priority(9), hourly("b")]).await;
+    // The third byte of a record says that its job allows one run at a time.
+    let record: Vec<u8> =
+        redis::from_redis_value(server.command(&["HGET", "scheduler:{shared/0}:triggers", "\0a"])).unwrap();
+    let mut connection = redis::Client::open(server.url()).unwrap().get_connection().unwrap();
+    let damaged = &record[..record.len() / 2];
+    let key = "scheduler:{shared/0}:triggers";
+    redis::cmd("HSET").arg(key).arg("\0a").arg(damaged).exec(&mut connection).unwrap();
+    until("the other one comes up", async || names(&process.acquire(9).await) == ["b"]).await;
+    assert_eq!(process.store.audit(true).await.unwrap(), ["trigger `a`: it has no record that can be read"]);
+    assert_eq!(process.store.audit(false).await.unwrap(), [""; 0]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_job_that_cannot_be_read_holds_nobody_else_up() {
+    let server = Server::start();
+    let process = Process::start(&server.url(), 1).await;
+    process.put(&job("rubbish"), [hourly("a")]).await;
+    process.put(&job("work"), [hourly("b")]).await;
+    server.command(&["HSET", "scheduler:{shared/0}:jobs", "\0rubbish", "{"]);
+    let acquired = process.acquire(9).await;
+    let firing = |acquired: &AcquiredTrigger| {
+        let progress = acquired.trigger.fired(&acquired.progress, None);
+        Firing { claim: acquired.claim, progress, run: true }
+    };
+    let fire = Fire { now: process.now(), firings: acquired.iter().map(firing).collect() };
+    let results = process.store.fire(fire).await.unwrap();
+    assert!(matches!(results[..], [FireResult::Stale, FireResult::Run { .. }]), "{results:?}");
+    assert_eq!(process.store.executions(Executions::All).await.unwrap().len(), 1);
+    let query = TriggerQuery { keys: vec!["a".parse().unwrap()], ..TriggerQuery::default() };
+    assert_eq!(process.store.triggers(query).await.unwrap()[0].state, TriggerState::Error);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_run_whose_job_was_destroyed_can_still_end_and_its_job_be_stored_anew() {
+    let server = Server::start();
+    let process = Process::start(&server.url(), 1).await;
+    let keeps = job("keeps").to_builder().persist_data(true).build();
+    process.put(&keeps, [hourly("a")]).await;
+    let run = process.run().await;
+    server.command(&["HSET", "scheduler:{shared/0}:jobs", "\0keeps", "{"]);
+    let ending = Completion { data: Some(JobData::new()), ..Completion::of(run.claim) };
+    let complete = Complete { now: process.now(), executions: vec![ending] };
+    let results = process.store.complete(complete).await.unwrap();
+    assert!(matches!(results[..], [CompleteResult::Done { .. }]), "{results:?}");
+    let put = Put {
+        jobs: vec![Arc::new(keeps)],
+        existing_jobs: Existing::Update,
+        triggers: Vec::new(),
+        existing_triggers: Existing::Refuse,
+    };
+    process.store.put(put).await.unwrap();
+    assert_eq!(process.store.jobs(JobQuery::default()).await.unwrap().len(), 1);
+}
