@@ -30,9 +30,9 @@ pub(super) fn start(core: &Arc<Core>, engine: Engine, runtime: Handle) -> Result
     let of_core = core.clone();
     let spawned = thread.spawn(move || {
         turn_until_end(&of_core, engine, &*clock, &*alarm, &runtime);
-        alarm.retire();
-        // Fails only if nobody waits for the end.
+        // Fails only if nobody waits for the end. Whoever does goes on before the thread counts as quiet.
         done.send(()).ok();
+        alarm.retire();
     });
     spawned
         .map(|_| ended)
