@@ -5,10 +5,10 @@ use scheduler_core::Error;
 use serde_json::{Value, json};
 
 use crate::codec;
+use crate::connection::Failure;
 use crate::damage::KINDS;
-use crate::inner::Inner;
-use crate::link::Failure;
 use crate::script::word;
+use crate::shared::Shared;
 
 /// Written and read; see `nodes.lua`, which writes it down again where it is lost.
 pub(crate) const FORMAT: &str = "2:2";
@@ -53,7 +53,7 @@ const PROBES: &[&str] = &[
     "DEL @h @z @r @x",
 ];
 
-impl Inner {
+impl Shared {
     /// Says which data it is, and what time.
     pub(crate) async fn boot(&self, place: &str) -> Result<Value, Failure> {
         let refused = |text: String| Failure::Refused(Error::config(format!("Redis at {place}: {text}")));
@@ -88,7 +88,7 @@ impl Inner {
                 "the keys of the job store belong to something else: {wrong}; choose another name or namespace"
             )));
         }
-        let known = self.heart_call_on(&self.hot, "boot", &json!({})).await?;
+        let known = self.node_call_on(&self.hot, "boot", &json!({})).await?;
         let schema = codec::text(&known["schema"]);
         if schema != FORMAT {
             let own = FORMAT.split(':').next().unwrap_or_default();

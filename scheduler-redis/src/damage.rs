@@ -3,9 +3,9 @@
 use redis::{Value, cmd};
 use scheduler_core::Error;
 
-use crate::inner::Inner;
-use crate::link::Failure;
+use crate::connection::Failure;
 use crate::script::word;
+use crate::shared::Shared;
 
 /// What the types of the keys are, as `common.lua` has them; of those of which there may be many, by what they begin with.
 pub(crate) const KINDS: &[(&str, &str)] = &[
@@ -30,8 +30,8 @@ pub(crate) const KINDS: &[(&str, &str)] = &[
     ("sn", "hash"),
     ("sc", "hash"),
     ("tn", "hash"),
-    ("graves", "set"),
-    ("gn", "hash"),
+    ("orphans", "set"),
+    ("owners", "hash"),
     ("untold", "set"),
     ("chores", "hash"),
     ("aside", "set"),
@@ -45,7 +45,7 @@ const FAMILIES: &[(&str, &str)] = &[
     ("q", "zset"),
     ("ql", "set"),
     ("stop", "hash"),
-    ("grave", "hash"),
+    ("orphan", "hash"),
     ("ad", "string"),
 ];
 
@@ -64,17 +64,17 @@ pub(crate) fn is_moved(error: &Error) -> bool {
 
 /// Moves a key of the wrong kind out of the way, so that the next call goes on without what stood there. Says what was found; nothing
 /// if the key is as it is to be.
-pub(crate) async fn set_aside(inner: &Inner, name: &str) -> Option<Error> {
+pub(crate) async fn set_aside(shared: &Shared, name: &str) -> Option<Error> {
     let moved = async {
-        let found = word(Some(&inner.slow.carry_out(&inner.command("TYPE", name)).await?));
+        let found = word(Some(&shared.slow.carry_out(&shared.command("TYPE", name)).await?));
         let Some(kind) = kind_of(name).filter(|kind| *kind != found && found != "none") else {
             return Ok(None);
         };
         let aside = format!("aside:{name}");
-        let mut rename = inner.command("RENAME", name);
-        inner.slow.carry_out(rename.arg(inner.key(&aside))).await?;
+        let mut rename = shared.command("RENAME", name);
+        shared.slow.carry_out(rename.arg(shared.key(&aside))).await?;
         let mut note = cmd("SADD");
-        let _: Value = inner.slow.carry_out(note.arg(inner.key("aside")).arg(name)).await?;
+        let _: Value = shared.slow.carry_out(note.arg(shared.key("aside")).arg(name)).await?;
         Ok(Some((found, kind)))
     };
     let moved: Result<Option<(String, &str)>, Failure> = moved.await;
@@ -82,7 +82,7 @@ pub(crate) async fn set_aside(inner: &Inner, name: &str) -> Option<Error> {
         Err(failure) => Some(failure.into_error()),
         Ok(None) => None,
         Ok(Some((found, kind))) => {
-            let prefix = &inner.settings.prefix;
+            let prefix = &shared.settings.prefix;
             let text = format!(
                 "the key `{prefix}{name}` is a {found} and not a {kind}: it was moved to `{prefix}aside:{name}`, and what it held is \
                  lost; run `RedisJobStore::audit` to mend what can be mended"

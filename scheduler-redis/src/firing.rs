@@ -7,13 +7,13 @@ use scheduler_core::store::view::{Names as _, View};
 use scheduler_core::store::*;
 use scheduler_core::time::{Clock, SystemClock};
 
-use crate::inner::Inner;
 use crate::names::Names;
 use crate::run::{Mode, Ran, each};
 use crate::session::{Held, Loose, home_of};
+use crate::shared::Shared;
 use crate::take::BATCH;
 
-impl Inner {
+impl Shared {
     /// What this process knows of these claims.
     pub(crate) fn load_held(&self, view: &mut View<Names>, claims: impl Iterator<Item = ExecutionId>) {
         let sessions = self.sessions.lock();

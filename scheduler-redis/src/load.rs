@@ -16,10 +16,10 @@ use scheduler_core::{DEFAULT_GROUP, Error, Result};
 
 use crate::cache::Known;
 use crate::codec;
-use crate::inner::Inner;
 use crate::names::Names;
 use crate::rest;
 use crate::script::{bytes, list, number, word, words};
+use crate::shared::Shared;
 
 /// No command asks for more at once.
 const MANY: usize = 1000;
@@ -35,7 +35,7 @@ pub(crate) fn parts(record: &[u8]) -> Option<(Version, &[u8])> {
 
 /// Reads what is missing into a view.
 pub(crate) struct Loader<'a> {
-    pub(crate) inner: &'a Inner,
+    pub(crate) shared: &'a Shared,
     pub(crate) view: &'a mut View<Names>,
     pub(crate) broken: Broken,
 }
@@ -72,10 +72,10 @@ impl Loader<'_> {
         }
         let count = |job: &Id<JobRow>| {
             let begin = format!("{}\0\0", codec::key(self.view.names().job_key(*job)));
-            self.inner.command("ZLEXCOUNT", "of").arg(format!("[{begin}")).arg(after(&begin)).to_owned()
+            self.shared.command("ZLEXCOUNT", "of").arg(format!("[{begin}")).arg(after(&begin)).to_owned()
         };
         let counts = members.iter().map(count).collect();
-        let counts = self.inner.ask_all(counts).await?;
+        let counts = self.shared.ask_all(counts).await?;
         for (job, count) in members.into_iter().zip(counts) {
             self.view.load_members(job, self::count(&count));
         }
@@ -95,11 +95,11 @@ impl Loader<'_> {
     }
 
     fn get(&self, command: &str, key: &str) -> Cmd {
-        self.inner.command(command, key)
+        self.shared.command(command, key)
     }
 
     async fn one(&self, command: &Cmd) -> Result<Value> {
-        self.inner.ask(command).await
+        self.shared.ask(command).await
     }
 
     async fn records(&self, hash: &str, fields: &[String]) -> Result<Vec<Option<Vec<u8>>>> {
@@ -124,7 +124,7 @@ impl Loader<'_> {
             };
             match record::read_job(record) {
                 Ok(row) => {
-                    self.inner.known.keep_job(row.detail.key(), version, &row);
+                    self.shared.known.keep_job(row.detail.key(), version, &row);
                     self.view.load_job(id, Some(row), version);
                 }
                 Err(reason) => {
@@ -153,7 +153,7 @@ impl Loader<'_> {
                 self.view.load_trigger(id, None, 0);
                 continue;
             };
-            match record::read_trigger(record, self.view.names(), &mut &self.inner.known) {
+            match record::read_trigger(record, self.view.names(), &mut &self.shared.known) {
                 Ok(row) => self.view.load_trigger(id, Some(row), version),
                 Err(reason) => {
                     let error = broken("trigger", &key, record, &reason);
@@ -191,7 +191,7 @@ impl Loader<'_> {
         let Some((version, record)) = found.and_then(parts) else {
             return self.view.load_claim(id, None, 0);
         };
-        match read_claim(record, execution, self.view.names(), &self.inner.known) {
+        match read_claim(record, execution, self.view.names(), &self.shared.known) {
             Ok(row) => self.view.load_claim(id, Some(row), version),
             Err(reason) => {
                 let error = broken("run", &codec::claim(execution), record, &reason);
@@ -232,7 +232,7 @@ impl Loader<'_> {
             }
             simple.push(set);
         }
-        let answers = self.inner.ask_all(commands).await?;
+        let answers = self.shared.ask_all(commands).await?;
         let (mut triggers, mut claims) = (Vec::new(), Vec::new());
         for (set, answer) in simple.into_iter().zip(answers) {
             let mut members = Members::default();
@@ -259,22 +259,22 @@ impl Loader<'_> {
         }
         self.triggers(triggers, true).await?;
         self.claims(claims.clone()).await?;
-        self.buried(claims).await
+        self.orphaned(claims).await
     }
 
     /// Of these claims those that a session has left behind whose work is being taken over.
-    async fn buried(&mut self, claims: Vec<Id<ClaimRow>>) -> Result<()> {
+    async fn orphaned(&mut self, claims: Vec<Id<ClaimRow>>) -> Result<()> {
         let is_missing = |id: &Id<ClaimRow>| self.view.claims().row(*id).is_none();
         let missing: Vec<_> = claims.into_iter().filter(is_missing).collect();
         if missing.is_empty() {
             return Ok(());
         }
-        let graves = words(Some(self.one(&self.get("SMEMBERS", "graves")).await?));
+        let orphans = words(Some(self.one(&self.get("SMEMBERS", "orphans")).await?));
         for id in missing {
             let Some((_, execution)) = self.view.names().home_of(id).cloned() else { continue };
             let of_session = format!("{}@", execution.session());
-            for grave in graves.iter().filter(|grave| grave.starts_with(&of_session)) {
-                let home: Arc<str> = format!("grave:{grave}").into();
+            for orphan in orphans.iter().filter(|orphan| orphan.starts_with(&of_session)) {
+                let home: Arc<str> = format!("orphan:{orphan}").into();
                 let found = self.one(self.get("HGET", &home).arg(codec::claim(execution))).await?;
                 if let Some(record) = bytes(&found) {
                     self.view.names().claim(execution, &home);
@@ -305,8 +305,8 @@ impl Loader<'_> {
                     .into_iter()
                     .map(|session| format!("cl:{session}"))
                     .collect();
-                let graves = words(Some(self.one(&self.get("SMEMBERS", "graves")).await?));
-                homes.extend(graves.into_iter().map(|name| format!("grave:{name}")));
+                let orphans = words(Some(self.one(&self.get("SMEMBERS", "orphans")).await?));
+                homes.extend(orphans.into_iter().map(|name| format!("orphan:{name}")));
                 for home in homes {
                     members.claims.extend(self.claims_in(&home).await?);
                 }

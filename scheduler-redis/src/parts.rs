@@ -16,12 +16,12 @@ use std::time::Duration;
 
 use crate::codec;
 use crate::commit::Entry;
-use crate::inner::Inner;
 use crate::load::{Broken, Loader, after, parts};
 use crate::names::Names;
 use crate::run::{Mode, each};
 use crate::script::{bytes, list, number, word, words};
 use crate::session::knows;
+use crate::shared::Shared;
 
 /// No more rows are changed by one commit, where the contract lets a store do its work in parts.
 pub(crate) const PART: usize = 500;
@@ -148,7 +148,7 @@ fn is_of_job(completion: &Completion) -> bool {
     matches!(completion.instruction, Instruction::FinishJob | Instruction::FailJob)
 }
 
-impl Inner {
+impl Shared {
     /// The next entries of the index, no more than a part.
     pub(crate) async fn entries(&self, range: &Range, behind: Option<&str>) -> Result<Vec<String>> {
         let (zset, begin) = range.index();
@@ -360,7 +360,7 @@ impl Inner {
     pub(crate) async fn clear(&self) -> Result<()> {
         self.finish_chores().await?;
         loop {
-            let keys = Loader { inner: self, view: &mut self.empty_view(), broken: Broken::IsTold }
+            let keys = Loader { shared: self, view: &mut self.empty_view(), broken: Broken::IsTold }
                 .page("nj", None, None)
                 .await?;
             if keys.is_empty() {

@@ -10,13 +10,13 @@ use scheduler_core::{JobKey, Result};
 
 use crate::codec;
 use crate::commit::Entry;
-use crate::inner::Inner;
 use crate::load::Broken;
 use crate::names::Names;
 use crate::parts::{PART, Range, Work};
 use crate::run::Mode;
+use crate::shared::Shared;
 
-impl Inner {
+impl Shared {
     /// Stores jobs and triggers: in parts where there are many, after all of them were checked.
     pub(crate) async fn put(&self, request: Put) -> Result<()> {
         let moved = self.large_jobs_that_move(&request).await?;

@@ -17,12 +17,12 @@ use scheduler_core::time::{Clock, SystemClock};
 use scheduler_core::{Error, Result};
 use serde_json::json;
 
-use crate::inner::{Flag, Inner};
-use crate::link::Link;
+use crate::connection::Connection;
 use crate::names::Names;
 use crate::run::{Mode, each};
 use crate::script::words;
 use crate::session::{Ending, Held, knows};
+use crate::shared::{Flag, Shared};
 
 /// So many runs are told of in one call.
 const TOLD: usize = 100;
@@ -40,7 +40,7 @@ fn reassert(
     rules::reassert(view, execution, &run.claim, progress, |session| open.contains(&session))
 }
 
-impl Inner {
+impl Shared {
     /// As [`heard_epoch`](Self::heard_epoch), beside the beats, which must not wait for it.
     pub(crate) fn begin_epoch(self: &Arc<Self>, epoch: &str) {
         if self.state.lock().epoch == epoch || self.reconciles.swap(true, Ordering::AcqRel) {
@@ -68,7 +68,7 @@ impl Inner {
         for node in nodes {
             if self.register(&node, true).await? != epoch {
                 // A server that was replaced goes on answering for a while. What it says must not count.
-                [&self.hot, &self.slow].into_iter().for_each(Link::leave);
+                [&self.hot, &self.slow].into_iter().for_each(Connection::leave);
                 return Err(Error::transient(
                     "the connections of this node lead to two servers, one of which was replaced by the other; the node connects \
                      again",
@@ -76,7 +76,7 @@ impl Inner {
             }
             Box::pin(self.tell_all(node.session)).await?;
             let told = json!({ "session": node.session.to_string(), "epoch": epoch });
-            self.heart_call("told", &told).await?;
+            self.node_call("told", &told).await?;
         }
         epoch.clone_into(&mut self.state.lock().epoch);
         self.wake();

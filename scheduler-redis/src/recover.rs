@@ -11,29 +11,29 @@ use scheduler_core::time::Clock;
 use serde_json::{Value, json};
 
 use crate::codec;
-use crate::inner::Inner;
 use crate::names::Names;
 use crate::run::{Mode, each};
 use crate::script::words;
+use crate::shared::Shared;
 use crate::take::BATCH;
 
-impl Inner {
+impl Shared {
     /// Takes over the work of nodes that are gone, and changes that nobody goes on with.
     pub(crate) async fn recover(&self) -> Result<()> {
-        self.bury(Value::Null).await?;
+        self.take_over(Value::Null).await?;
         self.take_chores().await.map(drop)
     }
 
     /// Ends this session first, if one is given.
-    pub(crate) async fn bury(&self, mut session: Value) -> Result<()> {
+    pub(crate) async fn take_over(&self, mut session: Value) -> Result<()> {
         loop {
-            let answer = self.heart_call("bury", &json!({ "session": session.take() })).await?;
-            match answer["grave"].as_str() {
+            let answer = self.node_call("take_over", &json!({ "session": session.take() })).await?;
+            match answer["orphan"].as_str() {
                 None if answer["ended"].is_string() => {}
                 None => return Ok(()),
-                Some(grave) => {
+                Some(orphan) => {
                     let node: Value = serde_json::from_str(codec::text(&answer["node"])).unwrap_or_default();
-                    if !self.bury_part(grave, codec::text(&node["n"])).await? {
+                    if !self.take_over_part(orphan, codec::text(&node["n"])).await? {
                         return Ok(());
                     }
                 }
@@ -42,8 +42,8 @@ impl Inner {
     }
 
     /// Says whether it has done something.
-    async fn bury_part(&self, grave: &str, node: &str) -> Result<bool> {
-        let home: Arc<str> = format!("grave:{grave}").into();
+    async fn take_over_part(&self, orphan: &str, node: &str) -> Result<bool> {
+        let home: Arc<str> = format!("orphan:{orphan}").into();
         let found = self.ask(self.command("HRANDFIELD", &home).arg(BATCH)).await?;
         let ids = words(Some(found));
         let (mut view, mut claims) = (self.view(), Vec::new());

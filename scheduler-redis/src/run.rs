@@ -8,12 +8,12 @@ use scheduler_core::time::{Clock, SystemClock};
 use scheduler_core::{Error, Result};
 
 use crate::commit::{Checked, Commit, Entry};
+use crate::connection::{Connection, Failure};
 use crate::damage;
-use crate::inner::{Inner, NothingIsTold, Order};
-use crate::link::{Failure, Link};
 use crate::load::{Broken, Loader};
 use crate::names::Names;
 use crate::script::{self, list, word};
+use crate::shared::{NothingIsTold, Order, Shared};
 
 /// So often a commit is refused before the caller hears that others were always faster.
 const MOST_TRIES: u32 = 200;
@@ -80,7 +80,7 @@ enum Committed {
     Epoch(String),
 }
 
-impl Inner {
+impl Shared {
     pub(crate) fn key(&self, name: &str) -> String {
         format!("{}{name}", self.settings.prefix)
     }
@@ -139,7 +139,7 @@ impl Inner {
     /// Carries out a script, once.
     pub(crate) async fn evaluate(
         &self,
-        link: &Link,
+        connection: &Connection,
         script: &Script,
         call: &str,
         words: &[Vec<u8>],
@@ -147,7 +147,7 @@ impl Inner {
         if self.is_gone() {
             return Err(self.all_gone());
         }
-        let answer = link.evaluate(call, script, words).await.map_err(Failure::into_error)?;
+        let answer = connection.evaluate(call, script, words).await.map_err(Failure::into_error)?;
         self.read_answer(call, answer).await
     }
 
@@ -180,7 +180,7 @@ impl Inner {
     }
 
     pub(crate) async fn load(&self, view: &mut View<Names>, wants: Wants, broken: Broken) -> Result<()> {
-        Loader { inner: self, view, broken }.load(wants).await
+        Loader { shared: self, view, broken }.load(wants).await
     }
 
     /// Runs a rule that changes nothing.
@@ -218,7 +218,7 @@ impl Inner {
             }
             view.reset();
             let wants = view.wants();
-            Loader { inner: self, view: &mut view, broken }.load(wants).await?;
+            Loader { shared: self, view: &mut view, broken }.load(wants).await?;
         }
     }
 
@@ -315,8 +315,8 @@ impl Inner {
         let mut words: Vec<_> = head.iter().map(|word| word.as_bytes().to_vec()).collect();
         let (body, checked) = commit.words();
         words.extend(body);
-        let link = if matches!(mode, Mode::Chore | Mode::Tell(_)) { &self.slow } else { &self.hot };
-        let answer = self.evaluate(link, mode.script(), call, &words).await?;
+        let connection = if matches!(mode, Mode::Chore | Mode::Tell(_)) { &self.slow } else { &self.hot };
+        let answer = self.evaluate(connection, mode.script(), call, &words).await?;
         match word(answer.first()).as_str() {
             "done" => {
                 if word(answer.get(3)) == "1" {

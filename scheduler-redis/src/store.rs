@@ -6,14 +6,14 @@ use std::sync::Arc;
 use scheduler_core::{Error, Result};
 use tokio::task::JoinHandle;
 
-use crate::inner::Inner;
 use crate::settings::RedisStoreBuilder;
+use crate::shared::Shared;
 
 /// A job store in Redis, shared by all nodes that use the same server and name. Cloning gives the same store.
 ///
 /// It works on a thread of its own. A call that is dropped may still be carried out; each may be repeated.
 #[derive(Clone)]
-pub struct RedisJobStore(pub(crate) Arc<Inner>);
+pub struct RedisJobStore(pub(crate) Arc<Shared>);
 
 impl RedisJobStore {
     /// The store of this name in a server: `redis://host:port/database`; see [`builder`](Self::builder) for everything else.
@@ -91,9 +91,9 @@ impl RedisStoreBuilder {
     /// The settings are wrong; the server cannot be reached; it is older than 7.0, may evict keys, or is a replica; its keys
     /// belong to something else, or were written by a newer version; the user lacks a permission.
     pub async fn connect(self) -> Result<RedisJobStore> {
-        let store = RedisJobStore(Inner::open(self.settings()?)?);
-        let inner = store.0.clone();
-        store.on_io(async move { inner.begin().await }).await?;
+        let store = RedisJobStore(Shared::open(self.settings()?)?);
+        let shared = store.0.clone();
+        store.on_io(async move { shared.begin().await }).await?;
         Ok(store)
     }
 }
@@ -138,7 +138,7 @@ mod tests {
         let url = format!("redis://{}", server.local_addr().unwrap());
         let settings =
             RedisStoreBuilder::new(&url).connect_within(HOUR).answer_within(HOUR).settings().unwrap();
-        let store = RedisJobStore(Inner::open(settings).unwrap());
+        let store = RedisJobStore(Shared::open(settings).unwrap());
         let until = SystemClock.monotonic() + HOUR;
         for session in [1, 2] {
             let mut known = Session::new(node(session));

@@ -13,13 +13,13 @@ use std::time::Duration;
 
 use crate::codec;
 use crate::commit::{Ops, Step, operation, text};
-use crate::inner::Inner;
-use crate::link::Failure;
+use crate::connection::Failure;
 use crate::load::{Broken, Loader, parts};
 use crate::names::Names;
 use crate::run::{Mode, Ran, each};
 use crate::script::{self, bytes, list, number, word, words};
 use crate::session::{Held, Loose, Session, Sessions, knows};
+use crate::shared::Shared;
 
 /// How far ahead triggers are acquired: about two round trips.
 const LOOK_AHEAD: Duration = Duration::from_millis(20);
@@ -52,7 +52,7 @@ struct Unusable {
     unreadable: Vec<ExecutionId>,
 }
 
-impl Inner {
+impl Shared {
     /// What is due, as many as wished; no more than a batch with each call.
     pub(crate) async fn acquire(&self, mut request: AcquireDue) -> Result<Acquired> {
         let Ok(_nothing_is_told) = self.tells.try_read() else {
@@ -210,7 +210,8 @@ impl Inner {
                 "held" => break,
                 "rest" => {
                     let mut view = self.empty_view();
-                    let rest = Loader { inner: self, view: &mut view, broken: Broken::IsTold }.rest().await?;
+                    let rest =
+                        Loader { shared: self, view: &mut view, broken: Broken::IsTold }.rest().await?;
                     *self.rest.lock() = rest;
                     if self.has_pauses_to_end(request.now) {
                         self.ring(request).await?;

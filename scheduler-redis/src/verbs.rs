@@ -29,8 +29,8 @@ impl RedisJobStore {
         mode: Mode,
         rule: impl Fn(&mut View<Names>) -> Result<T, Missing> + Send + Sync + 'static,
     ) -> StoreFuture<'_, T> {
-        let inner = self.0.clone();
-        let task = Box::pin(async move { Ok(inner.run(call, mode, inner.view(), rule).await?.answer) });
+        let shared = self.0.clone();
+        let task = Box::pin(async move { Ok(shared.run(call, mode, shared.view(), rule).await?.answer) });
         Box::pin(self.on_io(task))
     }
 
@@ -40,8 +40,8 @@ impl RedisJobStore {
         mode: Mode,
         rule: impl Fn(&mut View<Names>) -> Result<Result<T>, Missing> + Send + Sync + 'static,
     ) -> StoreFuture<'_, T> {
-        let inner = self.0.clone();
-        let task = Box::pin(async move { inner.run_or_refuse(call, mode, inner.view(), rule, None).await });
+        let shared = self.0.clone();
+        let task = Box::pin(async move { shared.run_or_refuse(call, mode, shared.view(), rule, None).await });
         Box::pin(self.on_io(task))
     }
 
@@ -75,8 +75,8 @@ impl RedisJobStore {
         broken: Broken,
         rule: impl Fn(&mut View<Names>) -> Result<T, Missing> + Send + Sync + 'static,
     ) -> StoreFuture<'_, T> {
-        let inner = self.0.clone();
-        Box::pin(self.on_io(Box::pin(async move { inner.look_at(broken, rule).await })))
+        let shared = self.0.clone();
+        Box::pin(self.on_io(Box::pin(async move { shared.look_at(broken, rule).await })))
     }
 
     /// The names after this one.
@@ -86,9 +86,9 @@ impl RedisJobStore {
         group: Option<&str>,
         since: Option<String>,
     ) -> StoreFuture<'_, Vec<String>> {
-        let (inner, group) = (self.0.clone(), group.map(str::to_owned));
+        let (shared, group) = (self.0.clone(), group.map(str::to_owned));
         Box::pin(self.on_io(Box::pin(async move {
-            let loader = Loader { inner: &inner, view: &mut inner.empty_view(), broken: Broken::IsTold };
+            let loader = Loader { shared: &shared, view: &mut shared.empty_view(), broken: Broken::IsTold };
             loader.page(zset, group.as_deref(), since.as_deref()).await
         })))
     }
@@ -109,10 +109,10 @@ impl JobStore for RedisJobStore {
 
     fn attach(&self, node: Node) -> StoreFuture<'_, Attached> {
         Box::pin(async move {
-            let inner = self.0.clone();
+            let shared = self.0.clone();
             self.0.sessions.lock().insert(node.session, Session::new(node.clone()));
             let session = node.session;
-            let registered = self.on_io(async move { inner.register(&node, false).await }).await;
+            let registered = self.on_io(async move { shared.register(&node, false).await }).await;
             if registered.is_err() {
                 self.0.sessions.lock().remove(&session);
             }
@@ -125,15 +125,15 @@ impl JobStore for RedisJobStore {
 
     fn detach(&self, session: u64) -> StoreFuture<'_, ()> {
         self.0.sessions.lock().remove(&session);
-        let inner = self.0.clone();
-        Box::pin(self.on_io(Box::pin(async move { inner.bury(session.to_string().into()).await })))
+        let shared = self.0.clone();
+        Box::pin(self.on_io(Box::pin(async move { shared.take_over(session.to_string().into()).await })))
     }
 
     fn nodes(&self) -> StoreFuture<'_, Vec<NodeStatus>> {
         Box::pin(async move {
             let runs = self.look(rules::runs_by_session).await?;
-            let inner = self.0.clone();
-            let answer = self.on_io(async move { inner.heart_call("nodes", &json!({})).await }).await?;
+            let shared = self.0.clone();
+            let answer = self.on_io(async move { shared.node_call("nodes", &json!({})).await }).await?;
             let mut nodes = Vec::new();
             for row in codec::list(&answer) {
                 match codec::node(row) {
@@ -153,34 +153,34 @@ impl JobStore for RedisJobStore {
         if let Some(known) = self.0.sessions.lock().get_mut(&request.session) {
             known.takes = request.max > 0;
         }
-        let (session, inner) = (request.session, self.0.clone());
-        Box::pin(self.as_node(session, Box::pin(async move { inner.acquire(request).await })))
+        let (session, shared) = (request.session, self.0.clone());
+        Box::pin(self.as_node(session, Box::pin(async move { shared.acquire(request).await })))
     }
 
     fn fire(&self, request: Fire) -> StoreFuture<'_, Vec<FireResult>> {
         let session = request.firings.first().map_or(0, |firing| firing.claim.session());
-        let inner = self.0.clone();
-        Box::pin(self.as_node(session, Box::pin(async move { inner.fire(request).await })))
+        let shared = self.0.clone();
+        Box::pin(self.as_node(session, Box::pin(async move { shared.fire(request).await })))
     }
 
     fn complete(&self, request: Complete) -> StoreFuture<'_, Vec<CompleteResult>> {
-        let inner = self.0.clone();
-        Box::pin(self.on_io(Box::pin(async move { inner.complete(request).await })))
+        let shared = self.0.clone();
+        Box::pin(self.on_io(Box::pin(async move { shared.complete(request).await })))
     }
 
     fn release(&self, claims: Vec<ExecutionId>) -> StoreFuture<'_, ()> {
-        let inner = self.0.clone();
-        Box::pin(self.on_io(Box::pin(async move { inner.release(claims).await })))
+        let shared = self.0.clone();
+        Box::pin(self.on_io(Box::pin(async move { shared.release(claims).await })))
     }
 
     fn cancel(&self, what: Executions) -> StoreFuture<'_, Vec<ExecutionId>> {
-        let inner = self.0.clone();
-        Box::pin(self.on_io(Box::pin(async move { inner.cancel(what).await })))
+        let shared = self.0.clone();
+        Box::pin(self.on_io(Box::pin(async move { shared.cancel(what).await })))
     }
 
     fn put(&self, request: Put) -> StoreFuture<'_, ()> {
-        let inner = self.0.clone();
-        Box::pin(self.on_io(Box::pin(async move { inner.put(request).await })))
+        let shared = self.0.clone();
+        Box::pin(self.on_io(Box::pin(async move { shared.put(request).await })))
     }
 
     fn reschedule(&self, request: Reschedule) -> StoreFuture<'_, bool> {
@@ -196,23 +196,23 @@ impl JobStore for RedisJobStore {
     }
 
     fn remove_jobs(&self, keys: Vec<JobKey>) -> StoreFuture<'_, Vec<bool>> {
-        let inner = self.0.clone();
-        Box::pin(self.on_io(Box::pin(async move { inner.remove_jobs(&keys).await })))
+        let shared = self.0.clone();
+        Box::pin(self.on_io(Box::pin(async move { shared.remove_jobs(&keys).await })))
     }
 
     fn clear(&self) -> StoreFuture<'_, ()> {
-        let inner = self.0.clone();
-        Box::pin(self.on_io(Box::pin(async move { inner.clear().await })))
+        let shared = self.0.clone();
+        Box::pin(self.on_io(Box::pin(async move { shared.clear().await })))
     }
 
     fn pause(&self, request: Pause) -> StoreFuture<'_, Vec<TriggerKey>> {
-        let inner = self.0.clone();
-        Box::pin(self.on_io(Box::pin(async move { inner.pause(request).await })))
+        let shared = self.0.clone();
+        Box::pin(self.on_io(Box::pin(async move { shared.pause(request).await })))
     }
 
     fn resume(&self, what: Selection) -> StoreFuture<'_, Vec<TriggerKey>> {
-        let inner = self.0.clone();
-        Box::pin(self.on_io(Box::pin(async move { inner.resume(what).await })))
+        let shared = self.0.clone();
+        Box::pin(self.on_io(Box::pin(async move { shared.resume(what).await })))
     }
 
     fn reset(&self, keys: Vec<TriggerKey>) -> StoreFuture<'_, Vec<bool>> {
@@ -294,14 +294,14 @@ impl JobStore for RedisJobStore {
             Range::Calendar(name) => format!("{name}\0\0{after}"),
             _ => after,
         });
-        let inner = self.0.clone();
+        let shared = self.0.clone();
         Box::pin(self.on_io(Box::pin(async move {
             let (mut found, mut behind, mut part) = (Vec::new(), behind, query.clone());
             loop {
-                let entries = inner.entries(&range, behind.as_deref()).await?;
+                let entries = shared.entries(&range, behind.as_deref()).await?;
                 part.keys = keys_in(&range, &entries);
                 if !part.keys.is_empty() {
-                    found.extend(inner.look_at(Broken::IsNone, |view| rules::triggers(view, &part)).await?);
+                    found.extend(shared.look_at(Broken::IsNone, |view| rules::triggers(view, &part)).await?);
                 }
                 let is_enough = query.limit.is_some_and(|limit| found.len() >= limit);
                 if entries.len() < PART || is_enough {
@@ -314,8 +314,8 @@ impl JobStore for RedisJobStore {
     }
 
     fn executions(&self, what: Executions) -> StoreFuture<'_, Vec<ExecutionStatus>> {
-        let inner = self.0.clone();
-        Box::pin(self.on_io(Box::pin(async move { inner.executions(&what).await })))
+        let shared = self.0.clone();
+        Box::pin(self.on_io(Box::pin(async move { shared.executions(&what).await })))
     }
 
     fn history(&self, query: HistoryQuery) -> StoreFuture<'_, Vec<RunRecord>> {
@@ -323,10 +323,10 @@ impl JobStore for RedisJobStore {
             let (limit, mut found, mut last) =
                 (query.limit.unwrap_or(usize::MAX), Vec::new(), "+".to_owned());
             loop {
-                let inner = self.0.clone();
-                let mut command = inner.command("XREVRANGE", "hist");
+                let shared = self.0.clone();
+                let mut command = shared.command("XREVRANGE", "hist");
                 command.arg(&last).arg("-").arg("COUNT").arg(PART);
-                let entries = self.on_io(async move { inner.ask(&command).await }).await?;
+                let entries = self.on_io(async move { shared.ask(&command).await }).await?;
                 let entries = list(Some(entries));
                 let is_last = entries.len() < PART;
                 for entry in entries {

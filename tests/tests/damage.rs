@@ -26,14 +26,14 @@ const PREFIX: &str = "scheduler:{shared/0}:";
 const LAYOUT: &[&str] = &[
     "jobs", "triggers", "cl:*", "homes", "at", "lane:*", "lanes", "alone", "busy", "q:*", "ql:*", "groups",
     "awaited", "alarms", "nj", "nt", "of", "by", "rest", "marks", "hist", "stop:*", "ss", "sl", "sn", "sc",
-    "tn", "graves", "grave:*", "gn", "untold", "chores", "aside", "meta", "ad:*",
+    "tn", "orphans", "orphan:*", "owners", "untold", "chores", "aside", "meta", "ad:*",
 ];
 
 /// Keys that nodes take away again at once, with what the test puts there.
 const MOMENTARY: &[(&str, &[&str])] = &[
-    ("grave:*", &["HSET", "grave:9@1", "9-1", "lost"]),
-    ("graves", &["SADD", "graves", "9@1", "9@2"]),
-    ("gn", &["HSET", "gn", "9@1", "{}"]),
+    ("orphan:*", &["HSET", "orphan:9@1", "9-1", "lost"]),
+    ("orphans", &["SADD", "orphans", "9@1", "9@2"]),
+    ("owners", &["HSET", "owners", "9@1", "{}"]),
     (
         "chores",
         &[
@@ -114,8 +114,8 @@ impl Cluster {
             None => self.keys(pattern),
         };
         keys.iter().for_each(|key| self.damage(key, damage));
-        if pattern == "grave:*" {
-            self.server.command(&["SADD", &format!("{PREFIX}graves"), "9@1"]);
+        if pattern == "orphan:*" {
+            self.server.command(&["SADD", &format!("{PREFIX}orphans"), "9@1"]);
         }
         keys
     }

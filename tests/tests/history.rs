@@ -288,7 +288,7 @@ fn n1_a_stalled_machine_explains_late_runs_and_no_others() {
 
 #[test]
 fn n1_what_a_server_holds_for_dead_is_read_from_its_log() {
-    let words = ["SADD", "scheduler:{chaos/0}:graves", "77@4", "78@5"];
+    let words = ["SADD", "scheduler:{chaos/0}:orphans", "77@4", "78@5"];
     let log: String = words.iter().map(|word| format!("${}\r\n{word}\r\n", word.len())).collect();
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("log");

@@ -38,19 +38,19 @@ pub struct JobDetail {
     disallow_concurrent: bool,
     persist_data: bool,
     requests_recovery: bool,
-    rare: Option<Box<Rare>>,
+    cold: Option<Box<ColdFields>>,
 }
 
 /// What most jobs do not have. There are many jobs, so they do not take memory for it.
 #[derive(Debug, Clone, PartialEq)]
-struct Rare {
+struct ColdFields {
     description: Option<Arc<str>>,
     data: JobData,
     timeout: Option<Duration>,
     execution_group: Option<Arc<str>>,
 }
 
-impl Rare {
+impl ColdFields {
     const NOTHING: Self =
         Self { description: None, data: JobData::new(), timeout: None, execution_group: None };
 
@@ -91,17 +91,18 @@ impl TryFrom<Record> for JobDetail {
         let Record { key, job_type, durable, disallow_concurrent, persist_data, requests_recovery, .. } =
             record;
         let Record { description, data, timeout, execution_group, .. } = record;
-        let rare = Rare { description, data, timeout, execution_group }.kept();
-        let job = Self { key, job_type, durable, disallow_concurrent, persist_data, requests_recovery, rare };
+        let cold = ColdFields { description, data, timeout, execution_group }.kept();
+        let job = Self { key, job_type, durable, disallow_concurrent, persist_data, requests_recovery, cold };
         job.problem().map_or(Ok(job), Err)
     }
 }
 
 impl From<JobDetail> for Record {
     fn from(detail: JobDetail) -> Self {
-        let JobDetail { key, job_type, durable, disallow_concurrent, persist_data, requests_recovery, rare } =
+        let JobDetail { key, job_type, durable, disallow_concurrent, persist_data, requests_recovery, cold } =
             detail;
-        let Rare { description, data, timeout, execution_group } = rare.map_or(Rare::NOTHING, |rare| *rare);
+        let ColdFields { description, data, timeout, execution_group } =
+            cold.map_or(ColdFields::NOTHING, |cold| *cold);
         Self {
             version: Version,
             key,
@@ -128,7 +129,7 @@ impl JobDetail {
             disallow_concurrent: false,
             persist_data: false,
             requests_recovery: false,
-            rare: None,
+            cold: None,
         })
     }
 
@@ -139,15 +140,15 @@ impl JobDetail {
         Some(format!("job `{}`: the timeout is {shown}; use at least 1ms or leave it out", self.key))
     }
 
-    fn rare(&self) -> &Rare {
-        const NOTHING: &Rare = &Rare::NOTHING;
-        self.rare.as_deref().unwrap_or(NOTHING)
+    fn cold(&self) -> &ColdFields {
+        const NOTHING: &ColdFields = &ColdFields::NOTHING;
+        self.cold.as_deref().unwrap_or(NOTHING)
     }
 
-    fn edit_rare(&mut self, edit: impl FnOnce(&mut Rare)) {
-        let mut rare = self.rare.take().map_or(Rare::NOTHING, |rare| *rare);
-        edit(&mut rare);
-        self.rare = rare.kept();
+    fn edit_rare(&mut self, edit: impl FnOnce(&mut ColdFields)) {
+        let mut cold = self.cold.take().map_or(ColdFields::NOTHING, |cold| *cold);
+        edit(&mut cold);
+        self.cold = cold.kept();
     }
 
     /// A builder that starts from this detail.
@@ -167,22 +168,22 @@ impl JobDetail {
 
     /// A sentence for people.
     pub fn description(&self) -> Option<&str> {
-        self.rare().description.as_deref()
+        self.cold().description.as_deref()
     }
 
     /// The job's own data, seen by every run and overlaid by the trigger's.
     pub fn data(&self) -> &JobData {
-        &self.rare().data
+        &self.cold().data
     }
 
     /// How long one run may take; unlimited unless set.
     pub fn timeout(&self) -> Option<Duration> {
-        self.rare().timeout
+        self.cold().timeout
     }
 
     /// The [execution group](JobDetailBuilder::execution_group) of its runs.
     pub fn execution_group(&self) -> Option<&Arc<str>> {
-        self.rare().execution_group.as_ref()
+        self.cold().execution_group.as_ref()
     }
 
     /// Whether the job stays when its last trigger is gone.
@@ -228,10 +229,10 @@ impl JobDetail {
         let mut detail = Self {
             key: self.key.clone(),
             durable: self.durable,
-            rare: self.rare.clone(),
+            cold: self.cold.clone(),
             ..declared.clone()
         };
-        detail.edit_rare(|rare| rare.timeout = declared.timeout());
+        detail.edit_rare(|cold| cold.timeout = declared.timeout());
         detail
     }
 
@@ -254,20 +255,20 @@ pub struct JobDetailBuilder(JobDetail);
 impl JobDetailBuilder {
     /// A sentence for people. Default: none.
     pub fn description(mut self, text: impl Into<Arc<str>>) -> Self {
-        self.0.edit_rare(|rare| rare.description = Some(text.into()));
+        self.0.edit_rare(|cold| cold.description = Some(text.into()));
         self
     }
 
     /// The job's own data. Default: empty.
     pub fn data(mut self, data: JobData) -> Self {
-        self.0.edit_rare(|rare| rare.data = data);
+        self.0.edit_rare(|cold| cold.data = data);
         self
     }
 
     /// How long a run may take, from its firing on: time for which it waits for a thread counts. Then it is asked to stop, and
     /// taken away if it does not listen. Default: for ever.
     pub fn timeout(mut self, timeout: Duration) -> Self {
-        self.0.edit_rare(|rare| rare.timeout = Some(timeout));
+        self.0.edit_rare(|cold| cold.timeout = Some(timeout));
         self
     }
 
@@ -280,7 +281,7 @@ impl JobDetailBuilder {
     /// the other while the node takes no other work, and jobs in a [`JobQueue`](crate::host::JobQueue), which has a
     /// concurrency of its own.
     pub fn execution_group(mut self, group: impl Into<Arc<str>>) -> Self {
-        self.0.edit_rare(|rare| rare.execution_group = Some(group.into()));
+        self.0.edit_rare(|cold| cold.execution_group = Some(group.into()));
         self
     }
 

@@ -66,7 +66,7 @@ pub(crate) struct Run {
     pub(crate) providers: Arc<Providers>,
     pub(super) clock: Arc<dyn Clock>,
     scope: Scope,
-    pub(crate) brake: Brake,
+    pub(crate) abort: TaskAbort,
 }
 
 impl Run {
@@ -77,7 +77,7 @@ impl Run {
         grace: Duration,
     ) -> Self {
         let (data, reason, token, listens, ending) = Default::default();
-        let (settled, wishes, scope, brake) = Default::default();
+        let (settled, wishes, scope, abort) = Default::default();
         let attempt = AtomicU32::new(1);
         Self {
             parts,
@@ -93,7 +93,7 @@ impl Run {
             providers,
             clock,
             scope,
-            brake,
+            abort,
         }
     }
 
@@ -183,7 +183,7 @@ impl Run {
 
 /// How to end the task of a run from outside.
 #[derive(Default)]
-pub(crate) struct Brake {
+pub(crate) struct TaskAbort {
     pulled: AtomicBool,
     task: Mutex<Task>,
     asked: AtomicBool,
@@ -198,7 +198,7 @@ enum Task {
     Over,
 }
 
-impl Brake {
+impl TaskAbort {
     /// Ends the task now, or as soon as there is one.
     pub(crate) fn pull(&self) {
         self.pulled.store(true, Ordering::SeqCst);

@@ -7,7 +7,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use super::core::{Core, Settings};
-use super::handle::{Own, Scheduler};
+use super::handle::{OwnHandle, Scheduler};
 use super::listener::{ErasedSchedulerListener, JobListener, Listeners, SchedulerListener, TriggerListener};
 use super::middleware::{ErasedMiddleware, Middleware};
 use super::reconcile::{Declarations, Declared};
@@ -395,7 +395,7 @@ impl SchedulerBuilder {
         if !problems.is_empty() {
             return Err(BuildError { problems, cause });
         }
-        self.providers.insert(Own::default());
+        self.providers.insert(OwnHandle::default());
         let mut core = Core::new(self.settings, clock, self.store, self.registry, self.providers);
         core.start_up = self.start_up;
         core.listeners = self.listeners;

@@ -146,7 +146,7 @@ impl End {
             overran,
         });
         self.core.running.remove(parts.id);
-        self.run.brake.release();
+        self.run.abort.release();
         let wishes = self.run.take_wishes();
         let instruction = match wishes.unschedule {
             // What is declared stays, complete: otherwise the next start would declare it anew.

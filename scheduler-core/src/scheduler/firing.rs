@@ -18,8 +18,8 @@ use super::deadlines::{Deadline, Deadlines};
 use super::decision::{Decided, Decision, decide};
 use super::ending::Ending;
 use super::execution::Execution;
-use super::patience::{FIRST_BACKOFF, Patience};
 use super::pool::Pool;
+use super::store_failures::{FIRST_BACKOFF, StoreFailures};
 use crate::error::Result;
 use crate::job::{CancelReason, ExecutionId, JobError, Outcome, RunParts};
 use crate::store::*;
@@ -49,7 +49,7 @@ pub(super) struct Engine {
     used: HashMap<Arc<str>, usize>,
     /// What is left of the share of late triggers, in parts of one.
     late_quarters: usize,
-    patience: Patience,
+    store_failures: StoreFailures,
 }
 
 /// When to take the next turn.
@@ -65,7 +65,7 @@ impl Engine {
     pub(super) fn new(core: Arc<Core>, pool: Pool, attached: Attached) -> Self {
         let (ahead, deadlines, used, unwritten) = Default::default();
         let (next_due, ask_again, unsure, late_quarters) = (None, false, None, 0);
-        let patience = Patience::new(core.clone());
+        let store_failures = StoreFailures::new(core.clone());
         Self {
             core,
             pool,
@@ -79,7 +79,7 @@ impl Engine {
             unsure,
             last_due: None,
             late_quarters,
-            patience,
+            store_failures,
         }
     }
 
@@ -95,8 +95,8 @@ impl Engine {
             self.core.drained();
         }
         match turn {
-            Ok(()) => self.patience.answered(),
-            Err(error) => return Next::Wait(self.patience.failed(&error).min(self.until_deadline())),
+            Ok(()) => self.store_failures.answered(),
+            Err(error) => return Next::Wait(self.store_failures.failed(&error).min(self.until_deadline())),
         }
         // A run that goes on has an ending to be written.
         let over = state == SchedulerState::Shutdown && self.core.is_idle();

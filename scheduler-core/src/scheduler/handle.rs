@@ -93,12 +93,12 @@ impl WeakScheduler {
 
 /// The way from a run back to its scheduler; weak, since the scheduler owns what runs see.
 #[derive(Clone, Default)]
-pub(super) struct Own(Arc<OnceLock<Weak<Owner>>>);
+pub(super) struct OwnHandle(Arc<OnceLock<Weak<Owner>>>);
 
 /// A job that takes a `Scheduler` gets the one that runs it, to schedule or enqueue further work.
 impl FromContext for Scheduler {
     fn from_context(context: &JobContext) -> impl Future<Output = Result<Self, ExtractError>> + Send {
-        let own = context.providers().get::<Own>().and_then(|Own(slot)| slot.get()?.upgrade());
+        let own = context.providers().get::<OwnHandle>().and_then(|OwnHandle(slot)| slot.get()?.upgrade());
         ready(
             own.map(Self)
                 .ok_or_else(|| ExtractError::new("the last handle of the scheduler has been dropped")),
@@ -118,7 +118,7 @@ impl Scheduler {
         declared: Declarations,
         listeners: Vec<Arc<dyn ErasedSchedulerListener>>,
     ) -> Self {
-        let own = core.providers.get::<Own>();
+        let own = core.providers.get::<OwnHandle>();
         let scheduler = Self(Arc::new(Owner {
             core: Arc::new(core),
             declared,
@@ -127,7 +127,7 @@ impl Scheduler {
             starting: Starting::default(),
             names: AtomicU64::new(0),
         }));
-        if let Some(Own(slot)) = own {
+        if let Some(OwnHandle(slot)) = own {
             // The slot is new with every builder, so it is empty.
             slot.set(Arc::downgrade(&scheduler.0)).ok();
         }

@@ -125,7 +125,7 @@ impl Pool {
         let run = body.run();
         let task = sync::spawn(&self.tracker, &self.runtime, body);
         if let Some(run) = run {
-            run.brake.attach(task);
+            run.abort.attach(task);
         }
     }
 }

@@ -55,7 +55,7 @@ impl Running {
 
     /// Whether this was asked before of this execution; true if it is not here.
     pub(super) fn was_asked(&self, id: ExecutionId) -> bool {
-        self.0.get(&id).is_none_or(|entry| entry.run.brake.was_asked())
+        self.0.get(&id).is_none_or(|entry| entry.run.abort.was_asked())
     }
 
     /// Asks an execution to stop; says whether anybody in it listens, or none if it is not here.
@@ -70,7 +70,7 @@ impl Running {
     pub(super) fn abort(&self, id: ExecutionId, reason: CancelReason) {
         let Some(entry) = self.0.get(&id).map(|entry| entry.value().clone()) else { return };
         entry.run.cancel(reason);
-        entry.run.brake.pull();
+        entry.run.abort.pull();
         entry.activity.nudge();
     }
 

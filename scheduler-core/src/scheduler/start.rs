@@ -11,11 +11,11 @@ use tokio::sync::oneshot;
 
 use super::core::{Core, SchedulerState};
 use super::deadline::by;
+use super::engine_thread;
 use super::firing::Engine;
 use super::handle::{Scheduler, closed};
-use super::looper;
-use super::patience::Patience;
 use super::pool::Pool;
+use super::store_failures::StoreFailures;
 use crate::error::{During, Error, Result};
 use crate::job::{BoxFuture, CancelReason, ExecutionId, Invocation, Outcome, RunParts};
 use crate::log::listed;
@@ -119,7 +119,7 @@ impl Scheduler {
         self.run_start_up(pool, start_up).await?;
         // Nothing waits from here on, so nothing can be dropped half-way.
         let engine = Engine::new(core.clone(), pool.clone(), attached);
-        *self.0.ended.lock() = Some(looper::start(core, engine, pool.runtime().clone())?);
+        *self.0.ended.lock() = Some(engine_thread::start(core, engine, pool.runtime().clone())?);
         core.enter(SchedulerState::Running, &[SchedulerState::Created]).map_err(|_| closed())?;
         #[cfg(feature = "schedule-file")]
         watched.into_iter().for_each(|(file, text)| core.watch(file, text));
@@ -148,17 +148,17 @@ impl Scheduler {
     /// Asks the store again while it is in trouble, until the scheduler is shut down.
     async fn patiently<'a, T>(&self, ask: impl Fn() -> BoxFuture<'a, Result<T>>) -> Result<T> {
         let core = self.core();
-        let (mut patience, mut phase) = (Patience::new(core.clone()), core.phase.subscribe());
+        let (mut store_failures, mut phase) = (StoreFailures::new(core.clone()), core.phase.subscribe());
         loop {
             match ask().await {
                 Err(error) if error.is_transient() => {
-                    let again = core.clock.monotonic().saturating_add(patience.failed(&error));
+                    let again = core.clock.monotonic().saturating_add(store_failures.failed(&error));
                     if by(&*core.clock, again, phase.wait_for(SchedulerState::ends)).await.is_some() {
                         return Err(closed());
                     }
                 }
                 result => {
-                    patience.answered();
+                    store_failures.answered();
                     return if core.state().ends() { Err(closed()) } else { result };
                 }
             }

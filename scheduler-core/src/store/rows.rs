@@ -118,11 +118,11 @@ pub struct TriggerRow {
     pub job: Id<JobRow>,
     /// Changes when another trigger takes its place.
     pub birth: u64,
-    rare: Option<Box<Rare>>,
+    cold: Option<Box<ColdFields>>,
 }
 
 #[derive(Debug, Clone, Default)]
-struct Rare {
+struct ColdFields {
     pause: Option<PauseNote>,
     /// The birth of the first in a row of triggers that took each other's place: their runs count as its own.
     lineage: Option<u64>,
@@ -172,7 +172,7 @@ impl TriggerRow {
             lane,
             job,
             birth,
-            rare: None,
+            cold: None,
         };
         row.set_progress(progress);
         row
@@ -206,10 +206,10 @@ impl TriggerRow {
 
     /// How far it has got.
     pub fn progress(&self) -> Progress {
-        let (next, previous, rare) = (self.next, self.previous, self.rare.as_deref());
-        let fired = rare.and_then(|rare| rare.fired).unwrap_or_else(|| self.fired.into());
-        let [scheduled, start] = [rare.and_then(|rare| rare.scheduled), rare.and_then(|rare| rare.start)];
-        Progress { next, previous, fired, scheduled, start, repeat: rare.and_then(|rare| rare.repeat) }
+        let (next, previous, cold) = (self.next, self.previous, self.cold.as_deref());
+        let fired = cold.and_then(|cold| cold.fired).unwrap_or_else(|| self.fired.into());
+        let [scheduled, start] = [cold.and_then(|cold| cold.scheduled), cold.and_then(|cold| cold.start)];
+        Progress { next, previous, fired, scheduled, start, repeat: cold.and_then(|cold| cold.repeat) }
     }
 
     /// Moves it on.
@@ -217,59 +217,59 @@ impl TriggerRow {
         let Progress { next, previous, fired, scheduled, start, repeat } = progress;
         let many = u32::try_from(fired).is_err().then_some(fired);
         (self.next, self.previous, self.fired) = (next, previous, fired as u32);
-        if self.rare.is_some() || many.is_some() || scheduled.is_some() || start.is_some() || repeat.is_some()
+        if self.cold.is_some() || many.is_some() || scheduled.is_some() || start.is_some() || repeat.is_some()
         {
-            let rare = self.rare();
-            (rare.fired, rare.scheduled, rare.start, rare.repeat) = (many, scheduled, start, repeat);
+            let cold = self.cold();
+            (cold.fired, cold.scheduled, cold.start, cold.repeat) = (many, scheduled, start, repeat);
         }
     }
 
     /// Why it is paused, if it is.
     pub fn pause(&self) -> Option<&PauseNote> {
-        self.rare.as_deref()?.pause.as_ref()
+        self.cold.as_deref()?.pause.as_ref()
     }
 
     /// Another note, or none.
     pub fn set_pause(&mut self, pause: Option<PauseNote>) {
-        if pause.is_some() || self.rare.is_some() {
-            self.rare().pause = pause;
+        if pause.is_some() || self.cold.is_some() {
+            self.cold().pause = pause;
         }
     }
 
     /// When its own run ended, if that has kept it waiting.
     pub fn freed(&self) -> Option<DateTime<Utc>> {
-        self.rare.as_deref()?.freed
+        self.cold.as_deref()?.freed
     }
 
     /// When its own run ended that has kept it waiting; none when it fires.
     pub fn set_freed(&mut self, freed: Option<DateTime<Utc>>) {
-        if freed.is_some() || self.rare.is_some() {
-            self.rare().freed = freed;
+        if freed.is_some() || self.cold.is_some() {
+            self.cold().freed = freed;
         }
     }
 
     /// Which runs count as its own: those whose claim has the same lineage.
     pub fn lineage(&self) -> u64 {
-        self.rare.as_deref().and_then(|rare| rare.lineage).unwrap_or(self.birth)
+        self.cold.as_deref().and_then(|cold| cold.lineage).unwrap_or(self.birth)
     }
 
     /// It takes the place of a trigger of this lineage.
     pub fn set_lineage(&mut self, lineage: u64) {
-        self.rare().lineage = Some(lineage);
+        self.cold().lineage = Some(lineage);
     }
 
     /// Another number whenever its description was changed.
     pub fn revision(&self) -> u64 {
-        self.rare.as_deref().and_then(|rare| rare.revision).unwrap_or(self.birth)
+        self.cold.as_deref().and_then(|cold| cold.revision).unwrap_or(self.birth)
     }
 
     /// Its description was changed.
     pub fn set_revision(&mut self, revision: u64) {
-        self.rare().revision = Some(revision);
+        self.cold().revision = Some(revision);
     }
 
-    fn rare(&mut self) -> &mut Rare {
-        self.rare.get_or_insert_default()
+    fn cold(&mut self) -> &mut ColdFields {
+        self.cold.get_or_insert_default()
     }
 }
 

@@ -256,7 +256,7 @@ impl TriggerBuilder {
         let end = self.end.map(|end| self.instant("end", end, zone).trunc_subsecs(3));
         match (self.key, self.job, schedule) {
             (Some(key), Some(job), Some(schedule)) => {
-                let rare = super::Rare {
+                let cold = super::ColdFields {
                     end,
                     calendar: self.calendar,
                     description: self.description,
@@ -265,9 +265,9 @@ impl TriggerBuilder {
                     declared_by: self.declared_by,
                     recovery: self.recovery,
                 };
-                let (misfire, rare) = (self.misfire.unwrap_or_default(), rare.kept());
+                let (misfire, cold) = (self.misfire.unwrap_or_default(), cold.kept());
                 let (priority, overlap) = (self.priority, self.overlap);
-                let trigger = Trigger { key, job, schedule, start, priority, misfire, overlap, rare };
+                let trigger = Trigger { key, job, schedule, start, priority, misfire, overlap, cold };
                 self.problems.extend(trigger.problems());
                 if self.problems.is_empty() {
                     return Ok(trigger);
@@ -410,21 +410,21 @@ impl TriggerBuilder {
 
 impl From<Trigger> for TriggerBuilder {
     fn from(trigger: Trigger) -> Self {
-        let rare = trigger.rare.map_or(super::Rare::NOTHING, |rare| *rare);
+        let cold = trigger.cold.map_or(super::ColdFields::NOTHING, |cold| *cold);
         Self {
             key: Some(trigger.key),
             job: Some(trigger.job),
             start: Some(Moment::Instant(trigger.start)),
-            end: rare.end.map(Moment::Instant),
-            calendar: rare.calendar,
+            end: cold.end.map(Moment::Instant),
+            calendar: cold.calendar,
             priority: trigger.priority,
             misfire: Some(trigger.misfire),
-            description: rare.description,
-            data: rare.data,
+            description: cold.description,
+            data: cold.data,
             overlap: trigger.overlap,
-            execution_group: rare.execution_group,
-            declared_by: rare.declared_by,
-            recovery: rare.recovery,
+            execution_group: cold.execution_group,
+            declared_by: cold.declared_by,
+            recovery: cold.recovery,
             ..Self::new(Rule::Ready(trigger.schedule))
         }
     }

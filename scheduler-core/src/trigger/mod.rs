@@ -94,12 +94,12 @@ pub struct Trigger {
     priority: i32,
     misfire: Misfire,
     overlap: OverlapPolicy,
-    rare: Option<Box<Rare>>,
+    cold: Option<Box<ColdFields>>,
 }
 
 /// What most triggers do not have. There are many triggers, so they do not take memory for it.
 #[derive(Debug, Clone, PartialEq)]
-struct Rare {
+struct ColdFields {
     end: Option<DateTime<Utc>>,
     calendar: Option<Arc<str>>,
     description: Option<Arc<str>>,
@@ -109,7 +109,7 @@ struct Rare {
     recovery: Option<Box<Recovery>>,
 }
 
-impl Rare {
+impl ColdFields {
     const NOTHING: Self = Self {
         end: None,
         calendar: None,
@@ -171,16 +171,16 @@ impl TryFrom<Record> for Trigger {
             }
         };
         let (start, end) = (start.trunc_subsecs(3), end.map(|end| end.trunc_subsecs(3)));
-        let rare = Rare { end, calendar, description, data, execution_group, declared_by, recovery };
-        Self { key, job, schedule, start, priority, misfire, overlap, rare: rare.kept() }.checked()
+        let cold = ColdFields { end, calendar, description, data, execution_group, declared_by, recovery };
+        Self { key, job, schedule, start, priority, misfire, overlap, cold: cold.kept() }.checked()
     }
 }
 
 impl From<Trigger> for Record {
     fn from(trigger: Trigger) -> Self {
-        let Trigger { key, job, schedule, start, priority, misfire, overlap, rare } = trigger;
-        let Rare { end, calendar, description, data, execution_group, declared_by, recovery } =
-            rare.map_or(Rare::NOTHING, |rare| *rare);
+        let Trigger { key, job, schedule, start, priority, misfire, overlap, cold } = trigger;
+        let ColdFields { end, calendar, description, data, execution_group, declared_by, recovery } =
+            cold.map_or(ColdFields::NOTHING, |cold| *cold);
         Self {
             version: Version,
             key,
@@ -216,9 +216,9 @@ impl Trigger {
         }
     }
 
-    fn rare(&self) -> &Rare {
-        const NOTHING: &Rare = &Rare::NOTHING;
-        self.rare.as_deref().unwrap_or(NOTHING)
+    fn cold(&self) -> &ColdFields {
+        const NOTHING: &ColdFields = &ColdFields::NOTHING;
+        self.cold.as_deref().unwrap_or(NOTHING)
     }
 
     /// The unique name.
@@ -243,12 +243,12 @@ impl Trigger {
 
     /// No firing is later. Intervals and calendar intervals do not fire at this very time either, as in Quartz.
     pub fn end(&self) -> Option<DateTime<Utc>> {
-        self.rare().end
+        self.cold().end
     }
 
     /// The name of the calendar whose excluded times are left out.
     pub fn calendar(&self) -> Option<&str> {
-        self.rare().calendar.as_deref()
+        self.cold().calendar.as_deref()
     }
 
     /// Between triggers that are due at the same instant the higher one fires first.
@@ -263,12 +263,12 @@ impl Trigger {
 
     /// A sentence for people.
     pub fn description(&self) -> Option<&str> {
-        self.rare().description.as_deref()
+        self.cold().description.as_deref()
     }
 
     /// Data for the runs of this trigger, laid over the job's.
     pub fn data(&self) -> &JobData {
-        &self.rare().data
+        &self.cold().data
     }
 
     /// What becomes of a firing while the previous run goes on.
@@ -278,27 +278,27 @@ impl Trigger {
 
     /// The execution group, whose runs a node may limit.
     pub fn execution_group(&self) -> Option<&Arc<str>> {
-        self.rare().execution_group.as_ref()
+        self.cold().execution_group.as_ref()
     }
 
     /// This trigger in the execution group of its job, or of the run that it repeats. A trigger that has a group keeps it.
     #[must_use]
     pub fn or_execution_group(mut self, of_job: Option<&Arc<str>>) -> Self {
         if let (None, Some(group)) = (self.execution_group(), of_job) {
-            let rare = self.rare.get_or_insert_with(|| Box::new(Rare::NOTHING));
-            rare.execution_group = Some(group.clone());
+            let cold = self.cold.get_or_insert_with(|| Box::new(ColdFields::NOTHING));
+            cold.execution_group = Some(group.clone());
         }
         self
     }
 
     /// The scheduler whose code declares this trigger; none for one that was scheduled by a call.
     pub fn declared_by(&self) -> Option<&str> {
-        self.rare().declared_by.as_deref()
+        self.cold().declared_by.as_deref()
     }
 
     /// The lost run that this trigger repeats; none for every other trigger.
     pub fn recovery(&self) -> Option<&Recovery> {
-        self.rare().recovery.as_deref()
+        self.cold().recovery.as_deref()
     }
 
     /// A builder that starts from this trigger. Its start stays the same.

@@ -74,7 +74,7 @@ impl Trigger {
         };
         let builder = builder.key(key).job(lost.job.clone()).misfire(Misfire::Ignore);
         let mut trigger = builder.build(lost.scheduled).ok()?;
-        trigger.rare.get_or_insert_with(|| Box::new(super::Rare::NOTHING)).recovery =
+        trigger.cold.get_or_insert_with(|| Box::new(super::ColdFields::NOTHING)).recovery =
             Some(Box::new(recovery));
         Some(trigger)
     }

@@ -9,8 +9,8 @@ use super::progress::Progress;
 impl Trigger {
     /// Each problem in a sentence.
     pub(super) fn problems(&self) -> Vec<String> {
-        let rare = self.rare();
-        let names = [("calendar", &rare.calendar), ("execution_group", &rare.execution_group)];
+        let cold = self.cold();
+        let names = [("calendar", &cold.calendar), ("execution_group", &cold.execution_group)];
         let empty = names.iter().filter(|(_, name)| name.as_deref() == Some(""));
         let empty = empty.map(|(option, _)| format!("`{option}` is empty; name one or leave it out"));
         self.backwards().into_iter().chain(self.schedule.problem()).chain(empty).collect()

@@ -13,8 +13,8 @@ use serde_json::Value;
 
 use crate::codec;
 use crate::damage::{self, KINDS};
-use crate::inner::Inner;
 use crate::script::{self, list, word};
+use crate::shared::Shared;
 use crate::store::RedisJobStore;
 
 /// So many keys of the wrong kind are moved out of the way of one part of an audit.
@@ -45,16 +45,16 @@ impl RedisJobStore {
     ///
     /// The server cannot be reached, or refuses.
     pub async fn audit(&self, repair: bool) -> Result<Vec<String>> {
-        let inner = self.0.clone();
+        let shared = self.0.clone();
         Box::pin(self.on_io(async move {
             if repair {
-                inner.recover().await?;
+                shared.recover().await?;
             }
-            let mut audit = Audit { inner: &inner, repair, found: Vec::new() };
+            let mut audit = Audit { shared: &shared, repair, found: Vec::new() };
             audit.run().await?;
             let found = audit.found;
             if repair {
-                inner.recover().await?;
+                shared.recover().await?;
             }
             Ok(found)
         }))
@@ -76,7 +76,7 @@ enum Of {
     Triggers,
     Names,
     Places,
-    Orphans,
+    UnusedJobs,
     Marks,
 }
 
@@ -92,12 +92,12 @@ const PARTS: &[Of] = &[
     Of::Triggers,
     Of::Names,
     Of::Places,
-    Of::Orphans,
+    Of::UnusedJobs,
     Of::Marks,
 ];
 
 struct Audit<'a> {
-    inner: &'a Inner,
+    shared: &'a Shared,
     repair: bool,
     found: Vec<String>,
 }
@@ -136,7 +136,7 @@ impl Audit<'_> {
             Of::Triggers => self.triggers().await,
             Of::Names => self.names().await,
             Of::Places => self.places().await,
-            Of::Orphans => self.orphans().await,
+            Of::UnusedJobs => self.unused_jobs().await,
             Of::Marks => self.marks().await,
         }
     }
@@ -151,8 +151,8 @@ impl Audit<'_> {
     }
 
     async fn ask(&self, command: &str, key: &str, words: &[&str]) -> Result<redis::Value> {
-        let mut command = self.inner.command(command, key);
-        self.inner.ask(command.arg(words)).await
+        let mut command = self.shared.command(command, key);
+        self.shared.ask(command.arg(words)).await
     }
 
     async fn list(&self, command: &str, key: &str, words: &[&str]) -> Result<Vec<String>> {
@@ -182,17 +182,17 @@ impl Audit<'_> {
 
     /// Keys that are or were of the wrong kind.
     async fn keys(&mut self) -> Result<()> {
-        let commands = KINDS.iter().map(|(name, _)| self.inner.command("TYPE", name)).collect();
-        for ((name, kind), found) in KINDS.iter().zip(self.inner.ask_all(commands).await?) {
+        let commands = KINDS.iter().map(|(name, _)| self.shared.command("TYPE", name)).collect();
+        for ((name, kind), found) in KINDS.iter().zip(self.shared.ask_all(commands).await?) {
             let found = word(Some(&found));
             let is_wrong = found != *kind && found != "none";
             if is_wrong && self.mends("key", name, &format!("it is a {found} and not a {kind}")) {
-                damage::set_aside(self.inner, name).await;
+                damage::set_aside(self.shared, name).await;
             }
         }
         for name in self.list("SMEMBERS", "aside", &[]).await? {
             let aside = format!("aside:{name}");
-            let what = format!("it was of the wrong kind and was moved to `{}`", self.inner.key(&aside));
+            let what = format!("it was of the wrong kind and was moved to `{}`", self.shared.key(&aside));
             if self.mends("key", &name, &what) {
                 self.ask("DEL", &aside, &[]).await?;
                 self.ask("SREM", "aside", &[&name]).await?;
@@ -212,7 +212,7 @@ impl Audit<'_> {
                 _ => matches!(found, redis::Value::Nil) || value.parse::<f64>().is_ok(),
             };
             if !is_fine && self.mends("key", "meta", &format!("its field `{field}` is `{value}`")) {
-                let birth = self.inner.state.lock().birth.clone();
+                let birth = self.shared.state.lock().birth.clone();
                 match *field {
                     "schema" => self.ask("HSET", "meta", &[field, crate::boot::FORMAT]).await?,
                     "birth" => self.ask("HSET", "meta", &[field, &birth]).await?,
@@ -231,7 +231,7 @@ impl Audit<'_> {
                 "the record of pauses and calendars cannot be read; pause groups and store calendars again",
             )
         {
-            self.ask("RENAME", "rest", &[&self.inner.key("aside:rest")]).await?;
+            self.ask("RENAME", "rest", &[&self.shared.key("aside:rest")]).await?;
             self.ask("SADD", "aside", &["rest"]).await?;
         }
         Ok(())
@@ -261,18 +261,18 @@ impl Audit<'_> {
                 self.ask("HDEL", "ss", &[&session]).await?;
             }
         }
-        for grave in self.list("HKEYS", "gn", &[]).await? {
-            let is_there = script::number(Some(&self.ask("EXISTS", &format!("grave:{grave}"), &[]).await?));
-            let is_known = script::number(Some(&self.ask("SISMEMBER", "graves", &[&grave]).await?));
+        for orphan in self.list("HKEYS", "owners", &[]).await? {
+            let is_there = script::number(Some(&self.ask("EXISTS", &format!("orphan:{orphan}"), &[]).await?));
+            let is_known = script::number(Some(&self.ask("SISMEMBER", "orphans", &[&orphan]).await?));
             if is_known == Some(1) {
                 continue;
             }
             if is_there == Some(1) {
-                if self.mends("node", &grave, "its runs are not listed") {
-                    self.ask("SADD", "graves", &[&grave]).await?;
+                if self.mends("node", &orphan, "its runs are not listed") {
+                    self.ask("SADD", "orphans", &[&orphan]).await?;
                 }
             } else if self.repair {
-                self.ask("HDEL", "gn", &[&grave]).await?;
+                self.ask("HDEL", "owners", &[&orphan]).await?;
             }
         }
         Ok(())

@@ -66,7 +66,7 @@ impl Audit<'_> {
             }
             numbers.push((guard, of_checks));
         }
-        let wrong = self.inner.commit_plain("audit", body).await?;
+        let wrong = self.shared.commit_plain("audit", body).await?;
         let is_wrong = |number: &u64| wrong.contains(number);
         for (question, (guard, of_checks)) in questions.into_iter().zip(numbers) {
             if guard.as_ref().is_some_and(is_wrong) {
@@ -90,7 +90,7 @@ impl Audit<'_> {
                 let guard = guard.map(|(name, key, words)| operation(name, &key, &words));
                 let mut body = guard.unwrap_or_default();
                 body.extend(ops.words());
-                self.inner.commit_plain("audit", body).await?;
+                self.shared.commit_plain("audit", body).await?;
             }
         }
         Ok(())

@@ -37,12 +37,12 @@ impl Audit<'_> {
             if is_alive {
                 self.stops(&session).await?;
             } else if self.repair && is_left {
-                self.inner.bury(session.into()).await?;
+                self.shared.take_over(session.into()).await?;
             }
         }
         // What can be read there is on its way to be given back.
-        for grave in self.list("SMEMBERS", "graves", &[]).await? {
-            let home = format!("grave:{grave}");
+        for orphan in self.list("SMEMBERS", "orphans", &[]).await? {
+            let home = format!("orphan:{orphan}");
             for (id, whole) in self.scan_all(&home).await? {
                 if self.read_claim(&id, &whole).is_none() {
                     let mends = vec![(Step::HDel, home.clone(), vec![text(&id)])];
@@ -55,9 +55,9 @@ impl Audit<'_> {
     }
 
     fn read_claim(&self, id: &str, whole: &[u8]) -> Option<ClaimRow> {
-        let mut view = self.inner.empty_view();
+        let mut view = self.shared.empty_view();
         let (execution, (_, record)) = (codec::read_claim(id).ok()?, parts(whole)?);
-        load::read_claim(record, execution, view.names(), &self.inner.known).ok()
+        load::read_claim(record, execution, view.names(), &self.shared.known).ok()
     }
 
     fn claim(&self, session: &str, id: &str, whole: &[u8], is_alive: bool) -> Question {
@@ -143,7 +143,7 @@ impl Audit<'_> {
             .into_iter()
             .map(|(group, count)| (group, String::from_utf8_lossy(&count).into_owned()))
             .collect();
-        let counts = self.inner.look(|view| {
+        let counts = self.shared.look(|view| {
             let mut counts = HashMap::<String, usize>::new();
             let claims = scheduler_core::store::rows::Rows::claims(view, |_, claim| {
                 claim.trigger.execution_group().is_some()
@@ -214,7 +214,7 @@ impl Audit<'_> {
             let (page, next) = self.scan("triggers", &at).await?;
             let (mut keys, mut questions, mut lanes) = (Vec::new(), Vec::new(), BTreeSet::new());
             for (key, whole) in page {
-                let mut view = self.inner.empty_view();
+                let mut view = self.shared.empty_view();
                 match read_trigger(&whole, &key, view.names()) {
                     Some(row) => {
                         keys.push(row.trigger.key().clone());
@@ -240,15 +240,15 @@ impl Audit<'_> {
         let rule = |view: &mut View<Names>, mends: bool| {
             each(view, keys, |view, key| rules::examine(view, &key, mends))
         };
-        let found = self.inner.look(|view| rule(view, false)).await?;
+        let found = self.shared.look(|view| rule(view, false)).await?;
         if found.iter().all(Vec::is_empty) {
             return Ok(());
         }
         // Runs may have begun or ended while that was read.
         let confirmed = if self.repair {
-            self.inner.run("audit", Mode::Chore, self.inner.view(), |view| rule(view, true)).await?.answer
+            self.shared.run("audit", Mode::Chore, self.shared.view(), |view| rule(view, true)).await?.answer
         } else {
-            self.inner.look(|view| rule(view, false)).await?
+            self.shared.look(|view| rule(view, false)).await?
         };
         for ((key, before), unsound) in keys.iter().zip(found).zip(confirmed) {
             for what in unsound.into_iter().filter(|what| before.contains(what)) {
@@ -270,7 +270,7 @@ impl Audit<'_> {
     }
 
     /// Jobs that nothing keeps.
-    pub(super) async fn orphans(&mut self) -> Result<()> {
+    pub(super) async fn unused_jobs(&mut self) -> Result<()> {
         if !self.repair {
             return Ok(());
         }
@@ -278,15 +278,15 @@ impl Audit<'_> {
         while let Some(at) = cursor {
             let (page, next) = self.scan("jobs", &at).await?;
             let keys: Vec<_> = page.iter().filter_map(|(key, _)| codec::job_key(key).ok()).collect();
-            let rule = |view: &mut View<Names>| each(view, &keys, |view, key| rules::drop_orphan(view, &key));
-            self.inner.run("audit", Mode::Chore, self.inner.view(), rule).await?;
+            let rule = |view: &mut View<Names>| each(view, &keys, |view, key| rules::drop_unused(view, &key));
+            self.shared.run("audit", Mode::Chore, self.shared.view(), rule).await?;
             cursor = next;
         }
         Ok(())
     }
 
     pub(super) fn read(&self, key: &str, whole: Option<&[u8]>) -> (View<Names>, Option<TriggerRow>) {
-        let mut view = self.inner.empty_view();
+        let mut view = self.shared.empty_view();
         let row = whole.and_then(|whole| read_trigger(whole, key, view.names()));
         (view, row)
     }

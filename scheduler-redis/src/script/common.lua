@@ -20,7 +20,7 @@
 --   stop:<session>   claim -> why it is to stop
 --   ss  session -> its node     sl  session -> end of its lease     sn  session -> when it was heard of
 --   sc  session -> its claims have larger numbers than this         tn  session -> its last turn (see `take.lua`)
---   graves, grave:<name>   claims of sessions that are over         gn  grave -> node
+--   orphans, orphan:<name>   claims of sessions that are over         owners  such a name -> node
 --   untold     sessions that have not said yet what they know (see `epoch`)
 --   chores     number -> a change of many triggers that goes on     aside, aside:<key>   keys of the wrong kind
 --   meta       count (the last number given out), ver (changes when somebody may have to look), birth, schema, lease and cap, lc and
@@ -35,8 +35,8 @@ local MANY = 5000
 local TYPES = {
   jobs = 'hash', triggers = 'hash', at = 'hash', lanes = 'zset', alone = 'hash', busy = 'hash', groups = 'hash', awaited = 'set',
   alarms = 'zset', nj = 'zset', nt = 'zset', of = 'zset', by = 'zset', rest = 'string', marks = 'hash', hist = 'stream', ss = 'hash',
-  sl = 'zset', sn = 'hash', sc = 'hash', tn = 'hash', graves = 'set', gn = 'hash', untold = 'set', chores = 'hash', aside = 'set',
-  meta = 'hash', homes = 'set', cl = 'hash', lane = 'zset', q = 'zset', ql = 'set', stop = 'hash', grave = 'hash', ad = 'string',
+  sl = 'zset', sn = 'hash', sc = 'hash', tn = 'hash', orphans = 'set', owners = 'hash', untold = 'set', chores = 'hash', aside = 'set',
+  meta = 'hash', homes = 'set', cl = 'hash', lane = 'zset', q = 'zset', ql = 'set', stop = 'hash', orphan = 'hash', ad = 'string',
 }
 
 -- The last key that was used: a call that fails says which one it was.

@@ -83,7 +83,7 @@ function V.beat()
   end
   -- Higher than the server knows, if it has come back with older data.
   if given(request.seen) then count(1, tonumber(request.seen)) end
-  local dead = call('ZCOUNT', K'sl', '-inf', text(lc)) > 0 or call('SCARD', K'graves') > 0 or call('HLEN', K'chores') > 0
+  local dead = call('ZCOUNT', K'sl', '-inf', text(lc)) > 0 or call('SCARD', K'orphans') > 0 or call('HLEN', K'chores') > 0
   return {
     alive = alive, dead = dead, epoch = (epoch()), micros = text(now_micros()), lease = text(lease),
     ver = call('HGET', K'meta', 'ver') or '0',
@@ -95,8 +95,8 @@ function V.told()
   return {}
 end
 
--- Ends the session that is named, or one whose lease is over: from now on its claims are those of nobody. Names a grave with its node.
-function V.bury()
+-- Ends the session that is named, or one whose lease is over: from now on its claims are those of nobody. Names what one has left behind with its node.
+function V.take_over()
   local lc = text(tonumber(call('HGET', K'meta', 'lc') or '') or 0)
   local session = given(request.session) and request.session or call('ZRANGEBYSCORE', K'sl', '-inf', lc, 'LIMIT', 0, 1)[1]
   if session then
@@ -108,19 +108,19 @@ function V.bury()
     call('SREM', K'homes', session)
     if call('EXISTS', claims) == 1 then
       local name = session .. '@' .. text(count(1) + 1)
-      call('RENAME', claims, K('grave:' .. name))
-      call('SADD', K'graves', name)
-      if node then call('HSET', K'gn', name, node) end
+      call('RENAME', claims, K('orphan:' .. name))
+      call('SADD', K'orphans', name)
+      if node then call('HSET', K'owners', name, node) end
     end
   end
   local name
   for _ = 1, 100 do
-    name = call('SRANDMEMBER', K'graves')
-    if not name or call('EXISTS', K('grave:' .. name)) == 1 then break end
-    call('SREM', K'graves', name)
-    call('HDEL', K'gn', name)
+    name = call('SRANDMEMBER', K'orphans')
+    if not name or call('EXISTS', K('orphan:' .. name)) == 1 then break end
+    call('SREM', K'orphans', name)
+    call('HDEL', K'owners', name)
   end
-  return { ended = session or NONE, grave = name or NONE, node = name and call('HGET', K'gn', name) or NONE }
+  return { ended = session or NONE, orphan = name or NONE, node = name and call('HGET', K'owners', name) or NONE }
 end
 
 function V.nodes()

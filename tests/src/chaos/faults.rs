@@ -12,7 +12,7 @@ use crate::proxy::Trick;
 use crate::redis;
 
 /// The verbs whose calls are played tricks.
-const VERBS: [&str; 8] = ["take", "release", "fire", "complete", "beat", "attach", "lose", "bury"];
+const VERBS: [&str; 8] = ["take", "release", "fire", "complete", "beat", "attach", "lose", "take_over"];
 
 /// Where in its work a node is killed, one after the other: before a call has come to the server, or after it was carried out
 /// and before its answer is there.
@@ -224,8 +224,9 @@ impl Chaos {
         let begin = SystemClock.monotonic();
         let deadline = begin + self.plan.lease * 4;
         while SystemClock.monotonic() < deadline {
-            let graves = self.servers.master().ask(&["SCARD", &key("graves")]);
-            if self.session_of(&name).is_none() && graves.is_ok_and(|graves| graves == ::redis::Value::Int(0))
+            let orphans = self.servers.master().ask(&["SCARD", &key("orphans")]);
+            if self.session_of(&name).is_none()
+                && orphans.is_ok_and(|orphans| orphans == ::redis::Value::Int(0))
             {
                 self.takeovers.push(SystemClock.monotonic() - begin);
                 return;

@@ -419,7 +419,7 @@ impl Chaos {
     /// What is left in the store that must not be.
     fn audit(&self) -> Faults {
         let mut faults = self.with_store(async |store| store.audit(false).await).expect("the server is up");
-        for name in ["busy", "lapse", "graves"] {
+        for name in ["busy", "lapse", "orphans"] {
             if self.servers.master().text(&["TYPE", &key(name)]) != "none" {
                 faults.push(format!("`{name}` is left behind"));
             }

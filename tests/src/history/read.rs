@@ -118,13 +118,13 @@ fn meaning(words: &[&[u8]]) -> Vec<Write> {
     let pairs = rest.chunks_exact(2).map(|pair| (lossy(pair[0]), pair[1]));
     match (name.as_str(), kind) {
         ("HSET", "cl") => pairs.filter_map(|(claim, record)| fired(claim, record)).collect(),
-        ("HDEL", "cl" | "grave") => rest.iter().map(|claim| Write::Ended(lossy(claim))).collect(),
+        ("HDEL", "cl" | "orphan") => rest.iter().map(|claim| Write::Ended(lossy(claim))).collect(),
         ("HSET", "busy") => {
             pairs.map(|(job, claim)| Write::Held { job: shown(&job), claim: lossy(claim) }).collect()
         }
         ("HDEL", "busy") => rest.iter().map(|job| Write::Free(shown(&lossy(job)))).collect(),
         // A node whose lease is over, or that has given up runs. The name of what is left of it begins with its session.
-        ("SADD", "graves") => rest.iter().filter_map(|name| lost(name)).collect(),
+        ("SADD", "orphans") => rest.iter().filter_map(|name| lost(name)).collect(),
         ("HSET", "triggers") => pairs.filter_map(|(trigger, state)| next(&trigger, state)).collect(),
         ("HSET", "jobs") => {
             let counts = pairs.filter(|(job, _)| shown(job) == "count");

@@ -129,7 +129,7 @@ async fn answers_of_rarer_changes_and_of_questions_may_be_lost() {
     assert!(store.history(HistoryQuery::default()).await.unwrap().is_empty());
     assert_eq!(proxy.played(), played + 7);
 
-    lose("bury");
+    lose("take_over");
     assert_eq!(at_last(async || store.detach(1).await).await.0, 1);
     assert!(store.nodes().await.unwrap().is_empty());
 }
@@ -137,7 +137,7 @@ async fn answers_of_rarer_changes_and_of_questions_may_be_lost() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn taking_over_may_lose_every_answer() {
     let server = Server::start();
-    for verb in ["lose", "bury", "attach", "beat"] {
+    for verb in ["lose", "take_over", "attach", "beat"] {
         server.command(&["FLUSHALL"]);
         let proxy = Proxy::to(server.port());
         let (dead, living) = (Process::start(&server.url(), 1).await, Process::start(&proxy.url(), 2).await);

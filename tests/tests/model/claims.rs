@@ -65,7 +65,7 @@ impl Model for Claims {
         if state.busy != 0 && !state.has(state.busy) {
             return Some(promise::HELD);
         }
-        if state.claims().any(|claim| !claim.buried && !state.sessions[usize::from(claim.owner)]) {
+        if state.claims().any(|claim| !claim.orphaned && !state.sessions[usize::from(claim.owner)]) {
             return Some(promise::OWNED);
         }
         let fired = state.claims().filter(|claim| claim.record == Record::Fired).count();
@@ -142,7 +142,7 @@ impl Moves<'_> {
             Life::Up => {}
         }
         self.turn(at);
-        self.heart(at);
+        self.heartbeat(at);
         if node.body != 0 && node.ended == 0 {
             self.calm("the run of {what} on {node} ends", at, node.body, |to| to.stop(at));
         }
@@ -315,10 +315,10 @@ impl Moves<'_> {
 
 /// The heart: beats, and does what the answers ask for.
 impl Moves<'_> {
-    fn heart(&mut self, at: usize) {
+    fn heartbeat(&mut self, at: usize) {
         let (node, mutation) = (self.from.nodes[at], self.mutation);
         if node.lost != 0 {
-            return self.bury(at);
+            return self.end_lost(at);
         }
         match (node.touch, self.from.sessions[at]) {
             (Touch::Unregistered, false) => {
@@ -345,13 +345,13 @@ impl Moves<'_> {
         let (other, mutation) = (1 - at, self.mutation);
         let gone = self.from.nodes[other].life != Life::Up || self.from.nodes[other].touch != Touch::Safe;
         let expired = gone && self.from.sessions[other];
-        let stays = mutation == Some(Mutation::BuriedSessionsLive);
+        let stays = mutation == Some(Mutation::OrphanedSessionsLive);
         if expired && !stays {
             self.calm("the session of {node} is over", other, 0, |to| to.entomb(other as u8));
         }
         for id in 1..=IDS {
             let claim = self.from.claim(id);
-            let listed = claim.buried || (stays && expired && usize::from(claim.owner) == other);
+            let listed = claim.orphaned || (stays && expired && usize::from(claim.owner) == other);
             match claim.record {
                 Record::Fired if listed => {
                     self.calm("{node} finds the lost run of {what}", at, id, |to| {
@@ -370,15 +370,15 @@ impl Moves<'_> {
         }
     }
 
-    fn bury(&mut self, at: usize) {
+    fn end_lost(&mut self, at: usize) {
         let (lost, mutation) = (self.from.nodes[at].lost, self.mutation);
         let forget = move |to: &mut State| to.nodes[at].lost = 0;
-        self.calm("{node} buries the lost run of {what}", at, lost, |to| {
-            to.bury(lost, mutation);
+        self.calm("{node} takes over the lost run of {what}", at, lost, |to| {
+            to.take_over(lost, mutation);
             forget(to);
         });
-        self.fault("{node} cannot bury the lost run of {what}", at, lost, forget);
-        let words = "{node} buries the lost run of {what}, but the call is late";
-        self.late(words, at, Call::Bury, lost, forget);
+        self.fault("{node} cannot take over the lost run of {what}", at, lost, forget);
+        let words = "{node} takes over the lost run of {what}, but the call is late";
+        self.late(words, at, Call::TakeOver, lost, forget);
     }
 }

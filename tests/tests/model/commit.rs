@@ -75,7 +75,7 @@ impl Model for Commits {
         if state.places.contains(&Place::Parked) && holding == 0 && !comes(0) && !comes(1) {
             return Some(promise::PARKED);
         }
-        if state.claims().any(|(_, claim)| !claim.buried && !state.sessions[usize::from(claim.owner)]) {
+        if state.claims().any(|(_, claim)| !claim.orphaned && !state.sessions[usize::from(claim.owner)]) {
             return Some(promise::OWNED);
         }
         let run = state.rows[usize::from(RUN)];
@@ -226,9 +226,9 @@ impl Moves<'_> {
         if let Some((claim, verb)) = node.ended {
             return self.send(at, Commit { verb, claim, fresh: true }, false);
         }
-        let buried = from.claims().filter(|(_, claim)| claim.buried).map(|(id, _)| id);
-        for claim in buried {
-            self.send(at, Commit { verb: Verb::Bury, claim, fresh: true }, false);
+        let orphaned = from.claims().filter(|(_, claim)| claim.orphaned).map(|(id, _)| id);
+        for claim in orphaned {
+            self.send(at, Commit { verb: Verb::TakeOver, claim, fresh: true }, false);
         }
         match (node.ahead, node.unsure) {
             (0, true) => self.ask(at),
@@ -337,7 +337,7 @@ fn hear(to: &mut State, at: usize, commit: Commit, answer: Answer, mutation: Opt
     }
     let done = answer == Answer::Done;
     match commit.verb {
-        Verb::Bury => return,
+        Verb::TakeOver => return,
         Verb::Over | Verb::Again => {
             node.ended = None;
             return;
@@ -355,7 +355,7 @@ fn hear(to: &mut State, at: usize, commit: Commit, answer: Answer, mutation: Opt
     }
     // It looks again.
     let claim = to.claim(id);
-    let gone = claim.record == Record::Unknown || claim.buried;
+    let gone = claim.record == Record::Unknown || claim.orphaned;
     let node = &mut to.nodes[at];
     node.fresh = true;
     if gone {
@@ -383,6 +383,6 @@ fn words(verb: Verb) -> [&'static str; 4] {
         Verb::Over => commit!("says that {what} is over"),
         Verb::Again => commit!("says that {what} is to be tried again"),
         Verb::GiveBack => commit!("gives {what} back"),
-        Verb::Bury => commit!("buries a claim of a dead session on {what}"),
+        Verb::TakeOver => commit!("takes over a claim of a dead session on {what}"),
     }
 }

@@ -42,7 +42,7 @@ enum Mutation {
     /// The completion of a claim that is not stored frees its job.
     UnknownClaimsComplete,
     /// The claims of a session whose lease is over are consumed, and the session stays.
-    BuriedSessionsLive,
+    OrphanedSessionsLive,
     /// A lost run is repeated, and keeps its job.
     LostRunsAreNotEnded,
     /// A claim that has lapsed is ended, and its trigger stays claimed.
@@ -50,7 +50,7 @@ enum Mutation {
     /// Triggers of a busy job are handed out.
     BusyIsNotChecked,
     /// A claim fires as long as a session of its number lives, also if it was given to an earlier life of it.
-    BuriedClaimsFire,
+    OrphanedClaimsFire,
     /// What the store allows is begun, however late the node hears of it.
     LateAnswersBegin,
     /// A call to acquire is carried out also when its node has asked again since.
@@ -107,11 +107,11 @@ enum Mutation {
 const RULES: [(Mutation, &str); 32] = [
     (Mutation::ClaimsAreNotCompared, promise::ONE_PLACE),
     (Mutation::UnknownClaimsComplete, promise::ONE_CLAIM),
-    (Mutation::BuriedSessionsLive, promise::NO_OVERLAP),
+    (Mutation::OrphanedSessionsLive, promise::NO_OVERLAP),
     (Mutation::LostRunsAreNotEnded, promise::NOT_STUCK),
     (Mutation::LapsedIsNotGivenBack, promise::ONE_PLACE),
     (Mutation::BusyIsNotChecked, promise::ONE_CLAIM),
-    (Mutation::BuriedClaimsFire, promise::NO_OVERLAP),
+    (Mutation::OrphanedClaimsFire, promise::NO_OVERLAP),
     (Mutation::LateAnswersBegin, promise::NO_OVERLAP),
     (Mutation::EarlierTurnsCount, promise::NOT_STUCK),
     (Mutation::LostAnswersStayLost, promise::NOT_STUCK),

@@ -68,7 +68,7 @@ impl Model for Rollback {
             return Some(promise::HELD);
         }
         let lives = |id| store.sessions[usize::from(state.claim(id).owner)];
-        if store.all().any(|(id, record)| record != Record::Buried && !lives(id)) {
+        if store.all().any(|(id, record)| record != Record::Orphaned && !lives(id)) {
             return Some(promise::OWNED);
         }
         let valid = store.all().filter(|(_, record)| *record != Record::Acquired).count();
@@ -231,7 +231,7 @@ impl Moves<'_> {
                     let words = "{node} ends the run of {what}, of which it knows nothing";
                     return self.calm(words, at, id, |to| to.store.end(id));
                 }
-                Record::Unknown | Record::Buried => {}
+                Record::Unknown | Record::Orphaned => {}
             }
         }
         self.calm("{node} has told everything", at, 0, |to| {
@@ -246,8 +246,8 @@ impl Moves<'_> {
         if from.store.sessions[dead] && !from.nodes[dead].up {
             self.calm("the session of {node} is over", dead, 0, |to| to.entomb(dead as u8));
         }
-        for (id, _) in from.store.all().filter(|(_, record)| *record == Record::Buried) {
-            self.calm("{node} buries the lost run of {what}", at, id, |to| to.store.end(id));
+        for (id, _) in from.store.all().filter(|(_, record)| *record == Record::Orphaned) {
+            self.calm("{node} takes over the lost run of {what}", at, id, |to| to.store.end(id));
         }
     }
 

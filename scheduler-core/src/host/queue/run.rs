@@ -66,8 +66,8 @@ impl Shared {
             }
         };
         let deadline = timeout.map(|timeout| begin.saturating_add(timeout));
-        let patience = Patience { deadline, grace };
-        let outcome = match watched(&*core.clock, patience, &item.slot, &run, body, threading).await {
+        let time_limit = TimeLimit { deadline, grace };
+        let outcome = match watched(&*core.clock, time_limit, &item.slot, &run, body, threading).await {
             Some(outcome) => outcome,
             // It was taken away, and what it has open is closed in its place.
             None => run.close(classify(None, run.cancel_reason())).await,
@@ -88,7 +88,7 @@ impl Shared {
 }
 
 /// How long a run may take.
-struct Patience {
+struct TimeLimit {
     /// On the monotonic clock; none if the job has no timeout.
     deadline: Option<Duration>,
     /// From when it was asked to stop.
@@ -98,7 +98,7 @@ struct Patience {
 /// The outcome of a body; none if it was taken away: it did not listen when it was asked to stop.
 async fn watched(
     clock: &dyn Clock,
-    patience: Patience,
+    time_limit: TimeLimit,
     slot: &Slot,
     run: &Arc<Run>,
     body: BoxFuture<'static, Outcome>,
@@ -106,7 +106,7 @@ async fn watched(
 ) -> Option<Outcome> {
     let mut body = pin!(body);
     let late = async {
-        match patience.deadline {
+        match time_limit.deadline {
             Some(deadline) => clock.sleep_until(deadline).await,
             None => std::future::pending().await,
         }
@@ -135,5 +135,5 @@ async fn watched(
     if !listens {
         return None;
     }
-    by(clock, clock.monotonic().saturating_add(patience.grace), body).await
+    by(clock, clock.monotonic().saturating_add(time_limit.grace), body).await
 }

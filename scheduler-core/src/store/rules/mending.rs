@@ -70,7 +70,7 @@ pub fn examine<R: Rows>(rows: &mut R, key: &TriggerKey, mends: bool) -> Answer<R
 }
 
 /// Removes a job that is not durable and has no trigger; says whether it has.
-pub fn drop_orphan<R: Rows>(rows: &mut R, key: &crate::key::JobKey) -> Answer<R, bool> {
+pub fn drop_unused<R: Rows>(rows: &mut R, key: &crate::key::JobKey) -> Answer<R, bool> {
     let Some(id) = rows.job(key)? else { return Ok(false) };
     let goes = rows.get(id)?.is_some_and(|job| !job.detail.durable()) && rows.members(id)? == 0;
     if goes {

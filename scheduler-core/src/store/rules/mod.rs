@@ -24,7 +24,7 @@ pub use asking::{cancel, executions, groups, jobs, runs_by_session, triggers};
 pub use ending::{complete, detach, end_job};
 pub use firing::{claimed, fire, release, ring, spoil};
 pub use losing::{Lost, Reasserted, abandon, lose, reassert};
-pub use mending::{Unsound, drop_orphan, examine};
+pub use mending::{Unsound, drop_unused, examine};
 pub use pausing::{forget, pause, pause_selected, remember, reset, resume, resume_selected};
 pub use putting::{
     adjust, check_put, clear, move_triggers, put, put_calendar, put_mark, remove_calendar, remove_job,

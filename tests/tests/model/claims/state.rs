@@ -44,10 +44,10 @@ pub(super) struct Claim {
     pub(super) firing: u8,
     pub(super) record: Record,
     /// The session that it was given to is over.
-    pub(super) buried: bool,
+    pub(super) orphaned: bool,
 }
 
-const NO_CLAIM: Claim = Claim { owner: 0, item: 0, firing: 0, record: Record::Unknown, buried: false };
+const NO_CLAIM: Claim = Claim { owner: 0, item: 0, firing: 0, record: Record::Unknown, orphaned: false };
 
 /// What a node knows of its lease.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -84,7 +84,7 @@ pub(super) struct Node {
     pub(super) froze: bool,
     /// A run that has ended, which the store may not know.
     pub(super) ended: Id,
-    /// A lost run of a dead session, to be buried.
+    /// A lost run of a dead session, to be taken over.
     pub(super) lost: Id,
 }
 
@@ -106,7 +106,7 @@ pub(super) enum Call {
     Acquire,
     Fire,
     Complete,
-    Bury,
+    TakeOver,
 }
 
 /// A call that is under way although nobody waits for it any more.
@@ -204,7 +204,7 @@ impl State {
     /// A claim is no more. If it holds the job, that is free.
     fn end(&mut self, id: Id) {
         let claim = self.claim_mut(id);
-        (claim.record, claim.buried) = (Record::Unknown, false);
+        (claim.record, claim.orphaned) = (Record::Unknown, false);
         if self.busy == id {
             self.free();
         }
@@ -227,7 +227,7 @@ impl State {
     pub(super) fn acquire(&mut self, node: u8, item: u8) -> Id {
         let id = (1..=IDS).find(|id| !self.is_mentioned(*id)).expect("there are enough claims");
         let firing = self.firing_of(item);
-        *self.claim_mut(id) = Claim { owner: node, item, firing, record: Record::Acquired, buried: false };
+        *self.claim_mut(id) = Claim { owner: node, item, firing, record: Record::Acquired, orphaned: false };
         self.busy = id;
         self.places[usize::from(item)] = Place::Claimed;
         self.replace(Place::Offered, Place::Parked);
@@ -251,7 +251,7 @@ impl State {
     /// Says whether the claim allows to run.
     pub(super) fn fire(&mut self, id: Id, mutation: Option<Mutation>) -> bool {
         let claim = self.claim(id);
-        let of_this_life = !claim.buried || mutation == Some(Mutation::BuriedClaimsFire);
+        let of_this_life = !claim.orphaned || mutation == Some(Mutation::OrphanedClaimsFire);
         let known = self.has(id) || mutation == Some(Mutation::ClaimsAreNotCompared);
         if !self.sessions[usize::from(claim.owner)] || !of_this_life || !known {
             return false;
@@ -284,7 +284,7 @@ impl State {
     }
 
     /// Ends a run whose node is gone, and puts in place what repeats it.
-    pub(super) fn bury(&mut self, id: Id, mutation: Option<Mutation>) {
+    pub(super) fn take_over(&mut self, id: Id, mutation: Option<Mutation>) {
         let claim = self.claim(id);
         if claim.record != Record::Fired {
             return;
@@ -311,7 +311,7 @@ impl State {
         self.expire(owner);
         self.sessions[usize::from(owner)] = false;
         let known = self.claims.iter_mut().filter(|claim| claim.record != Record::Unknown);
-        known.filter(|claim| claim.owner == owner).for_each(|claim| claim.buried = true);
+        known.filter(|claim| claim.owner == owner).for_each(|claim| claim.orphaned = true);
     }
 
     /// With `fires` what a call acquires is fired as well.
@@ -332,7 +332,7 @@ impl State {
                 self.fire(claim, mutation);
             }
             Call::Complete => self.complete(claim, mutation),
-            Call::Bury => self.bury(claim, mutation),
+            Call::TakeOver => self.take_over(claim, mutation),
         }
     }
 
@@ -349,7 +349,7 @@ impl State {
         let Node { ahead, body, ended, .. } = self.nodes[node];
         let is_unheard = |id: &Id| {
             let claim = self.claim(*id);
-            claim.record == Record::Fired && !claim.buried && usize::from(claim.owner) == node
+            claim.record == Record::Fired && !claim.orphaned && usize::from(claim.owner) == node
         };
         (1..=IDS).filter(is_unheard).find(|id| ![ahead, body, ended].contains(id))
     }

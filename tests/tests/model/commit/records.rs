@@ -57,7 +57,7 @@ pub(super) struct Claim {
     /// It counts at the gate of the job.
     pub(super) holds: bool,
     /// The session that it was given to is over.
-    pub(super) buried: bool,
+    pub(super) orphaned: bool,
 }
 
 pub(super) const NO_CLAIM: Claim = Claim {
@@ -67,7 +67,7 @@ pub(super) const NO_CLAIM: Claim = Claim {
     record: Record::Unknown,
     valid: false,
     holds: false,
-    buried: false,
+    orphaned: false,
 };
 
 /// What a commit is to do with a claim.
@@ -85,7 +85,7 @@ pub(super) enum Verb {
     Again,
     GiveBack,
     /// Ends what a dead session had.
-    Bury,
+    TakeOver,
 }
 
 /// A commit as its sender knows it.

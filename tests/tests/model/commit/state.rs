@@ -118,7 +118,7 @@ impl State {
         let record = if item == RUN { Record::Fired } else { Record::Taken };
         let firing = self.rows[at].done;
         *self.claim_mut(id) =
-            Claim { owner: node, item, firing, record, valid: true, holds: false, buried: false };
+            Claim { owner: node, item, firing, record, valid: true, holds: false, orphaned: false };
         self.places[at] = Place::Nowhere;
         id
     }
@@ -201,12 +201,12 @@ impl State {
             Verb::Fire => claim.record == Record::Taken && claim.holds && fresh,
             Verb::Drop => claim.record == Record::Taken,
             Verb::Over | Verb::Again => claim.record == Record::Fired,
-            Verb::GiveBack | Verb::Bury => {
+            Verb::GiveBack | Verb::TakeOver => {
                 let unread = claim.record == Record::Fired || !is_not(Mutation::ChangedRowsArePutBack);
                 claim.record != Record::Unknown && (fresh || unread)
             }
         };
-        if !may || (verb != Verb::Bury && claim.buried) {
+        if !may || (verb != Verb::TakeOver && claim.orphaned) {
             return Answer::Changed;
         }
         match verb {
@@ -228,9 +228,11 @@ impl State {
                 self.end(id, mutation);
             }
             Verb::Again => self.try_again(id, mutation),
-            Verb::Bury if claim.record == Record::Fired && claim.item == RUN => self.try_again(id, mutation),
-            Verb::Bury if claim.record == Record::Fired => self.end(id, mutation),
-            Verb::Bury | Verb::GiveBack => {
+            Verb::TakeOver if claim.record == Record::Fired && claim.item == RUN => {
+                self.try_again(id, mutation);
+            }
+            Verb::TakeOver if claim.record == Record::Fired => self.end(id, mutation),
+            Verb::TakeOver | Verb::GiveBack => {
                 if claim.valid || !is_not(Mutation::ChangedRowsArePutBack) {
                     self.places[at] = Place::Lane;
                 }
@@ -284,14 +286,14 @@ impl State {
         }
     }
 
-    /// The session of a node is over: what it had is buried claim by claim.
+    /// The session of a node is over: what it had is taken over claim by claim.
     pub(super) fn entomb(&mut self, dead: usize) {
         self.sessions[dead] = false;
         self.used[dead] = false;
         self.claims
             .iter_mut()
             .filter(|claim| usize::from(claim.owner) == dead)
-            .for_each(|claim| claim.buried = true);
+            .for_each(|claim| claim.orphaned = true);
         if usize::from(self.late.node) == dead {
             (self.late.same, self.late.old) = (false, true);
         }
@@ -326,7 +328,7 @@ impl State {
     pub(super) fn unheard(&self, at: usize) -> Option<Id> {
         let Node { ahead, body, ended, .. } = self.nodes[at];
         let known = |id: Id| id == ahead || id == body || ended.is_some_and(|(ended, _)| ended == id);
-        let mine = |claim: &Claim| usize::from(claim.owner) == at && !claim.buried;
+        let mine = |claim: &Claim| usize::from(claim.owner) == at && !claim.orphaned;
         self.claims().find(|(id, claim)| mine(claim) && !known(*id)).map(|(id, _)| id)
     }
 }

@@ -43,7 +43,7 @@ pub(super) enum Record {
     Acquired,
     Fired,
     /// Fired, and its session is over.
-    Buried,
+    Orphaned,
 }
 
 /// What a claim is for, and whose it is.
@@ -159,7 +159,7 @@ impl Store {
     }
 
     pub(super) fn complete(&mut self, id: Id) {
-        if matches!(self.known(id), Record::Fired | Record::Buried) {
+        if matches!(self.known(id), Record::Fired | Record::Orphaned) {
             self.end(id);
         }
     }
@@ -246,7 +246,7 @@ impl State {
     pub(super) fn fire(&mut self, id: Id) -> bool {
         match self.store.known(id) {
             Record::Fired => return true,
-            Record::Unknown | Record::Buried => return false,
+            Record::Unknown | Record::Orphaned => return false,
             Record::Acquired => {}
         }
         let Claim { item, firing, .. } = self.claim(id);
@@ -264,8 +264,8 @@ impl State {
             let Claim { owner, item, .. } = self.claim(id);
             match self.store.known(id) {
                 Record::Acquired if owner == dead => self.store.release(id, item),
-                Record::Fired if owner == dead => *self.store.record(id) = Record::Buried,
-                Record::Unknown | Record::Acquired | Record::Fired | Record::Buried => {}
+                Record::Fired if owner == dead => *self.store.record(id) = Record::Orphaned,
+                Record::Unknown | Record::Acquired | Record::Fired | Record::Orphaned => {}
             }
         }
     }
@@ -281,13 +281,13 @@ impl State {
     /// A run is told of: fires it again, if nobody else has.
     pub(super) fn tell_of(&mut self, id: Id, mutation: Option<Mutation>) -> bool {
         let (Claim { owner, item, firing }, store) = (self.claim(id), &mut self.store);
-        if id == 0 || matches!(store.known(id), Record::Fired | Record::Buried) {
+        if id == 0 || matches!(store.known(id), Record::Fired | Record::Orphaned) {
             return true;
         }
         let is_not = |other| mutation != Some(other);
         let may = store.untold[usize::from(owner)] || !is_not(Mutation::WhoeverTellsIsHeard);
         let unmoved = store.next[usize::from(item)] == firing || !is_not(Mutation::ProgressIsNotCompared);
-        let held = matches!(store.known(store.busy), Record::Fired | Record::Buried);
+        let held = matches!(store.known(store.busy), Record::Fired | Record::Orphaned);
         if !may || !unmoved || held {
             return false;
         }

@@ -18,9 +18,9 @@ use tokio::sync::{Notify, OwnedRwLockReadGuard, RwLock};
 use crate::cache::Known;
 use crate::clock::ServerClock;
 use crate::codec;
-use crate::heart;
+use crate::connection::{Connection, Failure};
+use crate::heartbeat;
 use crate::io::Io;
-use crate::link::{Failure, Link};
 use crate::names::Numbers;
 use crate::script::{self, word};
 use crate::session::Sessions;
@@ -32,13 +32,13 @@ const OLDEST: (u32, u32) = (7, 0);
 /// As long as it is there no server is told what it has forgotten.
 pub(crate) type NothingIsTold = OwnedRwLockReadGuard<()>;
 
-pub(crate) struct Inner {
+pub(crate) struct Shared {
     pub(crate) settings: Arc<Settings>,
     pub(crate) io: Io,
     /// For what users and the firing loop ask.
-    pub(crate) hot: Link,
+    pub(crate) hot: Connection,
     /// For the heart, and for messages of others.
-    pub(crate) slow: Link,
+    pub(crate) slow: Connection,
     /// This process, among those who send messages.
     id: String,
     pub(crate) clock: ServerClock,
@@ -80,21 +80,21 @@ impl Drop for Flag<'_> {
 
 /// The number of a change that somebody waits for.
 pub(crate) struct Order<'a> {
-    inner: &'a Inner,
+    shared: &'a Shared,
     number: u64,
 }
 
 impl std::fmt::Display for Order<'_> {
     /// With that of the first that is still waited for.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let first = self.inner.changes.lock().waited_for.first().copied().unwrap_or(self.number);
+        let first = self.shared.changes.lock().waited_for.first().copied().unwrap_or(self.number);
         write!(f, "{} {first}", self.number)
     }
 }
 
 impl Drop for Order<'_> {
     fn drop(&mut self) {
-        self.inner.changes.lock().waited_for.remove(&self.number);
+        self.shared.changes.lock().waited_for.remove(&self.number);
     }
 }
 
@@ -124,7 +124,7 @@ pub(crate) struct State {
     pub(crate) silence: Duration,
 }
 
-impl Inner {
+impl Shared {
     /// Begins its life, without asking the server yet.
     pub(crate) fn open(settings: Settings) -> Result<Arc<Self>> {
         // Whoever has chosen one before keeps it.
@@ -132,15 +132,15 @@ impl Inner {
         rustls::crypto::ring::default_provider().install_default().ok();
         let (settings, io) = (Arc::new(settings), Io::start()?);
         let id = format!("{:032x}", u128::from_le_bytes(random()));
-        let inner = Arc::new_cyclic(|own: &Weak<Self>| {
+        let shared = Arc::new_cyclic(|own: &Weak<Self>| {
             let (own, sender) = (own.clone(), id.clone().into_bytes());
             let heard = Arc::new(move |message: Option<Vec<u8>>| {
                 let store = own.upgrade().filter(|_| message.as_ref() != Some(&sender));
                 store.iter().for_each(|store| store.wake());
             });
-            let slow = Link::new(settings.clone(), 1).listen(format!("{}wake", settings.prefix), heard);
+            let slow = Connection::new(settings.clone(), 1).listen(format!("{}wake", settings.prefix), heard);
             Self {
-                hot: Link::new(settings.clone(), 2),
+                hot: Connection::new(settings.clone(), 2),
                 slow,
                 id,
                 clock: ServerClock::default(),
@@ -163,12 +163,12 @@ impl Inner {
                 io,
             }
         });
-        inner.io.spawn(heart::beat(Arc::downgrade(&inner)));
-        inner.io.spawn(heart::watch(Arc::downgrade(&inner)));
-        if inner.settings.kind == Kind::Sentinel {
-            inner.io.spawn(heart::follow(Arc::downgrade(&inner)));
+        shared.io.spawn(heartbeat::beat(Arc::downgrade(&shared)));
+        shared.io.spawn(heartbeat::watch(Arc::downgrade(&shared)));
+        if shared.settings.kind == Kind::Sentinel {
+            shared.io.spawn(heartbeat::follow(Arc::downgrade(&shared)));
         }
-        Ok(inner)
+        Ok(shared)
     }
 
     pub(crate) async fn begin(&self) -> Result<()> {
@@ -227,7 +227,7 @@ impl Inner {
         changes.last += 1;
         let number = changes.last;
         changes.waited_for.insert(number);
-        Order { inner: self, number }
+        Order { shared: self, number }
     }
 
     /// Never 0, which stands for no row.
@@ -236,21 +236,21 @@ impl Inner {
     }
 
     /// A call about nodes.
-    pub(crate) async fn heart_call(&self, call: &str, request: &Value) -> Result<Value> {
+    pub(crate) async fn node_call(&self, call: &str, request: &Value) -> Result<Value> {
         if self.is_gone() {
             return Err(self.all_gone());
         }
-        self.heart_call_on(&self.slow, call, request).await.map_err(Failure::into_error)
+        self.node_call_on(&self.slow, call, request).await.map_err(Failure::into_error)
     }
 
-    pub(crate) async fn heart_call_on(
+    pub(crate) async fn node_call_on(
         &self,
-        link: &Link,
+        connection: &Connection,
         call: &str,
         request: &Value,
     ) -> Result<Value, Failure> {
         let words = [call.as_bytes().to_vec(), request.to_string().into_bytes()];
-        let answer = link.evaluate(call, &script::NODES, &words).await?;
+        let answer = connection.evaluate(call, &script::NODES, &words).await?;
         let read = async {
             let answer = self.read_answer(call, answer).await?;
             let damage = word(answer.get(2));
@@ -329,7 +329,7 @@ impl Inner {
             "tells": tells,
             "turn": self.sessions.lock().get(&node.session).map_or(0, |known| known.turn),
         });
-        let answer = self.heart_call("attach", &request).await?;
+        let answer = self.node_call("attach", &request).await?;
         if answer["gone"] == true {
             self.set_gone();
             return Err(self.all_gone());

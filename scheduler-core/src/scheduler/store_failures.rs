@@ -13,13 +13,13 @@ pub(super) const FIRST_BACKOFF: Duration = Duration::from_millis(20);
 const LAST_BACKOFF: Duration = Duration::from_secs(15);
 
 /// How a streak of failures is met.
-pub(super) struct Patience {
+pub(super) struct StoreFailures {
     core: Arc<Core>,
     failures: u32,
     streak: Streak,
 }
 
-impl Patience {
+impl StoreFailures {
     pub(super) fn new(core: Arc<Core>) -> Self {
         Self { core, failures: 0, streak: Streak::default() }
     }

@@ -14,11 +14,11 @@ use scheduler_core::time::{Clock, SystemClock};
 use serde_json::json;
 
 use crate::codec;
-use crate::inner::{Flag, Inner, State};
-use crate::link::Link;
-use crate::place::{self, Address};
+use crate::connection::Connection;
+use crate::discovery::{self, Address};
 use crate::session::Session;
 use crate::settings::{cap, margin};
+use crate::shared::{Flag, Shared, State};
 
 /// The first silence after the report of a failed heartbeat. The silence doubles with each report.
 const FIRST_SILENCE: Duration = Duration::from_secs(15);
@@ -41,7 +41,7 @@ impl State {
 }
 
 /// Beats for as long as the store is there.
-pub(crate) async fn beat(store: Weak<Inner>) {
+pub(crate) async fn beat(store: Weak<Shared>) {
     loop {
         let Some((wait, nudge)) = store.upgrade().map(|store| (store.until_beat(), store.nudge.clone()))
         else {
@@ -57,7 +57,7 @@ pub(crate) async fn beat(store: Weak<Inner>) {
 }
 
 /// Tells nodes that have lost touch.
-pub(crate) async fn watch(store: Weak<Inner>) {
+pub(crate) async fn watch(store: Weak<Shared>) {
     loop {
         let Some((wait, changed)) = store.upgrade().map(|store| (store.fence(), store.renewed.clone()))
         else {
@@ -71,7 +71,7 @@ pub(crate) async fn watch(store: Weak<Inner>) {
 }
 
 /// Leaves a server that the sentinels have replaced. It may not hear of that for seconds, and takes what it is told meanwhile.
-pub(crate) async fn follow(store: Weak<Inner>) {
+pub(crate) async fn follow(store: Weak<Shared>) {
     loop {
         let Some((wait, settings)) =
             store.upgrade().map(|store| (store.until_beat(), store.settings.clone()))
@@ -80,29 +80,34 @@ pub(crate) async fn follow(store: Weak<Inner>) {
         };
         SystemClock.sleep(wait).await;
         let limit = settings.connect_within.min(wait);
-        let Some(named) = place::named(&settings, limit).await else { continue };
+        let Some(named) = discovery::named(&settings, limit).await else { continue };
         let is_elsewhere = |server: &Address| {
-            let links =
-                store.upgrade().map(|store| [&store.hot, &store.slow].map(|link| link.is_elsewhere(server)));
+            let links = store
+                .upgrade()
+                .map(|store| [&store.hot, &store.slow].map(|connection| connection.is_elsewhere(server)));
             links.is_some_and(|links| links.contains(&true))
         };
         if !is_elsewhere(&named) {
             continue;
         }
         // As whoever connects anew would be led: one sentinel alone may be mistaken.
-        let found = place::find(&settings, limit).await.ok().and_then(|server| place::address(&server));
+        let found =
+            discovery::find(&settings, limit).await.ok().and_then(|server| discovery::address(&server));
         let (Some(store), Some(master)) = (store.upgrade(), found.filter(is_elsewhere)) else { continue };
         let (host, port) = &master;
         tracing::warn!(
             "the sentinels now name {host}:{port} as the master `{}`; this node connects to it",
             settings.master
         );
-        [&store.hot, &store.slow].into_iter().filter(|link| link.is_elsewhere(&master)).for_each(Link::leave);
+        [&store.hot, &store.slow]
+            .into_iter()
+            .filter(|connection| connection.is_elsewhere(&master))
+            .for_each(Connection::leave);
         store.nudge.notify_one();
     }
 }
 
-impl Inner {
+impl Shared {
     fn until_beat(&self) -> Duration {
         let state = self.state.lock();
         let beat = self.settings.beat(state.lease);
@@ -204,7 +209,7 @@ impl Inner {
             "cap": cap(lease).as_millis().to_string(),
             "seen": seen.to_string(),
         });
-        let answer = self.heart_call("beat", &request).await?;
+        let answer = self.node_call("beat", &request).await?;
         if answer["gone"] == true {
             self.set_gone();
             return Ok(false);
@@ -260,7 +265,7 @@ impl Inner {
         // Whoever waits for an answer must not act on it.
         self.fenced.notify_waiters();
         self.register(&node, false).await?;
-        // If nobody has buried it, its claims are still there.
+        // If nobody has taken it over, its claims are still there.
         Box::pin(self.lose_unknown(session)).await?;
         (node.wake)();
         Ok(())

@@ -14,7 +14,7 @@ use redis::aio::MultiplexedConnection;
 use redis::{ErrorKind, Pipeline, PushInfo, PushKind, RedisError, Script, ServerErrorKind, Value, cmd};
 use scheduler_core::{Error, Result};
 
-use crate::place::{self, Address};
+use crate::discovery::{self, Address};
 use crate::settings::Settings;
 
 /// Whom to tell of messages, and when they may have been missed.
@@ -27,12 +27,12 @@ const BYTES_IN_A_SECOND: usize = 16 * 1024 * 1024;
 const UNKNOWN: &str = "the call may have taken effect all the same";
 
 /// One connection of a store.
-pub(crate) struct Link {
+pub(crate) struct Connection {
     settings: Arc<Settings>,
     /// No step may take longer than this, beside the settings.
     limit: Mutex<Duration>,
     /// So many calls in a row without an answer, and the connection is given up.
-    patience: u32,
+    most_silent: u32,
     /// The channel to listen to, and whom to tell.
     listener: Option<(String, Heard)>,
     slot: Mutex<Slot>,
@@ -70,10 +70,10 @@ impl Failure {
     }
 }
 
-impl Link {
-    pub(crate) fn new(settings: Arc<Settings>, patience: u32) -> Self {
+impl Connection {
+    pub(crate) fn new(settings: Arc<Settings>, most_silent: u32) -> Self {
         let (slot, connecting) = Default::default();
-        Self { settings, limit: Mutex::new(Duration::MAX), patience, listener: None, slot, connecting }
+        Self { settings, limit: Mutex::new(Duration::MAX), most_silent, listener: None, slot, connecting }
     }
 
     /// No step may take longer than this from now on.
@@ -195,7 +195,7 @@ impl Link {
         let mut slot = self.slot.lock();
         if slot.number == number {
             slot.silent += 1;
-            if slot.silent >= self.patience {
+            if slot.silent >= self.most_silent {
                 slot.connection = None;
             }
         }
@@ -290,12 +290,12 @@ impl Link {
 
     async fn open(&self) -> Result<(MultiplexedConnection, Option<Address>, Arc<AtomicBool>), RedisError> {
         let limit = self.settings.connect_within.min(*self.limit.lock());
-        let server = place::find(&self.settings, limit).await?;
-        let at = place::address(&server);
+        let server = discovery::find(&self.settings, limit).await?;
+        let at = discovery::address(&server);
         let (closed, heard) =
             (Arc::new(AtomicBool::new(false)), self.listener.as_ref().map(|(_, heard)| heard.clone()));
         let of_connection = closed.clone();
-        let config = place::plain().set_push_sender(move |push: PushInfo| -> Result<(), RedisError> {
+        let config = discovery::plain().set_push_sender(move |push: PushInfo| -> Result<(), RedisError> {
             match (push.kind, push.data.last(), &heard) {
                 (PushKind::Disconnection, ..) => of_connection.store(true, Ordering::Release),
                 (PushKind::Message, Some(Value::BulkString(text)), Some(heard)) => {
@@ -306,13 +306,13 @@ impl Link {
             Ok(())
         });
         let ready = async {
-            let mut connection = place::connect(server, &config).await?;
+            let mut connection = discovery::connect(server, &config).await?;
             if let Some((channel, _)) = &self.listener {
                 cmd("SUBSCRIBE").arg(channel).exec_async(&mut connection).await?;
             }
             Ok((connection, at, closed))
         };
-        place::in_time(limit, ready).await
+        discovery::in_time(limit, ready).await
     }
 }
 
