@@ -38,6 +38,7 @@ mod memory;
 mod pauses;
 pub mod rows;
 pub mod rules;
+pub mod run_row;
 mod state;
 pub mod view;
 

@@ -6,6 +6,7 @@
 //! * `mending`: what does not fit together any more;
 //! * `putting`: jobs and triggers that are stored, replaced, moved on, removed; calendars and marks;
 //! * `pausing`: pauses, resets, and the steps of the table of states;
+//! * `running`: runs that are stored; no driver keeps them yet;
 //! * `asking`: lists.
 //!
 //! A rule may run again from its begin when something was not loaded: what it has written by then is discarded.
@@ -18,6 +19,7 @@ mod losing;
 mod mending;
 mod pausing;
 mod putting;
+mod running;
 mod steps;
 
 pub use asking::{cancel, executions, groups, jobs, runs_by_session, triggers};
@@ -30,4 +32,5 @@ pub use putting::{
     adjust, check_put, clear, move_triggers, put, put_calendar, put_mark, remove_calendar, remove_job,
     remove_trigger, reschedule,
 };
+pub use running::{Enqueued, Fate, MOST_LOSSES, cancel_run, end_attempt, enqueue, lose_attempt, replay};
 pub use steps::each;
