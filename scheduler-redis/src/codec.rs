@@ -68,10 +68,8 @@ pub(crate) fn broken(what: &str, key: &str, found: &str) -> Error {
         return error;
     }
     match (what, job_key(key), trigger_key(key)) {
-        ("job" | "data of job", Ok(job), _) => error.for_job(&job),
-        ("trigger" | "progress of trigger" | "state of trigger" | "revision of trigger", _, Ok(trigger)) => {
-            error.for_trigger(&trigger)
-        }
+        ("job", Ok(job), _) => error.for_job(&job),
+        ("trigger", _, Ok(trigger)) => error.for_trigger(&trigger),
         _ => error,
     }
 }

@@ -43,11 +43,11 @@ pub(crate) struct Loader<'a> {
 /// What becomes of the record of a job or trigger that cannot be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Broken {
-    /// Whoever asks for it by its name hears why.
+    /// The call fails with the reason.
     IsTold,
-    /// A job is as one that is not there, so that it can be stored anew; a trigger is told.
+    /// A job counts as absent, so that it can be stored anew. For a trigger the call fails.
     JobIsNone,
-    /// It is told in the log, and is as one that is not there.
+    /// The fault is logged, and the record counts as absent.
     IsNone,
 }
 
@@ -262,7 +262,7 @@ impl Loader<'_> {
         self.orphaned(claims).await
     }
 
-    /// Of these claims those that a session has left behind whose work is being taken over.
+    /// Looks for missing claims among those of ended sessions.
     async fn orphaned(&mut self, claims: Vec<Id<ClaimRow>>) -> Result<()> {
         let is_missing = |id: &Id<ClaimRow>| self.view.claims().row(*id).is_none();
         let missing: Vec<_> = claims.into_iter().filter(is_missing).collect();
@@ -330,7 +330,7 @@ impl Loader<'_> {
 
     fn numbered(&mut self, keys: &[String]) -> Vec<Id<TriggerRow>> {
         let names = self.view.names();
-        // What is no key is left to an audit.
+        // An audit takes care of an entry that is no key.
         let keys = keys.iter().filter_map(|key| codec::trigger_key(key).ok());
         keys.map(|key| scheduler_core::store::view::Names::trigger(names, &key)).collect()
     }
@@ -466,11 +466,16 @@ pub(crate) fn read_claim(
         return record::read_claim(record, names);
     }
     let row = record::read_trigger(record, names, &mut &*known)?;
+    Ok(claim_of(row, execution, names))
+}
+
+/// The claim of a trigger that is not fired.
+pub(crate) fn claim_of(row: TriggerRow, execution: ExecutionId, names: &mut Names) -> ClaimRow {
     let item = scheduler_core::store::view::Names::trigger(names, row.trigger.key());
     // When it was claimed is nowhere; its number grows with the time.
     let since = i64::try_from(execution.count()).ok().and_then(DateTime::from_timestamp_micros);
     let (since, lapse) = (since.unwrap_or_default(), DateTime::<Utc>::MAX_UTC);
-    Ok(rules::claimed(item, &row, execution.session(), since, lapse))
+    rules::claimed(item, &row, execution.session(), since, lapse)
 }
 
 /// The error about a record that cannot be read.

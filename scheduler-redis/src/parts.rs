@@ -10,7 +10,7 @@ use scheduler_core::store::rows::{Id, Table};
 use scheduler_core::store::view::{Missing, Names as _, View};
 use scheduler_core::store::*;
 use scheduler_core::time::{Clock, SystemClock};
-use scheduler_core::{JobKey, Result, Text, TriggerKey};
+use scheduler_core::{Error, JobKey, Result, Text, TriggerKey};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
@@ -110,6 +110,16 @@ impl Range {
     }
 }
 
+/// Which chores are left.
+#[derive(Debug)]
+pub(crate) enum Left {
+    Nothing,
+    /// Their authors go on with them.
+    OfOthers,
+    /// This program cannot finish the one of this number.
+    Unknown(String),
+}
+
 fn read_chore(record: &[u8]) -> Result<Chore> {
     codec::decode("chore", "", &String::from_utf8_lossy(record))
 }
@@ -139,7 +149,7 @@ fn is_of_another_version(whole: &redis::Value) -> bool {
     })
 }
 
-/// What is no key is left to an audit.
+/// The triggers of these entries. An audit takes care of an entry that is no key.
 pub(crate) fn keys_in(range: &Range, entries: &[String]) -> Vec<TriggerKey> {
     entries.iter().filter_map(|entry| codec::trigger_key(range.trigger(entry)?).ok()).collect()
 }
@@ -282,32 +292,36 @@ impl Shared {
 
     /// Waits for chores of others, and finishes those that nobody goes on with.
     pub(crate) async fn finish_chores(&self) -> Result<()> {
-        while !self.take_chores().await? {
-            SystemClock.sleep(Duration::from_millis(50)).await;
+        loop {
+            match self.take_chores().await? {
+                Left::Nothing => return Ok(()),
+                Left::OfOthers => SystemClock.sleep(Duration::from_millis(50)).await,
+                Left::Unknown(number) => {
+                    return Err(Error::transient(format!(
+                        "the chore `{number}` of another program goes on, and this program does not know it; repeat the call when a \
+                         node of a newer version has finished the chore, or upgrade `scheduler-redis`"
+                    )));
+                }
+            }
         }
-        Ok(())
     }
 
-    /// Finishes chores that nobody goes on with. Says whether none is left.
-    pub(crate) async fn take_chores(&self) -> Result<bool> {
+    /// Finishes chores that nobody goes on with. Says what is left.
+    pub(crate) async fn take_chores(&self) -> Result<Left> {
         let all = list(Some(self.ask(&self.command("HGETALL", "chores")).await?));
-        let mut none_is_left = true;
+        let mut left = Left::Nothing;
         for pair in all.chunks_exact(2) {
             let number = word(pair.first());
             let record = bytes(&pair[1]).and_then(parts).map(|(_, record)| read_chore(record));
             match record {
                 // A clock that was set back makes nobody wait.
-                Some(Ok(chore)) if (self.clock.now() - chore.at).abs() < ABANDONED => none_is_left = false,
+                Some(Ok(chore)) if (self.clock.now() - chore.at).abs() < ABANDONED => left = Left::OfOthers,
                 Some(Ok(chore)) => drop(self.finish((number, chore)).await?),
-                Some(Err(_)) if is_of_another_version(&pair[1]) => {
-                    tracing::warn!(
-                        "this program does not know the chore `{number}` and leaves it to other nodes"
-                    );
-                }
+                Some(Err(_)) if is_of_another_version(&pair[1]) => return Ok(Left::Unknown(number)),
                 _ => self.drop_chore(&number).await?,
             }
         }
-        Ok(none_is_left)
+        Ok(left)
     }
 
     async fn drop_chore(&self, number: &str) -> Result<()> {

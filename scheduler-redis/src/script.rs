@@ -6,7 +6,10 @@
 use std::sync::LazyLock;
 
 use redis::{Script, Value};
+use scheduler_core::job::{CancelReason, ExecutionId};
 use scheduler_core::{Error, Result};
+
+use crate::codec;
 
 macro_rules! script {
     ($flags:literal, $file:literal) => {
@@ -67,6 +70,25 @@ pub(crate) fn list(value: Option<Value>) -> Vec<Value> {
 
 pub(crate) fn words(value: Option<Value>) -> Vec<String> {
     list(value).iter().map(|value| word(Some(value))).collect()
+}
+
+/// The runs of a node that are to stop, in the order of their ids.
+pub(crate) fn read_stops(stops: &[Value]) -> Vec<(ExecutionId, CancelReason)> {
+    let read = |pair: &[Value]| {
+        let reason = match word(Some(&pair[1])).as_str() {
+            "superseded" => CancelReason::Superseded,
+            _ => CancelReason::Requested,
+        };
+        codec::read_claim(&word(Some(&pair[0])))
+            .inspect_err(|error| {
+                tracing::error!(%error, "a run that is to stop cannot be read and goes on: {error}");
+            })
+            .ok()
+            .map(|run| (run, reason))
+    };
+    let mut stops: Vec<_> = stops.chunks_exact(2).filter_map(read).collect();
+    stops.sort_unstable_by_key(|(run, _)| *run);
+    stops
 }
 
 /// What a script has said, or what else there was.

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use redis::Value;
-use scheduler_core::job::{CancelReason, ExecutionId};
+use scheduler_core::job::ExecutionId;
 use scheduler_core::store::rows::TriggerRow;
 use scheduler_core::store::view::{Names as _, Version, View, record};
 use scheduler_core::store::*;
@@ -16,6 +16,7 @@ use crate::commit::{Ops, Step, operation, text};
 use crate::connection::Failure;
 use crate::load::{Broken, Loader, parts};
 use crate::names::Names;
+use crate::rest::is_foreign;
 use crate::run::{Mode, Ran, each};
 use crate::script::{self, bytes, list, number, word, words};
 use crate::session::{Held, Loose, Session, Sessions, knows};
@@ -321,21 +322,9 @@ impl Shared {
         let next_due = number(answer.get(3)).and_then(|millis| i64::try_from(millis).ok());
         let next_due = next_due.and_then(DateTime::from_timestamp_millis);
         let late_left = number(answer.get(4)).and_then(|left| usize::try_from(left).ok()).unwrap_or_default();
-        let mut acquired = Acquired { next_due, ..Acquired::default() };
         let mut answer = answer.into_iter().skip(5);
-        for pair in list(answer.next()).chunks_exact(2) {
-            let reason = match word(Some(&pair[1])).as_str() {
-                "superseded" => CancelReason::Superseded,
-                _ => CancelReason::Requested,
-            };
-            match codec::read_claim(&word(Some(&pair[0]))) {
-                Ok(run) => acquired.cancel.push((run, reason)),
-                Err(error) => {
-                    tracing::error!(%error, "a run that is to stop cannot be read and goes on: {error}");
-                }
-            }
-        }
-        acquired.cancel.sort_unstable_by_key(|(run, _)| *run);
+        let cancel = script::read_stops(&list(answer.next()));
+        let mut acquired = Acquired { next_due, cancel, ..Acquired::default() };
         let records = list(answer.next());
         for trigger in list(answer.next()) {
             let trigger = codec::shown(&word(Some(&trigger)));
@@ -354,24 +343,15 @@ impl Shared {
                 unusable.unreadable.push(execution);
                 continue;
             };
-            let row = match record::read_trigger(text, &mut names, &mut &self.known) {
-                Ok(row) => row,
-                Err(reason) => {
-                    match record::read_place(text, &mut names) {
-                        // Somebody else may know its schedule: the claim lapses, and another node may take it.
-                        Ok(row) => {
-                            let trigger = row.trigger.key().clone();
-                            tracing::error!(%trigger, reason, "this node cannot read the trigger `{trigger}` and leaves it to other nodes: {reason}");
-                            self.hold(&mut sessions, request, execution, row, version, &mut names);
-                        }
-                        Err(_) => {
-                            tracing::error!(%execution, reason, "no node can read a trigger, and it fires no more: {reason}; run `RedisJobStore::audit` and store the trigger again");
-                            unusable.unreadable.push(execution);
-                        }
-                    }
-                    continue;
-                }
+            let Some((row, is_unknown)) = self.read_claimed(execution, text, &mut names) else {
+                unusable.unreadable.push(execution);
+                continue;
             };
+            if is_unknown {
+                // The claim lapses, and another node may take the trigger.
+                self.hold(&mut sessions, request, execution, row, version, &mut names);
+                continue;
+            }
             let calendar = row.trigger.calendar().map(|name| (name, rest.calendars.get(name).cloned()));
             if let Some((name, None)) = calendar {
                 let trigger = row.trigger.key();
@@ -382,15 +362,39 @@ impl Shared {
             let calendar = calendar.and_then(|(_, calendar)| calendar);
             let (trigger, progress, freed) = (row.trigger.clone(), row.progress(), row.freed());
             self.hold(&mut sessions, request, execution, row, version, &mut names);
-            if let Some(problem) = calendar.as_ref().and_then(|calendar| calendar.problem()) {
+            if calendar.as_deref().is_some_and(is_foreign) {
                 let key = trigger.key();
-                tracing::error!(trigger = %key, "the calendar of trigger `{key}` {problem}, and this node leaves the trigger to other nodes");
+                tracing::error!(trigger = %key, "this node does not know the type of the calendar of trigger `{key}` and leaves the trigger to other nodes");
                 continue;
             }
             let claim = execution;
             acquired.triggers.push(AcquiredTrigger { claim, trigger, progress, calendar, freed });
         }
         (acquired, late_left, unusable)
+    }
+
+    /// A trigger that was claimed, and whether this program does not know its schedule; nothing if no node can read it.
+    fn read_claimed(
+        &self,
+        execution: ExecutionId,
+        text: &[u8],
+        names: &mut Names,
+    ) -> Option<(TriggerRow, bool)> {
+        let reason = match record::read_trigger(text, names, &mut &self.known) {
+            Ok(row) => return Some((row, false)),
+            Err(reason) => reason,
+        };
+        match record::read_place(text, names) {
+            Ok(row) => {
+                let trigger = row.trigger.key();
+                tracing::error!(%trigger, reason, "this node cannot read the trigger `{trigger}` and leaves it to other nodes: {reason}");
+                Some((row, true))
+            }
+            Err(_) => {
+                tracing::error!(%execution, reason, "no node can read a trigger, and it fires no more: {reason}; run `RedisJobStore::audit` and store the trigger again");
+                None
+            }
+        }
     }
 
     /// A claim of a node, until it is fired, given back or lapses.

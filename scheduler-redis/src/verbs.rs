@@ -15,6 +15,7 @@ use crate::codec;
 use crate::load::{Broken, Loader, PAGE};
 use crate::names::Names;
 use crate::parts::{PART, Range, keys_in};
+use crate::rest::is_foreign;
 use crate::run::{Mode, each};
 use crate::script::{list, word};
 use crate::session::Session;
@@ -239,7 +240,7 @@ impl JobStore for RedisJobStore {
     fn calendars(&self) -> StoreFuture<'_, Vec<NamedCalendar>> {
         self.look(|view| {
             let mut calendars = Rows::calendars(view)?;
-            calendars.retain(|(_, calendar)| calendar.problem().is_none());
+            calendars.retain(|(_, calendar)| !is_foreign(&**calendar));
             Ok(calendars)
         })
     }

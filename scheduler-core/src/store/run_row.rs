@@ -63,7 +63,7 @@ pub enum Cause {
 pub struct RunRow {
     /// Stable over attempts.
     pub id: RunId,
-    /// What is run.
+    /// The job that runs.
     pub job: JobKey,
     /// Laid over the data of the job.
     pub data: Arc<JobData>,
@@ -188,7 +188,7 @@ impl RunRow {
 pub struct RunClaim {
     /// The node that has it.
     pub session: u64,
-    /// What is claimed.
+    /// The claimed run.
     pub run: Id<RunRow>,
     /// As it was claimed; where the row has another one, the claim is void.
     pub epoch: u32,

@@ -27,7 +27,7 @@ const DESTROYED: &str = "it has no record that can be read";
 const PAGE: usize = 100;
 
 impl RedisJobStore {
-    /// What is not as it must be, in words: after somebody has changed or deleted keys by hand, or restored a part of them.
+    /// Finds faults in the stored data, for use after somebody has changed or deleted keys by hand or restored a part of them.
     /// With `repair` it is mended, and the answer says what was found.
     ///
     /// | what is lost | with `repair` |
@@ -109,7 +109,7 @@ impl Audit<'_> {
             for _ in 0..MOST_KEYS {
                 match Box::pin(self.part(*of)).await {
                     Err(error) if damage::is_moved(&error) => {
-                        // Whoever meets a key of the wrong kind has moved it out of the way; the part begins anew.
+                        // A key of the wrong kind was moved out of the way, so this part begins anew.
                         self.found.truncate(before);
                         self.found.push(error.to_string());
                     }

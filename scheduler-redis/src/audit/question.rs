@@ -1,4 +1,4 @@
-//! What is asked of the server: whether what follows from a record is there.
+//! Questions to the server: does everything exist that follows from a record?
 
 use scheduler_core::Result;
 
@@ -25,7 +25,7 @@ pub(super) struct Question {
 impl Question {
     /// About the record of this hash, with its bytes; without bytes it must not be there.
     pub(super) fn about(kind: &'static str, hash: &str, key: &str, record: &[u8]) -> Self {
-        // What is shorter than a version is as nothing.
+        // A value that is shorter than a version counts as absent.
         let version = record.get(..8).unwrap_or_default().to_vec();
         let guard = Some(("is", hash.to_owned(), vec![text(key), version]));
         Self { kind, key: key.to_owned(), guard, checks: Vec::new() }

@@ -11,7 +11,7 @@ use super::question::Question;
 use super::{Audit, PAGE};
 use crate::codec;
 use crate::commit::{Step, lane_name, stand_of, text};
-use crate::load::{self, parts};
+use crate::load::{self, Broken, parts};
 use crate::names::Names;
 use crate::run::{Mode, each};
 
@@ -57,7 +57,12 @@ impl Audit<'_> {
     fn read_claim(&self, id: &str, whole: &[u8]) -> Option<ClaimRow> {
         let mut view = self.shared.empty_view();
         let (execution, (_, record)) = (codec::read_claim(id).ok()?, parts(whole)?);
-        load::read_claim(record, execution, view.names(), &self.shared.known).ok()
+        let known = load::read_claim(record, execution, view.names(), &self.shared.known);
+        // That of a trigger whose schedule only another program knows.
+        let place = |_| {
+            record::read_place(record, view.names()).map(|row| load::claim_of(row, execution, view.names()))
+        };
+        known.or_else(place).ok()
     }
 
     fn claim(&self, session: &str, id: &str, whole: &[u8], is_alive: bool) -> Question {
@@ -99,7 +104,7 @@ impl Audit<'_> {
         }
     }
 
-    /// What is asked to stop and is not there.
+    /// Stop requests for runs that do not exist.
     async fn stops(&mut self, session: &str) -> Result<()> {
         let (stop, home) = (format!("stop:{session}"), format!("cl:{session}"));
         let ids = self.list("HKEYS", &stop, &[]).await?;
@@ -110,7 +115,7 @@ impl Audit<'_> {
         self.settle(ids.iter().map(question).collect()).await
     }
 
-    /// What is claimed or held by nobody.
+    /// Triggers that are marked as claimed, and jobs that are marked as busy, although the claim does not exist.
     pub(super) async fn owners(&mut self) -> Result<()> {
         for (hash, kind, step, fault) in [
             ("busy", "job", Step::Free, "it is held by a run that is not there"),
@@ -240,7 +245,7 @@ impl Audit<'_> {
         let rule = |view: &mut View<Names>, mends: bool| {
             each(view, keys, |view, key| rules::examine(view, &key, mends))
         };
-        let found = self.shared.look(|view| rule(view, false)).await?;
+        let found = self.shared.look_at(Broken::IsNone, |view| rule(view, false)).await?;
         if found.iter().all(Vec::is_empty) {
             return Ok(());
         }
@@ -248,7 +253,7 @@ impl Audit<'_> {
         let confirmed = if self.repair {
             self.shared.run("audit", Mode::Chore, self.shared.view(), |view| rule(view, true)).await?.answer
         } else {
-            self.shared.look(|view| rule(view, false)).await?
+            self.shared.look_at(Broken::IsNone, |view| rule(view, false)).await?
         };
         for ((key, before), unsound) in keys.iter().zip(found).zip(confirmed) {
             for what in unsound.into_iter().filter(|what| before.contains(what)) {

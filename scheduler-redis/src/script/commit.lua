@@ -43,7 +43,7 @@ local function values_of(hash, fields)
 end
 
 local sub = string.sub
--- What is shorter than a version is as nothing.
+-- A value that is shorter than a version counts as absent.
 local function is_version(record, version) return (record and #record >= 8 and sub(record, 1, 8) or '') == version end
 
 local checks = {}

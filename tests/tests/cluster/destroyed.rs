@@ -133,3 +133,57 @@ async fn a_run_whose_job_was_destroyed_can_still_end_and_its_job_be_stored_anew(
     process.store.put(put).await.unwrap();
     assert_eq!(process.store.jobs(JobQuery::default()).await.unwrap().len(), 1);
 }
+
+const TRIGGERS: &str = "scheduler:{shared/0}:triggers";
+
+fn record(server: &Server) -> Vec<u8> {
+    redis::from_redis_value(server.command(&["HGET", TRIGGERS, "\0a"])).unwrap()
+}
+
+fn write(server: &Server, hash: &str, field: &str, value: &[u8]) {
+    let mut connection = redis::Client::open(server.url()).unwrap().get_connection().unwrap();
+    redis::cmd("HSET").arg(hash).arg(field).arg(value).exec(&mut connection).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_trigger_with_a_schedule_of_another_program_is_left_to_others_and_given_back() {
+    let server = Server::start();
+    let process = Process::start(&server.url(), 1).await;
+    process.put(&exclusive("turns"), [hourly("a").priority(9), hourly("b")]).await;
+    let known = record(&server);
+    let begin = known.windows(4).position(|window| window == b"{\"v\"").unwrap();
+    let mut description: serde_json::Value = serde_json::from_slice(&known[begin..]).unwrap();
+    description["schedule"] = serde_json::json!({ "by_the_moon": { "phase": "full" } });
+    let foreign = [&known[..begin], description.to_string().as_bytes()].concat();
+    write(&server, TRIGGERS, "\0a", &foreign);
+    assert!(process.acquire(9).await.is_empty(), "this program cannot fire it");
+    assert_eq!(record(&server), foreign, "and does not touch it");
+    let claims = async || server.text(&["HLEN", "scheduler:{shared/0}:at"]);
+    assert_eq!(claims().await, "1", "the claim waits for its end");
+    assert_eq!(process.store.audit(true).await.unwrap(), [""; 0], "it is no fault");
+    until("the claim has lapsed", async || claims().await == "0").await;
+    // Another program may know it.
+    write(&server, TRIGGERS, "\0a", &known);
+    until("it comes up", async || names(&process.acquire(1).await) == ["a"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_change_of_another_program_that_goes_on_is_named_and_nobody_waits_for_ever() {
+    let server = Server::start();
+    let process = Process::start(&server.url(), 1).await;
+    let chores = "scheduler:{shared/0}:chores";
+    write(
+        &server,
+        chores,
+        "7-other",
+        br#"versions{"work":"dance","of":"all","after":null,"at":"2020-01-01T00:00:00Z"}"#,
+    );
+    let error = process.store.resume(Selection::All).await.unwrap_err();
+    for part in ["`7-other`", "does not know it", "upgrade `scheduler-redis`"] {
+        assert!(error.to_string().contains(part), "{error}");
+    }
+    assert!(error.is_transient());
+    process.put(&job("work"), [hourly("a")]).await;
+    assert_eq!(names(&process.acquire(1).await), ["a"], "everything else goes on");
+    assert_eq!(server.text(&["HLEN", chores]), "1", "a newer program finishes it");
+}

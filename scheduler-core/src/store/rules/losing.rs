@@ -121,7 +121,7 @@ pub fn reassert<R: Rows>(
     rows.edit(item, |row| {
         row.set_progress(to.clone());
         row.set_freed(None);
-        // Whoever has claimed it meanwhile has nothing.
+        // Makes a claim void that another node has made meanwhile.
         row.epoch = row.epoch.wrapping_add(1);
         row.running += u32::from(counted);
         row.superseded = false;

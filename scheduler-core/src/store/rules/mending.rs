@@ -8,7 +8,7 @@ use crate::key::TriggerKey;
 use crate::store::rows::*;
 use crate::store::state::{Step, StoredState};
 
-/// What is the matter with a trigger.
+/// A fault of a trigger's row.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Unsound {

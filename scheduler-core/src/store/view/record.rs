@@ -239,12 +239,12 @@ pub fn read_trigger(
 pub fn read_place(record: &[u8], names: &mut impl Names) -> Result<TriggerRow, String> {
     read_with(record, names, |text| {
         let read = |text: &[u8]| serde_json::from_slice::<serde_json::Value>(text);
-        let known = Trigger::at(DateTime::UNIX_EPOCH).for_job("any").build(DateTime::UNIX_EPOCH);
+        let known = Trigger::at(DateTime::UNIX_EPOCH).name("any").for_job("any").build(DateTime::UNIX_EPOCH);
         let known = serde_json::to_vec(&known.map_err(|error| error.to_string())?);
         let trigger = known.and_then(|known| {
             let (mut trigger, known) = (read(text)?, read(&known)?);
             trigger["schedule"] = known["schedule"].clone();
-            serde_json::from_value::<Trigger>(trigger)
+            serde_json::from_slice::<Trigger>(&serde_json::to_vec(&trigger)?)
         });
         trigger.map(Arc::new).map_err(|error| error.to_string())
     })

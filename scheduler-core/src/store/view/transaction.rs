@@ -19,7 +19,7 @@ pub struct View<N> {
     pub(super) triggers: Shelf<TriggerRow>,
     pub(super) claims: Shelf<ClaimRow>,
     pub(super) wants: Wants,
-    /// Of these selections only so many triggers are looked at.
+    /// The rules see only these triggers of a selection.
     parts: Vec<(Selection, Vec<Id<TriggerRow>>)>,
 }
 
