@@ -53,8 +53,16 @@ pub fn filled(count: usize) -> MemoryJobStore {
 #[must_use]
 pub fn acquire(store: &MemoryJobStore, time: DateTime<Utc>, max: usize) -> Vec<AcquiredTrigger> {
     let limits = ExecutionLimits::default();
-    now(store.acquire_due(AcquireDue { session: 1, now: time, until: time, max, limits, late: None }))
-        .triggers
+    now(store.acquire_due(AcquireDue {
+        session: 1,
+        now: time,
+        until: time,
+        max,
+        limits,
+        late: None,
+        heard: None,
+    }))
+    .triggers
 }
 
 /// Fires what was claimed.

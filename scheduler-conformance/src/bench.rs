@@ -140,7 +140,7 @@ impl Bench {
     ) -> Acquired {
         let now = at(seconds);
         self.store
-            .acquire_due(AcquireDue { session, now, until: now, max, limits, late: None })
+            .acquire_due(AcquireDue { session, now, until: now, max, limits, late: None, heard: None })
             .await
             .unwrap()
     }

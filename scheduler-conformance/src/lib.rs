@@ -48,6 +48,7 @@ pub fn checks<O: Open>() -> Vec<Check<O>> {
         verbs::firing::all(),
         verbs::overlap::all(),
         verbs::pausing::all(),
+        verbs::running::all(),
     ];
     let mut all: Vec<Check<O>> = rules.into_iter().flatten().collect();
     all.push(("conformance_scripts_of_quartz", scripts::check));
@@ -70,6 +71,7 @@ macro_rules! store_conformance {
             $crate::__store_checks_of_firing!($open);
             $crate::__store_checks_of_overlap!($open);
             $crate::__store_checks_of_pausing!($open);
+            $crate::__store_checks_of_running!($open);
 
             #[test]
             fn conformance_scripts_of_quartz() {

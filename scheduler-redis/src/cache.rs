@@ -1,10 +1,12 @@
 //! What a process remembers of records, so that it need not read them again: jobs, and descriptions of triggers.
 
-use std::collections::HashMap;
+use std::borrow::Borrow;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
 use scheduler_core::JobKey;
+use scheduler_core::job::JobDetail;
 use scheduler_core::store::rows::JobRow;
 use scheduler_core::store::view::Version;
 use scheduler_core::store::view::record::Descriptions;
@@ -18,6 +20,14 @@ const MOST: usize = 10_000;
 pub(crate) struct Known {
     jobs: Mutex<HashMap<JobKey, (Version, JobRow)>>,
     triggers: Mutex<HashMap<Box<[u8]>, Arc<Trigger>>>,
+    of_runs: Mutex<OfRuns>,
+}
+
+/// What is stored of the jobs of runs, as of this version of all jobs; none for a job that is not stored.
+#[derive(Debug, Default)]
+struct OfRuns {
+    version: String,
+    jobs: HashMap<JobKey, Option<Arc<JobDetail>>>,
 }
 
 impl Known {
@@ -31,6 +41,28 @@ impl Known {
             jobs.clear();
         }
         jobs.insert(key.clone(), (version, row.clone()));
+    }
+
+    /// The jobs of runs of which nothing is known, if all jobs are of this version.
+    pub(crate) fn unknown_of_runs(
+        &self,
+        version: &str,
+        jobs: impl Iterator<Item: Borrow<JobKey>>,
+    ) -> HashSet<JobKey> {
+        let mut known = self.of_runs.lock();
+        if known.version != version || known.jobs.len() >= MOST {
+            known.jobs.clear();
+            version.clone_into(&mut known.version);
+        }
+        jobs.filter(|job| !known.jobs.contains_key(job.borrow())).map(|job| job.borrow().clone()).collect()
+    }
+
+    pub(crate) fn keep_for_runs(&self, key: JobKey, detail: Option<Arc<JobDetail>>) {
+        self.of_runs.lock().jobs.insert(key, detail);
+    }
+
+    pub(crate) fn job_of_run(&self, key: &JobKey) -> Option<Arc<JobDetail>> {
+        self.of_runs.lock().jobs.get(key).cloned().flatten()
     }
 
     pub(crate) fn forget_job(&self, key: &JobKey) {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use scheduler_core::job::ExecutionId;
+use scheduler_core::run::RunId;
 use scheduler_core::store::{Node, NodeStatus};
 use scheduler_core::{DEFAULT_GROUP, Error, JobKey, Key, Result, Text, TriggerKey};
 use serde_json::Value;
@@ -12,6 +13,33 @@ use serde_json::Value;
 pub(crate) fn key(key: &impl Key) -> String {
     let group = if key.group() == DEFAULT_GROUP { "" } else { key.group() };
     format!("{group}\0{}", key.name())
+}
+
+/// What begins the name of a run: it comes after the keys of all triggers, and unlike them it has no NUL.
+const RUN: &str = "\u{10FFFF}";
+
+/// Digits whose order is that of their values.
+const DIGITS: &[u8; 64] = b"-0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ_abcdefghijklmnopqrstuvwxyz";
+
+/// So many digits are an id.
+const DIGITS_OF_RUN: u32 = 22;
+
+/// The name of a run, in the order of ids.
+pub(crate) fn run(id: RunId) -> String {
+    let whole = (u128::from(id.sender()) << 64) | u128::from(id.count());
+    let digits =
+        (0..DIGITS_OF_RUN).rev().map(|place| char::from(DIGITS[(whole >> (6 * place)) as usize % 64]));
+    RUN.chars().chain(digits).collect()
+}
+
+/// The run of this name; none if it is the name of none.
+pub(crate) fn read_run(name: &str) -> Option<RunId> {
+    let digits = name.strip_prefix(RUN).filter(|digits| digits.len() == DIGITS_OF_RUN as usize)?;
+    let whole = digits.bytes().try_fold(0u128, |whole, digit| {
+        let value = DIGITS.iter().position(|known| *known == digit)?;
+        Some((whole << 6) | value as u128)
+    })?;
+    Some(RunId::new((whole >> 64) as u64, whole as u64))
 }
 
 fn parts(text: &str) -> Result<(&str, &str)> {
@@ -26,6 +54,9 @@ pub(crate) fn trigger_key(text: &str) -> Result<TriggerKey> {
 
 /// A key as users write it. A text that is no key is shown as it stands.
 pub(crate) fn shown(key: &str) -> String {
+    if let Some(run) = read_run(key) {
+        return run.to_string();
+    }
     let read = key.contains('\0').then(|| trigger_key(key));
     read.and_then(Result::ok).map_or_else(|| excerpt(key.trim_matches('\0')), |key| key.to_string())
 }

@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
-use scheduler_core::Result;
 use scheduler_core::job::CancelReason;
-use scheduler_core::store::rows::{ClaimRow, Id, JobRow, TriggerRow};
+use scheduler_core::store::rows::{ClaimRow, Id, Item, JobRow, Place, RunRow, Standing, TriggerRow};
 use scheduler_core::store::view::{Change, Version, View, record};
+use scheduler_core::{JobKey, Result};
 
 use crate::codec;
 use crate::names::{LaneOf, Names};
@@ -16,6 +16,7 @@ use crate::names::{LaneOf, Names};
 pub(crate) enum Checked {
     Job(Id<JobRow>),
     Trigger(Id<TriggerRow>),
+    Run(Id<RunRow>),
     Claim(Id<ClaimRow>),
     Chore,
     Other,
@@ -146,7 +147,7 @@ pub(crate) fn reason(reason: CancelReason) -> &'static str {
     if reason == CancelReason::Superseded { "superseded" } else { "requested" }
 }
 
-/// Where a trigger stands: its lane, time, member, and its job if that allows one run at a time.
+/// Where a trigger or a run stands: its lane, time, member, and its job if that allows one run at a time.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Stand {
     pub(crate) lane: String,
@@ -156,17 +157,35 @@ pub(crate) struct Stand {
 }
 
 pub(crate) fn stand_of(row: &TriggerRow, names: &Names) -> Option<Stand> {
+    Some(stand_at(row.place()?, &codec::key(row.trigger.key()), row.trigger.job(), names))
+}
+
+pub(crate) fn stand_of_run(row: &RunRow, names: &Names) -> Option<Stand> {
+    Some(stand_at(row.place()?, &codec::run(row.id), &row.job, names))
+}
+
+/// What stands in a lane: the higher priority first, then by name.
+pub(crate) fn member(priority: i32, name: &str) -> Vec<u8> {
+    let rank = (i64::from(i32::MAX) - i64::from(priority)) as u32;
+    [&rank.to_be_bytes()[..], name.as_bytes()].concat()
+}
+
+fn stand_at(place: Place, name: &str, job: &JobKey, names: &Names) -> Stand {
     use scheduler_core::store::view::Names as _;
-    let place = row.place()?;
-    let rank = (i64::from(i32::MAX) - i64::from(place.rank.0)) as u32;
-    let mut member = rank.to_be_bytes().to_vec();
-    member.extend(codec::key(row.trigger.key()).into_bytes());
-    Some(Stand {
+    Stand {
         lane: lane_name(&names.lane_of(place.lane)),
         time: place.at.timestamp_millis(),
-        member,
-        alone: place.exclusive.then(|| codec::key(row.trigger.job())),
-    })
+        member: member(place.rank.0, name),
+        alone: place.exclusive.then(|| codec::key(job)),
+    }
+}
+
+/// What the key `at` names it by.
+fn claimed_name(claim: &ClaimRow) -> String {
+    match claim.item {
+        Item::Run(run) => codec::run(run),
+        Item::Trigger(_) => codec::key(claim.trigger.key()),
+    }
 }
 
 /// Puts together what a view wants to be checked and written.
@@ -218,8 +237,31 @@ impl Commit {
                 self.stand(stand, None);
             }
         }
+        let run_of = |claim: &ClaimRow| match claim.item {
+            Item::Run(run) => Some(run),
+            Item::Trigger(_) => None,
+        };
+        let claimed =
+            view.claims().changes().filter(|change| change.before.is_none() || change.after.is_none());
+        let claimed = claimed.filter_map(|change| change.before.or(change.after).and_then(run_of));
+        let claimed: HashSet<_> = claimed.collect();
+        let shown: HashSet<_> = view.shown_runs().iter().copied().collect();
+        for change in view.runs().changes() {
+            let is_claimed = claimed.contains(&names.run_id(change.id));
+            self.run(&change, names, is_claimed, shown.contains(&change.id))?;
+        }
+        for id in &shown {
+            let is_written = view.runs().changes().any(|change| change.id == *id);
+            let stand = view.runs().row(*id).and_then(|row| stand_of_run(row, names));
+            stand.into_iter().filter(|_| !is_written).for_each(|stand| self.stand(stand, None));
+        }
         for change in view.claims().changes() {
             self.claim(&change, names)?;
+            if let (None, Some(run)) = (change.before, change.after.and_then(run_of)) {
+                // It is claimed as before, by a node of which the server did not know any more.
+                let row = view.runs().known().find(|row| row.id == run);
+                row.and_then(|row| stand_of_run(row, names)).into_iter().for_each(|stand| self.leave(stand));
+            }
         }
         if let (_, Some(rest)) = view.changed_rest() {
             let rest = record(self.version, crate::rest::write(rest)?);
@@ -252,6 +294,9 @@ impl Commit {
         for (id, version) in view.triggers().reads() {
             is("triggers", codec::key(names.trigger_key(id)), version, Checked::Trigger(id));
         }
+        for (id, version) in view.runs().reads() {
+            is("runs", codec::run(names.run_id(id)), version, Checked::Run(id));
+        }
         for (id, version) in view.claims().reads() {
             if let Some((home, execution)) = names.home_of(id) {
                 is(home, codec::claim(*execution), version, Checked::Claim(id));
@@ -269,6 +314,9 @@ impl Commit {
         let mut unfired = Words::new();
         for (trigger, _) in view.unfired() {
             unfired.extend([text(codec::key(names.trigger_key(trigger))), text(names.noted_at(trigger))]);
+        }
+        for (run, _) in view.claims_of_runs() {
+            unfired.extend([text(codec::run(names.run_id(run))), text(names.noted_at_run(run))]);
         }
         if !unfired.is_empty() {
             let many = unfired.len() / 2;
@@ -363,15 +411,57 @@ impl Commit {
         let (before_at, after_at) = (before.and_then(stand), after.and_then(stand));
         let is_moved = before_at != after_at;
         if let Some(stand) = before_at.filter(|_| is_moved) {
-            match stand.alone {
-                Some(job) => self.ops.add(Step::LeaveAlone, stand.lane, [text(job), stand.member]),
-                None => self.ops.add(Step::Leave, stand.lane, [stand.member]),
-            }
+            self.leave(stand);
         }
         if let Some(stand) = after_at.filter(|_| is_moved || is_shown) {
             self.stand(stand, (!is_shown && before.is_some()).then_some(key));
         }
         Ok(())
+    }
+
+    /// A run that was claimed stands nowhere.
+    fn run(
+        &mut self,
+        change: &Change<'_, RunRow>,
+        names: &Names,
+        is_claimed: bool,
+        is_shown: bool,
+    ) -> Result<()> {
+        let name = codec::run(names.run_id(change.id));
+        let (before, after) = (change.before, change.after);
+        match after {
+            Some(row) => {
+                self.ops.add(Step::HSet, "runs", [text(&name), record(self.version, record::run(row)?)]);
+            }
+            None => self.ops.add(Step::HDel, "runs", [text(&name)]),
+        }
+        let ended = |row: &RunRow| matches!(row.standing, Standing::Ended(_)).then(|| name.clone());
+        self.index(Step::ZAdd, "dead", before.and_then(ended), after.and_then(ended));
+        let alone = |row: &RunRow| row.exclusive.then(|| codec::key(&row.job));
+        match (before.and_then(alone), after.and_then(alone)) {
+            (before, Some(job)) if before.as_ref() != Some(&job) => {
+                self.ops.add(Step::HSet, "alone", [text(&name), text(job)]);
+            }
+            (Some(_), None) => self.ops.add(Step::HDel, "alone", [text(&name)]),
+            _ => {}
+        }
+        let stand = |row: &RunRow| stand_of_run(row, names);
+        let (before_at, after_at) = (before.filter(|_| !is_claimed).and_then(stand), after.and_then(stand));
+        let is_moved = before_at != after_at;
+        if let Some(stand) = before_at.filter(|_| is_moved) {
+            self.leave(stand);
+        }
+        if let Some(stand) = after_at.filter(|_| is_shown || (is_moved && !is_claimed)) {
+            self.stand(stand, (!is_shown && before.is_some()).then_some(name));
+        }
+        Ok(())
+    }
+
+    fn leave(&mut self, stand: Stand) {
+        match stand.alone {
+            Some(job) => self.ops.add(Step::LeaveAlone, stand.lane, [text(job), stand.member]),
+            None => self.ops.add(Step::Leave, stand.lane, [stand.member]),
+        }
     }
 
     fn index(&mut self, step: Step, key: &str, before: Option<String>, after: Option<String>) {
@@ -432,12 +522,12 @@ impl Commit {
     }
 
     fn unclaim(&mut self, claim: &ClaimRow) {
-        // Its claim is compared in the same commit, and a trigger has no other.
-        self.ops.add(Step::HDel, "at", [text(codec::key(claim.trigger.key()))]);
+        // Its claim is compared in the same commit, and a trigger or a run has no other.
+        self.ops.add(Step::HDel, "at", [text(claimed_name(claim))]);
     }
 
     fn let_go(&mut self, claim: &ClaimRow, id: &str) {
-        if !claim.fired {
+        if !claim.fired || claim.trigger_id().is_none() {
             self.unclaim(claim);
         }
         if claim.exclusive {
@@ -451,6 +541,9 @@ impl Commit {
     /// A claim that a server has forgotten is there again.
     fn take(&mut self, claim: &ClaimRow, id: &str) {
         self.ops.add(Step::SAdd, "homes", [text(claim.session.to_string())]);
+        if let Item::Run(run) = claim.item {
+            self.ops.add(Step::HSet, "at", [text(codec::run(run)), text(id)]);
+        }
         if claim.exclusive {
             self.ops.add(Step::HSet, "busy", [text(codec::key(claim.trigger.job())), text(id)]);
         }

@@ -9,7 +9,7 @@ use scheduler_core::time::{Clock, SystemClock};
 
 use crate::names::Names;
 use crate::run::{Mode, Ran, each};
-use crate::session::{Held, Loose, home_of};
+use crate::session::{Held, Loose, Origin, home_of};
 use crate::shared::Shared;
 use crate::take::BATCH;
 
@@ -61,19 +61,24 @@ impl Shared {
             let id = Id::of(firing.claim);
             let claim = view.claims().row(id).filter(|claim| claim.fired).cloned();
             let (Some(claim), FireResult::Run { .. }) = (claim, result) else { continue };
-            let row = view.triggers().row(claim.item).cloned();
-            let of_trigger = view.triggers().version(claim.item, version);
-            let from = before.as_ref().map(|held| held.from.clone());
-            let (from, trigger) = match (row, before) {
+            let Some(item) = claim.trigger_id() else { continue };
+            let row = view.triggers().row(item).cloned();
+            let of_trigger = view.triggers().version(item, version);
+            let from = match &before {
+                Some(Held { of: Origin::Trigger { from, .. }, .. }) => Some(from.clone()),
+                _ => None,
+            };
+            let of = match (row, before) {
                 (Some(row), _) => {
-                    (from.unwrap_or_else(|| row.progress()), Loose::of(row, view.names(), of_trigger))
+                    let from = from.unwrap_or_else(|| row.progress());
+                    Origin::Trigger { row: Loose::of(row, view.names(), of_trigger), from }
                 }
                 // Its trigger is gone; the run goes on.
-                (None, Some(before)) => (before.from, before.trigger),
+                (None, Some(before)) => before.of,
                 (None, None) => continue,
             };
             let version = view.claims().version(id, version);
-            known.hold(firing.claim, Held { claim, version, trigger, from });
+            known.hold(firing.claim, Held { claim, version, of });
         }
         Ok(answer)
     }

@@ -35,6 +35,7 @@ mod reconcile;
 mod recover;
 mod rest;
 mod run;
+mod running;
 mod script;
 mod session;
 mod settings;

@@ -8,7 +8,8 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use redis::{Cmd, Value};
 use scheduler_core::job::ExecutionId;
-use scheduler_core::store::rows::{ClaimRow, Id, JobRow, TriggerRow};
+use scheduler_core::run::RunId;
+use scheduler_core::store::rows::{ClaimRow, Id, JobRow, RunRow, TriggerRow};
 use scheduler_core::store::view::record::{self, Kind};
 use scheduler_core::store::view::{Members, Rest, Set, Version, View, Wants};
 use scheduler_core::store::{GroupKind, Mark, Selection, rules};
@@ -53,10 +54,11 @@ pub(crate) enum Broken {
 
 impl Loader<'_> {
     pub(crate) async fn load(mut self, wants: Wants) -> Result<()> {
-        let Wants { jobs, triggers, claims, sets, rest, marks, members, groups, users, .. } = wants;
+        let Wants { jobs, triggers, runs, claims, sets, rest, marks, members, groups, users, .. } = wants;
         self.sets(sets).await?;
         self.jobs(jobs.into_iter().collect()).await?;
         self.triggers(triggers.into_iter().collect(), self.broken == Broken::IsNone).await?;
+        self.runs(runs.into_iter().collect(), self.broken == Broken::IsNone).await?;
         self.claims(claims.into_iter().collect()).await?;
         if rest {
             let (rest, version) = self.rest().await?;
@@ -168,6 +170,33 @@ impl Loader<'_> {
         Ok(())
     }
 
+    /// As [`triggers`](Self::triggers).
+    async fn runs(&mut self, ids: Vec<Id<RunRow>>, of_many: bool) -> Result<()> {
+        if ids.is_empty() {
+            return Ok(());
+        }
+        let names: Vec<_> = ids.iter().map(|id| codec::run(self.view.names().run_id(*id))).collect();
+        let records = self.records("runs", &names).await?;
+        for ((id, name), found) in ids.into_iter().zip(names).zip(records) {
+            let Some((version, record)) = found.as_deref().and_then(parts) else {
+                self.view.load_run(id, None, 0);
+                continue;
+            };
+            match record::read_run(record, self.view.names()) {
+                Ok(row) => self.view.load_run(id, Some(row), version),
+                Err(reason) => {
+                    let error = broken("run", &name, record, &reason);
+                    if !of_many {
+                        return Err(error);
+                    }
+                    tracing::error!(run = codec::shown(&name), %error, "a run is left out: {error}");
+                    self.view.load_run(id, None, version);
+                }
+            }
+        }
+        Ok(())
+    }
+
     async fn claims(&mut self, ids: Vec<Id<ClaimRow>>) -> Result<()> {
         let mut by_home = BTreeMap::<Arc<str>, Vec<(Id<ClaimRow>, ExecutionId)>>::new();
         for id in ids {
@@ -224,6 +253,10 @@ impl Loader<'_> {
                     let key = codec::key(self.view.names().trigger_key(*trigger));
                     commands.push(self.get("HGET", "at").arg(key).to_owned());
                 }
+                Set::OfRun(run) => {
+                    let name = codec::run(self.view.names().run_id(*run));
+                    commands.push(self.get("HGET", "at").arg(name).to_owned());
+                }
                 _ => {
                     let found = self.members(&set).await?;
                     self.view.load_set(set, found);
@@ -244,14 +277,18 @@ impl Loader<'_> {
                     members.triggers = self.numbered(&keys.collect::<Vec<_>>());
                     triggers.extend(&members.triggers);
                 }
-                Set::Unfired(trigger) => {
+                Set::Unfired(_) | Set::OfRun(_) => {
                     let found = word(Some(&answer));
                     if let Ok(execution) = codec::read_claim(&found) {
                         let home = format!("cl:{}", execution.session()).into();
                         members.claims.push(self.view.names().claim(execution, &home));
                         claims.extend(&members.claims);
                     }
-                    self.view.names().note_at(*trigger, found);
+                    match &set {
+                        Set::Unfired(trigger) => self.view.names().note_at(*trigger, found),
+                        Set::OfRun(run) => self.view.names().note_at_run(*run, found),
+                        _ => {}
+                    }
                 }
                 _ => {}
             }
@@ -300,6 +337,23 @@ impl Loader<'_> {
                 }
                 self.jobs(members.jobs.clone()).await?;
             }
+            Set::Runs(_) => {
+                let mut cursor = "0".to_owned();
+                loop {
+                    let (ids, next) = self.page_of_runs(&cursor).await?;
+                    let names = self.view.names();
+                    members
+                        .runs
+                        .extend(ids.iter().map(|id| scheduler_core::store::view::Names::run(names, *id)));
+                    match next {
+                        Some(next) => cursor = next,
+                        None => break,
+                    }
+                }
+                members.runs.sort_unstable();
+                members.runs.dedup();
+                self.runs(members.runs.clone(), true).await?;
+            }
             Set::Claims => {
                 let mut homes: Vec<_> = words(Some(self.one(&self.get("SMEMBERS", "homes")).await?))
                     .into_iter()
@@ -326,6 +380,26 @@ impl Loader<'_> {
             }
         }
         Ok(members)
+    }
+
+    /// Some runs, in no order, and where to go on; none at the end.
+    pub(crate) async fn page_of_runs(&self, cursor: &str) -> Result<(Vec<RunId>, Option<String>)> {
+        let mut command = self.get("HSCAN", "runs");
+        let page = list(Some(self.one(command.arg(cursor).arg("COUNT").arg(MANY)).await?));
+        let pairs = list(page.get(1).cloned());
+        // An audit takes care of an entry that is no name.
+        let ids = pairs.chunks_exact(2).filter_map(|pair| codec::read_run(&word(Some(&pair[0]))));
+        let next = word(page.first());
+        Ok((ids.collect(), Some(next).filter(|next| !next.is_empty() && next != "0")))
+    }
+
+    /// The ended runs after this one, in the order of their ids.
+    pub(crate) async fn page_of_dead(&self, since: Option<RunId>) -> Result<Vec<RunId>> {
+        let first = since.map_or_else(|| "-".to_owned(), |since| format!("({}", codec::run(since)));
+        let mut command = self.get("ZRANGEBYLEX", "dead");
+        command.arg(first).arg("+").arg("LIMIT").arg(0).arg(PAGE);
+        let names = words(Some(self.one(&command).await?));
+        Ok(names.iter().filter_map(|name| codec::read_run(name)).collect())
     }
 
     fn numbered(&mut self, keys: &[String]) -> Vec<Id<TriggerRow>> {
@@ -465,16 +539,23 @@ pub(crate) fn read_claim(
     if record::kind_of(record) == Some(Kind::Claim) {
         return record::read_claim(record, names);
     }
+    if record::kind_of(record) == Some(Kind::Run) {
+        let row = record::read_run(record, names)?;
+        return Ok(rules::claimed_run(&row, execution, since(execution)).0);
+    }
     let row = record::read_trigger(record, names, &mut &*known)?;
     Ok(claim_of(row, execution, names))
+}
+
+/// When it was claimed is nowhere; its number grows with the time.
+pub(crate) fn since(execution: ExecutionId) -> DateTime<Utc> {
+    i64::try_from(execution.count()).ok().and_then(DateTime::from_timestamp_micros).unwrap_or_default()
 }
 
 /// The claim of a trigger that is not fired.
 pub(crate) fn claim_of(row: TriggerRow, execution: ExecutionId, names: &mut Names) -> ClaimRow {
     let item = scheduler_core::store::view::Names::trigger(names, row.trigger.key());
-    // When it was claimed is nowhere; its number grows with the time.
-    let since = i64::try_from(execution.count()).ok().and_then(DateTime::from_timestamp_micros);
-    let (since, lapse) = (since.unwrap_or_default(), DateTime::<Utc>::MAX_UTC);
+    let (since, lapse) = (since(execution), DateTime::<Utc>::MAX_UTC);
     rules::claimed(item, &row, execution.session(), since, lapse)
 }
 

@@ -7,7 +7,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use chrono::{DateTime, Utc};
 use scheduler_core::job::ExecutionId;
-use scheduler_core::store::rows::{ClaimRow, Id, JobRow, Lane, TriggerRow};
+use scheduler_core::run::RunId;
+use scheduler_core::store::rows::{ClaimRow, Id, JobRow, Lane, RunRow, TriggerRow};
 use scheduler_core::store::view;
 use scheduler_core::{JobKey, TriggerKey};
 
@@ -56,9 +57,12 @@ pub(crate) type LaneOf = (Option<Arc<str>>, Arc<str>);
 pub(crate) struct Names {
     jobs: Numbered<JobKey>,
     triggers: Numbered<TriggerKey>,
+    runs: Numbered<RunId>,
     lanes: Numbered<LaneOf>,
     /// What was noted as the claims of triggers.
     at: HashMap<Id<TriggerRow>, String>,
+    /// What was noted as the claims of runs.
+    at_runs: HashMap<Id<RunRow>, String>,
     /// Where claims are, and their whole ids.
     claims: HashMap<u64, (Arc<str>, ExecutionId)>,
     numbers: Arc<Numbers>,
@@ -67,8 +71,8 @@ pub(crate) struct Names {
 
 impl Names {
     pub(crate) fn new(numbers: Arc<Numbers>, now: DateTime<Utc>) -> Self {
-        let (jobs, triggers, lanes, at, claims) = Default::default();
-        Self { jobs, triggers, lanes, at, claims, numbers, now }
+        let (jobs, triggers, runs, lanes, at, at_runs, claims) = Default::default();
+        Self { jobs, triggers, runs, lanes, at, at_runs, claims, numbers, now }
     }
 
     pub(crate) fn job_key(&self, id: Id<JobRow>) -> &JobKey {
@@ -77,6 +81,19 @@ impl Names {
 
     pub(crate) fn trigger_key(&self, id: Id<TriggerRow>) -> &TriggerKey {
         &self.triggers.all[id.0 as usize]
+    }
+
+    pub(crate) fn run_id(&self, id: Id<RunRow>) -> RunId {
+        self.runs.all[id.0 as usize]
+    }
+
+    /// What is noted as the claim of this run; nothing for none.
+    pub(crate) fn note_at_run(&mut self, run: Id<RunRow>, claim: String) {
+        self.at_runs.insert(run, claim);
+    }
+
+    pub(crate) fn noted_at_run(&self, run: Id<RunRow>) -> &str {
+        self.at_runs.get(&run).map_or("", String::as_str)
     }
 
     /// The claim stands in this hash.
@@ -106,6 +123,10 @@ impl view::Names for Names {
 
     fn trigger(&mut self, key: &TriggerKey) -> Id<TriggerRow> {
         Id::new(self.triggers.number(key) as u64)
+    }
+
+    fn run(&mut self, id: RunId) -> Id<RunRow> {
+        Id::new(self.runs.number(&id) as u64)
     }
 
     fn lane(&mut self, group: Option<&Arc<str>>, job_type: &Arc<str>) -> Lane {

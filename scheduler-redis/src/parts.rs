@@ -386,6 +386,7 @@ impl Shared {
                 break;
             }
         }
+        self.clear_runs().await?;
         self.run("clear", Mode::Removal, self.view(), rules::clear).await.map(drop)
     }
 

@@ -21,7 +21,7 @@ use crate::connection::Connection;
 use crate::names::Names;
 use crate::run::{Mode, each};
 use crate::script::words;
-use crate::session::{Ending, Held, knows};
+use crate::session::{Ending, Held, Origin, knows, run_in};
 use crate::shared::{Flag, Shared};
 
 /// So many runs are told of in one call.
@@ -36,8 +36,16 @@ fn reassert(
     run: &Held,
     open: &HashSet<u64>,
 ) -> Result<Reasserted, Missing> {
-    let progress = (&run.from, &run.to());
-    rules::reassert(view, execution, &run.claim, progress, |session| open.contains(&session))
+    let is_open = |session| open.contains(&session);
+    match &run.of {
+        Origin::Trigger { row, from } => {
+            rules::reassert(view, execution, &run.claim, (from, &row.to()), is_open)
+        }
+        Origin::Run(row, _) => {
+            let row = run_in(row, view.names());
+            rules::reassert_run(view, execution, &run.claim, &row, is_open)
+        }
+    }
 }
 
 impl Shared {

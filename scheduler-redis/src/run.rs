@@ -369,7 +369,7 @@ impl Shared {
 
     /// What was found to be out of date.
     fn forget(&self, view: &mut View<Names>, failed: &[&Checked]) {
-        let (mut jobs, mut triggers, mut claims) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut jobs, mut triggers, mut runs, mut claims) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         for checked in failed {
             match checked {
                 Checked::Job(id) => {
@@ -377,11 +377,12 @@ impl Shared {
                     jobs.push(*id);
                 }
                 Checked::Trigger(id) => triggers.push(*id),
+                Checked::Run(id) => runs.push(*id),
                 Checked::Claim(id) => claims.push(*id),
                 Checked::Chore | Checked::Other => {}
             }
         }
-        view.forget_rows(&jobs, &triggers, &claims);
+        view.forget_rows(&jobs, &triggers, &runs, &claims);
     }
 
     /// What this process knows from now on.

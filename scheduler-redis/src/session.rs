@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use scheduler_core::job::{CancelReason, ExecutionId};
-use scheduler_core::store::rows::{ClaimRow, Id, TriggerRow};
+use scheduler_core::store::rows::{ClaimRow, Id, Item, RunRow, TriggerRow};
 use scheduler_core::store::view::{Names as _, Version, View};
 use scheduler_core::store::{Completion, Node};
 use scheduler_core::trigger::Progress;
@@ -79,22 +79,53 @@ impl Loose {
 pub(crate) struct Held {
     pub(crate) claim: ClaimRow,
     pub(crate) version: Version,
-    /// As it was claimed, or after its firing.
-    pub(crate) trigger: Loose,
-    /// The progress of the trigger when it was claimed.
-    pub(crate) from: Progress,
+    pub(crate) of: Origin,
+}
+
+/// What was claimed.
+#[derive(Debug, Clone)]
+pub(crate) enum Origin {
+    Trigger {
+        /// As it was claimed, or after its firing.
+        row: Loose,
+        /// The progress of the trigger when it was claimed.
+        from: Progress,
+    },
+    /// As it was claimed.
+    Run(Box<RunRow>, Version),
+}
+
+impl Loose {
+    /// The progress of the trigger after the firing.
+    pub(crate) fn to(&self) -> Progress {
+        self.row.progress()
+    }
+}
+
+/// The row of a run in a transaction.
+pub(crate) fn run_in(row: &RunRow, names: &mut Names) -> RunRow {
+    let mut row = row.clone();
+    row.lane = names.lane(row.execution_group.as_ref(), &row.job_type);
+    row
 }
 
 impl Held {
-    /// The progress of the trigger after the firing.
-    pub(crate) fn to(&self) -> Progress {
-        self.trigger.row.progress()
+    pub(crate) const fn of_run(&self) -> bool {
+        matches!(self.of, Origin::Run(..))
     }
 
     /// As far as is known here. Where that is out of date the commit is refused.
     pub(crate) fn load(&self, execution: ExecutionId, view: &mut View<Names>) {
         let id = view.names().claim(execution, &home_of(execution));
-        let item = self.trigger.load(view);
+        let item = match &self.of {
+            Origin::Trigger { row, .. } => Item::Trigger(row.load(view)),
+            Origin::Run(row, version) => {
+                let run = view.names().run(row.id);
+                let row = run_in(row, view.names());
+                view.load_run(run, Some(row), *version);
+                self.claim.item
+            }
+        };
         view.load_claim(id, Some(ClaimRow { item, ..self.claim.clone() }), self.version);
     }
 }
@@ -168,6 +199,12 @@ impl Session {
     /// Claims that are not fired, with when they lapse.
     pub(crate) fn lapses(&self) -> impl Iterator<Item = (ExecutionId, DateTime<Utc>)> {
         self.claims.iter().filter(|(_, held)| !held.claim.fired).map(|(id, held)| (*id, held.claim.lapse))
+    }
+
+    /// Runs that were claimed after this number.
+    pub(crate) fn runs_after(&self, heard: u64) -> Vec<ExecutionId> {
+        let all = self.claims.iter().filter(|(id, held)| id.count() > heard && held.of_run());
+        all.map(|(id, _)| *id).collect()
     }
 
     pub(crate) fn ended(&mut self, completion: Completion, now: Duration) {

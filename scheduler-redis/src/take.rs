@@ -3,8 +3,9 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use redis::Value;
 use scheduler_core::job::ExecutionId;
-use scheduler_core::store::rows::TriggerRow;
-use scheduler_core::store::view::{Names as _, Version, View, record};
+use scheduler_core::store::rows::{ClaimRow, TriggerRow};
+use scheduler_core::store::view::record::{self, Kind};
+use scheduler_core::store::view::{Names as _, Version, View};
 use scheduler_core::store::*;
 use scheduler_core::time::{Clock, SystemClock};
 use scheduler_core::{Error, Result};
@@ -19,7 +20,7 @@ use crate::names::Names;
 use crate::rest::is_foreign;
 use crate::run::{Mode, Ran, each};
 use crate::script::{self, bytes, list, number, word, words};
-use crate::session::{Held, Loose, Session, Sessions, knows};
+use crate::session::{Held, Loose, Origin, Session, Sessions, knows};
 use crate::shared::Shared;
 
 /// How far ahead triggers are acquired: about two round trips.
@@ -44,6 +45,11 @@ fn millis(time: DateTime<Utc>) -> String {
     time.timestamp_millis().to_string()
 }
 
+/// Whether this may be a claim that its node has not begun to work on.
+fn may_be_given_back(claim: &ClaimRow) -> bool {
+    !claim.fired || claim.trigger_id().is_none()
+}
+
 /// Claims that nobody can fire.
 #[derive(Default)]
 struct Unusable {
@@ -62,6 +68,12 @@ impl Shared {
         };
         // What was not sent has taken nothing.
         self.hot.reach().await.map_err(Failure::into_error)?;
+        if let Some(heard) = request.heard {
+            let unheard = self.sessions.lock().get(&request.session).map(|known| known.runs_after(heard));
+            if let Some(unheard) = unheard.filter(|unheard| !unheard.is_empty()) {
+                self.release(unheard).await?;
+            }
+        }
         self.look_for_unheard(&request).await?;
         self.release_lapsed(request.now).await?;
         if self.has_pauses_to_end(request.now) {
@@ -69,26 +81,30 @@ impl Shared {
         }
         let mut all = Acquired::default();
         loop {
-            let (part, late_left) = match self.acquire_part(&request).await {
+            let (part, late_left, has_moved) = match self.acquire_part(&request).await {
                 Ok(part) => part,
-                Err(error) if all.triggers.is_empty() => return Err(error),
+                Err(error) if all.triggers.is_empty() && all.runs.is_empty() => return Err(error),
                 Err(_) => {
                     // What is claimed already is handed out, and the rest asked for again at once.
                     all.next_due = Some(request.now);
                     break;
                 }
             };
-            let many = part.triggers.len();
+            let many = part.triggers.len() + part.runs.len();
             for one in part.triggers {
-                request.took(&one);
+                request.took(one.trigger.execution_group(), one.progress.next);
                 all.triggers.push(one);
+            }
+            for one in part.runs {
+                request.took(one.trigger.execution_group(), Some(one.due));
+                all.runs.push(one);
             }
             if let Some(late) = &mut request.late {
                 late.most = late_left;
             }
             request.max -= many;
             (all.cancel, all.next_due) = (part.cancel, part.next_due);
-            if many < BATCH || request.max == 0 {
+            if request.max == 0 || (many < BATCH && !has_moved) {
                 break;
             }
         }
@@ -128,9 +144,8 @@ impl Shared {
             let claims = self
                 .look(|view| {
                     let claims = rows::Rows::claims_of(view, session)?;
-                    let open = claims
-                        .into_iter()
-                        .filter(|id| view.claims().row(*id).is_some_and(|claim| !claim.fired));
+                    let open =
+                        claims.into_iter().filter(|id| view.claims().row(*id).is_some_and(may_be_given_back));
                     Ok(open.map(|id| ExecutionId::new(session, id.0)).collect::<Vec<_>>())
                 })
                 .await?;
@@ -190,8 +205,8 @@ impl Shared {
         Ok(())
     }
 
-    /// Also says what is left of the share of late ones.
-    async fn acquire_part(&self, request: &AcquireDue) -> Result<(Acquired, usize)> {
+    /// Also says what is left of the share of late ones, and whether something was given back to where it may be taken again.
+    async fn acquire_part(&self, request: &AcquireDue) -> Result<(Acquired, usize, bool)> {
         for attempt in 0..=MOST_ALARMS {
             let turn =
                 if request.max > 0 { self.turn_of(request.session).to_string() } else { String::new() };
@@ -219,14 +234,16 @@ impl Shared {
                     }
                 }
                 "alarm" => self.ring(request).await?,
-                "late" => return Ok((Acquired { next_due: Some(request.now), ..Acquired::default() }, 0)),
+                "late" => {
+                    return Ok((Acquired { next_due: Some(request.now), ..Acquired::default() }, 0, false));
+                }
                 _ => {
                     self.nudge.notify_one();
                     return Err(Error::transient("the store holds this node for dead; it registers anew"));
                 }
             }
         }
-        Ok((Acquired { next_due: Some(request.now + HELD), ..Acquired::default() }, 0))
+        Ok((Acquired { next_due: Some(request.now + HELD), ..Acquired::default() }, 0, false))
     }
 
     async fn take(&self, request: &AcquireDue, turn: &str, looks_for_alarms: bool) -> Result<Vec<Value>> {
@@ -302,18 +319,74 @@ impl Shared {
         })
     }
 
-    async fn taken(&self, request: &AcquireDue, answer: Vec<Value>) -> Result<(Acquired, usize)> {
-        let (acquired, late_left, unusable) = self.read_taken(request, answer);
+    async fn taken(&self, request: &AcquireDue, answer: Vec<Value>) -> Result<(Acquired, usize, bool)> {
+        let of_jobs = word(answer.get(8));
+        let (mut acquired, late_left, unusable) = self.read_taken(request, answer);
         let is_done = async {
             self.spoil(unusable.spoilt).await?;
-            self.drop_unreadable(request.session, &unusable.unreadable).await
+            self.drop_unreadable(request.session, &unusable.unreadable).await?;
+            self.settle(&mut acquired.runs, &of_jobs).await
         };
-        if let Err(error) = is_done.await {
+        let has_moved = is_done.await;
+        if let Err(error) = has_moved {
             // Whoever looks for claims of which nobody knows finds them.
-            self.set_unheard(request.session, true);
+            let mut sessions = self.sessions.lock();
+            if let Some(known) = sessions.get_mut(&request.session) {
+                acquired.runs.iter().for_each(|run| drop(known.let_go(run.claim)));
+                known.is_unheard = true;
+            }
             return Err(error);
         }
-        Ok((acquired, late_left))
+        Ok((acquired, late_left, has_moved?))
+    }
+
+    /// Gives runs their jobs, if such are stored. What its job wants to stand elsewhere is given back to there; says whether there was
+    /// such a run.
+    async fn settle(&self, runs: &mut Vec<AcquiredRun>, of_jobs: &str) -> Result<bool> {
+        if runs.is_empty() {
+            return Ok(false);
+        }
+        let unknown = self.known.unknown_of_runs(of_jobs, runs.iter().map(|run| run.trigger.job()));
+        if !unknown.is_empty() {
+            let keys = unknown.iter().map(codec::key).collect::<Vec<_>>();
+            let records = list(Some(self.ask(self.command("HMGET", "jobs").arg(&keys)).await?));
+            for (key, whole) in unknown.into_iter().zip(&records) {
+                let detail = match bytes(whole).and_then(parts).map(|(_, record)| record::read_job(record)) {
+                    Some(Ok(row)) => Some(row.detail),
+                    Some(Err(reason)) => {
+                        tracing::error!(job = %key, reason, "the job `{key}` cannot be read, and its runs go by what they bring along: {reason}");
+                        None
+                    }
+                    None => None,
+                };
+                self.known.keep_for_runs(key, detail);
+            }
+        }
+        let mut misplaced = Vec::new();
+        for run in runs.iter_mut() {
+            let Some(job) = self.known.job_of_run(run.trigger.job()) else { continue };
+            let sessions = self.sessions.lock();
+            let held = sessions.get(&run.claim.session()).and_then(|known| known.held(run.claim));
+            if held.is_some_and(|held| held.claim.exclusive != job.disallow_concurrent()) {
+                misplaced.push((run.claim, job.disallow_concurrent()));
+            }
+            run.job = Some(job);
+        }
+        if misplaced.is_empty() {
+            return Ok(false);
+        }
+        let mut view = self.view();
+        self.load_held(&mut view, misplaced.iter().map(|(claim, _)| *claim));
+        let rule = |view: &mut View<Names>| {
+            each(view, &misplaced, |view, (claim, exclusive)| rules::resettle(view, claim, exclusive))
+        };
+        self.run("resettle", Mode::Chore, view, rule).await?;
+        let mut sessions = self.sessions.lock();
+        for (claim, _) in &misplaced {
+            sessions.get_mut(&claim.session()).and_then(|known| known.let_go(*claim));
+        }
+        runs.retain(|run| misplaced.iter().all(|(claim, _)| *claim != run.claim));
+        Ok(true)
     }
 
     /// What is the node's from now on, what is left of the share of late ones, and what no node can fire.
@@ -326,8 +399,17 @@ impl Shared {
         let cancel = script::read_stops(&list(answer.next()));
         let mut acquired = Acquired { next_due, cancel, ..Acquired::default() };
         let records = list(answer.next());
-        for trigger in list(answer.next()) {
-            let trigger = codec::shown(&word(Some(&trigger)));
+        for name in list(answer.next()) {
+            let name = word(Some(&name));
+            let shown = codec::shown(&name);
+            if codec::read_run(&name).is_some() {
+                tracing::error!(
+                    run = shown,
+                    "the job store in Redis has lost something: the record of run {shown}"
+                );
+                continue;
+            }
+            let trigger = shown;
             tracing::error!(
                 trigger,
                 "the job store in Redis has lost something: the record of trigger `{trigger}`; `RedisJobStore::audit` finds the rest"
@@ -343,6 +425,25 @@ impl Shared {
                 unusable.unreadable.push(execution);
                 continue;
             };
+            if record::kind_of(text) == Some(Kind::Run) {
+                match record::read_run(text, &mut names) {
+                    Ok(row) => {
+                        let (claim, run) = rules::claimed_run(&row, execution, request.now);
+                        if let Some(known) = sessions.get_mut(&request.session) {
+                            known.hold(
+                                execution,
+                                Held { claim, version, of: Origin::Run(row.into(), version) },
+                            );
+                        }
+                        acquired.runs.push(run);
+                    }
+                    Err(reason) => {
+                        tracing::error!(%execution, reason, "no node can read a run, and it is not attempted any more: {reason}; run `RedisJobStore::audit`");
+                        unusable.unreadable.push(execution);
+                    }
+                }
+                continue;
+            }
             let Some((row, is_unknown)) = self.read_claimed(execution, text, &mut names) else {
                 unusable.unreadable.push(execution);
                 continue;
@@ -411,8 +512,8 @@ impl Shared {
         let lapse = USE.lapse(row.next().unwrap_or(request.now), request.now);
         let claim = rules::claimed(item, &row, request.session, request.now, lapse);
         if let Some(known) = sessions.get_mut(&request.session) {
-            let trigger = Loose::of(row, names, version);
-            known.hold(execution, Held { claim, version, trigger, from });
+            let of = Origin::Trigger { row: Loose::of(row, names, version), from };
+            known.hold(execution, Held { claim, version, of });
         }
     }
 
@@ -462,7 +563,9 @@ impl Shared {
         for claim in claims {
             let id = rows::Id::of(claim);
             let Some(known) = sessions.get_mut(&claim.session()) else { continue };
-            let Some(held) = known.held(claim).filter(|held| !held.claim.fired).cloned() else { continue };
+            let Some(held) = known.held(claim).filter(|held| may_be_given_back(&held.claim)).cloned() else {
+                continue;
+            };
             match view.claims().row(id) {
                 // It was fired, by a call whose answer was lost.
                 Some(row) if row.fired => {

@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
+use chrono::{DateTime, Utc};
 use scheduler_core::calendar::Calendar;
 use scheduler_core::job::{ExecutionId, JobDetail};
+use scheduler_core::run::RunId;
 use scheduler_core::store::rows::Rows;
 use scheduler_core::store::view::{Missing, View};
 use scheduler_core::store::*;
@@ -127,7 +129,10 @@ impl JobStore for RedisJobStore {
     fn detach(&self, session: u64) -> StoreFuture<'_, ()> {
         self.0.sessions.lock().remove(&session);
         let shared = self.0.clone();
-        Box::pin(self.on_io(Box::pin(async move { shared.take_over(session.to_string().into()).await })))
+        Box::pin(self.on_io(Box::pin(async move {
+            shared.give_back_runs(session).await?;
+            shared.take_over(session.to_string().into()).await
+        })))
     }
 
     fn nodes(&self) -> StoreFuture<'_, Vec<NodeStatus>> {
@@ -167,6 +172,24 @@ impl JobStore for RedisJobStore {
     fn complete(&self, request: Complete) -> StoreFuture<'_, Vec<CompleteResult>> {
         let shared = self.0.clone();
         Box::pin(self.on_io(Box::pin(async move { shared.complete(request).await })))
+    }
+
+    fn enqueue(&self, runs: Vec<NewRun>) -> StoreFuture<'_, Vec<Enqueued>> {
+        let shared = self.0.clone();
+        Box::pin(self.on_io(Box::pin(async move { shared.enqueue(runs).await })))
+    }
+
+    fn runs(&self, query: RunQuery) -> StoreFuture<'_, Vec<RunStatus>> {
+        let shared = self.0.clone();
+        Box::pin(self.on_io(Box::pin(async move { shared.runs(query).await })))
+    }
+
+    fn cancel_runs(&self, runs: Vec<RunId>) -> StoreFuture<'_, Vec<bool>> {
+        self.each("cancel_runs", Mode::Removal, runs, rules::cancel_run)
+    }
+
+    fn replay(&self, runs: Vec<RunId>, now: DateTime<Utc>) -> StoreFuture<'_, Vec<bool>> {
+        self.each("replay", Mode::Change, runs, move |view, run| rules::replay(view, run, now))
     }
 
     fn release(&self, claims: Vec<ExecutionId>) -> StoreFuture<'_, ()> {

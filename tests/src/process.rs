@@ -94,9 +94,14 @@ impl Process {
         Ok(self.ask(max).await?.triggers)
     }
 
-    async fn ask(&self, max: usize) -> Result<Acquired> {
+    /// What is due, claimed: triggers that are not fired, and runs that have begun.
+    ///
+    /// # Errors
+    ///
+    /// Those of the store.
+    pub async fn ask(&self, max: usize) -> Result<Acquired> {
         let (session, now, limits, late) = (self.session, self.now(), ExecutionLimits::default(), None);
-        let request = AcquireDue { session, now, until: now, max, limits, late };
+        let request = AcquireDue { session, now, until: now, max, limits, late, heard: None };
         self.store.acquire_due(request).await
     }
 

@@ -199,7 +199,7 @@ impl Cluster {
         let (session, now, late) = (1, process.now(), Some(LateShare { before: process.now(), most: 0 }));
         let mut limits = ExecutionLimits::default();
         limits.shared.insert("group".into(), 1);
-        let request = AcquireDue { session, now, until: now, max: 9, limits, late };
+        let request = AcquireDue { session, now, until: now, max: 9, limits, late, heard: None };
         let acquired = store.acquire_due(request).await;
         for one in acquired.as_ref().map(|all| all.triggers.clone()).unwrap_or_default() {
             note("fire", process.try_fire(&one).await.err());

@@ -13,6 +13,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use parking_lot::Mutex;
 use scheduler_core::calendar::Calendar;
 use scheduler_core::job::{ExecutionId, JobContext, JobDefinition, JobDetail};
+use scheduler_core::run::RunId;
 use scheduler_core::store::*;
 use scheduler_core::time::ManualClock;
 use scheduler_core::trigger::{Misfire, Trigger};
@@ -74,6 +75,10 @@ slow! {
     fire(request: Fire) -> Vec<FireResult>;
     complete(request: Complete) -> Vec<CompleteResult>;
     cancel(what: Executions) -> Vec<ExecutionId>;
+    enqueue(runs: Vec<NewRun>) -> Vec<Enqueued>;
+    runs(query: RunQuery) -> Vec<RunStatus>;
+    cancel_runs(runs: Vec<RunId>) -> Vec<bool>;
+    replay(runs: Vec<RunId>, now: DateTime<Utc>) -> Vec<bool>;
     release(claims: Vec<ExecutionId>) -> ();
     put(request: Put) -> ();
     reschedule(request: Reschedule) -> bool;

@@ -82,7 +82,7 @@ async fn put_job(store: &RedisJobStore, job: JobDetail) -> scheduler_core::Resul
 
 async fn acquire(store: &RedisJobStore, session: u64, max: usize) -> Vec<AcquiredTrigger> {
     let (now, limits) = (now(store), ExecutionLimits::default());
-    let request = AcquireDue { session, now, until: now, max, limits, late: None };
+    let request = AcquireDue { session, now, until: now, max, limits, late: None, heard: None };
     store.acquire_due(request).await.unwrap().triggers
 }
 
@@ -134,7 +134,7 @@ async fn late_triggers_have_one_share_in_all_parts() {
     for ungrouped in [None, Some(10_000)] {
         let (now, limits, most) = (now(&store), ExecutionLimits { ungrouped, ..Default::default() }, 270);
         let late = Some(LateShare { before, most });
-        let ask = AcquireDue { session: 1, now, until: now, max: 800, limits, late };
+        let ask = AcquireDue { session: 1, now, until: now, max: 800, limits, late, heard: None };
         let found = store.acquire_due(ask).await.unwrap().triggers;
         let late: Vec<_> = found.iter().map(|one| one.trigger.job().name() == "late").collect();
         assert!(late[..most].iter().all(|late| *late), "their share comes first");
@@ -276,7 +276,7 @@ async fn runs_without_number_are_listed_counted_cancelled_and_cleared() {
     assert_eq!(store.nodes().await.unwrap()[0].executions, fired.len(), "what is claimed does not run yet");
     assert_eq!(store.cancel(Executions::OfJob("work".parse().unwrap())).await.unwrap().len(), fired.len());
     let (now, limits) = (now(&store), ExecutionLimits::default());
-    let ask = AcquireDue { session: 1, now, until: now, max: 0, limits, late: None };
+    let ask = AcquireDue { session: 1, now, until: now, max: 0, limits, late: None, heard: None };
     let told = store.acquire_due(ask).await.unwrap().cancel;
     assert_eq!(told.len(), fired.len());
     assert!(told.iter().all(|(_, reason)| *reason == CancelReason::Requested));

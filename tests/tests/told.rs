@@ -47,7 +47,7 @@ async fn a_lost_run_is_repeated_with_its_data_also_where_its_trigger_cannot_be_r
                 && living.store.executions(Executions::All).await.unwrap().is_empty()
         })
         .await;
-        let again = living.acquire(9).await;
+        let again = living.ask(9).await.unwrap().runs;
         assert_eq!(again.len(), 1, "{value:?}");
         assert_eq!(again[0].trigger.data().get::<u32>("order").unwrap(), Some(7));
         let history = living.store.history(HistoryQuery::default()).await.unwrap();

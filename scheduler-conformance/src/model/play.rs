@@ -176,7 +176,7 @@ impl Table {
                 let share = |(before, most)| LateShare { before: at(self.now - before), most };
                 let (session, now, max) = ([ONE, TWO][*node], at(self.now), *max);
                 let (limits, late) = (limits(*index), late.map(share));
-                let request = AcquireDue { session, now, until: now, max, limits, late };
+                let request = AcquireDue { session, now, until: now, max, limits, late, heard: None };
                 return self.acquire(request).await;
             }
             Operation::Fire { claim, run } => return self.fire(self.chosen(*claim, false), *run).await,

@@ -36,6 +36,7 @@ impl Player {
                 max: 1,
                 limits: ExecutionLimits::default(),
                 late: None,
+                heard: None,
             };
             let Some(acquired) = self.store.acquire_due(request).await.unwrap().triggers.pop() else { break };
             if let Some(progress) = self.misfired(&acquired.trigger, &acquired.progress) {

@@ -38,3 +38,4 @@ pub mod ending;
 pub mod firing;
 pub mod overlap;
 pub mod pausing;
+pub mod running;

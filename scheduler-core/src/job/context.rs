@@ -16,6 +16,7 @@ use crate::data::JobData;
 use crate::error::{Error, Result};
 use crate::execution_id::ExecutionId;
 use crate::key::{JobKey, TriggerKey};
+use crate::run::RunId;
 use crate::time::Clock;
 use crate::trigger::{Recovery, Trigger};
 
@@ -88,9 +89,25 @@ impl JobContext {
         self.0.parts.next
     }
 
-    /// Which attempt at this firing it is, from 1; grows with each [`refire`](Self::refire).
+    /// The id of the run, the same for all of its attempts, on whatever node: a good idempotency key.
+    pub fn run_id(&self) -> RunId {
+        self.0.parts.run_id()
+    }
+
+    /// The number of the attempt, from 1. An attempt that fails may be followed by another one, if the job or the run has a
+    /// [retry policy](crate::run::RetryPolicy).
     pub fn attempt(&self) -> u32 {
-        self.0.attempt.load(Ordering::Relaxed)
+        self.0.parts.attempt()
+    }
+
+    /// What the attempt before failed with; none for the first one.
+    pub fn last_error(&self) -> Option<&str> {
+        self.0.parts.stored.as_ref()?.last_error.as_deref()
+    }
+
+    /// How often the job was called again in this attempt, by [`refire`](Self::refire).
+    pub fn refire_count(&self) -> u32 {
+        self.0.refires.load(Ordering::Relaxed)
     }
 
     /// The lost run that this one repeats, since its node died while it ran and the job
@@ -131,8 +148,8 @@ impl JobContext {
         Ok(())
     }
 
-    /// Runs the job again as soon as this attempt has ended, however it ends, in the same execution. Without limit or
-    /// delay: look at [`attempt`](Self::attempt). Ignored once the run was asked to stop.
+    /// Calls the job again as soon as this call has ended, however it ends, in the same attempt. Without limit or
+    /// delay: look at [`refire_count`](Self::refire_count). Ignored once the run was asked to stop.
     pub fn refire(&self) {
         self.0.wishes.lock().refire = true;
     }

@@ -25,7 +25,7 @@ use crate::trigger::TriggerBuilder;
 /// `#[job]` writes one; [`JobDefinition::new`] and [`JobDefinition::blocking`] make one by hand.
 #[derive(Clone)]
 pub struct JobDefinition {
-    detail: JobDetail,
+    detail: Arc<JobDetail>,
     triggers: Vec<TriggerBuilder>,
     job: Arc<dyn ErasedJob>,
     place: &'static Location<'static>,
@@ -36,7 +36,7 @@ impl JobDefinition {
     #[track_caller]
     pub fn new<H: Handler<M>, M: 'static>(detail: JobDetail, function: H) -> Self {
         Self {
-            detail,
+            detail: detail.into(),
             triggers: Vec::new(),
             job: Arc::new(AsyncJob::new(function)),
             place: Location::caller(),
@@ -47,7 +47,7 @@ impl JobDefinition {
     #[track_caller]
     pub fn blocking<H: BlockingHandler<M>, M: 'static>(detail: JobDetail, function: H) -> Self {
         Self {
-            detail,
+            detail: detail.into(),
             triggers: Vec::new(),
             job: Arc::new(BlockingJob::new(function)),
             place: Location::caller(),
@@ -66,7 +66,7 @@ impl JobDefinition {
     ) -> Self {
         let threading = if blocking { Threading::Blocking } else { Threading::Async };
         let job = Arc::new(GeneratedJob { needs, accepts, run, threading });
-        Self { detail, triggers: Vec::new(), job, place: Location::caller() }
+        Self { detail: detail.into(), triggers: Vec::new(), job, place: Location::caller() }
     }
 
     /// With one more trigger of its own, scheduled when the scheduler starts.
@@ -78,6 +78,10 @@ impl JobDefinition {
 
     /// The job as it is stored.
     pub fn detail(&self) -> &JobDetail {
+        &self.detail
+    }
+
+    pub(crate) fn shared_detail(&self) -> &Arc<JobDetail> {
         &self.detail
     }
 

@@ -73,5 +73,5 @@ pub use provide::{Factory, Providers, ScopedFactory, Shared};
 #[cfg(feature = "macros")]
 pub use registry::Discovered;
 pub use registry::{Registry, RegistryProblem};
-pub(crate) use run::{Run, RunParts, Unschedule};
+pub(crate) use run::{Run, RunParts, StoredRun, Unschedule};
 pub use scope::Scoped;

@@ -157,6 +157,17 @@ impl Registry {
         ))
     }
 
+    /// Whether the code declares this very job.
+    pub(crate) fn defines(&self, detail: &JobDetail) -> bool {
+        self.definitions.get(detail.key()).is_some_and(|definition| definition.detail() == detail)
+    }
+
+    /// The job of this name and type as the code declares it.
+    pub(crate) fn declared(&self, job: &JobKey, job_type: &str) -> Option<&Arc<JobDetail>> {
+        let of_type = |definition: &&JobDefinition| definition.detail().job_type() == job_type;
+        self.definitions.get(job).filter(of_type).map(JobDefinition::shared_detail)
+    }
+
     /// Whether jobs of this type can be run.
     pub fn knows(&self, job_type: &str) -> bool {
         self.functions.contains_key(job_type)

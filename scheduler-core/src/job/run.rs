@@ -15,6 +15,7 @@ use super::provide::Providers;
 use super::scope::Scope;
 use crate::data::JobData;
 use crate::execution_id::ExecutionId;
+use crate::run::{RetryPolicy, RunId};
 use crate::sync::{AbortHandle, Mutex};
 use crate::time::Clock;
 use crate::trigger::Trigger;
@@ -30,6 +31,28 @@ pub(crate) struct RunParts {
     pub(crate) fired: DateTime<Utc>,
     pub(crate) previous: Option<DateTime<Utc>>,
     pub(crate) next: Option<DateTime<Utc>>,
+    /// What is stored of the run; none for the first attempt of a trigger's firing, and for what no store knows.
+    pub(crate) stored: Option<Box<StoredRun>>,
+}
+
+/// What distinguishes a stored run.
+#[derive(Debug)]
+pub(crate) struct StoredRun {
+    pub(crate) id: RunId,
+    pub(crate) attempt: u32,
+    pub(crate) retry: Option<RetryPolicy>,
+    pub(crate) last_error: Option<Arc<str>>,
+}
+
+impl RunParts {
+    /// That of the stored run; otherwise that of its only attempt so far.
+    pub(crate) fn run_id(&self) -> RunId {
+        self.stored.as_ref().map_or_else(|| RunId::new(self.id.session(), self.id.count()), |run| run.id)
+    }
+
+    pub(crate) fn attempt(&self) -> u32 {
+        self.stored.as_ref().map_or(1, |run| run.attempt)
+    }
 }
 
 /// What a run wishes for its end.
@@ -61,7 +84,7 @@ pub(crate) struct Run {
     settled: Mutex<Option<Outcome>>,
     /// How long the run may take to stop when it is asked to.
     grace: Duration,
-    pub(super) attempt: AtomicU32,
+    pub(super) refires: AtomicU32,
     pub(super) wishes: Mutex<Wishes>,
     pub(crate) providers: Arc<Providers>,
     pub(super) clock: Arc<dyn Clock>,
@@ -78,7 +101,7 @@ impl Run {
     ) -> Self {
         let (data, reason, token, listens, ending) = Default::default();
         let (settled, wishes, scope, abort) = Default::default();
-        let attempt = AtomicU32::new(1);
+        let refires = AtomicU32::new(0);
         Self {
             parts,
             data,
@@ -88,7 +111,7 @@ impl Run {
             ending,
             settled,
             grace,
-            attempt,
+            refires,
             wishes,
             providers,
             clock,
@@ -141,13 +164,13 @@ impl Run {
         std::mem::take(&mut self.wishes.lock())
     }
 
-    /// Whether the run wishes to be run again at once. If so, the next attempt has begun.
+    /// Whether the run wishes to be run again at once. If so, that has begun.
     pub(crate) fn begin_refire(&self) -> bool {
         let refire = std::mem::take(&mut self.wishes.lock().refire) && self.cancel_reason().is_none();
         if refire {
             self.ending.store(false, Ordering::Release);
             *self.settled.lock() = None;
-            self.attempt.fetch_add(1, Ordering::Relaxed);
+            self.refires.fetch_add(1, Ordering::Relaxed);
         }
         refire
     }

@@ -5,10 +5,12 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::key::{JobKey, TriggerKey};
+
 /// The unique id of a run. All attempts of the run have the same id, so the id is a good idempotency key.
 ///
 /// The id is made by the sender of the run, from a number of its own and a count. A repeated call of the sender therefore
-/// names the same run.
+/// names the same run. The texts of ids are in the order of the ids.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct RunId(u128);
 
@@ -28,6 +30,12 @@ impl RunId {
         self.0 as u64
     }
 
+    /// The name under which an attempt of the run is shown as a trigger, in the group of its job.
+    pub(crate) fn name_beside(self, job: &JobKey) -> TriggerKey {
+        let name = self.to_string();
+        TriggerKey::in_group(job.group(), &name).expect("digits and a hyphen are a name")
+    }
+
     /// A number that looks random and is always the same for this run and `attempt`.
     pub(super) const fn scatter(self, attempt: u32) -> u64 {
         // The finaliser of SplitMix64: every bit of the input changes half of the bits of the output.
@@ -42,7 +50,7 @@ impl RunId {
 
 impl fmt::Display for RunId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:016x}-{:x}", self.sender(), self.count())
+        write!(f, "{:016x}-{:016x}", self.sender(), self.count())
     }
 }
 

@@ -90,6 +90,8 @@ pub(super) struct Core {
     pub(super) running: Running,
     /// How many executions have ended.
     pub(super) executed: AtomicU64,
+    /// Runs that were stored through this scheduler.
+    pub(super) enqueued: AtomicU64,
     pub(super) started: OnceLock<DateTime<Utc>>,
     pub(super) bus: Bus,
     pub(super) phase: watch::Sender<SchedulerState>,
@@ -145,6 +147,7 @@ impl Core {
             limits: RwLock::default(),
             running: Running::default(),
             executed: AtomicU64::new(0),
+            enqueued: AtomicU64::new(0),
             started: OnceLock::new(),
             phase: watch::Sender::new(SchedulerState::Created),
             active: AtomicUsize::new(0),

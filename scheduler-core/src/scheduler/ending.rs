@@ -10,7 +10,8 @@ use super::listener::Audience;
 use super::middleware::Chain;
 use crate::job::{CancelReason, JobContext, JobError, Outcome, Run, RunParts, Unschedule};
 use crate::log::{Shown, unheard};
-use crate::store::{Completion, Instruction, RunRecord};
+use crate::run::{RetryPolicy, RunId, Verdict};
+use crate::store::{Completion, Fate, Instruction, NewRun, RunRecord};
 use crate::time::Activity;
 use crate::trigger::Trigger;
 
@@ -20,6 +21,8 @@ pub(super) struct Ending {
     pub(super) completion: Completion,
     pub(super) trigger: Arc<Trigger>,
     pub(super) outcome: Outcome,
+    pub(super) run: RunId,
+    pub(super) attempt: u32,
     activity: Option<Activity>,
 }
 
@@ -30,7 +33,14 @@ impl Ending {
         outcome: Outcome,
         activity: Activity,
     ) -> Self {
-        Self { completion, trigger, outcome, activity: Some(activity) }
+        let run = RunId::new(completion.execution.session(), completion.execution.count());
+        Self { completion, trigger, outcome, run, attempt: 1, activity: Some(activity) }
+    }
+
+    /// That of a stored run.
+    fn of_run(mut self, parts: &RunParts) -> Self {
+        (self.run, self.attempt) = (parts.run_id(), parts.attempt());
+        self
     }
 
     /// The loop has it.
@@ -150,6 +160,7 @@ impl End {
         let wishes = self.run.take_wishes();
         let instruction = match wishes.unschedule {
             // What is declared stays, complete: otherwise the next start would declare it anew.
+            None if parts.stored.is_some() => Instruction::Continue,
             None if parts.next.is_none() && parts.trigger.declared_by().is_none() => {
                 Instruction::RemoveTrigger
             }
@@ -162,11 +173,51 @@ impl End {
         let unfinished = matches!(outcome, Outcome::Cancelled)
             && self.run.cancel_reason() == Some(CancelReason::ClaimLost);
         let (execution, data) = (parts.id, wishes.data);
-        let completion = Completion { execution, instruction, data, record, unfinished };
+        let fate = self.fate(&outcome);
+        let promise = (fate != Fate::Over && parts.stored.is_none()).then(|| Box::new(self.promise()));
+        let completion = Completion { execution, instruction, data, record, unfinished, fate, promise };
         self.core.executed.fetch_add(1, Ordering::Relaxed);
         let (trigger, activity) = (parts.trigger.clone(), self.activity.clone());
-        self.core.hand_over(Ending::new(completion, trigger, outcome.clone(), activity));
+        self.core.hand_over(Ending::new(completion, trigger, outcome.clone(), activity).of_run(parts));
         self.announce(outcome);
+    }
+
+    /// What becomes of the run: an attempt that failed is followed by another one as long as a retry is left, and a stored run that
+    /// was interrupted waits again.
+    fn fate(&self, outcome: &Outcome) -> Fate {
+        let (parts, now) = (&self.run.parts, self.core.clock.now());
+        let interrupted = || {
+            let reason = self.run.cancel_reason();
+            matches!(reason, Some(CancelReason::Shutdown | CancelReason::ClaimLost))
+        };
+        match outcome {
+            Outcome::Succeeded | Outcome::Vetoed => Fate::Over,
+            Outcome::Cancelled if parts.stored.is_some() && interrupted() => {
+                Fate::Again { at: parts.trigger.start(), counts: false, error: None }
+            }
+            Outcome::Cancelled => Fate::Over,
+            Outcome::Failed(_) | Outcome::Panicked(_) | Outcome::TimedOut => {
+                let Some(policy) = self.policy() else { return Fate::Over };
+                let error = outcome.failure().map(Arc::from);
+                match policy.after(parts.run_id(), parts.attempt(), now) {
+                    Verdict::Again(at) => Fate::Again { at, counts: true, error },
+                    Verdict::Dead => Fate::Dead { error },
+                }
+            }
+        }
+    }
+
+    /// That of the run, or else that of its job.
+    fn policy(&self) -> Option<RetryPolicy> {
+        self.run.parts.stored.as_ref().and_then(|run| run.retry)
+    }
+
+    /// The run of a trigger's firing, of which this was the first attempt.
+    fn promise(&self) -> NewRun {
+        let RunParts { id, job, trigger, scheduled, fired, .. } = &self.run.parts;
+        let run = NewRun::of_firing(*id, job, trigger, *scheduled, *fired);
+        let is_defined = self.core.registry.defines(job);
+        NewRun { detail: run.detail.filter(|_| !is_defined), ..run }
     }
 
     fn record(&self, outcome: &Outcome, overran: Option<Duration>) -> RunRecord {

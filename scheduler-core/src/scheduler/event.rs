@@ -15,6 +15,7 @@ use super::core::SchedulerState;
 use super::listener::{ErasedSchedulerListener, heard};
 use crate::job::ExecutionId;
 use crate::key::{JobKey, TriggerKey};
+use crate::run::RunId;
 use crate::time::{Activity, Clock};
 use crate::user;
 
@@ -86,6 +87,35 @@ pub enum Event {
         job: JobKey,
         /// When it is due.
         next: Option<DateTime<Utc>>,
+    },
+    /// A run was stored: somebody has enqueued it or started its job by hand.
+    Enqueued {
+        /// The run.
+        run: RunId,
+        /// Its job.
+        job: JobKey,
+        /// When it is due.
+        due: DateTime<Utc>,
+    },
+    /// An attempt failed, and the run waits for the next one.
+    Retrying {
+        /// The run.
+        run: RunId,
+        /// Its job.
+        job: JobKey,
+        /// The number of the attempt that failed.
+        attempt: u32,
+        /// When the next attempt is due.
+        due: DateTime<Utc>,
+    },
+    /// An attempt failed, and no retry is left. The run stays stored and can be replayed.
+    Dead {
+        /// The run.
+        run: RunId,
+        /// Its job.
+        job: JobKey,
+        /// How many attempts were made.
+        attempts: u32,
     },
     /// A trigger was removed by a call.
     Unscheduled {

@@ -21,7 +21,7 @@ use super::execution::Execution;
 use super::pool::Pool;
 use super::store_failures::{FIRST_BACKOFF, StoreFailures};
 use crate::error::Result;
-use crate::job::{CancelReason, ExecutionId, JobError, Outcome, RunParts};
+use crate::job::{CancelReason, ExecutionId, JobDetail, JobError, Outcome, RunParts, StoredRun};
 use crate::store::*;
 
 /// Late triggers get one place of so many while punctual ones wait.
@@ -41,6 +41,8 @@ pub(super) struct Engine {
     unwritten: Vec<Ending>,
     /// The last acquisition has failed.
     ask_again: bool,
+    /// The number of the last claim of which the store has told.
+    heard: u64,
     /// What was decided for the first of `ahead`, by a call that has failed; it may have taken effect.
     unsure: Option<Decided>,
     /// Up to when what is due still runs, while the scheduler shuts down; as it was when the turn began.
@@ -64,7 +66,7 @@ pub(super) enum Next {
 impl Engine {
     pub(super) fn new(core: Arc<Core>, pool: Pool, attached: Attached) -> Self {
         let (ahead, deadlines, used, unwritten) = Default::default();
-        let (next_due, ask_again, unsure, late_quarters) = (None, false, None, 0);
+        let (next_due, ask_again, heard, unsure, late_quarters) = (None, false, 0, None, 0);
         let store_failures = StoreFailures::new(core.clone());
         Self {
             core,
@@ -76,6 +78,7 @@ impl Engine {
             used,
             unwritten,
             ask_again,
+            heard,
             unsure,
             last_due: None,
             late_quarters,
@@ -248,21 +251,32 @@ impl Engine {
         if !changed && self.next_due.is_none_or(|due| due > until) {
             return None;
         }
+        let heard = self.ask_again.then_some(self.heard);
         self.ask_again = true;
         // What was due before this is late.
         let threshold = TimeDelta::from_std(self.core.settings.misfire_threshold).ok();
         let since = threshold.and_then(|threshold| now.checked_sub_signed(threshold));
         let late = since.map(|before| self.late_share(before, max));
         let limits = self.limits_left();
-        Some(AcquireDue { session: self.core.session, now, until, max, limits, late })
+        Some(AcquireDue { session: self.core.session, now, until, max, limits, late, heard })
     }
 
     fn acquired(&mut self, acquired: Acquired) {
         self.ask_again = false;
         self.next_due = acquired.next_due;
         acquired.cancel.into_iter().for_each(|(run, reason)| self.stop(run, reason));
-        self.use_groups(&acquired.triggers);
+        let triggers = acquired.triggers.iter().map(|acquired| (acquired.claim, &acquired.trigger));
+        let runs = acquired.runs.iter().map(|acquired| (acquired.claim, &acquired.trigger));
+        for (claim, trigger) in triggers.chain(runs) {
+            self.heard = self.heard.max(claim.count());
+            self.use_group(trigger.execution_group());
+        }
         self.remember(acquired.triggers);
+        let now = self.core.clock.now();
+        let runs: Vec<_> = acquired.runs.into_iter().filter_map(|run| self.begin_run(run, now)).collect();
+        if !runs.is_empty() {
+            self.pool.submit(runs);
+        }
     }
 
     /// A quarter of the batch; of small ones a late trigger comes first in one of four.
@@ -295,12 +309,11 @@ impl Engine {
         }
     }
 
-    fn use_groups(&mut self, acquired: &[AcquiredTrigger]) {
-        for group in acquired.iter().filter_map(|acquired| acquired.trigger.execution_group()) {
-            match self.used.get_mut(group) {
-                Some(used) => *used += 1,
-                None => drop(self.used.insert(group.clone(), 1)),
-            }
+    fn use_group(&mut self, group: Option<&Arc<str>>) {
+        let Some(group) = group else { return };
+        match self.used.get_mut(group) {
+            Some(used) => *used += 1,
+            None => drop(self.used.insert(group.clone(), 1)),
         }
     }
 
@@ -374,8 +387,31 @@ impl Engine {
             self.core.hand_over(Ending::new(completion, trigger, outcome, activity));
             return None;
         }
-        let parts =
-            RunParts { id, job, trigger, fence, scheduled, fired: now, previous: progress.previous, next };
+        let (previous, stored) = (progress.previous, None);
+        self.execute(RunParts { id, job, trigger, fence, scheduled, fired: now, previous, next, stored })
+    }
+
+    /// A run that the store has claimed for this node, as an execution.
+    fn begin_run(&mut self, acquired: AcquiredRun, now: DateTime<Utc>) -> Option<Execution> {
+        let AcquiredRun { claim: id, run, attempt, job, job_type, trigger, retry, last_error, due } =
+            acquired;
+        let defined = || self.core.registry.declared(trigger.job(), &job_type).cloned();
+        let job = job.or_else(defined).unwrap_or_else(|| {
+            // Whoever has enqueued it declares the job, and this program does not.
+            Arc::new(JobDetail::builder(trigger.job().clone(), job_type.clone()).build())
+        });
+        let scheduled = match trigger.recovery() {
+            Some(recovery) => recovery.scheduled,
+            None => due,
+        };
+        self.core.active.fetch_add(1, Ordering::AcqRel);
+        let stored = Some(Box::new(StoredRun { id: run, attempt, retry, last_error }));
+        let (fence, fired, previous, next) = (id.count(), now, None, None);
+        self.execute(RunParts { id, job, trigger, fence, scheduled, fired, previous, next, stored })
+    }
+
+    fn execute(&mut self, parts: RunParts) -> Option<Execution> {
+        let id = parts.id;
         self.core.report_fired(&parts);
         let timeout = parts.job.timeout();
         let execution = self.core.execution(parts)?;

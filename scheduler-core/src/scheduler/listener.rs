@@ -228,10 +228,10 @@ pub(super) struct Audience {
 }
 
 impl Audience {
-    /// Announces the begin of an attempt; says whether the job may run.
+    /// Announces the begin of a call; says whether the job may run.
     pub(super) async fn may_run(&self, context: &JobContext) -> bool {
         let mut veto = false;
-        if context.attempt() == 1 {
+        if context.refire_count() == 0 {
             for listener in &self.triggers {
                 let who = listener.type_name();
                 heard(who, user::run_named(LISTENER, who, || listener.fired(context)).await);
@@ -246,7 +246,7 @@ impl Audience {
         !veto
     }
 
-    /// Announces the end of an attempt to those that were not told of it yet.
+    /// Announces the end of a call to those that were not told of it yet.
     pub(super) async fn ended(&self, context: &JobContext, outcome: &Outcome) {
         loop {
             let next = self.told.fetch_add(1, Ordering::AcqRel);
@@ -264,7 +264,7 @@ impl Audience {
         }
     }
 
-    /// A further attempt follows.
+    /// A further call follows.
     pub(super) fn again(&self) {
         self.told.store(0, Ordering::Release);
     }

@@ -19,7 +19,7 @@
 //! # Many at once
 //!
 //! At most [`concurrency`](SchedulerBuilder::concurrency) executions are under way; more wait in the store, not in memory.
-//! Between triggers that are due together the order is: due time, then higher priority, then key.
+//! Between triggers and runs that are due together the order is: due time, then higher priority, then key or id.
 //!
 //! # Watching
 //!
@@ -36,6 +36,7 @@ mod deadlines;
 mod decision;
 mod ending;
 mod engine_thread;
+mod enqueuing;
 mod event;
 mod execution;
 mod explain;
@@ -65,6 +66,7 @@ pub(crate) use listener::{ErasedJobListener, told};
 
 pub use self::core::SchedulerState;
 pub use builder::{BuildError, SchedulerBuilder};
+pub use enqueuing::Enqueue;
 pub use event::{Event, Events};
 pub use explain::{Explanation, Obstacle};
 pub use handle::{Scheduler, WeakScheduler};

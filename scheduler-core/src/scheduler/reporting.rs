@@ -59,6 +59,21 @@ impl Core {
             tracing::warn!(%job, %execution, "run {execution} of job `{job}` has ended, but the store no longer knows it: another node may have taken it over and run it again");
             return;
         };
+        let (run, job) = (ending.run, ending.trigger.job());
+        match &ending.completion.fate {
+            Fate::Over => {}
+            Fate::Again { at, counts, .. } => {
+                let (attempt, due) = (ending.attempt, *at);
+                let (shown, what) = (When(Some(due)), if *counts { "failed" } else { "was interrupted" });
+                tracing::info!(%job, %run, attempt, "attempt {attempt} of run {run} of job `{job}` {what}; the run is attempted again at {shown}");
+                self.bus.send(|| Event::Retrying { run, job: job.clone(), attempt, due });
+            }
+            Fate::Dead { .. } => {
+                let attempts = ending.attempt;
+                tracing::error!(%job, %run, attempts, "run {run} of job `{job}` is dead after {attempts} attempts; `Scheduler::replay` runs it again");
+                self.bus.send(|| Event::Dead { run, job: job.clone(), attempts });
+            }
+        }
         if trigger_removed || ending.completion.instruction == Instruction::FinishTrigger {
             self.bus.send(|| Event::Finished { trigger: ending.trigger.key().clone() });
         }

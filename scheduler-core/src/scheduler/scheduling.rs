@@ -83,52 +83,14 @@ impl Scheduler {
         self.put_all(schedules, existing, existing).await.during("schedule_all")
     }
 
-    /// Runs a job as soon as a slot is free: fire and forget. Returns the name of the trigger made for it.
-    ///
-    /// # Errors
-    ///
-    /// As [`schedule`](Self::schedule).
-    ///
-    /// # Cancel safety
-    ///
-    /// Dropped early, the job may or may not run.
-    pub fn enqueue(&self, job: impl IntoInvocation) -> BoxFuture<'_, Result<TriggerKey>> {
-        let job = job.into_invocation();
-        Box::pin(async move {
-            let put = self.put_one(job, Trigger::now()).await;
-            put.map(|scheduled| scheduled.trigger).during("enqueue")
-        })
-    }
-
-    /// Runs a stored or registered job as soon as a slot is free, with `data` laid over its own. Returns the name of the
-    /// trigger made for it.
-    ///
-    /// # Errors
-    ///
-    /// There is no such job, or its argument cannot be read from its data with `data` over it; otherwise as
-    /// [`schedule`](Self::schedule).
-    pub async fn trigger_job(&self, job: &JobKey, data: JobData) -> Result<TriggerKey> {
-        self.put_run(job, data).await.of_job(job).during("trigger_job")
-    }
-
-    async fn put_run(&self, job: &JobKey, data: JobData) -> Result<TriggerKey> {
-        self.open()?;
-        let query = JobQuery { keys: vec![job.clone()], ..JobQuery::default() };
-        let detail = match self.core().store.jobs(query).await?.pop() {
-            Some(stored) => stored,
-            None => self.registered(job)?,
-        };
-        let put = self.put_one(Invocation::new(detail), Trigger::now().data(data)).await;
-        put.map(|scheduled| scheduled.trigger)
-    }
-
     async fn put_one(&self, job: Invocation, trigger: TriggerBuilder) -> Result<Scheduled> {
         let key = job.key().clone();
         let put = self.put_all([(job, trigger)], Existing::Keep, Existing::Refuse).await;
         put.of_job(&key)?.pop().ok_or_else(closed)
     }
 
-    pub(super) fn registered(&self, key: &JobKey) -> Result<Arc<JobDetail>> {
+    /// The job of this name, as the code declares it.
+    pub(crate) fn registered(&self, key: &JobKey) -> Result<Arc<JobDetail>> {
         let known = self.core().registry.in_order();
         let found = known.iter().find(|definition| definition.detail().key() == key);
         found.map(|definition| Arc::new(definition.detail().clone())).ok_or_else(|| {
@@ -196,7 +158,7 @@ impl Scheduler {
     }
 
     /// Arguments that were written by `with` fit; all others are read once to find out.
-    async fn check_arguments(&self, job: &Invocation, data: &JobData) -> Result<()> {
+    pub(super) async fn check_arguments(&self, job: &Invocation, data: &JobData) -> Result<()> {
         let registry = &self.core().registry;
         if !job.data()?.is_empty() || registry.misfit(job.detail(), data).is_none() {
             return Ok(());

@@ -17,7 +17,8 @@ use crate::error::Result;
 use crate::job::CancelReason;
 use crate::key::JobKey;
 use crate::log::listed;
-use crate::store::{TriggerQuery, TriggerState, TriggerStatus};
+use crate::run::RunState;
+use crate::store::{RunQuery, TriggerQuery, TriggerState, TriggerStatus};
 
 /// Runs are asked to stop this long before the budget ends, or after two thirds of a smaller one.
 const CANCEL_BEFORE_END: Duration = Duration::from_secs(10);
@@ -161,7 +162,10 @@ impl Core {
         }
         let triggers = self.store.triggers(TriggerQuery::default()).await?;
         let lost = triggers.iter().filter(|status| is_last_and_due(status, now));
-        Ok(lost.map(|status| status.trigger.job().clone()).collect())
+        let lost = lost.map(|status| status.trigger.job().clone());
+        let runs = self.store.runs(RunQuery::default().in_state(RunState::Waiting)).await?;
+        let due = runs.into_iter().filter(|run| run.due <= now).map(|run| run.job);
+        Ok(lost.chain(due).collect())
     }
 
     /// Ready when no run is under way or about to begin, or at the deadline.

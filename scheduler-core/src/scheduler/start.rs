@@ -228,6 +228,7 @@ impl Core {
             fired: now,
             previous: None,
             next: None,
+            stored: None,
         };
         let id = parts.id;
         let deadline = parts.job.timeout().map(|timeout| self.clock.monotonic().saturating_add(timeout));

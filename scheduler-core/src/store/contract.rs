@@ -12,10 +12,12 @@ use serde::Serialize;
 
 use super::admin::*;
 use super::firing::*;
+use super::runs::*;
 use crate::calendar::Calendar;
 use crate::error::Result;
 use crate::job::{CancelReason, ExecutionId, JobDetail};
 use crate::key::{JobKey, TriggerKey};
+use crate::run::RunId;
 use crate::time::Clock;
 
 /// What every verb returns.
@@ -59,8 +61,8 @@ pub trait JobStore: Debug + Send + Sync + 'static {
     /// The nodes that are attached, in the order of their names and sessions.
     fn nodes(&self) -> StoreFuture<'_, Vec<NodeStatus>>;
 
-    /// Claims due triggers, in the order of due time, then higher priority, then key; of late ones no more than their
-    /// [share](AcquireDue::late) before the punctual ones.
+    /// Claims due triggers and runs, in the order of due time, then higher priority, then triggers before runs, then key or id; of late
+    /// ones no more than their [share](AcquireDue::late) before the punctual ones.
     fn acquire_due(&self, request: AcquireDue) -> StoreFuture<'_, Acquired>;
 
     /// Exchanges claims for the right to run, and moves each trigger on. A claim that was fired before, by a call whose
@@ -74,7 +76,20 @@ pub trait JobStore: Debug + Send + Sync + 'static {
     /// the order of their ids.
     fn cancel(&self, what: Executions) -> StoreFuture<'_, Vec<ExecutionId>>;
 
-    /// Gives back claims that were not fired. Unknown ones are ignored.
+    /// Stores runs, all of them or none. A store may do more than 500 in parts. Says for each whether it is new.
+    fn enqueue(&self, runs: Vec<NewRun>) -> StoreFuture<'_, Vec<Enqueued>>;
+
+    /// The runs that match, in the order of their ids.
+    fn runs(&self, query: RunQuery) -> StoreFuture<'_, Vec<RunStatus>>;
+
+    /// Cancels runs. One that a node runs is asked to stop, and its attempt decides. Says for each whether there was anything to
+    /// cancel.
+    fn cancel_runs(&self, runs: Vec<RunId>) -> StoreFuture<'_, Vec<bool>>;
+
+    /// Runs ended runs again at `now`, under the same ids. Says for each whether it had ended.
+    fn replay(&self, runs: Vec<RunId>, now: DateTime<Utc>) -> StoreFuture<'_, Vec<bool>>;
+
+    /// Gives back claims: those that were not fired, and runs that have not begun. Unknown ones are ignored.
     fn release(&self, claims: Vec<ExecutionId>) -> StoreFuture<'_, ()>;
 
     /// Stores jobs and triggers. Nothing is stored if anything is refused.
@@ -102,7 +117,7 @@ pub trait JobStore: Debug + Send + Sync + 'static {
     /// Removes jobs with all their triggers. Says for each whether it was there.
     fn remove_jobs(&self, keys: Vec<JobKey>) -> StoreFuture<'_, Vec<bool>>;
 
-    /// Removes every job, trigger, calendar and remembered pause. Executions go on as after [`remove_jobs`](Self::remove_jobs):
+    /// Removes every job, trigger, run, calendar and remembered pause. Executions go on as after [`remove_jobs`](Self::remove_jobs):
     /// until they have ended they count for their job and their execution group. The [history](Self::history) stays. A store
     /// may do this in parts.
     fn clear(&self) -> StoreFuture<'_, ()>;

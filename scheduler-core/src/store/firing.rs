@@ -7,6 +7,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::admin::RunRecord;
+use super::runs::{AcquiredRun, Fate, NewRun};
 use crate::calendar::Calendar;
 use crate::data::JobData;
 use crate::job::{CancelReason, ExecutionId, JobDetail};
@@ -27,20 +28,22 @@ pub struct AcquireDue {
     pub limits: ExecutionLimits,
     /// How many of them may be late while punctual ones wait; none for any number.
     pub late: Option<LateShare>,
+    /// After a call whose answer was lost: the number of the last claim of which the node has heard. Runs that it has claimed since are
+    /// given back.
+    pub heard: Option<u64>,
 }
 
 impl AcquireDue {
     /// What is left of the limits and the share of late triggers when this one was taken, for a store that answers one request
     /// in several parts.
-    pub fn took(&mut self, acquired: &AcquiredTrigger) {
-        let group = acquired.trigger.execution_group();
+    pub fn took(&mut self, group: Option<&Arc<str>>, due: Option<DateTime<Utc>>) {
         if let Some(left) = self.limits.of(group).map(|left| left.saturating_sub(1)) {
             match group {
                 Some(group) => drop(self.limits.named.insert(group.clone(), left)),
                 None => self.limits.ungrouped = Some(left),
             }
         }
-        let is_late = |share: &&mut LateShare| acquired.progress.next.is_some_and(|due| due < share.before);
+        let is_late = |share: &&mut LateShare| due.is_some_and(|due| due < share.before);
         if let Some(share) = self.late.as_mut().filter(is_late) {
             share.most = share.most.saturating_sub(1);
         }
@@ -93,6 +96,8 @@ impl ExecutionLimits {
 pub struct Acquired {
     /// In the order in which they are to be fired.
     pub triggers: Vec<AcquiredTrigger>,
+    /// Runs whose attempts have begun, in the order in which they were due.
+    pub runs: Vec<AcquiredRun>,
     /// Executions of this node that are to be stopped, in the order of their ids, each until it has ended: somebody has
     /// asked for it, or their trigger is due again and its overlap policy is to cancel the previous run.
     pub cancel: Vec<(ExecutionId, CancelReason)>,
@@ -177,12 +182,17 @@ pub struct Completion {
     /// It was stopped before its end, because others might have held its node for dead. A store whose claims can be lost treats
     /// it as lost with its node, so that it is repeated where its job asks for it, whoever was the first.
     pub unfinished: bool,
+    /// What becomes of the run.
+    pub fate: Fate,
+    /// The run of a trigger's firing, to be stored if it is not over.
+    pub promise: Option<Box<NewRun>>,
 }
 
 impl Completion {
     /// The execution is over, and its trigger goes on as scheduled.
     pub fn of(execution: ExecutionId) -> Self {
-        Self { execution, instruction: Instruction::Continue, data: None, record: None, unfinished: false }
+        let (instruction, fate) = (Instruction::Continue, Fate::Over);
+        Self { execution, instruction, data: None, record: None, unfinished: false, fate, promise: None }
     }
 }
 

@@ -38,7 +38,7 @@ mod memory;
 mod pauses;
 pub mod rows;
 pub mod rules;
-pub mod run_row;
+mod runs;
 mod state;
 pub mod view;
 
@@ -46,4 +46,5 @@ pub use admin::*;
 pub use contract::*;
 pub use firing::*;
 pub use memory::MemoryJobStore;
+pub use runs::*;
 pub use state::{Step, StoredState, TriggerState};

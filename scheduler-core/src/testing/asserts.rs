@@ -7,7 +7,8 @@ use super::names::NamesJob;
 use super::stage::Stage;
 use super::{list, list_or_none};
 use crate::data::JobData;
-use crate::store::{JobQuery, TriggerQuery};
+use crate::run::RunState;
+use crate::store::{JobQuery, RunQuery, TriggerQuery};
 
 impl Stage {
     /// Fails unless the job has run so many times.
@@ -46,9 +47,14 @@ impl Stage {
         let waiting = self.scheduler().triggers(query).await.unwrap_or_else(|error| panic!("{error}"));
         let jobs = JobQuery { keys: vec![key.clone()], ..JobQuery::default() };
         let detail = self.scheduler().jobs(jobs).await.unwrap_or_else(|error| panic!("{error}")).pop();
+        let detail = detail.or_else(|| self.scheduler().registered(&key).ok());
         let own = detail.map(|detail| detail.data().clone()).unwrap_or_default();
+        let query = RunQuery::default().of_job(key.clone()).in_state(RunState::Waiting);
+        let runs = self.scheduler().runs(query).await.unwrap_or_else(|error| panic!("{error}"));
         let expected = args.map(|args| data_of(&args));
-        let data: Vec<_> = waiting.iter().map(|status| own.merged(status.trigger.data())).collect();
+        let of_triggers = waiting.iter().map(|status| status.trigger.data());
+        let data = of_triggers.chain(runs.iter().map(|run| &run.data)).map(|data| own.merged(data));
+        let data: Vec<_> = data.collect();
         let found = !data.is_empty() && expected.as_ref().is_none_or(|expected| data.contains(expected));
         let with = expected.map(|expected| format!(" with {expected:?}")).unwrap_or_default();
         let there = list_or_none(data.iter().map(|data| format!("{data:?}")));

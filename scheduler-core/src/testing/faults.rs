@@ -3,12 +3,14 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use chrono::{DateTime, Utc};
 use parking_lot::Mutex;
 
 use crate::calendar::Calendar;
 use crate::error::Error;
 use crate::job::{ExecutionId, JobDetail};
 use crate::key::{JobKey, TriggerKey};
+use crate::run::RunId;
 use crate::store::*;
 use crate::time::Clock;
 
@@ -65,6 +67,10 @@ faulty! {
     Fire fire(request: Fire) -> Vec<FireResult>;
     Complete complete(request: Complete) -> Vec<CompleteResult>;
     Cancel cancel(what: Executions) -> Vec<ExecutionId>;
+    Enqueue enqueue(runs: Vec<NewRun>) -> Vec<Enqueued>;
+    Runs runs(query: RunQuery) -> Vec<RunStatus>;
+    CancelRuns cancel_runs(runs: Vec<RunId>) -> Vec<bool>;
+    Replay replay(runs: Vec<RunId>, now: DateTime<Utc>) -> Vec<bool>;
     Release release(claims: Vec<ExecutionId>) -> ();
     Put put(request: Put) -> ();
     Reschedule reschedule(request: Reschedule) -> bool;

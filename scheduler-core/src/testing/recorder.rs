@@ -28,8 +28,10 @@ pub struct Fired {
     pub fired: DateTime<Utc>,
     /// The job's data with the trigger's over it, among it the argument.
     pub data: JobData,
-    /// Which attempt it is.
+    /// The number of the attempt, from 1.
     pub attempt: u32,
+    /// How often the job was called before in this attempt.
+    pub refires: u32,
     /// How it has ended; none if it has not yet.
     pub outcome: Option<Outcome>,
 }
@@ -83,6 +85,7 @@ impl JobListener for Recorder {
             fired: context.fire_time(),
             data: context.data().clone(),
             attempt: context.attempt(),
+            refires: context.refire_count(),
             outcome: None,
         });
     }
@@ -90,7 +93,7 @@ impl JobListener for Recorder {
     async fn was_executed(&self, context: &JobContext, outcome: &Outcome) {
         let mut all = self.0.lock();
         let of_run = |fired: &&mut Fired| {
-            fired.execution == context.execution_id() && fired.attempt == context.attempt()
+            fired.execution == context.execution_id() && fired.refires == context.refire_count()
         };
         if let Some(fired) = all.iter_mut().rev().find(of_run) {
             fired.outcome = Some(outcome.clone());

@@ -10,8 +10,9 @@ use super::parse;
 use super::recorder::{Fired, Recorder};
 use crate::job::{BoxFuture, IntoInvocation, Invocation, Outcome};
 use crate::key::TriggerKey;
+use crate::run::RunState;
 use crate::scheduler::{Scheduler, SchedulerState};
-use crate::store::{ExecutionLimits, TriggerQuery, TriggerState, TriggerStatus};
+use crate::store::{ExecutionLimits, RunQuery, TriggerQuery, TriggerState, TriggerStatus};
 use crate::time::{Clock, ManualClock};
 use crate::trigger::Trigger;
 
@@ -92,8 +93,8 @@ impl Stage {
         self.clock.settle().await;
     }
 
-    /// Lets time pass until nothing runs and no trigger that fires only once more is left: all that was enqueued or
-    /// delayed has run, also what it has enqueued in turn. Paused triggers stay.
+    /// Lets time pass until nothing runs, no run waits and no trigger that fires only once more is left: all that was enqueued or
+    /// delayed has run, also what it has enqueued in turn, with all its retries. Paused triggers stay, and so do dead runs.
     ///
     /// # Panics
     ///
@@ -104,7 +105,10 @@ impl Stage {
             self.run_due().await;
             let stored = self.stored().await;
             let once = stored.iter().filter(|status| fires_once(status));
-            match once.filter_map(|status| status.progress.next).min() {
+            let waiting = RunQuery::default().in_state(RunState::Waiting);
+            let waiting = self.scheduler().runs(waiting).await.unwrap_or_else(|error| panic!("{error}"));
+            let due = once.filter_map(|status| status.progress.next);
+            match due.chain(waiting.iter().map(|run| run.due)).min() {
                 None if self.scheduler().running().is_empty() => return,
                 Some(next) if next > self.now() => self.clock.advance_to(next).await,
                 _ => self.clock.advance(Duration::from_secs(1)).await,

@@ -65,7 +65,7 @@ pub use interval::IntervalSchedule;
 pub use misfire::Misfire;
 pub use overlap::OverlapPolicy;
 pub use progress::Progress;
-pub use recovery::{LostRun, MOST_RECOVERIES, RECOVERING_JOBS, Recovery};
+pub use recovery::{LostRun, Recovery};
 pub use recurrence::RecurrenceSchedule;
 pub use schedule::Schedule;
 pub use union::UnionSchedule;
@@ -299,6 +299,21 @@ impl Trigger {
     /// The lost run that this trigger repeats; none for every other trigger.
     pub fn recovery(&self) -> Option<&Recovery> {
         self.cold().recovery.as_deref()
+    }
+
+    /// What an attempt of a stored run shows as its trigger.
+    pub(crate) fn of_run(
+        key: TriggerKey,
+        job: &JobKey,
+        start: DateTime<Utc>,
+        priority: i32,
+        data: JobData,
+        execution_group: Option<Arc<str>>,
+        recovery: Option<Box<Recovery>>,
+    ) -> Self {
+        let cold = ColdFields { data, execution_group, recovery, ..ColdFields::NOTHING };
+        let (schedule, misfire, overlap) = (Schedule::Once, Misfire::Ignore, OverlapPolicy::AllowAll);
+        Self { key, job: job.clone(), schedule, start, priority, misfire, overlap, cold: cold.kept() }
     }
 
     /// A builder that starts from this trigger. Its start stays the same.

@@ -7,7 +7,7 @@ use parking_lot::Mutex;
 use scheduler_core::host::{Host, JobQueue};
 use scheduler_core::job::{Invocation, JobContext, JobDefinition, JobDetail, JobError};
 use scheduler_core::scheduler::SchedulerBuilder;
-use scheduler_core::store::{MemoryJobStore, TriggerQuery};
+use scheduler_core::store::{MemoryJobStore, RunQuery};
 use scheduler_core::testing::{TestHost, TestScheduler};
 use scheduler_core::trigger::Trigger;
 use scheduler_core::{Scheduler, ShutdownReport};
@@ -104,7 +104,7 @@ async fn n02_work_that_another_scheduler_of_the_process_has_is_not_lost() {
     other.start().await.unwrap();
     let report = shut_down(&test, 30).await;
     assert!(report.is_clean(), "{report}");
-    assert_eq!(other.triggers(TriggerQuery::default()).await.unwrap().len(), 2);
+    assert_eq!(other.runs(RunQuery::default()).await.unwrap().len(), 2);
 }
 
 #[tokio::test]

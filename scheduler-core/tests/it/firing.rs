@@ -9,7 +9,7 @@ use chrono_tz::Tz;
 use parking_lot::Mutex;
 use scheduler_core::calendar::{Exclusion, StandardCalendar};
 use scheduler_core::job::{JobContext, JobDefinition, JobDetail, State};
-use scheduler_core::store::{Existing, JobStore, MemoryJobStore, Node, Put, Selection};
+use scheduler_core::store::{Existing, JobStore, MemoryJobStore, Node, Put, RunQuery, Selection};
 use scheduler_core::time::{Clock, ManualClock};
 use scheduler_core::trigger::{Trigger, TriggerBuilder};
 use scheduler_core::{JobKey, Scheduler};
@@ -63,10 +63,10 @@ async fn a_month_of_a_daily_cron_takes_no_time() {
 async fn what_is_enqueued_runs_at_once_and_leaves_nothing() {
     let clock = ManualClock::at("2026-03-01T00:00:00Z");
     let (scheduler, fires) = started(&clock).await;
-    let key = scheduler.enqueue(detail("record")).await.unwrap();
+    let run = scheduler.enqueue(detail("record")).await.unwrap();
     clock.settle().await;
     assert_eq!(*fires.lock(), [clock.now()]);
-    assert!(scheduler.trigger(&key).await.unwrap().is_none());
+    assert!(scheduler.runs(RunQuery::one(run)).await.unwrap().is_empty());
 }
 
 #[tokio::test]

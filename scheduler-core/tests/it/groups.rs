@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use scheduler_core::host::{Host, JobQueue};
 use scheduler_core::job::{Invocation, JobContext, JobDefinition, JobDetail};
-use scheduler_core::store::TriggerQuery;
+use scheduler_core::store::{NewRun, TriggerQuery};
 use scheduler_core::testing::{TestHost, TestScheduler};
-use scheduler_core::trigger::{LostRun, Trigger};
+use scheduler_core::trigger::Trigger;
 use scheduler_core::{JobData, Scheduler};
 
 const NOW: &str = "2026-03-01T00:00:00Z";
@@ -76,7 +76,7 @@ async fn n04_a_group_of_the_trigger_wins() {
 async fn n04_a_refired_run_has_the_group_all_the_time() {
     let twice = JobDefinition::new(import(), async |context: JobContext| {
         context.clock().sleep(Duration::from_secs(10)).await;
-        if context.attempt() == 1 {
+        if context.refire_count() == 0 {
             context.refire();
         }
     });
@@ -95,21 +95,13 @@ async fn n04_a_refired_run_has_the_group_all_the_time() {
 #[tokio::test]
 async fn n04_the_run_that_repeats_a_lost_one_has_the_group() {
     let test = limited_to_one(definition()).await;
-    let key = test.scheduler().enqueue(Invocation::new(import())).await.unwrap();
+    test.scheduler().schedule(Invocation::new(import()), Trigger::now()).await.unwrap();
     test.run_due().await;
     let running = test.scheduler().running();
     let stored = test.scheduler().triggers(TriggerQuery::default()).await.unwrap();
-    let (now, job) = (test.now(), import());
-    let lost = LostRun {
-        execution: running[0].id,
-        key: &key,
-        job: job.key(),
-        trigger: Some(&stored[0].trigger),
-        scheduled: now,
-        fired: now,
-    };
-    let again = Trigger::recovering(&lost).unwrap();
-    assert_eq!(again.execution_group().map(|group| &**group), Some("heavy"));
+    let again =
+        NewRun::of_firing(running[0].id, &import().into(), &stored[0].trigger, test.now(), test.now());
+    assert_eq!(again.execution_group.as_deref(), Some("heavy"));
 }
 
 #[test]

@@ -105,7 +105,7 @@ async fn a_scope_is_closed_when_a_run_is_taken_away() {
 async fn each_attempt_has_a_scope_of_its_own() {
     let log = Log::default();
     let twice = |_: Scoped<Transaction>, context: JobContext| async move {
-        if context.attempt() == 1 {
+        if context.refire_count() == 0 {
             context.refire();
             return Err(JobError::new("again"));
         }

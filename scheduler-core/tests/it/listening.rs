@@ -51,7 +51,7 @@ impl Ear {
 
 impl JobListener for Ear {
     async fn to_be_executed(&self, context: &JobContext) {
-        self.hears("begins", format_args!("{} {}", context.job_key(), context.attempt()));
+        self.hears("begins", format_args!("{} {}", context.job_key(), context.refire_count() + 1));
     }
 
     async fn vetoed(&self, context: &JobContext) {

@@ -7,7 +7,7 @@ use parking_lot::Mutex;
 use scheduler_core::Scheduler;
 use scheduler_core::host::{AtStop, Host, HostBuilder, HostHandle, JobQueue, Overflow, start_up};
 use scheduler_core::job::{Invocation, JobContext, JobDefinition, JobDetail, JobError, Outcome, Scoped};
-use scheduler_core::store::{JobStore, MemoryJobStore, TriggerQuery};
+use scheduler_core::store::{JobStore, MemoryJobStore, RunQuery};
 use scheduler_core::testing::{Fault, FaultyStore, Verb};
 use scheduler_core::time::{Clock, ManualClock};
 use tokio_util::sync::CancellationToken;
@@ -174,7 +174,7 @@ async fn at_the_stop_the_queue_is_drained_dropped_or_kept() {
         quiet(&clock).await;
         assert!(stop(&clock, &handle, running).await, "{at_stop:?}");
         assert_eq!(log.lock().len(), ran, "{at_stop:?}");
-        let kept = JobStore::triggers(&store, TriggerQuery::default()).await.unwrap();
+        let kept = JobStore::runs(&store, RunQuery::default()).await.unwrap();
         assert_eq!(kept.len(), if at_stop == AtStop::Persist { 2 } else { 0 }, "{at_stop:?}");
     }
 }
@@ -278,9 +278,9 @@ async fn what_cannot_be_kept_at_the_stop_is_cancelled_and_keeps_back_nothing() {
         jobs.push(queue.enqueue(job("slow", number)).await.unwrap());
     }
     quiet(&clock).await;
-    store.inject(Verb::Put, Fault::Fails, 1);
+    store.inject(Verb::Enqueue, Fault::Fails, 1);
     assert!(!stop(&clock, &handle, running).await, "one is lost, and that is an error");
-    let kept = store.triggers(TriggerQuery::default()).await.unwrap();
+    let kept = store.runs(RunQuery::default()).await.unwrap();
     assert_eq!(kept.len(), 2, "those behind it are kept");
     for job in &jobs[1..] {
         assert!(matches!(job.outcome().await, Outcome::Cancelled));

@@ -7,7 +7,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use scheduler_core::calendar::Calendar;
 use scheduler_core::job::{Invocation, JobContext, JobDefinition, JobDetail};
-use scheduler_core::store::{Existing, MemoryJobStore, TriggerQuery, TriggerState};
+use scheduler_core::store::{Existing, MemoryJobStore, RunQuery, TriggerQuery, TriggerState};
 use scheduler_core::testing::{Fault, FaultyStore, TestScheduler, Verb, assert_fired};
 use scheduler_core::time::ManualClock;
 use scheduler_core::trigger::{Misfire, Trigger, TriggerBuilder};
@@ -135,9 +135,9 @@ async fn a_run_that_outlives_its_scheduler_gives_its_job_back() {
     clock.advance(Duration::from_secs(31)).await;
     let second = build();
     second.start().await.unwrap();
-    let key = second.enqueue(Invocation::new(exclusive("work"))).await.unwrap();
+    second.enqueue(Invocation::new(exclusive("work"))).await.unwrap();
     clock.settle().await;
-    assert_eq!(second.running().len(), 1, "{}", second.explain(&key).await.unwrap());
+    assert_eq!(second.running().len(), 1, "{:?}", second.runs(RunQuery::default()).await.unwrap());
 }
 
 #[tokio::test]

@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use scheduler_core::job::{Invocation, JobContext, JobDefinition, JobDetail};
+use scheduler_core::run::RunState;
 use scheduler_core::scheduler::Event;
 use scheduler_core::store::{
-    AcquireDue, ExecutionLimits, Existing, JobStore, MemoryJobStore, TriggerQuery, TriggerState,
+    AcquireDue, ExecutionLimits, Existing, JobStore, MemoryJobStore, RunQuery, TriggerQuery,
 };
 use scheduler_core::testing::{Fault, FaultyStore, Verb};
 use scheduler_core::time::{Clock, ManualClock};
@@ -105,7 +106,7 @@ async fn an_ending_that_cannot_be_written_is_kept_until_it_can() {
     let scheduler =
         Scheduler::builder().clock(clock.clone()).store(store.clone()).register(job).build().unwrap();
     scheduler.start().await.unwrap();
-    let key = scheduler.enqueue(detail).await.unwrap();
+    let run = scheduler.enqueue(detail).await.unwrap();
     clock.settle().await;
     break_hot_path(&store, Fault::Fails);
     held.notify_one();
@@ -113,11 +114,11 @@ async fn an_ending_that_cannot_be_written_is_kept_until_it_can() {
         tokio::task::yield_now().await;
     }
     clock.advance(Duration::from_secs(60)).await;
-    let status = scheduler.trigger(&key).await.unwrap().unwrap();
-    assert_eq!(status.state, TriggerState::Executing, "the store does not know yet");
+    let status = scheduler.runs(RunQuery::one(run)).await.unwrap();
+    assert_eq!(status[0].state, RunState::Claimed, "the store does not know yet");
     store.heal();
     clock.advance(Duration::from_secs(15)).await;
-    assert!(scheduler.trigger(&key).await.unwrap().is_none(), "it was told when it was back");
+    assert!(scheduler.runs(RunQuery::one(run)).await.unwrap().is_empty(), "it was told when it was back");
 }
 
 /// What has ended and cannot be written has its slot, and no more is claimed for it than once.
@@ -139,7 +140,7 @@ async fn endings_that_cannot_be_written_do_not_let_claims_pile_up() {
     clock.advance(Duration::from_secs(20)).await;
     // What another node could have.
     let (now, max, limits) = (clock.now(), 100, ExecutionLimits::default());
-    let request = AcquireDue { session: 99, now, until: now, max, limits, late: None };
+    let request = AcquireDue { session: 99, now, until: now, max, limits, late: None, heard: None };
     let left: Vec<_> = memory.acquire_due(request).await.unwrap().triggers;
     assert!(left.len() >= 50 - 2 * SLOTS, "{} of 50 are left", left.len());
     memory.release(left.iter().map(|one| one.claim).collect()).await.unwrap();

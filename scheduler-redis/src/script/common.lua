@@ -4,12 +4,14 @@
 -- flag of a trigger; what it finds destroyed it passes over.
 --
 -- The layout, each after the prefix:
---   jobs, triggers   key -> record
---   cl:<session>     claim -> record; that of a trigger, as it was claimed, as long as it is not fired    homes  sessions with claims
---   at               trigger -> its claim that is not fired
+--   jobs, triggers   key -> record         runs   name -> record. The name of a run is U+10FFFF and 22 digits
+--   cl:<session>     claim -> record; that of a trigger, as it was claimed, as long as it is not fired; that of a run, unless it is
+--                    to stop                homes  sessions with claims
+--   at               trigger -> its claim that is not fired; run -> its claim
 --   lane:<lane>      what can be claimed, by time, priority, key. A lane is `1` and the execution group, or `0`, NUL, and the type
 --                    of the job        lanes   lane -> when its first is due
---   alone            trigger whose job allows one run at a time -> that job
+--   dead             runs that have ended, in the order of their names
+--   alone            trigger or run whose job allows one run at a time -> that job
 --   busy             such a job -> its one claim
 --   q:<lane> \1 <job>, ql:<job>   what waits for such a job, and in which lanes: the first stands in its lane, too, while the job is
 --                    free
@@ -23,7 +25,7 @@
 --   orphans, orphan:<name>   claims of sessions that are over         owners  such a name -> node
 --   untold     sessions that have not said yet what they know (see `epoch`)
 --   chores     number -> a change of many triggers that goes on     aside, aside:<key>   keys of the wrong kind
---   meta       count (the last number given out), ver (changes when somebody may have to look), birth, schema, lease and cap, lc and
+--   meta       count (the last number given out), ver (changes when somebody may have to look), jv (changes with any job), birth, schema, lease and cap, lc and
 --              lw (the lease clock, and when it was set: see `nodes.lua`), run and hold (see `epoch`)
 --   ad:<sender>   the first change of a process that is still waited for         wake   a channel
 
@@ -33,7 +35,7 @@ local MANY = 5000
 
 -- What the types of the keys are; of those of which there may be many, by what they begin with.
 local TYPES = {
-  jobs = 'hash', triggers = 'hash', at = 'hash', lanes = 'zset', alone = 'hash', busy = 'hash', groups = 'hash', awaited = 'set',
+  jobs = 'hash', triggers = 'hash', runs = 'hash', dead = 'zset', at = 'hash', lanes = 'zset', alone = 'hash', busy = 'hash', groups = 'hash', awaited = 'set',
   alarms = 'zset', nj = 'zset', nt = 'zset', of = 'zset', by = 'zset', rest = 'string', marks = 'hash', hist = 'stream', ss = 'hash',
   sl = 'zset', sn = 'hash', sc = 'hash', tn = 'hash', orphans = 'set', owners = 'hash', untold = 'set', chores = 'hash', aside = 'set',
   meta = 'hash', homes = 'set', cl = 'hash', lane = 'zset', q = 'zset', ql = 'set', stop = 'hash', orphan = 'hash', ad = 'string',

@@ -3,7 +3,7 @@
 -- ARGV: session, turn or nothing, now, until, how many, when late begins or nothing, share of late ones, version of pauses and
 -- calendars as the node knows them, types as JSON or nothing, limits as JSON or nothing, whether alarms come first. Times in
 -- milliseconds. Answers: what has become of it, epoch, number before the first claim, when to ask again, what is left of the share,
--- claims to be stopped and why, records, triggers whose records are gone.
+-- claims to be stopped and why, records, names whose records are gone, version of all jobs.
 local session, turn, now, until_then, most = ARGV[2], ARGV[3], ARGV[4], ARGV[5], tonumber(ARGV[6])
 local late, share = tonumber(ARGV[7]), tonumber(ARGV[8])
 -- Lanes that are looked at in one step.
@@ -91,11 +91,29 @@ end
 
 local taken, records, gone, busy = {}, {}, {}, {}
 
+-- The records of triggers and runs. The name of a run has no NUL.
+local function records_of(names)
+  local of = { triggers = {}, runs = {} }
+  local places = { triggers = {}, runs = {} }
+  for n, name in ipairs(names) do
+    local hash = string.byte(name) == 244 and not string.find(name, '\0', 1, true) and 'runs' or 'triggers'
+    local all = of[hash]
+    all[#all + 1], places[hash][#all + 1] = name, n
+  end
+  local found = {}
+  for hash, all in pairs(of) do
+    if #all > 0 then
+      for n, record in ipairs(call('HMGET', K(hash), unpack(all))) do found[places[hash][n]] = record end
+    end
+  end
+  return found
+end
+
 -- Claims those that can be claimed. What cannot be leaves its lane, too: it stands in the queue of its job, or is destroyed.
 local function claim(chosen)
   local names, members = {}, {}
   for n, place in ipairs(chosen) do names[n] = string.sub(place[2], 5) end
-  local found, jobs = call('HMGET', K'triggers', unpack(names)), {}
+  local found, jobs = records_of(names), {}
   for n, record in ipairs(found) do
     if record and (string.byte(record, 11) or 0) % 2 == 1 then
       local job = call('HGET', K'alone', names[n])
@@ -193,7 +211,7 @@ return guarded(function()
   local rest = call('GET', K'rest')
   if (rest and #rest >= 8 and string.sub(rest, 1, 8) or '') ~= ARGV[9] then return { 'rest', run } end
   if ARGV[12] == '1' and call('ZCOUNT', K'alarms', '-inf', now) > 0 then return { 'alarm', run } end
-  check('triggers', 'cl:' .. session, 'at', 'homes', 'busy', 'alone', 'groups', 'awaited', 'lanes', 'stop:' .. session)
+  check('triggers', 'runs', 'cl:' .. session, 'at', 'homes', 'busy', 'alone', 'groups', 'awaited', 'lanes', 'stop:' .. session)
   if ARGV[10] ~= '' then
     served = {}
     for _, name in ipairs(cjson.decode(ARGV[10])) do served[name] = true end
@@ -211,5 +229,6 @@ return guarded(function()
   if alarm and not (next_due and next_due < alarm) then next_due = alarm end
   return {
     'ok', run, base, next_due and text(next_due) or '', text(share or 0), call('HGETALL', K('stop:' .. session)), records, gone,
+    #taken > 0 and call('HGET', K'meta', 'jv') or '',
   }
 end)

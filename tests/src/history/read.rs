@@ -3,7 +3,8 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use scheduler_core::store::rows::{Id, JobRow, Lane, TriggerRow};
+use scheduler_core::run::RunId;
+use scheduler_core::store::rows::{Id, JobRow, Lane, RunRow, TriggerRow};
 use scheduler_core::store::view::{Names, record};
 use scheduler_core::{JobKey, TriggerKey};
 
@@ -156,6 +157,10 @@ impl Names for Nameless {
     }
 
     fn trigger(&mut self, _: &TriggerKey) -> Id<TriggerRow> {
+        Id::new(0)
+    }
+
+    fn run(&mut self, _: RunId) -> Id<RunRow> {
         Id::new(0)
     }
 

@@ -153,8 +153,7 @@ async fn taking_over_may_lose_every_answer() {
         })
         .await;
         until("it is repeated once", async || {
-            let triggers = living.store.triggers(TriggerQuery::default()).await.unwrap_or_default();
-            triggers.iter().filter(|status| status.trigger.recovery().is_some()).count() == 1
+            living.store.runs(RunQuery::default()).await.is_ok_and(|runs| runs.len() == 1)
         })
         .await;
         assert_eq!(living.store.audit(false).await.unwrap(), [""; 0], "{verb}");

@@ -28,8 +28,10 @@ use std::time::Duration;
 use chrono::TimeDelta;
 use scheduler_core::calendar::{Calendar, Exclusion, StandardCalendar};
 use scheduler_core::job::{CancelReason, JobDetail};
+use scheduler_core::run::{RunEnd, RunId};
+use scheduler_core::store::rules::MOST_LOSSES;
 use scheduler_core::store::*;
-use scheduler_core::trigger::{MOST_RECOVERIES, Progress, RECOVERING_JOBS, Trigger};
+use scheduler_core::trigger::{Progress, Trigger};
 use scheduler_core::{JobData, TriggerKey};
 use scheduler_redis::RedisJobStore;
 use tests::process::{Process, exclusive, hourly, job, names, until};
@@ -55,20 +57,19 @@ async fn n18_the_work_of_a_dead_node_is_taken_over_and_a_run_repeated_where_its_
     until("its runs are over", async || living.store.executions(Executions::All).await.unwrap().is_empty())
         .await;
 
-    let taken = living.acquire(9).await;
-    let recovering =
-        TriggerKey::in_group(RECOVERING_JOBS, &format!("recover_1_{}", lost.claim.count())).unwrap();
-    assert_eq!(names(&taken), [recovering.to_string(), "waits".to_owned()], "what asks for it is repeated");
-    let again = &taken[0].trigger;
-    assert_eq!((again.data(), again.priority(), again.job()), (&data, 9, safe.key()));
+    let Acquired { triggers, runs, .. } = living.ask(9).await.unwrap();
+    assert_eq!(names(&triggers), ["waits"]);
+    assert_eq!(runs.len(), 1, "what asks for it is repeated");
+    assert_eq!((runs[0].run, runs[0].attempt), (RunId::new(1, lost.claim.count()), 2));
+    let again = &runs[0].trigger;
+    assert_eq!((again.key(), again.priority(), again.job()), (lost.trigger.key(), 9, safe.key()));
+    assert_eq!(again.data(), &data);
     let recovery = again.recovery().unwrap();
     assert_eq!((&recovery.trigger, recovery.count), (lost.trigger.key(), 1));
     assert_eq!(Some(recovery.scheduled), lost.progress.next);
-    assert!(
-        matches!(living.fire(&taken[0]).await, FireResult::Run { fence, .. } if fence > lost.claim.count())
-    );
-    let remove = Completion { instruction: Instruction::RemoveTrigger, ..Completion::of(taken[0].claim) };
-    living.store.complete(Complete { now: living.now(), executions: vec![remove] }).await.unwrap();
+    assert!(runs[0].claim.count() > lost.claim.count(), "fences grow");
+    living.complete(runs[0].claim).await;
+    assert!(living.store.runs(RunQuery::default()).await.unwrap().is_empty());
     let states: Vec<_> = living.store.triggers(TriggerQuery::default()).await.unwrap();
     let states: Vec<_> = states.iter().map(|status| (status.trigger.key().name(), status.state)).collect();
     assert_eq!(
@@ -85,17 +86,25 @@ async fn a_firing_that_ends_every_node_ends_some_day_itself() {
     keeper
         .put(&job("deadly").to_builder().requests_recovery(true).build(), [Trigger::now().name("once")])
         .await;
-    for session in 1..=u64::from(MOST_RECOVERIES) + 1 {
+    for session in 1..=u64::from(MOST_LOSSES) + 1 {
         let victim = Process::start(&server.url(), session).await;
-        let run = victim.run().await;
-        assert_eq!(run.trigger.recovery().map_or(0, |recovery| u64::from(recovery.count)), session - 1);
+        if session == 1 {
+            victim.run().await;
+        } else {
+            let runs = victim.ask(1).await.unwrap().runs;
+            let count = runs[0].trigger.recovery().map(|recovery| u64::from(recovery.count));
+            assert_eq!((count, u64::from(runs[0].attempt)), (Some(session - 1), session));
+        }
         drop(victim);
         until("the victim is gone", async || keeper.sessions().await == [100]).await;
         until("its run is over", async || keeper.store.executions(Executions::All).await.unwrap().is_empty())
             .await;
     }
-    assert!(keeper.acquire(9).await.is_empty());
+    let taken = keeper.ask(9).await.unwrap();
+    assert!(taken.triggers.is_empty() && taken.runs.is_empty());
     assert!(keeper.store.triggers(TriggerQuery::default()).await.unwrap().is_empty());
+    let dead = keeper.store.runs(RunQuery::default()).await.unwrap();
+    assert_eq!((dead.len(), dead[0].end), (1, Some(RunEnd::Dead)));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -145,7 +154,7 @@ async fn others_hear_of_changes_and_of_runs_that_are_to_stop() {
     let run = second.run().await;
     assert_eq!(first.store.cancel(Executions::One(run.claim)).await.unwrap(), [run.claim]);
     let (now, limits) = (second.now(), ExecutionLimits::default());
-    let request = AcquireDue { session: 2, now, until: now, max: 0, limits, late: None };
+    let request = AcquireDue { session: 2, now, until: now, max: 0, limits, late: None, heard: None };
     let told = second.store.acquire_due(request).await.unwrap().cancel;
     assert_eq!(told, [(run.claim, CancelReason::Requested)]);
     let nodes = first.store.nodes().await.unwrap();
@@ -324,7 +333,8 @@ async fn whoever_waits_for_a_group_hears_that_a_run_of_it_has_ended() {
     let ask = async |process: &Process| {
         let now = process.now();
         let limits = ExecutionLimits { shared: [("!g".into(), 1)].into(), ..ExecutionLimits::default() };
-        let request = AcquireDue { session: process.session, now, until: now, max: 9, limits, late: None };
+        let request =
+            AcquireDue { session: process.session, now, until: now, max: 9, limits, late: None, heard: None };
         process.store.acquire_due(request).await.unwrap().triggers
     };
     let run = ask(&first).await.remove(0);
@@ -355,12 +365,12 @@ async fn a_run_that_was_stopped_for_lost_touch_is_repeated_as_if_its_node_had_di
     let complete = Complete { now: process.now(), executions: acquired.iter().map(ending).collect() };
     let results = process.store.complete(complete.clone()).await.unwrap();
     assert!(results.iter().all(|result| matches!(result, CompleteResult::Done { .. })), "{results:?}");
-    let again = process.acquire(9).await;
+    let again = process.ask(9).await.unwrap().runs;
     assert_eq!(again.len(), 1, "the one whose job asks for it, and it is free to run");
     assert_eq!(again[0].trigger.recovery().unwrap().trigger, "a".parse().unwrap());
-    assert!(process.store.executions(Executions::All).await.unwrap().is_empty());
+    assert_eq!(process.store.executions(Executions::All).await.unwrap().len(), 1);
     process.store.complete(complete).await.unwrap();
-    assert!(process.acquire(9).await.is_empty(), "told once more, it is not repeated once more");
+    assert!(process.ask(9).await.unwrap().runs.is_empty(), "told once more, it is not repeated once more");
     assert_eq!(process.store.audit(false).await.unwrap(), [""; 0]);
 }
 

@@ -4,10 +4,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use chrono::{DateTime, TimeDelta};
+use chrono::{DateTime, TimeDelta, Utc};
 use scheduler_conformance::checks;
 use scheduler_core::calendar::Calendar;
 use scheduler_core::job::{ExecutionId, JobDetail};
+use scheduler_core::run::RunId;
 use scheduler_core::store::*;
 use scheduler_core::{JobKey, TriggerKey};
 
@@ -33,9 +34,15 @@ enum Bug {
     CancelsNothing,
     ForgetsRunsWhenCleared,
     OverwritesMarks,
+    StoresRunsTwice,
+    DropsRetries,
+    CountsInterruptions,
+    LosesUnheardRuns,
+    ReplaysWhatWaits,
+    ForgetsTheDead,
 }
 
-const BUGS: [Bug; 19] = [
+const BUGS: [Bug; 25] = [
     Bug::LosesATrigger,
     Bug::HandsOutTwice,
     Bug::IgnoresTheOrder,
@@ -55,6 +62,12 @@ const BUGS: [Bug; 19] = [
     Bug::CancelsNothing,
     Bug::ForgetsRunsWhenCleared,
     Bug::OverwritesMarks,
+    Bug::StoresRunsTwice,
+    Bug::DropsRetries,
+    Bug::CountsInterruptions,
+    Bug::LosesUnheardRuns,
+    Bug::ReplaysWhatWaits,
+    Bug::ForgetsTheDead,
 ];
 
 #[derive(Debug)]
@@ -88,6 +101,29 @@ impl JobStore for Broken {
         executions(what: Executions) -> Vec<ExecutionStatus>;
         history(query: HistoryQuery) -> Vec<RunRecord>;
         groups(kind: GroupKind) -> Vec<GroupStatus>;
+        runs(query: RunQuery) -> Vec<RunStatus>;
+        cancel_runs(runs: Vec<RunId>) -> Vec<bool>;
+    }
+
+    fn enqueue(&self, mut runs: Vec<NewRun>) -> StoreFuture<'_, Vec<Enqueued>> {
+        if self.bug == Bug::StoresRunsTwice {
+            let sender = 1000 + self.acquired.fetch_add(1, Ordering::Relaxed) as u64;
+            let again = |run: &NewRun| {
+                let mut again = run.clone();
+                again.id = RunId::new(sender, run.id.count());
+                again
+            };
+            runs.extend(runs.iter().map(again).collect::<Vec<_>>());
+        }
+        self.store.enqueue(runs)
+    }
+
+    fn replay(&self, runs: Vec<RunId>, now: DateTime<Utc>) -> StoreFuture<'_, Vec<bool>> {
+        Box::pin(async move {
+            let many = runs.len();
+            let replayed = self.store.replay(runs, now).await?;
+            Ok(if self.bug == Bug::ReplaysWhatWaits { vec![true; many] } else { replayed })
+        })
     }
 
     fn attach(&self, mut node: Node) -> StoreFuture<'_, Attached> {
@@ -104,6 +140,7 @@ impl JobStore for Broken {
             match self.bug {
                 Bug::IgnoresLimits => request.limits = ExecutionLimits::default(),
                 Bug::StarvesThePunctual => request.late = None,
+                Bug::LosesUnheardRuns => request.heard = None,
                 _ => {}
             }
             let mut acquired = self.store.acquire_due(request).await?;
@@ -145,6 +182,15 @@ impl JobStore for Broken {
                 Bug::DropsData => completion.data = None,
                 _ => {}
             }
+            completion.fate = match (self.bug, std::mem::take(&mut completion.fate)) {
+                (Bug::DropsRetries, Fate::Again { .. }) | (Bug::ForgetsTheDead, Fate::Dead { .. }) => {
+                    Fate::Over
+                }
+                (Bug::CountsInterruptions, Fate::Again { at, error, .. }) => {
+                    Fate::Again { at, counts: true, error }
+                }
+                (_, fate) => fate,
+            };
         }
         self.store.complete(request)
     }

@@ -1,5 +1,6 @@
 //! Rows with versions, and what a driver needs of them: load, commit, take.
 
+use std::cmp::Reverse;
 use std::collections::hash_map::DefaultHasher;
 use std::collections::{BTreeMap, HashSet};
 use std::hash::{Hash, Hasher};
@@ -8,6 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use chrono::{DateTime, Utc};
 use scheduler_core::job::ExecutionId;
+use scheduler_core::run::RunId;
 use scheduler_core::store::rows::*;
 use scheduler_core::store::view::*;
 use scheduler_core::store::*;
@@ -30,6 +32,10 @@ impl Names for Numbers {
 
     fn trigger(&mut self, key: &TriggerKey) -> Id<TriggerRow> {
         Id::new(hash(key))
+    }
+
+    fn run(&mut self, id: RunId) -> Id<RunRow> {
+        Id::new(hash(id))
     }
 
     fn lane(&mut self, group: Option<&Arc<str>>, job_type: &Arc<str>) -> Lane {
@@ -66,6 +72,7 @@ pub(crate) struct Server {
     numbers: Numbers,
     jobs: Rows<JobRow>,
     triggers: Rows<TriggerRow>,
+    runs: Rows<RunRow>,
     claims: Rows<ClaimRow>,
     rest: (Rest, Version),
     marks: BTreeMap<Arc<str>, (Mark, Version)>,
@@ -96,8 +103,8 @@ impl Server {
     }
 
     pub(crate) fn load(&self, view: &mut View<Numbers>, wants: Wants) {
-        let Wants { mut jobs, mut triggers, mut claims, sets, rest, marks, members, groups, users, .. } =
-            wants;
+        let Wants { mut jobs, mut triggers, mut runs, mut claims, sets, rest, marks, .. } = wants;
+        let Wants { members, groups, users, .. } = wants;
         for job in members {
             view.load_members(job, self.members_of(job));
         }
@@ -112,6 +119,7 @@ impl Server {
             let members = self.members(&set);
             jobs.extend(&members.jobs);
             triggers.extend(&members.triggers);
+            runs.extend(&members.runs);
             claims.extend(&members.claims);
             view.load_set(set, members);
         }
@@ -122,6 +130,10 @@ impl Server {
         for id in triggers {
             let (row, version) = row(&self.triggers, id);
             view.load_trigger(id, row, version);
+        }
+        for id in runs {
+            let (row, version) = row(&self.runs, id);
+            view.load_run(id, row, version);
         }
         for id in claims {
             let (row, version) = row(&self.claims, id);
@@ -162,9 +174,10 @@ impl Server {
         let (jobs, triggers, claims) = (self.jobs.keys(), self.triggers.keys(), self.claims.keys());
         match set {
             Set::Jobs => Members { jobs: jobs.copied().collect(), ..Members::default() },
-            Set::Claims | Set::ClaimsOf(_) | Set::Unfired(_) => {
+            Set::Claims | Set::ClaimsOf(_) | Set::Unfired(_) | Set::OfRun(_) => {
                 Members { claims: claims.copied().collect(), ..Members::default() }
             }
+            Set::Runs(_) => Members { runs: self.runs.keys().copied().collect(), ..Members::default() },
             Set::Alarms(now) => {
                 let rings = |id: &&Id<TriggerRow>| self.triggers[*id].0.alarm().is_some_and(|at| at <= *now);
                 let lapses = |id: &&Id<ClaimRow>| {
@@ -193,10 +206,12 @@ impl Server {
         };
         let same = is_same(&self.jobs, view.jobs())
             && is_same(&self.triggers, view.triggers())
+            && is_same(&self.runs, view.runs())
             && is_same(&self.claims, view.claims())
             && view.counted().all(|(job, count)| self.members_of(job) == count)
             && view.unused().all(|calendar| self.user_of(calendar).is_none())
             && view.unfired().all(|(trigger, claim)| self.unfired_of(trigger) == claim)
+            && view.claims_of_runs().all(|(run, claim)| self.claim_of(run) == claim)
             && rest.is_none_or(|version| version == self.rest.1)
             && view.read_marks().all(mark_is_same);
         if !same {
@@ -205,6 +220,7 @@ impl Server {
         self.version += 1;
         write(&mut self.jobs, view.jobs(), self.version);
         write(&mut self.triggers, view.triggers(), self.version);
+        write(&mut self.runs, view.runs(), self.version);
         write(&mut self.claims, view.claims(), self.version);
         if let Some(rest) = new_rest {
             self.rest = (rest.clone(), self.version);
@@ -236,51 +252,90 @@ impl Server {
     }
 }
 
+/// What stands in a lane, in the order in which it is taken.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct Waiting {
+    at: DateTime<Utc>,
+    rank: Reverse<i32>,
+    order: Order,
+}
+
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+enum Order {
+    Trigger(TriggerKey, Id<TriggerRow>),
+    Run(RunId, Id<RunRow>),
+}
+
 /// What nodes take.
 impl Server {
     fn is_claimed(&self, id: Id<TriggerRow>, row: &TriggerRow) -> bool {
         let is = |claim: &ClaimRow| {
-            !claim.fired && claim.item == id && claim.birth == row.birth && claim.epoch == row.epoch
+            !claim.fired
+                && claim.item == Item::Trigger(id)
+                && claim.birth == row.birth
+                && claim.epoch == row.epoch
         };
         self.claims.values().any(|(claim, _)| is(claim))
     }
 
     fn unfired_of(&self, trigger: Id<TriggerRow>) -> Option<Id<ClaimRow>> {
-        let of_trigger = |(_, (claim, _)): &(&_, &(ClaimRow, Version))| !claim.fired && claim.item == trigger;
+        let of_trigger = |(_, (claim, _)): &(&_, &(ClaimRow, Version))| {
+            !claim.fired && claim.item == Item::Trigger(trigger)
+        };
         self.claims.iter().find(of_trigger).map(|(id, _)| *id)
     }
 
-    fn is_busy(&self, row: &TriggerRow) -> bool {
-        let of_job = |claim: &ClaimRow| claim.exclusive && claim.trigger.job() == row.trigger.job();
-        row.exclusive && self.claims.values().any(|(claim, _)| of_job(claim))
+    fn claim_of(&self, run: Id<RunRow>) -> Option<Id<ClaimRow>> {
+        let run = self.runs.get(&run)?.0.id;
+        self.claims.iter().find(|(_, (claim, _))| claim.item == Item::Run(run)).map(|(id, _)| *id)
+    }
+
+    fn is_busy(&self, job: &JobKey) -> bool {
+        self.claims.values().any(|(claim, _)| claim.exclusive && claim.trigger.job() == job)
     }
 
     /// What may be taken and is due some day, in order, with what is left for its group.
-    fn waiting(
-        &self,
-        request: &AcquireDue,
-        types: Option<&HashSet<Arc<str>>>,
-    ) -> Vec<(Place, TriggerKey, Id<TriggerRow>)> {
-        let is_open = |row: &TriggerRow| {
-            let job = &self.jobs[&row.job].0.detail;
-            types.is_none_or(|types| types.contains(job.job_type())) && self.left(request, row) != Some(0)
+    fn waiting(&self, request: &AcquireDue, types: Option<&HashSet<Arc<str>>>) -> Vec<Waiting> {
+        let is_open = |job: &JobKey, exclusive: bool, job_type: &str, group: Option<&Arc<str>>| {
+            !(exclusive && self.is_busy(job))
+                && types.is_none_or(|types| types.contains(job_type))
+                && self.left(request, group) != Some(0)
         };
-        let all = self
-            .triggers
-            .iter()
-            .filter(|(id, (row, _))| !self.is_claimed(**id, row) && !self.is_busy(row) && is_open(row));
-        let mut waiting: Vec<_> =
-            all.filter_map(|(id, (row, _))| Some((row.place()?, row.trigger.key().clone(), *id))).collect();
-        waiting.sort_unstable_by(|(a, first, _), (b, second, _)| {
-            (a.at, a.rank, first).cmp(&(b.at, b.rank, second))
+        let triggers = self.triggers.iter().filter_map(|(id, (row, _))| {
+            let (job, group) = (&self.jobs[&row.job].0.detail, row.trigger.execution_group());
+            let is_open = is_open(row.trigger.job(), row.exclusive, job.job_type(), group);
+            let place = row.place().filter(|_| is_open && !self.is_claimed(*id, row))?;
+            Some(Waiting {
+                at: place.at,
+                rank: place.rank,
+                order: Order::Trigger(row.trigger.key().clone(), *id),
+            })
         });
+        let runs = self.runs.iter().filter_map(|(id, (row, _))| {
+            let is_open = is_open(&row.job, row.exclusive, &row.job_type, row.execution_group.as_ref());
+            let place = row.place().filter(|_| is_open && self.claim_of(*id).is_none())?;
+            Some(Waiting { at: place.at, rank: place.rank, order: Order::Run(row.id, *id) })
+        });
+        let mut waiting: Vec<_> = triggers.chain(runs).collect();
+        waiting.sort_unstable();
         waiting
     }
 
-    fn left(&self, request: &AcquireDue, row: &TriggerRow) -> Option<usize> {
-        let group = row.trigger.execution_group();
+    fn left(&self, request: &AcquireDue, group: Option<&Arc<str>>) -> Option<usize> {
         let of_group = |claim: &&(ClaimRow, Version)| claim.0.trigger.execution_group() == group;
         request.limits.left(group, self.claims.values().filter(of_group).count())
+    }
+
+    /// Runs stand where their jobs want them to.
+    fn settle(&mut self) {
+        let Self { jobs, runs, version, .. } = self;
+        for (row, of_row) in runs.values_mut() {
+            let job = jobs.values().find(|(job, _)| *job.detail.key() == row.job);
+            if let Some((job, _)) = job.filter(|(job, _)| job.detail.disallow_concurrent() != row.exclusive) {
+                *version += 1;
+                (row.exclusive, *of_row) = (job.detail.disallow_concurrent(), *version);
+            }
+        }
     }
 
     pub(crate) fn take(
@@ -289,25 +344,51 @@ impl Server {
         types: Option<&HashSet<Arc<str>>>,
         timing: Attached,
     ) -> Acquired {
+        self.settle();
         let mut acquired = Acquired::default();
-        let max = request.max;
-        while acquired.triggers.len() < max {
+        for _ in 0..request.max {
             let waiting = self.waiting(&request, types);
-            let due = || waiting.iter().filter(|(place, ..)| place.at <= request.until);
-            let is_late =
-                |place: &Place| request.late.is_some_and(|share| share.most == 0 && place.at < share.before);
+            let due = || waiting.iter().filter(|waiting| waiting.at <= request.until);
+            let is_late = |waiting: &Waiting| {
+                request.late.is_some_and(|share| share.most == 0 && waiting.at < share.before)
+            };
             // Further late ones come after all that are punctual.
-            let next = due().find(|(place, ..)| !is_late(place)).or_else(|| due().next());
-            let Some((place, _, id)) = next else { break };
-            let one = self.claim(&request, *id, timing.lapse(place.at, request.now));
-            request.took(&one);
-            acquired.triggers.push(one);
+            let next = due().find(|waiting| !is_late(waiting)).or_else(|| due().next());
+            let Some(next) = next else { break };
+            let group = match &next.order {
+                Order::Trigger(_, id) => {
+                    let one = self.claim(&request, *id, timing.lapse(next.at, request.now));
+                    let group = one.trigger.execution_group().cloned();
+                    acquired.triggers.push(one);
+                    group
+                }
+                Order::Run(_, id) => {
+                    let one = self.claim_run(&request, *id);
+                    let group = one.trigger.execution_group().cloned();
+                    acquired.runs.push(one);
+                    group
+                }
+            };
+            request.took(group.as_ref(), Some(next.at));
         }
         let alarms = self.triggers.values().filter_map(|(row, _)| row.alarm());
         let lapses = self.claims.values().filter(|(claim, _)| !claim.fired).map(|(claim, _)| claim.lapse);
-        let first = self.waiting(&request, types).first().map(|(place, ..)| place.at);
+        let first = self.waiting(&request, types).first().map(|waiting| waiting.at);
         let others = alarms.chain(lapses).chain(self.rest.0.pauses.next_ending());
         acquired.next_due = others.chain(first).min();
+        acquired
+    }
+
+    fn claim_run(&mut self, request: &AcquireDue, id: Id<RunRow>) -> AcquiredRun {
+        let number = self.numbers.claim(request.now);
+        let row = &self.runs[&id].0;
+        let (claim, mut acquired) =
+            rules::claimed_run(row, ExecutionId::new(request.session, number), request.now);
+        if let Some((job, _)) = self.jobs.values().find(|(job, _)| *job.detail.key() == row.job) {
+            acquired.job = Some(job.detail.clone());
+        }
+        self.version += 1;
+        self.claims.insert(Id::new(number), (claim, self.version));
         acquired
     }
 

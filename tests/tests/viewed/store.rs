@@ -6,9 +6,11 @@ use std::future::ready;
 use std::sync::Arc;
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use parking_lot::Mutex;
 use scheduler_core::calendar::Calendar;
 use scheduler_core::job::{ExecutionId, JobDetail};
+use scheduler_core::run::RunId;
 use scheduler_core::store::rows::Rows;
 use scheduler_core::store::view::{Missing, View};
 use scheduler_core::store::*;
@@ -148,6 +150,9 @@ impl JobStore for Viewed {
 
     fn acquire_due(&self, request: AcquireDue) -> StoreFuture<'_, Acquired> {
         self.run(|view| rules::ring(view, request.now, request.session));
+        if let Some(heard) = request.heard {
+            self.run(|view| rules::give_back_unheard(view, request.session, heard));
+        }
         let types = self.types.lock().get(&request.session).cloned().flatten();
         let session = request.session;
         let mut acquired = self.server.lock().take(request, types.as_ref(), USE);
@@ -168,6 +173,25 @@ impl JobStore for Viewed {
         let found = server.history.iter().rev().filter(|record| query.matches(record));
         let found = found.take(query.limit.unwrap_or(usize::MAX)).cloned().collect();
         Box::pin(ready(Ok(found)))
+    }
+
+    fn enqueue(&self, runs: Vec<NewRun>) -> StoreFuture<'_, Vec<Enqueued>> {
+        let done = self.each(runs, rules::enqueue);
+        self.woken(done)
+    }
+
+    fn runs(&self, query: RunQuery) -> StoreFuture<'_, Vec<RunStatus>> {
+        self.call(|view| rules::runs(view, &query))
+    }
+
+    fn cancel_runs(&self, runs: Vec<RunId>) -> StoreFuture<'_, Vec<bool>> {
+        let done = self.each(runs, rules::cancel_run);
+        self.woken(done)
+    }
+
+    fn replay(&self, runs: Vec<RunId>, now: DateTime<Utc>) -> StoreFuture<'_, Vec<bool>> {
+        let done = self.each(runs, |view, run| rules::replay(view, run, now));
+        self.woken(done)
     }
 
     fn cancel(&self, what: Executions) -> StoreFuture<'_, Vec<ExecutionId>> {

@@ -44,6 +44,7 @@ impl Shared {
             fired: now,
             previous: None,
             next: None,
+            stored: None,
         };
         let run = Arc::new(Run::new(parts, core.providers.clone(), core.clock.clone(), grace));
         let context = JobContext(run.clone());

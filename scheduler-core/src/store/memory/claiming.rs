@@ -2,27 +2,38 @@
 
 use chrono::{DateTime, Utc};
 
-use super::lanes::{Due, Moment};
-use super::slots::slot_of;
+use super::lanes::{Due, Moment, Stood};
 use super::table::Table;
 use crate::job::ExecutionId;
 use crate::store::contract::Attached;
 use crate::store::firing::{AcquireDue, Acquired, AcquiredTrigger};
 use crate::store::rows::Rows;
 use crate::store::rules;
+use crate::store::runs::AcquiredRun;
 
 impl Table {
     pub(super) fn acquire(&mut self, request: &AcquireDue, timing: Attached) -> Acquired {
         let Ok(()) = rules::ring(self, request.now, request.session);
+        if let Some(heard) = request.heard {
+            let Ok(()) = rules::give_back_unheard(self, request.session, heard);
+        }
         let types = self.types.get(&request.session).and_then(Option::as_ref);
         let mut open = self.lanes.open(types, &request.limits, &self.claimed);
-        let mut triggers = Vec::new();
+        let (mut triggers, mut runs) = (Vec::new(), Vec::new());
         let mut late = request.late;
-        while triggers.len() < request.max {
+        while triggers.len() + runs.len() < request.max {
             let Some((due, lane)) = open.next(&mut self.lanes, request.until) else {
                 // Nothing punctual is left.
                 if open.all(&self.lanes) { continue } else { break }
             };
+            if let Stood::Run(slot) = due.what()
+                && self.is_misplaced(slot)
+            {
+                self.lanes.insert(lane, due);
+                self.edit_run(slot, |row| row.exclusive = !row.exclusive);
+                open.passed(&self.lanes, lane);
+                continue;
+            }
             if let Some(share) = late.as_mut().filter(|share| due.at < Moment::of(share.before)) {
                 if share.most == 0 {
                     let before = Moment::of(share.before);
@@ -33,13 +44,18 @@ impl Table {
                 }
                 share.most -= 1;
             }
-            triggers.push(self.claim(&due, request, timing));
+            // From the time on, since the number is the fence of the run and must grow over restarts.
+            self.counter = ExecutionId::count_after(self.counter, request.now);
+            match due.what() {
+                Stood::Trigger(slot) => triggers.push(self.claim(slot, &due, request, timing)),
+                Stood::Run(slot) => runs.push(self.claim_run(slot, &due, request)),
+            }
             open.taken(&self.lanes, lane);
         }
         open.all(&self.lanes);
         let next_due = self.next_wake().into_iter().chain(open.next_due(&self.lanes)).min();
         let Ok(cancel) = self.cancelled(request.session);
-        Acquired { triggers, cancel, next_due }
+        Acquired { triggers, runs, cancel, next_due }
     }
 
     /// When to ask again, apart from what is in the lanes.
@@ -50,10 +66,8 @@ impl Table {
     }
 
     /// Claims a trigger that was taken out of its lane.
-    fn claim(&mut self, due: &Due, request: &AcquireDue, timing: Attached) -> AcquiredTrigger {
-        // From the time on, since the number is the fence of the run and must grow over restarts.
-        self.counter = ExecutionId::count_after(self.counter, request.now);
-        let (index, lapse) = (due.slot as usize, timing.lapse(due.at.time(), request.now));
+    fn claim(&mut self, index: usize, due: &Due, request: &AcquireDue, timing: Attached) -> AcquiredTrigger {
+        let lapse = timing.lapse(due.at.time(), request.now);
         let id = self.id_of(index);
         let slot = &mut self.triggers[index];
         (slot.stands, slot.claimed) = (false, true);
@@ -66,9 +80,34 @@ impl Table {
             freed: slot.row.freed(),
         };
         if claim.exclusive {
-            let (job, lane) = (slot_of(slot.row.job), slot.row.lane.0 as usize);
-            self.jobs[job].leave_queue(lane, due);
-            self.withhold(job);
+            let lane = slot.row.lane.0 as usize;
+            self.leave_queue(claim.trigger.job(), lane, due);
+            self.withhold(claim.trigger.job());
+        }
+        self.insert_claim(self.counter, claim);
+        acquired
+    }
+
+    /// A run whose job, as it is stored now, wants it to stand elsewhere.
+    fn is_misplaced(&self, index: usize) -> bool {
+        let row = &self.runs[index].row;
+        let job = self.job_slot(&row.job).map(|job| &self.jobs[job].row.detail);
+        job.is_some_and(|job| job.disallow_concurrent() != row.exclusive)
+    }
+
+    /// Claims a run that was taken out of its lane.
+    fn claim_run(&mut self, index: usize, due: &Due, request: &AcquireDue) -> AcquiredRun {
+        let slot = &mut self.runs[index];
+        (slot.stands, slot.claim) = (false, self.counter);
+        let execution = ExecutionId::new(request.session, self.counter);
+        let (claim, mut acquired) = rules::claimed_run(&slot.row, execution, request.now);
+        if claim.exclusive {
+            let lane = slot.row.lane.0 as usize;
+            self.leave_queue(claim.trigger.job(), lane, due);
+            self.withhold(claim.trigger.job());
+        }
+        if let Some(job) = self.job_slot(claim.trigger.job()) {
+            acquired.job = Some(self.jobs[job].row.detail.clone());
         }
         self.insert_claim(self.counter, claim);
         acquired

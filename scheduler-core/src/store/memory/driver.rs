@@ -12,10 +12,12 @@ use super::table::Table;
 use crate::calendar::Calendar;
 use crate::job::{CancelReason, ExecutionId, JobDetail};
 use crate::key::{JobKey, TriggerKey};
+use crate::run::RunId;
 use crate::store::NamedCalendar;
 use crate::store::admin::{GroupKind, Mark, RunRecord, Selection, TriggerQuery};
 use crate::store::pauses::Pauses;
 use crate::store::rows::{self, *};
+use crate::store::runs::RunQuery;
 
 type Always<T> = Result<T, Infallible>;
 
@@ -59,6 +61,23 @@ impl rows::Table<TriggerRow> for Table {
     }
 }
 
+impl rows::Table<RunRow> for Table {
+    fn get(&mut self, id: Id<RunRow>) -> Always<Option<&RunRow>> {
+        Ok(self.run_of(id).map(|slot| &self.runs[slot].row))
+    }
+
+    fn edit<A>(&mut self, id: Id<RunRow>, edit: impl FnOnce(&mut RunRow) -> A) -> Always<Option<A>> {
+        Ok(self.run_of(id).map(|slot| self.edit_run(slot, edit)))
+    }
+
+    fn remove(&mut self, id: Id<RunRow>) -> Always<()> {
+        if let Some(slot) = self.run_of(id) {
+            self.drop_run(slot);
+        }
+        Ok(())
+    }
+}
+
 impl rows::Table<ClaimRow> for Table {
     fn get(&mut self, id: Id<ClaimRow>) -> Always<Option<&ClaimRow>> {
         Ok(self.claims.get(&id.0))
@@ -83,6 +102,10 @@ impl Rows for Table {
         self.insert_trigger(row)
     }
 
+    fn add_run(&mut self, row: RunRow) -> Id<RunRow> {
+        self.insert_run(row)
+    }
+
     fn add_claim(&mut self, id: Id<ClaimRow>, row: ClaimRow) {
         self.insert_claim(id.0, row);
     }
@@ -93,6 +116,10 @@ impl Rows for Table {
 
     fn trigger(&mut self, key: &TriggerKey) -> Always<Option<Id<TriggerRow>>> {
         Ok(self.trigger_slot(key).map(|slot| self.id_of(slot)))
+    }
+
+    fn run(&mut self, id: RunId) -> Always<Option<Id<RunRow>>> {
+        Ok(self.run_slot(id).map(|slot| self.run_id(slot)))
     }
 
     fn lane(&mut self, group: Option<&Arc<str>>, job_type: &Arc<str>) -> Lane {
@@ -114,8 +141,14 @@ impl Rows for Table {
 
     fn free(&mut self, job: &JobKey) -> Always<()> {
         self.busy.remove(job);
-        if let Some(slot) = self.job_slot(job) {
-            self.offer(slot);
+        self.offer(job);
+        Ok(())
+    }
+
+    fn show_run(&mut self, run: Id<RunRow>) -> Always<()> {
+        if let Some(slot) = self.run_of(run) {
+            self.runs[slot].claim = 0;
+            self.stand_run(slot);
         }
         Ok(())
     }
@@ -134,8 +167,14 @@ impl Rows for Table {
         if self.unfired == 0 || !self.trigger_of(trigger).is_some_and(|slot| self.triggers[slot].claimed) {
             return Ok(None);
         }
-        let found = self.claims.iter().find(|(_, claim)| !claim.fired && claim.item == trigger);
+        let found =
+            self.claims.iter().find(|(_, claim)| !claim.fired && claim.item == Item::Trigger(trigger));
         Ok(found.map(|(number, _)| Id::new(*number)))
+    }
+
+    fn claim_of(&mut self, run: Id<RunRow>) -> Always<Option<Id<ClaimRow>>> {
+        let claim = self.run_of(run).map(|slot| self.runs[slot].claim);
+        Ok(claim.filter(|claim| *claim != 0).map(Id::new))
     }
 
     fn claims(&mut self, wanted: impl Fn(Id<ClaimRow>, &ClaimRow) -> bool) -> Always<Vec<Id<ClaimRow>>> {
@@ -270,5 +309,15 @@ impl Rows for Table {
         };
         let ids = candidates.map(|slot| (self.id_of(slot), &self.triggers[slot].row));
         Ok(ids.filter(|(id, row)| wanted(*id, row)).map(|(id, _)| id).collect())
+    }
+
+    fn runs(&mut self, query: &RunQuery) -> Always<Vec<Id<RunRow>>> {
+        Ok(match &query.ids[..] {
+            [] => self.runs.iter().map(|(slot, _)| self.run_id(slot)).collect(),
+            ids => {
+                let slots = ids.iter().filter_map(|id| self.run_slot(*id));
+                slots.map(|slot| self.run_id(slot)).collect()
+            }
+        })
     }
 }

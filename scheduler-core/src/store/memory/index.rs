@@ -46,5 +46,5 @@ fn spread(hash: u32) -> u64 {
 
 /// The number of a slot in half the memory. There is none beyond.
 pub(super) fn place(slot: usize) -> u32 {
-    u32::try_from(slot).expect("fewer than four billion of a kind fit into memory")
+    u32::try_from(slot).expect("fewer than two billion of a kind fit into memory")
 }

@@ -1,6 +1,6 @@
 //! The order of what can be acquired.
 //!
-//! Triggers of one execution group and one job type form a *lane*, ordered by due time, priority and key. A node takes
+//! Triggers and runs of one execution group and one job type form a *lane*, ordered by due time, priority and key. A node takes
 //! from the lanes that are open to it, the earliest first; however many triggers wait in a lane that is closed to it,
 //! passing over them costs nothing.
 
@@ -13,8 +13,11 @@ use chrono::{DateTime, Utc};
 use foldhash::{HashMap, HashMapExt};
 use slab::Slab;
 
+use super::index::place;
 use crate::key::TriggerKey;
+use crate::run::RunId;
 use crate::store::firing::ExecutionLimits;
+use crate::store::rows::Place;
 
 /// A time by microseconds, rounded up; the order needs no more, and there are many of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -36,10 +39,39 @@ pub(super) struct Due {
     pub(super) at: Moment,
     pub(super) rank: Reverse<i32>,
     pub(super) key: TriggerKey,
-    pub(super) slot: u32,
+    slot: u32,
 }
 
-/// What the triggers of a lane have in common.
+/// Set in the number of a slot of a run.
+const OF_RUN: u32 = 1 << 31;
+
+/// The group of the keys by which runs are ordered, after those of all triggers.
+const RUNS: &str = "\u{10FFFF}";
+
+/// What stands in a place, by its slot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stood {
+    Trigger(usize),
+    Run(usize),
+}
+
+impl Due {
+    pub(super) fn of_trigger(key: TriggerKey, slot: usize, at: &Place) -> Self {
+        Self { at: Moment::of(at.at), rank: at.rank, key, slot: place(slot) }
+    }
+
+    pub(super) fn of_run(id: RunId, slot: usize, at: &Place) -> Self {
+        let key = TriggerKey::in_group(RUNS, &id.to_string()).expect("the text of an id is a name");
+        Self { at: Moment::of(at.at), rank: at.rank, key, slot: place(slot) | OF_RUN }
+    }
+
+    pub(super) fn what(&self) -> Stood {
+        let slot = (self.slot & !OF_RUN) as usize;
+        if self.slot & OF_RUN == 0 { Stood::Trigger(slot) } else { Stood::Run(slot) }
+    }
+}
+
+/// What the triggers and runs of a lane have in common.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct LaneKey {
     group: Option<Arc<str>>,
@@ -55,7 +87,7 @@ impl LaneKey {
 #[derive(Debug)]
 struct Lane {
     key: LaneKey,
-    /// How many triggers belong here, due or not; the lane goes with the last one.
+    /// How many belong here, due or not; the lane goes with the last one.
     members: usize,
     due: BTreeSet<Due>,
 }
@@ -192,7 +224,7 @@ impl Open {
         }
     }
 
-    /// Takes the earliest trigger that is due by `until` out of its lane. Say what became of it with [`taken`](Self::taken).
+    /// Takes the earliest that is due by `until` out of its lane. Say what became of it with [`taken`](Self::taken).
     pub(super) fn next(&mut self, lanes: &mut Lanes, until: DateTime<Utc>) -> Option<(Due, usize)> {
         loop {
             let Reverse((due, lane)) = self.heads.peek()?;
@@ -213,7 +245,7 @@ impl Open {
         }
     }
 
-    /// A trigger of this lane was claimed.
+    /// One of this lane was claimed.
     pub(super) fn taken(&mut self, lanes: &Lanes, lane: usize) {
         if let Some(left) = self.left.get_mut(&lanes.lanes[lane].key.group) {
             *left -= 1;
@@ -221,7 +253,12 @@ impl Open {
         self.put_head(lanes, lane);
     }
 
-    /// When the next trigger is due that the node can still take.
+    /// The first of this lane was not what it seemed.
+    pub(super) fn passed(&mut self, lanes: &Lanes, lane: usize) {
+        self.put_head(lanes, lane);
+    }
+
+    /// When the next one is due that the node can still take.
     pub(super) fn next_due(&self, lanes: &Lanes) -> Option<DateTime<Utc>> {
         let open = self.heads.iter().map(|Reverse((_, lane))| &lanes.lanes[*lane]);
         let open = open.filter(|lane| self.left.get(&lane.key.group) != Some(&0));

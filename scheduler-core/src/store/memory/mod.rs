@@ -19,15 +19,19 @@ use std::future::ready;
 use std::sync::Arc;
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
+
 use super::admin::*;
 use super::contract::*;
 use super::firing::*;
 use super::rows::Rows;
 use super::rules;
+use super::runs::*;
 use crate::calendar::Calendar;
 use crate::error::Result;
 use crate::job::{ExecutionId, JobDetail};
 use crate::key::{JobKey, TriggerKey};
+use crate::run::RunId;
 use crate::sync::Mutex;
 use table::Table;
 
@@ -170,6 +174,27 @@ impl JobStore for MemoryJobStore {
         self.change(|table| rules::cancel(table, &what))
     }
 
+    fn enqueue(&self, runs: Vec<NewRun>) -> StoreFuture<'_, Vec<Enqueued>> {
+        self.call(|table| {
+            table.lanes.take_news();
+            let answers = runs.into_iter().map(|run| rules::enqueue(table, run)).collect();
+            table.freed |= table.lanes.take_news();
+            answers
+        })
+    }
+
+    fn runs(&self, query: RunQuery) -> StoreFuture<'_, Vec<RunStatus>> {
+        self.call(|table| rules::runs(table, &query))
+    }
+
+    fn cancel_runs(&self, runs: Vec<RunId>) -> StoreFuture<'_, Vec<bool>> {
+        self.change(|table| runs.into_iter().map(|run| rules::cancel_run(table, run)).collect())
+    }
+
+    fn replay(&self, runs: Vec<RunId>, now: DateTime<Utc>) -> StoreFuture<'_, Vec<bool>> {
+        self.change(|table| runs.into_iter().map(|run| rules::replay(table, run, now)).collect())
+    }
+
     fn release(&self, claims: Vec<ExecutionId>) -> StoreFuture<'_, ()> {
         self.change(|table| claims.into_iter().try_for_each(|claim| rules::release(table, claim)))
     }
@@ -266,6 +291,7 @@ impl Debug for MemoryJobStore {
         f.debug_struct("MemoryJobStore")
             .field("jobs", &table.jobs.len())
             .field("triggers", &table.triggers.len())
+            .field("runs", &table.runs.len())
             .finish()
     }
 }

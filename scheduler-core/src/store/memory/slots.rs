@@ -1,12 +1,9 @@
 //! Rows in slots, and what stands beside them. A row's number is that of its slot and the slot's generation.
 
-use std::collections::btree_map::Entry;
-use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU32;
 
 use super::index::place;
-use super::lanes::Due;
-use crate::store::rows::{Id, JobRow, TriggerRow};
+use crate::store::rows::{Id, JobRow, RunRow, TriggerRow};
 
 /// The number of a row.
 pub(super) fn number<R>(slot: usize, generation: u32) -> Id<R> {
@@ -35,21 +32,24 @@ pub(super) struct TriggerSlot {
     pub(super) claimed: bool,
 }
 
+#[derive(Debug)]
+pub(super) struct RunSlot {
+    pub(super) row: RunRow,
+    pub(super) generation: u32,
+    /// It is in its lane, or in the queue of its job.
+    pub(super) stands: bool,
+    /// The number of its claim; 0 for none. Meanwhile it does not stand in its place.
+    pub(super) claim: u64,
+}
+
 /// One job. Most have one trigger, so only what others have stands in a box.
 #[derive(Debug)]
 pub(super) struct JobSlot {
     pub(super) row: JobRow,
     pub(super) generation: u32,
     first: Option<NonZeroU32>,
-    more: Option<Box<More>>,
-}
-
-#[derive(Debug, Default)]
-struct More {
     /// The triggers after the first.
-    triggers: Vec<u32>,
-    /// The queued triggers by lane, if the job disallows concurrent runs.
-    queues: BTreeMap<usize, BTreeSet<Due>>,
+    more: Option<Box<Vec<u32>>>,
 }
 
 impl JobSlot {
@@ -58,12 +58,12 @@ impl JobSlot {
     }
 
     pub(super) fn triggers(&self) -> impl Iterator<Item = usize> {
-        let others = self.more.iter().flat_map(|more| more.triggers.iter().map(|trigger| *trigger as usize));
+        let others = self.more.iter().flat_map(|more| more.iter().map(|trigger| *trigger as usize));
         self.first.map(|first| first.get() as usize - 1).into_iter().chain(others)
     }
 
     pub(super) fn count(&self) -> usize {
-        usize::from(self.first.is_some()) + self.more.as_ref().map_or(0, |more| more.triggers.len())
+        usize::from(self.first.is_some()) + self.more.as_ref().map_or(0, |more| more.len())
     }
 
     /// Says at which position it stands now.
@@ -72,14 +72,14 @@ impl JobSlot {
             self.first = NonZeroU32::new(place(trigger + 1));
             return 0;
         }
-        let others = &mut self.more.get_or_insert_default().triggers;
+        let others = self.more.get_or_insert_default();
         others.push(place(trigger));
         place(others.len())
     }
 
     /// Says which other one stands at this position now.
     pub(super) fn take_trigger(&mut self, position: u32) -> Option<usize> {
-        let last = self.more.as_mut().and_then(|more| more.triggers.pop());
+        let last = self.more.as_mut().and_then(|more| more.pop());
         let moved = match (last, position.checked_sub(1)) {
             (None, _) => {
                 self.first = None;
@@ -90,8 +90,7 @@ impl JobSlot {
                 Some(last)
             }
             (Some(last), Some(after)) => {
-                let others = self.more.as_mut().map(|more| &mut more.triggers);
-                others.and_then(|others| others.get_mut(after as usize)).map(|place| {
+                self.more.as_mut().and_then(|others| others.get_mut(after as usize)).map(|place| {
                     *place = last;
                     last
                 })
@@ -101,28 +100,8 @@ impl JobSlot {
         moved.map(|trigger| trigger as usize)
     }
 
-    pub(super) fn queues(&self) -> impl Iterator<Item = (usize, &BTreeSet<Due>)> {
-        self.more.iter().flat_map(|more| more.queues.iter().map(|(lane, queue)| (*lane, queue)))
-    }
-
-    pub(super) fn queue(&mut self, lane: usize) -> &mut BTreeSet<Due> {
-        self.more.get_or_insert_default().queues.entry(lane).or_default()
-    }
-
-    /// Takes a trigger out of its queue, if it is there, and says who is the first then.
-    pub(super) fn leave_queue(&mut self, lane: usize, due: &Due) -> Option<Due> {
-        let Entry::Occupied(mut queue) = self.more.as_mut()?.queues.entry(lane) else { return None };
-        queue.get_mut().remove(due);
-        let first = queue.get().first().cloned();
-        if first.is_none() {
-            queue.remove();
-            self.drop_if_empty();
-        }
-        first
-    }
-
     fn drop_if_empty(&mut self) {
-        if self.more.as_ref().is_some_and(|more| more.triggers.is_empty() && more.queues.is_empty()) {
+        if self.more.as_ref().is_some_and(|more| more.is_empty()) {
             self.more = None;
         }
     }

@@ -2,8 +2,8 @@
 //!
 //! Invariants, true whenever the lock is free:
 //! 1. A trigger *stands* in its place, as its row says, unless it is claimed and not fired: in its lane, or in the queue of
-//!    its job.
-//! 2. Of the standing triggers of a job that disallows concurrent runs, all are in the job's queues, and exactly the first
+//!    its job. So does a run, unless it is claimed.
+//! 2. Of what stands of a job that disallows concurrent runs, all is in the job's queues, and exactly the first
 //!    of each lane is in its lane too, and none while the job is busy. So such a job never has two claims, and freeing it
 //!    costs the same however many triggers wait.
 //! 3. A job is `busy` if and only if a claim holds it.
@@ -18,11 +18,12 @@ use foldhash::HashMap;
 use slab::Slab;
 
 use super::index::{Index, place};
-use super::lanes::{Due, Lanes, Moment};
-use super::slots::{JobSlot, TriggerSlot, is_of, number, slot_of};
+use super::lanes::{Due, Lanes};
+use super::slots::{JobSlot, RunSlot, TriggerSlot, is_of, number, slot_of};
 use crate::calendar::Calendar;
 use crate::job::{CancelReason, ExecutionId};
 use crate::key::{JobKey, TriggerKey};
+use crate::run::RunId;
 use crate::store::admin::{Mark, RunRecord};
 use crate::store::pauses::Pauses;
 use crate::store::rows::*;
@@ -31,6 +32,8 @@ use crate::store::rows::*;
 pub(super) struct Table {
     pub(super) jobs: Slab<JobSlot>,
     pub(super) triggers: Slab<TriggerSlot>,
+    pub(super) runs: Slab<RunSlot>,
+    runs_by_id: HashMap<RunId, u32>,
     jobs_by_name: Index,
     triggers_by_name: Index,
     pub(super) calendars: BTreeMap<Arc<str>, Arc<dyn Calendar>>,
@@ -43,6 +46,8 @@ pub(super) struct Table {
     /// Triggers that a rule has to look at.
     pub(super) alarms: BTreeSet<(DateTime<Utc>, Id<TriggerRow>)>,
     pub(super) busy: HashMap<JobKey, u64>,
+    /// What stands of jobs that disallow concurrent runs, by lane.
+    queues: HashMap<JobKey, BTreeMap<usize, BTreeSet<Due>>>,
     /// By number, which no two have in common.
     pub(super) claims: HashMap<u64, ClaimRow>,
     /// How many claims there are of each execution group.
@@ -86,21 +91,64 @@ impl Table {
     }
 
     /// Takes what waits for a job that disallows concurrent runs out of the lanes: it is busy from now on.
-    pub(super) fn withhold(&mut self, job: usize) {
-        for (lane, queue) in self.jobs[job].queues() {
+    pub(super) fn withhold(&mut self, job: &JobKey) {
+        for (lane, queue) in self.queues.get(job).into_iter().flatten() {
             if let Some(first) = queue.first() {
-                self.lanes.remove(lane, first);
+                self.lanes.remove(*lane, first);
             }
         }
     }
 
     /// Puts the first of what waits for such a job into the lanes: it is free again.
-    pub(super) fn offer(&mut self, job: usize) {
-        for (lane, queue) in self.jobs[job].queues() {
+    pub(super) fn offer(&mut self, job: &JobKey) {
+        for (lane, queue) in self.queues.get(job).into_iter().flatten() {
             if let Some(first) = queue.first() {
-                self.lanes.insert(lane, first.clone());
+                self.lanes.insert(*lane, first.clone());
                 self.freed = true;
             }
+        }
+    }
+
+    fn stand_in_job(&mut self, due: Due, lane: usize, job: &JobKey) {
+        let free = !self.busy.contains_key(job);
+        let queue = self.queues.entry(job.clone()).or_default().entry(lane).or_default();
+        if let Some(first) = queue.first().filter(|first| free && due < **first) {
+            self.lanes.remove(lane, first);
+        }
+        queue.insert(due.clone());
+        if free && queue.first() == Some(&due) {
+            self.lanes.insert(lane, due);
+        }
+    }
+
+    /// Takes one out of the queue of its job, if it is there, and says who is the first then.
+    pub(super) fn leave_queue(&mut self, job: &JobKey, lane: usize, due: &Due) -> Option<Due> {
+        let queues = self.queues.get_mut(job)?;
+        let queue = queues.get_mut(&lane)?;
+        queue.remove(due);
+        let first = queue.first().cloned();
+        if first.is_none() {
+            queues.remove(&lane);
+            if queues.is_empty() {
+                self.queues.remove(job);
+            }
+        }
+        first
+    }
+
+    fn stand_at(&mut self, due: Due, at: &Place, job: &JobKey) {
+        let lane = at.lane.0 as usize;
+        if at.exclusive { self.stand_in_job(due, lane, job) } else { self.lanes.insert(lane, due) }
+    }
+
+    fn leave_from(&mut self, due: &Due, at: &Place, job: &JobKey) {
+        let lane = at.lane.0 as usize;
+        let was_in_lane = self.lanes.remove(lane, due);
+        if !at.exclusive {
+            return;
+        }
+        if let Some(first) = self.leave_queue(job, lane, due).filter(|_| was_in_lane) {
+            self.lanes.insert(lane, first);
         }
     }
 }
@@ -160,10 +208,11 @@ impl Table {
     pub(super) fn edit_trigger<A>(&mut self, index: usize, edit: impl FnOnce(&mut TriggerRow) -> A) -> A {
         let row = &mut self.triggers[index].row;
         let (place, alarm, lane, job) = (row.place(), row.alarm(), row.lane, row.job);
+        let job_key = row.trigger.job().clone();
         let answer = edit(row);
         let (place_now, alarm_now, lane_now, job_now) = (row.place(), row.alarm(), row.lane, row.job);
         if place_now != place || job_now != job {
-            self.leave_of(index, job, place);
+            self.leave_of(index, &job_key, place);
             if job_now != job {
                 self.leave_job(job, self.triggers[index].position);
                 self.triggers[index].position = self.jobs[slot_of(job_now)].add_trigger(index);
@@ -193,8 +242,7 @@ impl Table {
     }
 
     fn due(&self, index: usize, at: &Place) -> Due {
-        let key = self.triggers[index].row.trigger.key().clone();
-        Due { at: Moment::of(at.at), rank: at.rank, key, slot: place(index) }
+        Due::of_trigger(self.triggers[index].row.trigger.key().clone(), index, at)
     }
 
     /// Puts a trigger into its place, if it has one and does not stand there.
@@ -202,40 +250,88 @@ impl Table {
         let slot = &mut self.triggers[index];
         let Some(at) = slot.row.place().filter(|_| !slot.stands) else { return };
         slot.stands = true;
-        let (due, lane) = (self.due(index, &at), at.lane.0 as usize);
-        if at.exclusive { self.stand_in_job(due, lane) } else { self.lanes.insert(lane, due) }
-    }
-
-    fn stand_in_job(&mut self, due: Due, lane: usize) {
-        let job = &mut self.jobs[slot_of(self.triggers[due.slot as usize].row.job)];
-        let free = !self.busy.contains_key(job.row.detail.key());
-        let queue = job.queue(lane);
-        if let Some(first) = queue.first().filter(|first| free && due < **first) {
-            self.lanes.remove(lane, first);
-        }
-        queue.insert(due.clone());
-        if free && queue.first() == Some(&due) {
-            self.lanes.insert(lane, due);
-        }
+        let job = slot.row.trigger.job().clone();
+        self.stand_at(self.due(index, &at), &at, &job);
     }
 
     fn leave(&mut self, index: usize, at: Option<Place>) {
-        self.leave_of(index, self.triggers[index].row.job, at);
+        let job = self.triggers[index].row.trigger.job().clone();
+        self.leave_of(index, &job, at);
     }
 
     /// Takes a trigger out of the place that it had as one of this job.
-    fn leave_of(&mut self, index: usize, job: Id<JobRow>, at: Option<Place>) {
+    fn leave_of(&mut self, index: usize, job: &JobKey, at: Option<Place>) {
         if !std::mem::take(&mut self.triggers[index].stands) {
             return;
         }
-        let Some(at) = at else { return };
-        let (due, lane) = (self.due(index, &at), at.lane.0 as usize);
-        let was_in_lane = self.lanes.remove(lane, &due);
-        if !at.exclusive {
+        if let Some(at) = at {
+            self.leave_from(&self.due(index, &at), &at, job);
+        }
+    }
+}
+
+/// Runs.
+impl Table {
+    pub(super) fn run_of(&self, id: Id<RunRow>) -> Option<usize> {
+        let slot = slot_of(id);
+        self.runs.get(slot).filter(|run| is_of(id, run.generation)).map(|_| slot)
+    }
+
+    pub(super) fn run_slot(&self, id: RunId) -> Option<usize> {
+        self.runs_by_id.get(&id).map(|slot| *slot as usize)
+    }
+
+    pub(super) fn run_id(&self, index: usize) -> Id<RunRow> {
+        number(index, self.runs[index].generation)
+    }
+
+    pub(super) fn insert_run(&mut self, row: RunRow) -> Id<RunRow> {
+        let index = self.runs.vacant_key();
+        self.runs_by_id.insert(row.id, place(index));
+        self.generation = self.generation.wrapping_add(1);
+        self.lanes.join(row.lane.0 as usize);
+        self.runs.insert(RunSlot { row, generation: self.generation, stands: false, claim: 0 });
+        self.stand_run(index);
+        number(index, self.generation)
+    }
+
+    pub(super) fn drop_run(&mut self, index: usize) {
+        let place = self.runs[index].row.place();
+        self.leave_run(index, place);
+        let slot = self.runs.remove(index);
+        self.runs_by_id.remove(&slot.row.id);
+        self.lanes.leave(slot.row.lane.0 as usize);
+    }
+
+    pub(super) fn edit_run<A>(&mut self, index: usize, edit: impl FnOnce(&mut RunRow) -> A) -> A {
+        let before = self.runs[index].row.place();
+        let answer = edit(&mut self.runs[index].row);
+        if self.runs[index].row.place() != before {
+            self.leave_run(index, before);
+            if self.runs[index].claim == 0 {
+                self.stand_run(index);
+            }
+        }
+        answer
+    }
+
+    /// Puts a run into its place, if it has one and does not stand there.
+    pub(super) fn stand_run(&mut self, index: usize) {
+        let slot = &mut self.runs[index];
+        let Some(at) = slot.row.place().filter(|_| !slot.stands) else { return };
+        slot.stands = true;
+        let (due, job) = (Due::of_run(slot.row.id, index, &at), slot.row.job.clone());
+        self.stand_at(due, &at, &job);
+    }
+
+    fn leave_run(&mut self, index: usize, at: Option<Place>) {
+        let slot = &mut self.runs[index];
+        if !std::mem::take(&mut slot.stands) {
             return;
         }
-        if let Some(first) = self.jobs[slot_of(job)].leave_queue(lane, &due).filter(|_| was_in_lane) {
-            self.lanes.insert(lane, first);
+        if let Some(at) = at {
+            let (due, job) = (Due::of_run(slot.row.id, index, &at), slot.row.job.clone());
+            self.leave_from(&due, &at, &job);
         }
     }
 }
@@ -272,6 +368,12 @@ impl Table {
     pub(super) fn drop_claim(&mut self, number: u64) {
         let Some(claim) = self.claims.remove(&number) else { return };
         self.unfired -= usize::from(!claim.fired);
+        if let Item::Run(run) = claim.item
+            && let Some(slot) = self.run_slot(run)
+            && self.runs[slot].claim == number
+        {
+            self.runs[slot].claim = 0;
+        }
         if claim.cancel.is_some() {
             self.cancelled.remove(&ExecutionId::new(claim.session, number));
         }

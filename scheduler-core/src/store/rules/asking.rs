@@ -40,7 +40,7 @@ impl Running {
         let mut running = Self { triggers: HashSet::new(), jobs: HashSet::new() };
         for id in rows.claims(|_, claim| claim.fired)? {
             let Some(claim) = rows.get(id)? else { continue };
-            running.triggers.insert((claim.item, claim.lineage));
+            running.triggers.extend(claim.trigger_id().map(|trigger| (trigger, claim.lineage)));
             if claim.exclusive {
                 running.jobs.insert(claim.trigger.job().clone());
             }

@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 
 use super::firing::release;
+use super::running::{end_attempt, promise};
 use super::steps::{end_claim, end_run, remove_at, step, step_job};
 use crate::data::JobData;
 use crate::job::ExecutionId;
@@ -23,7 +24,7 @@ pub fn complete<R: Rows>(
     let id = Id::of(completion.execution);
     let known = rows.get(id)?.filter(|claim| claim.fired && claim.session == completion.execution.session());
     let Some(claim) = known else { return Ok(CompleteResult::Gone) };
-    let (item, birth, lineage, counted) = (claim.item, claim.birth, claim.lineage, claim.counted);
+    let (item, birth, lineage, counted) = (claim.trigger_id(), claim.birth, claim.lineage, claim.counted);
     let trigger = claim.trigger.clone();
     if let Some(data) = &completion.data {
         keep_data(rows, trigger.job(), data)?;
@@ -31,9 +32,17 @@ pub fn complete<R: Rows>(
     if let Some(record) = completion.record {
         rows.keep(record);
     }
+    let Some(item) = item else {
+        end_attempt(rows, completion.execution, completion.fate)?;
+        end_job(rows, trigger.job(), completion.instruction)?;
+        return Ok(DONE);
+    };
     end_claim(rows, id)?;
     if counted {
         end_run(rows, item, lineage, now)?;
+    }
+    if let Some(run) = completion.promise {
+        promise(rows, *run, completion.fate, 0)?;
     }
     match completion.instruction {
         Instruction::Continue => return Ok(DONE),
@@ -79,12 +88,16 @@ fn remove_if_finished<R: Rows>(rows: &mut R, id: Id<TriggerRow>) -> Answer<R, Co
     Ok(CompleteResult::Done { trigger_removed: true, job_removed })
 }
 
-/// The claims of a node that has ended are those of nobody.
+/// The claims of a node that has ended are those of nobody: runs wait again.
 pub fn detach<R: Rows>(rows: &mut R, session: u64) -> Answer<R, ()> {
     for id in rows.claims_of(session)? {
-        let Some((fired, since)) = rows.get(id)?.map(|claim| (claim.fired, claim.since)) else { continue };
+        let Some((fires, since)) =
+            rows.get(id)?.map(|claim| (claim.fired && claim.trigger_id().is_some(), claim.since))
+        else {
+            continue;
+        };
         let execution = ExecutionId::new(session, id.0);
-        match fired {
+        match fires {
             false => release(rows, execution)?,
             true => drop(complete(rows, Completion::of(execution), since)?),
         }
@@ -102,7 +115,7 @@ pub(super) fn count_runs<R: Rows>(
         return Ok(0);
     }
     let Some(lineage) = rows.get(id)?.map(TriggerRow::lineage) else { return Ok(0) };
-    let runs = rows.claims(|_, claim| claim.fired && claim.item == id && claim.lineage == lineage)?;
+    let runs = rows.claims(|_, claim| claim.is_run_of(id, lineage))?;
     for run in &runs {
         rows.edit(*run, |claim| claim.counted = true)?;
     }

@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
+use super::running::give_back_run;
 use super::steps::{end_claim, end_run, pause_trigger, step};
 use crate::job::{CancelReason, ExecutionId};
 use crate::store::firing::{FireResult, Firing};
@@ -19,11 +20,12 @@ pub fn claimed(
 ) -> ClaimRow {
     ClaimRow {
         session,
-        item,
+        item: Item::Trigger(item),
         trigger: row.trigger.clone(),
         birth: row.birth,
         lineage: row.lineage(),
         epoch: row.epoch,
+        attempt: 1,
         exclusive: row.exclusive,
         fired: false,
         counted: false,
@@ -39,7 +41,8 @@ pub fn fire<R: Rows>(rows: &mut R, firing: Firing, now: DateTime<Utc>) -> Answer
     let (id, fence) = (Id::of(firing.claim), firing.claim.count());
     let known = rows.get(id)?.filter(|claim| claim.session == firing.claim.session());
     let Some(claim) = known else { return Ok(FireResult::Stale) };
-    let (item, birth, epoch) = (claim.item, claim.birth, claim.epoch);
+    let Some(item) = claim.trigger_id() else { return Ok(FireResult::Stale) };
+    let (birth, epoch) = (claim.birth, claim.epoch);
     if claim.fired {
         // The same call again, after its reply was lost.
         let (trigger, counted, lineage) = (claim.trigger.clone(), claim.counted, claim.lineage);
@@ -94,25 +97,32 @@ pub fn fire<R: Rows>(rows: &mut R, firing: Firing, now: DateTime<Utc>) -> Answer
     Ok(if firing.run { FireResult::Overlapped } else { FireResult::Advanced })
 }
 
-/// Gives back a claim that was not fired.
+/// Gives back a claim that was not fired, or a run that has not begun.
 pub fn release<R: Rows>(rows: &mut R, claim: ExecutionId) -> Answer<R, ()> {
     let id = Id::of(claim);
-    let unfired = |row: &&ClaimRow| row.session == claim.session() && !row.fired;
-    if rows.get(id)?.is_some_and(|row| unfired(&row)) { give_back(rows, id) } else { Ok(()) }
+    let Some(row) = rows.get(id)?.filter(|row| row.session == claim.session()) else { return Ok(()) };
+    match row.item {
+        Item::Run(_) => give_back_run(rows, claim),
+        Item::Trigger(_) if !row.fired => give_back(rows, id),
+        Item::Trigger(_) => Ok(()),
+    }
 }
 
 /// A claim whose trigger no node can fire: it is put into the error state.
 pub fn spoil<R: Rows>(rows: &mut R, claim: ExecutionId) -> Answer<R, ()> {
-    let Some(item) = rows.get(Id::of(claim))?.map(|claim| claim.item) else { return Ok(()) };
+    let Some(item) = rows.get(Id::of(claim))?.and_then(ClaimRow::trigger_id) else { return Ok(()) };
     release(rows, claim)?;
     step(rows, item, Step::Fail, None)?;
     Ok(())
 }
 
 fn give_back<R: Rows>(rows: &mut R, id: Id<ClaimRow>) -> Answer<R, ()> {
-    let Some((item, birth, epoch)) = rows.get(id)?.map(|claim| (claim.item, claim.birth, claim.epoch)) else {
+    let Some((item, birth, epoch)) =
+        rows.get(id)?.map(|claim| (claim.trigger_id(), claim.birth, claim.epoch))
+    else {
         return Ok(());
     };
+    let Some(item) = item else { return Ok(()) };
     // A claim that is void already says nothing of where its trigger stands: another node may have that.
     let is_good = rows.get(item)?.is_some_and(|row| row.birth == birth && row.epoch == epoch);
     end_claim(rows, id)?;
@@ -160,7 +170,7 @@ fn ring_trigger<R: Rows>(
 /// Asks the runs of a trigger to stop that is due again and whose policy is to cancel them.
 fn supersede<R: Rows>(rows: &mut R, id: Id<TriggerRow>, session: u64) -> Answer<R, ()> {
     let Some(lineage) = rows.get(id)?.map(TriggerRow::lineage) else { return Ok(()) };
-    for run in rows.claims(|_, claim| claim.fired && claim.item == id && claim.lineage == lineage)? {
+    for run in rows.claims(|_, claim| claim.is_run_of(id, lineage))? {
         let of = rows.edit(run, |claim| {
             claim.cancel.get_or_insert(CancelReason::Superseded);
             claim.session

@@ -4,14 +4,15 @@ use chrono::{DateTime, Utc};
 
 use super::ending::complete;
 use super::firing::release;
-use super::putting::add_if_new;
+use super::running::{lose_attempt, promise};
 use super::steps::{end_claim, withdraw};
 use crate::job::ExecutionId;
 use crate::store::admin::RunRecord;
 use crate::store::firing::{CompleteResult, Completion, Instruction};
 use crate::store::rows::*;
+use crate::store::runs::{Fate, NewRun};
 use crate::store::state::StoredState;
-use crate::trigger::{LostRun, OverlapPolicy, Progress, Trigger};
+use crate::trigger::{LostRun, OverlapPolicy, Progress};
 
 /// What became of a claim whose node is gone.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,23 +49,29 @@ pub fn lose<R: Rows>(
     let (job, key) = (trigger.job(), trigger.key());
     let lost =
         LostRun { execution, job, key, trigger: Some(trigger), scheduled: claim.due, fired: claim.since };
-    let wants = match rows.job(job)? {
-        Some(job) => rows.get(job)?.is_some_and(|job| job.detail.requests_recovery()),
-        None => false,
+    let record = Some(Box::new(RunRecord::lost(&lost, node, now)));
+    if let Item::Run(_) = claim.item {
+        record.into_iter().for_each(|record| rows.keep(record));
+        let is_repeated = lose_attempt(rows, execution)?.unwrap_or_default();
+        return Ok(Lost::Ended { is_repeated, is_given_up: !is_repeated });
+    }
+    let detail = match rows.job(job)? {
+        Some(job) => rows.get(job)?.map(|job| job.detail.clone()),
+        None => None,
     };
-    let again = if wants { Trigger::recovering(&lost) } else { None };
-    let (is_repeated, is_given_up) = (again.is_some(), wants && again.is_none());
-    if let Some(again) = again {
-        let progress = again.first(None);
-        add_if_new(rows, again.into(), progress)?;
+    let wanted = detail.filter(|detail| detail.requests_recovery());
+    let is_repeated = wanted.is_some();
+    if let Some(detail) = wanted {
+        let run = NewRun::of_firing(execution, &detail, trigger, claim.due, claim.since);
+        let fate = Fate::Again { at: claim.due, counts: true, error: Some("its node died".into()) };
+        promise(rows, run, fate, 1)?;
     }
     let instruction = match trigger.declared_by() {
         Some(_) => Instruction::Continue,
         None => Instruction::RemoveTrigger,
     };
-    let record = Some(Box::new(RunRecord::lost(&lost, node, now)));
     complete(rows, Completion { instruction, record, ..Completion::of(execution) }, now)?;
-    Ok(Lost::Ended { is_repeated, is_given_up })
+    Ok(Lost::Ended { is_repeated, is_given_up: false })
 }
 
 /// What a server knows of a run that its node knows.
@@ -101,19 +108,10 @@ pub fn reassert<R: Rows>(
     if !as_before {
         return Ok(Reasserted::Overtaken);
     }
-    if claim.exclusive {
-        let job = claim.trigger.job();
-        let holders = rows.claims(|_, other| other.exclusive && other.trigger.job() == job)?;
-        for holder in holders.into_iter().filter(|holder| *holder != id) {
-            let Some((session, fired)) = rows.get(holder)?.map(|other| (other.session, other.fired)) else {
-                continue;
-            };
-            match (fired, is_open(session)) {
-                (false, _) => release(rows, ExecutionId::new(session, holder.0))?,
-                (true, true) => return Ok(Reasserted::Wait),
-                (true, false) => return Ok(Reasserted::Overtaken),
-            }
-        }
+    if claim.exclusive
+        && let Some(refusal) = free_for(rows, id, claim, is_open)?
+    {
+        return Ok(refusal);
     }
     withdraw(rows, item)?;
     end_claim(rows, id)?;
@@ -126,18 +124,77 @@ pub fn reassert<R: Rows>(
         row.running += u32::from(counted);
         row.superseded = false;
     })?;
-    rows.add_claim(id, ClaimRow { item, counted, fired: true, ..claim.clone() });
+    rows.add_claim(id, ClaimRow { item: Item::Trigger(item), counted, fired: true, ..claim.clone() });
     rows.show(item)?;
     Ok(Reasserted::Again)
 }
 
-/// As [`complete`], of a run that was stopped before its end since others might have held its node for dead.
+/// As [`reassert`], for the attempt of a run; `run` is its row as it was claimed.
+pub fn reassert_run<R: Rows>(
+    rows: &mut R,
+    execution: ExecutionId,
+    claim: &ClaimRow,
+    run: &RunRow,
+    is_open: impl Fn(u64) -> bool,
+) -> Answer<R, Reasserted> {
+    let id = Id::of(execution);
+    if rows.get(id)?.is_some() {
+        return Ok(Reasserted::Known);
+    }
+    let known = rows.run(run.id)?;
+    if let Some(known) = known {
+        let as_before = |row: &RunRow| row.standing == Standing::Waiting && row.epoch == claim.epoch;
+        if rows.claim_of(known)?.is_some() || !rows.get(known)?.is_some_and(as_before) {
+            return Ok(Reasserted::Overtaken);
+        }
+    }
+    if claim.exclusive
+        && let Some(refusal) = free_for(rows, id, claim, is_open)?
+    {
+        return Ok(refusal);
+    }
+    if known.is_none() {
+        rows.add_run(run.clone());
+    }
+    rows.add_claim(id, claim.clone());
+    Ok(Reasserted::Again)
+}
+
+/// Takes unfired claims away from a job that allows one run at a time; says why that is not enough.
+fn free_for<R: Rows>(
+    rows: &mut R,
+    id: Id<ClaimRow>,
+    claim: &ClaimRow,
+    is_open: impl Fn(u64) -> bool,
+) -> Answer<R, Option<Reasserted>> {
+    let job = claim.trigger.job();
+    let holders = rows.claims(|_, other| other.exclusive && other.trigger.job() == job)?;
+    for holder in holders.into_iter().filter(|holder| *holder != id) {
+        let Some((session, fired)) = rows.get(holder)?.map(|other| (other.session, other.fired)) else {
+            continue;
+        };
+        match (fired, is_open(session)) {
+            (false, _) => release(rows, ExecutionId::new(session, holder.0))?,
+            (true, true) => return Ok(Some(Reasserted::Wait)),
+            (true, false) => return Ok(Some(Reasserted::Overtaken)),
+        }
+    }
+    Ok(None)
+}
+
+/// As [`complete`], of a run that was stopped before its end since others might have held its node for dead. A stored run is given back.
 pub fn abandon<R: Rows>(
     rows: &mut R,
     execution: ExecutionId,
     node: &str,
     now: DateTime<Utc>,
 ) -> Answer<R, CompleteResult> {
+    let id = Id::of(execution);
+    let of_run = |row: &ClaimRow| row.session == execution.session() && matches!(row.item, Item::Run(_));
+    if rows.get(id)?.is_some_and(of_run) {
+        release(rows, execution)?;
+        return Ok(CompleteResult::Done { trigger_removed: false, job_removed: false });
+    }
     Ok(match lose(rows, execution, node, now)? {
         Lost::Ended { .. } => CompleteResult::Done { trigger_removed: false, job_removed: false },
         _ => CompleteResult::Gone,

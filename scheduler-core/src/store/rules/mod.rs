@@ -6,7 +6,7 @@
 //! * `mending`: what does not fit together any more;
 //! * `putting`: jobs and triggers that are stored, replaced, moved on, removed; calendars and marks;
 //! * `pausing`: pauses, resets, and the steps of the table of states;
-//! * `running`: runs that are stored; no driver keeps them yet;
+//! * `running`: runs that are stored: enqueued, ended, lost, cancelled, replayed;
 //! * `asking`: lists.
 //!
 //! A rule may run again from its begin when something was not loaded: what it has written by then is discarded.
@@ -25,12 +25,12 @@ mod steps;
 pub use asking::{cancel, executions, groups, jobs, runs_by_session, triggers};
 pub use ending::{complete, detach, end_job};
 pub use firing::{claimed, fire, release, ring, spoil};
-pub use losing::{Lost, Reasserted, abandon, lose, reassert};
+pub use losing::{Lost, Reasserted, abandon, lose, reassert, reassert_run};
 pub use mending::{Unsound, drop_unused, examine};
 pub use pausing::{forget, pause, pause_selected, remember, reset, resume, resume_selected};
 pub use putting::{
     adjust, check_put, clear, move_triggers, put, put_calendar, put_mark, remove_calendar, remove_job,
     remove_trigger, reschedule,
 };
-pub use running::{Enqueued, Fate, MOST_LOSSES, cancel_run, end_attempt, enqueue, lose_attempt, replay};
+pub use running::{MOST_LOSSES, cancel_run, claimed_run, enqueue, give_back_unheard, replay, resettle, runs};
 pub use steps::each;

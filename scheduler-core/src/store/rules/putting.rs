@@ -14,6 +14,7 @@ use crate::key::{JobKey, TriggerKey};
 use crate::store::admin::*;
 use crate::store::pauses::Pauses;
 use crate::store::rows::*;
+use crate::store::runs::RunQuery;
 use crate::store::state::StoredState;
 use crate::trigger::{Progress, Trigger};
 
@@ -168,11 +169,6 @@ fn put_trigger<R: Rows>(
     }
 }
 
-/// Adds a trigger unless there is one of its name.
-pub(super) fn add_if_new<R: Rows>(rows: &mut R, trigger: Arc<Trigger>, progress: Progress) -> Answer<R, ()> {
-    put_trigger(rows, trigger, progress, Existing::Keep)
-}
-
 /// The job of a trigger, whether it allows one run at a time, and the lane.
 pub(super) fn home<R: Rows>(rows: &mut R, trigger: &Trigger) -> Answer<R, Option<(Id<JobRow>, bool, Lane)>> {
     let Some(id) = rows.job(trigger.job())? else { return Ok(None) };
@@ -300,8 +296,11 @@ pub fn remove_job<R: Rows>(rows: &mut R, key: &JobKey) -> Answer<R, bool> {
     Ok(true)
 }
 
-/// Removes jobs with their triggers, calendars and remembered pauses.
+/// Removes jobs with their triggers, runs, calendars and remembered pauses.
 pub fn clear<R: Rows>(rows: &mut R) -> Answer<R, ()> {
+    for run in rows.runs(&RunQuery::default())? {
+        rows.remove(run)?;
+    }
     let jobs = rows.jobs(&[], |_| true)?;
     each(rows, jobs, |rows, job| remove_job(rows, job.key()))?;
     for (name, _) in rows.calendars()? {

@@ -7,6 +7,7 @@ use chrono::{DateTime, Utc};
 
 use crate::calendar::Calendar;
 use crate::key::{JobKey, TriggerKey};
+use crate::run::{RunId, RunState};
 use crate::store::admin::{GroupKind, Selection};
 use crate::store::rows::*;
 
@@ -20,7 +21,9 @@ pub trait Names {
     fn job(&mut self, key: &JobKey) -> Id<JobRow>;
     /// The number of the trigger of this name, whether it is there or not.
     fn trigger(&mut self, key: &TriggerKey) -> Id<TriggerRow>;
-    /// The lane of triggers of this execution group and job type.
+    /// The number of the run of this id, whether it is there or not.
+    fn run(&mut self, id: RunId) -> Id<RunRow>;
+    /// The lane of work of this execution group and job type.
     fn lane(&mut self, group: Option<&Arc<str>>, job_type: &Arc<str>) -> Lane;
     /// What a lane is that [`lane`](Self::lane) has given.
     fn lane_of(&self, lane: Lane) -> (Option<Arc<str>>, Arc<str>);
@@ -42,6 +45,10 @@ pub enum Set {
     ClaimsOf(u64),
     /// The claim of this trigger that is not fired yet.
     Unfired(Id<TriggerRow>),
+    /// The claim of this run.
+    OfRun(Id<RunRow>),
+    /// The runs that a query may mean, apart from those of which it knows the ids.
+    Runs(Option<RunState>),
     /// Triggers and claims whose alarm has come by then.
     Alarms(DateTime<Utc>),
 }
@@ -54,6 +61,8 @@ pub struct Wants {
     pub jobs: BTreeSet<Id<JobRow>>,
     /// Triggers.
     pub triggers: BTreeSet<Id<TriggerRow>>,
+    /// Runs.
+    pub runs: BTreeSet<Id<RunRow>>,
     /// Claims.
     pub claims: BTreeSet<Id<ClaimRow>>,
     /// Members of sets, and their rows.
@@ -87,6 +96,8 @@ pub struct Members {
     pub jobs: Vec<Id<JobRow>>,
     /// Triggers in it.
     pub triggers: Vec<Id<TriggerRow>>,
+    /// Runs in it.
+    pub runs: Vec<Id<RunRow>>,
     /// Claims in it.
     pub claims: Vec<Id<ClaimRow>>,
 }

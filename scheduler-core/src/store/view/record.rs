@@ -10,8 +10,11 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::parts::Names;
+use crate::data::JobData;
 use crate::error::{Error, Result};
 use crate::job::{CancelReason, JobDetail};
+use crate::key::{DEFAULT_GROUP, JobKey};
+use crate::run::{RunEnd, RunId};
 use crate::store::rows::*;
 use crate::store::state::StoredState;
 use crate::trigger::{Progress, Trigger};
@@ -33,13 +36,17 @@ pub enum Kind {
     Job = b'j' as isize,
     /// A trigger; as a claim, one that is not fired.
     Trigger = b't' as isize,
+    /// A run; as a claim, one that was claimed and that nobody has asked to stop.
+    Run = b'r' as isize,
     /// A claim that is fired.
     Claim = b'c' as isize,
 }
 
 /// The kind of a record; none if it is of none, or empty.
 pub fn kind_of(record: &[u8]) -> Option<Kind> {
-    [Kind::Job, Kind::Trigger, Kind::Claim].into_iter().find(|kind| record.first() == Some(&(*kind as u8)))
+    [Kind::Job, Kind::Trigger, Kind::Run, Kind::Claim]
+        .into_iter()
+        .find(|kind| record.first() == Some(&(*kind as u8)))
 }
 
 struct Writer(Vec<u8>);
@@ -65,6 +72,11 @@ impl Writer {
 
     fn time(&mut self, value: Option<DateTime<Utc>>) {
         self.0.extend(value.map_or(NEVER, |time| time.timestamp_micros()).to_be_bytes());
+    }
+
+    fn run(&mut self, id: RunId) {
+        self.number(id.sender());
+        self.number(id.count());
     }
 
     fn text(&mut self, value: &str) {
@@ -128,6 +140,10 @@ impl<'a> Reader<'a> {
         }
     }
 
+    fn run(&mut self) -> Read<RunId> {
+        Ok(RunId::new(self.number()?, self.number()?))
+    }
+
     fn text(&mut self) -> Read<&'a str> {
         let many = self.small()? as usize;
         std::str::from_utf8(self.bytes(many)?).map_err(|error| error.to_string())
@@ -161,6 +177,7 @@ const EXCLUSIVE: u8 = 1;
 const SUPERSEDED: u8 = 2;
 const FIRED: u8 = 4;
 const COUNTED: u8 = 8;
+const OF_RUN: u8 = 16;
 
 fn flag(holds: bool, flag: u8) -> u8 {
     if holds { flag } else { 0 }
@@ -285,6 +302,105 @@ fn read_with(
     Ok(row)
 }
 
+const HAS_COLD: u8 = 2;
+
+fn standing(standing: Standing) -> u8 {
+    match standing {
+        Standing::Waiting => b'W',
+        Standing::Held => b'H',
+        Standing::Ended(RunEnd::Succeeded) => b's',
+        Standing::Ended(RunEnd::Discarded) => b'd',
+        Standing::Ended(RunEnd::Dead) => b'x',
+        Standing::Ended(RunEnd::Cancelled) => b'c',
+        Standing::Ended(RunEnd::Expired) => b'e',
+        Standing::Ended(RunEnd::Superseded) => b'u',
+    }
+}
+
+fn read_standing(standing: u8) -> Read<Standing> {
+    Ok(match standing {
+        b'W' => Standing::Waiting,
+        b'H' => Standing::Held,
+        b's' => Standing::Ended(RunEnd::Succeeded),
+        b'd' => Standing::Ended(RunEnd::Discarded),
+        b'x' => Standing::Ended(RunEnd::Dead),
+        b'c' => Standing::Ended(RunEnd::Cancelled),
+        b'e' => Standing::Ended(RunEnd::Expired),
+        b'u' => Standing::Ended(RunEnd::Superseded),
+        other => return Err(format!("{other} is no standing of a run")),
+    })
+}
+
+/// A run as bytes. The third byte is odd if its job allows one run at a time.
+///
+/// # Errors
+///
+/// Its data cannot be written as JSON.
+pub fn run(row: &RunRow) -> Result<Vec<u8>> {
+    let mut to = Writer::new(Kind::Run);
+    to.byte(flag(row.exclusive, EXCLUSIVE) | flag(row.cold.is_some(), HAS_COLD));
+    to.byte(standing(row.standing));
+    to.small(row.epoch);
+    to.small(row.attempts);
+    to.small(row.priority.cast_unsigned());
+    to.run(row.id);
+    to.time(Some(row.due));
+    let (group, name) = (row.job.group(), row.job.name());
+    to.text(if group == DEFAULT_GROUP { "" } else { group });
+    to.text(name);
+    to.text(if &*row.job_type == name { "" } else { &row.job_type });
+    to.text(row.execution_group.as_deref().unwrap_or_default());
+    match &row.cold {
+        Some(cold) => to.json(&(&row.data, cold)),
+        None if row.data.is_empty() => Ok(to.0),
+        None => to.json(&row.data),
+    }
+}
+
+/// A run from its bytes.
+///
+/// # Errors
+///
+/// Why they cannot be read.
+pub fn read_run(record: &[u8], names: &mut impl Names) -> Result<RunRow, String> {
+    let mut from = Reader::new(record, Kind::Run)?;
+    let (flags, standing) = (from.byte()?, read_standing(from.byte()?)?);
+    let (epoch, attempts, priority) = (from.small()?, from.small()?, from.small()?.cast_signed());
+    let (id, due) = (from.run()?, from.time()?.ok_or("it has no due time")?);
+    let (group, name) = (from.text()?, from.text()?);
+    let job_type = match from.text()? {
+        "" => name.into(),
+        job_type => Arc::from(job_type),
+    };
+    let job = match group {
+        "" => JobKey::new(name),
+        group => JobKey::in_group(group, name),
+    };
+    let job = job.map_err(|error| error.to_string())?;
+    let execution_group = Some(from.text()?).filter(|group| !group.is_empty()).map(Arc::from);
+    let (data, cold) = match flags & HAS_COLD {
+        0 if from.left.is_empty() => (JobData::new(), None),
+        0 => (from.json()?, None),
+        _ => from.json()?,
+    };
+    let (exclusive, lane) = (flags & EXCLUSIVE != 0, names.lane(execution_group.as_ref(), &job_type));
+    Ok(RunRow {
+        id,
+        job,
+        job_type,
+        execution_group,
+        data,
+        due,
+        priority,
+        standing,
+        attempts,
+        exclusive,
+        epoch,
+        lane,
+        cold,
+    })
+}
+
 /// Descriptions of triggers that were read before, so that they need not be read again and again.
 pub trait Descriptions {
     /// The one of this text.
@@ -308,13 +424,20 @@ impl Descriptions for () {
 /// The data of its trigger cannot be written as JSON.
 pub fn claim(row: &ClaimRow) -> Result<Vec<u8>> {
     let mut to = Writer::new(Kind::Claim);
-    to.byte(flag(row.exclusive, EXCLUSIVE) | flag(row.fired, FIRED) | flag(row.counted, COUNTED));
+    let run = match row.item {
+        Item::Run(run) => Some(run),
+        Item::Trigger(_) => None,
+    };
+    let flags = flag(row.exclusive, EXCLUSIVE) | flag(row.fired, FIRED) | flag(row.counted, COUNTED);
+    to.byte(flags | flag(run.is_some(), OF_RUN));
     to.byte(match row.cancel {
         None => b'-',
         Some(CancelReason::Superseded) => b's',
         Some(_) => b'r',
     });
     to.small(row.epoch);
+    to.small(row.attempt);
+    run.into_iter().for_each(|run| to.run(run));
     [row.session, row.birth, row.lineage].into_iter().for_each(|number| to.number(number));
     [row.lapse, row.since, row.due].into_iter().for_each(|time| to.time(Some(time)));
     to.json(&*row.trigger)
@@ -333,11 +456,12 @@ pub fn read_claim(record: &[u8], names: &mut impl Names) -> Result<ClaimRow, Str
         b's' => Some(CancelReason::Superseded),
         _ => Some(CancelReason::Requested),
     };
-    let epoch = from.small()?;
+    let (epoch, attempt) = (from.small()?, from.small()?);
+    let run = if flags & OF_RUN == 0 { None } else { Some(from.run()?) };
     let [session, birth, lineage] = [from.number()?, from.number()?, from.number()?];
     let [lapse, since, due] = [from.time()?, from.time()?, from.time()?].map(Option::unwrap_or_default);
     let trigger: Arc<Trigger> = from.json::<Trigger>()?.into();
-    let item = names.trigger(trigger.key());
+    let item = run.map_or_else(|| Item::Trigger(names.trigger(trigger.key())), Item::Run);
     let [exclusive, fired, counted] = [EXCLUSIVE, FIRED, COUNTED].map(|flag| flags & flag != 0);
     Ok(ClaimRow {
         session,
@@ -346,6 +470,7 @@ pub fn read_claim(record: &[u8], names: &mut impl Names) -> Result<ClaimRow, Str
         birth,
         lineage,
         epoch,
+        attempt,
         exclusive,
         fired,
         counted,

@@ -10,8 +10,10 @@ use super::transaction::View;
 use crate::calendar::Calendar;
 use crate::job::{CancelReason, ExecutionId, JobDetail};
 use crate::key::{JobKey, TriggerKey};
+use crate::run::RunId;
 use crate::store::admin::{GroupKind, Mark, RunRecord, Selection, TriggerQuery};
 use crate::store::rows::*;
+use crate::store::runs::RunQuery;
 use crate::store::{NamedCalendar, rules};
 
 impl<N> Driver for View<N> {
@@ -49,6 +51,7 @@ macro_rules! table {
 }
 
 table!(JobRow, jobs);
+table!(RunRow, runs);
 table!(ClaimRow, claims);
 
 impl<N> Table<TriggerRow> for View<N> {
@@ -112,6 +115,12 @@ impl<N: Names> Rows for View<N> {
         id
     }
 
+    fn add_run(&mut self, row: RunRow) -> Id<RunRow> {
+        let id = self.names().run(row.id);
+        self.runs.write(id, Some(row));
+        id
+    }
+
     fn add_claim(&mut self, id: Id<ClaimRow>, row: ClaimRow) {
         self.claims.write(id, Some(row));
     }
@@ -126,6 +135,11 @@ impl<N: Names> Rows for View<N> {
         Ok(self.get(id)?.is_some_and(|row| row.trigger.key() == key).then_some(id))
     }
 
+    fn run(&mut self, id: RunId) -> Result<Option<Id<RunRow>>, Missing> {
+        let number = self.names().run(id);
+        Ok(self.get(number)?.is_some_and(|row| row.id == id).then_some(number))
+    }
+
     fn lane(&mut self, group: Option<&Arc<str>>, job_type: &Arc<str>) -> Lane {
         self.names().lane(group, job_type)
     }
@@ -138,6 +152,13 @@ impl<N: Names> Rows for View<N> {
         // Where it stands follows from the row, so that has to be known.
         if self.get(trigger)?.is_some() {
             self.stand(trigger);
+        }
+        Ok(())
+    }
+
+    fn show_run(&mut self, run: Id<RunRow>) -> Result<(), Missing> {
+        if self.get(run)?.is_some() {
+            self.stand_run(run);
         }
         Ok(())
     }
@@ -158,12 +179,25 @@ impl<N: Names> Rows for View<N> {
     fn unfired(&mut self, trigger: Id<TriggerRow>) -> Result<Option<Id<ClaimRow>>, Missing> {
         let mut found = None;
         for id in self.set(&Set::Unfired(trigger))?.claims {
-            if self.get(id)?.is_some_and(|claim| !claim.fired && claim.item == trigger) {
+            if self.get(id)?.is_some_and(|claim| !claim.fired && claim.item == Item::Trigger(trigger)) {
                 found = Some(id);
                 break;
             }
         }
         self.looked_for_unfired(trigger, found);
+        Ok(found)
+    }
+
+    fn claim_of(&mut self, run: Id<RunRow>) -> Result<Option<Id<ClaimRow>>, Missing> {
+        let Some(id) = self.get(run)?.map(|row| row.id) else { return Ok(None) };
+        let mut found = None;
+        for claim in self.set(&Set::OfRun(run))?.claims {
+            if self.get(claim)?.is_some_and(|claim| claim.item == Item::Run(id)) {
+                found = Some(claim);
+                break;
+            }
+        }
+        self.looked_for_claim(run, found);
         Ok(found)
     }
 
@@ -298,6 +332,16 @@ impl<N: Names> Rows for View<N> {
         }
         Ok(found)
     }
+
+    fn runs(&mut self, query: &RunQuery) -> Result<Vec<Id<RunRow>>, Missing> {
+        if !query.ids.is_empty() {
+            let found = rules::each(self, &query.ids, |view, id| view.run(*id))?;
+            return Ok(found.into_iter().flatten().collect());
+        }
+        let ids = self.set(&Set::Runs(query.state))?.runs;
+        let found = rules::each(self, ids, |view, id| Ok(view.get_run(id)?.is_some().then_some(id)))?;
+        Ok(found.into_iter().flatten().collect())
+    }
 }
 
 impl<N: Names> View<N> {
@@ -315,6 +359,10 @@ impl<N: Names> View<N> {
 }
 
 impl<N> View<N> {
+    fn get_run(&mut self, id: Id<RunRow>) -> Result<Option<&RunRow>, Missing> {
+        self.get(id)
+    }
+
     fn wanted(
         &mut self,
         set: &Set,

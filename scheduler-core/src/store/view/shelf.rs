@@ -118,6 +118,11 @@ impl<R: Clone> Shelf<R> {
         })
     }
 
+    /// The rows as they are now.
+    pub fn known(&self) -> impl Iterator<Item = &R> {
+        self.0.values().filter_map(Cached::after)
+    }
+
     /// Whether nothing was loaded of it, not even that it is not there.
     pub fn is_unknown(&self, id: Id<R>) -> bool {
         self.0.get(&id).is_none_or(|cached| cached.read.is_none())

@@ -17,6 +17,7 @@ pub struct View<N> {
     drafts: Drafts,
     pub(super) jobs: Shelf<JobRow>,
     pub(super) triggers: Shelf<TriggerRow>,
+    pub(super) runs: Shelf<RunRow>,
     pub(super) claims: Shelf<ClaimRow>,
     pub(super) wants: Wants,
     /// The rules see only these triggers of a selection.
@@ -46,6 +47,8 @@ struct Drafts {
     marks_looked: BTreeSet<Arc<str>>,
     kept: Vec<RunRecord>,
     shown: Vec<Id<TriggerRow>>,
+    shown_runs: Vec<Id<RunRow>>,
+    claims_of_runs: BTreeMap<Id<RunRow>, Option<Id<ClaimRow>>>,
     freed: Vec<JobKey>,
     unfired_looked: BTreeMap<Id<TriggerRow>, Option<Id<ClaimRow>>>,
     woken: bool,
@@ -56,8 +59,8 @@ impl<N> View<N> {
     /// A view that knows nothing yet.
     pub fn new(names: N) -> Self {
         let (loaded, drafts, wants, parts) = Default::default();
-        let (jobs, triggers, claims) = Default::default();
-        Self { names, loaded, drafts, jobs, triggers, claims, wants, parts }
+        let (jobs, triggers, runs, claims) = Default::default();
+        Self { names, loaded, drafts, jobs, triggers, runs, claims, wants, parts }
     }
 
     /// How its rows are numbered.
@@ -74,6 +77,7 @@ impl<N> View<N> {
     pub fn reset(&mut self) {
         self.jobs.reset();
         self.triggers.reset();
+        self.runs.reset();
         self.claims.reset();
         self.drafts = Drafts::default();
     }
@@ -82,14 +86,22 @@ impl<N> View<N> {
     pub fn forget(&mut self) {
         self.jobs.forget_all();
         self.triggers.forget_all();
+        self.runs.forget_all();
         self.claims.forget_all();
         self.loaded = Loaded::default();
     }
 
     /// Forgets these rows, since they have changed, and all that follows from several rows.
-    pub fn forget_rows(&mut self, jobs: &[Id<JobRow>], triggers: &[Id<TriggerRow>], claims: &[Id<ClaimRow>]) {
+    pub fn forget_rows(
+        &mut self,
+        jobs: &[Id<JobRow>],
+        triggers: &[Id<TriggerRow>],
+        runs: &[Id<RunRow>],
+        claims: &[Id<ClaimRow>],
+    ) {
         jobs.iter().for_each(|id| self.jobs.forget(*id));
         triggers.iter().for_each(|id| self.triggers.forget(*id));
+        runs.iter().for_each(|id| self.runs.forget(*id));
         claims.iter().for_each(|id| self.claims.forget(*id));
         self.loaded = Loaded::default();
     }
@@ -105,6 +117,11 @@ impl<N> View<N> {
     pub fn load_trigger(&mut self, id: Id<TriggerRow>, row: Option<TriggerRow>, version: Version) {
         self.loaded.sets.retain(|(set, _)| !matches!(set, Set::Claims | Set::ClaimsOf(_)));
         self.triggers.load(id, row, version);
+    }
+
+    /// A run was loaded; none if there is none of this number.
+    pub fn load_run(&mut self, id: Id<RunRow>, row: Option<RunRow>, version: Version) {
+        self.runs.load(id, row, version);
     }
 
     /// A claim was loaded; none if there is none of this number.
@@ -160,6 +177,11 @@ impl<N> View<N> {
         &self.triggers
     }
 
+    /// Runs that were read and written.
+    pub fn runs(&self) -> &Shelf<RunRow> {
+        &self.runs
+    }
+
     /// Claims that were read and written.
     pub fn claims(&self) -> &Shelf<ClaimRow> {
         &self.claims
@@ -173,6 +195,11 @@ impl<N> View<N> {
     /// Triggers, with the claim that is not fired as it was found; no other may have come since.
     pub fn unfired(&self) -> impl Iterator<Item = (Id<TriggerRow>, Option<Id<ClaimRow>>)> {
         self.drafts.unfired_looked.iter().map(|(trigger, claim)| (*trigger, *claim))
+    }
+
+    /// Runs, with their claim as it was found; no other may have come since.
+    pub fn claims_of_runs(&self) -> impl Iterator<Item = (Id<RunRow>, Option<Id<ClaimRow>>)> {
+        self.drafts.claims_of_runs.iter().map(|(run, claim)| (*run, *claim))
     }
 
     /// Calendars that no trigger may name.
@@ -208,6 +235,11 @@ impl<N> View<N> {
         &self.drafts.shown
     }
 
+    /// Runs that stand in their place again, whether their row was written or not.
+    pub fn shown_runs(&self) -> &[Id<RunRow>] {
+        &self.drafts.shown_runs
+    }
+
     /// Jobs that allow one run at a time and are free again.
     pub fn freed(&self) -> &[JobKey] {
         &self.drafts.freed
@@ -238,6 +270,11 @@ impl<N> View<N> {
     /// The first look counts: what the rule does to a claim later is its own doing.
     pub(super) fn looked_for_unfired(&mut self, trigger: Id<TriggerRow>, found: Option<Id<ClaimRow>>) {
         self.drafts.unfired_looked.entry(trigger).or_insert(found);
+    }
+
+    /// As [`looked_for_unfired`](Self::looked_for_unfired), for the claim of a run.
+    pub(super) fn looked_for_claim(&mut self, run: Id<RunRow>, found: Option<Id<ClaimRow>>) {
+        self.drafts.claims_of_runs.entry(run).or_insert(found);
     }
 
     /// A trigger came to a job, or went.
@@ -317,6 +354,10 @@ impl<N> View<N> {
 
     pub(super) fn stand(&mut self, trigger: Id<TriggerRow>) {
         self.drafts.shown.push(trigger);
+    }
+
+    pub(super) fn stand_run(&mut self, run: Id<RunRow>) {
+        self.drafts.shown_runs.push(run);
     }
 
     pub(super) fn set_free(&mut self, job: JobKey) {

@@ -1,0 +1,251 @@
+//! Runs that are stored by a call, and what can be done with them.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use super::core::Core;
+use super::event::Event;
+use super::handle::{Scheduler, closed};
+use crate::data::JobData;
+use crate::error::{During, Error, Result};
+use crate::job::{BoxFuture, IntoInvocation, Invocation};
+use crate::key::JobKey;
+use crate::run::{RetryPolicy, RunId};
+use crate::store::*;
+
+/// A run that is about to be enqueued; awaiting it stores the run and gives its id.
+///
+/// # Errors
+///
+/// The job's function is not registered, its argument cannot be read, or the store has failed.
+///
+/// # Cancel safety
+///
+/// Dropped early, the run may or may not be stored.
+#[must_use = "nothing is enqueued until this is awaited"]
+#[derive(Debug)]
+pub struct Enqueue<'a> {
+    scheduler: &'a Scheduler,
+    job: Invocation,
+    due: Due,
+    id: Option<RunId>,
+    priority: Option<i32>,
+    retry: Option<RetryPolicy>,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Due {
+    After(Duration),
+    At(DateTime<Utc>),
+}
+
+impl Enqueue<'_> {
+    /// Not before `time`; at once if that has passed. Default: at once.
+    pub fn at(self, time: DateTime<Utc>) -> Self {
+        Self { due: Due::At(time), ..self }
+    }
+
+    /// Not before this delay has passed. Default: no delay.
+    pub fn delay(self, delay: Duration) -> Self {
+        Self { due: Due::After(delay), ..self }
+    }
+
+    /// Of what is due at the same time the higher priority comes first. Default: 5.
+    pub fn priority(self, priority: i32) -> Self {
+        Self { priority: Some(priority), ..self }
+    }
+
+    /// Another retry policy than that of the job.
+    pub fn retry(self, policy: RetryPolicy) -> Self {
+        Self { retry: Some(policy), ..self }
+    }
+
+    /// An id of the caller. If a run of this id is stored already, nothing is stored. Default: an id that no other run has.
+    pub fn id(self, id: RunId) -> Self {
+        Self { id: Some(id), ..self }
+    }
+
+    async fn store(self) -> Result<RunId> {
+        let Self { scheduler, job, due, id, priority, retry } = self;
+        let core = scheduler.open()?;
+        let key = job.key().clone();
+        let mut run = scheduler.prepared(core, job, JobData::new()).await.of_job(&key)?;
+        run.due = match due {
+            Due::At(time) => time,
+            Due::After(delay) => after(run.due, delay),
+        };
+        run.id = id.unwrap_or(run.id);
+        run.priority = priority.unwrap_or(run.priority);
+        run.retry = retry;
+        let ids = scheduler.stored_runs(core, vec![run]).await.of_job(&key)?;
+        ids.first().copied().ok_or_else(closed)
+    }
+}
+
+impl<'a> IntoFuture for Enqueue<'a> {
+    type Output = Result<RunId>;
+    type IntoFuture = BoxFuture<'a, Result<RunId>>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(async move { self.store().await.during("enqueue") })
+    }
+}
+
+fn after(now: DateTime<Utc>, delay: Duration) -> DateTime<Utc> {
+    let delay = TimeDelta::from_std(delay).ok();
+    delay.and_then(|delay| now.checked_add_signed(delay)).unwrap_or(DateTime::<Utc>::MAX_UTC)
+}
+
+/// Runs that are stored.
+impl Scheduler {
+    /// Stores a run of a job, which begins as soon as a slot is free, on whatever node: fire and forget. The run is attempted at
+    /// least once: one whose node dies, or that a shutdown interrupts, is attempted again.
+    ///
+    /// ```
+    /// # use scheduler_core::prelude::*;
+    /// # use std::time::Duration;
+    /// # #[job] async fn send(to: String) {}
+    /// # async fn all(scheduler: Scheduler) -> scheduler_core::Result<()> {
+    /// scheduler.enqueue(send::with("ada@example.org".into())).await?;
+    /// let run = scheduler.enqueue(send::with("bob@example.org".into())).delay(Duration::from_secs(600)).await?;
+    /// scheduler.cancel_run(run).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// The scheduler keeps no job for it: options come from the stored job of this name if there is one, otherwise from the code of
+    /// the node that runs it, or from the given job if that differs from what the code declares.
+    pub fn enqueue(&self, job: impl IntoInvocation) -> Enqueue<'_> {
+        let job = job.into_invocation();
+        let (due, id, priority, retry) = (Due::After(Duration::ZERO), None, None, None);
+        Enqueue { scheduler: self, job, due, id, priority, retry }
+    }
+
+    /// Stores a run for each job, all of them or none; a store may do more than 500 in parts. Returns their ids, in order.
+    ///
+    /// # Errors
+    ///
+    /// As [`Enqueue`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped early, all of them are stored or none; of more than 500, some parts may be.
+    pub async fn enqueue_all(
+        &self,
+        jobs: impl IntoIterator<Item = impl IntoInvocation>,
+    ) -> Result<Vec<RunId>> {
+        let jobs: Vec<_> = jobs.into_iter().map(IntoInvocation::into_invocation).collect();
+        self.store_all(jobs).await.during("enqueue_all")
+    }
+
+    async fn store_all(&self, jobs: Vec<Invocation>) -> Result<Vec<RunId>> {
+        let core = self.open()?;
+        let mut runs = Vec::with_capacity(jobs.len());
+        for job in jobs {
+            let key = job.key().clone();
+            runs.push(self.prepared(core, job, JobData::new()).await.of_job(&key)?);
+        }
+        self.stored_runs(core, runs).await
+    }
+
+    /// Runs a stored or registered job as soon as a slot is free, with `data` laid over its own. Returns the id of the run.
+    ///
+    /// # Errors
+    ///
+    /// There is no such job, or its argument cannot be read from its data with `data` over it; otherwise as [`Enqueue`].
+    pub async fn trigger_job(&self, job: &JobKey, data: JobData) -> Result<RunId> {
+        self.start_by_hand(job, data).await.of_job(job).during("trigger_job")
+    }
+
+    async fn start_by_hand(&self, job: &JobKey, data: JobData) -> Result<RunId> {
+        let core = self.open()?;
+        let query = JobQuery { keys: vec![job.clone()], ..JobQuery::default() };
+        let detail = match core.store.jobs(query).await?.pop() {
+            Some(stored) => stored,
+            None => self.registered(job)?,
+        };
+        let mut run = self.prepared(core, Invocation::new(detail), data).await?;
+        run.cause = Cause::Manual;
+        let ids = self.stored_runs(core, vec![run]).await?;
+        ids.first().copied().ok_or_else(closed)
+    }
+
+    /// What is to be stored of a run that is due now, if its job can be run; with `data` over that of the call.
+    async fn prepared(&self, core: &Arc<Core>, mut job: Invocation, data: JobData) -> Result<NewRun> {
+        if let Some(problem) = core.registry.recognise(&mut job) {
+            return Err(Error::config(problem));
+        }
+        if let Some(problem) = job.detail().problem() {
+            return Err(Error::config(problem));
+        }
+        let data = job.data()?.merged(&data);
+        self.check_arguments(&job, &data).await?;
+        let id = RunId::new(core.session, core.enqueued.fetch_add(1, Ordering::Relaxed) | OF_ENQUEUED);
+        let detail = (!core.registry.defines(job.detail())).then(|| job.detail().clone());
+        Ok(NewRun { detail, data, ..NewRun::of(id, job.detail(), core.clock.now()) })
+    }
+
+    async fn stored_runs(&self, core: &Arc<Core>, runs: Vec<NewRun>) -> Result<Vec<RunId>> {
+        let ids = runs.iter().map(|run| run.id).collect();
+        let told = if core.bus.is_heard() { runs.clone() } else { Vec::new() };
+        let stored = core.store.enqueue(runs).await?;
+        for (run, _) in told.into_iter().zip(stored).filter(|(_, stored)| *stored == Enqueued::Created) {
+            core.bus.send(|| Event::Enqueued { run: run.id, job: run.job.clone(), due: run.due });
+        }
+        Ok(ids)
+    }
+
+    /// The runs that are stored: those that wait or run, and those that are dead. In the order of their ids.
+    ///
+    /// ```
+    /// # use scheduler_core::prelude::*;
+    /// use scheduler_core::run::RunState;
+    /// use scheduler_core::store::RunQuery;
+    ///
+    /// # async fn replay(scheduler: Scheduler) -> scheduler_core::Result<()> {
+    /// for dead in scheduler.runs(RunQuery::default().in_state(RunState::Ended)).await? {
+    ///     println!("{} of `{}` is dead: {:?}", dead.id, dead.job, dead.last_error);
+    ///     scheduler.replay(dead.id).await?;
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// The store has failed.
+    pub async fn runs(&self, query: RunQuery) -> Result<Vec<RunStatus>> {
+        self.core().store.runs(query).await.during("runs")
+    }
+
+    /// Cancels a run. One that waits is removed; one that a node runs is asked to stop, and is not attempted again. Says whether
+    /// there was anything to cancel.
+    ///
+    /// # Errors
+    ///
+    /// The store has failed, or the scheduler is shut down.
+    pub async fn cancel_run(&self, run: RunId) -> Result<bool> {
+        let cancelled = async { Ok(self.open()?.store.cancel_runs(vec![run]).await?) };
+        let cancelled: Result<_> = cancelled.await;
+        Ok(cancelled.during("cancel_run")?.first().copied().unwrap_or_default())
+    }
+
+    /// Runs a dead run again, under the same id. Says whether it was dead.
+    ///
+    /// # Errors
+    ///
+    /// The store has failed, or the scheduler is shut down.
+    pub async fn replay(&self, run: RunId) -> Result<bool> {
+        let replayed = async {
+            let core = self.open()?;
+            core.store.replay(vec![run], core.clock.now()).await
+        };
+        Ok(replayed.await.during("replay")?.first().copied().unwrap_or_default())
+    }
+}
+
+/// Set in the numbers of runs that were enqueued; those of triggers' firings are numbers of claims, which are smaller.
+const OF_ENQUEUED: u64 = 1 << 63;

@@ -1,0 +1,86 @@
+//! The rows of claims.
+
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+
+use super::place::Id;
+use super::trigger::TriggerRow;
+use crate::job::{CancelReason, ExecutionId};
+use crate::run::RunId;
+use crate::trigger::Trigger;
+
+impl Id<ClaimRow> {
+    /// The row of a claim; whether it is that of the same session, the row says.
+    pub const fn of(claim: ExecutionId) -> Self {
+        Self::new(claim.count())
+    }
+}
+
+/// What is claimed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Item {
+    /// A trigger, which is to be fired.
+    Trigger(Id<TriggerRow>),
+    /// A run. Claiming it is starting it, so its claim is always fired.
+    Run(RunId),
+}
+
+/// A claim of a node, fired or not.
+#[derive(Debug, Clone)]
+pub struct ClaimRow {
+    /// The node that has it.
+    pub session: u64,
+    /// What is claimed.
+    pub item: Item,
+    /// As it was claimed; of a run, what its attempt shows as its trigger.
+    pub trigger: Arc<Trigger>,
+    /// As it was claimed; where the row has another one, the claim is that of a trigger that is gone. 0 for a run.
+    pub birth: u64,
+    /// Of which triggers this is a run. 0 for a stored run.
+    pub lineage: u64,
+    /// As it was claimed; where the row has another one, the claim is void.
+    pub epoch: u32,
+    /// The number of the attempt, counted from 1.
+    pub attempt: u32,
+    /// It holds its job, which allows one run at a time.
+    pub exclusive: bool,
+    /// Its job runs.
+    pub fired: bool,
+    /// It is one of those that its trigger [counts](TriggerRow::running).
+    pub counted: bool,
+    /// When it lapses, unless it is fired.
+    pub lapse: DateTime<Utc>,
+    /// When it was fired; before that, when it was claimed.
+    pub since: DateTime<Utc>,
+    /// When the firing was due by the schedule.
+    pub due: DateTime<Utc>,
+    /// It is to be stopped.
+    pub cancel: Option<CancelReason>,
+}
+
+impl ClaimRow {
+    /// The trigger that is claimed; none for a run.
+    pub const fn trigger_id(&self) -> Option<Id<TriggerRow>> {
+        match self.item {
+            Item::Trigger(trigger) => Some(trigger),
+            Item::Run(_) => None,
+        }
+    }
+
+    /// Whether this is a run of that trigger, or of one whose place it has taken.
+    pub fn is_run_of(&self, trigger: Id<TriggerRow>, lineage: u64) -> bool {
+        self.fired && self.item == Item::Trigger(trigger) && self.lineage == lineage
+    }
+}
+
+/// Whose time has come.
+#[derive(Debug, Clone, Copy)]
+pub enum Alarm {
+    /// Its pause ends, or its run is to make room.
+    Trigger(Id<TriggerRow>),
+    /// A claim has lapsed.
+    Claim(Id<ClaimRow>),
+    /// The pause of a group, or of all, ends.
+    Pauses,
+}

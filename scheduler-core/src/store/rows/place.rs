@@ -1,0 +1,75 @@
+//! The numbers of rows, and where waiting work stands.
+
+use std::cmp::Reverse;
+use std::fmt::{self, Debug};
+use std::hash::{Hash, Hasher};
+use std::marker::PhantomData;
+
+use chrono::{DateTime, Utc};
+
+/// Names a row of one kind; only the driver knows what the number means. That of a claim is its fence, and grows.
+pub struct Id<R>(pub u64, PhantomData<fn() -> R>);
+
+impl<R> Id<R> {
+    /// The row of this number.
+    pub const fn new(number: u64) -> Self {
+        Self(number, PhantomData)
+    }
+}
+
+impl<R> Clone for Id<R> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<R> Copy for Id<R> {}
+
+impl<R> PartialEq for Id<R> {
+    fn eq(&self, other: &Self) -> bool {
+        self.0 == other.0
+    }
+}
+
+impl<R> Eq for Id<R> {}
+
+impl<R> PartialOrd for Id<R> {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl<R> Ord for Id<R> {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        self.0.cmp(&other.0)
+    }
+}
+
+impl<R> Hash for Id<R> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.hash(state);
+    }
+}
+
+impl<R> Debug for Id<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "#{:x}", self.0)
+    }
+}
+
+/// The work of one execution group and one job type, by a number of the driver.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Lane(pub u32);
+
+/// Where waiting work stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Place {
+    /// Of its execution group and job type.
+    pub lane: Lane,
+    /// When it is due.
+    pub at: DateTime<Utc>,
+    /// The higher priority comes first.
+    pub rank: Reverse<i32>,
+    /// One run of its job at a time.
+    pub exclusive: bool,
+}

@@ -1,0 +1,234 @@
+//! The row of a run: one piece of work to be done once. It is stored while it waits, while it is held, and after its end if it is
+//! kept.
+//!
+//! A claim does not change the row of the run that it claims: the row says *waiting* while a node runs it, and whoever ends the attempt
+//! writes what becomes of the run. So a node that dies leaves a row that is as it was before, and an attempt is counted once, by whoever
+//! ends it or takes it over.
+
+use std::cmp::Reverse;
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use super::place::{Lane, Place};
+use crate::data::JobData;
+use crate::job::JobDetail;
+use crate::key::JobKey;
+use crate::run::{RetryPolicy, RunEnd, RunId, RunState};
+use crate::store::runs::{Cause, NewRun, RunStatus};
+use crate::trigger::{Recovery, Trigger};
+
+/// How a run stands when no node runs it. [`Claimed`](RunState::Claimed) follows from a claim.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Standing {
+    /// It is due now or later.
+    Waiting,
+    /// It waits for other runs or for a person.
+    Held,
+    /// Nothing happens any more by itself.
+    Ended(RunEnd),
+}
+
+impl Standing {
+    /// The state that the table of steps knows.
+    pub const fn state(self, is_claimed: bool) -> RunState {
+        match self {
+            Self::Waiting if is_claimed => RunState::Claimed,
+            Self::Waiting => RunState::Waiting,
+            Self::Held => RunState::Held,
+            Self::Ended(_) => RunState::Ended,
+        }
+    }
+}
+
+/// A run.
+#[derive(Debug, Clone)]
+pub struct RunRow {
+    /// Stable over attempts.
+    pub id: RunId,
+    /// The job that runs.
+    pub job: JobKey,
+    /// The function of the job.
+    pub job_type: Arc<str>,
+    /// The execution group.
+    pub execution_group: Option<Arc<str>>,
+    /// Laid over the data of the job.
+    pub data: JobData,
+    /// When its next attempt is due.
+    pub due: DateTime<Utc>,
+    /// Of what is due at the same time the higher one comes first.
+    pub priority: i32,
+    /// How it stands.
+    pub standing: Standing,
+    /// Attempts that have ended and count.
+    pub attempts: u32,
+    /// Its job allows one run at a time.
+    pub exclusive: bool,
+    /// Changes when a claim that was made before is no longer good.
+    pub epoch: u32,
+    /// Where it stands when it waits.
+    pub lane: Lane,
+    pub(in crate::store) cold: Option<Box<RareFields>>,
+}
+
+/// What most runs do not have.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub(in crate::store) struct RareFields {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cause: Option<Cause>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    detail: Option<Arc<JobDetail>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retry: Option<RetryPolicy>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_error: Option<Arc<str>>,
+    #[serde(skip_serializing_if = "is_zero")]
+    replays: u32,
+    /// Attempts that were lost with their nodes, one after the other.
+    #[serde(skip_serializing_if = "is_zero")]
+    losses: u32,
+}
+
+fn is_zero(number: &u32) -> bool {
+    *number == 0
+}
+
+impl RunRow {
+    /// A run that waits for its next attempt.
+    pub fn new(run: NewRun, lane: Lane) -> Self {
+        let NewRun { id, job, job_type, detail, data, due, priority, execution_group, exclusive, .. } = run;
+        let NewRun { retry, cause, attempts, last_error, .. } = run;
+        let cause = (cause != Cause::Enqueued).then_some(cause);
+        let cold = RareFields { cause, detail, retry, last_error, replays: 0, losses: 0 };
+        let cold = (cold != RareFields::default()).then(|| Box::new(cold));
+        let (standing, epoch) = (Standing::Waiting, 0);
+        Self {
+            id,
+            job,
+            job_type,
+            execution_group,
+            data,
+            due,
+            priority,
+            standing,
+            attempts,
+            exclusive,
+            epoch,
+            lane,
+            cold,
+        }
+    }
+
+    /// Where it is found when its time has come; none if it does not wait for a time.
+    pub fn place(&self) -> Option<Place> {
+        let waits = self.standing == Standing::Waiting;
+        let rank = Reverse(self.priority);
+        waits.then_some(Place { lane: self.lane, at: self.due, rank, exclusive: self.exclusive })
+    }
+
+    /// What an attempt shows as its trigger: that of the occurrence which is tried again, otherwise one named by the run.
+    pub fn trigger(&self) -> Trigger {
+        let (cause, losses) = (self.cause(), self.losses());
+        let recovery = match cause {
+            Cause::Trigger { trigger, scheduled, fired } if losses > 0 => {
+                let (trigger, scheduled, fired) = (trigger.clone(), *scheduled, *fired);
+                Some(Box::new(Recovery { trigger, scheduled, fired, count: losses }))
+            }
+            _ => None,
+        };
+        let key = match cause {
+            Cause::Trigger { trigger, .. } => Some(trigger.clone()),
+            _ => None,
+        };
+        let of_run = || self.id.name_beside(&self.job);
+        let (data, group) = (self.data.clone(), self.execution_group.clone());
+        Trigger::of_run(key.unwrap_or_else(of_run), &self.job, self.due, self.priority, data, group, recovery)
+    }
+
+    /// When the attempt was due by the schedule of its trigger; for a run without one, when the run is due.
+    pub fn scheduled(&self) -> DateTime<Utc> {
+        match self.cause() {
+            Cause::Trigger { scheduled, .. } => *scheduled,
+            _ => self.due,
+        }
+    }
+
+    /// What people see of it.
+    pub fn status(&self, is_claimed: bool) -> RunStatus {
+        RunStatus {
+            id: self.id,
+            job: self.job.clone(),
+            state: self.standing.state(is_claimed),
+            end: match self.standing {
+                Standing::Ended(end) => Some(end),
+                _ => None,
+            },
+            due: self.due,
+            attempts: self.attempts,
+            replays: self.replays(),
+            last_error: self.last_error().cloned(),
+            data: self.data.clone(),
+            cause: self.cause().clone(),
+        }
+    }
+
+    /// Why there is this run.
+    pub fn cause(&self) -> &Cause {
+        self.cold.as_deref().and_then(|cold| cold.cause.as_ref()).unwrap_or(&Cause::Enqueued)
+    }
+
+    /// The job as it is to run if none of this name is stored.
+    pub fn detail(&self) -> Option<&Arc<JobDetail>> {
+        self.cold.as_deref()?.detail.as_ref()
+    }
+
+    /// How often it is tried again; none for the policy of its job.
+    pub fn retry(&self) -> Option<RetryPolicy> {
+        self.cold.as_deref()?.retry
+    }
+
+    /// What the last attempt failed with.
+    pub fn last_error(&self) -> Option<&Arc<str>> {
+        self.cold.as_deref()?.last_error.as_ref()
+    }
+
+    /// What the last attempt failed with.
+    pub fn set_last_error(&mut self, error: Option<Arc<str>>) {
+        if error.is_some() || self.cold.is_some() {
+            self.cold().last_error = error;
+        }
+    }
+
+    /// How often somebody has run it again after its end.
+    pub fn replays(&self) -> u32 {
+        self.cold.as_deref().map_or(0, |cold| cold.replays)
+    }
+
+    /// One replay more: it begins anew.
+    pub fn replay(&mut self, due: DateTime<Utc>) {
+        (self.standing, self.due, self.attempts) = (Standing::Waiting, due, 0);
+        self.epoch = self.epoch.wrapping_add(1);
+        let cold = self.cold();
+        cold.replays = cold.replays.saturating_add(1);
+        cold.losses = 0;
+    }
+
+    /// How many attempts were lost with their nodes, one after the other.
+    pub fn losses(&self) -> u32 {
+        self.cold.as_deref().map_or(0, |cold| cold.losses)
+    }
+
+    /// So many attempts were lost with their nodes.
+    pub fn set_losses(&mut self, losses: u32) {
+        if losses > 0 || self.cold.is_some() {
+            self.cold().losses = losses;
+        }
+    }
+
+    fn cold(&mut self) -> &mut RareFields {
+        self.cold.get_or_insert_default()
+    }
+}

@@ -1,0 +1,220 @@
+//! Parameters and results of the verbs by which runs are stored, claimed and looked at.
+
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use crate::data::JobData;
+use crate::job::{ExecutionId, JobDetail};
+use crate::key::{JobKey, TriggerKey};
+use crate::run::{RetryPolicy, RunEnd, RunId, RunState};
+use crate::trigger::Trigger;
+
+/// Why there is a run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Cause {
+    /// Somebody has enqueued it.
+    Enqueued,
+    /// Somebody has started a job by hand.
+    Manual,
+    /// An occurrence of a trigger, whose first attempt failed or was lost.
+    Trigger {
+        /// The trigger.
+        trigger: TriggerKey,
+        /// When the occurrence was due by the schedule.
+        scheduled: DateTime<Utc>,
+        /// When the trigger fired.
+        fired: DateTime<Utc>,
+    },
+}
+
+/// A run to be stored.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct NewRun {
+    /// Made by the caller. A run whose id is known already is not stored again.
+    pub id: RunId,
+    /// The job.
+    pub job: JobKey,
+    /// The function of the job.
+    pub job_type: Arc<str>,
+    /// The job as it is to run if none of this name is stored; none for the one that the program of the node defines.
+    pub detail: Option<Arc<JobDetail>>,
+    /// Laid over the data of the job.
+    pub data: JobData,
+    /// When it is due.
+    pub due: DateTime<Utc>,
+    /// Of what is due at the same time the higher one comes first.
+    pub priority: i32,
+    /// The execution group.
+    pub execution_group: Option<Arc<str>>,
+    /// The job allows one run at a time. A stored job that says something else decides when the run is claimed.
+    pub exclusive: bool,
+    /// Another policy than that of the job.
+    pub retry: Option<RetryPolicy>,
+    /// Why there is this run.
+    pub cause: Cause,
+    /// Attempts that were made before it was stored.
+    pub attempts: u32,
+    /// What the last of them failed with.
+    pub last_error: Option<Arc<str>>,
+}
+
+impl NewRun {
+    /// A run of this job, due at `due`, as the job itself says it.
+    pub fn of(id: RunId, job: &JobDetail, due: DateTime<Utc>) -> Self {
+        Self {
+            id,
+            job: job.key().clone(),
+            job_type: job.shared_job_type().clone(),
+            detail: None,
+            data: JobData::new(),
+            due,
+            priority: crate::trigger::DEFAULT_PRIORITY,
+            execution_group: job.execution_group().cloned(),
+            exclusive: job.disallow_concurrent(),
+            retry: None,
+            cause: Cause::Enqueued,
+            attempts: 0,
+            last_error: None,
+        }
+    }
+
+    /// The run of a trigger's firing that this execution was the first attempt of.
+    pub fn of_firing(
+        execution: ExecutionId,
+        job: &Arc<JobDetail>,
+        trigger: &Trigger,
+        scheduled: DateTime<Utc>,
+        fired: DateTime<Utc>,
+    ) -> Self {
+        let cause = Cause::Trigger { trigger: trigger.key().clone(), scheduled, fired };
+        Self {
+            detail: Some(job.clone()),
+            data: trigger.data().clone(),
+            priority: trigger.priority(),
+            execution_group: trigger.execution_group().cloned(),
+            cause,
+            ..Self::of(RunId::new(execution.session(), execution.count()), job, scheduled)
+        }
+    }
+}
+
+/// What has become of a run that was to be stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Enqueued {
+    /// It is stored.
+    Created,
+    /// A run of its id is there already, as after a call whose answer was lost.
+    Existing,
+}
+
+/// A run that was claimed. Its attempt has begun: there is nothing to fire.
+#[derive(Debug, Clone)]
+pub struct AcquiredRun {
+    /// The claim.
+    pub claim: ExecutionId,
+    /// The run.
+    pub run: RunId,
+    /// The number of the attempt, counted from 1.
+    pub attempt: u32,
+    /// The job, if one of this name is stored, or as the run brings it along.
+    pub job: Option<Arc<JobDetail>>,
+    /// The function of the job.
+    pub job_type: Arc<str>,
+    /// What the attempt shows as its trigger: that of the occurrence which is tried again, otherwise one named by the run.
+    pub trigger: Arc<Trigger>,
+    /// When the attempt was due.
+    pub due: DateTime<Utc>,
+    /// Another policy than that of the job.
+    pub retry: Option<RetryPolicy>,
+    /// What the attempt before failed with.
+    pub last_error: Option<Arc<str>>,
+}
+
+/// What becomes of a run whose attempt has ended.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Fate {
+    /// It is over and leaves no record.
+    #[default]
+    Over,
+    /// It waits for another attempt.
+    Again {
+        /// When that is due.
+        at: DateTime<Utc>,
+        /// Whether the attempt counts. One that was interrupted by a shutdown does not.
+        counts: bool,
+        /// What the attempt failed with.
+        error: Option<Arc<str>>,
+    },
+    /// No retry is left. It stays, and can be replayed.
+    Dead {
+        /// What its last attempt failed with.
+        error: Option<Arc<str>>,
+    },
+}
+
+/// Which runs to list.
+#[derive(Debug, Clone, Default)]
+#[non_exhaustive]
+pub struct RunQuery {
+    /// Only these; empty for all.
+    pub ids: Vec<RunId>,
+    /// Only those of this job.
+    pub job: Option<JobKey>,
+    /// Only those in this state.
+    pub state: Option<RunState>,
+    /// Only those after this one: the last of the page before.
+    pub after: Option<RunId>,
+    /// At most so many; none for all.
+    pub limit: Option<usize>,
+}
+
+impl RunQuery {
+    /// Only those of this job.
+    #[must_use]
+    pub fn of_job(self, job: JobKey) -> Self {
+        Self { job: Some(job), ..self }
+    }
+
+    /// Only those in this state.
+    #[must_use]
+    pub fn in_state(self, state: RunState) -> Self {
+        Self { state: Some(state), ..self }
+    }
+
+    /// Only this one.
+    pub fn one(id: RunId) -> Self {
+        Self { ids: vec![id], ..Self::default() }
+    }
+}
+
+/// A run as it is stored.
+#[derive(Debug, Clone, Serialize)]
+#[non_exhaustive]
+pub struct RunStatus {
+    /// The run.
+    pub id: RunId,
+    /// The job.
+    pub job: JobKey,
+    /// Its state.
+    pub state: RunState,
+    /// How it ended, if it has.
+    pub end: Option<RunEnd>,
+    /// When its next attempt is due, or the last one was.
+    pub due: DateTime<Utc>,
+    /// Attempts that have ended and count.
+    pub attempts: u32,
+    /// How often somebody has run it again after its end.
+    pub replays: u32,
+    /// What the last attempt failed with.
+    pub last_error: Option<Arc<str>>,
+    /// The data that is laid over that of the job.
+    pub data: JobData,
+    /// Why there is this run.
+    pub cause: Cause,
+}

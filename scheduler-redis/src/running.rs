@@ -1,0 +1,113 @@
+//! Runs: stored, listed, removed.
+
+use scheduler_core::Result;
+use scheduler_core::job::ExecutionId;
+use scheduler_core::run::{RunId, RunState};
+use scheduler_core::store::rows::Table;
+use scheduler_core::store::view::{Names as _, View};
+use scheduler_core::store::*;
+
+use crate::load::{Broken, Loader};
+use crate::names::Names;
+use crate::run::{Mode, each};
+use crate::session::knows;
+use crate::shared::Shared;
+
+/// No call stores more at once, so that none holds the server up for long.
+const PART: usize = 250;
+
+impl Shared {
+    pub(crate) async fn enqueue(&self, runs: Vec<NewRun>) -> Result<Vec<Enqueued>> {
+        let mut answers = Vec::with_capacity(runs.len());
+        for part in runs.chunks(PART) {
+            let mut view = self.view();
+            for run in part {
+                // Hardly ever is there one already; the commit tells.
+                let id = view.names().run(run.id);
+                view.load_run(id, None, 0);
+            }
+            let rule = |view: &mut View<Names>| each(view, part, rules::enqueue);
+            let ran = self.run("enqueue", Mode::Change, view, rule).await?;
+            answers.extend(ran.answer);
+        }
+        Ok(answers)
+    }
+
+    /// In pages, since there may be many.
+    pub(crate) async fn runs(&self, query: RunQuery) -> Result<Vec<RunStatus>> {
+        if !query.ids.is_empty() {
+            return self.look(|view| rules::runs(view, &query)).await;
+        }
+        let limit = query.limit.unwrap_or(usize::MAX);
+        let (mut found, mut part) = (Vec::new(), query.clone());
+        if query.state == Some(RunState::Ended) {
+            let mut since = query.after;
+            while found.len() < limit {
+                part.ids = self.loader(&mut self.empty_view()).page_of_dead(since).await?;
+                let Some(last) = part.ids.last() else { break };
+                since = Some(*last);
+                found.extend(self.look_at(Broken::IsNone, |view| rules::runs(view, &part)).await?);
+            }
+            found.truncate(limit);
+            return Ok(found);
+        }
+        let mut cursor = Some("0".to_owned());
+        while let Some(at) = cursor {
+            (part.ids, cursor) = self.loader(&mut self.empty_view()).page_of_runs(&at).await?;
+            if !part.ids.is_empty() {
+                found.extend(self.look_at(Broken::IsNone, |view| rules::runs(view, &part)).await?);
+            }
+            found.sort_unstable_by_key(|run| run.id);
+            // A scan may answer one twice.
+            found.dedup_by_key(|run| run.id);
+            found.truncate(limit);
+        }
+        Ok(found)
+    }
+
+    fn loader<'a>(&'a self, view: &'a mut View<Names>) -> Loader<'a> {
+        Loader { shared: self, view, broken: Broken::IsNone }
+    }
+
+    /// What a node that ends has claimed of runs waits again, and the attempts do not count.
+    pub(crate) async fn give_back_runs(&self, session: u64) -> Result<()> {
+        let claims = self
+            .look(|view| {
+                let claims = rows::Rows::claims_of(view, session)?;
+                let of_run = |id: &rows::Id<rows::ClaimRow>| {
+                    view.claims().row(*id).is_some_and(|claim| claim.trigger_id().is_none())
+                };
+                let of_runs = claims.into_iter().filter(of_run);
+                Ok(of_runs.map(|id| ExecutionId::new(session, id.0)).collect::<Vec<_>>())
+            })
+            .await?;
+        for part in claims.chunks(PART) {
+            let mut view = self.view();
+            knows(&mut view, part.iter().copied());
+            let rule = |view: &mut View<Names>| each(view, part, rules::release);
+            self.run("release", Mode::Chore, view, rule).await?;
+        }
+        Ok(())
+    }
+
+    /// Removes all runs, in parts. What runs goes on.
+    pub(crate) async fn clear_runs(&self) -> Result<()> {
+        let mut cursor = Some("0".to_owned());
+        while let Some(at) = cursor {
+            let (ids, next) = self.loader(&mut self.empty_view()).page_of_runs(&at).await?;
+            cursor = next;
+            for part in ids.chunks(PART) {
+                self.run("clear", Mode::Removal, self.view(), |view| remove(view, part)).await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn remove(view: &mut View<Names>, runs: &[RunId]) -> Result<(), view::Missing> {
+    each(view, runs, |view, run| match rows::Rows::run(view, run)? {
+        Some(run) => Table::<rows::RunRow>::remove(view, run),
+        None => Ok(()),
+    })
+    .map(drop)
+}
