@@ -39,6 +39,11 @@ impl DurationError {
     pub fn column(&self) -> usize {
         self.column
     }
+
+    /// What is wrong, without the text and the column.
+    pub(crate) fn problem(&self) -> &str {
+        &self.problem
+    }
 }
 
 impl fmt::Display for DurationError {

@@ -1,4 +1,5 @@
-//! What users of `scheduler-core` write as text: cron expressions, recurrence rules, durations and zone names.
+//! What users of `scheduler-core` write as text: cron expressions, recurrence rules, durations, backoffs and
+//! zone names.
 //!
 //! The same code reads them at compile time, in `#[job(…)]`, and at run time, so both accept the same and say the
 //! same about a mistake. There is no clock in here and nothing asynchronous.
@@ -13,6 +14,7 @@
 //! # Ok::<(), scheduler_syntax::cron::CronError>(())
 //! ```
 
+mod backoff;
 mod bits;
 pub mod cron;
 mod duration;
@@ -22,6 +24,7 @@ pub mod rrule;
 mod wall;
 mod zone;
 
+pub use backoff::{BackoffError, BackoffExpr, parse_backoff};
 pub use duration::{DurationError, format_duration, parse_duration};
 pub use interval::interval_problem;
 pub use nearest::nearest;

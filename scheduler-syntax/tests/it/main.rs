@@ -1,6 +1,7 @@
 //! What the crate reads, from outside.
 #![allow(clippy::unwrap_used, reason = "a test says what went wrong by failing")]
 
+mod backoff;
 mod cron_civil;
 mod cron_crate;
 mod cron_describe;
