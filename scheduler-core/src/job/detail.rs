@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::data::JobData;
 use crate::key::JobKey;
+use crate::run::RetryPolicy;
 use crate::stored::Version;
 
 /// A job as it is stored: its name, the function that runs it, its data and its rules.
@@ -47,12 +48,13 @@ struct ColdFields {
     description: Option<Arc<str>>,
     data: JobData,
     timeout: Option<Duration>,
+    retry: Option<RetryPolicy>,
     execution_group: Option<Arc<str>>,
 }
 
 impl ColdFields {
     const NOTHING: Self =
-        Self { description: None, data: JobData::new(), timeout: None, execution_group: None };
+        Self { description: None, data: JobData::new(), timeout: None, retry: None, execution_group: None };
 
     fn kept(self) -> Option<Box<Self>> {
         (self != Self::NOTHING).then(|| Box::new(self))
@@ -73,6 +75,8 @@ struct Record {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     timeout: Option<Duration>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    retry: Option<RetryPolicy>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     execution_group: Option<Arc<str>>,
     #[serde(default)]
     durable: bool,
@@ -90,8 +94,8 @@ impl TryFrom<Record> for JobDetail {
     fn try_from(record: Record) -> Result<Self, String> {
         let Record { key, job_type, durable, disallow_concurrent, persist_data, requests_recovery, .. } =
             record;
-        let Record { description, data, timeout, execution_group, .. } = record;
-        let cold = ColdFields { description, data, timeout, execution_group }.kept();
+        let Record { description, data, timeout, retry, execution_group, .. } = record;
+        let cold = ColdFields { description, data, timeout, retry, execution_group }.kept();
         let job = Self { key, job_type, durable, disallow_concurrent, persist_data, requests_recovery, cold };
         job.problem().map_or(Ok(job), Err)
     }
@@ -101,7 +105,7 @@ impl From<JobDetail> for Record {
     fn from(detail: JobDetail) -> Self {
         let JobDetail { key, job_type, durable, disallow_concurrent, persist_data, requests_recovery, cold } =
             detail;
-        let ColdFields { description, data, timeout, execution_group } =
+        let ColdFields { description, data, timeout, retry, execution_group } =
             cold.map_or(ColdFields::NOTHING, |cold| *cold);
         Self {
             version: Version,
@@ -110,6 +114,7 @@ impl From<JobDetail> for Record {
             description,
             data,
             timeout,
+            retry,
             execution_group,
             durable,
             disallow_concurrent,
@@ -135,9 +140,13 @@ impl JobDetail {
 
     /// What keeps it from being a job.
     pub(crate) fn problem(&self) -> Option<String> {
-        let timeout = self.timeout().filter(|timeout| *timeout < Duration::from_millis(1))?;
-        let shown = scheduler_syntax::format_duration(timeout);
-        Some(format!("job `{}`: the timeout is {shown}; use at least 1ms or leave it out", self.key))
+        let hasty = self.timeout().filter(|timeout| *timeout < Duration::from_millis(1));
+        let timeout = hasty.map(|timeout| {
+            let shown = scheduler_syntax::format_duration(timeout);
+            format!("the timeout is {shown}; use at least 1ms or leave it out")
+        });
+        let retry = || Some(self.retry()?.backoff().checked().err()?.to_string());
+        timeout.or_else(retry).map(|problem| format!("job `{}`: {problem}", self.key))
     }
 
     fn cold(&self) -> &ColdFields {
@@ -181,6 +190,11 @@ impl JobDetail {
         self.cold().timeout
     }
 
+    /// How often a failed run is tried again, and when; never unless set.
+    pub fn retry(&self) -> Option<RetryPolicy> {
+        self.cold().retry
+    }
+
     /// The [execution group](JobDetailBuilder::execution_group) of its runs.
     pub fn execution_group(&self) -> Option<&Arc<str>> {
         self.cold().execution_group.as_ref()
@@ -209,8 +223,13 @@ impl JobDetail {
     /// The rules by which this job is run that `declared` has otherwise, each in words.
     pub(crate) fn rules_that_differ(&self, declared: &Self) -> Vec<String> {
         let timeout = |detail: &Self| detail.timeout().map_or("none".to_owned(), |time| format!("{time:?}"));
+        let retry = |detail: &Self| {
+            let shown = |policy: RetryPolicy| format!("{} times, {}", policy.max(), policy.backoff());
+            detail.retry().map_or("none".to_owned(), shown)
+        };
         let rules = [
             ("timeout", timeout(self), timeout(declared)),
+            ("retry", retry(self), retry(declared)),
             ("job_type", self.job_type.to_string(), declared.job_type.to_string()),
             (
                 "disallow_concurrent",
@@ -232,7 +251,7 @@ impl JobDetail {
             cold: self.cold.clone(),
             ..declared.clone()
         };
-        detail.edit_rare(|cold| cold.timeout = declared.timeout());
+        detail.edit_rare(|cold| (cold.timeout, cold.retry) = (declared.timeout(), declared.retry()));
         detail
     }
 
@@ -269,6 +288,26 @@ impl JobDetailBuilder {
     /// taken away if it does not listen. Default: for ever.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.0.edit_rare(|cold| cold.timeout = Some(timeout));
+        self
+    }
+
+    /// How often a failed run is tried again, and when. A run whose attempt fails, panics or exceeds its timeout is stored and
+    /// tried again after the [backoff](crate::run::Backoff). When no retry is left, the run is dead: it stays stored and can be
+    /// replayed. Default: none, and a failed run is over.
+    ///
+    /// ```
+    /// use scheduler_core::JobKey;
+    /// use scheduler_core::job::JobDetail;
+    /// use scheduler_core::run::RetryPolicy;
+    ///
+    /// let bill = JobDetail::builder(JobKey::new("bill")?, "bill")
+    ///     .retry(RetryPolicy::new(3, "exponential(15s, 1h)".parse()?))
+    ///     .build();
+    /// assert_eq!(bill.retry().unwrap().max(), 3);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn retry(mut self, policy: RetryPolicy) -> Self {
+        self.0.edit_rare(|cold| cold.retry = Some(policy));
         self
     }
 

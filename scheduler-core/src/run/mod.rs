@@ -20,4 +20,5 @@ mod state;
 
 pub use id::{InvalidRunId, RunId};
 pub use retry::{Backoff, InvalidRetry, RetryPolicy, Verdict};
+pub use scheduler_syntax::BackoffError;
 pub use state::{RunEnd, RunState, RunStep};

@@ -1,8 +1,11 @@
 //! What becomes of a run whose attempt has failed.
 
+use std::fmt;
+use std::str::FromStr;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use scheduler_syntax::{BackoffError, BackoffExpr, parse_backoff};
 use serde::{Deserialize, Serialize};
 
 use super::RunId;
@@ -12,7 +15,7 @@ const LONGEST: Duration = Duration::from_secs(10 * 366 * 86_400);
 /// With shorter delays a job that fails at once would keep its node busy.
 const SHORTEST: Duration = Duration::from_millis(1);
 
-/// How often a failed run is tried again, and when.
+/// How often a failed run is tried again, and when. By default ten times, with the default [`Backoff`].
 ///
 /// ```
 /// # use std::time::Duration;
@@ -30,6 +33,22 @@ pub struct RetryPolicy {
 
 /// How long a run waits for its next attempt. The delays of different runs are spread by a fifth of their length in either
 /// direction, so that runs that failed together do not come back together.
+///
+/// The default is `exponential(15s, 6h)`. A backoff can be written as a text:
+///
+/// ```
+/// # use std::time::Duration;
+/// use scheduler_core::run::Backoff;
+///
+/// assert_eq!("fixed(30s)".parse::<Backoff>()?, Backoff::fixed(Duration::from_secs(30))?);
+/// let error = "exponential(15s)".parse::<Backoff>().unwrap_err();
+/// assert_eq!(
+///     error.to_string(),
+///     "backoff `exponential(15s)`, column 13: `exponential` takes 2 durations, the base and the cap, not 1; \
+///      write `exponential(15s, 1h)`"
+/// );
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -81,7 +100,7 @@ impl Backoff {
     ///
     /// The delay is shorter than a millisecond.
     pub fn fixed(delay: Duration) -> Result<Self, InvalidRetry> {
-        if delay < SHORTEST { Err(InvalidRetry::TooShort(delay)) } else { Ok(Self::Fixed(delay)) }
+        Self::Fixed(delay).checked()
     }
 
     /// `base` before the first retry, then twice as long each time, but never longer than `cap`.
@@ -90,10 +109,17 @@ impl Backoff {
     ///
     /// The base is shorter than a millisecond or longer than the cap.
     pub fn exponential(base: Duration, cap: Duration) -> Result<Self, InvalidRetry> {
-        match base {
-            _ if base < SHORTEST => Err(InvalidRetry::TooShort(base)),
-            _ if base > cap => Err(InvalidRetry::CapBelowBase { base, cap }),
-            _ => Ok(Self::Exponential { base, cap }),
+        Self::Exponential { base, cap }.checked()
+    }
+
+    /// The variants are public, and a record may hold anything.
+    pub(crate) fn checked(self) -> Result<Self, InvalidRetry> {
+        match self {
+            Self::Fixed(delay) | Self::Exponential { base: delay, .. } if delay < SHORTEST => {
+                Err(InvalidRetry::TooShort(delay))
+            }
+            Self::Exponential { base, cap } if base > cap => Err(InvalidRetry::CapBelowBase { base, cap }),
+            sound => Ok(sound),
         }
     }
 
@@ -107,6 +133,40 @@ impl Backoff {
             }
         };
         delay.min(LONGEST)
+    }
+}
+
+impl Default for Backoff {
+    fn default() -> Self {
+        Self::Exponential { base: Duration::from_secs(15), cap: Duration::from_secs(6 * 3_600) }
+    }
+}
+
+impl FromStr for Backoff {
+    type Err = BackoffError;
+
+    /// Reads `fixed(delay)` and `exponential(base, cap)`.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Ok(match parse_backoff(text)? {
+            BackoffExpr::Fixed(delay) => Self::Fixed(delay),
+            BackoffExpr::Exponential { base, cap } => Self::Exponential { base, cap },
+        })
+    }
+}
+
+impl fmt::Display for Backoff {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::Fixed(delay) => BackoffExpr::Fixed(delay),
+            Self::Exponential { base, cap } => BackoffExpr::Exponential { base, cap },
+        }
+        .fmt(f)
+    }
+}
+
+impl Default for RetryPolicy {
+    fn default() -> Self {
+        Self::new(10, Backoff::default())
     }
 }
 
@@ -193,6 +253,18 @@ mod tests {
             }
             let last = DateTime::<Utc>::MAX_UTC;
             assert_eq!(policy.after(RunId::new(0, 0), 1, last), Verdict::Again(last));
+        }
+    }
+
+    #[test]
+    fn what_can_be_written_can_be_built() {
+        for backoff in [Backoff::default(), Backoff::fixed(SHORTEST).unwrap()] {
+            assert_eq!(backoff.to_string().parse(), Ok(backoff));
+            assert_eq!(backoff.checked(), Ok(backoff));
+        }
+        assert_eq!(Backoff::default().to_string(), "exponential(15s, 6h)");
+        for text in ["fixed(999us)", "exponential(999us, 1h)", "exponential(2s, 1s)"] {
+            assert!(text.parse::<Backoff>().is_err(), "{text}");
         }
     }
 

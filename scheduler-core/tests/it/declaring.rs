@@ -8,6 +8,7 @@ use parking_lot::Mutex;
 use scheduler_core::job::{
     Invocation, JobContext, JobDefinition, JobDetail, JobDetailBuilder, JobError, Outcome, State,
 };
+use scheduler_core::run::RetryPolicy;
 use scheduler_core::scheduler::SchedulerBuilder;
 use scheduler_core::store::{Existing, MemoryJobStore};
 use scheduler_core::testing::TestScheduler;
@@ -108,9 +109,11 @@ fn slow(rules: JobDetail) -> JobDefinition {
 async fn r6_the_rules_of_the_code_win_over_stored_ones_and_what_differs_is_said_once() {
     logged::listen();
     type Edit = fn(JobDetailBuilder) -> JobDetailBuilder;
-    let changes: [(&str, Edit, Edit); 5] = [
+    let changes: [(&str, Edit, Edit); 7] = [
         ("timeout", |rules| rules.timeout(Duration::from_secs(1)), |rules| rules.timeout(MINUTE)),
         ("timeout", |rules| rules.timeout(Duration::from_secs(1)), |rules| rules),
+        ("retry", |rules| rules, |rules| rules.retry(RetryPolicy::default())),
+        ("retry", |rules| rules.retry(RetryPolicy::default()), |rules| rules),
         ("disallow_concurrent", |rules| rules, |rules| rules.disallow_concurrent(true)),
         ("persist_data", |rules| rules.persist_data(true), |rules| rules),
         ("requests_recovery", |rules| rules, |rules| rules.requests_recovery(true)),

@@ -171,6 +171,19 @@ async fn t22_nothing_in_a_calendar_or_job_is_dropped_silently() {
         ),
         ("[calendars.c]\ncron = \"* * * * * ?\"", ":2: calendars.c.cron: leaves out all time"),
         ("[jobs.j]\ntype = \"report\"\ntimeout = \"0s\"", ":3: jobs.j.timeout: job `j`: the timeout is 0s"),
+        (
+            "[jobs.j]\ntype = \"report\"\nretry = { backoff = \"exponental(1s, 2s)\" }",
+            ":3: jobs.j.retry.backoff: backoff `exponental(1s, 2s)`, column 1: there is no backoff `exponental`; did you mean `exponential`?",
+        ),
+        (
+            "[jobs.j]\ntype = \"report\"\nretry = { maxx = 1 }",
+            ":3: jobs.j.retry.maxx: unknown; did you mean `max`?",
+        ),
+        ("[jobs.j]\ntype = \"report\"\nretry = -1", ":3: jobs.j.retry: -1 is out of range"),
+        (
+            "[jobs.j]\ntype = \"report\"\nretry = \"3\"",
+            ":3: jobs.j.retry: expected is a whole number or a table, not a text",
+        ),
     ];
     for (text, expected) in cases {
         let shown = start(NOW, &MemoryJobStore::new(), "toml", text).await.expect_err(text).to_string();

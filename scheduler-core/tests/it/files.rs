@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use scheduler_core::job::{JobContext, JobDefinition, JobDetail};
 use scheduler_core::plugin::ScheduleFile;
+use scheduler_core::run::{Backoff, RetryPolicy};
 use scheduler_core::store::{MemoryJobStore, Selection, TriggerQuery, TriggerState};
 use scheduler_core::testing::{TestScheduler, assert_fired};
 use scheduler_core::trigger::{Misfire, OverlapPolicy};
@@ -28,6 +29,7 @@ description = "when nobody works"
 type = "report"
 data = { subject = "sales" }
 timeout = "5m"
+retry = { max = 3, backoff = "fixed(30s)" }
 
 [triggers.morning]
 job = "reports/sales"
@@ -60,6 +62,7 @@ jobs:
     type: report
     data: { subject: sales }
     timeout: 5m
+    retry: { max: 3, backoff: "fixed(30s)" }
 triggers:
   morning:
     job: reports/sales
@@ -85,7 +88,12 @@ const JSON: &str = r#"{
       "description": "when nobody works"
     }
   },
-  "jobs": { "reports/sales": { "type": "report", "data": { "subject": "sales" }, "timeout": "5m" } },
+  "jobs": {
+    "reports/sales": {
+      "type": "report", "data": { "subject": "sales" }, "timeout": "5m",
+      "retry": { "max": 3, "backoff": "fixed(30s)" }
+    }
+  },
   "triggers": {
     "morning": {
       "job": "reports/sales", "cron": "0 30 7 ? * MON-FRI", "time_zone": "Europe/Berlin",
@@ -127,6 +135,36 @@ async fn names(test: &TestScheduler) -> Vec<String> {
 }
 
 #[tokio::test]
+async fn what_a_file_does_not_say_of_retries_is_as_the_code_says() {
+    let minutely = Backoff::Fixed(Duration::from_secs(60));
+    let short: Backoff = "exponential(1s, 2s)".parse().unwrap();
+    for (of_code, of_file, expected) in [
+        (None, "", None),
+        (None, "retry = 3", Some(RetryPolicy::new(3, Backoff::default()))),
+        (None, "retry = {}", Some(RetryPolicy::default())),
+        (Some(RetryPolicy::new(5, minutely)), "", Some(RetryPolicy::new(5, minutely))),
+        (Some(RetryPolicy::new(5, minutely)), "retry = 0", Some(RetryPolicy::new(0, minutely))),
+        (
+            Some(RetryPolicy::new(5, minutely)),
+            "retry.backoff = \"exponential(1s, 2s)\"",
+            Some(RetryPolicy::new(5, short)),
+        ),
+    ] {
+        let mut detail = JobDetail::builder("bill".parse().unwrap(), "bill").durable(true);
+        if let Some(policy) = of_code {
+            detail = detail.retry(policy);
+        }
+        let folder = Folder::new();
+        let text = format!("[jobs.eu]\ntype = \"bill\"\n{of_file}");
+        let file = ScheduleFile::new(folder.write("s.toml", &text));
+        let definition = JobDefinition::new(detail.build(), async |_: JobContext| {});
+        let test = TestScheduler::start(NOW, Scheduler::builder().register(definition).plugin(file));
+        let job = test.await.unwrap().scheduler().job(&"eu".parse().unwrap()).await.unwrap().unwrap();
+        assert_eq!(job.retry(), expected, "{text}");
+    }
+}
+
+#[tokio::test]
 async fn the_three_formats_say_the_same() {
     let folder = Folder::new();
     let mut seen = Vec::new();
@@ -143,6 +181,8 @@ async fn the_three_formats_say_the_same() {
         assert_eq!(often.trigger.data().get::<u32>("depth").unwrap(), Some(3));
         let job = scheduler.job(&"reports/sales".parse().unwrap()).await.unwrap().unwrap();
         assert_eq!((job.job_type(), job.timeout()), ("report", Some(Duration::from_secs(300))));
+        let backoff = Backoff::Fixed(Duration::from_secs(30));
+        assert_eq!(job.retry(), Some(RetryPolicy::new(3, backoff)));
         assert!(job.durable(), "as the code says");
         assert_eq!(scheduler.calendars().await.unwrap().len(), 2);
         test.advance(Duration::from_secs(600)).await;

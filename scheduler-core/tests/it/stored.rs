@@ -8,6 +8,7 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use scheduler_core::calendar::{Calendar, Exclusion, StandardCalendar};
 use scheduler_core::job::JobDetail;
+use scheduler_core::run::{Backoff, RetryPolicy};
 use scheduler_core::trigger::*;
 use scheduler_core::{JobData, JobKey};
 
@@ -171,12 +172,24 @@ fn records_of_other_versions() {
 
 #[test]
 fn jobs() {
+    let backoff = Backoff::exponential(Duration::from_secs(15), Duration::from_secs(3_600)).unwrap();
     let detail = JobDetail::builder(JobKey::new("bill").unwrap(), "bill")
         .data(JobData::new().with("region", "eu"))
         .timeout(Duration::from_millis(1500))
+        .retry(RetryPolicy::new(3, backoff))
         .durable(true)
         .build();
     let stored = serde_json::to_string(&detail).unwrap();
     assert_eq!(serde_json::from_str::<JobDetail>(&stored).unwrap(), detail, "{stored}");
     assert!(stored.contains("\"v\":1"));
+    assert_eq!(detail.to_builder().build(), detail);
+    assert_ne!(detail.to_builder().retry(RetryPolicy::new(4, backoff)).build(), detail);
+}
+
+#[test]
+fn a_job_without_a_retry_policy_stores_none() {
+    let plain = JobDetail::builder(JobKey::new("bill").unwrap(), "bill").build();
+    let stored = serde_json::to_string(&plain).unwrap();
+    assert!(!stored.contains("retry"), "{stored}");
+    assert_eq!(serde_json::from_str::<JobDetail>(&stored).unwrap().retry(), None);
 }

@@ -7,6 +7,7 @@ use chrono_tz::Europe::Berlin;
 use chrono_tz::Tz;
 use scheduler_core::calendar::{Calendar, Exclusion, StandardCalendar};
 use scheduler_core::job::{Invocation, JobContext, JobDefinition, JobDetail};
+use scheduler_core::run::{Backoff, RetryPolicy};
 use scheduler_core::store::Existing;
 use scheduler_core::testing::TestScheduler;
 use scheduler_core::trigger::*;
@@ -164,6 +165,8 @@ fn t24_records_of_wrong_calendars_are_errors() {
 fn t24_a_record_of_a_job_without_time_is_an_error() {
     let record = r#"{"v":1,"key":["DEFAULT","bill"],"job_type":"bill","timeout":{"secs":0,"nanos":0}}"#;
     refused::<JobDetail>(record, "job `bill`: the timeout is 0s; use at least 1ms");
+    let hasty = record.replace("\"timeout\":", "\"retry\":{\"max\":1,\"backoff\":{\"fixed\":") + "}}";
+    refused::<JobDetail>(&hasty, "job `bill`: a delay of 0ns between attempts");
 }
 
 /// The largest numbers that a record can have are no problem for arithmetic.
@@ -397,6 +400,10 @@ async fn a_job_without_time_is_refused() {
     assert!(error.contains("job `bill`: the timeout is 0s"), "{error}");
     let built = builder().schedule(hasty, Trigger::now().name("t")).build().unwrap_err().to_string();
     assert!(built.contains("job `bill`: the timeout is 0s"), "{built}");
+    let backoff = Backoff::Exponential { base: Duration::from_secs(2), cap: Duration::from_secs(1) };
+    let backwards = bill().to_builder().retry(RetryPolicy::new(1, backoff)).build();
+    let error = test.scheduler().enqueue(backwards).await.unwrap_err().to_string();
+    assert!(error.contains("job `bill`: a backoff that begins with 2s cannot end with 1s"), "{error}");
 }
 
 #[tokio::test]

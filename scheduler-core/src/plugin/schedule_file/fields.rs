@@ -37,6 +37,12 @@ impl Notes {
     }
 }
 
+/// What a key holds that takes a table, or a number as its short form.
+pub(super) enum Either<'a> {
+    Number(u32),
+    Table(Fields<'a>),
+}
+
 /// A table that is being read.
 pub(super) struct Fields<'a> {
     pub(super) notes: &'a Notes,
@@ -102,6 +108,15 @@ impl<'a> Fields<'a> {
 
     pub(super) fn table(&self, key: &'static str) -> Option<Self> {
         Some(Self::new(self.notes, &self.path_of(key), self.node(key)?))
+    }
+
+    pub(super) fn table_or_number(&self, key: &'static str) -> Option<Either<'a>> {
+        let node = self.node(key)?;
+        match node.value {
+            Value::Integer(_) => self.number(key).map(Either::Number),
+            Value::Table(_) => self.table(key).map(Either::Table),
+            _ => self.wrong(key, "a whole number or a table", node),
+        }
     }
 
     /// A list of tables, each of which has to be finished.
