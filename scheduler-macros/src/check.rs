@@ -11,6 +11,7 @@ use syn::{Ident, LitStr};
 
 use crate::errors::Errors;
 use crate::options::Options;
+use crate::retry::Policy;
 
 /// Options that make sense.
 pub(crate) struct Rules {
@@ -22,6 +23,7 @@ pub(crate) struct Rules {
     pub(crate) persist_data: bool,
     pub(crate) requests_recovery: bool,
     pub(crate) timeout: Option<u64>,
+    pub(crate) retry: Option<Policy>,
     pub(crate) execution_group: Option<String>,
     pub(crate) trigger: Option<Declared>,
 }
@@ -48,6 +50,7 @@ impl Rules {
             persist_data: options.flag("persist_data").is_some(),
             requests_recovery: options.flag("requests_recovery").is_some(),
             timeout: options.text("timeout").and_then(|text| duration(text, "timeout", errors)),
+            retry: options.retry.as_ref().map(|written| written.check(errors)),
             execution_group: options.text("execution_group").map(LitStr::value),
             trigger: trigger(options, errors),
         }

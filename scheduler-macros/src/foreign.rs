@@ -36,6 +36,7 @@ fn renamed(name: &str) -> Option<&'static str> {
         "time_limit" | "max_duration" | "deadline" | "timeout_seconds" => "timeout",
         "sync" | "spawn_blocking" => "blocking",
         "doc" | "title" => "description",
+        "retries" | "max_retries" | "retry_policy" => "retry",
         _ => return None,
     })
 }
@@ -43,10 +44,13 @@ fn renamed(name: &str) -> Option<&'static str> {
 /// How the same is done here, where no option does it.
 fn way_here(name: &str) -> Option<&'static str> {
     Some(match name {
-        "retry" | "retries" | "max_retries" | "max_attempts" | "attempts" | "backoff" | "autoretry_for" => {
-            "a failed run is not repeated by itself: repeat the step inside of the job, or enqueue the job again from its \
-             own code with `scheduler.schedule(job::with(…), Trigger::after(delay))`"
+        "max_attempts" | "attempts" => {
+            "`retry = 3` allows three retries after the first attempt, so four attempts in all"
         }
+        "backoff" | "retry_backoff" | "retry_delay" => {
+            "the backoff is part of `retry`: `retry(max = 3, backoff = \"exponential(15s, 1h)\")`"
+        }
+        "autoretry_for" | "retry_on" => "`retry = 3` tries a run again after any error, panic or timeout",
         "unique" | "unique_for" | "unique_key" | "dedup" | "dedupe" | "idempotent" => {
             "give the trigger a name: `scheduler.schedule(job::with(…), Trigger::now().name(\"…\"))` refuses a second \
              trigger of that name until the first one has fired"
@@ -101,7 +105,9 @@ mod tests {
         assert_eq!(said("tz"), "there is no option `tz`; did you mean `time_zone`?");
         assert_eq!(said("tiemout"), "there is no option `tiemout`; did you mean `timeout`?");
         assert_eq!(said("colour"), "there is no option `colour`; use one of name, time_zone, timeout");
-        assert!(said("retry").contains("Trigger::after(delay)"));
+        assert_eq!(said("retries"), "there is no option `retries`; did you mean `retry`?");
+        assert!(said("attempts").contains("four attempts in all"));
+        assert!(said("backoff").contains("`retry(max = 3, backoff ="));
         assert!(said("queue").contains("limit_group"));
         for opposite in ["concurrent", "allow_concurrent", "max_instances"] {
             assert!(!said(opposite).contains("did you mean"), "{}", said(opposite));

@@ -11,6 +11,7 @@ mod expand;
 mod foreign;
 mod function;
 mod options;
+mod retry;
 
 use proc_macro::TokenStream;
 
@@ -40,6 +41,7 @@ use proc_macro::TokenStream;
 /// | `time_zone = "…"` | the zone whose clock the cron expression reads | UTC |
 /// | `every = "…"` | a declared trigger at a fixed interval, such as `"30s"` | none |
 /// | `timeout = "…"` | how long one run may take, such as `"15m"` | for ever |
+/// | `retry = 3`, `retry(max = 3, backoff = "exponential(15s, 1h)")` | how often a failed run is tried again, and when; see [Retries](#retries) | never |
 /// | `durable` | the job stays when its last trigger is gone | no |
 /// | `calendar = "holidays"` | the calendar of the declared trigger | none |
 /// | `misfire = "skip"` | what a firing does that comes too late: `smart`, `ignore`, `fire_now`, `skip` | that of the scheduler |
@@ -52,6 +54,19 @@ use proc_macro::TokenStream;
 /// | `crate = path` | where `scheduler_core` is, if it was renamed | `::scheduler_core` |
 ///
 /// A job with a declared trigger and an argument needs an argument type with `Default`, which its own runs get.
+///
+/// # Retries
+///
+/// A run whose attempt fails, panics or exceeds its timeout is stored and tried again after the backoff. When no retry is left,
+/// the run is dead: it stays stored and can be replayed.
+///
+/// | part | meaning | default |
+/// |---|---|---|
+/// | `max = 3` | the largest number of retries; the first attempt does not count | 10 |
+/// | `backoff = "fixed(30s)"` | the same delay each time | |
+/// | `backoff = "exponential(15s, 1h)"` | the delay doubles each time, from the base up to the cap | `exponential(15s, 6h)` |
+///
+/// `retry = 3` is short for `retry(max = 3)`.
 ///
 /// # Example
 ///

@@ -10,6 +10,7 @@ use syn::{Expr, ExprLit, Lit, LitStr, Meta, Path, Token};
 
 use crate::errors::Errors;
 use crate::foreign;
+use crate::retry;
 
 const TEXTS: [&str; 11] = [
     "name",
@@ -30,6 +31,7 @@ const FLAGS: [&str; 5] = ["durable", "disallow_concurrent", "persist_data", "req
 pub(crate) struct Options {
     texts: [Option<LitStr>; TEXTS.len()],
     flags: [Option<Span>; FLAGS.len()],
+    pub(crate) retry: Option<retry::Written>,
     seen: Vec<String>,
     /// The options that those with a wrong name stand for.
     meant: Vec<&'static str>,
@@ -43,6 +45,7 @@ impl Options {
         Self {
             texts: Default::default(),
             flags: Default::default(),
+            retry: None,
             seen: Vec::new(),
             meant: Vec::new(),
             unreadable: false,
@@ -93,10 +96,12 @@ impl Options {
         } else if let Some(index) = FLAGS.iter().position(|known| *known == name) {
             self.flags[index] =
                 flag_of(&name, &option, errors).then(|| syn::spanned::Spanned::span(option.path()));
+        } else if name == "retry" {
+            self.retry = retry::Written::read(&option, errors);
         } else if name == "crate" {
             self.take_crate(&option, errors);
         } else {
-            let known = [&TEXTS[..], &FLAGS, &["crate"]].concat();
+            let known = [&TEXTS[..], &["retry"], &FLAGS, &["crate"]].concat();
             self.meant.extend(foreign::meant(&name, &known));
             errors.at(option.path(), foreign::unknown(&name, &known));
         }

@@ -148,6 +148,9 @@ impl<'a> Call<'a> {
         if parse_duration(text).is_ok() {
             return format!("`{text}` is only a duration; write `fixed({text})` to wait as long each time");
         }
+        if text.is_empty() {
+            return format!("is empty; write `{FIXED}` or `{EXPONENTIAL}`");
+        }
         if name.is_empty() {
             return format!("expected the name of a function; write `{FIXED}` or `{EXPONENTIAL}`");
         }
@@ -175,7 +178,7 @@ impl<'a> Call<'a> {
 
     fn wrong_number(&self, parameters: &[&str], given: usize) -> String {
         let durations = match parameters {
-            [one] => format!("one duration, the {one}"),
+            [one] => format!("1 duration, the {one}"),
             all => format!("{} durations, the {}", all.len(), all.join(" and the ")),
         };
         format!("`{}` takes {durations}, not {given}; write `{}`", self.name, self.example())

@@ -14,6 +14,40 @@ use scheduler_core::prelude::*;
 )]
 async fn all_options() {}
 
+#[job(retry = 3)]
+async fn retry_by_number() {}
+
+#[job(retry(max = 0))]
+async fn retry_by_max() {}
+
+#[job(retry(backoff = "fixed(1ms)"))]
+async fn retry_by_backoff() {}
+
+#[job(retry(backoff = " exponential(15s, 1h30m) ", max = 4_294_967_295,))]
+async fn retry_by_both() {}
+
+#[derive(serde::Serialize, serde::Deserialize, Job)]
+#[job(retry(max = 2, backoff = "fixed(30s)"))]
+struct Retried;
+
+impl Retried {
+    async fn execute(self) {}
+}
+
+#[test]
+fn retry_policies() {
+    use scheduler_core::run::{Backoff, RetryPolicy};
+
+    let policy = |max, backoff: &str| Some(RetryPolicy::new(max, backoff.parse::<Backoff>().unwrap()));
+    assert_eq!(retry_by_number::detail().retry(), policy(3, "exponential(15s, 6h)"));
+    assert_eq!(retry_by_max::detail().retry(), policy(0, "exponential(15s, 6h)"));
+    assert_eq!(retry_by_backoff::detail().retry(), policy(10, "fixed(1ms)"));
+    assert_eq!(retry_by_both::detail().retry(), policy(u32::MAX, "exponential(15s, 90m)"));
+    assert_eq!(Retried::detail().retry(), policy(2, "fixed(30s)"));
+    assert_eq!(all_options::detail().retry(), None);
+    assert_eq!(retry_by_number::with().detail().retry(), retry_by_number::detail().retry());
+}
+
 #[test]
 fn options_of_triggers_and_details() {
     use scheduler_core::trigger::{Misfire, OverlapPolicy};

@@ -36,8 +36,8 @@ fn an_unknown_function_is_refused() {
     refused("constant(15s)", 1, "did you mean `fixed`?");
     refused("linear(15s)", 1, "there is no backoff `linear`; write `fixed(30s)` or `exponential(15s, 1h)`");
     refused("(15s)", 1, "expected the name of a function; write `fixed(30s)` or `exponential(15s, 1h)`");
-    refused("", 1, "expected the name of a function");
-    refused("   ", 4, "expected the name of a function");
+    refused("", 1, "is empty; write `fixed(30s)` or `exponential(15s, 1h)`");
+    refused("   ", 4, "is empty");
     refused("1m 30s", 1, "`1m 30s` is only a duration; write `fixed(1m 30s)` to wait as long each time");
 }
 
@@ -51,8 +51,8 @@ fn a_call_in_another_shape_is_refused() {
 
 #[test]
 fn a_wrong_number_of_durations_is_refused() {
-    refused("fixed()", 7, "`fixed` takes one duration, the delay, not 0; write `fixed(30s)`");
-    refused("fixed(1s, 2s)", 7, "`fixed` takes one duration, the delay, not 2");
+    refused("fixed()", 7, "`fixed` takes 1 duration, the delay, not 0; write `fixed(30s)`");
+    refused("fixed(1s, 2s)", 7, "`fixed` takes 1 duration, the delay, not 2");
     let two = "`exponential` takes 2 durations, the base and the cap, not";
     refused("exponential(15s)", 13, &format!("{two} 1; write `exponential(15s, 1h)`"));
     refused("exponential(1s, 2, 1h)", 13, &format!("{two} 3"));

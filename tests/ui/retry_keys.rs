@@ -1,0 +1,18 @@
+use scheduler_core::prelude::*;
+
+#[job(retry(max = 3, max = 4))]
+async fn max_twice() {}
+
+#[job(retry(backoff = "fixed(30s)", max = 3, backoff = "fixed(1m)"))]
+async fn backoff_twice() {}
+
+#[job(retry(maks = 3, backof = "fixed(30s)"))]
+async fn mistyped() {}
+
+#[job(retry(attempts = 4, delay = "30s", cap = "1h", jitter = true))]
+async fn of_others() {}
+
+#[job(retry(max = 0, backoff = "fixed(30s)"))]
+async fn never_with_a_backoff() {}
+
+fn main() {}
