@@ -209,7 +209,8 @@ impl End {
 
     /// That of the run, or else that of its job.
     fn policy(&self) -> Option<RetryPolicy> {
-        self.run.parts.stored.as_ref().and_then(|run| run.retry)
+        let parts = &self.run.parts;
+        parts.stored.as_ref().and_then(|run| run.retry).or(parts.job.retry())
     }
 
     /// The run of a trigger's firing, of which this was the first attempt.

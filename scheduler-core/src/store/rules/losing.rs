@@ -59,7 +59,7 @@ pub fn lose<R: Rows>(
         Some(job) => rows.get(job)?.map(|job| job.detail.clone()),
         None => None,
     };
-    let wanted = detail.filter(|detail| detail.requests_recovery());
+    let wanted = detail.filter(|detail| detail.requests_recovery() || detail.retry().is_some());
     let is_repeated = wanted.is_some();
     if let Some(detail) = wanted {
         let run = NewRun::of_firing(execution, &detail, trigger, claim.due, claim.since);
