@@ -393,17 +393,13 @@ impl Engine {
 
     /// A run that the store has claimed for this node, as an execution.
     fn begin_run(&mut self, acquired: AcquiredRun, now: DateTime<Utc>) -> Option<Execution> {
-        let AcquiredRun { claim: id, run, attempt, job, job_type, trigger, retry, last_error, due } =
-            acquired;
+        let AcquiredRun { claim: id, run, attempt, job, job_type, trigger, .. } = acquired;
+        let AcquiredRun { scheduled, retry, last_error, .. } = acquired;
         let defined = || self.core.registry.declared(trigger.job(), &job_type).cloned();
         let job = job.or_else(defined).unwrap_or_else(|| {
             // Whoever has enqueued it declares the job, and this program does not.
             Arc::new(JobDetail::builder(trigger.job().clone(), job_type.clone()).build())
         });
-        let scheduled = match trigger.recovery() {
-            Some(recovery) => recovery.scheduled,
-            None => due,
-        };
         self.core.active.fetch_add(1, Ordering::AcqRel);
         let stored = Some(Box::new(StoredRun { id: run, attempt, retry, last_error }));
         let (fence, fired, previous, next) = (id.count(), now, None, None);

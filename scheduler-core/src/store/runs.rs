@@ -130,6 +130,8 @@ pub struct AcquiredRun {
     pub trigger: Arc<Trigger>,
     /// When the attempt was due.
     pub due: DateTime<Utc>,
+    /// When the run was due by the schedule of its trigger; for a run without one, when the attempt was due.
+    pub scheduled: DateTime<Utc>,
     /// Another policy than that of the job.
     pub retry: Option<RetryPolicy>,
     /// What the attempt before failed with.

@@ -35,6 +35,7 @@ mod queueing;
 mod races;
 mod refusing;
 mod regressions;
+mod retrying;
 mod rogue;
 mod schedule_edges;
 mod schedules;

@@ -148,7 +148,7 @@ impl RunRow {
         Trigger::of_run(key.unwrap_or_else(of_run), &self.job, self.due, self.priority, data, group, recovery)
     }
 
-    /// When the attempt was due by the schedule of its trigger; for a run without one, when the run is due.
+    /// When the run was due by the schedule of its trigger; for a run without one, when the attempt is due.
     pub fn scheduled(&self) -> DateTime<Utc> {
         match self.cause() {
             Cause::Trigger { scheduled, .. } => *scheduled,

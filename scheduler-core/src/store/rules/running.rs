@@ -53,6 +53,7 @@ pub fn claimed_run(row: &RunRow, claim: ExecutionId, now: DateTime<Utc>) -> (Cla
         job_type: row.job_type.clone(),
         trigger,
         due: row.due,
+        scheduled: row.scheduled(),
         retry: row.retry(),
         last_error: row.last_error().cloned(),
     };
