@@ -46,7 +46,7 @@ impl Node {
             other => panic!("there is no peer {other}"),
         };
         let mut variables = vec![("REDIS_URL".to_owned(), url.to_owned())];
-        for name in ["concurrency", "lease", "batch", "lean", "alone", "tight", "poll"] {
+        for name in ["concurrency", "lease", "batch", "lean", "alone", "tight", "poll", "runs"] {
             let value: String = task.get(name, String::new());
             if !value.is_empty() {
                 variables.push((name.to_uppercase(), value));
@@ -151,8 +151,9 @@ pub fn w5(task: &Task) -> Value {
     let limit = Duration::from_secs(task.get("limit", 120));
     let mut complete = wait_until(limit, || done() >= count);
     if node.is_ours {
-        let states = format!("scheduler:{{{STORE}/0}}:triggers");
-        complete &= wait_until(limit, || server.triggers_left(&states) == far as u64);
+        let (left, kind) = if task.get("runs", 0) == 1 { (0, "runs") } else { (far as u64, "triggers") };
+        let rows = format!("scheduler:{{{STORE}/0}}:{kind}");
+        complete &= wait_until(limit, || server.left_in(&rows) == left);
     }
     let took = (SystemClock.monotonic() - begin).as_secs_f64();
     let after = processor();
@@ -174,7 +175,7 @@ pub fn w5(task: &Task) -> Value {
         "per_s": if complete { each / took } else { 0.0 }, "seconds": took,
         "lost": runs.iter().filter(|runs| **runs == 0).count(),
         "twice": runs.iter().filter(|runs| **runs > 1).count(), "shares": shares,
-        "one_per_s": filled["one_per_s"], "bulk_per_s": filled["bulk_per_s"], "far_per_s": added["bulk_per_s"],
+        "one_per_s": filled["one_per_s"], "many_per_s": filled["many_per_s"], "bulk_per_s": filled["bulk_per_s"], "far_per_s": added["bulk_per_s"],
         "stored_bytes": used.map(|used| used / (count + far) as f64),
         "calls_per_job": calls / each, "commands_per_job": inner / each,
         "worker_us": (after.0 - before.0) * 1e6 / each, "server_us": (after.1 - before.1) * 1e6 / each,

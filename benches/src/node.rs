@@ -76,6 +76,9 @@ pub async fn fill(what: &str, count: usize) -> Result<Value> {
         "far" => (now + TimeDelta::hours(1), "far-"),
         _ => (now - TimeDelta::seconds(1), ""),
     };
+    if setting("RUNS", 0) == 1 && what == "due" {
+        return enqueue(&scheduler, count).await;
+    }
     let filling = Filling { prefix, due, recovers: what == "long", alone: setting("ALONE", 0) };
     let single = if what == "due" && filling.alone == 0 { (count / 2).min(2000) } else { 0 };
     let begin = SystemClock.monotonic();
@@ -90,6 +93,47 @@ pub async fn fill(what: &str, count: usize) -> Result<Value> {
     let one = (single > 0).then(|| single as f64 / one.as_secs_f64());
     Ok(json!({ "one_per_s": one, "bulk_per_s": bulk }))
 }
+
+/// What a run of the bench is given: its number, and so much more that its data has about 100 bytes.
+fn numbered(number: usize) -> Invocation {
+    let args = json!({ "n": number, "text": "x".repeat(80) });
+    Invocation::with_args(work_detail(), &args)
+}
+
+/// Stores so many runs, some of them one by one, and some by many callers at once.
+async fn enqueue(scheduler: &Scheduler, count: usize) -> Result<Value> {
+    let single = (count / 4).min(2000);
+    let begin = SystemClock.monotonic();
+    for number in 0..single {
+        scheduler.enqueue(numbered(number)).await?;
+    }
+    let one = single as f64 / (SystemClock.monotonic() - begin).as_secs_f64();
+    let begin = SystemClock.monotonic();
+    let callers = (0..CALLERS).map(|caller| {
+        let (scheduler, begin) = (scheduler.clone(), single + caller * single / CALLERS);
+        let end = single + (caller + 1) * single / CALLERS;
+        tokio::spawn(async move {
+            for number in begin..end {
+                scheduler.enqueue(numbered(number)).await?;
+            }
+            Ok::<_, scheduler_core::Error>(())
+        })
+    });
+    for caller in callers.collect::<Vec<_>>() {
+        caller.await.expect("no caller panics")?;
+    }
+    let many = single as f64 / (SystemClock.monotonic() - begin).as_secs_f64();
+    let begin = SystemClock.monotonic();
+    let numbers: Vec<_> = (2 * single..count).collect();
+    for part in numbers.chunks(BULK) {
+        scheduler.enqueue_all(part.iter().map(|number| numbered(*number))).await?;
+    }
+    let bulk = (count - 2 * single) as f64 / (SystemClock.monotonic() - begin).as_secs_f64();
+    Ok(json!({ "one_per_s": one, "many_per_s": many, "bulk_per_s": bulk }))
+}
+
+/// So many callers enqueue at once.
+const CALLERS: usize = 64;
 
 /// A worker's whole life. With `long` each run is noted at once and goes on until the process is killed.
 pub async fn work(folder: &Path, index: &str, long: bool) -> Result<()> {
@@ -106,7 +150,10 @@ pub async fn work(folder: &Path, index: &str, long: bool) -> Result<()> {
             begun.lock().write_all(line.as_bytes()).expect("it can be written");
         } else {
             let mut runs = of_job.lock();
-            runs.push_str(number);
+            match context.data().get::<usize>("n") {
+                Ok(Some(number)) => runs.push_str(&number.to_string()),
+                _ => runs.push_str(number),
+            }
             runs.push('\n');
         }
         of_run.fetch_add(1, Ordering::Relaxed);

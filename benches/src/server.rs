@@ -105,7 +105,7 @@ impl Server {
 
     /// How many triggers of ours are left.
     #[must_use]
-    pub fn triggers_left(&self, key: &str) -> u64 {
+    pub fn left_in(&self, key: &str) -> u64 {
         let Self::Redis(server, _) = self else { return 0 };
         server.text(&["HLEN", key]).parse().unwrap_or_default()
     }
