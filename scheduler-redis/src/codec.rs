@@ -42,6 +42,12 @@ pub(crate) fn read_run(name: &str) -> Option<RunId> {
     Some(RunId::new((whole >> 64) as u64, whole as u64))
 }
 
+/// The claim of a run that says only how that stood in its lane, behind its rank; with what counts as its version.
+pub(crate) fn as_it_stood(claim: &[u8]) -> Option<(u64, RunId)> {
+    let run = read_run(std::str::from_utf8(claim.get(4..)?).ok()?)?;
+    Some((u64::from_be_bytes(*claim.first_chunk::<8>()?), run))
+}
+
 fn parts(text: &str) -> Result<(&str, &str)> {
     let (group, name) = text.split_once('\0').ok_or_else(|| broken("key", "", text))?;
     Ok((if group.is_empty() { DEFAULT_GROUP } else { group }, name))

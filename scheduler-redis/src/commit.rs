@@ -1,9 +1,10 @@
 //! What a transaction writes, as operations of the script `commit.lua`.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use scheduler_core::job::CancelReason;
+use scheduler_core::run::RunId;
 use scheduler_core::store::rows::{ClaimRow, Id, Item, JobRow, Place, RunRow, Standing, TriggerRow};
 use scheduler_core::store::view::{Change, Version, View, record};
 use scheduler_core::{JobKey, Result};
@@ -38,6 +39,7 @@ pub(crate) enum Step {
     ZRem,
     SAdd,
     Hist,
+    Over,
     Leave,
     LeaveAlone,
     Free,
@@ -59,6 +61,7 @@ impl Step {
             Self::ZRem => "ZREM",
             Self::SAdd => "SADD",
             Self::Hist => "hist",
+            Self::Over => "over",
             Self::Leave => "leave",
             Self::LeaveAlone => "leave_alone",
             Self::Free => "free",
@@ -188,11 +191,34 @@ fn claimed_name(claim: &ClaimRow) -> String {
     }
 }
 
+/// The version of a claim that says of a run how it stood in its lane: the begin of the name of a run behind its rank.
+const AS_IT_STOOD: u64 = 0xF48F_BFBF;
+
+/// Claims of runs that leave nothing.
+fn over_of(view: &View<Names>, names: &Names) -> HashMap<Id<ClaimRow>, RunId> {
+    let versions: HashMap<_, _> = view.claims().reads().collect();
+    let gone: HashSet<_> = view
+        .runs()
+        .changes()
+        .filter(|change| change.after.is_none())
+        .map(|change| names.run_id(change.id))
+        .collect();
+    let over = view.claims().changes().filter_map(|change| match (change.before?.item, change.after) {
+        (Item::Run(run), None) if gone.contains(&run) => Some((change.id, run)),
+        _ => None,
+    });
+    let stood =
+        |id: &Id<ClaimRow>| versions.get(id).is_some_and(|version| version & 0xFFFF_FFFF == AS_IT_STOOD);
+    over.filter(|(id, _)| stood(id)).collect()
+}
+
 /// Puts together what a view wants to be checked and written.
 pub(crate) struct Commit {
     checks: Words,
     checked: Vec<Checked>,
     ops: Ops,
+    /// By how much the claims of execution groups change.
+    groups: BTreeMap<Arc<str>, i64>,
     version: Version,
 }
 
@@ -204,7 +230,8 @@ impl Commit {
         keeps: usize,
         entry: Option<&Entry>,
     ) -> Result<Option<Self>> {
-        let mut commit = Self { checks: Vec::new(), checked: Vec::new(), ops: Ops::default(), version };
+        let (checks, checked, ops, groups) = Default::default();
+        let mut commit = Self { checks, checked, ops, groups, version };
         if let Some(entry) = entry {
             commit.chore(entry);
         }
@@ -246,9 +273,12 @@ impl Commit {
         let claimed = claimed.filter_map(|change| change.before.or(change.after).and_then(run_of));
         let claimed: HashSet<_> = claimed.collect();
         let shown: HashSet<_> = view.shown_runs().iter().copied().collect();
+        let over = over_of(view, names);
+        let of_over: HashSet<_> = over.values().copied().collect();
         for change in view.runs().changes() {
-            let is_claimed = claimed.contains(&names.run_id(change.id));
-            self.run(&change, names, is_claimed, shown.contains(&change.id))?;
+            let run = names.run_id(change.id);
+            let is_over = of_over.contains(&run);
+            self.run(&change, names, (claimed.contains(&run), is_over), shown.contains(&change.id))?;
         }
         for id in &shown {
             let is_written = view.runs().changes().any(|change| change.id == *id);
@@ -256,7 +286,7 @@ impl Commit {
             stand.into_iter().filter(|_| !is_written).for_each(|stand| self.stand(stand, None));
         }
         for change in view.claims().changes() {
-            self.claim(&change, names)?;
+            self.claim(&change, names, over.contains_key(&change.id))?;
             if let (None, Some(run)) = (change.before, change.after.and_then(run_of)) {
                 // It is claimed as before, by a node of which the server did not know any more.
                 let row = view.runs().known().find(|row| row.id == run);
@@ -276,11 +306,14 @@ impl Commit {
         for kept in view.kept().iter().filter(|_| keeps > 0) {
             self.ops.add(Step::Hist, keeps.to_string(), [text(codec::encode(kept)?)]);
         }
-        self.check(view, names);
+        for (group, change) in std::mem::take(&mut self.groups) {
+            self.ops.add(Step::Group, "", [text(&*group), text(change.to_string())]);
+        }
+        self.check(view, names, &over);
         Ok(())
     }
 
-    fn check(&mut self, view: &View<Names>, names: &Names) {
+    fn check(&mut self, view: &View<Names>, names: &Names, over: &HashMap<Id<ClaimRow>, RunId>) {
         let mut rows = BTreeMap::<Arc<str>, (Words, Vec<Checked>)>::new();
         let mut is = |hash: &str, key: String, version: Version, about: Checked| {
             let known = known(version);
@@ -298,12 +331,24 @@ impl Commit {
             is("runs", codec::run(names.run_id(id)), version, Checked::Run(id));
         }
         for (id, version) in view.claims().reads() {
-            if let Some((home, execution)) = names.home_of(id) {
+            if let Some((home, execution)) = names.home_of(id).filter(|_| !over.contains_key(&id)) {
                 is(home, codec::claim(*execution), version, Checked::Claim(id));
             }
         }
         for (name, version) in view.read_marks() {
             is("marks", name.to_string(), version, Checked::Other);
+        }
+        let mut held = BTreeMap::<Arc<str>, (Words, Vec<Checked>)>::new();
+        for id in over.keys() {
+            if let Some((home, execution)) = names.home_of(*id) {
+                let (words, checked) = held.entry(home.clone()).or_default();
+                words.push(text(codec::claim(*execution)));
+                checked.push(Checked::Claim(*id));
+            }
+        }
+        for (home, (words, checked)) in held {
+            self.add_check("held", &home, words, checked);
+            self.ops.add(Step::Over, home, []);
         }
         for (hash, (words, checked)) in rows {
             self.add_check("is", &hash, words, checked);
@@ -424,12 +469,13 @@ impl Commit {
         &mut self,
         change: &Change<'_, RunRow>,
         names: &Names,
-        is_claimed: bool,
+        (is_claimed, is_over): (bool, bool),
         is_shown: bool,
     ) -> Result<()> {
         let name = codec::run(names.run_id(change.id));
         let (before, after) = (change.before, change.after);
         match after {
+            _ if is_over => {}
             Some(row) => {
                 self.ops.add(Step::HSet, "runs", [text(&name), record(self.version, record::run(row)?)]);
             }
@@ -489,14 +535,17 @@ impl Commit {
         }
     }
 
-    fn claim(&mut self, change: &Change<'_, ClaimRow>, names: &Names) -> Result<()> {
+    /// The claim of a run that is over goes with it.
+    fn claim(&mut self, change: &Change<'_, ClaimRow>, names: &Names, is_over: bool) -> Result<()> {
         let Some((home, execution)) = names.home_of(change.id) else { return Ok(()) };
         let id = codec::claim(*execution);
         let stop = format!("stop:{}", execution.session());
         match (change.before, change.after) {
             (Some(before), None) => {
-                self.ops.add(Step::HDel, home.clone(), [text(&id)]);
-                self.let_go(before, &id);
+                if !is_over {
+                    self.ops.add(Step::HDel, home.clone(), [text(&id)]);
+                }
+                self.let_go(before, &id, is_over);
                 if before.cancel.is_some() {
                     self.ops.add(Step::HDel, stop, [text(id)]);
                 }
@@ -526,15 +575,15 @@ impl Commit {
         self.ops.add(Step::HDel, "at", [text(claimed_name(claim))]);
     }
 
-    fn let_go(&mut self, claim: &ClaimRow, id: &str) {
-        if !claim.fired || claim.trigger_id().is_none() {
+    fn let_go(&mut self, claim: &ClaimRow, id: &str, is_over: bool) {
+        if !is_over && (!claim.fired || claim.trigger_id().is_none()) {
             self.unclaim(claim);
         }
         if claim.exclusive {
             self.ops.add(Step::Free, "", [text(codec::key(claim.trigger.job())), text(id)]);
         }
         if let Some(group) = claim.trigger.execution_group() {
-            self.ops.add(Step::Group, "", [text(&**group), text("-1")]);
+            *self.groups.entry(group.clone()).or_default() -= 1;
         }
     }
 
@@ -548,7 +597,7 @@ impl Commit {
             self.ops.add(Step::HSet, "busy", [text(codec::key(claim.trigger.job())), text(id)]);
         }
         if let Some(group) = claim.trigger.execution_group() {
-            self.ops.add(Step::Group, "", [text(&**group), text("1")]);
+            *self.groups.entry(group.clone()).or_default() += 1;
         }
     }
 

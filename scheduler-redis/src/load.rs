@@ -7,13 +7,13 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use redis::{Cmd, Value};
-use scheduler_core::job::ExecutionId;
+use scheduler_core::job::{ExecutionId, JobDetail};
 use scheduler_core::run::RunId;
 use scheduler_core::store::rows::{ClaimRow, Id, JobRow, RunRow, TriggerRow};
 use scheduler_core::store::view::record::{self, Kind};
 use scheduler_core::store::view::{Members, Rest, Set, Version, View, Wants};
-use scheduler_core::store::{GroupKind, Mark, Selection, rules};
-use scheduler_core::{DEFAULT_GROUP, Error, Result};
+use scheduler_core::store::{GroupKind, Mark, NewRun, Selection, rules};
+use scheduler_core::{DEFAULT_GROUP, Error, JobKey, Result};
 
 use crate::cache::Known;
 use crate::codec;
@@ -209,9 +209,32 @@ impl Loader<'_> {
         for (home, of_home) in by_home {
             let ids: Vec<_> = of_home.iter().map(|(_, execution)| codec::claim(*execution)).collect();
             let records = self.records(&home, &ids).await?;
-            for ((id, execution), found) in of_home.into_iter().zip(records) {
-                self.claim(id, execution, found.as_deref());
+            let all = of_home.into_iter().zip(records);
+            self.claims_from(all.map(|((id, execution), found)| (id, execution, found)).collect()).await?;
+        }
+        Ok(())
+    }
+
+    /// Claims of these records. What only says which run it is is read with its run.
+    async fn claims_from(&mut self, all: Vec<(Id<ClaimRow>, ExecutionId, Option<Vec<u8>>)>) -> Result<()> {
+        let mut of_runs = Vec::new();
+        for (id, execution, found) in all {
+            match found.as_deref().and_then(codec::as_it_stood) {
+                Some((version, run)) => of_runs.push((id, execution, version, run)),
+                None => self.claim(id, execution, found.as_deref()),
             }
+        }
+        if of_runs.is_empty() {
+            return Ok(());
+        }
+        let names: Vec<_> = of_runs.iter().map(|(.., run)| codec::run(*run)).collect();
+        let records = self.records("runs", &names).await?;
+        for ((id, execution, version, run), found) in of_runs.into_iter().zip(records) {
+            let row = found.as_deref().and_then(parts);
+            let row = row.and_then(|(_, record)| record::read_run(record, self.view.names()).ok());
+            let row = row.unwrap_or_else(|| lost_run(run, since(execution), self.view.names()));
+            let claim = rules::claimed_run(&row, execution, since(execution)).0;
+            self.view.load_claim(id, Some(claim), version);
         }
         Ok(())
     }
@@ -315,7 +338,7 @@ impl Loader<'_> {
                 let found = self.one(self.get("HGET", &home).arg(codec::claim(execution))).await?;
                 if let Some(record) = bytes(&found) {
                     self.view.names().claim(execution, &home);
-                    self.claim(id, execution, Some(record));
+                    self.claims_from(vec![(id, execution, Some(record.to_vec()))]).await?;
                 }
             }
         }
@@ -414,12 +437,15 @@ impl Loader<'_> {
         loop {
             let mut command = self.get("HSCAN", &home);
             let page = list(Some(self.one(command.arg(&cursor).arg("COUNT").arg(MANY)).await?));
+            let mut found = Vec::new();
             for pair in list(page.get(1).cloned()).chunks_exact(2) {
                 let Ok(execution) = codec::read_claim(&word(Some(&pair[0]))) else { continue };
                 let id = self.view.names().claim(execution, &home);
-                self.claim(id, execution, bytes(&pair[1]));
-                ids.insert(id);
+                if ids.insert(id) {
+                    found.push((id, execution, bytes(&pair[1]).map(<[u8]>::to_vec)));
+                }
             }
+            self.claims_from(found).await?;
             cursor = word(page.first());
             if cursor.is_empty() || cursor == "0" {
                 return Ok(ids.into_iter().collect());
@@ -539,12 +565,15 @@ pub(crate) fn read_claim(
     if record::kind_of(record) == Some(Kind::Claim) {
         return record::read_claim(record, names);
     }
-    if record::kind_of(record) == Some(Kind::Run) {
-        let row = record::read_run(record, names)?;
-        return Ok(rules::claimed_run(&row, execution, since(execution)).0);
-    }
     let row = record::read_trigger(record, names, &mut &*known)?;
     Ok(claim_of(row, execution, names))
+}
+
+/// A run of which somebody has destroyed the record while a node runs it.
+fn lost_run(run: RunId, since: DateTime<Utc>, names: &mut Names) -> RunRow {
+    let job = JobDetail::builder(JobKey::new("lost").expect("a name"), "lost").build();
+    let lane = scheduler_core::store::view::Names::lane(names, None, &"lost".into());
+    RunRow::new(NewRun::of(run, &job, since), lane)
 }
 
 /// When it was claimed is nowhere; its number grows with the time.

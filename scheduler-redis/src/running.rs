@@ -3,7 +3,6 @@
 use scheduler_core::Result;
 use scheduler_core::job::ExecutionId;
 use scheduler_core::run::{RunId, RunState};
-use scheduler_core::store::rows::Table;
 use scheduler_core::store::view::{Names as _, View};
 use scheduler_core::store::*;
 
@@ -106,7 +105,7 @@ impl Shared {
 
 fn remove(view: &mut View<Names>, runs: &[RunId]) -> Result<(), view::Missing> {
     each(view, runs, |view, run| match rows::Rows::run(view, run)? {
-        Some(run) => Table::<rows::RunRow>::remove(view, run),
+        Some(run) => rules::remove_run(view, run),
         None => Ok(()),
     })
     .map(drop)

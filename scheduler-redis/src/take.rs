@@ -13,7 +13,7 @@ use serde_json::json;
 use std::time::Duration;
 
 use crate::codec;
-use crate::commit::{Ops, Step, operation, text};
+use crate::commit::{Ops, Step, member, operation, text};
 use crate::connection::Failure;
 use crate::load::{Broken, Loader, parts};
 use crate::names::Names;
@@ -429,11 +429,11 @@ impl Shared {
                 match record::read_run(text, &mut names) {
                     Ok(row) => {
                         let (claim, run) = rules::claimed_run(&row, execution, request.now);
+                        let stood = codec::as_it_stood(&member(row.priority, &codec::run(row.id)));
+                        let of = Origin::Run(row.into(), version);
+                        let version = stood.map_or(0, |(version, _)| version);
                         if let Some(known) = sessions.get_mut(&request.session) {
-                            known.hold(
-                                execution,
-                                Held { claim, version, of: Origin::Run(row.into(), version) },
-                            );
+                            known.hold(execution, Held { claim, version, of });
                         }
                         acquired.runs.push(run);
                     }

@@ -54,6 +54,18 @@ function checks.is(hash, from, many)
   for n = 1, #found do compare(is_version(found[n], ARGV[from + 2 * n - 1])) end
 end
 
+-- Claims of runs that are over, of which nobody has asked for the stop: as they stood in their lanes.
+local over = {}
+function checks.held(hash, from, many)
+  local names = {}
+  for n, value in ipairs(values_of(hash, column(from, many, 1))) do
+    local is_held = value and #value == 30 and sub(value, 5, 8) == RUN
+    compare(is_held)
+    names[n] = is_held and sub(value, 5) or ''
+  end
+  over[hash] = { from, many, names }
+end
+
 function checks.none(key) compare(call('EXISTS', K(key)) == 0) end
 
 function checks.only(key, from) compare(is_version(call('GET', K(key)), ARGV[from])) end
@@ -192,12 +204,24 @@ function ops.group(_, from, many)
   end
 end
 
+local function each_of(names, command, key)
+  for first = 1, #names, MANY do call(command, K(key), unpack(names, first, math.min(first + MANY - 1, #names))) end
+end
+
+-- The runs of these claims leave nothing.
+function ops.over(hash)
+  local from, many, names = unpack(over[hash])
+  each(1, 'HDEL', hash, from, many)
+  each_of(names, 'HDEL', 'at')
+  each_of(names, 'HDEL', 'runs')
+end
+
 function ops.wake() woken = true end
 function ops.cry() woken, loud = true, true end
 
 -- Which keys an operation writes, beside its own; of those of jobs that allow one run, how wide their rows are.
 local OF_LANES = { 'lanes', 'at', 'busy' }
-local WRITES = { hist = { 'hist' }, free = OF_LANES, group = { 'groups', 'awaited' } }
+local WRITES = { hist = { 'hist' }, free = OF_LANES, group = { 'groups', 'awaited' }, over = { 'at', 'runs' } }
 local OF_JOBS = { leave_alone = 2, stand_alone = 4, free = 2 }
 
 local function check_queues(name, lane, from, many)
@@ -233,7 +257,7 @@ return guarded(function()
       first = first or at
       if TYPES[string.match(key, '^%l+') or ''] and ops[name] and string.match(name, '^%u') then
         check(key)
-      elseif key ~= '' and name ~= 'hist' then
+      elseif key ~= '' and name ~= 'hist' and name ~= 'over' then
         check('lane:' .. key, 'lanes', 'at', 'busy')
       else
         check(unpack(WRITES[name] or {}))

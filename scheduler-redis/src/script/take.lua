@@ -69,9 +69,16 @@ end
 local function is_before(a, b) return a[1] < b[1] or (a[1] == b[1] and a[2] < b[2]) end
 
 -- What comes first in these lanes from this time on, in order and before another one, at most so many. Each is a time, a member and a
--- lane.
-local function first_of(since, many)
+-- lane. Also says the lane if there is only one: then no time is told.
+local function first_of(since, many, is_shared)
   local lanes, before = due_lanes(since, many)
+  if #lanes == 1 and not before and since == '-inf' and not is_shared then
+    -- Nothing has to be merged, so nobody needs the times.
+    local found = call('ZRANGEBYSCORE', K('lane:' .. lanes[1]), since, until_then, 'LIMIT', 0, many)
+    if not found[1] then touched[lanes[1]] = true end
+    for n, member in ipairs(found) do found[n] = { 0, member, lanes[1] } end
+    return found, lanes[1]
+  end
   local each, found, bound = #lanes < 4 and many or math.max(4, 2 * math.ceil(many / #lanes)), {}, nil
   for _, lane in ipairs(lanes) do
     local part = call('ZRANGEBYSCORE', K('lane:' .. lane), since, until_then, 'WITHSCORES', 'LIMIT', 0, each)
@@ -90,13 +97,15 @@ local function first_of(since, many)
 end
 
 local taken, records, gone, busy = {}, {}, {}, {}
+-- Whether anything was taken that belongs to an execution group.
+local grouped = false
 
--- The records of triggers and runs. The name of a run has no NUL.
+-- The records of triggers and runs.
 local function records_of(names)
   local of = { triggers = {}, runs = {} }
   local places = { triggers = {}, runs = {} }
   for n, name in ipairs(names) do
-    local hash = string.byte(name) == 244 and not string.find(name, '\0', 1, true) and 'runs' or 'triggers'
+    local hash = is_run(name) and 'runs' or 'triggers'
     local all = of[hash]
     all[#all + 1], places[hash][#all + 1] = name, n
   end
@@ -110,9 +119,12 @@ local function records_of(names)
 end
 
 -- Claims those that can be claimed. What cannot be leaves its lane, too: it stands in the queue of its job, or is destroyed.
-local function claim(chosen)
+local function claim(chosen, only)
   local names, members = {}, {}
-  for n, place in ipairs(chosen) do names[n] = string.sub(place[2], 5) end
+  for n, place in ipairs(chosen) do
+    names[n] = string.sub(place[2], 5)
+    place[5], grouped = names[n], grouped or string.byte(place[3]) == 49
+  end
   local found, jobs = records_of(names), {}
   for n, record in ipairs(found) do
     if record and (string.byte(record, 11) or 0) % 2 == 1 then
@@ -146,7 +158,8 @@ local function claim(chosen)
     end
   end
   for lane, all in pairs(members) do
-    call('ZREM', K('lane:' .. lane), unpack(all))
+    -- Those that come first leave by their rank.
+    if lane == only then call('ZREMRANGEBYRANK', K('lane:' .. lane), 0, #all - 1) else call('ZREM', K('lane:' .. lane), unpack(all)) end
     touched[lane] = true
   end
   note_lanes()
@@ -156,7 +169,8 @@ end
 local function pass(since, is_shared)
   -- Each step takes something out of a lane, or is the last one.
   for _ = 1, PART do
-    local found = #taken < most and first_of(since, most - #taken) or {}
+    local found, only = {}, nil
+    if #taken < most then found, only = first_of(since, most - #taken, is_shared) end
     local chosen, of_group, is_used = {}, {}, false
     for _, place in ipairs(found) do
       local is_late, group = is_shared and place[1] < late, group_of(place[3])
@@ -168,17 +182,18 @@ local function pass(since, is_shared)
         if is_late then share = share - 1 end
       end
     end
-    if #chosen > 0 then claim(chosen) end
+    if #chosen > 0 then claim(chosen, only) end
     if is_used or #chosen == 0 then return is_used end
   end
 end
 
 local function note_claims()
-  local base, head, claims, at, of_group = count(#taken), session .. '-', {}, {}, {}
+  local base, head, claims, at, of_group = count(#taken), session .. '-%d', {}, {}, {}
   for n, place in ipairs(taken) do
-    local id, group = head .. text(base + n), string.match(place[3], '^1([^%z]*)')
-    claims[2 * n - 1], claims[2 * n] = id, records[n]
-    at[2 * n - 1], at[2 * n] = string.sub(place[2], 5), id
+    local id, name = string.format(head, base + n), place[5]
+    local group = grouped and string.match(place[3], '^1([^%z]*)')
+    claims[2 * n - 1], claims[2 * n] = id, is_run(name) and place[2] or records[n]
+    at[2 * n - 1], at[2 * n] = name, id
     if place[4] then call('HSET', K'busy', place[4], id) end
     if group then of_group[group] = (of_group[group] or 0) + 1 end
   end
@@ -217,7 +232,10 @@ return guarded(function()
     for _, name in ipairs(cjson.decode(ARGV[10])) do served[name] = true end
   end
   limits, left = ARGV[11] ~= '' and cjson.decode(ARGV[11]), {}
-  if most > 0 and (not late or pass('-inf', true)) then
+  local due = call('ZRANGE', K'lanes', 0, 0, 'WITHSCORES')[2]
+  -- As long as nothing is late there is nothing to share.
+  if due and late and tonumber(due) >= late then late = nil end
+  if most > 0 and due and (not late or pass('-inf', true)) then
     if late then pass(text(late), false) end
     pass('-inf', false)
   end

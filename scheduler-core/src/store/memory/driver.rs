@@ -72,7 +72,7 @@ impl rows::Table<RunRow> for Table {
 
     fn remove(&mut self, id: Id<RunRow>) -> Always<()> {
         if let Some(slot) = self.run_of(id) {
-            self.drop_run(slot);
+            self.remove_run(slot);
         }
         Ok(())
     }
@@ -120,6 +120,13 @@ impl Rows for Table {
 
     fn run(&mut self, id: RunId) -> Always<Option<Id<RunRow>>> {
         Ok(self.run_slot(id).map(|slot| self.run_id(slot)))
+    }
+
+    fn drop_run(&mut self, id: RunId) -> Always<()> {
+        if let Some(slot) = self.run_slot(id) {
+            self.remove_run(slot);
+        }
+        Ok(())
     }
 
     fn lane(&mut self, group: Option<&Arc<str>>, job_type: &Arc<str>) -> Lane {

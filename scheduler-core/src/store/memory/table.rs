@@ -295,7 +295,7 @@ impl Table {
         number(index, self.generation)
     }
 
-    pub(super) fn drop_run(&mut self, index: usize) {
+    pub(super) fn remove_run(&mut self, index: usize) {
         let place = self.runs[index].row.place();
         self.leave_run(index, place);
         let slot = self.runs.remove(index);

@@ -75,6 +75,9 @@ pub trait Rows: Table<JobRow> + Table<TriggerRow> + Table<RunRow> + Table<ClaimR
     /// The run of this id.
     fn run(&mut self, id: RunId) -> Answer<Self, Option<Id<RunRow>>>;
 
+    /// Not a read: the run goes, if it is there, whatever its row says.
+    fn drop_run(&mut self, id: RunId) -> Answer<Self, ()>;
+
     /// The lane of work of this execution group and job type.
     fn lane(&mut self, group: Option<&Arc<str>>, job_type: &Arc<str>) -> Lane;
 

@@ -32,5 +32,7 @@ pub use putting::{
     adjust, check_put, clear, move_triggers, put, put_calendar, put_mark, remove_calendar, remove_job,
     remove_trigger, reschedule,
 };
-pub use running::{MOST_LOSSES, cancel_run, claimed_run, enqueue, give_back_unheard, replay, resettle, runs};
+pub use running::{
+    MOST_LOSSES, cancel_run, claimed_run, enqueue, give_back_unheard, remove_run, replay, resettle, runs,
+};
 pub use steps::each;

@@ -6,6 +6,7 @@ use foldhash::{HashSet, HashSetExt};
 
 use super::ending::count_runs;
 use super::pausing::pause_at_birth;
+use super::running::remove_run;
 use super::steps::{each, remove_at, take_out, withdraw};
 use crate::calendar::Calendar;
 use crate::error::{Error, Result};
@@ -298,9 +299,8 @@ pub fn remove_job<R: Rows>(rows: &mut R, key: &JobKey) -> Answer<R, bool> {
 
 /// Removes jobs with their triggers, runs, calendars and remembered pauses.
 pub fn clear<R: Rows>(rows: &mut R) -> Answer<R, ()> {
-    for run in rows.runs(&RunQuery::default())? {
-        rows.remove(run)?;
-    }
+    let runs = rows.runs(&RunQuery::default())?;
+    each(rows, runs, remove_run)?;
     let jobs = rows.jobs(&[], |_| true)?;
     each(rows, jobs, |rows, job| remove_job(rows, job.key()))?;
     for (name, _) in rows.calendars()? {

@@ -84,9 +84,13 @@ fn attempt_of<R: Rows>(rows: &mut R, claim: ExecutionId) -> Answer<R, Option<(Id
 pub(super) fn end_attempt<R: Rows>(rows: &mut R, claim: ExecutionId, fate: Fate) -> Answer<R, bool> {
     let Some((id, run, number)) = attempt_of(rows, claim)? else { return Ok(false) };
     end_claim(rows, id)?;
+    if fate == Fate::Over {
+        rows.drop_run(run)?;
+        return Ok(true);
+    }
     let Some(run) = rows.run(run)? else { return Ok(true) };
     match fate {
-        Fate::Over => rows.remove(run)?,
+        Fate::Over => {}
         Fate::Again { at, counts, error } => {
             rows.edit(run, |row| {
                 (row.due, row.attempts) = (at, if counts { number } else { row.attempts });
@@ -190,6 +194,15 @@ pub fn cancel_run<R: Rows>(rows: &mut R, id: RunId) -> Answer<R, bool> {
         rows.remove(run)?;
     }
     Ok(may_go)
+}
+
+/// Removes a run, whatever its state. An attempt under way goes on, and its end does nothing.
+pub fn remove_run<R: Rows>(rows: &mut R, run: Id<RunRow>) -> Answer<R, ()> {
+    if let Some(claim) = rows.claim_of(run)? {
+        // From now on it says by itself of which job it is.
+        rows.edit(claim, |_| ())?;
+    }
+    rows.remove(run)
 }
 
 /// Whether the table of states allows a step.

@@ -140,6 +140,12 @@ impl<N: Names> Rows for View<N> {
         Ok(self.get(number)?.is_some_and(|row| row.id == id).then_some(number))
     }
 
+    fn drop_run(&mut self, id: RunId) -> Result<(), Missing> {
+        let id = self.names().run(id);
+        self.runs.write(id, None);
+        Ok(())
+    }
+
     fn lane(&mut self, group: Option<&Arc<str>>, job_type: &Arc<str>) -> Lane {
         self.names().lane(group, job_type)
     }
