@@ -5,12 +5,15 @@ use std::sync::Arc;
 
 use scheduler_core::job::CancelReason;
 use scheduler_core::run::RunId;
-use scheduler_core::store::rows::{ClaimRow, Id, Item, JobRow, Place, RunRow, Standing, TriggerRow};
+use scheduler_core::store::rows::{ClaimRow, Id, Item, JobRow, Place, RunRow, TriggerRow};
 use scheduler_core::store::view::{Change, Version, View, record};
 use scheduler_core::{JobKey, Result};
 
 use crate::codec;
-use crate::names::{LaneOf, Names};
+use crate::commit_runs::{claimed_name, over_of};
+use crate::names::Names;
+use crate::ops::record as whole;
+pub(crate) use crate::ops::{Ops, Step, Words, known, lane_name, operation, text};
 
 /// What a check was about.
 #[derive(Debug, Clone)]
@@ -21,111 +24,6 @@ pub(crate) enum Checked {
     Claim(Id<ClaimRow>),
     Chore,
     Other,
-}
-
-pub(crate) type Words = Vec<Vec<u8>>;
-
-/// Operations, put together by what they do and to which key.
-#[derive(Debug, Default)]
-pub(crate) struct Ops(BTreeMap<(Step, Arc<str>), Words>);
-
-/// What the script can do, in the order in which it does it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Step {
-    HSet,
-    HDel,
-    Set,
-    ZAdd,
-    ZRem,
-    SAdd,
-    Hist,
-    Over,
-    Leave,
-    LeaveAlone,
-    Free,
-    Group,
-    Stand,
-    Shift,
-    StandAlone,
-    Wake,
-    Cry,
-}
-
-impl Step {
-    const fn name(self) -> &'static str {
-        match self {
-            Self::HSet => "HSET",
-            Self::HDel => "HDEL",
-            Self::Set => "SET",
-            Self::ZAdd => "ZADD",
-            Self::ZRem => "ZREM",
-            Self::SAdd => "SADD",
-            Self::Hist => "hist",
-            Self::Over => "over",
-            Self::Leave => "leave",
-            Self::LeaveAlone => "leave_alone",
-            Self::Free => "free",
-            Self::Group => "group",
-            Self::Stand => "stand",
-            Self::Shift => "shift",
-            Self::StandAlone => "stand_alone",
-            Self::Wake => "wake",
-            Self::Cry => "cry",
-        }
-    }
-}
-
-impl Ops {
-    pub(crate) fn add(
-        &mut self,
-        step: Step,
-        key: impl Into<Arc<str>>,
-        words: impl IntoIterator<Item = Vec<u8>>,
-    ) {
-        self.0.entry((step, key.into())).or_default().extend(words);
-    }
-}
-
-impl Ops {
-    pub(crate) fn words(self) -> Words {
-        let mut words = Words::new();
-        for ((step, key), of_step) in self.0 {
-            words.extend([text(step.name()), text(&*key), text(of_step.len().to_string())]);
-            words.extend(of_step);
-        }
-        words
-    }
-}
-
-/// One operation or check of the script.
-pub(crate) fn operation(name: &str, key: &str, of: &[Vec<u8>]) -> Words {
-    let mut words = vec![text(name), text(key), text(of.len().to_string())];
-    words.extend_from_slice(of);
-    words
-}
-
-/// A lane as a key has it.
-pub(crate) fn lane_name((group, job_type): &LaneOf) -> String {
-    match group {
-        Some(group) => format!("1{group}\0{job_type}"),
-        None => format!("0\0{job_type}"),
-    }
-}
-
-pub(crate) fn text(text: impl Into<String>) -> Vec<u8> {
-    text.into().into_bytes()
-}
-
-fn record(version: Version, record: Vec<u8>) -> Vec<u8> {
-    let mut whole = Vec::with_capacity(record.len() + 8);
-    whole.extend(version.to_be_bytes());
-    whole.extend(record);
-    whole
-}
-
-/// A version as a check has it: nothing for a row that is not there.
-pub(crate) fn known(version: Version) -> Vec<u8> {
-    if version == 0 { Vec::new() } else { version.to_be_bytes().to_vec() }
 }
 
 /// An entry of the list of chores, of the version that was read; without a record it goes.
@@ -183,43 +81,14 @@ fn stand_at(place: Place, name: &str, job: &JobKey, names: &Names) -> Stand {
     }
 }
 
-/// What the key `at` names it by.
-fn claimed_name(claim: &ClaimRow) -> String {
-    match claim.item {
-        Item::Run(run) => codec::run(run),
-        Item::Trigger(_) => codec::key(claim.trigger.key()),
-    }
-}
-
-/// The version of a claim that says of a run how it stood in its lane: the begin of the name of a run behind its rank.
-const AS_IT_STOOD: u64 = 0xF48F_BFBF;
-
-/// Claims of runs that leave nothing.
-fn over_of(view: &View<Names>, names: &Names) -> HashMap<Id<ClaimRow>, RunId> {
-    let versions: HashMap<_, _> = view.claims().reads().collect();
-    let gone: HashSet<_> = view
-        .runs()
-        .changes()
-        .filter(|change| change.after.is_none())
-        .map(|change| names.run_id(change.id))
-        .collect();
-    let over = view.claims().changes().filter_map(|change| match (change.before?.item, change.after) {
-        (Item::Run(run), None) if gone.contains(&run) => Some((change.id, run)),
-        _ => None,
-    });
-    let stood =
-        |id: &Id<ClaimRow>| versions.get(id).is_some_and(|version| version & 0xFFFF_FFFF == AS_IT_STOOD);
-    over.filter(|(id, _)| stood(id)).collect()
-}
-
 /// Puts together what a view wants to be checked and written.
 pub(crate) struct Commit {
     checks: Words,
     checked: Vec<Checked>,
-    ops: Ops,
+    pub(crate) ops: Ops,
     /// By how much the claims of execution groups change.
     groups: BTreeMap<Arc<str>, i64>,
-    version: Version,
+    pub(crate) version: Version,
 }
 
 impl Commit {
@@ -241,7 +110,7 @@ impl Commit {
         let done = commit.write(view, &names, keeps);
         *view.names() = names;
         done?;
-        if commit.ops.0.is_empty() {
+        if commit.ops.is_empty() {
             return Ok(None);
         }
         if is_woken {
@@ -294,14 +163,14 @@ impl Commit {
             }
         }
         if let (_, Some(rest)) = view.changed_rest() {
-            let rest = record(self.version, crate::rest::write(rest)?);
+            let rest = whole(self.version, crate::rest::write(rest)?);
             self.ops.add(Step::Set, "rest", [rest]);
             self.ops.add(Step::Wake, "", []);
         }
         for (name, mark) in view.changed_marks() {
             let mut words = mark.revision.to_be_bytes().to_vec();
             words.extend(mark.text.as_bytes());
-            self.ops.add(Step::HSet, "marks", [text(&**name), record(self.version, words)]);
+            self.ops.add(Step::HSet, "marks", [text(&**name), whole(self.version, words)]);
         }
         for kept in view.kept().iter().filter(|_| keeps > 0) {
             self.ops.add(Step::Hist, keeps.to_string(), [text(codec::encode(kept)?)]);
@@ -397,7 +266,7 @@ impl Commit {
         let number = text(&entry.number);
         self.add_check("is", "chores", vec![number.clone(), known(entry.version)], vec![Checked::Chore]);
         match &entry.record {
-            Some(chore) => self.ops.add(Step::HSet, "chores", [number, record(self.version, chore.clone())]),
+            Some(chore) => self.ops.add(Step::HSet, "chores", [number, whole(self.version, chore.clone())]),
             None => self.ops.add(Step::HDel, "chores", [number]),
         }
     }
@@ -406,7 +275,7 @@ impl Commit {
         let key = text(codec::key(names.job_key(change.id)));
         match change.after {
             Some(row) => {
-                let record = record(self.version, record::job(row)?);
+                let record = whole(self.version, record::job(row)?);
                 self.ops.add(Step::HSet, "jobs", [key.clone(), record]);
                 if change.before.is_none() {
                     self.ops.add(Step::ZAdd, "nj", [text("0"), key]);
@@ -425,7 +294,7 @@ impl Commit {
         let (before, after) = (change.before, change.after);
         match after {
             Some(row) => {
-                let record = record(self.version, record::trigger(row, names)?);
+                let record = whole(self.version, record::trigger(row, names)?);
                 self.ops.add(Step::HSet, "triggers", [text(&key), record]);
             }
             None => self.ops.add(Step::HDel, "triggers", [text(&key)]),
@@ -464,53 +333,14 @@ impl Commit {
         Ok(())
     }
 
-    /// A run that was claimed stands nowhere.
-    fn run(
-        &mut self,
-        change: &Change<'_, RunRow>,
-        names: &Names,
-        (is_claimed, is_over): (bool, bool),
-        is_shown: bool,
-    ) -> Result<()> {
-        let name = codec::run(names.run_id(change.id));
-        let (before, after) = (change.before, change.after);
-        match after {
-            _ if is_over => {}
-            Some(row) => {
-                self.ops.add(Step::HSet, "runs", [text(&name), record(self.version, record::run(row)?)]);
-            }
-            None => self.ops.add(Step::HDel, "runs", [text(&name)]),
-        }
-        let ended = |row: &RunRow| matches!(row.standing, Standing::Ended(_)).then(|| name.clone());
-        self.index(Step::ZAdd, "dead", before.and_then(ended), after.and_then(ended));
-        let alone = |row: &RunRow| row.exclusive.then(|| codec::key(&row.job));
-        match (before.and_then(alone), after.and_then(alone)) {
-            (before, Some(job)) if before.as_ref() != Some(&job) => {
-                self.ops.add(Step::HSet, "alone", [text(&name), text(job)]);
-            }
-            (Some(_), None) => self.ops.add(Step::HDel, "alone", [text(&name)]),
-            _ => {}
-        }
-        let stand = |row: &RunRow| stand_of_run(row, names);
-        let (before_at, after_at) = (before.filter(|_| !is_claimed).and_then(stand), after.and_then(stand));
-        let is_moved = before_at != after_at;
-        if let Some(stand) = before_at.filter(|_| is_moved) {
-            self.leave(stand);
-        }
-        if let Some(stand) = after_at.filter(|_| is_shown || (is_moved && !is_claimed)) {
-            self.stand(stand, (!is_shown && before.is_some()).then_some(name));
-        }
-        Ok(())
-    }
-
-    fn leave(&mut self, stand: Stand) {
+    pub(crate) fn leave(&mut self, stand: Stand) {
         match stand.alone {
             Some(job) => self.ops.add(Step::LeaveAlone, stand.lane, [text(job), stand.member]),
             None => self.ops.add(Step::Leave, stand.lane, [stand.member]),
         }
     }
 
-    fn index(&mut self, step: Step, key: &str, before: Option<String>, after: Option<String>) {
+    pub(crate) fn index(&mut self, step: Step, key: &str, before: Option<String>, after: Option<String>) {
         if before == after {
             return;
         }
@@ -523,7 +353,7 @@ impl Commit {
     }
 
     /// With a key only unless that trigger is claimed.
-    fn stand(&mut self, stand: Stand, unless_claimed: Option<String>) {
+    pub(crate) fn stand(&mut self, stand: Stand, unless_claimed: Option<String>) {
         let time = text(stand.time.to_string());
         match (stand.alone, unless_claimed) {
             (Some(job), key) => {
@@ -551,7 +381,7 @@ impl Commit {
                 }
             }
             (before, Some(after)) => {
-                let record = record(self.version, record::claim(after)?);
+                let record = whole(self.version, record::claim(after)?);
                 self.ops.add(Step::HSet, home.clone(), [text(&id), record]);
                 match before {
                     Some(before) if !before.fired => self.unclaim(before),

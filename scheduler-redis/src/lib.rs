@@ -15,12 +15,15 @@
 //! # }
 //! ```
 
+mod alarms;
 mod audit;
 mod boot;
 mod cache;
+mod claims;
 mod clock;
 mod codec;
 mod commit;
+mod commit_runs;
 mod connection;
 mod damage;
 mod discovery;
@@ -29,6 +32,7 @@ mod heartbeat;
 mod io;
 mod load;
 mod names;
+mod ops;
 mod parts;
 mod put;
 mod reconcile;

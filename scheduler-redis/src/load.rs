@@ -2,20 +2,17 @@
 //!
 //! Rows are read as they are at their moments, which need not be one: a transaction that goes by rows of two moments is refused.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use chrono::{DateTime, Utc};
 use redis::{Cmd, Value};
-use scheduler_core::job::{ExecutionId, JobDetail};
 use scheduler_core::run::RunId;
 use scheduler_core::store::rows::{ClaimRow, Id, JobRow, RunRow, TriggerRow};
-use scheduler_core::store::view::record::{self, Kind};
+use scheduler_core::store::view::record;
 use scheduler_core::store::view::{Members, Rest, Set, Version, View, Wants};
-use scheduler_core::store::{GroupKind, Mark, NewRun, Selection, rules};
-use scheduler_core::{DEFAULT_GROUP, Error, JobKey, Result};
+use scheduler_core::store::{GroupKind, Mark, Selection};
+use scheduler_core::{DEFAULT_GROUP, Error, Result};
 
-use crate::cache::Known;
 use crate::codec;
 use crate::names::Names;
 use crate::rest;
@@ -23,7 +20,7 @@ use crate::script::{bytes, list, number, word, words};
 use crate::shared::Shared;
 
 /// No command asks for more at once.
-const MANY: usize = 1000;
+pub(crate) const MANY: usize = 1000;
 
 /// So many names are read at once.
 pub(crate) const PAGE: usize = 1000;
@@ -96,15 +93,15 @@ impl Loader<'_> {
         Ok(())
     }
 
-    fn get(&self, command: &str, key: &str) -> Cmd {
+    pub(crate) fn get(&self, command: &str, key: &str) -> Cmd {
         self.shared.command(command, key)
     }
 
-    async fn one(&self, command: &Cmd) -> Result<Value> {
+    pub(crate) async fn one(&self, command: &Cmd) -> Result<Value> {
         self.shared.ask(command).await
     }
 
-    async fn records(&self, hash: &str, fields: &[String]) -> Result<Vec<Option<Vec<u8>>>> {
+    pub(crate) async fn records(&self, hash: &str, fields: &[String]) -> Result<Vec<Option<Vec<u8>>>> {
         let mut records = Vec::with_capacity(fields.len());
         for part in fields.chunks(MANY) {
             let found = self.one(self.get("HMGET", hash).arg(part)).await?;
@@ -195,62 +192,6 @@ impl Loader<'_> {
             }
         }
         Ok(())
-    }
-
-    async fn claims(&mut self, ids: Vec<Id<ClaimRow>>) -> Result<()> {
-        let mut by_home = BTreeMap::<Arc<str>, Vec<(Id<ClaimRow>, ExecutionId)>>::new();
-        for id in ids {
-            match self.view.names().home_of(id).cloned() {
-                Some((home, execution)) => by_home.entry(home).or_default().push((id, execution)),
-                // Nobody has said where it could be.
-                None => self.view.load_claim(id, None, 0),
-            }
-        }
-        for (home, of_home) in by_home {
-            let ids: Vec<_> = of_home.iter().map(|(_, execution)| codec::claim(*execution)).collect();
-            let records = self.records(&home, &ids).await?;
-            let all = of_home.into_iter().zip(records);
-            self.claims_from(all.map(|((id, execution), found)| (id, execution, found)).collect()).await?;
-        }
-        Ok(())
-    }
-
-    /// Claims of these records. What only says which run it is is read with its run.
-    async fn claims_from(&mut self, all: Vec<(Id<ClaimRow>, ExecutionId, Option<Vec<u8>>)>) -> Result<()> {
-        let mut of_runs = Vec::new();
-        for (id, execution, found) in all {
-            match found.as_deref().and_then(codec::as_it_stood) {
-                Some((version, run)) => of_runs.push((id, execution, version, run)),
-                None => self.claim(id, execution, found.as_deref()),
-            }
-        }
-        if of_runs.is_empty() {
-            return Ok(());
-        }
-        let names: Vec<_> = of_runs.iter().map(|(.., run)| codec::run(*run)).collect();
-        let records = self.records("runs", &names).await?;
-        for ((id, execution, version, run), found) in of_runs.into_iter().zip(records) {
-            let row = found.as_deref().and_then(parts);
-            let row = row.and_then(|(_, record)| record::read_run(record, self.view.names()).ok());
-            let row = row.unwrap_or_else(|| lost_run(run, since(execution), self.view.names()));
-            let claim = rules::claimed_run(&row, execution, since(execution)).0;
-            self.view.load_claim(id, Some(claim), version);
-        }
-        Ok(())
-    }
-
-    fn claim(&mut self, id: Id<ClaimRow>, execution: ExecutionId, found: Option<&[u8]>) {
-        let Some((version, record)) = found.and_then(parts) else {
-            return self.view.load_claim(id, None, 0);
-        };
-        match read_claim(record, execution, self.view.names(), &self.shared.known) {
-            Ok(row) => self.view.load_claim(id, Some(row), version),
-            Err(reason) => {
-                let error = broken("run", &codec::claim(execution), record, &reason);
-                tracing::error!(%execution, %error, "a run is left out: {error}");
-                self.view.load_claim(id, None, version);
-            }
-        }
     }
 
     pub(crate) async fn rest(&self) -> Result<(Rest, Version)> {
@@ -432,27 +373,6 @@ impl Loader<'_> {
         keys.map(|key| scheduler_core::store::view::Names::trigger(names, &key)).collect()
     }
 
-    async fn claims_in(&mut self, home: &str) -> Result<Vec<Id<ClaimRow>>> {
-        let (home, mut ids, mut cursor) = (Arc::<str>::from(home), HashSet::new(), "0".to_owned());
-        loop {
-            let mut command = self.get("HSCAN", &home);
-            let page = list(Some(self.one(command.arg(&cursor).arg("COUNT").arg(MANY)).await?));
-            let mut found = Vec::new();
-            for pair in list(page.get(1).cloned()).chunks_exact(2) {
-                let Ok(execution) = codec::read_claim(&word(Some(&pair[0]))) else { continue };
-                let id = self.view.names().claim(execution, &home);
-                if ids.insert(id) {
-                    found.push((id, execution, bytes(&pair[1]).map(<[u8]>::to_vec)));
-                }
-            }
-            self.claims_from(found).await?;
-            cursor = word(page.first());
-            if cursor.is_empty() || cursor == "0" {
-                return Ok(ids.into_iter().collect());
-            }
-        }
-    }
-
     async fn selected(&self, what: &Selection) -> Result<Vec<String>> {
         match what {
             Selection::Trigger(key) => Ok(vec![codec::key(key)]),
@@ -555,40 +475,7 @@ fn read_mark(record: &[u8]) -> Option<Mark> {
     Some(Mark { revision: u64::from_be_bytes(*revision), text: String::from_utf8_lossy(text).into() })
 }
 
-/// A claim from its record, which is that of its trigger as long as it is not fired.
-pub(crate) fn read_claim(
-    record: &[u8],
-    execution: ExecutionId,
-    names: &mut Names,
-    known: &Known,
-) -> Result<ClaimRow, String> {
-    if record::kind_of(record) == Some(Kind::Claim) {
-        return record::read_claim(record, names);
-    }
-    let row = record::read_trigger(record, names, &mut &*known)?;
-    Ok(claim_of(row, execution, names))
-}
-
-/// A run of which somebody has destroyed the record while a node runs it.
-fn lost_run(run: RunId, since: DateTime<Utc>, names: &mut Names) -> RunRow {
-    let job = JobDetail::builder(JobKey::new("lost").expect("a name"), "lost").build();
-    let lane = scheduler_core::store::view::Names::lane(names, None, &"lost".into());
-    RunRow::new(NewRun::of(run, &job, since), lane)
-}
-
-/// When it was claimed is nowhere; its number grows with the time.
-pub(crate) fn since(execution: ExecutionId) -> DateTime<Utc> {
-    i64::try_from(execution.count()).ok().and_then(DateTime::from_timestamp_micros).unwrap_or_default()
-}
-
-/// The claim of a trigger that is not fired.
-pub(crate) fn claim_of(row: TriggerRow, execution: ExecutionId, names: &mut Names) -> ClaimRow {
-    let item = scheduler_core::store::view::Names::trigger(names, row.trigger.key());
-    let (since, lapse) = (since(execution), DateTime::<Utc>::MAX_UTC);
-    rules::claimed(item, &row, execution.session(), since, lapse)
-}
-
 /// The error about a record that cannot be read.
-fn broken(what: &str, key: &str, record: &[u8], reason: &str) -> Error {
+pub(crate) fn broken(what: &str, key: &str, record: &[u8], reason: &str) -> Error {
     codec::broken(what, key, &format!("{} ({reason})", String::from_utf8_lossy(record)))
 }

@@ -3,12 +3,14 @@
 use scheduler_core::Result;
 use scheduler_core::job::ExecutionId;
 use scheduler_core::run::{RunId, RunState};
-use scheduler_core::store::view::{Names as _, View};
+use scheduler_core::store::view::{Names as _, View, record};
 use scheduler_core::store::*;
 
-use crate::load::{Broken, Loader};
+use crate::codec;
+use crate::load::{Broken, Loader, parts};
 use crate::names::Names;
 use crate::run::{Mode, each};
+use crate::script::{bytes, list};
 use crate::session::knows;
 use crate::shared::Shared;
 
@@ -87,6 +89,55 @@ impl Shared {
             self.run("release", Mode::Chore, view, rule).await?;
         }
         Ok(())
+    }
+
+    /// Gives runs their jobs, if such are stored. What its job wants to stand elsewhere is given back to there; says whether there was
+    /// such a run.
+    pub(crate) async fn settle(&self, runs: &mut Vec<AcquiredRun>, of_jobs: &str) -> Result<bool> {
+        if runs.is_empty() {
+            return Ok(false);
+        }
+        let unknown = self.known.unknown_of_runs(of_jobs, runs.iter().map(|run| run.trigger.job()));
+        if !unknown.is_empty() {
+            let keys = unknown.iter().map(codec::key).collect::<Vec<_>>();
+            let records = list(Some(self.ask(self.command("HMGET", "jobs").arg(&keys)).await?));
+            for (key, whole) in unknown.into_iter().zip(&records) {
+                let detail = match bytes(whole).and_then(parts).map(|(_, record)| record::read_job(record)) {
+                    Some(Ok(row)) => Some(row.detail),
+                    Some(Err(reason)) => {
+                        tracing::error!(job = %key, reason, "the job `{key}` cannot be read, and its runs go by what they bring along: {reason}");
+                        None
+                    }
+                    None => None,
+                };
+                self.known.keep_for_runs(key, detail);
+            }
+        }
+        let mut misplaced = Vec::new();
+        for run in runs.iter_mut() {
+            let Some(job) = self.known.job_of_run(run.trigger.job()) else { continue };
+            let sessions = self.sessions.lock();
+            let held = sessions.get(&run.claim.session()).and_then(|known| known.held(run.claim));
+            if held.is_some_and(|held| held.claim.exclusive != job.disallow_concurrent()) {
+                misplaced.push((run.claim, job.disallow_concurrent()));
+            }
+            run.job = Some(job);
+        }
+        if misplaced.is_empty() {
+            return Ok(false);
+        }
+        let mut view = self.view();
+        self.load_held(&mut view, misplaced.iter().map(|(claim, _)| *claim));
+        let rule = |view: &mut View<Names>| {
+            each(view, &misplaced, |view, (claim, exclusive)| rules::resettle(view, claim, exclusive))
+        };
+        self.run("resettle", Mode::Chore, view, rule).await?;
+        let mut sessions = self.sessions.lock();
+        for (claim, _) in &misplaced {
+            sessions.get_mut(&claim.session()).and_then(|known| known.let_go(*claim));
+        }
+        runs.retain(|run| misplaced.iter().all(|(claim, _)| *claim != run.claim));
+        Ok(true)
     }
 
     /// Removes all runs, in parts. What runs goes on.

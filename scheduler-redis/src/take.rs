@@ -13,13 +13,13 @@ use serde_json::json;
 use std::time::Duration;
 
 use crate::codec;
-use crate::commit::{Ops, Step, member, operation, text};
+use crate::commit::{member, text};
 use crate::connection::Failure;
 use crate::load::{Broken, Loader, parts};
 use crate::names::Names;
 use crate::rest::is_foreign;
 use crate::run::{Mode, Ran, each};
-use crate::script::{self, bytes, list, number, word, words};
+use crate::script::{self, bytes, list, number, word};
 use crate::session::{Held, Loose, Origin, Session, Sessions, knows};
 use crate::shared::Shared;
 
@@ -41,7 +41,7 @@ pub(crate) const BATCH: usize = 100;
 /// So often alarms and pauses are looked after before triggers are taken all the same.
 const MOST_ALARMS: usize = 20;
 
-fn millis(time: DateTime<Utc>) -> String {
+pub(crate) fn millis(time: DateTime<Utc>) -> String {
     time.timestamp_millis().to_string()
 }
 
@@ -162,45 +162,6 @@ impl Shared {
             if let Some(known) = self.sessions.lock().get_mut(&session) {
                 known.is_unheard = false;
             }
-        }
-        Ok(())
-    }
-
-    async fn ring(&self, request: &AcquireDue) -> Result<()> {
-        let (now, session) = (request.now, request.session);
-        self.run("ring", Mode::Chore, self.view(), |view| rules::ring(view, now, session)).await?;
-        self.tidy_alarms(now).await
-    }
-
-    /// Whose time has come and who has nothing to ring for: somebody has changed it by hand, or this program cannot read it and another
-    /// one may.
-    async fn tidy_alarms(&self, now: DateTime<Utc>) -> Result<()> {
-        let mut command = self.command("ZRANGEBYSCORE", "alarms");
-        command.arg("-inf").arg(now.timestamp_millis()).arg("LIMIT").arg(0).arg(BATCH);
-        let keys = words(Some(self.ask(&command).await?));
-        if keys.is_empty() {
-            return Ok(());
-        }
-        let records = list(Some(self.ask(self.command("HMGET", "triggers").arg(&keys)).await?));
-        for (key, whole) in keys.iter().zip(&records) {
-            let mut names = Names::new(self.numbers.clone(), now);
-            let whole = bytes(whole).and_then(parts);
-            let row = whole.map(|(_, record)| record::read_trigger(record, &mut names, &mut &self.known));
-            let at = match row {
-                Some(Ok(row)) if row.alarm().is_some_and(|at| at <= now) => continue,
-                Some(Ok(row)) => row.alarm(),
-                Some(Err(_)) => Some(now + TimeDelta::seconds(5)),
-                None => None,
-            };
-            let version = whole.map_or(0, |(version, _)| version);
-            let mut body = operation("is", "triggers", &[text(key), crate::commit::known(version)]);
-            let mut ops = Ops::default();
-            match at {
-                Some(at) => ops.add(Step::ZAdd, "alarms", [text(millis(at)), text(key)]),
-                None => ops.add(Step::ZRem, "alarms", [text(key)]),
-            }
-            body.extend(ops.words());
-            self.commit_plain("tidy", body).await?;
         }
         Ok(())
     }
@@ -340,55 +301,6 @@ impl Shared {
         Ok((acquired, late_left, has_moved?))
     }
 
-    /// Gives runs their jobs, if such are stored. What its job wants to stand elsewhere is given back to there; says whether there was
-    /// such a run.
-    async fn settle(&self, runs: &mut Vec<AcquiredRun>, of_jobs: &str) -> Result<bool> {
-        if runs.is_empty() {
-            return Ok(false);
-        }
-        let unknown = self.known.unknown_of_runs(of_jobs, runs.iter().map(|run| run.trigger.job()));
-        if !unknown.is_empty() {
-            let keys = unknown.iter().map(codec::key).collect::<Vec<_>>();
-            let records = list(Some(self.ask(self.command("HMGET", "jobs").arg(&keys)).await?));
-            for (key, whole) in unknown.into_iter().zip(&records) {
-                let detail = match bytes(whole).and_then(parts).map(|(_, record)| record::read_job(record)) {
-                    Some(Ok(row)) => Some(row.detail),
-                    Some(Err(reason)) => {
-                        tracing::error!(job = %key, reason, "the job `{key}` cannot be read, and its runs go by what they bring along: {reason}");
-                        None
-                    }
-                    None => None,
-                };
-                self.known.keep_for_runs(key, detail);
-            }
-        }
-        let mut misplaced = Vec::new();
-        for run in runs.iter_mut() {
-            let Some(job) = self.known.job_of_run(run.trigger.job()) else { continue };
-            let sessions = self.sessions.lock();
-            let held = sessions.get(&run.claim.session()).and_then(|known| known.held(run.claim));
-            if held.is_some_and(|held| held.claim.exclusive != job.disallow_concurrent()) {
-                misplaced.push((run.claim, job.disallow_concurrent()));
-            }
-            run.job = Some(job);
-        }
-        if misplaced.is_empty() {
-            return Ok(false);
-        }
-        let mut view = self.view();
-        self.load_held(&mut view, misplaced.iter().map(|(claim, _)| *claim));
-        let rule = |view: &mut View<Names>| {
-            each(view, &misplaced, |view, (claim, exclusive)| rules::resettle(view, claim, exclusive))
-        };
-        self.run("resettle", Mode::Chore, view, rule).await?;
-        let mut sessions = self.sessions.lock();
-        for (claim, _) in &misplaced {
-            sessions.get_mut(&claim.session()).and_then(|known| known.let_go(*claim));
-        }
-        runs.retain(|run| misplaced.iter().all(|(claim, _)| *claim != run.claim));
-        Ok(true)
-    }
-
     /// What is the node's from now on, what is left of the share of late ones, and what no node can fire.
     fn read_taken(&self, request: &AcquireDue, answer: Vec<Value>) -> (Acquired, usize, Unusable) {
         let base = number(answer.get(2)).unwrap_or_default();
@@ -515,31 +427,6 @@ impl Shared {
             let of = Origin::Trigger { row: Loose::of(row, names, version), from };
             known.hold(execution, Held { claim, version, of });
         }
-    }
-
-    /// Claims of triggers that nobody can read: they keep nothing from others.
-    async fn drop_unreadable(&self, session: u64, claims: &[ExecutionId]) -> Result<()> {
-        if claims.is_empty() {
-            return Ok(());
-        }
-        let home = format!("cl:{session}");
-        let all = list(Some(self.ask(&self.command("HGETALL", "at")).await?));
-        for claim in claims {
-            let id = codec::claim(*claim);
-            let mut ops = Ops::default();
-            ops.add(Step::HDel, home.clone(), [text(&id)]);
-            let key = all.chunks_exact(2).find(|pair| word(pair.get(1)) == id).map(|pair| word(pair.first()));
-            let mut body = Vec::new();
-            if let Some(key) = key {
-                body = operation("value", "at", &[text(&key), text(&id)]);
-                ops.add(Step::HDel, "at", [text(&key)]);
-                let job = word(Some(&self.ask(self.command("HGET", "alone").arg(&key)).await?));
-                ops.add(Step::Free, "", [text(job), text(id)]);
-            }
-            body.extend(ops.words());
-            self.commit_plain("unreadable", body).await?;
-        }
-        Ok(())
     }
 
     /// What no node can fire is put into the error state, so that it does not come up again and again.

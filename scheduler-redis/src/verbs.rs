@@ -204,7 +204,7 @@ impl JobStore for RedisJobStore {
 
     fn put(&self, request: Put) -> StoreFuture<'_, ()> {
         let shared = self.0.clone();
-        Box::pin(self.on_io(Box::pin(async move { shared.put(request).await })))
+        Box::pin(self.on_io(Box::pin(async move { Box::pin(shared.put(request)).await })))
     }
 
     fn reschedule(&self, request: Reschedule) -> StoreFuture<'_, bool> {

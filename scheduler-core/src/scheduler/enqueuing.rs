@@ -228,7 +228,7 @@ impl Scheduler {
     ///
     /// The store has failed, or the scheduler is shut down.
     pub async fn cancel_run(&self, run: RunId) -> Result<bool> {
-        let cancelled = async { Ok(self.open()?.store.cancel_runs(vec![run]).await?) };
+        let cancelled = async { self.open()?.store.cancel_runs(vec![run]).await };
         let cancelled: Result<_> = cancelled.await;
         Ok(cancelled.during("cancel_run")?.first().copied().unwrap_or_default())
     }

@@ -9,9 +9,10 @@ use scheduler_core::{Result, TriggerKey};
 
 use super::question::Question;
 use super::{Audit, PAGE};
+use crate::claims;
 use crate::codec;
 use crate::commit::{Step, lane_name, stand_of, text};
-use crate::load::{self, Broken, parts};
+use crate::load::{Broken, parts};
 use crate::names::Names;
 use crate::run::{Mode, each};
 
@@ -57,10 +58,10 @@ impl Audit<'_> {
     fn read_claim(&self, id: &str, whole: &[u8]) -> Option<ClaimRow> {
         let mut view = self.shared.empty_view();
         let (execution, (_, record)) = (codec::read_claim(id).ok()?, parts(whole)?);
-        let known = load::read_claim(record, execution, view.names(), &self.shared.known);
+        let known = claims::read_claim(record, execution, view.names(), &self.shared.known);
         // That of a trigger whose schedule only another program knows.
         let place = |_| {
-            record::read_place(record, view.names()).map(|row| load::claim_of(row, execution, view.names()))
+            record::read_place(record, view.names()).map(|row| claims::claim_of(row, execution, view.names()))
         };
         known.or_else(place).ok()
     }

@@ -48,9 +48,12 @@ pub(super) struct JobSlot {
     pub(super) row: JobRow,
     pub(super) generation: u32,
     first: Option<NonZeroU32>,
-    /// The triggers after the first.
-    more: Option<Box<Vec<u32>>>,
+    more: Option<Box<More>>,
 }
+
+/// The triggers after the first.
+#[derive(Debug, Default)]
+struct More(Vec<u32>);
 
 impl JobSlot {
     pub(super) fn new(row: JobRow, generation: u32) -> Self {
@@ -58,12 +61,12 @@ impl JobSlot {
     }
 
     pub(super) fn triggers(&self) -> impl Iterator<Item = usize> {
-        let others = self.more.iter().flat_map(|more| more.iter().map(|trigger| *trigger as usize));
+        let others = self.more.iter().flat_map(|more| more.0.iter().map(|trigger| *trigger as usize));
         self.first.map(|first| first.get() as usize - 1).into_iter().chain(others)
     }
 
     pub(super) fn count(&self) -> usize {
-        usize::from(self.first.is_some()) + self.more.as_ref().map_or(0, |more| more.len())
+        usize::from(self.first.is_some()) + self.more.as_ref().map_or(0, |more| more.0.len())
     }
 
     /// Says at which position it stands now.
@@ -72,14 +75,14 @@ impl JobSlot {
             self.first = NonZeroU32::new(place(trigger + 1));
             return 0;
         }
-        let others = self.more.get_or_insert_default();
+        let others = &mut self.more.get_or_insert_default().0;
         others.push(place(trigger));
         place(others.len())
     }
 
     /// Says which other one stands at this position now.
     pub(super) fn take_trigger(&mut self, position: u32) -> Option<usize> {
-        let last = self.more.as_mut().and_then(|more| more.pop());
+        let last = self.more.as_mut().and_then(|more| more.0.pop());
         let moved = match (last, position.checked_sub(1)) {
             (None, _) => {
                 self.first = None;
@@ -90,7 +93,7 @@ impl JobSlot {
                 Some(last)
             }
             (Some(last), Some(after)) => {
-                self.more.as_mut().and_then(|others| others.get_mut(after as usize)).map(|place| {
+                self.more.as_mut().and_then(|others| others.0.get_mut(after as usize)).map(|place| {
                     *place = last;
                     last
                 })
@@ -101,7 +104,7 @@ impl JobSlot {
     }
 
     fn drop_if_empty(&mut self) {
-        if self.more.as_ref().is_some_and(|more| more.is_empty()) {
+        if self.more.as_ref().is_some_and(|more| more.0.is_empty()) {
             self.more = None;
         }
     }

@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
-use super::steps::end_claim;
+use super::steps::{each, end_claim};
 use crate::job::{CancelReason, ExecutionId};
 use crate::run::{RunEnd, RunId, RunStep};
 use crate::store::rows::*;
-use crate::store::rules::each;
+
 use crate::store::runs::{AcquiredRun, Enqueued, Fate, NewRun, RunQuery, RunStatus};
 
 /// A run is attempted again so many times in a row after its node was lost. One that ends every node that it comes to must end some

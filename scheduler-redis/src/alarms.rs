@@ -1,0 +1,82 @@
+//! What the clock brings, and claims that nobody can fire.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use scheduler_core::Result;
+use scheduler_core::job::ExecutionId;
+use scheduler_core::store::view::record;
+use scheduler_core::store::{AcquireDue, rules};
+
+use crate::codec;
+use crate::commit::{Ops, Step, operation, text};
+use crate::load::parts;
+use crate::names::Names;
+use crate::run::Mode;
+use crate::script::{bytes, list, word, words};
+use crate::shared::Shared;
+use crate::take::{BATCH, millis};
+
+impl Shared {
+    pub(crate) async fn ring(&self, request: &AcquireDue) -> Result<()> {
+        let (now, session) = (request.now, request.session);
+        self.run("ring", Mode::Chore, self.view(), |view| rules::ring(view, now, session)).await?;
+        self.tidy_alarms(now).await
+    }
+
+    /// Whose time has come and who has nothing to ring for: somebody has changed it by hand, or this program cannot read it and another
+    /// one may.
+    async fn tidy_alarms(&self, now: DateTime<Utc>) -> Result<()> {
+        let mut command = self.command("ZRANGEBYSCORE", "alarms");
+        command.arg("-inf").arg(now.timestamp_millis()).arg("LIMIT").arg(0).arg(BATCH);
+        let keys = words(Some(self.ask(&command).await?));
+        if keys.is_empty() {
+            return Ok(());
+        }
+        let records = list(Some(self.ask(self.command("HMGET", "triggers").arg(&keys)).await?));
+        for (key, whole) in keys.iter().zip(&records) {
+            let mut names = Names::new(self.numbers.clone(), now);
+            let whole = bytes(whole).and_then(parts);
+            let row = whole.map(|(_, record)| record::read_trigger(record, &mut names, &mut &self.known));
+            let at = match row {
+                Some(Ok(row)) if row.alarm().is_some_and(|at| at <= now) => continue,
+                Some(Ok(row)) => row.alarm(),
+                Some(Err(_)) => Some(now + TimeDelta::seconds(5)),
+                None => None,
+            };
+            let version = whole.map_or(0, |(version, _)| version);
+            let mut body = operation("is", "triggers", &[text(key), crate::commit::known(version)]);
+            let mut ops = Ops::default();
+            match at {
+                Some(at) => ops.add(Step::ZAdd, "alarms", [text(millis(at)), text(key)]),
+                None => ops.add(Step::ZRem, "alarms", [text(key)]),
+            }
+            body.extend(ops.words());
+            self.commit_plain("tidy", body).await?;
+        }
+        Ok(())
+    }
+
+    /// Claims of triggers that nobody can read: they keep nothing from others.
+    pub(crate) async fn drop_unreadable(&self, session: u64, claims: &[ExecutionId]) -> Result<()> {
+        if claims.is_empty() {
+            return Ok(());
+        }
+        let home = format!("cl:{session}");
+        let all = list(Some(self.ask(&self.command("HGETALL", "at")).await?));
+        for claim in claims {
+            let id = codec::claim(*claim);
+            let mut ops = Ops::default();
+            ops.add(Step::HDel, home.clone(), [text(&id)]);
+            let key = all.chunks_exact(2).find(|pair| word(pair.get(1)) == id).map(|pair| word(pair.first()));
+            let mut body = Vec::new();
+            if let Some(key) = key {
+                body = operation("value", "at", &[text(&key), text(&id)]);
+                ops.add(Step::HDel, "at", [text(&key)]);
+                let job = word(Some(&self.ask(self.command("HGET", "alone").arg(&key)).await?));
+                ops.add(Step::Free, "", [text(job), text(id)]);
+            }
+            body.extend(ops.words());
+            self.commit_plain("unreadable", body).await?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,83 @@
+//! What a commit writes of runs.
+
+use std::collections::{HashMap, HashSet};
+
+use scheduler_core::Result;
+use scheduler_core::run::RunId;
+use scheduler_core::store::rows::{ClaimRow, Id, Item, RunRow, Standing};
+use scheduler_core::store::view::{Change, View, record};
+
+use crate::codec;
+use crate::commit::{Commit, stand_of_run};
+use crate::names::Names;
+use crate::ops::{self, Step, text};
+
+/// The version of a claim that says of a run how it stood in its lane: the begin of the name of a run behind its rank.
+const AS_IT_STOOD: u64 = 0xF48F_BFBF;
+
+/// Claims of runs that leave nothing.
+pub(crate) fn over_of(view: &View<Names>, names: &Names) -> HashMap<Id<ClaimRow>, RunId> {
+    let versions: HashMap<_, _> = view.claims().reads().collect();
+    let gone: HashSet<_> = view
+        .runs()
+        .changes()
+        .filter(|change| change.after.is_none())
+        .map(|change| names.run_id(change.id))
+        .collect();
+    let over = view.claims().changes().filter_map(|change| match (change.before?.item, change.after) {
+        (Item::Run(run), None) if gone.contains(&run) => Some((change.id, run)),
+        _ => None,
+    });
+    let stood =
+        |id: &Id<ClaimRow>| versions.get(id).is_some_and(|version| version & 0xFFFF_FFFF == AS_IT_STOOD);
+    over.filter(|(id, _)| stood(id)).collect()
+}
+
+/// What the key `at` names it by.
+pub(crate) fn claimed_name(claim: &ClaimRow) -> String {
+    match claim.item {
+        Item::Run(run) => codec::run(run),
+        Item::Trigger(_) => codec::key(claim.trigger.key()),
+    }
+}
+
+impl Commit {
+    /// A run that was claimed stands nowhere.
+    pub(crate) fn run(
+        &mut self,
+        change: &Change<'_, RunRow>,
+        names: &Names,
+        (is_claimed, is_over): (bool, bool),
+        is_shown: bool,
+    ) -> Result<()> {
+        let name = codec::run(names.run_id(change.id));
+        let (before, after) = (change.before, change.after);
+        match after {
+            _ if is_over => {}
+            Some(row) => {
+                self.ops.add(Step::HSet, "runs", [text(&name), ops::record(self.version, record::run(row)?)]);
+            }
+            None => self.ops.add(Step::HDel, "runs", [text(&name)]),
+        }
+        let ended = |row: &RunRow| matches!(row.standing, Standing::Ended(_)).then(|| name.clone());
+        self.index(Step::ZAdd, "dead", before.and_then(ended), after.and_then(ended));
+        let alone = |row: &RunRow| row.exclusive.then(|| codec::key(&row.job));
+        match (before.and_then(alone), after.and_then(alone)) {
+            (before, Some(job)) if before.as_ref() != Some(&job) => {
+                self.ops.add(Step::HSet, "alone", [text(&name), text(job)]);
+            }
+            (Some(_), None) => self.ops.add(Step::HDel, "alone", [text(&name)]),
+            _ => {}
+        }
+        let stand = |row: &RunRow| stand_of_run(row, names);
+        let (before_at, after_at) = (before.filter(|_| !is_claimed).and_then(stand), after.and_then(stand));
+        let is_moved = before_at != after_at;
+        if let Some(stand) = before_at.filter(|_| is_moved) {
+            self.leave(stand);
+        }
+        if let Some(stand) = after_at.filter(|_| is_shown || (is_moved && !is_claimed)) {
+            self.stand(stand, (!is_shown && before.is_some()).then_some(name));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,117 @@
+//! The operations of the script `commit.lua`.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use scheduler_core::store::view::Version;
+
+use crate::names::LaneOf;
+
+pub(crate) type Words = Vec<Vec<u8>>;
+
+/// Operations, put together by what they do and to which key.
+#[derive(Debug, Default)]
+pub(crate) struct Ops(BTreeMap<(Step, Arc<str>), Words>);
+
+/// What the script can do, in the order in which it does it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Step {
+    HSet,
+    HDel,
+    Set,
+    ZAdd,
+    ZRem,
+    SAdd,
+    Hist,
+    Over,
+    Leave,
+    LeaveAlone,
+    Free,
+    Group,
+    Stand,
+    Shift,
+    StandAlone,
+    Wake,
+    Cry,
+}
+
+impl Step {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::HSet => "HSET",
+            Self::HDel => "HDEL",
+            Self::Set => "SET",
+            Self::ZAdd => "ZADD",
+            Self::ZRem => "ZREM",
+            Self::SAdd => "SADD",
+            Self::Hist => "hist",
+            Self::Over => "over",
+            Self::Leave => "leave",
+            Self::LeaveAlone => "leave_alone",
+            Self::Free => "free",
+            Self::Group => "group",
+            Self::Stand => "stand",
+            Self::Shift => "shift",
+            Self::StandAlone => "stand_alone",
+            Self::Wake => "wake",
+            Self::Cry => "cry",
+        }
+    }
+}
+
+impl Ops {
+    pub(crate) fn add(
+        &mut self,
+        step: Step,
+        key: impl Into<Arc<str>>,
+        words: impl IntoIterator<Item = Vec<u8>>,
+    ) {
+        self.0.entry((step, key.into())).or_default().extend(words);
+    }
+}
+
+impl Ops {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(crate) fn words(self) -> Words {
+        let mut words = Words::new();
+        for ((step, key), of_step) in self.0 {
+            words.extend([text(step.name()), text(&*key), text(of_step.len().to_string())]);
+            words.extend(of_step);
+        }
+        words
+    }
+}
+
+/// One operation or check of the script.
+pub(crate) fn operation(name: &str, key: &str, of: &[Vec<u8>]) -> Words {
+    let mut words = vec![text(name), text(key), text(of.len().to_string())];
+    words.extend_from_slice(of);
+    words
+}
+
+/// A lane as a key has it.
+pub(crate) fn lane_name((group, job_type): &LaneOf) -> String {
+    match group {
+        Some(group) => format!("1{group}\0{job_type}"),
+        None => format!("0\0{job_type}"),
+    }
+}
+
+pub(crate) fn text(text: impl Into<String>) -> Vec<u8> {
+    text.into().into_bytes()
+}
+
+pub(crate) fn record(version: Version, record: Vec<u8>) -> Vec<u8> {
+    let mut whole = Vec::with_capacity(record.len() + 8);
+    whole.extend(version.to_be_bytes());
+    whole.extend(record);
+    whole
+}
+
+/// A version as a check has it: nothing for a row that is not there.
+pub(crate) fn known(version: Version) -> Vec<u8> {
+    if version == 0 { Vec::new() } else { version.to_be_bytes().to_vec() }
+}
