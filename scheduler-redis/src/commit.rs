@@ -402,11 +402,12 @@ impl Commit {
 
     fn unclaim(&mut self, claim: &ClaimRow) {
         // Its claim is compared in the same commit, and a trigger or a run has no other.
-        self.ops.add(Step::HDel, "at", [text(claimed_name(claim))]);
+        let name = claimed_name(claim);
+        name.into_iter().for_each(|name| self.ops.add(Step::HDel, "at", [text(name)]));
     }
 
     fn let_go(&mut self, claim: &ClaimRow, id: &str, is_over: bool) {
-        if !is_over && (!claim.fired || claim.trigger_id().is_none()) {
+        if !is_over {
             self.unclaim(claim);
         }
         if claim.exclusive {

@@ -33,11 +33,11 @@ pub(crate) fn over_of(view: &View<Names>, names: &Names) -> HashMap<Id<ClaimRow>
     over.filter(|(id, _)| stood(id)).collect()
 }
 
-/// What the key `at` names it by.
-pub(crate) fn claimed_name(claim: &ClaimRow) -> String {
+/// What the key `at` names it by; none for a firing, which it does not name.
+pub(crate) fn claimed_name(claim: &ClaimRow) -> Option<String> {
     match claim.item {
-        Item::Run(run) => codec::run(run),
-        Item::Trigger(_) => codec::key(claim.trigger.key()),
+        Item::Run(run) => Some(codec::run(run)),
+        Item::Trigger(_) => (!claim.fired).then(|| codec::key(claim.trigger.key())),
     }
 }
 

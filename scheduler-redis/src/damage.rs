@@ -11,6 +11,8 @@ use crate::shared::Shared;
 pub(crate) const KINDS: &[(&str, &str)] = &[
     ("jobs", "hash"),
     ("triggers", "hash"),
+    ("runs", "hash"),
+    ("dead", "zset"),
     ("at", "hash"),
     ("lanes", "zset"),
     ("alone", "hash"),

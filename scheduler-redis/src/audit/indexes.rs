@@ -3,29 +3,28 @@
 use std::collections::BTreeSet;
 
 use scheduler_core::Result;
-use scheduler_core::store::rows::TriggerRow;
 
+use super::named::{Named, Row};
 use super::question::Question;
 use super::records::of_lane;
 use super::{Audit, PAGE};
-use crate::codec;
-use crate::commit::{Step, Words, lane_name, stand_of, text};
+use crate::commit::{Step, Words, text};
 use crate::names::Names;
 use crate::script::{bytes, list};
 
-type Belongs<'a> = &'a (dyn Fn(&TriggerRow, &Names, &[u8]) -> bool + Sync);
+type Belongs<'a> = &'a (dyn Fn(&Row, &Names, &[u8]) -> bool + Sync);
 type Mends<'a> = &'a (dyn Fn(&[u8]) -> Vec<(Step, String, Words)> + Sync);
-type KeyOf<'a> = &'a (dyn Fn(&[u8]) -> Option<String> + Sync);
+type NameOf<'a> = &'a (dyn Fn(&[u8]) -> Option<String> + Sync);
 
 /// The parts of an index that are looked at.
 struct Entries<'a> {
-    /// Kind and key of what is at fault, if that is not the trigger.
+    /// Kind and key of what is at fault, if that is not what the entry names.
     whose: Option<(&'static str, String)>,
     fault: &'static str,
     mends: Mends<'a>,
     belongs: Belongs<'a>,
-    /// Where the key of a trigger begins in an entry.
-    trigger: KeyOf<'a>,
+    /// The name in an entry.
+    name: NameOf<'a>,
 }
 
 fn behind_job(entry: &[u8]) -> Option<String> {
@@ -56,21 +55,29 @@ impl Audit<'_> {
     }
 
     async fn entries(&mut self, page: Vec<Vec<u8>>, of: &Entries<'_>) -> Result<()> {
+        let named = |entry: Vec<u8>| ((of.name)(&entry).unwrap_or_default(), entry);
+        let (runs, triggers): (Vec<_>, Vec<_>) =
+            page.into_iter().map(named).partition(|(name, _)| Named::by(name) == Named::Run);
+        self.entries_of(Named::Trigger, &triggers, of).await?;
+        self.entries_of(Named::Run, &runs, of).await
+    }
+
+    /// Names, with the entries that have them.
+    async fn entries_of(&mut self, named: Named, page: &[(String, Vec<u8>)], of: &Entries<'_>) -> Result<()> {
         if page.is_empty() {
             return Ok(());
         }
-        let keys: Vec<_> = page.iter().map(|entry| (of.trigger)(entry).unwrap_or_default()).collect();
-        let words: Vec<&str> = keys.iter().map(String::as_str).collect();
-        let records = list(Some(self.ask("HMGET", "triggers", &words).await?));
+        let words: Vec<&str> = page.iter().map(|(name, _)| name.as_str()).collect();
+        let records = list(Some(self.ask("HMGET", named.hash(), &words).await?));
         let mut questions = Vec::new();
-        for ((entry, key), record) in page.iter().zip(&keys).zip(&records) {
+        for ((name, entry), record) in page.iter().zip(&records) {
             let whole = bytes(record);
-            let (mut view, row) = self.read(key, whole);
+            let (mut view, row) = self.read(named, name, whole);
             let names = &*view.names();
             if row.as_ref().is_some_and(|row| (of.belongs)(row, names, entry)) {
                 continue;
             }
-            let mut question = Question::about("trigger", "triggers", key, whole.unwrap_or_default());
+            let mut question = Question::about(named.kind(), named.hash(), name, whole.unwrap_or_default());
             if row.is_none() {
                 questions.push(question.certain(super::DESTROYED, (of.mends)(entry)));
                 continue;
@@ -88,32 +95,38 @@ impl Audit<'_> {
         let out_of = |zset: &'static str| {
             move |entry: &[u8]| vec![(Step::ZRem, zset.to_owned(), vec![entry.to_vec()])]
         };
-        let is_name =
-            |row: &TriggerRow, _: &Names, entry: &[u8]| codec::key(row.trigger.key()).as_bytes() == entry;
-        let of_job = |row: &TriggerRow, _: &Names, entry: &[u8]| {
-            let (job, key) = (codec::key(row.trigger.job()), codec::key(row.trigger.key()));
-            format!("{job}\0\0{key}").as_bytes() == entry
+        let is_name = |row: &Row, _: &Names, entry: &[u8]| {
+            matches!(row, Row::Trigger(_)) && row.name().as_bytes() == entry
         };
-        let of_calendar = |row: &TriggerRow, _: &Names, entry: &[u8]| {
-            let key = codec::key(row.trigger.key());
-            row.trigger.calendar().is_some_and(|name| format!("{name}\0\0{key}").as_bytes() == entry)
+        let of_job = |row: &Row, _: &Names, entry: &[u8]| {
+            format!("{}\0\0{}", row.job(), row.name()).as_bytes() == entry
         };
-        let rings = |row: &TriggerRow, _: &Names, _: &[u8]| row.alarm().is_some();
-        let is_alone = |row: &TriggerRow, _: &Names, _: &[u8]| row.exclusive;
-        let all: [(&'static str, &'static str, Belongs<'_>, KeyOf<'_>); 4] = [
+        let of_calendar = |row: &Row, _: &Names, entry: &[u8]| match row {
+            Row::Trigger(trigger) => trigger
+                .trigger
+                .calendar()
+                .is_some_and(|name| format!("{name}\0\0{}", row.name()).as_bytes() == entry),
+            Row::Run(_) => false,
+        };
+        let rings =
+            |row: &Row, _: &Names, _: &[u8]| matches!(row, Row::Trigger(row) if row.alarm().is_some());
+        let has_ended = |row: &Row, _: &Names, _: &[u8]| row.has_ended();
+        let is_alone = |row: &Row, _: &Names, _: &[u8]| row.is_exclusive();
+        let all: [(&'static str, &'static str, Belongs<'_>, NameOf<'_>); 5] = [
             ("nt", "it has another name", &is_name, &whole),
             ("of", "another job knows of it", &of_job, &behind_job),
             ("by", "another calendar knows of it", &of_calendar, &behind_job),
             ("alarms", "a rule is to look at it, and needs not", &rings, &whole),
+            ("dead", "it is listed as ended, and is not", &has_ended, &whole),
         ];
-        for (zset, fault, belongs, trigger) in all {
+        for (zset, fault, belongs, name) in all {
             let mends = out_of(zset);
-            let entries = Entries { whose: None, fault, mends: &mends, belongs, trigger };
+            let entries = Entries { whose: None, fault, mends: &mends, belongs, name };
             self.pages(zset, &entries).await?;
         }
         let mends = |entry: &[u8]| vec![(Step::HDel, "alone".to_owned(), vec![entry.to_vec()])];
         let fault = "it is noted to run alone, and does not";
-        let entries = Entries { whose: None, fault, mends: &mends, belongs: &is_alone, trigger: &whole };
+        let entries = Entries { whose: None, fault, mends: &mends, belongs: &is_alone, name: &whole };
         let mut cursor = Some("0".to_owned());
         while let Some(at) = cursor {
             let (page, next) = self.scan("alone", &at).await?;
@@ -146,11 +159,10 @@ impl Audit<'_> {
         let fault = "it stands among what waits, and does not wait there";
         for lane in self.list("ZRANGE", "lanes", &["0", "-1"]).await? {
             let mends = |entry: &[u8]| vec![(Step::Leave, lane.clone(), vec![entry.to_vec()])];
-            let waits = |row: &TriggerRow, names: &Names, entry: &[u8]| {
-                stand_of(row, names).is_some_and(|stand| stand.lane == lane && stand.member == entry)
+            let waits = |row: &Row, names: &Names, entry: &[u8]| {
+                row.stand(names).is_some_and(|stand| stand.lane == lane && stand.member == entry)
             };
-            let entries =
-                Entries { whose: None, fault, mends: &mends, belongs: &waits, trigger: &behind_rank };
+            let entries = Entries { whose: None, fault, mends: &mends, belongs: &waits, name: &behind_rank };
             self.pages(&format!("lane:{lane}"), &entries).await?;
             self.settle(vec![of_lane(&lane)]).await?;
         }
@@ -166,19 +178,18 @@ impl Audit<'_> {
                 let queue = format!("q:{lane}\u{1}{job}");
                 let mends =
                     |entry: &[u8]| vec![(Step::LeaveAlone, lane.clone(), vec![text(&job), entry.to_vec()])];
-                let waits = |row: &TriggerRow, names: &Names, entry: &[u8]| {
-                    let of_job = row.exclusive && codec::key(row.trigger.job()) == job;
-                    of_job
-                        && row.place().is_some()
-                        && lane_name(&scheduler_core::store::view::Names::lane_of(names, row.lane)) == lane
-                        && stand_of(row, names).is_some_and(|stand| stand.member == entry)
+                let waits = |row: &Row, names: &Names, entry: &[u8]| {
+                    row.stand(names).is_some_and(|stand| {
+                        let is_here = stand.lane == lane && stand.member == entry;
+                        is_here && stand.alone.as_ref() == Some(&job)
+                    })
                 };
                 let entries = Entries {
                     whose: Some(("job", job.clone())),
-                    fault: "a trigger waits for it that does not",
+                    fault: "something is in its queue that does not wait for it",
                     mends: &mends,
                     belongs: &waits,
-                    trigger: &behind_rank,
+                    name: &behind_rank,
                 };
                 self.pages(&queue, &entries).await?;
             }

@@ -1,16 +1,18 @@
 //! What somebody has destroyed in the server: found, named and mended.
 //!
-//! The records of jobs, triggers and claims are the truth; everything else follows from them. An audit reads records, derives what
+//! The records of jobs, triggers, runs and claims are the truth; everything else follows from them. An audit reads records, derives what
 //! has to follow, and asks the server in one script call whether it is so, on the condition that the record is still the same: so
 //! what changes meanwhile is no fault. What is mended is mended on that condition, too.
 
 mod indexes;
+mod named;
 mod question;
 mod records;
 
 use scheduler_core::Result;
 use serde_json::Value;
 
+use self::named::Named;
 use crate::codec;
 use crate::damage::{self, KINDS};
 use crate::script::{self, list, word};
@@ -20,7 +22,7 @@ use crate::store::RedisJobStore;
 /// So many keys of the wrong kind are moved out of the way of one part of an audit.
 const MOST_KEYS: usize = 100;
 
-/// Of a job or trigger with a name.
+/// Of a job, trigger or run with a name.
 const DESTROYED: &str = "it has no record that can be read";
 
 /// So many records are looked at in one step.
@@ -36,7 +38,8 @@ impl RedisJobStore {
     /// | the record of a trigger | the trigger is removed |
     /// | a job or a calendar | its triggers are put into the error state; store it again and reset them |
     /// | the record of pauses and calendars | it is moved to `aside:rest`; pause groups and store calendars again |
-    /// | a run | its trigger and its job are free |
+    /// | the record of a stored run | the run is removed |
+    /// | the claim of a node | its trigger and its job are free, and a stored run waits again |
     /// | a key of the wrong kind | the key is removed |
     ///
     /// Takes a few calls for each 100 triggers, jobs or runs. What changes meanwhile is judged as it is at its moment.
@@ -74,6 +77,7 @@ enum Of {
     Groups,
     Jobs,
     Triggers,
+    Runs,
     Names,
     Places,
     UnusedJobs,
@@ -90,6 +94,7 @@ const PARTS: &[Of] = &[
     Of::Groups,
     Of::Jobs,
     Of::Triggers,
+    Of::Runs,
     Of::Names,
     Of::Places,
     Of::UnusedJobs,
@@ -133,7 +138,8 @@ impl Audit<'_> {
             Of::Owners => self.owners().await,
             Of::Groups => self.groups().await,
             Of::Jobs => self.jobs().await,
-            Of::Triggers => self.triggers().await,
+            Of::Triggers => self.rows(Named::Trigger).await,
+            Of::Runs => self.rows(Named::Run).await,
             Of::Names => self.names().await,
             Of::Places => self.places().await,
             Of::UnusedJobs => self.unused_jobs().await,

@@ -2,16 +2,18 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use scheduler_core::store::rows::{ClaimRow, TriggerRow};
+use scheduler_core::store::rows::ClaimRow;
 use scheduler_core::store::rules::{self, Unsound};
 use scheduler_core::store::view::{View, record};
 use scheduler_core::{Result, TriggerKey};
 
+use super::named::{Named, Row};
 use super::question::Question;
 use super::{Audit, PAGE};
 use crate::claims;
 use crate::codec;
-use crate::commit::{Step, lane_name, stand_of, text};
+use crate::commit::{Step, text};
+use crate::commit_runs::claimed_name;
 use crate::load::{Broken, parts};
 use crate::names::Names;
 use crate::run::{Mode, each};
@@ -98,10 +100,11 @@ impl Audit<'_> {
             let mends = vec![(Step::HSet, "busy".to_owned(), words.clone())];
             question.test(("value", "busy".to_owned(), words), "it does not hold its job", mends);
         }
-        if !row.fired {
-            let words = pair(codec::key(row.trigger.key()), id);
+        if let Some(name) = claimed_name(row) {
+            let fault = format!("its {} does not know of it", Named::by(&name).kind());
+            let words = pair(name, id);
             let mends = vec![(Step::HSet, "at".to_owned(), words.clone())];
-            question.test(("value", "at".to_owned(), words), "its trigger does not know of it", mends);
+            question.test(("value", "at".to_owned(), words), &fault, mends);
         }
     }
 
@@ -116,17 +119,18 @@ impl Audit<'_> {
         self.settle(ids.iter().map(question).collect()).await
     }
 
-    /// Triggers that are marked as claimed, and jobs that are marked as busy, although the claim does not exist.
+    /// Triggers and runs that are marked as claimed, and jobs that are marked as busy, although the claim does not exist.
     pub(super) async fn owners(&mut self) -> Result<()> {
-        for (hash, kind, step, fault) in [
-            ("busy", "job", Step::Free, "it is held by a run that is not there"),
-            ("at", "trigger", Step::HDel, "it is claimed, and by nobody"),
+        for (hash, step, fault) in [
+            ("busy", Step::Free, "it is held by a run that is not there"),
+            ("at", Step::HDel, "it is claimed, and by nobody"),
         ] {
             let mut cursor = Some("0".to_owned());
             while let Some(at) = cursor {
                 let (page, next) = self.scan(hash, &at).await?;
                 let question = |(key, claim): (String, Vec<u8>)| {
                     let guard = Some(("value", hash.to_owned(), vec![text(&key), claim.clone()]));
+                    let kind = if hash == "busy" { "job" } else { Named::by(&key).kind() };
                     let mut question = Question { kind, key: key.clone(), guard, checks: Vec::new() };
                     let mends = match step {
                         Step::HDel => vec![(step, hash.to_owned(), vec![text(&key)])],
@@ -214,21 +218,22 @@ impl Audit<'_> {
         Ok(())
     }
 
-    pub(super) async fn triggers(&mut self) -> Result<()> {
+    /// Triggers or runs, with what has to follow from each.
+    pub(super) async fn rows(&mut self, named: Named) -> Result<()> {
         let mut cursor = Some("0".to_owned());
         while let Some(at) = cursor {
-            let (page, next) = self.scan("triggers", &at).await?;
+            let (page, next) = self.scan(named.hash(), &at).await?;
             let (mut keys, mut questions, mut lanes) = (Vec::new(), Vec::new(), BTreeSet::new());
-            for (key, whole) in page {
-                let mut view = self.shared.empty_view();
-                match read_trigger(&whole, &key, view.names()) {
-                    Some(row) => {
-                        keys.push(row.trigger.key().clone());
-                        let lane = scheduler_core::store::view::Names::lane_of(view.names(), row.lane);
-                        lanes.insert(lane_name(&lane));
-                        questions.push(follows(&key, &whole, &row, view.names()));
-                    }
-                    None => questions.push(destroyed(&key, &whole)),
+            for (name, whole) in page {
+                let (mut view, row) = self.read(named, &name, Some(&whole));
+                let Some(row) = row else {
+                    questions.push(destroyed(named, &name, &whole));
+                    continue;
+                };
+                lanes.insert(row.lane(view.names()).0);
+                questions.push(follows(named, &name, &whole, &row, view.names()));
+                if let Row::Trigger(row) = row {
+                    keys.push(row.trigger.key().clone());
                 }
             }
             self.settle(lanes.iter().map(|lane| of_lane(lane)).collect()).await?;
@@ -291,19 +296,11 @@ impl Audit<'_> {
         Ok(())
     }
 
-    pub(super) fn read(&self, key: &str, whole: Option<&[u8]>) -> (View<Names>, Option<TriggerRow>) {
+    pub(super) fn read(&self, named: Named, name: &str, whole: Option<&[u8]>) -> (View<Names>, Option<Row>) {
         let mut view = self.shared.empty_view();
-        let row = whole.and_then(|whole| read_trigger(whole, key, view.names()));
+        let row = whole.and_then(|whole| Row::read(named, name, whole, view.names()));
         (view, row)
     }
-}
-
-/// A row whose record is that of its key.
-fn read_trigger(whole: &[u8], key: &str, names: &mut Names) -> Option<TriggerRow> {
-    let (_, text) = parts(whole)?;
-    // Another program may know its schedule.
-    let row = record::read_trigger(text, names, &mut ()).or_else(|_| record::read_place(text, names)).ok()?;
-    (codec::key(row.trigger.key()) == key).then_some(row)
 }
 
 /// When its first is due is noted.
@@ -315,73 +312,77 @@ pub(super) fn of_lane(lane: &str) -> Question {
     question
 }
 
-fn destroyed(key: &str, whole: &[u8]) -> Question {
-    let of = |step, index: &str| (step, index.to_owned(), vec![text(key)]);
-    let mends = vec![
-        of(Step::HDel, "triggers"),
-        of(Step::HDel, "at"),
-        of(Step::HDel, "alone"),
-        of(Step::ZRem, "nt"),
-        of(Step::ZRem, "alarms"),
-    ];
-    Question::about("trigger", "triggers", key, whole).certain(super::DESTROYED, mends)
+/// Its places are removed with those of names without a record. A claim of it keeps its entry until the claim ends.
+fn destroyed(named: Named, name: &str, whole: &[u8]) -> Question {
+    let of = |step, index: &str| (step, index.to_owned(), vec![text(name)]);
+    let mut mends = vec![of(Step::HDel, named.hash()), of(Step::HDel, "alone")];
+    match named {
+        Named::Trigger => {
+            mends.extend([of(Step::HDel, "at"), of(Step::ZRem, "nt"), of(Step::ZRem, "alarms")]);
+        }
+        Named::Run => mends.push(of(Step::ZRem, "dead")),
+    }
+    Question::about(named.kind(), named.hash(), name, whole).certain(super::DESTROYED, mends)
 }
 
-/// Everything that follows from the record of a trigger.
-fn follows(key: &str, whole: &[u8], row: &TriggerRow, names: &Names) -> Question {
-    use scheduler_core::store::view::Names as _;
-    let mut question = Question::about("trigger", "triggers", key, whole);
+/// Everything that follows from the record of a trigger or a run.
+fn follows(named: Named, name: &str, whole: &[u8], row: &Row, names: &Names) -> Question {
+    let mut question = Question::about(named.kind(), named.hash(), name, whole);
     let mut index = |zset: &str, member: String, score: &str, fault: &str| {
         let mends = vec![(Step::ZAdd, zset.to_owned(), pair(score, &member))];
         question.test(("score", zset.to_owned(), pair(member, score)), fault, mends);
     };
-    let job = codec::key(row.trigger.job());
-    index("nt", key.to_owned(), "0", "it has a record and no name");
-    index("of", format!("{job}\0\0{key}"), "0", "its job does not know of it");
-    if let Some(calendar) = row.trigger.calendar() {
-        let fault = format!("its calendar `{calendar}` does not know of it");
-        index("by", format!("{calendar}\0\0{key}"), "0", &fault);
+    if row.has_ended() {
+        index("dead", name.to_owned(), "0", "it has ended and is not listed");
     }
-    if let Some(alarm) = row.alarm() {
-        let fault = "when a rule has to look at it is not noted";
-        index("alarms", key.to_owned(), &alarm.timestamp_millis().to_string(), fault);
+    if let Row::Trigger(row) = row {
+        index("nt", name.to_owned(), "0", "it has a record and no name");
+        let job = codec::key(row.trigger.job());
+        index("of", format!("{job}\0\0{name}"), "0", "its job does not know of it");
+        if let Some(calendar) = row.trigger.calendar() {
+            let fault = format!("its calendar `{calendar}` does not know of it");
+            index("by", format!("{calendar}\0\0{name}"), "0", &fault);
+        }
+        if let Some(alarm) = row.alarm() {
+            let fault = "when a rule has to look at it is not noted";
+            index("alarms", name.to_owned(), &alarm.timestamp_millis().to_string(), fault);
+        }
     }
-    let alone = if row.exclusive { job.clone() } else { String::new() };
-    let mends = if row.exclusive {
-        vec![(Step::HSet, "alone".to_owned(), pair(key, &alone))]
+    stands(&mut question, name, row, names);
+    question
+}
+
+/// Whether it is noted to run alone, and where it stands.
+fn stands(question: &mut Question, name: &str, row: &Row, names: &Names) {
+    let (job, exclusive) = (row.job(), row.is_exclusive());
+    let alone = if exclusive { job.clone() } else { String::new() };
+    let mends = if exclusive {
+        vec![(Step::HSet, "alone".to_owned(), pair(name, &alone))]
     } else {
-        vec![(Step::HDel, "alone".to_owned(), vec![text(key)])]
+        vec![(Step::HDel, "alone".to_owned(), vec![text(name)])]
     };
     question.test(
-        ("value", "alone".to_owned(), pair(key, &alone)),
+        ("value", "alone".to_owned(), pair(name, &alone)),
         "whether it runs alone is noted otherwise",
         mends,
     );
-    let stand = stand_of(row, names);
-    let lane = lane_name(&names.lane_of(row.lane));
-    let mut member =
-        ((i64::from(i32::MAX) - i64::from(row.trigger.priority())) as u32).to_be_bytes().to_vec();
-    member.extend(text(key));
-    let time = stand.as_ref().map_or_else(String::new, |stand| stand.time.to_string());
+    let (lane, member) = row.lane(names);
     let mut mends = vec![(Step::Leave, lane.clone(), vec![member.clone()])];
-    if row.exclusive {
+    if exclusive {
         mends.push((Step::LeaveAlone, lane.clone(), vec![text(&job), member.clone()]));
     }
-    match stand {
-        Some(_) if row.exclusive => {
-            mends.push((
-                Step::StandAlone,
-                lane.clone(),
-                vec![text(&job), text(&time), member.clone(), text(key)],
-            ));
-        }
-        Some(_) => mends.push((Step::Shift, lane.clone(), vec![text(&time), member.clone(), text(key)])),
-        None => {}
+    let time = row.stand(names).map(|stand| stand.time.to_string());
+    if let Some(time) = &time {
+        let words = vec![text(time), member.clone(), text(name)];
+        mends.push(if exclusive {
+            (Step::StandAlone, lane.clone(), [vec![text(job)], words].concat())
+        } else {
+            (Step::Shift, lane.clone(), words)
+        });
     }
     question.test(
-        ("place", lane, vec![text(alone), text(time), member, text(key)]),
+        ("place", lane, vec![text(alone), text(time.unwrap_or_default()), member, text(name)]),
         "it does not stand where it has to wait",
         mends,
     );
-    question
 }

@@ -91,11 +91,18 @@ function checks.has(set, from, many)
   for at = from, from + many - 1 do compare(call('SISMEMBER', K(set), ARGV[at]) == 1) end
 end
 
--- What is claimed or held is so by a claim that is there.
+-- What is claimed or held is so by a claim that is there, also by one that is to be given back.
 function checks.owned(hash, from, many)
-  for _, claim in ipairs(values_of(hash, column(from, many, 1))) do
-    compare(not claim or call('HEXISTS', K('cl:' .. (string.match(claim, '^%d+') or '')), claim) == 1)
+  local function is_there(claim)
+    local session = string.match(claim, '^%d+') or ''
+    if call('HEXISTS', K('cl:' .. session), claim) == 1 then return true end
+    for _, orphan in ipairs(call('SMEMBERS', K'orphans')) do
+      local is_of_session = string.match(orphan, '^%d+') == session
+      if is_of_session and call('HEXISTS', K('orphan:' .. orphan), claim) == 1 then return true end
+    end
+    return false
   end
+  for _, claim in ipairs(values_of(hash, column(from, many, 1))) do compare(not claim or is_there(claim)) end
 end
 
 -- Whether a lane is noted with the time of its first.

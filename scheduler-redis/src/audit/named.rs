@@ -1,0 +1,102 @@
+//! What stands in lanes and indexes by its name: a trigger or a run.
+
+use scheduler_core::store::rows::{RunRow, Standing, TriggerRow};
+use scheduler_core::store::view::{Names as _, record};
+
+use crate::codec;
+use crate::commit::{self, Stand, lane_name};
+use crate::load::parts;
+use crate::names::Names;
+
+/// What a name names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Named {
+    Trigger,
+    Run,
+}
+
+impl Named {
+    pub(super) fn by(name: &str) -> Self {
+        if codec::read_run(name).is_some() { Self::Run } else { Self::Trigger }
+    }
+
+    /// The hash of its records.
+    pub(super) const fn hash(self) -> &'static str {
+        match self {
+            Self::Trigger => "triggers",
+            Self::Run => "runs",
+        }
+    }
+
+    /// As a fault says it.
+    pub(super) const fn kind(self) -> &'static str {
+        match self {
+            Self::Trigger => "trigger",
+            Self::Run => "run",
+        }
+    }
+}
+
+/// The row of a trigger or a run.
+pub(super) enum Row {
+    Trigger(TriggerRow),
+    Run(RunRow),
+}
+
+impl Row {
+    /// None unless the record can be read and is that of this name.
+    pub(super) fn read(named: Named, name: &str, whole: &[u8], names: &mut Names) -> Option<Self> {
+        let (_, text) = parts(whole)?;
+        let row = match named {
+            // Another program may know the schedule of a trigger.
+            Named::Trigger => record::read_trigger(text, names, &mut ())
+                .or_else(|_| record::read_place(text, names))
+                .map(Self::Trigger),
+            Named::Run => record::read_run(text, names).map(Self::Run),
+        };
+        row.ok().filter(|row| row.name() == name)
+    }
+
+    pub(super) fn name(&self) -> String {
+        match self {
+            Self::Trigger(row) => codec::key(row.trigger.key()),
+            Self::Run(row) => codec::run(row.id),
+        }
+    }
+
+    /// The key of its job.
+    pub(super) fn job(&self) -> String {
+        match self {
+            Self::Trigger(row) => codec::key(row.trigger.job()),
+            Self::Run(row) => codec::key(&row.job),
+        }
+    }
+
+    pub(super) const fn is_exclusive(&self) -> bool {
+        match self {
+            Self::Trigger(row) => row.exclusive,
+            Self::Run(row) => row.exclusive,
+        }
+    }
+
+    pub(super) const fn has_ended(&self) -> bool {
+        matches!(self, Self::Run(RunRow { standing: Standing::Ended(_), .. }))
+    }
+
+    /// Where it stands, if nobody has claimed it.
+    pub(super) fn stand(&self, names: &Names) -> Option<Stand> {
+        match self {
+            Self::Trigger(row) => commit::stand_of(row, names),
+            Self::Run(row) => commit::stand_of_run(row, names),
+        }
+    }
+
+    /// The only lane in which it may stand, and its member there.
+    pub(super) fn lane(&self, names: &Names) -> (String, Vec<u8>) {
+        let (lane, priority) = match self {
+            Self::Trigger(row) => (row.lane, row.trigger.priority()),
+            Self::Run(row) => (row.lane, row.priority),
+        };
+        (lane_name(&names.lane_of(lane)), commit::member(priority, &self.name()))
+    }
+}
