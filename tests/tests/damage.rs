@@ -9,6 +9,7 @@ use std::time::Duration;
 use chrono::TimeDelta;
 use scheduler_core::calendar::{Exclusion, StandardCalendar};
 use scheduler_core::job::{Invocation, JobDefinition, JobDetail};
+use scheduler_core::run::{RunId, RunState};
 use scheduler_core::store::*;
 use scheduler_core::time::{Clock, SystemClock};
 use scheduler_core::trigger::{OverlapPolicy, Trigger};
@@ -24,9 +25,9 @@ const PREFIX: &str = "scheduler:{shared/0}:";
 
 /// Every key of the layout; `*` stands for any name of a family. Another layout has another list.
 const LAYOUT: &[&str] = &[
-    "jobs", "triggers", "cl:*", "homes", "at", "lane:*", "lanes", "alone", "busy", "q:*", "ql:*", "groups",
-    "awaited", "alarms", "nj", "nt", "of", "by", "rest", "marks", "hist", "stop:*", "ss", "sl", "sn", "sc",
-    "tn", "orphans", "orphan:*", "owners", "untold", "chores", "aside", "meta", "ad:*",
+    "jobs", "triggers", "runs", "dead", "cl:*", "homes", "at", "lane:*", "lanes", "alone", "busy", "q:*",
+    "ql:*", "groups", "awaited", "alarms", "nj", "nt", "of", "by", "rest", "marks", "hist", "stop:*", "ss",
+    "sl", "sn", "sc", "tn", "orphans", "orphan:*", "owners", "untold", "chores", "aside", "meta", "ad:*",
 ];
 
 /// Keys that nodes take away again at once, with what the test puts there.
@@ -47,6 +48,15 @@ const MOMENTARY: &[(&str, &[&str])] = &[
     ("aside", &["SADD", "aside", "a", "b"]),
     ("awaited", &["SADD", "awaited", "a", "b"]),
 ];
+
+/// Of the ids of the runs that the test enqueues itself.
+const SENDER: u64 = 7;
+
+const DEAD: RunId = RunId::new(SENDER, 1);
+const CLAIMED: RunId = RunId::new(SENDER, 2);
+const DELAYED: RunId = RunId::new(SENDER, 20);
+/// Enqueued when the damage is done.
+const ANOTHER: RunId = RunId::new(SENDER, 21);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Damage {
@@ -201,12 +211,24 @@ impl Cluster {
         limits.shared.insert("group".into(), 1);
         let request = AcquireDue { session, now, until: now, max: 9, limits, late, heard: None };
         let acquired = store.acquire_due(request).await;
-        for one in acquired.as_ref().map(|all| all.triggers.clone()).unwrap_or_default() {
-            note("fire", process.try_fire(&one).await.err());
-            let executions = vec![Completion::of(one.claim)];
+        let (triggers, runs) = acquired.as_ref().map_or_else(
+            |_| Default::default(),
+            |all| (all.triggers.clone(), all.runs.iter().map(|run| run.claim).collect::<Vec<_>>()),
+        );
+        for one in &triggers {
+            note("fire", process.try_fire(one).await.err());
+        }
+        for claim in triggers.iter().map(|one| one.claim).chain(runs) {
+            let executions = vec![Completion::of(claim)];
             note("complete", store.complete(Complete { now, executions }).await.err());
         }
         note("acquire", acquired.err());
+        let another = NewRun::of(ANOTHER, &job("runs"), now + TimeDelta::hours(1));
+        note("enqueue", store.enqueue(vec![another]).await.err());
+        note("runs", store.runs(RunQuery::default()).await.err());
+        note("runs", store.runs(RunQuery::default().in_state(RunState::Ended)).await.err());
+        note("replay", store.replay(vec![DELAYED], now).await.err());
+        note("cancel", store.cancel_runs(vec![CLAIMED, RunId::new(SENDER, 99)]).await.err());
         note("jobs", store.jobs(JobQuery::default()).await.err());
         note("triggers", store.triggers(TriggerQuery::default()).await.err());
         note("executions", store.executions(Executions::All).await.err());
@@ -265,6 +287,74 @@ async fn fill(process: &Process) {
     // A claim that is not fired.
     process.put(&job("claimed"), [hourly("claimed")]).await;
     assert_eq!(process.acquire(1).await.len(), 1);
+    fill_with_runs(process).await;
+}
+
+/// A run in every state; of each way to wait, one.
+async fn fill_with_runs(process: &Process) {
+    let (store, now) = (&process.store, process.now());
+    let enqueue = async |id: RunId, job: &JobDetail, due| {
+        let answer = store.enqueue(vec![NewRun::of(id, job, due)]).await.unwrap();
+        assert_eq!(answer, [Enqueued::Created]);
+    };
+    let claim = async || process.ask(1).await.unwrap().runs.remove(0).claim;
+    let of_group = job("grouped-runs").to_builder().execution_group("group").build();
+    enqueue(DEAD, &job("runs"), now).await;
+    let fate = Fate::Dead { error: Some("it fails".into()) };
+    let executions = vec![Completion { fate, ..Completion::of(claim().await) }];
+    store.complete(Complete { now, executions }).await.unwrap();
+    enqueue(CLAIMED, &job("runs"), now).await;
+    claim().await;
+    enqueue(RunId::new(SENDER, 11), &of_group, now).await;
+    let stopped = claim().await;
+    store.cancel(Executions::One(stopped)).await.unwrap();
+    // One of this job runs, and the next one waits for its end.
+    enqueue(RunId::new(SENDER, 12), &exclusive("line"), now).await;
+    claim().await;
+    enqueue(RunId::new(SENDER, 13), &exclusive("line"), now).await;
+    // None of this job runs, and the second one waits behind the first.
+    enqueue(RunId::new(SENDER, 14), &exclusive("row"), now).await;
+    enqueue(RunId::new(SENDER, 15), &exclusive("row"), now).await;
+    enqueue(RunId::new(SENDER, 16), &job("runs"), now).await;
+    enqueue(RunId::new(SENDER, 17), &of_group, now).await;
+    enqueue(DELAYED, &job("runs"), now + TimeDelta::hours(1)).await;
+}
+
+/// Ends all that is claimed and whatever comes up, until nothing is left that could run. Says what becomes of no run.
+async fn runs_go_on(process: &Process, pattern: &str) -> Result<(), String> {
+    let store = &process.store;
+    let runs = async |query: RunQuery| {
+        let found = store.runs(query).await.map_err(|error| format!("runs: {error}"))?;
+        Ok::<_, String>(found.into_iter().filter(|run| run.id.sender() == SENDER).collect::<Vec<_>>())
+    };
+    let deadline = SystemClock.monotonic() + LIMIT;
+    let left = loop {
+        let executions = store.executions(Executions::All).await.map_err(|error| error.to_string())?;
+        for one in executions.iter().filter(|one| one.id.session() == process.session) {
+            process.complete(one.id).await;
+        }
+        for one in process.ask(9).await.map_err(|error| error.to_string())?.runs {
+            process.complete(one.claim).await;
+        }
+        let (now, left) = (process.now(), runs(RunQuery::default()).await?);
+        let is_at_rest = |run: &RunStatus| match run.state {
+            RunState::Waiting => run.due > now,
+            state => state == RunState::Ended,
+        };
+        if left.iter().all(is_at_rest) {
+            break left;
+        }
+        if SystemClock.monotonic() > deadline {
+            return Err(format!("what becomes of these runs? {left:#?}"));
+        }
+        between_looks().await;
+    };
+    let left: Vec<_> = left.iter().map(|run| run.id).collect();
+    let ended: Vec<_> = runs(RunQuery::default().in_state(RunState::Ended)).await?;
+    let ended: Vec<_> = ended.iter().map(|run| run.id).collect();
+    let is_whole = left == [DEAD, DELAYED, ANOTHER] && ended == [DEAD];
+    // With their records the runs themselves are lost.
+    if pattern == "runs" || is_whole { Ok(()) } else { Err(format!("left are {left:?}, ended {ended:?}")) }
 }
 
 /// Says what was wrong with one key, if anything was.
@@ -296,12 +386,15 @@ async fn survives(pattern: &str, damage: Damage) -> Result<(), String> {
     cluster.process.put(&exclusive("afterwards"), [hourly("new")]).await;
     let process = &cluster.process;
     until("the other node goes on", async || {
-        let Ok(acquired) = process.try_acquire(9).await else { return false };
-        for one in &acquired {
+        let Ok(acquired) = process.ask(9).await else { return false };
+        for one in &acquired.triggers {
             process.fire(one).await;
             process.complete(one.claim).await;
         }
-        acquired.iter().any(|one| one.trigger.key().name() == "new")
+        for one in &acquired.runs {
+            process.complete(one.claim).await;
+        }
+        acquired.triggers.iter().any(|one| one.trigger.key().name() == "new")
     })
     .await;
     let deadline = SystemClock.monotonic() + LIMIT;
@@ -316,8 +409,9 @@ async fn survives(pattern: &str, damage: Damage) -> Result<(), String> {
         cluster.process.store.audit(true).await.map_err(|error| format!("audit: {error}"))?;
         between_looks().await;
     }
+    let gone_on = runs_go_on(&cluster.process, pattern).await;
     cluster.scheduler.shutdown(Duration::ZERO).await;
-    Ok(())
+    gone_on
 }
 
 /// Each key in turn, some of them at once.

@@ -277,7 +277,7 @@ return guarded(function()
   at = first or at
   while at <= #ARGV do
     local many = tonumber(ARGV[at + 2])
-    if ARGV[at + 1] == 'jobs' then call('HINCRBY', K'meta', 'jv', 1) end
+    if ARGV[at + 1] == 'jobs' then call('HSET', K'meta', 'jv', text(count(1) + 1)) end
     ops[ARGV[at]](ARGV[at + 1], at + 3, many)
     at = at + 3 + many
   end
