@@ -2,7 +2,6 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use scheduler_core::Result;
-use scheduler_core::job::ExecutionId;
 use scheduler_core::store::view::record;
 use scheduler_core::store::{AcquireDue, rules};
 
@@ -13,7 +12,7 @@ use crate::names::Names;
 use crate::run::Mode;
 use crate::script::{bytes, list, word, words};
 use crate::shared::Shared;
-use crate::take::{BATCH, millis};
+use crate::take::{BATCH, Unusable, millis};
 
 impl Shared {
     pub(crate) async fn ring(&self, request: &AcquireDue) -> Result<()> {
@@ -55,17 +54,25 @@ impl Shared {
         Ok(())
     }
 
-    /// Claims of triggers that nobody can read: they keep nothing from others.
-    pub(crate) async fn drop_unreadable(&self, session: u64, claims: &[ExecutionId]) -> Result<()> {
-        if claims.is_empty() {
+    /// Claims of triggers and runs that nobody can read: they keep nothing from others.
+    pub(crate) async fn drop_unreadable(
+        &self,
+        session: u64,
+        Unusable { unreadable, groups, .. }: &Unusable,
+    ) -> Result<()> {
+        if unreadable.is_empty() {
             return Ok(());
         }
+        let groups = words(groups.clone());
         let home = format!("cl:{session}");
         let all = list(Some(self.ask(&self.command("HGETALL", "at")).await?));
-        for claim in claims {
+        for claim in unreadable {
             let id = codec::claim(*claim);
             let mut ops = Ops::default();
             ops.add(Step::HDel, home.clone(), [text(&id)]);
+            if let Some([_, group]) = groups.as_chunks().0.iter().find(|[claim, _]| *claim == id) {
+                ops.add(Step::Group, "", [text(group), text("-1")]);
+            }
             let key = all.chunks_exact(2).find(|pair| word(pair.get(1)) == id).map(|pair| word(pair.first()));
             let mut body = Vec::new();
             if let Some(key) = key {

@@ -25,7 +25,6 @@ const PROBES: &[&str] = &[
     "HSCAN @h 0 COUNT 1",
     "HRANDFIELD @h 1",
     "HEXISTS @h a",
-    "HINCRBY @h n 1",
     "HSETNX @h b 1",
     "HDEL @h b",
     "ZADD @z 1 a",

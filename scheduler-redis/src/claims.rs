@@ -54,10 +54,7 @@ impl Loader<'_> {
         let names: Vec<_> = of_runs.iter().map(|(.., run)| codec::run(*run)).collect();
         let records = self.records("runs", &names).await?;
         for ((id, execution, version, run), found) in of_runs.into_iter().zip(records) {
-            let row = found.as_deref().and_then(parts);
-            let row = row.and_then(|(_, record)| record::read_run(record, self.view.names()).ok());
-            let row = row.unwrap_or_else(|| lost_run(run, since(execution), self.view.names()));
-            let claim = rules::claimed_run(&row, execution, since(execution)).0;
+            let claim = of_run(run, found.as_deref(), execution, self.view.names());
             self.view.load_claim(id, Some(claim), version);
         }
         Ok(())
@@ -111,6 +108,18 @@ pub(crate) fn read_claim(
     }
     let row = record::read_trigger(record, names, &mut &*known)?;
     Ok(claim_of(row, execution, names))
+}
+
+/// The claim of a run, from the record of that.
+pub(crate) fn of_run(
+    run: RunId,
+    whole: Option<&[u8]>,
+    execution: ExecutionId,
+    names: &mut Names,
+) -> ClaimRow {
+    let row = whole.and_then(parts).and_then(|(_, record)| record::read_run(record, names).ok());
+    let row = row.unwrap_or_else(|| lost_run(run, since(execution), names));
+    rules::claimed_run(&row, execution, since(execution)).0
 }
 
 /// A run of which somebody has destroyed the record while a node runs it.

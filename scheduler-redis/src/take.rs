@@ -52,11 +52,13 @@ fn may_be_given_back(claim: &ClaimRow) -> bool {
 
 /// Claims that nobody can fire.
 #[derive(Default)]
-struct Unusable {
+pub(crate) struct Unusable {
     /// Their triggers are put into the error state.
     spoilt: Vec<ExecutionId>,
-    /// Their triggers cannot be read.
-    unreadable: Vec<ExecutionId>,
+    /// Their triggers or runs cannot be read.
+    pub(crate) unreadable: Vec<ExecutionId>,
+    /// All that was claimed of execution groups: a claim and its group in turn.
+    pub(crate) groups: Option<Value>,
 }
 
 impl Shared {
@@ -284,8 +286,8 @@ impl Shared {
         let of_jobs = word(answer.get(8));
         let (mut acquired, late_left, unusable) = self.read_taken(request, answer);
         let is_done = async {
+            self.drop_unreadable(request.session, &unusable).await?;
             self.spoil(unusable.spoilt).await?;
-            self.drop_unreadable(request.session, &unusable.unreadable).await?;
             self.settle(&mut acquired.runs, &of_jobs).await
         };
         let has_moved = is_done.await;
@@ -327,7 +329,9 @@ impl Shared {
                 "the job store in Redis has lost something: the record of trigger `{trigger}`; `RedisJobStore::audit` finds the rest"
             );
         }
-        let (mut names, mut unusable) = (Names::new(self.numbers.clone(), request.now), Unusable::default());
+        let mut names = Names::new(self.numbers.clone(), request.now);
+        // Before it stands the version of all jobs.
+        let mut unusable = Unusable { groups: answer.nth(1), ..Unusable::default() };
         let rest = self.rest.lock().0.clone();
         let mut sessions = self.sessions.lock();
         for (count, whole) in (base + 1..).zip(&records) {

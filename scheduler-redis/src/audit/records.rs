@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
+use scheduler_core::run::RunId;
 use scheduler_core::store::rows::ClaimRow;
 use scheduler_core::store::rules::{self, Unsound};
 use scheduler_core::store::view::{View, record};
@@ -17,6 +18,7 @@ use crate::commit_runs::claimed_name;
 use crate::load::{Broken, parts};
 use crate::names::Names;
 use crate::run::{Mode, each};
+use crate::script::{bytes, list};
 
 fn pair(first: impl Into<String>, second: impl Into<String>) -> Vec<Vec<u8>> {
     vec![text(first), text(second)]
@@ -29,10 +31,11 @@ impl Audit<'_> {
             let mut is_left = false;
             while let Some(at) = cursor {
                 let (page, next) = self.scan(&home, &at).await?;
+                let runs = self.runs_of(&page).await?;
                 let mut questions = Vec::new();
                 for (id, whole) in page {
                     is_left |= !is_alive;
-                    questions.push(self.claim(&session, &id, &whole, is_alive));
+                    questions.push(self.claim(&session, &id, (&whole, &runs), is_alive));
                 }
                 self.settle(questions).await?;
                 cursor = next;
@@ -47,7 +50,7 @@ impl Audit<'_> {
         for orphan in self.list("SMEMBERS", "orphans", &[]).await? {
             let home = format!("orphan:{orphan}");
             for (id, whole) in self.scan_all(&home).await? {
-                if self.read_claim(&id, &whole).is_none() {
+                if self.read_claim(&id, &whole, &HashMap::new()).is_none() {
                     let mends = vec![(Step::HDel, home.clone(), vec![text(&id)])];
                     let question = Question::about("claim", &home, &id, &whole);
                     self.settle(vec![question.certain("it cannot be read", mends)]).await?;
@@ -57,9 +60,28 @@ impl Audit<'_> {
         Ok(())
     }
 
-    fn read_claim(&self, id: &str, whole: &[u8]) -> Option<ClaimRow> {
+    /// The runs of claims that say only which they are.
+    async fn runs_of(&self, claims: &[(String, Vec<u8>)]) -> Result<HashMap<RunId, Vec<u8>>> {
+        let runs: Vec<_> =
+            claims.iter().filter_map(|(_, whole)| Some(codec::as_it_stood(whole)?.1)).collect();
+        if runs.is_empty() {
+            return Ok(HashMap::new());
+        }
+        let names: Vec<_> = runs.iter().map(|run| codec::run(*run)).collect();
+        let names: Vec<_> = names.iter().map(String::as_str).collect();
+        let records = list(Some(self.ask("HMGET", "runs", &names).await?));
+        let known = runs.into_iter().zip(&records);
+        Ok(known.filter_map(|(run, whole)| Some((run, bytes(whole)?.to_vec()))).collect())
+    }
+
+    fn read_claim(&self, id: &str, whole: &[u8], runs: &HashMap<RunId, Vec<u8>>) -> Option<ClaimRow> {
         let mut view = self.shared.empty_view();
-        let (execution, (_, record)) = (codec::read_claim(id).ok()?, parts(whole)?);
+        let execution = codec::read_claim(id).ok()?;
+        if let Some((_, run)) = codec::as_it_stood(whole) {
+            let whole = runs.get(&run).map(Vec::as_slice);
+            return Some(claims::of_run(run, whole, execution, view.names()));
+        }
+        let (_, record) = parts(whole)?;
         let known = claims::read_claim(record, execution, view.names(), &self.shared.known);
         // That of a trigger whose schedule only another program knows.
         let place = |_| {
@@ -68,10 +90,16 @@ impl Audit<'_> {
         known.or_else(place).ok()
     }
 
-    fn claim(&self, session: &str, id: &str, whole: &[u8], is_alive: bool) -> Question {
+    fn claim(
+        &self,
+        session: &str,
+        id: &str,
+        (whole, runs): (&[u8], &HashMap<RunId, Vec<u8>>),
+        is_alive: bool,
+    ) -> Question {
         let home = format!("cl:{session}");
         let mut question = Question::about("claim", &home, id, whole);
-        let row = self.read_claim(id, whole);
+        let row = self.read_claim(id, whole, runs);
         let Some(row) = row else {
             return question.certain("it cannot be read", vec![(Step::HDel, home, vec![text(id)])]);
         };

@@ -3,7 +3,7 @@
 -- ARGV: session, turn or nothing, now, until, how many, when late begins or nothing, share of late ones, version of pauses and
 -- calendars as the node knows them, types as JSON or nothing, limits as JSON or nothing, whether alarms come first. Times in
 -- milliseconds. Answers: what has become of it, epoch, number before the first claim, when to ask again, what is left of the share,
--- claims to be stopped and why, records, names whose records are gone, version of all jobs.
+-- claims to be stopped and why, records, names whose records are gone, version of all jobs, claims with their execution groups.
 local session, turn, now, until_then, most = ARGV[2], ARGV[3], ARGV[4], ARGV[5], tonumber(ARGV[6])
 local late, share = tonumber(ARGV[7]), tonumber(ARGV[8])
 -- Lanes that are looked at in one step.
@@ -96,9 +96,9 @@ local function first_of(since, many, is_shared)
   return found
 end
 
-local taken, records, gone, busy = {}, {}, {}, {}
+local taken, records, gone, busy, grouped = {}, {}, {}, {}, {}
 -- Whether anything was taken that belongs to an execution group.
-local grouped = false
+local has_groups = false
 
 -- The records of triggers and runs.
 local function records_of(names)
@@ -123,7 +123,7 @@ local function claim(chosen, only)
   local names, members = {}, {}
   for n, place in ipairs(chosen) do
     names[n] = string.sub(place[2], 5)
-    place[5], grouped = names[n], grouped or string.byte(place[3]) == 49
+    place[5], has_groups = names[n], has_groups or string.byte(place[3]) == 49
   end
   local found, jobs = records_of(names), {}
   for n, record in ipairs(found) do
@@ -191,18 +191,21 @@ local function note_claims()
   local base, head, claims, at, of_group = count(#taken), session .. '-%d', {}, {}, {}
   for n, place in ipairs(taken) do
     local id, name = string.format(head, base + n), place[5]
-    local group = grouped and string.match(place[3], '^1([^%z]*)')
+    local group = has_groups and string.match(place[3], '^1([^%z]*)')
     claims[2 * n - 1], claims[2 * n] = id, is_run(name) and place[2] or records[n]
     at[2 * n - 1], at[2 * n] = name, id
     if place[4] then call('HSET', K'busy', place[4], id) end
-    if group then of_group[group] = (of_group[group] or 0) + 1 end
+    if group then
+      of_group[group] = (of_group[group] or 0) + 1
+      grouped[#grouped + 1], grouped[#grouped + 2] = id, group
+    end
   end
   call('HSET', K('cl:' .. session), unpack(claims))
   call('HSET', K'at', unpack(at))
   call('SADD', K'homes', session)
   left = {}
   for group, many in pairs(of_group) do
-    call('HINCRBY', K'groups', group, many)
+    call('HSET', K'groups', group, text((tonumber(call('HGET', K'groups', group) or '') or 0) + many))
     -- What the node has of its own limit is gone, too.
     if limits and limits.named[group] then limits.named[group] = limits.named[group] - many end
   end
@@ -247,6 +250,6 @@ return guarded(function()
   if alarm and not (next_due and next_due < alarm) then next_due = alarm end
   return {
     'ok', run, base, next_due and text(next_due) or '', text(share or 0), call('HGETALL', K('stop:' .. session)), records, gone,
-    #taken > 0 and call('HGET', K'meta', 'jv') or '',
+    #taken > 0 and call('HGET', K'meta', 'jv') or '', grouped,
   }
 end)

@@ -187,3 +187,54 @@ async fn a_change_of_another_program_that_goes_on_is_named_and_nobody_waits_for_
     assert_eq!(names(&process.acquire(1).await), ["a"], "everything else goes on");
     assert_eq!(server.text(&["HLEN", chores]), "1", "a newer program finishes it");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn runs_that_somebody_has_destroyed_keep_nothing_from_others_and_are_found() {
+    let server = Server::start();
+    let process = Process::start(&server.url(), 1).await;
+    let key = |name: &str| format!("scheduler:{{shared/0}}:{name}");
+    let turns = exclusive("turns").to_builder().execution_group("mail").build();
+    let id = |count: u64| RunId::new(7, count);
+    let run = |count: u64, job: &JobDetail| NewRun::of(id(count), job, process.now());
+    let runs = vec![run(1, &turns), run(2, &turns), run(3, &job("plain")), run(4, &job("plain"))];
+    process.store.enqueue(runs).await.unwrap();
+    // In the order of ids.
+    let mut names: Vec<String> = redis::from_redis_value(server.command(&["HKEYS", &key("runs")])).unwrap();
+    names.sort_unstable();
+    let mut connection = redis::Client::open(server.url()).unwrap().get_connection().unwrap();
+    let mut hget = redis::cmd("HGET");
+    let record: Vec<u8> = hget.arg(key("runs")).arg(&names[0]).query(&mut connection).unwrap();
+    let damaged = &record[..record.len() / 2];
+    redis::cmd("HSET").arg(key("runs")).arg(&names[0]).arg(damaged).exec(&mut connection).unwrap();
+    server.command(&["HDEL", &key("runs"), &names[2]]);
+    server.command(&["ZADD", &key("dead"), "0", &names[3]]);
+    let (destroyed, not_dead) = ("it has no record that can be read", "it is listed as ended, and is not");
+    let lost = |count: u64, fault: &str| format!("run `{}`: {fault}", id(count));
+    let found = process.store.audit(false).await.unwrap();
+    assert_eq!(found, [lost(1, destroyed), lost(4, not_dead), lost(3, destroyed)]);
+    let mut limits = ExecutionLimits::default();
+    limits.shared.insert("mail".into(), 1);
+    let (mut taken, session) = (Vec::new(), process.session);
+    while taken.len() < 2 {
+        let (now, limits) = (process.now(), limits.clone());
+        let request = AcquireDue { session, now, until: now, max: 9, limits, late: None, heard: None };
+        taken.extend(process.store.acquire_due(request).await.unwrap().runs);
+    }
+    taken.sort_unstable_by_key(|run| run.run);
+    assert_eq!(taken.iter().map(|run| run.run).collect::<Vec<_>>(), [id(2), id(4)]);
+    assert_eq!(server.text(&["HGET", &key("groups"), "mail"]), "1", "the destroyed one does not count");
+    server.command(&["HDEL", &key("at"), &names[1]]);
+    server.command(&["HSET", &key("at"), &names[2], "1-1"]);
+    let found = process.store.audit(true).await.unwrap();
+    let claim = format!("claim `1-{}`: its run does not know of it", taken[0].claim.count());
+    assert_eq!(
+        found,
+        [claim, lost(3, "it is claimed, and by nobody"), lost(1, destroyed), lost(4, not_dead)]
+    );
+    assert_eq!(process.store.audit(false).await.unwrap(), [""; 0]);
+    for run in &taken {
+        process.complete(run.claim).await;
+    }
+    assert!(process.store.runs(RunQuery::default()).await.unwrap().is_empty());
+    assert_eq!(process.store.audit(false).await.unwrap(), [""; 0]);
+}
