@@ -95,21 +95,16 @@ impl Audit<'_> {
         let out_of = |zset: &'static str| {
             move |entry: &[u8]| vec![(Step::ZRem, zset.to_owned(), vec![entry.to_vec()])]
         };
-        let is_name = |row: &Row, _: &Names, entry: &[u8]| {
-            matches!(row, Row::Trigger(_)) && row.name().as_bytes() == entry
-        };
+        let is_name =
+            |row: &Row, _: &Names, entry: &[u8]| row.trigger().is_some() && row.name().as_bytes() == entry;
         let of_job = |row: &Row, _: &Names, entry: &[u8]| {
-            format!("{}\0\0{}", row.job(), row.name()).as_bytes() == entry
+            row.trigger().is_some() && format!("{}\0\0{}", row.job(), row.name()).as_bytes() == entry
         };
-        let of_calendar = |row: &Row, _: &Names, entry: &[u8]| match row {
-            Row::Trigger(trigger) => trigger
-                .trigger
-                .calendar()
-                .is_some_and(|name| format!("{name}\0\0{}", row.name()).as_bytes() == entry),
-            Row::Run(_) => false,
+        let of_calendar = |row: &Row, _: &Names, entry: &[u8]| {
+            let calendar = row.trigger().and_then(|row| row.trigger.calendar());
+            calendar.is_some_and(|name| format!("{name}\0\0{}", row.name()).as_bytes() == entry)
         };
-        let rings =
-            |row: &Row, _: &Names, _: &[u8]| matches!(row, Row::Trigger(row) if row.alarm().is_some());
+        let rings = |row: &Row, _: &Names, _: &[u8]| row.trigger().is_some_and(|row| row.alarm().is_some());
         let has_ended = |row: &Row, _: &Names, _: &[u8]| row.has_ended();
         let is_alone = |row: &Row, _: &Names, _: &[u8]| row.is_exclusive();
         let all: [(&'static str, &'static str, Belongs<'_>, NameOf<'_>); 5] = [

@@ -35,10 +35,9 @@ impl RedisJobStore {
     /// | what is lost | with `repair` |
     /// |---|---|
     /// | places, queues, indexes, counts | they are derived from the records again |
-    /// | the record of a trigger | the trigger is removed |
+    /// | the record of a trigger or a stored run | the trigger or the run is removed |
     /// | a job or a calendar | its triggers are put into the error state; store it again and reset them |
     /// | the record of pauses and calendars | it is moved to `aside:rest`; pause groups and store calendars again |
-    /// | the record of a stored run | the run is removed |
     /// | the claim of a node | its trigger and its job are free, and a stored run waits again |
     /// | a key of the wrong kind | the key is removed |
     ///

@@ -57,6 +57,14 @@ impl Row {
         row.ok().filter(|row| row.name() == name)
     }
 
+    /// None for a run.
+    pub(super) const fn trigger(&self) -> Option<&TriggerRow> {
+        match self {
+            Self::Trigger(row) => Some(row),
+            Self::Run(_) => None,
+        }
+    }
+
     pub(super) fn name(&self) -> String {
         match self {
             Self::Trigger(row) => codec::key(row.trigger.key()),

@@ -260,9 +260,7 @@ impl Audit<'_> {
                 };
                 lanes.insert(row.lane(view.names()).0);
                 questions.push(follows(named, &name, &whole, &row, view.names()));
-                if let Row::Trigger(row) = row {
-                    keys.push(row.trigger.key().clone());
-                }
+                keys.extend(row.trigger().map(|row| row.trigger.key().clone()));
             }
             self.settle(lanes.iter().map(|lane| of_lane(lane)).collect()).await?;
             self.settle(questions).await?;
@@ -363,7 +361,7 @@ fn follows(named: Named, name: &str, whole: &[u8], row: &Row, names: &Names) -> 
     if row.has_ended() {
         index("dead", name.to_owned(), "0", "it has ended and is not listed");
     }
-    if let Row::Trigger(row) = row {
+    if let Some(row) = row.trigger() {
         index("nt", name.to_owned(), "0", "it has a record and no name");
         let job = codec::key(row.trigger.job());
         index("of", format!("{job}\0\0{name}"), "0", "its job does not know of it");
