@@ -34,6 +34,7 @@ const PROBES: &[&str] = &[
     "ZCARD @z",
     "ZCOUNT @z 0 1",
     "ZREM @z b",
+    "ZREMRANGEBYRANK @z 5 5",
     "ZRANGEBYLEX @z - +",
     "ZLEXCOUNT @z - +",
     "SADD @s a",

@@ -168,7 +168,7 @@ impl Loader<'_> {
     }
 
     /// As [`triggers`](Self::triggers).
-    async fn runs(&mut self, ids: Vec<Id<RunRow>>, of_many: bool) -> Result<()> {
+    pub(crate) async fn runs(&mut self, ids: Vec<Id<RunRow>>, of_many: bool) -> Result<()> {
         if ids.is_empty() {
             return Ok(());
         }

@@ -147,7 +147,11 @@ impl Shared {
             let (ids, next) = self.loader(&mut self.empty_view()).page_of_runs(&at).await?;
             cursor = next;
             for part in ids.chunks(PART) {
-                self.run("clear", Mode::Removal, self.view(), |view| remove(view, part)).await?;
+                let mut view = self.view();
+                let all = part.iter().map(|run| view.names().run(*run)).collect();
+                // One that cannot be read stays for an audit.
+                self.loader(&mut view).runs(all, true).await?;
+                self.run("clear", Mode::Removal, view, |view| remove(view, part)).await?;
             }
         }
         Ok(())

@@ -158,8 +158,8 @@ local function claim(chosen, only)
     end
   end
   for lane, all in pairs(members) do
-    -- Those that come first leave by their rank.
-    if lane == only then call('ZREMRANGEBYRANK', K('lane:' .. lane), 0, #all - 1) else call('ZREM', K('lane:' .. lane), unpack(all)) end
+    -- Those that come first leave by their rank, unless something beside them may have left this lane meanwhile.
+    if lane == only and not next(jobs) then call('ZREMRANGEBYRANK', K('lane:' .. lane), 0, #all - 1) else call('ZREM', K('lane:' .. lane), unpack(all)) end
     touched[lane] = true
   end
   note_lanes()

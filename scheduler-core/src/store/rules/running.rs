@@ -55,7 +55,7 @@ pub fn claimed_run(row: &RunRow, claim: ExecutionId, now: DateTime<Utc>) -> (Cla
         due: row.due,
         scheduled: row.scheduled(),
         retry: row.retry(),
-        last_error: row.last_error().cloned(),
+        last_error: row.last_error().filter(|_| row.attempts > 0).cloned(),
     };
     (claimed, acquired)
 }
