@@ -38,7 +38,7 @@ impl Ending {
     }
 
     /// That of a stored run.
-    fn of_run(mut self, parts: &RunParts) -> Self {
+    pub(super) fn of_run(mut self, parts: &RunParts) -> Self {
         (self.run, self.attempt) = (parts.run_id(), parts.attempt());
         self
     }

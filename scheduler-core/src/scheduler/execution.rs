@@ -11,9 +11,12 @@ use super::event::Event;
 use super::listener::Audience;
 use super::middleware::Next;
 use crate::job::{BoxFuture, ErasedJob, JobContext, JobError, Outcome, Run, RunParts, Threading};
-use crate::store::{Completion, Instruction};
+use crate::store::{Completion, Fate, Instruction};
 use crate::time::Observed;
 use crate::user::{self, Careful};
+
+/// Why a job that its node has no function for cannot run.
+const NO_FUNCTION: &str = "no such job function is registered";
 
 impl Core {
     /// The execution of a firing that has taken a slot; none, and the end of it, if this node has no such function.
@@ -22,9 +25,14 @@ impl Core {
         let Some(job) = self.registry.job(parts.job.job_type()).cloned() else {
             let (job, job_type) = (parts.job.key(), parts.job.job_type());
             tracing::error!(%job, job_type, "job `{job}` cannot run on this node, since no function `{job_type}` is registered; its triggers are put into the error state until `reset_from_error` is called");
-            let completion = Completion { instruction: Instruction::FailJob, ..Completion::of(parts.id) };
-            let outcome = Outcome::Failed(JobError::new("no such job function is registered"));
-            self.hand_over(Ending::new(completion, parts.trigger.clone(), outcome, activity));
+            // A stored run is kept for a program that has the function.
+            let fate =
+                parts.stored.as_ref().map_or(Fate::Over, |_| Fate::Dead { error: Some(NO_FUNCTION.into()) });
+            let instruction = Instruction::FailJob;
+            let completion = Completion { instruction, fate, ..Completion::of(parts.id) };
+            let outcome = Outcome::Failed(JobError::new(NO_FUNCTION));
+            let ending = Ending::new(completion, parts.trigger.clone(), outcome, activity);
+            self.hand_over(ending.of_run(&parts));
             return None;
         };
         let audience = self.listeners.of(parts.job.key(), parts.trigger.key());

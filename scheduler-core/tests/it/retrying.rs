@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 use scheduler_core::job::{Invocation, JobContext, JobDefinition, JobDetail, JobError};
 use scheduler_core::run::{Backoff, RetryPolicy, RunEnd, RunId, RunState};
 use scheduler_core::scheduler::{Event, Events};
-use scheduler_core::store::{MemoryJobStore, RunQuery};
+use scheduler_core::store::{Existing, JobStore, MemoryJobStore, Put, RunQuery};
 use scheduler_core::testing::{Fault, FaultyStore, TestScheduler, Verb, assert_fired};
 use scheduler_core::time::ManualClock;
 use scheduler_core::trigger::Trigger;
@@ -265,7 +265,7 @@ async fn an_interrupted_run_waits_for_the_next_scheduler() {
     }
     clock.advance(Duration::from_secs(40)).await;
     assert_eq!(report.await.unwrap().cancelled.len(), 1);
-    let left = scheduler_core::store::JobStore::runs(&store, RunQuery::default()).await.unwrap();
+    let left = JobStore::runs(&store, RunQuery::default()).await.unwrap();
     assert_eq!((left[0].id, left[0].state, left[0].attempts), (run, RunState::Waiting, 0));
     let second = build();
     second.start().await.unwrap();
@@ -292,4 +292,28 @@ async fn a_lost_answer_neither_loses_nor_doubles_a_run() {
         assert_eq!(numbers, [1, 2], "{verb:?}");
         assert!(runs(&scheduler).await.is_empty(), "{verb:?}");
     }
+}
+
+/// The stored job of that name is another function's by now, which this program does not have.
+#[tokio::test]
+async fn a_run_without_its_function_is_dead_and_not_lost() {
+    let store = MemoryJobStore::new();
+    let (job, seen) = failing(detail("work"), 0);
+    let builder = Scheduler::builder().store(store.clone()).register(job);
+    let test = TestScheduler::start(NOW, builder).await.unwrap();
+    test.scheduler().standby().unwrap();
+    let run = test.scheduler().enqueue(detail("work")).await.unwrap();
+    let other = JobDetail::builder("work".parse().unwrap(), "elsewhere").durable(true).build();
+    let put = Put {
+        jobs: vec![other.into()],
+        existing_jobs: Existing::Replace,
+        triggers: Vec::new(),
+        existing_triggers: Existing::Refuse,
+    };
+    JobStore::put(&store, put).await.unwrap();
+    test.scheduler().start().await.unwrap();
+    test.drain().await;
+    let dead = runs(test.scheduler()).await;
+    assert_eq!((dead[0].id, dead[0].end), (run, Some(RunEnd::Dead)));
+    assert!(dead[0].last_error.as_ref().unwrap().contains("registered") && seen.lock().is_empty());
 }
