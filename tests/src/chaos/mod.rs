@@ -14,7 +14,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use scheduler_core::store::{Executions, Existing, JobStore, Put, TriggerQuery};
+use scheduler_core::run::RunState;
+use scheduler_core::store::{Executions, Existing, JobStore, Put, RunQuery, TriggerQuery};
 use scheduler_core::time::{Clock, SystemClock};
 use scheduler_core::trigger::{Misfire, Trigger};
 use scheduler_redis::RedisJobStore;
@@ -407,11 +408,11 @@ impl Chaos {
         let left = self.with_store(async |store| {
             let triggers = store.triggers(TriggerQuery::default()).await?;
             let due = triggers.iter().filter(|status| status.trigger.job().name() != RECORD);
-            let due = due.filter_map(|status| status.progress.next);
-            let due: i64 = due.map(|next| (self.end - next).num_milliseconds().max(1)).sum();
+            let millis = |next: DateTime<Utc>| (self.end - next).num_milliseconds().max(1);
+            let due: i64 = due.filter_map(|status| status.progress.next.map(millis)).sum();
             let running = store.executions(Executions::All).await?.len();
-            let is_known = !triggers.is_empty();
-            Ok(is_known.then(|| due + i64::try_from(running).unwrap_or(i64::MAX)))
+            let runs = store.runs(RunQuery::default().in_state(RunState::Waiting)).await?.len() + running;
+            Ok((!triggers.is_empty()).then(|| due + i64::try_from(runs).unwrap_or(i64::MAX)))
         });
         left.ok().flatten()
     }
