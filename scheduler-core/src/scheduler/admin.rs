@@ -143,7 +143,8 @@ impl Scheduler {
         Ok(found.map(|(trigger, _)| core.bus.send(|| Event::Unscheduled { trigger })).count())
     }
 
-    /// Pauses triggers, and remembers groups: see [`Pause`]. Says which triggers were not paused before.
+    /// Pauses triggers, and remembers groups: see [`Pause`]. Says which triggers were not paused before. Runs that somebody has
+    /// enqueued or started by hand are not held up by it.
     ///
     /// # Errors
     ///

@@ -122,7 +122,7 @@ pub enum Selection {
 /// Pausing a *group* is remembered: a trigger that comes to it later is born paused. A group named exactly is remembered
 /// even if it does not exist yet; a pattern stands for the groups that exist now. Pausing *all* is remembered for every
 /// group, existing or not. Resuming forgets what it names. A trigger that is complete or in error is left alone, and one
-/// that is paused already keeps a pause that ends later, unless it is named itself.
+/// that is paused already keeps a pause that ends later, unless it is named itself. Pauses concern triggers: enqueued runs go on.
 #[derive(Debug, Clone)]
 pub struct Pause {
     /// Which.
