@@ -4,11 +4,11 @@ use std::path::Path;
 use std::sync::Arc;
 
 use scheduler_core::run::RunId;
-use scheduler_core::store::rows::{Id, JobRow, Lane, RunRow, TriggerRow};
+use scheduler_core::store::rows::{Id, Item, JobRow, Lane, RunRow, TriggerRow};
 use scheduler_core::store::view::{Names, record};
 use scheduler_core::{JobKey, TriggerKey};
 
-use super::{Line, Write};
+use super::{Line, RUN, Write};
 
 /// Reads the lines of a node's log.
 #[must_use]
@@ -183,9 +183,16 @@ fn text(record: &[u8]) -> Option<&[u8]> {
 }
 
 fn fired(claim: String, whole: &[u8]) -> Option<Write> {
+    // That of a run is how it stood in its lane: its rank and its name.
+    if whole.len() == 30 && whole.get(4..8) == Some("\u{10FFFF}".as_bytes()) {
+        return Some(Write::Fired { claim, trigger: RUN.to_owned(), due: 0 });
+    }
     // That of a claim that is not fired is the record of its trigger.
     let text = text(whole).filter(|text| record::kind_of(text) == Some(record::Kind::Claim))?;
     let row = record::read_claim(text, &mut Nameless).ok().filter(|row| row.fired)?;
+    if matches!(row.item, Item::Run(_)) {
+        return Some(Write::Fired { claim, trigger: RUN.to_owned(), due: 0 });
+    }
     let (trigger, due) = (row.trigger.key().name().to_owned(), row.due.timestamp_millis());
     Some(Write::Fired { claim, trigger, due })
 }
