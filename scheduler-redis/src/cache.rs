@@ -57,8 +57,12 @@ impl Known {
         jobs.filter(|job| !known.jobs.contains_key(job.borrow())).map(|job| job.borrow().clone()).collect()
     }
 
-    pub(crate) fn keep_for_runs(&self, key: JobKey, detail: Option<Arc<JobDetail>>) {
-        self.of_runs.lock().jobs.insert(key, detail);
+    /// As of this version of all jobs.
+    pub(crate) fn keep_for_runs(&self, version: &str, key: JobKey, detail: Option<Arc<JobDetail>>) {
+        let mut known = self.of_runs.lock();
+        if known.version == version {
+            known.jobs.insert(key, detail);
+        }
     }
 
     pub(crate) fn job_of_run(&self, key: &JobKey) -> Option<Arc<JobDetail>> {

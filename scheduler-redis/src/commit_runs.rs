@@ -67,6 +67,10 @@ impl Commit {
                 self.ops.add(Step::HSet, "alone", [text(&name), text(job)]);
             }
             (Some(_), None) => self.ops.add(Step::HDel, "alone", [text(&name)]),
+            // Nobody has looked at it.
+            (None, None) if before.is_none() && after.is_none() => {
+                self.ops.add(Step::HDel, "alone", [text(&name)]);
+            }
             _ => {}
         }
         let stand = |row: &RunRow| stand_of_run(row, names);

@@ -34,6 +34,7 @@ fn reassert(
     view: &mut View<Names>,
     execution: ExecutionId,
     run: &Held,
+    has_ended: bool,
     open: &HashSet<u64>,
 ) -> Result<Reasserted, Missing> {
     let is_open = |session| open.contains(&session);
@@ -43,7 +44,7 @@ fn reassert(
         }
         Origin::Run(row, _) => {
             let row = run_in(row, view.names());
-            rules::reassert_run(view, execution, &run.claim, &row, is_open)
+            rules::reassert_run(view, execution, &run.claim, &row, has_ended, is_open)
         }
     }
 }
@@ -131,7 +132,7 @@ impl Shared {
             each(view, ended, |view, Ending { completion, run }| {
                 let execution = completion.execution;
                 if let Some(run) = &run
-                    && reassert(view, execution, run, &open)? == Reasserted::Wait
+                    && reassert(view, execution, run, true, &open)? == Reasserted::Wait
                 {
                     return Ok(false);
                 }
@@ -151,7 +152,7 @@ impl Shared {
         let (open, mut view) = (self.open_sessions().await?, self.view());
         knows(&mut view, runs.iter().map(|(execution, _)| *execution));
         let rule = |view: &mut View<Names>| {
-            each(view, runs, |view, (execution, run)| reassert(view, execution, &run, &open))
+            each(view, runs, |view, (execution, run)| reassert(view, execution, &run, false, &open))
         };
         let answer = self.run("tell", Mode::Tell(session), view, rule).await?.answer;
         let (mut waiting, mut overtaken) = (Vec::new(), Vec::new());

@@ -110,7 +110,7 @@ impl Shared {
                     }
                     None => None,
                 };
-                self.known.keep_for_runs(key, detail);
+                self.known.keep_for_runs(of_jobs, key, detail);
             }
         }
         let mut misplaced = Vec::new();

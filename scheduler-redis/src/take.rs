@@ -65,18 +65,23 @@ impl Shared {
     /// What is due, as many as wished; no more than a batch with each call.
     pub(crate) async fn acquire(&self, mut request: AcquireDue) -> Result<Acquired> {
         let Ok(_nothing_is_told) = self.tells.try_read() else {
+            if request.heard.is_some() {
+                return Err(Error::transient(
+                    "the Redis server is being told what it has forgotten; try again",
+                ));
+            }
             // Nothing is handed out meanwhile.
             return Ok(Acquired { next_due: Some(request.now + HELD), ..Acquired::default() });
         };
         // What was not sent has taken nothing.
         self.hot.reach().await.map_err(Failure::into_error)?;
+        self.look_for_unheard(&request).await?;
         if let Some(heard) = request.heard {
             let unheard = self.sessions.lock().get(&request.session).map(|known| known.runs_after(heard));
             if let Some(unheard) = unheard.filter(|unheard| !unheard.is_empty()) {
                 self.release(unheard).await?;
             }
         }
-        self.look_for_unheard(&request).await?;
         self.release_lapsed(request.now).await?;
         if self.has_pauses_to_end(request.now) {
             self.ring(&request).await?;

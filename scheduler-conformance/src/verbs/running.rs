@@ -227,6 +227,20 @@ async fn a_run_that_waits_is_cancelled_at_once_and_one_that_runs_is_asked(bench)
     assert!(bench.cancelled(ONE, 1).await.is_empty() && bench.all_runs().await.is_empty());
 }
 
+/// Whether it is to be attempted again, is given back or is lost with its node.
+async fn a_run_that_is_cancelled_while_it_runs_comes_back_no_more(bench) {
+    let work = job("work").build();
+    bench.enqueue((1..=3).map(|number| run(number, &work, 1)).collect()).await;
+    let taken = bench.take(1, 3).await;
+    assert_eq!(bench.store.cancel_runs(vec![id(1), id(2), id(3)]).await.unwrap(), [true; 3]);
+    assert_eq!(bench.end(&taken[0], again(2, true)).await, DONE);
+    bench.store.release(vec![taken[1].claim]).await.unwrap();
+    bench.store.detach(ONE).await.unwrap();
+    let other = bench.ask(TWO, 9, 10, ExecutionLimits::default()).await;
+    assert!(other.runs.is_empty() && bench.all_runs().await.is_empty());
+    assert!(bench.store.executions(Executions::All).await.unwrap().is_empty());
+}
+
 /// Runs and triggers of such a job alike.
 async fn runs_and_triggers_of_a_job_that_runs_alone_have_one_claim(bench) {
     let alone = exclusive("work");

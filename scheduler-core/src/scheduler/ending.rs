@@ -63,7 +63,7 @@ impl Guard {
         activity: Activity,
     ) -> Self {
         let started = core.clock.monotonic();
-        Self { end: End { core, run, audience, activity, started }, outcome: None }
+        Self { end: End { core, run, audience, activity, started, was_dropped: false }, outcome: None }
     }
 
     /// Who hears of this execution.
@@ -102,7 +102,10 @@ impl Guard {
 impl Drop for Guard {
     fn drop(&mut self) {
         let asked = self.run().cancel_reason();
-        let outcome = self.run().settled().unwrap_or_else(|| classify(self.outcome.take(), asked));
+        let settled = self.run().settled();
+        // Neither the job nor anybody else has ended it: its runtime was dropped.
+        self.end.was_dropped = settled.is_none() && self.outcome.is_none() && asked.is_none();
+        let outcome = settled.unwrap_or_else(|| classify(self.outcome.take(), asked));
         if self.run().scope().is_empty() {
             return self.end.write(outcome);
         }
@@ -138,6 +141,7 @@ struct End {
     audience: Option<Arc<Audience>>,
     activity: Activity,
     started: Duration,
+    was_dropped: bool,
 }
 
 impl End {
@@ -188,11 +192,15 @@ impl End {
         let (parts, now) = (&self.run.parts, self.core.clock.now());
         let interrupted = || {
             let reason = self.run.cancel_reason();
-            matches!(reason, Some(CancelReason::Shutdown | CancelReason::ClaimLost))
+            self.was_dropped || matches!(reason, Some(CancelReason::Shutdown | CancelReason::ClaimLost))
         };
         match outcome {
             Outcome::Succeeded | Outcome::Vetoed => Fate::Over,
-            Outcome::Cancelled if parts.stored.is_some() && interrupted() => {
+            Outcome::Cancelled | Outcome::Failed(_)
+                if parts.stored.is_some()
+                    && interrupted()
+                    && (self.was_dropped || matches!(outcome, Outcome::Cancelled)) =>
+            {
                 Fate::Again { at: parts.trigger.start(), counts: false, error: None }
             }
             Outcome::Cancelled => Fate::Over,

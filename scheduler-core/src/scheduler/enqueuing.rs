@@ -72,6 +72,9 @@ impl Enqueue<'_> {
         let Self { scheduler, job, due, id, priority, retry } = self;
         let core = scheduler.open()?;
         let key = job.key().clone();
+        if let Some(Err(problem)) = retry.map(|policy| policy.backoff().checked()) {
+            return Err(Error::config(problem.to_string()).for_job(&key));
+        }
         let mut run = scheduler.prepared(core, job, JobData::new()).await.of_job(&key)?;
         run.due = match due {
             Due::At(time) => time,

@@ -28,7 +28,10 @@ impl Core {
             // A stored run is kept for a program that has the function.
             let fate =
                 parts.stored.as_ref().map_or(Fate::Over, |_| Fate::Dead { error: Some(NO_FUNCTION.into()) });
-            let instruction = Instruction::FailJob;
+            let instruction = match parts.stored {
+                Some(_) => Instruction::Continue,
+                None => Instruction::FailJob,
+            };
             let completion = Completion { instruction, fate, ..Completion::of(parts.id) };
             let outcome = Outcome::Failed(JobError::new(NO_FUNCTION));
             let ending = Ending::new(completion, parts.trigger.clone(), outcome, activity);

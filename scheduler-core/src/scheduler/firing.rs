@@ -133,8 +133,8 @@ impl Engine {
         }
         if !takes {
             self.release_ahead().await?;
-            if self.core.active.load(Ordering::Acquire) > 0 {
-                // Only to hear which of them are to stop.
+            if self.ask_again || self.core.active.load(Ordering::Acquire) > 0 {
+                // Only to hear which of them are to stop, and to give back what nobody has heard of.
                 self.acquire(now, 0).await?;
             }
             return Ok(());
@@ -396,7 +396,7 @@ impl Engine {
         let AcquiredRun { claim: id, run, attempt, job, job_type, trigger, .. } = acquired;
         let AcquiredRun { scheduled, retry, last_error, .. } = acquired;
         let defined = || self.core.registry.declared(trigger.job(), &job_type).cloned();
-        let job = job.or_else(defined).unwrap_or_else(|| {
+        let job = job.filter(|job| job.job_type() == &*job_type).or_else(defined).unwrap_or_else(|| {
             // Whoever has enqueued it declares the job, and this program does not.
             Arc::new(JobDetail::builder(trigger.job().clone(), job_type.clone()).build())
         });

@@ -294,9 +294,9 @@ async fn a_lost_answer_neither_loses_nor_doubles_a_run() {
     }
 }
 
-/// The stored job of that name is another function's by now, which this program does not have.
+/// The stored job of that name is another function's by now, which this program does not have. The run is that of its own function.
 #[tokio::test]
-async fn a_run_without_its_function_is_dead_and_not_lost() {
+async fn a_run_goes_by_its_own_function() {
     let store = MemoryJobStore::new();
     let (job, seen) = failing(detail("work"), 0);
     let builder = Scheduler::builder().store(store.clone()).register(job);
@@ -313,7 +313,23 @@ async fn a_run_without_its_function_is_dead_and_not_lost() {
     JobStore::put(&store, put).await.unwrap();
     test.scheduler().start().await.unwrap();
     test.drain().await;
-    let dead = runs(test.scheduler()).await;
-    assert_eq!((dead[0].id, dead[0].end), (run, Some(RunEnd::Dead)));
-    assert!(dead[0].last_error.as_ref().unwrap().contains("registered") && seen.lock().is_empty());
+    assert!(runs(test.scheduler()).await.is_empty());
+    assert_eq!(*seen.lock(), [(run, 1, None)]);
+}
+
+/// Whatever its attempt has come to.
+#[tokio::test]
+async fn a_run_that_is_cancelled_while_it_fails_is_over() {
+    let fails = |context: JobContext| async move {
+        until_asked(&context).await;
+        assert!(context.attempt() > 1, "in the end");
+    };
+    let job = JobDefinition::new(retried("work", 9), fails);
+    let test = TestScheduler::start(NOW, Scheduler::builder().register(job)).await.unwrap();
+    let run = test.scheduler().enqueue(retried("work", 9)).await.unwrap();
+    test.run_due().await;
+    assert!(test.scheduler().cancel_run(run).await.unwrap());
+    test.drain().await;
+    assert_fired!(test, "work", 1);
+    assert!(runs(test.scheduler()).await.is_empty());
 }

@@ -129,12 +129,14 @@ pub fn reassert<R: Rows>(
     Ok(Reasserted::Again)
 }
 
-/// As [`reassert`], for the attempt of a run; `run` is its row as it was claimed.
+/// As [`reassert`], for the attempt of a run; `run` is its row as it was claimed. A run of which nothing is known is added if its
+/// attempt goes on. If the attempt has ended, the run may be over since.
 pub fn reassert_run<R: Rows>(
     rows: &mut R,
     execution: ExecutionId,
     claim: &ClaimRow,
     run: &RunRow,
+    has_ended: bool,
     is_open: impl Fn(u64) -> bool,
 ) -> Answer<R, Reasserted> {
     let id = Id::of(execution);
@@ -142,6 +144,9 @@ pub fn reassert_run<R: Rows>(
         return Ok(Reasserted::Known);
     }
     let known = rows.run(run.id)?;
+    if known.is_none() && has_ended {
+        return Ok(Reasserted::Overtaken);
+    }
     if let Some(known) = known {
         let as_before = |row: &RunRow| row.standing == Standing::Waiting && row.epoch == claim.epoch;
         if rows.claim_of(known)?.is_some() || !rows.get(known)?.is_some_and(as_before) {

@@ -80,10 +80,23 @@ fn attempt_of<R: Rows>(rows: &mut R, claim: ExecutionId) -> Answer<R, Option<(Id
     }))
 }
 
+/// Takes a claim away, and with it a run that somebody has cancelled meanwhile: whatever its attempt has come to, it is over. Says
+/// whether it was.
+fn end_claim_of_run<R: Rows>(rows: &mut R, claim: Id<ClaimRow>, run: RunId) -> Answer<R, bool> {
+    let is_cancelled = rows.get(claim)?.is_some_and(|row| row.cancel == Some(CancelReason::Requested));
+    end_claim(rows, claim)?;
+    if is_cancelled {
+        rows.drop_run(run)?;
+    }
+    Ok(is_cancelled)
+}
+
 /// Ends an attempt; says whether it was still there. A call that is repeated changes nothing.
 pub(super) fn end_attempt<R: Rows>(rows: &mut R, claim: ExecutionId, fate: Fate) -> Answer<R, bool> {
     let Some((id, run, number)) = attempt_of(rows, claim)? else { return Ok(false) };
-    end_claim(rows, id)?;
+    if end_claim_of_run(rows, id, run)? {
+        return Ok(true);
+    }
     if fate == Fate::Over {
         rows.drop_run(run)?;
         return Ok(true);
@@ -117,18 +130,22 @@ pub(super) fn end_attempt<R: Rows>(rows: &mut R, claim: ExecutionId, fate: Fate)
 /// Gives back a run that was claimed: the attempt does not count.
 pub(super) fn give_back_run<R: Rows>(rows: &mut R, claim: ExecutionId) -> Answer<R, ()> {
     let Some((id, run, _)) = attempt_of(rows, claim)? else { return Ok(()) };
-    end_claim(rows, id)?;
+    if end_claim_of_run(rows, id, run)? {
+        return Ok(());
+    }
     let Some(run) = rows.run(run)? else { return Ok(()) };
     rows.show_run(run)?;
     rows.wake();
     Ok(())
 }
 
-/// The attempt of a node that is gone. The run is attempted again at once, since it was due before; one that was lost too often in a row is dead. Says whether
-/// it is attempted again; none if there is no such attempt.
+/// The attempt of a node that is gone. The run is attempted again at once, since it was due before; one that was lost too often in a
+/// row is dead. Says whether it is attempted again; none if there is no such attempt.
 pub(super) fn lose_attempt<R: Rows>(rows: &mut R, claim: ExecutionId) -> Answer<R, Option<bool>> {
     let Some((id, run, number)) = attempt_of(rows, claim)? else { return Ok(None) };
-    end_claim(rows, id)?;
+    if end_claim_of_run(rows, id, run)? {
+        return Ok(Some(false));
+    }
     let Some(run) = rows.run(run)? else { return Ok(Some(false)) };
     let is_dead = rows.edit(run, |row| {
         let losses = row.losses().saturating_add(1);
