@@ -23,7 +23,7 @@ pub(crate) struct Known {
     of_runs: Mutex<OfRuns>,
 }
 
-/// What is stored of the jobs of runs, as of this version of all jobs; none for a job that is not stored.
+/// The stored jobs of runs, as of this version of all jobs; none for a job that is not stored.
 #[derive(Debug, Default)]
 struct OfRuns {
     version: String,

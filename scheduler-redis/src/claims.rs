@@ -54,10 +54,21 @@ impl Loader<'_> {
         let names: Vec<_> = of_runs.iter().map(|(.., run)| codec::run(*run)).collect();
         let records = self.records("runs", &names).await?;
         for ((id, execution, version, run), found) in of_runs.into_iter().zip(records) {
+            if found.is_none() && !self.is_claimed(id, execution).await? {
+                // It has ended since its claim was read.
+                self.view.load_claim(id, None, 0);
+                continue;
+            }
             let claim = of_run(run, found.as_deref(), execution, self.view.names());
             self.view.load_claim(id, Some(claim), version);
         }
         Ok(())
+    }
+
+    async fn is_claimed(&mut self, id: Id<ClaimRow>, execution: ExecutionId) -> Result<bool> {
+        let Some((home, _)) = self.view.names().home_of(id).cloned() else { return Ok(false) };
+        let found = self.one(self.get("HEXISTS", &home).arg(codec::claim(execution))).await?;
+        Ok(crate::script::number(Some(&found)) == Some(1))
     }
 
     pub(crate) fn claim(&mut self, id: Id<ClaimRow>, execution: ExecutionId, found: Option<&[u8]>) {

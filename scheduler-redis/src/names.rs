@@ -87,7 +87,7 @@ impl Names {
         self.runs.all[id.0 as usize]
     }
 
-    /// What is noted as the claim of this run; nothing for none.
+    /// The claim that is noted for this run; an empty text if there is none.
     pub(crate) fn note_at_run(&mut self, run: Id<RunRow>, claim: String) {
         self.at_runs.insert(run, claim);
     }

@@ -3,15 +3,16 @@
 use scheduler_core::Result;
 use scheduler_core::job::ExecutionId;
 use scheduler_core::run::{RunId, RunState};
-use scheduler_core::store::view::{Names as _, View, record};
+use scheduler_core::store::view::{Names as _, Version, View, record};
 use scheduler_core::store::*;
 
 use crate::codec;
+use crate::commit::member;
 use crate::load::{Broken, Loader, parts};
 use crate::names::Names;
 use crate::run::{Mode, each};
 use crate::script::{bytes, list};
-use crate::session::knows;
+use crate::session::{Held, Origin, Sessions, knows};
 use crate::shared::Shared;
 
 /// No call stores more at once, so that none holds the server up for long.
@@ -149,13 +150,38 @@ impl Shared {
             for part in ids.chunks(PART) {
                 let mut view = self.view();
                 let all = part.iter().map(|run| view.names().run(*run)).collect();
-                // One that cannot be read stays for an audit.
+                // A run that cannot be read is left for an audit.
                 self.loader(&mut view).runs(all, true).await?;
                 self.run("clear", Mode::Removal, view, |view| remove(view, part)).await?;
             }
         }
         Ok(())
     }
+}
+
+/// A run that was claimed, as its node is told of it; none if its record cannot be read.
+pub(crate) fn take_run(
+    sessions: &mut Sessions,
+    request: &AcquireDue,
+    execution: ExecutionId,
+    (version, text): (Version, &[u8]),
+    names: &mut Names,
+) -> Option<AcquiredRun> {
+    let row = match record::read_run(text, names) {
+        Ok(row) => row,
+        Err(reason) => {
+            tracing::error!(%execution, reason, "no node can read a run, and it is not attempted any more: {reason}; run `RedisJobStore::audit`");
+            return None;
+        }
+    };
+    let (claim, run) = rules::claimed_run(&row, execution, request.now);
+    let stood = codec::as_it_stood(&member(row.priority, &codec::run(row.id)));
+    let of = Origin::Run(row.into(), version);
+    let version = stood.map_or(0, |(version, _)| version);
+    if let Some(known) = sessions.get_mut(&request.session) {
+        known.hold(execution, Held { claim, version, of });
+    }
+    Some(run)
 }
 
 fn remove(view: &mut View<Names>, runs: &[RunId]) -> Result<(), view::Missing> {

@@ -13,12 +13,13 @@ use serde_json::json;
 use std::time::Duration;
 
 use crate::codec;
-use crate::commit::{member, text};
+use crate::commit::text;
 use crate::connection::Failure;
 use crate::load::{Broken, Loader, parts};
 use crate::names::Names;
 use crate::rest::is_foreign;
 use crate::run::{Mode, Ran, each};
+use crate::running::take_run;
 use crate::script::{self, bytes, list, number, word};
 use crate::session::{Held, Loose, Origin, Session, Sessions, knows};
 use crate::shared::Shared;
@@ -43,6 +44,23 @@ const MOST_ALARMS: usize = 20;
 
 pub(crate) fn millis(time: DateTime<Utc>) -> String {
     time.timestamp_millis().to_string()
+}
+
+/// A trigger or a run was due, and its record is gone.
+fn tell_lost(name: &Value) {
+    let name = word(Some(name));
+    let shown = codec::shown(&name);
+    if codec::read_run(&name).is_some() {
+        tracing::error!(
+            run = shown,
+            "the job store in Redis has lost something: the record of run {shown}; `RedisJobStore::audit` finds the rest"
+        );
+    } else {
+        tracing::error!(
+            trigger = shown,
+            "the job store in Redis has lost something: the record of trigger `{shown}`; `RedisJobStore::audit` finds the rest"
+        );
+    }
 }
 
 /// Whether this may be a claim that its node has not begun to work on.
@@ -318,22 +336,7 @@ impl Shared {
         let cancel = script::read_stops(&list(answer.next()));
         let mut acquired = Acquired { next_due, cancel, ..Acquired::default() };
         let records = list(answer.next());
-        for name in list(answer.next()) {
-            let name = word(Some(&name));
-            let shown = codec::shown(&name);
-            if codec::read_run(&name).is_some() {
-                tracing::error!(
-                    run = shown,
-                    "the job store in Redis has lost something: the record of run {shown}"
-                );
-                continue;
-            }
-            let trigger = shown;
-            tracing::error!(
-                trigger,
-                "the job store in Redis has lost something: the record of trigger `{trigger}`; `RedisJobStore::audit` finds the rest"
-            );
-        }
+        list(answer.next()).iter().for_each(tell_lost);
         let mut names = Names::new(self.numbers.clone(), request.now);
         // Before it stands the version of all jobs.
         let mut unusable = Unusable { groups: answer.nth(1), ..Unusable::default() };
@@ -347,21 +350,9 @@ impl Shared {
                 continue;
             };
             if record::kind_of(text) == Some(Kind::Run) {
-                match record::read_run(text, &mut names) {
-                    Ok(row) => {
-                        let (claim, run) = rules::claimed_run(&row, execution, request.now);
-                        let stood = codec::as_it_stood(&member(row.priority, &codec::run(row.id)));
-                        let of = Origin::Run(row.into(), version);
-                        let version = stood.map_or(0, |(version, _)| version);
-                        if let Some(known) = sessions.get_mut(&request.session) {
-                            known.hold(execution, Held { claim, version, of });
-                        }
-                        acquired.runs.push(run);
-                    }
-                    Err(reason) => {
-                        tracing::error!(%execution, reason, "no node can read a run, and it is not attempted any more: {reason}; run `RedisJobStore::audit`");
-                        unusable.unreadable.push(execution);
-                    }
+                match take_run(&mut sessions, request, execution, (version, text), &mut names) {
+                    Some(run) => acquired.runs.push(run),
+                    None => unusable.unreadable.push(execution),
                 }
                 continue;
             }

@@ -391,7 +391,7 @@ async fn no_run_is_lost(bench) {
         assert_eq!(created, over + all.len() as u64, "after {now} steps");
         assert_eq!((of(RunState::Claimed), of(RunState::Ended)), (claims.len() as u64, dead), "after {now} steps");
     }
-    // Whatever waits comes to its end.
+    // All runs that wait are run to their end.
     for claim in claims.into_values() {
         bench.end(&claim, Fate::Over).await;
     }

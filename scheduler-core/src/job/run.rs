@@ -31,7 +31,7 @@ pub(crate) struct RunParts {
     pub(crate) fired: DateTime<Utc>,
     pub(crate) previous: Option<DateTime<Utc>>,
     pub(crate) next: Option<DateTime<Utc>>,
-    /// What is stored of the run; none for the first attempt of a trigger's firing, and for what no store knows.
+    /// The stored run; none for the first attempt of a trigger's firing, and for a job that no store knows.
     pub(crate) stored: Option<Box<StoredRun>>,
 }
 

@@ -53,7 +53,7 @@ impl Enqueue<'_> {
         Self { due: Due::After(delay), ..self }
     }
 
-    /// Of what is due at the same time the higher priority comes first. Default: 5.
+    /// Of several runs that are due at the same time, the one with the highest priority begins first. Default: 5.
     pub fn priority(self, priority: i32) -> Self {
         Self { priority: Some(priority), ..self }
     }
@@ -176,7 +176,7 @@ impl Scheduler {
         ids.first().copied().ok_or_else(closed)
     }
 
-    /// What is to be stored of a run that is due now, if its job can be run; with `data` over that of the call.
+    /// A run that is due now, ready to be stored, if its job can be run. `data` is laid over that of the call.
     async fn prepared(&self, core: &Arc<Core>, mut job: Invocation, data: JobData) -> Result<NewRun> {
         if let Some(problem) = core.registry.recognise(&mut job) {
             return Err(Error::config(problem));

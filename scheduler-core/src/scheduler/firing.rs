@@ -397,7 +397,7 @@ impl Engine {
         let AcquiredRun { scheduled, retry, last_error, .. } = acquired;
         let defined = || self.core.registry.declared(trigger.job(), &job_type).cloned();
         let job = job.filter(|job| job.job_type() == &*job_type).or_else(defined).unwrap_or_else(|| {
-            // Whoever has enqueued it declares the job, and this program does not.
+            // The program that enqueued the run declares the job, and this program does not.
             Arc::new(JobDetail::builder(trigger.job().clone(), job_type.clone()).build())
         });
         self.core.active.fetch_add(1, Ordering::AcqRel);

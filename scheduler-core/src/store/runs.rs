@@ -47,7 +47,7 @@ pub struct NewRun {
     pub data: JobData,
     /// When it is due.
     pub due: DateTime<Utc>,
-    /// Of what is due at the same time the higher one comes first.
+    /// Of rows that are due at the same time, the one with the highest priority comes first.
     pub priority: i32,
     /// The execution group.
     pub execution_group: Option<Arc<str>>,

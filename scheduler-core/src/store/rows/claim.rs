@@ -17,7 +17,7 @@ impl Id<ClaimRow> {
     }
 }
 
-/// What is claimed.
+/// The trigger or run that a claim is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Item {
     /// A trigger, which is to be fired.
@@ -31,7 +31,7 @@ pub enum Item {
 pub struct ClaimRow {
     /// The node that has it.
     pub session: u64,
-    /// What is claimed.
+    /// The claimed trigger or run.
     pub item: Item,
     /// As it was claimed; of a run, what its attempt shows as its trigger.
     pub trigger: Arc<Trigger>,

@@ -58,7 +58,7 @@ pub struct RunRow {
     pub data: JobData,
     /// When its next attempt is due.
     pub due: DateTime<Utc>,
-    /// Of what is due at the same time the higher one comes first.
+    /// Of rows that are due at the same time, the one with the highest priority comes first.
     pub priority: i32,
     /// How it stands.
     pub standing: Standing,
