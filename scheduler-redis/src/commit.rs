@@ -384,7 +384,7 @@ impl Commit {
                 let record = whole(self.version, record::claim(after)?);
                 self.ops.add(Step::HSet, home.clone(), [text(&id), record]);
                 match before {
-                    Some(before) if !before.fired => self.unclaim(before),
+                    Some(before) if !before.fired || after.run_removed => self.unclaim(before),
                     Some(_) => {}
                     None => self.take(after, &id),
                 }

@@ -33,10 +33,10 @@ pub(crate) fn over_of(view: &View<Names>, names: &Names) -> HashMap<Id<ClaimRow>
     over.filter(|(id, _)| stood(id)).collect()
 }
 
-/// What the key `at` names it by; none for a firing, which it does not name.
+/// The name under which the key `at` has it; none for a firing, and for the attempt of a run that was removed.
 pub(crate) fn claimed_name(claim: &ClaimRow) -> Option<String> {
     match claim.item {
-        Item::Run(run) => Some(codec::run(run)),
+        Item::Run(run) => (!claim.run_removed).then(|| codec::run(run)),
         Item::Trigger(_) => (!claim.fired).then(|| codec::key(claim.trigger.key())),
     }
 }

@@ -341,6 +341,25 @@ async fn clearing_removes_runs_and_what_runs_goes_on(bench) {
     assert!(bench.all_runs().await.is_empty() && bench.take(99, 10).await.is_empty());
 }
 
+/// The old attempt knows nothing of the new run.
+async fn a_run_that_is_stored_anew_after_it_was_removed_is_another_one(bench) {
+    for (number, job) in [(1, job("work").build()), (2, exclusive("alone"))] {
+        for fate in [Fate::Over, again(2, true), Fate::Dead { error: None }] {
+            bench.enqueue(vec![run(number, &job, 1)]).await;
+            let old = bench.take_one(1).await;
+            bench.store.clear().await.unwrap();
+            bench.enqueue(vec![run(number, &job, 3)]).await;
+            assert_eq!(bench.end(&old, fate).await, DONE);
+            let status = bench.run_status(number).await.unwrap();
+            assert_eq!((status.state, status.attempts, status.due), (RunState::Waiting, 0, at(3)));
+            let new = bench.take_one(3).await;
+            assert_eq!(bench.run_status(number).await.unwrap().state, RunState::Claimed);
+            assert_eq!(bench.end(&new, Fate::Over).await, DONE);
+            assert!(bench.all_runs().await.is_empty());
+        }
+    }
+}
+
 /// Created = waiting + claimed + dead + over, after each of many random steps; what waits can be claimed, and nothing else can.
 async fn no_run_is_lost(bench) {
     let mut seed = 11u64;

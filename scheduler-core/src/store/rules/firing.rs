@@ -32,6 +32,7 @@ pub fn claimed(
         lapse,
         since: now,
         due: row.progress().scheduled().unwrap_or(now),
+        run_removed: false,
         cancel: None,
     }
 }

@@ -43,6 +43,7 @@ pub fn claimed_run(row: &RunRow, claim: ExecutionId, now: DateTime<Utc>) -> (Cla
         lapse: now,
         since: now,
         due: row.scheduled(),
+        run_removed: false,
         cancel: None,
     };
     let acquired = AcquiredRun {
@@ -80,15 +81,17 @@ fn attempt_of<R: Rows>(rows: &mut R, claim: ExecutionId) -> Answer<R, Option<(Id
     }))
 }
 
-/// Takes a claim away, and with it a run that somebody has cancelled meanwhile: whatever its attempt has come to, it is over. Says
-/// whether it was.
+/// Takes a claim away, and with it a run that somebody has cancelled meanwhile: whatever its attempt has come to, the run is over.
+/// Says whether nothing is left to be done, also since the run was removed before.
 fn end_claim_of_run<R: Rows>(rows: &mut R, claim: Id<ClaimRow>, run: RunId) -> Answer<R, bool> {
-    let is_cancelled = rows.get(claim)?.is_some_and(|row| row.cancel == Some(CancelReason::Requested));
+    let row = rows.get(claim)?;
+    let is_removed = row.is_some_and(|row| row.run_removed);
+    let is_cancelled = row.is_some_and(|row| row.cancel == Some(CancelReason::Requested));
     end_claim(rows, claim)?;
-    if is_cancelled {
+    if is_cancelled && !is_removed {
         rows.drop_run(run)?;
     }
-    Ok(is_cancelled)
+    Ok(is_cancelled || is_removed)
 }
 
 /// Ends an attempt; says whether it was still there. A call that is repeated changes nothing.
@@ -216,8 +219,7 @@ pub fn cancel_run<R: Rows>(rows: &mut R, id: RunId) -> Answer<R, bool> {
 /// Removes a run, whatever its state. An attempt under way goes on, and its end does nothing.
 pub fn remove_run<R: Rows>(rows: &mut R, run: Id<RunRow>) -> Answer<R, ()> {
     if let Some(claim) = rows.claim_of(run)? {
-        // From now on it says by itself of which job it is.
-        rows.edit(claim, |_| ())?;
+        rows.edit(claim, |claim| claim.run_removed = true)?;
     }
     rows.remove(run)
 }

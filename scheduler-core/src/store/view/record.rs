@@ -178,6 +178,7 @@ const SUPERSEDED: u8 = 2;
 const FIRED: u8 = 4;
 const COUNTED: u8 = 8;
 const OF_RUN: u8 = 16;
+const RUN_REMOVED: u8 = 32;
 
 fn flag(holds: bool, flag: u8) -> u8 {
     if holds { flag } else { 0 }
@@ -429,7 +430,7 @@ pub fn claim(row: &ClaimRow) -> Result<Vec<u8>> {
         Item::Trigger(_) => None,
     };
     let flags = flag(row.exclusive, EXCLUSIVE) | flag(row.fired, FIRED) | flag(row.counted, COUNTED);
-    to.byte(flags | flag(run.is_some(), OF_RUN));
+    to.byte(flags | flag(run.is_some(), OF_RUN) | flag(row.run_removed, RUN_REMOVED));
     to.byte(match row.cancel {
         None => b'-',
         Some(CancelReason::Superseded) => b's',
@@ -477,6 +478,7 @@ pub fn read_claim(record: &[u8], names: &mut impl Names) -> Result<ClaimRow, Str
         lapse,
         since,
         due,
+        run_removed: flags & RUN_REMOVED != 0,
         cancel,
     })
 }
