@@ -18,6 +18,19 @@
 //!              └───────── resume ──────────────────────┘          any ── a job that cannot run ──▶ ERROR ── reset ──▶ WAITING
 //! ```
 //!
+//! # The way of a run
+//!
+//! [`enqueue`](JobStore::enqueue) stores a run. `acquire_due` hands it out when it is due, and its attempt has begun with that:
+//! there is nothing to fire, and the claim does not lapse. `complete` says by a [`Fate`] whether the run is over, waits for another
+//! attempt or is dead; `release` gives back a run that has not begun. An attempt whose node is gone is made again.
+//!
+//! ```text
+//!   enqueue ──▶ waiting ──acquire_due──▶ claimed ──complete──▶ over: nothing is left
+//!                 ▲ ▲                      │ │
+//!                 │ └─ again, given back ──┘ └── dead ──▶ ended ── replay ──▶ waiting
+//!                 └──────── lost ──────────┘
+//! ```
+//!
 //! # Writing a store
 //!
 //! Implement [`JobStore`]. What a store decides is in [`rules`], as functions on [`rows`]; a driver keeps the rows, directly as
@@ -29,6 +42,7 @@
 //! * a job that disallows concurrent runs never has two claims, fired or not;
 //! * a claim that is void is refused: its fire is [`FireResult::Stale`], its completion [`CompleteResult::Gone`];
 //! * a job that is not durable goes with its last trigger, whatever removes it;
+//! * a run has one claim at most, and an attempt is counted by whoever ends it or takes it over;
 //! * the node's [`wake`](Node::wake) is called after every change that may bring a due time forward.
 
 mod admin;
