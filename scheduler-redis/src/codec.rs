@@ -42,10 +42,15 @@ pub(crate) fn read_run(name: &str) -> Option<RunId> {
     Some(RunId::new((whole >> 64) as u64, whole as u64))
 }
 
-/// The claim of a run that says only how that stood in its lane, behind its rank; with what counts as its version.
-pub(crate) fn as_it_stood(claim: &[u8]) -> Option<(u64, RunId)> {
-    let run = read_run(std::str::from_utf8(claim.get(4..)?).ok()?)?;
+/// The run of a claim that says only its name, with what counts as the version of the claim.
+pub(crate) fn only_named(claim: &[u8]) -> Option<(u64, RunId)> {
+    let run = read_run(std::str::from_utf8(claim).ok()?)?;
     Some((u64::from_be_bytes(*claim.first_chunk::<8>()?), run))
+}
+
+/// Whether this is the version of a claim that says only the name of its run.
+pub(crate) const fn is_only_named(version: u64) -> bool {
+    version >> 32 == 0xF48F_BFBF
 }
 
 fn parts(text: &str) -> Result<(&str, &str)> {

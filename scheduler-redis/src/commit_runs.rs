@@ -12,9 +12,6 @@ use crate::commit::{Commit, stand_of_run};
 use crate::names::Names;
 use crate::ops::{self, Step, text};
 
-/// The version of a claim that says of a run how it stood in its lane: the begin of the name of a run behind its rank.
-const AS_IT_STOOD: u64 = 0xF48F_BFBF;
-
 /// Claims of runs that leave nothing.
 pub(crate) fn over_of(view: &View<Names>, names: &Names) -> HashMap<Id<ClaimRow>, RunId> {
     let versions: HashMap<_, _> = view.claims().reads().collect();
@@ -28,9 +25,7 @@ pub(crate) fn over_of(view: &View<Names>, names: &Names) -> HashMap<Id<ClaimRow>
         (Item::Run(run), None) if gone.contains(&run) => Some((change.id, run)),
         _ => None,
     });
-    let stood =
-        |id: &Id<ClaimRow>| versions.get(id).is_some_and(|version| version & 0xFFFF_FFFF == AS_IT_STOOD);
-    over.filter(|(id, _)| stood(id)).collect()
+    over.filter(|(id, _)| versions.get(id).is_some_and(|version| codec::is_only_named(*version))).collect()
 }
 
 /// The name under which the key `at` has it; none for a firing, and for the attempt of a run that was removed.

@@ -7,7 +7,6 @@ use scheduler_core::store::view::{Names as _, Version, View, record};
 use scheduler_core::store::*;
 
 use crate::codec;
-use crate::commit::member;
 use crate::load::{Broken, Loader, parts};
 use crate::names::Names;
 use crate::run::{Mode, each};
@@ -175,9 +174,9 @@ pub(crate) fn take_run(
         }
     };
     let (claim, run) = rules::claimed_run(&row, execution, request.now);
-    let stood = codec::as_it_stood(&member(row.priority, &codec::run(row.id)));
+    let named = codec::only_named(codec::run(row.id).as_bytes());
     let of = Origin::Run(row.into(), version);
-    let version = stood.map_or(0, |(version, _)| version);
+    let version = named.map_or(0, |(version, _)| version);
     if let Some(known) = sessions.get_mut(&request.session) {
         known.hold(execution, Held { claim, version, of });
     }
