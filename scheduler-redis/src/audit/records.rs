@@ -62,8 +62,7 @@ impl Audit<'_> {
 
     /// The runs of claims that say only which they are.
     async fn runs_of(&self, claims: &[(String, Vec<u8>)]) -> Result<HashMap<RunId, Vec<u8>>> {
-        let runs: Vec<_> =
-            claims.iter().filter_map(|(_, whole)| Some(codec::only_named(whole)?.1)).collect();
+        let runs: Vec<_> = claims.iter().filter_map(|(_, whole)| Some(codec::only_named(whole)?.1)).collect();
         if runs.is_empty() {
             return Ok(HashMap::new());
         }
