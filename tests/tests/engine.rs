@@ -70,6 +70,11 @@ impl Decorator for Slow {
         &self.store
     }
 
+    /// Others may be on it: what is due at the end is theirs.
+    fn forgets(&self) -> bool {
+        false
+    }
+
     fn attach(&self, node: Node) -> StoreFuture<'_, Attached> {
         self.later(|| self.inner().attach(node))
     }

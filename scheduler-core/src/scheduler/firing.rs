@@ -435,7 +435,10 @@ impl Engine {
         }
         let ahead = self.ahead.front().and_then(|acquired| acquired.progress.next);
         let look_ahead = TimeDelta::from_std(self.attached.look_ahead).unwrap_or_default();
-        let stored = self.next_due.filter(|_| self.free_slots() > 0).map(|due| due - look_ahead);
+        // What is due after the end of the scheduler is not asked for any more.
+        let asks =
+            |due: &DateTime<Utc>| self.free_slots() > 0 && self.last_due.is_none_or(|last| *due <= last);
+        let stored = self.next_due.filter(asks).map(|due| due - look_ahead);
         let now = clock.now();
         [ahead, stored]
             .into_iter()
