@@ -60,5 +60,7 @@ pub use admin::*;
 pub use contract::*;
 pub use firing::*;
 pub use memory::MemoryJobStore;
+#[doc(hidden)]
+pub use memory::Table as MemoryRows;
 pub use runs::*;
 pub use state::{Step, StoredState, TriggerState};

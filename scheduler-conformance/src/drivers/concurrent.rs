@@ -1,0 +1,242 @@
+//! Transactions at the same time: as if one came after the other.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Barrier;
+use std::thread;
+
+use scheduler_core::TriggerKey;
+use scheduler_core::calendar::{Exclusion, StandardCalendar};
+use scheduler_core::run::RunId;
+use scheduler_core::store::rows::*;
+use scheduler_core::store::{GroupKind, Mark, PauseNote, StoredState};
+use std::sync::Arc;
+
+use super::DriverUnderTest;
+use super::bench::*;
+use super::random::{Chance, seed};
+
+const THREADS: u64 = 4;
+
+/// On so many threads at once, each with its number.
+fn at_once<T: Send>(threads: u64, act: impl Fn(u64) -> T + Sync) -> Vec<T> {
+    let (barrier, act) = (Barrier::new(threads as usize), &act);
+    thread::scope(|scope| {
+        let begin = |number| {
+            let barrier = &barrier;
+            scope.spawn(move || {
+                barrier.wait();
+                act(number)
+            })
+        };
+        let all: Vec<_> = (0..threads).map(begin).collect();
+        all.into_iter().map(|thread| thread.join().expect("no thread fails")).collect()
+    })
+}
+
+fn id(number: u64) -> RunId {
+    RunId::new(7, number)
+}
+
+/// What a transaction has read, by row, and which of these rows it has written, with its own number.
+#[derive(Debug, Clone)]
+struct Done {
+    number: u32,
+    read: BTreeMap<u64, u32>,
+    written: BTreeSet<u64>,
+}
+
+const SHARED_ROWS: u64 = 5;
+
+/// Reads some rows, and writes some of them and others. Whatever it writes it has read.
+fn transaction<D: DriverUnderTest>(bench: &Bench<D>, number: u32, chance: &mut Chance) -> Done {
+    let read: Vec<_> = (0..=chance.below(3)).map(|_| chance.below(SHARED_ROWS)).collect();
+    let written: BTreeSet<_> = (0..=chance.below(2)).map(|_| chance.below(SHARED_ROWS)).collect();
+    let read = bench.run(|rows| {
+        let mut seen = BTreeMap::new();
+        for row in read.iter().chain(&written) {
+            let Some(run) = rows.run(id(*row))? else { continue };
+            seen.extend(rows.get(run)?.map(|run| (*row, run.attempts)));
+        }
+        for row in &written {
+            if let Some(run) = rows.run(id(*row))? {
+                rows.edit(run, |run| run.attempts = number)?;
+            }
+        }
+        Ok(seen)
+    });
+    Done { number, read, written }
+}
+
+/// An order in which all of them have read what was there; the error is what has no order.
+fn order(all: &[Done]) -> Result<Vec<&Done>, Vec<&Done>> {
+    let is_before = |a: &Done, b: &Done| {
+        a.number != b.number && a.written.iter().any(|row| b.read.get(row) == Some(&a.number))
+            || a.number != b.number
+                && b.written.iter().any(|row| a.read.contains_key(row) && a.read[row] == b.read[row])
+    };
+    let (mut left, mut order): (Vec<_>, _) = (all.iter().collect(), Vec::new());
+    while !left.is_empty() {
+        let first = left.iter().position(|one| !left.iter().any(|other| is_before(other, one)));
+        let Some(first) = first else { return Err(left) };
+        order.push(left.swap_remove(first));
+    }
+    Ok(order)
+}
+
+rules! { ($) concurrent, __driver_rules_of_concurrent;
+
+/// Each transaction has read what a plain model holds when they are carried out in some order, one after the other.
+fn concurrent_transactions_have_an_order(bench) {
+    let seed = seed();
+    bench.put(&(0..SHARED_ROWS).map(|number| run(number, 1)).collect::<Vec<_>>());
+    let done = at_once(THREADS, |thread| {
+        let mut chance = Chance::of(seed + thread);
+        let numbers = (1..=25).map(|number| thread as u32 * 1000 + number);
+        numbers.map(|number| transaction(&bench, number, &mut chance)).collect::<Vec<_>>()
+    });
+    let done: Vec<_> = done.into_iter().flatten().collect();
+    let order = order(&done).unwrap_or_else(|circle| panic!("no order explains these transactions, with CONFORMANCE_SEED={seed}: {circle:#?}"));
+    let mut model: BTreeMap<u64, u32> = (0..SHARED_ROWS).map(|row| (row, 0)).collect();
+    for one in order {
+        let is_so = one.read.iter().all(|(row, value)| model[row] == *value);
+        assert!(is_so, "{one:?} has read something else than {model:?}, with CONFORMANCE_SEED={seed}");
+        model.extend(one.written.iter().map(|row| (*row, one.number)));
+    }
+    let left = bench.run(|rows| {
+        let mut left = BTreeMap::new();
+        for row in 0..SHARED_ROWS {
+            let Some(run) = rows.run(id(row))? else { continue };
+            left.extend(rows.get(run)?.map(|run| (row, run.attempts)));
+        }
+        Ok(left)
+    });
+    assert_eq!(left, model, "with CONFORMANCE_SEED={seed}");
+}
+
+fn a_name_is_given_to_one_of_those_who_found_it_free(bench) {
+    for round in 0..20 {
+        let added = at_once(THREADS, |_| bench.run(|rows| {
+            let is_free = rows.run(id(round))?.is_none();
+            if is_free {
+                add(rows, &run(round, 1))?;
+            }
+            Ok(is_free)
+        }));
+        assert_eq!(added.iter().filter(|added| **added).count(), 1, "in round {round}");
+    }
+}
+
+/// Whoever goes by how many triggers a job has is refused if there are others by then.
+fn who_goes_by_the_number_of_members_is_not_overtaken(bench) {
+    bench.put(&[trigger("first", 99)]);
+    for round in 0..20 {
+        let job = "job".parse().expect("a key");
+        at_once(THREADS, |thread| bench.run(|rows| {
+            let members = rows.job(&job)?.map_or(Ok(0), |job| rows.members(job))?;
+            if members < round + 2 {
+                add(rows, &trigger(&format!("t{round}-{thread}"), 99))?;
+            }
+            Ok(())
+        }));
+        assert_eq!(bench.members("job"), round + 2, "one was added in round {round}");
+    }
+}
+
+/// What is paused has no claim that nobody has taken away.
+fn who_found_no_claim_is_refused_if_there_is_one(bench) {
+    for round in 0..20 {
+        let (work, one) = (trigger(&format!("t{round}"), 1), run(round, 1));
+        bench.put(&[work.clone(), one.clone()]);
+        at_once(2, |thread| {
+            if thread == 0 {
+                drop(bench.take(ONE, 1, 10));
+                return;
+            }
+            bench.run(|rows| {
+                let (Name::Trigger(key), Name::Run(run)) = (&work.name, &one.name) else { return Ok(()) };
+                if let Some(trigger) = rows.trigger(key)? {
+                    rows.unfired(trigger)?.map_or(Ok(()), |claim| rows.remove(claim))?;
+                    rows.edit(trigger, |row| {
+                        row.state = StoredState::Paused;
+                        row.epoch += 1;
+                    })?;
+                }
+                let Some(run) = rows.run(*run)? else { return Ok(()) };
+                rows.claim_of(run)?.map_or(Ok(()), |claim| rows.remove(claim))?;
+                rows.edit(run, |row| (row.standing, row.epoch) = (Standing::Held, row.epoch + 1))?;
+                Ok(())
+            });
+        });
+        assert_eq!(bench.claims_of(ONE), [0; 0], "in round {round}");
+        assert_eq!(bench.due(9), [""; 0], "in round {round}");
+    }
+}
+
+fn each_piece_of_work_is_taken_by_one_node(bench) {
+    let of = |number: u64| if number.is_multiple_of(3) { trigger(&format!("t{number}"), 1) } else { run(number, 1) };
+    let alone = |number: u64| run(1000 + number, 1).of("alone").alone();
+    bench.put(&(0..200).map(of).collect::<Vec<_>>());
+    bench.put(&(0..20).map(alone).collect::<Vec<_>>());
+    let taken = at_once(THREADS, |thread| {
+        let mut all = Vec::new();
+        loop {
+            let taken = bench.take(ONE + thread % 2, 1, 7);
+            if taken.is_empty() {
+                return all;
+            }
+            all.extend(taken);
+        }
+    });
+    let taken: Vec<_> = taken.into_iter().flatten().collect();
+    assert_eq!(taken.len(), 201, "and one of the job that allows one run at a time");
+    assert_eq!(taken.iter().map(|taken| &taken.name).collect::<BTreeSet<_>>().len(), 201);
+    assert_eq!(taken.iter().map(|taken| taken.claim.count()).collect::<BTreeSet<_>>().len(), 201);
+}
+
+fn no_change_of_what_there_is_one_of_is_lost(bench) {
+    let name = Arc::from("mark");
+    at_once(THREADS, |thread| {
+        for round in 0..10 {
+            bench.run(|rows| {
+                let revision = rows.mark(&name)?.map_or(0, |mark| mark.revision) + 1;
+                rows.set_mark(name.clone(), Mark { text: "".into(), revision });
+                Ok(())
+            });
+            let group = format!("{thread}-{round}").into();
+            bench.run(|rows| rows.edit_pauses(|pauses| pauses.remember(GroupKind::Jobs, std::slice::from_ref(&group), &PauseNote::at(t0()))));
+        }
+    });
+    let many = usize::try_from(THREADS * 10).expect("a small number");
+    assert_eq!(bench.run(|rows| rows.mark(&name)).map(|mark| mark.revision), Some(THREADS * 10));
+    assert_eq!(bench.run(|rows| Ok(rows.pauses()?.of(GroupKind::Jobs).len())), many);
+}
+
+/// Nobody removes a calendar in the moment in which a trigger begins to name it.
+fn a_calendar_in_use_is_not_removed(bench) {
+    for round in 0..20 {
+        let (name, key): (Arc<str>, TriggerKey) = (format!("c{round}").into(), format!("t{round}").parse().expect("a key"));
+        let calendar = Arc::new(StandardCalendar::new(Exclusion::Nothing, chrono_tz::Tz::UTC));
+        bench.run(|rows| rows.set_calendar(name.clone(), Some(calendar.clone())));
+        bench.put(&[trigger(&format!("t{round}"), 99)]);
+        let done = at_once(2, |thread| bench.run(|rows| {
+            if thread == 0 {
+                let is_free = rows.user_of(&name)?.is_none();
+                if is_free {
+                    rows.set_calendar(name.clone(), None)?;
+                }
+                return Ok(is_free);
+            }
+            let (there, trigger) = (rows.calendar(&name)?.is_some(), rows.trigger(&key)?);
+            if let Some(trigger) = trigger.filter(|_| there) {
+                rows.edit(trigger, |row| {
+                    let named = row.trigger.to_builder().calendar(name.clone()).build(t0());
+                    row.trigger = Arc::new(named.expect("a trigger"));
+                })?;
+            }
+            Ok(there)
+        }));
+        assert_eq!(done.iter().filter(|done| **done).count(), 1, "in round {round}: {done:?}");
+    }
+}
+
+}
