@@ -8,6 +8,7 @@ use chrono::{DateTime, Utc};
 use scheduler_core::job::{ExecutionId, JobDetail};
 use scheduler_core::run::RunId;
 use scheduler_core::store::rows::*;
+pub(super) use scheduler_core::store::rules::each;
 use scheduler_core::store::{AcquireDue, Acquired, ExecutionLimits, NewRun, Node};
 use scheduler_core::trigger::{Progress, Trigger};
 use scheduler_core::{JobKey, TriggerKey};
@@ -215,7 +216,7 @@ impl<D: DriverUnderTest> Bench<D> {
 
     /// Adds all in one transaction.
     pub(super) fn put(&self, all: &[Work]) {
-        self.run(|rows| all.iter().try_for_each(|work| add(rows, work)));
+        self.run(|rows| each(rows, all, add));
     }
 
     pub(super) fn change(&self, work: &Work) {

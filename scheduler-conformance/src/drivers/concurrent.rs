@@ -1,7 +1,8 @@
 //! Transactions at the same time: as if one came after the other.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Barrier;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Barrier};
 use std::thread;
 
 use scheduler_core::TriggerKey;
@@ -9,7 +10,6 @@ use scheduler_core::calendar::{Exclusion, StandardCalendar};
 use scheduler_core::run::RunId;
 use scheduler_core::store::rows::*;
 use scheduler_core::store::{GroupKind, Mark, PauseNote, StoredState};
-use std::sync::Arc;
 
 use super::DriverUnderTest;
 use super::bench::*;
@@ -33,6 +33,37 @@ fn at_once<T: Send>(threads: u64, act: impl Fn(u64) -> T + Sync) -> Vec<T> {
     })
 }
 
+/// Where transactions wait for each other when they have read and not yet committed, so that all have read the same. A driver that
+/// lets only one of them run at a time keeps the others out; so nobody waits for ever.
+struct Meeting(AtomicU64);
+
+/// So often whoever waits looks.
+const LOOKS: u32 = 2000;
+
+impl Meeting {
+    const fn new() -> Self {
+        Self(AtomicU64::new(0))
+    }
+
+    fn meet(&self, all: u64) {
+        self.come();
+        self.wait_for(all);
+    }
+
+    fn come(&self) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+
+    fn wait_for(&self, all: u64) {
+        for _ in 0..LOOKS {
+            if self.0.load(Ordering::SeqCst) >= all {
+                return;
+            }
+            thread::yield_now();
+        }
+    }
+}
+
 fn id(number: u64) -> RunId {
     RunId::new(7, number)
 }
@@ -48,7 +79,12 @@ struct Done {
 const SHARED_ROWS: u64 = 5;
 
 /// Reads some rows, and writes some of them and others. Whatever it writes it has read.
-fn transaction<D: DriverUnderTest>(bench: &Bench<D>, number: u32, chance: &mut Chance) -> Done {
+fn transaction<D: DriverUnderTest>(
+    bench: &Bench<D>,
+    number: u32,
+    chance: &mut Chance,
+    meeting: &Meeting,
+) -> Done {
     let read: Vec<_> = (0..=chance.below(3)).map(|_| chance.below(SHARED_ROWS)).collect();
     let written: BTreeSet<_> = (0..=chance.below(2)).map(|_| chance.below(SHARED_ROWS)).collect();
     let read = bench.run(|rows| {
@@ -57,6 +93,7 @@ fn transaction<D: DriverUnderTest>(bench: &Bench<D>, number: u32, chance: &mut C
             let Some(run) = rows.run(id(*row))? else { continue };
             seen.extend(rows.get(run)?.map(|run| (*row, run.attempts)));
         }
+        meeting.meet(THREADS);
         for row in &written {
             if let Some(run) = rows.run(id(*row))? {
                 rows.edit(run, |run| run.attempts = number)?;
@@ -70,9 +107,9 @@ fn transaction<D: DriverUnderTest>(bench: &Bench<D>, number: u32, chance: &mut C
 /// An order in which all of them have read what was there; the error is what has no order.
 fn order(all: &[Done]) -> Result<Vec<&Done>, Vec<&Done>> {
     let is_before = |a: &Done, b: &Done| {
-        a.number != b.number && a.written.iter().any(|row| b.read.get(row) == Some(&a.number))
-            || a.number != b.number
-                && b.written.iter().any(|row| a.read.contains_key(row) && a.read[row] == b.read[row])
+        let has_read_it = a.written.iter().any(|row| b.read.get(row) == Some(&a.number));
+        let overwrites = |row| a.read.get(row).is_some_and(|read| b.read[row] == *read);
+        a.number != b.number && (has_read_it || b.written.iter().any(overwrites))
     };
     let (mut left, mut order): (Vec<_>, _) = (all.iter().collect(), Vec::new());
     while !left.is_empty() {
@@ -89,10 +126,11 @@ rules! { ($) concurrent, __driver_rules_of_concurrent;
 fn concurrent_transactions_have_an_order(bench) {
     let seed = seed();
     bench.put(&(0..SHARED_ROWS).map(|number| run(number, 1)).collect::<Vec<_>>());
+    let rounds: Vec<_> = (0..25).map(|_| Meeting::new()).collect();
     let done = at_once(THREADS, |thread| {
         let mut chance = Chance::of(seed + thread);
-        let numbers = (1..=25).map(|number| thread as u32 * 1000 + number);
-        numbers.map(|number| transaction(&bench, number, &mut chance)).collect::<Vec<_>>()
+        let numbered = (thread as u32 * 1000 + 1..).zip(&rounds);
+        numbered.map(|(number, meeting)| transaction(&bench, number, &mut chance, meeting)).collect::<Vec<_>>()
     });
     let done: Vec<_> = done.into_iter().flatten().collect();
     let order = order(&done).unwrap_or_else(|circle| panic!("no order explains these transactions, with CONFORMANCE_SEED={seed}: {circle:#?}"));
@@ -115,8 +153,10 @@ fn concurrent_transactions_have_an_order(bench) {
 
 fn a_name_is_given_to_one_of_those_who_found_it_free(bench) {
     for round in 0..20 {
+        let meeting = Meeting::new();
         let added = at_once(THREADS, |_| bench.run(|rows| {
             let is_free = rows.run(id(round))?.is_none();
+            meeting.meet(THREADS);
             if is_free {
                 add(rows, &run(round, 1))?;
             }
@@ -130,9 +170,10 @@ fn a_name_is_given_to_one_of_those_who_found_it_free(bench) {
 fn who_goes_by_the_number_of_members_is_not_overtaken(bench) {
     bench.put(&[trigger("first", 99)]);
     for round in 0..20 {
-        let job = "job".parse().expect("a key");
+        let (job, meeting) = ("job".parse().expect("a key"), Meeting::new());
         at_once(THREADS, |thread| bench.run(|rows| {
             let members = rows.job(&job)?.map_or(Ok(0), |job| rows.members(job))?;
+            meeting.meet(THREADS);
             if members < round + 2 {
                 add(rows, &trigger(&format!("t{round}-{thread}"), 99))?;
             }
@@ -147,22 +188,23 @@ fn who_found_no_claim_is_refused_if_there_is_one(bench) {
     for round in 0..20 {
         let (work, one) = (trigger(&format!("t{round}"), 1), run(round, 1));
         bench.put(&[work.clone(), one.clone()]);
+        let meeting = Meeting::new();
         at_once(2, |thread| {
             if thread == 0 {
-                drop(bench.take(ONE, 1, 10));
-                return;
+                meeting.wait_for(1);
+                bench.take(ONE, 1, 10);
+                return meeting.come();
             }
             bench.run(|rows| {
                 let (Name::Trigger(key), Name::Run(run)) = (&work.name, &one.name) else { return Ok(()) };
-                if let Some(trigger) = rows.trigger(key)? {
-                    rows.unfired(trigger)?.map_or(Ok(()), |claim| rows.remove(claim))?;
-                    rows.edit(trigger, |row| {
-                        row.state = StoredState::Paused;
-                        row.epoch += 1;
-                    })?;
-                }
-                let Some(run) = rows.run(*run)? else { return Ok(()) };
-                rows.claim_of(run)?.map_or(Ok(()), |claim| rows.remove(claim))?;
+                let (Some(trigger), Some(run)) = (rows.trigger(key)?, rows.run(*run)?) else { return Ok(()) };
+                let claims = [rows.unfired(trigger)?, rows.claim_of(run)?];
+                meeting.meet(2);
+                claims.into_iter().flatten().try_for_each(|claim| {
+                    rows.get(claim)?;
+                    rows.remove(claim)
+                })?;
+                rows.edit(trigger, |row| (row.state, row.epoch) = (StoredState::Paused, row.epoch + 1))?;
                 rows.edit(run, |row| (row.standing, row.epoch) = (Standing::Held, row.epoch + 1))?;
                 Ok(())
             });
@@ -195,15 +237,21 @@ fn each_piece_of_work_is_taken_by_one_node(bench) {
 
 fn no_change_of_what_there_is_one_of_is_lost(bench) {
     let name = Arc::from("mark");
+    let rounds: Vec<_> = (0..10).map(|_| [Meeting::new(), Meeting::new()]).collect();
     at_once(THREADS, |thread| {
-        for round in 0..10 {
+        for (round, [first, second]) in rounds.iter().enumerate() {
             bench.run(|rows| {
                 let revision = rows.mark(&name)?.map_or(0, |mark| mark.revision) + 1;
+                first.meet(THREADS);
                 rows.set_mark(name.clone(), Mark { text: "".into(), revision });
                 Ok(())
             });
             let group = format!("{thread}-{round}").into();
-            bench.run(|rows| rows.edit_pauses(|pauses| pauses.remember(GroupKind::Jobs, std::slice::from_ref(&group), &PauseNote::at(t0()))));
+            bench.run(|rows| {
+                rows.pauses()?;
+                second.meet(THREADS);
+                rows.edit_pauses(|pauses| pauses.remember(GroupKind::Jobs, std::slice::from_ref(&group), &PauseNote::at(t0())))
+            });
         }
     });
     let many = usize::try_from(THREADS * 10).expect("a small number");
@@ -218,15 +266,18 @@ fn a_calendar_in_use_is_not_removed(bench) {
         let calendar = Arc::new(StandardCalendar::new(Exclusion::Nothing, chrono_tz::Tz::UTC));
         bench.run(|rows| rows.set_calendar(name.clone(), Some(calendar.clone())));
         bench.put(&[trigger(&format!("t{round}"), 99)]);
+        let meeting = Meeting::new();
         let done = at_once(2, |thread| bench.run(|rows| {
             if thread == 0 {
                 let is_free = rows.user_of(&name)?.is_none();
+                meeting.meet(2);
                 if is_free {
                     rows.set_calendar(name.clone(), None)?;
                 }
                 return Ok(is_free);
             }
             let (there, trigger) = (rows.calendar(&name)?.is_some(), rows.trigger(&key)?);
+            meeting.meet(2);
             if let Some(trigger) = trigger.filter(|_| there) {
                 rows.edit(trigger, |row| {
                     let named = row.trigger.to_builder().calendar(name.clone()).build(t0());

@@ -25,23 +25,23 @@ fn texts<T: ToString>(all: impl IntoIterator<Item = T>) -> Vec<String> {
 
 fn lists<R: Rows>(rows: &mut R) -> Answer<R, Lists> {
     let jobs = rows.jobs(&[], |_| true)?;
-    let (mut triggers, mut runs) = (Vec::new(), Vec::new());
-    for id in rows.triggers(&TriggerQuery::default(), |_, _| true)? {
-        triggers.extend(rows.get(id)?.map(|row| row.trigger.key().clone()));
-    }
-    for id in rows.runs(&RunQuery::default())? {
-        runs.extend(rows.get(id)?.map(|row| row.id.count()));
-    }
-    Ok(Lists { jobs: texts(jobs.iter().map(|job| job.key())), triggers: texts(triggers), runs: texts(runs) })
+    let triggers = rows.triggers(&TriggerQuery::default(), |_, _| true)?;
+    let triggers = keys(rows, triggers)?;
+    let runs = rows.runs(&RunQuery::default())?;
+    let runs = each(rows, runs, |rows, id| Ok(rows.get(id)?.map(|row| row.id.count())))?;
+    let jobs = texts(jobs.iter().map(|job| job.key()));
+    Ok(Lists { jobs, triggers: texts(triggers), runs: texts(runs.into_iter().flatten()) })
+}
+
+fn keys<R: Rows>(rows: &mut R, triggers: Vec<Id<TriggerRow>>) -> Answer<R, Vec<TriggerKey>> {
+    let keys = each(rows, triggers, |rows, id| Ok(rows.get(id)?.map(|row| row.trigger.key().clone())))?;
+    Ok(keys.into_iter().flatten().collect())
 }
 
 fn selected<D: DriverUnderTest>(bench: &Bench<D>, what: &Selection) -> Vec<String> {
     let keys = bench.run(|rows| {
-        let mut keys = Vec::new();
-        for id in rows.selected(what)? {
-            keys.extend(rows.get(id)?.map(|row| row.trigger.key().clone()));
-        }
-        Ok(keys)
+        let selected = rows.selected(what)?;
+        keys(rows, selected)
     });
     texts(keys)
 }

@@ -24,12 +24,11 @@ fn count<R: Rows>(rows: &mut R, number: u64) -> Answer<R, Option<u32>> {
 
 fn counts<D: DriverUnderTest>(bench: &Bench<D>, numbers: std::ops::Range<u64>) -> Vec<u32> {
     bench.run(|rows| {
-        let mut counts = Vec::new();
-        for number in numbers.clone() {
-            let Some(run) = rows.run(id(number))? else { continue };
-            counts.extend(rows.get(run)?.map(|row| row.attempts));
-        }
-        Ok(counts)
+        let counts = each(rows, numbers.clone(), |rows, number| {
+            let Some(run) = rows.run(id(number))? else { return Ok(None) };
+            Ok(rows.get(run)?.map(|row| row.attempts))
+        })?;
+        Ok(counts.into_iter().flatten().collect())
     })
 }
 
@@ -107,10 +106,10 @@ fn a_transaction_may_write_five_hundred_rows(bench) {
     let all: Vec<_> = (0..MOST_ROWS).map(|number| run(number, 1)).collect();
     bench.put(&all);
     let numbers = 0..MOST_ROWS;
-    bench.run(|rows| numbers.clone().try_for_each(|number| count(rows, number).map(drop)));
+    bench.run(|rows| each(rows, numbers.clone(), count));
     assert_eq!(counts(&bench, 0..MOST_ROWS), vec![1; all.len()]);
     assert_eq!(bench.due(1).len(), all.len());
-    bench.run(|rows| all.iter().try_for_each(|run| remove(rows, &run.name)));
+    bench.run(|rows| each(rows, &all, |rows, run| remove(rows, &run.name)));
     assert!(counts(&bench, 0..MOST_ROWS).is_empty() && bench.due(1).is_empty());
     let all: Vec<_> = (0..MOST_ROWS / 2).map(|n| trigger(&format!("t{n:03}"), 1).of(&format!("j{n:03}"))).collect();
     bench.put(&all);
@@ -120,7 +119,8 @@ fn a_transaction_may_write_five_hundred_rows(bench) {
 /// Rows, places, claims, and what was removed.
 fn what_was_acknowledged_survives_a_crash(bench) {
     let crash = || bench.driver.crash();
-    bench.put(&[run(0, 1), run(1, 2), trigger("a", 3).alone(), trigger("b", 4).alone()]);
+    bench.put(&[run(0, 1), run(1, 2), trigger("a", 3).of("alone").alone()]);
+    bench.put(&[trigger("b", 4).of("alone").alone()]);
     if !crash() {
         println!("not checked: this driver cannot crash");
         return;

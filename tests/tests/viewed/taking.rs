@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use scheduler_core::job::ExecutionId;
 use scheduler_core::run::RunId;
 use scheduler_core::store::rows::*;
@@ -29,64 +29,92 @@ enum Order {
     Run(RunId, Id<RunRow>),
 }
 
-/// What nodes take.
+#[derive(Default)]
+struct Claimed {
+    /// A claim is that of a birth and an epoch.
+    triggers: HashSet<(Id<TriggerRow>, u64, u32)>,
+    runs: HashSet<RunId>,
+    jobs: HashSet<JobKey>,
+}
+
 impl Server {
-    fn is_claimed(&self, id: Id<TriggerRow>, row: &TriggerRow) -> bool {
-        let is = |claim: &ClaimRow| {
-            !claim.fired
-                && claim.item == Item::Trigger(id)
-                && claim.birth == row.birth
-                && claim.epoch == row.epoch
-        };
-        self.claims.values().any(|(claim, _)| is(claim))
+    /// What is claimed, for whoever takes for this session.
+    fn claimed(&self, session: u64) -> Claimed {
+        let mut claimed = Claimed::default();
+        let others = !self.has(Bug::HandsOutTwice);
+        for (claim, _) in self.claims.values().filter(|(claim, _)| claim.session == session || others) {
+            match claim.item {
+                Item::Run(run) => drop(claimed.runs.insert(run)),
+                Item::Trigger(_) if claim.fired => {}
+                Item::Trigger(id) if self.has(Bug::ShowsWhatIsClaimed) && self.debris.shown.contains(&id) => {
+                }
+                Item::Trigger(id) => drop(claimed.triggers.insert((id, claim.birth, claim.epoch))),
+            }
+            if claim.exclusive && !self.has(Bug::ShowsTwoOfAJob) {
+                claimed.jobs.insert(claim.trigger.job().clone());
+            }
+        }
+        claimed
     }
 
-    fn unfired_of(&self, trigger: Id<TriggerRow>) -> Option<Id<ClaimRow>> {
+    pub(crate) fn unfired_of(&self, trigger: Id<TriggerRow>) -> Option<Id<ClaimRow>> {
+        if self.has(Bug::LosesUnfiredClaims) {
+            return None;
+        }
         let of_trigger = |(_, (claim, _)): &(&_, &(ClaimRow, Version))| {
             !claim.fired && claim.item == Item::Trigger(trigger)
         };
         self.claims.iter().find(of_trigger).map(|(id, _)| *id)
     }
 
-    fn claim_of(&self, run: Id<RunRow>) -> Option<Id<ClaimRow>> {
+    pub(crate) fn claim_of(&self, run: Id<RunRow>) -> Option<Id<ClaimRow>> {
         let run = self.runs.get(&run)?.0.id;
         self.claims.iter().find(|(_, (claim, _))| claim.item == Item::Run(run)).map(|(id, _)| *id)
     }
 
-    fn is_busy(&self, job: &JobKey) -> bool {
-        self.claims.values().any(|(claim, _)| claim.exclusive && claim.trigger.job() == job)
-    }
-
     /// What may be taken and is due some day, in order, with what is left for its group.
     fn waiting(&self, request: &AcquireDue, types: Option<&HashSet<Arc<str>>>) -> Vec<Waiting> {
+        let claimed = self.claimed(request.session);
         let is_open = |job: &JobKey, exclusive: bool, job_type: &str, group: Option<&Arc<str>>| {
-            !(exclusive && self.is_busy(job))
-                && types.is_none_or(|types| types.contains(job_type))
+            !(exclusive && claimed.jobs.contains(job))
+                && (self.has(Bug::IgnoresJobTypes) || types.is_none_or(|types| types.contains(job_type)))
                 && self.left(request, group) != Some(0)
         };
         let triggers = self.triggers.iter().filter_map(|(id, (row, _))| {
             let (job, group) = (&self.jobs[&row.job].0.detail, row.trigger.execution_group());
             let is_open = is_open(row.trigger.job(), row.exclusive, job.job_type(), group);
-            let place = row.place().filter(|_| is_open && !self.is_claimed(*id, row))?;
-            Some(Waiting {
-                at: place.at,
-                rank: place.rank,
-                order: Order::Trigger(row.trigger.key().clone(), *id),
-            })
+            let moved = self.debris.unmoved.get(id).filter(|_| self.has(Bug::ForgetsToMove));
+            let place = moved.unwrap_or(row).place();
+            let is_claimed = claimed.triggers.contains(&(*id, row.birth, row.epoch));
+            let place = place.filter(|_| is_open && !is_claimed)?;
+            Some((place, Order::Trigger(row.trigger.key().clone(), *id)))
         });
         let runs = self.runs.iter().filter_map(|(id, (row, _))| {
             let is_open = is_open(&row.job, row.exclusive, &row.job_type, row.execution_group.as_ref());
-            let place = row.place().filter(|_| is_open && self.claim_of(*id).is_none())?;
-            Some(Waiting { at: place.at, rank: place.rank, order: Order::Run(row.id, *id) })
+            let place = row.place().filter(|_| is_open && !claimed.runs.contains(&row.id))?;
+            Some((place, Order::Run(row.id, *id)))
         });
-        let mut waiting: Vec<_> = triggers.chain(runs).collect();
+        let waiting = |(place, order): (Place, Order)| {
+            let at = if self.has(Bug::BeginsIn1970) { place.at.max(DateTime::UNIX_EPOCH) } else { place.at };
+            Waiting { at, rank: if self.has(Bug::IgnoresPriority) { Reverse(0) } else { place.rank }, order }
+        };
+        let mut waiting: Vec<_> = triggers.chain(runs).map(waiting).collect();
         waiting.sort_unstable();
+        if self.has(Bug::MixesEqualTimes) {
+            waiting.reverse();
+            waiting.sort_by_key(|waiting| (waiting.at, waiting.rank));
+        }
         waiting
     }
 
     fn left(&self, request: &AcquireDue, group: Option<&Arc<str>>) -> Option<usize> {
         let of_group = |claim: &&(ClaimRow, Version)| claim.0.trigger.execution_group() == group;
-        request.limits.left(group, self.claims.values().filter(of_group).count())
+        let claimed = if self.has(Bug::IgnoresClaimsOfGroups) {
+            0
+        } else {
+            self.claims.values().filter(of_group).count()
+        };
+        request.limits.left(group, claimed)
     }
 
     /// Runs stand where their jobs want them to.
@@ -109,9 +137,11 @@ impl Server {
     ) -> Acquired {
         self.settle();
         let mut acquired = Acquired::default();
-        for _ in 0..request.max {
+        let one_more = usize::from(request.max > 0 && self.has(Bug::TakesOneMore));
+        let until = request.until + TimeDelta::seconds(i64::from(self.has(Bug::TakesEarly)));
+        for _ in 0..request.max + one_more {
             let waiting = self.waiting(&request, types);
-            let due = || waiting.iter().filter(|waiting| waiting.at <= request.until);
+            let due = || waiting.iter().filter(|waiting| waiting.at <= until);
             let is_late = |waiting: &Waiting| {
                 request.late.is_some_and(|share| share.most == 0 && waiting.at < share.before)
             };
