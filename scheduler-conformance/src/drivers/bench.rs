@@ -194,6 +194,15 @@ pub(super) fn end_claim<R: Rows>(rows: &mut R, claim: ExecutionId) -> Answer<R, 
     job.map_or(Ok(()), |job| rows.free(&job))
 }
 
+/// The claim is over, and so is its work.
+pub(super) fn finish<R: Rows>(rows: &mut R, taken: &Taken) -> Answer<R, ()> {
+    end_claim(rows, taken.claim)?;
+    match &taken.name {
+        Name::Run(run) => rows.drop_run(*run),
+        trigger @ Name::Trigger(_) => remove(rows, trigger),
+    }
+}
+
 /// A driver with two nodes: the first runs everything, the second only the job type `work`.
 pub(super) struct Bench<D> {
     pub(super) driver: D,
@@ -294,13 +303,7 @@ impl<D: DriverUnderTest> Bench<D> {
 
     /// The claim is over, and so is its work.
     pub(super) fn finish(&self, taken: &Taken) {
-        self.run(|rows| {
-            end_claim(rows, taken.claim)?;
-            match &taken.name {
-                Name::Run(run) => rows.drop_run(*run),
-                trigger @ Name::Trigger(_) => remove(rows, trigger),
-            }
-        });
+        self.run(|rows| finish(rows, taken));
     }
 
     /// The claims of a session, by number.

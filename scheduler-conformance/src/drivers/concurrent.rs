@@ -1,7 +1,7 @@
 //! Transactions at the same time: as if one came after the other.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Barrier};
 use std::thread;
 
@@ -34,15 +34,21 @@ fn at_once<T: Send>(threads: u64, act: impl Fn(u64) -> T + Sync) -> Vec<T> {
 }
 
 /// Where transactions wait for each other when they have read and not yet committed, so that all have read the same. A driver that
-/// lets only one of them run at a time keeps the others out; so nobody waits for ever.
-struct Meeting(AtomicU64);
+/// lets only one of them run at a time keeps the others out: when that was seen a few times, nobody waits any more.
+struct Meeting<'a> {
+    came: AtomicU64,
+    patience: &'a AtomicU32,
+}
 
 /// So often whoever waits looks.
-const LOOKS: u32 = 2000;
+const LOOKS: u32 = 4000;
 
-impl Meeting {
-    const fn new() -> Self {
-        Self(AtomicU64::new(0))
+/// So often some are missing before nobody waits any more.
+const PATIENCE: u32 = 3;
+
+impl<'a> Meeting<'a> {
+    const fn new(patience: &'a AtomicU32) -> Self {
+        Self { came: AtomicU64::new(0), patience }
     }
 
     fn meet(&self, all: u64) {
@@ -51,16 +57,19 @@ impl Meeting {
     }
 
     fn come(&self) {
-        self.0.fetch_add(1, Ordering::SeqCst);
+        self.came.fetch_add(1, Ordering::SeqCst);
     }
 
     fn wait_for(&self, all: u64) {
+        let all_came = || self.came.load(Ordering::SeqCst) >= all;
         for _ in 0..LOOKS {
-            if self.0.load(Ordering::SeqCst) >= all {
+            if all_came() || self.patience.load(Ordering::SeqCst) == 0 {
                 return;
             }
             thread::yield_now();
         }
+        let one_less = |patience: u32| patience.checked_sub(1);
+        self.patience.fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_less).ok();
     }
 }
 
@@ -83,7 +92,7 @@ fn transaction<D: DriverUnderTest>(
     bench: &Bench<D>,
     number: u32,
     chance: &mut Chance,
-    meeting: &Meeting,
+    meeting: &Meeting<'_>,
 ) -> Done {
     let read: Vec<_> = (0..=chance.below(3)).map(|_| chance.below(SHARED_ROWS)).collect();
     let written: BTreeSet<_> = (0..=chance.below(2)).map(|_| chance.below(SHARED_ROWS)).collect();
@@ -124,9 +133,10 @@ rules! { ($) concurrent, __driver_rules_of_concurrent;
 
 /// Each transaction has read what a plain model holds when they are carried out in some order, one after the other.
 fn concurrent_transactions_have_an_order(bench) {
+    let patience = AtomicU32::new(PATIENCE);
     let seed = seed();
     bench.put(&(0..SHARED_ROWS).map(|number| run(number, 1)).collect::<Vec<_>>());
-    let rounds: Vec<_> = (0..25).map(|_| Meeting::new()).collect();
+    let rounds: Vec<_> = (0..25).map(|_| Meeting::new(&patience)).collect();
     let done = at_once(THREADS, |thread| {
         let mut chance = Chance::of(seed + thread);
         let numbered = (thread as u32 * 1000 + 1..).zip(&rounds);
@@ -152,8 +162,9 @@ fn concurrent_transactions_have_an_order(bench) {
 }
 
 fn a_name_is_given_to_one_of_those_who_found_it_free(bench) {
+    let patience = AtomicU32::new(PATIENCE);
     for round in 0..20 {
-        let meeting = Meeting::new();
+        let meeting = Meeting::new(&patience);
         let added = at_once(THREADS, |_| bench.run(|rows| {
             let is_free = rows.run(id(round))?.is_none();
             meeting.meet(THREADS);
@@ -168,9 +179,10 @@ fn a_name_is_given_to_one_of_those_who_found_it_free(bench) {
 
 /// Whoever goes by how many triggers a job has is refused if there are others by then.
 fn who_goes_by_the_number_of_members_is_not_overtaken(bench) {
+    let patience = AtomicU32::new(PATIENCE);
     bench.put(&[trigger("first", 99)]);
     for round in 0..20 {
-        let (job, meeting) = ("job".parse().expect("a key"), Meeting::new());
+        let (job, meeting) = ("job".parse().expect("a key"), Meeting::new(&patience));
         at_once(THREADS, |thread| bench.run(|rows| {
             let members = rows.job(&job)?.map_or(Ok(0), |job| rows.members(job))?;
             meeting.meet(THREADS);
@@ -185,10 +197,11 @@ fn who_goes_by_the_number_of_members_is_not_overtaken(bench) {
 
 /// What is paused has no claim that nobody has taken away.
 fn who_found_no_claim_is_refused_if_there_is_one(bench) {
+    let patience = AtomicU32::new(PATIENCE);
     for round in 0..20 {
         let (work, one) = (trigger(&format!("t{round}"), 1), run(round, 1));
         bench.put(&[work.clone(), one.clone()]);
-        let meeting = Meeting::new();
+        let meeting = Meeting::new(&patience);
         at_once(2, |thread| {
             if thread == 0 {
                 meeting.wait_for(1);
@@ -236,8 +249,9 @@ fn each_piece_of_work_is_taken_by_one_node(bench) {
 }
 
 fn no_change_of_what_there_is_one_of_is_lost(bench) {
+    let patience = AtomicU32::new(PATIENCE);
     let name = Arc::from("mark");
-    let rounds: Vec<_> = (0..10).map(|_| [Meeting::new(), Meeting::new()]).collect();
+    let rounds: Vec<_> = (0..10).map(|_| [Meeting::new(&patience), Meeting::new(&patience)]).collect();
     at_once(THREADS, |thread| {
         for (round, [first, second]) in rounds.iter().enumerate() {
             bench.run(|rows| {
@@ -261,12 +275,13 @@ fn no_change_of_what_there_is_one_of_is_lost(bench) {
 
 /// Nobody removes a calendar in the moment in which a trigger begins to name it.
 fn a_calendar_in_use_is_not_removed(bench) {
+    let patience = AtomicU32::new(PATIENCE);
     for round in 0..20 {
         let (name, key): (Arc<str>, TriggerKey) = (format!("c{round}").into(), format!("t{round}").parse().expect("a key"));
         let calendar = Arc::new(StandardCalendar::new(Exclusion::Nothing, chrono_tz::Tz::UTC));
         bench.run(|rows| rows.set_calendar(name.clone(), Some(calendar.clone())));
         bench.put(&[trigger(&format!("t{round}"), 99)]);
-        let meeting = Meeting::new();
+        let meeting = Meeting::new(&patience);
         let done = at_once(2, |thread| bench.run(|rows| {
             if thread == 0 {
                 let is_free = rows.user_of(&name)?.is_none();

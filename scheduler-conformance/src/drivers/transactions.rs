@@ -108,12 +108,16 @@ fn a_transaction_may_write_five_hundred_rows(bench) {
     let numbers = 0..MOST_ROWS;
     bench.run(|rows| each(rows, numbers.clone(), count));
     assert_eq!(counts(&bench, 0..MOST_ROWS), vec![1; all.len()]);
-    assert_eq!(bench.due(1).len(), all.len());
-    bench.run(|rows| each(rows, &all, |rows, run| remove(rows, &run.name)));
-    assert!(counts(&bench, 0..MOST_ROWS).is_empty() && bench.due(1).is_empty());
+    let taken = bench.take(ONE, 1, 1000);
+    assert_eq!(taken.len(), all.len());
+    for part in taken.chunks(taken.len() / 2) {
+        bench.run(|rows| each(rows, part, finish));
+    }
+    assert!(counts(&bench, 0..MOST_ROWS).is_empty() && bench.claims_of(ONE).is_empty());
     let all: Vec<_> = (0..MOST_ROWS / 2).map(|n| trigger(&format!("t{n:03}"), 1).of(&format!("j{n:03}"))).collect();
     bench.put(&all);
-    assert_eq!(bench.due(1).len(), all.len());
+    bench.run(|rows| each(rows, &all, |rows, work| change(rows, &work.clone().due(at(2)))));
+    assert_eq!((bench.due(1).len(), bench.take(ONE, 2, 1000).len()), (0, all.len()));
 }
 
 /// Rows, places, claims, and what was removed.

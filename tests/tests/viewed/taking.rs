@@ -21,6 +21,7 @@ struct Waiting {
     at: DateTime<Utc>,
     rank: Reverse<i32>,
     order: Order,
+    is_exclusive: bool,
 }
 
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
@@ -96,7 +97,12 @@ impl Server {
         });
         let waiting = |(place, order): (Place, Order)| {
             let at = if self.has(Bug::BeginsIn1970) { place.at.max(DateTime::UNIX_EPOCH) } else { place.at };
-            Waiting { at, rank: if self.has(Bug::IgnoresPriority) { Reverse(0) } else { place.rank }, order }
+            Waiting {
+                at,
+                is_exclusive: place.exclusive,
+                rank: if self.has(Bug::IgnoresPriority) { Reverse(0) } else { place.rank },
+                order,
+            }
         };
         let mut waiting: Vec<_> = triggers.chain(runs).map(waiting).collect();
         waiting.sort_unstable();
@@ -139,30 +145,33 @@ impl Server {
         let mut acquired = Acquired::default();
         let one_more = usize::from(request.max > 0 && self.has(Bug::TakesOneMore));
         let until = request.until + TimeDelta::seconds(i64::from(self.has(Bug::TakesEarly)));
+        let mut waiting = self.waiting(&request, types);
         for _ in 0..request.max + one_more {
-            let waiting = self.waiting(&request, types);
-            let due = || waiting.iter().filter(|waiting| waiting.at <= until);
+            let is_due = |waiting: &Waiting| waiting.at <= until;
             let is_late = |waiting: &Waiting| {
                 request.late.is_some_and(|share| share.most == 0 && waiting.at < share.before)
             };
             // Further late ones come after all that are punctual.
-            let next = due().find(|waiting| !is_late(waiting)).or_else(|| due().next());
-            let Some(next) = next else { break };
-            let group = match &next.order {
+            let next = waiting.iter().position(|waiting| is_due(waiting) && !is_late(waiting));
+            let Some(next) = next.or_else(|| waiting.iter().position(is_due)) else { break };
+            let next = waiting.remove(next);
+            let trigger = match &next.order {
                 Order::Trigger(_, id) => {
                     let one = self.claim(&request, *id, timing.lapse(next.at, request.now));
-                    let group = one.trigger.execution_group().cloned();
                     acquired.triggers.push(one);
-                    group
+                    acquired.triggers.last().map(|one| one.trigger.clone())
                 }
                 Order::Run(_, id) => {
-                    let one = self.claim_run(&request, *id);
-                    let group = one.trigger.execution_group().cloned();
-                    acquired.runs.push(one);
-                    group
+                    acquired.runs.push(self.claim_run(&request, *id));
+                    acquired.runs.last().map(|one| one.trigger.clone())
                 }
             };
-            request.took(group.as_ref(), Some(next.at));
+            let group = trigger.as_ref().and_then(|trigger| trigger.execution_group());
+            request.took(group, Some(next.at));
+            // The claim has closed other places.
+            if next.is_exclusive || request.limits != ExecutionLimits::default() {
+                waiting = self.waiting(&request, types);
+            }
         }
         let alarms = self.triggers.values().filter_map(|(row, _)| row.alarm());
         let lapses = self.claims.values().filter(|(claim, _)| !claim.fired).map(|(claim, _)| claim.lapse);
