@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 use std::fmt;
 use std::sync::Arc;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use scheduler_core::job::{ExecutionId, JobDetail};
 use scheduler_core::run::RunId;
 use scheduler_core::store::rows::*;
@@ -14,7 +14,17 @@ use scheduler_core::trigger::{Progress, Trigger};
 use scheduler_core::{JobKey, TriggerKey};
 
 use super::DriverUnderTest;
-pub(super) use crate::bench::{ONE, TWO, at, t0};
+pub(super) use crate::bench::{ONE, TWO};
+
+/// When all rules begin: so far ahead that a driver which looks at the machine's clock, too, finds nothing that has lapsed.
+pub(super) fn t0() -> DateTime<Utc> {
+    "2126-03-01T00:00:00Z".parse().expect("a time")
+}
+
+/// So many seconds after the begin.
+pub(super) fn at(seconds: i64) -> DateTime<Utc> {
+    t0() + TimeDelta::seconds(seconds)
+}
 
 /// The name of work: that of a trigger, or the id of a run. Triggers come first.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -61,10 +61,10 @@ fn calendars_are_found_by_name_and_listed_in_order(bench) {
     };
     let listed = || bench.run(|rows| rows.calendars()).into_iter().map(|(name, _)| name.to_string()).collect::<Vec<_>>();
     let allows = |name: &str| bench.run(|rows| Ok(rows.calendar(name)?.map(|calendar| calendar.includes(t0()))));
-    // It is a Sunday.
-    set("b", Some(Weekday::Sun));
-    set("á", Some(Weekday::Sun));
-    set("ab", Some(Weekday::Sun));
+    // It is a Friday.
+    set("b", Some(Weekday::Fri));
+    set("á", Some(Weekday::Fri));
+    set("ab", Some(Weekday::Fri));
     assert_eq!(listed(), ["ab", "b", "á"]);
     assert_eq!((allows("b"), allows("a")), (Some(false), None));
     set("b", Some(Weekday::Mon));
@@ -75,7 +75,7 @@ fn calendars_are_found_by_name_and_listed_in_order(bench) {
 
 fn a_trigger_that_names_a_calendar_is_found(bench) {
     for name in ["a", "ab"] {
-        bench.run(|rows| rows.set_calendar(name.into(), Some(calendar(Weekday::Sun))));
+        bench.run(|rows| rows.set_calendar(name.into(), Some(calendar(Weekday::Fri))));
     }
     bench.put(&[trigger("t", 1), trigger("u", 1)]);
     let name_it = |trigger: &str, calendar: Option<&str>| bench.run(|rows| {

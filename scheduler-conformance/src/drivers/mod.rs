@@ -62,7 +62,8 @@ pub trait DriverUnderTest: Send + Sync {
     /// The driver could not do it.
     fn attach(&self, node: Node) -> Result<()>;
 
-    /// Takes due work, as [`acquire_due`](scheduler_core::store::JobStore::acquire_due) does.
+    /// Takes due work, as [`acquire_due`](scheduler_core::store::JobStore::acquire_due) does. A session asks for one batch after the
+    /// other.
     ///
     /// # Errors
     ///
