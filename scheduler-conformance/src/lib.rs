@@ -88,3 +88,8 @@ macro_rules! store_conformance {
         }
     };
 }
+
+/// The examples of the guide compile and run.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/write-a-store.md")]
+struct WriteAStore;

@@ -161,7 +161,7 @@ pub(super) fn change<R: Rows>(rows: &mut R, work: &Work) -> Answer<R, ()> {
         Name::Run(id) => {
             let Some(run) = rows.run(*id)? else { return Ok(()) };
             rows.edit(run, |row| {
-                (row.due, row.priority, row.exclusive) = (work.at, work.priority, work.exclusive)
+                (row.due, row.priority, row.exclusive) = (work.at, work.priority, work.exclusive);
             })?;
         }
         Name::Trigger(key) => {

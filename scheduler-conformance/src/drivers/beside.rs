@@ -59,7 +59,9 @@ fn calendars_are_found_by_name_and_listed_in_order(bench) {
         let calendar = |day| calendar(day) as Arc<dyn scheduler_core::calendar::Calendar>;
         bench.run(|rows| rows.set_calendar(name.into(), day.map(calendar)));
     };
-    let listed = || bench.run(|rows| rows.calendars()).into_iter().map(|(name, _)| name.to_string()).collect::<Vec<_>>();
+    let listed = || -> Vec<_> {
+        bench.run(Rows::calendars).into_iter().map(|(name, _)| name.to_string()).collect()
+    };
     let allows = |name: &str| bench.run(|rows| Ok(rows.calendar(name)?.map(|calendar| calendar.includes(t0()))));
     // It is a Friday.
     set("b", Some(Weekday::Fri));

@@ -143,7 +143,9 @@ fn concurrent_transactions_have_an_order(bench) {
         numbered.map(|(number, meeting)| transaction(&bench, number, &mut chance, meeting)).collect::<Vec<_>>()
     });
     let done: Vec<_> = done.into_iter().flatten().collect();
-    let order = order(&done).unwrap_or_else(|circle| panic!("no order explains these transactions, with CONFORMANCE_SEED={seed}: {circle:#?}"));
+    let order = order(&done).unwrap_or_else(|circle| {
+        panic!("no order explains these transactions, with CONFORMANCE_SEED={seed}: {circle:#?}")
+    });
     let mut model: BTreeMap<u64, u32> = (0..SHARED_ROWS).map(|row| (row, 0)).collect();
     for one in order {
         let is_so = one.read.iter().all(|(row, value)| model[row] == *value);
@@ -264,7 +266,8 @@ fn no_change_of_what_there_is_one_of_is_lost(bench) {
             bench.run(|rows| {
                 rows.pauses()?;
                 second.meet(THREADS);
-                rows.edit_pauses(|pauses| pauses.remember(GroupKind::Jobs, std::slice::from_ref(&group), &PauseNote::at(t0())))
+                let groups = std::slice::from_ref(&group);
+                rows.edit_pauses(|pauses| pauses.remember(GroupKind::Jobs, groups, &PauseNote::at(t0())))
             });
         }
     });

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use scheduler_core::JobData;
 use scheduler_core::run::{RunEnd, RunId};
-use scheduler_core::store::NewRun;
 use scheduler_core::store::rows::*;
+use scheduler_core::store::{Cause, ExecutionLimits, NewRun};
 use scheduler_core::trigger::Progress;
 
 use super::DriverUnderTest;
@@ -51,8 +51,9 @@ rules! { ($) contents, __driver_rules_of_contents;
 fn texts_of_every_kind_come_back(bench) {
     for (number, text) in (0..).zip(TEXTS) {
         let data = JobData::new().with(text, text).with("list", TEXTS);
-        let error = Some(Arc::from(text));
-        let row = add_run(&bench, &{ let mut run = new(number); (run.data, run.last_error, run.attempts) = (data.clone(), error.clone(), 1); run });
+        let (error, mut run) = (Some(Arc::from(text)), new(number));
+        (run.data, run.last_error, run.attempts) = (data.clone(), error.clone(), 1);
+        let row = add_run(&bench, &run);
         assert_eq!((&row.data, row.last_error()), (&data, error.as_ref()), "{text:?}");
     }
     assert_eq!(bench.due(1).len(), TEXTS.len());
@@ -73,7 +74,7 @@ fn lanes_of_every_name_are_told_apart(bench) {
         }
     }
     for (number, group) in (0..).step_by(TEXTS.len()).zip(&groups) {
-        let mut limits = scheduler_core::store::ExecutionLimits { others: Some(0), ungrouped: Some(0), ..Default::default() };
+        let mut limits = ExecutionLimits { others: Some(0), ungrouped: Some(0), ..ExecutionLimits::default() };
         match group {
             Some(group) => drop(limits.named.insert((*group).into(), 100)),
             None => limits.ungrouped = Some(100),
@@ -162,7 +163,8 @@ fn all_that_a_run_says_comes_back(bench) {
     let mut run = new(1);
     let job = scheduler_core::job::JobDetail::builder("its/own".parse().expect("a key"), "type").build();
     run.detail = Some(Arc::new(job));
-    run.cause = scheduler_core::store::Cause::Trigger { trigger: "t".parse().expect("a key"), scheduled: at(-3), fired: at(-2) };
+    let trigger = "t".parse().expect("a key");
+    run.cause = Cause::Trigger { trigger, scheduled: at(-3), fired: at(-2) };
     run.execution_group = Some("g".into());
     let row = add_run(&bench, &run);
     assert_eq!((row.cause(), &row.execution_group, &row.job), (&run.cause, &run.execution_group, &run.job));
