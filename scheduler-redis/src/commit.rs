@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
-use chrono::{DateTime, Utc};
 use scheduler_core::job::CancelReason;
 use scheduler_core::run::RunId;
 use scheduler_core::store::rows::{ClaimRow, Id, Item, JobRow, Place, RunRow, TriggerRow};
@@ -72,16 +71,11 @@ pub(crate) fn member(priority: i32, name: &str) -> Vec<u8> {
     [&rank.to_be_bytes()[..], name.as_bytes()].concat()
 }
 
-/// The first millisecond in which it is due: nothing is handed out before its time.
-fn due_millis(at: DateTime<Utc>) -> i64 {
-    at.timestamp_millis() + i64::from(!at.timestamp_subsec_nanos().is_multiple_of(1_000_000))
-}
-
 fn stand_at(place: Place, name: &str, job: &JobKey, names: &Names) -> Stand {
     use scheduler_core::store::view::Names as _;
     Stand {
         lane: lane_name(&names.lane_of(place.lane)),
-        time: due_millis(place.at),
+        time: place.at.timestamp_millis(),
         member: member(place.rank.0, name),
         alone: place.exclusive.then(|| codec::key(job)),
     }

@@ -69,7 +69,8 @@ pub struct Lane(pub u32);
 /// Where waiting work stands.
 ///
 /// Work is taken in the order of `at`, then `rank`, then by name: triggers in the order of their keys, then runs in the order of
-/// their ids. A driver may round `at` up to the next millisecond, never down, since nothing is taken before it is due.
+/// their ids. A driver may go by whole milliseconds: what is due at the asked time is always taken, what is due later in the same
+/// millisecond may be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Place {
     /// Of its execution group and job type.
