@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use scheduler_core::job::JobDetail;
-use scheduler_core::store::{Existing, JobStore, MemoryJobStore, Put};
+use scheduler_core::store::{Changes, Existing, MemoryJobStore, Put};
 use scheduler_core::trigger::{Trigger, TriggerBuilder};
 
 /// The trigger of a number.

@@ -43,7 +43,7 @@ impl Loader<'_> {
     ) -> Result<()> {
         let mut of_runs = Vec::new();
         for (id, execution, found) in all {
-            match found.as_deref().and_then(codec::as_it_stood) {
+            match found.as_deref().and_then(codec::only_named) {
                 Some((version, run)) => of_runs.push((id, execution, version, run)),
                 None => self.claim(id, execution, found.as_deref()),
             }

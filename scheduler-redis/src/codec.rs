@@ -28,10 +28,17 @@ const DIGITS_OF_RUN: u32 = 22;
 
 /// The name of a run, in the order of ids.
 pub(crate) fn run(id: RunId) -> String {
-    let whole = (u128::from(id.sender()) << 64) | u128::from(id.count());
-    let digits =
-        (0..DIGITS_OF_RUN).rev().map(|place| char::from(DIGITS[(whole >> (6 * place)) as usize % 64]));
-    RUN.chars().chain(digits).collect()
+    let whole = whole(id);
+    let mut name = String::with_capacity(RUN.len() + DIGITS_OF_RUN as usize);
+    name.push_str(RUN);
+    name.extend(
+        (0..DIGITS_OF_RUN).rev().map(|place| char::from(DIGITS[(whole >> (6 * place)) as usize % 64])),
+    );
+    name
+}
+
+fn whole(id: RunId) -> u128 {
+    (u128::from(id.sender()) << 64) | u128::from(id.count())
 }
 
 /// The run of this name; none if it is the name of none.
@@ -44,10 +51,24 @@ pub(crate) fn read_run(name: &str) -> Option<RunId> {
     Some(RunId::new((whole >> 64) as u64, whole as u64))
 }
 
-/// The claim of a run that says only how that stood in its lane, behind its rank; with what counts as its version.
-pub(crate) fn as_it_stood(claim: &[u8]) -> Option<(u64, RunId)> {
-    let run = read_run(std::str::from_utf8(claim.get(4..)?).ok()?)?;
+/// The run of a claim that says only its name, with what counts as the version of the claim.
+pub(crate) fn only_named(claim: &[u8]) -> Option<(u64, RunId)> {
+    let run = read_run(std::str::from_utf8(claim).ok()?)?;
     Some((u64::from_be_bytes(*claim.first_chunk::<8>()?), run))
+}
+
+/// What counts as the version of a claim that says only the name of this run.
+pub(crate) fn version_of_named(run: RunId) -> u64 {
+    let first = (1..=4).fold(0, |digits, place| {
+        let digit = DIGITS[(whole(run) >> (6 * (DIGITS_OF_RUN - place))) as usize % 64];
+        (digits << 8) | u64::from(digit)
+    });
+    (0xF48F_BFBF << 32) | first
+}
+
+/// Whether this is the version of a claim that says only the name of its run.
+pub(crate) const fn is_only_named(version: u64) -> bool {
+    version >> 32 == 0xF48F_BFBF
 }
 
 fn parts(text: &str) -> Result<(&str, &str)> {

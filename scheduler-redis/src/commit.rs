@@ -1,16 +1,16 @@
 //! What a transaction writes, as operations of the script `commit.lua`.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use foldhash::{HashMap, HashSet};
 use scheduler_core::job::CancelReason;
-use scheduler_core::run::RunId;
 use scheduler_core::store::rows::{ClaimRow, Id, Item, JobRow, Place, RunRow, TriggerRow};
 use scheduler_core::store::view::{Change, Version, View, record};
 use scheduler_core::{JobKey, Result};
 
 use crate::codec;
-use crate::commit_runs::{claimed_name, over_of};
+use crate::commit_runs::{Alone, Over, claimed_name, over_of};
 use crate::names::Names;
 use crate::ops::record as whole;
 pub(crate) use crate::ops::{Ops, Step, Words, known, lane_name, operation, text};
@@ -137,17 +137,26 @@ impl Commit {
             Item::Run(run) => Some(run),
             Item::Trigger(_) => None,
         };
-        let claimed =
-            view.claims().changes().filter(|change| change.before.is_none() || change.after.is_none());
+        let over = over_of(view, names);
+        let claimed = view.claims().changes().filter(|change| !over.contains_key(&change.id));
+        let claimed = claimed.filter(|change| change.before.is_none() || change.after.is_none());
         let claimed = claimed.filter_map(|change| change.before.or(change.after).and_then(run_of));
         let claimed: HashSet<_> = claimed.collect();
         let shown: HashSet<_> = view.shown_runs().iter().copied().collect();
-        let over = over_of(view, names);
-        let of_over: HashSet<_> = over.values().copied().collect();
+        let of_over: HashMap<_, _> = over.values().copied().collect();
         for change in view.runs().changes() {
             let run = names.run_id(change.id);
-            let is_over = of_over.contains(&run);
-            self.run(&change, names, (claimed.contains(&run), is_over), shown.contains(&change.id))?;
+            let is_over = match of_over.get(&run) {
+                // Nothing but its record says anything of it.
+                Some(Alone(false)) => continue,
+                found => found.is_some(),
+            };
+            self.run(
+                &change,
+                names,
+                (is_over || claimed.contains(&run), is_over),
+                shown.contains(&change.id),
+            )?;
         }
         for id in &shown {
             let is_written = view.runs().changes().any(|change| change.id == *id);
@@ -182,7 +191,7 @@ impl Commit {
         Ok(())
     }
 
-    fn check(&mut self, view: &View<Names>, names: &Names, over: &HashMap<Id<ClaimRow>, RunId>) {
+    fn check(&mut self, view: &View<Names>, names: &Names, over: &Over) {
         let mut rows = BTreeMap::<Arc<str>, (Words, Vec<Checked>)>::new();
         let mut is = |hash: &str, key: String, version: Version, about: Checked| {
             let known = known(version);
@@ -368,6 +377,10 @@ impl Commit {
     /// The claim of a run that is over goes with it.
     fn claim(&mut self, change: &Change<'_, ClaimRow>, names: &Names, is_over: bool) -> Result<()> {
         let Some((home, execution)) = names.home_of(change.id) else { return Ok(()) };
+        if let Some(claim) = change.before.filter(|claim| is_over && !claim.exclusive) {
+            self.leave_group(claim);
+            return Ok(());
+        }
         let id = codec::claim(*execution);
         let stop = format!("stop:{}", execution.session());
         match (change.before, change.after) {
@@ -413,6 +426,10 @@ impl Commit {
         if claim.exclusive {
             self.ops.add(Step::Free, "", [text(codec::key(claim.trigger.job())), text(id)]);
         }
+        self.leave_group(claim);
+    }
+
+    fn leave_group(&mut self, claim: &ClaimRow) {
         if let Some(group) = claim.trigger.execution_group() {
             *self.groups.entry(group.clone()).or_default() -= 1;
         }

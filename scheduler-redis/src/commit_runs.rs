@@ -1,7 +1,6 @@
 //! What a commit writes of runs.
 
-use std::collections::{HashMap, HashSet};
-
+use foldhash::HashMap;
 use scheduler_core::Result;
 use scheduler_core::run::RunId;
 use scheduler_core::store::rows::{ClaimRow, Id, Item, RunRow, Standing};
@@ -12,25 +11,23 @@ use crate::commit::{Commit, stand_of_run};
 use crate::names::Names;
 use crate::ops::{self, Step, text};
 
-/// The version of a claim that says of a run how it stood in its lane: the begin of the name of a run behind its rank.
-const AS_IT_STOOD: u64 = 0xF48F_BFBF;
+/// Whether the job of a run allows one run at a time.
+#[derive(Clone, Copy)]
+pub(crate) struct Alone(pub(crate) bool);
 
-/// Claims of runs that leave nothing.
-pub(crate) fn over_of(view: &View<Names>, names: &Names) -> HashMap<Id<ClaimRow>, RunId> {
-    let versions: HashMap<_, _> = view.claims().reads().collect();
-    let gone: HashSet<_> = view
-        .runs()
-        .changes()
-        .filter(|change| change.after.is_none())
-        .map(|change| names.run_id(change.id))
-        .collect();
-    let over = view.claims().changes().filter_map(|change| match (change.before?.item, change.after) {
-        (Item::Run(run), None) if gone.contains(&run) => Some((change.id, run)),
+/// Runs that leave nothing, by their claims.
+pub(crate) type Over = HashMap<Id<ClaimRow>, (RunId, Alone)>;
+
+/// Claims that say only the name of their run, of runs that leave nothing.
+pub(crate) fn over_of(view: &View<Names>, names: &Names) -> Over {
+    let is_gone = |run: RunId| names.number_of_run(run).is_some_and(|number| view.runs().is_removed(number));
+    let over = view.claims().changes().filter_map(|change| match (change.before?, change.after) {
+        (ClaimRow { item: Item::Run(run), exclusive, cancel: None, .. }, None) if is_gone(*run) => {
+            Some((change.id, (*run, Alone(*exclusive))))
+        }
         _ => None,
     });
-    let stood =
-        |id: &Id<ClaimRow>| versions.get(id).is_some_and(|version| version & 0xFFFF_FFFF == AS_IT_STOOD);
-    over.filter(|(id, _)| stood(id)).collect()
+    over.filter(|(id, _)| view.claims().loaded_version(*id).is_some_and(codec::is_only_named)).collect()
 }
 
 /// The name under which the key `at` has it; none for a firing, and for the attempt of a run that was removed.

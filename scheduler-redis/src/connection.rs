@@ -97,11 +97,12 @@ impl Connection {
     }
 
     /// Refuses what is too large before anything is sent.
-    fn check_size(&self, verb: &str, bytes: usize, largest: Option<&str>) -> Result<(), Failure> {
+    fn check_size(&self, verb: &str, bytes: usize, words: &[Vec<u8>]) -> Result<(), Failure> {
         let limit = self.settings.largest_call;
         if bytes <= limit {
             return Ok(());
         }
+        let largest = words.iter().max_by_key(|word| word.len()).map(|word| String::from_utf8_lossy(word));
         let begin: String = largest.unwrap_or_default().chars().take(120).collect();
         Err(Failure::Refused(Error::config(format!(
             "the call `{verb}` carries {bytes} bytes, and the limit is {limit}; nothing was stored. Its largest part begins with \
@@ -117,15 +118,21 @@ impl Connection {
         words: &[Vec<u8>],
     ) -> Result<Value, Failure> {
         let bytes = words.iter().map(Vec::len).sum();
-        let largest = words.iter().max_by_key(|word| word.len()).map(|word| String::from_utf8_lossy(word));
-        self.check_size(verb, bytes, largest.as_deref())?;
-        let mut invocation = script.key(&self.settings.prefix);
-        for word in words {
-            invocation.arg(word.as_slice());
-        }
+        self.check_size(verb, bytes, words)?;
+        let mut command = cmd("EVALSHA");
+        command.arg(script.get_hash()).arg(1).arg(&self.settings.prefix);
+        command.arg(words);
         let more = Duration::from_secs((bytes / BYTES_IN_A_SECOND) as u64);
         let limit = self.settings.answer_within.saturating_add(more);
-        self.with(verb, limit, async |mut connection| invocation.invoke_async(&mut connection).await).await
+        let call =
+            async |mut connection: MultiplexedConnection| match command.query_async(&mut connection).await {
+                Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) => {
+                    script.prepare_invoke().load_async(&mut connection).await?;
+                    command.query_async(&mut connection).await
+                }
+                answer => answer,
+            };
+        self.with(verb, limit, call).await
     }
 
     /// Carries out commands that change nothing; once more if the connection was cut.

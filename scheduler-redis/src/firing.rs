@@ -9,20 +9,32 @@ use scheduler_core::time::{Clock, SystemClock};
 
 use crate::names::Names;
 use crate::run::{Mode, Ran, each};
-use crate::session::{Held, Loose, Origin, home_of};
+use crate::session::{Asks, Held, Loose, Origin, home_of};
 use crate::shared::Shared;
 use crate::take::BATCH;
 
 impl Shared {
     /// What this process knows of these claims.
-    pub(crate) fn load_held(&self, view: &mut View<Names>, claims: impl Iterator<Item = ExecutionId>) {
+    pub(crate) fn load_held(
+        &self,
+        view: &mut View<Names>,
+        claims: impl Iterator<Item = (ExecutionId, Asks)>,
+    ) {
         let sessions = self.sessions.lock();
-        for claim in claims {
+        let mut home = None;
+        for (claim, asks) in claims {
+            let home = match &home {
+                Some((session, home)) if *session == claim.session() => home,
+                _ => &home.insert((claim.session(), home_of(claim))).1,
+            };
             let Some(held) = sessions.get(&claim.session()).and_then(|known| known.held(claim)) else {
-                view.names().claim(claim, &home_of(claim));
+                view.names().claim(claim, home);
                 continue;
             };
-            held.load(claim, view);
+            held.load(claim, home, view, asks);
+            if held.of_run() && asks == Asks::ForClaim {
+                continue;
+            }
             let key = held.claim.trigger.job();
             if let Some((version, row)) = self.known.job(key) {
                 let id = view.names().job(key);
@@ -49,7 +61,7 @@ impl Shared {
         firings: &[Firing],
     ) -> Result<Vec<FireResult>> {
         let mut view = self.view();
-        self.load_held(&mut view, firings.iter().map(|firing| firing.claim));
+        self.load_held(&mut view, firings.iter().map(|firing| (firing.claim, Asks::ForAll)));
         let rule =
             |view: &mut View<Names>| each(view, firings, |view, firing| rules::fire(view, firing, now));
         let Ran { answer, mut view, version, _nothing_is_told, .. } =
@@ -84,32 +96,37 @@ impl Shared {
     }
 
     pub(crate) async fn complete(&self, request: Complete) -> Result<Vec<CompleteResult>> {
-        let mut open: Vec<_> = {
+        let all: Vec<_> = request.executions.iter().map(|completion| completion.execution).collect();
+        let mut open = request.executions;
+        {
             let settled = self.settled.lock();
-            let is_open = |completion: &&Completion| !settled.contains_key(&completion.execution);
-            request.executions.iter().filter(is_open).cloned().collect()
-        };
+            open.retain(|completion| !settled.contains_key(&completion.execution));
+        }
         self.end_large_jobs(&mut open).await?;
-        for part in open.chunks(BATCH) {
-            let results = self.complete_part(request.now, part).await?;
-            let ids = part.iter().map(|completion| completion.execution);
-            self.settled.lock().extend(ids.zip(results));
+        let mut parts = parts_of(open).into_iter();
+        while let Some(part) = parts.next() {
+            // The server ends one part while the next one is put together.
+            let next = async {
+                let Some(part) = parts.next() else { return Ok(()) };
+                tokio::task::yield_now().await;
+                self.complete_part(request.now, part).await
+            };
+            let (first, second) = tokio::join!(self.complete_part(request.now, part), next);
+            first.and(second)?;
         }
         let mut settled = self.settled.lock();
-        let result =
-            |completion: &Completion| settled.remove(&completion.execution).unwrap_or(CompleteResult::Gone);
-        Ok(request.executions.iter().map(result).collect())
+        Ok(all.iter().map(|execution| settled.remove(execution).unwrap_or(CompleteResult::Gone)).collect())
     }
 
     async fn complete_part(
         &self,
         now: chrono::DateTime<chrono::Utc>,
-        executions: &[Completion],
-    ) -> Result<Vec<CompleteResult>> {
+        executions: Vec<Completion>,
+    ) -> Result<()> {
         let mut view = self.view();
-        self.load_held(&mut view, executions.iter().map(|completion| completion.execution));
+        self.load_held(&mut view, executions.iter().map(|one| (one.execution, asks(one))));
         let rule = |view: &mut View<Names>| {
-            each(view, executions, |view, completion: Completion| {
+            each(view, &executions, |view, completion: Completion| {
                 if completion.unfinished {
                     let node = self.name_of(completion.execution.session());
                     return rules::abandon(view, completion.execution, &node, now);
@@ -118,12 +135,31 @@ impl Shared {
             })
         };
         let ran = self.run("complete", Mode::End, view, rule).await?;
+        let ids = executions.iter().map(|completion| completion.execution);
+        self.settled.lock().extend(ids.zip(ran.answer));
         let (at, mut sessions) = (SystemClock.monotonic(), self.sessions.lock());
         for completion in executions {
             if let Some(known) = sessions.get_mut(&completion.execution.session()) {
-                known.ended(completion.clone(), at);
+                known.ended(completion, at);
             }
         }
-        Ok(ran.answer)
+        Ok(())
     }
+}
+
+/// Of so many that no call holds the server up for long.
+fn parts_of(mut all: Vec<Completion>) -> Vec<Vec<Completion>> {
+    let mut parts = Vec::with_capacity(all.len().div_ceil(BATCH));
+    while !all.is_empty() {
+        let rest = all.split_off(all.len().min(BATCH));
+        parts.push(std::mem::replace(&mut all, rest));
+    }
+    parts
+}
+
+/// The end of a run that is over, and says nothing of its job, goes by its claim alone.
+fn asks(completion: &Completion) -> Asks {
+    let is_over = completion.fate == Fate::Over && !completion.unfinished;
+    let of_job = completion.data.is_some() || completion.instruction != Instruction::Continue;
+    if is_over && !of_job { Asks::ForClaim } else { Asks::ForAll }
 }

@@ -40,6 +40,7 @@ mod parts;
 mod put;
 mod reconcile;
 mod recover;
+mod release;
 mod rest;
 mod run;
 mod running;

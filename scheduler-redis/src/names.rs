@@ -1,11 +1,11 @@
 //! How this driver numbers what has a name: anew in each transaction, in the order in which names come up.
 
-use std::collections::HashMap;
 use std::hash::Hash;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use chrono::{DateTime, Utc};
+use foldhash::{HashMap, HashMapExt};
 use scheduler_core::job::ExecutionId;
 use scheduler_core::run::RunId;
 use scheduler_core::store::rows::{ClaimRow, Id, JobRow, Lane, RunRow, TriggerRow};
@@ -81,6 +81,11 @@ impl Names {
 
     pub(crate) fn trigger_key(&self, id: Id<TriggerRow>) -> &TriggerKey {
         &self.triggers.all[id.0 as usize]
+    }
+
+    /// The number that a run has got; none if it has not come up.
+    pub(crate) fn number_of_run(&self, run: RunId) -> Option<Id<RunRow>> {
+        self.runs.by_value.get(&run).map(|number| Id::new(*number as u64))
     }
 
     pub(crate) fn run_id(&self, id: Id<RunRow>) -> RunId {

@@ -390,15 +390,16 @@ impl Shared {
         if let (_, Some(rest)) = view.changed_rest() {
             *self.rest.lock() = (rest.clone(), version);
         }
-        let gone = view.claims().changes().filter(|change| change.after.is_none()).map(|change| change.id);
-        let gone: Vec<_> = gone.collect();
-        for id in gone {
-            let Some((_, execution)) = view.names().home_of(id).cloned() else { continue };
+        let unfired = view.claims().changes().filter(|change| change.after.is_none());
+        let unfired = unfired.filter(|change| change.before.is_none_or(|claim| !claim.fired));
+        let unfired: Vec<_> = unfired.map(|change| change.id).collect();
+        for id in unfired {
+            let Some((_, execution)) = view.names().home_of(id) else { continue };
             let mut sessions = self.sessions.lock();
             if let Some(known) = sessions.get_mut(&execution.session())
-                && known.held(execution).is_some_and(|held| !held.claim.fired)
+                && known.held(*execution).is_some_and(|held| !held.claim.fired)
             {
-                known.let_go(execution);
+                known.let_go(*execution);
             }
         }
         let jobs: Vec<_> = view.jobs().changes().map(|change| (change.id, change.after.cloned())).collect();

@@ -7,12 +7,11 @@ use scheduler_core::store::view::{Names as _, Version, View, record};
 use scheduler_core::store::*;
 
 use crate::codec;
-use crate::commit::member;
 use crate::load::{Broken, Loader, parts};
 use crate::names::Names;
 use crate::run::{Mode, each};
 use crate::script::{bytes, list};
-use crate::session::{Held, Origin, Sessions, knows};
+use crate::session::{Asks, Held, Origin, Sessions, knows};
 use crate::shared::Shared;
 
 /// No call stores more at once, so that none holds the server up for long.
@@ -128,7 +127,7 @@ impl Shared {
             return Ok(false);
         }
         let mut view = self.view();
-        self.load_held(&mut view, misplaced.iter().map(|(claim, _)| *claim));
+        self.load_held(&mut view, misplaced.iter().map(|(claim, _)| (*claim, Asks::ForAll)));
         let rule = |view: &mut View<Names>| {
             each(view, &misplaced, |view, (claim, exclusive)| rules::resettle(view, claim, exclusive))
         };
@@ -175,11 +174,10 @@ pub(crate) fn take_run(
         }
     };
     let (claim, run) = rules::claimed_run(&row, execution, request.now);
-    let stood = codec::as_it_stood(&member(row.priority, &codec::run(row.id)));
+    let named = codec::version_of_named(row.id);
     let of = Origin::Run(row.into(), version);
-    let version = stood.map_or(0, |(version, _)| version);
     if let Some(known) = sessions.get_mut(&request.session) {
-        known.hold(execution, Held { claim, version, of });
+        known.hold(execution, Held { claim, version: named, of });
     }
     Some(run)
 }

@@ -1,10 +1,11 @@
 //! What a store remembers of the nodes of its own process: how long they may go on, and what they have in hand.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use foldhash::HashMap;
 use scheduler_core::job::{CancelReason, ExecutionId};
 use scheduler_core::store::rows::{ClaimRow, Id, Item, RunRow, TriggerRow};
 use scheduler_core::store::view::{Names as _, Version, View};
@@ -36,7 +37,9 @@ pub(crate) struct Session {
     pub(crate) takes: bool,
     /// How many calls for triggers it has made.
     pub(crate) turn: u64,
-    /// Of a call for triggers no answer has come: it may have claims of which it does not know.
+    /// Calls for triggers without an answer. If no node waits for them any more, there may be claims of which it does not know.
+    pub(crate) unanswered: u32,
+    /// There are such claims.
     pub(crate) is_unheard: bool,
     claims: HashMap<ExecutionId, Held>,
     ended: VecDeque<(Duration, Ending)>,
@@ -95,6 +98,15 @@ pub(crate) enum Origin {
     Run(Box<RunRow>, Version),
 }
 
+/// What a rule goes by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Asks {
+    /// The claim, what was claimed, and the job.
+    ForAll,
+    /// Of a run only the claim.
+    ForClaim,
+}
+
 impl Loose {
     /// The progress of the trigger after the firing.
     pub(crate) fn to(&self) -> Progress {
@@ -114,11 +126,12 @@ impl Held {
         matches!(self.of, Origin::Run(..))
     }
 
-    /// As far as is known here. Where that is out of date the commit is refused.
-    pub(crate) fn load(&self, execution: ExecutionId, view: &mut View<Names>) {
-        let id = view.names().claim(execution, &home_of(execution));
+    /// As far as is known here. Where that is out of date the commit is refused. The row of a run is left out if nothing goes by it.
+    pub(crate) fn load(&self, execution: ExecutionId, home: &Arc<str>, view: &mut View<Names>, asks: Asks) {
+        let id = view.names().claim(execution, home);
         let item = match &self.of {
             Origin::Trigger { row, .. } => Item::Trigger(row.load(view)),
+            Origin::Run(..) if asks == Asks::ForClaim => self.claim.item,
             Origin::Run(row, version) => {
                 let run = view.names().run(row.id);
                 let row = run_in(row, view.names());
@@ -144,9 +157,9 @@ pub(crate) fn home_of(execution: ExecutionId) -> Arc<str> {
 
 impl Session {
     pub(crate) fn new(node: Node) -> Self {
-        let (safe_until, since, losses, turn, is_unheard, claims, ended) = Default::default();
+        let (safe_until, since, losses, turn, unanswered, is_unheard, claims, ended) = Default::default();
         let (fenced, takes) = (false, true);
-        Self { node, safe_until, since, fenced, losses, takes, turn, is_unheard, claims, ended }
+        Self { node, safe_until, since, fenced, losses, takes, turn, unanswered, is_unheard, claims, ended }
     }
 
     pub(crate) fn is_safe(&self, now: Duration) -> bool {

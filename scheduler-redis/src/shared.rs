@@ -1,11 +1,12 @@
 //! What the handles of a store share: its connections, its nodes, and what is known of the server.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use foldhash::HashMap;
 use parking_lot::Mutex;
 use scheduler_core::job::ExecutionId;
 use scheduler_core::store::view::{Rest, Version};

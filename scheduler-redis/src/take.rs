@@ -3,7 +3,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use redis::Value;
 use scheduler_core::job::ExecutionId;
-use scheduler_core::store::rows::{ClaimRow, TriggerRow};
+use scheduler_core::store::rows::TriggerRow;
 use scheduler_core::store::view::record::{self, Kind};
 use scheduler_core::store::view::{Names as _, Version, View};
 use scheduler_core::store::*;
@@ -18,7 +18,7 @@ use crate::connection::Failure;
 use crate::load::{Broken, Loader, parts};
 use crate::names::Names;
 use crate::rest::is_foreign;
-use crate::run::{Mode, Ran, each};
+use crate::run::{Mode, each};
 use crate::running::take_run;
 use crate::script::{self, bytes, list, number, word};
 use crate::session::{Held, Loose, Origin, Session, Sessions, knows};
@@ -63,9 +63,24 @@ fn tell_lost(name: &Value) {
     }
 }
 
-/// Whether this may be a claim that its node has not begun to work on.
-fn may_be_given_back(claim: &ClaimRow) -> bool {
-    !claim.fired || claim.trigger_id().is_none()
+/// What a server has said that was asked for what is due.
+enum Asked {
+    /// Something, or that there is nothing.
+    Taken(Vec<Value>),
+    /// Nothing now; it may be asked again then.
+    Nothing(DateTime<Utc>),
+}
+
+/// What is left of a request after an answer, and whether there may be more.
+fn left_after(request: &AcquireDue, answer: &[Value]) -> (AcquireDue, bool) {
+    let size =
+        |value: Option<&Value>| usize::try_from(number(value).unwrap_or_default()).unwrap_or(usize::MAX);
+    let many = match answer.get(6) {
+        Some(Value::Array(records)) => records.len(),
+        _ => 0,
+    };
+    let late = request.late.map(|late| LateShare { most: size(answer.get(4)), ..late });
+    (AcquireDue { max: request.max.saturating_sub(many), late, ..request.clone() }, many >= BATCH)
 }
 
 /// Claims that nobody can fire.
@@ -104,18 +119,36 @@ impl Shared {
         if self.has_pauses_to_end(request.now) {
             self.ring(&request).await?;
         }
-        let mut all = Acquired::default();
-        loop {
-            let (part, late_left, has_moved) = match self.acquire_part(&request).await {
-                Ok(part) => part,
-                Err(error) if all.triggers.is_empty() && all.runs.is_empty() => return Err(error),
-                Err(_) => {
-                    // What is claimed already is handed out, and the rest asked for again at once.
-                    all.next_due = Some(request.now);
-                    break;
+        let (mut all, mut asked) = (Acquired::default(), self.ask_due(&request).await);
+        let taken = loop {
+            let answer = match asked {
+                Ok(Asked::Taken(answer)) => answer,
+                Ok(Asked::Nothing(again)) => {
+                    all.next_due = Some(again);
+                    break Ok(());
                 }
+                Err(error) => break Err(error),
             };
-            let many = part.triggers.len() + part.runs.len();
+            let (left, is_full) = left_after(&request, &answer);
+            let is_limited = request.limits != ExecutionLimits::default();
+            let mut next = None;
+            let part = if is_full && left.max > 0 && !is_limited {
+                // While this is read the server takes what comes next.
+                let read = async {
+                    tokio::task::yield_now().await;
+                    self.taken(&request, answer).await
+                };
+                let (part, asked) = tokio::join!(read, self.ask_due(&left));
+                next = Some(asked);
+                part
+            } else {
+                self.taken(&request, answer).await
+            };
+            let (part, has_moved) = match part {
+                Ok(part) => part,
+                Err(error) => break Err(error),
+            };
+            request.max -= part.triggers.len() + part.runs.len();
             for one in part.triggers {
                 request.took(one.trigger.execution_group(), one.progress.next);
                 all.triggers.push(one);
@@ -124,14 +157,23 @@ impl Shared {
                 request.took(one.trigger.execution_group(), Some(one.due));
                 all.runs.push(one);
             }
-            if let Some(late) = &mut request.late {
-                late.most = late_left;
-            }
-            request.max -= many;
+            request.late = left.late;
             (all.cancel, all.next_due) = (part.cancel, part.next_due);
-            if request.max == 0 || (many < BATCH && !has_moved) {
-                break;
+            asked = match next {
+                Some(next) => {
+                    request.max = left.max;
+                    next
+                }
+                None if request.max == 0 || !(is_full || has_moved) => break Ok(()),
+                None => self.ask_due(&request).await,
+            };
+        };
+        if let Err(error) = taken {
+            if all.triggers.is_empty() && all.runs.is_empty() {
+                return Err(error);
             }
+            // What is claimed already is handed out, and the rest asked for again at once.
+            all.next_due = Some(request.now);
         }
         let lapse = self.sessions.lock().values().flat_map(Session::lapses).map(|(_, at)| at).min();
         let pauses = self.rest.lock().0.pauses.next_ending();
@@ -143,56 +185,8 @@ impl Shared {
         self.rest.lock().0.pauses.next_ending().is_some_and(|end| end <= now)
     }
 
-    /// Claims of this process that were not fired in time are those of nobody.
-    pub(crate) async fn release_lapsed(&self, now: DateTime<Utc>) -> Result<()> {
-        let lapsed: Vec<_> = {
-            let sessions = self.sessions.lock();
-            let all = sessions.values().flat_map(Session::lapses);
-            all.filter(|(_, lapse)| *lapse <= now).map(|(claim, _)| claim).collect()
-        };
-        if lapsed.is_empty() { Ok(()) } else { self.release(lapsed).await }
-    }
-
-    /// Of a call no answer has come: what it has taken is given back, and what of it is still on its way takes nothing.
-    async fn look_for_unheard(&self, request: &AcquireDue) -> Result<()> {
-        let is_unheard = self.sessions.lock().get(&request.session).is_some_and(|known| known.is_unheard);
-        if !is_unheard {
-            return Ok(());
-        }
-        let turn = self.turn_of(request.session).to_string();
-        let nothing = AcquireDue { max: 0, ..request.clone() };
-        let answer = self.take(&nothing, &turn, false).await?;
-        // Only then the lost call takes nothing any more.
-        let is_noted = !matches!(word(answer.first()).as_str(), "late" | "held" | "lost");
-        if is_noted {
-            let session = request.session;
-            let claims = self
-                .look(|view| {
-                    let claims = rows::Rows::claims_of(view, session)?;
-                    let open =
-                        claims.into_iter().filter(|id| view.claims().row(*id).is_some_and(may_be_given_back));
-                    Ok(open.map(|id| ExecutionId::new(session, id.0)).collect::<Vec<_>>())
-                })
-                .await?;
-            let unknown: Vec<_> = {
-                let sessions = self.sessions.lock();
-                let known = |claim: &ExecutionId| {
-                    sessions.get(&session).is_some_and(|known| known.held(*claim).is_some())
-                };
-                claims.into_iter().filter(|claim| !known(claim)).collect()
-            };
-            if !unknown.is_empty() {
-                self.release(unknown).await?;
-            }
-            if let Some(known) = self.sessions.lock().get_mut(&session) {
-                known.is_unheard = false;
-            }
-        }
-        Ok(())
-    }
-
-    /// Also says what is left of the share of late ones, and whether something was given back to where it may be taken again.
-    async fn acquire_part(&self, request: &AcquireDue) -> Result<(Acquired, usize, bool)> {
+    /// The answer of the server once it has taken something, or has nothing.
+    async fn ask_due(&self, request: &AcquireDue) -> Result<Asked> {
         for attempt in 0..=MOST_ALARMS {
             let turn =
                 if request.max > 0 { self.turn_of(request.session).to_string() } else { String::new() };
@@ -208,7 +202,7 @@ impl Shared {
                 self.nudge.notify_one();
             }
             match word(answer.first()).as_str() {
-                "ok" => return self.taken(request, answer).await,
+                "ok" => return Ok(Asked::Taken(answer)),
                 "held" => break,
                 "rest" => {
                     let mut view = self.empty_view();
@@ -220,19 +214,22 @@ impl Shared {
                     }
                 }
                 "alarm" => self.ring(request).await?,
-                "late" => {
-                    return Ok((Acquired { next_due: Some(request.now), ..Acquired::default() }, 0, false));
-                }
+                "late" => return Ok(Asked::Nothing(request.now)),
                 _ => {
                     self.nudge.notify_one();
                     return Err(Error::transient("the store holds this node for dead; it registers anew"));
                 }
             }
         }
-        Ok((Acquired { next_due: Some(request.now + HELD), ..Acquired::default() }, 0, false))
+        Ok(Asked::Nothing(request.now + HELD))
     }
 
-    async fn take(&self, request: &AcquireDue, turn: &str, looks_for_alarms: bool) -> Result<Vec<Value>> {
+    pub(crate) async fn take(
+        &self,
+        request: &AcquireDue,
+        turn: &str,
+        looks_for_alarms: bool,
+    ) -> Result<Vec<Value>> {
         let types = {
             let sessions = self.sessions.lock();
             let known = sessions.get(&request.session).and_then(|known| known.node.types.clone());
@@ -270,12 +267,13 @@ impl Shared {
             text(u8::from(looks_for_alarms).to_string()),
         ];
         let script = if request.max == 0 { &script::LOOK } else { &script::TAKE };
+        let count = |step: fn(&mut Session)| self.sessions.lock().get_mut(&request.session).map(step);
         if request.max > 0 {
-            self.set_unheard(request.session, true);
+            count(|known| known.unanswered += 1);
         }
         let answer = self.evaluate(&self.hot, script, "take", &words).await;
         if answer.is_ok() && request.max > 0 {
-            self.set_unheard(request.session, false);
+            count(|known| known.unanswered = known.unanswered.saturating_sub(1));
         }
         answer
     }
@@ -292,23 +290,18 @@ impl Shared {
         Ok(())
     }
 
-    fn set_unheard(&self, session: u64, is_unheard: bool) {
-        if let Some(known) = self.sessions.lock().get_mut(&session) {
-            known.is_unheard = is_unheard;
-        }
-    }
-
     /// The number of the next call by which a node asks for triggers.
-    fn turn_of(&self, session: u64) -> u64 {
+    pub(crate) fn turn_of(&self, session: u64) -> u64 {
         self.sessions.lock().get_mut(&session).map_or(1, |known| {
             known.turn += 1;
             known.turn
         })
     }
 
-    async fn taken(&self, request: &AcquireDue, answer: Vec<Value>) -> Result<(Acquired, usize, bool)> {
+    /// Also says whether something was given back to where it may be taken again.
+    async fn taken(&self, request: &AcquireDue, answer: Vec<Value>) -> Result<(Acquired, bool)> {
         let of_jobs = word(answer.get(8));
-        let (mut acquired, late_left, unusable) = self.read_taken(request, answer);
+        let (mut acquired, unusable) = self.read_taken(request, answer);
         let is_done = async {
             self.drop_unreadable(request.session, &unusable).await?;
             self.spoil(unusable.spoilt).await?;
@@ -324,14 +317,13 @@ impl Shared {
             }
             return Err(error);
         }
-        Ok((acquired, late_left, has_moved?))
+        Ok((acquired, has_moved?))
     }
 
-    /// What is the node's from now on, what is left of the share of late ones, and what no node can fire.
-    fn read_taken(&self, request: &AcquireDue, answer: Vec<Value>) -> (Acquired, usize, Unusable) {
+    /// What is the node's from now on, and what no node can fire.
+    fn read_taken(&self, request: &AcquireDue, answer: Vec<Value>) -> (Acquired, Unusable) {
         let base = number(answer.get(2)).unwrap_or_default();
         let next_due = word(answer.get(3)).parse().ok().and_then(DateTime::from_timestamp_millis);
-        let late_left = number(answer.get(4)).and_then(|left| usize::try_from(left).ok()).unwrap_or_default();
         let mut answer = answer.into_iter().skip(5);
         let cancel = script::read_stops(&list(answer.next()));
         let mut acquired = Acquired { next_due, cancel, ..Acquired::default() };
@@ -383,7 +375,7 @@ impl Shared {
             let claim = execution;
             acquired.triggers.push(AcquiredTrigger { claim, trigger, progress, calendar, freed });
         }
-        (acquired, late_left, unusable)
+        (acquired, unusable)
     }
 
     /// A trigger that was claimed, and whether this program does not know its schedule; nothing if no node can read it.
@@ -438,30 +430,6 @@ impl Shared {
         knows(&mut view, claims.iter().copied());
         let rule = |view: &mut View<Names>| each(view, &claims, rules::spoil);
         self.run("spoil", Mode::Chore, view, rule).await?;
-        Ok(())
-    }
-
-    pub(crate) async fn release(&self, claims: Vec<ExecutionId>) -> Result<()> {
-        let mut view = self.view();
-        self.load_held(&mut view, claims.iter().copied());
-        let rule = |view: &mut View<Names>| each(view, &claims, rules::release);
-        let Ran { view, version, .. } = self.run("release", Mode::Chore, view, rule).await?;
-        let mut sessions = self.sessions.lock();
-        for claim in claims {
-            let id = rows::Id::of(claim);
-            let Some(known) = sessions.get_mut(&claim.session()) else { continue };
-            let Some(held) = known.held(claim).filter(|held| may_be_given_back(&held.claim)).cloned() else {
-                continue;
-            };
-            match view.claims().row(id) {
-                // It was fired, by a call whose answer was lost.
-                Some(row) if row.fired => {
-                    let version = view.claims().version(id, version);
-                    known.hold(claim, Held { claim: row.clone(), version, ..held });
-                }
-                _ => drop(known.let_go(claim)),
-            }
-        }
         Ok(())
     }
 

@@ -26,7 +26,7 @@ use crate::store::RedisJobStore;
 use crate::take::USE;
 
 impl RedisJobStore {
-    fn change<T: Send + 'static>(
+    fn write<T: Send + 'static>(
         &self,
         call: &'static str,
         mode: Mode,
@@ -37,7 +37,7 @@ impl RedisJobStore {
         Box::pin(self.on_io(task))
     }
 
-    fn try_change<T: Send + 'static>(
+    fn try_write<T: Send + 'static>(
         &self,
         call: &'static str,
         mode: Mode,
@@ -60,7 +60,7 @@ impl RedisJobStore {
             let mut answers = Vec::with_capacity(all.len());
             for part in all.chunks(PART) {
                 let part = part.to_vec();
-                answers.extend(self.change(call, mode, move |view| each(view, &part, rule)).await?);
+                answers.extend(self.write(call, mode, move |view| each(view, &part, rule)).await?);
             }
             Ok(answers)
         })
@@ -135,6 +135,72 @@ impl JobStore for RedisJobStore {
         })))
     }
 
+    fn acquire_due(&self, request: AcquireDue) -> StoreFuture<'_, Acquired> {
+        if let Some(known) = self.0.sessions.lock().get_mut(&request.session) {
+            known.takes = request.max > 0;
+        }
+        let (session, shared) = (request.session, self.0.clone());
+        Box::pin(self.as_node(session, Box::pin(async move { shared.acquire(request).await })))
+    }
+
+    fn fire(&self, request: Fire) -> StoreFuture<'_, Vec<FireResult>> {
+        let session = request.firings.first().map_or(0, |firing| firing.claim.session());
+        let shared = self.0.clone();
+        Box::pin(self.as_node(session, Box::pin(async move { shared.fire(request).await })))
+    }
+
+    fn complete(&self, request: Complete) -> StoreFuture<'_, Vec<CompleteResult>> {
+        let shared = self.0.clone();
+        Box::pin(self.on_io(Box::pin(async move { shared.complete(request).await })))
+    }
+
+    fn release(&self, claims: Vec<ExecutionId>) -> StoreFuture<'_, ()> {
+        let shared = self.0.clone();
+        Box::pin(self.on_io(Box::pin(async move { shared.release(claims).await })))
+    }
+
+    fn change(&self, change: Change) -> StoreFuture<'_, Changed> {
+        match change {
+            Change::Put { request } => reply(self.put(request), Changed::Put),
+            Change::Reschedule { request } => reply(self.reschedule(request), Changed::Reschedule),
+            Change::Adjust { adjustments } => reply(self.adjust(adjustments), Changed::Adjust),
+            Change::RemoveTriggers { keys } => reply(self.remove_triggers(keys), Changed::RemoveTriggers),
+            Change::RemoveJobs { keys } => reply(self.remove_jobs(keys), Changed::RemoveJobs),
+            Change::Clear {} => reply(self.clear(), Changed::Clear),
+            Change::Pause { request } => reply(self.pause(request), Changed::Pause),
+            Change::Resume { what } => reply(self.resume(what), Changed::Resume),
+            Change::Reset { keys } => reply(self.reset(keys), Changed::Reset),
+            Change::PutCalendar { name, calendar, replace } => {
+                reply(self.put_calendar(name, calendar, replace), Changed::PutCalendar)
+            }
+            Change::RemoveCalendar { name } => reply(self.remove_calendar(name), Changed::RemoveCalendar),
+            Change::PutMark { request } => reply(self.put_mark(request), Changed::PutMark),
+            Change::Enqueue { runs } => reply(self.enqueue(runs), Changed::Enqueue),
+            Change::CancelRuns { runs } => reply(self.cancel_runs(runs), Changed::CancelRuns),
+            Change::Replay { runs, now } => reply(self.replay(runs, now), Changed::Replay),
+            Change::Cancel { what } => reply(self.cancel(what), Changed::Cancel),
+            other => other.unknown(),
+        }
+    }
+
+    fn query(&self, query: Query) -> StoreFuture<'_, Found> {
+        match query {
+            Query::Nodes {} => reply(self.nodes(), Found::Nodes),
+            Query::Calendars {} => reply(self.calendars(), Found::Calendars),
+            Query::Jobs { query } => reply(self.jobs(query), Found::Jobs),
+            Query::Triggers { query } => reply(self.triggers(query), Found::Triggers),
+            Query::Runs { query } => reply(self.runs(query), Found::Runs),
+            Query::Executions { what } => reply(self.executions(what), Found::Executions),
+            Query::Mark { name } => reply(self.mark(name), Found::Mark),
+            Query::History { query } => reply(self.history(query), Found::History),
+            Query::Groups { kind } => reply(self.groups(kind), Found::Groups),
+            other => other.unknown(),
+        }
+    }
+}
+
+/// Changes and queries.
+impl RedisJobStore {
     fn nodes(&self) -> StoreFuture<'_, Vec<NodeStatus>> {
         Box::pin(async move {
             let runs = self.look(rules::runs_by_session).await?;
@@ -155,25 +221,6 @@ impl JobStore for RedisJobStore {
         })
     }
 
-    fn acquire_due(&self, request: AcquireDue) -> StoreFuture<'_, Acquired> {
-        if let Some(known) = self.0.sessions.lock().get_mut(&request.session) {
-            known.takes = request.max > 0;
-        }
-        let (session, shared) = (request.session, self.0.clone());
-        Box::pin(self.as_node(session, Box::pin(async move { shared.acquire(request).await })))
-    }
-
-    fn fire(&self, request: Fire) -> StoreFuture<'_, Vec<FireResult>> {
-        let session = request.firings.first().map_or(0, |firing| firing.claim.session());
-        let shared = self.0.clone();
-        Box::pin(self.as_node(session, Box::pin(async move { shared.fire(request).await })))
-    }
-
-    fn complete(&self, request: Complete) -> StoreFuture<'_, Vec<CompleteResult>> {
-        let shared = self.0.clone();
-        Box::pin(self.on_io(Box::pin(async move { shared.complete(request).await })))
-    }
-
     fn enqueue(&self, runs: Vec<NewRun>) -> StoreFuture<'_, Vec<Enqueued>> {
         let shared = self.0.clone();
         Box::pin(self.on_io(Box::pin(async move { shared.enqueue(runs).await })))
@@ -192,11 +239,6 @@ impl JobStore for RedisJobStore {
         self.each("replay", Mode::Change, runs, move |view, run| rules::replay(view, run, now))
     }
 
-    fn release(&self, claims: Vec<ExecutionId>) -> StoreFuture<'_, ()> {
-        let shared = self.0.clone();
-        Box::pin(self.on_io(Box::pin(async move { shared.release(claims).await })))
-    }
-
     fn cancel(&self, what: Executions) -> StoreFuture<'_, Vec<ExecutionId>> {
         let shared = self.0.clone();
         Box::pin(self.on_io(Box::pin(async move { shared.cancel(what).await })))
@@ -208,7 +250,7 @@ impl JobStore for RedisJobStore {
     }
 
     fn reschedule(&self, request: Reschedule) -> StoreFuture<'_, bool> {
-        self.try_change("reschedule", Mode::Change, move |view| rules::reschedule(view, request.clone()))
+        self.try_write("reschedule", Mode::Change, move |view| rules::reschedule(view, request.clone()))
     }
 
     fn adjust(&self, adjustments: Vec<Adjustment>) -> StoreFuture<'_, Vec<bool>> {
@@ -249,13 +291,13 @@ impl JobStore for RedisJobStore {
         calendar: Arc<dyn Calendar>,
         replace: bool,
     ) -> StoreFuture<'_, ()> {
-        self.try_change("put_calendar", Mode::Change, move |view| {
+        self.try_write("put_calendar", Mode::Change, move |view| {
             rules::put_calendar(view, name.clone(), calendar.clone(), replace)
         })
     }
 
     fn remove_calendar(&self, name: Arc<str>) -> StoreFuture<'_, bool> {
-        self.try_change("remove_calendar", Mode::Removal, move |view| {
+        self.try_write("remove_calendar", Mode::Removal, move |view| {
             rules::remove_calendar(view, name.clone())
         })
     }
@@ -273,7 +315,7 @@ impl JobStore for RedisJobStore {
     }
 
     fn put_mark(&self, request: PutMark) -> StoreFuture<'_, Option<u64>> {
-        self.change("put_mark", Mode::Change, move |view| rules::put_mark(view, request.clone()))
+        self.write("put_mark", Mode::Change, move |view| rules::put_mark(view, request.clone()))
     }
 
     fn jobs(&self, query: JobQuery) -> StoreFuture<'_, Vec<Arc<JobDetail>>> {

@@ -11,9 +11,8 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use parking_lot::Mutex;
-use scheduler_core::calendar::Calendar;
 use scheduler_core::job::{ExecutionId, JobContext, JobDefinition, JobDetail};
-use scheduler_core::run::RunId;
+use scheduler_core::store::decorator::Decorator;
 use scheduler_core::store::*;
 use scheduler_core::time::ManualClock;
 use scheduler_core::trigger::{Misfire, Trigger};
@@ -52,53 +51,56 @@ struct Slow {
     chance: Chance,
 }
 
-macro_rules! slow {
-    ($($name:ident($($arg:ident: $type:ty),*) -> $out:ty;)*) => {
-        impl JobStore for Slow {
-            $(fn $name(&self, $($arg: $type),*) -> StoreFuture<'_, $out> {
-                Box::pin(async move {
-                    self.chance.dawdle().await;
-                    let result = self.store.$name($($arg),*).await;
-                    self.chance.dawdle().await;
-                    result
-                })
-            })*
-        }
-    };
+impl Slow {
+    fn later<'a, T: Send + 'a>(
+        &'a self,
+        call: impl FnOnce() -> StoreFuture<'a, T> + Send + 'a,
+    ) -> StoreFuture<'a, T> {
+        Box::pin(async move {
+            self.chance.dawdle().await;
+            let result = call().await;
+            self.chance.dawdle().await;
+            result
+        })
+    }
 }
 
-slow! {
-    attach(node: Node) -> Attached;
-    detach(session: u64) -> ();
-    nodes() -> Vec<NodeStatus>;
-    acquire_due(request: AcquireDue) -> Acquired;
-    fire(request: Fire) -> Vec<FireResult>;
-    complete(request: Complete) -> Vec<CompleteResult>;
-    cancel(what: Executions) -> Vec<ExecutionId>;
-    enqueue(runs: Vec<NewRun>) -> Vec<Enqueued>;
-    runs(query: RunQuery) -> Vec<RunStatus>;
-    cancel_runs(runs: Vec<RunId>) -> Vec<bool>;
-    replay(runs: Vec<RunId>, now: DateTime<Utc>) -> Vec<bool>;
-    release(claims: Vec<ExecutionId>) -> ();
-    put(request: Put) -> ();
-    reschedule(request: Reschedule) -> bool;
-    adjust(adjustments: Vec<Adjustment>) -> Vec<bool>;
-    remove_triggers(keys: Vec<TriggerKey>) -> Vec<Removed>;
-    remove_jobs(keys: Vec<JobKey>) -> Vec<bool>;
-    clear() -> ();
-    pause(request: Pause) -> Vec<TriggerKey>;
-    resume(what: Selection) -> Vec<TriggerKey>;
-    reset(keys: Vec<TriggerKey>) -> Vec<bool>;
-    put_calendar(name: Arc<str>, calendar: Arc<dyn Calendar>, replace: bool) -> ();
-    remove_calendar(name: Arc<str>) -> bool;
-    calendars() -> Vec<NamedCalendar>;
-    mark(name: Arc<str>) -> Option<Mark>;
-    put_mark(request: PutMark) -> Option<u64>;
-    jobs(query: JobQuery) -> Vec<Arc<JobDetail>>;
-    triggers(query: TriggerQuery) -> Vec<TriggerStatus>;
-    executions(what: Executions) -> Vec<ExecutionStatus>;
-    history(query: HistoryQuery) -> Vec<RunRecord>;
-    groups(kind: GroupKind) -> Vec<GroupStatus>;
+impl Decorator for Slow {
+    fn inner(&self) -> &dyn JobStore {
+        &self.store
+    }
+
+    fn attach(&self, node: Node) -> StoreFuture<'_, Attached> {
+        self.later(|| self.inner().attach(node))
+    }
+
+    fn detach(&self, session: u64) -> StoreFuture<'_, ()> {
+        self.later(move || self.inner().detach(session))
+    }
+
+    fn acquire_due(&self, request: AcquireDue) -> StoreFuture<'_, Acquired> {
+        self.later(|| self.inner().acquire_due(request))
+    }
+
+    fn fire(&self, request: Fire) -> StoreFuture<'_, Vec<FireResult>> {
+        self.later(|| self.inner().fire(request))
+    }
+
+    fn complete(&self, request: Complete) -> StoreFuture<'_, Vec<CompleteResult>> {
+        self.later(|| self.inner().complete(request))
+    }
+
+    fn release(&self, claims: Vec<ExecutionId>) -> StoreFuture<'_, ()> {
+        self.later(|| self.inner().release(claims))
+    }
+
+    fn change(&self, change: Change) -> StoreFuture<'_, Changed> {
+        self.later(|| self.inner().change(change))
+    }
+
+    fn query(&self, query: Query) -> StoreFuture<'_, Found> {
+        self.later(|| self.inner().query(query))
+    }
 }
 
 /// What has run, and how many runs of a job there are at once.

@@ -31,7 +31,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use scheduler_core::job::{CancelReason, JobContext, JobDefinition, JobDetail};
 use scheduler_core::scheduler::Event;
-use scheduler_core::store::{Executions, JobStore, TriggerQuery};
+use scheduler_core::store::{Changes, Executions, JobStore, Queries, TriggerQuery};
 use scheduler_core::time::{Clock, SystemClock};
 use scheduler_core::trigger::{Misfire, Trigger};
 use scheduler_core::{Scheduler, SchedulerBuilder};

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use scheduler_core::job::{JobDefinition, JobDetail};
 use scheduler_core::scheduler::SchedulerBuilder;
-use scheduler_core::store::{ExecutionLimits, JobStore, MemoryJobStore, RunQuery, TriggerQuery};
+use scheduler_core::store::{Changes, ExecutionLimits, MemoryJobStore, RunQuery, TriggerQuery};
 use scheduler_core::trigger::Trigger;
 use scheduler_core::{JobData, Scheduler};
 use scheduler_redis::RedisJobStore;

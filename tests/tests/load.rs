@@ -9,7 +9,7 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use scheduler_core::Scheduler;
 use scheduler_core::job::{JobDefinition, JobDetail};
-use scheduler_core::store::{Executions, Existing, JobStore, Put};
+use scheduler_core::store::{Changes, Executions, Existing, JobStore, Put, Queries};
 use scheduler_core::time::{Clock, SystemClock};
 use scheduler_core::trigger::{Trigger, TriggerBuilder};
 use scheduler_redis::RedisJobStore;

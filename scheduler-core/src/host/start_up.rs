@@ -16,7 +16,7 @@ use super::service::{ErasedService, Phase, ServiceContext, StopContext};
 use crate::job::{BoxFuture, JobError, JobResult};
 use crate::log::Shown;
 use crate::scheduler::by;
-use crate::store::{JobStore, PutMark};
+use crate::store::{Changes, JobStore, PutMark, Queries};
 use crate::time::Clock;
 
 /// What the names of marks begin with of tasks that run once for all nodes.

@@ -19,7 +19,7 @@ use crate::job::{IntoInvocation, Invocation, JobDefinition, Providers, Registry}
 use crate::key::{JobKey, TriggerKey};
 use crate::matcher::Matcher;
 use crate::plugin::Plugin;
-use crate::store::{ExecutionLimits, JobStore, MemoryJobStore, StoreFuture};
+use crate::store::{ExecutionLimits, JobStore, MemoryJobStore, Queries, StoreFuture};
 use crate::time::{Clock, SystemClock};
 use crate::trigger::{Misfire, Trigger, TriggerBuilder};
 

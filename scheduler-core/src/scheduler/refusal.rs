@@ -5,7 +5,7 @@ use chrono::{DateTime, Utc};
 use super::core::Core;
 use super::reconcile::{Calendars, Declared};
 use crate::error::{Error, Result};
-use crate::store::{TriggerQuery, TriggerStatus};
+use crate::store::{Queries, TriggerQuery, TriggerStatus};
 
 impl Core {
     /// Refuses declared triggers that would never fire, all of them at once. One that is stored already and fires at the

@@ -18,7 +18,7 @@ use crate::job::CancelReason;
 use crate::key::JobKey;
 use crate::log::listed;
 use crate::run::RunState;
-use crate::store::{RunQuery, TriggerQuery, TriggerState, TriggerStatus};
+use crate::store::{Queries, RunQuery, TriggerQuery, TriggerState, TriggerStatus};
 
 /// Runs are asked to stop this long before the budget ends, or after two thirds of a smaller one.
 const CANCEL_BEFORE_END: Duration = Duration::from_secs(10);

@@ -10,14 +10,11 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::Serialize;
 
-use super::admin::*;
 use super::firing::*;
-use super::runs::*;
+use super::requests::{Change, Changed, Found, Query};
 use crate::calendar::Calendar;
 use crate::error::Result;
-use crate::job::{CancelReason, ExecutionId, JobDetail};
-use crate::key::{JobKey, TriggerKey};
-use crate::run::RunId;
+use crate::job::{CancelReason, ExecutionId};
 use crate::time::Clock;
 
 /// What every verb returns.
@@ -58,9 +55,6 @@ pub trait JobStore: Debug + Send + Sync + 'static {
     /// Forgets a node that has ended, with whatever claims it still has.
     fn detach(&self, session: u64) -> StoreFuture<'_, ()>;
 
-    /// The nodes that are attached, in the order of their names and sessions.
-    fn nodes(&self) -> StoreFuture<'_, Vec<NodeStatus>>;
-
     /// Claims due triggers and runs, in the order of due time, then higher priority, then triggers before runs, then key or id; of late
     /// ones no more than their [share](AcquireDue::late) before the punctual ones.
     fn acquire_due(&self, request: AcquireDue) -> StoreFuture<'_, Acquired>;
@@ -72,105 +66,14 @@ pub trait JobStore: Debug + Send + Sync + 'static {
     /// Ends executions. A repeated or late completion is answered [`CompleteResult::Gone`] and changes nothing.
     fn complete(&self, request: Complete) -> StoreFuture<'_, Vec<CompleteResult>>;
 
-    /// Asks executions to stop, wherever they run; their nodes find them among [`Acquired::cancel`]. Says which, in
-    /// the order of their ids.
-    fn cancel(&self, what: Executions) -> StoreFuture<'_, Vec<ExecutionId>>;
-
-    /// Stores runs, all of them or none. A store may do more than 500 in parts. Says for each whether it is new.
-    fn enqueue(&self, runs: Vec<NewRun>) -> StoreFuture<'_, Vec<Enqueued>>;
-
-    /// The runs that match, in the order of their ids.
-    fn runs(&self, query: RunQuery) -> StoreFuture<'_, Vec<RunStatus>>;
-
-    /// Cancels runs. One that a node runs is asked to stop, and its attempt decides. Says for each whether there was anything to
-    /// cancel.
-    fn cancel_runs(&self, runs: Vec<RunId>) -> StoreFuture<'_, Vec<bool>>;
-
-    /// Runs ended runs again at `now`, under the same ids. Says for each whether it had ended.
-    fn replay(&self, runs: Vec<RunId>, now: DateTime<Utc>) -> StoreFuture<'_, Vec<bool>>;
-
     /// Gives back claims: those that were not fired, and runs that have not begun. Unknown ones are ignored.
     fn release(&self, claims: Vec<ExecutionId>) -> StoreFuture<'_, ()>;
 
-    /// Stores jobs and triggers. Nothing is stored if anything is refused.
-    ///
-    /// # Errors
-    ///
-    /// A conflict that names every job and trigger that is there already, or a trigger that is there twice in the call; a
-    /// trigger whose job or calendar is nowhere.
-    fn put(&self, request: Put) -> StoreFuture<'_, ()>;
+    /// Changes what is stored, as a user asks for it. [`Changes`](super::Changes) has a method for each.
+    fn change(&self, change: Change) -> StoreFuture<'_, Changed>;
 
-    /// Replaces a trigger by another one of the same job, which may have another name. Says whether there was one to
-    /// replace, of the revision asked for; if not, nothing changes.
-    ///
-    /// # Errors
-    ///
-    /// A conflict: the new trigger runs another job, or its name is that of a third trigger. Its calendar is nowhere.
-    fn reschedule(&self, request: Reschedule) -> StoreFuture<'_, bool>;
-
-    /// Moves triggers to another progress, each only if it still has the expected one. Says for each whether it did.
-    fn adjust(&self, adjustments: Vec<Adjustment>) -> StoreFuture<'_, Vec<bool>>;
-
-    /// Removes triggers, and with the last one a job that is not durable.
-    fn remove_triggers(&self, keys: Vec<TriggerKey>) -> StoreFuture<'_, Vec<Removed>>;
-
-    /// Removes jobs with all their triggers. Says for each whether it was there.
-    fn remove_jobs(&self, keys: Vec<JobKey>) -> StoreFuture<'_, Vec<bool>>;
-
-    /// Removes every job, trigger, run, calendar and remembered pause. Executions go on as after [`remove_jobs`](Self::remove_jobs):
-    /// until they have ended they count for their job and their execution group. The [history](Self::history) stays. A store
-    /// may do this in parts.
-    fn clear(&self) -> StoreFuture<'_, ()>;
-
-    /// Pauses the selected triggers, and remembers groups. Says which triggers changed, in the order of their keys.
-    fn pause(&self, request: Pause) -> StoreFuture<'_, Vec<TriggerKey>>;
-
-    /// Resumes the selected triggers, and forgets groups. Says which triggers changed, in the order of their keys.
-    fn resume(&self, what: Selection) -> StoreFuture<'_, Vec<TriggerKey>>;
-
-    /// Clears the error of triggers. Says for each whether it was in error.
-    fn reset(&self, keys: Vec<TriggerKey>) -> StoreFuture<'_, Vec<bool>>;
-
-    /// Stores a calendar.
-    ///
-    /// # Errors
-    ///
-    /// A conflict: there is one of this name, and it is not to be replaced.
-    fn put_calendar(&self, name: Arc<str>, calendar: Arc<dyn Calendar>, replace: bool)
-    -> StoreFuture<'_, ()>;
-
-    /// Removes a calendar. Says whether it was there.
-    ///
-    /// # Errors
-    ///
-    /// A conflict: triggers name it.
-    fn remove_calendar(&self, name: Arc<str>) -> StoreFuture<'_, bool>;
-
-    /// All calendars, in the order of their names.
-    fn calendars(&self) -> StoreFuture<'_, Vec<NamedCalendar>>;
-
-    /// The jobs that match, in the order of their keys.
-    fn jobs(&self, query: JobQuery) -> StoreFuture<'_, Vec<Arc<JobDetail>>>;
-
-    /// The triggers that match, in the order of their keys.
-    fn triggers(&self, query: TriggerQuery) -> StoreFuture<'_, Vec<TriggerStatus>>;
-
-    /// The executions under way, in the order of their ids.
-    fn executions(&self, what: Executions) -> StoreFuture<'_, Vec<ExecutionStatus>>;
-
-    /// The note under this name, if there is one. Marks belong to the scheduler: no list shows them, and
-    /// [`clear`](Self::clear) leaves them.
-    fn mark(&self, name: Arc<str>) -> StoreFuture<'_, Option<Mark>>;
-
-    /// Notes something under a name, if what is there is still of the revision that was read. Answers the new revision, which is
-    /// larger than any before it; none if somebody was faster, and then nothing has changed.
-    fn put_mark(&self, request: PutMark) -> StoreFuture<'_, Option<u64>>;
-
-    /// Runs that are over and still kept, the latest first. Empty where none are kept.
-    fn history(&self, query: HistoryQuery) -> StoreFuture<'_, Vec<RunRecord>>;
-
-    /// The groups of jobs or of triggers, in the order of their names: those in use, and those remembered as paused.
-    fn groups(&self, kind: GroupKind) -> StoreFuture<'_, Vec<GroupStatus>>;
+    /// Reads what is stored. [`Queries`](super::Queries) has a method for each.
+    fn query(&self, query: Query) -> StoreFuture<'_, Found>;
 }
 
 /// One life of one node.
@@ -240,7 +143,7 @@ pub struct Attached {
     pub grace: Duration,
     /// How long a run may take to stop that has lost its claim, before it is taken away; others may begin then.
     pub stop_within: Duration,
-    /// Whether runs that are over are kept for [`history`](JobStore::history).
+    /// Whether runs that are over are kept for [`history`](super::Queries::history).
     pub keeps_history: bool,
 }
 

@@ -1,6 +1,7 @@
 //! Where jobs and triggers live: the contract of a job store, and the store in memory.
 //!
-//! A store is verbs over batches with one parameter struct each. It computes no schedule and reads no clock: the
+//! A store has few verbs, over batches: those by which nodes work, [`change`](JobStore::change) for everything that users write
+//! and [`query`](JobStore::query) for everything that they read. [`Changes`] and [`Queries`] have a method for each of these. It computes no schedule and reads no clock: the
 //! caller brings `now` and the next fire times. BLOCKED and EXECUTING are derived from the claims that exist and
 //! are never stored, so they cannot get stuck.
 //!
@@ -20,7 +21,7 @@
 //!
 //! # The way of a run
 //!
-//! [`enqueue`](JobStore::enqueue) stores a run. `acquire_due` hands it out when it is due, and its attempt has begun with that:
+//! [`enqueue`](Changes::enqueue) stores a run. `acquire_due` hands it out when it is due, and its attempt has begun with that:
 //! there is nothing to fire, and the claim does not lapse. `complete` says by a [`Fate`] whether the run is over, waits for another
 //! attempt or is dead; `release` gives back a run that has not begun. An attempt whose node is gone is made again.
 //!
@@ -47,9 +48,11 @@
 
 mod admin;
 mod contract;
+pub mod decorator;
 mod firing;
 mod memory;
 mod pauses;
+mod requests;
 pub mod rows;
 pub mod rules;
 mod runs;
@@ -62,5 +65,6 @@ pub use firing::*;
 pub use memory::MemoryJobStore;
 #[doc(hidden)]
 pub use memory::Table as MemoryRows;
+pub use requests::*;
 pub use runs::*;
 pub use state::{Step, StoredState, TriggerState};

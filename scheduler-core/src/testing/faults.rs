@@ -3,16 +3,12 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use chrono::{DateTime, Utc};
 use parking_lot::Mutex;
 
-use crate::calendar::Calendar;
 use crate::error::Error;
-use crate::job::{ExecutionId, JobDetail};
-use crate::key::{JobKey, TriggerKey};
-use crate::run::RunId;
+use crate::job::ExecutionId;
+use crate::store::decorator::Decorator;
 use crate::store::*;
-use crate::time::Clock;
 
 /// How a call of a store goes wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,71 +22,75 @@ pub enum Fault {
     Panics,
 }
 
-macro_rules! faulty {
-    ($($verb:ident $name:ident($($arg:ident: $type:ty),*) -> $out:ty;)*) => {
-        /// A verb of [`JobStore`].
+macro_rules! verbs {
+    (of_nodes: $($verb:ident)*; changes: $($change:ident)*; queries: $($query:ident)*) => {
+        /// What a store is asked for: a method of [`JobStore`], a [`Change`] or a [`Query`].
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
         #[non_exhaustive]
         #[allow(missing_docs, reason = "each is named after its method")]
-        pub enum Verb { $($verb,)* }
+        pub enum Verb { $($verb,)* $($change,)* $($query,)* }
 
         impl Verb {
             /// Every verb.
-            pub const ALL: &[Self] = &[$(Self::$verb,)*];
-        }
+            pub const ALL: &[Self] = &[$(Self::$verb,)* $(Self::$change,)* $(Self::$query,)*];
 
-        impl JobStore for FaultyStore {
-            fn clock(&self) -> Option<Arc<dyn Clock>> {
-                self.inner.clock()
+            fn of_change(change: &Change) -> Self {
+                match change {
+                    $(Change::$change { .. } => Self::$change,)*
+                }
             }
 
-            fn trouble(&self) -> Option<Arc<str>> {
-                self.inner.trouble()
+            fn of_query(query: &Query) -> Self {
+                match query {
+                    $(Query::$query { .. } => Self::$query,)*
+                }
             }
-
-            fn forgets(&self) -> bool {
-                self.inner.forgets()
-            }
-
-            $(fn $name(&self, $($arg: $type),*) -> StoreFuture<'_, $out> {
-                self.call(Verb::$verb, move |store| store.$name($($arg),*))
-            })*
         }
     };
 }
 
-faulty! {
-    Attach attach(node: Node) -> Attached;
-    Detach detach(session: u64) -> ();
-    Nodes nodes() -> Vec<NodeStatus>;
-    AcquireDue acquire_due(request: AcquireDue) -> Acquired;
-    Fire fire(request: Fire) -> Vec<FireResult>;
-    Complete complete(request: Complete) -> Vec<CompleteResult>;
-    Cancel cancel(what: Executions) -> Vec<ExecutionId>;
-    Enqueue enqueue(runs: Vec<NewRun>) -> Vec<Enqueued>;
-    Runs runs(query: RunQuery) -> Vec<RunStatus>;
-    CancelRuns cancel_runs(runs: Vec<RunId>) -> Vec<bool>;
-    Replay replay(runs: Vec<RunId>, now: DateTime<Utc>) -> Vec<bool>;
-    Release release(claims: Vec<ExecutionId>) -> ();
-    Put put(request: Put) -> ();
-    Reschedule reschedule(request: Reschedule) -> bool;
-    Adjust adjust(adjustments: Vec<Adjustment>) -> Vec<bool>;
-    RemoveTriggers remove_triggers(keys: Vec<TriggerKey>) -> Vec<Removed>;
-    RemoveJobs remove_jobs(keys: Vec<JobKey>) -> Vec<bool>;
-    Clear clear() -> ();
-    Pause pause(request: Pause) -> Vec<TriggerKey>;
-    Resume resume(what: Selection) -> Vec<TriggerKey>;
-    Reset reset(keys: Vec<TriggerKey>) -> Vec<bool>;
-    PutCalendar put_calendar(name: Arc<str>, calendar: Arc<dyn Calendar>, replace: bool) -> ();
-    RemoveCalendar remove_calendar(name: Arc<str>) -> bool;
-    Calendars calendars() -> Vec<NamedCalendar>;
-    Mark mark(name: Arc<str>) -> Option<Mark>;
-    PutMark put_mark(request: PutMark) -> Option<u64>;
-    Jobs jobs(query: JobQuery) -> Vec<Arc<JobDetail>>;
-    Triggers triggers(query: TriggerQuery) -> Vec<TriggerStatus>;
-    Executions executions(what: Executions) -> Vec<ExecutionStatus>;
-    History history(query: HistoryQuery) -> Vec<RunRecord>;
-    Groups groups(kind: GroupKind) -> Vec<GroupStatus>;
+verbs! {
+    of_nodes: Attach Detach AcquireDue Fire Complete Release;
+    changes: Put Reschedule Adjust RemoveTriggers RemoveJobs Clear Pause Resume Reset PutCalendar RemoveCalendar PutMark Enqueue CancelRuns Replay Cancel;
+    queries: Nodes Calendars Jobs Triggers Runs Executions Mark History Groups
+}
+
+impl Decorator for FaultyStore {
+    fn inner(&self) -> &dyn JobStore {
+        &*self.inner
+    }
+
+    fn attach(&self, node: Node) -> StoreFuture<'_, Attached> {
+        self.call(Verb::Attach, move |store| store.attach(node))
+    }
+
+    fn detach(&self, session: u64) -> StoreFuture<'_, ()> {
+        self.call(Verb::Detach, move |store| store.detach(session))
+    }
+
+    fn acquire_due(&self, request: AcquireDue) -> StoreFuture<'_, Acquired> {
+        self.call(Verb::AcquireDue, move |store| store.acquire_due(request))
+    }
+
+    fn fire(&self, request: Fire) -> StoreFuture<'_, Vec<FireResult>> {
+        self.call(Verb::Fire, move |store| store.fire(request))
+    }
+
+    fn complete(&self, request: Complete) -> StoreFuture<'_, Vec<CompleteResult>> {
+        self.call(Verb::Complete, move |store| store.complete(request))
+    }
+
+    fn release(&self, claims: Vec<ExecutionId>) -> StoreFuture<'_, ()> {
+        self.call(Verb::Release, move |store| store.release(claims))
+    }
+
+    fn change(&self, change: Change) -> StoreFuture<'_, Changed> {
+        self.call(Verb::of_change(&change), move |store| store.change(change))
+    }
+
+    fn query(&self, query: Query) -> StoreFuture<'_, Found> {
+        self.call(Verb::of_query(&query), move |store| store.query(query))
+    }
 }
 
 /// A job store whose calls go wrong when a test asks for it. Cloning gives a handle to the same one.

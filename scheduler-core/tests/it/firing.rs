@@ -9,7 +9,7 @@ use chrono_tz::Tz;
 use parking_lot::Mutex;
 use scheduler_core::calendar::{Exclusion, StandardCalendar};
 use scheduler_core::job::{JobContext, JobDefinition, JobDetail, State};
-use scheduler_core::store::{Existing, JobStore, MemoryJobStore, Node, Put, RunQuery, Selection};
+use scheduler_core::store::{Changes, Existing, JobStore, MemoryJobStore, Node, Put, RunQuery, Selection};
 use scheduler_core::time::{Clock, ManualClock};
 use scheduler_core::trigger::{Trigger, TriggerBuilder};
 use scheduler_core::{JobKey, Scheduler};

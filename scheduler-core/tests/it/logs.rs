@@ -5,7 +5,7 @@ use std::time::Duration;
 use scheduler_core::host::{Host, Restart, Service, ServiceContext, Supervision, background, hosted};
 use scheduler_core::job::{Invocation, JobContext, JobDefinition, JobDetail, JobError, JobResult};
 use scheduler_core::scheduler::SchedulerBuilder;
-use scheduler_core::store::{JobStore, MemoryJobStore, PutMark};
+use scheduler_core::store::{Changes, MemoryJobStore, PutMark, Queries};
 use scheduler_core::testing::{Fault, FaultyStore, TestHost, TestScheduler};
 use scheduler_core::trigger::Trigger;
 use scheduler_core::{JobData, Scheduler};

@@ -7,7 +7,7 @@ use parking_lot::Mutex;
 use scheduler_core::Scheduler;
 use scheduler_core::host::{AtStop, Host, HostBuilder, HostHandle, JobQueue, Overflow, start_up};
 use scheduler_core::job::{Invocation, JobContext, JobDefinition, JobDetail, JobError, Outcome, Scoped};
-use scheduler_core::store::{JobStore, MemoryJobStore, RunQuery};
+use scheduler_core::store::{MemoryJobStore, Queries, RunQuery};
 use scheduler_core::testing::{Fault, FaultyStore, Verb};
 use scheduler_core::time::{Clock, ManualClock};
 use tokio_util::sync::CancellationToken;
@@ -174,7 +174,7 @@ async fn at_the_stop_the_queue_is_drained_dropped_or_kept() {
         quiet(&clock).await;
         assert!(stop(&clock, &handle, running).await, "{at_stop:?}");
         assert_eq!(log.lock().len(), ran, "{at_stop:?}");
-        let kept = JobStore::runs(&store, RunQuery::default()).await.unwrap();
+        let kept = Queries::runs(&store, RunQuery::default()).await.unwrap();
         assert_eq!(kept.len(), if at_stop == AtStop::Persist { 2 } else { 0 }, "{at_stop:?}");
     }
 }

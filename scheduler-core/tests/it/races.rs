@@ -32,7 +32,7 @@ use chrono::{DateTime, NaiveDate, NaiveTime, TimeDelta, Utc, Weekday};
 use scheduler_core::calendar::{Exclusion, StandardCalendar};
 use scheduler_core::job::{Invocation, JobContext, JobDefinition, JobDetail};
 use scheduler_core::scheduler::{Event, JobListener, TriggerListener};
-use scheduler_core::store::{Executions, Existing, JobStore, MemoryJobStore, Put, Selection, TriggerState};
+use scheduler_core::store::{Changes, Executions, Existing, MemoryJobStore, Put, Selection, TriggerState};
 use scheduler_core::testing::{TestScheduler, assert_fired};
 use scheduler_core::time::ManualClock;
 use scheduler_core::trigger::{Misfire, Trigger};

@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 use scheduler_core::job::{Invocation, JobContext, JobDefinition, JobDetail, JobError};
 use scheduler_core::run::{Backoff, RetryPolicy, RunEnd, RunId, RunState};
 use scheduler_core::scheduler::{Event, Events};
-use scheduler_core::store::{Existing, JobStore, MemoryJobStore, Put, RunQuery};
+use scheduler_core::store::{Changes, Existing, MemoryJobStore, Put, Queries, RunQuery};
 use scheduler_core::testing::{Fault, FaultyStore, TestScheduler, Verb, assert_fired};
 use scheduler_core::time::ManualClock;
 use scheduler_core::trigger::Trigger;
@@ -265,7 +265,7 @@ async fn an_interrupted_run_waits_for_the_next_scheduler() {
     }
     clock.advance(Duration::from_secs(40)).await;
     assert_eq!(report.await.unwrap().cancelled.len(), 1);
-    let left = JobStore::runs(&store, RunQuery::default()).await.unwrap();
+    let left = Queries::runs(&store, RunQuery::default()).await.unwrap();
     assert_eq!((left[0].id, left[0].state, left[0].attempts), (run, RunState::Waiting, 0));
     let second = build();
     second.start().await.unwrap();
@@ -310,7 +310,7 @@ async fn a_run_goes_by_its_own_function() {
         triggers: Vec::new(),
         existing_triggers: Existing::Refuse,
     };
-    JobStore::put(&store, put).await.unwrap();
+    Changes::put(&store, put).await.unwrap();
     test.scheduler().start().await.unwrap();
     test.drain().await;
     assert!(runs(test.scheduler()).await.is_empty());

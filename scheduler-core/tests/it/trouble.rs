@@ -9,7 +9,7 @@ use scheduler_core::job::{Invocation, JobContext, JobDefinition, JobDetail};
 use scheduler_core::run::RunState;
 use scheduler_core::scheduler::Event;
 use scheduler_core::store::{
-    AcquireDue, ExecutionLimits, Existing, JobStore, MemoryJobStore, RunQuery, TriggerQuery,
+    AcquireDue, ExecutionLimits, Existing, JobStore, MemoryJobStore, Queries, RunQuery, TriggerQuery,
 };
 use scheduler_core::testing::{Fault, FaultyStore, Verb};
 use scheduler_core::time::{Clock, ManualClock};

@@ -62,8 +62,7 @@ impl Audit<'_> {
 
     /// The runs of claims that say only which they are.
     async fn runs_of(&self, claims: &[(String, Vec<u8>)]) -> Result<HashMap<RunId, Vec<u8>>> {
-        let runs: Vec<_> =
-            claims.iter().filter_map(|(_, whole)| Some(codec::as_it_stood(whole)?.1)).collect();
+        let runs: Vec<_> = claims.iter().filter_map(|(_, whole)| Some(codec::only_named(whole)?.1)).collect();
         if runs.is_empty() {
             return Ok(HashMap::new());
         }
@@ -77,7 +76,7 @@ impl Audit<'_> {
     fn read_claim(&self, id: &str, whole: &[u8], runs: &HashMap<RunId, Vec<u8>>) -> Option<ClaimRow> {
         let mut view = self.shared.empty_view();
         let execution = codec::read_claim(id).ok()?;
-        if let Some((_, run)) = codec::as_it_stood(whole) {
+        if let Some((_, run)) = codec::only_named(whole) {
             let whole = runs.get(&run).map(Vec::as_slice);
             return Some(claims::of_run(run, whole, execution, view.names()));
         }

@@ -6,7 +6,7 @@
 -- The layout, each after the prefix:
 --   jobs, triggers   key -> record         runs   name -> record. The name of a run is U+10FFFF and 22 digits
 --   cl:<session>     claim -> record; that of a trigger, as it was claimed, as long as it is not fired. For a run that is not to stop:
---                    as it stood in its lane                homes  sessions with claims
+--                    its name                               homes  sessions with claims
 --   at               trigger -> its claim that is not fired; run -> its claim
 --   lane:<lane>      what can be claimed, by time, priority, key. A lane is `1` and the execution group, or `0`, NUL, and the type
 --                    of the job        lanes   lane -> when its first is due
@@ -102,7 +102,7 @@ end
 
 -- The name of a run has no NUL; those of jobs and triggers have.
 local RUN = '\244\143\191\191'
-local function is_run(name) return string.sub(name, 1, 4) == RUN and not string.find(name, '\0', 1, true) end
+local function is_run(name) return string.byte(name) == 244 and string.sub(name, 1, 4) == RUN and not string.find(name, '\0', 1, true) end
 
 -- Lanes whose first may be another one, and whether others may find something.
 local touched, woken = {}, false

@@ -8,6 +8,7 @@ local session, turn, now, until_then, most = ARGV[2], ARGV[3], ARGV[4], ARGV[5],
 local late, share = tonumber(ARGV[7]), tonumber(ARGV[8])
 -- Lanes that are looked at in one step.
 local PART = 100
+local byte, format, sub = string.byte, string.format, string.sub
 
 local served, limits, left
 local function group_of(lane) return string.match(lane, '^[^%z]*') end
@@ -68,19 +69,21 @@ end
 
 local function is_before(a, b) return a[1] < b[1] or (a[1] == b[1] and a[2] < b[2]) end
 
--- What comes first in these lanes from this time on, in order and before another one, at most so many. Each is a time, a member and a
--- lane. Also says the lane if there is only one: then no time is told.
+-- What comes first in these lanes from this time on, in order and before another one, at most so many: members, their lanes and their
+-- times. If there is only one lane it is said, too, and no time is told.
 local function first_of(since, many, is_shared)
-  local lanes, before = due_lanes(since, many)
-  if #lanes == 1 and not before and since == '-inf' and not is_shared then
+  local open, before = due_lanes(since, many)
+  local members, lanes, times = {}, {}, {}
+  if #open == 1 and not before and since == '-inf' and not is_shared then
     -- Nothing has to be merged, so nobody needs the times.
-    local found = call('ZRANGEBYSCORE', K('lane:' .. lanes[1]), since, until_then, 'LIMIT', 0, many)
-    if not found[1] then touched[lanes[1]] = true end
-    for n, member in ipairs(found) do found[n] = { 0, member, lanes[1] } end
-    return found, lanes[1]
+    local only = open[1]
+    members = call('ZRANGEBYSCORE', K('lane:' .. only), since, until_then, 'LIMIT', 0, many)
+    if not members[1] then touched[only] = true end
+    for n = 1, #members do lanes[n] = only end
+    return members, lanes, times, only
   end
-  local each, found, bound = #lanes < 4 and many or math.max(4, 2 * math.ceil(many / #lanes)), {}, nil
-  for _, lane in ipairs(lanes) do
+  local each, found, bound = #open < 4 and many or math.max(4, 2 * math.ceil(many / #open)), {}, nil
+  for _, lane in ipairs(open) do
     local part = call('ZRANGEBYSCORE', K('lane:' .. lane), since, until_then, 'WITHSCORES', 'LIMIT', 0, each)
     -- Whose first is not what it was noted to be is noted anew.
     if not part[1] then touched[lane] = true end
@@ -89,45 +92,40 @@ local function first_of(since, many, is_shared)
     local last = #part == 2 * each and found[#found]
     if last and not (bound and is_before(bound, last)) then bound = last end
   end
-  if #lanes > 1 then table.sort(found, is_before) end
-  while #found > 0 and ((bound and is_before(bound, found[#found])) or (before and found[#found][1] >= before)) do
-    found[#found] = nil
+  if #open > 1 then table.sort(found, is_before) end
+  for n, place in ipairs(found) do
+    if (bound and is_before(bound, place)) or (before and place[1] >= before) then break end
+    times[n], members[n], lanes[n] = place[1], place[2], place[3]
   end
-  return found
+  return members, lanes, times
 end
 
-local taken, records, gone, busy, grouped = {}, {}, {}, {}, {}
--- Whether anything was taken that belongs to an execution group.
-local has_groups = false
+-- What is claimed: names, their lanes, their jobs if those allow one run at a time, records.
+local taken, taken_in, taken_for, records = {}, {}, {}, {}
+local gone, busy, grouped = {}, {}, {}
 
 -- The records of triggers and runs.
 local function records_of(names)
   local of = { triggers = {}, runs = {} }
-  local places = { triggers = {}, runs = {} }
-  for n, name in ipairs(names) do
-    local hash = is_run(name) and 'runs' or 'triggers'
-    local all = of[hash]
-    all[#all + 1], places[hash][#all + 1] = name, n
+  for _, name in ipairs(names) do
+    local all = is_run(name) and of.runs or of.triggers
+    all[#all + 1] = name
   end
-  local found = {}
+  if #of.triggers == 0 then return call('HMGET', K'runs', unpack(names)) end
+  if #of.runs == 0 then return call('HMGET', K'triggers', unpack(names)) end
+  local by_name, found = {}, {}
   for hash, all in pairs(of) do
-    if #all > 0 then
-      for n, record in ipairs(call('HMGET', K(hash), unpack(all))) do found[places[hash][n]] = record end
-    end
+    for n, record in ipairs(call('HMGET', K(hash), unpack(all))) do by_name[all[n]] = record end
   end
+  for n, name in ipairs(names) do found[n] = by_name[name] end
   return found
 end
 
--- Claims those that can be claimed. What cannot be leaves its lane, too: it stands in the queue of its job, or is destroyed.
-local function claim(chosen, only)
-  local names, members = {}, {}
-  for n, place in ipairs(chosen) do
-    names[n] = string.sub(place[2], 5)
-    place[5], has_groups = names[n], has_groups or string.byte(place[3]) == 49
-  end
-  local found, jobs = records_of(names), {}
+-- The jobs of those that run alone.
+local function jobs_of(names, found)
+  local jobs = {}
   for n, record in ipairs(found) do
-    if record and (string.byte(record, 11) or 0) % 2 == 1 then
+    if record and (byte(record, 11) or 0) % 2 == 1 then
       local job = call('HGET', K'alone', names[n])
       jobs[n] = job
       if job then
@@ -136,72 +134,109 @@ local function claim(chosen, only)
       end
     end
   end
-  for n, place in ipairs(chosen) do
-    local lane, record, job = place[3], found[n], jobs[n]
-    members[lane] = members[lane] or {}
-    table.insert(members[lane], place[2])
-    if not record then
-      gone[#gone + 1] = names[n]
-    elseif not job or not (busy[job] or call('HEXISTS', K'busy', job) == 1) then
-      if job then
-        busy[job], place[4] = true, job
-        call('ZREM', K(queue_of(lane, job)), place[2])
-        for _, other in ipairs(call('SMEMBERS', K('ql:' .. job))) do
-          local first = call('ZRANGE', K(queue_of(other, job)), 0, 0)
-          if first[1] then call('ZREM', K('lane:' .. other), first[1]) end
-          touched[other] = true
-        end
-      end
-      taken[#taken + 1], records[#records + 1] = place, record
-      local group = group_of(lane)
-      if left_of(group) then left[group] = left[group] - 1 end
-    end
+  return jobs
+end
+
+-- A job that allows one run at a time is held: what waits for it leaves the lanes.
+local function hold(job, lane, member)
+  busy[job] = true
+  call('ZREM', K(queue_of(lane, job)), member)
+  for _, other in ipairs(call('SMEMBERS', K('ql:' .. job))) do
+    local first = call('ZRANGE', K(queue_of(other, job)), 0, 0)
+    if first[1] then call('ZREM', K('lane:' .. other), first[1]) end
+    touched[other] = true
   end
-  for lane, all in pairs(members) do
-    -- Those that come first leave by their rank, unless something beside them may have left this lane meanwhile.
-    if lane == only and not next(jobs) then call('ZREMRANGEBYRANK', K('lane:' .. lane), 0, #all - 1) else call('ZREM', K('lane:' .. lane), unpack(all)) end
+end
+
+-- They leave their lanes. Those that come first in one leave it by their rank.
+local function leave(members, lanes, only)
+  if only then
+    call('ZREMRANGEBYRANK', K('lane:' .. only), 0, #members - 1)
+    touched[only] = true
+    return
+  end
+  local of = {}
+  for n, lane in ipairs(lanes) do
+    local all = of[lane] or {}
+    of[lane], all[#all + 1] = all, members[n]
+  end
+  for lane, all in pairs(of) do
+    call('ZREM', K('lane:' .. lane), unpack(all))
     touched[lane] = true
   end
+end
+
+-- Claims those that can be claimed. What cannot be leaves its lane, too: it stands in the queue of its job, or is destroyed.
+local function claim(members, lanes, only)
+  local names = {}
+  for n, member in ipairs(members) do names[n] = sub(member, 5) end
+  local found = records_of(names)
+  local jobs, many = jobs_of(names, found), #taken
+  for n, name in ipairs(names) do
+    local record, job, lane = found[n], jobs[n], lanes[n]
+    if not record then
+      gone[#gone + 1] = name
+    elseif not job or not (busy[job] or call('HEXISTS', K'busy', job) == 1) then
+      if job then hold(job, lane, members[n]) end
+      many = many + 1
+      taken[many], taken_in[many], taken_for[many], records[many] = name, lane, job, record
+      if limits then
+        local group = group_of(lane)
+        if left_of(group) then left[group] = left[group] - 1 end
+      end
+    end
+  end
+  -- Something beside them may have left this lane meanwhile.
+  leave(members, lanes, not next(jobs) and only)
   note_lanes()
+end
+
+-- Those for which there is room, and whether the share of late ones is used up.
+local function choose(members, lanes, times, is_shared)
+  local chosen, chosen_in, of_group = {}, {}, {}
+  for n, member in ipairs(members) do
+    local is_late, group = is_shared and times[n] < late, group_of(lanes[n])
+    if is_late and share == 0 then return chosen, chosen_in, true end
+    if #chosen == most - #taken then break end
+    local room = left_of(group)
+    if not (room and room <= (of_group[group] or 0)) then
+      of_group[group] = (of_group[group] or 0) + 1
+      chosen[#chosen + 1], chosen_in[#chosen_in + 1] = member, lanes[n]
+      if is_late then share = share - 1 end
+    end
+  end
+  return chosen, chosen_in, false
 end
 
 -- From this time on; with `is_shared` only as many late ones as their share. Says whether that is used up.
 local function pass(since, is_shared)
   -- Each step takes something out of a lane, or is the last one.
   for _ = 1, PART do
-    local found, only = {}, nil
-    if #taken < most then found, only = first_of(since, most - #taken, is_shared) end
-    local chosen, of_group, is_used = {}, {}, false
-    for _, place in ipairs(found) do
-      local is_late, group = is_shared and place[1] < late, group_of(place[3])
-      is_used = is_late and share == 0
-      if is_used or #chosen == most - #taken then break end
-      local room = left_of(group)
-      if not (room and room <= (of_group[group] or 0)) then
-        of_group[group], chosen[#chosen + 1] = (of_group[group] or 0) + 1, place
-        if is_late then share = share - 1 end
-      end
-    end
-    if #chosen > 0 then claim(chosen, only) end
-    if is_used or #chosen == 0 then return is_used end
+    if #taken == most then return false end
+    local is_used = false
+    local members, lanes, times, only = first_of(since, most - #taken, is_shared)
+    -- Where nothing limits them there is nothing to choose.
+    if limits or not only then members, lanes, is_used = choose(members, lanes, times, is_shared) end
+    if #members > 0 then claim(members, lanes, only) end
+    if is_used or #members == 0 then return is_used end
   end
 end
 
 local function note_claims()
-  local base, head, claims, at, of_group = count(#taken), session .. '-%d', {}, {}, {}
-  for n, place in ipairs(taken) do
-    local id, name = string.format(head, base + n), place[5]
-    local group = has_groups and string.match(place[3], '^1([^%z]*)')
-    claims[2 * n - 1], claims[2 * n] = id, is_run(name) and place[2] or records[n]
+  local base, claims, at, of_group = count(#taken), {}, {}, {}
+  for n, name in ipairs(taken) do
+    local id = format('%s-%d', session, base + n)
+    claims[2 * n - 1], claims[2 * n] = id, is_run(name) and name or records[n]
     at[2 * n - 1], at[2 * n] = name, id
-    if place[4] then call('HSET', K'busy', place[4], id) end
-    if group then
+    if byte(taken_in[n]) == 49 then
+      local group = sub(group_of(taken_in[n]), 2)
       of_group[group] = (of_group[group] or 0) + 1
       grouped[#grouped + 1], grouped[#grouped + 2] = id, group
     end
   end
   call('HSET', K('cl:' .. session), unpack(claims))
   call('HSET', K'at', unpack(at))
+  for n, job in pairs(taken_for) do call('HSET', K'busy', job, claims[2 * n - 1]) end
   call('SADD', K'homes', session)
   left = {}
   for group, many in pairs(of_group) do
@@ -210,8 +245,8 @@ local function note_claims()
     if limits and limits.named[group] then limits.named[group] = limits.named[group] - many end
   end
   if limits and limits.ungrouped then
-    for _, place in ipairs(taken) do
-      if string.sub(place[3], 1, 1) == '0' then limits.ungrouped = limits.ungrouped - 1 end
+    for _, lane in ipairs(taken_in) do
+      if byte(lane) == 48 then limits.ungrouped = limits.ungrouped - 1 end
     end
   end
   return text(base)

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 use scheduler_core::job::JobDetail;
-use scheduler_core::store::{Existing, JobStore, Put, TriggerQuery};
+use scheduler_core::store::{Changes, Existing, Put, Queries, TriggerQuery};
 use scheduler_core::time::{Clock, SystemClock};
 use scheduler_core::trigger::Trigger;
 use scheduler_redis::RedisJobStore;

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use scheduler_core::run::RunState;
-use scheduler_core::store::{Executions, Existing, JobStore, Put, RunQuery, TriggerQuery};
+use scheduler_core::store::{Changes, Executions, Existing, Put, Queries, RunQuery, TriggerQuery};
 use scheduler_core::time::{Clock, SystemClock};
 use scheduler_core::trigger::{Misfire, Trigger};
 use scheduler_redis::RedisJobStore;

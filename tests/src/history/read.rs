@@ -183,8 +183,8 @@ fn text(record: &[u8]) -> Option<&[u8]> {
 }
 
 fn fired(claim: String, whole: &[u8]) -> Option<Write> {
-    // That of a run is how it stood in its lane: its rank and its name.
-    if whole.len() == 30 && whole.get(4..8) == Some("\u{10FFFF}".as_bytes()) {
+    // That of a run is its name.
+    if whole.len() == 26 && whole.starts_with("\u{10FFFF}".as_bytes()) {
         return Some(Write::Fired { claim, trigger: RUN.to_owned(), due: 0 });
     }
     // That of a claim that is not fired is the record of its trigger.

@@ -6,11 +6,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use scheduler_conformance::checks;
-use scheduler_core::calendar::Calendar;
-use scheduler_core::job::{ExecutionId, JobDetail};
+use scheduler_core::TriggerKey;
+use scheduler_core::job::ExecutionId;
 use scheduler_core::run::RunId;
+use scheduler_core::store::decorator::Decorator;
 use scheduler_core::store::*;
-use scheduler_core::{JobKey, TriggerKey};
 
 /// What is wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,53 +77,9 @@ struct Broken {
     acquired: AtomicUsize,
 }
 
-macro_rules! delegate {
-    ($($name:ident($($arg:ident: $type:ty),*) -> $out:ty;)*) => {
-        $(fn $name(&self, $($arg: $type),*) -> StoreFuture<'_, $out> { self.store.$name($($arg),*) })*
-    };
-}
-
-impl JobStore for Broken {
-    delegate! {
-        detach(session: u64) -> ();
-        nodes() -> Vec<NodeStatus>;
-        put_calendar(name: Arc<str>, calendar: Arc<dyn Calendar>, replace: bool) -> ();
-        remove_calendar(name: Arc<str>) -> bool;
-        calendars() -> Vec<NamedCalendar>;
-        mark(name: Arc<str>) -> Option<Mark>;
-        adjust(adjustments: Vec<Adjustment>) -> Vec<bool>;
-        resume(what: Selection) -> Vec<TriggerKey>;
-        reset(keys: Vec<TriggerKey>) -> Vec<bool>;
-        remove_jobs(keys: Vec<JobKey>) -> Vec<bool>;
-        reschedule(request: Reschedule) -> bool;
-        jobs(query: JobQuery) -> Vec<Arc<JobDetail>>;
-        triggers(query: TriggerQuery) -> Vec<TriggerStatus>;
-        executions(what: Executions) -> Vec<ExecutionStatus>;
-        history(query: HistoryQuery) -> Vec<RunRecord>;
-        groups(kind: GroupKind) -> Vec<GroupStatus>;
-        runs(query: RunQuery) -> Vec<RunStatus>;
-        cancel_runs(runs: Vec<RunId>) -> Vec<bool>;
-    }
-
-    fn enqueue(&self, mut runs: Vec<NewRun>) -> StoreFuture<'_, Vec<Enqueued>> {
-        if self.bug == Bug::StoresRunsTwice {
-            let sender = 1000 + self.acquired.fetch_add(1, Ordering::Relaxed) as u64;
-            let again = |run: &NewRun| {
-                let mut again = run.clone();
-                again.id = RunId::new(sender, run.id.count());
-                again
-            };
-            runs.extend(runs.iter().map(again).collect::<Vec<_>>());
-        }
-        self.store.enqueue(runs)
-    }
-
-    fn replay(&self, runs: Vec<RunId>, now: DateTime<Utc>) -> StoreFuture<'_, Vec<bool>> {
-        Box::pin(async move {
-            let many = runs.len();
-            let replayed = self.store.replay(runs, now).await?;
-            Ok(if self.bug == Bug::ReplaysWhatWaits { vec![true; many] } else { replayed })
-        })
+impl Decorator for Broken {
+    fn inner(&self) -> &dyn JobStore {
+        &self.store
     }
 
     fn attach(&self, mut node: Node) -> StoreFuture<'_, Attached> {
@@ -195,13 +151,30 @@ impl JobStore for Broken {
         self.store.complete(request)
     }
 
-    fn put_mark(&self, mut request: PutMark) -> StoreFuture<'_, Option<u64>> {
-        Box::pin(async move {
-            if self.bug == Bug::OverwritesMarks {
-                request.revision = self.store.mark(request.name.clone()).await?.map(|mark| mark.revision);
-            }
-            self.store.put_mark(request).await
-        })
+    fn release(&self, claims: Vec<ExecutionId>) -> StoreFuture<'_, ()> {
+        self.store.release(if self.bug == Bug::KeepsReleasedClaims { Vec::new() } else { claims })
+    }
+
+    fn change(&self, change: Change) -> StoreFuture<'_, Changed> {
+        match change {
+            Change::Put { request } => reply(self.put(request), Changed::Put),
+            Change::Clear {} => reply(self.clear(), Changed::Clear),
+            Change::Pause { request } => reply(self.pause(request), Changed::Pause),
+            Change::RemoveTriggers { keys } => reply(self.remove_triggers(keys), Changed::RemoveTriggers),
+            Change::PutMark { request } => reply(self.put_mark(request), Changed::PutMark),
+            Change::Enqueue { runs } => reply(self.enqueue(runs), Changed::Enqueue),
+            Change::Replay { runs, now } => reply(self.replay(runs, now), Changed::Replay),
+            other => self.store.change(other),
+        }
+    }
+}
+
+impl Broken {
+    fn put(&self, mut request: Put) -> StoreFuture<'_, ()> {
+        if self.bug == Bug::ReplacesWhatIsToBeKept && request.existing_triggers == Existing::Keep {
+            request.existing_triggers = Existing::Replace;
+        }
+        self.store.put(request)
     }
 
     fn clear(&self) -> StoreFuture<'_, ()> {
@@ -213,21 +186,6 @@ impl JobStore for Broken {
             }
             self.store.clear().await
         })
-    }
-
-    fn cancel(&self, what: Executions) -> StoreFuture<'_, Vec<ExecutionId>> {
-        self.store.cancel(what)
-    }
-
-    fn release(&self, claims: Vec<ExecutionId>) -> StoreFuture<'_, ()> {
-        self.store.release(if self.bug == Bug::KeepsReleasedClaims { Vec::new() } else { claims })
-    }
-
-    fn put(&self, mut request: Put) -> StoreFuture<'_, ()> {
-        if self.bug == Bug::ReplacesWhatIsToBeKept && request.existing_triggers == Existing::Keep {
-            request.existing_triggers = Existing::Replace;
-        }
-        self.store.put(request)
     }
 
     fn pause(&self, request: Pause) -> StoreFuture<'_, Vec<TriggerKey>> {
@@ -261,6 +219,36 @@ impl JobStore for Broken {
                 removed.reverse();
             }
             Ok(removed)
+        })
+    }
+
+    fn put_mark(&self, mut request: PutMark) -> StoreFuture<'_, Option<u64>> {
+        Box::pin(async move {
+            if self.bug == Bug::OverwritesMarks {
+                request.revision = self.store.mark(request.name.clone()).await?.map(|mark| mark.revision);
+            }
+            self.store.put_mark(request).await
+        })
+    }
+
+    fn enqueue(&self, mut runs: Vec<NewRun>) -> StoreFuture<'_, Vec<Enqueued>> {
+        if self.bug == Bug::StoresRunsTwice {
+            let sender = 1000 + self.acquired.fetch_add(1, Ordering::Relaxed) as u64;
+            let again = |run: &NewRun| {
+                let mut again = run.clone();
+                again.id = RunId::new(sender, run.id.count());
+                again
+            };
+            runs.extend(runs.iter().map(again).collect::<Vec<_>>());
+        }
+        self.store.enqueue(runs)
+    }
+
+    fn replay(&self, runs: Vec<RunId>, now: DateTime<Utc>) -> StoreFuture<'_, Vec<bool>> {
+        Box::pin(async move {
+            let many = runs.len();
+            let replayed = self.store.replay(runs, now).await?;
+            Ok(if self.bug == Bug::ReplaysWhatWaits { vec![true; many] } else { replayed })
         })
     }
 }

@@ -191,17 +191,6 @@ impl JobStore for Viewed {
         self.woken(done)
     }
 
-    fn nodes(&self) -> StoreFuture<'_, Vec<NodeStatus>> {
-        let runs = self.run(rules::runs_by_session);
-        let status = |node: &Node| {
-            let executions = runs.get(&node.session).copied().unwrap_or_default();
-            NodeStatus::new(node, env!("CARGO_PKG_VERSION"), executions, Duration::ZERO)
-        };
-        let mut nodes: Vec<_> = self.nodes.lock().iter().map(status).collect();
-        nodes.sort_unstable_by(|a, b| (&a.name, a.session).cmp(&(&b.name, b.session)));
-        Box::pin(ready(Ok(nodes)))
-    }
-
     fn acquire_due(&self, request: AcquireDue) -> StoreFuture<'_, Acquired> {
         self.run(|view| rules::ring(view, request.now, request.session));
         if let Some(heard) = request.heard {
@@ -220,6 +209,64 @@ impl JobStore for Viewed {
 
     fn complete(&self, request: Complete) -> StoreFuture<'_, Vec<CompleteResult>> {
         self.each(request.executions, |view, one| rules::complete(view, one, request.now))
+    }
+
+    fn release(&self, claims: Vec<ExecutionId>) -> StoreFuture<'_, ()> {
+        let done = self.call(|view| claims.iter().try_for_each(|claim| rules::release(view, *claim)));
+        self.woken(done)
+    }
+
+    fn change(&self, change: Change) -> StoreFuture<'_, Changed> {
+        match change {
+            Change::Put { request } => reply(self.put(request), Changed::Put),
+            Change::Reschedule { request } => reply(self.reschedule(request), Changed::Reschedule),
+            Change::Adjust { adjustments } => reply(self.adjust(adjustments), Changed::Adjust),
+            Change::RemoveTriggers { keys } => reply(self.remove_triggers(keys), Changed::RemoveTriggers),
+            Change::RemoveJobs { keys } => reply(self.remove_jobs(keys), Changed::RemoveJobs),
+            Change::Clear {} => reply(self.clear(), Changed::Clear),
+            Change::Pause { request } => reply(self.pause(request), Changed::Pause),
+            Change::Resume { what } => reply(self.resume(what), Changed::Resume),
+            Change::Reset { keys } => reply(self.reset(keys), Changed::Reset),
+            Change::PutCalendar { name, calendar, replace } => {
+                reply(self.put_calendar(name, calendar, replace), Changed::PutCalendar)
+            }
+            Change::RemoveCalendar { name } => reply(self.remove_calendar(name), Changed::RemoveCalendar),
+            Change::PutMark { request } => reply(self.put_mark(request), Changed::PutMark),
+            Change::Enqueue { runs } => reply(self.enqueue(runs), Changed::Enqueue),
+            Change::CancelRuns { runs } => reply(self.cancel_runs(runs), Changed::CancelRuns),
+            Change::Replay { runs, now } => reply(self.replay(runs, now), Changed::Replay),
+            Change::Cancel { what } => reply(self.cancel(what), Changed::Cancel),
+            other => other.unknown(),
+        }
+    }
+
+    fn query(&self, query: Query) -> StoreFuture<'_, Found> {
+        match query {
+            Query::Nodes {} => reply(self.nodes(), Found::Nodes),
+            Query::Calendars {} => reply(self.calendars(), Found::Calendars),
+            Query::Jobs { query } => reply(self.jobs(query), Found::Jobs),
+            Query::Triggers { query } => reply(self.triggers(query), Found::Triggers),
+            Query::Runs { query } => reply(self.runs(query), Found::Runs),
+            Query::Executions { what } => reply(self.executions(what), Found::Executions),
+            Query::Mark { name } => reply(self.mark(name), Found::Mark),
+            Query::History { query } => reply(self.history(query), Found::History),
+            Query::Groups { kind } => reply(self.groups(kind), Found::Groups),
+            other => other.unknown(),
+        }
+    }
+}
+
+/// Changes and queries.
+impl Viewed {
+    fn nodes(&self) -> StoreFuture<'_, Vec<NodeStatus>> {
+        let runs = self.run(rules::runs_by_session);
+        let status = |node: &Node| {
+            let executions = runs.get(&node.session).copied().unwrap_or_default();
+            NodeStatus::new(node, env!("CARGO_PKG_VERSION"), executions, Duration::ZERO)
+        };
+        let mut nodes: Vec<_> = self.nodes.lock().iter().map(status).collect();
+        nodes.sort_unstable_by(|a, b| (&a.name, a.session).cmp(&(&b.name, b.session)));
+        Box::pin(ready(Ok(nodes)))
     }
 
     fn history(&self, query: HistoryQuery) -> StoreFuture<'_, Vec<RunRecord>> {
@@ -251,11 +298,6 @@ impl JobStore for Viewed {
     fn cancel(&self, what: Executions) -> StoreFuture<'_, Vec<ExecutionId>> {
         let asked = self.call(|view| rules::cancel(view, &what));
         self.woken(asked)
-    }
-
-    fn release(&self, claims: Vec<ExecutionId>) -> StoreFuture<'_, ()> {
-        let done = self.call(|view| claims.iter().try_for_each(|claim| rules::release(view, *claim)));
-        self.woken(done)
     }
 
     fn put(&self, request: Put) -> StoreFuture<'_, ()> {

@@ -24,6 +24,7 @@ use chrono::{DateTime, Utc};
 use super::admin::*;
 use super::contract::*;
 use super::firing::*;
+use super::requests::*;
 use super::rows::Rows;
 use super::rules;
 use super::runs::*;
@@ -62,7 +63,7 @@ impl MemoryJobStore {
         Self::default()
     }
 
-    /// An empty store that keeps the latest runs for [`history`](JobStore::history), so many of them.
+    /// An empty store that keeps the latest runs for [`history`](Queries::history), so many of them.
     pub fn keeping_history(runs: usize) -> Self {
         let store = Self::new();
         store.0.table.lock().keeps = runs;
@@ -97,7 +98,7 @@ impl MemoryJobStore {
     }
 
     /// As [`call`](Self::call), for rules that may bring a due time forward.
-    fn change<T: Send + 'static>(
+    fn waking<T: Send + 'static>(
         &self,
         rule: impl FnOnce(&mut Table) -> Result<T, Infallible>,
     ) -> StoreFuture<'_, T> {
@@ -131,21 +132,10 @@ impl JobStore for MemoryJobStore {
 
     fn detach(&self, session: u64) -> StoreFuture<'_, ()> {
         self.0.nodes.lock().retain(|node| node.session != session);
-        self.change(|table| {
+        self.waking(|table| {
             table.types.remove(&session);
             rules::detach(table, session)
         })
-    }
-
-    fn nodes(&self) -> StoreFuture<'_, Vec<NodeStatus>> {
-        let Ok(runs) = rules::runs_by_session(&mut *self.0.table.lock());
-        let status = |node: &Node| {
-            let executions = runs.get(&node.session).copied().unwrap_or_default();
-            NodeStatus::new(node, env!("CARGO_PKG_VERSION"), executions, Duration::ZERO)
-        };
-        let mut nodes: Vec<_> = self.0.nodes.lock().iter().map(status).collect();
-        nodes.sort_unstable_by(|a, b| (&a.name, a.session).cmp(&(&b.name, b.session)));
-        Box::pin(ready(Ok(nodes)))
     }
 
     fn acquire_due(&self, request: AcquireDue) -> StoreFuture<'_, Acquired> {
@@ -165,6 +155,61 @@ impl JobStore for MemoryJobStore {
         })
     }
 
+    fn release(&self, claims: Vec<ExecutionId>) -> StoreFuture<'_, ()> {
+        self.waking(|table| claims.into_iter().try_for_each(|claim| rules::release(table, claim)))
+    }
+
+    fn change(&self, change: Change) -> StoreFuture<'_, Changed> {
+        match change {
+            Change::Put { request } => reply(self.put(request), Changed::Put),
+            Change::Reschedule { request } => reply(self.reschedule(request), Changed::Reschedule),
+            Change::Adjust { adjustments } => reply(self.adjust(adjustments), Changed::Adjust),
+            Change::RemoveTriggers { keys } => reply(self.remove_triggers(keys), Changed::RemoveTriggers),
+            Change::RemoveJobs { keys } => reply(self.remove_jobs(keys), Changed::RemoveJobs),
+            Change::Clear {} => reply(self.clear(), Changed::Clear),
+            Change::Pause { request } => reply(self.pause(request), Changed::Pause),
+            Change::Resume { what } => reply(self.resume(what), Changed::Resume),
+            Change::Reset { keys } => reply(self.reset(keys), Changed::Reset),
+            Change::PutCalendar { name, calendar, replace } => {
+                reply(self.put_calendar(name, calendar, replace), Changed::PutCalendar)
+            }
+            Change::RemoveCalendar { name } => reply(self.remove_calendar(name), Changed::RemoveCalendar),
+            Change::PutMark { request } => reply(self.put_mark(request), Changed::PutMark),
+            Change::Enqueue { runs } => reply(self.enqueue(runs), Changed::Enqueue),
+            Change::CancelRuns { runs } => reply(self.cancel_runs(runs), Changed::CancelRuns),
+            Change::Replay { runs, now } => reply(self.replay(runs, now), Changed::Replay),
+            Change::Cancel { what } => reply(self.cancel(what), Changed::Cancel),
+        }
+    }
+
+    fn query(&self, query: Query) -> StoreFuture<'_, Found> {
+        match query {
+            Query::Nodes {} => reply(self.nodes(), Found::Nodes),
+            Query::Calendars {} => reply(self.calendars(), Found::Calendars),
+            Query::Jobs { query } => reply(self.jobs(query), Found::Jobs),
+            Query::Triggers { query } => reply(self.triggers(query), Found::Triggers),
+            Query::Runs { query } => reply(self.runs(query), Found::Runs),
+            Query::Executions { what } => reply(self.executions(what), Found::Executions),
+            Query::Mark { name } => reply(self.mark(name), Found::Mark),
+            Query::History { query } => reply(self.history(query), Found::History),
+            Query::Groups { kind } => reply(self.groups(kind), Found::Groups),
+        }
+    }
+}
+
+/// Changes and queries.
+impl MemoryJobStore {
+    fn nodes(&self) -> StoreFuture<'_, Vec<NodeStatus>> {
+        let Ok(runs) = rules::runs_by_session(&mut *self.0.table.lock());
+        let status = |node: &Node| {
+            let executions = runs.get(&node.session).copied().unwrap_or_default();
+            NodeStatus::new(node, env!("CARGO_PKG_VERSION"), executions, Duration::ZERO)
+        };
+        let mut nodes: Vec<_> = self.0.nodes.lock().iter().map(status).collect();
+        nodes.sort_unstable_by(|a, b| (&a.name, a.session).cmp(&(&b.name, b.session)));
+        Box::pin(ready(Ok(nodes)))
+    }
+
     fn history(&self, query: HistoryQuery) -> StoreFuture<'_, Vec<RunRecord>> {
         self.call(|table| {
             let found = table.history.iter().rev().filter(|record| query.matches(record));
@@ -173,7 +218,7 @@ impl JobStore for MemoryJobStore {
     }
 
     fn cancel(&self, what: Executions) -> StoreFuture<'_, Vec<ExecutionId>> {
-        self.change(|table| rules::cancel(table, &what))
+        self.waking(|table| rules::cancel(table, &what))
     }
 
     fn enqueue(&self, runs: Vec<NewRun>) -> StoreFuture<'_, Vec<Enqueued>> {
@@ -190,15 +235,11 @@ impl JobStore for MemoryJobStore {
     }
 
     fn cancel_runs(&self, runs: Vec<RunId>) -> StoreFuture<'_, Vec<bool>> {
-        self.change(|table| runs.into_iter().map(|run| rules::cancel_run(table, run)).collect())
+        self.waking(|table| runs.into_iter().map(|run| rules::cancel_run(table, run)).collect())
     }
 
     fn replay(&self, runs: Vec<RunId>, now: DateTime<Utc>) -> StoreFuture<'_, Vec<bool>> {
-        self.change(|table| runs.into_iter().map(|run| rules::replay(table, run, now)).collect())
-    }
-
-    fn release(&self, claims: Vec<ExecutionId>) -> StoreFuture<'_, ()> {
-        self.change(|table| claims.into_iter().try_for_each(|claim| rules::release(table, claim)))
+        self.waking(|table| runs.into_iter().map(|run| rules::replay(table, run, now)).collect())
     }
 
     fn put(&self, request: Put) -> StoreFuture<'_, ()> {
@@ -218,7 +259,7 @@ impl JobStore for MemoryJobStore {
     }
 
     fn adjust(&self, adjustments: Vec<Adjustment>) -> StoreFuture<'_, Vec<bool>> {
-        self.change(|table| adjustments.into_iter().map(|one| rules::adjust(table, one)).collect())
+        self.waking(|table| adjustments.into_iter().map(|one| rules::adjust(table, one)).collect())
     }
 
     fn remove_triggers(&self, keys: Vec<TriggerKey>) -> StoreFuture<'_, Vec<Removed>> {
@@ -234,15 +275,15 @@ impl JobStore for MemoryJobStore {
     }
 
     fn pause(&self, request: Pause) -> StoreFuture<'_, Vec<TriggerKey>> {
-        self.change(|table| rules::pause(table, &request))
+        self.waking(|table| rules::pause(table, &request))
     }
 
     fn resume(&self, what: Selection) -> StoreFuture<'_, Vec<TriggerKey>> {
-        self.change(|table| rules::resume(table, &what))
+        self.waking(|table| rules::resume(table, &what))
     }
 
     fn reset(&self, keys: Vec<TriggerKey>) -> StoreFuture<'_, Vec<bool>> {
-        self.change(|table| keys.iter().map(|key| rules::reset(table, key)).collect())
+        self.waking(|table| keys.iter().map(|key| rules::reset(table, key)).collect())
     }
 
     fn put_calendar(

@@ -1,6 +1,6 @@
 //! Rows of one kind: as they were read, and as they are to be.
 
-use std::collections::HashMap;
+use foldhash::{HashMap, HashMapExt};
 
 use crate::store::rows::Id;
 
@@ -116,6 +116,16 @@ impl<R: Clone> Shelf<R> {
             let was_there = self.0[&change.id].read.as_ref().is_none_or(|(row, _)| row.is_some());
             change.after.is_some() || was_there
         })
+    }
+
+    /// The version with which a row was loaded.
+    pub fn loaded_version(&self, id: Id<R>) -> Option<Version> {
+        Some(self.0.get(&id)?.read.as_ref()?.1)
+    }
+
+    /// Whether the commit takes this row away.
+    pub fn is_removed(&self, id: Id<R>) -> bool {
+        self.0.get(&id).is_some_and(|cached| matches!(cached.now, Some(None)))
     }
 
     /// The rows as they are now.

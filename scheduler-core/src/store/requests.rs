@@ -1,0 +1,195 @@
+//! What users ask a store to change, and what they ask it for: one variant for each, and one method that asks for it.
+
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+
+use super::admin::*;
+use super::contract::{JobStore, NamedCalendar, NodeStatus, StoreFuture};
+use super::runs::*;
+use crate::calendar::Calendar;
+use crate::error::Error;
+use crate::job::{ExecutionId, JobDetail};
+use crate::key::{JobKey, TriggerKey};
+use crate::run::RunId;
+
+macro_rules! requests {
+    ($(#[$of_request:meta])* $request:ident, $(#[$of_answer:meta])* $answer:ident, $verb:ident, $(#[$of_calls:meta])* $calls:ident;
+     $($(#[$doc:meta])* $name:ident $method:ident($($arg:ident: $type:ty),*) -> $out:ty;)*) => {
+        $(#[$of_request])*
+        #[derive(Debug, Clone)]
+        #[non_exhaustive]
+        #[allow(missing_docs, reason = "each field is a parameter of the method of the same name")]
+        pub enum $request {
+            $($(#[$doc])* $name { $($arg: $type),* },)*
+        }
+
+        $(#[$of_answer])*
+        #[derive(Debug)]
+        #[non_exhaustive]
+        #[allow(missing_docs, reason = "each is named after its request")]
+        pub enum $answer {
+            $($name($out),)*
+        }
+
+        impl $request {
+            /// What is asked for, for logs and errors.
+            pub const fn name(&self) -> &'static str {
+                match self {
+                    $(Self::$name { .. } => stringify!($method),)*
+                }
+            }
+
+            /// A refusal: the store is older than the request.
+            pub fn unknown<T>(&self) -> StoreFuture<'static, T> {
+                let name = self.name();
+                Box::pin(async move {
+                    Err(Error::config(format!(
+                        "this job store does not know the request `{name}`; use a version of the store that is as new as `scheduler-core`"
+                    )))
+                })
+            }
+        }
+
+        $(#[$of_calls])*
+        pub trait $calls: JobStore {
+            $($(#[$doc])*
+            fn $method(&self, $($arg: $type),*) -> StoreFuture<'_, $out> {
+                let asked = self.$verb($request::$name { $($arg),* });
+                Box::pin(async move {
+                    match asked.await? {
+                        $answer::$name(answer) => Ok(answer),
+                        other => Err(mixed_up(stringify!($method), &other)),
+                    }
+                })
+            })*
+        }
+
+        impl<S: JobStore + ?Sized> $calls for S {}
+    };
+}
+
+fn mixed_up(request: &str, answer: &impl std::fmt::Debug) -> Error {
+    let answer: String = format!("{answer:?}").chars().take(80).collect();
+    Error::config(format!(
+        "the job store has answered the request `{request}` with `{answer}`, which belongs to another one; mend the store"
+    ))
+}
+
+/// The answer of a typed method as that of [`change`](JobStore::change) or [`query`](JobStore::query).
+pub fn reply<'a, T: 'a, A: 'a>(
+    answer: StoreFuture<'a, T>,
+    wrap: impl FnOnce(T) -> A + Send + 'a,
+) -> StoreFuture<'a, A> {
+    Box::pin(async move { Ok(wrap(answer.await?)) })
+}
+
+requests! {
+    /// Everything that users write.
+    Change,
+    /// What has become of a [`Change`].
+    Changed,
+    change,
+    /// The changes of a store, each with the type of its answer. Every store has them.
+    Changes;
+
+    /// Stores jobs and triggers. Nothing is stored if anything is refused.
+    ///
+    /// Errors: a conflict that names every job and trigger that is there already, or a trigger that is there twice in the call; a
+    /// trigger whose job or calendar is nowhere.
+    Put put(request: Put) -> ();
+
+    /// Replaces a trigger by another one of the same job, which may have another name. Says whether there was one to
+    /// replace, of the revision asked for; if not, nothing changes.
+    ///
+    /// Errors: a conflict if the new trigger runs another job, or its name is that of a third trigger. Its calendar is nowhere.
+    Reschedule reschedule(request: Reschedule) -> bool;
+
+    /// Moves triggers to another progress, each only if it still has the expected one. Says for each whether it did.
+    Adjust adjust(adjustments: Vec<Adjustment>) -> Vec<bool>;
+
+    /// Removes triggers, and with the last one a job that is not durable.
+    RemoveTriggers remove_triggers(keys: Vec<TriggerKey>) -> Vec<Removed>;
+
+    /// Removes jobs with all their triggers. Says for each whether it was there.
+    RemoveJobs remove_jobs(keys: Vec<JobKey>) -> Vec<bool>;
+
+    /// Removes every job, trigger, run, calendar and remembered pause. Executions go on as after the removal of their jobs: until
+    /// they have ended they count for their job and their execution group. The history stays. A store may do this in parts.
+    Clear clear() -> ();
+
+    /// Pauses the selected triggers, and remembers groups. Says which triggers changed, in the order of their keys.
+    Pause pause(request: Pause) -> Vec<TriggerKey>;
+
+    /// Resumes the selected triggers, and forgets groups. Says which triggers changed, in the order of their keys.
+    Resume resume(what: Selection) -> Vec<TriggerKey>;
+
+    /// Clears the error of triggers. Says for each whether it was in error.
+    Reset reset(keys: Vec<TriggerKey>) -> Vec<bool>;
+
+    /// Stores a calendar.
+    ///
+    /// Errors: a conflict if there is one of this name, and it is not to be replaced.
+    PutCalendar put_calendar(name: Arc<str>, calendar: Arc<dyn Calendar>, replace: bool) -> ();
+
+    /// Removes a calendar. Says whether it was there.
+    ///
+    /// Errors: a conflict if triggers name it.
+    RemoveCalendar remove_calendar(name: Arc<str>) -> bool;
+
+    /// Writes a mark, if what is there is still of the revision that was read. Answers the new revision, which is larger than any
+    /// before it; none if somebody was faster, and then nothing has changed.
+    PutMark put_mark(request: PutMark) -> Option<u64>;
+
+    /// Stores runs, all of them or none. A store may do more than 500 in parts. Says for each whether it is new.
+    Enqueue enqueue(runs: Vec<NewRun>) -> Vec<Enqueued>;
+
+    /// Cancels runs. One that a node runs is asked to stop, and its attempt decides. Says for each whether there was anything to
+    /// cancel.
+    CancelRuns cancel_runs(runs: Vec<RunId>) -> Vec<bool>;
+
+    /// Runs ended runs again at `now`, under the same ids. Says for each whether it had ended.
+    Replay replay(runs: Vec<RunId>, now: DateTime<Utc>) -> Vec<bool>;
+
+    /// Asks executions to stop, wherever they run; their nodes find them among [`Acquired::cancel`](super::Acquired::cancel). Says
+    /// which, in the order of their ids.
+    Cancel cancel(what: Executions) -> Vec<ExecutionId>;
+}
+
+requests! {
+    /// Everything that users read.
+    Query,
+    /// What a [`Query`] has found.
+    Found,
+    query,
+    /// The queries of a store, each with the type of its answer. Every store has them.
+    Queries;
+
+    /// The nodes that are attached, in the order of their names and sessions.
+    Nodes nodes() -> Vec<NodeStatus>;
+
+    /// All calendars, in the order of their names.
+    Calendars calendars() -> Vec<NamedCalendar>;
+
+    /// The jobs that match, in the order of their keys.
+    Jobs jobs(query: JobQuery) -> Vec<Arc<JobDetail>>;
+
+    /// The triggers that match, in the order of their keys.
+    Triggers triggers(query: TriggerQuery) -> Vec<TriggerStatus>;
+
+    /// The runs that match, in the order of their ids.
+    Runs runs(query: RunQuery) -> Vec<RunStatus>;
+
+    /// The executions under way, in the order of their ids.
+    Executions executions(what: Executions) -> Vec<ExecutionStatus>;
+
+    /// The mark of this name, if there is one. Marks belong to the scheduler: no list shows them, and the removal of everything
+    /// leaves them.
+    Mark mark(name: Arc<str>) -> Option<Mark>;
+
+    /// Records of attempts that are over and still kept, the latest first. Empty where none are kept.
+    History history(query: HistoryQuery) -> Vec<RunRecord>;
+
+    /// The groups of jobs or of triggers, in the order of their names: those in use, and those remembered as paused.
+    Groups groups(kind: GroupKind) -> Vec<GroupStatus>;
+}
