@@ -18,6 +18,8 @@
 //!   scripts says why;
 //! * random operations, whose observable results have to equal those of a simple model ([`model`]). A failure prints
 //!   the shortest sequence of operations that shows it.
+//!
+//! [`drivers`] is the second kit: what is below the rules of a store, for whoever writes a driver of rows.
 #![allow(
     clippy::unwrap_used,
     clippy::missing_panics_doc,
@@ -29,6 +31,7 @@ mod bench;
 pub mod build;
 #[doc(hidden)]
 pub mod corpus;
+pub mod drivers;
 pub mod model;
 #[doc(hidden)]
 pub mod report;
@@ -85,3 +88,8 @@ macro_rules! store_conformance {
         }
     };
 }
+
+/// The examples of the guide compile and run.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/write-a-store.md")]
+struct WriteAStore;

@@ -1,5 +1,7 @@
 //! How keys and answers are written.
 
+use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -108,6 +110,19 @@ fn plain(letter: char) -> String {
 pub(crate) fn job_key(text: &str) -> Result<JobKey> {
     let (group, name) = parts(text)?;
     JobKey::in_group(group, name).map_err(|error| broken("key of a job", "", text).caused_by(error))
+}
+
+/// The name of an execution group as lanes have it, of which a NUL ends the group.
+pub(crate) fn group(name: &str) -> Cow<'_, str> {
+    if !name.contains(['\0', '\u{1}']) {
+        return name.into();
+    }
+    name.replace('\u{1}', "\u{1}1").replace('\0', "\u{1}0").into()
+}
+
+/// As [`group`], of each name.
+pub(crate) fn by_group<T: Copy>(named: &BTreeMap<Arc<str>, T>) -> BTreeMap<Cow<'_, str>, T> {
+    named.iter().map(|(name, value)| (group(name), *value)).collect()
 }
 
 pub(crate) fn group_name(stored: &str) -> &str {

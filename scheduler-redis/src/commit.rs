@@ -185,7 +185,7 @@ impl Commit {
             self.ops.add(Step::Hist, keeps.to_string(), [text(codec::encode(kept)?)]);
         }
         for (group, change) in std::mem::take(&mut self.groups) {
-            self.ops.add(Step::Group, "", [text(&*group), text(change.to_string())]);
+            self.ops.add(Step::Group, "", [text(codec::group(&group)), text(change.to_string())]);
         }
         self.check(view, names, &over);
         Ok(())

@@ -27,6 +27,9 @@ mod commit_runs;
 mod connection;
 mod damage;
 mod discovery;
+#[cfg(all(test, unix))]
+#[allow(clippy::unwrap_used, reason = "a test says what went wrong by failing")]
+mod driver_kit;
 mod firing;
 mod heartbeat;
 mod io;

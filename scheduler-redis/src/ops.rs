@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use scheduler_core::store::view::Version;
 
+use crate::codec;
 use crate::names::LaneOf;
 
 pub(crate) type Words = Vec<Vec<u8>>;
@@ -95,7 +96,7 @@ pub(crate) fn operation(name: &str, key: &str, of: &[Vec<u8>]) -> Words {
 /// A lane as a key has it.
 pub(crate) fn lane_name((group, job_type): &LaneOf) -> String {
     match group {
-        Some(group) => format!("1{group}\0{job_type}"),
+        Some(group) => format!("1{}\0{job_type}", codec::group(group)),
         None => format!("0\0{job_type}"),
     }
 }

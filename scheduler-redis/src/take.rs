@@ -237,6 +237,7 @@ impl Shared {
         };
         let limits = (request.limits != ExecutionLimits::default()).then(|| {
             let ExecutionLimits { named, others, ungrouped, shared } = &request.limits;
+            let [named, shared] = [named, shared].map(codec::by_group);
             let mut limits = json!({ "named": named, "shared": shared });
             // The script takes a null for a value.
             let single = [("others", others), ("ungrouped", ungrouped)];
@@ -322,8 +323,7 @@ impl Shared {
     /// What is the node's from now on, and what no node can fire.
     fn read_taken(&self, request: &AcquireDue, answer: Vec<Value>) -> (Acquired, Unusable) {
         let base = number(answer.get(2)).unwrap_or_default();
-        let next_due = number(answer.get(3)).and_then(|millis| i64::try_from(millis).ok());
-        let next_due = next_due.and_then(DateTime::from_timestamp_millis);
+        let next_due = word(answer.get(3)).parse().ok().and_then(DateTime::from_timestamp_millis);
         let mut answer = answer.into_iter().skip(5);
         let cancel = script::read_stops(&list(answer.next()));
         let mut acquired = Acquired { next_due, cancel, ..Acquired::default() };

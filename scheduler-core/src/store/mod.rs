@@ -34,7 +34,7 @@
 //!
 //! # Writing a store
 //!
-//! Implement [`JobStore`]. What a store decides is in [`rules`], as functions on [`rows`]; a driver keeps the rows, directly as
+//! The guide `docs/write-a-store.md` goes through it step by step. Implement [`JobStore`]. What a store decides is in [`rules`], as functions on [`rows`]; a driver keeps the rows, directly as
 //! the store in memory does, or behind a [`view`]. Either way the rules that every store keeps are these:
 //!
 //! * each verb is atomic, or a row of atomic parts where it touches more than 500 jobs or triggers, and may be repeated after a
@@ -63,6 +63,8 @@ pub use admin::*;
 pub use contract::*;
 pub use firing::*;
 pub use memory::MemoryJobStore;
+#[doc(hidden)]
+pub use memory::Table as MemoryRows;
 pub use requests::*;
 pub use runs::*;
 pub use state::{Step, StoredState, TriggerState};

@@ -187,7 +187,9 @@ impl Audit<'_> {
             })?;
             for id in claims {
                 let claim = view.claims().row(id).and_then(|claim| claim.trigger.execution_group());
-                *counts.entry(claim.map_or_else(String::new, ToString::to_string)).or_default() += 1;
+                *counts
+                    .entry(claim.map_or_else(String::new, |group| codec::group(group).into_owned()))
+                    .or_default() += 1;
             }
             Ok(counts)
         });

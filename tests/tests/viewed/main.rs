@@ -4,9 +4,12 @@
 //! every fourth commit that something has changed meanwhile, by a number that follows from the seed of the run.
 #![allow(clippy::unwrap_used, reason = "a test says what went wrong by failing")]
 
+mod bugs;
 mod server;
 mod store;
+mod taking;
 
 use store::Viewed;
 
 scheduler_conformance::store_conformance!(viewed, || async { Viewed::new() });
+scheduler_conformance::driver_conformance!(viewed_rows, Viewed::new);

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use parking_lot::Mutex;
+use scheduler_conformance::drivers::{DriverUnderTest, Fault};
 use scheduler_core::calendar::Calendar;
 use scheduler_core::job::{ExecutionId, JobDetail};
 use scheduler_core::run::RunId;
@@ -16,6 +17,7 @@ use scheduler_core::store::view::{Missing, View};
 use scheduler_core::store::*;
 use scheduler_core::{JobKey, Result, TriggerKey};
 
+use crate::bugs::Bug;
 use crate::server::{Numbers, Server};
 
 const USE: Attached = Attached {
@@ -36,13 +38,30 @@ pub(crate) struct Viewed {
     nodes: Mutex<Vec<Node>>,
     types: Mutex<HashMap<u64, Types>>,
     chance: Mutex<u64>,
+    /// What happens to the next commit.
+    fault: Mutex<Option<Fault>>,
 }
 
 impl Viewed {
     pub(crate) fn new() -> Self {
+        Self::open(None)
+    }
+
+    pub(crate) fn with(bug: Bug) -> Self {
+        Self::open(Some(bug))
+    }
+
+    fn open(bug: Option<Bug>) -> Self {
         let numbers = Numbers::default();
-        let (nodes, types) = (Mutex::default(), Mutex::default());
-        Self { server: Server::new(numbers.clone()).into(), numbers, nodes, types, chance: 1.into() }
+        let (nodes, types, fault) = (Mutex::default(), Mutex::default(), Mutex::default());
+        Self {
+            server: Server::new(numbers.clone(), bug).into(),
+            numbers,
+            nodes,
+            types,
+            chance: 1.into(),
+            fault,
+        }
     }
 
     fn chance(&self) -> u64 {
@@ -55,13 +74,7 @@ impl Viewed {
         let mut view = View::new(self.numbers.clone());
         for _ in 0..MOST_TRIES {
             if let Ok(answer) = rule(&mut view) {
-                let mut server = self.server.lock();
-                let chance = self.chance();
-                if chance.is_multiple_of(4) {
-                    server.disturb(&view, chance / 4);
-                }
-                if server.commit(&view) {
-                    drop(server);
+                if self.commit(&view) {
                     let ends_in_group = view.claims().changes().any(|change| {
                         let claim = change.before.filter(|_| change.after.is_none());
                         claim.is_some_and(|claim| claim.trigger.execution_group().is_some())
@@ -73,11 +86,26 @@ impl Viewed {
                 }
                 view.forget();
             }
-            view.reset();
+            let server = self.server.lock();
+            if !server.has(Bug::KeepsDrafts) {
+                view.reset();
+            }
             let wants = view.wants();
-            self.server.lock().load(&mut view, wants);
+            server.load(&mut view, wants);
         }
         panic!("a rule did not come to its end")
+    }
+
+    /// Whoever has no answer asks again, with the same number.
+    fn commit(&self, view: &View<Numbers>) -> bool {
+        let (mut server, number, chance) = (self.server.lock(), self.numbers.next(), self.chance());
+        let fault = self.fault.lock().take();
+        if fault == Some(Fault::Refused) || (fault.is_none() && chance.is_multiple_of(4)) {
+            server.disturb(view, chance / 4);
+        }
+        let is_done = server.commit(number, view);
+        let is_sent_again = matches!(fault, Some(Fault::Doubled | Fault::AnswerLost));
+        if is_sent_again { server.commit(number, view) } else { is_done }
     }
 
     /// Each on its own, as a driver may do it.
@@ -112,6 +140,32 @@ impl Viewed {
     fn woken<T>(&self, answer: T) -> T {
         self.wake();
         answer
+    }
+}
+
+impl DriverUnderTest for Viewed {
+    type Rows = View<Numbers>;
+
+    fn run<T>(&self, rule: impl Fn(&mut View<Numbers>) -> Result<T, Missing>) -> Result<T> {
+        Ok(self.run(rule))
+    }
+
+    fn attach(&self, node: Node) -> Result<()> {
+        scheduler_conformance::run(JobStore::attach(self, node)).map(drop)
+    }
+
+    fn take(&self, request: AcquireDue) -> Result<Acquired> {
+        scheduler_conformance::run(self.acquire_due(request))
+    }
+
+    fn inject(&self, fault: Fault) -> bool {
+        *self.fault.lock() = Some(fault);
+        true
+    }
+
+    fn crash(&self) -> bool {
+        self.server.lock().crash();
+        true
     }
 }
 

@@ -28,8 +28,9 @@ use crate::store::admin::{Mark, RunRecord};
 use crate::store::pauses::Pauses;
 use crate::store::rows::*;
 
+/// An open transaction of the store in memory.
 #[derive(Debug, Default)]
-pub(super) struct Table {
+pub struct Table {
     pub(super) jobs: Slab<JobSlot>,
     pub(super) triggers: Slab<TriggerSlot>,
     pub(super) runs: Slab<RunSlot>,

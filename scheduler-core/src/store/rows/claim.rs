@@ -49,9 +49,9 @@ pub struct ClaimRow {
     pub fired: bool,
     /// It is one of those that its trigger [counts](TriggerRow::running).
     pub counted: bool,
-    /// When it lapses, unless it is fired.
+    /// When it lapses, unless it is fired. A driver that watches this by other means may read it as the end of all time.
     pub lapse: DateTime<Utc>,
-    /// When it was fired; before that, when it was claimed.
+    /// When it was fired; before that, when it was claimed. A driver may derive the latter from the number of the claim.
     pub since: DateTime<Utc>,
     /// When the firing was due by the schedule.
     pub due: DateTime<Utc>,

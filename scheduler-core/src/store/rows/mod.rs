@@ -6,6 +6,31 @@
 //! discards what it has written before it answered that something is missing, and it counts nothing outside of the rows.
 //!
 //! What a driver derives from rows before and after a change is never stored in them: places in lanes, names, groups, alarms.
+//!
+//! # What a driver promises
+//!
+//! * A transaction is committed as a whole, or not at all. Transactions that write are serializable. A transaction that only
+//!   reads may see rows of several points in time.
+//! * A driver refuses a commit if something that the rule has gone by is another by then. The rule then runs again on what is
+//!   there now. A driver checks rows that were read or edited, names that were found free, [members](Rows::members), an
+//!   [unfired](Rows::unfired) claim, the [claim of a run](Rows::claim_of), a calendar without a [user](Rows::user_of), pauses,
+//!   calendars and marks. New claims are not in the rows, so a driver checks them separately.
+//! * A commit that arrives twice takes effect once, and the second answer is that of the first. After a lost answer the driver
+//!   finds out what happened, or returns an error.
+//! * A commit writes at most 500 rows. The driver splits larger requests into several transactions.
+//! * Names, groups, job types and data are any text, also an empty one, and may contain any character. Only the parts of a key
+//!   are never empty and contain no NUL. Times are kept to the microsecond.
+//!
+//! # Work that waits
+//!
+//! Triggers and runs that wait stand in a lane, at the [place](Place) that follows from their rows. Nodes *take* the first of
+//! them, outside of any transaction and in one atomic step. The driver removes them from their lanes and notes a
+//! [claim](ClaimRow) for each, which [`rules::claimed`](super::rules::claimed) and
+//! [`rules::claimed_run`](super::rules::claimed_run) make from the row. A claim does not change the row, so no other
+//! transaction is refused because of the claim. What is claimed stands in no lane until a rule says [`show`](Rows::show) or
+//! [`show_run`](Rows::show_run). A session takes one batch at a time.
+//!
+//! The kit `scheduler_conformance::drivers` checks all of this, and `docs/write-a-store.md` is a guide.
 
 mod claim;
 mod place;

@@ -7,7 +7,12 @@ use std::marker::PhantomData;
 
 use chrono::{DateTime, Utc};
 
-/// Names a row of one kind; only the driver knows what the number means. That of a claim is its fence, and grows.
+/// Names a row of one kind; only the driver knows what the number means.
+///
+/// A number is good for the transaction that has found it. The next transaction finds the row by its name, and the number may
+/// be another. Only the number of a claim stays: it is the fence of the execution, and each new claim has a larger one.
+/// A driver may give one number to rows that come one after the other under the same name; their
+/// [births](super::TriggerRow::birth) tell them apart.
 pub struct Id<R>(pub u64, PhantomData<fn() -> R>);
 
 impl<R> Id<R> {
@@ -62,6 +67,10 @@ impl<R> Debug for Id<R> {
 pub struct Lane(pub u32);
 
 /// Where waiting work stands.
+///
+/// Work is taken in the order of `at`, then `rank`, then by name: triggers in the order of their keys, then runs in the order of
+/// their ids. A driver may go by whole milliseconds: what is due at the asked time is always taken, what is due later in the same
+/// millisecond may be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Place {
     /// Of its execution group and job type.
@@ -70,6 +79,7 @@ pub struct Place {
     pub at: DateTime<Utc>,
     /// The higher priority comes first.
     pub rank: Reverse<i32>,
-    /// One run of its job at a time.
+    /// One run of its job at a time: of all such work of the job, only the first in each lane can be taken, and nothing while a
+    /// claim holds the job.
     pub exclusive: bool,
 }

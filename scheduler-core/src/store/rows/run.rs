@@ -68,7 +68,7 @@ pub struct RunRow {
     pub exclusive: bool,
     /// Changes when a claim that was made before is no longer good.
     pub epoch: u32,
-    /// Where it stands when it waits.
+    /// Where it stands when it waits. A run never moves to another lane.
     pub lane: Lane,
     pub(in crate::store) cold: Option<Box<RareFields>>,
 }

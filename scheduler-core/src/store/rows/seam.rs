@@ -28,6 +28,8 @@ pub trait Driver {
 pub type Answer<R, T> = Result<T, <R as Driver>::Missing>;
 
 /// What a driver has for each kind of row.
+///
+/// A transaction sees what it has written itself. An edit never changes the name of a row.
 pub trait Table<T>: Driver {
     /// The row, if it is there.
     ///
@@ -36,14 +38,18 @@ pub trait Table<T>: Driver {
     /// It was not loaded.
     fn get(&mut self, id: Id<T>) -> Answer<Self, Option<&T>>;
 
-    /// Changes a row that is there; the driver moves it to its new place.
+    /// Changes a row that is there; the driver moves it to its new place, unless the row is claimed. The answer is none if there
+    /// is no such row. An edit counts as a read.
     ///
     /// # Errors
     ///
     /// It was not loaded.
     fn edit<A>(&mut self, id: Id<T>, edit: impl FnOnce(&mut T) -> A) -> Answer<Self, Option<A>>;
 
-    /// Not a read: a row that nobody has looked at goes whatever it says.
+    /// Removes a row with everything that was derived from it: name, place, groups, alarms. A row that is not there is no error.
+    ///
+    /// Removing is not a read: a job that the rule has not looked at is removed whatever its row says. A rule looks at a claim
+    /// and at a waiting run before it removes it.
     ///
     /// # Errors
     ///
@@ -52,18 +58,22 @@ pub trait Table<T>: Driver {
 }
 
 /// An open transaction. Whatever answers with an error was not loaded.
+///
+/// Lists ([`selected`](Self::selected), [`triggers`](Self::triggers), [`jobs`](Self::jobs), [`runs`](Self::runs),
+/// [`claims`](Self::claims), [`groups`](Self::groups)) need not contain what the transaction itself has added.
 #[expect(clippy::missing_errors_doc, reason = "there is one error, and it is told above")]
 pub trait Rows: Table<JobRow> + Table<TriggerRow> + Table<RunRow> + Table<ClaimRow> {
-    /// Its name is free.
+    /// Adds a job, whose name is free: the rule has looked.
     fn add_job(&mut self, row: JobRow) -> Id<JobRow>;
 
-    /// Its name is free, and its job is there.
+    /// Adds a trigger, whose name is free and whose job is there: the rule has looked. The trigger stands in its place.
     fn add_trigger(&mut self, row: TriggerRow) -> Id<TriggerRow>;
 
-    /// Its id is free.
+    /// Adds a run, whose id is free: the rule has looked. The run stands in its place.
     fn add_run(&mut self, row: RunRow) -> Id<RunRow>;
 
-    /// A claim of this number that was forgotten.
+    /// Adds a claim of this number that was forgotten, which only happens where rows can be restored from an older state. What it
+    /// claims no longer stands in its place.
     fn add_claim(&mut self, id: Id<ClaimRow>, row: ClaimRow);
 
     /// The job of this name.
@@ -75,34 +85,38 @@ pub trait Rows: Table<JobRow> + Table<TriggerRow> + Table<RunRow> + Table<ClaimR
     /// The run of this id.
     fn run(&mut self, id: RunId) -> Answer<Self, Option<Id<RunRow>>>;
 
-    /// Not a read: the run goes, if it is there, whatever its row says.
+    /// Removes a run, whatever its row says, if it is there. Not a read. The run's claim is removed in the same transaction, so the
+    /// run stands in no lane.
     fn drop_run(&mut self, id: RunId) -> Answer<Self, ()>;
 
-    /// The lane of work of this execution group and job type.
+    /// The lane of work of this execution group and job type. A group with an empty name is not the same as no group.
     fn lane(&mut self, group: Option<&Arc<str>>, job_type: &Arc<str>) -> Lane;
 
     /// A number that no other call gives for what has the same name.
     fn number(&mut self) -> u64;
 
-    /// A trigger that waits stands in its place again: its claim is over. An edit alone does not bring back what is claimed.
+    /// A trigger that waits stands in its place again, exactly once: its claim was removed or has been fired. An edit alone does not
+    /// bring back what is claimed. Nothing changes if the trigger already stands there, or does not wait.
     fn show(&mut self, trigger: Id<TriggerRow>) -> Answer<Self, ()>;
 
-    /// A run that waits stands in its place again: its claim is over.
+    /// A run that waits stands in its place again: its claim was removed. Otherwise as [`show`](Self::show).
     fn show_run(&mut self, run: Id<RunRow>) -> Answer<Self, ()>;
 
-    /// The job, which allows one run at a time, is free: the first of each of its lanes can be claimed.
+    /// The job, which allows one run at a time, is free, since the claim that held it was removed: the first of each of its lanes
+    /// can be claimed.
     fn free(&mut self, job: &JobKey) -> Answer<Self, ()>;
 
     /// Other nodes may find something to take. A driver wakes them by itself when a claim of an execution group goes.
     fn wake(&mut self);
 
-    /// How many triggers a job has.
+    /// How many triggers a job has, with those that the transaction has added and without those it has removed. The commit is
+    /// refused if others have changed the number.
     fn members(&mut self, job: Id<JobRow>) -> Answer<Self, usize>;
 
-    /// The claim of a trigger that is not fired yet.
+    /// The claim of a trigger that is not fired yet. The commit is refused if another has come since, also after the answer none.
     fn unfired(&mut self, trigger: Id<TriggerRow>) -> Answer<Self, Option<Id<ClaimRow>>>;
 
-    /// The claim of a run, if a node runs it.
+    /// The claim of a run, if a node runs it. The commit is refused if another has come since, also after the answer none.
     fn claim_of(&mut self, run: Id<RunRow>) -> Answer<Self, Option<Id<ClaimRow>>>;
 
     /// The claims that are meant, in no order.
@@ -115,7 +129,8 @@ pub trait Rows: Table<JobRow> + Table<TriggerRow> + Table<RunRow> + Table<ClaimR
     /// The runs of a node that are to be stopped, in the order of their ids.
     fn cancelled(&mut self, session: u64) -> Answer<Self, Vec<(ExecutionId, CancelReason)>>;
 
-    /// Whose time has come, the pauses of groups first.
+    /// Whose time has come, the pauses of groups first. A rule looks again at each, so a driver may return some too early. A driver
+    /// that gives back lapsed claims by other means returns none of them.
     fn alarms(&mut self, now: DateTime<Utc>) -> Answer<Self, Vec<Alarm>>;
 
     /// The triggers that are meant, in no order.
@@ -136,7 +151,7 @@ pub trait Rows: Table<JobRow> + Table<TriggerRow> + Table<RunRow> + Table<ClaimR
     /// Stores a calendar; none removes it.
     fn set_calendar(&mut self, name: Arc<str>, calendar: Option<Arc<dyn Calendar>>) -> Answer<Self, ()>;
 
-    /// A trigger that names the calendar.
+    /// A trigger that names the calendar. After the answer none the commit is refused if a trigger names the calendar by then.
     fn user_of(&mut self, calendar: &str) -> Answer<Self, Option<TriggerKey>>;
 
     /// The note of this name.

@@ -1,0 +1,185 @@
+//! Rows of every kind of content come back as they were.
+
+use std::sync::Arc;
+
+use scheduler_core::JobData;
+use scheduler_core::run::{RunEnd, RunId};
+use scheduler_core::store::rows::*;
+use scheduler_core::store::{Cause, ExecutionLimits, NewRun};
+use scheduler_core::trigger::Progress;
+
+use super::DriverUnderTest;
+use super::bench::*;
+
+/// Where stores that separate, escape or terminate texts go wrong.
+const TEXTS: [&str; 12] = [
+    "",
+    " ",
+    "\0",
+    "a\0b",
+    "\n",
+    "\r\n",
+    "\u{7f}",
+    "'; --",
+    "%_*?[]",
+    "schön",
+    "\u{10FFFF}",
+    "日本語\u{1F600}",
+];
+
+fn run_row<R: Rows>(rows: &mut R, id: RunId) -> Answer<R, Option<RunRow>> {
+    let Some(run) = rows.run(id)? else { return Ok(None) };
+    Ok(rows.get(run)?.cloned())
+}
+
+fn add_run<D: DriverUnderTest>(bench: &Bench<D>, run: &NewRun) -> RunRow {
+    bench.run(|rows| {
+        let lane = rows.lane(run.execution_group.as_ref(), &run.job_type);
+        rows.add_run(RunRow::new(run.clone(), lane));
+        Ok(())
+    });
+    bench.run(|rows| run_row(rows, run.id)).expect("it is there")
+}
+
+fn new(number: u64) -> NewRun {
+    let job = scheduler_core::job::JobDetail::builder("job".parse().expect("a key"), "work").build();
+    NewRun::of(RunId::new(7, number), &job, at(1))
+}
+
+rules! { ($) contents, __driver_rules_of_contents;
+
+fn texts_of_every_kind_come_back(bench) {
+    for (number, text) in (0..).zip(TEXTS) {
+        let data = JobData::new().with(text, text).with("list", TEXTS);
+        let (error, mut run) = (Some(Arc::from(text)), new(number));
+        (run.data, run.last_error, run.attempts) = (data.clone(), error.clone(), 1);
+        let row = add_run(&bench, &run);
+        assert_eq!((&row.data, row.last_error()), (&data, error.as_ref()), "{text:?}");
+    }
+    assert_eq!(bench.due(1).len(), TEXTS.len());
+    let none = add_run(&bench, &new(99));
+    assert_eq!((none.last_error(), &none.data), (None, &JobData::new()), "nothing is not an empty text");
+}
+
+/// Lanes are told apart by both parts of their names.
+fn lanes_of_every_name_are_told_apart(bench) {
+    let groups: Vec<_> = [None].into_iter().chain(TEXTS.into_iter().map(Some)).collect();
+    let mut number = 0;
+    for group in &groups {
+        for job_type in TEXTS {
+            let work = run(number, 1).in_lane("x").in_group(group.unwrap_or_default());
+            let group = group.map(Arc::from);
+            bench.put(&[Work { job_type: job_type.to_owned(), group, ..work }]);
+            number += 1;
+        }
+    }
+    for (number, group) in (0..).step_by(TEXTS.len()).zip(&groups) {
+        let mut limits = ExecutionLimits { others: Some(0), ungrouped: Some(0), ..ExecutionLimits::default() };
+        match group {
+            Some(group) => drop(limits.named.insert((*group).into(), 100)),
+            None => limits.ungrouped = Some(100),
+        }
+        let (taken, _) = bench.ask(ONE, at(9), 1000, limits);
+        let expected: Vec<_> = (number..).take(TEXTS.len()).map(|number| format!("run {number}")).collect();
+        assert_eq!(names(&taken), expected, "in the group {group:?}");
+    }
+}
+
+fn a_megabyte_of_data_comes_back(bench) {
+    let text: String = ('a'..='z').chain(['ä', '\n']).cycle().take(1 << 20).collect();
+    let data = JobData::new().with("text", &text);
+    let mut large = new(1);
+    large.data = data.clone();
+    assert_eq!(add_run(&bench, &large).data, data);
+    let taken = bench.take_one(1);
+    bench.give_back(&taken);
+    let kept = bench.run(|rows| run_row(rows, RunId::new(7, 1))).expect("it is there");
+    assert!(kept.data == data, "also after a claim");
+}
+
+fn keys_of_every_kind_are_found(bench) {
+    let texts = TEXTS.into_iter().filter(|text| !text.is_empty() && !text.contains('\0'));
+    let long = "x".repeat(500);
+    let mut all = Vec::new();
+    for text in texts.chain([long.as_str(), "a/b", "/", "DEFAULT"]) {
+        for group in [scheduler_core::DEFAULT_GROUP, text] {
+            let key = scheduler_core::TriggerKey::in_group(group, text).expect("a key");
+            let job = scheduler_core::JobKey::in_group(group, text).expect("a key");
+            let work = Work { name: Name::Trigger(key), job, ..trigger("a", 1) };
+            if !all.contains(&work) {
+                all.push(work);
+            }
+        }
+    }
+    bench.put(&all);
+    for work in &all {
+        let Name::Trigger(key) = &work.name else { continue };
+        let found = bench.run(|rows| {
+            let Some(id) = rows.trigger(key)? else { return Ok(None) };
+            Ok(rows.get(id)?.map(|row| (row.trigger.key().clone(), row.trigger.job().clone())))
+        });
+        assert_eq!(found, Some((key.clone(), work.job.clone())));
+    }
+    all.sort_unstable_by_key(Work::order);
+    let order: Vec<_> = all.iter().map(|work| format!("{:?}", work.name)).collect();
+    assert_eq!(bench.due(1), order, "in the order of keys");
+}
+
+fn numbers_at_their_bounds_come_back(bench) {
+    for id in [RunId::new(0, 0), RunId::new(u64::MAX, u64::MAX), RunId::new(0, u64::MAX)] {
+        let mut run = new(0);
+        (run.id, run.priority, run.attempts) = (id, i32::MIN, u32::MAX);
+        let row = add_run(&bench, &run);
+        assert_eq!((row.id, row.priority, row.attempts), (id, i32::MIN, u32::MAX));
+    }
+    bench.put(&[trigger("a", 1)]);
+    let key = "a".parse().expect("a key");
+    let (progress, note) = (
+        Progress {
+            next: Some(at(5)), previous: Some(at(-1)), fired: u64::MAX - 1, scheduled: Some(at(2)), start: Some(at(3)),
+            repeat: Some(u32::MAX),
+        },
+        scheduler_core::store::PauseNote::because("").by("\0"),
+    );
+    bench.run(|rows| {
+        let Some(id) = rows.trigger(&key)? else { return Ok(None) };
+        rows.edit(id, |row| {
+            row.set_progress(progress.clone());
+            (row.epoch, row.birth, row.running) = (u32::MAX, u64::MAX - 1, u32::MAX);
+            row.set_lineage(1);
+            row.set_revision(u64::MAX - 2);
+            row.set_freed(Some(at(-9)));
+            row.set_pause(Some(note.clone()));
+        })
+    });
+    let row = bench.run(|rows| rows.trigger(&key)?.map_or(Ok(None), |id| Ok(rows.get(id)?.cloned()))).expect("it is there");
+    assert_eq!(row.progress(), progress);
+    assert_eq!((row.epoch, row.birth, row.running), (u32::MAX, u64::MAX - 1, u32::MAX));
+    assert_eq!((row.lineage(), row.revision(), row.freed()), (1, u64::MAX - 2, Some(at(-9))));
+    assert_eq!(row.pause(), Some(&note));
+}
+
+fn all_that_a_run_says_comes_back(bench) {
+    let mut run = new(1);
+    let job = scheduler_core::job::JobDetail::builder("its/own".parse().expect("a key"), "type").build();
+    run.detail = Some(Arc::new(job));
+    let trigger = "t".parse().expect("a key");
+    run.cause = Cause::Trigger { trigger, scheduled: at(-3), fired: at(-2) };
+    run.execution_group = Some("g".into());
+    let row = add_run(&bench, &run);
+    assert_eq!((row.cause(), &row.execution_group, &row.job), (&run.cause, &run.execution_group, &run.job));
+    assert_eq!(row.detail().map(|detail| detail.key().to_string()).as_deref(), Some("its/own"));
+    bench.run(|rows| {
+        let Some(id) = rows.run(run.id)? else { return Ok(None) };
+        rows.edit(id, |row| {
+            row.replay(at(4));
+            row.set_losses(2);
+            row.standing = Standing::Ended(RunEnd::Dead);
+        })
+    });
+    let row = bench.run(|rows| run_row(rows, run.id)).expect("it is there");
+    assert_eq!((row.replays(), row.losses(), row.epoch, row.due), (1, 2, 1, at(4)));
+    assert_eq!(row.standing, Standing::Ended(RunEnd::Dead));
+}
+
+}

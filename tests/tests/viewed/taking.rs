@@ -1,0 +1,212 @@
+//! What nodes take: places are derived from rows whenever somebody asks.
+
+use std::cmp::Reverse;
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use scheduler_core::job::ExecutionId;
+use scheduler_core::run::RunId;
+use scheduler_core::store::rows::*;
+use scheduler_core::store::view::Version;
+use scheduler_core::store::*;
+use scheduler_core::{JobKey, TriggerKey};
+
+use crate::bugs::Bug;
+use crate::server::Server;
+
+/// What stands in a lane, in the order in which it is taken.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct Waiting {
+    at: DateTime<Utc>,
+    rank: Reverse<i32>,
+    order: Order,
+    is_exclusive: bool,
+}
+
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+enum Order {
+    Trigger(TriggerKey, Id<TriggerRow>),
+    Run(RunId, Id<RunRow>),
+}
+
+#[derive(Default)]
+struct Claimed {
+    /// A claim is that of a birth and an epoch.
+    triggers: HashSet<(Id<TriggerRow>, u64, u32)>,
+    runs: HashSet<RunId>,
+    jobs: HashSet<JobKey>,
+}
+
+impl Server {
+    /// What is claimed, for whoever takes for this session.
+    fn claimed(&self, session: u64) -> Claimed {
+        let mut claimed = Claimed::default();
+        let others = !self.has(Bug::HandsOutTwice);
+        for (claim, _) in self.claims.values().filter(|(claim, _)| claim.session == session || others) {
+            match claim.item {
+                Item::Run(run) => drop(claimed.runs.insert(run)),
+                Item::Trigger(_) if claim.fired => {}
+                Item::Trigger(id) if self.has(Bug::ShowsWhatIsClaimed) && self.debris.shown.contains(&id) => {
+                }
+                Item::Trigger(id) => drop(claimed.triggers.insert((id, claim.birth, claim.epoch))),
+            }
+            if claim.exclusive && !self.has(Bug::ShowsTwoOfAJob) {
+                claimed.jobs.insert(claim.trigger.job().clone());
+            }
+        }
+        claimed
+    }
+
+    pub(crate) fn unfired_of(&self, trigger: Id<TriggerRow>) -> Option<Id<ClaimRow>> {
+        if self.has(Bug::LosesUnfiredClaims) {
+            return None;
+        }
+        let of_trigger = |(_, (claim, _)): &(&_, &(ClaimRow, Version))| {
+            !claim.fired && claim.item == Item::Trigger(trigger)
+        };
+        self.claims.iter().find(of_trigger).map(|(id, _)| *id)
+    }
+
+    pub(crate) fn claim_of(&self, run: Id<RunRow>) -> Option<Id<ClaimRow>> {
+        let run = self.runs.get(&run)?.0.id;
+        self.claims.iter().find(|(_, (claim, _))| claim.item == Item::Run(run)).map(|(id, _)| *id)
+    }
+
+    /// What may be taken and is due some day, in order, with what is left for its group.
+    fn waiting(&self, request: &AcquireDue, types: Option<&HashSet<Arc<str>>>) -> Vec<Waiting> {
+        let claimed = self.claimed(request.session);
+        let is_open = |job: &JobKey, exclusive: bool, job_type: &str, group: Option<&Arc<str>>| {
+            !(exclusive && claimed.jobs.contains(job))
+                && (self.has(Bug::IgnoresJobTypes) || types.is_none_or(|types| types.contains(job_type)))
+                && self.left(request, group) != Some(0)
+        };
+        let triggers = self.triggers.iter().filter_map(|(id, (row, _))| {
+            let (job, group) = (&self.jobs[&row.job].0.detail, row.trigger.execution_group());
+            let is_open = is_open(row.trigger.job(), row.exclusive, job.job_type(), group);
+            let moved = self.debris.unmoved.get(id).filter(|_| self.has(Bug::ForgetsToMove));
+            let place = moved.unwrap_or(row).place();
+            let is_claimed = claimed.triggers.contains(&(*id, row.birth, row.epoch));
+            let place = place.filter(|_| is_open && !is_claimed)?;
+            Some((place, Order::Trigger(row.trigger.key().clone(), *id)))
+        });
+        let runs = self.runs.iter().filter_map(|(id, (row, _))| {
+            let is_open = is_open(&row.job, row.exclusive, &row.job_type, row.execution_group.as_ref());
+            let place = row.place().filter(|_| is_open && !claimed.runs.contains(&row.id))?;
+            Some((place, Order::Run(row.id, *id)))
+        });
+        let waiting = |(place, order): (Place, Order)| {
+            let at = if self.has(Bug::BeginsIn1970) { place.at.max(DateTime::UNIX_EPOCH) } else { place.at };
+            Waiting {
+                at,
+                is_exclusive: place.exclusive,
+                rank: if self.has(Bug::IgnoresPriority) { Reverse(0) } else { place.rank },
+                order,
+            }
+        };
+        let mut waiting: Vec<_> = triggers.chain(runs).map(waiting).collect();
+        waiting.sort_unstable();
+        if self.has(Bug::MixesEqualTimes) {
+            waiting.reverse();
+            waiting.sort_by_key(|waiting| (waiting.at, waiting.rank));
+        }
+        waiting
+    }
+
+    fn left(&self, request: &AcquireDue, group: Option<&Arc<str>>) -> Option<usize> {
+        let of_group = |claim: &&(ClaimRow, Version)| claim.0.trigger.execution_group() == group;
+        let claimed = if self.has(Bug::IgnoresClaimsOfGroups) {
+            0
+        } else {
+            self.claims.values().filter(of_group).count()
+        };
+        request.limits.left(group, claimed)
+    }
+
+    /// Runs stand where their jobs want them to.
+    fn settle(&mut self) {
+        let Self { jobs, runs, version, .. } = self;
+        for (row, of_row) in runs.values_mut() {
+            let job = jobs.values().find(|(job, _)| *job.detail.key() == row.job);
+            if let Some((job, _)) = job.filter(|(job, _)| job.detail.disallow_concurrent() != row.exclusive) {
+                *version += 1;
+                (row.exclusive, *of_row) = (job.detail.disallow_concurrent(), *version);
+            }
+        }
+    }
+
+    pub(crate) fn take(
+        &mut self,
+        mut request: AcquireDue,
+        types: Option<&HashSet<Arc<str>>>,
+        timing: Attached,
+    ) -> Acquired {
+        self.settle();
+        let mut acquired = Acquired::default();
+        let one_more = usize::from(request.max > 0 && self.has(Bug::TakesOneMore));
+        let until = request.until + TimeDelta::seconds(i64::from(self.has(Bug::TakesEarly)));
+        let mut waiting = self.waiting(&request, types);
+        for _ in 0..request.max + one_more {
+            let is_due = |waiting: &Waiting| waiting.at <= until;
+            let is_late = |waiting: &Waiting| {
+                request.late.is_some_and(|share| share.most == 0 && waiting.at < share.before)
+            };
+            // Further late ones come after all that are punctual.
+            let next = waiting.iter().position(|waiting| is_due(waiting) && !is_late(waiting));
+            let Some(next) = next.or_else(|| waiting.iter().position(is_due)) else { break };
+            let next = waiting.remove(next);
+            let trigger = match &next.order {
+                Order::Trigger(_, id) => {
+                    let one = self.claim(&request, *id, timing.lapse(next.at, request.now));
+                    acquired.triggers.push(one);
+                    acquired.triggers.last().map(|one| one.trigger.clone())
+                }
+                Order::Run(_, id) => {
+                    acquired.runs.push(self.claim_run(&request, *id));
+                    acquired.runs.last().map(|one| one.trigger.clone())
+                }
+            };
+            let group = trigger.as_ref().and_then(|trigger| trigger.execution_group());
+            request.took(group, Some(next.at));
+            // The claim has closed other places.
+            if next.is_exclusive || request.limits != ExecutionLimits::default() {
+                waiting = self.waiting(&request, types);
+            }
+        }
+        let alarms = self.triggers.values().filter_map(|(row, _)| row.alarm());
+        let lapses = self.claims.values().filter(|(claim, _)| !claim.fired).map(|(claim, _)| claim.lapse);
+        let first = self.waiting(&request, types).first().map(|waiting| waiting.at);
+        let others = alarms.chain(lapses).chain(self.rest.0.pauses.next_ending());
+        acquired.next_due = others.chain(first).min();
+        acquired
+    }
+
+    fn claim_run(&mut self, request: &AcquireDue, id: Id<RunRow>) -> AcquiredRun {
+        let number = self.numbers.claim(request.now);
+        let row = &self.runs[&id].0;
+        let (claim, mut acquired) =
+            rules::claimed_run(row, ExecutionId::new(request.session, number), request.now);
+        if let Some((job, _)) = self.jobs.values().find(|(job, _)| *job.detail.key() == row.job) {
+            acquired.job = Some(job.detail.clone());
+        }
+        self.version += 1;
+        self.claims.insert(Id::new(number), (claim, self.version));
+        acquired
+    }
+
+    fn claim(&mut self, request: &AcquireDue, id: Id<TriggerRow>, lapse: DateTime<Utc>) -> AcquiredTrigger {
+        let number = self.numbers.claim(request.now);
+        let row = &self.triggers[&id].0;
+        let claim = rules::claimed(id, row, request.session, request.now, lapse);
+        let acquired = AcquiredTrigger {
+            claim: ExecutionId::new(request.session, number),
+            trigger: row.trigger.clone(),
+            progress: row.progress(),
+            calendar: row.trigger.calendar().and_then(|name| self.rest.0.calendars.get(name)).cloned(),
+            freed: row.freed(),
+        };
+        self.version += 1;
+        self.claims.insert(Id::new(number), (claim, self.version));
+        acquired
+    }
+}
