@@ -111,7 +111,8 @@ impl Shared {
                 tokio::task::yield_now().await;
                 self.complete_part(request.now, part).await
             };
-            let (first, second) = tokio::join!(self.complete_part(request.now, part), next);
+            let (first, second) =
+                tokio::join!(Box::pin(self.complete_part(request.now, part)), Box::pin(next));
             first.and(second)?;
         }
         let mut settled = self.settled.lock();

@@ -119,7 +119,7 @@ impl Shared {
         if self.has_pauses_to_end(request.now) {
             self.ring(&request).await?;
         }
-        let (mut all, mut asked) = (Acquired::default(), self.ask_due(&request).await);
+        let (mut all, mut asked) = (Acquired::default(), Box::pin(self.ask_due(&request)).await);
         let taken = loop {
             let answer = match asked {
                 Ok(Asked::Taken(answer)) => answer,
@@ -138,11 +138,11 @@ impl Shared {
                     tokio::task::yield_now().await;
                     self.taken(&request, answer).await
                 };
-                let (part, asked) = tokio::join!(read, self.ask_due(&left));
+                let (part, asked) = tokio::join!(Box::pin(read), Box::pin(self.ask_due(&left)));
                 next = Some(asked);
                 part
             } else {
-                self.taken(&request, answer).await
+                Box::pin(self.taken(&request, answer)).await
             };
             let (part, has_moved) = match part {
                 Ok(part) => part,
@@ -165,7 +165,7 @@ impl Shared {
                     next
                 }
                 None if request.max == 0 || !(is_full || has_moved) => break Ok(()),
-                None => self.ask_due(&request).await,
+                None => Box::pin(self.ask_due(&request)).await,
             };
         };
         if let Err(error) = taken {
