@@ -70,11 +70,6 @@ impl Decorator for Slow {
         &self.store
     }
 
-    /// Others may be on it: what is due at the end is theirs.
-    fn forgets(&self) -> bool {
-        false
-    }
-
     fn attach(&self, node: Node) -> StoreFuture<'_, Attached> {
         self.later(|| self.inner().attach(node))
     }
@@ -178,7 +173,7 @@ async fn play(seed: u64) {
         disturb(&chance, &first, &second).await;
         if turn == leaves {
             let report = second.shutdown(Duration::from_secs(30));
-            let advance = clock.advance(Duration::from_secs(4));
+            let advance = clock.advance(Duration::from_secs(31));
             tokio::join!(report, advance);
         }
         clock.advance(Duration::from_secs(chance.below(12))).await;
