@@ -11,12 +11,12 @@ use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
 use super::health::ServiceState;
-use super::run::caught;
+use super::launch::{Call, result_of};
 use super::service::{ErasedService, Phase, ServiceContext, StopContext};
-use crate::job::{BoxFuture, JobError, JobResult};
+use super::timer::FirstTick;
+use crate::job::{BoxFuture, ErasedJob, JobError, JobResult, Launcher};
 use crate::log::{Shown, unheard};
-use crate::scheduler::by;
-use crate::time::aside;
+use crate::time::{aside, by};
 
 /// What becomes of the host when a background service fails: returns an error, panics, or returns although nobody has
 /// asked it to.
@@ -74,11 +74,18 @@ impl Restart {
     }
 }
 
-pub(super) type Call = Arc<dyn Fn(&ServiceContext) -> BoxFuture<'static, JobResult> + Send + Sync>;
+/// What a service does as long as it runs.
+#[derive(Clone)]
+pub(super) enum Body {
+    /// One call of a function, which loops by itself.
+    Loop(Arc<dyn ErasedJob>),
+    /// One call of a function at each tick.
+    Ticks { job: Arc<dyn ErasedJob>, period: Duration, first: FirstTick },
+}
 
 /// The kind of a service that runs as long as the host, made by [`background`](super::background()).
 pub struct Background {
-    pub(super) call: Call,
+    pub(super) body: Body,
     pub(super) supervision: Supervision,
     pub(super) may_end: bool,
     pub(super) waits_until_ready: bool,
@@ -87,14 +94,22 @@ pub struct Background {
 }
 
 impl Background {
-    pub(super) fn new(call: Call) -> Self {
+    pub(super) fn new(function: Arc<dyn ErasedJob>) -> Self {
+        Self::of(Body::Loop(function))
+    }
+
+    pub(super) fn ticking(job: Arc<dyn ErasedJob>, period: Duration) -> Self {
+        Self::of(Body::Ticks { job, period, first: FirstTick::default() })
+    }
+
+    fn of(body: Body) -> Self {
         let (supervision, task, over) = (Supervision::default(), Mutex::default(), watch::Sender::new(false));
-        Self { call, supervision, may_end: false, waits_until_ready: false, task, over }
+        Self { body, supervision, may_end: false, waits_until_ready: false, task, over }
     }
 
     fn spawn(&self, context: &ServiceContext) {
         let loop_of = Loop {
-            call: self.call.clone(),
+            body: self.body.clone(),
             supervision: self.supervision,
             may_end: self.may_end,
             context: context.clone(),
@@ -103,6 +118,33 @@ impl Background {
         let activity = context.core.clock.begin(&context.name).idling();
         let task = context.core.tasks.spawn(activity.observe(loop_of.run()));
         *self.task.lock() = Some(task.abort_handle());
+    }
+}
+
+impl Body {
+    /// The service until it ends: the call of this number, or all ticks.
+    async fn run(&self, context: &ServiceContext, number: u64) -> JobResult {
+        let name = context.name.clone();
+        match self {
+            Self::Loop(function) => {
+                let call = Call::new(Launcher::Service { name }, function, number.to_string());
+                result_of(context.call(call, context.asked_by_host()).await)
+            }
+            Self::Ticks { job, period, first } => {
+                let (mut timer, mut number) = (context.every(*period).first(*first), 0_u64);
+                while let Some(tick) = timer.tick().await {
+                    number += 1;
+                    let launcher = Launcher::Timer { name: name.clone() };
+                    let call = Call {
+                        scheduled: Some(tick.scheduled),
+                        ..Call::new(launcher, job, number.to_string())
+                    };
+                    // What has become of it is said by the run itself, and the next tick is another one.
+                    context.call(call, context.asked_by_host()).await;
+                }
+                Ok(())
+            }
+        }
     }
 }
 
@@ -155,7 +197,7 @@ impl ErasedService for Background {
 }
 
 struct Loop {
-    call: Call,
+    body: Body,
     supervision: Supervision,
     may_end: bool,
     context: ServiceContext,
@@ -166,10 +208,11 @@ impl Loop {
     async fn run(self) {
         let (context, name) = (&self.context, &self.context.name);
         let _over = &self.over;
-        let mut restarts = VecDeque::new();
+        let (mut restarts, mut calls) = (VecDeque::new(), 0);
         loop {
             context.core.set_state(name, ServiceState::Running);
-            let ended = caught(|| (self.call)(context)).await;
+            calls += 1;
+            let ended = self.body.run(context, calls).await;
             // Busy until the next wait is armed.
             let activity = context.core.clock.begin(&"the supervision of a service");
             if context.is_stopping() {

@@ -1,14 +1,14 @@
 //! Services as they are given to a host.
 
 use std::any::Any;
-use std::future::ready;
 use std::panic::Location;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::background::{Background, Call, Supervision};
-use super::service::{ErasedService, Service, ServiceFunction, ServiceFuture, ServiceParameters};
+use super::background::{Background, Body, Supervision};
+use super::service::{ErasedService, Service, ServiceFunction, ServiceFuture, ServiceJob, ServiceParameters};
 use super::start_up::StartUp;
+use super::timer::FirstTick;
 use crate::job::Need;
 use crate::user::Careful;
 
@@ -19,7 +19,7 @@ pub struct ServiceDefinition {
     pub(super) kind: Kind,
 }
 
-/// A service of one kind with its name and the rules for it. Made by [`hosted`], [`background`] and [`start_up`]; a method that
+/// A service of one kind with its name and the rules for it. Made by [`hosted`], [`background`], [`every`] and [`start_up`]; a method that
 /// means nothing for the kind is not there, so none of these compiles:
 ///
 /// ```compile_fail
@@ -71,6 +71,15 @@ impl From<ServiceBuilder<Background>> for ServiceDefinition {
     }
 }
 
+/// The kind of a service that runs a function again and again, made by [`every`].
+pub struct Every(Background);
+
+impl From<ServiceBuilder<Every>> for ServiceDefinition {
+    fn from(ServiceBuilder { rules, kind }: ServiceBuilder<Every>) -> Self {
+        Self { rules, kind: Kind::Background(kind.0) }
+    }
+}
+
 impl From<ServiceBuilder<StartUp>> for ServiceDefinition {
     fn from(ServiceBuilder { rules, kind }: ServiceBuilder<StartUp>) -> Self {
         Self { rules, kind: Kind::StartUp(kind) }
@@ -109,7 +118,38 @@ where
     P: ServiceParameters,
     F: ServiceFunction<P, Running: ServiceFuture>,
 {
-    ServiceBuilder::new(name, P::needs(), Background::new(call(function)))
+    ServiceBuilder::new(name, P::needs(), Background::new(Arc::new(ServiceJob::new(function))))
+}
+
+/// A function that the host runs once in every `period`, one run after the other, from the start to the stop. A run that fails is
+/// reported like that of any job, and the next one comes at its time. Ticks for which a run took too long become one.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use scheduler_core::host::{Host, every};
+/// use scheduler_core::job::{JobResult, Scoped};
+/// # #[derive(Clone)]
+/// # struct Transaction;
+/// # async fn begin() -> Result<Transaction, scheduler_core::job::JobError> { Ok(Transaction) }
+///
+/// /// Each run has a transaction of its own.
+/// async fn clean(Scoped(_transaction): Scoped<Transaction>) -> JobResult {
+///     Ok(())
+/// }
+///
+/// let builder = Host::builder()
+///     .provide_scoped(begin)
+///     .service(every("clean", Duration::from_secs(60), clean));
+/// ```
+#[track_caller]
+pub fn every<P, F>(name: &str, period: Duration, function: F) -> ServiceBuilder<Every>
+where
+    P: ServiceParameters,
+    F: ServiceFunction<P, Running: ServiceFuture>,
+{
+    let background = Background::ticking(Arc::new(ServiceJob::new(function)), period);
+    ServiceBuilder::new(name, P::needs(), Every(background))
 }
 
 /// A task that runs to its end before any service starts: a migration, a warm-up. If it fails, nothing starts.
@@ -119,18 +159,7 @@ where
     P: ServiceParameters,
     F: ServiceFunction<P, Running: ServiceFuture>,
 {
-    ServiceBuilder::new(name, P::needs(), StartUp::new(call(function)))
-}
-
-fn call<P, F>(function: F) -> Call
-where
-    P: ServiceParameters,
-    F: ServiceFunction<P, Running: ServiceFuture>,
-{
-    Arc::new(move |context| match P::from_service(context) {
-        Ok(parameters) => function.call(parameters).boxed(),
-        Err(error) => Box::pin(ready(Err(error.into()))),
-    })
+    ServiceBuilder::new(name, P::needs(), StartUp::new(Arc::new(ServiceJob::new(function))))
 }
 
 impl<K> ServiceBuilder<K> {
@@ -219,6 +248,22 @@ impl ServiceBuilder<Background> {
     }
 }
 
+impl ServiceBuilder<Every> {
+    /// How long the stop may take, within the budget of the host. Default: all of the budget.
+    pub fn stop_within(mut self, time: Duration) -> Self {
+        self.rules.stop_within = Some(time);
+        self
+    }
+
+    /// When the first run comes. Default: after a period.
+    pub fn first(mut self, first: FirstTick) -> Self {
+        if let Body::Ticks { first: own, .. } = &mut self.kind.0.body {
+            *own = first;
+        }
+        self
+    }
+}
+
 impl ServiceBuilder<StartUp> {
     /// How often the task is tried in all; the waits between grow from one second to thirty. Default: once.
     pub fn attempts(mut self, attempts: usize) -> Self {
@@ -246,6 +291,12 @@ impl<K> std::fmt::Debug for ServiceBuilder<K> {
 impl std::fmt::Debug for ServiceDefinition {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("ServiceDefinition").field("name", &self.rules.name).finish_non_exhaustive()
+    }
+}
+
+impl std::fmt::Debug for Every {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Every").field(&self.0).finish()
     }
 }
 

@@ -69,6 +69,7 @@ mod builder;
 mod core;
 mod definition;
 mod health;
+mod launch;
 mod order;
 mod queue;
 mod run;
@@ -83,13 +84,10 @@ mod timer;
 pub use self::core::{HostEvent, HostEvents, HostHandle, StopReason};
 pub use background::{Background, Restart, Supervision};
 pub use builder::HostBuilder;
-pub use definition::{Hosted, ServiceBuilder, ServiceDefinition, background, hosted, start_up};
+pub use definition::{Every, Hosted, ServiceBuilder, ServiceDefinition, background, every, hosted, start_up};
 pub use health::{Health, JobHealth, SchedulerHealth, ServiceState};
 pub use queue::{AtStop, JobQueue, JobQueueBuilder, Overflow, QueuedJob};
 pub use run::{Host, HostError, HostReport};
-pub use service::{
-    FromService, IntoJobResult, Service, ServiceContext, ServiceFunction, ServiceFuture, ServiceParameters,
-    StopContext,
-};
+pub use service::{Service, ServiceContext, ServiceFunction, ServiceFuture, ServiceParameters, StopContext};
 pub use start_up::StartUp;
 pub use timer::{FirstTick, MissedTicks, PeriodicTimer, PeriodicTimerHandle, Tick};

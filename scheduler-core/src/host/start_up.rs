@@ -10,14 +10,17 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::background::{Call, Restart};
-use super::run::caught;
+use tokio_util::sync::CancellationToken;
+
+use super::background::Restart;
+use super::launch::{Call, result_of};
 use super::service::{ErasedService, Phase, ServiceContext, StopContext};
-use crate::job::{BoxFuture, JobError, JobResult};
+use crate::execute::Ask;
+use crate::job::{BoxFuture, CancelReason, ErasedJob, JobError, JobResult, Launcher, Outcome, StoredRun};
 use crate::log::Shown;
-use crate::scheduler::by;
+use crate::run::RunId;
 use crate::store::{JobStore, PutMark};
-use crate::time::Clock;
+use crate::time::{Clock, by};
 
 /// What the names of marks begin with of tasks that run once for all nodes.
 const GROUP: &str = "start-up";
@@ -30,42 +33,57 @@ const LOOK: Duration = Duration::from_secs(1);
 
 /// The kind of a task that runs to its end before any service starts, made by [`start_up`](super::start_up()).
 pub struct StartUp {
-    call: Call,
+    job: Arc<dyn ErasedJob>,
     pub(super) attempts: usize,
     pub(super) once: Option<u64>,
     pub(super) start_within: Option<Duration>,
 }
 
 impl StartUp {
-    pub(super) fn new(call: Call) -> Self {
-        Self { call, attempts: 1, once: None, start_within: None }
+    pub(super) fn new(job: Arc<dyn ErasedJob>) -> Self {
+        Self { job, attempts: 1, once: None, start_within: None }
     }
 
     /// Tries until it succeeds or has been tried often enough.
-    async fn run(&self, context: &ServiceContext) -> JobResult {
-        let (clock, pauses) = (&context.core.clock, Restart::default());
-        let mut attempt = 1;
+    async fn run(&self, context: &ServiceContext, asked: &CancellationToken) -> JobResult {
+        let (clock, pauses, id) = (&context.core.clock, Restart::default(), context.core.next_run());
+        let (mut attempt, mut last_error) = (1, None);
         loop {
-            let running = caught(|| (self.call)(context));
-            let result = match self.start_within {
-                None => running.await,
-                Some(time) => {
-                    let deadline = clock.monotonic().saturating_add(time);
-                    let late = || Err(JobError::new(format!("not done within {}", Shown(time))));
-                    by(&**clock, deadline, running).await.unwrap_or_else(late)
-                }
-            };
-            match result {
-                Err(error) if attempt < self.attempts => {
-                    let wait = pauses.wait(attempt - 1);
-                    let name = context.name();
-                    let wait_for = Shown(wait);
-                    tracing::warn!(task = name, %error, attempt, wait = %wait_for, "start-up task `{name}` has failed (attempt {attempt} of {}) and is tried again in {wait_for}: {error}", self.attempts);
-                    clock.sleep(wait).await;
-                    attempt += 1;
-                }
+            let stored =
+                StoredRun { id: RunId::new(id.session(), id.count()), attempt, retry: None, last_error };
+            let error = match self.attempt(context, asked, stored).await {
+                Ok(()) => return Ok(()),
+                Err(error) if (attempt as usize) < self.attempts && !asked.is_cancelled() => error,
                 result => return result,
-            }
+            };
+            let wait = pauses.wait(attempt as usize - 1);
+            let name = context.name();
+            let wait_for = Shown(wait);
+            tracing::warn!(task = name, %error, attempt, wait = %wait_for, "start-up task `{name}` has failed (attempt {attempt} of {}) and is tried again in {wait_for}: {error}", self.attempts);
+            last_error = Some(error.to_string().into());
+            clock.sleep(wait).await;
+            attempt += 1;
+        }
+    }
+
+    async fn attempt(
+        &self,
+        context: &ServiceContext,
+        asked: &CancellationToken,
+        run: StoredRun,
+    ) -> JobResult {
+        let call = Call {
+            timeout: self.start_within,
+            stored: Some(Box::new(run)),
+            ..Call::new(Launcher::StartUp, &self.job, context.name().to_owned())
+        };
+        let asked = async {
+            asked.cancelled().await;
+            Ask { reason: CancelReason::ClaimLost, within: None }
+        };
+        match (context.call(call, asked).await, self.start_within) {
+            (Outcome::TimedOut, Some(time)) => Err(JobError::new(format!("not done within {}", Shown(time)))),
+            (outcome, _) => result_of(outcome),
         }
     }
 
@@ -74,19 +92,14 @@ impl StartUp {
         let Some(scheduler) = context.scheduler() else {
             return Err(JobError::new("once per cluster needs a scheduler, whose store remembers it"));
         };
-        let (clock, stop) = (context.core.clock.clone(), context.stop.child_token());
+        let (clock, lost) = (context.core.clock.clone(), CancellationToken::new());
         let claim = TaskClaim {
             store: scheduler.store(),
             clock,
             name: format!("{GROUP}/{}", context.name()).into(),
             owner: owner(),
         };
-        let own = ServiceContext { stop: stop.clone(), ..context.clone() };
-        let result = claim.run(version, || self.run(&own)).await;
-        if result.is_err() {
-            stop.cancel();
-        }
-        result
+        claim.run(version, || self.run(context, &lost)).await
     }
 }
 
@@ -100,7 +113,7 @@ impl ErasedService for StartUp {
     fn begin<'a>(&'a self, phase: Phase, context: &'a ServiceContext) -> BoxFuture<'a, JobResult> {
         Box::pin(async move {
             match (phase, self.once) {
-                (Phase::Prepare, None) => self.run(context).await,
+                (Phase::Prepare, None) => self.run(context, &CancellationToken::new()).await,
                 (Phase::Prepare, Some(version)) => self.run_once(context, version).await,
                 _ => Ok(()),
             }

@@ -30,23 +30,18 @@
 mod absent;
 mod admin;
 mod builder;
+mod completing;
 mod core;
-mod deadline;
 mod deadlines;
 mod decision;
 mod ending;
 mod engine_thread;
 mod enqueuing;
-mod event;
-mod execution;
 mod explain;
 #[cfg(feature = "schedule-file")]
 mod files;
 mod firing;
 mod handle;
-mod listener;
-mod middleware;
-mod pool;
 mod queries;
 mod reconcile;
 mod refusal;
@@ -58,20 +53,16 @@ mod start;
 mod store_failures;
 
 pub(crate) use self::core::new_session;
-pub(crate) use builder::CANCEL_GRACE;
-pub(crate) use deadline::by;
-pub(crate) use ending::{classify, log_end};
-pub(crate) use execution::run_alone;
-pub(crate) use listener::{ErasedJobListener, told};
+pub(crate) use handle::OwnHandle;
 
-pub use self::core::SchedulerState;
+pub use crate::execute::{Middleware, Next};
+pub use crate::watch::{
+    Event, Events, JobListener, ListenerId, SchedulerListener, SchedulerState, TriggerListener,
+};
 pub use builder::{BuildError, SchedulerBuilder};
 pub use enqueuing::Enqueue;
-pub use event::{Event, Events};
 pub use explain::{Explanation, Obstacle};
 pub use handle::{Scheduler, WeakScheduler};
-pub use listener::{JobListener, ListenerId, SchedulerListener, TriggerListener};
-pub use middleware::{Middleware, Next};
 pub use queries::SchedulerMetadata;
 pub use running::RunningExecution;
 pub use scheduling::Scheduled;

@@ -7,8 +7,7 @@ use super::{AtStop, Item, Shared};
 use crate::host::service::{ErasedService, Phase, ServiceContext, StopContext};
 use crate::job::{BoxFuture, CancelReason, JobError, JobResult};
 use crate::log::listed;
-use crate::scheduler::by;
-use crate::time::aside;
+use crate::time::{aside, by};
 
 /// Runs are asked to stop this long before the time for the stop is over, or after two thirds of a shorter time.
 const CANCEL_BEFORE_END: Duration = Duration::from_secs(10);

@@ -344,7 +344,7 @@ fn every_problem_is_reported_at_once() {
         "task `migrate` (",
         "is to run once per cluster, and the host has no scheduler",
         "the queue `mails` is to keep its jobs at the stop, and the host has no scheduler",
-        "takes a `Scheduler`, and the host has none; call `.scheduler(…)`",
+        "needs a `Scheduler`; call `.scheduler(…)`",
     ] {
         assert!(error.contains(expected), "`{expected}` is not in:\n{error}");
     }
