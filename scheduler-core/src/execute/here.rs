@@ -77,23 +77,21 @@ pub(crate) async fn run_here(
             Box::pin(aside(async { drop(thread.await) }))
         }
     };
-    let mut taken = TakenAway { run: Some(run.clone()), reason: when_dropped };
-    let watched = Watched { clock: &*clock, run: &run, deadline, grace, threading };
+    let watched = Watched { clock: &*clock, run: &run, deadline, grace, threading, when_dropped };
     watched.to_its_end(body, asked).await;
-    taken.run = None;
     // Values of a run that was aborted are closed in its place.
     aside(told).await.unwrap_or_else(|_| Outcome::Failed(JobError::new("the runtime was shut down")))
 }
 
-/// Notes why the run ends if whoever waits for it is dropped. Dropped before the body of the run.
-struct TakenAway {
-    run: Option<Arc<Run>>,
+/// Notes why a run ends whose caller was dropped.
+struct Dropped<'a> {
+    run: Option<&'a Run>,
     reason: CancelReason,
 }
 
-impl Drop for TakenAway {
+impl Drop for Dropped<'_> {
     fn drop(&mut self) {
-        if let Some(run) = &self.run {
+        if let Some(run) = self.run {
             run.cancel(self.reason);
         }
     }
@@ -132,11 +130,14 @@ struct Watched<'a> {
     deadline: Option<Duration>,
     grace: Duration,
     threading: Threading,
+    when_dropped: CancelReason,
 }
 
 impl Watched<'_> {
     /// Ready when the body is over, by itself or since it was aborted.
     async fn to_its_end(self, mut body: BoxFuture<'static, ()>, asked: impl Future<Output = Ask>) {
+        // Goes before the body, which is a parameter.
+        let mut dropped = Dropped { run: Some(self.run), reason: self.when_dropped };
         let late = async {
             match self.deadline {
                 Some(deadline) => self.clock.sleep_until(deadline).await,
@@ -156,6 +157,7 @@ impl Watched<'_> {
             late.as_mut().poll(cx).map(|()| Some(ask))
         })
         .await;
+        dropped.run = None;
         let Some(Ask { reason, within }) = ask else { return };
         let listens = self.run.cancel(reason);
         match within {

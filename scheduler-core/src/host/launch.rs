@@ -124,12 +124,6 @@ impl ServiceContext {
             None => detail.build(),
         })
     }
-
-    /// A request to stop as the host has it, which takes away what does not stop by the deadline of the service.
-    pub(super) async fn asked_by_host(&self) -> Ask {
-        self.stop.cancelled().await;
-        Ask { reason: CancelReason::Shutdown, within: None }
-    }
 }
 
 /// What a call has come to, for a service. A listener that refuses it has done its work.

@@ -1,4 +1,4 @@
-//! The scheduler: the handle that users hold, the loop that fires, the pool that runs.
+//! The scheduler: the handle that users hold, and the loop that fires. The pool that runs is `execute/pool.rs`.
 //!
 //! One direction: the handle writes to the store; the firing loop, on a thread of its own, takes what is due from
 //! the store and hands it to the pool; the pool runs jobs and hands endings back to the loop, which writes them to
@@ -24,7 +24,8 @@
 //! # Watching
 //!
 //! [`Scheduler::events`] is a stream of what happens. It costs nothing while nobody listens, and a reader that is too
-//! slow is told how much it has missed. Logs go through `tracing`: a failed run and a misfire are warnings, a failing
+//! slow is told how much it has missed. Everything that happens in a run is inside of a span `run` of `tracing`, with the fields `job`, `trigger`,
+//! `launcher`, `run`, `attempt` and `execution`. Logs go through `tracing`: a failed run and a misfire are warnings, a failing
 //! store is one error for each streak of failures.
 
 mod absent;

@@ -1,6 +1,7 @@
 //! The host, on a manual clock.
 
 mod failing;
+mod one_per_cluster;
 mod start_up_tasks;
 
 use std::sync::Arc;
