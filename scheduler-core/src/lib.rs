@@ -103,6 +103,7 @@ pub mod __private;
 pub mod calendar;
 mod data;
 mod error;
+mod execute;
 mod execution_id;
 pub mod host;
 pub mod job;
@@ -121,6 +122,7 @@ pub mod testing;
 pub mod time;
 pub mod trigger;
 mod user;
+mod watch;
 
 pub use data::{DataError, JobData};
 pub use error::{Error, ErrorKind, Result};

@@ -5,6 +5,8 @@
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, ChildStderr, ChildStdout, Command, ExitStatus, Stdio};
 
+use tests::redis::Server;
+
 struct Process {
     child: Child,
     out: BufReader<ChildStdout>,
@@ -13,12 +15,12 @@ struct Process {
 
 impl Process {
     fn start(scenario: &str) -> Self {
-        Self::start_with(scenario, &[])
+        Self::start_with(&[scenario], &[])
     }
 
-    fn start_with(scenario: &str, variables: &[(&str, &str)]) -> Self {
+    fn start_with(arguments: &[&str], variables: &[(&str, &str)]) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_host_under_test"))
-            .arg(scenario)
+            .args(arguments)
             .envs(variables.iter().copied())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -144,7 +146,7 @@ fn systemd_hears_when_it_is_ready_alive_and_stopping() {
     let path = folder.path().join("notify");
     let socket = std::os::unix::net::UnixDatagram::bind(&path).unwrap();
     let variables = [("NOTIFY_SOCKET", path.to_str().unwrap()), ("WATCHDOG_USEC", "60000")];
-    let mut process = Process::start_with("plain", &variables);
+    let mut process = Process::start_with(&["plain"], &variables);
     let hear = || {
         let mut buffer = [0; 200];
         let length = socket.recv(&mut buffer).unwrap();
@@ -176,4 +178,37 @@ fn a_second_signal_ends_the_process_at_once() {
         let (status, said) = process.end();
         assert_eq!(status.code(), Some(code), "{said}");
     }
+}
+
+/// Three hosts on one Redis. The node that has the service is frozen, killed, stopped; another one begins each time.
+#[test]
+fn a_service_that_runs_once_per_cluster_survives_its_node() {
+    let server = Server::start();
+    let url = server.url();
+    let start = || {
+        let mut process = Process::start_with(&["relays", &url], &[]);
+        process.wait_for("ready");
+        process
+    };
+    let begins = |process: &mut Process| -> u64 {
+        process.wait_for("relay begins").rsplit(' ').next().unwrap().parse().unwrap()
+    };
+    let mut one = Process::start_with(&["relays", &url], &[]);
+    let first = begins(&mut one);
+    let mut two = start();
+    one.signal("STOP");
+    let second = begins(&mut two);
+    one.signal("CONT");
+    one.wait_for("relay gone");
+    two.signal("KILL");
+    let third = begins(&mut one);
+    let mut other = start();
+    one.signal("TERM");
+    one.wait_for("relay gone");
+    let fourth = begins(&mut other);
+    assert!(first < second && second < third && third < fourth, "{first} {second} {third} {fourth}");
+    assert_eq!(one.end().0.code(), Some(0));
+    other.signal("TERM");
+    assert_eq!(other.end().0.code(), Some(0));
+    two.end();
 }

@@ -9,14 +9,18 @@ use parking_lot::Mutex;
 use serde::Serialize;
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
+use tokio_util::sync::CancellationToken;
 
 use super::health::ServiceState;
-use super::run::caught;
+use super::launch::{Call, result_of};
+use super::lease::{LOOK, Lease, Tenure, Turn};
 use super::service::{ErasedService, Phase, ServiceContext, StopContext};
-use crate::job::{BoxFuture, JobError, JobResult};
-use crate::log::{Shown, unheard};
-use crate::scheduler::by;
-use crate::time::aside;
+use super::timer::{FirstTick, PeriodicTimer};
+use crate::error::Result;
+use crate::execute::Ask;
+use crate::job::{BoxFuture, CancelReason, ErasedJob, JobError, JobResult, Launcher, Outcome};
+use crate::log::{Shown, Streak, unheard};
+use crate::time::{aside, by};
 
 /// What becomes of the host when a background service fails: returns an error, panics, or returns although nobody has
 /// asked it to.
@@ -74,35 +78,107 @@ impl Restart {
     }
 }
 
-pub(super) type Call = Arc<dyn Fn(&ServiceContext) -> BoxFuture<'static, JobResult> + Send + Sync>;
+/// What a service does as long as it runs.
+#[derive(Clone)]
+pub(super) enum Body {
+    /// One call of a function, which loops by itself.
+    Loop(Arc<dyn ErasedJob>),
+    /// One call of a function at each tick.
+    Ticks { job: Arc<dyn ErasedJob>, period: Duration, first: FirstTick },
+}
 
 /// The kind of a service that runs as long as the host, made by [`background`](super::background()).
 pub struct Background {
-    pub(super) call: Call,
+    pub(super) body: Body,
     pub(super) supervision: Supervision,
     pub(super) may_end: bool,
     pub(super) waits_until_ready: bool,
+    /// The lease of the node that runs it, if that is one of those which share a store.
+    pub(super) lease: Option<Duration>,
     task: Mutex<Option<AbortHandle>>,
     over: watch::Sender<bool>,
 }
 
 impl Background {
-    pub(super) fn new(call: Call) -> Self {
+    pub(super) fn new(function: Arc<dyn ErasedJob>) -> Self {
+        Self::of(Body::Loop(function))
+    }
+
+    pub(super) fn ticking(job: Arc<dyn ErasedJob>, period: Duration) -> Self {
+        Self::of(Body::Ticks { job, period, first: FirstTick::default() })
+    }
+
+    fn of(body: Body) -> Self {
         let (supervision, task, over) = (Supervision::default(), Mutex::default(), watch::Sender::new(false));
-        Self { call, supervision, may_end: false, waits_until_ready: false, task, over }
+        Self { body, supervision, may_end: false, waits_until_ready: false, lease: None, task, over }
+    }
+
+    /// Who may run it; none if every node does.
+    fn lease(&self, context: &ServiceContext) -> Option<Lease> {
+        let (store, name) = (context.scheduler()?.store(), format!("service/{}", context.name()));
+        Some(Lease::new(store, context.core.clock.clone(), name, self.lease?))
     }
 
     fn spawn(&self, context: &ServiceContext) {
         let loop_of = Loop {
-            call: self.call.clone(),
+            body: self.body.clone(),
             supervision: self.supervision,
             may_end: self.may_end,
+            lease: self.lease(context),
             context: context.clone(),
             over: Over(self.over.clone()),
         };
         let activity = context.core.clock.begin(&context.name).idling();
         let task = context.core.tasks.spawn(activity.observe(loop_of.run()));
         *self.task.lock() = Some(task.abort_handle());
+    }
+}
+
+/// One life of a service: until it ends, fails or is stopped.
+struct Life<'a> {
+    context: &'a ServiceContext,
+    /// Ends the life; that of the host, or one that is also cancelled when another node may take over.
+    stop: CancellationToken,
+    /// The number of this life, from 1.
+    number: u64,
+    /// None if every node runs the service.
+    fence: Option<u64>,
+}
+
+impl Life<'_> {
+    async fn run(&self, body: &Body) -> JobResult {
+        let name = self.context.name.clone();
+        match body {
+            Body::Loop(function) => {
+                let call = Call::new(Launcher::Service { name }, function, self.number.to_string());
+                result_of(self.call(call).await)
+            }
+            Body::Ticks { job, period, first } => {
+                let clock = self.context.core.clock.clone();
+                let mut timer = PeriodicTimer::on(*period, clock, self.stop.clone()).first(*first);
+                let mut number = 0_u64;
+                while let Some(tick) = timer.tick().await {
+                    number += 1;
+                    let (launcher, place) = (Launcher::Timer { name: name.clone() }, number.to_string());
+                    let call = Call { scheduled: Some(tick.scheduled), ..Call::new(launcher, job, place) };
+                    // What has become of it is said by the run itself, and the next tick is another one.
+                    self.call(call).await;
+                }
+                Ok(())
+            }
+        }
+    }
+
+    async fn call(&self, call: Call<'_>) -> Outcome {
+        let when_dropped = self.fence.map_or(CancelReason::Shutdown, |_| CancelReason::ClaimLost);
+        let asked = async {
+            self.stop.cancelled().await;
+            let by_host = self.context.stop.is_cancelled();
+            let reason = if by_host { CancelReason::Shutdown } else { CancelReason::ClaimLost };
+            // What does not stop is dropped at the deadline of the service, or before another node begins.
+            Ask { reason, within: None }
+        };
+        self.context.call(Call { fence: self.fence, when_dropped, ..call }, asked).await
     }
 }
 
@@ -155,9 +231,10 @@ impl ErasedService for Background {
 }
 
 struct Loop {
-    call: Call,
+    body: Body,
     supervision: Supervision,
     may_end: bool,
+    lease: Option<Lease>,
     context: ServiceContext,
     over: Over,
 }
@@ -166,10 +243,15 @@ impl Loop {
     async fn run(self) {
         let (context, name) = (&self.context, &self.context.name);
         let _over = &self.over;
-        let mut restarts = VecDeque::new();
+        let (mut restarts, mut calls) = (VecDeque::new(), 0);
         loop {
-            context.core.set_state(name, ServiceState::Running);
-            let ended = caught(|| (self.call)(context)).await;
+            calls += 1;
+            let Some(ended) = self.live(calls).await else {
+                if context.is_stopping() {
+                    return context.core.set_state(name, ServiceState::Stopped);
+                }
+                continue;
+            };
             // Busy until the next wait is armed.
             let activity = context.core.clock.begin(&"the supervision of a service");
             if context.is_stopping() {
@@ -191,6 +273,52 @@ impl Loop {
             if activity.observe(waiting).await.is_some() {
                 return context.core.set_state(name, ServiceState::Stopped);
             }
+        }
+    }
+
+    /// One life of the service; none if this node did not get its turn or has lost it.
+    async fn live(&self, number: u64) -> Option<JobResult> {
+        let (context, name) = (&self.context, &self.context.name);
+        let life = |stop, fence| Life { context, stop, number, fence };
+        let Some(lease) = &self.lease else {
+            context.core.set_state(name, ServiceState::Running);
+            return Some(life(context.stop.clone(), None).run(&self.body).await);
+        };
+        let tenure = match self.turn(lease).await? {
+            Ok(tenure) => tenure,
+            Err(error) => return Some(Err(error.into())),
+        };
+        let (stop, fence) = (context.stop.child_token(), tenure.fence);
+        context.core.set_state(name, ServiceState::Running);
+        tracing::info!(service = %name, fence, "service `{name}` runs on this node, with the fence {fence}");
+        let ended = lease.keep(&tenure, &stop, life(stop.clone(), Some(fence)).run(&self.body)).await;
+        // Also after a lease that was nearly lost: the mark is this node's own or it is not touched.
+        lease.give_up(&tenure).await;
+        if stop.is_cancelled() && !context.is_stopping() {
+            tracing::warn!(service = %name, fence, "service `{name}` was stopped on this node, since its lease could not be renewed; another node may run it, and this one waits for its turn");
+            return None;
+        }
+        ended
+    }
+
+    /// The right to run the service; none if it stops before.
+    async fn turn(&self, lease: &Lease) -> Option<Result<Tenure>> {
+        let (context, mut failures) = (&self.context, Streak::default());
+        loop {
+            context.core.set_state(&context.name, ServiceState::Waiting);
+            // Others that wait until this service is ready do not wait for another node.
+            let waiting = lease.acquire(None, || context.ready());
+            let error = match context.stop.run_until_cancelled(waiting).await? {
+                Ok(Turn::Ours(tenure)) => return Some(Ok(tenure)),
+                Ok(Turn::Done) => continue,
+                Err(error) if error.is_transient() => error,
+                Err(error) => return Some(Err(error)),
+            };
+            if failures.failed(context.core.clock.monotonic()).is_some() {
+                let name = &context.name;
+                tracing::warn!(service = %name, %error, "service `{name}` waits for its turn, and the store cannot be asked who runs it: {error}");
+            }
+            context.stop.run_until_cancelled(context.core.clock.sleep(LOOK)).await?;
         }
     }
 

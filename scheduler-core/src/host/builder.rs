@@ -16,14 +16,14 @@ use super::order::Order;
 use super::queue::JobQueue;
 use super::run::{Entry, Host};
 use super::scheduled::SchedulerService;
-use super::service::{ErasedService, OfHost, ServiceContext};
+use super::service::{ErasedService, ServiceContext};
+use crate::execute::{CANCEL_GRACE, Middleware, Pipeline, Surroundings};
 use crate::job::{JobDefinition, Need, Providers, Registry, provide_methods};
-use crate::key::JobKey;
+use crate::key::{JobKey, TriggerKey};
 use crate::matcher::Matcher;
-#[cfg(feature = "testing")]
-use crate::scheduler::JobListener;
-use crate::scheduler::{BuildError, ErasedJobListener, Scheduler, SchedulerBuilder};
+use crate::scheduler::{BuildError, SchedulerBuilder};
 use crate::time::{Clock, SystemClock};
+use crate::watch::{JobListener, TriggerListener};
 
 /// The name of the scheduler among the services.
 const SCHEDULER: &str = "scheduler";
@@ -40,7 +40,7 @@ pub struct HostBuilder {
     stop_budget: Duration,
     drain_delay: Duration,
     successes: Successes,
-    observers: Vec<Arc<dyn ErasedJobListener>>,
+    surroundings: Surroundings,
     problems: Vec<String>,
 }
 
@@ -56,7 +56,7 @@ impl Default for HostBuilder {
             stop_budget: Duration::from_secs(30),
             drain_delay: Duration::ZERO,
             successes: Successes::default(),
-            observers: Vec::new(),
+            surroundings: Surroundings::default(),
             problems: Vec::new(),
         }
     }
@@ -121,12 +121,41 @@ impl HostBuilder {
         self
     }
 
-    /// Somebody hears of every run, of the scheduler that was added before and of the queues.
-    #[cfg(feature = "testing")]
-    pub(crate) fn observed_by(mut self, observer: impl JobListener + Clone) -> Self {
-        let everything = Matcher::Everything;
-        self.scheduler = self.scheduler.map(|scheduler| scheduler.job_listener(everything, observer.clone()));
-        self.observers.push(Arc::new(observer));
+    /// Code around every run, whoever launches it: the scheduler, a queue, a start-up task, a service, a timer. The first one that
+    /// is added is the outermost, and those of the scheduler are inside.
+    ///
+    /// ```
+    /// use scheduler_core::host::Host;
+    /// use scheduler_core::job::{JobContext, Outcome};
+    /// use scheduler_core::scheduler::{Middleware, Next};
+    ///
+    /// struct Logs;
+    ///
+    /// impl Middleware for Logs {
+    ///     async fn handle(&self, context: JobContext, next: Next) -> Outcome {
+    ///         println!("{} was launched by {}", context.job_key(), context.launcher());
+    ///         next.run(context).await
+    ///     }
+    /// }
+    ///
+    /// let builder = Host::builder().middleware(Logs);
+    /// ```
+    pub fn middleware(mut self, middleware: impl Middleware) -> Self {
+        self.surroundings.middleware.push(Arc::new(middleware));
+        self
+    }
+
+    /// A listener to the runs of the jobs that match, whoever launches them. The function of a start-up task, a service or a
+    /// timer is a job in the group `start-up`, `service` or `timer`.
+    pub fn job_listener(self, jobs: Matcher<JobKey>, listener: impl JobListener) -> Self {
+        self.surroundings.listeners.add_job(jobs, listener);
+        self
+    }
+
+    /// A listener to what the triggers that match launch; it may refuse it. A launcher of the host counts as a trigger that is
+    /// named after it, such as `queue mails/7`.
+    pub fn trigger_listener(self, triggers: Matcher<TriggerKey>, listener: impl TriggerListener) -> Self {
+        self.surroundings.listeners.add_trigger(triggers, listener);
         self
     }
 
@@ -138,6 +167,10 @@ impl HostBuilder {
     /// services and factories need and nobody provides, and whatever is wrong with the scheduler.
     pub fn build(mut self) -> Result<Host, BuildError> {
         let mut problems = std::mem::take(&mut self.problems);
+        let mut surroundings = std::mem::take(&mut self.surroundings);
+        if !self.successes.is_empty() {
+            surroundings.listeners.add_job(Matcher::Everything, self.successes.clone());
+        }
         let (has_scheduler, mut of_scheduler) = (self.scheduler.is_some(), None::<BuildError>);
         let scheduler = match self.scheduler.take() {
             None => {
@@ -151,15 +184,13 @@ impl HostBuilder {
                 None
             }
             Some(mut builder) => {
-                let both = builder.adopt(self.clock.clone(), &self.providers, &self.registry);
+                let around = std::mem::take(&mut surroundings);
+                let both = builder.adopt(self.clock.clone(), &self.providers, &self.registry, around);
                 problems.extend(both.iter().map(|name| {
                     format!("`{name}` is provided to the host and to its scheduler; provide it once")
                 }));
                 self.registry.adopt(builder.jobs());
                 self.providers = builder.values().clone();
-                if !self.successes.is_empty() {
-                    builder = builder.job_listener(Matcher::Everything, self.successes.clone());
-                }
                 let built = builder.build();
                 let mut note = |error: BuildError| {
                     problems.extend_from_slice(error.problems());
@@ -179,9 +210,11 @@ impl HostBuilder {
         }
         let clock = self.clock.take().unwrap_or_else(|| Arc::new(SystemClock));
         let own = std::mem::take(&mut self.providers);
-        let providers = scheduler.as_ref().map_or_else(|| Arc::new(own), Scheduler::providers);
-        let (successes, observers) = (self.successes.clone(), self.observers.clone());
-        let core = Arc::new(HostCore::new(clock, providers, scheduler, successes, observers));
+        let pipeline = match &scheduler {
+            Some(scheduler) => scheduler.pipeline().clone(),
+            None => Arc::new(Pipeline::new(clock.clone(), Arc::new(own), surroundings, CANCEL_GRACE)),
+        };
+        let core = Arc::new(HostCore::new(clock, pipeline, scheduler, self.successes.clone()));
         let (stop_budget, drain_delay) = (self.stop_budget, self.drain_delay);
         let entries = self.entries(&core)?;
         Ok(Host { core, entries, layers, stop_budget, drain_delay })
@@ -208,7 +241,7 @@ impl HostBuilder {
             }
         }
         for service in &self.services {
-            let unmet = service.rules.needs.iter().filter(|need| !is_scheduler(need));
+            let unmet = service.rules.needs.iter().filter(|need| !is_own_context(need));
             let unmet = unmet.filter_map(|need| self.providers.problem_with(need));
             let place = service.rules.place;
             problems
@@ -224,14 +257,10 @@ impl HostBuilder {
             let (name, place) = (&task.rules.name, task.rules.place);
             format!("task `{name}` ({place}) is to run once per cluster, and the host has no scheduler; call `.scheduler(…)`")
         });
-        let takes = self.services.iter().filter(|service| service.rules.needs.iter().any(is_scheduler)).map(|service| {
-            let (name, place) = (&service.rules.name, service.rules.place);
-            format!("service `{name}` ({place}) takes a `Scheduler`, and the host has none; call `.scheduler(…)`")
-        });
         let queues = self.queues.iter().filter(|(_, queue)| queue.needs_scheduler()).map(|(name, _)| {
             format!("the queue `{name}` is to keep its jobs at the stop, and the host has no scheduler; call `.scheduler(…)`")
         });
-        tasks.chain(takes).chain(queues).collect()
+        tasks.chain(queues).collect()
     }
 
     fn entries(self, core: &Arc<HostCore>) -> Result<Vec<Entry>, BuildError> {
@@ -276,8 +305,8 @@ impl Host {
     }
 }
 
-fn is_scheduler(need: &Need) -> bool {
-    need.type_id() == TypeId::of::<OfHost>()
+fn is_own_context(need: &Need) -> bool {
+    need.type_id() == TypeId::of::<ServiceContext>()
 }
 
 fn entry(
@@ -289,7 +318,7 @@ fn entry(
 ) -> Entry {
     core.set_state(&name, ServiceState::Waiting);
     let (stop, ready) = (CancellationToken::new(), Arc::new(watch::Sender::new(false)));
-    let context = ServiceContext { name, core: core.clone(), stop, ready };
+    let context = ServiceContext { name, core: core.clone(), stop, run: None, ready };
     Entry { service, context, start_within, stop_within }
 }
 

@@ -13,9 +13,11 @@ use tokio_util::task::TaskTracker;
 
 use super::health::{Health, ServiceState, Successes};
 use crate::error::Result;
-use crate::job::{ExecutionId, Providers};
-use crate::scheduler::{ErasedJobListener, Scheduler, SchedulerState, new_session};
+use crate::execute::Pipeline;
+use crate::job::ExecutionId;
+use crate::scheduler::{Scheduler, SchedulerState, new_session};
 use crate::time::Clock;
+use crate::watch::Events;
 
 /// Why a host has stopped.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -105,18 +107,17 @@ impl HostEvents {
 
 pub(super) struct HostCore {
     pub(super) clock: Arc<dyn Clock>,
-    pub(super) providers: Arc<Providers>,
+    /// What is around every run that it launches: that of its scheduler, if it has one.
+    pub(super) pipeline: Arc<Pipeline>,
     pub(super) scheduler: Option<Scheduler>,
     pub(super) tasks: TaskTracker,
     pub(super) successes: Successes,
-    /// They hear of the runs of queues, as the listeners of a scheduler do of its runs.
-    pub(super) observers: Vec<Arc<dyn ErasedJobListener>>,
     pub(super) events: broadcast::Sender<HostEvent>,
     /// The first reason stays.
     pub(super) stop: watch::Sender<Option<StopReason>>,
-    /// The number of this life of the host; the ids of runs in its queues carry it.
+    /// The number of this life of the host; the ids of runs that it launches carry it.
     session: u64,
-    /// The last number that a run of a queue got.
+    /// The last number that a run got.
     last_run: Mutex<u64>,
     states: Mutex<BTreeMap<String, ServiceState>>,
     /// The services that have failed and with which the host was to stop.
@@ -130,21 +131,19 @@ pub(super) struct HostCore {
 impl HostCore {
     pub(super) fn new(
         clock: Arc<dyn Clock>,
-        providers: Arc<Providers>,
+        pipeline: Arc<Pipeline>,
         scheduler: Option<Scheduler>,
         successes: Successes,
-        observers: Vec<Arc<dyn ErasedJobListener>>,
     ) -> Self {
         let (events, stop, began) =
             (broadcast::Sender::new(1024), watch::Sender::new(None), Mutex::new(clock.monotonic()));
         let (last_run, states, failures, up, tasks, scheduler_ran) = Default::default();
         Self {
             clock,
-            providers,
+            pipeline,
             scheduler,
             tasks,
             successes,
-            observers,
             events,
             stop,
             session: new_session(),
@@ -157,7 +156,7 @@ impl HostCore {
         }
     }
 
-    /// The id of the next run in any queue of the host.
+    /// The id of the next run that the host launches.
     pub(super) fn next_run(&self) -> ExecutionId {
         let mut last = self.last_run.lock();
         *last = ExecutionId::count_after(*last, self.clock.now());
@@ -259,7 +258,13 @@ impl HostHandle {
         self.0.scheduler.as_ref()
     }
 
-    /// What happens from now on.
+    /// What becomes of runs from now on, whoever launches them: queues, start-up tasks, services and timers of the host, and its
+    /// scheduler, whose [events](Scheduler::events) are these.
+    pub fn runs(&self) -> Events {
+        self.0.pipeline.bus.subscribe()
+    }
+
+    /// What happens to the host and its services from now on.
     pub fn events(&self) -> HostEvents {
         HostEvents(self.0.events.subscribe())
     }

@@ -1,16 +1,23 @@
 //! Services as they are given to a host.
 
 use std::any::Any;
-use std::future::ready;
 use std::panic::Location;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::background::{Background, Call, Supervision};
-use super::service::{ErasedService, Service, ServiceFunction, ServiceFuture, ServiceParameters};
+use super::background::{Background, Body, Supervision};
+use super::service::{ErasedService, Service, ServiceFunction, ServiceFuture, ServiceJob, ServiceParameters};
 use super::start_up::StartUp;
+use super::timer::FirstTick;
 use crate::job::Need;
+use crate::scheduler::OwnHandle;
 use crate::user::Careful;
+
+/// How long a node has a service for itself after it was heard of last.
+const LEASE: Duration = Duration::from_secs(15);
+
+/// A beat has to come in time also over a slow network.
+const SHORTEST_LEASE: Duration = Duration::from_secs(1);
 
 /// A service for a host, of whatever kind. Made from a [`ServiceBuilder`].
 #[must_use]
@@ -19,7 +26,7 @@ pub struct ServiceDefinition {
     pub(super) kind: Kind,
 }
 
-/// A service of one kind with its name and the rules for it. Made by [`hosted`], [`background`] and [`start_up`]; a method that
+/// A service of one kind with its name and the rules for it. Made by [`hosted`], [`background`], [`every`] and [`start_up`]; a method that
 /// means nothing for the kind is not there, so none of these compiles:
 ///
 /// ```compile_fail
@@ -71,6 +78,15 @@ impl From<ServiceBuilder<Background>> for ServiceDefinition {
     }
 }
 
+/// The kind of a service that runs a function again and again, made by [`every`].
+pub struct Every(Background);
+
+impl From<ServiceBuilder<Every>> for ServiceDefinition {
+    fn from(ServiceBuilder { rules, kind }: ServiceBuilder<Every>) -> Self {
+        Self { rules, kind: Kind::Background(kind.0) }
+    }
+}
+
 impl From<ServiceBuilder<StartUp>> for ServiceDefinition {
     fn from(ServiceBuilder { rules, kind }: ServiceBuilder<StartUp>) -> Self {
         Self { rules, kind: Kind::StartUp(kind) }
@@ -109,7 +125,38 @@ where
     P: ServiceParameters,
     F: ServiceFunction<P, Running: ServiceFuture>,
 {
-    ServiceBuilder::new(name, P::needs(), Background::new(call(function)))
+    ServiceBuilder::new(name, P::needs(), Background::new(Arc::new(ServiceJob::new(function))))
+}
+
+/// A function that the host runs once in every `period`, one run after the other, from the start to the stop. A run that fails is
+/// reported like that of any job, and the next one comes at its time. Ticks for which a run took too long become one.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use scheduler_core::host::{Host, every};
+/// use scheduler_core::job::{JobResult, Scoped};
+/// # #[derive(Clone)]
+/// # struct Transaction;
+/// # async fn begin() -> Result<Transaction, scheduler_core::job::JobError> { Ok(Transaction) }
+///
+/// /// Each run has a transaction of its own.
+/// async fn clean(Scoped(_transaction): Scoped<Transaction>) -> JobResult {
+///     Ok(())
+/// }
+///
+/// let builder = Host::builder()
+///     .provide_scoped(begin)
+///     .service(every("clean", Duration::from_secs(60), clean));
+/// ```
+#[track_caller]
+pub fn every<P, F>(name: &str, period: Duration, function: F) -> ServiceBuilder<Every>
+where
+    P: ServiceParameters,
+    F: ServiceFunction<P, Running: ServiceFuture>,
+{
+    let background = Background::ticking(Arc::new(ServiceJob::new(function)), period);
+    ServiceBuilder::new(name, P::needs(), Every(background))
 }
 
 /// A task that runs to its end before any service starts: a migration, a warm-up. If it fails, nothing starts.
@@ -119,18 +166,7 @@ where
     P: ServiceParameters,
     F: ServiceFunction<P, Running: ServiceFuture>,
 {
-    ServiceBuilder::new(name, P::needs(), StartUp::new(call(function)))
-}
-
-fn call<P, F>(function: F) -> Call
-where
-    P: ServiceParameters,
-    F: ServiceFunction<P, Running: ServiceFuture>,
-{
-    Arc::new(move |context| match P::from_service(context) {
-        Ok(parameters) => function.call(parameters).boxed(),
-        Err(error) => Box::pin(ready(Err(error.into()))),
-    })
+    ServiceBuilder::new(name, P::needs(), StartUp::new(Arc::new(ServiceJob::new(function))))
 }
 
 impl<K> ServiceBuilder<K> {
@@ -219,6 +255,77 @@ impl ServiceBuilder<Background> {
     }
 }
 
+/// The services of which one node of a cluster can have the only one.
+macro_rules! one_per_cluster {
+    ($kind:ident, |$own:ident| $background:expr) => {
+        impl ServiceBuilder<$kind> {
+            /// Runs the service on exactly one of the nodes that share a store; the others wait for their turn. A node that dies, or cannot
+            /// reach the store, is replaced within the [lease](Self::lease) and a beat of a third of it; a node that stops gracefully hands the service over at once.
+            ///
+            /// The stop token of the service is cancelled when the lease could not be renewed for two thirds of its time, and what has not
+            /// stopped by five sixths is dropped: before another node may begin. A process that is frozen for longer than its lease learns so
+            /// before the service goes on. Blocking code and spawned tasks cannot be dropped, so hand
+            /// [`JobContext::fence`](crate::job::JobContext::fence) to what the service writes to: the fence grows with every change of the
+            /// node, and a resource that refuses smaller ones is safe from whoever is late.
+            ///
+            /// A service that waits for its turn counts as [ready](Self::waits_until_ready). Needs a scheduler, whose store has the lease.
+            ///
+            /// ```
+            /// use std::time::Duration;
+            ///
+            /// use scheduler_core::Scheduler;
+            /// use scheduler_core::host::{Host, ServiceContext, background};
+            /// use scheduler_core::job::{JobContext, JobResult};
+            ///
+            /// async fn relay(context: ServiceContext, run: JobContext) -> JobResult {
+            ///     let mut timer = context.every(Duration::from_secs(1));
+            ///     while timer.tick().await.is_some() {
+            ///         println!("only this node sends, with the fence {}", run.fence());
+            ///     }
+            ///     Ok(())
+            /// }
+            ///
+            /// let builder = Host::builder()
+            ///     .scheduler(Scheduler::builder()) // with a store that several nodes share
+            ///     .service(background("relay", relay).one_per_cluster());
+            /// ```
+            pub fn one_per_cluster(mut self) -> Self {
+                let $own = &mut self.kind;
+                $background.lease.get_or_insert(LEASE);
+                self.rules.needs.push(Need::of_own::<OwnHandle>("Scheduler", "call `.scheduler(…)`"));
+                self
+            }
+
+            /// How long a node has a service [for itself](Self::one_per_cluster) after it was heard of last. A second at least.
+            /// Default: 15 s.
+            pub fn lease(mut self, lease: Duration) -> Self {
+                let $own = &mut self.kind;
+                $background.lease = Some(lease.max(SHORTEST_LEASE));
+                self.one_per_cluster()
+            }
+        }
+    };
+}
+
+one_per_cluster!(Background, |own| own);
+one_per_cluster!(Every, |own| own.0);
+
+impl ServiceBuilder<Every> {
+    /// How long the stop may take, within the budget of the host. Default: all of the budget.
+    pub fn stop_within(mut self, time: Duration) -> Self {
+        self.rules.stop_within = Some(time);
+        self
+    }
+
+    /// When the first run comes. Default: after a period.
+    pub fn first(mut self, first: FirstTick) -> Self {
+        if let Body::Ticks { first: own, .. } = &mut self.kind.0.body {
+            *own = first;
+        }
+        self
+    }
+}
+
 impl ServiceBuilder<StartUp> {
     /// How often the task is tried in all; the waits between grow from one second to thirty. Default: once.
     pub fn attempts(mut self, attempts: usize) -> Self {
@@ -227,9 +334,9 @@ impl ServiceBuilder<StartUp> {
     }
 
     /// Runs a start-up task on one node only for each version, however many nodes start with the same store; the others wait
-    /// until it is done. A node that dies or is frozen meanwhile is replaced by another one after 30 seconds. A frozen node that
-    /// wakes up learns that before its task goes on: the task is dropped, its stop token is cancelled, and the start fails with an
-    /// error that says so. A version that is lower than
+    /// until it is done. A node that dies or is frozen meanwhile is replaced by another one after 30 seconds. A node that
+    /// was frozen for so long drops its task before that goes on: the stop token is cancelled, and the start fails with an error that
+    /// says so. A version that is lower than
     /// one that was done counts as done. Needs a scheduler, whose store remembers it, also when the store is cleared.
     pub fn once_per_cluster(mut self, version: u64) -> Self {
         self.kind.once = Some(version);
@@ -246,6 +353,12 @@ impl<K> std::fmt::Debug for ServiceBuilder<K> {
 impl std::fmt::Debug for ServiceDefinition {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("ServiceDefinition").field("name", &self.rules.name).finish_non_exhaustive()
+    }
+}
+
+impl std::fmt::Debug for Every {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Every").field(&self.0).finish()
     }
 }
 

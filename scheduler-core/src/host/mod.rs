@@ -59,6 +59,13 @@
 //!   the process at once with 128 + the signal's number; and when something cannot be stopped, the process ends all the
 //!   same, with code 1. [`Host::run_until`] touches no signals and ends nothing.
 //!
+//! # The same around every run
+//!
+//! A queue, a start-up task, a background service and a timer launch job functions, and so does the scheduler. [Middleware](HostBuilder::middleware),
+//! [listeners](HostBuilder::job_listener), [events](HostHandle::runs), the span `run` of `tracing`, [scoped values](crate::job::Scoped), timeouts and the cancel
+//! grace are the same for all of them, and [`JobContext::launcher`](crate::job::JobContext::launcher) says which one it is. A background service is one run for each
+//! call of its function, [`every`] one for each tick. [`one_per_cluster`](ServiceBuilder::one_per_cluster) has either on one node of those that share a store.
+//!
 //! # Testing
 //!
 //! Host, timers, queues and supervision run on the clock that the builder is given. On a
@@ -69,6 +76,8 @@ mod builder;
 mod core;
 mod definition;
 mod health;
+mod launch;
+mod lease;
 mod order;
 mod queue;
 mod run;
@@ -83,13 +92,10 @@ mod timer;
 pub use self::core::{HostEvent, HostEvents, HostHandle, StopReason};
 pub use background::{Background, Restart, Supervision};
 pub use builder::HostBuilder;
-pub use definition::{Hosted, ServiceBuilder, ServiceDefinition, background, hosted, start_up};
+pub use definition::{Every, Hosted, ServiceBuilder, ServiceDefinition, background, every, hosted, start_up};
 pub use health::{Health, JobHealth, SchedulerHealth, ServiceState};
 pub use queue::{AtStop, JobQueue, JobQueueBuilder, Overflow, QueuedJob};
 pub use run::{Host, HostError, HostReport};
-pub use service::{
-    FromService, IntoJobResult, Service, ServiceContext, ServiceFunction, ServiceFuture, ServiceParameters,
-    StopContext,
-};
+pub use service::{Service, ServiceContext, ServiceFunction, ServiceFuture, ServiceParameters, StopContext};
 pub use start_up::StartUp;
 pub use timer::{FirstTick, MissedTicks, PeriodicTimer, PeriodicTimerHandle, Tick};

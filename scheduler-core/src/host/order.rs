@@ -10,8 +10,8 @@ use scheduler_syntax::nearest;
 
 use super::definition::{Kind, ServiceDefinition};
 use super::queue::JobQueue;
-use super::service::OfHost;
 use crate::job::{Need, Providers, Registry};
+use crate::scheduler::OwnHandle;
 
 /// What comes after what.
 pub(super) struct Order<'a> {
@@ -41,7 +41,7 @@ impl<'a> Order<'a> {
                 if let Some(need) = made_of(TypeId::of::<JobQueue>()) {
                     queues.clone().for_each(|queue| order.insert(number, queue, takes(need)));
                 }
-                if made_of(TypeId::of::<OfHost>()).is_some() && scheduler.is_some() {
+                if made_of(TypeId::of::<OwnHandle>()).is_some() && scheduler.is_some() {
                     order.insert(number, queues.end, "it takes `Scheduler`".to_owned());
                 }
             }

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use serde::Serialize;
+use tokio::runtime::Handle;
 
 use super::core::{HostCore, HostEvent, HostHandle, StopReason};
 use super::health::ServiceState;
@@ -17,7 +18,8 @@ use super::service::{ErasedService, Phase, ServiceContext, StopContext};
 use super::signals::Guardian;
 use crate::job::{BoxFuture, JobError, JobResult};
 use crate::log::{Shown, listed};
-use crate::scheduler::{BuildError, by};
+use crate::scheduler::BuildError;
+use crate::time::by;
 use crate::user::{self, Panic};
 
 /// How long tasks that were taken away may take to be gone, beyond the budget.
@@ -166,6 +168,9 @@ impl Host {
         let (core, mut troubles) = (&self.core, Troubles::default());
         let mut until = pin!(user::run(|| until));
         let started = Mutex::new(vec![false; self.entries.len()]);
+        if let Some(scheduler) = &core.scheduler {
+            scheduler.attach_listeners(&Handle::current());
+        }
         let activity = core.clock.begin(&"the start of the host");
         let start = activity.observe(self.start(&started));
         let reason = tokio::select! {
@@ -406,6 +411,6 @@ async fn join<T>(futures: Vec<BoxFuture<'_, T>>, is_over: impl Fn(&T) -> bool) -
 }
 
 /// The result of a call of a service; a panic is an error.
-pub(super) async fn caught<F: Future<Output = JobResult>>(code: impl FnOnce() -> F) -> JobResult {
+async fn caught<F: Future<Output = JobResult>>(code: impl FnOnce() -> F) -> JobResult {
     user::run(code).await?
 }

@@ -3,6 +3,7 @@
 use std::any::Any;
 use std::fmt;
 use std::future::{Future, ready};
+use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,7 +12,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::core::HostCore;
 use super::timer::PeriodicTimer;
-use crate::job::{BoxError, BoxFuture, ExtractError, JobError, JobResult, Need, State};
+use crate::data::JobData;
+use crate::job::{
+    BoxFuture, ErasedJob, ExtractError, FromContext, Identity, IntoOutcome, JobContext, JobResult, Need,
+    Outcome, Threading,
+};
 use crate::scheduler::Scheduler;
 use crate::time::Clock;
 use crate::user::Careful;
@@ -138,6 +143,8 @@ pub struct ServiceContext {
     pub(super) name: Arc<str>,
     pub(super) core: Arc<HostCore>,
     pub(super) stop: CancellationToken,
+    /// The run of which it is a parameter; its token is cancelled whatever the run is asked to stop for.
+    pub(super) run: Option<JobContext>,
     pub(super) ready: Arc<watch::Sender<bool>>,
 }
 
@@ -149,17 +156,17 @@ impl ServiceContext {
 
     /// The token that is cancelled when the service should stop.
     pub fn stop_token(&self) -> &CancellationToken {
-        &self.stop
+        self.run.as_ref().map_or(&self.stop, |run| run.0.listen())
     }
 
     /// Whether the service should stop.
     pub fn is_stopping(&self) -> bool {
-        self.stop.is_cancelled()
+        self.stop_token().is_cancelled()
     }
 
     /// Ready when the service should stop.
     pub async fn stopping(&self) {
-        self.stop.cancelled().await;
+        self.stop_token().cancelled().await;
     }
 
     /// Says that the service is up. Needed only if it was registered with
@@ -180,12 +187,12 @@ impl ServiceContext {
 
     /// A timer on the clock of the host that ends when the service should stop.
     pub fn every(&self, period: Duration) -> PeriodicTimer {
-        PeriodicTimer::on(period, self.core.clock.clone(), self.stop.clone())
+        PeriodicTimer::on(period, self.core.clock.clone(), self.stop_token().clone())
     }
 
     /// The shared value of type `T`; none if nobody provides it.
     pub fn get<T: Any + Clone + Send + Sync>(&self) -> Option<T> {
-        self.core.providers.get()
+        self.core.pipeline.providers.get()
     }
 
     /// The scheduler of the host, if it has one.
@@ -220,95 +227,30 @@ impl StopContext {
     }
 }
 
-/// A parameter of a background service or a start-up task.
-#[diagnostic::on_unimplemented(
-    message = "a service cannot take a parameter of type `{Self}`",
-    note = "for a value that the program provides, write `State(name): State<{Self}>`",
-    note = "if the file imports another crate's `State`, write `Provided(name): Provided<T>`, which is the `State` of this crate",
-    note = "use `ServiceContext`, `CancellationToken` or `Scheduler`, or implement `FromService` for `{Self}`"
-)]
-pub trait FromService: Sized + Send {
-    /// Makes the value for one run.
-    ///
-    /// # Errors
-    ///
-    /// It cannot be made; the run fails with the error.
-    fn from_service(context: &ServiceContext) -> Result<Self, ExtractError>;
-
-    /// What must be provided for it.
-    fn needs() -> Vec<Need> {
-        Vec::new()
-    }
-}
-
-impl FromService for ServiceContext {
-    fn from_service(context: &ServiceContext) -> Result<Self, ExtractError> {
-        Ok(context.clone())
-    }
-}
-
-impl FromService for CancellationToken {
-    fn from_service(context: &ServiceContext) -> Result<Self, ExtractError> {
-        Ok(context.stop.clone())
-    }
-}
-
-impl FromService for Scheduler {
-    fn from_service(context: &ServiceContext) -> Result<Self, ExtractError> {
-        context.scheduler().cloned().ok_or_else(|| ExtractError::new("the host has no scheduler"))
+/// What a background service, a start-up task or the function of a timer knows of its host. Other jobs cannot take it.
+impl FromContext for ServiceContext {
+    fn from_context(context: &JobContext) -> impl Future<Output = Result<Self, ExtractError>> + Send {
+        let own = context.0.parts.caller.as_ref().and_then(|caller| caller.downcast_ref::<Self>());
+        let own = own.map(|own| Self { run: Some(context.clone()), ..own.clone() });
+        ready(own.ok_or_else(|| ExtractError::new("the host has not launched this run as a service")))
     }
 
     fn needs() -> Vec<Need> {
-        vec![Need::of::<OfHost>()]
+        vec![Need::of_own::<Self>(
+            "ServiceContext",
+            "launch it with `background(…)`, `start_up(…)` or `every(…)`",
+        )]
     }
 }
 
-/// What stands for the host's scheduler among the needs of a service.
-pub(super) struct OfHost;
-
-impl<T: Any + Clone + Send + Sync> FromService for State<T> {
-    fn from_service(context: &ServiceContext) -> Result<Self, ExtractError> {
-        context.core.providers.shared().map(State)
-    }
-
-    fn needs() -> Vec<Need> {
-        vec![Need::of::<T>()]
-    }
-}
-
-/// What a background service or a start-up task may return: `()`, or `Result<(), E>` with any error.
-#[diagnostic::on_unimplemented(
-    message = "a service cannot return `{Self}`",
-    note = "return `()`, `JobResult`, or `Result<(), E>` where `E` is an error"
-)]
-pub trait IntoJobResult {
-    /// The result that this value stands for.
-    ///
-    /// # Errors
-    ///
-    /// The value is one.
-    fn into_job_result(self) -> JobResult;
-}
-
-impl IntoJobResult for () {
-    fn into_job_result(self) -> JobResult {
-        Ok(())
-    }
-}
-
-impl<E: Into<BoxError>> IntoJobResult for Result<(), E> {
-    fn into_job_result(self) -> JobResult {
-        self.map_err(JobError::new)
-    }
-}
-
-/// An async function that can be a background service or a start-up task, with up to six parameters.
+/// An async function that the host can launch: as a background service, a start-up task or at each tick of a timer. It has up to six
+/// parameters.
 ///
 /// `Parameters` is the tuple of its parameters, which must be [`ServiceParameters`].
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be used as a background service",
     label = "not an async function of up to six parameters",
-    note = "a background service is an `async fn`, or a closure that returns a future and whose parameters have their types written down",
+    note = "what the host launches is an `async fn`, or a closure that returns a future and whose parameters have their types written down",
     note = "pass the function itself, without calling it"
 )]
 pub trait ServiceFunction<Parameters>: Send + Sync + 'static {
@@ -319,29 +261,69 @@ pub trait ServiceFunction<Parameters>: Send + Sync + 'static {
     fn call(&self, parameters: Parameters) -> Self::Running;
 }
 
-/// What a background service or a start-up task returns: a future that is `Send` and ends with an [`IntoJobResult`].
+/// What a function of the host returns: a future that is `Send` and ends with an [`IntoOutcome`].
 pub trait ServiceFuture: Send + 'static {
-    /// The future, boxed and with its result.
-    fn boxed(self) -> BoxFuture<'static, JobResult>;
+    /// The future, boxed and with its outcome.
+    fn boxed(self) -> BoxFuture<'static, Outcome>;
 }
 
-impl<F: Future<Output: IntoJobResult> + Send + 'static> ServiceFuture for F {
-    fn boxed(self) -> BoxFuture<'static, JobResult> {
-        Box::pin(async move { self.await.into_job_result() })
+impl<F: Future<Output: IntoOutcome> + Send + 'static> ServiceFuture for F {
+    fn boxed(self) -> BoxFuture<'static, Outcome> {
+        Box::pin(async move { self.await.into_outcome() })
     }
 }
 
-/// The parameters of a background service or a start-up task: a tuple of up to six types that are [`FromService`].
-pub trait ServiceParameters: Sized + 'static {
+/// The parameters of a function of the host: a tuple of up to six types that are [`FromContext`].
+pub trait ServiceParameters: Sized + Send + 'static {
     /// Makes the values for one run.
     ///
     /// # Errors
     ///
     /// One of them cannot be made; the run fails with the error.
-    fn from_service(context: &ServiceContext) -> Result<Self, ExtractError>;
+    fn from_context(context: &JobContext) -> impl Future<Output = Result<Self, ExtractError>> + Send;
 
     /// What must be provided for them.
     fn needs() -> Vec<Need>;
+}
+
+/// A function of the host as a job.
+pub(super) struct ServiceJob<P, F>(Arc<F>, PhantomData<fn() -> P>);
+
+impl<P, F> ServiceJob<P, F> {
+    pub(super) fn new(function: F) -> Self {
+        Self(Arc::new(function), PhantomData)
+    }
+}
+
+impl<P: ServiceParameters, F: ServiceFunction<P, Running: ServiceFuture>> ErasedJob for ServiceJob<P, F> {
+    fn run(&self, context: JobContext) -> BoxFuture<'static, Outcome> {
+        let function = self.0.clone();
+        Box::pin(async move {
+            let parameters = match P::from_context(&context).await {
+                Ok(parameters) => parameters,
+                Err(error) => return Outcome::Failed(error.into()),
+            };
+            drop(context);
+            let running = function.call(parameters).boxed();
+            running.await
+        })
+    }
+
+    fn needs(&self) -> Vec<Need> {
+        P::needs()
+    }
+
+    fn threading(&self) -> Threading {
+        Threading::Async
+    }
+
+    fn accepts(&self, _: &JobData) -> Result<(), ExtractError> {
+        Ok(())
+    }
+
+    fn identity(&self) -> Identity {
+        Identity::Unknown
+    }
 }
 
 macro_rules! service_functions {
@@ -358,10 +340,10 @@ macro_rules! service_functions {
             }
         }
 
-        impl<$($arg: FromService + 'static),*> ServiceParameters for ($($arg,)*) {
+        impl<$($arg: FromContext + 'static),*> ServiceParameters for ($($arg,)*) {
             #[allow(unused_variables, reason = "a macro over type names, also for no parameter at all")]
-            fn from_service(context: &ServiceContext) -> Result<Self, ExtractError> {
-                Ok(($($arg::from_service(context)?,)*))
+            async fn from_context(context: &JobContext) -> Result<Self, ExtractError> {
+                Ok(($($arg::from_context(context).await?,)*))
             }
 
             fn needs() -> Vec<Need> {

@@ -9,8 +9,7 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use crate::scheduler::by;
-use crate::time::{Activity, Clock, Hold};
+use crate::time::{Activity, Clock, Hold, by};
 
 /// When the first tick comes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

@@ -9,6 +9,7 @@ use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
 use super::detail::JobDetail;
+use super::launcher::Launcher;
 use super::provide::Providers;
 use super::run::{Run, Unschedule};
 use super::scope::Scope;
@@ -67,6 +68,11 @@ impl JobContext {
     /// The name of the trigger.
     pub fn trigger_key(&self) -> &TriggerKey {
         self.trigger().key()
+    }
+
+    /// What has launched this run.
+    pub fn launcher(&self) -> &Launcher {
+        &self.0.parts.launcher
     }
 
     /// When this run was due by its schedule, also if it came late.

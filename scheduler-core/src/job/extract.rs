@@ -30,17 +30,24 @@ pub struct Need {
     type_id: TypeId,
     type_name: &'static str,
     scoped: bool,
+    remedy: &'static str,
 }
 
 impl Need {
     /// The need for a shared value of type `T`.
     pub fn of<T: Any>() -> Self {
-        Self { type_id: TypeId::of::<T>(), type_name: std::any::type_name::<T>(), scoped: false }
+        let (type_id, type_name) = (TypeId::of::<T>(), std::any::type_name::<T>());
+        Self { type_id, type_name, scoped: false, remedy: "call `.provide(…)` with one" }
     }
 
     /// The need for a value of type `T` that belongs to the execution.
     pub fn of_scoped<T: Any>() -> Self {
-        Self { scoped: true, ..Self::of::<T>() }
+        Self { scoped: true, remedy: "call `.provide_scoped(…)`", ..Self::of::<T>() }
+    }
+
+    /// The need for a value that is not given to `provide`: what users call it, and what they have to do.
+    pub(crate) fn of_own<T: Any>(type_name: &'static str, remedy: &'static str) -> Self {
+        Self { type_name, remedy, ..Self::of::<T>() }
     }
 
     /// The type that must be provided.
@@ -54,6 +61,10 @@ impl Need {
 
     pub(crate) fn is_scoped(&self) -> bool {
         self.scoped
+    }
+
+    pub(super) fn remedy(&self) -> &'static str {
+        self.remedy
     }
 }
 

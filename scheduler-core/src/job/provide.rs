@@ -154,10 +154,8 @@ impl Providers {
     pub(crate) fn problem_with(&self, need: &Need) -> Option<String> {
         let name = need.type_name();
         match self.slots.get(&need.type_id()).map(|slot| matches!(slot.kind, Kind::Scoped { .. })) {
-            None if need.is_scoped() => {
-                Some(format!("needs a `{name}` of its own; call `.provide_scoped(…)`"))
-            }
-            None => Some(format!("needs a `{name}`; call `.provide(…)` with one")),
+            None if need.is_scoped() => Some(format!("needs a `{name}` of its own; {}", need.remedy())),
+            None => Some(format!("needs a `{name}`; {}", need.remedy())),
             Some(true) if !need.is_scoped() => Some(format!(
                 "takes `State<{name}>`, which is made for each execution; take `Scoped<{name}>`"
             )),

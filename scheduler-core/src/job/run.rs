@@ -1,5 +1,6 @@
 //! One run, from its firing to its end.
 
+use std::any::Any;
 use std::future::Future;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -10,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::context::CancelReason;
 use super::detail::JobDetail;
+use super::launcher::Launcher;
 use super::outcome::Outcome;
 use super::provide::Providers;
 use super::scope::Scope;
@@ -26,6 +28,7 @@ pub(crate) struct RunParts {
     pub(crate) id: ExecutionId,
     pub(crate) job: Arc<JobDetail>,
     pub(crate) trigger: Arc<Trigger>,
+    pub(crate) launcher: Launcher,
     pub(crate) fence: u64,
     pub(crate) scheduled: DateTime<Utc>,
     pub(crate) fired: DateTime<Utc>,
@@ -33,6 +36,8 @@ pub(crate) struct RunParts {
     pub(crate) next: Option<DateTime<Utc>>,
     /// The stored run; none for the first attempt of a trigger's firing, and for a job that no store knows.
     pub(crate) stored: Option<Box<StoredRun>>,
+    /// What a launcher outside of the scheduler gives its function.
+    pub(crate) caller: Option<Arc<dyn Any + Send + Sync>>,
 }
 
 /// What distinguishes a stored run.
@@ -189,7 +194,7 @@ impl Run {
     }
 
     /// The token for the job, which then stops by itself when it is asked to.
-    pub(super) fn listen(&self) -> &CancellationToken {
+    pub(crate) fn listen(&self) -> &CancellationToken {
         self.listens.store(true, Ordering::Release);
         self.token()
     }

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use super::event::Event;
 use super::handle::Scheduler;
 use super::reconcile::anew;
 use super::scheduling::{Scheduled, put_in_place};
@@ -12,6 +11,7 @@ use crate::job::JobDetail;
 use crate::key::{JobKey, TriggerKey};
 use crate::store::*;
 use crate::trigger::TriggerBuilder;
+use crate::watch::Event;
 
 /// How often a trigger that others change at the same time is read anew before a change of it gives up.
 const MOST_TRIES: usize = 16;
@@ -140,7 +140,7 @@ impl Scheduler {
         let core = self.open()?;
         let removed = core.store.remove_triggers(keys.clone()).await?;
         let found = keys.into_iter().zip(removed).filter(|(_, removed)| removed.found);
-        Ok(found.map(|(trigger, _)| core.bus.send(|| Event::Unscheduled { trigger })).count())
+        Ok(found.map(|(trigger, _)| core.pipeline.bus.send(|| Event::Unscheduled { trigger })).count())
     }
 
     /// Pauses triggers, and remembers groups: see [`Pause`]. Says which triggers were not paused before. Runs that somebody has
@@ -178,7 +178,7 @@ impl Scheduler {
         if triggers.is_empty() {
             self.check_exists(&what).await?;
         }
-        core.bus.send(|| Event::Paused { triggers: triggers.clone() });
+        core.pipeline.bus.send(|| Event::Paused { triggers: triggers.clone() });
         Ok(triggers)
     }
 
@@ -193,7 +193,7 @@ impl Scheduler {
         if triggers.is_empty() {
             self.check_exists(&what).await.during("resume")?;
         }
-        core.bus.send(|| Event::Resumed { triggers: triggers.clone() });
+        core.pipeline.bus.send(|| Event::Resumed { triggers: triggers.clone() });
         Ok(triggers)
     }
 
@@ -217,7 +217,7 @@ impl Scheduler {
     pub async fn clear(&self) -> Result<()> {
         let core = self.open().during("clear")?;
         core.store.clear().await.during("clear")?;
-        core.bus.send(|| Event::Cleared);
+        core.pipeline.bus.send(|| Event::Cleared);
         Ok(())
     }
 }
@@ -249,7 +249,7 @@ impl Scheduler {
         }
         let (jobs, triggers) = (vec![Arc::new(job)], Vec::new());
         core.store.put(Put { jobs, existing_jobs: existing, triggers, existing_triggers: existing }).await?;
-        core.bus.send(|| Event::JobStored { job: key });
+        core.pipeline.bus.send(|| Event::JobStored { job: key });
         Ok(())
     }
 
@@ -263,7 +263,7 @@ impl Scheduler {
         let found =
             core.store.remove_jobs(vec![job.clone()]).await.of_job(job).during("delete_job")?.contains(&true);
         if found {
-            core.bus.send(|| Event::JobRemoved { job: job.clone() });
+            core.pipeline.bus.send(|| Event::JobRemoved { job: job.clone() });
         }
         Ok(found)
     }
@@ -278,7 +278,7 @@ impl Scheduler {
         let name: Arc<str> = name.into();
         let core = self.open().during("put_calendar")?;
         core.put_calendar(&name, Arc::new(calendar), replace).await.during("put_calendar")?;
-        core.bus.send(|| Event::CalendarChanged { name });
+        core.pipeline.bus.send(|| Event::CalendarChanged { name });
         Ok(())
     }
 
@@ -291,7 +291,7 @@ impl Scheduler {
         let core = self.open().during("remove_calendar")?;
         let found = core.store.remove_calendar(name.into()).await.during("remove_calendar")?;
         if found {
-            core.bus.send(|| Event::CalendarChanged { name: name.into() });
+            core.pipeline.bus.send(|| Event::CalendarChanged { name: name.into() });
         }
         Ok(found)
     }

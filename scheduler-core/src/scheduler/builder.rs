@@ -8,12 +8,11 @@ use std::time::Duration;
 
 use super::core::{Core, Settings};
 use super::handle::{OwnHandle, Scheduler};
-use super::listener::{ErasedSchedulerListener, JobListener, Listeners, SchedulerListener, TriggerListener};
-use super::middleware::{ErasedMiddleware, Middleware};
 use super::reconcile::{Declarations, Declared};
 use super::scheduling::bind;
 use crate::calendar::Calendar;
 use crate::error::{Error, Result};
+use crate::execute::{CANCEL_GRACE, Middleware, Pipeline, Surroundings};
 use crate::job::provide_methods;
 use crate::job::{IntoInvocation, Invocation, JobDefinition, Providers, Registry};
 use crate::key::{JobKey, TriggerKey};
@@ -22,9 +21,7 @@ use crate::plugin::Plugin;
 use crate::store::{ExecutionLimits, JobStore, MemoryJobStore, Queries, StoreFuture};
 use crate::time::{Clock, SystemClock};
 use crate::trigger::{Misfire, Trigger, TriggerBuilder};
-
-/// How long a run that listens may take to stop, unless it is set.
-pub(crate) const CANCEL_GRACE: Duration = Duration::from_secs(5);
+use crate::watch::{ErasedSchedulerListener, JobListener, SchedulerListener, TriggerListener};
 
 /// Everything that keeps a scheduler or a host from being built.
 ///
@@ -105,9 +102,9 @@ pub struct SchedulerBuilder {
     registry: Registry,
     providers: Providers,
     start_up: Vec<Invocation>,
-    listeners: Listeners,
+    surroundings: Surroundings,
+    cancel_grace: Duration,
     scheduler_listeners: Vec<Arc<dyn ErasedSchedulerListener>>,
-    middleware: Vec<Arc<dyn ErasedMiddleware>>,
     limits: ExecutionLimits,
     calendars: BTreeMap<Arc<str>, Arc<dyn Calendar>>,
     schedules: Vec<(Invocation, TriggerBuilder)>,
@@ -132,20 +129,21 @@ impl Default for SchedulerBuilder {
             batch: 1024,
             misfire_threshold: Duration::from_secs(60),
             misfire: Misfire::Smart,
-            cancel_grace: CANCEL_GRACE,
             prune: false,
             drains: true,
         };
+        let mut providers = Providers::default();
+        providers.insert(OwnHandle::default());
         Self {
             settings,
             clock: None,
             store: Arc::new(MemoryJobStore::new()),
             registry: Registry::default(),
-            providers: Providers::default(),
+            providers,
             start_up: Vec::new(),
-            listeners: Listeners::default(),
+            surroundings: Surroundings::default(),
+            cancel_grace: CANCEL_GRACE,
             scheduler_listeners: Vec::new(),
-            middleware: Vec::new(),
             limits: ExecutionLimits::default(),
             calendars: BTreeMap::new(),
             schedules: Vec::new(),
@@ -192,7 +190,7 @@ impl SchedulerBuilder {
     /// A run that does not watch its token is aborted at its timeout. Once a run was asked to stop, the close hook of a scoped
     /// value and a listener at the end of the run have the same time, then they are dropped.
     pub fn cancel_grace(mut self, grace: Duration) -> Self {
-        self.settings.cancel_grace = grace;
+        self.cancel_grace = grace;
         self
     }
 
@@ -249,13 +247,13 @@ impl SchedulerBuilder {
 
     /// A listener to the executions of the jobs that match. Listeners are called in the order in which they were added.
     pub fn job_listener(self, jobs: Matcher<JobKey>, listener: impl JobListener) -> Self {
-        self.listeners.add_job(jobs, listener);
+        self.surroundings.listeners.add_job(jobs, listener);
         self
     }
 
     /// A listener to the firings of the triggers that match.
     pub fn trigger_listener(self, triggers: Matcher<TriggerKey>, listener: impl TriggerListener) -> Self {
-        self.listeners.add_trigger(triggers, listener);
+        self.surroundings.listeners.add_trigger(triggers, listener);
         self
     }
 
@@ -267,18 +265,20 @@ impl SchedulerBuilder {
 
     /// Code around every execution; the first one that is added is the outermost.
     pub fn middleware(mut self, middleware: impl Middleware) -> Self {
-        self.middleware.push(Arc::new(middleware));
+        self.surroundings.middleware.push(Arc::new(middleware));
         self
     }
 
-    /// Takes over what the host has: its clock, its values, its jobs. Returns what both have.
+    /// Takes over what the host has: its clock, its values, its jobs, what is around its runs. Returns what both have.
     pub(crate) fn adopt(
         &mut self,
         clock: Option<Arc<dyn Clock>>,
         values: &Providers,
         jobs: &Registry,
+        surroundings: Surroundings,
     ) -> Vec<&'static str> {
         self.clock = clock.or(self.clock.take());
+        self.surroundings.adopt(surroundings);
         self.registry.adopt(jobs);
         self.providers.merge(values)
     }
@@ -395,11 +395,9 @@ impl SchedulerBuilder {
         if !problems.is_empty() {
             return Err(BuildError { problems, cause });
         }
-        self.providers.insert(OwnHandle::default());
-        let mut core = Core::new(self.settings, clock, self.store, self.registry, self.providers);
+        let pipeline = Pipeline::new(clock, Arc::new(self.providers), self.surroundings, self.cancel_grace);
+        let mut core = Core::new(self.settings, self.store, self.registry, pipeline);
         core.start_up = self.start_up;
-        core.listeners = self.listeners;
-        core.middleware = self.middleware.into();
         core.limits = self.limits.into();
         let declared = Declarations {
             calendars: self.calendars.into_iter().collect(),

@@ -10,56 +10,19 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use parking_lot::RwLock;
-use serde::Serialize;
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, watch};
 use tokio_util::task::TaskTracker;
 
 use super::ending::Ending;
-use super::event::{Bus, Event};
-use super::listener::Listeners;
-use super::middleware::Chain;
 use super::running::Running;
-use crate::job::{CancelReason, ExecutionId, Invocation, Providers, Registry};
+use crate::execute::Pipeline;
+use crate::job::{CancelReason, ExecutionId, Invocation, Registry};
 use crate::store::{ExecutionLimits, JobStore};
 use crate::sync::{self, AtomicBool, AtomicUsize, Mutex};
 use crate::time::{Alarm, Clock};
 use crate::trigger::Misfire;
-
-/// In which phase of its life a scheduler is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum SchedulerState {
-    /// Built and not yet started.
-    Created,
-    /// Fires triggers.
-    Running,
-    /// Takes no new work; what runs goes on.
-    Standby,
-    /// Takes no new work and waits for what runs.
-    ShuttingDown,
-    /// Over; it cannot be started again.
-    Shutdown,
-}
-
-impl SchedulerState {
-    /// Whether it is over, or about to be.
-    pub(crate) fn ends(&self) -> bool {
-        matches!(self, Self::ShuttingDown | Self::Shutdown)
-    }
-}
-
-impl fmt::Display for SchedulerState {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Self::Created => "created",
-            Self::Running => "running",
-            Self::Standby => "standby",
-            Self::ShuttingDown => "shutting down",
-            Self::Shutdown => "shut down",
-        })
-    }
-}
+use crate::watch::{Event, SchedulerState};
 
 /// What the builder has decided.
 #[derive(Debug, Clone)]
@@ -70,7 +33,6 @@ pub(super) struct Settings {
     pub(super) batch: usize,
     pub(super) misfire_threshold: Duration,
     pub(super) misfire: Misfire,
-    pub(super) cancel_grace: Duration,
     pub(super) prune: bool,
     pub(super) drains: bool,
 }
@@ -82,10 +44,8 @@ pub(super) struct Core {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) store: Arc<dyn JobStore>,
     pub(super) registry: Registry,
-    pub(super) providers: Arc<Providers>,
     pub(super) start_up: Vec<Invocation>,
-    pub(super) listeners: Listeners,
-    pub(super) middleware: Chain,
+    pub(super) pipeline: Arc<Pipeline>,
     pub(super) limits: RwLock<ExecutionLimits>,
     pub(super) running: Running,
     /// How many executions have ended.
@@ -93,7 +53,6 @@ pub(super) struct Core {
     /// Runs that were stored through this scheduler.
     pub(super) enqueued: AtomicU64,
     pub(super) started: OnceLock<DateTime<Utc>>,
-    pub(super) bus: Bus,
     pub(super) phase: watch::Sender<SchedulerState>,
     /// Slots of the pool in use: queued and running executions.
     pub(super) active: AtomicUsize,
@@ -128,22 +87,18 @@ pub(super) struct Core {
 impl Core {
     pub(super) fn new(
         settings: Settings,
-        clock: Arc<dyn Clock>,
         store: Arc<dyn JobStore>,
         registry: Registry,
-        providers: Providers,
+        pipeline: Pipeline,
     ) -> Self {
         Self {
             settings,
             session: new_session(),
-            bus: Bus::new(clock.clone()),
-            clock,
+            clock: pipeline.clock.clone(),
             store,
             registry,
-            providers: Arc::new(providers),
             start_up: Vec::new(),
-            listeners: Listeners::default(),
-            middleware: Chain::default(),
+            pipeline: Arc::new(pipeline),
             limits: RwLock::default(),
             running: Running::default(),
             executed: AtomicU64::new(0),
@@ -200,7 +155,7 @@ impl Core {
         });
         self.ring();
         if refused.is_none() {
-            self.bus.send(|| Event::State { state: to });
+            self.pipeline.bus.send(|| Event::State { state: to });
         }
         refused.map_or(Ok(()), Err)
     }

@@ -7,7 +7,6 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::core::Core;
-use super::event::Event;
 use super::handle::{Scheduler, closed};
 use crate::data::JobData;
 use crate::error::{During, Error, Result};
@@ -15,6 +14,7 @@ use crate::job::{BoxFuture, IntoInvocation, Invocation};
 use crate::key::JobKey;
 use crate::run::{RetryPolicy, RunId};
 use crate::store::*;
+use crate::watch::Event;
 
 /// A run that is about to be enqueued; awaiting it stores the run and gives its id.
 ///
@@ -193,10 +193,10 @@ impl Scheduler {
 
     async fn stored_runs(&self, core: &Arc<Core>, runs: Vec<NewRun>) -> Result<Vec<RunId>> {
         let ids = runs.iter().map(|run| run.id).collect();
-        let told = if core.bus.is_heard() { runs.clone() } else { Vec::new() };
+        let told = if core.pipeline.bus.is_heard() { runs.clone() } else { Vec::new() };
         let stored = core.store.enqueue(runs).await?;
         for (run, _) in told.into_iter().zip(stored).filter(|(_, stored)| *stored == Enqueued::Created) {
-            core.bus.send(|| Event::Enqueued { run: run.id, job: run.job.clone(), due: run.due });
+            core.pipeline.bus.send(|| Event::Enqueued { run: run.id, job: run.job.clone(), due: run.due });
         }
         Ok(ids)
     }

@@ -6,13 +6,13 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
-use super::core::SchedulerState;
 use super::handle::Scheduler;
 use crate::error::{During, Result};
 use crate::job::ExecutionId;
 use crate::key::{JobKey, TriggerKey};
 use crate::store::*;
 use crate::trigger::OverlapPolicy;
+use crate::watch::SchedulerState;
 
 /// The answer to "why did this not run?": what stands between a trigger and its next firing, all of it.
 ///

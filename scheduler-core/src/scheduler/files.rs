@@ -3,8 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use super::core::{Core, SchedulerState};
-use super::deadline::by;
+use super::core::Core;
 use super::reconcile::Declared;
 use crate::error::{Error, Result};
 use crate::job::{Invocation, JobDetail};
@@ -12,6 +11,8 @@ use crate::key::JobKey;
 use crate::matcher::Text;
 use crate::plugin::{Contents, FileTrigger, Removals, ScheduleFile};
 use crate::store::*;
+use crate::time::by;
+use crate::watch::SchedulerState;
 
 impl Core {
     /// Puts what a file says in place, and returns its text.

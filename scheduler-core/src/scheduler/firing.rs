@@ -13,16 +13,16 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use foldhash::HashMap;
 
-use super::core::{Core, SchedulerState};
+use super::core::Core;
 use super::deadlines::{Deadline, Deadlines};
 use super::decision::{Decided, Decision, decide};
 use super::ending::Ending;
-use super::execution::Execution;
-use super::pool::Pool;
 use super::store_failures::{FIRST_BACKOFF, StoreFailures};
 use crate::error::Result;
-use crate::job::{CancelReason, ExecutionId, JobDetail, JobError, Outcome, RunParts, StoredRun};
+use crate::execute::{Execution, Pool};
+use crate::job::{CancelReason, ExecutionId, JobDetail, JobError, Launcher, Outcome, RunParts, StoredRun};
 use crate::store::*;
+use crate::watch::SchedulerState;
 
 /// Late triggers get one place of so many while punctual ones wait.
 const LATE_PART: usize = 4;
@@ -208,7 +208,7 @@ impl Engine {
             return;
         }
         if self.core.running.cancel(run, reason) == Some(true) {
-            let at = self.core.clock.monotonic().saturating_add(self.core.settings.cancel_grace);
+            let at = self.core.clock.monotonic().saturating_add(self.core.pipeline.cancel_grace);
             self.deadlines.set(Deadline { at, run, asked: true });
         } else {
             self.core.running.abort(run, reason);
@@ -388,7 +388,20 @@ impl Engine {
             return None;
         }
         let (previous, stored) = (progress.previous, None);
-        self.execute(RunParts { id, job, trigger, fence, scheduled, fired: now, previous, next, stored })
+        let (launcher, fired, caller) = (Launcher::Trigger, now, None);
+        self.execute(RunParts {
+            id,
+            job,
+            trigger,
+            launcher,
+            fence,
+            scheduled,
+            fired,
+            previous,
+            next,
+            stored,
+            caller,
+        })
     }
 
     /// A run that the store has claimed for this node, as an execution.
@@ -402,13 +415,26 @@ impl Engine {
         });
         self.core.active.fetch_add(1, Ordering::AcqRel);
         let stored = Some(Box::new(StoredRun { id: run, attempt, retry, last_error }));
-        let (fence, fired, previous, next) = (id.count(), now, None, None);
-        self.execute(RunParts { id, job, trigger, fence, scheduled, fired, previous, next, stored })
+        let (launcher, fence, fired, previous, next, caller) =
+            (Launcher::Run, id.count(), now, None, None, None);
+        self.execute(RunParts {
+            id,
+            job,
+            trigger,
+            launcher,
+            fence,
+            scheduled,
+            fired,
+            previous,
+            next,
+            stored,
+            caller,
+        })
     }
 
     fn execute(&mut self, parts: RunParts) -> Option<Execution> {
         let id = parts.id;
-        self.core.report_fired(&parts);
+        self.core.pipeline.report_fired(&parts);
         let timeout = parts.job.timeout();
         let execution = self.core.execution(parts)?;
         if let Some(timeout) = timeout {

@@ -10,18 +10,20 @@ use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
 use super::builder::SchedulerBuilder;
-use super::core::{Core, SchedulerState};
-use super::event::Events;
-use super::listener::{ErasedSchedulerListener, JobListener, ListenerId, TriggerListener};
+use super::core::Core;
 use super::reconcile::Declarations;
 use super::running::RunningExecution;
 use super::shutdown::ShutdownReport;
 use super::start::Starting;
 use crate::error::{During, Error, Result};
-use crate::job::{CancelReason, ExecutionId, ExtractError, FromContext, JobContext, Providers};
+use crate::execute::Pipeline;
+use crate::job::{CancelReason, ExecutionId, ExtractError, FromContext, JobContext, Need};
 use crate::key::{JobKey, TriggerKey};
 use crate::matcher::Matcher;
 use crate::store::*;
+use crate::watch::{
+    ErasedSchedulerListener, Events, JobListener, ListenerId, SchedulerState, TriggerListener,
+};
 
 /// A scheduler. Cloning gives a handle to the same one; when the last handle is dropped it stops firing.
 ///
@@ -93,7 +95,7 @@ impl WeakScheduler {
 
 /// The way from a run back to its scheduler; weak, since the scheduler owns what runs see.
 #[derive(Clone, Default)]
-pub(super) struct OwnHandle(Arc<OnceLock<Weak<Owner>>>);
+pub(crate) struct OwnHandle(Arc<OnceLock<Weak<Owner>>>);
 
 /// A job that takes a `Scheduler` gets the one that runs it, to schedule or enqueue further work.
 impl FromContext for Scheduler {
@@ -103,6 +105,10 @@ impl FromContext for Scheduler {
             own.map(Self)
                 .ok_or_else(|| ExtractError::new("the last handle of the scheduler has been dropped")),
         )
+    }
+
+    fn needs() -> Vec<Need> {
+        vec![Need::of_own::<OwnHandle>("Scheduler", "call `.scheduler(…)`")]
     }
 }
 
@@ -118,7 +124,7 @@ impl Scheduler {
         declared: Declarations,
         listeners: Vec<Arc<dyn ErasedSchedulerListener>>,
     ) -> Self {
-        let own = core.providers.get::<OwnHandle>();
+        let own = core.pipeline.providers.get::<OwnHandle>();
         let scheduler = Self(Arc::new(Owner {
             core: Arc::new(core),
             declared,
@@ -142,10 +148,6 @@ impl Scheduler {
     /// How late the firing loop is with its next turn; nothing while it is in time.
     pub fn lag(&self) -> Duration {
         self.core().lag()
-    }
-
-    pub(crate) fn cancel_grace(&self) -> Duration {
-        self.core().settings.cancel_grace
     }
 
     /// Whether due work of a store that forgets is run before the end.
@@ -244,8 +246,9 @@ impl Scheduler {
         phase.wait_for(SchedulerState::ends).await.ok();
     }
 
-    pub(crate) fn providers(&self) -> Arc<Providers> {
-        self.0.core.providers.clone()
+    /// What is around its runs, and those that its host launches.
+    pub(crate) fn pipeline(&self) -> &Arc<Pipeline> {
+        &self.core().pipeline
     }
 }
 
@@ -321,12 +324,12 @@ impl Scheduler {
 impl Scheduler {
     /// What happens from now on.
     pub fn events(&self) -> Events {
-        self.core().bus.subscribe()
+        self.core().pipeline.bus.subscribe()
     }
 
     /// Adds a listener to the jobs that match. It hears of executions that begin from now on.
     pub fn add_job_listener(&self, jobs: Matcher<JobKey>, listener: impl JobListener) -> ListenerId {
-        self.core().listeners.add_job(jobs, listener)
+        self.core().pipeline.listeners.add_job(jobs, listener)
     }
 
     /// Adds a listener to the triggers that match. It hears of firings from now on.
@@ -335,12 +338,12 @@ impl Scheduler {
         triggers: Matcher<TriggerKey>,
         listener: impl TriggerListener,
     ) -> ListenerId {
-        self.core().listeners.add_trigger(triggers, listener)
+        self.core().pipeline.listeners.add_trigger(triggers, listener)
     }
 
     /// Takes a listener away; one that hears of an execution under way hears of its end. Says whether it was there.
     pub fn remove_listener(&self, listener: ListenerId) -> bool {
-        self.core().listeners.remove(listener)
+        self.core().pipeline.listeners.remove(listener)
     }
 }
 

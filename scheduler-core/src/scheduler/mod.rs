@@ -1,4 +1,4 @@
-//! The scheduler: the handle that users hold, the loop that fires, the pool that runs.
+//! The scheduler: the handle that users hold, and the loop that fires. The pool that runs is `execute/pool.rs`.
 //!
 //! One direction: the handle writes to the store; the firing loop, on a thread of its own, takes what is due from
 //! the store and hands it to the pool; the pool runs jobs and hands endings back to the loop, which writes them to
@@ -24,29 +24,25 @@
 //! # Watching
 //!
 //! [`Scheduler::events`] is a stream of what happens. It costs nothing while nobody listens, and a reader that is too
-//! slow is told how much it has missed. Logs go through `tracing`: a failed run and a misfire are warnings, a failing
+//! slow is told how much it has missed. Everything that happens in a run is inside of a span `run` of `tracing`, with the fields `job`, `trigger`,
+//! `launcher`, `run`, `attempt` and `execution`. Logs go through `tracing`: a failed run and a misfire are warnings, a failing
 //! store is one error for each streak of failures.
 
 mod absent;
 mod admin;
 mod builder;
+mod completing;
 mod core;
-mod deadline;
 mod deadlines;
 mod decision;
 mod ending;
 mod engine_thread;
 mod enqueuing;
-mod event;
-mod execution;
 mod explain;
 #[cfg(feature = "schedule-file")]
 mod files;
 mod firing;
 mod handle;
-mod listener;
-mod middleware;
-mod pool;
 mod queries;
 mod reconcile;
 mod refusal;
@@ -58,20 +54,16 @@ mod start;
 mod store_failures;
 
 pub(crate) use self::core::new_session;
-pub(crate) use builder::CANCEL_GRACE;
-pub(crate) use deadline::by;
-pub(crate) use ending::{classify, log_end};
-pub(crate) use execution::run_alone;
-pub(crate) use listener::{ErasedJobListener, told};
+pub(crate) use handle::OwnHandle;
 
-pub use self::core::SchedulerState;
+pub use crate::execute::{Middleware, Next};
+pub use crate::watch::{
+    Event, Events, JobListener, ListenerId, SchedulerListener, SchedulerState, TriggerListener,
+};
 pub use builder::{BuildError, SchedulerBuilder};
 pub use enqueuing::Enqueue;
-pub use event::{Event, Events};
 pub use explain::{Explanation, Obstacle};
 pub use handle::{Scheduler, WeakScheduler};
-pub use listener::{JobListener, ListenerId, SchedulerListener, TriggerListener};
-pub use middleware::{Middleware, Next};
 pub use queries::SchedulerMetadata;
 pub use running::RunningExecution;
 pub use scheduling::Scheduled;

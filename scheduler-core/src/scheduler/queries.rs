@@ -6,12 +6,12 @@ use std::sync::atomic::Ordering;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
-use super::core::SchedulerState;
 use super::handle::Scheduler;
 use crate::error::{During, Result};
 use crate::job::JobDetail;
 use crate::key::{JobKey, TriggerKey};
 use crate::store::*;
+use crate::watch::SchedulerState;
 
 /// What there is to know about a scheduler itself.
 #[derive(Debug, Clone, Serialize)]

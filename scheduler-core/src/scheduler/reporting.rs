@@ -4,11 +4,10 @@ use chrono::{DateTime, Utc};
 
 use super::core::Core;
 use super::ending::Ending;
-use super::event::Event;
-use super::listener::Misfired;
 use crate::log::{Shown, When};
 use crate::store::*;
 use crate::trigger::Trigger;
+use crate::watch::{Event, Misfired};
 
 impl Core {
     /// Reports a trigger that came too late, and what its misfire policy made of it.
@@ -25,10 +24,10 @@ impl Core {
         let (was_due, next_due) = (When(Some(scheduled)), When(next));
         let fate = if runs { "fires once now" } else { "does not fire for that time" };
         tracing::warn!(%trigger, %scheduled, %late, "trigger `{trigger}` was due at {was_due} and is {late} late; by its misfire policy it {fate}, and is due next at: {next_due}");
-        self.bus.send(|| Event::Misfired { trigger: trigger.clone(), scheduled, next });
-        let Some(audience) = self.listeners.of(acquired.trigger.job(), trigger) else { return };
+        self.pipeline.bus.send(|| Event::Misfired { trigger: trigger.clone(), scheduled, next });
+        let Some(audience) = self.pipeline.listeners.of(acquired.trigger.job(), trigger) else { return };
         let misfire = Misfired { trigger: acquired.trigger.clone(), scheduled, next };
-        let (clock, grace) = (self.clock.clone(), self.settings.cancel_grace);
+        let (clock, grace) = (self.clock.clone(), self.pipeline.cancel_grace);
         let activity = clock.begin(&"the listeners of a misfire");
         self.spawn(activity.observe(async move { audience.misfired(&misfire, &*clock, grace).await }));
     }
@@ -45,10 +44,10 @@ impl Core {
         if matches!(result, FireResult::Overlapped) {
             let (name, next_due) = (trigger.key(), When(next));
             tracing::debug!(trigger = %name, %scheduled, "trigger `{name}` does not fire, since its previous run goes on; it is due next at: {next_due}");
-            self.bus.send(|| Event::Overlapped { trigger: key(), scheduled, next });
+            self.pipeline.bus.send(|| Event::Overlapped { trigger: key(), scheduled, next });
         }
         if next.is_none() && matches!(result, FireResult::Overlapped | FireResult::Advanced) {
-            self.bus.send(|| Event::Finished { trigger: key() });
+            self.pipeline.bus.send(|| Event::Finished { trigger: key() });
         }
     }
 
@@ -66,19 +65,19 @@ impl Core {
                 let (attempt, due) = (ending.attempt, *at);
                 let (shown, what) = (When(Some(due)), if *counts { "failed" } else { "was interrupted" });
                 tracing::info!(%job, %run, attempt, "attempt {attempt} of run {run} of job `{job}` {what}; the run is attempted again at {shown}");
-                self.bus.send(|| Event::Retrying { run, job: job.clone(), attempt, due });
+                self.pipeline.bus.send(|| Event::Retrying { run, job: job.clone(), attempt, due });
             }
             Fate::Dead { .. } => {
                 let attempts = ending.attempt;
                 tracing::error!(%job, %run, attempts, "run {run} of job `{job}` is dead after {attempts} attempts; `Scheduler::replay` runs it again");
-                self.bus.send(|| Event::Dead { run, job: job.clone(), attempts });
+                self.pipeline.bus.send(|| Event::Dead { run, job: job.clone(), attempts });
             }
         }
         if trigger_removed || ending.completion.instruction == Instruction::FinishTrigger {
-            self.bus.send(|| Event::Finished { trigger: ending.trigger.key().clone() });
+            self.pipeline.bus.send(|| Event::Finished { trigger: ending.trigger.key().clone() });
         }
         if job_removed {
-            self.bus.send(|| Event::JobRemoved { job: ending.trigger.job().clone() });
+            self.pipeline.bus.send(|| Event::JobRemoved { job: ending.trigger.job().clone() });
         }
     }
 }

@@ -8,7 +8,6 @@ use serde::Serialize;
 
 use super::absent::absent;
 use super::core::Core;
-use super::event::Event;
 use super::handle::{Scheduler, closed};
 use crate::data::JobData;
 use crate::error::{During, Error, Result};
@@ -16,6 +15,7 @@ use crate::job::{BoxFuture, IntoInvocation, Invocation, JobDetail};
 use crate::key::{JobKey, TriggerKey};
 use crate::store::*;
 use crate::trigger::{Progress, Trigger, TriggerBuilder};
+use crate::watch::Event;
 
 /// A schedule that was put in place.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -125,7 +125,7 @@ impl Scheduler {
             scheduled.push(put_in_place(trigger, progress, now)?);
         }
         let may_be_there = matches!(existing_triggers, Existing::Keep | Existing::Update);
-        let told = if may_be_there || core.bus.is_heard() { triggers.clone() } else { Vec::new() };
+        let told = if may_be_there || core.pipeline.bus.is_heard() { triggers.clone() } else { Vec::new() };
         let put = core.store.put(Put { jobs, existing_jobs, triggers, existing_triggers }).await;
         put.map_err(|error| match &scheduled[..] {
             [alone] => error.for_trigger(&alone.trigger),
@@ -182,7 +182,11 @@ impl Core {
 
     pub(super) fn report_scheduled(&self, trigger: &Trigger, progress: &Progress) {
         let (key, job) = (trigger.key(), trigger.job());
-        self.bus.send(|| Event::Scheduled { trigger: key.clone(), job: job.clone(), next: progress.next });
+        self.pipeline.bus.send(|| Event::Scheduled {
+            trigger: key.clone(),
+            job: job.clone(),
+            next: progress.next,
+        });
     }
 }
 

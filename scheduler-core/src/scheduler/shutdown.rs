@@ -9,9 +9,7 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use tokio::sync::oneshot;
 
-use super::core::{Core, SchedulerState};
-use super::deadline::by;
-use super::event::Event;
+use super::core::Core;
 use super::running::RunningExecution;
 use crate::error::Result;
 use crate::job::CancelReason;
@@ -19,6 +17,8 @@ use crate::key::JobKey;
 use crate::log::listed;
 use crate::run::RunState;
 use crate::store::{Queries, RunQuery, TriggerQuery, TriggerState, TriggerStatus};
+use crate::time::by;
+use crate::watch::{Event, SchedulerState};
 
 /// Runs are asked to stop this long before the budget ends, or after two thirds of a smaller one.
 const CANCEL_BEFORE_END: Duration = Duration::from_secs(10);
@@ -116,8 +116,8 @@ impl Core {
     }
 
     fn close(&self) {
-        self.bus.send(|| Event::State { state: SchedulerState::Shutdown });
-        self.bus.close();
+        self.pipeline.bus.send(|| Event::State { state: SchedulerState::Shutdown });
+        self.pipeline.bus.close();
         self.tasks.close();
     }
 

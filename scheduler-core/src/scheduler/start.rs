@@ -9,19 +9,19 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
-use super::core::{Core, SchedulerState};
-use super::deadline::by;
+use super::core::Core;
 use super::engine_thread;
 use super::firing::Engine;
 use super::handle::{Scheduler, closed};
-use super::pool::Pool;
 use super::store_failures::StoreFailures;
 use crate::error::{During, Error, Result};
-use crate::job::{BoxFuture, CancelReason, ExecutionId, Invocation, Outcome, RunParts};
+use crate::execute::Pool;
+use crate::job::{BoxFuture, CancelReason, ExecutionId, Invocation, Launcher, Outcome, RunParts};
 use crate::log::listed;
 use crate::store::*;
-use crate::time::aside;
+use crate::time::{aside, by};
 use crate::trigger::Trigger;
+use crate::watch::SchedulerState;
 
 /// How long a node whose start has failed tries to tell the store.
 const LEAVE_WITHIN: Duration = Duration::from_secs(1);
@@ -86,10 +86,7 @@ impl Scheduler {
         let core = self.core();
         let runtime = Handle::try_current()
             .map_err(|error| Error::config("start the scheduler inside a tokio runtime").caused_by(error))?;
-        core.set_runtime(&runtime);
-        for listener in std::mem::take(&mut *self.0.listeners.lock()) {
-            core.spawn(core.bus.attach(listener));
-        }
+        self.attach_listeners(&runtime);
         let pool = Pool::new(runtime, core.tasks.clone());
         let attached = self.patiently(|| Box::pin(self.attach())).await?;
         let started = self.start_attached(&pool, attached, start_up).await;
@@ -97,6 +94,15 @@ impl Scheduler {
             self.leave().await;
         }
         started
+    }
+
+    /// From now on the listeners hear of events; a host calls this before its start-up tasks run.
+    pub(crate) fn attach_listeners(&self, runtime: &Handle) {
+        let core = self.core();
+        core.set_runtime(runtime);
+        for listener in std::mem::take(&mut *self.0.listeners.lock()) {
+            core.spawn(core.pipeline.bus.attach(listener));
+        }
     }
 
     /// Tells the store that this node does not work: its start has failed.
@@ -112,7 +118,7 @@ impl Scheduler {
     async fn start_attached(&self, pool: &Pool, attached: Attached, start_up: &mut StartUp) -> Result<()> {
         let core = self.core();
         core.keeps_history.store(attached.keeps_history, Ordering::Relaxed);
-        core.stop_within.set(attached.stop_within.min(core.settings.cancel_grace)).ok();
+        core.stop_within.set(attached.stop_within.min(core.pipeline.cancel_grace)).ok();
         self.patiently(|| Box::pin(core.reconcile(&self.0.declared))).await?;
         #[cfg(feature = "schedule-file")]
         let watched = self.load_files().await?;
@@ -223,17 +229,19 @@ impl Core {
             id: ExecutionId::new(self.session, START_UP | number),
             job: job.detail().clone(),
             trigger: Arc::new(trigger),
+            launcher: Launcher::StartUp,
             fence: number,
             scheduled: now,
             fired: now,
             previous: None,
             next: None,
             stored: None,
+            caller: None,
         };
         let id = parts.id;
         let deadline = parts.job.timeout().map(|timeout| self.clock.monotonic().saturating_add(timeout));
         self.active.fetch_add(1, Ordering::AcqRel);
-        self.report_fired(&parts);
+        self.pipeline.report_fired(&parts);
         pool.submit(self.execution(parts));
         let (tell, told) = oneshot::channel();
         let core = self.clone();

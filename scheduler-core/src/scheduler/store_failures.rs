@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::core::Core;
-use super::event::Event;
 use crate::Error;
 use crate::log::{Streak, unheard};
+use crate::watch::Event;
 
 /// Waits after failures: doubled from the first to the last.
 pub(super) const FIRST_BACKOFF: Duration = Duration::from_millis(20);
@@ -31,7 +31,7 @@ impl StoreFailures {
         // What keeps it may be something else by now.
         *self.core.store_failure.write() = Some(error.to_string().into());
         if self.failures == 1 {
-            self.core.bus.send(|| Event::StoreFailed { error: error.to_string() });
+            self.core.pipeline.bus.send(|| Event::StoreFailed { error: error.to_string() });
         }
         if let Some(failures) = self.streak.failed(self.core.clock.monotonic()) {
             let sentence = format!(
@@ -51,7 +51,7 @@ impl StoreFailures {
             // As loud as the failure was.
             tracing::warn!(failures, "the job store answers again, after {failures} failed calls");
             *self.core.store_failure.write() = None;
-            self.core.bus.send(|| Event::StoreRecovered);
+            self.core.pipeline.bus.send(|| Event::StoreRecovered);
         }
     }
 }

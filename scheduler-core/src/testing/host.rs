@@ -11,13 +11,14 @@ use tokio::sync::oneshot::{self, error::TryRecvError};
 use super::recorder::Recorder;
 use super::stage::{LONGEST, Stage};
 use crate::host::{HostBuilder, HostError, HostHandle, HostReport};
+use crate::matcher::Matcher;
 use crate::time::{Activity, Clock, ManualClock};
 
 /// The activity of a host; none once it has ended, since the clock would wait for it.
 type Life = Arc<Mutex<Option<Activity>>>;
 
-/// A host that has begun to start, whose time is in the hands of a test: see [`Stage`] for what a test can do with it. Runs of
-/// its queues are noted beside those of its scheduler.
+/// A host that has begun to start, whose time is in the hands of a test: see [`Stage`] for what a test can do with it. What its
+/// queues, start-up tasks, services and timers run is noted beside the runs of its scheduler.
 ///
 /// ```
 /// use std::time::Duration;
@@ -72,7 +73,8 @@ impl TestHost {
     /// `now` is no time, or there is no tokio runtime.
     pub async fn start(now: &str, builder: HostBuilder) -> Result<Self, HostError> {
         let (clock, recorder) = (ManualClock::at(now), Recorder::default());
-        let host = builder.clock(clock.clone()).observed_by(recorder.clone()).build()?;
+        let host =
+            builder.clock(clock.clone()).job_listener(Matcher::Everything, recorder.clone()).build()?;
         let handle = host.handle();
         let activity = clock.begin(&"the host").idling();
         let life = Life::default();

@@ -57,6 +57,11 @@ impl Activity {
         self
     }
 
+    /// That of the future which is being polled; unobserved outside of every one.
+    pub(crate) fn of_current() -> Self {
+        Self(Self::current())
+    }
+
     pub(super) fn current() -> Option<Arc<Unit>> {
         CURRENT.with_borrow(Clone::clone)
     }
@@ -112,6 +117,10 @@ impl<F: Future + ?Sized> Future for Observed<F> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         let Some(unit) = self.unit.clone() else { return self.future.as_mut().poll(cx) };
+        if Activity::current().is_some_and(|outer| Arc::ptr_eq(&outer, &unit)) {
+            // Whoever polls this is observed itself, and rests for both.
+            return self.future.as_mut().poll(cx);
+        }
         unit.resume();
         let polled = {
             let _restore = Entered(CURRENT.replace(Some(unit.clone())));

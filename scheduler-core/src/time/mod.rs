@@ -17,6 +17,7 @@
 //! seconds it gives up and names whoever is busy.
 
 mod activity;
+mod deadline;
 mod lapse;
 mod manual;
 mod system;
@@ -32,6 +33,7 @@ use chrono::{DateTime, Utc};
 
 pub use activity::{Activity, Observed};
 pub(crate) use activity::{Hold, aside};
+pub(crate) use deadline::by;
 pub use lapse::TimeLapseClock;
 pub use manual::ManualClock;
 pub use system::SystemClock;

@@ -29,17 +29,14 @@ async fn the_history_has_a_line_for_each_step() {
     let lines = logged::lines_with(&["scheduler::history", "job=pay"]);
     let written = lines.join("\n");
     assert_eq!(lines.len(), 3, "{written}");
+    assert!(lines[0].contains("INFO run{job=pay trigger=t launcher=trigger run="), "{written}");
     assert!(
-        lines[0]
-            .contains("INFO scheduler::history: trigger `t` fired trigger=t job=pay scheduled=2026-03-01"),
+        lines[0].contains("scheduler::history: trigger `t` fired trigger=t job=pay scheduled=2026-03-01"),
         "{written}"
     );
     assert!(
-        lines[1].contains("INFO scheduler::history: job `pay` runs for trigger `t` job=pay trigger=t"),
+        lines[1].contains("scheduler::history: job `pay` runs for trigger `t` job=pay trigger=t"),
         "{written}"
     );
-    assert!(
-        lines[2].contains("WARN scheduler::history: job `pay` failed: no route to the bank"),
-        "{written}"
-    );
+    assert!(lines[2].contains("scheduler::history: job `pay` failed: no route to the bank"), "{written}");
 }

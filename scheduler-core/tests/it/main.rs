@@ -21,6 +21,7 @@ mod history;
 mod hosting;
 mod identity;
 mod injecting;
+mod launching;
 mod limits;
 mod listening;
 #[path = "../../../tests/src/logged.rs"]

@@ -9,6 +9,7 @@ use scheduler_core::job::{Invocation, JobContext, JobDefinition, JobDetail, JobE
 use scheduler_core::time::{Clock, SystemClock};
 use scheduler_core::trigger::Trigger;
 use scheduler_core::{JobKey, Scheduler};
+use scheduler_redis::RedisJobStore;
 
 fn say(line: &str) {
     println!("{line}");
@@ -52,6 +53,19 @@ async fn half_a_second(context: JobContext) {
     say("job ends");
 }
 
+/// Says when it begins, with its fence, and when it is gone, in whatever way.
+async fn relays(context: ServiceContext, run: JobContext) {
+    struct Gone;
+    impl Drop for Gone {
+        fn drop(&mut self) {
+            say("relay gone");
+        }
+    }
+    say(&format!("relay begins {}", run.fence()));
+    let _gone = Gone;
+    context.stopping().await;
+}
+
 async fn fails() -> Result<(), JobError> {
     say("job begins");
     Err(JobError::new("no route to the bank"))
@@ -86,6 +100,12 @@ async fn main() -> Result<(), HostError> {
             let often = Trigger::every(Duration::from_millis(20));
             let scheduler = Scheduler::builder().schedule(Invocation::new(detail.clone()), often);
             builder.register(JobDefinition::new(detail, fails)).scheduler(scheduler)
+        }
+        "relays" => {
+            let url = std::env::args().nth(2).unwrap();
+            let store = RedisJobStore::builder(&url).name("relay").connect().await.unwrap();
+            let relay = background("relay", relays).lease(Duration::from_secs(2));
+            builder.scheduler(Scheduler::builder().store(store)).service(relay)
         }
         "deaf" => builder.service(background("deaf", deaf)),
         "blocks" => builder.service(background("blocks", blocks)),

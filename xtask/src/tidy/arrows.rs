@@ -15,6 +15,8 @@ const LAYERS: &[&[&str]] = &[
     &["prelude", "private", "__private"],
     &["host"],
     &["plugin", "scheduler"],
+    &["execute"],
+    &["watch"],
     &["store"],
     &["job"],
     &["run"],
@@ -131,7 +133,9 @@ mod tests {
 
     #[test]
     fn arrows_point_down() {
-        assert_allowed("scheduler/pool.rs", "use crate::{store::JobStore, time::Clock, Error};");
+        assert_allowed("scheduler/core.rs", "use crate::{store::JobStore, time::Clock, Error};");
+        assert_allowed("host/launch.rs", "use crate::execute::run_here;");
+        assert_allowed("execute/ending.rs", "use crate::{watch::Event, job::Run};");
         assert_allowed("trigger/mod.rs", "use crate::calendar::Calendar;");
         assert_allowed("testing/mod.rs", "use crate::scheduler::Scheduler;");
         assert_allowed("job/mod.rs", "use crate::{error::Error, trigger::Trigger};");
@@ -151,6 +155,8 @@ mod tests {
             "use crate::{key::JobKey, host::Host};",
             "1: `job` names `crate::host::Host`",
         );
+        assert_refused("execute/pool.rs", "use crate::scheduler::Scheduler;", "1: `execute` names");
+        assert_refused("watch/event.rs", "use crate::execute::Next;", "1: `watch` names");
         assert_refused("time/mod.rs", "fn a() { super::job::b() }", "1: `time` names `super::job::b`");
         assert_refused("host/mod.rs", "use crate::testing::ManualClock;", "1: `host` names");
         assert_refused("trigger/mod.rs", "use crate::job::ExecutionId;", "1: `trigger` names");

@@ -43,10 +43,6 @@ const OPEN: &[(&[&str], &str)] = &[
         "the builder makes the handle, whose start needs what was declared, also by a plugin of the builder",
     ),
     (
-        &["scheduler/core.rs", "scheduler/ending.rs", "scheduler/event.rs", "scheduler/listener.rs"],
-        "the core keeps endings and listeners, which reach back for its clock and its state",
-    ),
-    (
         &["time/activity.rs", "time/manual.rs"],
         "the manual clock counts activities, which tell it when they rest",
     ),

@@ -48,8 +48,9 @@ pub enum AtStop {
 /// A bounded queue of jobs in memory, served by the host that it was given to. Cloning gives a handle to the same queue.
 ///
 /// The jobs are the same as everywhere: what is enqueued here can be enqueued in a [`Scheduler`](crate::Scheduler), which
-/// keeps it and runs it on any node. What a queue has no use for does not apply here: job listeners and middleware, refire,
-/// persisted data, the limits of execution groups, and the wish not to run beside oneself (give the queue a concurrency of one).
+/// keeps it and runs it on any node. Middleware, listeners, scopes and timeouts are the same. What only a store can do does not apply here:
+/// retries, persisted data, the limits of execution groups, and the wish not to run beside oneself (give the queue a concurrency of
+/// one).
 ///
 /// ```
 /// use scheduler_core::host::{Host, JobQueue};
@@ -357,7 +358,7 @@ impl JobQueue {
     }
 
     pub(super) fn service(&self) -> Arc<dyn ErasedService> {
-        Arc::new(QueueService(self.0.clone()))
+        Arc::new(QueueService::new(self.0.clone()))
     }
 }
 

@@ -3,47 +3,56 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
+use tokio::task::AbortHandle;
+
 use super::{AtStop, Item, Shared};
 use crate::host::service::{ErasedService, Phase, ServiceContext, StopContext};
 use crate::job::{BoxFuture, CancelReason, JobError, JobResult};
 use crate::log::listed;
-use crate::scheduler::by;
-use crate::time::aside;
+use crate::time::{aside, by};
 
 /// Runs are asked to stop this long before the time for the stop is over, or after two thirds of a shorter time.
 const CANCEL_BEFORE_END: Duration = Duration::from_secs(10);
 
-pub(super) struct QueueService(pub(super) Arc<Shared>);
+pub(super) struct QueueService {
+    queue: Arc<Shared>,
+    workers: Mutex<Vec<AbortHandle>>,
+}
 
 impl QueueService {
+    pub(super) fn new(queue: Arc<Shared>) -> Self {
+        Self { queue, workers: Mutex::default() }
+    }
+
     fn close(&self) {
-        self.0.state.lock().closed = true;
-        self.0.tell();
+        self.queue.state.lock().closed = true;
+        self.queue.tell();
     }
 
     /// Takes the jobs that wait out of the queue; dropped, they are cancelled.
     fn drop_waiting(&self) -> Vec<Item> {
-        let waiting = std::mem::take(&mut self.0.state.lock().waiting);
-        self.0.tell();
+        let waiting = std::mem::take(&mut self.queue.state.lock().waiting);
+        self.queue.tell();
         waiting.into()
     }
 
     async fn stop(&self, context: &StopContext) -> JobResult {
-        if self.0.settings.at_stop == AtStop::Drop {
+        if self.queue.settings.at_stop == AtStop::Drop {
             self.drop_waiting();
         }
         let clock = context.service().clock();
         let early = CANCEL_BEFORE_END.min(context.remaining() / 3);
-        let drained = by(clock, context.deadline.saturating_sub(early), self.0.emptied()).await.is_some();
+        let drained = by(clock, context.deadline.saturating_sub(early), self.queue.emptied()).await.is_some();
         if drained {
             return Ok(());
         }
         let left = self.drop_waiting();
-        let running = self.0.state.lock().running.clone();
+        let running = self.queue.state.lock().running.clone();
         for slot in running {
             slot.cancel(CancelReason::Shutdown);
         }
-        aside(self.0.emptied()).await;
+        aside(self.queue.emptied()).await;
         if left.is_empty() {
             return Ok(());
         }
@@ -79,15 +88,19 @@ impl ErasedService for QueueService {
         Box::pin(async move {
             if phase == Phase::Start {
                 let clock = &context.core.clock;
-                for item in self.0.state.lock().waiting.iter_mut().take(self.0.settings.concurrency) {
+                for item in self.queue.state.lock().waiting.iter_mut().take(self.queue.settings.concurrency) {
                     item.activity.get_or_insert_with(|| clock.begin(&"a queued job"));
                 }
-                for _ in 0..self.0.settings.concurrency {
-                    context.core.tasks.spawn(self.0.clone().work());
-                }
+                let worker = |_| context.core.tasks.spawn(self.queue.clone().work()).abort_handle();
+                *self.workers.lock() = (0..self.queue.settings.concurrency).map(worker).collect();
             }
             Ok(())
         })
+    }
+
+    /// A run that has not stopped is dropped, and ends as cancelled.
+    fn abort(&self) {
+        self.workers.lock().iter().for_each(AbortHandle::abort);
     }
 
     fn end<'a>(&'a self, phase: Phase, context: &'a StopContext) -> BoxFuture<'a, JobResult> {
@@ -95,7 +108,7 @@ impl ErasedService for QueueService {
             match phase {
                 Phase::Stopping => {
                     self.close();
-                    match self.0.settings.at_stop {
+                    match self.queue.settings.at_stop {
                         AtStop::Persist => self.persist(context).await,
                         _ => Ok(()),
                     }

@@ -1,6 +1,7 @@
 //! The host, on a manual clock.
 
 mod failing;
+mod one_per_cluster;
 mod start_up_tasks;
 
 use std::sync::Arc;
@@ -344,7 +345,7 @@ fn every_problem_is_reported_at_once() {
         "task `migrate` (",
         "is to run once per cluster, and the host has no scheduler",
         "the queue `mails` is to keep its jobs at the stop, and the host has no scheduler",
-        "takes a `Scheduler`, and the host has none; call `.scheduler(…)`",
+        "needs a `Scheduler`; call `.scheduler(…)`",
     ] {
         assert!(error.contains(expected), "`{expected}` is not in:\n{error}");
     }

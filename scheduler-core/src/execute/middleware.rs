@@ -34,7 +34,7 @@ pub trait Middleware: Send + Sync + 'static {
     fn handle(&self, context: JobContext, next: Next) -> impl Future<Output = Outcome> + Send;
 }
 
-pub(super) trait ErasedMiddleware: Send + Sync {
+pub(crate) trait ErasedMiddleware: Send + Sync {
     fn handle(&self, context: JobContext, next: Next) -> BoxFuture<'_, Outcome>;
 }
 
@@ -45,7 +45,7 @@ impl<M: Middleware> ErasedMiddleware for M {
 }
 
 /// All middleware of a scheduler, outermost first.
-pub(super) type Chain = Arc<[Arc<dyn ErasedMiddleware>]>;
+pub(crate) type Chain = Arc<[Arc<dyn ErasedMiddleware>]>;
 
 /// What is inside a middleware: the next one, or the job.
 pub struct Next(Inside);
@@ -56,7 +56,7 @@ enum Inside {
 }
 
 impl Next {
-    pub(super) fn new(chain: Chain, job: Arc<dyn ErasedJob>) -> Self {
+    pub(crate) fn new(chain: Chain, job: Arc<dyn ErasedJob>) -> Self {
         Self(Inside::Chain { chain, depth: 0, job })
     }
 

@@ -5,7 +5,7 @@ use std::pin::pin;
 use std::task::Poll;
 use std::time::Duration;
 
-use crate::time::Clock;
+use super::Clock;
 
 /// The output of `future`, or none at the deadline.
 pub(crate) async fn by<F: Future>(clock: &dyn Clock, deadline: Duration, future: F) -> Option<F::Output> {

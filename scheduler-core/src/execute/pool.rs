@@ -26,7 +26,7 @@ use crate::user;
 const TURN: usize = 32;
 
 #[derive(Clone)]
-pub(super) struct Pool {
+pub(crate) struct Pool {
     shared: Arc<Shared>,
     runtime: Handle,
     tracker: TaskTracker,
@@ -45,17 +45,17 @@ struct Queue {
 }
 
 impl Pool {
-    pub(super) fn new(runtime: Handle, tracker: TaskTracker) -> Self {
+    pub(crate) fn new(runtime: Handle, tracker: TaskTracker) -> Self {
         let most_drainers = runtime.metrics().num_workers().max(1);
         Self { shared: Arc::default(), runtime, tracker, most_drainers }
     }
 
-    pub(super) fn runtime(&self) -> &Handle {
+    pub(crate) fn runtime(&self) -> &Handle {
         &self.runtime
     }
 
     /// Runs the executions, in this order as far as threads are free. Returns at once.
-    pub(super) fn submit(&self, executions: impl IntoIterator<Item = Execution>) {
+    pub(crate) fn submit(&self, executions: impl IntoIterator<Item = Execution>) {
         let mut queue = self.shared.queue.lock();
         for execution in executions {
             match execution.threading() {

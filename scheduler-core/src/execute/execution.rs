@@ -5,71 +5,37 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use super::core::Core;
-use super::ending::{Ending, Guard, classify};
-use super::event::Event;
-use super::listener::Audience;
+use super::ending::{Guard, classify};
 use super::middleware::Next;
-use crate::job::{BoxFuture, ErasedJob, JobContext, JobError, Outcome, Run, RunParts, Threading};
-use crate::store::{Completion, Fate, Instruction};
-use crate::time::Observed;
+use super::pipeline::RunOwner;
+use crate::job::{BoxFuture, ErasedJob, JobContext, Outcome, Run, Threading};
+use crate::time::{Activity, Observed};
 use crate::user::{self, Careful};
-
-/// Why a job that its node has no function for cannot run.
-const NO_FUNCTION: &str = "no such job function is registered";
-
-impl Core {
-    /// The execution of a firing that has taken a slot; none, and the end of it, if this node has no such function.
-    pub(super) fn execution(self: &Arc<Self>, parts: RunParts) -> Option<Execution> {
-        let activity = self.clock.begin(&parts.id);
-        let Some(job) = self.registry.job(parts.job.job_type()).cloned() else {
-            let (job, job_type) = (parts.job.key(), parts.job.job_type());
-            tracing::error!(%job, job_type, "job `{job}` cannot run on this node, since no function `{job_type}` is registered; its triggers are put into the error state until `reset_from_error` is called");
-            // A stored run is kept for a program that has the function.
-            let fate =
-                parts.stored.as_ref().map_or(Fate::Over, |_| Fate::Dead { error: Some(NO_FUNCTION.into()) });
-            let instruction = match parts.stored {
-                Some(_) => Instruction::Continue,
-                None => Instruction::FailJob,
-            };
-            let completion = Completion { instruction, fate, ..Completion::of(parts.id) };
-            let outcome = Outcome::Failed(JobError::new(NO_FUNCTION));
-            let ending = Ending::new(completion, parts.trigger.clone(), outcome, activity);
-            self.hand_over(ending.of_run(&parts));
-            return None;
-        };
-        let audience = self.listeners.of(parts.job.key(), parts.trigger.key());
-        let run =
-            Arc::new(Run::new(parts, self.providers.clone(), self.clock.clone(), self.settings.cancel_grace));
-        self.running.add(run.clone(), activity.clone(), job.threading());
-        Some(Execution { job, guard: Guard::new(self.clone(), run, audience, activity) })
-    }
-
-    pub(super) fn report_fired(&self, parts: &RunParts) {
-        self.bus.send(|| Event::Fired {
-            execution: parts.id,
-            job: parts.job.key().clone(),
-            trigger: parts.trigger.key().clone(),
-            scheduled: parts.scheduled,
-            fired: parts.fired,
-            next: parts.next,
-        });
-    }
-}
+use crate::watch::Audience;
 
 /// An execution that waits for its turn.
-pub(super) struct Execution {
+pub(crate) struct Execution {
     job: Arc<dyn ErasedJob>,
     guard: Guard,
 }
 
 impl Execution {
-    pub(super) fn threading(&self) -> Threading {
+    pub(crate) fn new(
+        owner: Arc<dyn RunOwner>,
+        job: Arc<dyn ErasedJob>,
+        run: Arc<Run>,
+        activity: Activity,
+    ) -> Self {
+        let audience = owner.pipeline().listeners.of(run.parts.job.key(), run.parts.trigger.key());
+        Self { job, guard: Guard::new(owner, run, audience, activity) }
+    }
+
+    pub(crate) fn threading(&self) -> Threading {
         self.job.threading()
     }
 
     /// The future of the run; none if it was told to stop before it began.
-    pub(super) fn begin(self) -> Option<Body> {
+    pub(crate) fn begin(self) -> Option<Body> {
         let Self { job, guard } = self;
         if guard.run().cancel_reason().is_some() {
             return None;
@@ -124,7 +90,7 @@ fn surrounded(
 }
 
 /// The body of a job under way. Ready when it has ended; dropping it earlier aborts the execution.
-pub(super) struct Body {
+pub(crate) struct Body {
     future: Attempt,
     job: Arc<dyn ErasedJob>,
     guard: Option<Guard>,
@@ -132,7 +98,7 @@ pub(super) struct Body {
 
 impl Body {
     /// Its run; none once it has ended.
-    pub(super) fn run(&self) -> Option<Arc<Run>> {
+    pub(crate) fn run(&self) -> Option<Arc<Run>> {
         self.guard.as_ref().map(|guard| guard.run().clone())
     }
 }
@@ -141,9 +107,13 @@ impl Future for Body {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let Poll::Ready(outcome) = user::poll(Pin::new(&mut *self.future), cx) else { return Poll::Pending };
+        let body = &mut *self;
+        let Some(guard) = &body.guard else { return Poll::Ready(()) };
+        let span = guard.span().clone();
+        let _entered = span.enter();
+        let Poll::Ready(outcome) = user::poll(Pin::new(&mut *body.future), cx) else { return Poll::Pending };
         let outcome = outcome.unwrap_or_else(Outcome::from);
-        let Some(guard) = self.guard.take() else { return Poll::Ready(()) };
+        let Some(guard) = body.guard.take() else { return Poll::Ready(()) };
         if !guard.begin_refire() {
             guard.end(outcome);
             return Poll::Ready(());
@@ -162,11 +132,4 @@ impl Future for Body {
             }
         }
     }
-}
-
-/// Runs a job without a trigger in a store, to its end.
-pub(crate) async fn run_alone(job: Arc<dyn ErasedJob>, run: Arc<Run>) -> Outcome {
-    let outcome = user::run(|| job.run(JobContext(run.clone()))).await.unwrap_or_else(Outcome::from);
-    let outcome = classify(Some(outcome), run.cancel_reason());
-    run.close(outcome).await
 }

@@ -11,12 +11,11 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use parking_lot::RwLock;
 
-use super::deadline::by;
 use super::event::Event;
 use crate::job::{BoxFuture, JobContext, Outcome};
 use crate::key::{JobKey, TriggerKey};
 use crate::matcher::Matcher;
-use crate::time::Clock;
+use crate::time::{Clock, by};
 use crate::trigger::Trigger;
 use crate::user::{self, Panic};
 
@@ -134,13 +133,13 @@ erased!(pub(crate) ErasedJobListener for JobListener {
     fn vetoed(context: &'a JobContext) -> ();
     fn was_executed(context: &'a JobContext, outcome: &'a Outcome) -> ();
 });
-erased!(pub(super) ErasedTriggerListener for TriggerListener {
+erased!(pub(crate) ErasedTriggerListener for TriggerListener {
     fn fired(context: &'a JobContext) -> ();
     fn veto(context: &'a JobContext) -> bool;
     fn misfired(trigger: &'a Trigger, scheduled: DateTime<Utc>, next: Option<DateTime<Utc>>) -> ();
     fn completed(context: &'a JobContext, outcome: &'a Outcome) -> ();
 });
-erased!(pub(super) ErasedSchedulerListener for SchedulerListener {
+erased!(pub(crate) ErasedSchedulerListener for SchedulerListener {
     fn on_event(event: &'a Event) -> ();
 });
 
@@ -156,23 +155,23 @@ struct Entries {
     triggers: Vec<Entry<TriggerKey, dyn ErasedTriggerListener>>,
 }
 
-/// The listeners of a scheduler. While there are none, asking costs one load.
+/// The listeners of a scheduler or host. While there are none, asking costs one load.
 #[derive(Default)]
-pub(super) struct Listeners {
+pub(crate) struct Listeners {
     any: AtomicBool,
     last: AtomicU64,
     entries: RwLock<Entries>,
 }
 
 impl Listeners {
-    pub(super) fn add_job(&self, matcher: Matcher<JobKey>, listener: impl JobListener) -> ListenerId {
+    pub(crate) fn add_job(&self, matcher: Matcher<JobKey>, listener: impl JobListener) -> ListenerId {
         let id = self.next_id();
         self.entries.write().jobs.push(Entry { id, matcher, listener: Arc::new(listener) });
         self.any.store(true, Ordering::Release);
         id
     }
 
-    pub(super) fn add_trigger(
+    pub(crate) fn add_trigger(
         &self,
         matcher: Matcher<TriggerKey>,
         listener: impl TriggerListener,
@@ -183,7 +182,7 @@ impl Listeners {
         id
     }
 
-    pub(super) fn remove(&self, id: ListenerId) -> bool {
+    pub(crate) fn remove(&self, id: ListenerId) -> bool {
         let mut entries = self.entries.write();
         let count = |entries: &Entries| entries.jobs.len() + entries.triggers.len();
         let before = count(&entries);
@@ -194,12 +193,24 @@ impl Listeners {
         after < before
     }
 
+    /// Adds those of something that surrounds this, before its own.
+    pub(crate) fn adopt(&mut self, outer: Self) {
+        let Entries { jobs, triggers } = outer.entries.into_inner();
+        let jobs: Vec<_> = jobs.into_iter().map(|entry| Entry { id: self.next_id(), ..entry }).collect();
+        let triggers: Vec<_> =
+            triggers.into_iter().map(|entry| Entry { id: self.next_id(), ..entry }).collect();
+        let own = self.entries.get_mut();
+        own.jobs.splice(0..0, jobs);
+        own.triggers.splice(0..0, triggers);
+        *self.any.get_mut() = !own.jobs.is_empty() || !own.triggers.is_empty();
+    }
+
     fn next_id(&self) -> ListenerId {
         ListenerId(self.last.fetch_add(1, Ordering::Relaxed))
     }
 
     /// Those that hear of this trigger and its job; none if nobody does.
-    pub(super) fn of(&self, job: &JobKey, trigger: &TriggerKey) -> Option<Arc<Audience>> {
+    pub(crate) fn of(&self, job: &JobKey, trigger: &TriggerKey) -> Option<Arc<Audience>> {
         if !self.any.load(Ordering::Acquire) {
             return None;
         }
@@ -219,7 +230,7 @@ fn matching<K: crate::matcher::Key, L: ?Sized>(entries: &[Entry<K, L>], key: &K)
 const LISTENER: &str = "listener";
 
 /// Those that hear of one execution, in the order in which they were added.
-pub(super) struct Audience {
+pub(crate) struct Audience {
     jobs: Vec<Arc<dyn ErasedJobListener>>,
     triggers: Vec<Arc<dyn ErasedTriggerListener>>,
     /// How many were told of the end, the job listeners first. Counted before the call, so that one that hangs is not told
@@ -229,7 +240,7 @@ pub(super) struct Audience {
 
 impl Audience {
     /// Announces the begin of a call; says whether the job may run.
-    pub(super) async fn may_run(&self, context: &JobContext) -> bool {
+    pub(crate) async fn may_run(&self, context: &JobContext) -> bool {
         let mut veto = false;
         if context.refire_count() == 0 {
             for listener in &self.triggers {
@@ -247,7 +258,7 @@ impl Audience {
     }
 
     /// Announces the end of a call to those that were not told of it yet.
-    pub(super) async fn ended(&self, context: &JobContext, outcome: &Outcome) {
+    pub(crate) async fn ended(&self, context: &JobContext, outcome: &Outcome) {
         loop {
             let next = self.told.fetch_add(1, Ordering::AcqRel);
             if let Some(listener) = self.jobs.get(next) {
@@ -265,17 +276,17 @@ impl Audience {
     }
 
     /// A further call follows.
-    pub(super) fn again(&self) {
+    pub(crate) fn again(&self) {
         self.told.store(0, Ordering::Release);
     }
 
     /// Whether everybody was told of the end.
-    pub(super) fn was_told(&self) -> bool {
+    pub(crate) fn was_told(&self) -> bool {
         self.told.load(Ordering::Acquire) >= self.jobs.len() + self.triggers.len()
     }
 
     /// Announces a misfire. Each listener may take as long as `grace`.
-    pub(super) async fn misfired(&self, misfire: &Misfired, clock: &dyn Clock, grace: Duration) {
+    pub(crate) async fn misfired(&self, misfire: &Misfired, clock: &dyn Clock, grace: Duration) {
         let Misfired { trigger, scheduled, next } = misfire;
         for listener in &self.triggers {
             let who = listener.type_name();
@@ -287,19 +298,14 @@ impl Audience {
 }
 
 /// A firing that came too late.
-pub(super) struct Misfired {
-    pub(super) trigger: Arc<Trigger>,
-    pub(super) scheduled: DateTime<Utc>,
-    pub(super) next: Option<DateTime<Utc>>,
+pub(crate) struct Misfired {
+    pub(crate) trigger: Arc<Trigger>,
+    pub(crate) scheduled: DateTime<Utc>,
+    pub(crate) next: Option<DateTime<Utc>>,
 }
 
 /// The output of a call of a listener; none if the listener has panicked, which is logged.
-pub(super) fn heard<T>(listener: &'static str, result: Result<T, Panic>) -> Option<T> {
+pub(crate) fn heard<T>(listener: &'static str, result: Result<T, Panic>) -> Option<T> {
     let log = |panic| tracing::error!(listener, %panic, "a listener has panicked; the others and the job are not concerned");
     result.map_err(log).ok()
-}
-
-/// Tells a listener of a run that no scheduler carries.
-pub(crate) async fn told<'a>(listener: &'static str, call: impl FnOnce() -> BoxFuture<'a, ()>) {
-    heard(listener, user::run_named(LISTENER, listener, call).await);
 }

@@ -1,0 +1,91 @@
+//! What is around every run of a scheduler or host, and what a run has to do with its owner.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::middleware::{Chain, ErasedMiddleware};
+use crate::job::{BoxFuture, Outcome, Providers, Run, RunParts};
+use crate::time::{Activity, Clock};
+use crate::watch::{Bus, Event, Listeners};
+
+/// How long a run that listens may take to stop, unless it is set.
+pub(crate) const CANCEL_GRACE: Duration = Duration::from_secs(5);
+
+/// What builders collect that is around every run.
+#[derive(Default)]
+pub(crate) struct Surroundings {
+    pub(crate) listeners: Listeners,
+    /// Outermost first.
+    pub(crate) middleware: Vec<Arc<dyn ErasedMiddleware>>,
+}
+
+impl Surroundings {
+    /// Takes over what a host has, around its own.
+    pub(crate) fn adopt(&mut self, outer: Self) {
+        self.listeners.adopt(outer.listeners);
+        self.middleware.splice(0..0, outer.middleware);
+    }
+}
+
+/// What is around every run, shared by all launchers of a scheduler or host.
+pub(crate) struct Pipeline {
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) providers: Arc<Providers>,
+    pub(crate) listeners: Listeners,
+    pub(crate) middleware: Chain,
+    pub(crate) bus: Bus,
+    /// How long a run that listens may take to stop.
+    pub(crate) cancel_grace: Duration,
+}
+
+impl Pipeline {
+    pub(crate) fn new(
+        clock: Arc<dyn Clock>,
+        providers: Arc<Providers>,
+        surroundings: Surroundings,
+        cancel_grace: Duration,
+    ) -> Self {
+        let Surroundings { listeners, middleware } = surroundings;
+        let (bus, middleware) = (Bus::new(clock.clone()), middleware.into());
+        Self { clock, providers, listeners, middleware, bus, cancel_grace }
+    }
+
+    /// A run that may take as long as `grace` to stop.
+    pub(crate) fn run(&self, parts: RunParts, grace: Duration) -> Arc<Run> {
+        Arc::new(Run::new(parts, self.providers.clone(), self.clock.clone(), grace))
+    }
+
+    pub(crate) fn report_fired(&self, parts: &RunParts) {
+        self.bus.send(|| Event::Fired {
+            execution: parts.id,
+            launcher: parts.launcher.clone(),
+            job: parts.job.key().clone(),
+            trigger: parts.trigger.key().clone(),
+            scheduled: parts.scheduled,
+            fired: parts.fired,
+            next: parts.next,
+        });
+    }
+}
+
+/// Who has launched runs and takes care of their ends.
+pub(crate) trait RunOwner: Send + Sync {
+    fn pipeline(&self) -> &Pipeline;
+
+    /// Runs a task that the end of the owner waits for.
+    fn spawn(&self, task: BoxFuture<'static, ()>);
+
+    /// A run is over and has nothing open any more. Comes once for each run.
+    fn ended(&self, ended: Ended<'_>);
+}
+
+/// The end of a run.
+pub(crate) struct Ended<'a> {
+    pub(crate) run: &'a Run,
+    pub(crate) outcome: &'a Outcome,
+    /// By how much it has exceeded its timeout.
+    pub(crate) overran: Option<Duration>,
+    /// Neither the job nor anybody else has ended it: its runtime was dropped.
+    pub(crate) was_dropped: bool,
+    pub(crate) activity: &'a Activity,
+}

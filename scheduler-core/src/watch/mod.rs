@@ -1,0 +1,15 @@
+//! Who hears of runs, and what they hear: events, listeners, and the way from one to the other.
+//!
+//! Whoever runs jobs or changes what is stored tells this room; it calls nobody but the code of users who listen.
+
+mod bus;
+mod event;
+mod listener;
+mod state;
+
+pub(crate) use bus::Bus;
+pub(crate) use listener::{Audience, ErasedSchedulerListener, Listeners, Misfired};
+
+pub use event::{Event, Events};
+pub use listener::{JobListener, ListenerId, SchedulerListener, TriggerListener};
+pub use state::SchedulerState;
