@@ -78,7 +78,7 @@ pub(crate) async fn run_here(
         }
     };
     let watched = Watched { clock: &*clock, run: &run, deadline, grace, threading, when_dropped };
-    watched.to_its_end(body, asked).await;
+    watched.watch(body, asked).await;
     // Values of a run that was aborted are closed in its place.
     aside(told).await.unwrap_or_else(|_| Outcome::Failed(JobError::new("the runtime was shut down")))
 }
@@ -135,7 +135,7 @@ struct Watched<'a> {
 
 impl Watched<'_> {
     /// Ready when the body is over, by itself or since it was aborted.
-    async fn to_its_end(self, mut body: BoxFuture<'static, ()>, asked: impl Future<Output = Ask>) {
+    async fn watch(self, mut body: BoxFuture<'static, ()>, asked: impl Future<Output = Ask>) {
         // Goes before the body, which is a parameter.
         let mut dropped = Dropped { run: Some(self.run), reason: self.when_dropped };
         let late = async {

@@ -255,60 +255,62 @@ impl ServiceBuilder<Background> {
     }
 }
 
-/// The services of which one node of a cluster can have the only one.
-macro_rules! one_per_cluster {
-    ($kind:ident, |$own:ident| $background:expr) => {
-        impl ServiceBuilder<$kind> {
-            /// Runs the service on exactly one of the nodes that share a store; the others wait for their turn. A node that dies, or cannot
-            /// reach the store, is replaced within the [lease](Self::lease) and a beat of a third of it; a node that stops gracefully hands the service over at once.
-            ///
-            /// The stop token of the service is cancelled when the lease could not be renewed for two thirds of its time, and what has not
-            /// stopped by five sixths is dropped: before another node may begin. A process that is frozen for longer than its lease learns so
-            /// before the service goes on. Blocking code and spawned tasks cannot be dropped, so hand
-            /// [`JobContext::fence`](crate::job::JobContext::fence) to what the service writes to: the fence grows with every change of the
-            /// node, and a resource that refuses smaller ones is safe from whoever is late.
-            ///
-            /// A service that waits for its turn counts as [ready](Self::waits_until_ready). Needs a scheduler, whose store has the lease.
-            ///
-            /// ```
-            /// use std::time::Duration;
-            ///
-            /// use scheduler_core::Scheduler;
-            /// use scheduler_core::host::{Host, ServiceContext, background};
-            /// use scheduler_core::job::{JobContext, JobResult};
-            ///
-            /// async fn relay(context: ServiceContext, run: JobContext) -> JobResult {
-            ///     let mut timer = context.every(Duration::from_secs(1));
-            ///     while timer.tick().await.is_some() {
-            ///         println!("only this node sends, with the fence {}", run.fence());
-            ///     }
-            ///     Ok(())
-            /// }
-            ///
-            /// let builder = Host::builder()
-            ///     .scheduler(Scheduler::builder()) // with a store that several nodes share
-            ///     .service(background("relay", relay).one_per_cluster());
-            /// ```
-            pub fn one_per_cluster(mut self) -> Self {
-                let $own = &mut self.kind;
-                $background.lease.get_or_insert(LEASE);
-                self.rules.needs.push(Need::of_own::<OwnHandle>("Scheduler", "call `.scheduler(…)`"));
-                self
-            }
-
-            /// How long a node has a service [for itself](Self::one_per_cluster) after it was heard of last. A second at least.
-            /// Default: 15 s.
-            pub fn lease(mut self, lease: Duration) -> Self {
-                let $own = &mut self.kind;
-                $background.lease = Some(lease.max(SHORTEST_LEASE));
-                self.one_per_cluster()
-            }
-        }
-    };
+impl AsMut<Self> for Background {
+    fn as_mut(&mut self) -> &mut Self {
+        self
+    }
 }
 
-one_per_cluster!(Background, |own| own);
-one_per_cluster!(Every, |own| own.0);
+impl AsMut<Background> for Every {
+    fn as_mut(&mut self) -> &mut Background {
+        &mut self.0
+    }
+}
+
+impl<K: AsMut<Background>> ServiceBuilder<K> {
+    /// Runs the service on exactly one of the nodes that share a store; the others wait for their turn. A node that dies, or cannot
+    /// reach the store, is replaced within the [lease](Self::lease) and a beat of a third of it; a node that stops gracefully hands the service over at once.
+    ///
+    /// The stop token of the service is cancelled when the lease could not be renewed for two thirds of its time, and what has not
+    /// stopped by five sixths is dropped: before another node may begin. A process that is frozen for longer than its lease learns so
+    /// before the service goes on. Blocking code and spawned tasks cannot be dropped, so hand
+    /// [`JobContext::fence`](crate::job::JobContext::fence) to what the service writes to: the fence grows with every change of the
+    /// node, and a resource that refuses smaller ones is safe from whoever is late.
+    ///
+    /// A service that waits for its turn counts as [ready](Self::waits_until_ready). Needs a scheduler, whose store has the lease.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use scheduler_core::Scheduler;
+    /// use scheduler_core::host::{Host, ServiceContext, background};
+    /// use scheduler_core::job::{JobContext, JobResult};
+    ///
+    /// async fn relay(context: ServiceContext, run: JobContext) -> JobResult {
+    ///     let mut timer = context.every(Duration::from_secs(1));
+    ///     while timer.tick().await.is_some() {
+    ///         println!("only this node sends, with the fence {}", run.fence());
+    ///     }
+    ///     Ok(())
+    /// }
+    ///
+    /// let builder = Host::builder()
+    ///     .scheduler(Scheduler::builder()) // with a store that several nodes share
+    ///     .service(background("relay", relay).one_per_cluster());
+    /// ```
+    pub fn one_per_cluster(mut self) -> Self {
+        self.kind.as_mut().lease.get_or_insert(LEASE);
+        self.rules.needs.push(Need::of_own::<OwnHandle>("Scheduler", "call `.scheduler(…)`"));
+        self
+    }
+
+    /// How long a node has a service [for itself](Self::one_per_cluster) after it was heard of last. A second at least.
+    /// Default: 15 s.
+    pub fn lease(mut self, lease: Duration) -> Self {
+        self.kind.as_mut().lease = Some(lease.max(SHORTEST_LEASE));
+        self.one_per_cluster()
+    }
+}
 
 impl ServiceBuilder<Every> {
     /// How long the stop may take, within the budget of the host. Default: all of the budget.

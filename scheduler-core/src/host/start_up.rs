@@ -67,7 +67,7 @@ impl StartUp {
             fence,
             when_dropped: if fence.is_some() { CancelReason::ClaimLost } else { CancelReason::Shutdown },
             stored: Some(Box::new(run)),
-            ..Call::new(Launcher::StartUp, &self.job, context.name().to_owned())
+            ..Call::new(Launcher::Start, &self.job, context.name().to_owned())
         };
         let asked = async {
             lost.cancelled().await;

@@ -24,8 +24,8 @@ pub enum Launcher {
     Trigger,
     /// A stored run of the scheduler: enqueued, started by hand, or a further attempt.
     Run,
-    /// The start of the scheduler or of the host.
-    StartUp,
+    /// The start of the scheduler or of the host: a start-up job or task.
+    Start,
     /// A [queue](crate::host::JobQueue) of the host.
     Queue {
         /// Its name.
@@ -48,7 +48,7 @@ impl fmt::Display for Launcher {
         match self {
             Self::Trigger => f.write_str("trigger"),
             Self::Run => f.write_str("run"),
-            Self::StartUp => f.write_str("start-up"),
+            Self::Start => f.write_str("start-up"),
             Self::Queue { name } => write!(f, "queue {name}"),
             Self::Service { name } => write!(f, "service {name}"),
             Self::Timer { name } => write!(f, "timer {name}"),

@@ -229,7 +229,7 @@ impl Core {
             id: ExecutionId::new(self.session, START_UP | number),
             job: job.detail().clone(),
             trigger: Arc::new(trigger),
-            launcher: Launcher::StartUp,
+            launcher: Launcher::Start,
             fence: number,
             scheduled: now,
             fired: now,

@@ -123,7 +123,10 @@ struct Case {
 
 fn detail(timeout: Option<Duration>) -> JobDetail {
     let detail = JobDetail::builder("work".parse().unwrap(), "work");
-    timeout.map_or_else(|| detail.clone().build(), |timeout| detail.clone().timeout(timeout).build())
+    match timeout {
+        Some(timeout) => detail.timeout(timeout).build(),
+        None => detail.build(),
+    }
 }
 
 /// A host in which the launcher runs the job, with something around runs in the host, and more in its scheduler.
@@ -154,7 +157,10 @@ fn builder(by: &str, plan: &Plan, timeout: Option<Duration>) -> (HostBuilder, Op
         "run" => (host.register(job).scheduler(scheduler), None),
         "start-up" => {
             let task = start_up("work", work);
-            let task = timeout.map(|time| start_up("work", work).start_within(time)).unwrap_or(task);
+            let task = match timeout {
+                Some(time) => task.start_within(time),
+                None => task,
+            };
             (host.service(task).scheduler(scheduler), None)
         }
         "queue q" => {
