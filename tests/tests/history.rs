@@ -42,7 +42,17 @@ fn right() -> History {
         history.writes.push(Write::Next(name.clone(), next));
         for (begins, at) in [(true, at), (false, at + 1)] {
             let (trigger, claim, node) = (name.clone(), claim.clone(), "node1".to_owned());
-            history.lines.push(Line { begins, at, trigger, due, claim, again: false, node });
+            history.lines.push(Line {
+                begins,
+                fails: false,
+                at,
+                trigger,
+                due,
+                claim,
+                attempt: 1,
+                again: false,
+                node,
+            });
         }
         if job == "count" {
             count += 1;
@@ -307,7 +317,7 @@ fn how_late_runs_begin_is_told() {
 
 #[test]
 fn lines_of_nodes_are_read_and_halves_of_lines_are_not() {
-    let lines = read_lines("start 5 one-1 4 7-101 101 first node1\nend 6 one-1 4 7-101 101 fir");
+    let lines = read_lines("start 5 one-1 4 7-101 1 first node1\nend 6 one-1 4 7-101 1 fir");
     assert_eq!(lines.len(), 1);
     assert_eq!((lines[0].at, lines[0].due, lines[0].claim.as_str()), (5, 4, "7-101"));
 }
