@@ -45,7 +45,7 @@ impl Log {
             scheduled.timestamp_millis(),
             id.session(),
             id.count(),
-            context.fence(),
+            context.attempt(),
             if context.recovering().is_some() { "again" } else { "first" },
             self.node,
         );
@@ -76,7 +76,9 @@ fn definition(job: Job, begin: DateTime<Utc>, end: DateTime<Utc>) -> JobDefiniti
         if job.exclusive {
             log.write_outside(&context);
         }
-        log.say("end", &context);
+        let fails = workload::kind_of(context.run_id()).is_some_and(|kind| context.attempt() <= kind.fails);
+        log.say(if fails { "fail" } else { "end" }, &context);
+        if fails { Err("as many attempts as wanted have not failed yet") } else { Ok(()) }
     };
     let mut definition = JobDefinition::new(workload::detail(job), body);
     for number in 0..if job.once { 0 } else { job.triggers } {

@@ -1,12 +1,14 @@
 //! Three nodes, a server or several, and everything that can go wrong, at random; then an account of what has happened.
 
+mod account;
 mod administrator;
 mod faults;
+mod sender;
 mod servers;
 mod stall;
 
 use std::collections::{HashMap, HashSet};
-use std::fmt::{self, Write as _};
+use std::fmt::Write as _;
 use std::fs::File;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -20,11 +22,13 @@ use scheduler_core::time::{Clock, SystemClock};
 use scheduler_core::trigger::{Misfire, Trigger};
 use scheduler_redis::RedisJobStore;
 
-use crate::history::{self, Faults, History, Lateness, Window, Write};
+use crate::history::{self, Faults, History, Promise, Window, Write};
 use crate::proxy::{Proxy, Trick};
 use crate::redis;
 use crate::workload::{self, JOBS};
+pub use account::Account;
 use administrator::{Administrator, RECORD};
+use sender::Sender;
 pub use servers::Place;
 use servers::{Servers, key};
 pub use stall::Stalls;
@@ -38,6 +42,9 @@ const NODES: usize = 3;
 /// About so often another server comes to have the data, and so many times at most.
 const MOVE_EVERY: Duration = Duration::from_secs(10);
 const MOST_MOVES: u128 = 6;
+
+/// The calls of clients that are played tricks.
+const CHANGES: [&str; 3] = ["put", "enqueue", "cancel_runs"];
 
 /// So often servers are left to themselves: a busy machine may replace one that nobody has touched, twice before anybody looks.
 const ATTEMPTS: usize = 3;
@@ -63,90 +70,6 @@ impl Plan {
         let Self { place, lasts, seed, lease, .. } = self;
         let (minutes, lease) = (lasts.as_secs_f64() / 60.0, lease.as_millis());
         format!("cargo xtask chaos --place {place} --minutes {minutes:.2} --seed {seed} --lease {lease}")
-    }
-}
-
-/// What has happened.
-#[derive(Debug)]
-pub struct Account {
-    /// How many firings the schedules ask for.
-    pub expected: usize,
-    /// How many happened.
-    pub fired: usize,
-    /// How many runs repeated a lost one.
-    pub repeated: usize,
-    /// How many runs no server knows of any more, all from when one was replaced; and how many of those ran again.
-    pub forgotten: (usize, usize),
-    /// How late runs began.
-    pub lateness: Lateness,
-    /// What was done, and how often.
-    pub done: Vec<(&'static str, usize)>,
-    /// How long it took, after each kill, until nothing was left of the node.
-    pub takeovers: Vec<Duration>,
-    /// How long the machine had no time for it.
-    pub stalls: Stalls,
-    /// The faults: observations that no order explains in which the servers can have answered.
-    pub faults: Faults,
-    /// How to have all this once more.
-    pub again: String,
-    /// Where the logs are; they are kept if something is wrong.
-    pub logs: Option<PathBuf>,
-}
-
-impl Account {
-    /// For somebody who sees this for the first time.
-    fn explain(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.faults.iter().take(20).try_for_each(|fault| writeln!(f, "  {fault}"))?;
-        writeln!(
-            f,
-            "Each fault is one of the product or of this checker: no order in which the servers can have answered explains it.\n\
-             Slowness of the machine is allowed for, and is no reason. A fault that also comes without your change is not yours.\n\
-             repeat it with: {}",
-            self.again
-        )?;
-        self.logs.iter().try_for_each(|logs| writeln!(f, "the logs are in {}", logs.display()))
-    }
-}
-
-impl fmt::Display for Account {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (what, count) in &self.done {
-            writeln!(f, "{count:>6}  {what}")?;
-        }
-        let count = |start: &str| self.faults.iter().filter(|fault| fault.starts_with(start)).count();
-        writeln!(
-            f,
-            "expected {}, fired {}, lost {}, doubled {}, repeated after a loss {}",
-            self.expected,
-            self.fired,
-            count("lost"),
-            count("doubled"),
-            self.repeated
-        )?;
-        if let (forgotten @ 1.., again) = self.forgotten {
-            writeln!(
-                f,
-                "{forgotten} runs were forgotten when a server was replaced, {again} of them ran again"
-            )?;
-        }
-        writeln!(f, "{}", self.lateness)?;
-        let mut takeovers: Vec<_> = self.takeovers.iter().map(Duration::as_secs_f64).collect();
-        takeovers.sort_by(f64::total_cmp);
-        if let (Some(first), Some(last)) = (takeovers.first(), takeovers.last()) {
-            let middle = takeovers[takeovers.len() / 2];
-            writeln!(
-                f,
-                "takeover of {} killed nodes: {first:.2} s to {last:.2} s, median {middle:.2} s",
-                takeovers.len()
-            )?;
-        }
-        let Stalls { longest, total } = self.stalls;
-        writeln!(
-            f,
-            "the machine had no time for the test for {total:.1?} in all, {longest:.1?} at the longest"
-        )?;
-        writeln!(f, "{} faults", self.faults.len())?;
-        if self.faults.is_empty() { Ok(()) } else { self.explain(f) }
     }
 }
 
@@ -176,9 +99,11 @@ struct Chaos {
     servers: Servers,
     /// One before each node, where the data is on one server.
     proxies: Vec<Proxy>,
-    /// One before the administrator, there.
-    before_administrator: Option<Proxy>,
+    /// One before the administrator and the sender, there.
+    before_clients: Option<Proxy>,
     administrator: Option<Administrator>,
+    sender: Option<Sender>,
+    promises: Vec<Promise>,
     watch: Option<Watch>,
     stalls: Stalls,
     nodes: Vec<Option<Node>>,
@@ -228,15 +153,16 @@ pub fn run(plan: &Plan) -> Account {
 fn play(plan: &Plan) -> Option<Account> {
     let moves = (plan.lasts.as_millis() / MOVE_EVERY.as_millis()).clamp(1, MOST_MOVES) as u32;
     let servers = Servers::start(plan.place, moves as usize);
-    let (proxies, before_administrator) = match plan.place {
+    let (proxies, before_clients) = match plan.place {
         Place::One => {
             let proxy = || Proxy::to(servers.master().port());
             ((0..NODES).map(|_| proxy()).collect(), Some(proxy()))
         }
         Place::Sentinel | Place::Cluster => (Vec::new(), None),
     };
-    let administrator =
-        Administrator::start(before_administrator.as_ref().map_or_else(|| servers.address(), Proxy::url));
+    let of_clients = || before_clients.as_ref().map_or_else(|| servers.address(), Proxy::url);
+    let (administrator, sender) =
+        (Administrator::start(of_clients()), Sender::start(of_clients(), plan.seed));
     let lead = Duration::from_secs(2);
     let now = SystemClock.monotonic();
     let begin = SystemClock.now() + TimeDelta::from_std(lead).expect("a moment");
@@ -245,8 +171,10 @@ fn play(plan: &Plan) -> Option<Account> {
         chance: plan.seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1,
         servers,
         proxies,
-        before_administrator,
+        before_clients,
         administrator: Some(administrator),
+        sender: Some(sender),
+        promises: Vec::new(),
         watch: Some(Watch::start()),
         stalls: Stalls::default(),
         nodes: (0..NODES).map(|_| None).collect(),
@@ -304,10 +232,12 @@ impl Chaos {
         if self.plan.place != Place::One {
             return self.disturb_many();
         }
-        if self.below(3) == 0 {
+        if self.below(2) == 0 {
             let trick = [Trick::LoseRequest, Trick::LoseReply, Trick::Duplicate]
                 [usize::try_from(self.below(3)).unwrap_or_default()];
-            self.before_administrator.iter().for_each(|proxy| proxy.play("put", trick));
+            self.note("call of a client lost, or carried out once more");
+            let verb = CHANGES[usize::try_from(self.below(CHANGES.len() as u64)).unwrap_or_default()];
+            self.before_clients.iter().for_each(|proxy| proxy.play(verb, trick));
         }
         self.disturb_one();
     }
@@ -323,7 +253,11 @@ impl Chaos {
             Some((Arc::new(trigger), progress))
         };
         let put = Put {
-            jobs: JOBS.into_iter().map(|job| Arc::new(workload::detail(job))).collect(),
+            jobs: JOBS
+                .into_iter()
+                .filter(|job| job.triggers > 0)
+                .map(|job| Arc::new(workload::detail(job)))
+                .collect(),
             existing_jobs: Existing::Refuse,
             triggers: times.iter().filter_map(built).collect(),
             existing_triggers: Existing::Refuse,
@@ -385,6 +319,7 @@ impl Chaos {
                 self.start(index);
             }
         }
+        self.promises = self.sender.take().map(Sender::end).unwrap_or_default();
         self.wait_until_all_is_done();
         self.nodes.iter_mut().filter_map(Option::take).for_each(Node::leave);
     }
@@ -440,6 +375,7 @@ impl Chaos {
         Some(Account {
             expected: expected.values().map(Vec::len).sum(),
             fired: history.fired(&expected),
+            runs: history.run_counts(),
             repeated: history.repeated(),
             forgotten: (history.forgotten().len(), history.run_again()),
             lateness: history.lateness(),
@@ -472,6 +408,7 @@ impl Chaos {
             ledger: history::read_ledger(&self.read("ledger")),
             refused: self.read_nodes("err", history::read_refused),
             changes,
+            promises: std::mem::take(&mut self.promises),
             lost_sessions,
             replaced: self.windows.clone(),
             fired_before: before.fired,

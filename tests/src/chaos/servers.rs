@@ -128,7 +128,7 @@ impl Before {
     fn read(&mut self, writes: Vec<Write>) {
         for write in writes {
             match write {
-                Write::Fired { claim, .. } => drop(self.fired.insert(claim)),
+                Write::Fired { claim, .. } | Write::Claimed { claim, .. } => drop(self.fired.insert(claim)),
                 Write::Lost(session) => drop(self.lost.insert(session)),
                 _ => {}
             }

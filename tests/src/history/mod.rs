@@ -7,14 +7,20 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
 
 use chrono::{DateTime, Utc};
+use scheduler_core::run::RunId;
 
 use crate::workload::{self, Expected};
 
 mod changes;
+mod exclusive;
+mod promises;
 mod read;
+mod runs;
 
 pub use changes::{Change, Told};
+pub use promises::Promise;
 pub use read::{read_ledger, read_lines, read_refused, read_writes};
+pub use runs::RunCounts;
 
 /// A write of the store, as far as it matters.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,8 +34,32 @@ pub enum Write {
         /// When it was due, in milliseconds.
         due: i64,
     },
+    /// A stored run was claimed, and its attempt begins.
+    Claimed {
+        /// The run.
+        run: RunId,
+        /// The claim.
+        claim: String,
+    },
+    /// A run was stored, or its row was written again.
+    Stored {
+        /// The run.
+        run: RunId,
+        /// Attempts that have ended and count.
+        attempts: u32,
+        /// Of those, the last ones that were lost with their nodes.
+        losses: u32,
+        /// No retry is left.
+        is_dead: bool,
+    },
+    /// The row of a run was removed.
+    Removed(RunId),
+    /// The attempt of this claim was asked to stop, since its run was cancelled.
+    Cancelled(String),
     /// A claim is no more.
     Ended(String),
+    /// A call in which claims have ended has written nothing else.
+    EndOfCall,
     /// A claim holds a job that allows one run at a time.
     Held {
         /// The job.
@@ -52,14 +82,18 @@ pub enum Write {
 pub struct Line {
     /// Whether it is about the begin or the end of a run.
     pub begins: bool,
+    /// Whether the job fails at this end.
+    pub fails: bool,
     /// When, by the machine's clock, in milliseconds.
     pub at: i64,
-    /// The trigger; of a repeated run the one that was lost.
+    /// The trigger; of a repeated run the one that was lost, of an enqueued run its id.
     pub trigger: String,
     /// When it was due, in milliseconds.
     pub due: i64,
     /// The claim.
     pub claim: String,
+    /// The number of the attempt.
+    pub attempt: u32,
     /// Whether it repeats a lost run.
     pub again: bool,
     /// On which node.
@@ -112,6 +146,8 @@ pub struct History {
     pub refused: Vec<String>,
     /// In the order in which they were made.
     pub changes: Vec<Change>,
+    /// The runs that were enqueued, as their sender knows them.
+    pub promises: Vec<Promise>,
     /// Sessions whose node was killed, or held still or parted for about its lease or longer, and all others that a server
     /// has held for dead: a busy machine stops a node as well.
     pub lost_sessions: HashSet<String>,
@@ -130,8 +166,8 @@ pub struct History {
 /// time for it.
 const LATEST: i64 = 30_000;
 
-/// What stands for the trigger of a stored run, which repeats a firing.
-const RUN: &str = "run";
+/// The clocks of a machine differ by no more than this, in milliseconds.
+const ROUNDED: i64 = 50;
 
 /// What is wrong; empty if nothing is.
 pub type Faults = Vec<String>;
@@ -175,7 +211,11 @@ impl History {
 
     /// The claims that have begun a run, and that the last server has not fired.
     fn unfired(&self) -> HashSet<&str> {
-        let fired: HashSet<_> = self.firings().map(|(claim, ..)| claim).collect();
+        let mut fired: HashSet<_> = self.firings().map(|(claim, ..)| claim).collect();
+        fired.extend(self.writes.iter().filter_map(|write| match write {
+            Write::Claimed { claim, .. } => Some(claim.as_str()),
+            _ => None,
+        }));
         let begun = self.lines.iter().filter(|line| line.begins).map(|line| line.claim.as_str());
         begun.filter(|claim| !fired.contains(claim)).collect()
     }
@@ -244,8 +284,7 @@ impl History {
                 .map(|(claim, runs)| format!("{claim} ran {runs} times")),
         );
         for (claim, trigger, due) in self.firings() {
-            // A run of which its node has not heard is given back.
-            if trigger != RUN && !begun.contains_key(claim) && !self.is_lost(claim) {
+            if !begun.contains_key(claim) && !self.is_lost(claim) {
                 faults.push(format!("fired and not run: {trigger} at {} by {claim}", time(due)));
             }
             let recovers = workload::job_of(trigger).is_some_and(|job| job.recovers);
@@ -256,89 +295,17 @@ impl History {
         faults
     }
 
-    /// Of a job that allows one run at a time one claim at a time holds it, and those that are fired have growing fences.
-    #[must_use]
-    pub fn holders_take_turns(&self) -> Faults {
-        let (mut holders, mut last) = (HashMap::<&str, &str>::new(), HashMap::<&str, u64>::new());
-        // What each claim holds, or held.
-        let mut held = HashMap::<&str, &str>::new();
-        // A claim that was not fired may make way for another one, and is void from then on.
-        let (mut fired, mut ended, mut void) = (HashSet::new(), HashSet::new(), HashSet::new());
-        let mut faults = Faults::new();
-        for write in &self.writes {
-            match write {
-                Write::Ended(claim) => drop(ended.insert(claim.as_str())),
-                Write::Held { job, claim } => {
-                    match holders.insert(job, claim) {
-                        Some(other) if fired.contains(other) && !ended.contains(other) => {
-                            faults.push(format!("{job} is held by {other} and {claim}"));
-                        }
-                        Some(other) => drop(void.insert(other)),
-                        None => {}
-                    }
-                    held.insert(claim, job);
-                }
-                Write::Fired { claim, .. } => {
-                    let first = fired.insert(claim.as_str());
-                    if let Some(job) = held.get(claim.as_str()).filter(|_| first) {
-                        let fence = claim.split('-').nth(1).and_then(|fence| fence.parse().ok());
-                        let fence = fence.unwrap_or_default();
-                        let before = last.insert(job, fence).unwrap_or_default();
-                        if fence <= before {
-                            faults.push(format!("the fence of {job} goes from {before} to {fence}"));
-                        }
-                    }
-                    if void.contains(claim.as_str()) && !ended.contains(claim.as_str()) {
-                        faults.push(format!("{claim} was fired after another one has taken its job"));
-                    }
-                }
-                Write::Free(job) => drop(holders.remove(job.as_str())),
-                _ => {}
-            }
-        }
-        faults.extend(holders.iter().map(|(job, claim)| format!("{job} is still held by {claim}")));
-        faults
-    }
-
-    /// Runs of such a job do not overlap, but where a node was lost in between.
-    #[must_use]
-    pub fn runs_do_not_overlap(&self) -> Faults {
-        let mut ends = HashMap::new();
-        for line in self.lines.iter().filter(|line| !line.begins) {
-            ends.insert(line.claim.as_str(), line.at);
-        }
-        let mut by_job = BTreeMap::<&str, Vec<(&Line, i64)>>::new();
-        let forgotten = self.forgotten();
-        for line in self.lines.iter().filter(|line| line.begins && !forgotten.contains(line.claim.as_str())) {
-            let Some(job) = workload::job_of(&line.trigger).filter(|job| job.exclusive) else { continue };
-            if let Some(end) = ends.get(line.claim.as_str()).filter(|_| !self.is_lost(&line.claim)) {
-                by_job.entry(job.name).or_default().push((line, *end));
-            }
-        }
-        let mut faults = Faults::new();
-        for runs in by_job.values_mut() {
-            runs.sort_by_key(|(line, _)| line.at);
-            for pair in runs.windows(2) {
-                let ((first, end), (second, _)) = (pair[0], pair[1]);
-                if second.at < end {
-                    faults.push(format!(
-                        "{} of {} ran into {} of {}",
-                        second.claim, second.node, first.claim, first.node
-                    ));
-                }
-            }
-        }
-        faults
+    /// How far the server's clock was ahead at this time, at most.
+    fn ahead(&self, at: i64) -> i64 {
+        let set = self.clocks.iter().filter(|(window, _)| window.holds(at));
+        set.map(|(_, ahead)| *ahead).max().unwrap_or_default().max(0)
     }
 
     /// No run has begun before it was due.
     #[must_use]
     pub fn nothing_is_early(&self) -> Faults {
-        let ahead = |at: i64| {
-            let set = self.clocks.iter().filter(|(window, _)| window.holds(at));
-            set.map(|(_, ahead)| *ahead).max().unwrap_or_default().max(0)
-        };
-        let early = self.lines.iter().filter(|line| line.begins && line.at + 50 + ahead(line.at) < line.due);
+        let is_early = |line: &&Line| line.begins && line.at + ROUNDED + self.ahead(line.at) < line.due;
+        let early = self.lines.iter().filter(is_early);
         early.map(|line| format!("early: {} at {}", line.trigger, time(line.at))).collect()
     }
 
@@ -395,23 +362,6 @@ impl History {
         faults
     }
 
-    /// A place outside that refuses smaller fences than it has seen refuses nobody but nodes that were lost.
-    #[must_use]
-    pub fn only_lost_nodes_come_late(&self) -> Faults {
-        let mut highest = HashMap::<&str, u64>::new();
-        let mut faults = Faults::new();
-        let forgotten = self.forgotten();
-        let known = self.ledger.iter().filter(|(.., claim)| !forgotten.contains(claim.as_str()));
-        for (job, fence, claim) in known {
-            let seen = highest.entry(job).or_default();
-            if fence < seen && !self.is_lost(claim) {
-                faults.push(format!("{claim} of {job} wrote after {seen}, and its node was not lost"));
-            }
-            *seen = (*seen).max(*fence);
-        }
-        faults
-    }
-
     /// The end of a run is refused only when its claim was ended before, by whomever, or is forgotten.
     #[must_use]
     pub fn refusals_have_a_reason(&self) -> Faults {
@@ -458,6 +408,8 @@ impl History {
             self.changes_take_effect_in_order(),
             self.refusals_have_a_reason(),
             self.nobody_starves(),
+            self.runs_are_conserved(),
+            self.attempts_are_as_promised(),
         ]
         .concat()
     }
@@ -471,7 +423,7 @@ impl History {
     /// Of jobs that wait for nothing but their time.
     fn first_runs(&self) -> impl Iterator<Item = &Line> {
         let is_free = |line: &&Line| workload::job_of(&line.trigger).is_some_and(|job| !job.exclusive);
-        self.lines.iter().filter(|line| line.begins && !line.again).filter(is_free)
+        self.lines.iter().filter(|line| line.begins && !line.again && line.attempt == 1).filter(is_free)
     }
 
     /// How late first runs began, of jobs that wait for nothing but their time.

@@ -1,27 +1,30 @@
 //! Reading what nodes, jobs and servers have written down.
 
+use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use scheduler_core::run::RunId;
-use scheduler_core::store::rows::{Id, Item, JobRow, Lane, RunRow, TriggerRow};
+use scheduler_core::run::{RunEnd, RunId};
+use scheduler_core::store::rows::{Id, Item, JobRow, Lane, RunRow, Standing, TriggerRow};
 use scheduler_core::store::view::{Names, record};
 use scheduler_core::{JobKey, TriggerKey};
 
-use super::{Line, RUN, Write};
+use super::{Line, Write};
 
 /// Reads the lines of a node's log.
 #[must_use]
 pub fn read_lines(text: &str) -> Vec<Line> {
     let line = |line: &str| {
-        let [what, at, trigger, due, claim, _, again, node] =
+        let [what, at, trigger, due, claim, attempt, again, node] =
             line.split(' ').collect::<Vec<_>>().try_into().ok()?;
         Some(Line {
             begins: what == "start",
+            fails: what == "fail",
             at: at.parse().ok()?,
             trigger: trigger.to_owned(),
             due: due.parse().ok()?,
             claim: claim.to_owned(),
+            attempt: attempt.parse().ok()?,
             again: again == "again",
             node: node.to_owned(),
         })
@@ -60,13 +63,13 @@ pub fn read_refused(text: &str) -> Vec<String> {
 pub fn read_writes(path: &Path) -> Vec<Write> {
     let bytes = std::fs::read(path).expect("the server has a log");
     let mut rest = bytes.as_slice();
-    let (mut writes, mut of_call) = (Vec::new(), Vec::new());
+    let (mut writes, mut of_call, mut runs) = (Vec::new(), Vec::new(), Runs::new());
     let mut together = false;
     while let Some(words) = command(&mut rest) {
         match words.first() {
             Some(&b"MULTI") => together = true,
             Some(&b"EXEC") => together = false,
-            _ => of_call.extend(meaning(&words)),
+            _ => of_call.extend(meaning(&words, &mut runs)),
         }
         if !together {
             // What one call writes takes effect at once; what ends comes before what takes its place.
@@ -74,8 +77,12 @@ pub fn read_writes(path: &Path) -> Vec<Write> {
                 Write::Ended(_) => 0,
                 Write::Free(_) => 1,
                 Write::Held { .. } => 2,
-                _ => 3,
+                Write::Stored { .. } | Write::Removed(_) => 3,
+                _ => 4,
             });
+            if of_call.iter().any(|write| matches!(write, Write::Ended(_))) {
+                of_call.push(Write::EndOfCall);
+            }
             writes.append(&mut of_call);
         }
     }
@@ -111,14 +118,17 @@ fn number(rest: &mut &[u8], mark: u8) -> Option<usize> {
     std::str::from_utf8(digits).ok()?.parse().ok()
 }
 
-fn meaning(words: &[&[u8]]) -> Vec<Write> {
+/// The names of the runs in the server.
+type Runs = HashMap<Vec<u8>, RunId>;
+
+fn meaning(words: &[&[u8]], runs: &mut Runs) -> Vec<Write> {
     let [name, key, rest @ ..] = words else { return Vec::new() };
     let (name, key) = (String::from_utf8_lossy(name).to_ascii_uppercase(), String::from_utf8_lossy(key));
     let Some((_, key)) = key.split_once("}:") else { return Vec::new() };
     let kind = key.split_once(':').map_or(key, |(kind, _)| kind);
     let pairs = rest.chunks_exact(2).map(|pair| (lossy(pair[0]), pair[1]));
     match (name.as_str(), kind) {
-        ("HSET", "cl") => pairs.filter_map(|(claim, record)| fired(claim, record)).collect(),
+        ("HSET", "cl") => pairs.filter_map(|(claim, record)| fired(claim, record, runs)).collect(),
         ("HDEL", "cl" | "orphan") => rest.iter().map(|claim| Write::Ended(lossy(claim))).collect(),
         ("HSET", "busy") => {
             pairs.map(|(job, claim)| Write::Held { job: shown(&job), claim: lossy(claim) }).collect()
@@ -126,10 +136,17 @@ fn meaning(words: &[&[u8]]) -> Vec<Write> {
         ("HDEL", "busy") => rest.iter().map(|job| Write::Free(shown(&lossy(job)))).collect(),
         // A node whose lease is over, or that has given up runs. The name of what is left of it begins with its session.
         ("SADD", "orphans") => rest.iter().filter_map(|name| lost(name)).collect(),
+        ("HSET", "stop") => {
+            pairs.filter(|(_, why)| *why == b"requested").map(|(claim, _)| Write::Cancelled(claim)).collect()
+        }
+        ("HSET", "runs") => rest.chunks_exact(2).filter_map(|pair| stored(pair[0], pair[1], runs)).collect(),
+        ("HDEL", "runs") => {
+            rest.iter().filter_map(|name| runs.get(*name)).map(|run| Write::Removed(*run)).collect()
+        }
         ("HSET", "triggers") => pairs.filter_map(|(trigger, state)| next(&trigger, state)).collect(),
         ("HSET", "jobs") => {
             let counts = pairs.filter(|(job, _)| shown(job) == "count");
-            counts.filter_map(|(_, record)| runs(record).map(Write::Count)).collect()
+            counts.filter_map(|(_, record)| count(record).map(Write::Count)).collect()
         }
         _ => Vec::new(),
     }
@@ -182,19 +199,27 @@ fn text(record: &[u8]) -> Option<&[u8]> {
     record.get(8..)
 }
 
-fn fired(claim: String, whole: &[u8]) -> Option<Write> {
-    // That of a run is its name.
-    if whole.len() == 26 && whole.starts_with("\u{10FFFF}".as_bytes()) {
-        return Some(Write::Fired { claim, trigger: RUN.to_owned(), due: 0 });
+fn fired(claim: String, whole: &[u8], runs: &Runs) -> Option<Write> {
+    // The claim of a run is its name.
+    if let Some(run) = runs.get(whole) {
+        return Some(Write::Claimed { run: *run, claim });
     }
     // That of a claim that is not fired is the record of its trigger.
     let text = text(whole).filter(|text| record::kind_of(text) == Some(record::Kind::Claim))?;
     let row = record::read_claim(text, &mut Nameless).ok().filter(|row| row.fired)?;
-    if matches!(row.item, Item::Run(_)) {
-        return Some(Write::Fired { claim, trigger: RUN.to_owned(), due: 0 });
+    if let Item::Run(run) = row.item {
+        return Some(Write::Claimed { run, claim });
     }
     let (trigger, due) = (row.trigger.key().name().to_owned(), row.due.timestamp_millis());
     Some(Write::Fired { claim, trigger, due })
+}
+
+fn stored(name: &[u8], whole: &[u8], runs: &mut Runs) -> Option<Write> {
+    let row = record::read_run(text(whole)?, &mut Nameless).ok()?;
+    runs.insert(name.to_owned(), row.id);
+    let (run, attempts, losses) = (row.id, row.attempts, row.losses());
+    let is_dead = row.standing == Standing::Ended(RunEnd::Dead);
+    Some(Write::Stored { run, attempts, losses, is_dead })
 }
 
 fn next(trigger: &str, whole: &[u8]) -> Option<Write> {
@@ -202,7 +227,7 @@ fn next(trigger: &str, whole: &[u8]) -> Option<Write> {
     Some(Write::Next(shown(trigger), row.next().map(|next| next.timestamp_millis())))
 }
 
-fn runs(whole: &[u8]) -> Option<u64> {
+fn count(whole: &[u8]) -> Option<u64> {
     let row = record::read_job(text(whole)?).ok()?;
     row.detail.data().get::<u64>("runs").ok().flatten()
 }

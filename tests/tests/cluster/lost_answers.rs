@@ -183,3 +183,19 @@ async fn a_run_whose_firing_was_heard_late_is_still_there_after_the_server_has_r
     assert!(matches!(process.complete(acquired.claim).await, CompleteResult::Done { .. }));
     assert_eq!(process.acquire(9).await.len(), 0, "it is not repeated");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_call_that_comes_again_after_its_run_is_over_enqueues_nothing() {
+    let server = Server::start();
+    let proxy = Proxy::to(server.port());
+    let process = Process::start(&proxy.url(), 1).await;
+    let run = || NewRun::of(RunId::new(7, 7), &job("work"), process.now());
+    proxy.play("enqueue", Trick::Duplicate);
+    assert_eq!(process.store.enqueue(vec![run()]).await.unwrap(), [Enqueued::Created]);
+    let claimed = process.ask(1).await.unwrap().runs.remove(0);
+    assert!(matches!(process.complete(claimed.claim).await, CompleteResult::Done { .. }));
+    until("the call comes again", async || proxy.repeated() == 1).await;
+    assert!(process.store.runs(RunQuery::default()).await.unwrap().is_empty(), "the run was over");
+    // Whoever enqueues it again in a call of its own means another run.
+    assert_eq!(process.store.enqueue(vec![run()]).await.unwrap(), [Enqueued::Created]);
+}

@@ -74,6 +74,8 @@ pub(crate) struct Server {
     pub(crate) triggers: Rows<TriggerRow>,
     pub(crate) runs: Rows<RunRow>,
     pub(crate) claims: Rows<ClaimRow>,
+    /// By whoever has taken something last.
+    pub(crate) present: DateTime<Utc>,
     pub(crate) rest: (Rest, Version),
     marks: BTreeMap<Arc<str>, (Mark, Version)>,
     pub(crate) history: Vec<RunRecord>,
@@ -81,6 +83,8 @@ pub(crate) struct Server {
     /// The numbers of the commits that were carried out.
     done: HashSet<u64>,
     bug: Option<Bug>,
+    /// Another node works beside every rule. The kit of drivers edits rows without the rules, and brings nodes of its own.
+    pub(crate) has_other: bool,
     pub(crate) debris: Debris,
 }
 
@@ -282,7 +286,7 @@ impl Server {
     }
 
     /// Somebody writes, as it is, a row that this transaction has read.
-    pub(crate) fn disturb(&mut self, view: &View<Numbers>, pick: u64) {
+    pub(crate) fn touch(&mut self, view: &View<Numbers>, pick: u64) {
         self.version += 1;
         let mut versions: Vec<&mut Version> = vec![&mut self.rest.1];
         versions.extend(read_versions(&mut self.jobs, view.jobs()));

@@ -18,17 +18,18 @@ use scheduler_core::store::*;
 use scheduler_core::{JobKey, Result, TriggerKey};
 
 use crate::bugs::Bug;
+use crate::other::Traces;
 use crate::server::{Numbers, Server};
 
-const USE: Attached = Attached {
+pub(crate) const USE: Attached = Attached {
     look_ahead: Duration::ZERO,
     grace: Duration::from_secs(30),
     stop_within: Duration::MAX,
     keeps_history: true,
 };
 
-/// More than any rule needs; one that never comes to its end fails.
-const MOST_TRIES: usize = 1000;
+/// More loads and commits than any rule needs; one that never comes to its end fails.
+const MOST_TRIES: usize = 100_000;
 
 type Types = Option<HashSet<Arc<str>>>;
 
@@ -45,6 +46,13 @@ pub(crate) struct Viewed {
 impl Viewed {
     pub(crate) fn new() -> Self {
         Self::open(None)
+    }
+
+    /// Another node works beside every rule.
+    pub(crate) fn beside_another_node() -> Self {
+        let viewed = Self::new();
+        viewed.server.lock().has_other = true;
+        viewed
     }
 
     pub(crate) fn with(bug: Bug) -> Self {
@@ -70,11 +78,25 @@ impl Viewed {
         *chance >> 33
     }
 
+    /// Whether another node works now, and what it does.
+    fn is_disturbed(&self) -> Option<u64> {
+        let chance = self.chance();
+        chance.is_multiple_of(4).then_some(chance / 4)
+    }
+
+    /// Another node may have taken something when rows are loaded, and given it back before the commit, which nobody else sees; or
+    /// it works in between.
     fn run<T>(&self, rule: impl Fn(&mut View<Numbers>) -> Result<T, Missing>) -> T {
         let mut view = View::new(self.numbers.clone());
+        let (mut held, mut taken) = (None, Traces::default());
+        let (mut is_fresh, mut is_first) = (true, true);
         for _ in 0..MOST_TRIES {
-            if let Ok(answer) = rule(&mut view) {
-                if self.commit(&view) {
+            let ruled = rule(&mut view);
+            let mut server = held.take().unwrap_or_else(|| self.server.lock());
+            if let Ok(answer) = ruled {
+                server.undo(std::mem::take(&mut taken));
+                if self.commit(&mut server, &view, std::mem::take(&mut is_first)) {
+                    drop(server);
                     let ends_in_group = view.claims().changes().any(|change| {
                         let claim = change.before.filter(|_| change.after.is_none());
                         claim.is_some_and(|claim| claim.trigger.execution_group().is_some())
@@ -85,27 +107,39 @@ impl Viewed {
                     return answer;
                 }
                 view.forget();
+                is_fresh = true;
             }
-            let server = self.server.lock();
             if !server.has(Bug::KeepsDrafts) {
                 view.reset();
             }
+            if std::mem::take(&mut is_fresh) && self.is_disturbed().is_some() {
+                taken = server.take_for_other();
+            }
             let wants = view.wants();
             server.load(&mut view, wants);
+            held = (!taken.is_empty()).then_some(server);
         }
         panic!("a rule did not come to its end")
     }
 
     /// Whoever has no answer asks again, with the same number.
-    fn commit(&self, view: &View<Numbers>) -> bool {
-        let (mut server, number, chance) = (self.server.lock(), self.numbers.next(), self.chance());
-        let fault = self.fault.lock().take();
-        if fault == Some(Fault::Refused) || (fault.is_none() && chance.is_multiple_of(4)) {
-            server.disturb(view, chance / 4);
-        }
+    fn commit(&self, server: &mut Server, view: &View<Numbers>, is_first: bool) -> bool {
+        let (number, pick, fault) = (self.numbers.next(), self.is_disturbed(), self.fault.lock().take());
+        let must = is_first && Server::is_worth_it(view);
+        let traces = match fault {
+            Some(Fault::Refused) => {
+                server.touch(view, pick.unwrap_or_default());
+                Traces::default()
+            }
+            Some(_) => Traces::default(),
+            None => pick.or(must.then_some(0)).map(|pick| server.disturb(view, pick)).unwrap_or_default(),
+        };
         let is_done = server.commit(number, view);
         let is_sent_again = matches!(fault, Some(Fault::Doubled | Fault::AnswerLost));
-        if is_sent_again { server.commit(number, view) } else { is_done }
+        let is_done = if is_sent_again { server.commit(number, view) } else { is_done };
+        server.check();
+        server.undo(traces);
+        is_done
     }
 
     /// Each on its own, as a driver may do it.

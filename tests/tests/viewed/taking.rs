@@ -141,6 +141,7 @@ impl Server {
         types: Option<&HashSet<Arc<str>>>,
         timing: Attached,
     ) -> Acquired {
+        self.present = request.now;
         self.settle();
         let mut acquired = Acquired::default();
         let one_more = usize::from(request.max > 0 && self.has(Bug::TakesOneMore));

@@ -1,6 +1,8 @@
 //! The checker of histories finds what is wrong with them.
 #![allow(clippy::unwrap_used, reason = "a test says what went wrong by failing")]
 
+mod runs;
+
 use chrono::{DateTime, TimeDelta, Utc};
 use tests::history::{
     Change, Faults, History, Lateness, Line, Told, Window, Write, read_lines, read_refused, read_writes,
@@ -42,7 +44,17 @@ fn right() -> History {
         history.writes.push(Write::Next(name.clone(), next));
         for (begins, at) in [(true, at), (false, at + 1)] {
             let (trigger, claim, node) = (name.clone(), claim.clone(), "node1".to_owned());
-            history.lines.push(Line { begins, at, trigger, due, claim, again: false, node });
+            history.lines.push(Line {
+                begins,
+                fails: false,
+                at,
+                trigger,
+                due,
+                claim,
+                attempt: 1,
+                again: false,
+                node,
+            });
         }
         if job == "count" {
             count += 1;
@@ -286,14 +298,27 @@ fn n1_a_stalled_machine_explains_late_runs_and_no_others() {
     assert!(late(40_001, 10_000)[0].starts_with("starved: plain-0"));
 }
 
-#[test]
-fn n1_what_a_server_holds_for_dead_is_read_from_its_log() {
-    let words = ["SADD", "scheduler:{chaos/0}:orphans", "77@4", "78@5"];
-    let log: String = words.iter().map(|word| format!("${}\r\n{word}\r\n", word.len())).collect();
+/// What a server has written down of these commands; a key stands for one of the store.
+fn logged(commands: &[&[&[u8]]]) -> Vec<Write> {
+    let mut log = Vec::new();
+    for words in commands {
+        log.extend(format!("*{}\r\n", words.len()).into_bytes());
+        for (place, word) in words.iter().enumerate() {
+            let prefix: &[u8] = if place == 1 { b"scheduler:{chaos/0}:" } else { b"" };
+            log.extend(format!("${}\r\n", prefix.len() + word.len()).into_bytes());
+            log.extend([prefix, word, b"\r\n"].concat());
+        }
+    }
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("log");
-    std::fs::write(&path, format!("*{}\r\n{log}", words.len())).unwrap();
-    assert_eq!(read_writes(&path), [Write::Lost("77".into()), Write::Lost("78".into())]);
+    std::fs::write(&path, log).unwrap();
+    read_writes(&path)
+}
+
+#[test]
+fn n1_what_a_server_holds_for_dead_is_read_from_its_log() {
+    let found = logged(&[&[b"SADD", b"orphans", b"77@4", b"78@5"]]);
+    assert_eq!(found, [Write::Lost("77".into()), Write::Lost("78".into())]);
 }
 
 #[test]
@@ -307,7 +332,7 @@ fn how_late_runs_begin_is_told() {
 
 #[test]
 fn lines_of_nodes_are_read_and_halves_of_lines_are_not() {
-    let lines = read_lines("start 5 one-1 4 7-101 101 first node1\nend 6 one-1 4 7-101 101 fir");
+    let lines = read_lines("start 5 one-1 4 7-101 1 first node1\nend 6 one-1 4 7-101 1 fir");
     assert_eq!(lines.len(), 1);
     assert_eq!((lines[0].at, lines[0].due, lines[0].claim.as_str()), (5, 4, "7-101"));
 }
