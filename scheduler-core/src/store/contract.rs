@@ -31,7 +31,7 @@ pub type NamedCalendar = (Arc<str>, Arc<dyn Calendar>);
 ///
 /// Each verb is atomic: it happens as a whole or not at all, and never half. A store whose server must not be held up may do a
 /// verb that touches more than 500 jobs or triggers in several parts, each of which is atomic; it checks all of a
-/// [`put`](Self::put) before it stores the first part. Results come in the order of the parameters, one each. Futures are polled on the scheduler's own thread, inside the runtime's context.
+/// [`put`](super::Changes::put) before it stores the first part. Results come in the order of the parameters, one each. Futures are polled on the scheduler's own thread, inside the runtime's context.
 pub trait JobStore: Debug + Send + Sync + 'static {
     /// The clock that its nodes go by, where that is not each one's own.
     fn clock(&self) -> Option<Arc<dyn Clock>> {
