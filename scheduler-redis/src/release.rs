@@ -31,14 +31,27 @@ impl Shared {
 
     /// Of a call no answer has come: what it has taken is given back, and what of it is still on its way takes nothing.
     pub(crate) async fn look_for_unheard(&self, request: &AcquireDue) -> Result<()> {
-        let is_unheard = |known: &Session| known.is_unheard || known.unanswered > 0;
-        if !self.sessions.lock().get(&request.session).is_some_and(is_unheard) {
-            return Ok(());
+        {
+            let mut sessions = self.sessions.lock();
+            let unheard = sessions.get_mut(&request.session);
+            let Some(known) = unheard.filter(|known| known.is_unheard || known.unanswered > 0) else {
+                return Ok(());
+            };
+            (known.is_unheard, known.unanswered) = (false, 0);
         }
+        let found = self.give_back_unheard(request).await;
+        if !matches!(found, Ok(true)) {
+            let mut sessions = self.sessions.lock();
+            sessions.get_mut(&request.session).into_iter().for_each(|known| known.is_unheard = true);
+        }
+        found.map(drop)
+    }
+
+    /// Says whether the lost call takes nothing any more.
+    async fn give_back_unheard(&self, request: &AcquireDue) -> Result<bool> {
         let turn = self.turn_of(request.session).to_string();
         let nothing = AcquireDue { max: 0, ..request.clone() };
         let answer = self.take(&nothing, &turn, false).await?;
-        // Only then the lost call takes nothing any more.
         let is_noted = !matches!(word(answer.first()).as_str(), "late" | "held" | "lost");
         if is_noted {
             let session = request.session;
@@ -60,11 +73,8 @@ impl Shared {
             if !unknown.is_empty() {
                 self.release(unknown).await?;
             }
-            if let Some(known) = self.sessions.lock().get_mut(&session) {
-                (known.is_unheard, known.unanswered) = (false, 0);
-            }
         }
-        Ok(())
+        Ok(is_noted)
     }
 
     pub(crate) async fn release(&self, claims: Vec<ExecutionId>) -> Result<()> {

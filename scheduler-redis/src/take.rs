@@ -23,6 +23,7 @@ use crate::running::take_run;
 use crate::script::{self, bytes, list, number, word};
 use crate::session::{Held, Loose, Origin, Session, Sessions, knows};
 use crate::shared::Shared;
+use crate::store::touch_lost;
 
 /// How far ahead triggers are acquired: about two round trips.
 const LOOK_AHEAD: Duration = Duration::from_millis(20);
@@ -119,6 +120,7 @@ impl Shared {
         if self.has_pauses_to_end(request.now) {
             self.ring(&request).await?;
         }
+        let losses = self.losses_of(request.session);
         let (mut all, mut asked) = (Acquired::default(), Box::pin(self.ask_due(&request)).await);
         let taken = loop {
             let answer = match asked {
@@ -136,13 +138,13 @@ impl Shared {
                 // While this is read the server takes what comes next.
                 let read = async {
                     tokio::task::yield_now().await;
-                    self.taken(&request, answer).await
+                    self.taken(&request, answer, losses).await
                 };
                 let (part, asked) = tokio::join!(Box::pin(read), Box::pin(self.ask_due(&left)));
                 next = Some(asked);
                 part
             } else {
-                Box::pin(self.taken(&request, answer)).await
+                Box::pin(self.taken(&request, answer, losses)).await
             };
             let (part, has_moved) = match part {
                 Ok(part) => part,
@@ -168,6 +170,10 @@ impl Shared {
                 None => Box::pin(self.ask_due(&request)).await,
             };
         };
+        if self.losses_of(request.session) != losses {
+            self.let_go_unheard(request.session, &all);
+            return Err(touch_lost());
+        }
         if let Err(error) = taken {
             if all.triggers.is_empty() && all.runs.is_empty() {
                 return Err(error);
@@ -299,7 +305,11 @@ impl Shared {
     }
 
     /// Also says whether something was given back to where it may be taken again.
-    async fn taken(&self, request: &AcquireDue, answer: Vec<Value>) -> Result<(Acquired, bool)> {
+    async fn taken(&self, request: &AcquireDue, answer: Vec<Value>, losses: u64) -> Result<(Acquired, bool)> {
+        if self.losses_of(request.session) != losses {
+            // Its node does not wait for this any more.
+            return Err(touch_lost());
+        }
         let of_jobs = word(answer.get(8));
         let (mut acquired, unusable) = self.read_taken(request, answer);
         let is_done = async {
@@ -309,15 +319,25 @@ impl Shared {
         };
         let has_moved = is_done.await;
         if let Err(error) = has_moved {
-            // Whoever looks for claims of which nobody knows finds them.
-            let mut sessions = self.sessions.lock();
-            if let Some(known) = sessions.get_mut(&request.session) {
-                acquired.runs.iter().for_each(|run| drop(known.let_go(run.claim)));
-                known.is_unheard = true;
-            }
+            self.let_go_unheard(request.session, &acquired);
             return Err(error);
         }
         Ok((acquired, has_moved?))
+    }
+
+    /// Nobody hears of these claims: whoever looks for such finds them.
+    fn let_go_unheard(&self, session: u64, acquired: &Acquired) {
+        let mut sessions = self.sessions.lock();
+        let Some(known) = sessions.get_mut(&session) else { return };
+        let triggers = acquired.triggers.iter().map(|one| one.claim);
+        let runs = acquired.runs.iter().map(|one| one.claim);
+        triggers.chain(runs).for_each(|claim| drop(known.let_go(claim)));
+        known.is_unheard = true;
+    }
+
+    /// How often the node has lost touch.
+    fn losses_of(&self, session: u64) -> u64 {
+        self.sessions.lock().get(&session).map_or(0, |known| known.losses)
     }
 
     /// What is the node's from now on, and what no node can fire.

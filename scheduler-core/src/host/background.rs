@@ -292,8 +292,11 @@ impl Loop {
         context.core.set_state(name, ServiceState::Running);
         tracing::info!(service = %name, fence, "service `{name}` runs on this node, with the fence {fence}");
         let ended = lease.keep(&tenure, &stop, life(stop.clone(), Some(fence)).run(&self.body)).await;
-        // Also after a lease that was nearly lost: the mark is this node's own or it is not touched.
-        lease.give_up(&tenure).await;
+        // Also after a lease that was nearly lost: the mark is this node's own or it is not touched. What was dropped may still be
+        // closing its scoped values, so its lease runs out.
+        if ended.is_some() {
+            lease.give_up(&tenure).await;
+        }
         if stop.is_cancelled() && !context.is_stopping() {
             tracing::warn!(service = %name, fence, "service `{name}` was stopped on this node, since its lease could not be renewed; another node may run it, and this one waits for its turn");
             return None;

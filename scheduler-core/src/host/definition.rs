@@ -273,7 +273,8 @@ impl<K: AsMut<Background>> ServiceBuilder<K> {
     ///
     /// The stop token of the service is cancelled when the lease could not be renewed for two thirds of its time, and what has not
     /// stopped by five sixths is dropped: before another node may begin. A process that is frozen for longer than its lease learns so
-    /// before the service goes on. Blocking code and spawned tasks cannot be dropped, so hand
+    /// before the service goes on. Blocking code and spawned tasks cannot be dropped, the close hooks of what was
+    /// dropped take their time, and a machine that was suspended learns of its loss only with its next beat, so hand
     /// [`JobContext::fence`](crate::job::JobContext::fence) to what the service writes to: the fence grows with every change of the
     /// node, and a resource that refuses smaller ones is safe from whoever is late.
     ///

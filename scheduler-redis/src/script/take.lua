@@ -67,7 +67,16 @@ local function due_lanes(since, many)
   return found, nil
 end
 
-local function is_before(a, b) return a[1] < b[1] or (a[1] == b[1] and a[2] < b[2]) end
+-- Byte by byte, which Lua's own comparison is not on a server with a locale.
+local function is_less(a, b)
+  for n = 1, math.min(#a, #b) do
+    local of_a, of_b = byte(a, n), byte(b, n)
+    if of_a ~= of_b then return of_a < of_b end
+  end
+  return #a < #b
+end
+
+local function is_before(a, b) return a[1] < b[1] or (a[1] == b[1] and is_less(a[2], b[2])) end
 
 -- What comes first in these lanes from this time on, in order and before another one, at most so many: members, their lanes and their
 -- times. If there is only one lane it is said, too, and no time is told.
@@ -179,7 +188,7 @@ local function claim(members, lanes, only)
     elseif not job or not (busy[job] or call('HEXISTS', K'busy', job) == 1) then
       if job then hold(job, lane, members[n]) end
       many = many + 1
-      taken[many], taken_in[many], taken_for[many], records[many] = name, lane, job, record
+      taken[many], taken_in[many], taken_for[many], records[many] = name, lane, job or nil, record
       if limits then
         local group = group_of(lane)
         if left_of(group) then left[group] = left[group] - 1 end
@@ -234,10 +243,10 @@ local function note_claims()
       grouped[#grouped + 1], grouped[#grouped + 2] = id, group
     end
   end
+  call('SADD', K'homes', session)
   call('HSET', K('cl:' .. session), unpack(claims))
   call('HSET', K'at', unpack(at))
   for n, job in pairs(taken_for) do call('HSET', K'busy', job, claims[2 * n - 1]) end
-  call('SADD', K'homes', session)
   left = {}
   for group, many in pairs(of_group) do
     call('HSET', K'groups', group, text((tonumber(call('HGET', K'groups', group) or '') or 0) + many))
