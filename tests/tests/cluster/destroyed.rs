@@ -55,6 +55,15 @@ async fn what_an_audit_mends_works_again() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_trigger_of_which_nobody_knows_that_it_runs_alone_fires() {
+    let server = Server::start();
+    let process = Process::start(&server.url(), 1).await;
+    process.put(&exclusive("one"), [hourly("a")]).await;
+    server.command(&["HDEL", "scheduler:{shared/0}:alone", "\0a"]);
+    assert_eq!(names(&process.acquire(9).await), ["a"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn counts_of_groups_that_somebody_has_changed_are_found_and_mended() {
     let server = Server::start();
     let process = Process::start(&server.url(), 1).await;
