@@ -24,8 +24,8 @@ const LIMIT: Duration = Duration::from_secs(30);
 const MANY: usize = 1_300;
 
 async fn store(url: &str) -> RedisJobStore {
-    let builder = RedisJobStore::builder(url).name("parts").lease(Duration::from_secs(1));
-    builder.answer_within(Duration::from_millis(500)).connect().await.unwrap()
+    let builder = RedisJobStore::builder(url).name("parts").lease(Duration::from_secs(5));
+    builder.answer_within(Duration::from_secs(2)).connect().await.unwrap()
 }
 
 async fn attach(store: &RedisJobStore, session: u64) {
@@ -380,7 +380,7 @@ async fn v4_a_call_that_is_too_large_is_refused_and_one_without_an_answer_says_w
     let server = Server::start();
     let proxy = Proxy::to(server.port());
     let builder = RedisJobStore::builder(&proxy.url()).name("parts").largest_call(100_000);
-    let store = builder.answer_within(Duration::from_millis(500)).connect().await.unwrap();
+    let store = builder.answer_within(Duration::from_secs(2)).connect().await.unwrap();
     let with = |bytes: usize| {
         let data = JobData::default().with("text", "x".repeat(bytes));
         job("large").to_builder().data(data).build()
