@@ -133,11 +133,33 @@ impl Commit {
                 self.stand(stand, None);
             }
         }
+        let over = over_of(view, names);
+        self.runs_and_claims(view, names, &over)?;
+        if let (_, Some(rest)) = view.changed_rest() {
+            let rest = whole(self.version, crate::rest::write(rest)?);
+            self.ops.add(Step::Set, "rest", [rest]);
+            self.ops.add(Step::Wake, "", []);
+        }
+        for (name, mark) in view.changed_marks() {
+            let mut words = mark.revision.to_be_bytes().to_vec();
+            words.extend(mark.text.as_bytes());
+            self.ops.add(Step::HSet, "marks", [text(&**name), whole(self.version, words)]);
+        }
+        for kept in view.kept().iter().filter(|_| keeps > 0) {
+            self.ops.add(Step::Hist, keeps.to_string(), [text(codec::encode(kept)?)]);
+        }
+        for (group, change) in std::mem::take(&mut self.groups) {
+            self.ops.add(Step::Group, "", [text(codec::group(&group)), text(change.to_string())]);
+        }
+        self.check(view, names, &over);
+        Ok(())
+    }
+
+    fn runs_and_claims(&mut self, view: &View<Names>, names: &Names, over: &Over) -> Result<()> {
         let run_of = |claim: &ClaimRow| match claim.item {
             Item::Run(run) => Some(run),
             Item::Trigger(_) => None,
         };
-        let over = over_of(view, names);
         let claimed = view.claims().changes().filter(|change| !over.contains_key(&change.id));
         let claimed = claimed.filter(|change| change.before.is_none() || change.after.is_none());
         let claimed = claimed.filter_map(|change| change.before.or(change.after).and_then(run_of));
@@ -147,7 +169,7 @@ impl Commit {
         for change in view.runs().changes() {
             let run = names.run_id(change.id);
             let is_over = match of_over.get(&run) {
-                // Nothing but its record says anything of it.
+                // The record is all that there is of the run, and the step that ends its claim removes it.
                 Some(Alone(false)) => continue,
                 found => found.is_some(),
             };
@@ -171,23 +193,6 @@ impl Commit {
                 row.and_then(|row| stand_of_run(row, names)).into_iter().for_each(|stand| self.leave(stand));
             }
         }
-        if let (_, Some(rest)) = view.changed_rest() {
-            let rest = whole(self.version, crate::rest::write(rest)?);
-            self.ops.add(Step::Set, "rest", [rest]);
-            self.ops.add(Step::Wake, "", []);
-        }
-        for (name, mark) in view.changed_marks() {
-            let mut words = mark.revision.to_be_bytes().to_vec();
-            words.extend(mark.text.as_bytes());
-            self.ops.add(Step::HSet, "marks", [text(&**name), whole(self.version, words)]);
-        }
-        for kept in view.kept().iter().filter(|_| keeps > 0) {
-            self.ops.add(Step::Hist, keeps.to_string(), [text(codec::encode(kept)?)]);
-        }
-        for (group, change) in std::mem::take(&mut self.groups) {
-            self.ops.add(Step::Group, "", [text(codec::group(&group)), text(change.to_string())]);
-        }
-        self.check(view, names, &over);
         Ok(())
     }
 

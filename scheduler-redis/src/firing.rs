@@ -148,7 +148,7 @@ impl Shared {
     }
 }
 
-/// Of so many that no call holds the server up for long.
+/// Parts that are small enough not to block the server for long.
 fn parts_of(mut all: Vec<Completion>) -> Vec<Vec<Completion>> {
     let mut parts = Vec::with_capacity(all.len().div_ceil(BATCH));
     while !all.is_empty() {
@@ -158,7 +158,7 @@ fn parts_of(mut all: Vec<Completion>) -> Vec<Vec<Completion>> {
     parts
 }
 
-/// The end of a run that is over, and says nothing of its job, goes by its claim alone.
+/// A run that is over and changes nothing of its job needs only its claim to end.
 fn asks(completion: &Completion) -> Asks {
     let is_over = completion.fate == Fate::Over && !completion.unfinished;
     let of_job = completion.data.is_some() || completion.instruction != Instruction::Continue;

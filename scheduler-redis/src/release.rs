@@ -1,4 +1,4 @@
-//! Claims that are given back: nobody has begun to work on them.
+//! Claims that are given back before their work has begun.
 
 use chrono::{DateTime, Utc};
 use scheduler_core::Result;

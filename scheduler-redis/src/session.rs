@@ -98,7 +98,7 @@ pub(crate) enum Origin {
     Run(Box<RunRow>, Version),
 }
 
-/// What a rule goes by.
+/// The rows that a rule needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Asks {
     /// The claim, what was claimed, and the job.

@@ -64,7 +64,7 @@ fn tell_lost(name: &Value) {
     }
 }
 
-/// What a server has said that was asked for what is due.
+/// The answer of the server to a request for due work.
 enum Asked {
     /// Something, or that there is nothing.
     Taken(Vec<Value>),
@@ -97,7 +97,7 @@ pub(crate) struct Unusable {
 
 impl Shared {
     /// What is due, as many as wished; no more than a batch with each call.
-    pub(crate) async fn acquire(&self, mut request: AcquireDue) -> Result<Acquired> {
+    pub(crate) async fn acquire(&self, request: AcquireDue) -> Result<Acquired> {
         let Ok(_nothing_is_told) = self.tells.try_read() else {
             if request.heard.is_some() {
                 return Err(Error::transient(
@@ -107,9 +107,32 @@ impl Shared {
             // Nothing is handed out meanwhile.
             return Ok(Acquired { next_due: Some(request.now + HELD), ..Acquired::default() });
         };
-        // What was not sent has taken nothing.
+        self.give_back_before(&request).await?;
+        let (session, now, losses) = (request.session, request.now, self.losses_of(request.session));
+        let mut all = Acquired::default();
+        let taken = self.take_parts(request, losses, &mut all).await;
+        if self.losses_of(session) != losses {
+            self.let_go_unheard(session, &all);
+            return Err(touch_lost());
+        }
+        if let Err(error) = taken {
+            if all.triggers.is_empty() && all.runs.is_empty() {
+                return Err(error);
+            }
+            // What is claimed already is handed out, and the rest asked for again at once.
+            all.next_due = Some(now);
+        }
+        let lapse = self.sessions.lock().values().flat_map(Session::lapses).map(|(_, at)| at).min();
+        let pauses = self.rest.lock().0.pauses.next_ending();
+        all.next_due = all.next_due.into_iter().chain(lapse).chain(pauses).min();
+        Ok(all)
+    }
+
+    /// Claims that the node does not use are given back before it takes more, and pauses whose time is over end.
+    async fn give_back_before(&self, request: &AcquireDue) -> Result<()> {
+        // A call that was not sent has taken nothing.
         self.hot.reach().await.map_err(Failure::into_error)?;
-        self.look_for_unheard(&request).await?;
+        self.look_for_unheard(request).await?;
         if let Some(heard) = request.heard {
             let unheard = self.sessions.lock().get(&request.session).map(|known| known.runs_after(heard));
             if let Some(unheard) = unheard.filter(|unheard| !unheard.is_empty()) {
@@ -118,73 +141,55 @@ impl Shared {
         }
         self.release_lapsed(request.now).await?;
         if self.has_pauses_to_end(request.now) {
-            self.ring(&request).await?;
+            self.ring(request).await?;
         }
-        let losses = self.losses_of(request.session);
-        let (mut all, mut asked) = (Acquired::default(), Box::pin(self.ask_due(&request)).await);
-        let taken = loop {
+        Ok(())
+    }
+
+    /// Takes part after part, until the server has no more or the node has as many as it wished. An error leaves in `all` the parts
+    /// that were taken before it.
+    async fn take_parts(&self, mut request: AcquireDue, losses: u64, all: &mut Acquired) -> Result<()> {
+        let mut asked = Box::pin(self.ask_due(&request)).await?;
+        loop {
             let answer = match asked {
-                Ok(Asked::Taken(answer)) => answer,
-                Ok(Asked::Nothing(again)) => {
+                Asked::Taken(answer) => answer,
+                Asked::Nothing(again) => {
                     all.next_due = Some(again);
-                    break Ok(());
+                    return Ok(());
                 }
-                Err(error) => break Err(error),
             };
             let (left, is_full) = left_after(&request, &answer);
             let is_limited = request.limits != ExecutionLimits::default();
-            let mut next = None;
-            let part = if is_full && left.max > 0 && !is_limited {
-                // While this is read the server takes what comes next.
+            let (part, next) = if is_full && left.max > 0 && !is_limited {
+                // The server takes the next part while the node reads this one.
                 let read = async {
                     tokio::task::yield_now().await;
                     self.taken(&request, answer, losses).await
                 };
-                let (part, asked) = tokio::join!(Box::pin(read), Box::pin(self.ask_due(&left)));
-                next = Some(asked);
-                part
+                let (part, next) = tokio::join!(Box::pin(read), Box::pin(self.ask_due(&left)));
+                (part, Some(next))
             } else {
-                Box::pin(self.taken(&request, answer, losses)).await
+                (Box::pin(self.taken(&request, answer, losses)).await, None)
             };
-            let (part, has_moved) = match part {
-                Ok(part) => part,
-                Err(error) => break Err(error),
-            };
+            let (part, has_moved) = part?;
+            part.triggers
+                .iter()
+                .for_each(|one| request.took(one.trigger.execution_group(), one.progress.next));
+            part.runs.iter().for_each(|one| request.took(one.trigger.execution_group(), Some(one.due)));
             request.max -= part.triggers.len() + part.runs.len();
-            for one in part.triggers {
-                request.took(one.trigger.execution_group(), one.progress.next);
-                all.triggers.push(one);
-            }
-            for one in part.runs {
-                request.took(one.trigger.execution_group(), Some(one.due));
-                all.runs.push(one);
-            }
             request.late = left.late;
+            all.triggers.extend(part.triggers);
+            all.runs.extend(part.runs);
             (all.cancel, all.next_due) = (part.cancel, part.next_due);
             asked = match next {
                 Some(next) => {
                     request.max = left.max;
-                    next
+                    next?
                 }
-                None if request.max == 0 || !(is_full || has_moved) => break Ok(()),
-                None => Box::pin(self.ask_due(&request)).await,
+                None if request.max == 0 || !(is_full || has_moved) => return Ok(()),
+                None => Box::pin(self.ask_due(&request)).await?,
             };
-        };
-        if self.losses_of(request.session) != losses {
-            self.let_go_unheard(request.session, &all);
-            return Err(touch_lost());
         }
-        if let Err(error) = taken {
-            if all.triggers.is_empty() && all.runs.is_empty() {
-                return Err(error);
-            }
-            // What is claimed already is handed out, and the rest asked for again at once.
-            all.next_due = Some(request.now);
-        }
-        let lapse = self.sessions.lock().values().flat_map(Session::lapses).map(|(_, at)| at).min();
-        let pauses = self.rest.lock().0.pauses.next_ending();
-        all.next_due = all.next_due.into_iter().chain(lapse).chain(pauses).min();
-        Ok(all)
     }
 
     fn has_pauses_to_end(&self, now: DateTime<Utc>) -> bool {
@@ -325,7 +330,7 @@ impl Shared {
         Ok((acquired, has_moved?))
     }
 
-    /// Nobody hears of these claims: whoever looks for such finds them.
+    /// Forgets claims that the node will not hear of. The next take finds them in the store and gives them back.
     fn let_go_unheard(&self, session: u64, acquired: &Acquired) {
         let mut sessions = self.sessions.lock();
         let Some(known) = sessions.get_mut(&session) else { return };

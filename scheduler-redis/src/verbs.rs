@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use scheduler_core::calendar::Calendar;
 use scheduler_core::job::{ExecutionId, JobDetail};
 use scheduler_core::run::RunId;
+use scheduler_core::store::handler::{ChangeHandler, QueryHandler};
 use scheduler_core::store::rows::Rows;
 use scheduler_core::store::view::{Missing, View};
 use scheduler_core::store::*;
@@ -160,90 +161,15 @@ impl JobStore for RedisJobStore {
     }
 
     fn change(&self, change: Change) -> StoreFuture<'_, Changed> {
-        match change {
-            Change::Put { request } => reply(self.put(request), Changed::Put),
-            Change::Reschedule { request } => reply(self.reschedule(request), Changed::Reschedule),
-            Change::Adjust { adjustments } => reply(self.adjust(adjustments), Changed::Adjust),
-            Change::RemoveTriggers { keys } => reply(self.remove_triggers(keys), Changed::RemoveTriggers),
-            Change::RemoveJobs { keys } => reply(self.remove_jobs(keys), Changed::RemoveJobs),
-            Change::Clear {} => reply(self.clear(), Changed::Clear),
-            Change::Pause { request } => reply(self.pause(request), Changed::Pause),
-            Change::Resume { what } => reply(self.resume(what), Changed::Resume),
-            Change::Reset { keys } => reply(self.reset(keys), Changed::Reset),
-            Change::PutCalendar { name, calendar, replace } => {
-                reply(self.put_calendar(name, calendar, replace), Changed::PutCalendar)
-            }
-            Change::RemoveCalendar { name } => reply(self.remove_calendar(name), Changed::RemoveCalendar),
-            Change::PutMark { request } => reply(self.put_mark(request), Changed::PutMark),
-            Change::Enqueue { runs } => reply(self.enqueue(runs), Changed::Enqueue),
-            Change::CancelRuns { runs } => reply(self.cancel_runs(runs), Changed::CancelRuns),
-            Change::Replay { runs, now } => reply(self.replay(runs, now), Changed::Replay),
-            Change::Cancel { what } => reply(self.cancel(what), Changed::Cancel),
-            other => other.unknown(),
-        }
+        ChangeHandler::change(self, change)
     }
 
     fn query(&self, query: Query) -> StoreFuture<'_, Found> {
-        match query {
-            Query::Nodes {} => reply(self.nodes(), Found::Nodes),
-            Query::Calendars {} => reply(self.calendars(), Found::Calendars),
-            Query::Jobs { query } => reply(self.jobs(query), Found::Jobs),
-            Query::Triggers { query } => reply(self.triggers(query), Found::Triggers),
-            Query::Runs { query } => reply(self.runs(query), Found::Runs),
-            Query::Executions { what } => reply(self.executions(what), Found::Executions),
-            Query::Mark { name } => reply(self.mark(name), Found::Mark),
-            Query::History { query } => reply(self.history(query), Found::History),
-            Query::Groups { kind } => reply(self.groups(kind), Found::Groups),
-            other => other.unknown(),
-        }
+        QueryHandler::query(self, query)
     }
 }
 
-/// Changes and queries.
-impl RedisJobStore {
-    fn nodes(&self) -> StoreFuture<'_, Vec<NodeStatus>> {
-        Box::pin(async move {
-            let runs = self.look(rules::runs_by_session).await?;
-            let shared = self.0.clone();
-            let answer = self.on_io(async move { shared.node_call("nodes", &json!({})).await }).await?;
-            let mut nodes = Vec::new();
-            for row in codec::list(&answer) {
-                match codec::node(row) {
-                    Ok(node) => nodes.push(node),
-                    Err(error) => tracing::error!(%error, "a node is left out of the list: {error}"),
-                }
-            }
-            for node in &mut nodes {
-                node.executions = runs.get(&node.session).copied().unwrap_or_default();
-            }
-            nodes.sort_unstable_by(|a, b| (&a.name, a.session).cmp(&(&b.name, b.session)));
-            Ok(nodes)
-        })
-    }
-
-    fn enqueue(&self, runs: Vec<NewRun>) -> StoreFuture<'_, Vec<Enqueued>> {
-        let shared = self.0.clone();
-        Box::pin(self.on_io(Box::pin(async move { shared.enqueue(runs).await })))
-    }
-
-    fn runs(&self, query: RunQuery) -> StoreFuture<'_, Vec<RunStatus>> {
-        let shared = self.0.clone();
-        Box::pin(self.on_io(Box::pin(async move { shared.runs(query).await })))
-    }
-
-    fn cancel_runs(&self, runs: Vec<RunId>) -> StoreFuture<'_, Vec<bool>> {
-        self.each("cancel_runs", Mode::Removal, runs, rules::cancel_run)
-    }
-
-    fn replay(&self, runs: Vec<RunId>, now: DateTime<Utc>) -> StoreFuture<'_, Vec<bool>> {
-        self.each("replay", Mode::Change, runs, move |view, run| rules::replay(view, run, now))
-    }
-
-    fn cancel(&self, what: Executions) -> StoreFuture<'_, Vec<ExecutionId>> {
-        let shared = self.0.clone();
-        Box::pin(self.on_io(Box::pin(async move { shared.cancel(what).await })))
-    }
-
+impl ChangeHandler for RedisJobStore {
     fn put(&self, request: Put) -> StoreFuture<'_, ()> {
         let shared = self.0.clone();
         Box::pin(self.on_io(Box::pin(async move { Box::pin(shared.put(request)).await })))
@@ -302,20 +228,56 @@ impl RedisJobStore {
         })
     }
 
+    fn put_mark(&self, request: PutMark) -> StoreFuture<'_, Option<u64>> {
+        self.write("put_mark", Mode::Change, move |view| rules::put_mark(view, request.clone()))
+    }
+
+    fn enqueue(&self, runs: Vec<NewRun>) -> StoreFuture<'_, Vec<Enqueued>> {
+        let shared = self.0.clone();
+        Box::pin(self.on_io(Box::pin(async move { shared.enqueue(runs).await })))
+    }
+
+    fn cancel_runs(&self, runs: Vec<RunId>) -> StoreFuture<'_, Vec<bool>> {
+        self.each("cancel_runs", Mode::Removal, runs, rules::cancel_run)
+    }
+
+    fn replay(&self, runs: Vec<RunId>, now: DateTime<Utc>) -> StoreFuture<'_, Vec<bool>> {
+        self.each("replay", Mode::Change, runs, move |view, run| rules::replay(view, run, now))
+    }
+
+    fn cancel(&self, what: Executions) -> StoreFuture<'_, Vec<ExecutionId>> {
+        let shared = self.0.clone();
+        Box::pin(self.on_io(Box::pin(async move { shared.cancel(what).await })))
+    }
+}
+
+impl QueryHandler for RedisJobStore {
+    fn nodes(&self) -> StoreFuture<'_, Vec<NodeStatus>> {
+        Box::pin(async move {
+            let runs = self.look(rules::runs_by_session).await?;
+            let shared = self.0.clone();
+            let answer = self.on_io(async move { shared.node_call("nodes", &json!({})).await }).await?;
+            let mut nodes = Vec::new();
+            for row in codec::list(&answer) {
+                match codec::node(row) {
+                    Ok(node) => nodes.push(node),
+                    Err(error) => tracing::error!(%error, "a node is left out of the list: {error}"),
+                }
+            }
+            for node in &mut nodes {
+                node.executions = runs.get(&node.session).copied().unwrap_or_default();
+            }
+            nodes.sort_unstable_by(|a, b| (&a.name, a.session).cmp(&(&b.name, b.session)));
+            Ok(nodes)
+        })
+    }
+
     fn calendars(&self) -> StoreFuture<'_, Vec<NamedCalendar>> {
         self.look(|view| {
             let mut calendars = Rows::calendars(view)?;
             calendars.retain(|(_, calendar)| !is_foreign(&**calendar));
             Ok(calendars)
         })
-    }
-
-    fn mark(&self, name: Arc<str>) -> StoreFuture<'_, Option<Mark>> {
-        self.look(move |view| view.mark(&name))
-    }
-
-    fn put_mark(&self, request: PutMark) -> StoreFuture<'_, Option<u64>> {
-        self.write("put_mark", Mode::Change, move |view| rules::put_mark(view, request.clone()))
     }
 
     fn jobs(&self, query: JobQuery) -> StoreFuture<'_, Vec<Arc<JobDetail>>> {
@@ -379,9 +341,18 @@ impl RedisJobStore {
         })))
     }
 
+    fn runs(&self, query: RunQuery) -> StoreFuture<'_, Vec<RunStatus>> {
+        let shared = self.0.clone();
+        Box::pin(self.on_io(Box::pin(async move { shared.runs(query).await })))
+    }
+
     fn executions(&self, what: Executions) -> StoreFuture<'_, Vec<ExecutionStatus>> {
         let shared = self.0.clone();
         Box::pin(self.on_io(Box::pin(async move { shared.executions(&what).await })))
+    }
+
+    fn mark(&self, name: Arc<str>) -> StoreFuture<'_, Option<Mark>> {
+        self.look(move |view| view.mark(&name))
     }
 
     fn history(&self, query: HistoryQuery) -> StoreFuture<'_, Vec<RunRecord>> {

@@ -230,7 +230,7 @@ impl<D: DriverUnderTest> Bench<D> {
 
     #[track_caller]
     pub(super) fn run<T>(&self, rule: impl Fn(&mut D::Rows) -> Answer<D::Rows, T>) -> T {
-        self.driver.run(rule).expect("the rule comes to its end")
+        self.driver.run(rule).expect("the rule finishes")
     }
 
     /// Adds all in one transaction.

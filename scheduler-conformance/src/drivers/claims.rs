@@ -1,4 +1,4 @@
-//! What is claimed: by whom, until when, and where it stands meanwhile.
+//! Rules about claims: their owner, when they lapse, and the place of a claimed trigger or run.
 
 use scheduler_core::job::{CancelReason, ExecutionId};
 use scheduler_core::store::rows::*;

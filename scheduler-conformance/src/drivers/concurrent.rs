@@ -179,7 +179,7 @@ fn a_name_is_given_to_one_of_those_who_found_it_free(bench) {
     }
 }
 
-/// Whoever goes by how many triggers a job has is refused if there are others by then.
+/// A commit that depends on the number of triggers of a job is refused if that number has changed.
 fn who_goes_by_the_number_of_members_is_not_overtaken(bench) {
     let patience = AtomicU32::new(PATIENCE);
     bench.put(&[trigger("first", 99)]);
@@ -197,7 +197,7 @@ fn who_goes_by_the_number_of_members_is_not_overtaken(bench) {
     }
 }
 
-/// What is paused has no claim that nobody has taken away.
+/// A paused trigger keeps no unfired claim.
 fn who_found_no_claim_is_refused_if_there_is_one(bench) {
     let patience = AtomicU32::new(PATIENCE);
     for round in 0..20 {

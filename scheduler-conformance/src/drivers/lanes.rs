@@ -22,7 +22,7 @@ fn edit_run<D: DriverUnderTest>(bench: &Bench<D>, name: &Name, edit: impl Fn(&mu
     bench.run(|rows| rows.run(*id)?.map_or(Ok(None), |run| rows.edit(run, &edit)));
 }
 
-/// What is due by then in one batch; it is given back.
+/// Takes one batch that is due by this time, and gives it back.
 fn due_by<D: DriverUnderTest>(bench: &Bench<D>, until: DateTime<Utc>) -> Vec<String> {
     let (taken, _) = bench.ask(ONE, until, 1000, ExecutionLimits::default());
     taken.iter().for_each(|taken| bench.give_back(taken));

@@ -30,7 +30,7 @@ pub(super) fn seed() -> u64 {
     std::env::var("CONFORMANCE_SEED").map_or(1, |seed| seed.parse().expect("a number"))
 }
 
-/// What is done; numbers choose among what there is.
+/// A random step. The numbers choose among the rows that exist.
 #[derive(Debug, Clone)]
 enum Operation {
     /// Adds it, or makes it so if it is there.
@@ -153,7 +153,7 @@ fn play<D: DriverUnderTest>(bench: &Bench<D>, operations: &[Operation]) -> Resul
     let mut model = Model::default();
     for (step, operation) in operations.iter().enumerate() {
         match operation {
-            // What is claimed is not touched, since whoever does that decides about the claim, too.
+            // Claimed rows are left alone: a rule that changes one also decides about its claim.
             Operation::Put(wish) if !model.is_claimed(&name(wish.name)) => {
                 let work = wish.work();
                 match model.work.insert(work.name.clone(), work.clone()) {

@@ -29,12 +29,12 @@ impl Guard {
         Self { end: End { owner, run, audience, activity, span, started, was_dropped: false }, outcome: None }
     }
 
-    /// Who hears of this execution.
+    /// The listeners of this execution.
     pub(super) fn audience(&self) -> Option<&Arc<Audience>> {
         self.end.audience.as_ref()
     }
 
-    /// What is around every job.
+    /// The middleware around every job.
     pub(super) fn chain(&self) -> &Chain {
         &self.end.owner.pipeline().middleware
     }
@@ -56,7 +56,7 @@ impl Guard {
         &self.end.activity
     }
 
-    /// What every poll of the run is inside of.
+    /// The span that every poll of the run enters.
     pub(super) fn span(&self) -> &Span {
         &self.end.span
     }
@@ -77,7 +77,7 @@ impl Drop for Guard {
         if self.run().scope().is_empty() {
             return self.end.write(outcome);
         }
-        // The run was taken away, so its values are closed in its place. The job stays busy meanwhile.
+        // The run was aborted, so this closes its scoped values. The job stays busy until they are closed.
         let closing = Closing { end: self.end.clone(), outcome };
         let closed = closing.close().instrument(self.end.span.clone());
         self.end.owner.spawn(Box::pin(self.end.activity.observe(closed)));
@@ -137,7 +137,7 @@ impl End {
         self.announce(outcome);
     }
 
-    /// Tells the listeners of a run that was taken away before it could do so itself.
+    /// Notifies the listeners of a run that was aborted before it could notify them itself.
     fn announce(&self, outcome: Outcome) {
         let audience = self.audience.clone().filter(|audience| !audience.was_told());
         let Some(audience) = audience.filter(|_| !matches!(outcome, Outcome::Vetoed)) else { return };

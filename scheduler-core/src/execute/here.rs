@@ -24,14 +24,14 @@ pub(crate) struct Ask {
     pub(crate) within: Option<Duration>,
 }
 
-/// What a launcher brings along.
+/// The surroundings of a run, as its launcher gives them.
 pub(crate) struct Here {
     pub(crate) pipeline: Arc<Pipeline>,
-    /// What is left of a run when its caller drops it is closed here.
+    /// Tasks that close the scoped values of a run whose caller has dropped it.
     pub(crate) tasks: TaskTracker,
     /// How long a run may take to stop after its timeout, and each close hook and listener of a run that was asked to.
     pub(crate) grace: Duration,
-    /// Why a run that its caller drops was stopped, unless it was asked before.
+    /// The reason that is noted when the caller drops the run, unless the run was asked to stop before.
     pub(crate) when_dropped: CancelReason,
 }
 
@@ -165,7 +165,7 @@ impl Watched<'_> {
             _ if self.threading == Threading::Blocking => body.await,
             None => body.await,
             Some(within) => {
-                // One that does not listen may have ended all the same.
+                // A run that does not listen may have finished anyway.
                 let within = if listens { within } else { Duration::ZERO };
                 by(self.clock, self.clock.monotonic().saturating_add(within), body).await;
             }

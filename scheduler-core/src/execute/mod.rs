@@ -1,9 +1,8 @@
-//! How a run of a job function is carried out, whoever has launched it: veto, scope, middleware, job, outcome, ending.
+//! The execution of a job function, the same for every launcher: veto, scope, middleware, job, outcome, ending.
 //!
-//! [`Pipeline`] is what is around every run of a scheduler or host: values, middleware, listeners, events, the cancel grace. An
-//! [`Execution`] is one run that waits for its turn, and exactly one [`Ended`] comes of it, whatever happens to the future that
-//! carries it. What becomes of the end is the business of the [`RunOwner`]: the scheduler writes it to the store, and the host tells
-//! whoever has launched the run.
+//! A [`Pipeline`] holds the surroundings of every run of a scheduler or host: values, middleware, listeners, events and the cancel
+//! grace. An [`Execution`] is a run that waits for its turn. Each execution has exactly one [`Ended`], whatever happens to its future.
+//! The [`RunOwner`] handles the end: the scheduler writes it to the store, and the host tells the launcher.
 //!
 //! The scheduler puts executions into a [`Pool`] and watches their deadlines from its loop. The host polls them where it waits for
 //! them, by [`run_here`].

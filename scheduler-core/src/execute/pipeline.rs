@@ -1,4 +1,4 @@
-//! What is around every run of a scheduler or host, and what a run has to do with its owner.
+//! The pipeline around every run of a scheduler or host, and the owner that a run reports to.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use crate::watch::{Bus, Event, Listeners};
 /// How long a run that listens may take to stop, unless it is set.
 pub(crate) const CANCEL_GRACE: Duration = Duration::from_secs(5);
 
-/// What builders collect that is around every run.
+/// Listeners and middleware, as a builder collects them.
 #[derive(Default)]
 pub(crate) struct Surroundings {
     pub(crate) listeners: Listeners,
@@ -20,14 +20,14 @@ pub(crate) struct Surroundings {
 }
 
 impl Surroundings {
-    /// Takes over what a host has, around its own.
+    /// Adds those of a host around its own.
     pub(crate) fn adopt(&mut self, outer: Self) {
         self.listeners.adopt(outer.listeners);
         self.middleware.splice(0..0, outer.middleware);
     }
 }
 
-/// What is around every run, shared by all launchers of a scheduler or host.
+/// Clock, values, listeners and middleware around every run, shared by all launchers of a scheduler or host.
 pub(crate) struct Pipeline {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) providers: Arc<Providers>,
@@ -68,7 +68,7 @@ impl Pipeline {
     }
 }
 
-/// Who has launched runs and takes care of their ends.
+/// The launcher of runs, which handles their ends.
 pub(crate) trait RunOwner: Send + Sync {
     fn pipeline(&self) -> &Pipeline;
 

@@ -107,7 +107,7 @@ impl HostEvents {
 
 pub(super) struct HostCore {
     pub(super) clock: Arc<dyn Clock>,
-    /// What is around every run that it launches: that of its scheduler, if it has one.
+    /// The pipeline of every run that the host launches. A host with a scheduler shares the pipeline of the scheduler.
     pub(super) pipeline: Arc<Pipeline>,
     pub(super) scheduler: Option<Scheduler>,
     pub(super) tasks: TaskTracker,

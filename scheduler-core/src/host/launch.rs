@@ -1,4 +1,4 @@
-//! Runs that the host launches by itself: of queues, start-up tasks, services and timers.
+//! Runs that the host launches: those of queues, start-up tasks, services and timers.
 
 use std::any::Any;
 use std::future::Future;
@@ -17,7 +17,7 @@ use crate::job::{
 use crate::key::{InvalidKey, JobKey};
 use crate::trigger::Trigger;
 
-/// One run, as its launcher wants it.
+/// A run to be launched.
 pub(super) struct Launch {
     pub(super) launcher: Launcher,
     pub(super) job: Arc<dyn ErasedJob>,
@@ -36,7 +36,7 @@ pub(super) struct Launch {
 }
 
 impl HostCore {
-    /// Runs a job to its end in the place of the caller, through what is around every run.
+    /// Runs a job to its end where the caller waits for it, through the pipeline of every run.
     pub(super) async fn launch(&self, launch: Launch, asked: impl Future<Output = Ask>) -> Outcome {
         let Launch { launcher, job, detail, data, name, scheduled, fence, stored, caller, .. } = launch;
         let (id, now) = (self.next_run(), self.clock.now());
@@ -126,7 +126,7 @@ impl ServiceContext {
     }
 }
 
-/// What a call has come to, for a service. A listener that refuses it has done its work.
+/// The result of a call, for a service. A call that a listener has vetoed counts as a success.
 pub(super) fn result_of(outcome: Outcome) -> JobResult {
     match outcome {
         Outcome::Succeeded | Outcome::Vetoed => Ok(()),

@@ -1,7 +1,7 @@
-//! The right of one node to do something among those that share a store: a mark in the store, which its holder renews with every
-//! beat.
+//! A lease that one node at a time holds among the nodes that share a store: a mark in the store, which its holder renews with every
+//! heartbeat.
 //!
-//! Nobody compares wall clocks. Each beat gives the mark a new revision, which the store counts. A node that waits takes the mark over
+//! Wall clocks are never compared. Each heartbeat gives the mark a new revision, which the store counts. A node that waits takes the mark over
 //! when it has seen one revision for a whole lease on its monotonic clock, and only if that revision is still there. The holder counts its
 //! lease from before the renewal was sent, so its lease is over first: after two thirds of it without an answer the work is asked to
 //! stop, and after five sixths it is dropped. The revision that began the tenure is the fence: every later holder has a larger one.
@@ -22,25 +22,25 @@ use crate::log::{Shown, Streak};
 use crate::store::{Changes, JobStore, Mark, PutMark, Queries};
 use crate::time::{Clock, by};
 
-/// How often a node that waits looks at the mark, unless the holder's beats are closer.
+/// How often a waiting node looks at the mark, unless the holder's heartbeats are more frequent.
 pub(super) const LOOK: Duration = Duration::from_secs(1);
 
 /// How long the store may take to be told that the mark is given up.
 const GIVE_UP_WITHIN: Duration = Duration::from_secs(1);
 
-/// A mark of which one node at a time is the holder.
+/// A mark that one node at a time holds.
 pub(super) struct Lease {
     store: Arc<dyn JobStore>,
     clock: Arc<dyn Clock>,
     /// The name of the mark.
     name: Arc<str>,
-    /// What no other lease says.
+    /// Identifies this lease among all others.
     owner: Arc<str>,
-    /// How long the holder is believed to be alive after a beat.
+    /// How long the holder counts as alive after a heartbeat.
     term: Duration,
 }
 
-/// What a mark says.
+/// The content of a mark.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Note {
     /// None if its last holder has given it up.
@@ -51,7 +51,7 @@ struct Note {
     done: Option<u64>,
 }
 
-/// What becomes of the wait for a mark.
+/// How the wait for a mark ended.
 pub(super) enum Turn {
     /// This node is the holder.
     Ours(Tenure),
@@ -153,7 +153,7 @@ impl Lease {
         output
     }
 
-    /// Ready when another node may begin.
+    /// Ready when another node may start.
     async fn watch(&self, tenure: &Tenure, lost: &CancellationToken) {
         let asks = async {
             self.passed(|| tenure.sent().saturating_add(self.term * 2 / 3)).await;
@@ -168,19 +168,19 @@ impl Lease {
         }
     }
 
-    /// When the work has to be gone, unless the lease is renewed.
+    /// When the work must have stopped, unless the lease is renewed.
     fn end(&self, tenure: &Tenure) -> Duration {
         tenure.sent().saturating_add(self.term * 5 / 6)
     }
 
-    /// Ready at a moment that may move on while it is awaited.
+    /// Ready at a point in time that may be postponed meanwhile.
     async fn passed(&self, moment: impl Fn() -> Duration) {
         while self.clock.monotonic() < moment() {
             self.clock.sleep_until(moment()).await;
         }
     }
 
-    /// Renews the lease until somebody else has it.
+    /// Renews the lease until another node holds it.
     async fn beat(&self, tenure: &Tenure) {
         let (mut failures, beat) = (Streak::default(), self.term / 3);
         let mut pause = beat;
@@ -200,7 +200,7 @@ impl Lease {
         }
     }
 
-    /// Lets others begin at once.
+    /// Gives the lease up, so that another node can start at once.
     pub(super) async fn give_up(&self, tenure: &Tenure) {
         let deadline = self.clock.monotonic().saturating_add(GIVE_UP_WITHIN);
         let gave_up = by(&*self.clock, deadline, self.renew(tenure, None, None)).await;
@@ -225,7 +225,7 @@ impl Lease {
         }
     }
 
-    /// Writes the mark anew; says whether this node was still the holder.
+    /// Rewrites the mark. Returns whether this node was still the holder.
     async fn renew(&self, tenure: &Tenure, owner: Option<&Arc<str>>, done: Option<u64>) -> Result<bool> {
         let (sent, revision) = (self.clock.monotonic(), tenure.state.lock().revision);
         let done = done.max(tenure.done);
@@ -256,7 +256,7 @@ impl Lease {
         Ok(Some((note, revision)))
     }
 
-    /// The new revision; none if somebody was faster.
+    /// The new revision; none if another node has written the mark first.
     async fn write(
         &self,
         owner: Option<&Arc<str>>,

@@ -1,11 +1,11 @@
-//! What launches a run.
+//! Launchers of runs.
 
 use std::fmt;
 use std::sync::Arc;
 
 use serde::Serialize;
 
-/// What has launched a run. Scope, middleware, listeners, events, spans and the cancel grace are the same for every launcher.
+/// The launcher of a run. Scope, middleware, listeners, events, spans and the cancel grace are the same for every launcher.
 ///
 /// ```
 /// use scheduler_core::job::{JobContext, Launcher};

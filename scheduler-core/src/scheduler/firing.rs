@@ -387,20 +387,18 @@ impl Engine {
             self.core.hand_over(Ending::new(completion, trigger, outcome, activity));
             return None;
         }
-        let (previous, stored) = (progress.previous, None);
-        let (launcher, fired, caller) = (Launcher::Trigger, now, None);
         self.execute(RunParts {
             id,
             job,
             trigger,
-            launcher,
+            launcher: Launcher::Trigger,
             fence,
             scheduled,
-            fired,
-            previous,
+            fired: now,
+            previous: progress.previous,
             next,
-            stored,
-            caller,
+            stored: None,
+            caller: None,
         })
     }
 
@@ -415,20 +413,18 @@ impl Engine {
         });
         self.core.active.fetch_add(1, Ordering::AcqRel);
         let stored = Some(Box::new(StoredRun { id: run, attempt, retry, last_error }));
-        let (launcher, fence, fired, previous, next, caller) =
-            (Launcher::Run, id.count(), now, None, None, None);
         self.execute(RunParts {
             id,
             job,
             trigger,
-            launcher,
-            fence,
+            launcher: Launcher::Run,
+            fence: id.count(),
             scheduled,
-            fired,
-            previous,
-            next,
+            fired: now,
+            previous: None,
+            next: None,
             stored,
-            caller,
+            caller: None,
         })
     }
 

@@ -9,10 +9,10 @@ use super::requests::{Change, Changed, Found, Query};
 use crate::job::ExecutionId;
 use crate::time::Clock;
 
-/// A job store that passes everything on to another one, but for what it does itself: it counts calls, refuses some, or tells
-/// somebody of them. Whatever implements this is a [`JobStore`].
+/// A job store around another one. Every call is passed on to the inner store by default, so an implementation overrides only the
+/// calls that it counts, refuses or reports. Every `Decorator` is a [`JobStore`].
 ///
-/// What a later version adds is passed on, too.
+/// Calls that a later version adds are passed on, too.
 ///
 /// ```
 /// use std::sync::atomic::{AtomicUsize, Ordering};
@@ -44,7 +44,7 @@ use crate::time::Clock;
 /// # Ok::<(), scheduler_core::Error>(())
 /// ```
 pub trait Decorator: Debug + Send + Sync + 'static {
-    /// The store to which everything is passed on.
+    /// The inner store, which gets every call that is not overridden.
     fn inner(&self) -> &dyn JobStore;
 
     /// See [`JobStore::clock`].

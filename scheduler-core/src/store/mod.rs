@@ -59,12 +59,17 @@ mod runs;
 mod state;
 pub mod view;
 
+/// Traits for a store that has one method for each change and each query. They contain the `match` over the requests.
+pub mod handler {
+    pub use super::requests::{ChangeHandler, QueryHandler};
+}
+
 pub use admin::*;
 pub use contract::*;
 pub use firing::*;
 pub use memory::MemoryJobStore;
 #[doc(hidden)]
 pub use memory::Table as MemoryRows;
-pub use requests::*;
+pub use requests::{Change, Changed, Changes, Found, Queries, Query};
 pub use runs::*;
 pub use state::{Step, StoredState, TriggerState};

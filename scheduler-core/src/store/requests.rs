@@ -1,4 +1,4 @@
-//! What users ask a store to change, and what they ask it for: one variant for each, and one method that asks for it.
+//! The changes and queries of users: one variant for each, with a typed method beside it.
 
 use std::sync::Arc;
 
@@ -14,7 +14,8 @@ use crate::key::{JobKey, TriggerKey};
 use crate::run::RunId;
 
 macro_rules! requests {
-    ($(#[$of_request:meta])* $request:ident, $(#[$of_answer:meta])* $answer:ident, $verb:ident, $(#[$of_calls:meta])* $calls:ident;
+    ($(#[$of_request:meta])* $request:ident, $(#[$of_answer:meta])* $answer:ident, $verb:ident, $(#[$of_calls:meta])* $calls:ident,
+     $(#[$of_handler:meta])* $handler:ident;
      $($(#[$doc:meta])* $name:ident $method:ident($($arg:ident: $type:ty),*) -> $out:ty;)*) => {
         $(#[$of_request])*
         #[derive(Debug, Clone)]
@@ -40,14 +41,21 @@ macro_rules! requests {
                 }
             }
 
-            /// A refusal: the store is older than the request.
-            pub fn unknown<T>(&self) -> StoreFuture<'static, T> {
-                let name = self.name();
-                Box::pin(async move {
-                    Err(Error::config(format!(
-                        "this job store does not know the request `{name}`; use a version of the store that is as new as `scheduler-core`"
-                    )))
-                })
+        }
+
+        $(#[$of_handler])*
+        pub trait $handler: Send + Sync {
+            $($(#[$doc])*
+            fn $method(&self, $($arg: $type),*) -> StoreFuture<'_, $out>;)*
+
+            /// Hands the request to the method of its name.
+            fn $verb(&self, request: $request) -> StoreFuture<'_, $answer> {
+                match request {
+                    $($request::$name { $($arg),* } => {
+                        let answer = self.$method($($arg),*);
+                        Box::pin(async move { Ok($answer::$name(answer.await?)) })
+                    })*
+                }
             }
         }
 
@@ -76,14 +84,6 @@ fn mixed_up(request: &str, answer: &impl std::fmt::Debug) -> Error {
     ))
 }
 
-/// The answer of a typed method as that of [`change`](JobStore::change) or [`query`](JobStore::query).
-pub fn reply<'a, T: 'a, A: 'a>(
-    answer: StoreFuture<'a, T>,
-    wrap: impl FnOnce(T) -> A + Send + 'a,
-) -> StoreFuture<'a, A> {
-    Box::pin(async move { Ok(wrap(answer.await?)) })
-}
-
 requests! {
     /// Everything that users write.
     Change,
@@ -91,7 +91,10 @@ requests! {
     Changed,
     change,
     /// The changes of a store, each with the type of its answer. Every store has them.
-    Changes;
+    Changes,
+    /// A store that carries out each change by a method of its own. Its [`JobStore::change`] is
+    /// `ChangeHandler::change(self, change)`.
+    ChangeHandler;
 
     /// Stores jobs and triggers. Nothing is stored if anything is refused.
     ///
@@ -163,7 +166,9 @@ requests! {
     Found,
     query,
     /// The queries of a store, each with the type of its answer. Every store has them.
-    Queries;
+    Queries,
+    /// A store that answers each query by a method of its own. Its [`JobStore::query`] is `QueryHandler::query(self, query)`.
+    QueryHandler;
 
     /// The nodes that are attached, in the order of their names and sessions.
     Nodes nodes() -> Vec<NodeStatus>;

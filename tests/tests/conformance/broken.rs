@@ -169,6 +169,14 @@ impl Decorator for Broken {
     }
 }
 
+/// The answer of a method as that of a request.
+fn reply<'a, T: 'a>(
+    answer: StoreFuture<'a, T>,
+    wrap: impl FnOnce(T) -> Changed + Send + 'a,
+) -> StoreFuture<'a, Changed> {
+    Box::pin(async move { Ok(wrap(answer.await?)) })
+}
+
 impl Broken {
     fn put(&self, mut request: Put) -> StoreFuture<'_, ()> {
         if self.bug == Bug::ReplacesWhatIsToBeKept && request.existing_triggers == Existing::Keep {

@@ -12,6 +12,7 @@ use scheduler_conformance::drivers::{DriverUnderTest, Fault};
 use scheduler_core::calendar::Calendar;
 use scheduler_core::job::{ExecutionId, JobDetail};
 use scheduler_core::run::RunId;
+use scheduler_core::store::handler::{ChangeHandler, QueryHandler};
 use scheduler_core::store::rows::Rows;
 use scheduler_core::store::view::{Missing, View};
 use scheduler_core::store::*;
@@ -251,89 +252,15 @@ impl JobStore for Viewed {
     }
 
     fn change(&self, change: Change) -> StoreFuture<'_, Changed> {
-        match change {
-            Change::Put { request } => reply(self.put(request), Changed::Put),
-            Change::Reschedule { request } => reply(self.reschedule(request), Changed::Reschedule),
-            Change::Adjust { adjustments } => reply(self.adjust(adjustments), Changed::Adjust),
-            Change::RemoveTriggers { keys } => reply(self.remove_triggers(keys), Changed::RemoveTriggers),
-            Change::RemoveJobs { keys } => reply(self.remove_jobs(keys), Changed::RemoveJobs),
-            Change::Clear {} => reply(self.clear(), Changed::Clear),
-            Change::Pause { request } => reply(self.pause(request), Changed::Pause),
-            Change::Resume { what } => reply(self.resume(what), Changed::Resume),
-            Change::Reset { keys } => reply(self.reset(keys), Changed::Reset),
-            Change::PutCalendar { name, calendar, replace } => {
-                reply(self.put_calendar(name, calendar, replace), Changed::PutCalendar)
-            }
-            Change::RemoveCalendar { name } => reply(self.remove_calendar(name), Changed::RemoveCalendar),
-            Change::PutMark { request } => reply(self.put_mark(request), Changed::PutMark),
-            Change::Enqueue { runs } => reply(self.enqueue(runs), Changed::Enqueue),
-            Change::CancelRuns { runs } => reply(self.cancel_runs(runs), Changed::CancelRuns),
-            Change::Replay { runs, now } => reply(self.replay(runs, now), Changed::Replay),
-            Change::Cancel { what } => reply(self.cancel(what), Changed::Cancel),
-            other => other.unknown(),
-        }
+        ChangeHandler::change(self, change)
     }
 
     fn query(&self, query: Query) -> StoreFuture<'_, Found> {
-        match query {
-            Query::Nodes {} => reply(self.nodes(), Found::Nodes),
-            Query::Calendars {} => reply(self.calendars(), Found::Calendars),
-            Query::Jobs { query } => reply(self.jobs(query), Found::Jobs),
-            Query::Triggers { query } => reply(self.triggers(query), Found::Triggers),
-            Query::Runs { query } => reply(self.runs(query), Found::Runs),
-            Query::Executions { what } => reply(self.executions(what), Found::Executions),
-            Query::Mark { name } => reply(self.mark(name), Found::Mark),
-            Query::History { query } => reply(self.history(query), Found::History),
-            Query::Groups { kind } => reply(self.groups(kind), Found::Groups),
-            other => other.unknown(),
-        }
+        QueryHandler::query(self, query)
     }
 }
 
-/// Changes and queries.
-impl Viewed {
-    fn nodes(&self) -> StoreFuture<'_, Vec<NodeStatus>> {
-        let runs = self.run(rules::runs_by_session);
-        let status = |node: &Node| {
-            let executions = runs.get(&node.session).copied().unwrap_or_default();
-            NodeStatus::new(node, env!("CARGO_PKG_VERSION"), executions, Duration::ZERO)
-        };
-        let mut nodes: Vec<_> = self.nodes.lock().iter().map(status).collect();
-        nodes.sort_unstable_by(|a, b| (&a.name, a.session).cmp(&(&b.name, b.session)));
-        Box::pin(ready(Ok(nodes)))
-    }
-
-    fn history(&self, query: HistoryQuery) -> StoreFuture<'_, Vec<RunRecord>> {
-        let server = self.server.lock();
-        let found = server.history.iter().rev().filter(|record| query.matches(record));
-        let found = found.take(query.limit.unwrap_or(usize::MAX)).cloned().collect();
-        Box::pin(ready(Ok(found)))
-    }
-
-    fn enqueue(&self, runs: Vec<NewRun>) -> StoreFuture<'_, Vec<Enqueued>> {
-        let done = self.each(runs, rules::enqueue);
-        self.woken(done)
-    }
-
-    fn runs(&self, query: RunQuery) -> StoreFuture<'_, Vec<RunStatus>> {
-        self.call(|view| rules::runs(view, &query))
-    }
-
-    fn cancel_runs(&self, runs: Vec<RunId>) -> StoreFuture<'_, Vec<bool>> {
-        let done = self.each(runs, rules::cancel_run);
-        self.woken(done)
-    }
-
-    fn replay(&self, runs: Vec<RunId>, now: DateTime<Utc>) -> StoreFuture<'_, Vec<bool>> {
-        let done = self.each(runs, |view, run| rules::replay(view, run, now));
-        self.woken(done)
-    }
-
-    fn cancel(&self, what: Executions) -> StoreFuture<'_, Vec<ExecutionId>> {
-        let asked = self.call(|view| rules::cancel(view, &what));
-        self.woken(asked)
-    }
-
+impl ChangeHandler for Viewed {
     fn put(&self, request: Put) -> StoreFuture<'_, ()> {
         let done = self.try_call(|view| rules::put(view, request.clone()));
         self.woken(done)
@@ -389,16 +316,45 @@ impl Viewed {
         self.try_call(|view| rules::remove_calendar(view, name.clone()))
     }
 
-    fn calendars(&self) -> StoreFuture<'_, Vec<NamedCalendar>> {
-        self.call(Rows::calendars)
-    }
-
-    fn mark(&self, name: Arc<str>) -> StoreFuture<'_, Option<Mark>> {
-        self.call(|view| view.mark(&name))
-    }
-
     fn put_mark(&self, request: PutMark) -> StoreFuture<'_, Option<u64>> {
         self.call(|view| rules::put_mark(view, request.clone()))
+    }
+
+    fn enqueue(&self, runs: Vec<NewRun>) -> StoreFuture<'_, Vec<Enqueued>> {
+        let done = self.each(runs, rules::enqueue);
+        self.woken(done)
+    }
+
+    fn cancel_runs(&self, runs: Vec<RunId>) -> StoreFuture<'_, Vec<bool>> {
+        let done = self.each(runs, rules::cancel_run);
+        self.woken(done)
+    }
+
+    fn replay(&self, runs: Vec<RunId>, now: DateTime<Utc>) -> StoreFuture<'_, Vec<bool>> {
+        let done = self.each(runs, |view, run| rules::replay(view, run, now));
+        self.woken(done)
+    }
+
+    fn cancel(&self, what: Executions) -> StoreFuture<'_, Vec<ExecutionId>> {
+        let asked = self.call(|view| rules::cancel(view, &what));
+        self.woken(asked)
+    }
+}
+
+impl QueryHandler for Viewed {
+    fn nodes(&self) -> StoreFuture<'_, Vec<NodeStatus>> {
+        let runs = self.run(rules::runs_by_session);
+        let status = |node: &Node| {
+            let executions = runs.get(&node.session).copied().unwrap_or_default();
+            NodeStatus::new(node, env!("CARGO_PKG_VERSION"), executions, Duration::ZERO)
+        };
+        let mut nodes: Vec<_> = self.nodes.lock().iter().map(status).collect();
+        nodes.sort_unstable_by(|a, b| (&a.name, a.session).cmp(&(&b.name, b.session)));
+        Box::pin(ready(Ok(nodes)))
+    }
+
+    fn calendars(&self) -> StoreFuture<'_, Vec<NamedCalendar>> {
+        self.call(Rows::calendars)
     }
 
     fn jobs(&self, query: JobQuery) -> StoreFuture<'_, Vec<Arc<JobDetail>>> {
@@ -409,8 +365,23 @@ impl Viewed {
         self.call(|view| rules::triggers(view, &query))
     }
 
+    fn runs(&self, query: RunQuery) -> StoreFuture<'_, Vec<RunStatus>> {
+        self.call(|view| rules::runs(view, &query))
+    }
+
     fn executions(&self, what: Executions) -> StoreFuture<'_, Vec<ExecutionStatus>> {
         self.call(|view| rules::executions(view, &what))
+    }
+
+    fn mark(&self, name: Arc<str>) -> StoreFuture<'_, Option<Mark>> {
+        self.call(|view| view.mark(&name))
+    }
+
+    fn history(&self, query: HistoryQuery) -> StoreFuture<'_, Vec<RunRecord>> {
+        let server = self.server.lock();
+        let found = server.history.iter().rev().filter(|record| query.matches(record));
+        let found = found.take(query.limit.unwrap_or(usize::MAX)).cloned().collect();
+        Box::pin(ready(Ok(found)))
     }
 
     fn groups(&self, kind: GroupKind) -> StoreFuture<'_, Vec<GroupStatus>> {

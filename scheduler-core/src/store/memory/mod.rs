@@ -160,88 +160,15 @@ impl JobStore for MemoryJobStore {
     }
 
     fn change(&self, change: Change) -> StoreFuture<'_, Changed> {
-        match change {
-            Change::Put { request } => reply(self.put(request), Changed::Put),
-            Change::Reschedule { request } => reply(self.reschedule(request), Changed::Reschedule),
-            Change::Adjust { adjustments } => reply(self.adjust(adjustments), Changed::Adjust),
-            Change::RemoveTriggers { keys } => reply(self.remove_triggers(keys), Changed::RemoveTriggers),
-            Change::RemoveJobs { keys } => reply(self.remove_jobs(keys), Changed::RemoveJobs),
-            Change::Clear {} => reply(self.clear(), Changed::Clear),
-            Change::Pause { request } => reply(self.pause(request), Changed::Pause),
-            Change::Resume { what } => reply(self.resume(what), Changed::Resume),
-            Change::Reset { keys } => reply(self.reset(keys), Changed::Reset),
-            Change::PutCalendar { name, calendar, replace } => {
-                reply(self.put_calendar(name, calendar, replace), Changed::PutCalendar)
-            }
-            Change::RemoveCalendar { name } => reply(self.remove_calendar(name), Changed::RemoveCalendar),
-            Change::PutMark { request } => reply(self.put_mark(request), Changed::PutMark),
-            Change::Enqueue { runs } => reply(self.enqueue(runs), Changed::Enqueue),
-            Change::CancelRuns { runs } => reply(self.cancel_runs(runs), Changed::CancelRuns),
-            Change::Replay { runs, now } => reply(self.replay(runs, now), Changed::Replay),
-            Change::Cancel { what } => reply(self.cancel(what), Changed::Cancel),
-        }
+        ChangeHandler::change(self, change)
     }
 
     fn query(&self, query: Query) -> StoreFuture<'_, Found> {
-        match query {
-            Query::Nodes {} => reply(self.nodes(), Found::Nodes),
-            Query::Calendars {} => reply(self.calendars(), Found::Calendars),
-            Query::Jobs { query } => reply(self.jobs(query), Found::Jobs),
-            Query::Triggers { query } => reply(self.triggers(query), Found::Triggers),
-            Query::Runs { query } => reply(self.runs(query), Found::Runs),
-            Query::Executions { what } => reply(self.executions(what), Found::Executions),
-            Query::Mark { name } => reply(self.mark(name), Found::Mark),
-            Query::History { query } => reply(self.history(query), Found::History),
-            Query::Groups { kind } => reply(self.groups(kind), Found::Groups),
-        }
+        QueryHandler::query(self, query)
     }
 }
 
-/// Changes and queries.
-impl MemoryJobStore {
-    fn nodes(&self) -> StoreFuture<'_, Vec<NodeStatus>> {
-        let Ok(runs) = rules::runs_by_session(&mut *self.0.table.lock());
-        let status = |node: &Node| {
-            let executions = runs.get(&node.session).copied().unwrap_or_default();
-            NodeStatus::new(node, env!("CARGO_PKG_VERSION"), executions, Duration::ZERO)
-        };
-        let mut nodes: Vec<_> = self.0.nodes.lock().iter().map(status).collect();
-        nodes.sort_unstable_by(|a, b| (&a.name, a.session).cmp(&(&b.name, b.session)));
-        Box::pin(ready(Ok(nodes)))
-    }
-
-    fn history(&self, query: HistoryQuery) -> StoreFuture<'_, Vec<RunRecord>> {
-        self.call(|table| {
-            let found = table.history.iter().rev().filter(|record| query.matches(record));
-            Ok(found.take(query.limit.unwrap_or(usize::MAX)).map(|record| (**record).clone()).collect())
-        })
-    }
-
-    fn cancel(&self, what: Executions) -> StoreFuture<'_, Vec<ExecutionId>> {
-        self.waking(|table| rules::cancel(table, &what))
-    }
-
-    fn enqueue(&self, runs: Vec<NewRun>) -> StoreFuture<'_, Vec<Enqueued>> {
-        self.call(|table| {
-            table.lanes.take_news();
-            let answers = runs.into_iter().map(|run| rules::enqueue(table, run)).collect();
-            table.freed |= table.lanes.take_news();
-            answers
-        })
-    }
-
-    fn runs(&self, query: RunQuery) -> StoreFuture<'_, Vec<RunStatus>> {
-        self.call(|table| rules::runs(table, &query))
-    }
-
-    fn cancel_runs(&self, runs: Vec<RunId>) -> StoreFuture<'_, Vec<bool>> {
-        self.waking(|table| runs.into_iter().map(|run| rules::cancel_run(table, run)).collect())
-    }
-
-    fn replay(&self, runs: Vec<RunId>, now: DateTime<Utc>) -> StoreFuture<'_, Vec<bool>> {
-        self.waking(|table| runs.into_iter().map(|run| rules::replay(table, run, now)).collect())
-    }
-
+impl ChangeHandler for MemoryJobStore {
     fn put(&self, request: Put) -> StoreFuture<'_, ()> {
         self.try_call(|table| {
             table.lanes.take_news();
@@ -299,16 +226,46 @@ impl MemoryJobStore {
         self.try_call(|table| rules::remove_calendar(table, name))
     }
 
-    fn calendars(&self) -> StoreFuture<'_, Vec<NamedCalendar>> {
-        self.call(Rows::calendars)
-    }
-
-    fn mark(&self, name: Arc<str>) -> StoreFuture<'_, Option<Mark>> {
-        self.call(|table| table.mark(&name))
-    }
-
     fn put_mark(&self, request: PutMark) -> StoreFuture<'_, Option<u64>> {
         self.call(|table| rules::put_mark(table, request))
+    }
+
+    fn enqueue(&self, runs: Vec<NewRun>) -> StoreFuture<'_, Vec<Enqueued>> {
+        self.call(|table| {
+            table.lanes.take_news();
+            let answers = runs.into_iter().map(|run| rules::enqueue(table, run)).collect();
+            table.freed |= table.lanes.take_news();
+            answers
+        })
+    }
+
+    fn cancel_runs(&self, runs: Vec<RunId>) -> StoreFuture<'_, Vec<bool>> {
+        self.waking(|table| runs.into_iter().map(|run| rules::cancel_run(table, run)).collect())
+    }
+
+    fn replay(&self, runs: Vec<RunId>, now: DateTime<Utc>) -> StoreFuture<'_, Vec<bool>> {
+        self.waking(|table| runs.into_iter().map(|run| rules::replay(table, run, now)).collect())
+    }
+
+    fn cancel(&self, what: Executions) -> StoreFuture<'_, Vec<ExecutionId>> {
+        self.waking(|table| rules::cancel(table, &what))
+    }
+}
+
+impl QueryHandler for MemoryJobStore {
+    fn nodes(&self) -> StoreFuture<'_, Vec<NodeStatus>> {
+        let Ok(runs) = rules::runs_by_session(&mut *self.0.table.lock());
+        let status = |node: &Node| {
+            let executions = runs.get(&node.session).copied().unwrap_or_default();
+            NodeStatus::new(node, env!("CARGO_PKG_VERSION"), executions, Duration::ZERO)
+        };
+        let mut nodes: Vec<_> = self.0.nodes.lock().iter().map(status).collect();
+        nodes.sort_unstable_by(|a, b| (&a.name, a.session).cmp(&(&b.name, b.session)));
+        Box::pin(ready(Ok(nodes)))
+    }
+
+    fn calendars(&self) -> StoreFuture<'_, Vec<NamedCalendar>> {
+        self.call(Rows::calendars)
     }
 
     fn jobs(&self, query: JobQuery) -> StoreFuture<'_, Vec<Arc<JobDetail>>> {
@@ -319,8 +276,23 @@ impl MemoryJobStore {
         self.call(|table| rules::triggers(table, &query))
     }
 
+    fn runs(&self, query: RunQuery) -> StoreFuture<'_, Vec<RunStatus>> {
+        self.call(|table| rules::runs(table, &query))
+    }
+
     fn executions(&self, what: Executions) -> StoreFuture<'_, Vec<ExecutionStatus>> {
         self.call(|table| rules::executions(table, &what))
+    }
+
+    fn mark(&self, name: Arc<str>) -> StoreFuture<'_, Option<Mark>> {
+        self.call(|table| table.mark(&name))
+    }
+
+    fn history(&self, query: HistoryQuery) -> StoreFuture<'_, Vec<RunRecord>> {
+        self.call(|table| {
+            let found = table.history.iter().rev().filter(|record| query.matches(record));
+            Ok(found.take(query.limit.unwrap_or(usize::MAX)).map(|record| (**record).clone()).collect())
+        })
     }
 
     fn groups(&self, kind: GroupKind) -> StoreFuture<'_, Vec<GroupStatus>> {
