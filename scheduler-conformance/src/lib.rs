@@ -36,6 +36,7 @@ pub mod model;
 #[doc(hidden)]
 pub mod report;
 pub mod scripts;
+mod seeded;
 pub mod verbs;
 
 pub use bench::{Open, run};

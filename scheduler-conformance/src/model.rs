@@ -7,10 +7,10 @@ mod plain;
 mod play;
 
 use proptest::prelude::*;
-use proptest::test_runner::{Config, RngAlgorithm, TestError, TestRng, TestRunner};
 use scheduler_core::trigger::OverlapPolicy;
 
 use super::bench::{Open, run};
+use super::seeded;
 
 /// So many sequences of operations.
 const CASES: u32 = 300;
@@ -22,24 +22,9 @@ const CASES: u32 = 300;
 ///
 /// The store answers otherwise than the model. The message holds the shortest sequence found that shows it.
 pub fn check(open: &impl Open) {
-    let seed: u64 = std::env::var("CONFORMANCE_SEED").map_or(1, |seed| seed.parse().expect("a number"));
-    let mut bytes = [0; 32];
-    bytes[..8].copy_from_slice(&seed.to_le_bytes());
-    let config =
-        Config { cases: CASES, failure_persistence: None, max_shrink_iters: 4000, ..Config::default() };
-    let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &bytes);
-    let result = TestRunner::new_with_rng(config, rng)
-        .run(&prop::collection::vec(operation(), 1..50), |operations| {
-            run(play::play(open, &operations)).map_err(TestCaseError::fail)
-        });
-    match result {
-        Ok(()) => {}
-        Err(TestError::Fail(reason, operations)) => {
-            let lines: Vec<_> = operations.iter().map(|operation| format!("    {operation:?}")).collect();
-            panic!("{reason}\nwith CONFORMANCE_SEED={seed}, after\n{}", lines.join("\n"));
-        }
-        Err(error) => panic!("CONFORMANCE_SEED={seed}: {error}"),
-    }
+    seeded::play_all(CASES, 4000, prop::collection::vec(operation(), 1..50), |operations| {
+        run(play::play(open, operations))
+    });
 }
 
 /// What is done to a store; numbers choose among what there is.

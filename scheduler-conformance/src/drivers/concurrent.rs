@@ -13,7 +13,8 @@ use scheduler_core::store::{GroupKind, Mark, PauseNote, StoredState};
 
 use super::DriverUnderTest;
 use super::bench::*;
-use super::random::{Chance, seed};
+use super::random::Chance;
+use crate::seeded::seed;
 
 const THREADS: u64 = 4;
 

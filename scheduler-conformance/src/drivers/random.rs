@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
-use proptest::test_runner::{Config, RngAlgorithm, TestError, TestRng, TestRunner};
 
 use super::DriverUnderTest;
 use super::bench::*;
+use crate::seeded;
 
 /// So many sequences of operations.
 const CASES: u32 = 40;
@@ -24,10 +24,6 @@ impl Chance {
         self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (self.0 >> 33) % bound
     }
-}
-
-pub(super) fn seed() -> u64 {
-    std::env::var("CONFORMANCE_SEED").map_or(1, |seed| seed.parse().expect("a number"))
 }
 
 /// A random step. The numbers choose among the rows that exist.
@@ -213,21 +209,7 @@ fn play<D: DriverUnderTest>(bench: &Bench<D>, operations: &[Operation]) -> Resul
 ///
 /// The driver hands out something else than the model. The message holds the shortest sequence found that shows it.
 pub fn check<D: DriverUnderTest>(open: &dyn Fn() -> D) {
-    let (seed, mut bytes) = (seed(), [0; 32]);
-    bytes[..8].copy_from_slice(&seed.to_le_bytes());
-    let config =
-        Config { cases: CASES, failure_persistence: None, max_shrink_iters: 1000, ..Config::default() };
-    let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &bytes);
-    let result = TestRunner::new_with_rng(config, rng)
-        .run(&prop::collection::vec(operation(), 1..60), |operations| {
-            play(&Bench::new(open()), &operations).map_err(TestCaseError::fail)
-        });
-    match result {
-        Ok(()) => {}
-        Err(TestError::Fail(reason, operations)) => {
-            let lines: Vec<_> = operations.iter().map(|operation| format!("    {operation:?}")).collect();
-            panic!("{reason}\nwith CONFORMANCE_SEED={seed}, after\n{}", lines.join("\n"));
-        }
-        Err(error) => panic!("CONFORMANCE_SEED={seed}: {error}"),
-    }
+    seeded::play_all(CASES, 1000, prop::collection::vec(operation(), 1..60), |operations| {
+        play(&Bench::new(open()), operations)
+    });
 }
