@@ -354,7 +354,8 @@ impl Shared {
         let head = [call, self.id(), "", "", "", ""];
         let mut words: Vec<_> = head.iter().map(|word| word.as_bytes().to_vec()).collect();
         words.extend(body);
-        let answer = self.evaluate(&self.slow, &script::COMMIT, call, &words).await?;
+        // Not on the connection of the heartbeat, whose calls have only as long as a heartbeat.
+        let answer = self.evaluate(&self.hot, &script::COMMIT, call, &words).await?;
         match word(answer.first()).as_str() {
             "done" => Ok(Vec::new()),
             "changed" => {

@@ -77,12 +77,19 @@ impl Track<'_> {
     }
 }
 
+/// The attempts of a run that only a server knew which was replaced.
+#[derive(Default)]
+struct Told {
+    attempts: u32,
+    has_finished: bool,
+}
+
 struct Walk<'a> {
     promised: HashMap<RunId, &'a Promise>,
     /// The claims whose job came to its end without failing.
     finished: HashSet<&'a str>,
-    /// Runs that a server has claimed which was replaced: the next one is told of their ends.
-    told: HashSet<RunId>,
+    /// What a server has claimed which was replaced: the next one is told of all attempts of a run in one call.
+    told: HashMap<RunId, Told>,
     tracks: BTreeMap<RunId, Track<'a>>,
     /// The run of each claim, and the number of the attempt.
     claims: HashMap<&'a str, (RunId, u32)>,
@@ -97,11 +104,19 @@ impl<'a> Walk<'a> {
     fn of(history: &'a History) -> Self {
         let finished = history.lines.iter().filter(|line| !line.begins && !line.fails);
         let forgotten = history.forgotten();
-        let told = history.lines.iter().filter(|line| forgotten.contains(line.claim.as_str()));
+        let finished: HashSet<_> = finished.map(|line| line.claim.as_str()).collect();
+        let mut told = HashMap::<RunId, Told>::new();
+        for line in history.lines.iter().filter(|line| line.begins && forgotten.contains(line.claim.as_str()))
+        {
+            let Ok(run) = line.trigger.parse() else { continue };
+            let of_run = told.entry(run).or_default();
+            of_run.attempts += 1;
+            of_run.has_finished |= finished.contains(line.claim.as_str());
+        }
         let mut walk = Self {
             promised: history.promised(),
-            finished: finished.map(|line| line.claim.as_str()).collect(),
-            told: told.filter_map(|line| line.trigger.parse().ok()).collect(),
+            told,
+            finished,
             tracks: BTreeMap::new(),
             claims: HashMap::new(),
             stops: HashSet::new(),
@@ -128,14 +143,15 @@ impl<'a> Walk<'a> {
 
     /// With its losses if it is dead.
     fn stored(&mut self, run: RunId, attempts: u32, dead: Option<u32>) {
-        let may_count = self.ended.contains_key(&run) || self.told.contains(&run);
+        let told = self.told.get(&run).map_or(0, |told| told.attempts);
+        let most = u32::from(self.ended.contains_key(&run)) + told;
         let track = self.tracks.entry(run).or_default();
         if track.now.is_none() {
             track.lives += 1;
             track.now = Some(Life { attempts, ..Life::default() });
         }
         let Some(life) = &mut track.now else { return };
-        if attempts != life.attempts && !(may_count && attempts == life.attempts + 1) {
+        if !(life.attempts..=life.attempts + most).contains(&attempts) {
             self.faults.push(format!("the attempts of run {run} go from {} to {attempts}", life.attempts));
         }
         life.attempts = attempts;
@@ -181,12 +197,13 @@ impl<'a> Walk<'a> {
     }
 
     fn removed(&mut self, run: RunId) {
-        let (ended, was_told) = (self.ended.get(&run).copied(), self.told.contains(&run));
+        let (ended, told) = (self.ended.get(&run).copied(), self.told.get(&run));
         let is_cancelled = self.promised.get(&run).is_some_and(|promise| promise.is_cancelled);
         let track = self.tracks.entry(run).or_default();
         let claim = track.now.take().and_then(|life| life.claim);
         match (ended, claim) {
             (Some(claim), _) if self.finished.contains(claim) => track.over += 1,
+            (Some(_), _) if told.is_some_and(|told| told.has_finished) => track.over += 1,
             (Some(claim), _) if self.stops.contains(claim) => track.cancelled += 1,
             (Some(claim), _) => {
                 track.over += 1;
@@ -196,7 +213,7 @@ impl<'a> Walk<'a> {
                 self.faults.push(format!("run lost: {run} was removed while {claim} had it"));
             }
             (None, None) if is_cancelled => track.cancelled += 1,
-            (None, None) if was_told => track.over += 1,
+            (None, None) if told.is_some() => track.over += 1,
             (None, None) => {
                 self.faults.push(format!("run lost: {run} was removed, and nobody has cancelled it"));
             }

@@ -271,3 +271,36 @@ fn what_faults_explain_is_no_fault_of_runs() {
     assert_eq!(history.faults(&Expected::new()), [""; 0]);
     assert_eq!((history.run_counts().forgotten, history.run_counts().over), (1, 5));
 }
+
+/// Of the attempts after the first one, or of all, only a server knows that was replaced. The next one is told of them in one call.
+#[test]
+fn a_server_is_told_of_several_attempts_of_a_run_in_one_call() {
+    let forget = |history: &mut History, kind: usize, attempts: std::ops::RangeInclusive<u32>| {
+        let of_claim = |write: &Write, attempt| match write {
+            Write::Claimed { claim: of, .. } | Write::Ended(of) => *of == claim(kind, attempt),
+            _ => false,
+        };
+        history.writes.retain(|write| !attempts.clone().any(|attempt| of_claim(write, attempt)));
+        history.fired_before.extend(attempts.map(|attempt| claim(kind, attempt)));
+    };
+    let skip = |history: &mut History, kind, attempts| {
+        history.writes.retain(|write| *write != stored(id(kind), attempts));
+    };
+    let is_over = |history: &mut History| {
+        forget(history, 2, 2..=3);
+        skip(history, 2, 1);
+        skip(history, 2, 2);
+    };
+    assert_eq!(run_faults(is_over), [""; 0]);
+    let is_dead = |history: &mut History| {
+        forget(history, 3, 1..=2);
+        skip(history, 3, 1);
+    };
+    assert_eq!(run_faults(is_dead), [""; 0]);
+    let counts_too_many = |history: &mut History| {
+        forget(history, 3, 1..=1);
+        skip(history, 3, 1);
+        history.fired_before.remove(&claim(3, 1));
+    };
+    assert!(run_faults(counts_too_many).iter().any(|fault| fault.contains("go from 0 to 2")));
+}
