@@ -246,9 +246,15 @@ impl Commit {
         for (run, _) in view.claims_of_runs() {
             unfired.extend([text(codec::run(names.run_id(run))), text(names.noted_at_run(run))]);
         }
-        if !unfired.is_empty() {
-            let many = unfired.len() / 2;
-            self.add_check("value", "at", unfired, vec![Checked::Other; many]);
+        let holders = view
+            .holders()
+            .flat_map(|(job, _)| [text(codec::key(job)), text(names.noted_holder(job))])
+            .collect::<Words>();
+        for (hash, words) in [("at", unfired), ("busy", holders)] {
+            let many = words.len() / 2;
+            if many > 0 {
+                self.add_check("value", hash, words, vec![Checked::Other; many]);
+            }
         }
         let of = view.counted().flat_map(|(job, count)| {
             [text(format!("{}\0\0", codec::key(names.job_key(job)))), text(count.to_string())]
@@ -447,7 +453,7 @@ impl Commit {
             self.ops.add(Step::HSet, "at", [text(codec::run(run)), text(id)]);
         }
         if claim.exclusive {
-            self.ops.add(Step::HSet, "busy", [text(codec::key(claim.trigger.job())), text(id)]);
+            self.ops.add(Step::Hold, "", [text(codec::key(claim.trigger.job())), text(id)]);
         }
         if let Some(group) = claim.trigger.execution_group() {
             *self.groups.entry(group.clone()).or_default() += 1;

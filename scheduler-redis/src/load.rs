@@ -221,6 +221,7 @@ impl Loader<'_> {
                     let name = codec::run(self.view.names().run_id(*run));
                     commands.push(self.get("HGET", "at").arg(name).to_owned());
                 }
+                Set::Holder(job) => commands.push(self.get("HGET", "busy").arg(codec::key(job)).to_owned()),
                 _ => {
                     let found = self.members(&set).await?;
                     self.view.load_set(set, found);
@@ -241,7 +242,7 @@ impl Loader<'_> {
                     members.triggers = self.numbered(&keys.collect::<Vec<_>>());
                     triggers.extend(&members.triggers);
                 }
-                Set::Unfired(_) | Set::OfRun(_) => {
+                Set::Unfired(_) | Set::OfRun(_) | Set::Holder(_) => {
                     let found = word(Some(&answer));
                     if let Ok(execution) = codec::read_claim(&found) {
                         let home = format!("cl:{}", execution.session()).into();
@@ -251,6 +252,7 @@ impl Loader<'_> {
                     match &set {
                         Set::Unfired(trigger) => self.view.names().note_at(*trigger, found),
                         Set::OfRun(run) => self.view.names().note_at_run(*run, found),
+                        Set::Holder(job) => self.view.names().note_holder(job, found),
                         _ => {}
                     }
                 }

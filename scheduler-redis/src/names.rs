@@ -63,6 +63,8 @@ pub(crate) struct Names {
     at: HashMap<Id<TriggerRow>, String>,
     /// What was noted as the claims of runs.
     at_runs: HashMap<Id<RunRow>, String>,
+    /// What was noted as the claims that hold jobs.
+    holders: HashMap<JobKey, String>,
     /// Where claims are, and their whole ids.
     claims: HashMap<u64, (Arc<str>, ExecutionId)>,
     numbers: Arc<Numbers>,
@@ -71,8 +73,8 @@ pub(crate) struct Names {
 
 impl Names {
     pub(crate) fn new(numbers: Arc<Numbers>, now: DateTime<Utc>) -> Self {
-        let (jobs, triggers, runs, lanes, at, at_runs, claims) = Default::default();
-        Self { jobs, triggers, runs, lanes, at, at_runs, claims, numbers, now }
+        let (jobs, triggers, runs, lanes, at, at_runs, holders, claims) = Default::default();
+        Self { jobs, triggers, runs, lanes, at, at_runs, holders, claims, numbers, now }
     }
 
     pub(crate) fn job_key(&self, id: Id<JobRow>) -> &JobKey {
@@ -99,6 +101,15 @@ impl Names {
 
     pub(crate) fn noted_at_run(&self, run: Id<RunRow>) -> &str {
         self.at_runs.get(&run).map_or("", String::as_str)
+    }
+
+    /// The claim that is noted to hold this job; an empty text if none does.
+    pub(crate) fn note_holder(&mut self, job: &JobKey, claim: String) {
+        self.holders.insert(job.clone(), claim);
+    }
+
+    pub(crate) fn noted_holder(&self, job: &JobKey) -> &str {
+        self.holders.get(job).map_or("", String::as_str)
     }
 
     /// The claim stands in this hash.

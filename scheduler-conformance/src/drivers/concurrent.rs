@@ -7,6 +7,7 @@ use std::thread;
 
 use scheduler_core::TriggerKey;
 use scheduler_core::calendar::{Exclusion, StandardCalendar};
+use scheduler_core::job::ExecutionId;
 use scheduler_core::run::RunId;
 use scheduler_core::store::rows::*;
 use scheduler_core::store::{GroupKind, Mark, PauseNote, StoredState};
@@ -227,6 +228,48 @@ fn who_found_no_claim_is_refused_if_there_is_one(bench) {
         });
         assert_eq!(bench.claims_of(ONE), [0; 0], "in round {round}");
         assert_eq!(bench.due(9), [""; 0], "in round {round}");
+    }
+}
+
+/// A node tells a server that came back with older data of a run, while another node takes the next one of the same job.
+fn a_forgotten_claim_does_not_hold_a_job_that_another_holds(bench) {
+    let patience = AtomicU32::new(PATIENCE);
+    for round in 0..20 {
+        let job = format!("job{round}");
+        let next = run(1000 + round, 1).of(&job).alone();
+        bench.put(&[run(round, 1).of(&job).alone()]);
+        let known = bench.take_one(1);
+        let key = job.parse().expect("a key");
+        assert_eq!(bench.run(|rows| rows.holder(&key)), Some(Id::of(known.claim)));
+        let row = bench.run(|rows| Ok(rows.get(Id::of(known.claim))?.cloned())).expect("it is there");
+        bench.give_back(&known);
+        bench.remove(&known.name);
+        bench.put(&[next.clone()]);
+        let meeting = Meeting::new(&patience);
+        at_once(2, |thread| {
+            if thread == 0 {
+                meeting.wait_for(1);
+                bench.take(TWO, 1, 10);
+                return meeting.come();
+            }
+            bench.run(|rows| {
+                let is_free = rows.holder(&key)?.is_none();
+                meeting.meet(2);
+                if is_free {
+                    add(rows, &run(round, 99).of(&job).alone())?;
+                    rows.add_claim(Id::of(known.claim), row.clone());
+                    assert_eq!(rows.holder(&key)?, Some(Id::of(known.claim)), "it has added it itself");
+                }
+                Ok(())
+            });
+        });
+        assert_eq!(bench.claims_of(ONE).len() + bench.claims_of(TWO).len(), 1, "in round {round}");
+        for session in [ONE, TWO] {
+            for claim in bench.claims_of(session) {
+                bench.run(|rows| end_claim(rows, ExecutionId::new(session, claim)));
+            }
+        }
+        [&known.name, &next.name].into_iter().for_each(|name| bench.remove(name));
     }
 }
 

@@ -159,12 +159,27 @@ function ops.shift(lane, from, many)
   end
 end
 
+-- Job, claim: held by a claim that was forgotten. What waits for the job leaves the lanes.
+function ops.hold(_, from, many)
+  for at = from, from + many - 1, 2 do
+    local job = ARGV[at]
+    call('HSET', K'busy', job, ARGV[at + 1])
+    for _, lane in ipairs(call('SMEMBERS', K('ql:' .. job))) do
+      local first = call('ZRANGE', K(queue_of(lane, job)), 0, 0)[1]
+      if first then call('ZREM', K('lane:' .. lane), first) end
+      touched[lane] = true
+    end
+  end
+end
+
 -- Of jobs that allow one run at a time: job, member.
 function ops.leave_alone(lane, from, many)
   for at = from, from + many - 1, 2 do
     local job, member = ARGV[at], ARGV[at + 1]
     call('ZREM', K(queue_of(lane, job)), member)
-    if call('ZREM', K('lane:' .. lane), member) == 1 or call('EXISTS', K(queue_of(lane, job))) == 0 then offer_in(lane, job) end
+    local stood, queue = call('ZREM', K('lane:' .. lane), member) == 1, queue_of(lane, job)
+    local may_offer = stood and call('HEXISTS', K'busy', job) == 0
+    if may_offer or call('EXISTS', K(queue)) == 0 then offer_in(lane, job) end
     touched[lane] = true
   end
 end
@@ -224,8 +239,8 @@ function ops.cry() woken, loud = true, true end
 
 -- Which keys an operation writes, beside its own; of those of jobs that allow one run, how wide their rows are.
 local OF_LANES = { 'lanes', 'at', 'busy' }
-local WRITES = { hist = { 'hist' }, free = OF_LANES, group = { 'groups', 'awaited' }, over = { 'at', 'runs' } }
-local OF_JOBS = { leave_alone = 2, stand_alone = 4, free = 2 }
+local WRITES = { hist = { 'hist' }, free = OF_LANES, hold = OF_LANES, group = { 'groups', 'awaited' }, over = { 'at', 'runs' } }
+local OF_JOBS = { leave_alone = 2, stand_alone = 4, free = 2, hold = 2 }
 
 local function check_queues(name, lane, from, many)
   for at = from, from + many - 1, OF_JOBS[name] do

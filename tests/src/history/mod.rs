@@ -348,14 +348,17 @@ impl History {
         });
         let mut faults: Faults =
             wrong.map(|pair| format!("the count went from {} to {}", pair[0], pair[1])).collect();
-        // The end of a run may be lost with its node; no other end may be.
+        // The end of a run may be lost with its node or with a server; no other end may be.
         let ended = self.lines.iter().filter(|line| !line.begins && line.trigger.starts_with("count-"));
         let ended: Vec<_> = ended.filter(|line| !self.refused.contains(&line.claim)).collect();
-        let lost = ended.iter().filter(|line| self.is_lost(&line.claim)).count();
+        let forgotten = self.forgotten();
+        let may_be_lost =
+            |line: &&&Line| self.is_lost(&line.claim) || forgotten.contains(line.claim.as_str());
+        let lost = ended.iter().filter(may_be_lost).count();
         let last = counts.last().map_or(0, |last| *last as usize);
         if !(ended.len() - lost..=ended.len()).contains(&last) {
             faults.push(format!(
-                "the count is {last}, and {} runs have ended, {lost} of them on lost nodes",
+                "the count is {last}, and {} runs have ended, {lost} of them on nodes or servers that were lost",
                 ended.len()
             ));
         }

@@ -145,7 +145,7 @@ fn each_wrong_history_is_found() {
             let index = line_of(history, "plain", true);
             history.lines[index].again = true;
         }),
-        ("the count is 5, and 6 runs have ended, 0 of them on lost nodes", |history| {
+        ("the count is 5, and 6 runs have ended, 0 of them on nodes or servers that were lost", |history| {
             let line = history.lines[line_of(history, "count", false)].clone();
             history.lines.push(line);
         }),
@@ -236,6 +236,13 @@ fn what_is_forgotten_when_a_server_is_replaced_is_no_fault_and_is_counted() {
     replace(&mut history);
     assert_eq!(history.faults(&wanted()), [""; 0]);
     assert_eq!((history.forgotten().len(), history.run_again()), (2, 0));
+    // The next server was told of neither: what one counted is lost with the server.
+    let begins = line_of(&history, "count", true);
+    let (begin, end) = (history.lines[begins].clone(), history.lines[begins + 1].clone());
+    history.lines.extend([begin, end].map(|line| Line { claim: "8-7".into(), ..line }));
+    assert!(history.faults(&wanted()).iter().any(|fault| fault.contains("7 runs have ended, 0 of them")));
+    history.fired_before.insert("8-7".into());
+    assert_eq!(history.faults(&wanted()), [""; 0]);
     // The next server was not told, and has it run again.
     let mut history = right();
     let line = history.lines[line_of(&history, "plain", true)].clone();

@@ -210,7 +210,7 @@ impl Server {
             Set::ClaimsOf(_) if self.has(Bug::ForgetsOwners) => Members::default(),
             Set::Alarms(_) if self.has(Bug::ForgetsAlarms) => Members::default(),
             Set::Jobs => Members { jobs: jobs.copied().collect(), ..Members::default() },
-            Set::Claims | Set::ClaimsOf(_) | Set::Unfired(_) | Set::OfRun(_) => {
+            Set::Claims | Set::ClaimsOf(_) | Set::Unfired(_) | Set::OfRun(_) | Set::Holder(_) => {
                 Members { claims: claims.copied().collect(), ..Members::default() }
             }
             Set::Runs(_) => Members { runs: self.runs.keys().copied().collect(), ..Members::default() },
@@ -258,6 +258,8 @@ impl Server {
             && (self.has(Bug::IgnoresNewClaims)
                 || view.unfired().all(|(trigger, claim)| self.unfired_of(trigger) == claim)
                     && view.claims_of_runs().all(|(run, claim)| self.claim_of(run) == claim))
+            && (self.has(Bug::IgnoresHolders)
+                || view.holders().all(|(job, claim)| self.holder_of(job) == claim))
             && rest.is_none_or(|version| version == self.rest.1)
             && (self.has(Bug::OverwritesMarks) || view.read_marks().all(mark_is_same));
         if !same {

@@ -73,6 +73,11 @@ impl Server {
         self.claims.iter().find(|(_, (claim, _))| claim.item == Item::Run(run)).map(|(id, _)| *id)
     }
 
+    pub(crate) fn holder_of(&self, job: &JobKey) -> Option<Id<ClaimRow>> {
+        let holds = |claim: &ClaimRow| claim.exclusive && claim.trigger.job() == job;
+        self.claims.iter().find(|(_, (claim, _))| holds(claim)).map(|(id, _)| *id)
+    }
+
     /// What may be taken and is due some day, in order, with what is left for its group.
     fn waiting(&self, request: &AcquireDue, types: Option<&HashSet<Arc<str>>>) -> Vec<Waiting> {
         let claimed = self.claimed(request.session);

@@ -107,6 +107,9 @@ impl Rows for Table {
     }
 
     fn add_claim(&mut self, id: Id<ClaimRow>, row: ClaimRow) {
+        if row.exclusive {
+            self.withhold(row.trigger.job());
+        }
         self.insert_claim(id.0, row);
     }
 
@@ -182,6 +185,10 @@ impl Rows for Table {
     fn claim_of(&mut self, run: Id<RunRow>) -> Always<Option<Id<ClaimRow>>> {
         let claim = self.run_of(run).map(|slot| self.runs[slot].claim);
         Ok(claim.filter(|claim| *claim != 0).map(Id::new))
+    }
+
+    fn holder(&mut self, job: &JobKey) -> Always<Option<Id<ClaimRow>>> {
+        Ok(self.busy.get(job).copied().map(Id::new))
     }
 
     fn claims(&mut self, wanted: impl Fn(Id<ClaimRow>, &ClaimRow) -> bool) -> Always<Vec<Id<ClaimRow>>> {

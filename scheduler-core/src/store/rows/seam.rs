@@ -119,6 +119,10 @@ pub trait Rows: Table<JobRow> + Table<TriggerRow> + Table<RunRow> + Table<ClaimR
     /// The claim of a run, if a node runs it. The commit is refused if another has come since, also after the answer none.
     fn claim_of(&mut self, run: Id<RunRow>) -> Answer<Self, Option<Id<ClaimRow>>>;
 
+    /// The claim that holds a job which allows one run at a time, also one that the transaction has added. The commit is refused if
+    /// another has come since, also after the answer none.
+    fn holder(&mut self, job: &JobKey) -> Answer<Self, Option<Id<ClaimRow>>>;
+
     /// The claims that are meant, in no order.
     fn claims(&mut self, wanted: impl Fn(Id<ClaimRow>, &ClaimRow) -> bool)
     -> Answer<Self, Vec<Id<ClaimRow>>>;

@@ -165,26 +165,27 @@ pub fn reassert_run<R: Rows>(
     Ok(Reasserted::Again)
 }
 
-/// Takes unfired claims away from a job that allows one run at a time; says why that is not enough.
+/// Takes an unfired claim away from a job that allows one run at a time; says why that is not enough.
 fn free_for<R: Rows>(
     rows: &mut R,
     id: Id<ClaimRow>,
     claim: &ClaimRow,
     is_open: impl Fn(u64) -> bool,
 ) -> Answer<R, Option<Reasserted>> {
-    let job = claim.trigger.job();
-    let holders = rows.claims(|_, other| other.exclusive && other.trigger.job() == job)?;
-    for holder in holders.into_iter().filter(|holder| *holder != id) {
-        let Some((session, fired)) = rows.get(holder)?.map(|other| (other.session, other.fired)) else {
-            continue;
-        };
-        match (fired, is_open(session)) {
-            (false, _) => release(rows, ExecutionId::new(session, holder.0))?,
-            (true, true) => return Ok(Some(Reasserted::Wait)),
-            (true, false) => return Ok(Some(Reasserted::Overtaken)),
+    let Some(holder) = rows.holder(claim.trigger.job())?.filter(|holder| *holder != id) else {
+        return Ok(None);
+    };
+    let Some((session, fired)) = rows.get(holder)?.map(|other| (other.session, other.fired)) else {
+        return Ok(None);
+    };
+    Ok(match (fired, is_open(session)) {
+        (false, _) => {
+            release(rows, ExecutionId::new(session, holder.0))?;
+            None
         }
-    }
-    Ok(None)
+        (true, true) => Some(Reasserted::Wait),
+        (true, false) => Some(Reasserted::Overtaken),
+    })
 }
 
 /// As [`complete`], of a run that was stopped before its end since others might have held its node for dead. A stored run is given back.

@@ -47,6 +47,8 @@ pub enum Set {
     Unfired(Id<TriggerRow>),
     /// The claim of this run.
     OfRun(Id<RunRow>),
+    /// The claim that holds this job, which allows one run at a time.
+    Holder(JobKey),
     /// The runs that a query may mean, apart from those of which it knows the ids.
     Runs(Option<RunState>),
     /// Triggers and claims whose alarm has come by then.

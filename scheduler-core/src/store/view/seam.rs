@@ -207,6 +207,21 @@ impl<N: Names> Rows for View<N> {
         Ok(found)
     }
 
+    fn holder(&mut self, job: &JobKey) -> Result<Option<Id<ClaimRow>>, Missing> {
+        let holds = |claim: &ClaimRow| claim.exclusive && claim.trigger.job() == job;
+        let (mut stored, mut found) = (None, None);
+        for id in self.set(&Set::Holder(job.clone()))?.claims {
+            let is_held = self.get(id)?.is_some_and(holds);
+            if is_held || self.claims.loaded(id).is_some_and(holds) {
+                (stored, found) = (Some(id), is_held.then_some(id));
+                break;
+            }
+        }
+        self.looked_for_holder(job, stored);
+        let mut added = self.claims.changes().filter(|change| change.before.is_none());
+        Ok(found.or_else(|| added.find(|change| change.after.is_some_and(holds)).map(|change| change.id)))
+    }
+
     /// The commit checks only the claims that `wanted` lets pass. A claim changes nothing that `wanted` looks at, but for `fired`.
     fn claims(
         &mut self,

@@ -82,6 +82,11 @@ impl<R: Clone> Shelf<R> {
     }
 
     /// The row to be changed, if that is known.
+    /// The row as it was loaded, whatever the transaction has done to it.
+    pub(super) fn loaded(&self, id: Id<R>) -> Option<&R> {
+        self.0.get(&id)?.before()
+    }
+
     pub(super) fn edit(&mut self, id: Id<R>) -> Option<Option<&mut R>> {
         let cached = self.0.get_mut(&id)?;
         cached.looked = true;

@@ -49,6 +49,7 @@ struct Drafts {
     shown: Vec<Id<TriggerRow>>,
     shown_runs: Vec<Id<RunRow>>,
     claims_of_runs: BTreeMap<Id<RunRow>, Option<Id<ClaimRow>>>,
+    holders: BTreeMap<JobKey, Option<Id<ClaimRow>>>,
     freed: Vec<JobKey>,
     unfired_looked: BTreeMap<Id<TriggerRow>, Option<Id<ClaimRow>>>,
     woken: bool,
@@ -202,6 +203,11 @@ impl<N> View<N> {
         self.drafts.claims_of_runs.iter().map(|(run, claim)| (*run, *claim))
     }
 
+    /// Jobs that allow one run at a time, with the claim that held them when it was loaded; no other may have come since.
+    pub fn holders(&self) -> impl Iterator<Item = (&JobKey, Option<Id<ClaimRow>>)> {
+        self.drafts.holders.iter().map(|(job, claim)| (job, *claim))
+    }
+
     /// Calendars that no trigger may name.
     pub fn unused(&self) -> impl Iterator<Item = &Arc<str>> {
         self.drafts.unused.iter()
@@ -275,6 +281,11 @@ impl<N> View<N> {
     /// As [`looked_for_unfired`](Self::looked_for_unfired), for the claim of a run.
     pub(super) fn looked_for_claim(&mut self, run: Id<RunRow>, found: Option<Id<ClaimRow>>) {
         self.drafts.claims_of_runs.entry(run).or_insert(found);
+    }
+
+    /// As [`looked_for_unfired`](Self::looked_for_unfired), for the claim that holds a job.
+    pub(super) fn looked_for_holder(&mut self, job: &JobKey, stored: Option<Id<ClaimRow>>) {
+        self.drafts.holders.entry(job.clone()).or_insert(stored);
     }
 
     /// A trigger came to a job, or went.
