@@ -244,7 +244,7 @@ fn a_forgotten_claim_does_not_hold_a_job_that_another_holds(bench) {
         let row = bench.run(|rows| Ok(rows.get(Id::of(known.claim))?.cloned())).expect("it is there");
         bench.give_back(&known);
         bench.remove(&known.name);
-        bench.put(&[next.clone()]);
+        bench.put(std::slice::from_ref(&next));
         let meeting = Meeting::new(&patience);
         at_once(2, |thread| {
             if thread == 0 {

@@ -69,7 +69,7 @@ impl Plan {
     fn again(&self) -> String {
         let Self { place, lasts, seed, lease, .. } = self;
         let (minutes, lease) = (lasts.as_secs_f64() / 60.0, lease.as_millis());
-        format!("cargo xtask chaos --place {place} --minutes {minutes:.2} --seed {seed} --lease {lease}")
+        format!("cargo xtask chaos --place {place} --minutes {minutes:.4} --seed {seed} --lease {lease}")
     }
 }
 
@@ -402,6 +402,13 @@ impl Chaos {
             Write::Lost(session) => Some(session.clone()),
             _ => None,
         }));
+        for number in
+            (1..=self.started).filter(|number| history::has_lost_touch(&self.of_node(*number, "err")))
+        {
+            let lines = history::read_lines(&self.of_node(number, "log"));
+            lost_sessions
+                .extend(lines.iter().filter_map(|line| Some(line.claim.split_once('-')?.0.to_owned())));
+        }
         Some(History {
             writes,
             lines: self.read_nodes("log", history::read_lines),
@@ -422,7 +429,11 @@ impl Chaos {
     }
 
     fn read_nodes<T>(&self, kind: &str, read: fn(&str) -> Vec<T>) -> Vec<T> {
-        (1..=self.started).flat_map(|number| read(&self.read(&format!("node-{number}.{kind}")))).collect()
+        (1..=self.started).flat_map(|number| read(&self.of_node(number, kind))).collect()
+    }
+
+    fn of_node(&self, number: usize, kind: &str) -> String {
+        self.read(&format!("node-{number}.{kind}"))
     }
 
     /// For whoever looks for the reason of a fault.

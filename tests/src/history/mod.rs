@@ -19,7 +19,7 @@ mod runs;
 
 pub use changes::{Change, Told};
 pub use promises::Promise;
-pub use read::{read_ledger, read_lines, read_refused, read_writes};
+pub use read::{has_lost_touch, read_ledger, read_lines, read_refused, read_writes};
 pub use runs::RunCounts;
 
 /// A write of the store, as far as it matters.
@@ -149,7 +149,7 @@ pub struct History {
     /// The runs that were enqueued, as their sender knows them.
     pub promises: Vec<Promise>,
     /// Sessions whose node was killed, or held still or parted for about its lease or longer, and all others that a server
-    /// has held for dead: a busy machine stops a node as well.
+    /// has held for dead, or that have lost touch with it: a busy machine stops a node as well.
     pub lost_sessions: HashSet<String>,
     /// When another server came to have the data. What was answered before the begin is not forgotten, and after the end
     /// the server before answers nobody.

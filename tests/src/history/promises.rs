@@ -29,9 +29,10 @@ impl History {
 
     /// What is stored after the end of a run of the same id is another run: the store does not remember runs that are over. A call
     /// that is over before the run is due cannot come after its end.
-    pub(super) fn most_lives(&self, promise: &Promise) -> usize {
+    /// So can an attempt of which only a server knew that was replaced, and of which the next one is told late.
+    pub(super) fn most_lives(&self, promise: &Promise, told: u32) -> usize {
         let is_late = |call: &&Window| call.end + ROUNDED + self.ahead(call.end) >= promise.due;
-        1 + promise.calls.iter().skip(1).filter(is_late).count()
+        1 + promise.calls.iter().skip(1).filter(is_late).count() + told as usize
     }
 
     /// Whether a server that was replaced may have taken the run with it after it was stored.

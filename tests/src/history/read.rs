@@ -54,6 +54,12 @@ pub fn read_refused(text: &str) -> Vec<String> {
     text.lines().filter_map(claim).collect()
 }
 
+/// Whether a node has lost touch with its cluster, by what it has logged: it gives up what it has fired and not begun.
+#[must_use]
+pub fn has_lost_touch(text: &str) -> bool {
+    text.contains("has lost touch with its cluster: it fires nothing")
+}
+
 /// Reads the server's log of writes.
 ///
 /// # Panics

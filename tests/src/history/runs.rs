@@ -127,6 +127,11 @@ impl<'a> Walk<'a> {
         walk
     }
 
+    /// How many attempts of this run a server was told of.
+    fn told_of(&self, run: RunId) -> u32 {
+        self.told.get(&run).map_or(0, |told| told.attempts)
+    }
+
     fn read(&mut self, write: &'a Write) {
         match write {
             Write::Stored { run, attempts, losses, is_dead } => {
@@ -143,8 +148,7 @@ impl<'a> Walk<'a> {
 
     /// With its losses if it is dead.
     fn stored(&mut self, run: RunId, attempts: u32, dead: Option<u32>) {
-        let told = self.told.get(&run).map_or(0, |told| told.attempts);
-        let most = u32::from(self.ended.contains_key(&run)) + told;
+        let most = u32::from(self.ended.contains_key(&run)) + self.told_of(run);
         let track = self.tracks.entry(run).or_default();
         if track.now.is_none() {
             track.lives += 1;
@@ -261,7 +265,7 @@ impl History {
             0 if !self.may_be_forgotten(promise) => {
                 Some(format!("run lost: {run} was promised and not stored"))
             }
-            lives if lives > self.most_lives(promise) => {
+            lives if lives > self.most_lives(promise, walk.told_of(run)) => {
                 Some(format!("run doubled: {run} was stored {lives} times"))
             }
             _ => None,
