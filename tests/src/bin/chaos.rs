@@ -11,7 +11,8 @@ use tests::chaos::{Plan, run};
 fn main() -> ExitCode {
     let arguments: Vec<_> = std::env::args().skip(1).collect();
     let [minutes, seed, lease, place] = arguments.as_slice() else { panic!("four arguments") };
-    let lasts = Duration::from_secs_f64(minutes.parse::<f64>().unwrap() * 60.0);
+    // Triggers end at whole milliseconds.
+    let lasts = Duration::from_millis((minutes.parse::<f64>().unwrap() * 60_000.0).round() as u64);
     let lease = Duration::from_millis(lease.parse().unwrap());
     let node = std::env::current_exe().unwrap().with_file_name("cluster_node");
     let account =

@@ -69,7 +69,7 @@ impl Plan {
     fn again(&self) -> String {
         let Self { place, lasts, seed, lease, .. } = self;
         let (minutes, lease) = (lasts.as_secs_f64() / 60.0, lease.as_millis());
-        format!("cargo xtask chaos --place {place} --minutes {minutes:.4} --seed {seed} --lease {lease}")
+        format!("cargo xtask chaos --place {place} --minutes {minutes:.5} --seed {seed} --lease {lease}")
     }
 }
 
