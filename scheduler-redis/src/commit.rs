@@ -92,12 +92,13 @@ pub(crate) struct Commit {
 }
 
 impl Commit {
-    /// None if nothing is to be written.
+    /// None if nothing is to be written, and nothing to be compared for its own sake.
     pub(crate) fn of(
         view: &mut View<Names>,
         version: Version,
         keeps: usize,
         entry: Option<&Entry>,
+        compares: bool,
     ) -> Result<Option<Self>> {
         let (checks, checked, ops, groups) = Default::default();
         let mut commit = Self { checks, checked, ops, groups, version };
@@ -110,7 +111,7 @@ impl Commit {
         let done = commit.write(view, &names, keeps);
         *view.names() = names;
         done?;
-        if commit.ops.is_empty() {
+        if commit.ops.is_empty() && (!compares || commit.checked.is_empty()) {
             return Ok(None);
         }
         if is_woken {

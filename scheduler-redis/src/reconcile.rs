@@ -17,7 +17,7 @@ use scheduler_core::time::{Clock, SystemClock};
 use scheduler_core::{Error, Result};
 use serde_json::json;
 
-use crate::connection::Connection;
+use crate::connection::{Connection, Failure};
 use crate::names::Names;
 use crate::run::{Mode, each};
 use crate::script::words;
@@ -26,6 +26,9 @@ use crate::shared::{Flag, Shared};
 
 /// So many runs are told of in one call.
 const TOLD: usize = 100;
+
+/// The life of a server that may not be asked for it, as the scripts call it.
+const UNKNOWN: &str = "unknown";
 
 /// What waits for another node is told again so many times.
 const TELLS: usize = 60;
@@ -75,21 +78,33 @@ impl Shared {
         );
         let nodes: Vec<_> = self.sessions.lock().values().map(|session| session.node.clone()).collect();
         for node in nodes {
-            if self.register(&node, true).await? != epoch {
-                // A server that was replaced goes on answering for a while. What it says must not count.
-                [&self.hot, &self.slow].into_iter().for_each(Connection::leave);
-                return Err(Error::transient(
-                    "the connections of this node lead to two servers, one of which was replaced by the other; the node connects \
-                     again",
-                ));
-            }
+            let registered_in = self.register(&node, true).await?;
+            self.is_one_server(registered_in == epoch && self.reads_in(epoch).await?)?;
             Box::pin(self.tell_all(node.session)).await?;
+            self.is_one_server(self.reads_in(epoch).await?)?;
             let told = json!({ "session": node.session.to_string(), "epoch": epoch });
             self.node_call("told", &told).await?;
         }
         epoch.clone_into(&mut self.state.lock().epoch);
         self.wake();
         Ok(())
+    }
+
+    /// Whether the connection by which rows are read leads to the server of this life.
+    async fn reads_in(&self, epoch: &str) -> Result<bool> {
+        let info = self.hot.info().await.map_err(Failure::into_error)?;
+        Ok(epoch == UNKNOWN || info.lines().any(|line| line.strip_prefix("run_id:") == Some(epoch)))
+    }
+
+    /// A server that was replaced goes on answering for a while. What it says must not count.
+    fn is_one_server(&self, is_one: bool) -> Result<()> {
+        if is_one {
+            return Ok(());
+        }
+        [&self.hot, &self.slow].into_iter().for_each(Connection::leave);
+        Err(Error::transient(
+            "the connections of this node lead to two servers, one of which was replaced by the other; the node connects again",
+        ))
     }
 
     async fn tell_all(&self, session: u64) -> Result<()> {

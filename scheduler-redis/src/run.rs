@@ -43,6 +43,12 @@ impl Mode {
         matches!(self, Self::Fire | Self::End)
     }
 
+    /// Whether an answer that writes nothing is compared, too: what was read may be that of a server which was replaced meanwhile, and
+    /// a node acts upon the answer.
+    const fn compares(self) -> bool {
+        matches!(self, Self::Fire | Self::End | Self::Tell(_))
+    }
+
     const fn broken(self) -> Broken {
         match self {
             Self::Change | Self::Removal => Broken::JobIsNone,
@@ -304,7 +310,7 @@ impl Shared {
         order: Option<&Order<'_>>,
         entry: Option<&Entry>,
     ) -> Result<Committed> {
-        let Some(commit) = Commit::of(view, version, self.settings.keeps, entry)? else {
+        let Some(commit) = Commit::of(view, version, self.settings.keeps, entry, mode.compares())? else {
             return Ok(Committed::Done { is_written: false });
         };
         let epoch = if mode.is_of_node() { self.state.lock().epoch.clone() } else { String::new() };

@@ -28,6 +28,8 @@ impl History {
                     }
                     held.insert(claim, job);
                 }
+                // A server may hear late of an attempt that is under way, after it has handed out the next one.
+                Write::Claimed { claim, whole: true, .. } => drop(fired.insert(claim.as_str())),
                 Write::Fired { claim, .. } | Write::Claimed { claim, .. } => {
                     let first = fired.insert(claim.as_str());
                     if let Some(job) = held.get(claim.as_str()).filter(|_| first) {

@@ -40,6 +40,8 @@ pub enum Write {
         run: RunId,
         /// The claim.
         claim: String,
+        /// The claim was written whole: it is to stop, or the server was told of one that it did not know.
+        whole: bool,
     },
     /// A run was stored, or its row was written again.
     Stored {

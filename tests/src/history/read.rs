@@ -208,13 +208,13 @@ fn text(record: &[u8]) -> Option<&[u8]> {
 fn fired(claim: String, whole: &[u8], runs: &Runs) -> Option<Write> {
     // The claim of a run is its name.
     if let Some(run) = runs.get(whole) {
-        return Some(Write::Claimed { run: *run, claim });
+        return Some(Write::Claimed { run: *run, claim, whole: false });
     }
     // That of a claim that is not fired is the record of its trigger.
     let text = text(whole).filter(|text| record::kind_of(text) == Some(record::Kind::Claim))?;
     let row = record::read_claim(text, &mut Nameless).ok().filter(|row| row.fired)?;
     if let Item::Run(run) = row.item {
-        return Some(Write::Claimed { run, claim });
+        return Some(Write::Claimed { run, claim, whole: true });
     }
     let (trigger, due) = (row.trigger.key().name().to_owned(), row.due.timestamp_millis());
     Some(Write::Fired { claim, trigger, due })

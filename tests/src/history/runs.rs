@@ -56,6 +56,8 @@ struct Track<'a> {
     dead: usize,
     cancelled: usize,
     claims: usize,
+    /// How many of those a server was told of.
+    told: u32,
     fence: u64,
     now: Option<Life<'a>>,
 }
@@ -93,6 +95,8 @@ struct Walk<'a> {
     tracks: BTreeMap<RunId, Track<'a>>,
     /// The run of each claim, and the number of the attempt.
     claims: HashMap<&'a str, (RunId, u32)>,
+    /// Claims that a server has heard of by their node.
+    told_claims: HashSet<&'a str>,
     /// What was asked to stop.
     stops: HashSet<&'a str>,
     /// The claims that end in this call.
@@ -119,6 +123,7 @@ impl<'a> Walk<'a> {
             finished,
             tracks: BTreeMap::new(),
             claims: HashMap::new(),
+            told_claims: HashSet::new(),
             stops: HashSet::new(),
             ended: HashMap::new(),
             faults: Faults::new(),
@@ -127,9 +132,14 @@ impl<'a> Walk<'a> {
         walk
     }
 
-    /// How many attempts of this run a server was told of.
+    /// How many attempts of this run a server was told of when they were over.
     fn told_of(&self, run: RunId) -> u32 {
         self.told.get(&run).map_or(0, |told| told.attempts)
+    }
+
+    /// How often a server was told of attempts of this run.
+    fn tellings(&self, run: RunId) -> u32 {
+        self.told_of(run) + self.tracks.get(&run).map_or(0, |track| track.told)
     }
 
     fn read(&mut self, write: &'a Write) {
@@ -137,7 +147,7 @@ impl<'a> Walk<'a> {
             Write::Stored { run, attempts, losses, is_dead } => {
                 self.stored(*run, *attempts, is_dead.then_some(*losses));
             }
-            Write::Claimed { run, claim } => self.claimed(*run, claim),
+            Write::Claimed { run, claim, whole } => self.claimed(*run, claim, *whole),
             Write::Cancelled(claim) => drop(self.stops.insert(claim)),
             Write::Ended(claim) => self.ended(claim),
             Write::Removed(run) => self.removed(*run),
@@ -169,7 +179,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    fn claimed(&mut self, run: RunId, claim: &'a str) {
+    fn claimed(&mut self, run: RunId, claim: &'a str, is_told: bool) {
         let track = self.tracks.entry(run).or_default();
         let Some(life) = &mut track.now else {
             return self.faults.push(format!("run {run} was claimed by {claim}, and is not stored"));
@@ -183,11 +193,15 @@ impl<'a> Walk<'a> {
             }
             None => {}
         }
-        let fence = claim.split('-').nth(1).and_then(|fence| fence.parse().ok()).unwrap_or_default();
-        if fence <= track.fence {
+        let fence: u64 = claim.split('-').nth(1).and_then(|fence| fence.parse().ok()).unwrap_or_default();
+        if is_told {
+            // The server hears late of an attempt that is under way: it may know the end of the next one, and nothing more of the run.
+            track.told += 1;
+            self.told_claims.insert(claim);
+        } else if fence <= track.fence {
             self.faults.push(format!("the fence of run {run} goes from {} to {fence}", track.fence));
         }
-        (track.fence, track.claims, life.claim) = (fence, track.claims + 1, Some(claim));
+        (track.fence, track.claims, life.claim) = (fence.max(track.fence), track.claims + 1, Some(claim));
         self.claims.insert(claim, (run, life.attempts + 1));
     }
 
@@ -209,6 +223,8 @@ impl<'a> Walk<'a> {
             (Some(claim), _) if self.finished.contains(claim) => track.over += 1,
             (Some(_), _) if told.is_some_and(|told| told.has_finished) => track.over += 1,
             (Some(claim), _) if self.stops.contains(claim) => track.cancelled += 1,
+            // The server before was asked to stop it.
+            (Some(claim), _) if is_cancelled && self.told_claims.contains(claim) => track.cancelled += 1,
             (Some(claim), _) => {
                 track.over += 1;
                 self.faults.push(format!("run {run} is over with {claim}, which has not finished it"));
@@ -265,7 +281,7 @@ impl History {
             0 if !self.may_be_forgotten(promise) => {
                 Some(format!("run lost: {run} was promised and not stored"))
             }
-            lives if lives > self.most_lives(promise, walk.told_of(run)) => {
+            lives if lives > self.most_lives(promise, walk.tellings(run)) => {
                 Some(format!("run doubled: {run} was stored {lives} times"))
             }
             _ => None,

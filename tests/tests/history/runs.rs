@@ -30,7 +30,7 @@ fn the_life_of_a_run_is_read_from_the_log_of_a_server() {
     let claim = || "7-5".to_owned();
     let expected = [
         stored(run, 0),
-        Write::Claimed { run, claim: claim() },
+        claimed(run, claim()),
         Write::Cancelled(claim()),
         Write::Ended(claim()),
         stored(run, 1),
@@ -42,6 +42,10 @@ fn the_life_of_a_run_is_read_from_the_log_of_a_server() {
 
 fn stored(run: RunId, attempts: u32) -> Write {
     Write::Stored { run, attempts, losses: 0, is_dead: false }
+}
+
+fn claimed(run: RunId, claim: String) -> Write {
+    Write::Claimed { run, claim, whole: false }
 }
 
 fn id(kind: usize) -> RunId {
@@ -68,7 +72,7 @@ fn right_runs() -> History {
             let (claim, job) = (claim(kind, attempt), of_kind.job.to_owned());
             let (fails, is_dead) = (attempt <= of_kind.fails, attempt > of_kind.retries);
             history.writes.push(Write::Held { job: job.clone(), claim: claim.clone() });
-            history.writes.push(Write::Claimed { run, claim: claim.clone() });
+            history.writes.push(claimed(run, claim.clone()));
             for begins in [true, false] {
                 let at = due + 1000 * i64::from(attempt) + i64::from(!begins);
                 let (trigger, claim, node) = (run.to_string(), claim.clone(), "node1".to_owned());
@@ -159,27 +163,27 @@ fn each_wrong_life_of_a_run_is_found() {
             history.lines.retain(|line| line.begins || line.claim != claim(0, 1));
         }),
         ("was claimed by 9-99 and by 9-1", |history| {
-            let first = Write::Claimed { run: id(0), claim: claim(0, 1) };
-            write_after(history, &first, Write::Claimed { run: id(0), claim: "9-99".into() });
+            let first = claimed(id(0), claim(0, 1));
+            write_after(history, &first, claimed(id(0), "9-99".into()));
         }),
         ("was claimed by 9-99 after its end", |history| {
-            history.writes.push(Write::Claimed { run: id(3), claim: "9-99".into() });
+            history.writes.push(claimed(id(3), "9-99".into()));
         }),
         ("was claimed by 9-99, and is not stored", |history| {
-            history.writes.push(Write::Claimed { run: id(0), claim: "9-99".into() });
+            history.writes.push(claimed(id(0), "9-99".into()));
         }),
         ("the fence of run 00000000c0de0002-0000000000000000 goes from 99 to 22", |history| {
-            let first = Write::Claimed { run: id(2), claim: claim(2, 1) };
+            let first = claimed(id(2), claim(2, 1));
             let index = history.writes.iter().position(|write| *write == first).unwrap();
             let claim = || "9-99".to_owned();
-            history.writes[index] = Write::Claimed { run: id(2), claim: claim() };
+            history.writes[index] = claimed(id(2), claim());
             write_after(history, &Write::Ended(self::claim(2, 1)), Write::Ended(claim()));
         }),
         ("the attempts of run 00000000c0de0002-0000000000000000 go from 0 to 2", |history| {
             history.writes.retain(|write| *write != stored(id(2), 1));
         }),
         ("the attempts of run 00000000c0de0002-0000000000000000 go from 2 to 3", |history| {
-            write_after(history, &Write::Claimed { run: id(2), claim: claim(2, 3) }, stored(id(2), 3));
+            write_after(history, &claimed(id(2), claim(2, 3)), stored(id(2), 3));
         }),
         ("attempt 2 of run 00000000c0de0000-0000000000000000 by 9-1 is attempt 1 of the store", |history| {
             line_by(history, "9-1", true).attempt = 2;
@@ -196,7 +200,7 @@ fn each_wrong_life_of_a_run_is_found() {
             write_after(history, &stored(id(2), 1), dead);
         }),
         ("was cancelled while 9-21 had it, and waits again", |history| {
-            let first = Write::Claimed { run: id(2), claim: claim(2, 1) };
+            let first = claimed(id(2), claim(2, 1));
             write_after(history, &first, Write::Cancelled(claim(2, 1)));
         }),
         ("invented: run 00000000c0de0000-0000000000000000", |history| drop(history.promises.remove(0))),
@@ -213,7 +217,7 @@ fn each_wrong_life_of_a_run_is_found() {
 #[test]
 fn exclusive_runs_hold_their_job_and_do_not_overlap() {
     let held = run_faults(|history| {
-        let first = Write::Claimed { run: id(4), claim: claim(4, 1) };
+        let first = claimed(id(4), claim(4, 1));
         write_after(history, &first, Write::Held { job: "lone".into(), claim: "9-99".into() });
     });
     assert!(held[0].contains("lone is held by 9-41 and 9-99"), "{held:?}");
@@ -258,7 +262,7 @@ fn what_faults_explain_is_no_fault_of_runs() {
     // A server takes a run with it, and the next one hears only of the end of another one.
     let replace = |history: &mut History| {
         history.writes.retain(|write| ![stored(cancelled(), 0), Write::Removed(cancelled())].contains(write));
-        let claimed = Write::Claimed { run: id(0), claim: claim(0, 1) };
+        let claimed = claimed(id(0), claim(0, 1));
         let is_of_claim = |write: &Write| *write == claimed || *write == Write::Ended(claim(0, 1));
         history.writes.retain(|write| !is_of_claim(write));
         history.fired_before.insert(claim(0, 1));
@@ -303,4 +307,37 @@ fn a_server_is_told_of_several_attempts_of_a_run_in_one_call() {
         history.fired_before.remove(&claim(3, 1));
     };
     assert!(run_faults(counts_too_many).iter().any(|fault| fault.contains("go from 0 to 2")));
+}
+
+/// After the end of a wait in which nothing is handed out another node may have run it.
+#[test]
+fn a_server_may_hear_late_of_an_attempt_that_is_under_way() {
+    let told = |whole| {
+        move |history: &mut History| {
+            let index =
+                history.writes.iter().position(|write| *write == claimed(id(4), claim(4, 1))).unwrap();
+            let line = |begins| {
+                let line = line_by(&mut right_runs(), &claim(4, 1), begins).clone();
+                Line { claim: "9-3".into(), at: line.at - 500, ..line }
+            };
+            history.lines.extend([line(true), line(false)]);
+            let end = history.writes.iter().skip(index).position(|write| *write == Write::EndOfCall).unwrap();
+            let (run, claim) = (id(4), "9-3".to_owned());
+            let writes = [
+                Write::Held { job: "lone".into(), claim: claim.clone() },
+                stored(run, 0),
+                Write::Claimed { run, claim: claim.clone(), whole },
+                Write::Ended(claim),
+                Write::Free("lone".into()),
+                Write::Removed(run),
+                Write::EndOfCall,
+            ];
+            history.writes.splice(index + end + 1..index + end + 1, writes);
+        }
+    };
+    assert_eq!(run_faults(told(true)), [""; 0]);
+    let found = run_faults(told(false));
+    for fault in ["the fence of lone goes", "the fence of run", "was stored 2 times"] {
+        assert!(found.iter().any(|found| found.contains(fault)), "`{fault}` is not in {found:?}");
+    }
 }
