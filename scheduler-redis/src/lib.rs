@@ -50,6 +50,9 @@ mod settings;
 mod shared;
 mod store;
 mod take;
+#[cfg(all(test, unix))]
+#[allow(clippy::unwrap_used, reason = "a test says what went wrong by failing")]
+mod two_servers;
 mod verbs;
 
 pub use settings::RedisStoreBuilder;

@@ -134,8 +134,13 @@ impl Proxy {
 
     /// Leads to another server from now on; what is there is cut.
     pub fn lead_to(&self, server: u16) {
-        self.rules.server.store(server, Ordering::SeqCst);
+        self.lead_new_to(server);
         self.cut();
+    }
+
+    /// Leads new connections to another server; what is there stays.
+    pub fn lead_new_to(&self, server: u16) {
+        self.rules.server.store(server, Ordering::SeqCst);
     }
 
     /// Whether answers are held back for ever.
