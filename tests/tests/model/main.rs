@@ -69,6 +69,14 @@ enum Mutation {
     ProgressIsNotCompared,
     /// A run that is told of takes the job from a claim that was not fired, and that claim stays.
     HoldersAreOverridden,
+    /// A commit that tells of a run does not compare the row of its trigger.
+    VersionsOfToldAreNotCompared,
+    /// Nor who holds the job.
+    HoldersAreNotCompared,
+    /// A run that is told of takes the job from one whose node has told already.
+    HoldersThatToldGiveWay,
+    /// A run that is told of is refused for one whose node has not told yet that it has ended.
+    NobodyWaitsForHolders,
     /// A run may be told of for a session that is over, or has told everything before.
     WhoeverTellsIsHeard,
     /// The number of an epoch is one more than the last that the server knows of.
@@ -104,7 +112,7 @@ enum Mutation {
 }
 
 /// Each rule, and what is broken without it.
-const RULES: [(Mutation, &str); 32] = [
+const RULES: [(Mutation, &str); 36] = [
     (Mutation::ClaimsAreNotCompared, promise::ONE_PLACE),
     (Mutation::UnknownClaimsComplete, promise::ONE_CLAIM),
     (Mutation::OrphanedSessionsLive, promise::NO_OVERLAP),
@@ -121,6 +129,10 @@ const RULES: [(Mutation, &str); 32] = [
     (Mutation::NothingIsTold, promise::NOT_STUCK),
     (Mutation::ProgressIsNotCompared, promise::ONCE),
     (Mutation::HoldersAreOverridden, promise::ONE_CLAIM),
+    (Mutation::VersionsOfToldAreNotCompared, promise::ONCE),
+    (Mutation::HoldersAreNotCompared, promise::ONE_CLAIM),
+    (Mutation::HoldersThatToldGiveWay, promise::ONE_CLAIM),
+    (Mutation::NobodyWaitsForHolders, promise::HEARD),
     (Mutation::WhoeverTellsIsHeard, promise::OWNED),
     (Mutation::EpochsAreCounted, promise::NOT_STUCK),
     (Mutation::FencesStartOver, promise::FENCES_GROW),
@@ -148,6 +160,10 @@ fn without(rule: Mutation) -> Report {
         Mutation::NothingIsTold
         | Mutation::ProgressIsNotCompared
         | Mutation::HoldersAreOverridden
+        | Mutation::VersionsOfToldAreNotCompared
+        | Mutation::HoldersAreNotCompared
+        | Mutation::HoldersThatToldGiveWay
+        | Mutation::NobodyWaitsForHolders
         | Mutation::EpochsAreCounted
         | Mutation::FencesStartOver => search(&Rollback { mutation, faults: 1 - u8::from(restart), restart }),
         Mutation::NumbersAreNotCompared

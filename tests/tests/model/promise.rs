@@ -14,3 +14,5 @@ pub(crate) const NOT_ROBBED: &str = "self-fencing: nobody takes over from a node
 pub(crate) const NOT_STUCK: &str = "nothing is stuck: what is due fires some day";
 pub(crate) const PAUSED: &str = "what is paused does not fire";
 pub(crate) const ATTEMPTS: &str = "an attempt counts once, unless it is given back";
+pub(crate) const HEARD: &str =
+    "a run that a server has forgotten is refused only for another firing, or for a run that goes on";
