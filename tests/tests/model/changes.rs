@@ -176,8 +176,8 @@ impl Model for Changes {
     }
 
     fn steps(&self, state: &State, steps: &mut Steps<State>) {
-        for change in 0..CHANGES {
-            let step = |words, calm, to| Step { words, node: 0, what: NAMES[change], calm, to };
+        for (change, what) in NAMES.into_iter().enumerate() {
+            let step = |words, calm, to| Step { words, node: 0, what, calm, to };
             let comes_later = matches!(state.callers[ENQUEUE], Caller::Ahead | Caller::Waits(_));
             if state.callers[change] == Caller::Ahead && !(change == REMOVE && comes_later) {
                 let mut to = *state;
