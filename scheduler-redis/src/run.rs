@@ -266,13 +266,12 @@ impl Shared {
         rule: impl Fn(&mut View<Names>) -> Result<T, Missing>,
         entry: Option<&Entry>,
     ) -> Result<Option<Ran<T>>> {
-        let order = matches!(mode, Mode::Change | Mode::Removal).then(|| self.begin_change());
         let mut tries = 0;
         while tries < MOST_TRIES {
             if let Ok(answer) = rule(&mut view) {
                 let told = if mode.is_of_node() { Some(self.tells.clone().read_owned().await) } else { None };
                 let version = self.version();
-                match self.commit(call, mode, &mut view, version, order.as_ref(), entry).await? {
+                match self.commit(call, mode, &mut view, version, entry).await? {
                     Committed::Done { is_written } => {
                         self.written(&mut view, version);
                         return Ok(Some(Ran { answer, view, version, is_written, _nothing_is_told: told }));
@@ -307,7 +306,6 @@ impl Shared {
         mode: Mode,
         view: &mut View<Names>,
         version: Version,
-        order: Option<&Order<'_>>,
         entry: Option<&Entry>,
     ) -> Result<Committed> {
         let Some(commit) = Commit::of(view, version, self.settings.keeps, entry, mode.compares())? else {
@@ -316,13 +314,16 @@ impl Shared {
         let epoch = if mode.is_of_node() { self.state.lock().epoch.clone() } else { String::new() };
         let teller = if let Mode::Tell(session) = mode { session.to_string() } else { String::new() };
         let quiet = if mode.is_of_node() && self.takes() { "1" } else { "" };
-        let order = order.map(ToString::to_string).unwrap_or_default();
-        let head = [call, self.id(), &order, &epoch, &teller, quiet];
+        // What is decided anew after a refusal has another number, so that no copy of an earlier call is taken for it.
+        let order = matches!(mode, Mode::Change | Mode::Removal).then(|| self.begin_change());
+        let numbers = order.as_ref().map(ToString::to_string).unwrap_or_default();
+        let head = [call, self.id(), &numbers, &epoch, &teller, quiet];
         let mut words: Vec<_> = head.iter().map(|word| word.as_bytes().to_vec()).collect();
         let (body, checked) = commit.words();
         words.extend(body);
         let connection = if matches!(mode, Mode::Chore | Mode::Tell(_)) { &self.slow } else { &self.hot };
         let answer = self.evaluate(connection, mode.script(), call, &words).await?;
+        order.into_iter().for_each(Order::answered);
         match word(answer.first()).as_str() {
             "done" => {
                 if word(answer.get(3)) == "1" {

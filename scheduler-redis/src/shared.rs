@@ -79,31 +79,47 @@ impl Drop for Flag<'_> {
     }
 }
 
-/// The number of a change that somebody waits for.
+/// The number of a call by which a change is made. It is given up if it is dropped without an answer.
 pub(crate) struct Order<'a> {
     shared: &'a Shared,
     number: u64,
+    is_answered: bool,
+}
+
+impl Order<'_> {
+    pub(crate) fn answered(mut self) {
+        self.is_answered = true;
+    }
 }
 
 impl std::fmt::Display for Order<'_> {
-    /// With that of the first that is still waited for.
+    /// With that of the first that is still waited for, and with those after it that were given up.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let first = self.shared.changes.lock().waited_for.first().copied().unwrap_or(self.number);
-        write!(f, "{} {first}", self.number)
+        let changes = self.shared.changes.lock();
+        write!(f, "{} {}", self.number, changes.waited_for.first().copied().unwrap_or(self.number))?;
+        changes.given_up.iter().try_for_each(|number| write!(f, " {number}"))
     }
 }
 
 impl Drop for Order<'_> {
     fn drop(&mut self) {
-        self.shared.changes.lock().waited_for.remove(&self.number);
+        let mut changes = self.shared.changes.lock();
+        changes.waited_for.remove(&self.number);
+        if !self.is_answered {
+            changes.given_up.insert(self.number);
+        }
+        // The server carries out none before the first that is waited for.
+        let first = changes.waited_for.first().copied().unwrap_or(u64::MAX);
+        changes.given_up.retain(|number| *number > first);
     }
 }
 
-/// The changes that somebody waits for, by number.
+/// The changes that somebody waits for, by number, and those after the first of them that nobody waits for any more.
 #[derive(Debug, Default)]
 struct Changes {
     last: u64,
     waited_for: BTreeSet<u64>,
+    given_up: BTreeSet<u64>,
 }
 
 /// What is known of the store.
@@ -228,7 +244,7 @@ impl Shared {
         changes.last += 1;
         let number = changes.last;
         changes.waited_for.insert(number);
-        Order { shared: self, number }
+        Order { shared: self, number, is_answered: false }
     }
 
     /// Never 0, which stands for no row.

@@ -15,7 +15,7 @@ pub(crate) struct Step {
 #[derive(Debug)]
 enum Action {
     /// Another program, with variables for its environment.
-    Program { variables: Vec<(&'static str, &'static str)>, words: Vec<String> },
+    Program { variables: Vec<(&'static str, String)>, words: Vec<String> },
     /// A function of this one.
     Inside(fn() -> Result<(), String>),
 }
@@ -38,9 +38,9 @@ impl Step {
     }
 
     /// Sets a variable in the program's environment.
-    pub(crate) fn with_variable(mut self, name: &'static str, value: &'static str) -> Self {
+    pub(crate) fn with_variable(mut self, name: &'static str, value: impl Into<String>) -> Self {
         if let Action::Program { variables, .. } = &mut self.action {
-            variables.push((name, value));
+            variables.push((name, value.into()));
         }
         self
     }
@@ -105,12 +105,12 @@ fn timed<T>(action: impl FnOnce() -> T) -> (T, Duration) {
     (result, started.elapsed())
 }
 
-fn run_program(variables: &[(&str, &str)], words: &[impl AsRef<str>]) -> Result<(), String> {
+fn run_program(variables: &[(&str, String)], words: &[impl AsRef<str>]) -> Result<(), String> {
     let words: Vec<_> = words.iter().map(AsRef::as_ref).collect();
     let (program, arguments) = words.split_first().ok_or("the step names no program")?;
     let status = Command::new(program)
         .args(arguments)
-        .envs(variables.iter().copied())
+        .envs(variables.iter().map(|(name, value)| (name, value)))
         .stdin(Stdio::null())
         .status()
         .map_err(|error| format!("cannot start `{program}`: {error}"))?;

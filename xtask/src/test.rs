@@ -38,6 +38,14 @@ pub(crate) fn interleavings() -> Step {
     Step::program("interleavings", line).with_variable("RUSTFLAGS", "--cfg shuttle")
 }
 
+/// Random histories of the model of the protocol, from this seed on.
+pub(crate) fn histories(seed: u64, many: u64) -> Step {
+    let line = "cargo test -q -p tests --test model random_histories";
+    Step::program("histories", line)
+        .with_variable("MODEL_SEED", seed.to_string())
+        .with_variable("MODEL_SEEDS", many.to_string())
+}
+
 /// The programs that a chaos kills.
 pub(crate) fn nodes() -> Step {
     Step::program("nodes", "cargo build -p tests --bins")
@@ -53,6 +61,7 @@ pub(crate) fn soak(minutes: f64, seed: u64) -> Vec<Step> {
     let mut steps = vec![
         Step::inside("servers", servers::ensure),
         interleavings().with_variable("INTERLEAVINGS", "20"),
+        histories(seed, 200),
         nodes(),
     ];
     steps.extend(["one", "sentinel", "cluster"].map(|place| chaos(minutes, seed, 1500, place)));

@@ -1,6 +1,6 @@
 -- Writes rows and what follows from them, if all that was gone by is still the same; all of it or nothing.
 --
--- ARGV: sender; number of a change of a user and the first that is still waited for, or nothing; epoch that the node knows, or nothing; a session that must not
+-- ARGV: sender; number of a change of a user, the first that is still waited for and those after it that were given up, or nothing; epoch that the node knows, or nothing; a session that must not
 -- have told yet what it knows, or nothing; whether only this process need hear of what can be claimed; then operations: a name, a
 -- key, how many words, the words. Checks come first. Answers: what has become of it, the epoch, the numbers of the checks that failed,
 -- whether somebody may have to look.
@@ -252,23 +252,23 @@ local function check_queues(name, lane, from, many)
   end
 end
 
--- A change takes effect once, and not after a later one if its caller has given it up: each says which ones are still waited for.
-local number, floor, noted = 0, 0, ''
+-- A change takes effect once, and not after a later one if its caller has given it up: each says which ones those are.
+local number, floor, noted, given_up = 0, 0, '', ''
 
 local function is_late()
   noted = call('GET', K('ad:' .. sender)) or ''
-  local first, least = string.match(order, '^(%d+) (%d+)$')
-  number, floor = tonumber(first), math.max(tonumber(least), tonumber(string.match(noted, '^%d+') or '') or 0)
+  local first, least, others = string.match(order, '^(%d+) (%d+)([ %d]*)$')
+  given_up, number, floor = others, tonumber(first), math.max(tonumber(least), tonumber(string.match(noted, '^%d+') or '') or 0)
   return number < floor or string.find(noted .. ' ', ' ' .. first .. ' ', 1, true) ~= nil
 end
 
--- The first that may still take effect, and those after it which have.
-local function note_order(is_done)
-  local done, words = { [number] = is_done }, {}
-  for other in string.gmatch(noted, ' (%d+)') do done[tonumber(other)] = true end
+-- The first that may still take effect, and those after it which have, or which nobody waits for.
+local function note_order()
+  local done, words = { [number] = true }, {}
+  for other in string.gmatch(noted .. given_up, ' (%d+)') do done[tonumber(other)] = true end
   while done[floor] do floor = floor + 1 end
-  for other, has in pairs(done) do
-    if has and other > floor then words[#words + 1] = ' ' .. text(other) end
+  for other in pairs(done) do
+    if other > floor then words[#words + 1] = ' ' .. text(other) end
   end
   local after = text(floor) .. table.concat(words)
   if after ~= noted then call('SET', K('ad:' .. sender), after, 'EX', 3600) end
@@ -300,7 +300,7 @@ return guarded(function()
     end
     at = at + 3 + many
   end
-  if order ~= '' then note_order(#wrong == 0) end
+  if order ~= '' then note_order() end
   if #wrong > 0 then return { 'changed', run, wrong } end
   at = first or at
   while at <= #ARGV do

@@ -27,7 +27,7 @@
 --   chores     number -> a change of many triggers that goes on     aside, aside:<key>   keys of the wrong kind
 --   meta       count (the last number given out), ver (changes when somebody may have to look), jv (changes with any job), birth, schema, lease and cap, lc and
 --              lw (the lease clock, and when it was set: see `nodes.lua`), run and hold (see `epoch`)
---   ad:<sender>   the first change of a process that may still take effect, and those after it which have         wake   a channel
+--   ad:<sender>   the first change of a process that may still take effect, and those after it which cannot any more         wake   a channel
 
 local P, call = KEYS[1], redis.call
 -- So many values go to one command.

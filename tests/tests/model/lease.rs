@@ -10,14 +10,24 @@ use crate::promise;
 use crate::search::{Model, Step, Steps};
 use crate::{Life, Mutation};
 
-/// How long a node may be silent: the proportions are those of the store, whose step is 5/18 and whose margin 6/18 of a lease.
-const LEASE: u8 = 18;
-/// The longest step of the lease clock.
-const CAP: u8 = 5;
-/// So long before the end of its lease a node gives up.
-const MARGIN: u8 = 6;
-/// How far the server's clock is set.
-const JUMP: i8 = 19;
+/// How long everything takes.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Times {
+    /// How long a node may be silent.
+    lease: u8,
+    /// The longest step of the lease clock.
+    cap: u8,
+    /// So long before the end of its lease a node gives up.
+    margin: u8,
+    /// How far the server's clock is set.
+    jump: i8,
+}
+
+/// The proportions of the store, whose step is 5/18 and whose margin 6/18 of a lease.
+pub(crate) const EXACT: Times = Times { lease: 18, cap: 5, margin: 6, jump: 19 };
+
+/// Nearly the same, in an eighth of the states.
+pub(crate) const COARSE: Times = Times { lease: 9, cap: 2, margin: 3, jump: 10 };
 
 /// A call by which the node says that it lives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -90,6 +100,7 @@ impl State {
 
 pub(crate) struct Leases {
     pub(crate) mutation: Option<Mutation>,
+    pub(crate) times: Times,
 }
 
 impl Leases {
@@ -99,11 +110,11 @@ impl Leases {
 
     /// For so long after a beat was sent the node may go on.
     fn safe_for(&self) -> u8 {
-        if self.has(Mutation::NoMargin) { LEASE } else { LEASE - MARGIN }
+        if self.has(Mutation::NoMargin) { self.times.lease } else { self.times.lease - self.times.margin }
     }
 
     fn cap(&self) -> i8 {
-        if self.has(Mutation::NoCap) { LEASE as i8 } else { CAP as i8 }
+        if self.has(Mutation::NoCap) { self.times.lease as i8 } else { self.times.cap as i8 }
     }
 
     /// The lease clock goes forward with the server's, by one step at most, and never back.
@@ -161,7 +172,7 @@ impl Leases {
                 let mut to = *state;
                 self.tick(&mut to);
                 to.alive |= !state.registered;
-                to.left = if to.alive { LEASE } else { 0 };
+                to.left = if to.alive { self.times.lease } else { 0 };
                 to.call = Call::Answered(age, to.alive);
                 add("the call of {node} is carried out", false, to);
             }
@@ -182,7 +193,7 @@ impl Leases {
         if state.late {
             let mut to = State { late: false, ..*state };
             self.tick(&mut to);
-            to.left = if to.alive { LEASE } else { 0 };
+            to.left = if to.alive { self.times.lease } else { 0 };
             add("a late beat of {node} is carried out", false, to);
         }
     }
@@ -212,11 +223,11 @@ impl Leases {
             add("time passes", true, State { unseen, safe: state.safe.saturating_sub(1), call, ..*state });
         }
         if state.forward {
-            let unseen = (state.unseen + JUMP).min(self.cap());
+            let unseen = (state.unseen + self.times.jump).min(self.cap());
             add("the server's clock is set forward", false, State { forward: false, unseen, ..*state });
         }
         if state.back {
-            let unseen = state.unseen - JUMP;
+            let unseen = state.unseen - self.times.jump;
             add("the server's clock is set back", false, State { back: false, unseen, ..*state });
         }
     }
@@ -255,7 +266,7 @@ impl Model for Leases {
         State {
             unseen: 0,
             alive: true,
-            left: LEASE,
+            left: self.times.lease,
             holder: Holder::Nobody,
             life: Life::Up,
             registered: true,

@@ -14,3 +14,9 @@ pub(crate) const NOT_ROBBED: &str = "self-fencing: nobody takes over from a node
 pub(crate) const NOT_STUCK: &str = "nothing is stuck: what is due fires some day";
 pub(crate) const PAUSED: &str = "what is paused does not fire";
 pub(crate) const ATTEMPTS: &str = "an attempt counts once, unless it is given back";
+pub(crate) const HEARD: &str =
+    "a run that a server has forgotten is refused only for another firing, or for a run that goes on";
+pub(crate) const CHANGED_ONCE: &str = "a change takes effect once";
+pub(crate) const CHANGED: &str = "a change that its caller waits for takes effect";
+pub(crate) const NOT_UNDONE: &str = "a change that was given up does not undo a later one";
+pub(crate) const OWN_END: &str = "the end of one attempt does not end another";

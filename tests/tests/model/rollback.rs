@@ -2,7 +2,11 @@
 //!
 //! One job that allows one run at a time and asks for no recovery, with two triggers, on two nodes that run one thing at a
 //! time. Once the server comes back with what it had saved at some moment, and once it may be restarted without loss. A node
-//! may crash or be slow, answers may be lost, and a call that tells of a run may be late.
+//! may crash or be slow, answers may be lost, and a commit that tells of a run may be late.
+//!
+//! Telling takes two steps: a node says what has ended and reads, then it decides and commits. The commit compares what was read: the
+//! row of the trigger, and the holder of the job, which is also the claim of the trigger if it has one that is not fired. Each other call is one step here, since its commit
+//! compares everything that its sender has read; what becomes of it otherwise is in `commit`.
 //!
 //! After that, firings since that moment may be run again, and runs may overlap with those of which the server does not
 //! know yet. The promises are about the store: in what it remembers each firing is accepted once, by one claim at a time,
@@ -11,7 +15,7 @@
 
 mod state;
 
-use state::{Broken, CRASHED, Claim, FIRINGS, IDS, Id, Node, Place, Record, State, set};
+use state::{Broken, CRASHED, Claim, FIRINGS, IDS, Id, Node, Place, Read, Record, State, Told, set};
 
 use crate::Mutation;
 use crate::promise;
@@ -50,6 +54,7 @@ impl Model for Rollback {
         match state.broken {
             Broken::Advance => return Some(promise::ONCE),
             Broken::Fence => return Some(promise::FENCES_GROW),
+            Broken::Refused => return Some(promise::HEARD),
             Broken::Nothing => {}
         }
         let store = &state.store;
@@ -183,9 +188,11 @@ impl Moves<'_> {
 
     /// The heart hears of another epoch, and tells what the node knows.
     fn heart(&mut self, at: usize) {
-        let (Node { body, ended, epoch, telling, .. }, mutation) = (self.from.nodes[at], self.mutation);
-        if telling != 0 {
-            return self.disown(at);
+        let (Node { body, ended, epoch, telling, read, .. }, mutation) = (self.from.nodes[at], self.mutation);
+        match read {
+            Some(read) => return self.tell_of(at, body | ended, read),
+            None if telling != 0 => return self.disown(at),
+            None => {}
         }
         let mut seen = self.from.store;
         seen.look(self.from.run, mutation);
@@ -198,20 +205,49 @@ impl Moves<'_> {
                 (to.store, to.nodes[at].epoch) = (seen, seen.epoch);
             });
         } else {
-            self.calm("{node} hears of another epoch, and tells what it knows", at, 0, |to| {
+            let tells = |to: &mut State| {
                 (to.store, to.nodes[at].telling) = (seen, seen.epoch);
-                if !to.tell(at, mutation) {
-                    // Somebody else has run it: it stops.
-                    (to.nodes[at].body, to.nodes[at].ended) = (0, body | ended);
+                to.tell_ends(at);
+            };
+            self.calm("{node} hears of another epoch, and tells what has ended", at, 0, tells);
+        }
+    }
+
+    /// Tells of the run that the node has in hand: decides by what it has read, and commits.
+    fn tell_of(&mut self, at: usize, id: Id, read: Read) {
+        let (from, mutation) = (self.from, self.mutation);
+        match from.decide(id, read, mutation) {
+            Told::Known => self.calm("{node} hears that the server knows of {what}", at, id, |to| {
+                to.nodes[at].read = None;
+            }),
+            Told::Overtaken => {
+                self.calm("{node} sees that {what} was overtaken, and stops it", at, id, |to| {
+                    let waited = read.firing == to.claim(id).firing;
+                    if waited && to.is_known_to_have_ended(read.holder) {
+                        to.broken = Broken::Refused;
+                    }
+                    (to.nodes[at].body, to.nodes[at].ended, to.nodes[at].read) = (0, id, None);
+                });
+            }
+            Told::Wait => self.calm("{node} waits for what others tell, and reads again", at, id, |to| {
+                to.tell_ends(at);
+            }),
+            Told::Again => {
+                self.calm("{node} tells that it runs {what}", at, id, |to| {
+                    // What was refused is decided anew.
+                    if to.tell_of(id, read, mutation) { to.nodes[at].read = None } else { to.tell_ends(at) }
+                });
+                self.fault("{node} tells that it runs {what}, and the answer is lost", at, id, |to| {
+                    to.tell_of(id, read, mutation);
+                    to.tell_ends(at);
+                });
+                if from.late.is_none() {
+                    let words = "{node} tells that it runs {what}, but the call is late";
+                    self.fault(words, at, id, |to| {
+                        to.late = Some((id, read));
+                        to.tell_ends(at);
+                    });
                 }
-            });
-            self.fault("{node} tells what it knows, and the answer is lost", at, 0, |to| {
-                to.store = seen;
-                to.tell(at, mutation);
-            });
-            if self.from.late == 0 && body | ended != 0 {
-                let words = "{node} tells that it runs {what}, but the call is late";
-                self.fault(words, at, body | ended, |to| (to.store, to.late) = (seen, body | ended));
             }
         }
     }
@@ -235,7 +271,9 @@ impl Moves<'_> {
             }
         }
         self.calm("{node} has told everything", at, 0, |to| {
-            to.store.untold[at] = false;
+            if to.store.epoch == node.telling {
+                to.store.untold[at] = false;
+            }
             (to.nodes[at].epoch, to.nodes[at].telling) = (node.telling, 0);
         });
     }
@@ -268,10 +306,10 @@ impl Moves<'_> {
         if from.store.hold {
             self.calm("the time to tell is over", 0, 0, |to| to.store.hold = false);
         }
-        if from.late != 0 {
-            self.add("the late call tells of {what}", 0, from.late, false, |to| {
-                to.tell_of(from.late, mutation);
-                to.late = 0;
+        if let Some((id, read)) = from.late {
+            self.add("the late call tells of {what}", 0, id, false, |to| {
+                to.tell_of(id, read, mutation);
+                to.late = None;
             });
         }
         if from.may_save {

@@ -43,7 +43,7 @@ pub(crate) struct Step<S> {
 }
 
 impl<S> Step<S> {
-    fn in_words(&self) -> String {
+    pub(crate) fn in_words(&self) -> String {
         let node = if self.node == 0 { "A" } else { "B" };
         self.words.replace("{node}", node).replace("{what}", self.what)
     }
@@ -52,6 +52,7 @@ impl<S> Step<S> {
 /// What was found.
 #[derive(Debug)]
 pub(crate) struct Report {
+    /// Or steps of random histories.
     pub(crate) states: usize,
     pub(crate) violation: Option<Violation>,
 }
@@ -177,7 +178,12 @@ fn path<M: Model>(model: &M, seen: &Seen<M::State>, to: u32) -> Vec<String> {
         words.push(step.in_words());
         state = step.to;
     }
-    let same = words.chunk_by(|one, next| one == next);
+    in_words(words)
+}
+
+/// What happens several times on end is said once.
+pub(crate) fn in_words(steps: Vec<String>) -> Vec<String> {
+    let same = steps.chunk_by(|one, next| one == next);
     same.map(
         |same| if same.len() == 1 { same[0].clone() } else { format!("{}, {} times", same[0], same.len()) },
     )

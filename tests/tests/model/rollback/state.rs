@@ -88,11 +88,36 @@ pub(super) struct Node {
     /// Runs whose end the store has known, and may have forgotten.
     pub(super) remembered: Set,
     pub(super) epoch: u8,
-    /// The epoch in which it has told what it runs, and goes through its claims; 0 if in none.
+    /// The epoch in which it tells what it knows; 0 if in none.
     pub(super) telling: u8,
+    /// What it has read, and by which it decides on a run that the store may have forgotten.
+    pub(super) read: Option<Read>,
 }
 
-const FRESH: Node = Node { up: true, ahead: 0, body: 0, ended: 0, remembered: 0, epoch: 1, telling: 0 };
+/// What a commit that tells of a run has gone by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct Read {
+    /// How often the trigger had fired: the version of its row, since a firing is all that changes it.
+    pub(super) firing: u8,
+    /// The claim that held the job.
+    pub(super) holder: Id,
+}
+
+/// What a node decides on a run that it tells of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Told {
+    /// The store has not forgotten it.
+    Known,
+    /// It is to be known again, by a commit.
+    Again,
+    /// Another firing or another run has taken its place.
+    Overtaken,
+    /// Another run holds the job, whose node may know that it has ended.
+    Wait,
+}
+
+const FRESH: Node =
+    Node { up: true, ahead: 0, body: 0, ended: 0, remembered: 0, epoch: 1, telling: 0, read: None };
 
 pub(super) const CRASHED: Node = Node { up: false, epoch: 0, ..FRESH };
 
@@ -102,6 +127,8 @@ pub(super) enum Broken {
     Nothing,
     Advance,
     Fence,
+    /// A run was refused for one of which its node knows that it has ended.
+    Refused,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -113,8 +140,8 @@ pub(crate) struct State {
     pub(super) run: u8,
     claims: [Claim; IDS as usize + 1],
     pub(super) nodes: [Node; 2],
-    /// The run of which a call tells for which nobody waits any more.
-    pub(super) late: Id,
+    /// The run of which a commit tells for which nobody waits any more, and what that has gone by.
+    pub(super) late: Option<(Id, Read)>,
     /// The highest number that was ever given out.
     highest: Id,
     /// So much may still go wrong.
@@ -211,7 +238,7 @@ impl State {
             run: 1,
             claims: [NO_CLAIM; IDS as usize + 1],
             nodes: [FRESH; 2],
-            late: 0,
+            late: None,
             highest: 0,
             left: faults,
             may_save: true,
@@ -270,32 +297,64 @@ impl State {
         }
     }
 
-    /// A node says what it knows: what has ended, and what it runs, or will say has ended. Says whether the store knows the
-    /// latter from now on.
-    pub(super) fn tell(&mut self, node: usize, mutation: Option<Mutation>) -> bool {
-        let Node { remembered, body, ended, .. } = self.nodes[node];
+    /// A node says what has ended, and reads what decides on the run that it has in hand.
+    pub(super) fn tell_ends(&mut self, at: usize) {
+        let Node { remembered, body, ended, .. } = self.nodes[at];
         all_of(remembered).for_each(|id| self.store.complete(id));
-        self.tell_of(body | ended, mutation)
+        let id = body | ended;
+        self.nodes[at].read = (id != 0).then(|| self.read(id));
     }
 
-    /// A run is told of: fires it again, if nobody else has.
-    pub(super) fn tell_of(&mut self, id: Id, mutation: Option<Mutation>) -> bool {
-        let (Claim { owner, item, firing }, store) = (self.claim(id), &mut self.store);
-        if id == 0 || matches!(store.known(id), Record::Fired | Record::Orphaned) {
-            return true;
+    fn read(&self, id: Id) -> Read {
+        Read { firing: self.store.next[usize::from(self.claim(id).item)], holder: self.store.busy }
+    }
+
+    pub(super) fn decide(&self, id: Id, read: Read, mutation: Option<Mutation>) -> Told {
+        let (Claim { firing, .. }, store, is_not) =
+            (self.claim(id), &self.store, |other| mutation != Some(other));
+        if matches!(store.known(id), Record::Fired | Record::Orphaned) {
+            return Told::Known;
         }
-        let is_not = |other| mutation != Some(other);
+        if read.firing != firing && is_not(Mutation::ProgressIsNotCompared) {
+            return Told::Overtaken;
+        }
+        let is_open = store.untold[usize::from(self.claim(read.holder).owner)];
+        match store.known(read.holder) {
+            Record::Fired if is_open && is_not(Mutation::NobodyWaitsForHolders) => Told::Wait,
+            Record::Fired | Record::Orphaned if is_not(Mutation::HoldersThatToldGiveWay) => Told::Overtaken,
+            _ => Told::Again,
+        }
+    }
+
+    /// Whether the node knows that this run has ended, which the store has been told, and may have forgotten.
+    pub(super) fn is_known_to_have_ended(&self, id: Id) -> bool {
+        self.nodes.iter().any(|node| node.remembered & set(id) != 0)
+    }
+
+    /// A commit tells of a run, and says whether it is done: the store knows the run again, if all is as it was read.
+    pub(super) fn tell_of(&mut self, id: Id, read: Read, mutation: Option<Mutation>) -> bool {
+        let (Claim { owner, item, .. }, now) = (self.claim(id), self.read(id));
+        let (is_not, of_others) = (|other| mutation != Some(other), self.claim(now.holder).item != item);
+        let store = &mut self.store;
+        let same = (read.firing == now.firing || !is_not(Mutation::VersionsOfToldAreNotCompared))
+            // The claim of the trigger itself is compared apart.
+            && (read.holder == now.holder || (of_others && !is_not(Mutation::HoldersAreNotCompared)));
         let may = store.untold[usize::from(owner)] || !is_not(Mutation::WhoeverTellsIsHeard);
-        let unmoved = store.next[usize::from(item)] == firing || !is_not(Mutation::ProgressIsNotCompared);
-        let held = matches!(store.known(store.busy), Record::Fired | Record::Orphaned);
-        if !may || !unmoved || held {
+        if !same || !may || matches!(store.known(id), Record::Fired | Record::Orphaned) {
             return false;
         }
-        let (holder, claims) = (store.busy, self.claims);
-        if holder != 0 && (is_not(Mutation::HoldersAreOverridden) || claims[usize::from(holder)].item == item)
-        {
-            store.release(holder, claims[usize::from(holder)].item);
+        if read.holder != 0 {
+            let (taken, claim) =
+                (store.known(read.holder) == Record::Acquired, self.claims[usize::from(read.holder)]);
+            if !taken && is_not(Mutation::HoldersThatToldGiveWay) {
+                // The decision has gone by this claim, so it is compared, too.
+                return false;
+            }
+            if taken && (claim.item == item || is_not(Mutation::HoldersAreOverridden)) {
+                store.release(read.holder, claim.item);
+            }
         }
+        let firing = self.claims[usize::from(id)].firing;
         if store.next[usize::from(item)] != firing {
             self.broken = Broken::Advance;
         }
@@ -321,9 +380,9 @@ impl State {
 
     /// What a node looks like, whatever its claims are called.
     fn looks(&self, node: usize) -> u32 {
-        let Node { up, ahead, body, ended, epoch, telling, .. } = self.nodes[node];
-        let flags =
-            [up, ahead != 0, body != 0, ended != 0, self.store.sessions[node], self.store.untold[node]];
+        let Node { up, ahead, body, ended, epoch, telling, read, .. } = self.nodes[node];
+        let of_store = [self.store.sessions[node], self.store.untold[node]];
+        let flags = [up, ahead != 0, body != 0, ended != 0, read.is_some(), of_store[0], of_store[1]];
         let bits = flags.iter().fold(0, |bits, flag| bits << 1 | u32::from(*flag));
         (bits * 8 + u32::from(epoch)) * 8 + u32::from(telling)
     }
@@ -341,7 +400,8 @@ impl State {
     /// Claims get the smallest numbers that keep their order, and those of which nobody knows are forgotten.
     fn renumbered(&self) -> Self {
         let mut to = *self;
-        let mut useful = set(to.late);
+        let reads = |read: Option<Read>| read.map_or(0, |read| set(read.holder));
+        let mut useful = to.late.map_or(0, |(id, read)| set(id) | reads(Some(read)));
         for store in std::iter::once(&to.store).chain(&to.copy) {
             useful |= store.all().fold(0, |all, (id, _)| all | set(id));
         }
@@ -350,7 +410,7 @@ impl State {
             node.remembered &= useful;
         }
         for node in &to.nodes {
-            useful |= set(node.ahead) | set(node.body) | set(node.ended);
+            useful |= set(node.ahead) | set(node.body) | set(node.ended) | reads(node.read);
         }
         let counts = [to.store.count, to.copy.map_or(0, |copy| copy.count)];
         if counts == [0; 2] {
@@ -360,7 +420,8 @@ impl State {
         let number = |id: Id| (named & (set(id) | set(id).saturating_sub(1))).count_ones() as Id;
         to.claims = [NO_CLAIM; IDS as usize + 1];
         all_of(useful).for_each(|id| to.claims[usize::from(number(id))] = self.claim(id));
-        (to.highest, to.late) = (number(to.highest), number(to.late));
+        let renamed = |read: Read| Read { holder: number(read.holder), ..read };
+        (to.highest, to.late) = (number(to.highest), to.late.map(|(id, read)| (number(id), renamed(read))));
         for store in std::iter::once(&mut to.store).chain(&mut to.copy) {
             let before = *store;
             store.records = [Record::Unknown; IDS as usize + 1];
@@ -370,6 +431,7 @@ impl State {
         for node in &mut to.nodes {
             (node.ahead, node.body, node.ended) = (number(node.ahead), number(node.body), number(node.ended));
             node.remembered = all_of(node.remembered).fold(0, |all, id| all | set(number(id)));
+            node.read = node.read.map(renamed);
         }
         to
     }
