@@ -171,6 +171,11 @@ impl<S: Named> Listing<S> {
         }
     }
 
+    #[cfg(test)]
+    pub(super) fn is_kept(&self) -> bool {
+        self.added.is_some()
+    }
+
     /// Somebody looks. If there is no listing, the answer is the number under which it can be made.
     pub(super) fn look(&mut self) -> Option<u64> {
         self.unused_since = None;

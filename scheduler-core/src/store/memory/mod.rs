@@ -3,7 +3,7 @@
 //! There are two locks, that of the table and that of the nodes. Invariants:
 //!
 //! 1. Nobody holds both: each is released before the other is taken. So there is no order in which they could block each other.
-//! 2. That of the table is taken once per verb.
+//! 2. That of the table is taken once per verb, but for pages of lists, which release it after each part (`pages.rs`).
 //! 3. Neither is held across an await or a call of foreign code; the nodes' wake-up is called after both are released.
 
 mod claiming;

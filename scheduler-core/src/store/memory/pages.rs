@@ -177,3 +177,38 @@ enum Part {
     Fills,
     Ends,
 }
+
+#[cfg(test)]
+mod tests {
+    use chrono::{DateTime, TimeDelta, Utc};
+
+    use super::*;
+    use crate::job::JobDetail;
+    use crate::run::RunId;
+    use crate::store::firing::AcquireDue;
+    use crate::store::runs::NewRun;
+    use crate::store::{Changes, ExecutionLimits, JobStore, Queries};
+
+    #[tokio::test]
+    async fn a_listing_is_dropped_a_minute_after_the_last_page() {
+        let store = MemoryJobStore::new();
+        let begin: DateTime<Utc> = "2026-03-01T00:00:00Z".parse().unwrap();
+        let job = JobDetail::builder("work".parse().unwrap(), "work").build();
+        let later = begin + TimeDelta::days(1);
+        store.enqueue(vec![NewRun::of(RunId::new(1, 1), &job, later)]).await.unwrap();
+        let seen = async |seconds| {
+            let now = begin + TimeDelta::seconds(seconds);
+            let limits = ExecutionLimits::default();
+            let request = AcquireDue { session: 1, now, until: now, max: 0, limits, late: None, heard: None };
+            store.acquire_due(request).await.unwrap();
+            store.0.table.lock().listings.runs.is_kept()
+        };
+        assert!(!seen(0).await, "nobody has looked");
+        for looked in [1, 70] {
+            store.runs(RunQuery::default()).await.unwrap();
+            assert!(seen(looked).await && seen(looked + 59).await, "looked at {looked} s");
+        }
+        assert!(!seen(130).await);
+        assert_eq!(store.runs(RunQuery::default()).await.unwrap().items.len(), 1);
+    }
+}
