@@ -8,6 +8,7 @@
 pub mod chart;
 pub mod judge;
 pub mod limits;
+pub mod lists;
 pub mod measure;
 pub mod node;
 pub mod peers;

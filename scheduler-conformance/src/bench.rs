@@ -203,7 +203,7 @@ impl Bench {
 
     pub(super) async fn status(&self, name: &str) -> Option<TriggerStatus> {
         let query = TriggerQuery { keys: vec![key(name)], ..TriggerQuery::default() };
-        self.store.triggers(query).await.unwrap().pop()
+        self.store.all_triggers(query).await.unwrap().pop()
     }
 
     #[track_caller]
@@ -212,14 +212,14 @@ impl Bench {
         let (store, name) = (self.store.clone(), name.to_owned());
         async move {
             let query = TriggerQuery { keys: vec![key(&name)], ..TriggerQuery::default() };
-            let found = store.triggers(query).await.unwrap().pop();
+            let found = store.all_triggers(query).await.unwrap().pop();
             found.unwrap_or_else(|| panic!("there is no trigger `{name}`, asked at {place}")).state
         }
     }
 
     /// The names of the stored jobs.
     pub(super) async fn jobs(&self) -> Vec<String> {
-        let jobs = self.store.jobs(JobQuery::default()).await.unwrap();
+        let jobs = self.store.all_jobs(JobQuery::default()).await.unwrap();
         jobs.iter().map(|job| job.key().to_string()).collect()
     }
 
@@ -229,7 +229,7 @@ impl Bench {
     }
 
     pub(super) async fn listed(&self, query: TriggerQuery) -> Vec<String> {
-        let found = self.store.triggers(query).await.unwrap();
+        let found = self.store.all_triggers(query).await.unwrap();
         found.iter().map(|status| status.trigger.key().to_string()).collect()
     }
 }

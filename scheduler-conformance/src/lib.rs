@@ -51,6 +51,7 @@ pub fn checks<O: Open>() -> Vec<Check<O>> {
         verbs::ending::all(),
         verbs::firing::all(),
         verbs::overlap::all(),
+        verbs::paging::all(),
         verbs::pausing::all(),
         verbs::running::all(),
     ];
@@ -74,6 +75,7 @@ macro_rules! store_conformance {
             $crate::__store_checks_of_ending!($open);
             $crate::__store_checks_of_firing!($open);
             $crate::__store_checks_of_overlap!($open);
+            $crate::__store_checks_of_paging!($open);
             $crate::__store_checks_of_pausing!($open);
             $crate::__store_checks_of_running!($open);
 

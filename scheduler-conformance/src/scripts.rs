@@ -297,7 +297,7 @@ impl Player {
         self.store.put_calendar(name.into(), calendar.clone(), step["replace"] == true).await?;
         if step["update_triggers"] == true {
             let query = TriggerQuery { calendar: Some(name.into()), ..TriggerQuery::default() };
-            let users = self.store.triggers(query).await?;
+            let users = self.store.all_triggers(query).await?;
             let moved = users.into_iter().map(|user| Adjustment {
                 trigger: user.trigger.key().clone(),
                 to: user.trigger.with_calendar(&user.progress, self.now, self.threshold, Some(&*calendar)),
@@ -312,7 +312,7 @@ impl Player {
         let note = PauseNote::at(self.now);
         self.store.pause(Pause { what, note: note.clone() }).await.unwrap();
         let covered = TriggerQuery { state: Some(TriggerState::Error), ..TriggerQuery::default() };
-        for status in self.store.triggers(covered).await.unwrap() {
+        for status in self.store.all_triggers(covered).await.unwrap() {
             let key = status.trigger.key();
             let is_paused = |row: &Value| trigger_key(&row["key"]) == *key && row["state"] == "PAUSED";
             if step["state"]["triggers"].as_array().into_iter().flatten().any(is_paused) {
@@ -329,7 +329,8 @@ impl Player {
         if keys.is_empty() {
             return;
         }
-        let resumed = self.store.triggers(TriggerQuery { keys, ..TriggerQuery::default() }).await.unwrap();
+        let resumed =
+            self.store.all_triggers(TriggerQuery { keys, ..TriggerQuery::default() }).await.unwrap();
         self.adjust_late(resumed).await;
     }
 }

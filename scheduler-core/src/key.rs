@@ -1,5 +1,6 @@
 //! Names of jobs and triggers: a name within a group.
 
+use std::cmp::Ordering;
 use std::fmt;
 use std::str::FromStr;
 
@@ -49,6 +50,12 @@ impl KeyText {
         });
         // The separator is the zero that was there.
         Ok(Self(text.expect("two texts are one")))
+    }
+
+    /// How the group of this key is ordered beside another group.
+    fn cmp_group(&self, group: &str) -> Ordering {
+        let own = self.0.split_once(SEPARATOR).map_or("", |(group, _)| group);
+        own.cmp(if group == DEFAULT_GROUP { "" } else { group })
     }
 
     fn parts(&self) -> (&str, &str) {
@@ -104,6 +111,11 @@ macro_rules! key {
             /// The name within the group.
             pub fn name(&self) -> &str {
                 self.0.parts().1
+            }
+
+            /// How the group of this key is ordered beside another group.
+            pub(crate) fn cmp_group(&self, group: &str) -> Ordering {
+                self.0.cmp_group(group)
             }
         }
 

@@ -36,6 +36,7 @@ mod io;
 mod load;
 mod names;
 mod ops;
+mod pages;
 mod parts;
 mod put;
 mod reconcile;

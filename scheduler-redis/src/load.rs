@@ -304,9 +304,9 @@ impl Loader<'_> {
                 self.jobs(members.jobs.clone()).await?;
             }
             Set::Runs(_) => {
-                let mut cursor = "0".to_owned();
+                let mut cursor = 0;
                 loop {
-                    let (ids, next) = self.page_of_runs(&cursor).await?;
+                    let (ids, next) = self.scan_runs(cursor, MANY).await?;
                     let names = self.view.names();
                     members
                         .runs
@@ -349,23 +349,22 @@ impl Loader<'_> {
     }
 
     /// Some runs, in no order, and where to go on; none at the end.
-    pub(crate) async fn page_of_runs(&self, cursor: &str) -> Result<(Vec<RunId>, Option<String>)> {
+    pub(crate) async fn scan_runs(&self, cursor: u64, count: usize) -> Result<(Vec<RunId>, Option<u64>)> {
         let mut command = self.get("HSCAN", "runs");
-        let page = list(Some(self.one(command.arg(cursor).arg("COUNT").arg(MANY)).await?));
+        let page = list(Some(self.one(command.arg(cursor).arg("COUNT").arg(count)).await?));
         let pairs = list(page.get(1).cloned());
         // An audit takes care of an entry that is no name.
         let ids = pairs.chunks_exact(2).filter_map(|pair| codec::read_run(&word(Some(&pair[0]))));
-        let next = word(page.first());
-        Ok((ids.collect(), Some(next).filter(|next| !next.is_empty() && next != "0")))
+        let next = word(page.first()).parse().ok();
+        Ok((ids.collect(), next.filter(|next| *next != 0)))
     }
 
-    /// The ended runs after this one, in the order of their ids.
-    pub(crate) async fn page_of_dead(&self, since: Option<RunId>) -> Result<Vec<RunId>> {
-        let first = since.map_or_else(|| "-".to_owned(), |since| format!("({}", codec::run(since)));
+    /// The names of the ended runs after this one, in the order of their ids.
+    pub(crate) async fn dead(&self, since: Option<&str>, count: usize) -> Result<Vec<String>> {
+        let first = since.map_or_else(|| "-".to_owned(), |since| format!("({since}"));
         let mut command = self.get("ZRANGEBYLEX", "dead");
-        command.arg(first).arg("+").arg("LIMIT").arg(0).arg(PAGE);
-        let names = words(Some(self.one(&command).await?));
-        Ok(names.iter().filter_map(|name| codec::read_run(name)).collect())
+        command.arg(first).arg("+").arg("LIMIT").arg(0).arg(count);
+        Ok(words(Some(self.one(&command).await?)))
     }
 
     fn numbered(&mut self, keys: &[String]) -> Vec<Id<TriggerRow>> {
@@ -411,7 +410,7 @@ impl Loader<'_> {
     async fn names_of(&self, zset: &str, group: Option<&str>) -> Result<Vec<String>> {
         let mut names = Vec::<String>::new();
         loop {
-            let part = self.page(zset, group, names.last().map(String::as_str)).await?;
+            let part = self.page(zset, group, names.last().map(String::as_str), PAGE).await?;
             let is_last = part.len() < PAGE;
             names.extend(part);
             if is_last {
@@ -420,12 +419,13 @@ impl Loader<'_> {
         }
     }
 
-    /// The names after this one.
+    /// The names after this one, at most so many.
     pub(crate) async fn page(
         &self,
         zset: &str,
         group: Option<&str>,
         since: Option<&str>,
+        count: usize,
     ) -> Result<Vec<String>> {
         let begin = group.map(|group| format!("{group}\0"));
         let first = match (since, &begin) {
@@ -436,7 +436,7 @@ impl Loader<'_> {
         };
         let last = begin.map_or_else(|| b"+".to_vec(), |begin| after(&begin));
         let mut command = self.get("ZRANGEBYLEX", zset);
-        command.arg(first).arg(last).arg("LIMIT").arg(0).arg(PAGE);
+        command.arg(first).arg(last).arg("LIMIT").arg(0).arg(count);
         Ok(words(Some(self.one(&command).await?)))
     }
 

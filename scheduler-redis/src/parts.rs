@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use crate::codec;
 use crate::commit::Entry;
-use crate::load::{Broken, Loader, after, parts};
+use crate::load::{Broken, Loader, PAGE, after, parts};
 use crate::names::Names;
 use crate::run::{Mode, each};
 use crate::script::{bytes, list, number, word, words};
@@ -159,8 +159,13 @@ fn is_of_job(completion: &Completion) -> bool {
 }
 
 impl Shared {
-    /// The next entries of the index, no more than a part.
-    pub(crate) async fn entries(&self, range: &Range, behind: Option<&str>) -> Result<Vec<String>> {
+    /// The next entries of the index, at most so many.
+    pub(crate) async fn entries(
+        &self,
+        range: &Range,
+        behind: Option<&str>,
+        count: usize,
+    ) -> Result<Vec<String>> {
         let (zset, begin) = range.index();
         let first = match (behind, &begin) {
             (Some(behind), Some(begin)) if behind < begin.as_str() => format!("[{begin}"),
@@ -170,14 +175,14 @@ impl Shared {
         };
         let last = begin.map_or_else(|| b"+".to_vec(), |begin| after(&begin));
         let mut command = self.command("ZRANGEBYLEX", zset);
-        Ok(words(Some(self.ask(command.arg(first).arg(last).arg("LIMIT").arg(0).arg(PART)).await?)))
+        Ok(words(Some(self.ask(command.arg(first).arg(last).arg("LIMIT").arg(0).arg(count)).await?)))
     }
 
     /// Whether so many triggers are meant that they are changed in parts.
     async fn are_many(&self, range: &Range) -> Result<bool> {
         let (mut behind, mut count) = (None, 0);
         loop {
-            let entries = self.entries(range, behind.as_deref()).await?;
+            let entries = self.entries(range, behind.as_deref(), PART).await?;
             count += entries.iter().filter(|entry| range.trigger(entry).is_some()).count();
             behind = entries.last().cloned();
             if count > PART || entries.len() < PART {
@@ -268,7 +273,7 @@ impl Shared {
             let found = self.ask(self.command("HGET", "chores").arg(&number)).await?;
             let Some((version, record)) = bytes(&found).and_then(parts) else { break };
             chore.after = read_chore(record)?.after;
-            let entries = self.entries(&chore.of, chore.after.as_deref()).await?;
+            let entries = self.entries(&chore.of, chore.after.as_deref(), PART).await?;
             let keys = keys_in(&chore.of, &entries);
             chore.at = self.clock.now();
             chore.after = entries.last().filter(|_| entries.len() == PART).cloned();
@@ -337,7 +342,7 @@ impl Shared {
         let what = Selection::Job(key.clone());
         let range = Range::Job(codec::key(key));
         while self.count(&codec::key(key)).await? > PART {
-            let entries = self.entries(&range, None).await?;
+            let entries = self.entries(&range, None, PART).await?;
             let keys = keys_in(&range, &entries);
             let rule =
                 |view: &mut View<Names>| each(view, &keys, |view, key| rules::remove_trigger(view, &key));
@@ -375,7 +380,7 @@ impl Shared {
         self.finish_chores().await?;
         loop {
             let keys = Loader { shared: self, view: &mut self.empty_view(), broken: Broken::IsTold }
-                .page("nj", None, None)
+                .page("nj", None, None, PAGE)
                 .await?;
             if keys.is_empty() {
                 break;
@@ -411,7 +416,7 @@ impl Shared {
     async fn end_large_job(&self, job: &JobKey, completion: &Completion) -> Result<()> {
         let (what, range, mut behind) = (Selection::Job(job.clone()), Range::Job(codec::key(job)), None);
         loop {
-            let entries = self.entries(&range, behind.as_deref()).await?;
+            let entries = self.entries(&range, behind.as_deref(), PART).await?;
             let mut view = self.part(&what, &keys_in(&range, &entries));
             knows(&mut view, [completion.execution]);
             let rule = |view: &mut View<Names>| {

@@ -200,31 +200,32 @@ impl Shared {
         broken: Broken,
         rule: impl Fn(&mut View<Names>) -> Result<T, Missing>,
     ) -> Result<T> {
-        self.look_on(broken, self.empty_view(), rule).await
+        self.look_on(broken, &mut self.empty_view(), rule).await
     }
 
     /// As [`look`](Self::look), with something that is known already.
     pub(crate) async fn look_in<T>(
         &self,
-        view: View<Names>,
-        rule: impl Fn(&mut View<Names>) -> Result<T, Missing>,
-    ) -> Result<T> {
-        self.look_on(Broken::IsTold, view, rule).await
-    }
-
-    async fn look_on<T>(
-        &self,
-        broken: Broken,
         mut view: View<Names>,
         rule: impl Fn(&mut View<Names>) -> Result<T, Missing>,
     ) -> Result<T> {
+        self.look_on(Broken::IsTold, &mut view, rule).await
+    }
+
+    /// As [`look_at`](Self::look_at), with something that is known already; what is read is known afterwards.
+    pub(crate) async fn look_on<T>(
+        &self,
+        broken: Broken,
+        view: &mut View<Names>,
+        rule: impl Fn(&mut View<Names>) -> Result<T, Missing>,
+    ) -> Result<T> {
         loop {
-            if let Ok(answer) = rule(&mut view) {
+            if let Ok(answer) = rule(view) {
                 return Ok(answer);
             }
             view.reset();
             let wants = view.wants();
-            Loader { shared: self, view: &mut view, broken }.load(wants).await?;
+            Loader { shared: self, view, broken }.load(wants).await?;
         }
     }
 

@@ -1,13 +1,13 @@
-//! Runs: stored, listed, removed.
+//! Runs: stored, given their jobs, removed.
 
 use scheduler_core::Result;
 use scheduler_core::job::ExecutionId;
-use scheduler_core::run::{RunId, RunState};
+use scheduler_core::run::RunId;
 use scheduler_core::store::view::{Names as _, Version, View, record};
 use scheduler_core::store::*;
 
 use crate::codec;
-use crate::load::{Broken, Loader, parts};
+use crate::load::{Broken, Loader, MANY, parts};
 use crate::names::Names;
 use crate::run::{Mode, each};
 use crate::script::{bytes, list};
@@ -32,38 +32,6 @@ impl Shared {
             answers.extend(ran.answer);
         }
         Ok(answers)
-    }
-
-    /// In pages, since there may be many.
-    pub(crate) async fn runs(&self, query: RunQuery) -> Result<Vec<RunStatus>> {
-        if !query.ids.is_empty() {
-            return self.look(|view| rules::runs(view, &query)).await;
-        }
-        let limit = query.limit.unwrap_or(usize::MAX);
-        let (mut found, mut part) = (Vec::new(), query.clone());
-        if query.state == Some(RunState::Ended) {
-            let mut since = query.after;
-            while found.len() < limit {
-                part.ids = self.loader(&mut self.empty_view()).page_of_dead(since).await?;
-                let Some(last) = part.ids.last() else { break };
-                since = Some(*last);
-                found.extend(self.look_at(Broken::IsNone, |view| rules::runs(view, &part)).await?);
-            }
-            found.truncate(limit);
-            return Ok(found);
-        }
-        let mut cursor = Some("0".to_owned());
-        while let Some(at) = cursor {
-            (part.ids, cursor) = self.loader(&mut self.empty_view()).page_of_runs(&at).await?;
-            if !part.ids.is_empty() {
-                found.extend(self.look_at(Broken::IsNone, |view| rules::runs(view, &part)).await?);
-            }
-            found.sort_unstable_by_key(|run| run.id);
-            // A scan may answer one twice.
-            found.dedup_by_key(|run| run.id);
-            found.truncate(limit);
-        }
-        Ok(found)
     }
 
     fn loader<'a>(&'a self, view: &'a mut View<Names>) -> Loader<'a> {
@@ -142,9 +110,9 @@ impl Shared {
 
     /// Removes all runs, in parts. What runs goes on.
     pub(crate) async fn clear_runs(&self) -> Result<()> {
-        let mut cursor = Some("0".to_owned());
+        let mut cursor = Some(0);
         while let Some(at) = cursor {
-            let (ids, next) = self.loader(&mut self.empty_view()).page_of_runs(&at).await?;
+            let (ids, next) = self.loader(&mut self.empty_view()).scan_runs(at, MANY).await?;
             cursor = next;
             for part in ids.chunks(PART) {
                 let mut view = self.view();

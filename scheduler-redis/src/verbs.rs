@@ -1,4 +1,4 @@
-//! The contract: each verb is a rule over rows, or a page after the other.
+//! The contract: each verb is a rule over rows, or a part after the other.
 
 use std::sync::Arc;
 
@@ -15,9 +15,8 @@ use scheduler_core::{JobKey, Result, TriggerKey};
 use serde_json::json;
 
 use crate::codec;
-use crate::load::{Broken, Loader, PAGE};
 use crate::names::Names;
-use crate::parts::{PART, Range, keys_in};
+use crate::parts::PART;
 use crate::rest::is_foreign;
 use crate::run::{Mode, each};
 use crate::script::{list, word};
@@ -71,30 +70,8 @@ impl RedisJobStore {
         &self,
         rule: impl Fn(&mut View<Names>) -> Result<T, Missing> + Send + Sync + 'static,
     ) -> StoreFuture<'_, T> {
-        self.look_at(Broken::IsTold, rule)
-    }
-
-    fn look_at<T: Send + 'static>(
-        &self,
-        broken: Broken,
-        rule: impl Fn(&mut View<Names>) -> Result<T, Missing> + Send + Sync + 'static,
-    ) -> StoreFuture<'_, T> {
         let shared = self.0.clone();
-        Box::pin(self.on_io(Box::pin(async move { shared.look_at(broken, rule).await })))
-    }
-
-    /// The names after this one.
-    fn page(
-        &self,
-        zset: &'static str,
-        group: Option<&str>,
-        since: Option<String>,
-    ) -> StoreFuture<'_, Vec<String>> {
-        let (shared, group) = (self.0.clone(), group.map(str::to_owned));
-        Box::pin(self.on_io(Box::pin(async move {
-            let loader = Loader { shared: &shared, view: &mut shared.empty_view(), broken: Broken::IsTold };
-            loader.page(zset, group.as_deref(), since.as_deref()).await
-        })))
+        Box::pin(self.on_io(Box::pin(async move { shared.look(rule).await })))
     }
 }
 
@@ -280,70 +257,28 @@ impl QueryHandler for RedisJobStore {
         })
     }
 
-    fn jobs(&self, query: JobQuery) -> StoreFuture<'_, Vec<Arc<JobDetail>>> {
-        Box::pin(async move {
-            let (mut found, mut since) = (Vec::new(), query.after.as_ref().map(codec::key));
-            let limit = query.limit.unwrap_or(usize::MAX);
-            let (mut part, pages) = (query.clone(), query.keys.is_empty());
-            loop {
-                if pages {
-                    let keys = self.page("nj", codec::only_group(&query.group), since.take()).await?;
-                    since = keys.last().filter(|_| keys.len() == PAGE).cloned();
-                    part.keys = keys.iter().map(|key| codec::job_key(key)).collect::<Result<_>>()?;
-                    if part.keys.is_empty() {
-                        break;
-                    }
-                }
-                let of_part = part.clone();
-                found.extend(
-                    self.look_at(if pages { Broken::IsNone } else { Broken::IsTold }, move |view| {
-                        rules::jobs(view, &of_part)
-                    })
-                    .await?,
-                );
-                if !pages || since.is_none() || found.len() >= limit {
-                    break;
-                }
-            }
-            found.truncate(limit);
-            Ok(found)
-        })
+    fn jobs(&self, query: JobQuery) -> StoreFuture<'_, Page<Arc<JobDetail>, JobKey>> {
+        if !query.keys.is_empty() {
+            return self.look(move |view| rules::jobs(view, &query));
+        }
+        let shared = self.0.clone();
+        Box::pin(self.on_io(Box::pin(async move { shared.page_of_jobs(&query).await })))
     }
 
-    fn triggers(&self, query: TriggerQuery) -> StoreFuture<'_, Vec<TriggerStatus>> {
-        if !query.keys.is_empty() || query.job.is_some() {
+    fn triggers(&self, query: TriggerQuery) -> StoreFuture<'_, Page<TriggerStatus, TriggerKey>> {
+        if !query.keys.is_empty() {
             return self.look(move |view| rules::triggers(view, &query));
         }
-        let range = match &query.calendar {
-            Some(name) => Range::Calendar(name.to_string()),
-            None => Range::TriggerGroup(query.group.clone()),
-        };
-        let behind = query.after.as_ref().map(codec::key).map(|after| match &range {
-            Range::Calendar(name) => format!("{name}\0\0{after}"),
-            _ => after,
-        });
         let shared = self.0.clone();
-        Box::pin(self.on_io(Box::pin(async move {
-            let (mut found, mut behind, mut part) = (Vec::new(), behind, query.clone());
-            loop {
-                let entries = shared.entries(&range, behind.as_deref()).await?;
-                part.keys = keys_in(&range, &entries);
-                if !part.keys.is_empty() {
-                    found.extend(shared.look_at(Broken::IsNone, |view| rules::triggers(view, &part)).await?);
-                }
-                let is_enough = query.limit.is_some_and(|limit| found.len() >= limit);
-                if entries.len() < PART || is_enough {
-                    found.truncate(query.limit.unwrap_or(usize::MAX));
-                    return Ok(found);
-                }
-                behind = entries.last().cloned();
-            }
-        })))
+        Box::pin(self.on_io(Box::pin(async move { shared.page_of_triggers(&query).await })))
     }
 
-    fn runs(&self, query: RunQuery) -> StoreFuture<'_, Vec<RunStatus>> {
+    fn runs(&self, query: RunQuery) -> StoreFuture<'_, Page<RunStatus, RunCursor>> {
+        if !query.ids.is_empty() {
+            return self.look(move |view| rules::runs(view, &query));
+        }
         let shared = self.0.clone();
-        Box::pin(self.on_io(Box::pin(async move { shared.runs(query).await })))
+        Box::pin(self.on_io(Box::pin(async move { shared.page_of_runs(&query).await })))
     }
 
     fn executions(&self, what: Executions) -> StoreFuture<'_, Vec<ExecutionStatus>> {

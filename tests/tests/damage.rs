@@ -225,12 +225,12 @@ impl Cluster {
         note("acquire", acquired.err());
         let another = NewRun::of(ANOTHER, &job("runs"), now + TimeDelta::hours(1));
         note("enqueue", store.enqueue(vec![another]).await.err());
-        note("runs", store.runs(RunQuery::default()).await.err());
-        note("runs", store.runs(RunQuery::default().in_state(RunState::Ended)).await.err());
+        note("runs", store.all_runs(RunQuery::default()).await.err());
+        note("runs", store.all_runs(RunQuery::default().in_state(RunState::Ended)).await.err());
         note("replay", store.replay(vec![DELAYED], now).await.err());
         note("cancel", store.cancel_runs(vec![CLAIMED, RunId::new(SENDER, 99)]).await.err());
-        note("jobs", store.jobs(JobQuery::default()).await.err());
-        note("triggers", store.triggers(TriggerQuery::default()).await.err());
+        note("jobs", store.all_jobs(JobQuery::default()).await.err());
+        note("triggers", store.all_triggers(TriggerQuery::default()).await.err());
         note("executions", store.executions(Executions::All).await.err());
         note("groups", store.groups(GroupKind::Triggers).await.err());
         note("groups", store.groups(GroupKind::Jobs).await.err());
@@ -324,7 +324,7 @@ async fn fill_with_runs(process: &Process) {
 async fn runs_go_on(process: &Process, pattern: &str) -> Result<(), String> {
     let store = &process.store;
     let runs = async |query: RunQuery| {
-        let found = store.runs(query).await.map_err(|error| format!("runs: {error}"))?;
+        let found = store.all_runs(query).await.map_err(|error| format!("runs: {error}"))?;
         Ok::<_, String>(found.into_iter().filter(|run| run.id.sender() == SENDER).collect::<Vec<_>>())
     };
     let deadline = SystemClock.monotonic() + LIMIT;

@@ -197,7 +197,7 @@ async fn a_node_without_its_server_stops_what_must_not_overlap_and_lets_the_rest
         between_looks().await;
     }
     scheduler.shutdown(Duration::from_secs(5)).await;
-    let left = store.triggers(TriggerQuery::default()).await.unwrap();
+    let left = store.all_triggers(TriggerQuery::default()).await.unwrap();
     assert!(left.iter().all(|status| status.progress.next.is_none()), "{left:?}");
 }
 
@@ -264,7 +264,7 @@ async fn a_server_that_has_lost_everything_is_not_taken_for_an_empty_one() {
     server.command(&["FLUSHALL"]);
     let deadline = SystemClock.monotonic() + LIMIT;
     let error = loop {
-        match store.triggers(TriggerQuery::default()).await {
+        match store.all_triggers(TriggerQuery::default()).await {
             Err(error) => break error,
             Ok(_) => assert!(SystemClock.monotonic() < deadline, "nobody has noticed"),
         }

@@ -43,8 +43,8 @@ async fn obeys(builder: SchedulerBuilder) {
     let later = Trigger::after(Duration::from_secs(3600)).name("later");
     let placed = scheduler.schedule(import(), later).await.unwrap();
     scheduler.reschedule(&placed.trigger, Trigger::now()).await.unwrap();
-    let stored = scheduler.triggers(TriggerQuery::default()).await.unwrap();
-    let waiting = scheduler.runs(RunQuery::default()).await.unwrap();
+    let stored = scheduler.all_triggers(TriggerQuery::default()).await.unwrap();
+    let waiting = scheduler.all_runs(RunQuery::default()).await.unwrap();
     assert_eq!((stored.len(), waiting.len()), (3, 2), "none has run: {stored:?}");
     for status in stored {
         let group = status.trigger.execution_group().map(|group| &**group);

@@ -102,7 +102,7 @@ async fn complete(store: &RedisJobStore, run: ExecutionId, instruction: Instruct
 }
 
 async fn states(store: &RedisJobStore) -> Vec<TriggerState> {
-    store.triggers(TriggerQuery::default()).await.unwrap().iter().map(|status| status.state).collect()
+    store.all_triggers(TriggerQuery::default()).await.unwrap().iter().map(|status| status.state).collect()
 }
 
 async fn all_are(store: &RedisJobStore, state: TriggerState) -> bool {
@@ -254,7 +254,7 @@ async fn many_jobs_with_their_triggers_are_stored_together_or_not_at_all() {
     };
     let error = store.put(put(Some("nobody"))).await.unwrap_err();
     assert!(error.to_string().contains("runs job `nobody`, which is not stored"), "{error}");
-    assert!(store.jobs(JobQuery::default()).await.unwrap().is_empty(), "none is stored");
+    assert!(store.all_jobs(JobQuery::default()).await.unwrap().is_empty(), "none is stored");
     store.put(put(None)).await.unwrap();
     assert_eq!(acquire(&store, 1, MANY).await.len(), MANY);
     let error = store.put(put(None)).await.unwrap_err();
@@ -366,7 +366,7 @@ async fn triggers_of_one_job_cost_the_same_each_however_many_there_are() {
             let before = commands(&server);
             assert_eq!(store.put(put()).await.is_err(), existing == Existing::Refuse, "{existing:?}");
             costs.push(commands(&server) - before);
-            assert_eq!(store.jobs(JobQuery::default()).await.unwrap().len(), 1);
+            assert_eq!(store.all_jobs(JobQuery::default()).await.unwrap().len(), 1);
             is_sound(&store).await;
         }
         // Four times as many, and half as much again for what comes with each call.
@@ -390,7 +390,7 @@ async fn v4_a_call_that_is_too_large_is_refused_and_one_without_an_answer_says_w
     for part in ["bytes, and the limit is 100000; nothing was stored", "large", "largest_call"] {
         assert!(error.to_string().contains(part), "{error}");
     }
-    assert!(store.jobs(JobQuery::default()).await.unwrap().is_empty());
+    assert!(store.all_jobs(JobQuery::default()).await.unwrap().is_empty());
     put_job(&store, with(90_000)).await.unwrap();
     proxy.play("put", Trick::LoseReply);
     let error = put_job(&store, with(10)).await.unwrap_err();
@@ -418,13 +418,13 @@ async fn h13_a_group_and_the_users_of_a_calendar_are_found_without_reading_every
     ] {
         let shown = format!("{query:?}");
         let before = pages(&server);
-        let found = store.triggers(query).await.unwrap();
+        let found = store.all_triggers(query).await.unwrap();
         assert_eq!(pages(&server) - before, 2, "a page of names and one of records are enough for {shown}");
         let names: Vec<_> = found.iter().map(|status| status.trigger.key().to_string()).collect();
         assert_eq!(names, expected, "{shown}");
     }
     let all = TriggerQuery { group: Text::is("DEFAULT"), ..query() };
-    assert_eq!(store.triggers(all).await.unwrap().len(), MANY);
+    assert_eq!(store.all_triggers(all).await.unwrap().len(), MANY);
 }
 
 /// Case H8: what is stored in parts is promised for each part, and the same call again completes it.

@@ -74,9 +74,9 @@ async fn each_list_names_what_it_leaves_out() {
         let before = |what: &str| logged::lines_with(&["ERROR", what]).len();
         let whats = ["the trigger `a/spoilt` cannot be read", "the job `spoilt` cannot be read"];
         let seen = whats.map(before);
-        let triggers = process.store.triggers(TriggerQuery::default()).await.unwrap();
+        let triggers = process.store.all_triggers(TriggerQuery::default()).await.unwrap();
         assert_eq!(triggers.len(), 1, "{value:?}");
-        assert_eq!(process.store.jobs(JobQuery::default()).await.unwrap().len(), 1, "{value:?}");
+        assert_eq!(process.store.all_jobs(JobQuery::default()).await.unwrap().len(), 1, "{value:?}");
         for (what, seen) in whats.into_iter().zip(seen) {
             let lines = logged::lines_with(&["ERROR", what]);
             assert!(lines.len() > seen, "{value:?}: no `{what}` in\n{}", logged::text());

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use benches::measure::{Lateness, Task, processor_time, resident};
-use benches::{judge, limits, node, steps};
+use benches::{judge, limits, lists, node, steps};
 use chrono::{DateTime, TimeDelta, Utc};
 use scheduler_core::host::{Host, JobQueue};
 use scheduler_core::job::{Invocation, JobContext, JobDefinition, JobDetail};
@@ -269,6 +269,7 @@ async fn main() {
         "W6" => Ok(judge::w6(&task)),
         "W7" => Ok(judge::w7(&task)),
         "queue" => Ok(queue(&task).await),
+        "lists" => Ok(lists::lists(&task)),
         "spawn" => Ok(limits::spawn(&task).await),
         "scripts" => Ok(limits::scripts(&task).await.expect("Redis answers")),
         "repeat" => {

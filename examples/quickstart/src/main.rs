@@ -102,7 +102,7 @@ impl Service for Ending {
         let Some(scheduler) = context.service().scheduler() else { return Ok(()) };
         while context.remaining() > STOP_BUDGET / 2 {
             let mut open = 0;
-            for status in scheduler.triggers(TriggerQuery::default()).await? {
+            for status in scheduler.all_triggers(TriggerQuery::default()).await? {
                 match status.trigger.schedule() {
                     Schedule::Once => open += 1,
                     _ if status.state == TriggerState::Executing => open += 1,

@@ -119,7 +119,7 @@ impl View {
     /// Schedules in words and next fire times.
     async fn look_up(&mut self, scheduler: &WeakScheduler) {
         let Some(scheduler) = scheduler.upgrade() else { return };
-        let Ok(triggers) = scheduler.triggers(TriggerQuery::default()).await else { return };
+        let Ok(triggers) = scheduler.all_triggers(TriggerQuery::default()).await else { return };
         for status in
             triggers.iter().filter(|status| status.trigger.key().name() == status.trigger.job().name())
         {

@@ -318,7 +318,7 @@ impl Cluster {
     async fn look(&mut self) -> scheduler_core::Result<bool> {
         let (known, runs) = (self.observer.nodes().await?, self.observer.executions(Executions::All).await?);
         // Whatever is to be repeated has a trigger of its own.
-        let triggers = self.observer.triggers(TriggerQuery::default()).await?.len();
+        let triggers = self.observer.all_triggers(TriggerQuery::default()).await?.len();
         let mut over = Vec::new();
         for node in &mut self.nodes {
             let has = |id| runs.iter().any(|run| run.id.session() == id);
@@ -364,7 +364,7 @@ impl Cluster {
         let mut text = "\n        expected   fired  doubled  lost  waiting  repeated  cut off\n".to_owned();
         let last = self.firings.keys().map(|(_, due)| *due).max().unwrap_or_default();
         let declared = TriggerQuery { group: Text::is(DEFAULT_GROUP), ..TriggerQuery::default() };
-        for status in self.observer.triggers(declared).await? {
+        for status in self.observer.all_triggers(declared).await? {
             let (trigger, name) = (&status.trigger, status.trigger.job().name());
             let next = status.progress.next.unwrap_or(last);
             let first = trigger.fire_time_after(trigger.start() - TimeDelta::milliseconds(1));

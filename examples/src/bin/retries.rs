@@ -70,7 +70,7 @@ async fn serve(listener: TcpListener, mailbox: Mailbox, hangs_up: fn(usize) -> b
 /// Waits until no run waits for an attempt or has one under way.
 async fn until_quiet(scheduler: &Scheduler) -> scheduler_core::Result<()> {
     loop {
-        let runs = scheduler.runs(RunQuery::default()).await?;
+        let runs = scheduler.all_runs(RunQuery::default()).await?;
         if runs.iter().all(|run| run.state == RunState::Ended) {
             return Ok(());
         }
@@ -98,7 +98,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("{} pages are enqueued", runs.len() + 1);
     until_quiet(&scheduler).await?;
 
-    let dead = scheduler.runs(RunQuery::default().in_state(RunState::Ended)).await?;
+    let dead = scheduler.all_runs(RunQuery::default().in_state(RunState::Ended)).await?;
     for run in &dead {
         let reason = run.last_error.as_deref().unwrap_or_default();
         println!("run {} is dead after {} attempts: {reason}", run.id, run.attempts);
@@ -109,7 +109,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         scheduler.replay(run.id).await?;
     }
     until_quiet(&scheduler).await?;
-    let left = scheduler.runs(RunQuery::default()).await?;
+    let left = scheduler.all_runs(RunQuery::default()).await?;
     let arrived = mailbox.0.lock().expect("nobody panics with the lock").len();
     println!("{} runs: {arrived} pages have arrived, {} runs are left", runs.len() + 1, left.len());
     scheduler.shutdown(Duration::from_secs(5)).await;

@@ -41,7 +41,7 @@ fn count(ending: String, context: JobContext) -> JobResult {
 
 async fn show(scheduler: &Scheduler) -> scheduler_core::Result<()> {
     println!("scheduled now:");
-    for status in scheduler.triggers(TriggerQuery::default()).await? {
+    for status in scheduler.all_triggers(TriggerQuery::default()).await? {
         let next = status.progress.next.map(|time| time.to_rfc3339()).unwrap_or_default();
         println!("  {:<14} {}, next at {next}", status.trigger.key(), status.trigger.schedule());
     }

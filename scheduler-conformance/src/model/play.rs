@@ -323,9 +323,9 @@ impl Table {
             }
         }
         let store = &self.bench.store;
-        let jobs = store.jobs(JobQuery::default()).await.unwrap();
+        let jobs = store.all_jobs(JobQuery::default()).await.unwrap();
         same("the jobs", &jobs, &self.plain.jobs.values().cloned().collect())?;
-        let triggers = store.triggers(TriggerQuery::default()).await.unwrap();
+        let triggers = store.all_triggers(TriggerQuery::default()).await.unwrap();
         let ours: Vec<_> = triggers
             .iter()
             .map(|status| (&status.trigger, &status.progress, status.state, status.pause.is_some()))

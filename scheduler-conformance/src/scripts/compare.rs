@@ -14,13 +14,13 @@ use super::{Player, same, text};
 impl Player {
     /// The whole state after a step.
     pub(super) async fn compare(&self, expected: &Value) -> Result<(), String> {
-        let jobs = self.store.jobs(JobQuery::default()).await.unwrap();
+        let jobs = self.store.all_jobs(JobQuery::default()).await.unwrap();
         let jobs = jobs.iter().filter(|job| !self.lost_jobs.contains(job.key()));
         let counts = |row: &&Value| !self.lost_jobs.contains(&job_key(&row["key"]));
         let their_jobs: Vec<_> = expected["jobs"].as_array().unwrap().iter().filter(counts).collect();
         let jobs: Vec<_> = jobs.map(|job| as_expected(job, &their_jobs)).collect();
         same("the jobs", &json!(jobs), &json!(their_jobs))?;
-        let mut triggers = self.store.triggers(TriggerQuery::default()).await.unwrap();
+        let mut triggers = self.store.all_triggers(TriggerQuery::default()).await.unwrap();
         triggers.retain(|status| !self.is_lost(status.trigger.key()));
         let counts = |row: &&Value| !self.is_lost(&trigger_key(&row["key"]));
         let their_triggers: Vec<_> = expected["triggers"].as_array().unwrap().iter().filter(counts).collect();

@@ -64,19 +64,19 @@ impl Player {
     /// Quartz hands out this trigger: one in error, or one of a busy job that allows one run at a time?
     async fn notice_broken_rules(&mut self, key: &TriggerKey) {
         let query = TriggerQuery { keys: vec![key.clone()], ..TriggerQuery::default() };
-        let Some(status) = self.store.triggers(query).await.unwrap().pop() else { return };
+        let Some(status) = self.store.all_triggers(query).await.unwrap().pop() else { return };
         let in_error = status.state == TriggerState::Error;
         if in_error {
             self.lost.insert(key.clone());
         }
         let job = status.trigger.job();
         let query = JobQuery { keys: vec![job.clone()], ..JobQuery::default() };
-        let single = self.store.jobs(query).await.unwrap()[0].disallow_concurrent();
+        let single = self.store.all_jobs(query).await.unwrap()[0].disallow_concurrent();
         let claimed = self.acquired.values().any(|acquired| acquired.trigger.job() == job);
         if single && (in_error || claimed || self.running.values().any(|run| run.job.key() == job)) {
             self.lost_jobs.insert(job.clone());
             let query = TriggerQuery { job: Some(job.clone()), ..TriggerQuery::default() };
-            let all = self.store.triggers(query).await.unwrap();
+            let all = self.store.all_triggers(query).await.unwrap();
             self.lost.extend(all.iter().map(|status| status.trigger.key().clone()));
         }
     }
@@ -94,7 +94,7 @@ impl Player {
         if query.keys.is_empty() {
             return;
         }
-        let late = self.store.triggers(query).await.unwrap().into_iter();
+        let late = self.store.all_triggers(query).await.unwrap().into_iter();
         let late = late.filter(|status| !self.acquired.contains_key(status.trigger.key()));
         self.adjust_late(late.collect()).await;
     }
@@ -158,7 +158,7 @@ impl Player {
         let query = TriggerQuery { keys: vec![key.clone()], ..TriggerQuery::default() };
         let instruction = match text(step, "instruction") {
             // What the run of a removed trigger wishes, Quartz's store in memory ignores; its others do not.
-            _ if self.store.triggers(query).await.unwrap().is_empty() => Instruction::Continue,
+            _ if self.store.all_triggers(query).await.unwrap().is_empty() => Instruction::Continue,
             "SET_TRIGGER_COMPLETE" => Instruction::FinishTrigger,
             "SET_ALL_JOB_TRIGGERS_COMPLETE" => Instruction::FinishJob,
             "SET_TRIGGER_ERROR" => Instruction::FailTrigger,

@@ -27,14 +27,14 @@ async fn a_query_by_keys_keeps_to_its_other_conditions_and_the_order(bench) {
             limit,
             ..JobQuery::default()
         };
-        let jobs = bench.store.jobs(query).await.unwrap();
+        let jobs = bench.store.all_jobs(query).await.unwrap();
         let query = TriggerQuery {
             keys: keys.map(key).into(),
             after: after.map(key),
             limit,
             ..TriggerQuery::default()
         };
-        let triggers = bench.store.triggers(query).await.unwrap();
+        let triggers = bench.store.all_triggers(query).await.unwrap();
         let jobs: Vec<_> = jobs.iter().map(|job| job.key().name().to_owned()).collect();
         let triggers: Vec<_> = triggers.iter().map(|status| status.trigger.key().name().to_owned()).collect();
         assert_eq!(jobs, triggers);
@@ -135,7 +135,7 @@ async fn a_trigger_that_is_updated_to_another_job_begins_anew(bench) {
 
 async fn a_replaced_job_keeps_its_triggers_and_an_updated_one_its_data(bench) {
     let with = |n: u32| job("work").persist_data(true).data(data("n", n)).build();
-    let n = async || bench.store.jobs(JobQuery::default()).await.unwrap()[0].data().get::<u32>("n").unwrap().unwrap();
+    let n = async || bench.store.all_jobs(JobQuery::default()).await.unwrap()[0].data().get::<u32>("n").unwrap().unwrap();
     bench.put(&with(1), [every_minute("a", 0)]).await;
     let put = |job, existing_jobs| Put {
         jobs: vec![Arc::new(job)],
@@ -377,7 +377,7 @@ async fn r3_a_job_that_comes_several_times_in_a_call_is_one(bench) {
             existing_triggers: existing,
         };
         bench.store.put(put()).await.unwrap();
-        let n = bench.store.jobs(JobQuery::default()).await.unwrap()[0].data().get::<u32>("n").unwrap();
+        let n = bench.store.all_jobs(JobQuery::default()).await.unwrap()[0].data().get::<u32>("n").unwrap();
         assert_eq!(n, Some(if existing == Existing::Keep { 0 } else { 1_199 }), "{existing:?}");
         assert_eq!(bench.jobs().await, ["work"], "{existing:?}");
         assert_eq!(bench.store.put(put()).await.is_err(), existing == Existing::Refuse, "{existing:?}");
@@ -427,7 +427,7 @@ async fn lists_are_paged_in_the_order_of_keys(bench) {
     assert_eq!(bench.listed(page(Some("c"))).await, ["g/b"]);
     assert_eq!(bench.listed(page(Some("bb"))).await, ["c", "g/b"], "the key need not exist");
     let query = JobQuery { after: Some("b".parse().unwrap()), limit: Some(1), ..Default::default() };
-    assert_eq!(bench.store.jobs(query).await.unwrap()[0].key().to_string(), "c");
+    assert_eq!(bench.store.all_jobs(query).await.unwrap()[0].key().to_string(), "c");
     assert_eq!(bench.jobs().await, ["a", "b", "c", "g/b"]);
 }
 
@@ -451,7 +451,7 @@ async fn lists_are_filtered(bench) {
         let shown = format!("{query:?}");
         assert_eq!(bench.listed(query).await, expected, "{shown}");
     }
-    let jobs = async |query| bench.store.jobs(query).await.unwrap().len();
+    let jobs = async |query| bench.store.all_jobs(query).await.unwrap().len();
     assert_eq!(jobs(JobQuery { group: Text::is("g"), ..Default::default() }).await, 1);
     assert_eq!(jobs(JobQuery { name: Text::ends_with("er"), ..Default::default() }).await, 1);
     assert_eq!(jobs(JobQuery { job_type: Some("work".into()), ..Default::default() }).await, 2);
@@ -463,7 +463,7 @@ async fn what_is_stored_comes_back_as_it_was(bench) {
         .execution_group("nightly").description("nightly").data(data("n", 1)).build();
     let trigger = every_minute("a", 7).priority(-3).execution_group("g").end_at(at(9000)).data(data("m", 2));
     bench.put(&of_job, [trigger.clone()]).await;
-    assert_eq!(*bench.store.jobs(JobQuery::default()).await.unwrap()[0], of_job);
+    assert_eq!(*bench.store.all_jobs(JobQuery::default()).await.unwrap()[0], of_job);
     let (trigger, progress) = built(&of_job, trigger);
     let status = bench.status("a").await.unwrap();
     assert_eq!((status.trigger, status.progress), (trigger, progress));

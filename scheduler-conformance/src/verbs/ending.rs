@@ -162,7 +162,7 @@ async fn a_job_keeps_the_data_of_a_run_if_it_wants_to(bench) {
         let data = Some(data("n", 2));
         bench.complete_as(Completion { data, ..Completion::of(run.claim) }).await;
     }
-    let jobs = bench.store.jobs(JobQuery::default()).await.unwrap();
+    let jobs = bench.store.all_jobs(JobQuery::default()).await.unwrap();
     let n = |index: usize| jobs[index].data().get::<u32>("n").unwrap().unwrap();
     assert_eq!((jobs[1].key().name(), n(1)), ("keeps", 2));
     assert_eq!((jobs[0].key().name(), n(0)), ("drops", 1));

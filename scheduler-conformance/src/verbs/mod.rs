@@ -37,5 +37,6 @@ pub mod admin;
 pub mod ending;
 pub mod firing;
 pub mod overlap;
+pub mod paging;
 pub mod pausing;
 pub mod running;

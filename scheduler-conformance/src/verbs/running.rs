@@ -39,11 +39,11 @@ impl Bench {
     }
 
     async fn run_status(&self, number: u64) -> Option<RunStatus> {
-        self.store.runs(RunQuery::one(id(number))).await.unwrap().pop()
+        self.store.all_runs(RunQuery::one(id(number))).await.unwrap().pop()
     }
 
     async fn all_runs(&self) -> Vec<RunStatus> {
-        self.store.runs(RunQuery::default()).await.unwrap()
+        self.store.all_runs(RunQuery::default()).await.unwrap()
     }
 }
 
@@ -200,7 +200,7 @@ async fn a_dead_run_stays_until_it_is_replayed(bench) {
     let taken = bench.take_one(1).await;
     assert_eq!(bench.end(&taken, Fate::Dead { error: Some("refused".into()) }).await, DONE);
     assert!(bench.take(99, 10).await.is_empty());
-    let dead = bench.store.runs(RunQuery::default().in_state(RunState::Ended)).await.unwrap();
+    let dead = bench.store.all_runs(RunQuery::default().in_state(RunState::Ended)).await.unwrap();
     assert_eq!((dead[0].id, dead[0].end, dead[0].attempts), (id(1), Some(RunEnd::Dead), 1));
     assert_eq!(dead[0].last_error.as_deref(), Some("refused"));
     assert_eq!(bench.store.replay(vec![id(1), id(2)], at(50)).await.unwrap(), [true, false]);
@@ -319,12 +319,12 @@ async fn runs_are_listed_by_pages(bench) {
     bench.enqueue((1..=4).map(|number| run(number, &work, 1)).chain([run(5, &other, 1)]).collect()).await;
     let page = |query: RunQuery| {
         let store = bench.store.clone();
-        async move { store.runs(query).await.unwrap().iter().map(|run| run.id.count()).collect::<Vec<_>>() }
+        async move { store.all_runs(query).await.unwrap().iter().map(|run| run.id.count()).collect::<Vec<_>>() }
     };
     let mut query = RunQuery::default().of_job("work".parse().unwrap());
     query.limit = Some(3);
     assert_eq!(page(query.clone()).await, [1, 2, 3]);
-    query.after = Some(id(3));
+    query.after = Some(id(3).into());
     assert_eq!(page(query).await, [4]);
     assert_eq!(page(RunQuery::default()).await, [1, 2, 3, 4, 5]);
     assert_eq!(page(RunQuery::default().in_state(RunState::Ended)).await, [0; 0]);
@@ -399,7 +399,7 @@ async fn no_run_is_lost(bench) {
                 bench.store.release(vec![claim.claim]).await.unwrap();
             }
             _ => {
-                let all: Vec<_> = bench.store.runs(RunQuery::default().in_state(RunState::Ended)).await.unwrap();
+                let all: Vec<_> = bench.store.all_runs(RunQuery::default().in_state(RunState::Ended)).await.unwrap();
                 let Some(first) = all.first() else { continue };
                 assert_eq!(bench.store.replay(vec![first.id], at(now)).await.unwrap(), [true]);
                 dead -= 1;

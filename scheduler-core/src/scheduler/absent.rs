@@ -40,7 +40,7 @@ impl Scheduler {
         }
         let group = Text::is(key.group());
         let query = TriggerQuery { group, limit: Some(MOST_COMPARED), ..TriggerQuery::default() };
-        let others = self.triggers(query).await?;
+        let others = self.all_triggers(query).await?;
         Err(absent("trigger", key, others.iter().map(|status| status.trigger.key())))
     }
 
@@ -50,7 +50,7 @@ impl Scheduler {
         }
         let group = Text::is(key.group());
         let query = JobQuery { group, limit: Some(MOST_COMPARED), ..JobQuery::default() };
-        let others = self.jobs(query).await?;
+        let others = self.all_jobs(query).await?;
         Err(absent("job", key, others.iter().map(|job| job.key())))
     }
 }

@@ -241,7 +241,7 @@ impl Scheduler {
         }
         let key = job.key().clone();
         let triggers = TriggerQuery { job: Some(key.clone()), limit: Some(1), ..TriggerQuery::default() };
-        if !job.durable() && core.store.triggers(triggers).await?.is_empty() {
+        if !job.durable() && core.store.all_triggers(triggers).await?.is_empty() {
             return Err(Error::config(format!(
                 "job `{key}` is not durable and has no trigger; build it with `durable(true)` or schedule it"
             ))

@@ -168,7 +168,7 @@ impl Scheduler {
     async fn start_by_hand(&self, job: &JobKey, data: JobData) -> Result<RunId> {
         let core = self.open()?;
         let query = JobQuery { keys: vec![job.clone()], ..JobQuery::default() };
-        let detail = match core.store.jobs(query).await?.pop() {
+        let detail = match core.store.all_jobs(query).await?.pop() {
             Some(stored) => stored,
             None => self.registered(job)?,
         };
@@ -203,7 +203,18 @@ impl Scheduler {
         Ok(ids)
     }
 
-    /// The runs that are stored: those that wait or run, and those that are dead. In the order of their ids.
+    /// A page of the runs that are stored: those that wait or run, and those that are dead. A store in memory lists them in the order
+    /// of their ids. Redis lists in this order only what is dead; if many runs are removed meanwhile, it may list a run twice.
+    ///
+    /// # Errors
+    ///
+    /// The store has failed.
+    pub async fn runs(&self, query: RunQuery) -> Result<Page<RunStatus, RunCursor>> {
+        self.core().store.runs(query).await.during("runs")
+    }
+
+    /// All stored runs that match, each once and in the order of their ids. The store is asked for page after page; a limit stands for
+    /// all of them.
     ///
     /// ```
     /// # use scheduler_core::prelude::*;
@@ -211,7 +222,7 @@ impl Scheduler {
     /// use scheduler_core::store::RunQuery;
     ///
     /// # async fn replay(scheduler: Scheduler) -> scheduler_core::Result<()> {
-    /// for dead in scheduler.runs(RunQuery::default().in_state(RunState::Ended)).await? {
+    /// for dead in scheduler.all_runs(RunQuery::default().in_state(RunState::Ended)).await? {
     ///     println!("{} of `{}` is dead: {:?}", dead.id, dead.job, dead.last_error);
     ///     scheduler.replay(dead.id).await?;
     /// }
@@ -222,8 +233,8 @@ impl Scheduler {
     /// # Errors
     ///
     /// The store has failed.
-    pub async fn runs(&self, query: RunQuery) -> Result<Vec<RunStatus>> {
-        self.core().store.runs(query).await.during("runs")
+    pub async fn all_runs(&self, query: RunQuery) -> Result<Vec<RunStatus>> {
+        self.core().store.all_runs(query).await.during("runs")
     }
 
     /// Cancels a run. One that waits is removed; one that a node runs is asked to stop, and is not attempted again. Says whether

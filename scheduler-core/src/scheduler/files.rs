@@ -94,13 +94,14 @@ impl Core {
         let mut jobs = removals.jobs.clone();
         for group in &removals.job_groups {
             let query = JobQuery { group: Text::is(group), ..JobQuery::default() };
-            jobs.extend(self.store.jobs(query).await?.iter().map(|job| job.key().clone()));
+            jobs.extend(self.store.all_jobs(query).await?.iter().map(|job| job.key().clone()));
         }
         let mut triggers = removals.triggers.clone();
         for group in &removals.trigger_groups {
             let query = TriggerQuery { group: Text::is(group), ..TriggerQuery::default() };
-            triggers
-                .extend(self.store.triggers(query).await?.iter().map(|status| status.trigger.key().clone()));
+            triggers.extend(
+                self.store.all_triggers(query).await?.iter().map(|status| status.trigger.key().clone()),
+            );
         }
         if !triggers.is_empty() {
             self.store.remove_triggers(triggers).await?;

@@ -48,7 +48,7 @@ impl Scheduler {
     /// The store has failed.
     pub async fn job(&self, key: &JobKey) -> Result<Option<Arc<JobDetail>>> {
         let query = JobQuery { keys: vec![key.clone()], ..JobQuery::default() };
-        Ok(self.core().store.jobs(query).await.of_job(key).during("job")?.pop())
+        Ok(self.core().store.all_jobs(query).await.of_job(key).during("job")?.pop())
     }
 
     /// The trigger of this name, with its state and fire times.
@@ -60,26 +60,63 @@ impl Scheduler {
         Ok(self.stored(vec![key.clone()]).await.of_trigger(key).during("trigger")?.pop())
     }
 
-    /// The jobs that match, in the order of their keys.
+    /// A page of the jobs that match, in the order of their keys.
     ///
     /// # Errors
     ///
     /// The store has failed.
-    pub async fn jobs(&self, query: JobQuery) -> Result<Vec<Arc<JobDetail>>> {
+    pub async fn jobs(&self, query: JobQuery) -> Result<Page<Arc<JobDetail>, JobKey>> {
         self.core().store.jobs(query).await.during("jobs")
     }
 
-    /// The triggers that match, in the order of their keys.
+    /// All jobs that match, in the order of their keys. The store is asked for page after page; a limit stands for all of them.
     ///
     /// # Errors
     ///
     /// The store has failed.
-    pub async fn triggers(&self, query: TriggerQuery) -> Result<Vec<TriggerStatus>> {
+    pub async fn all_jobs(&self, query: JobQuery) -> Result<Vec<Arc<JobDetail>>> {
+        self.core().store.all_jobs(query).await.during("jobs")
+    }
+
+    /// A page of the triggers that match, in the order of their keys.
+    ///
+    /// ```
+    /// # use scheduler_core::prelude::*;
+    /// use scheduler_core::store::{TriggerQuery, TriggerState};
+    ///
+    /// # async fn print(scheduler: Scheduler) -> scheduler_core::Result<()> {
+    /// let mut query = TriggerQuery { state: Some(TriggerState::Paused), ..TriggerQuery::default() };
+    /// loop {
+    ///     let page = scheduler.triggers(query.clone()).await?;
+    ///     for status in &page.items {
+    ///         println!("{}", status.trigger.key());
+    ///     }
+    ///     // A short page is not the last one: where few triggers match, the store looks at some of them for each page.
+    ///     let Some(next) = page.next else { break };
+    ///     query.after = Some(next);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// The store has failed.
+    pub async fn triggers(&self, query: TriggerQuery) -> Result<Page<TriggerStatus, TriggerKey>> {
         self.core().store.triggers(query).await.during("triggers")
     }
 
+    /// All triggers that match, as [`all_jobs`](Self::all_jobs).
+    ///
+    /// # Errors
+    ///
+    /// The store has failed.
+    pub async fn all_triggers(&self, query: TriggerQuery) -> Result<Vec<TriggerStatus>> {
+        self.core().store.all_triggers(query).await.during("triggers")
+    }
+
     pub(super) async fn stored(&self, keys: Vec<TriggerKey>) -> Result<Vec<TriggerStatus>> {
-        self.core().store.triggers(TriggerQuery { keys, ..TriggerQuery::default() }).await
+        self.core().store.all_triggers(TriggerQuery { keys, ..TriggerQuery::default() }).await
     }
 
     /// The groups of jobs or triggers, with how many are in each and whether it is paused.

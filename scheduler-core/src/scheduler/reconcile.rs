@@ -74,7 +74,7 @@ impl Core {
         if keys.is_empty() {
             return Ok(());
         }
-        let stored = self.store.jobs(JobQuery { keys, ..JobQuery::default() }).await?;
+        let stored = self.store.all_jobs(JobQuery { keys, ..JobQuery::default() }).await?;
         let jobs: Vec<_> = stored.iter().filter_map(|stored| self.renewed(stored)).collect();
         if jobs.is_empty() {
             return Ok(());
@@ -98,7 +98,7 @@ impl Core {
     pub(super) async fn reconcile_schedules(&self, declared: &[Declared]) -> Result<()> {
         let calendars = self.calendars_for(declared.iter().map(|declared| &declared.trigger)).await?;
         let keys = declared.iter().map(|declared| declared.trigger.key().clone()).collect();
-        let stored = self.store.triggers(TriggerQuery { keys, ..TriggerQuery::default() }).await?;
+        let stored = self.store.all_triggers(TriggerQuery { keys, ..TriggerQuery::default() }).await?;
         let stored: HashMap<TriggerKey, TriggerStatus> =
             stored.into_iter().map(|status| (status.trigger.key().clone(), status)).collect();
         let (mut absent, mut changed, mut rehired) = (Vec::new(), Vec::new(), Vec::new());
@@ -181,7 +181,7 @@ impl Core {
     ) -> Result<Vec<TriggerKey>> {
         let declared_by = Some(declarer.clone());
         let stored =
-            self.store.triggers(TriggerQuery { keys, declared_by, ..TriggerQuery::default() }).await?;
+            self.store.all_triggers(TriggerQuery { keys, declared_by, ..TriggerQuery::default() }).await?;
         let stored = stored.into_iter().map(|status| status.trigger.key().clone());
         Ok(stored.filter(|key| !declared.contains(key)).collect())
     }
@@ -233,7 +233,7 @@ impl Core {
         self.store.put_calendar(name.clone(), calendar.clone(), replace).await?;
         let mut query = TriggerQuery { calendar: Some(name.clone()), ..TriggerQuery::default() };
         loop {
-            let users = self.store.triggers(query.clone()).await?;
+            let users = self.store.all_triggers(query.clone()).await?;
             let moved: Vec<_> = users
                 .iter()
                 .filter_map(|user| self.moved(user, &*calendar).transpose())

@@ -20,7 +20,7 @@ impl Core {
             return Ok(());
         }
         let keys = ended.iter().map(|(declared, _)| declared.trigger.key().clone()).collect();
-        let stored = self.store.triggers(TriggerQuery { keys, ..TriggerQuery::default() }).await?;
+        let stored = self.store.all_triggers(TriggerQuery { keys, ..TriggerQuery::default() }).await?;
         ended.retain(|(declared, _)| !stored.iter().any(|status| declared.is_stored_as(status)));
         if ended.is_empty() {
             return Ok(());

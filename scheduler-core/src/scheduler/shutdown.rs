@@ -160,10 +160,10 @@ impl Core {
         {
             return Ok(Vec::new());
         }
-        let triggers = self.store.triggers(TriggerQuery::default()).await?;
+        let triggers = self.store.all_triggers(TriggerQuery::default()).await?;
         let lost = triggers.iter().filter(|status| is_last_and_due(status, now));
         let lost = lost.map(|status| status.trigger.job().clone());
-        let runs = self.store.runs(RunQuery::default().in_state(RunState::Waiting)).await?;
+        let runs = self.store.all_runs(RunQuery::default().in_state(RunState::Waiting)).await?;
         let due = runs.into_iter().filter(|run| run.due <= now).map(|run| run.job);
         Ok(lost.chain(due).collect())
     }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
+use super::page::page_size;
 use super::state::TriggerState;
 use crate::job::{ExecutionId, JobDetail};
 use crate::key::{JobKey, TriggerKey};
@@ -196,13 +197,19 @@ pub struct JobQuery {
     pub name: Text,
     /// Only those run by this function.
     pub job_type: Option<Arc<str>>,
-    /// Only those after this key: the last one of the page before.
+    /// Only those after this key: the [`next`](super::Page::next) of the page before. The key need not exist.
     pub after: Option<JobKey>,
-    /// At most so many; none for all.
+    /// At most so many on a page; by default [`PAGE_SIZE`](super::PAGE_SIZE), and never more than
+    /// [`MAX_PAGE_SIZE`](super::MAX_PAGE_SIZE). A query with `keys` has no limit by default.
     pub limit: Option<usize>,
 }
 
 impl JobQuery {
+    /// The number of items of a page, for a store.
+    pub fn page_size(&self) -> usize {
+        if self.keys.is_empty() { page_size(self.limit) } else { self.limit.unwrap_or(usize::MAX) }
+    }
+
     /// Whether the job is meant, apart from the [keys](Self::keys), which a store looks up, and the limit.
     pub fn matches(&self, job: &JobDetail) -> bool {
         let key = job.key();
@@ -230,13 +237,19 @@ pub struct TriggerQuery {
     pub calendar: Option<Arc<str>>,
     /// Only those that the code of this scheduler declares.
     pub declared_by: Option<Arc<str>>,
-    /// Only those after this key: the last one of the page before.
+    /// Only those after this key: the [`next`](super::Page::next) of the page before. The key need not exist.
     pub after: Option<TriggerKey>,
-    /// At most so many; none for all.
+    /// At most so many on a page; by default [`PAGE_SIZE`](super::PAGE_SIZE), and never more than
+    /// [`MAX_PAGE_SIZE`](super::MAX_PAGE_SIZE). A query with `keys` has no limit by default.
     pub limit: Option<usize>,
 }
 
 impl TriggerQuery {
+    /// The number of items of a page, for a store.
+    pub fn page_size(&self) -> usize {
+        if self.keys.is_empty() { page_size(self.limit) } else { self.limit.unwrap_or(usize::MAX) }
+    }
+
     /// Whether the trigger in this state is meant, apart from the [keys](Self::keys), which a store looks up, and the limit.
     pub fn matches(&self, trigger: &Trigger, state: TriggerState) -> bool {
         let key = trigger.key();

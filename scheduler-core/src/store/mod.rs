@@ -51,6 +51,7 @@ mod contract;
 pub mod decorator;
 mod firing;
 mod memory;
+mod page;
 mod pauses;
 mod requests;
 pub mod rows;
@@ -70,6 +71,7 @@ pub use firing::*;
 pub use memory::MemoryJobStore;
 #[doc(hidden)]
 pub use memory::Table as MemoryRows;
+pub use page::{MAX_PAGE_SIZE, PAGE_SIZE, Page};
 pub use requests::{Change, Changed, Changes, Found, Queries, Query};
 pub use runs::*;
 pub use state::{Step, StoredState, TriggerState};

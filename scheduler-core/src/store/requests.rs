@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 
 use super::admin::*;
 use super::contract::{JobStore, NamedCalendar, NodeStatus, StoreFuture};
+use super::page::{MAX_PAGE_SIZE, Page};
 use super::runs::*;
 use crate::calendar::Calendar;
 use crate::error::Error;
@@ -14,7 +15,7 @@ use crate::key::{JobKey, TriggerKey};
 use crate::run::RunId;
 
 macro_rules! requests {
-    ($(#[$of_request:meta])* $request:ident, $(#[$of_answer:meta])* $answer:ident, $verb:ident, $(#[$of_calls:meta])* $calls:ident,
+    ($(#[$of_request:meta])* $request:ident, $(#[$of_answer:meta])* $answer:ident, $verb:ident, $(#[$of_calls:meta])* $calls:ident { $($more:tt)* },
      $(#[$of_handler:meta])* $handler:ident;
      $($(#[$doc:meta])* $name:ident $method:ident($($arg:ident: $type:ty),*) -> $out:ty;)*) => {
         $(#[$of_request])*
@@ -71,9 +72,32 @@ macro_rules! requests {
                     }
                 })
             })*
+
+            $($more)*
         }
 
         impl<S: JobStore + ?Sized> $calls for S {}
+    };
+}
+
+/// Everything that a query finds, page by page.
+macro_rules! all {
+    ($store:ident.$method:ident($query:ident), $asked:ident.$keys:ident) => {
+        Box::pin(async move {
+            let (mut query, mut all) = ($query, Vec::new());
+            let most = query.limit.take();
+            loop {
+                if query.$keys.is_empty() || most.is_some() {
+                    query.limit = Some(most.map_or(MAX_PAGE_SIZE, |most| most.saturating_sub(all.len())));
+                }
+                let page = $store.$method(query.clone()).await?;
+                all.extend(page.items);
+                query.after = page.next;
+                if query.after.is_none() || most.is_some_and(|most| all.len() >= most) {
+                    return Ok(all);
+                }
+            }
+        })
     };
 }
 
@@ -91,7 +115,7 @@ requests! {
     Changed,
     change,
     /// The changes of a store, each with the type of its answer. Every store has them.
-    Changes,
+    Changes {},
     /// A store that carries out each change by a method of its own. Its [`JobStore::change`] is
     /// `ChangeHandler::change(self, change)`.
     ChangeHandler;
@@ -166,7 +190,30 @@ requests! {
     Found,
     query,
     /// The queries of a store, each with the type of its answer. Every store has them.
-    Queries,
+    Queries {
+        /// All jobs that match, page by page, in the order of their keys; at most as many as the limit says. A job that is stored or
+        /// removed meanwhile may be among them or not.
+        fn all_jobs(&self, query: JobQuery) -> StoreFuture<'_, Vec<Arc<JobDetail>>> {
+            all!(self.jobs(query), query.keys)
+        }
+
+        /// All triggers that match, as [`all_jobs`](Self::all_jobs).
+        fn all_triggers(&self, query: TriggerQuery) -> StoreFuture<'_, Vec<TriggerStatus>> {
+            all!(self.triggers(query), query.keys)
+        }
+
+        /// All runs that match, as [`all_jobs`](Self::all_jobs), in the order of their ids.
+        fn all_runs(&self, query: RunQuery) -> StoreFuture<'_, Vec<RunStatus>> {
+            Box::pin(async move {
+                let all: StoreFuture<'_, Vec<RunStatus>> = all!(self.runs(query), query.ids);
+                let mut all = all.await?;
+                // A store that keeps them in no order may show one twice.
+                all.sort_unstable_by_key(|run| run.id);
+                all.dedup_by_key(|run| run.id);
+                Ok(all)
+            })
+        }
+    },
     /// A store that answers each query by a method of its own. Its [`JobStore::query`] is `QueryHandler::query(self, query)`.
     QueryHandler;
 
@@ -176,14 +223,15 @@ requests! {
     /// All calendars, in the order of their names.
     Calendars calendars() -> Vec<NamedCalendar>;
 
-    /// The jobs that match, in the order of their keys.
-    Jobs jobs(query: JobQuery) -> Vec<Arc<JobDetail>>;
+    /// A page of the jobs that match, in the order of their keys.
+    Jobs jobs(query: JobQuery) -> Page<Arc<JobDetail>, JobKey>;
 
-    /// The triggers that match, in the order of their keys.
-    Triggers triggers(query: TriggerQuery) -> Vec<TriggerStatus>;
+    /// A page of the triggers that match, in the order of their keys.
+    Triggers triggers(query: TriggerQuery) -> Page<TriggerStatus, TriggerKey>;
 
-    /// The runs that match, in the order of their ids.
-    Runs runs(query: RunQuery) -> Vec<RunStatus>;
+    /// A page of the runs that match, in the order of their ids. A store that does not keep them in this order may answer in another
+    /// one, and may repeat a run on a later page if many are removed meanwhile.
+    Runs runs(query: RunQuery) -> Page<RunStatus, RunCursor>;
 
     /// The executions under way, in the order of their ids.
     Executions executions(what: Executions) -> Vec<ExecutionStatus>;

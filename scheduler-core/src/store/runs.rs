@@ -5,6 +5,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
+use super::page::page_size;
 use crate::data::JobData;
 use crate::job::{ExecutionId, JobDetail};
 use crate::key::{JobKey, TriggerKey};
@@ -170,13 +171,19 @@ pub struct RunQuery {
     pub job: Option<JobKey>,
     /// Only those in this state.
     pub state: Option<RunState>,
-    /// Only those after this one: the last of the page before.
-    pub after: Option<RunId>,
-    /// At most so many; none for all.
+    /// Only those from here on: the [`next`](super::Page::next) of the page before.
+    pub after: Option<RunCursor>,
+    /// At most so many on a page; by default [`PAGE_SIZE`](super::PAGE_SIZE), and never more than
+    /// [`MAX_PAGE_SIZE`](super::MAX_PAGE_SIZE). A query with `ids` has no limit by default.
     pub limit: Option<usize>,
 }
 
 impl RunQuery {
+    /// The number of items of a page, for a store.
+    pub fn page_size(&self) -> usize {
+        if self.ids.is_empty() { page_size(self.limit) } else { self.limit.unwrap_or(usize::MAX) }
+    }
+
     /// Only those of this job.
     #[must_use]
     pub fn of_job(self, job: JobKey) -> Self {
@@ -192,6 +199,35 @@ impl RunQuery {
     /// Only this one.
     pub fn one(id: RunId) -> Self {
         Self { ids: vec![id], ..Self::default() }
+    }
+}
+
+/// Where a list of runs goes on.
+///
+/// A store that keeps its runs in the order of their ids only needs the last id. Another one goes through them in an order of
+/// its own, and notes where it is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct RunCursor {
+    /// The last id of the page before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<RunId>,
+    /// Where the store is in its own order.
+    #[serde(default)]
+    pub scan: u64,
+}
+
+impl RunCursor {
+    /// From this place of the store's own order on, there behind this id.
+    pub fn in_scan(scan: u64, after: Option<RunId>) -> Self {
+        Self { after, scan }
+    }
+}
+
+impl From<RunId> for RunCursor {
+    /// Behind this id.
+    fn from(id: RunId) -> Self {
+        Self::in_scan(0, Some(id))
     }
 }
 

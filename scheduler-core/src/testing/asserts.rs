@@ -44,13 +44,13 @@ impl Stage {
     pub async fn check_enqueued<T: Serialize>(&self, job: impl NamesJob, args: Option<T>) {
         let key = job.job_key();
         let query = TriggerQuery { job: Some(key.clone()), ..TriggerQuery::default() };
-        let waiting = self.scheduler().triggers(query).await.unwrap_or_else(|error| panic!("{error}"));
+        let waiting = self.scheduler().all_triggers(query).await.unwrap_or_else(|error| panic!("{error}"));
         let jobs = JobQuery { keys: vec![key.clone()], ..JobQuery::default() };
-        let detail = self.scheduler().jobs(jobs).await.unwrap_or_else(|error| panic!("{error}")).pop();
+        let detail = self.scheduler().all_jobs(jobs).await.unwrap_or_else(|error| panic!("{error}")).pop();
         let detail = detail.or_else(|| self.scheduler().registered(&key).ok());
         let own = detail.map(|detail| detail.data().clone()).unwrap_or_default();
         let query = RunQuery::default().of_job(key.clone()).in_state(RunState::Waiting);
-        let runs = self.scheduler().runs(query).await.unwrap_or_else(|error| panic!("{error}"));
+        let runs = self.scheduler().all_runs(query).await.unwrap_or_else(|error| panic!("{error}"));
         let expected = args.map(|args| data_of(&args));
         let of_triggers = waiting.iter().map(|status| status.trigger.data());
         let data = of_triggers.chain(runs.iter().map(|run| &run.data)).map(|data| own.merged(data));

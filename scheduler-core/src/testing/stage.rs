@@ -106,7 +106,7 @@ impl Stage {
             let stored = self.stored().await;
             let once = stored.iter().filter(|status| fires_once(status));
             let waiting = RunQuery::default().in_state(RunState::Waiting);
-            let waiting = self.scheduler().runs(waiting).await.unwrap_or_else(|error| panic!("{error}"));
+            let waiting = self.scheduler().all_runs(waiting).await.unwrap_or_else(|error| panic!("{error}"));
             let due = once.filter_map(|status| status.progress.next);
             match due.chain(waiting.iter().map(|run| run.due)).min() {
                 None if self.scheduler().running().is_empty() => return,
@@ -223,7 +223,7 @@ impl Stage {
     }
 
     async fn stored(&self) -> Vec<TriggerStatus> {
-        self.scheduler().triggers(TriggerQuery::default()).await.unwrap_or_else(|error| panic!("{error}"))
+        self.scheduler().all_triggers(TriggerQuery::default()).await.unwrap_or_else(|error| panic!("{error}"))
     }
 }
 

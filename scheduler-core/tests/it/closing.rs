@@ -72,8 +72,8 @@ fn looks(scheduler: &Scheduler) -> Vec<(&'static str, Call)> {
     calls! { scheduler;
         "job" => scheduler.job(&job());
         "trigger" => scheduler.trigger(&key());
-        "jobs" => scheduler.jobs(JobQuery::default());
-        "triggers" => scheduler.triggers(TriggerQuery::default());
+        "jobs" => scheduler.all_jobs(JobQuery::default());
+        "triggers" => scheduler.all_triggers(TriggerQuery::default());
         "groups" => scheduler.groups(GroupKind::Triggers);
         "calendars" => scheduler.calendars();
         "executions" => scheduler.executions(Executions::All);

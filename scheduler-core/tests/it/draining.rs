@@ -104,7 +104,7 @@ async fn n02_work_that_another_scheduler_of_the_process_has_is_not_lost() {
     other.start().await.unwrap();
     let report = shut_down(&test, 30).await;
     assert!(report.is_clean(), "{report}");
-    assert_eq!(other.runs(RunQuery::default()).await.unwrap().len(), 2);
+    assert_eq!(other.all_runs(RunQuery::default()).await.unwrap().len(), 2);
 }
 
 #[tokio::test]

@@ -130,7 +130,7 @@ async fn started(file: ScheduleFile) -> TestScheduler {
 }
 
 async fn names(test: &TestScheduler) -> Vec<String> {
-    let all = test.scheduler().triggers(TriggerQuery::default()).await.unwrap();
+    let all = test.scheduler().all_triggers(TriggerQuery::default()).await.unwrap();
     all.iter().map(|status| status.trigger.key().to_string()).collect()
 }
 

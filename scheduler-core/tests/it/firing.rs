@@ -45,7 +45,7 @@ async fn an_interval_fires_at_every_multiple_of_its_start() {
     let seconds: Vec<_> = fires.lock().iter().map(|t| t.timestamp() % 60).collect();
     assert_eq!(seconds, [0, 10, 20, 30]);
     assert!(
-        scheduler.jobs(Default::default()).await.unwrap().is_empty(),
+        scheduler.all_jobs(Default::default()).await.unwrap().is_empty(),
         "a job that is not durable goes with its last trigger"
     );
 }
@@ -66,7 +66,7 @@ async fn what_is_enqueued_runs_at_once_and_leaves_nothing() {
     let run = scheduler.enqueue(detail("record")).await.unwrap();
     clock.settle().await;
     assert_eq!(*fires.lock(), [clock.now()]);
-    assert!(scheduler.runs(RunQuery::one(run)).await.unwrap().is_empty());
+    assert!(scheduler.all_runs(RunQuery::one(run)).await.unwrap().is_empty());
 }
 
 #[tokio::test]

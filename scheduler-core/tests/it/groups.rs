@@ -98,7 +98,7 @@ async fn n04_the_run_that_repeats_a_lost_one_has_the_group() {
     test.scheduler().schedule(Invocation::new(import()), Trigger::now()).await.unwrap();
     test.run_due().await;
     let running = test.scheduler().running();
-    let stored = test.scheduler().triggers(TriggerQuery::default()).await.unwrap();
+    let stored = test.scheduler().all_triggers(TriggerQuery::default()).await.unwrap();
     let again =
         NewRun::of_firing(running[0].id, &import().into(), &stored[0].trigger, test.now(), test.now());
     assert_eq!(again.execution_group.as_deref(), Some("heavy"));

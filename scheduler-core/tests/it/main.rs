@@ -32,6 +32,7 @@ mod misbehaving;
 mod misbehaving_services;
 mod ordering;
 mod overrunning;
+mod paging;
 mod queueing;
 mod races;
 mod refusing;

@@ -174,7 +174,7 @@ async fn at_the_stop_the_queue_is_drained_dropped_or_kept() {
         quiet(&clock).await;
         assert!(stop(&clock, &handle, running).await, "{at_stop:?}");
         assert_eq!(log.lock().len(), ran, "{at_stop:?}");
-        let kept = Queries::runs(&store, RunQuery::default()).await.unwrap();
+        let kept = Queries::all_runs(&store, RunQuery::default()).await.unwrap();
         assert_eq!(kept.len(), if at_stop == AtStop::Persist { 2 } else { 0 }, "{at_stop:?}");
     }
 }
@@ -280,7 +280,7 @@ async fn what_cannot_be_kept_at_the_stop_is_cancelled_and_keeps_back_nothing() {
     quiet(&clock).await;
     store.inject(Verb::Enqueue, Fault::Fails, 1);
     assert!(!stop(&clock, &handle, running).await, "one is lost, and that is an error");
-    let kept = store.runs(RunQuery::default()).await.unwrap();
+    let kept = store.all_runs(RunQuery::default()).await.unwrap();
     assert_eq!(kept.len(), 2, "those behind it are kept");
     for job in &jobs[1..] {
         assert!(matches!(job.outcome().await, Outcome::Cancelled));

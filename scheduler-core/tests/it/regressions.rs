@@ -72,7 +72,7 @@ async fn declared_triggers_without_a_name_get_one_each_and_two_of_one_name_are_a
     let store = MemoryJobStore::new();
     for _ in 0..2 {
         let test = started(Scheduler::builder().store(store.clone()).register(two())).await;
-        let names = test.scheduler().triggers(TriggerQuery::default()).await.unwrap();
+        let names = test.scheduler().all_triggers(TriggerQuery::default()).await.unwrap();
         let names: Vec<_> = names.iter().map(|status| status.trigger.key().to_string()).collect();
         assert_eq!(names, ["work", "work-2"]);
         test.scheduler().shutdown(Duration::ZERO).await;
@@ -137,7 +137,7 @@ async fn a_run_that_outlives_its_scheduler_gives_its_job_back() {
     second.start().await.unwrap();
     second.enqueue(Invocation::new(exclusive("work"))).await.unwrap();
     clock.settle().await;
-    assert_eq!(second.running().len(), 1, "{:?}", second.runs(RunQuery::default()).await.unwrap());
+    assert_eq!(second.running().len(), 1, "{:?}", second.all_runs(RunQuery::default()).await.unwrap());
 }
 
 #[tokio::test]

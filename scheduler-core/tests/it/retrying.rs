@@ -65,7 +65,7 @@ async fn until_asked(context: &JobContext) {
 }
 
 async fn runs(scheduler: &Scheduler) -> Vec<scheduler_core::store::RunStatus> {
-    scheduler.runs(RunQuery::default()).await.unwrap()
+    scheduler.all_runs(RunQuery::default()).await.unwrap()
 }
 
 #[tokio::test]
@@ -265,7 +265,7 @@ async fn an_interrupted_run_waits_for_the_next_scheduler() {
     }
     clock.advance(Duration::from_secs(40)).await;
     assert_eq!(report.await.unwrap().cancelled.len(), 1);
-    let left = Queries::runs(&store, RunQuery::default()).await.unwrap();
+    let left = Queries::all_runs(&store, RunQuery::default()).await.unwrap();
     assert_eq!((left[0].id, left[0].state, left[0].attempts), (run, RunState::Waiting, 0));
     let second = build();
     second.start().await.unwrap();

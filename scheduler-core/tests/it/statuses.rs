@@ -64,7 +64,7 @@ async fn n15_statuses_of_a_scheduler() {
         json!({ "trigger": ["shop", "hourly"], "first_fire_time": "2026-03-01T00:01:00Z" })
     );
 
-    let triggers = json(scheduler.triggers(Default::default()).await.unwrap());
+    let triggers = json(scheduler.all_triggers(Default::default()).await.unwrap());
     assert_eq!(triggers[0]["trigger"]["key"], json!(["shop", "hourly"]));
     assert_eq!(triggers[0]["trigger"]["job"], json!(["shop", "bill"]));
     assert_eq!(triggers[0]["state"], "normal");
@@ -110,8 +110,8 @@ async fn n12_the_mark_of_a_start_up_task_is_in_no_list() {
         let test = TestHost::start("2026-03-01T00:00:00Z", builder).await.unwrap();
         let scheduler = test.scheduler();
         assert!(test.handle().health().ready);
-        assert!(scheduler.triggers(TriggerQuery::default()).await.unwrap().is_empty());
-        assert!(scheduler.jobs(JobQuery::default()).await.unwrap().is_empty());
+        assert!(scheduler.all_triggers(TriggerQuery::default()).await.unwrap().is_empty());
+        assert!(scheduler.all_jobs(JobQuery::default()).await.unwrap().is_empty());
         assert!(!format!("{:?}", scheduler.metadata()).contains("9999"));
         test.stop().await.unwrap();
     }

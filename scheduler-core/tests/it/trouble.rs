@@ -114,11 +114,11 @@ async fn an_ending_that_cannot_be_written_is_kept_until_it_can() {
         tokio::task::yield_now().await;
     }
     clock.advance(Duration::from_secs(60)).await;
-    let status = scheduler.runs(RunQuery::one(run)).await.unwrap();
+    let status = scheduler.all_runs(RunQuery::one(run)).await.unwrap();
     assert_eq!(status[0].state, RunState::Claimed, "the store does not know yet");
     store.heal();
     clock.advance(Duration::from_secs(15)).await;
-    assert!(scheduler.runs(RunQuery::one(run)).await.unwrap().is_empty(), "it was told when it was back");
+    assert!(scheduler.all_runs(RunQuery::one(run)).await.unwrap().is_empty(), "it was told when it was back");
 }
 
 /// What has ended and cannot be written has its slot, and no more is claimed for it than once.
@@ -146,7 +146,7 @@ async fn endings_that_cannot_be_written_do_not_let_claims_pile_up() {
     memory.release(left.iter().map(|one| one.claim).collect()).await.unwrap();
     store.heal();
     clock.advance(Duration::from_secs(60)).await;
-    assert!(scheduler.triggers(TriggerQuery::default()).await.unwrap().is_empty(), "all have run");
+    assert!(scheduler.all_triggers(TriggerQuery::default()).await.unwrap().is_empty(), "all have run");
 }
 
 /// The end of a run is written in the turn in which something else is acquired.
@@ -195,7 +195,7 @@ async fn h04_a_fire_whose_answer_was_lost_is_repeated_as_it_was_decided() {
     clock.advance(Duration::from_secs(1)).await;
     assert_eq!(told.lock().len(), 1, "the store has fired it, and nobody knows");
     let query = TriggerQuery { keys: vec!["t".parse().unwrap()], ..TriggerQuery::default() };
-    let stored = store.triggers(query).await.unwrap().remove(0).progress;
+    let stored = store.all_triggers(query).await.unwrap().remove(0).progress;
     store.inject(Verb::Fire, Fault::Fails, usize::MAX);
     clock.advance(Duration::from_secs(5)).await;
     store.heal();

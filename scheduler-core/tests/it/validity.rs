@@ -355,7 +355,7 @@ async fn t11_a_trigger_whose_end_has_passed_is_refused_by_every_kind_and_call() 
             );
         }
     }
-    assert_eq!(scheduler.triggers(Default::default()).await.unwrap().len(), 1);
+    assert_eq!(scheduler.all_triggers(Default::default()).await.unwrap().len(), 1);
 }
 
 #[tokio::test]

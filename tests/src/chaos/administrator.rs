@@ -77,6 +77,6 @@ async fn write(store: &RedisJobStore, job: &Arc<JobDetail>, number: u64) -> bool
 /// The number that stands there, 0 if none does; nothing if there is no answer.
 async fn read(store: &RedisJobStore) -> Option<u64> {
     let query = TriggerQuery { keys: vec![RECORD.parse().expect("a name")], ..TriggerQuery::default() };
-    let found = store.triggers(query).await.ok()?;
+    let found = store.all_triggers(query).await.ok()?;
     Some(found.first().and_then(|status| status.trigger.description()?.parse().ok()).unwrap_or_default())
 }

@@ -341,12 +341,12 @@ impl Chaos {
     /// How much is to be done: runs, and milliseconds of schedules. None if the store does not say.
     fn left(&self) -> Option<i64> {
         let left = self.with_store(async |store| {
-            let triggers = store.triggers(TriggerQuery::default()).await?;
+            let triggers = store.all_triggers(TriggerQuery::default()).await?;
             let due = triggers.iter().filter(|status| status.trigger.job().name() != RECORD);
             let millis = |next: DateTime<Utc>| (self.end - next).num_milliseconds().max(1);
             let due: i64 = due.filter_map(|status| status.progress.next.map(millis)).sum();
             let running = store.executions(Executions::All).await?.len();
-            let runs = store.runs(RunQuery::default().in_state(RunState::Waiting)).await?.len() + running;
+            let runs = store.all_runs(RunQuery::default().in_state(RunState::Waiting)).await?.len() + running;
             Ok((!triggers.is_empty()).then(|| due + i64::try_from(runs).unwrap_or(i64::MAX)))
         });
         left.ok().flatten()

@@ -23,7 +23,7 @@ async fn records_that_somebody_has_destroyed_stop_nobody_else_and_are_found() {
     assert_eq!(names(&process.acquire(9).await), ["c", "d", "e"]);
     assert_eq!(process.store.audit(false).await.unwrap(), [""; 0]);
     let query = TriggerQuery { keys: vec!["f".parse().unwrap()], ..TriggerQuery::default() };
-    let state = async || process.store.triggers(query.clone()).await.unwrap()[0].state;
+    let state = async || process.store.all_triggers(query.clone()).await.unwrap()[0].state;
     assert_eq!(state().await, TriggerState::Error, "it waits for its job");
     process.put(&job("other"), []).await;
     assert_eq!(process.store.reset(query.keys.clone()).await.unwrap(), [true]);
@@ -118,7 +118,7 @@ async fn a_job_that_cannot_be_read_holds_nobody_else_up() {
     assert!(matches!(results[..], [FireResult::Stale, FireResult::Run { .. }]), "{results:?}");
     assert_eq!(process.store.executions(Executions::All).await.unwrap().len(), 1);
     let query = TriggerQuery { keys: vec!["a".parse().unwrap()], ..TriggerQuery::default() };
-    assert_eq!(process.store.triggers(query).await.unwrap()[0].state, TriggerState::Error);
+    assert_eq!(process.store.all_triggers(query).await.unwrap()[0].state, TriggerState::Error);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -140,7 +140,7 @@ async fn a_run_whose_job_was_destroyed_can_still_end_and_its_job_be_stored_anew(
         existing_triggers: Existing::Refuse,
     };
     process.store.put(put).await.unwrap();
-    assert_eq!(process.store.jobs(JobQuery::default()).await.unwrap().len(), 1);
+    assert_eq!(process.store.all_jobs(JobQuery::default()).await.unwrap().len(), 1);
 }
 
 const TRIGGERS: &str = "scheduler:{shared/0}:triggers";
@@ -244,6 +244,6 @@ async fn runs_that_somebody_has_destroyed_keep_nothing_from_others_and_are_found
     for run in &taken {
         process.complete(run.claim).await;
     }
-    assert!(process.store.runs(RunQuery::default()).await.unwrap().is_empty());
+    assert!(process.store.all_runs(RunQuery::default()).await.unwrap().is_empty());
     assert_eq!(process.store.audit(false).await.unwrap(), [""; 0]);
 }

@@ -24,7 +24,7 @@ async fn changes_whose_answer_is_lost_may_be_made_again() {
     process.put(&job("work"), ["a", "b", "c"].map(hourly)).await;
     let state = async |name: &str| {
         let query = TriggerQuery { keys: vec![key(name)], ..TriggerQuery::default() };
-        store.triggers(query).await.unwrap().first().map(|status| status.state)
+        store.all_triggers(query).await.unwrap().first().map(|status| status.state)
     };
     let what = || Selection::Trigger(key("a"));
     proxy.play("pause", Trick::LoseReply);
@@ -36,7 +36,7 @@ async fn changes_whose_answer_is_lost_may_be_made_again() {
     assert_eq!(state("a").await, Some(TriggerState::Normal));
 
     let before = store
-        .triggers(TriggerQuery { keys: vec![key("b")], ..TriggerQuery::default() })
+        .all_triggers(TriggerQuery { keys: vec![key("b")], ..TriggerQuery::default() })
         .await
         .unwrap()
         .remove(0);
@@ -46,7 +46,7 @@ async fn changes_whose_answer_is_lost_may_be_made_again() {
     let (failed, moved) = at_last(async || store.adjust(vec![adjustment.clone()]).await).await;
     assert_eq!((failed, moved), (1, vec![false]), "it was moved by the call before");
     let after = store
-        .triggers(TriggerQuery { keys: vec![key("b")], ..TriggerQuery::default() })
+        .all_triggers(TriggerQuery { keys: vec![key("b")], ..TriggerQuery::default() })
         .await
         .unwrap()
         .remove(0);
@@ -70,7 +70,7 @@ async fn changes_whose_answer_is_lost_may_be_made_again() {
     process.put(&job("work"), [hourly("a")]).await;
     proxy.play("clear", Trick::LoseReply);
     assert_eq!(at_last(async || store.clear().await).await.0, 1);
-    assert!(store.jobs(JobQuery::default()).await.unwrap().is_empty());
+    assert!(store.all_jobs(JobQuery::default()).await.unwrap().is_empty());
     assert_eq!(store.audit(false).await.unwrap(), [""; 0]);
 }
 
@@ -118,10 +118,10 @@ async fn answers_of_rarer_changes_and_of_questions_may_be_lost() {
     assert_eq!(at_last(async || store.audit(false).await).await, (1, Vec::new()));
     // Questions are asked again without a word.
     let played = ["ZRANGEBYLEX", "HMGET", "HSCAN", "SMEMBERS", "ZLEXCOUNT", "GET", "XREVRANGE"].map(lose)[6];
-    let triggers = store.triggers(TriggerQuery::default()).await.unwrap();
+    let triggers = store.all_triggers(TriggerQuery::default()).await.unwrap();
     let described: Vec<_> = triggers.iter().map(|status| status.trigger.description()).collect();
     assert_eq!(described, [Some("later"), None]);
-    assert_eq!(store.jobs(JobQuery::default()).await.unwrap().len(), 1);
+    assert_eq!(store.all_jobs(JobQuery::default()).await.unwrap().len(), 1);
     assert!(store.executions(Executions::All).await.unwrap().is_empty());
     assert!(store.calendars().await.unwrap().is_empty());
     assert_eq!(store.groups(GroupKind::Jobs).await.unwrap().len(), 1);
@@ -153,7 +153,7 @@ async fn taking_over_may_lose_every_answer() {
         })
         .await;
         until("it is repeated once", async || {
-            living.store.runs(RunQuery::default()).await.is_ok_and(|runs| runs.len() == 1)
+            living.store.all_runs(RunQuery::default()).await.is_ok_and(|runs| runs.len() == 1)
         })
         .await;
         assert_eq!(living.store.audit(false).await.unwrap(), [""; 0], "{verb}");
@@ -195,7 +195,7 @@ async fn a_call_that_comes_again_after_its_run_is_over_enqueues_nothing() {
     let claimed = process.ask(1).await.unwrap().runs.remove(0);
     assert!(matches!(process.complete(claimed.claim).await, CompleteResult::Done { .. }));
     until("the call comes again", async || proxy.repeated() == 1).await;
-    assert!(process.store.runs(RunQuery::default()).await.unwrap().is_empty(), "the run was over");
+    assert!(process.store.all_runs(RunQuery::default()).await.unwrap().is_empty(), "the run was over");
     // Whoever enqueues it again in a call of its own means another run.
     assert_eq!(process.store.enqueue(vec![run()]).await.unwrap(), [Enqueued::Created]);
 }

@@ -69,8 +69,8 @@ async fn n18_the_work_of_a_dead_node_is_taken_over_and_a_run_repeated_where_its_
     assert_eq!(Some(recovery.scheduled), lost.progress.next);
     assert!(runs[0].claim.count() > lost.claim.count(), "fences grow");
     living.complete(runs[0].claim).await;
-    assert!(living.store.runs(RunQuery::default()).await.unwrap().is_empty());
-    let states: Vec<_> = living.store.triggers(TriggerQuery::default()).await.unwrap();
+    assert!(living.store.all_runs(RunQuery::default()).await.unwrap().is_empty());
+    let states: Vec<_> = living.store.all_triggers(TriggerQuery::default()).await.unwrap();
     let states: Vec<_> = states.iter().map(|status| (status.trigger.key().name(), status.state)).collect();
     assert_eq!(
         states,
@@ -102,8 +102,8 @@ async fn a_firing_that_ends_every_node_ends_some_day_itself() {
     }
     let taken = keeper.ask(9).await.unwrap();
     assert!(taken.triggers.is_empty() && taken.runs.is_empty());
-    assert!(keeper.store.triggers(TriggerQuery::default()).await.unwrap().is_empty());
-    let dead = keeper.store.runs(RunQuery::default()).await.unwrap();
+    assert!(keeper.store.all_triggers(TriggerQuery::default()).await.unwrap().is_empty());
+    let dead = keeper.store.all_runs(RunQuery::default()).await.unwrap();
     assert_eq!((dead.len(), dead[0].end), (1, Some(RunEnd::Dead)));
 }
 
@@ -219,7 +219,7 @@ async fn a_change_that_comes_late_does_not_undo_a_later_one() {
     process.put(&job("work"), [hourly("a").description("first")]).await;
     process.put(&job("work"), [hourly("a").description("second")]).await;
     until("the first comes again", async || proxy.repeated() == 1).await;
-    let stored = process.store.triggers(TriggerQuery::default()).await.unwrap();
+    let stored = process.store.all_triggers(TriggerQuery::default()).await.unwrap();
     assert_eq!(stored[0].trigger.description(), Some("second"));
 }
 
@@ -232,7 +232,7 @@ async fn stores_of_other_names_and_triggers_of_other_types_are_left_alone() {
     process
         .put(&JobDetail::builder("elsewhere".parse().unwrap(), "elsewhere").build(), [hourly("not here")])
         .await;
-    assert!(other.jobs(JobQuery::default()).await.unwrap().is_empty());
+    assert!(other.all_jobs(JobQuery::default()).await.unwrap().is_empty());
     assert_eq!(names(&process.acquire(9).await), ["x:y", "group:1/x:y"]);
     let able = Process::start_with(&server.url(), 2, Some(&["elsewhere"])).await;
     assert_eq!(names(&able.acquire(9).await), ["not here"]);
@@ -316,7 +316,7 @@ async fn what_a_server_has_forgotten_whole_is_told_by_whoever_meets_it_first() {
     assert!(process.stopped.lock().is_empty());
     until("it takes part again", async || process.store.nodes().await.is_ok_and(|nodes| nodes.len() == 1))
         .await;
-    let states = process.store.triggers(TriggerQuery::default()).await.unwrap();
+    let states = process.store.all_triggers(TriggerQuery::default()).await.unwrap();
     assert!(
         states.iter().all(|status| status.progress.next.unwrap() > process.now()),
         "neither comes again: {states:?}"
@@ -389,7 +389,7 @@ async fn a_job_that_another_node_has_removed_is_stored_anew_by_whoever_wants_it_
     keep(&first).await;
     assert_eq!(second.store.remove_jobs(vec!["kept".parse().unwrap()]).await.unwrap(), [true]);
     keep(&first).await;
-    assert_eq!(second.store.jobs(JobQuery::default()).await.unwrap().len(), 1);
+    assert_eq!(second.store.all_jobs(JobQuery::default()).await.unwrap().len(), 1);
     // What a refusal goes by is read anew, too.
     let calendar: Arc<dyn Calendar> = Arc::new(StandardCalendar::new(Exclusion::Nothing, chrono_tz::UTC));
     first.store.put_calendar("open".into(), calendar.clone(), false).await.unwrap();

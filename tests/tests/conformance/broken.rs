@@ -119,7 +119,7 @@ impl Decorator for Broken {
     fn fire(&self, request: Fire) -> StoreFuture<'_, Vec<FireResult>> {
         Box::pin(async move {
             let mut results = self.store.fire(request).await?;
-            let job = self.store.jobs(JobQuery::default()).await?.pop();
+            let job = self.store.all_jobs(JobQuery::default()).await?.pop();
             if let (Bug::RunsWhatIsStale, Some(job)) = (self.bug, job) {
                 for result in &mut results {
                     if matches!(result, FireResult::Stale) {
@@ -204,7 +204,7 @@ impl Broken {
         let (group, note) = (group.clone(), request.note);
         Box::pin(async move {
             let mut paused = Vec::new();
-            for status in self.store.triggers(TriggerQuery { group, ..TriggerQuery::default() }).await? {
+            for status in self.store.all_triggers(TriggerQuery { group, ..TriggerQuery::default() }).await? {
                 let what = Selection::Trigger(status.trigger.key().clone());
                 paused.extend(self.store.pause(Pause { what, note: note.clone() }).await?);
             }
@@ -215,7 +215,7 @@ impl Broken {
     fn remove_triggers(&self, keys: Vec<TriggerKey>) -> StoreFuture<'_, Vec<Removed>> {
         Box::pin(async move {
             if self.bug == Bug::LeavesOrphans {
-                for job in self.store.jobs(JobQuery::default()).await? {
+                for job in self.store.all_jobs(JobQuery::default()).await? {
                     let jobs = vec![Arc::new(job.to_builder().durable(true).build())];
                     let (existing_jobs, existing_triggers) = (Existing::Update, Existing::Refuse);
                     let triggers = Vec::new();

@@ -242,7 +242,7 @@ fn a_shutdown_ends_whatever_meets_it() {
         let runs = log.runs.lock().unwrap();
         assert!(runs.values().all(|count| *count == 1), "{runs:?}");
         assert!(block_on(store.executions(Executions::All)).unwrap().is_empty(), "nothing is left open");
-        for status in block_on(store.triggers(TriggerQuery::default())).unwrap() {
+        for status in block_on(store.all_triggers(TriggerQuery::default())).unwrap() {
             assert_eq!(status.state, TriggerState::Normal, "no claim is left on `{}`", status.trigger.key());
         }
     });

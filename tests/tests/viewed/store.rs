@@ -357,15 +357,15 @@ impl QueryHandler for Viewed {
         self.call(Rows::calendars)
     }
 
-    fn jobs(&self, query: JobQuery) -> StoreFuture<'_, Vec<Arc<JobDetail>>> {
+    fn jobs(&self, query: JobQuery) -> StoreFuture<'_, Page<Arc<JobDetail>, JobKey>> {
         self.call(|view| rules::jobs(view, &query))
     }
 
-    fn triggers(&self, query: TriggerQuery) -> StoreFuture<'_, Vec<TriggerStatus>> {
+    fn triggers(&self, query: TriggerQuery) -> StoreFuture<'_, Page<TriggerStatus, TriggerKey>> {
         self.call(|view| rules::triggers(view, &query))
     }
 
-    fn runs(&self, query: RunQuery) -> StoreFuture<'_, Vec<RunStatus>> {
+    fn runs(&self, query: RunQuery) -> StoreFuture<'_, Page<RunStatus, RunCursor>> {
         self.call(|view| rules::runs(view, &query))
     }
 

@@ -14,6 +14,7 @@ use crate::store::runs::AcquiredRun;
 impl Table {
     pub(super) fn acquire(&mut self, request: &AcquireDue, timing: Attached) -> Acquired {
         let Ok(()) = rules::ring(self, request.now, request.session);
+        self.listings.forget_if_unused(request.now);
         if let Some(heard) = request.heard {
             let Ok(()) = rules::give_back_unheard(self, request.session, heard);
         }

@@ -3,13 +3,15 @@
 //! There are two locks, that of the table and that of the nodes. Invariants:
 //!
 //! 1. Nobody holds both: each is released before the other is taken. So there is no order in which they could block each other.
-//! 2. That of the table is taken once per verb.
+//! 2. That of the table is taken once per verb, but for pages of lists, which release it after each part (`pages.rs`).
 //! 3. Neither is held across an await or a call of foreign code; the nodes' wake-up is called after both are released.
 
 mod claiming;
 mod driver;
 mod index;
 mod lanes;
+mod listing;
+mod pages;
 mod slots;
 mod table;
 
@@ -24,6 +26,7 @@ use chrono::{DateTime, Utc};
 use super::admin::*;
 use super::contract::*;
 use super::firing::*;
+use super::page::Page;
 use super::requests::*;
 use super::rows::Rows;
 use super::rules;
@@ -268,16 +271,25 @@ impl QueryHandler for MemoryJobStore {
         self.call(Rows::calendars)
     }
 
-    fn jobs(&self, query: JobQuery) -> StoreFuture<'_, Vec<Arc<JobDetail>>> {
-        self.call(|table| rules::jobs(table, &query))
+    fn jobs(&self, query: JobQuery) -> StoreFuture<'_, Page<Arc<JobDetail>, JobKey>> {
+        if !query.keys.is_empty() {
+            return self.call(|table| rules::jobs(table, &query));
+        }
+        Box::pin(async move { Ok(self.page_of_jobs(&query).await) })
     }
 
-    fn triggers(&self, query: TriggerQuery) -> StoreFuture<'_, Vec<TriggerStatus>> {
-        self.call(|table| rules::triggers(table, &query))
+    fn triggers(&self, query: TriggerQuery) -> StoreFuture<'_, Page<TriggerStatus, TriggerKey>> {
+        if !query.keys.is_empty() || query.job.as_ref().is_some_and(|job| self.has_few_triggers(job)) {
+            return self.call(|table| rules::triggers(table, &query));
+        }
+        Box::pin(async move { Ok(self.page_of_triggers(&query).await) })
     }
 
-    fn runs(&self, query: RunQuery) -> StoreFuture<'_, Vec<RunStatus>> {
-        self.call(|table| rules::runs(table, &query))
+    fn runs(&self, query: RunQuery) -> StoreFuture<'_, Page<RunStatus, RunCursor>> {
+        if !query.ids.is_empty() {
+            return self.call(|table| rules::runs(table, &query));
+        }
+        Box::pin(async move { Ok(self.page_of_runs(&query).await) })
     }
 
     fn executions(&self, what: Executions) -> StoreFuture<'_, Vec<ExecutionStatus>> {

@@ -19,6 +19,7 @@ use slab::Slab;
 
 use super::index::{Index, place};
 use super::lanes::{Due, Lanes};
+use super::listing::Listings;
 use super::slots::{JobSlot, RunSlot, TriggerSlot, is_of, number, slot_of};
 use crate::calendar::Calendar;
 use crate::job::{CancelReason, ExecutionId};
@@ -37,6 +38,7 @@ pub struct Table {
     runs_by_id: HashMap<RunId, u32>,
     jobs_by_name: Index,
     triggers_by_name: Index,
+    pub(super) listings: Listings,
     pub(super) calendars: BTreeMap<Arc<str>, Arc<dyn Calendar>>,
     pub(super) pauses: Pauses,
     /// When the first pause of a group ends by itself.
@@ -82,6 +84,7 @@ impl Table {
         let index = self.jobs.vacant_key();
         self.jobs_by_name.insert(row.detail.key(), index);
         self.generation = self.generation.wrapping_add(1);
+        self.listings.jobs.added(number(index, self.generation), self.jobs.len());
         self.jobs.insert(JobSlot::new(row, self.generation));
         number(index, self.generation)
     }
@@ -175,6 +178,7 @@ impl Table {
         self.triggers_by_name.insert(row.trigger.key(), index);
         self.generation = self.generation.wrapping_add(1);
         let (id, alarm) = (number(index, self.generation), row.alarm());
+        self.listings.triggers.added(number(index, self.generation), self.triggers.len());
         self.lanes.join(row.lane.0 as usize);
         let position = self.jobs[slot_of(row.job)].add_trigger(index);
         self.triggers.insert(TriggerSlot {
@@ -290,6 +294,7 @@ impl Table {
         let index = self.runs.vacant_key();
         self.runs_by_id.insert(row.id, place(index));
         self.generation = self.generation.wrapping_add(1);
+        self.listings.runs.added(number(index, self.generation), self.runs.len());
         self.lanes.join(row.lane.0 as usize);
         self.runs.insert(RunSlot { row, generation: self.generation, stands: false, claim: 0 });
         self.stand_run(index);

@@ -7,36 +7,38 @@ use std::sync::Arc;
 use foldhash::{HashMap, HashMapExt, HashSet, HashSetExt};
 
 use crate::job::{CancelReason, ExecutionId, JobDetail};
-use crate::key::JobKey;
+use crate::key::{JobKey, TriggerKey};
 use crate::store::admin::*;
+use crate::store::page::Page;
 use crate::store::rows::*;
 use crate::store::state::TriggerState;
 
-/// Keeps the first so many, in order. What is not wanted is not sorted either.
-fn first<T>(all: &mut Vec<T>, limit: Option<usize>, order: impl Fn(&T, &T) -> Ordering) {
-    if let Some(limit) = limit.filter(|limit| *limit < all.len()) {
+/// Keeps the first so many and one more, in order. What is not wanted is not sorted either.
+fn first<T>(all: &mut Vec<T>, limit: usize, order: impl Fn(&T, &T) -> Ordering) {
+    if limit < all.len() {
         all.select_nth_unstable_by(limit, &order);
-        all.truncate(limit);
+        all.truncate(limit + 1);
     }
     all.sort_unstable_by(order);
 }
 
-/// The jobs that match, in the order of their keys.
-pub fn jobs<R: Rows>(rows: &mut R, query: &JobQuery) -> Answer<R, Vec<Arc<JobDetail>>> {
+/// The first page of the jobs that match. All of them are looked at.
+pub fn jobs<R: Rows>(rows: &mut R, query: &JobQuery) -> Answer<R, Page<Arc<JobDetail>, JobKey>> {
     let mut found = rows.jobs(&query.keys, |job| query.matches(job))?;
-    first(&mut found, query.limit, |a, b| a.key().cmp(b.key()));
-    Ok(found)
+    let (limit, looked_at) = (query.page_size(), found.len());
+    first(&mut found, limit, |a, b| a.key().cmp(b.key()));
+    Ok(Page::first(found, limit, looked_at, |job| job.key().clone()))
 }
 
 /// What goes on, from which the visible states follow.
-struct Running {
+pub(crate) struct Running {
     /// With their lineages, since another trigger may have the name of one that is gone.
     triggers: HashSet<(Id<TriggerRow>, u64)>,
     jobs: HashSet<JobKey>,
 }
 
 impl Running {
-    fn of<R: Rows>(rows: &mut R) -> Answer<R, Self> {
+    pub(crate) fn of<R: Rows>(rows: &mut R) -> Answer<R, Self> {
         let mut running = Self { triggers: HashSet::new(), jobs: HashSet::new() };
         for id in rows.claims(|_, claim| claim.fired)? {
             let Some(claim) = rows.get(id)? else { continue };
@@ -52,25 +54,40 @@ impl Running {
         let busy = !self.jobs.is_empty() && self.jobs.contains(row.trigger.job());
         TriggerState::of(row.state, row.next().is_none(), self.triggers.contains(&(id, row.lineage())), busy)
     }
+
+    /// The trigger as it is shown, if the query means it.
+    pub(crate) fn wanted(
+        &self,
+        query: &TriggerQuery,
+        id: Id<TriggerRow>,
+        row: &TriggerRow,
+    ) -> Option<TriggerStatus> {
+        let state = self.state(id, row);
+        query.matches(&row.trigger, state).then(|| TriggerStatus {
+            trigger: row.trigger.clone(),
+            progress: row.progress(),
+            state,
+            pause: row.pause().cloned(),
+            revision: row.revision(),
+        })
+    }
 }
 
-/// The triggers that match, in the order of their keys.
-pub fn triggers<R: Rows>(rows: &mut R, query: &TriggerQuery) -> Answer<R, Vec<TriggerStatus>> {
+/// The first page of the triggers that match. All of them are looked at.
+pub fn triggers<R: Rows>(rows: &mut R, query: &TriggerQuery) -> Answer<R, Page<TriggerStatus, TriggerKey>> {
     let running = Running::of(rows)?;
     let ids = rows.triggers(query, |id, row| query.matches(&row.trigger, running.state(id, row)))?;
     let mut found = Vec::with_capacity(ids.len());
     for id in ids {
         found.extend(rows.get(id)?.map(|row| (row.trigger.clone(), id)));
     }
-    first(&mut found, query.limit, |(a, _), (b, _)| a.key().cmp(b.key()));
+    let (limit, looked_at) = (query.page_size(), found.len());
+    first(&mut found, limit, |(a, _), (b, _)| a.key().cmp(b.key()));
     let mut statuses = Vec::with_capacity(found.len());
-    for (trigger, id) in found {
-        let Some(row) = rows.get(id)? else { continue };
-        let (progress, state) = (row.progress(), running.state(id, row));
-        let (pause, revision) = (row.pause().cloned(), row.revision());
-        statuses.push(TriggerStatus { trigger, progress, state, pause, revision });
+    for (_, id) in found {
+        statuses.extend(rows.get(id)?.and_then(|row| running.wanted(query, id, row)));
     }
-    Ok(statuses)
+    Ok(Page::first(statuses, limit, looked_at, |status| status.trigger.key().clone()))
 }
 
 /// The fired claims that are meant, in the order of their ids.

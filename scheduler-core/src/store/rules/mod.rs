@@ -22,6 +22,7 @@ mod putting;
 mod running;
 mod steps;
 
+pub(crate) use asking::Running;
 pub use asking::{cancel, executions, groups, jobs, runs_by_session, triggers};
 pub use ending::{complete, detach, end_job};
 pub use firing::{claimed, fire, release, ring, spoil};
@@ -32,6 +33,7 @@ pub use putting::{
     adjust, check_put, clear, move_triggers, put, put_calendar, put_mark, remove_calendar, remove_job,
     remove_trigger, reschedule,
 };
+pub(crate) use running::is_meant;
 pub use running::{
     MOST_LOSSES, cancel_run, claimed_run, enqueue, give_back_unheard, remove_run, replay, resettle, runs,
 };

@@ -9,7 +9,8 @@ use crate::job::{CancelReason, ExecutionId};
 use crate::run::{RunEnd, RunId, RunStep};
 use crate::store::rows::*;
 
-use crate::store::runs::{AcquiredRun, Enqueued, Fate, NewRun, RunQuery, RunStatus};
+use crate::store::page::Page;
+use crate::store::runs::{AcquiredRun, Enqueued, Fate, NewRun, RunCursor, RunQuery, RunStatus};
 
 /// A run is attempted again so many times in a row after its node was lost. One that ends every node that it comes to must end some
 /// day.
@@ -242,20 +243,22 @@ pub fn replay<R: Rows>(rows: &mut R, id: RunId, now: DateTime<Utc>) -> Answer<R,
     Ok(true)
 }
 
-/// The runs that match, in the order of their ids.
-pub fn runs<R: Rows>(rows: &mut R, query: &RunQuery) -> Answer<R, Vec<RunStatus>> {
+/// Whether the query means a run in this state.
+pub(crate) fn is_meant(query: &RunQuery, run: &RunStatus) -> bool {
+    query.state.is_none_or(|state| run.state == state)
+        && query.job.as_ref().is_none_or(|job| run.job == *job)
+        && query.after.and_then(|cursor| cursor.after).is_none_or(|after| run.id > after)
+}
+
+/// The first page of the runs that match. All of them are looked at.
+pub fn runs<R: Rows>(rows: &mut R, query: &RunQuery) -> Answer<R, Page<RunStatus, RunCursor>> {
     let ids = rows.runs(query)?;
     let found = each(rows, ids, |rows, id| {
         let is_claimed = rows.claim_of(id)?.is_some();
         Ok(rows.get(id)?.map(|row| row.status(is_claimed)))
     })?;
-    let is_meant = |run: &RunStatus| {
-        query.state.is_none_or(|state| run.state == state)
-            && query.job.as_ref().is_none_or(|job| run.job == *job)
-            && query.after.is_none_or(|after| run.id > after)
-    };
-    let mut found: Vec<_> = found.into_iter().flatten().filter(is_meant).collect();
+    let looked_at = found.len();
+    let mut found: Vec<_> = found.into_iter().flatten().filter(|run| is_meant(query, run)).collect();
     found.sort_unstable_by_key(|run| run.id);
-    found.truncate(query.limit.unwrap_or(usize::MAX));
-    Ok(found)
+    Ok(Page::first(found, query.page_size(), looked_at, |run| run.id.into()))
 }

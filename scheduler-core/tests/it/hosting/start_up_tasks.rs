@@ -131,10 +131,10 @@ async fn h03_a_frozen_node_learns_that_it_has_lost_its_task() {
     assert_eq!(*runs.lock(), ["frozen begins", "heir begins", "frozen stopped", "heir ends"]);
     let scheduler = heir.handle.scheduler().unwrap();
     assert!(
-        scheduler.triggers(TriggerQuery::default()).await.unwrap().is_empty(),
+        scheduler.all_triggers(TriggerQuery::default()).await.unwrap().is_empty(),
         "case N12: no list shows the mark"
     );
-    assert!(scheduler.jobs(JobQuery::default()).await.unwrap().is_empty());
+    assert!(scheduler.all_jobs(JobQuery::default()).await.unwrap().is_empty());
     heir.stop().await.unwrap();
 }
 

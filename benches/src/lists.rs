@@ -1,0 +1,130 @@
+//! What a page of a large list costs in the store in memory, and how long others wait for it.
+
+use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use scheduler_core::job::JobDetail;
+use scheduler_core::run::RunId;
+use scheduler_core::store::*;
+use scheduler_core::time::{Clock, SystemClock};
+use serde_json::{Value, json};
+
+use crate::measure::Task;
+use crate::steps::{begin, filled, now};
+
+/// So many runs are stored by one call.
+const BULK: usize = 1_000;
+
+/// So many pages are timed.
+const PAGES: usize = 1_000;
+
+fn ms(time: Duration) -> f64 {
+    time.as_secs_f64() * 1e3
+}
+
+/// Polls a query to its end; it gives way between two parts.
+fn answer<T>(query: impl Future<Output = scheduler_core::Result<T>>) -> (T, Duration) {
+    let (mut query, begin) = (pin!(query), SystemClock.monotonic());
+    loop {
+        if let Poll::Ready(answer) = query.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+            return (answer.expect("the store answers"), SystemClock.monotonic() - begin);
+        }
+        std::thread::yield_now();
+    }
+}
+
+/// Does something, while another thread asks the store for next to nothing; says how long its longest call took.
+fn beside<T>(store: &MemoryJobStore, work: impl FnOnce() -> T) -> (T, Duration) {
+    let is_over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let probe = scope.spawn(|| {
+            let (name, mut longest): (Arc<str>, _) = ("none".into(), Duration::ZERO);
+            while !is_over.load(Ordering::Relaxed) {
+                let begin = SystemClock.monotonic();
+                now(store.mark(name.clone()));
+                longest = longest.max(SystemClock.monotonic() - begin);
+                std::thread::sleep(Duration::from_micros(20));
+            }
+            longest
+        });
+        let done = work();
+        is_over.store(true, Ordering::Relaxed);
+        (done, probe.join().expect("it asks"))
+    })
+}
+
+/// Asks for page after page; says how many there were, what was found, and how long each took.
+fn walk<T, C>(
+    most: usize,
+    mut page: impl FnMut(Option<C>) -> (Page<T, C>, Duration),
+) -> (usize, Vec<Duration>) {
+    let (mut found, mut times, mut after) = (0, Vec::new(), None);
+    loop {
+        let (page, time) = page(after.take());
+        found += page.items.len();
+        times.push(time);
+        after = page.next;
+        if after.is_none() || times.len() == most {
+            times.sort_unstable();
+            return (found, times);
+        }
+    }
+}
+
+fn figures(name: &str, first: Duration, pages: &[Duration], walk: &[Duration], longest: Duration) -> Value {
+    json!({
+        format!("{name}_listing_ms"): ms(first),
+        format!("{name}_page_ms"): ms(pages[pages.len() / 2]),
+        format!("{name}_longest_page_ms"): ms(pages[pages.len() - 1]),
+        format!("{name}_walk_ms"): ms(walk.iter().sum()),
+        format!("{name}_longest_wait_ms"): ms(longest),
+    })
+}
+
+/// `lists n=1000000`: so many triggers, and then so many runs.
+#[must_use]
+pub fn lists(task: &Task) -> Value {
+    let count = task.get("n", 1_000_000);
+    let store = filled(count);
+    let idle = beside(&store, || std::thread::sleep(Duration::from_secs(1))).1;
+    let triggers = |query: TriggerQuery| answer(store.triggers(query));
+    let ((first, pages, rare), longest) = beside(&store, || {
+        let first = triggers(TriggerQuery::default()).1;
+        let pages = walk(PAGES, |after| triggers(TriggerQuery { after, ..TriggerQuery::default() })).1;
+        let state = Some(TriggerState::Error);
+        let (found, rare) =
+            walk(usize::MAX, |after| triggers(TriggerQuery { after, state, ..TriggerQuery::default() }));
+        assert_eq!(found, 0, "no trigger is in error");
+        (first, pages, rare)
+    });
+    let mut all = figures("triggers", first, &pages, &rare, longest);
+    let store = MemoryJobStore::new();
+    let job = JobDetail::builder("work".parse().expect("a key"), "work").build();
+    for part in (0..count as u64).collect::<Vec<_>>().chunks(BULK) {
+        let runs = part.iter().map(|number| NewRun::of(RunId::new(number % 10, *number), &job, begin()));
+        now(store.enqueue(runs.collect()));
+    }
+    let runs = |query: RunQuery| answer(store.runs(query));
+    let query = |after| {
+        let mut query = RunQuery::default();
+        query.after = after;
+        query
+    };
+    let ((first, pages, rare), longest) = beside(&store, || {
+        let first = runs(query(None)).1;
+        let pages = walk(PAGES, |after| runs(query(after))).1;
+        let other = "other".parse::<scheduler_core::JobKey>().expect("a key");
+        let rare = walk(usize::MAX, |after| runs(query(after).of_job(other.clone()))).1;
+        (first, pages, rare)
+    });
+    let of_runs = figures("runs", first, &pages, &rare, longest);
+    if let (Some(all), Value::Object(of_runs)) = (all.as_object_mut(), of_runs) {
+        all.extend(of_runs);
+        all.insert("idle_longest_wait_ms".to_owned(), json!(ms(idle)));
+    }
+    all
+}

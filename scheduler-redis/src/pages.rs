@@ -1,0 +1,206 @@
+//! Pages of lists. No call of the server reads many rows, and no page needs many calls: one that a rare filter leaves short says
+//! where it goes on.
+
+use std::sync::Arc;
+
+use scheduler_core::job::JobDetail;
+use scheduler_core::run::{RunId, RunState};
+use scheduler_core::store::*;
+use scheduler_core::{JobKey, Result, TriggerKey};
+
+use crate::codec;
+use crate::load::{Broken, Loader};
+use crate::parts::{Range, keys_in};
+use crate::shared::Shared;
+
+/// So many rows are read at once.
+const ROWS: usize = 100;
+
+/// A page reads so many times.
+const READS: usize = 8;
+
+/// What a page has found so far.
+struct Found<T, C> {
+    items: Vec<T>,
+    limit: usize,
+    looked_at: usize,
+    reads: usize,
+    /// The last name that could be read.
+    last: Option<C>,
+}
+
+impl<T, C: Clone> Found<T, C> {
+    fn new(limit: usize) -> Self {
+        Self { items: Vec::new(), limit, looked_at: 0, reads: 0, last: None }
+    }
+
+    /// Takes in what was found among so many rows, of which `last` is the last name. Returns the page if it is finished.
+    fn take(
+        &mut self,
+        found: Vec<T>,
+        rows: usize,
+        last: Option<C>,
+        key: impl Fn(&T) -> C,
+    ) -> Option<Page<T, C>> {
+        let is_end = rows < ROWS;
+        self.looked_at += rows;
+        self.reads += 1;
+        self.items.extend(found);
+        // An audit takes care of an entry that is no name. The next page cannot begin behind it.
+        let goes_on = last.is_some();
+        self.last = last.or(self.last.take());
+        if self.items.len() > self.limit || (self.items.len() == self.limit && !is_end) {
+            self.items.truncate(self.limit);
+            let next = self.items.last().map(key);
+            return Some(Page::new(std::mem::take(&mut self.items), next, self.looked_at));
+        }
+        if is_end {
+            return Some(Page::new(std::mem::take(&mut self.items), None, self.looked_at));
+        }
+        let next = self.last.clone().filter(|_| goes_on && self.reads >= READS)?;
+        Some(Page::unfinished(std::mem::take(&mut self.items), next, self.looked_at))
+    }
+}
+
+/// The trigger of the last entry that can be read.
+fn last_trigger(range: &Range, entries: &[String]) -> Option<TriggerKey> {
+    let key = |entry: &String| match range {
+        Range::TriggerGroup(_) => codec::trigger_key(entry).ok(),
+        _ => codec::trigger_key(range.trigger(entry)?).ok(),
+    };
+    entries.iter().rev().find_map(key)
+}
+
+impl Shared {
+    pub(crate) async fn page_of_jobs(&self, query: &JobQuery) -> Result<Page<Arc<JobDetail>, JobKey>> {
+        let (mut found, mut view) = (Found::new(query.page_size()), self.empty_view());
+        if found.limit == 0 {
+            return Ok(Page::empty());
+        }
+        let mut part = JobQuery { limit: None, ..query.clone() };
+        let mut since = query.after.as_ref().map(codec::key);
+        loop {
+            let loader = Loader { shared: self, view: &mut view, broken: Broken::IsNone };
+            let names = loader.page("nj", codec::only_group(&query.group), since.as_deref(), ROWS).await?;
+            part.keys = names.iter().filter_map(|key| codec::job_key(key).ok()).collect();
+            let mut jobs = Vec::new();
+            if !part.keys.is_empty() {
+                jobs = self.look_on(Broken::IsNone, &mut view, |view| rules::jobs(view, &part)).await?.items;
+            }
+            let page = found.take(jobs, names.len(), part.keys.pop(), |job| job.key().clone());
+            if let Some(page) = page {
+                return Ok(page);
+            }
+            since = names.into_iter().last();
+        }
+    }
+
+    pub(crate) async fn page_of_triggers(
+        &self,
+        query: &TriggerQuery,
+    ) -> Result<Page<TriggerStatus, TriggerKey>> {
+        // What is claimed is loaded once for the page.
+        let (mut found, mut view) = (Found::new(query.page_size()), self.empty_view());
+        if found.limit == 0 {
+            return Ok(Page::empty());
+        }
+        let (range, begin) = match (&query.job, &query.calendar) {
+            (Some(job), _) => (Range::Job(codec::key(job)), Some(codec::key(job))),
+            (None, Some(name)) => (Range::Calendar(name.to_string()), Some(name.to_string())),
+            (None, None) => (Range::TriggerGroup(query.group.clone()), None),
+        };
+        let mut behind = query.after.as_ref().map(codec::key).map(|after| match begin {
+            Some(begin) => format!("{begin}\0\0{after}"),
+            None => after,
+        });
+        let mut part = TriggerQuery { limit: None, ..query.clone() };
+        loop {
+            let entries = self.entries(&range, behind.as_deref(), ROWS).await?;
+            part.keys = keys_in(&range, &entries);
+            let mut triggers = Vec::new();
+            if !part.keys.is_empty() {
+                let rule = |view: &mut _| rules::triggers(view, &part);
+                triggers = self.look_on(Broken::IsNone, &mut view, rule).await?.items;
+            }
+            let last = last_trigger(&range, &entries);
+            let page = found.take(triggers, entries.len(), last, |status| status.trigger.key().clone());
+            if let Some(page) = page {
+                return Ok(page);
+            }
+            behind = entries.into_iter().last();
+        }
+    }
+
+    pub(crate) async fn page_of_runs(&self, query: &RunQuery) -> Result<Page<RunStatus, RunCursor>> {
+        if query.page_size() == 0 {
+            return Ok(Page::empty());
+        }
+        if query.state == Some(RunState::Ended) {
+            self.page_of_ended(query).await
+        } else {
+            self.page_of_all(query).await
+        }
+    }
+
+    /// Ended runs are kept in the order of their ids.
+    async fn page_of_ended(&self, query: &RunQuery) -> Result<Page<RunStatus, RunCursor>> {
+        let (mut found, mut view) = (Found::new(query.page_size()), self.empty_view());
+        let mut since = query.after.and_then(|cursor| cursor.after).map(codec::run);
+        loop {
+            let loader = Loader { shared: self, view: &mut view, broken: Broken::IsNone };
+            let names = loader.dead(since.as_deref(), ROWS).await?;
+            let ids: Vec<_> = names.iter().filter_map(|name| codec::read_run(name)).collect();
+            let last = ids.last().map(|id| RunCursor::from(*id));
+            let runs = self.runs_of(query, ids, None).await?;
+            if let Some(page) = found.take(runs, names.len(), last, |run| run.id.into()) {
+                return Ok(page);
+            }
+            since = names.into_iter().last();
+        }
+    }
+
+    /// The others are kept in the order of the server's hash table. Each read gives them a small part of it.
+    async fn page_of_all(&self, query: &RunQuery) -> Result<Page<RunStatus, RunCursor>> {
+        let RunCursor { mut after, mut scan, .. } = query.after.unwrap_or_default();
+        let (mut items, mut looked_at, limit) = (Vec::new(), 0, query.page_size());
+        for _ in 0..READS {
+            let mut view = self.empty_view();
+            let loader = Loader { shared: self, view: &mut view, broken: Broken::IsNone };
+            let (ids, next) = loader.scan_runs(scan, ROWS).await?;
+            looked_at += ids.len();
+            let mut found = self.runs_of(query, ids, after).await?;
+            let room = limit - items.len();
+            let is_cut = found.len() > room;
+            found.truncate(room);
+            items.extend(found);
+            if is_cut {
+                let last = items.last().map(|run: &RunStatus| run.id);
+                return Ok(Page::new(items, Some(RunCursor::in_scan(scan, last)), looked_at));
+            }
+            let Some(next) = next else { return Ok(Page::new(items, None, looked_at)) };
+            (scan, after) = (next, None);
+            if items.len() == limit {
+                return Ok(Page::new(items, Some(RunCursor::in_scan(scan, None)), looked_at));
+            }
+        }
+        Ok(Page::unfinished(items, RunCursor::in_scan(scan, None), looked_at))
+    }
+
+    /// Those of these runs that the query means, behind this id.
+    async fn runs_of(
+        &self,
+        query: &RunQuery,
+        ids: Vec<RunId>,
+        after: Option<RunId>,
+    ) -> Result<Vec<RunStatus>> {
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut part = query.clone();
+        (part.ids, part.limit, part.after) = (ids, None, after.map(RunCursor::from));
+        // A scan may answer one twice.
+        part.ids.sort_unstable();
+        part.ids.dedup();
+        Ok(self.look_at(Broken::IsNone, |view| rules::runs(view, &part)).await?.items)
+    }
+}
