@@ -24,12 +24,11 @@ pub fn put<R: Rows>(rows: &mut R, request: Put) -> Answer<R, Result<()>> {
     if let Err(error) = check_put(rows, &request)? {
         return Ok(Err(error));
     }
-    for detail in request.distinct_jobs() {
-        put_job(rows, detail, request.existing_jobs)?;
-    }
-    for (trigger, progress) in request.triggers {
-        put_trigger(rows, trigger, progress, request.existing_triggers)?;
-    }
+    let existing = request.existing_jobs;
+    each(rows, request.distinct_jobs(), |rows, detail| put_job(rows, detail, existing))?;
+    each(rows, request.triggers, |rows, (trigger, progress)| {
+        put_trigger(rows, trigger, progress, request.existing_triggers)
+    })?;
     Ok(Ok(()))
 }
 
@@ -37,18 +36,16 @@ pub fn put<R: Rows>(rows: &mut R, request: Put) -> Answer<R, Result<()>> {
 pub fn check_put<R: Rows>(rows: &mut R, request: &Put) -> Answer<R, Result<()>> {
     let (mut jobs, mut triggers) = (Vec::new(), Vec::new());
     if request.existing_jobs == Existing::Refuse {
-        for job in &request.jobs {
-            if rows.job(job.key())?.is_some() {
-                jobs.push(job.key());
-            }
-        }
+        each(rows, &request.jobs, |rows, job| {
+            jobs.extend(rows.job(job.key())?.map(|_| job.key()));
+            Ok(())
+        })?;
     }
     if request.existing_triggers == Existing::Refuse {
-        for (trigger, _) in &request.triggers {
-            if rows.trigger(trigger.key())?.is_some() {
-                triggers.push(trigger.key());
-            }
-        }
+        each(rows, &request.triggers, |rows, (trigger, _)| {
+            triggers.extend(rows.trigger(trigger.key())?.map(|_| trigger.key()));
+            Ok(())
+        })?;
     }
     if !jobs.is_empty() || !triggers.is_empty() {
         return Ok(Err(taken(&jobs, &triggers)));
