@@ -26,11 +26,17 @@ fn ms(time: Duration) -> f64 {
     time.as_secs_f64() * 1e3
 }
 
-/// Polls a query to its end; it gives way between two parts.
-fn answer<T>(query: impl Future<Output = scheduler_core::Result<T>>) -> (T, Duration) {
+/// Polls a query to its end, and notes how long each poll takes. A query holds the lock during a part of a poll.
+fn answer<T>(
+    query: impl Future<Output = scheduler_core::Result<T>>,
+    polls: &mut Vec<Duration>,
+) -> (T, Duration) {
     let (mut query, begin) = (pin!(query), SystemClock.monotonic());
     loop {
-        if let Poll::Ready(answer) = query.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+        let since = SystemClock.monotonic();
+        let answer = query.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+        polls.push(SystemClock.monotonic() - since);
+        if let Poll::Ready(answer) = answer {
             return (answer.expect("the store answers"), SystemClock.monotonic() - begin);
         }
         std::thread::yield_now();
@@ -75,9 +81,22 @@ fn walk<T, C>(
     }
 }
 
-fn figures(name: &str, first: Duration, pages: &[Duration], walk: &[Duration], longest: Duration) -> Value {
+struct Times {
+    first: Duration,
+    pages: Vec<Duration>,
+    walk: Vec<Duration>,
+    /// Those of the walk.
+    polls: Vec<Duration>,
+}
+
+fn figures(name: &str, times: &mut Times, longest: Duration) -> Value {
+    times.polls.sort_unstable();
+    let Times { first, pages, walk, polls } = times;
     json!({
-        format!("{name}_listing_ms"): ms(first),
+        format!("{name}_part_ms"): ms(polls[polls.len() / 2]),
+        format!("{name}_part_99_ms"): ms(polls[polls.len() * 99 / 100]),
+        format!("{name}_longest_part_ms"): ms(polls[polls.len() - 1]),
+        format!("{name}_listing_ms"): ms(*first),
         format!("{name}_page_ms"): ms(pages[pages.len() / 2]),
         format!("{name}_longest_page_ms"): ms(pages[pages.len() - 1]),
         format!("{name}_walk_ms"): ms(walk.iter().sum()),
@@ -91,37 +110,43 @@ pub fn lists(task: &Task) -> Value {
     let count = task.get("n", 1_000_000);
     let store = filled(count);
     let idle = beside(&store, || std::thread::sleep(Duration::from_secs(1))).1;
-    let triggers = |query: TriggerQuery| answer(store.triggers(query));
-    let ((first, pages, rare), longest) = beside(&store, || {
-        let first = triggers(TriggerQuery::default()).1;
-        let pages = walk(PAGES, |after| triggers(TriggerQuery { after, ..TriggerQuery::default() })).1;
+    let (mut times, longest) = beside(&store, || {
+        let mut polls = Vec::new();
+        let triggers = |query: TriggerQuery, polls: &mut _| answer(store.triggers(query), polls);
+        let first = triggers(TriggerQuery::default(), &mut polls).1;
+        let pages =
+            walk(PAGES, |after| triggers(TriggerQuery { after, ..TriggerQuery::default() }, &mut polls)).1;
+        polls.clear();
         let state = Some(TriggerState::Error);
-        let (found, rare) =
-            walk(usize::MAX, |after| triggers(TriggerQuery { after, state, ..TriggerQuery::default() }));
+        let (found, walk) = walk(usize::MAX, |after| {
+            triggers(TriggerQuery { after, state, ..TriggerQuery::default() }, &mut polls)
+        });
         assert_eq!(found, 0, "no trigger is in error");
-        (first, pages, rare)
+        Times { first, pages, walk, polls }
     });
-    let mut all = figures("triggers", first, &pages, &rare, longest);
+    let mut all = figures("triggers", &mut times, longest);
     let store = MemoryJobStore::new();
     let job = JobDetail::builder("work".parse().expect("a key"), "work").build();
     for part in (0..count as u64).collect::<Vec<_>>().chunks(BULK) {
         let runs = part.iter().map(|number| NewRun::of(RunId::new(number % 10, *number), &job, begin()));
         now(store.enqueue(runs.collect()));
     }
-    let runs = |query: RunQuery| answer(store.runs(query));
     let query = |after| {
         let mut query = RunQuery::default();
         query.after = after;
         query
     };
-    let ((first, pages, rare), longest) = beside(&store, || {
-        let first = runs(query(None)).1;
-        let pages = walk(PAGES, |after| runs(query(after))).1;
+    let (mut times, longest) = beside(&store, || {
+        let mut polls = Vec::new();
+        let runs = |query: RunQuery, polls: &mut _| answer(store.runs(query), polls);
+        let first = runs(query(None), &mut polls).1;
+        let pages = walk(PAGES, |after| runs(query(after), &mut polls)).1;
+        polls.clear();
         let other = "other".parse::<scheduler_core::JobKey>().expect("a key");
-        let rare = walk(usize::MAX, |after| runs(query(after).of_job(other.clone()))).1;
-        (first, pages, rare)
+        let walk = walk(usize::MAX, |after| runs(query(after).of_job(other.clone()), &mut polls)).1;
+        Times { first, pages, walk, polls }
     });
-    let of_runs = figures("runs", first, &pages, &rare, longest);
+    let of_runs = figures("runs", &mut times, longest);
     if let (Some(all), Value::Object(of_runs)) = (all.as_object_mut(), of_runs) {
         all.extend(of_runs);
         all.insert("idle_longest_wait_ms".to_owned(), json!(ms(idle)));

@@ -19,7 +19,7 @@ use crate::store::rows::Id;
 const PART: usize = 256;
 
 /// So many rows are looked at while the lock is held.
-pub(super) const SLOTS: usize = 4_096;
+pub(super) const SLOTS: usize = 2_048;
 
 /// So many added rows are put into their parts while the lock is held.
 const ADDITIONS: usize = 256;

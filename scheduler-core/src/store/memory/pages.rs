@@ -18,7 +18,7 @@ use crate::store::runs::{RunCursor, RunQuery, RunStatus};
 use crate::sync::yield_now;
 
 /// No page looks at more rows, or only at so many more as one part has.
-const MOST_LOOKED_AT: usize = 16 * SLOTS;
+const MOST_LOOKED_AT: usize = 65_536;
 
 /// The listing and the rows of one kind.
 type Kind<S> = fn(&mut Table) -> (&mut Listing<S>, &Slab<S>);
@@ -152,9 +152,13 @@ impl MemoryJobStore {
     /// Makes a listing, unless there is one.
     async fn make_listing<S: Named>(&self, kind: Kind<S>) {
         loop {
-            let began = kind(&mut self.0.table.lock()).0.look();
+            let (began, rows) = {
+                let mut table = self.0.table.lock();
+                let (listing, rows) = kind(&mut table);
+                (listing.look(), rows.len())
+            };
             let Some(began) = began else { return };
-            let (mut found, mut from) = (Vec::new(), 0);
+            let (mut found, mut from) = (Vec::with_capacity(rows), 0);
             loop {
                 let mut part = Vec::with_capacity(SLOTS);
                 let goes_on = gather(kind(&mut self.0.table.lock()).1, from, &mut part);
