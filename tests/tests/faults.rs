@@ -237,7 +237,7 @@ async fn fail_over(lost: Option<&str>) {
     scheduler.start().await.unwrap();
     began.acquire().await.unwrap().forget();
     // The replica has heard of the first run, and not of its end nor of the second.
-    master.command(&["WAIT", "1", "5000"]);
+    assert_eq!(master.text(&["WAIT", "1", "60000"]), "1");
     link.close();
     go_on.add_permits(1);
     began.acquire().await.unwrap().forget();
