@@ -92,7 +92,7 @@ pub(crate) struct Commit {
 }
 
 impl Commit {
-    /// None if nothing is to be written, and nothing to be compared for its own sake.
+    /// None if nothing is to be written. With `compares`, checks alone are a commit, too.
     pub(crate) fn of(
         view: &mut View<Names>,
         version: Version,
@@ -240,6 +240,11 @@ impl Commit {
         if let (Some(version), _) = view.changed_rest() {
             self.add_check("only", "rest", vec![known(version)], vec![Checked::Other]);
         }
+        self.check_what_versions_do_not_cover(view, names);
+    }
+
+    /// Claims that may have come, and counts.
+    fn check_what_versions_do_not_cover(&mut self, view: &View<Names>, names: &Names) {
         let mut unfired = Words::new();
         for (trigger, _) in view.unfired() {
             unfired.extend([text(codec::key(names.trigger_key(trigger))), text(names.noted_at(trigger))]);
@@ -247,26 +252,21 @@ impl Commit {
         for (run, _) in view.claims_of_runs() {
             unfired.extend([text(codec::run(names.run_id(run))), text(names.noted_at_run(run))]);
         }
-        let holders = view
-            .holders()
-            .flat_map(|(job, _)| [text(codec::key(job)), text(names.noted_holder(job))])
-            .collect::<Words>();
-        for (hash, words) in [("at", unfired), ("busy", holders)] {
-            let many = words.len() / 2;
-            if many > 0 {
-                self.add_check("value", hash, words, vec![Checked::Other; many]);
-            }
-        }
+        let holders =
+            view.holders().flat_map(|(job, _)| [text(codec::key(job)), text(names.noted_holder(job))]);
+        let holders: Words = holders.collect();
         let of = view.counted().flat_map(|(job, count)| {
             [text(format!("{}\0\0", codec::key(names.job_key(job)))), text(count.to_string())]
         });
         let of: Words = of.collect();
         let by: Words =
             view.unused().flat_map(|calendar| [text(format!("{calendar}\0\0")), text("0")]).collect();
-        for (key, words) in [("of", of), ("by", by)] {
+        let all =
+            [("value", "at", unfired), ("value", "busy", holders), ("count", "of", of), ("count", "by", by)];
+        for (name, key, words) in all {
             let many = words.len() / 2;
             if many > 0 {
-                self.add_check("count", key, words, vec![Checked::Other; many]);
+                self.add_check(name, key, words, vec![Checked::Other; many]);
             }
         }
     }

@@ -99,7 +99,7 @@ impl Shared {
         &self,
         query: &TriggerQuery,
     ) -> Result<Page<TriggerStatus, TriggerKey>> {
-        // What is claimed is loaded once for the page.
+        // The claims are loaded once for the page.
         let (mut found, mut view) = (Found::new(query.page_size()), self.empty_view());
         if found.limit == 0 {
             return Ok(Page::empty());

@@ -79,9 +79,9 @@ impl Shared {
         let nodes: Vec<_> = self.sessions.lock().values().map(|session| session.node.clone()).collect();
         for node in nodes {
             let registered_in = self.register(&node, true).await?;
-            self.is_one_server(registered_in == epoch && self.reads_in(epoch).await?)?;
+            self.require_one_server(registered_in == epoch && self.reads_in(epoch).await?)?;
             Box::pin(self.tell_all(node.session)).await?;
-            self.is_one_server(self.reads_in(epoch).await?)?;
+            self.require_one_server(self.reads_in(epoch).await?)?;
             let told = json!({ "session": node.session.to_string(), "epoch": epoch });
             self.node_call("told", &told).await?;
         }
@@ -92,12 +92,16 @@ impl Shared {
 
     /// Whether the connection by which rows are read leads to the server of this life.
     async fn reads_in(&self, epoch: &str) -> Result<bool> {
+        if epoch == UNKNOWN {
+            return Ok(true);
+        }
         let info = self.hot.info().await.map_err(Failure::into_error)?;
-        Ok(epoch == UNKNOWN || info.lines().any(|line| line.strip_prefix("run_id:") == Some(epoch)))
+        Ok(info.lines().any(|line| line.strip_prefix("run_id:") == Some(epoch)))
     }
 
-    /// A server that was replaced goes on answering for a while. What it says must not count.
-    fn is_one_server(&self, is_one: bool) -> Result<()> {
+    /// Connects anew unless both connections lead to one server. A server that was replaced goes on answering for a while, and its
+    /// answers must not count.
+    fn require_one_server(&self, is_one: bool) -> Result<()> {
         if is_one {
             return Ok(());
         }

@@ -81,7 +81,7 @@ impl Shared {
         let mut view = self.view();
         self.load_held(&mut view, claims.iter().map(|claim| (*claim, Asks::ForAll)));
         let rule = |view: &mut View<Names>| each(view, &claims, rules::release);
-        let Ran { view, version, .. } = self.run("release", Mode::Chore, view, rule).await?;
+        let Ran { view, version, .. } = self.run("release", Mode::GiveBack, view, rule).await?;
         let mut sessions = self.sessions.lock();
         for claim in claims {
             let id = rows::Id::of(claim);

@@ -32,6 +32,8 @@ pub(crate) enum Mode {
     Fire,
     /// As that, and it frees memory.
     End,
+    /// A node gives claims back, and forgets them.
+    GiveBack,
     /// Something comes about by itself.
     Chore,
     /// A server is told what it has forgotten of this session.
@@ -43,10 +45,10 @@ impl Mode {
         matches!(self, Self::Fire | Self::End)
     }
 
-    /// Whether an answer that writes nothing is compared, too: what was read may be that of a server which was replaced meanwhile, and
-    /// a node acts upon the answer.
+    /// Whether a commit is sent even if it writes nothing. Its rows may come from a server that was replaced meanwhile, and the node
+    /// acts on the answer, so the server compares them.
     const fn compares(self) -> bool {
-        matches!(self, Self::Fire | Self::End | Self::Tell(_))
+        matches!(self, Self::Fire | Self::End | Self::GiveBack | Self::Tell(_))
     }
 
     const fn broken(self) -> Broken {
@@ -134,12 +136,20 @@ impl Shared {
             _ => None,
         });
         let names: Vec<_> = keys.map(|name| String::from_utf8_lossy(name).into_owned()).collect();
-        for name in names {
-            if let Some(moved) = damage::set_aside(self, &name).await {
+        for name in &names {
+            if let Some(moved) = damage::set_aside(self, name).await {
                 return moved;
             }
         }
-        error
+        // Another call has moved it meanwhile.
+        self.was_of_wrong_kind(&names)
+    }
+
+    fn was_of_wrong_kind(&self, names: &[String]) -> Error {
+        let keys: Vec<_> = names.iter().take(3).map(|name| format!("`{}`", self.key(name))).collect();
+        let more = if names.len() > keys.len() { " or another" } else { "" };
+        let keys = keys.join(" or ");
+        Error::transient(format!("the key {keys}{more} was of the wrong kind for a moment; try again"))
     }
 
     /// Carries out a script, once.
@@ -166,10 +176,7 @@ impl Shared {
         let name = word(parts.get(1));
         match damage::set_aside(self, &name).await {
             Some(moved) => Err(moved),
-            None => Err(Error::transient(format!(
-                "the key `{}{name}` was of the wrong kind for a moment; try again",
-                self.settings.prefix
-            ))),
+            None => Err(self.was_of_wrong_kind(&[name])),
         }
     }
 
@@ -315,14 +322,15 @@ impl Shared {
         let epoch = if mode.is_of_node() { self.state.lock().epoch.clone() } else { String::new() };
         let teller = if let Mode::Tell(session) = mode { session.to_string() } else { String::new() };
         let quiet = if mode.is_of_node() && self.takes() { "1" } else { "" };
-        // What is decided anew after a refusal has another number, so that no copy of an earlier call is taken for it.
+        // A call that is decided anew after a refusal gets a new number: with the old one it would be taken for a copy of the first.
         let order = matches!(mode, Mode::Change | Mode::Removal).then(|| self.begin_change());
         let numbers = order.as_ref().map(ToString::to_string).unwrap_or_default();
         let head = [call, self.id(), &numbers, &epoch, &teller, quiet];
         let mut words: Vec<_> = head.iter().map(|word| word.as_bytes().to_vec()).collect();
         let (body, checked) = commit.words();
         words.extend(body);
-        let connection = if matches!(mode, Mode::Chore | Mode::Tell(_)) { &self.slow } else { &self.hot };
+        let connection =
+            if matches!(mode, Mode::Chore | Mode::GiveBack | Mode::Tell(_)) { &self.slow } else { &self.hot };
         let answer = self.evaluate(connection, mode.script(), call, &words).await?;
         order.into_iter().for_each(Order::answered);
         match word(answer.first()).as_str() {

@@ -54,7 +54,7 @@ impl Shared {
             let mut view = self.view();
             knows(&mut view, part.iter().copied());
             let rule = |view: &mut View<Names>| each(view, part, rules::release);
-            self.run("release", Mode::Chore, view, rule).await?;
+            self.run("release", Mode::GiveBack, view, rule).await?;
         }
         Ok(())
     }

@@ -119,7 +119,7 @@ impl Shared {
             if all.triggers.is_empty() && all.runs.is_empty() {
                 return Err(error);
             }
-            // What is claimed already is handed out, and the rest asked for again at once.
+            // Work that is already claimed is handed out, and the node asks for the rest at once.
             all.next_due = Some(now);
         }
         let lapse = self.sessions.lock().values().flat_map(Session::lapses).map(|(_, at)| at).min();

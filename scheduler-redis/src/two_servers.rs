@@ -71,6 +71,7 @@ async fn a_server_is_told_of_nothing_that_was_read_from_another_one() {
                 Ok(results) => return results,
                 Err(error) => assert!(error.is_transient(), "{error}"),
             }
+            between_looks().await;
         }
     };
     let results = tokio::time::timeout(LIMIT, ended).await.unwrap();

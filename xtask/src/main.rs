@@ -39,22 +39,23 @@ enum Command {
     /// Let a cluster live through chaos and print the account
     Chaos {
         /// For how long things go wrong
-        #[arg(long, default_value_t = 1.0)]
+        #[arg(long, default_value_t = 1.0, value_parser = minutes)]
         minutes: f64,
         /// Decides what goes wrong
         #[arg(long, default_value_t = 1)]
         seed: u64,
         /// The lease of the nodes in milliseconds; 9000 is the default of the store
-        #[arg(long, default_value_t = 1500)]
+        #[arg(long, default_value_t = 1500, value_parser = clap::value_parser!(u64).range(1000..=3_600_000))]
         lease: u64,
         /// Where the data is: `one` server, or several that a `sentinel` or a `cluster` puts in each other's place
-        #[arg(long, default_value = "one")]
+        #[arg(long, default_value = "one", value_parser = ["one", "sentinel", "cluster"])]
         place: String,
     },
-    /// What takes too long for `test`: interleavings in twenty times as many orders, and a long chaos in each place
+    /// What takes too long for `test`: interleavings in twenty times as many orders, random histories of the protocol's model, and a
+    /// long chaos in each place
     Soak {
         /// For how long things go wrong in each place
-        #[arg(long, default_value_t = 10.0)]
+        #[arg(long, default_value_t = 10.0, value_parser = minutes)]
         minutes: f64,
         /// Decides what goes wrong
         #[arg(long, default_value_t = 1)]
@@ -70,6 +71,12 @@ enum Command {
     Servers,
     /// Check the rules that no compiler checks: layers, absent dependencies, leftovers, manifests
     Tidy,
+}
+
+/// No longer than a day.
+fn minutes(text: &str) -> Result<f64, String> {
+    let minutes = text.parse::<f64>().ok().filter(|minutes| *minutes > 0.0 && *minutes <= 1440.0);
+    minutes.ok_or_else(|| "give a number of minutes above 0 and up to 1440, such as 0.5".to_owned())
 }
 
 fn main() -> ExitCode {

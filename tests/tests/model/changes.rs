@@ -204,7 +204,7 @@ impl Model for Changes {
         }
     }
 
-    /// Every caller has come to an end.
+    /// No caller waits for an answer any more.
     fn is_done(&self, state: &State) -> bool {
         state.callers.iter().all(|caller| matches!(caller, Caller::Answered | Caller::GaveUp))
     }

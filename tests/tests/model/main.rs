@@ -95,7 +95,7 @@ enum Mutation {
     VersionsAreNotCompared,
     /// A commit is carried out whenever it comes.
     NumbersAreNotCompared,
-    /// What is decided anew after a refused commit goes under the same number.
+    /// A call that is decided anew after a refused commit keeps its number.
     NumbersAreUsedTwice,
     /// Whoever has a claim fires, though the trigger was changed since.
     EpochsOfRowsAreNotCompared,
