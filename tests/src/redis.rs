@@ -277,6 +277,22 @@ impl Server {
         redis::cmd(words[0]).arg(&words[1..]).query(&mut connection)
     }
 
+    /// Waits until a copy of this server has everything that was written so far.
+    ///
+    /// `WAIT` answers for what its own connection has written, so a message goes before it.
+    ///
+    /// # Panics
+    ///
+    /// No copy takes it in time.
+    pub fn wait_until_copied(&self) {
+        let client = redis::Client::open(self.url()).expect("an address");
+        let mut connection = client.get_connection().expect("a server");
+        let mut wait = redis::pipe();
+        wait.cmd("PUBLISH").arg("copied").arg("").ignore().cmd("WAIT").arg(1).arg(LIMIT.as_millis());
+        let (copies,): (u32,) = wait.query(&mut connection).expect("an answer");
+        assert!(copies > 0, "no copy of the server at {} has everything", self.port);
+    }
+
     /// Carries out one command.
     ///
     /// # Panics

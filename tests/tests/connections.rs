@@ -136,7 +136,7 @@ async fn a_master_that_sentinels_replace_is_followed() {
     let silent = silent.local_addr().unwrap().port();
     let node =
         Node::start(&format!("redis+sentinel://127.0.0.1:{silent},127.0.0.1:{}/main", sentinel.port())).await;
-    assert_eq!(master.text(&["WAIT", "1", "60000"]), "1");
+    master.wait_until_copied();
     master.kill();
     replica.wait_for(Server::is_master);
     node.each_ran_once().await;
@@ -154,7 +154,7 @@ async fn a_master_that_does_not_know_that_it_was_replaced_is_left() {
     let sentinel = Server::sentinel_of(master.port(), Duration::from_secs(60));
     let node = Node::start(&format!("redis+sentinel://127.0.0.1:{}/main", sentinel.port())).await;
     tokio::time::timeout(LIMIT, node.ran.acquire_many(TIMES)).await.unwrap().unwrap().forget();
-    assert_eq!(master.text(&["WAIT", "1", "60000"]), "1");
+    master.wait_until_copied();
     // The old one stays what it was, and takes what it is told.
     replica.command(&["REPLICAOF", "NO", "ONE"]);
     sentinel.command(&["SENTINEL", "REMOVE", "main"]);
@@ -190,7 +190,7 @@ async fn the_node_of_a_cluster_that_has_the_keys_is_found_and_followed() {
     node.each_ran_once().await;
 
     let node = Node::start(&url).await;
-    assert_eq!(servers[3].text(&["WAIT", "1", "60000"]), "1");
+    servers[3].wait_until_copied();
     servers[3].kill();
     servers[owner].wait_for(Server::is_master);
     node.each_ran_once().await;

@@ -237,7 +237,7 @@ async fn fail_over(lost: Option<&str>) {
     scheduler.start().await.unwrap();
     began.acquire().await.unwrap().forget();
     // The replica has heard of the first run, and not of its end nor of the second.
-    assert_eq!(master.text(&["WAIT", "1", "60000"]), "1");
+    master.wait_until_copied();
     link.close();
     go_on.add_permits(1);
     began.acquire().await.unwrap().forget();
