@@ -31,6 +31,7 @@
 mod absent;
 mod admin;
 mod builder;
+mod calls;
 mod completing;
 mod core;
 mod deadlines;
