@@ -56,11 +56,12 @@ impl Calls {
         self.asking.is_some()
     }
 
-    /// Waits until the store has answered one of the calls, or there are endings to be written and no call writes.
-    pub(super) async fn answers(&mut self, core: &Core) -> Answers {
+    /// Waits until the store has answered one of the calls, or, if more `may_begin`, there are endings to be written and no call
+    /// writes.
+    pub(super) async fn answers(&mut self, core: &Core, may_begin: bool) -> Answers {
         let mut has_endings = pin!(core.has_endings());
         poll_fn(|context| {
-            let (mut answers, may_write) = (Answers::default(), self.writing.is_none());
+            let (mut answers, may_write) = (Answers::default(), may_begin && self.writing.is_none());
             // A call that panics is not there any more.
             if let Some((endings, mut call)) = self.writing.take() {
                 match call.as_mut().poll(context) {

@@ -161,13 +161,20 @@ impl Engine {
         if takes {
             self.ask(now);
         }
+        let mut failed = None;
         while self.calls.are_under_way() {
-            let Answers { written, acquired } = self.calls.answers(&self.core).await;
+            let Answers { written, acquired } = self.calls.answers(&self.core, failed.is_none()).await;
             let frees = written.is_some() && acquired.is_none() && !self.calls.are_asking();
             let written = written.map_or(Ok(()), |results| results.map(|results| self.written(results)));
             let acquired =
                 acquired.map_or(Ok(()), |acquired| acquired.map(|acquired| self.acquired(acquired)));
-            written.and(acquired)?;
+            if let Err(error) = written.and(acquired) {
+                // The loop pauses after a failure, and no answer waits meanwhile.
+                failed = Some(error);
+            }
+            if failed.is_some() {
+                continue;
+            }
             if !(takes && frees) {
                 break;
             }
@@ -175,19 +182,16 @@ impl Engine {
             self.core.changed.store(true, Ordering::Release);
             self.ask(now);
         }
-        Ok(())
+        failed.map_or(Ok(()), Err)
     }
 
-    /// Begins to write what has ended, unless that is under way.
+    /// Begins to write what has ended, unless a call is under way.
     fn write(&mut self, now: DateTime<Utc>) {
-        if self.calls.are_writing() {
-            return;
-        }
         let mut taken = self.core.take_endings();
         // From here on the loop is busy in their place; what cannot be written waits for time to bring another try.
         taken.iter_mut().for_each(Ending::wait);
         self.unwritten.extend(taken);
-        if self.unwritten.is_empty() {
+        if self.calls.are_writing() || self.unwritten.is_empty() {
             return;
         }
         let executions = self.unwritten.iter().map(|ending| ending.completion.clone()).collect();
