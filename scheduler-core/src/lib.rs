@@ -101,6 +101,7 @@
 #[path = "private.rs"]
 pub mod __private;
 pub mod calendar;
+pub mod client;
 mod data;
 mod error;
 mod execute;
@@ -124,6 +125,7 @@ pub mod trigger;
 mod user;
 mod watch;
 
+pub use client::Client;
 pub use data::{DataError, JobData};
 pub use error::{Error, ErrorKind, Result};
 pub use host::{Host, HostError};

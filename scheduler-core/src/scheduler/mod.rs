@@ -28,8 +28,6 @@
 //! `launcher`, `run`, `attempt` and `execution`. Logs go through `tracing`: a failed run and a misfire are warnings, a failing
 //! store is one error for each streak of failures.
 
-mod absent;
-mod admin;
 mod builder;
 mod completing;
 mod core;
@@ -37,23 +35,20 @@ mod deadlines;
 mod decision;
 mod ending;
 mod engine_thread;
-mod enqueuing;
 mod explain;
 #[cfg(feature = "schedule-file")]
 mod files;
 mod firing;
 mod handle;
-mod queries;
+mod metadata;
 mod reconcile;
 mod refusal;
 mod reporting;
 mod running;
-mod scheduling;
 mod shutdown;
 mod start;
 mod store_failures;
 
-pub(crate) use self::core::new_session;
 pub(crate) use handle::OwnHandle;
 
 pub use crate::execute::{Middleware, Next};
@@ -61,10 +56,7 @@ pub use crate::watch::{
     Event, Events, JobListener, ListenerId, SchedulerListener, SchedulerState, TriggerListener,
 };
 pub use builder::{BuildError, SchedulerBuilder};
-pub use enqueuing::Enqueue;
-pub use explain::{Explanation, Obstacle};
 pub use handle::{Scheduler, WeakScheduler};
-pub use queries::SchedulerMetadata;
+pub use metadata::SchedulerMetadata;
 pub use running::RunningExecution;
-pub use scheduling::Scheduled;
 pub use shutdown::ShutdownReport;
