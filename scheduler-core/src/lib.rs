@@ -47,7 +47,8 @@
 //! A **job** is a function under a name, stored as a [`JobDetail`](job::JobDetail) with its rules and data. A
 //! **[trigger]** says when one job runs, and has data of its own. A **[calendar]** says when it must not.
 //! A **[store]** is where jobs and triggers live: in memory, or shared by the nodes of a cluster. A **firing** is one
-//! occurrence of a trigger, an **execution** one run for it. The **[scheduler]** fires what is due and runs it.
+//! occurrence of a trigger, an **execution** one run for it. A **[client]** changes and reads what is stored; a **[scheduler]** is a
+//! client that also fires what is due and runs it.
 //!
 //! # What holds
 //!

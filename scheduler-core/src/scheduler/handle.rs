@@ -28,6 +28,10 @@ use crate::watch::{
 
 /// A scheduler. Cloning gives a handle to the same one; when the last handle is dropped it stops firing.
 ///
+/// A scheduler is a [`Client`] that also runs: everything that changes or reads what is stored is a method of the client, to which a
+/// scheduler dereferences, such as [`schedule`](Client::schedule), [`enqueue`](Client::enqueue), [`pause`](Client::pause) and
+/// [`triggers`](Client::triggers). A program that runs no jobs needs a client only.
+///
 /// Handles are cheap and may be used from any thread and task, also from inside a job, which gets one by taking a
 /// `Scheduler` as a parameter:
 ///

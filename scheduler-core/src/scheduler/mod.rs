@@ -1,8 +1,8 @@
 //! The scheduler: the handle that users hold, and the loop that fires. The pool that runs is `execute/pool.rs`.
 //!
-//! One direction: the handle writes to the store; the firing loop, on a thread of its own, takes what is due from
-//! the store and hands it to the pool; the pool runs jobs and hands endings back to the loop, which writes them to
-//! the store. An execution never touches the store, and nothing of a job can keep the loop from its work.
+//! One direction: the handle writes to the store, as the [client](crate::client) that it also is; the firing loop, on a thread
+//! of its own, takes what is due from the store and hands it to the pool; the pool runs jobs and hands endings back to the loop,
+//! which writes them to the store. An execution never touches the store, and nothing of a job can keep the loop from its work.
 //!
 //! # The life of a scheduler
 //!
