@@ -304,6 +304,17 @@ impl Core {
         std::mem::take(&mut *self.stops.lock())
     }
 
+    /// Waits until there are endings that the loop has not taken.
+    pub(super) async fn has_endings(&self) {
+        loop {
+            let handed = self.handed.notified();
+            if !self.endings.lock().is_empty() {
+                return;
+            }
+            handed.await;
+        }
+    }
+
     /// Takes out the ending of a run that no loop waits for.
     pub(super) async fn ending_of(&self, run: ExecutionId) -> Ending {
         loop {

@@ -29,6 +29,7 @@
 //! store is one error for each streak of failures.
 
 mod builder;
+mod calls;
 mod completing;
 mod core;
 mod deadlines;
