@@ -223,8 +223,8 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// The job is not durable and has no trigger, so it would be gone at once; its function is not registered; there
-    /// is one already and `existing` refuses.
+    /// The job is not durable and has no trigger, so it would be gone at once; its function is not registered in the
+    /// scheduler of this client; there is one already and `existing` refuses.
     pub async fn add_job(&self, job: JobDetail, existing: Existing) -> Result<()> {
         self.put_job(job, existing).await.during("add_job")
     }

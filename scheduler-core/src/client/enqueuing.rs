@@ -18,7 +18,8 @@ use crate::watch::Event;
 ///
 /// # Errors
 ///
-/// The job's function is not registered, its argument cannot be read, or the store has failed.
+/// The store has failed. Where the client is that of a scheduler: the job's function is not registered there, or cannot read its
+/// argument.
 ///
 /// # Cancel safety
 ///
@@ -119,8 +120,9 @@ impl Client {
     /// # }
     /// ```
     ///
-    /// The scheduler keeps no job for it: options come from the stored job of this name if there is one, otherwise from the code of
-    /// the node that runs it, or from the given job if that differs from what the code declares.
+    /// No job is stored for it: options come from the stored job of this name if there is one, otherwise from the code of the node
+    /// that runs it, or from the given job if that differs from what the code declares. A client without a scheduler does not know
+    /// what the code declares, so the run brings the given job along.
     pub fn enqueue(&self, job: impl IntoInvocation) -> Enqueue<'_> {
         let job = job.into_invocation();
         let (due, id, priority, retry) = (Due::After(Duration::ZERO), None, None, None);

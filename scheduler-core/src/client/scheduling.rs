@@ -34,8 +34,8 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// The trigger is wrong or would never fire, the job's function is not registered, a trigger of this name
-    /// exists already, its calendar is not stored, or the store has failed.
+    /// The trigger is wrong or would never fire, a trigger of this name exists already, its calendar is not stored, or the store has
+    /// failed. Where the client is that of a scheduler: the job's function is not registered there, or cannot read its argument.
     ///
     /// # Cancel safety
     ///
