@@ -393,7 +393,7 @@ impl Engine {
     fn decide_due(&self, now: DateTime<Utc>) -> Decided {
         let is_due = |acquired: &&AcquiredTrigger| acquired.progress.next.is_none_or(|due| due <= now);
         let due = self.ahead.iter().take_while(is_due);
-        let threshold = self.core.misfire_threshold();
+        let threshold = self.core.settings.misfire_threshold();
         Decided { now, decisions: due.map(|acquired| decide(acquired, now, threshold)).collect() }
     }
 

@@ -239,6 +239,10 @@ pub struct RunStatus {
     pub id: RunId,
     /// The job.
     pub job: JobKey,
+    /// The function of the job, unless a stored job of this name says something else.
+    pub job_type: Arc<str>,
+    /// The job allows one run at a time, unless a stored job of this name says something else.
+    pub exclusive: bool,
     /// Its state.
     pub state: RunState,
     /// How it ended, if it has.

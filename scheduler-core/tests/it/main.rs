@@ -4,6 +4,7 @@
 mod budget;
 mod building;
 mod calendars;
+mod clients;
 mod clock;
 mod closing;
 #[cfg(feature = "cron")]

@@ -161,6 +161,8 @@ impl RunRow {
         RunStatus {
             id: self.id,
             job: self.job.clone(),
+            job_type: self.job_type.clone(),
+            exclusive: self.exclusive,
             state: self.standing.state(is_claimed),
             end: match self.standing {
                 Standing::Ended(end) => Some(end),
