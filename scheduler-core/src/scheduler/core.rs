@@ -18,7 +18,7 @@ use super::ending::Ending;
 use super::running::Running;
 use crate::execute::Pipeline;
 use crate::job::{CancelReason, ExecutionId, Invocation, Registry};
-use crate::store::{ExecutionLimits, JobStore};
+use crate::store::{JobStore, QueueLimits};
 use crate::sync::{self, AtomicBool, AtomicUsize, Mutex};
 use crate::time::{Alarm, Clock};
 use crate::trigger::Misfire;
@@ -46,7 +46,7 @@ pub(super) struct Core {
     pub(super) registry: Registry,
     pub(super) start_up: Vec<Invocation>,
     pub(super) pipeline: Arc<Pipeline>,
-    pub(super) limits: RwLock<ExecutionLimits>,
+    pub(super) limits: RwLock<QueueLimits>,
     pub(super) running: Running,
     /// How many executions have ended.
     pub(super) executed: AtomicU64,

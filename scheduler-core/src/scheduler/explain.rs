@@ -83,17 +83,17 @@ pub enum Obstacle {
         /// The function.
         job_type: String,
     },
-    /// The limit of its execution group is reached on this node.
-    GroupFull {
-        /// The group; none for triggers without one.
-        group: Option<String>,
+    /// The limit of its queue is reached on this node.
+    QueueFull {
+        /// The queue; none for triggers without one.
+        queue: Option<String>,
         /// The limit.
         limit: usize,
     },
-    /// The limit of its execution group on all nodes together is reached.
-    GroupFullOnAllNodes {
-        /// The group.
-        group: String,
+    /// The limit of its queue on all nodes together is reached.
+    QueueFullOnAllNodes {
+        /// The queue.
+        queue: String,
         /// The limit.
         limit: usize,
     },
@@ -161,20 +161,14 @@ impl fmt::Display for Obstacle {
                     "this node cannot run `{job_type}`; register the job here or start a node that has it"
                 )
             }
-            Self::GroupFull { group: Some(group), limit } => {
-                write!(f, "{limit} runs of execution group `{group}` are under way, which is its limit here")
+            Self::QueueFull { queue: Some(queue), limit } => {
+                write!(f, "{limit} runs of queue `{queue}` are under way, which is its limit here")
             }
-            Self::GroupFull { group: None, limit } => {
-                write!(
-                    f,
-                    "{limit} runs of triggers without execution group are under way, which is the limit here"
-                )
+            Self::QueueFull { queue: None, limit } => {
+                write!(f, "{limit} runs of triggers without a queue are under way, which is the limit here")
             }
-            Self::GroupFullOnAllNodes { group, limit } => {
-                write!(
-                    f,
-                    "{limit} runs of execution group `{group}` are under way on all nodes, which is its limit"
-                )
+            Self::QueueFullOnAllNodes { queue, limit } => {
+                write!(f, "{limit} runs of queue `{queue}` are under way on all nodes, which is its limit")
             }
             Self::NoSlot { concurrency } => write!(f, "all {concurrency} slots of this node are in use"),
             Self::NotRunning { state } => write!(f, "this scheduler is {state}"),
@@ -265,9 +259,9 @@ impl Scheduler {
         }))
     }
 
-    /// How many runs of the group there are on all nodes.
-    async fn claimed_of(&self, group: &Arc<str>) -> Result<usize> {
-        Ok(self.executions(Executions::OfGroup(group.clone())).await?.len())
+    /// How many runs of the queue there are on all nodes.
+    async fn claimed_of(&self, queue: &Arc<str>) -> Result<usize> {
+        Ok(self.executions(Executions::OfQueue(queue.clone())).await?.len())
     }
 
     async fn obstacles_here(&self, status: &TriggerStatus) -> Result<Vec<Obstacle>> {
@@ -280,16 +274,16 @@ impl Scheduler {
             found.push(Obstacle::NotRegistered { job_type: job.job_type().to_owned() });
         }
         let running = self.running();
-        let group = status.trigger.execution_group();
-        let used = running.iter().filter(|run| run.execution_group.as_ref() == group).count();
-        if let Some(limit) = core.limits.read().of(group).filter(|limit| used >= *limit) {
-            found.push(Obstacle::GroupFull { group: group.map(ToString::to_string), limit });
+        let queue = status.trigger.queue();
+        let used = running.iter().filter(|run| run.queue.as_ref() == queue).count();
+        if let Some(limit) = core.limits.read().of(queue).filter(|limit| used >= *limit) {
+            found.push(Obstacle::QueueFull { queue: queue.map(ToString::to_string), limit });
         }
-        let shared = group.and_then(|group| core.limits.read().shared.get(group).copied());
-        if let (Some(group), Some(limit)) = (group, shared)
-            && self.claimed_of(group).await? >= limit
+        let shared = queue.and_then(|queue| core.limits.read().shared.get(queue).copied());
+        if let (Some(queue), Some(limit)) = (queue, shared)
+            && self.claimed_of(queue).await? >= limit
         {
-            found.push(Obstacle::GroupFullOnAllNodes { group: group.to_string(), limit });
+            found.push(Obstacle::QueueFullOnAllNodes { queue: queue.to_string(), limit });
         }
         if running.len() >= core.settings.concurrency {
             found.push(Obstacle::NoSlot { concurrency: core.settings.concurrency });

@@ -304,7 +304,7 @@ impl Scheduler {
                 Executions::One(id) => run.id == *id,
                 Executions::OfJob(job) => run.job == *job,
                 Executions::OfTrigger(trigger) => run.trigger == *trigger,
-                Executions::OfGroup(group) => run.execution_group.as_ref() == Some(group),
+                Executions::OfQueue(queue) => run.queue.as_ref() == Some(queue),
                 Executions::All => true,
             };
             if meant {
