@@ -48,7 +48,7 @@ pub enum ErrorKind {
     Config,
     /// The call did not work now and may work when it is tried again.
     Transient,
-    /// The scheduler, or the host of a queue, has been shut down.
+    /// The scheduler, or the host of a queue in memory, has been shut down.
     Closed,
 }
 

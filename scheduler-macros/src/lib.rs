@@ -46,7 +46,7 @@ use proc_macro::TokenStream;
 /// | `calendar = "holidays"` | the calendar of the declared trigger | none |
 /// | `misfire = "skip"` | what a firing does that comes too late: `smart`, `ignore`, `fire_now`, `skip` | that of the scheduler |
 /// | `overlap = "skip"` | what a firing does while the previous run goes on: `allow_all`, `skip`, `buffer_one`, `cancel_previous` | `allow_all` |
-/// | `execution_group = "reports"` | the group whose limit the runs of the job count towards, whatever starts them | none |
+/// | `queue = "reports"` | the queue whose limit the runs of the job count towards, whatever starts them; `execution_group` is an alias | none |
 /// | `disallow_concurrent` | at most one run at a time | no |
 /// | `persist_data` | keep the data that a run sets for the next one | no |
 /// | `requests_recovery` | run again what a crash of its node has cut off | no |

@@ -11,8 +11,8 @@ use scheduler_core::Scheduler;
 use scheduler_core::job::{JobDefinition, JobDetail};
 use scheduler_core::run::RunId;
 use scheduler_core::store::{
-    AcquireDue, Changes, Complete, Completion, ExecutionLimits, Executions, Existing, JobStore, NewRun, Node,
-    Put, Queries,
+    AcquireDue, Changes, Complete, Completion, Executions, Existing, JobStore, NewRun, Node, Put, Queries,
+    QueueLimits,
 };
 use scheduler_core::time::{Clock, SystemClock};
 use scheduler_core::trigger::{Trigger, TriggerBuilder};
@@ -256,7 +256,7 @@ async fn a_run_costs_few_commands_and_few_words() {
     measure();
     let mut ended = 0;
     while ended < ALL {
-        let limits = ExecutionLimits::default();
+        let limits = QueueLimits::default();
         let request = AcquireDue { session, now, until: now, max: 100, limits, late: None, heard: None };
         let acquired = store.acquire_due(request).await.unwrap();
         assert_eq!(acquired.runs.len(), 100);

@@ -30,7 +30,7 @@ impl Client {
             Executions::OfTrigger(key) => self.check_trigger_exists(&key).await,
             Executions::OfJob(key) if self.registered(&key).is_ok() => Ok(()),
             Executions::OfJob(key) => self.check_job_exists(&key).await,
-            Executions::One(_) | Executions::OfGroup(_) | Executions::All => Ok(()),
+            Executions::One(_) | Executions::OfQueue(_) | Executions::All => Ok(()),
         }
     }
 

@@ -43,7 +43,7 @@ impl Client {
             let trigger =
                 trigger.or_for(old.trigger.job()).or_key(key).over(old.trigger.data()).build(now)?;
             let job = self.job(old.trigger.job()).await?;
-            let trigger = trigger.or_execution_group(job.as_ref().and_then(|job| job.execution_group()));
+            let trigger = trigger.or_queue(job.as_ref().and_then(|job| job.queue()));
             let calendars = self.calendars_for(std::iter::once(&trigger)).await?;
             let progress = anew(&trigger, &old.progress, &calendars)?;
             let scheduled = put_in_place(&trigger, &progress, now)?;

@@ -100,17 +100,17 @@ pub enum Obstacle {
         /// The function.
         job_type: String,
     },
-    /// The limit of its execution group is reached on this node.
-    GroupFull {
-        /// The group; none for triggers without one.
-        group: Option<String>,
+    /// The limit of its queue is reached on this node.
+    QueueFull {
+        /// The queue; none for triggers without one.
+        queue: Option<String>,
         /// The limit.
         limit: usize,
     },
-    /// The limit of its execution group on all nodes together is reached.
-    GroupFullOnAllNodes {
-        /// The group.
-        group: String,
+    /// The limit of its queue on all nodes together is reached.
+    QueueFullOnAllNodes {
+        /// The queue.
+        queue: String,
         /// The limit.
         limit: usize,
     },
@@ -198,20 +198,14 @@ impl fmt::Display for Obstacle {
                     "this node cannot run `{job_type}`; register the job here or start a node that has it"
                 )
             }
-            Self::GroupFull { group: Some(group), limit } => {
-                write!(f, "{limit} runs of execution group `{group}` are under way, which is its limit here")
+            Self::QueueFull { queue: Some(queue), limit } => {
+                write!(f, "{limit} runs of queue `{queue}` are under way, which is its limit here")
             }
-            Self::GroupFull { group: None, limit } => {
-                write!(
-                    f,
-                    "{limit} runs of triggers without execution group are under way, which is the limit here"
-                )
+            Self::QueueFull { queue: None, limit } => {
+                write!(f, "{limit} runs of triggers without a queue are under way, which is the limit here")
             }
-            Self::GroupFullOnAllNodes { group, limit } => {
-                write!(
-                    f,
-                    "{limit} runs of execution group `{group}` are under way on all nodes, which is its limit"
-                )
+            Self::QueueFullOnAllNodes { queue, limit } => {
+                write!(f, "{limit} runs of queue `{queue}` are under way on all nodes, which is its limit")
             }
             Self::NoSlot { concurrency } => write!(f, "all {concurrency} slots of this node are in use"),
             Self::NotRunning { state } => write!(f, "this scheduler is {state}"),

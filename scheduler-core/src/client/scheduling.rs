@@ -191,7 +191,7 @@ pub(crate) fn bind(
         Some(None) => trigger.key(TriggerKey::from(job.key())),
     };
     let trigger = trigger.or_for(job.key()).over(data).build(now)?;
-    Ok(trigger.or_execution_group(job.detail().execution_group()))
+    Ok(trigger.or_queue(job.detail().queue()))
 }
 
 /// The answer for a trigger that is stored; an error for one that would never fire.

@@ -20,7 +20,7 @@ use crate::client::{Client, Wiring};
 use crate::execute::Pipeline;
 use crate::execution_id::new_session;
 use crate::job::{CancelReason, ExecutionId, Invocation, Registry};
-use crate::store::{ExecutionLimits, Executions, JobStore};
+use crate::store::{Executions, JobStore, QueueLimits};
 use crate::sync::{self, AtomicBool, AtomicUsize, Mutex};
 use crate::time::{Alarm, Clock};
 use crate::trigger::Misfire;
@@ -56,7 +56,7 @@ pub(super) struct Core {
     pub(super) client: Client,
     pub(super) start_up: Vec<Invocation>,
     pub(super) pipeline: Arc<Pipeline>,
-    pub(super) limits: RwLock<ExecutionLimits>,
+    pub(super) limits: RwLock<QueueLimits>,
     pub(super) running: Running,
     /// How many executions have ended.
     pub(super) executed: AtomicU64,
@@ -275,7 +275,7 @@ impl Core {
                 Executions::One(id) => run.id == *id,
                 Executions::OfJob(job) => run.job == *job,
                 Executions::OfTrigger(trigger) => run.trigger == *trigger,
-                Executions::OfGroup(group) => run.execution_group.as_ref() == Some(group),
+                Executions::OfQueue(queue) => run.queue.as_ref() == Some(queue),
                 Executions::All => true,
             };
             if meant {

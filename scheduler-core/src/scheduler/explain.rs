@@ -35,9 +35,9 @@ impl Scheduler {
         Ok(explanation)
     }
 
-    /// How many runs of the group there are on all nodes.
-    async fn claimed_of(&self, group: &Arc<str>) -> Result<usize> {
-        Ok(self.executions(Executions::OfGroup(group.clone())).await?.len())
+    /// How many runs of the queue there are on all nodes.
+    async fn claimed_of(&self, queue: &Arc<str>) -> Result<usize> {
+        Ok(self.executions(Executions::OfQueue(queue.clone())).await?.len())
     }
 
     async fn obstacles_here(&self, status: &TriggerStatus) -> Result<Vec<Obstacle>> {
@@ -50,16 +50,16 @@ impl Scheduler {
             found.push(Obstacle::NotRegistered { job_type: job.job_type().to_owned() });
         }
         let running = self.running();
-        let group = status.trigger.execution_group();
-        let used = running.iter().filter(|run| run.execution_group.as_ref() == group).count();
-        if let Some(limit) = core.limits.read().of(group).filter(|limit| used >= *limit) {
-            found.push(Obstacle::GroupFull { group: group.map(ToString::to_string), limit });
+        let queue = status.trigger.queue();
+        let used = running.iter().filter(|run| run.queue.as_ref() == queue).count();
+        if let Some(limit) = core.limits.read().of(queue).filter(|limit| used >= *limit) {
+            found.push(Obstacle::QueueFull { queue: queue.map(ToString::to_string), limit });
         }
-        let shared = group.and_then(|group| core.limits.read().shared.get(group).copied());
-        if let (Some(group), Some(limit)) = (group, shared)
-            && self.claimed_of(group).await? >= limit
+        let shared = queue.and_then(|queue| core.limits.read().shared.get(queue).copied());
+        if let (Some(queue), Some(limit)) = (queue, shared)
+            && self.claimed_of(queue).await? >= limit
         {
-            found.push(Obstacle::GroupFullOnAllNodes { group: group.to_string(), limit });
+            found.push(Obstacle::QueueFullOnAllNodes { queue: queue.to_string(), limit });
         }
         if running.len() >= core.settings.concurrency {
             found.push(Obstacle::NoSlot { concurrency: core.settings.concurrency });

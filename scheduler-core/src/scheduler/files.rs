@@ -65,7 +65,7 @@ impl Core {
         let missing = |key: &JobKey| Arc::new(JobDetail::builder(key.clone(), "").build());
         let declared = contents.triggers.iter().map(|FileTrigger { trigger, own_start, place }| {
             let job = jobs.get(trigger.job()).cloned().unwrap_or_else(|| missing(trigger.job()));
-            let trigger = trigger.clone().or_execution_group(job.execution_group());
+            let trigger = trigger.clone().or_queue(job.queue());
             let (job, place) = (Invocation::new(job), Some(place.clone()));
             Declared { job, trigger, own_start: *own_start, place }
         });

@@ -53,7 +53,7 @@ pub(super) struct Engine {
     unsure: Option<Decided>,
     /// Up to when what is due still runs, while the scheduler shuts down; as it was when the turn began.
     last_due: Option<DateTime<Utc>>,
-    /// How many of each execution group are acquired or under way.
+    /// How many of each queue are acquired or under way.
     used: HashMap<Arc<str>, usize>,
     /// What is left of the share of late triggers, in parts of one.
     late_quarters: usize,
@@ -199,9 +199,9 @@ impl Engine {
     }
 
     /// Begins to acquire, if the store may have something. The slots of what is being written are free, whether the store knows it
-    /// or not; only where there are limits of execution groups does what has ended decide what may be acquired.
+    /// or not; only where there are limits of queues does what has ended decide what may be acquired.
     fn ask(&mut self, now: DateTime<Utc>) {
-        let is_limited = *self.core.limits.read() != ExecutionLimits::default();
+        let is_limited = *self.core.limits.read() != QueueLimits::default();
         if self.calls.are_asking() || self.unsure.is_some() || (is_limited && self.calls.are_writing()) {
             return;
         }
@@ -222,7 +222,7 @@ impl Engine {
         let endings = std::mem::replace(&mut self.unwritten, left);
         for (ending, result) in endings.iter().zip(results) {
             self.deadlines.remove(ending.completion.execution);
-            self.free_group(ending.trigger.execution_group());
+            self.leave_queue(ending.trigger.queue());
             self.core.report_end(ending, result);
         }
         self.core.free_slots(endings.len());
@@ -261,7 +261,7 @@ impl Engine {
         }
         self.core.store.release(self.ahead.iter().map(|acquired| acquired.claim).collect()).await?;
         for acquired in std::mem::take(&mut self.ahead) {
-            self.free_group(acquired.trigger.execution_group());
+            self.leave_queue(acquired.trigger.queue());
         }
         Ok(())
     }
@@ -309,7 +309,7 @@ impl Engine {
         let runs = acquired.runs.iter().map(|acquired| (acquired.claim, &acquired.trigger));
         for (claim, trigger) in triggers.chain(runs) {
             self.heard = self.heard.max(claim.count());
-            self.use_group(trigger.execution_group());
+            self.enter_queue(trigger.queue());
         }
         self.remember(acquired.triggers);
         let now = self.core.clock.now();
@@ -326,34 +326,34 @@ impl Engine {
         LateShare { before, most: quarters / LATE_PART }
     }
 
-    /// What is left of the limits of execution groups.
-    fn limits_left(&self) -> ExecutionLimits {
+    /// What is left of the limits of queues.
+    fn limits_left(&self) -> QueueLimits {
         let limits = self.core.limits.read();
         let mut left = limits.clone();
-        for (group, used) in &self.used {
-            if let Some(limit) = limits.of(Some(group)) {
-                left.named.insert(group.clone(), limit.saturating_sub(*used));
+        for (queue, used) in &self.used {
+            if let Some(limit) = limits.of(Some(queue)) {
+                left.named.insert(queue.clone(), limit.saturating_sub(*used));
             }
         }
-        let grouped: usize = self.used.values().sum();
+        let in_queues: usize = self.used.values().sum();
         let all = self.core.active.load(Ordering::Acquire) + self.ahead.len();
-        left.ungrouped = limits.ungrouped.map(|limit| limit.saturating_sub(all.saturating_sub(grouped)));
+        left.default = limits.default.map(|limit| limit.saturating_sub(all.saturating_sub(in_queues)));
         left
     }
 
-    fn free_group(&mut self, group: Option<&Arc<str>>) {
-        let Some(used) = group.and_then(|group| self.used.get_mut(group)) else { return };
+    fn leave_queue(&mut self, queue: Option<&Arc<str>>) {
+        let Some(used) = queue.and_then(|queue| self.used.get_mut(queue)) else { return };
         *used = used.saturating_sub(1);
         if *used == 0 {
             self.used.retain(|_, used| *used > 0);
         }
     }
 
-    fn use_group(&mut self, group: Option<&Arc<str>>) {
-        let Some(group) = group else { return };
-        match self.used.get_mut(group) {
+    fn enter_queue(&mut self, queue: Option<&Arc<str>>) {
+        let Some(queue) = queue else { return };
+        match self.used.get_mut(queue) {
             Some(used) => *used += 1,
-            None => drop(self.used.insert(group.clone(), 1)),
+            None => drop(self.used.insert(queue.clone(), 1)),
         }
     }
 
@@ -414,7 +414,7 @@ impl Engine {
         let (fence, job) = match result {
             FireResult::Run { fence, job } => (fence, job),
             other => {
-                self.free_group(trigger.execution_group());
+                self.leave_queue(trigger.queue());
                 self.core.report_no_run(&trigger, &other, scheduled, next);
                 return None;
             }

@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use super::handle::Scheduler;
-use crate::store::ExecutionLimits;
+use crate::store::QueueLimits;
 use crate::watch::SchedulerState;
 
 /// What there is to know about a scheduler itself.
@@ -32,8 +32,8 @@ pub struct SchedulerMetadata {
     pub concurrency: usize,
     /// The job types that it can run.
     pub job_types: Vec<Arc<str>>,
-    /// The limits of execution groups.
-    pub limits: ExecutionLimits,
+    /// The limits of queues.
+    pub limits: QueueLimits,
 }
 
 impl Scheduler {
@@ -54,8 +54,8 @@ impl Scheduler {
         }
     }
 
-    /// Sets the limits of execution groups of this node. Runs that exceed them go on. Nothing happens after the shutdown.
-    pub fn set_limits(&self, limits: ExecutionLimits) {
+    /// Sets the limits of queues of this node. Runs that exceed them go on. Nothing happens after the shutdown.
+    pub fn set_limits(&self, limits: QueueLimits) {
         *self.core().limits.write() = limits;
         self.core().wake();
     }
