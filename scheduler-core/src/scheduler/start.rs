@@ -55,7 +55,7 @@ impl Scheduler {
     /// # Errors
     ///
     /// It has been shut down, also while it waits; another call starts it already; there is no runtime; the store refuses
-    /// what is declared; or a start-up job has failed. The node is not among the [nodes](Self::nodes) then. After any of
+    /// what is declared; or a start-up job has failed. The node is not among the [nodes](crate::Client::nodes) then. After any of
     /// these but the first it may be started again.
     ///
     /// # Cancel safety
