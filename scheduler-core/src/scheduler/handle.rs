@@ -268,14 +268,37 @@ impl Scheduler {
         self.core().store.executions(what).await.during("executions")
     }
 
-    /// Runs that are over, the latest first, as far as the store keeps them: see
-    /// [`MemoryJobStore::keeping_history`], and the settings of other stores.
+    /// A page of the firing records that match, the latest first: one for each attempt that has ended, and one for each occurrence of
+    /// a trigger that did not run. Empty unless the store keeps records: see [`MemoryJobStore::keeping_history`], and the settings
+    /// of other stores.
     ///
     /// # Errors
     ///
     /// The store has failed.
-    pub async fn history(&self, query: HistoryQuery) -> Result<Vec<RunRecord>> {
-        self.core().store.history(query).await.during("history")
+    pub async fn firings(&self, query: FiringQuery) -> Result<Page<FiringRecord, FiringCursor>> {
+        self.core().store.firings(query).await.during("firings")
+    }
+
+    /// All firing records that match, the latest first; at most as many as the limit says.
+    ///
+    /// ```
+    /// # use scheduler_core::prelude::*;
+    /// use scheduler_core::store::{FiringOutcome, FiringQuery};
+    ///
+    /// # async fn look(scheduler: Scheduler) -> scheduler_core::Result<()> {
+    /// let wrong = [FiringOutcome::Failed, FiringOutcome::NotRun];
+    /// for firing in scheduler.all_firings(FiringQuery::default().with_outcomes(wrong).limit(20)).await? {
+    ///     println!("{} {} {:?} {:?}", firing.job, firing.outcome.word(), firing.reason, firing.failure);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// The store has failed.
+    pub async fn all_firings(&self, query: FiringQuery) -> Result<Vec<FiringRecord>> {
+        self.core().store.all_firings(query).await.during("firings")
     }
 
     /// The nodes of this scheduler's store, this one among them.

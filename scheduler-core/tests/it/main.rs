@@ -16,6 +16,7 @@ mod explaining;
 mod file_edges;
 mod files;
 mod firing;
+mod firing_records;
 mod groups;
 mod history;
 mod hosting;
