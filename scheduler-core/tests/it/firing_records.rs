@@ -32,6 +32,10 @@ async fn fails() -> Result<(), JobError> {
     Err(JobError::new("no route to the bank"))
 }
 
+async fn panics() {
+    panic!("empty");
+}
+
 async fn stays(context: JobContext) {
     let token = context.cancellation();
     token.run_until_cancelled(context.clock().sleep(seconds(3600))).await;
@@ -71,10 +75,7 @@ async fn each_outcome_has_its_record() {
         .trigger_listener(Matcher::Everything, Refuses)
         .register(JobDefinition::new(works, async || {}).with_trigger(trigger))
         .register(JobDefinition::new(detail("fails"), fails).with_trigger(once("fails").to_builder()))
-        .register(
-            JobDefinition::new(detail("panics"), async || panic!("empty"))
-                .with_trigger(once("panics").to_builder()),
-        )
+        .register(JobDefinition::new(detail("panics"), panics).with_trigger(once("panics").to_builder()))
         .register(JobDefinition::new(timed, stays).with_trigger(once("slow").to_builder()))
         .register(JobDefinition::new(detail("stopped"), stays).with_trigger(once("stopped").to_builder()))
         .register(

@@ -51,9 +51,11 @@ fn lists(server: &Server) -> Vec<Vec<u8>> {
 
 fn ask<T: redis::FromRedisValue>(server: &Server, command: &str, key: &[u8], more: &[&str]) -> T {
     let mut connection = redis::Client::open(server.url()).unwrap().get_connection().unwrap();
-    let words: Vec<_> = command.split(' ').collect();
-    let mut command = redis::cmd(words[0]);
-    words[1..].iter().for_each(|word| drop(command.arg(*word)));
+    let mut words = command.split(' ');
+    let mut command = redis::cmd(words.next().unwrap());
+    for word in words {
+        command.arg(word);
+    }
     command.arg(key).arg(more).query(&mut connection).unwrap()
 }
 

@@ -10,14 +10,8 @@ use std::hash::{BuildHasher, Hash};
 
 use foldhash::fast::FixedState;
 
-use super::MemoryJobStore;
 use super::listing::SLOTS;
-use crate::store::firings::{FiringCursor, FiringOutcome, FiringQuery, FiringRecord};
-use crate::store::page::Page;
-use crate::sync::yield_now;
-
-/// No page looks at more records.
-const MOST_LOOKED_AT: usize = 16_384;
+use crate::store::firings::{FiringOutcome, FiringQuery, FiringRecord};
 
 /// An index has no more lists than this. Names share a list if their hashes end alike.
 const MOST_LISTS: usize = 65_536;
@@ -108,7 +102,7 @@ impl Firings {
 
     /// Looks at the next records that are older than `before`, until `found` says that it has enough. Returns the number of the last one; none
     /// if there are no more.
-    fn look(
+    pub(super) fn look(
         &self,
         query: &FiringQuery,
         before: u64,
@@ -139,34 +133,4 @@ fn newest(lists: &[&VecDeque<u64>], places: &mut [usize]) -> Option<u64> {
     let (number, list) = places.iter().enumerate().filter_map(before).max()?;
     places[list] -= 1;
     Some(number)
-}
-
-impl MemoryJobStore {
-    pub(super) async fn page_of_firings(&self, query: &FiringQuery) -> Page<FiringRecord, FiringCursor> {
-        let (mut items, mut looked_at, limit) = (Vec::new(), 0, query.page_size());
-        if limit == 0 {
-            return Page::empty();
-        }
-        let mut before = query.after.map_or(u64::MAX, |after| after.0);
-        loop {
-            let last = {
-                let table = self.0.table.lock();
-                let Some(firings) = &table.firings else { return Page::empty() };
-                firings.look(query, before, |record| {
-                    looked_at += 1;
-                    items.extend(query.matches(record).then(|| record.clone()));
-                    items.len() >= limit
-                })
-            };
-            let Some(last) = last else { return Page::new(items, None, looked_at) };
-            if items.len() >= limit {
-                return Page::new(items, Some(FiringCursor(last)), looked_at);
-            }
-            if looked_at >= MOST_LOOKED_AT {
-                return Page::unfinished(items, FiringCursor(last), looked_at);
-            }
-            before = last;
-            yield_now().await;
-        }
-    }
 }

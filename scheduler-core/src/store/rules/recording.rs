@@ -56,10 +56,9 @@ pub(super) fn lost<R: Rows>(
             None => None,
         };
         record.trigger = row.and_then(|row| row.occurrence_of().cloned());
-        if let Some(row) = row {
-            record.cause = row.cause_of_attempt();
-            record.job_type = Some(row.job_type.clone());
-        }
+        // A run that was removed meanwhile says nothing any more.
+        record.cause = row.map_or(FiringCause::Enqueued, RunRow::cause_of_attempt);
+        record.job_type = row.map(|row| row.job_type.clone());
     } else if let Some(job) = rows.job(trigger.job())? {
         record.job_type = rows.get(job)?.map(|job| job.detail.shared_job_type().clone());
     }
