@@ -16,39 +16,47 @@ const ROWS: usize = 100;
 /// A page reads so many times.
 const READS: usize = 8;
 
-/// Runs share so many lists: most runs have one record, for which a list of its own would cost more than the record.
-const LISTS_OF_RUNS: u64 = 4096;
-
 /// In place of the name of a list.
-const NONE: u8 = u8::MAX;
+const NONE: u8 = b'~';
+
+/// The digits of the hash of a job or a trigger.
+const OF_KEY: usize = 11;
+
+/// The digits of a run. So runs share 4,096 lists: most runs have one record, for which a list of its own would cost more than the record.
+const OF_RUN: usize = 2;
 
 /// What begins the records: the names of the lists of its outcome, job, trigger and run (see `commit.lua`).
-const HEAD: usize = 19;
+const HEAD: usize = 1 + 2 * OF_KEY + OF_RUN;
+
+fn digits<const MANY: usize>(number: u64) -> [u8; MANY] {
+    let mut digits = codec::digits(number.into(), MANY as u32);
+    std::array::from_fn(|_| digits.next().unwrap_or(NONE))
+}
 
 /// By FNV-1a, which is the same in every program.
-fn hash(key: &impl Key) -> [u8; 8] {
+fn of_key(key: &impl Key) -> [u8; OF_KEY] {
     let hash = codec::key(key).bytes().fold(0xCBF2_9CE4_8422_2325_u64, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01B3)
     });
-    hash.to_be_bytes()
+    digits(hash)
 }
 
 fn of_outcome(outcome: FiringOutcome) -> u8 {
     b'0' + outcome as u8
 }
 
-fn of_run(run: RunId) -> [u8; 2] {
+fn of_run(run: RunId) -> [u8; OF_RUN] {
     // Runs of one sender have numbers that follow each other.
-    ((run.count() ^ run.sender()) % LISTS_OF_RUNS).to_be_bytes()[6..].try_into().unwrap_or_default()
+    digits(run.count() ^ run.sender())
 }
 
 /// A record as the server has it.
 pub(crate) fn write(record: &FiringRecord) -> Vec<u8> {
     let mut whole = Vec::with_capacity(256);
     whole.push(of_outcome(record.outcome));
-    whole.extend(hash(&record.job));
-    whole.extend(record.trigger.as_ref().map_or([NONE; 8], hash));
-    whole.extend(record.run.map_or([NONE; 2], of_run));
+    whole.extend(of_key(&record.job));
+    whole.extend(record.trigger.as_ref().map_or([NONE; OF_KEY], of_key));
+    whole.extend(record.run.map_or([NONE; OF_RUN], of_run));
     whole.extend(firing(record));
     whole
 }
@@ -57,8 +65,8 @@ pub(crate) fn write(record: &FiringRecord) -> Vec<u8> {
 fn groups(query: &FiringQuery) -> Words {
     let named = |kind: &str, name: &[u8]| [kind.as_bytes(), name].concat();
     let mut words = Words::new();
-    let job = query.job.as_ref().map(|job: &JobKey| named("j", &hash(job)));
-    let trigger = query.trigger.as_ref().map(|trigger: &TriggerKey| named("t", &hash(trigger)));
+    let job = query.job.as_ref().map(|job: &JobKey| named("j", &of_key(job)));
+    let trigger = query.trigger.as_ref().map(|trigger: &TriggerKey| named("t", &of_key(trigger)));
     let run = query.run.map(|run| named("r", &of_run(run)));
     for list in [job, trigger, run].into_iter().flatten() {
         words.extend([text("1"), list]);
@@ -126,7 +134,7 @@ impl Shared {
                     number,
                     "the firing record {number} cannot be read and is left out of the list: {reason}; upgrade this program if a newer \
                      version wrote the record (it is `{}` in Redis)",
-                    word(pair.get(1)).escape_debug()
+                    codec::shown(&word(pair.get(1)))
                 ),
             }
         }

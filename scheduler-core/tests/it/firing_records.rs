@@ -36,6 +36,10 @@ async fn panics() {
     panic!("empty");
 }
 
+async fn deaf(context: JobContext) {
+    context.clock().sleep(seconds(3600)).await;
+}
+
 async fn stays(context: JobContext) {
     let token = context.cancellation();
     token.run_until_cancelled(context.clock().sleep(seconds(3600))).await;
@@ -76,7 +80,7 @@ async fn each_outcome_has_its_record() {
         .register(JobDefinition::new(works, async || {}).with_trigger(trigger))
         .register(JobDefinition::new(detail("fails"), fails).with_trigger(once("fails").to_builder()))
         .register(JobDefinition::new(detail("panics"), panics).with_trigger(once("panics").to_builder()))
-        .register(JobDefinition::new(timed, stays).with_trigger(once("slow").to_builder()))
+        .register(JobDefinition::new(timed, deaf).with_trigger(once("slow").to_builder()))
         .register(JobDefinition::new(detail("stopped"), stays).with_trigger(once("stopped").to_builder()))
         .register(
             JobDefinition::new(detail("refused"), async || {}).with_trigger(once("refused").to_builder()),

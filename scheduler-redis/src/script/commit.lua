@@ -130,7 +130,7 @@ for name, width in pairs({ HSET = 2, HDEL = 1, ZADD = 2, ZREM = 1, SADD = 1, SET
 end
 
 -- By which bytes of a firing record its lists are named: those of its outcome, job, trigger and run. Only marks stand for none.
-local OF_FIRING = { { 'o', 1, 1 }, { 'j', 2, 9 }, { 't', 10, 17, string.rep('\255', 8) }, { 'r', 18, 19, '\255\255' } }
+local OF_FIRING = { { 'o', 1, 1 }, { 'j', 2, 12 }, { 't', 13, 23, string.rep('~', 11) }, { 'r', 24, 25, '~~' } }
 
 local function note_lists(lists, record, number)
   for n = 1, 4 do

@@ -136,13 +136,13 @@ local function firings_kept()
   local known = call('HMGET', K'meta', 'fl', 'ff')
   local last, first = tonumber(known[1] or ''), tonumber(known[2] or '')
   if last and first and first <= last + 1 then return last, first end
-  last, first = 0, nil
+  local many = call('HLEN', K'firings')
+  last = 0
   for outcome = 0, 9 do
-    local newest = tonumber(call('LINDEX', K('fi:o' .. outcome), -1) or '')
-    local oldest = tonumber(call('LINDEX', K('fi:o' .. outcome), 0) or '')
-    if newest and oldest then last, first = math.max(last, newest), math.min(first or oldest, oldest) end
+    last = math.max(last, tonumber(call('LINDEX', K('fi:o' .. outcome), -1) or '') or 0)
   end
-  return last, first or last + 1
+  last = math.max(last, many)
+  return last, last - many + 1
 end
 
 -- Carries out a call. A key of the wrong kind is an answer: the node moves it out of the way. Everything else that fails names the

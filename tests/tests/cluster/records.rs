@@ -11,26 +11,35 @@ const PREFIX: &str = "scheduler:{shared/0}:";
 
 /// A store with a node.
 async fn open(server: &Server, keeps: usize) -> RedisJobStore {
+    open_as(server, 1, keeps).await
+}
+
+async fn open_as(server: &Server, session: u64, keeps: usize) -> RedisJobStore {
     let store =
         RedisJobStore::builder(&server.url()).name("shared").keep_history(keeps).connect().await.unwrap();
     let (wake, stop) = (std::sync::Arc::new(|| {}), std::sync::Arc::new(|_, _| {}));
-    store.attach(Node { session: 1, name: "node".into(), types: None, wake, stop }).await.unwrap();
+    store.attach(Node { session, name: "node".into(), types: None, wake, stop }).await.unwrap();
     store
 }
 
 /// Runs so many runs, whose attempts succeed, in batches of a hundred.
 async fn run(store: &RedisJobStore, numbers: std::ops::Range<u64>) {
+    run_as(store, 1, numbers).await;
+}
+
+async fn run_as(store: &RedisJobStore, session: u64, numbers: std::ops::Range<u64>) {
     let now = JobStore::clock(store).unwrap().now();
     let work = job("send-letter");
     let runs = numbers.map(|number| NewRun::of(RunId::new(7, number), &work, now)).collect();
     store.enqueue(runs).await.unwrap();
     let limits = ExecutionLimits::default();
-    let request = AcquireDue { session: 1, now, until: now, max: 100, limits, late: None, heard: None };
+    let request = AcquireDue { session, now, until: now, max: 100, limits, late: None, heard: None };
     loop {
         let acquired = store.acquire_due(request.clone()).await.unwrap();
         let ended = acquired.runs.iter().map(|one| {
             let outcome = FiringOutcome::Succeeded;
-            let mut record = FiringRecord::new(work.key().clone(), 1, one.cause, (one.due, now), outcome);
+            let mut record =
+                FiringRecord::new(work.key().clone(), session, one.cause, (one.due, now), outcome);
             (record.execution, record.run, record.attempt) = (Some(one.claim), Some(one.run), 1);
             (record.job_type, record.node) = (Some(one.job_type.clone()), Some("host-7.internal".into()));
             record.began = Some(now);
@@ -91,10 +100,9 @@ async fn what_is_evicted_leaves_nothing_in_any_list() {
     assert_eq!([entries(b'o'), entries(b'j'), entries(b'r'), entries(b't')], [50, 50, 50, 0]);
     let records: usize = ask(&server, "HLEN", format!("{PREFIX}firings").as_bytes(), &[]);
     assert_eq!(records, 50);
-    drop(store);
     // Another node wishes fewer.
-    let store = open(&server, 10).await;
-    run(&store, 1_000..1_001).await;
+    let store = open_as(&server, 2, 10).await;
+    run_as(&store, 2, 1_000..1_001).await;
     assert_eq!(count(&store, FiringQuery::default()).await, 10);
     assert_eq!([entries(b'o'), entries(b'j'), entries(b'r')], [10; 3]);
 }
