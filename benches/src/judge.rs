@@ -158,12 +158,16 @@ pub fn w5(task: &Task) -> Value {
     let took = (SystemClock.monotonic() - begin).as_secs_f64();
     let after = processor();
     let (calls, inner) = server.counts();
+    let slow = server.slow_calls();
     pause(Duration::from_millis(task.get("after", 1000)));
     give_word(folder, "stop");
     wait_until(Duration::from_secs(20), || all_have(folder, "runs", processes));
     pause(Duration::from_millis(50));
-    let (mut runs, mut shares) = (vec![0_u32; count], Vec::new());
+    let (mut runs, mut shares, mut commits) = (vec![0_u32; count], Vec::new(), [0.0, 0.0]);
     for index in 0..processes {
+        let text = read(folder, "commits", index);
+        let of_node = text.split(' ').filter_map(|count| count.parse::<f64>().ok());
+        commits.iter_mut().zip(of_node).for_each(|(all, count)| *all += count);
         let text = read(folder, "runs", index);
         let numbers: Vec<usize> = text.lines().filter_map(|line| line.parse().ok()).collect();
         shares.push(numbers.len());
@@ -178,6 +182,8 @@ pub fn w5(task: &Task) -> Value {
         "one_per_s": filled["one_per_s"], "many_per_s": filled["many_per_s"], "bulk_per_s": filled["bulk_per_s"], "far_per_s": added["bulk_per_s"],
         "stored_bytes": used.map(|used| used / (count + far) as f64),
         "calls_per_job": calls / each, "commands_per_job": inner / each,
+        "slowest_ms": slow.first(), "above_5_ms": slow.iter().filter(|millis| **millis > 5.0).count(),
+        "commits": commits[0], "refused": commits[1],
         "worker_us": (after.0 - before.0) * 1e6 / each, "server_us": (after.1 - before.1) * 1e6 / each,
     })
 }

@@ -164,8 +164,9 @@ pub async fn work(folder: &Path, index: &str, long: bool) -> Result<()> {
             }
         }
     };
+    let store = store().await?;
     let scheduler = Scheduler::builder()
-        .store(store().await?)
+        .store(store.clone())
         .concurrency(setting("CONCURRENCY", 1000))
         .register(JobDefinition::new(work_detail(), run))
         .build()?;
@@ -186,6 +187,8 @@ pub async fn work(folder: &Path, index: &str, long: bool) -> Result<()> {
         }
         SystemClock.sleep(Duration::from_millis(setting("POLL", 5))).await;
     }
+    let commits = store.commits();
+    write("commits", &format!("{} {}", commits.made, commits.refused));
     write("runs", &runs.lock());
     std::process::exit(0)
 }

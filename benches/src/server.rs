@@ -62,7 +62,15 @@ impl Server {
     /// Does what an administrator does after much was stored, and forgets what was counted.
     pub fn settle(&self) {
         match self {
-            Self::Redis(server, _) => drop(server.command(&["CONFIG", "RESETSTAT"])),
+            Self::Redis(server, _) => {
+                for words in [
+                    &["CONFIG", "RESETSTAT"][..],
+                    &["CONFIG", "SET", "slowlog-log-slower-than", "1000", "slowlog-max-len", "100000"],
+                    &["SLOWLOG", "RESET"],
+                ] {
+                    server.command(words);
+                }
+            }
             Self::Postgres(server) => {
                 server.query("vacuum analyze");
                 server.query("select pg_stat_statements_reset()");
@@ -82,7 +90,7 @@ impl Server {
                 };
                 let all = stats.lines().filter(|line| line.starts_with("cmdstat_"));
                 // What the judge asks itself.
-                let of_judge = ["config", "info", "hlen", "ping"];
+                let of_judge = ["config", "info", "hlen", "ping", "slowlog"];
                 let all = all.filter(|line| !of_judge.iter().any(|name| line.contains(name)));
                 let calls = stats.lines().find(|line| line.starts_with("cmdstat_evalsha:")).and_then(count);
                 (calls.unwrap_or_default(), all.filter_map(count).sum())
@@ -93,6 +101,25 @@ impl Server {
                 (count, count)
             }
         }
+    }
+
+    /// How long Redis took for each call that took more than a millisecond, in milliseconds, the longest first.
+    #[must_use]
+    pub fn slow_calls(&self) -> Vec<f64> {
+        let Self::Redis(server, _) = self else { return Vec::new() };
+        let ::redis::Value::Array(calls) = server.command(&["SLOWLOG", "GET", "-1"]) else {
+            return Vec::new();
+        };
+        let micros = |call: &::redis::Value| match call {
+            ::redis::Value::Array(fields) => match fields.get(2) {
+                Some(::redis::Value::Int(micros)) => Some(*micros as f64 / 1000.0),
+                _ => None,
+            },
+            _ => None,
+        };
+        let mut millis: Vec<_> = calls.iter().filter_map(micros).collect();
+        millis.sort_by(|a, b| b.total_cmp(a));
+        millis
     }
 
     /// The memory that Redis has in use, in bytes.

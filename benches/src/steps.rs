@@ -52,7 +52,7 @@ pub fn filled(count: usize) -> MemoryJobStore {
 /// Claims what is due.
 #[must_use]
 pub fn acquire(store: &MemoryJobStore, time: DateTime<Utc>, max: usize) -> Vec<AcquiredTrigger> {
-    let limits = ExecutionLimits::default();
+    let limits = QueueLimits::default();
     now(store.acquire_due(AcquireDue {
         session: 1,
         now: time,

@@ -128,16 +128,10 @@ impl Bench {
     }
 
     pub(super) async fn acquire(&self, seconds: i64, max: usize) -> Vec<AcquiredTrigger> {
-        self.ask(ONE, seconds, max, ExecutionLimits::default()).await.triggers
+        self.ask(ONE, seconds, max, QueueLimits::default()).await.triggers
     }
 
-    pub(super) async fn ask(
-        &self,
-        session: u64,
-        seconds: i64,
-        max: usize,
-        limits: ExecutionLimits,
-    ) -> Acquired {
+    pub(super) async fn ask(&self, session: u64, seconds: i64, max: usize, limits: QueueLimits) -> Acquired {
         let now = at(seconds);
         self.store
             .acquire_due(AcquireDue { session, now, until: now, max, limits, late: None, heard: None })
@@ -147,7 +141,7 @@ impl Bench {
 
     /// The executions of a node that are to be stopped.
     pub(super) async fn cancelled(&self, session: u64, seconds: i64) -> Vec<(ExecutionId, CancelReason)> {
-        self.ask(session, seconds, 0, ExecutionLimits::default()).await.cancel
+        self.ask(session, seconds, 0, QueueLimits::default()).await.cancel
     }
 
     pub(super) async fn fire(&self, seconds: i64, acquired: &AcquiredTrigger) -> FireResult {

@@ -93,7 +93,7 @@ struct TriggerWish {
     times: u32,
     priority: i32,
     overlap: OverlapPolicy,
-    grouped: bool,
+    has_queue: bool,
 }
 
 fn operation() -> impl Strategy<Value = Operation> {
@@ -131,14 +131,14 @@ fn wish() -> impl Strategy<Value = TriggerWish> {
         OverlapPolicy::CancelPrevious,
     ]);
     (0..8usize, 0..4usize, 0..90i64, 0..3u32, 4..7i32, overlap, any::<bool>()).prop_map(
-        |(trigger, job, start, times, priority, overlap, grouped)| TriggerWish {
+        |(trigger, job, start, times, priority, overlap, has_queue)| TriggerWish {
             trigger,
             job,
             start,
             times,
             priority,
             overlap,
-            grouped,
+            has_queue,
         },
     )
 }

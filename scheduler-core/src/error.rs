@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::key::{InvalidKey, JobKey, TriggerKey};
 
-/// What a call to the scheduler or a job store refused to do, and why.
+/// What a call to a client, a scheduler or a job store refused to do, and why.
 ///
 /// The message names the thing, the value and the way out; [`source`](std::error::Error::source) gives the cause, down to the
 /// error of the parser or the client that was the first. A program asks the [kind](Self::kind) or one of the predicates, and
@@ -48,7 +48,7 @@ pub enum ErrorKind {
     Config,
     /// The call did not work now and may work when it is tried again.
     Transient,
-    /// The scheduler, or the host of a queue, has been shut down.
+    /// The scheduler, or the host of a queue in memory, has been shut down.
     Closed,
 }
 
@@ -132,7 +132,7 @@ impl Error {
         self.0.trigger.as_ref()
     }
 
-    /// The method of [`Scheduler`](crate::Scheduler) or [`JobQueue`](crate::host::JobQueue) that has failed, by its name in
+    /// The method of [`Client`](crate::Client), [`Scheduler`](crate::Scheduler) or [`JobQueue`](crate::host::JobQueue) that has failed, by its name in
     /// the code such as `schedule`; none for an error that was made elsewhere.
     pub fn operation(&self) -> Option<&'static str> {
         self.0.operation

@@ -81,6 +81,12 @@ impl fmt::Debug for ExecutionId {
     }
 }
 
+/// A number that no other life of a node has; the standard library seeds its hashers from the system.
+pub(crate) fn new_session() -> u64 {
+    use std::hash::{BuildHasher, Hasher};
+    std::collections::hash_map::RandomState::new().build_hasher().finish()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -47,7 +47,8 @@
 //! A **job** is a function under a name, stored as a [`JobDetail`](job::JobDetail) with its rules and data. A
 //! **[trigger]** says when one job runs, and has data of its own. A **[calendar]** says when it must not.
 //! A **[store]** is where jobs and triggers live: in memory, or shared by the nodes of a cluster. A **firing** is one
-//! occurrence of a trigger, an **execution** one run for it. The **[scheduler]** fires what is due and runs it.
+//! occurrence of a trigger, an **execution** one run for it. A **[client]** changes and reads what is stored; a **[scheduler]** is a
+//! client that also fires what is due and runs it.
 //!
 //! # What holds
 //!
@@ -101,6 +102,7 @@
 #[path = "private.rs"]
 pub mod __private;
 pub mod calendar;
+pub mod client;
 mod data;
 mod error;
 mod execute;
@@ -124,6 +126,7 @@ pub mod trigger;
 mod user;
 mod watch;
 
+pub use client::Client;
 pub use data::{DataError, JobData};
 pub use error::{Error, ErrorKind, Result};
 pub use host::{Host, HostError};

@@ -24,7 +24,7 @@ pub(crate) struct Rules {
     pub(crate) requests_recovery: bool,
     pub(crate) timeout: Option<u64>,
     pub(crate) retry: Option<Policy>,
-    pub(crate) execution_group: Option<String>,
+    pub(crate) queue: Option<String>,
     pub(crate) trigger: Option<Declared>,
 }
 
@@ -51,7 +51,7 @@ impl Rules {
             requests_recovery: options.flag("requests_recovery").is_some(),
             timeout: options.text("timeout").and_then(|text| duration(text, "timeout", errors)),
             retry: options.retry.as_ref().map(|written| written.check(errors)),
-            execution_group: options.text("execution_group").map(LitStr::value),
+            queue: options.text("queue").map(LitStr::value),
             trigger: trigger(options, errors),
         }
     }
@@ -139,7 +139,7 @@ fn of_trigger(options: &Options, declared: bool, errors: &mut Errors) -> TokenSt
             errors.at(text, format!("`{option}` belongs to a trigger; declare one by `cron` or `every`"));
         }
     }
-    for option in ["calendar", "execution_group"] {
+    for option in ["calendar", "queue"] {
         if let Some(text) = options.text(option).filter(|text| text.value().is_empty()) {
             errors.at(text, format!("`{option}` is empty; name one or leave it out"));
         }

@@ -93,13 +93,13 @@ fn detail(job: &Job<'_>, args: Option<&Type>) -> TokenStream {
     let timeout =
         rules.timeout.iter().map(|millis| quote!(.timeout(::core::time::Duration::from_millis(#millis))));
     let retry = rules.retry.iter().map(|policy| policy.expression(krate));
-    let group_of_runs = rules.execution_group.iter().map(|name| quote!(.execution_group(#name)));
+    let queue = rules.queue.iter().map(|name| quote!(.queue(#name)));
     let data = args.zip(rules.trigger.as_ref()).map(
         |(args, declared)| quote_spanned!(declared.span=> .data(#krate::__private::default_args::<#args>())),
     );
     quote! {
         #krate::job::JobDetail::builder(#krate::__private::job_key(#group, #name), #name)
-            #(#description)* #(#timeout)* #(.retry(#retry))* #(#group_of_runs)* #data
+            #(#description)* #(#timeout)* #(.retry(#retry))* #(#queue)* #data
             .durable(#durable)
             .disallow_concurrent(#exclusive)
             .persist_data(#persist)

@@ -55,10 +55,10 @@ fn way_here(name: &str) -> Option<&'static str> {
             "give the trigger a name: `scheduler.schedule(job::with(…), Trigger::now().name(\"…\"))` refuses a second \
              trigger of that name until the first one has fired"
         }
-        "queue" | "pool" | "max_concurrent" | "concurrency" | "max_concurrency" | "limit" | "workers"
+        "pool" | "max_concurrent" | "concurrency" | "max_concurrency" | "limit" | "workers"
         | "parallelism" => {
-            "put the job into a group with `execution_group = \"…\"` and limit the runs of the group with \
-             `Scheduler::builder().limit_group(\"…\", most)`; `disallow_concurrent` allows one run of the job at a time"
+            "put the job into a queue with `queue = \"…\"` and limit the runs of the queue with \
+             `Scheduler::builder().limit_queue(\"…\", most)`; `disallow_concurrent` allows one run of the job at a time"
         }
         "concurrent" | "allow_concurrent" | "max_instances" => {
             "runs of a job may overlap by default; `disallow_concurrent` allows one run at a time"
@@ -68,7 +68,7 @@ fn way_here(name: &str) -> Option<&'static str> {
              one is under way waits"
         }
         "rate" | "rate_limit" | "throttle" | "debounce" => {
-            "runs are limited by number, not by rate: use `execution_group = \"…\"` with `limit_group`, or `every = \"…\"`"
+            "runs are limited by number, not by rate: use `queue = \"…\"` with `limit_queue`, or `every = \"…\"`"
         }
         "priority" => {
             "the priority belongs to a trigger: `scheduler.schedule(job::with(…), Trigger::now().priority(7))`"
@@ -108,7 +108,7 @@ mod tests {
         assert_eq!(said("retries"), "there is no option `retries`; did you mean `retry`?");
         assert!(said("attempts").contains("four attempts in all"));
         assert!(said("backoff").contains("`retry(max = 3, backoff ="));
-        assert!(said("queue").contains("limit_group"));
+        assert!(said("concurrency").contains("limit_queue"));
         for opposite in ["concurrent", "allow_concurrent", "max_instances"] {
             assert!(!said(opposite).contains("did you mean"), "{}", said(opposite));
             assert!(said(opposite).contains("may overlap by default"), "{}", said(opposite));

@@ -10,7 +10,8 @@ use crate::expand::{self, Job};
 use crate::options::Options;
 
 /// Types that come from the run, by the last segment of their path.
-const EXTRACTORS: [&str; 6] = ["State", "Provided", "Scoped", "JobContext", "CancellationToken", "Scheduler"];
+const EXTRACTORS: [&str; 7] =
+    ["State", "Provided", "Scoped", "JobContext", "CancellationToken", "Scheduler", "Client"];
 const MOST_PARAMETERS: usize = 8;
 
 pub(crate) fn expand(options: TokenStream, item: TokenStream) -> TokenStream {

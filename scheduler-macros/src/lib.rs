@@ -27,8 +27,8 @@ use proc_macro::TokenStream;
 /// # Parameters of the function
 ///
 /// At most one parameter is the job's argument: any type with `serde::Serialize` and `serde::Deserialize`. Every other one
-/// comes from the run: `State<T>`, `JobContext`, `CancellationToken`, `Scheduler`, or a type of your own that implements
-/// `FromContext`, marked `#[extract]`. It returns `()` or `Result<(), E>` with any error.
+/// comes from the run: `State<T>`, `JobContext`, `CancellationToken`, `Scheduler`, `Client`, or a type of your own that implements
+/// `FromContext`, marked `#[extract]`. An argument whose type has one of these names is marked `#[args]`. It returns `()` or `Result<(), E>` with any error.
 ///
 /// # Options
 ///
@@ -46,7 +46,7 @@ use proc_macro::TokenStream;
 /// | `calendar = "holidays"` | the calendar of the declared trigger | none |
 /// | `misfire = "skip"` | what a firing does that comes too late: `smart`, `ignore`, `fire_now`, `skip` | that of the scheduler |
 /// | `overlap = "skip"` | what a firing does while the previous run goes on: `allow_all`, `skip`, `buffer_one`, `cancel_previous` | `allow_all` |
-/// | `execution_group = "reports"` | the group whose limit the runs of the job count towards, whatever starts them | none |
+/// | `queue = "reports"` | the queue whose limit the runs of the job count towards, whatever starts them; `execution_group` is an alias | none |
 /// | `disallow_concurrent` | at most one run at a time | no |
 /// | `persist_data` | keep the data that a run sets for the next one | no |
 /// | `requests_recovery` | run again what a crash of its node has cut off | no |

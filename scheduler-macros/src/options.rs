@@ -22,10 +22,14 @@ const TEXTS: [&str; 11] = [
     "calendar",
     "misfire",
     "overlap",
-    "execution_group",
+    QUEUE,
     "timeout",
 ];
 const FLAGS: [&str; 5] = ["durable", "disallow_concurrent", "persist_data", "requests_recovery", "blocking"];
+
+const QUEUE: &str = "queue";
+/// What Quartz calls a queue.
+const ALIAS: &str = "execution_group";
 
 /// What was written, not yet looked at more closely.
 pub(crate) struct Options {
@@ -91,7 +95,11 @@ impl Options {
         if self.seen.contains(&name) {
             return errors.at(option.path(), format!("`{name}` is given twice; keep one"));
         }
-        if let Some(index) = TEXTS.iter().position(|known| *known == name) {
+        let meant = if name == ALIAS { QUEUE } else { &name };
+        if meant == QUEUE && self.seen.iter().any(|seen| [QUEUE, ALIAS].contains(&&**seen)) {
+            return errors.at(option.path(), format!("`{ALIAS}` is an alias of `{QUEUE}`; keep one"));
+        }
+        if let Some(index) = TEXTS.iter().position(|known| *known == meant) {
             self.texts[index] = text_of(&name, &option, errors);
         } else if let Some(index) = FLAGS.iter().position(|known| *known == name) {
             self.flags[index] =

@@ -58,20 +58,20 @@ impl Shared {
     pub(crate) async fn drop_unreadable(
         &self,
         session: u64,
-        Unusable { unreadable, groups, .. }: &Unusable,
+        Unusable { unreadable, queues, .. }: &Unusable,
     ) -> Result<()> {
         if unreadable.is_empty() {
             return Ok(());
         }
-        let groups = words(groups.clone());
+        let queues = words(queues.clone());
         let home = format!("cl:{session}");
         let all = list(Some(self.ask(&self.command("HGETALL", "at")).await?));
         for claim in unreadable {
             let id = codec::claim(*claim);
             let mut ops = Ops::default();
             ops.add(Step::HDel, home.clone(), [text(&id)]);
-            if let Some([_, group]) = groups.as_chunks().0.iter().find(|[claim, _]| *claim == id) {
-                ops.add(Step::Group, "", [text(group), text("-1")]);
+            if let Some([_, queue]) = queues.as_chunks().0.iter().find(|[claim, _]| *claim == id) {
+                ops.add(Step::Queue, "", [text(queue), text("-1")]);
             }
             let key = all.chunks_exact(2).find(|pair| word(pair.get(1)) == id).map(|pair| word(pair.first()));
             let mut body = Vec::new();

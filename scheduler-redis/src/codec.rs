@@ -115,17 +115,17 @@ pub(crate) fn job_key(text: &str) -> Result<JobKey> {
     JobKey::in_group(group, name).map_err(|error| broken("key of a job", "", text).caused_by(error))
 }
 
-/// The name of an execution group as lanes have it, of which a NUL ends the group.
-pub(crate) fn group(name: &str) -> Cow<'_, str> {
+/// The name of a queue as lanes have it, where a NUL ends it.
+pub(crate) fn queue(name: &str) -> Cow<'_, str> {
     if !name.contains(['\0', '\u{1}']) {
         return name.into();
     }
     name.replace('\u{1}', "\u{1}1").replace('\0', "\u{1}0").into()
 }
 
-/// As [`group`], of each name.
-pub(crate) fn by_group<T: Copy>(named: &BTreeMap<Arc<str>, T>) -> BTreeMap<Cow<'_, str>, T> {
-    named.iter().map(|(name, value)| (group(name), *value)).collect()
+/// As [`queue`], of each name.
+pub(crate) fn by_queue<T: Copy>(named: &BTreeMap<Arc<str>, T>) -> BTreeMap<Cow<'_, str>, T> {
+    named.iter().map(|(name, value)| (queue(name), *value)).collect()
 }
 
 pub(crate) fn group_name(stored: &str) -> &str {

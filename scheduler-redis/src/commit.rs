@@ -87,8 +87,8 @@ pub(crate) struct Commit {
     checks: Words,
     checked: Vec<Checked>,
     pub(crate) ops: Ops,
-    /// By how much the claims of execution groups change.
-    groups: BTreeMap<Arc<str>, i64>,
+    /// By how much the claims of queues change.
+    queues: BTreeMap<Arc<str>, i64>,
     pub(crate) version: Version,
 }
 
@@ -101,8 +101,8 @@ impl Commit {
         entry: Option<&Entry>,
         compares: bool,
     ) -> Result<Option<Self>> {
-        let (checks, checked, ops, groups) = Default::default();
-        let mut commit = Self { checks, checked, ops, groups, version };
+        let (checks, checked, ops, queues) = Default::default();
+        let mut commit = Self { checks, checked, ops, queues, version };
         if let Some(entry) = entry {
             commit.chore(entry);
         }
@@ -150,8 +150,8 @@ impl Commit {
         for record in view.records().iter().filter(|_| keeps > 0) {
             self.ops.add(Step::Firings, keeps.to_string(), [firings::write(record)]);
         }
-        for (group, change) in std::mem::take(&mut self.groups) {
-            self.ops.add(Step::Group, "", [text(codec::group(&group)), text(change.to_string())]);
+        for (queue, change) in std::mem::take(&mut self.queues) {
+            self.ops.add(Step::Queue, "", [text(codec::queue(&queue)), text(change.to_string())]);
         }
         self.check(view, names, &over);
         Ok(())
@@ -391,7 +391,7 @@ impl Commit {
     fn claim(&mut self, change: &Change<'_, ClaimRow>, names: &Names, is_over: bool) -> Result<()> {
         let Some((home, execution)) = names.home_of(change.id) else { return Ok(()) };
         if let Some(claim) = change.before.filter(|claim| is_over && !claim.exclusive) {
-            self.leave_group(claim);
+            self.leave_queue(claim);
             return Ok(());
         }
         let id = codec::claim(*execution);
@@ -439,12 +439,12 @@ impl Commit {
         if claim.exclusive {
             self.ops.add(Step::Free, "", [text(codec::key(claim.trigger.job())), text(id)]);
         }
-        self.leave_group(claim);
+        self.leave_queue(claim);
     }
 
-    fn leave_group(&mut self, claim: &ClaimRow) {
-        if let Some(group) = claim.trigger.execution_group() {
-            *self.groups.entry(group.clone()).or_default() -= 1;
+    fn leave_queue(&mut self, claim: &ClaimRow) {
+        if let Some(queue) = claim.trigger.queue() {
+            *self.queues.entry(queue.clone()).or_default() -= 1;
         }
     }
 
@@ -457,8 +457,8 @@ impl Commit {
         if claim.exclusive {
             self.ops.add(Step::Hold, "", [text(codec::key(claim.trigger.job())), text(id)]);
         }
-        if let Some(group) = claim.trigger.execution_group() {
-            *self.groups.entry(group.clone()).or_default() += 1;
+        if let Some(queue) = claim.trigger.queue() {
+            *self.queues.entry(queue.clone()).or_default() += 1;
         }
     }
 

@@ -17,7 +17,7 @@ pub(crate) const KINDS: &[(&str, &str)] = &[
     ("lanes", "zset"),
     ("alone", "hash"),
     ("busy", "hash"),
-    ("groups", "hash"),
+    ("queues", "hash"),
     ("awaited", "set"),
     ("alarms", "zset"),
     ("nj", "zset"),

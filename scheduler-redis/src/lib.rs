@@ -58,7 +58,7 @@ mod two_servers;
 mod verbs;
 
 pub use settings::RedisStoreBuilder;
-pub use store::RedisJobStore;
+pub use store::{Commits, RedisJobStore};
 
 /// The examples of the page compile.
 #[cfg(doctest)]

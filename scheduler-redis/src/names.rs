@@ -49,7 +49,7 @@ impl<T: Clone + Eq + Hash> Numbered<T> {
     }
 }
 
-/// An execution group, or none, and the type of a job.
+/// A queue, or none, and the type of a job.
 pub(crate) type LaneOf = (Option<Arc<str>>, Arc<str>);
 
 /// The names of one transaction.
@@ -145,8 +145,8 @@ impl view::Names for Names {
         Id::new(self.runs.number(&id) as u64)
     }
 
-    fn lane(&mut self, group: Option<&Arc<str>>, job_type: &Arc<str>) -> Lane {
-        Lane(self.lanes.number(&(group.cloned(), job_type.clone())) as u32)
+    fn lane(&mut self, queue: Option<&Arc<str>>, job_type: &Arc<str>) -> Lane {
+        Lane(self.lanes.number(&(queue.cloned(), job_type.clone())) as u32)
     }
 
     fn lane_of(&self, lane: Lane) -> LaneOf {

@@ -29,7 +29,7 @@ pub(crate) enum Step {
     Leave,
     LeaveAlone,
     Free,
-    Group,
+    Queue,
     Stand,
     Shift,
     StandAlone,
@@ -52,7 +52,7 @@ impl Step {
             Self::Leave => "leave",
             Self::LeaveAlone => "leave_alone",
             Self::Free => "free",
-            Self::Group => "group",
+            Self::Queue => "queue",
             Self::Stand => "stand",
             Self::Shift => "shift",
             Self::StandAlone => "stand_alone",
@@ -96,9 +96,9 @@ pub(crate) fn operation(name: &str, key: &str, of: &[Vec<u8>]) -> Words {
 }
 
 /// A lane as a key has it.
-pub(crate) fn lane_name((group, job_type): &LaneOf) -> String {
-    match group {
-        Some(group) => format!("1{}\0{job_type}", codec::group(group)),
+pub(crate) fn lane_name((queue, job_type): &LaneOf) -> String {
+    match queue {
+        Some(queue) => format!("1{}\0{job_type}", codec::queue(queue)),
         None => format!("0\0{job_type}"),
     }
 }

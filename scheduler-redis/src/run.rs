@@ -1,5 +1,6 @@
 //! A rule, run until it has what it needs and its commit is not refused.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use redis::{Cmd, Pipeline, Script, Value, cmd};
@@ -281,10 +282,14 @@ impl Shared {
                 let version = self.version();
                 match self.commit(call, mode, &mut view, version, entry).await? {
                     Committed::Done { is_written } => {
+                        self.commits[0].fetch_add(u64::from(is_written), Ordering::Relaxed);
                         self.written(&mut view, version);
                         return Ok(Some(Ran { answer, view, version, is_written, _nothing_is_told: told }));
                     }
-                    Committed::Changed => tries += 1,
+                    Committed::Changed => {
+                        self.commits[1].fetch_add(1, Ordering::Relaxed);
+                        tries += 1;
+                    }
                     Committed::Overtaken => return Ok(None),
                     Committed::Epoch(epoch) => {
                         drop(told);

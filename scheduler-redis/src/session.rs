@@ -69,7 +69,7 @@ impl Loose {
 
     fn load(&self, view: &mut View<Names>) -> Id<TriggerRow> {
         let (mut row, names) = (self.row.clone(), view.names());
-        row.lane = names.lane(row.trigger.execution_group(), &self.job_type);
+        row.lane = names.lane(row.trigger.queue(), &self.job_type);
         row.job = names.job(row.trigger.job());
         let id = names.trigger(row.trigger.key());
         view.load_trigger(id, Some(row), self.version);
@@ -117,7 +117,7 @@ impl Loose {
 /// The row of a run in a transaction.
 pub(crate) fn run_in(row: &RunRow, names: &mut Names) -> RunRow {
     let mut row = row.clone();
-    row.lane = names.lane(row.execution_group.as_ref(), &row.job_type);
+    row.lane = names.lane(row.queue.as_ref(), &row.job_type);
     row
 }
 

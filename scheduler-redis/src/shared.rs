@@ -58,6 +58,8 @@ pub(crate) struct Shared {
     pub(crate) rest: Mutex<(Rest, Version)>,
     pub(crate) numbers: Arc<Numbers>,
     versions: AtomicU64,
+    /// Commits that took effect, and those that were refused since somebody else had changed what they go by.
+    pub(crate) commits: [AtomicU64; 2],
     /// Runs that are over in the store, of calls that have failed before they could say so.
     pub(crate) settled: Mutex<HashMap<ExecutionId, CompleteResult>>,
     /// Read while triggers are acquired or fired, written while the store is told what it has forgotten.
@@ -175,6 +177,7 @@ impl Shared {
                 known: Known::default(),
                 rest: Mutex::default(),
                 numbers: Arc::default(),
+                commits: Default::default(),
                 versions: AtomicU64::new(u64::from_le_bytes(random()[..8].try_into().unwrap_or_default())),
                 settings,
                 io,

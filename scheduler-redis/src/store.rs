@@ -2,12 +2,24 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use scheduler_core::{Error, Result};
 use tokio::task::JoinHandle;
 
 use crate::settings::RedisStoreBuilder;
 use crate::shared::Shared;
+
+/// How many commits a process has made. A node decides what a commit writes, and the server refuses it if the rows that the decision goes
+/// by have changed meanwhile; then the node decides anew. Many refusals say that nodes compete for the same jobs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Commits {
+    /// Those that took effect.
+    pub made: u64,
+    /// Those that were refused; each was tried again.
+    pub refused: u64,
+}
 
 /// A job store in Redis, shared by all nodes that use the same server and name. Cloning gives the same store.
 ///
@@ -34,6 +46,12 @@ impl RedisJobStore {
     /// each with `rediss` in place of `redis` for TLS (feature `tls`).
     pub fn builder(url: &str) -> RedisStoreBuilder {
         RedisStoreBuilder::new(url)
+    }
+
+    /// What has become of the commits of this process since it opened the store.
+    pub fn commits(&self) -> Commits {
+        let [made, refused] = [0, 1].map(|what: usize| self.0.commits[what].load(Ordering::Relaxed));
+        Commits { made, refused }
     }
 
     /// A task of a node that must not go on when it has lost touch, before or meanwhile. What happens to other nodes of this process

@@ -91,8 +91,8 @@ pub(crate) struct Unusable {
     spoilt: Vec<ExecutionId>,
     /// Their triggers or runs cannot be read.
     pub(crate) unreadable: Vec<ExecutionId>,
-    /// All that was claimed of execution groups: a claim and its group in turn.
-    pub(crate) groups: Option<Value>,
+    /// All that was claimed of queues: a claim and its queue in turn.
+    pub(crate) queues: Option<Value>,
 }
 
 impl Shared {
@@ -159,7 +159,7 @@ impl Shared {
                 }
             };
             let (left, is_full) = left_after(&request, &answer);
-            let is_limited = request.limits != ExecutionLimits::default();
+            let is_limited = request.limits != QueueLimits::default();
             let (part, next) = if is_full && left.max > 0 && !is_limited {
                 // The server takes the next part while the node reads this one.
                 let read = async {
@@ -172,10 +172,8 @@ impl Shared {
                 (Box::pin(self.taken(&request, answer, losses)).await, None)
             };
             let (part, has_moved) = part?;
-            part.triggers
-                .iter()
-                .for_each(|one| request.took(one.trigger.execution_group(), one.progress.next));
-            part.runs.iter().for_each(|one| request.took(one.trigger.execution_group(), Some(one.due)));
+            part.triggers.iter().for_each(|one| request.took(one.trigger.queue(), one.progress.next));
+            part.runs.iter().for_each(|one| request.took(one.trigger.queue(), Some(one.due)));
             request.max -= part.triggers.len() + part.runs.len();
             request.late = left.late;
             all.triggers.extend(part.triggers);
@@ -246,12 +244,12 @@ impl Shared {
             let known = sessions.get(&request.session).and_then(|known| known.node.types.clone());
             known.map(|types| codec::encode(&types)).transpose()?
         };
-        let limits = (request.limits != ExecutionLimits::default()).then(|| {
-            let ExecutionLimits { named, others, ungrouped, shared } = &request.limits;
-            let [named, shared] = [named, shared].map(codec::by_group);
+        let limits = (request.limits != QueueLimits::default()).then(|| {
+            let QueueLimits { named, others, default, shared } = &request.limits;
+            let [named, shared] = [named, shared].map(codec::by_queue);
             let mut limits = json!({ "named": named, "shared": shared });
             // The script takes a null for a value.
-            let single = [("others", others), ("ungrouped", ungrouped)];
+            let single = [("others", others), ("default", default)];
             single
                 .into_iter()
                 .filter(|(_, most)| most.is_some())
@@ -356,7 +354,7 @@ impl Shared {
         list(answer.next()).iter().for_each(tell_lost);
         let mut names = Names::new(self.numbers.clone(), request.now);
         // Before it stands the version of all jobs.
-        let mut unusable = Unusable { groups: answer.nth(1), ..Unusable::default() };
+        let mut unusable = Unusable { queues: answer.nth(1), ..Unusable::default() };
         let rest = self.rest.lock().0.clone();
         let mut sessions = self.sessions.lock();
         for (count, whole) in (base + 1..).zip(&records) {

@@ -38,7 +38,7 @@ async fn a_server_is_told_of_nothing_that_was_read_from_another_one() {
         existing_triggers: Existing::Refuse,
     };
     store.put(put).await.unwrap();
-    let (limits, late, heard) = (ExecutionLimits::default(), None, None);
+    let (limits, late, heard) = (QueueLimits::default(), None, None);
     let until = now + TimeDelta::seconds(1);
     let request = AcquireDue { session: SESSION, now, until, max: 1, limits, late, heard };
     let acquired = store.acquire_due(request).await.unwrap().triggers.remove(0);

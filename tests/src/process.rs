@@ -100,7 +100,7 @@ impl Process {
     ///
     /// Those of the store.
     pub async fn ask(&self, max: usize) -> Result<Acquired> {
-        let (session, now, limits, late) = (self.session, self.now(), ExecutionLimits::default(), None);
+        let (session, now, limits, late) = (self.session, self.now(), QueueLimits::default(), None);
         let request = AcquireDue { session, now, until: now, max, limits, late, heard: None };
         self.store.acquire_due(request).await
     }

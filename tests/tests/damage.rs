@@ -26,7 +26,7 @@ const PREFIX: &str = "scheduler:{shared/0}:";
 /// Every key of the layout; `*` stands for any name of a family. Another layout has another list.
 const LAYOUT: &[&str] = &[
     "jobs", "triggers", "runs", "dead", "cl:*", "homes", "at", "lane:*", "lanes", "alone", "busy", "q:*",
-    "ql:*", "groups", "awaited", "alarms", "nj", "nt", "of", "by", "rest", "marks", "firings", "fi:*",
+    "ql:*", "queues", "awaited", "alarms", "nj", "nt", "of", "by", "rest", "marks", "firings", "fi:*",
     "stop:*", "ss", "sl", "sn", "sc", "tn", "orphans", "orphan:*", "owners", "untold", "chores", "aside",
     "meta", "ad:*",
 ];
@@ -208,8 +208,8 @@ impl Cluster {
             errors.extend(error.map(|error| format!("{what}: {error}")));
         };
         let (session, now, late) = (1, process.now(), Some(LateShare { before: process.now(), most: 0 }));
-        let mut limits = ExecutionLimits::default();
-        limits.shared.insert("group".into(), 1);
+        let mut limits = QueueLimits::default();
+        limits.shared.insert("limited".into(), 1);
         let request = AcquireDue { session, now, until: now, max: 9, limits, late, heard: None };
         let acquired = store.acquire_due(request).await;
         let (triggers, runs) = acquired.as_ref().map_or_else(
@@ -260,10 +260,10 @@ async fn fill(process: &Process) {
     let calendar = Arc::new(StandardCalendar::new(Exclusion::Nothing, chrono_tz::UTC));
     store.put_calendar("holidays".into(), calendar, true).await.unwrap();
     process.put(&job("plain"), [later("plain-a"), later("plain-b").calendar("holidays")]).await;
-    // A run of a group with a limit, which is asked to stop.
-    process.put(&job("group"), [hourly("grouped").execution_group("group")]).await;
-    let grouped = process.run().await;
-    store.cancel(Executions::One(grouped.claim)).await.unwrap();
+    // A run of a queue with a limit, which is asked to stop.
+    process.put(&job("queued"), [hourly("queued").queue("limited")]).await;
+    let queued = process.run().await;
+    store.cancel(Executions::One(queued.claim)).await.unwrap();
     // A run that the next one would stop.
     process.put(&job("over"), [hourly("over").overlap(OverlapPolicy::CancelPrevious)]).await;
     process.run().await;
@@ -299,14 +299,14 @@ async fn fill_with_runs(process: &Process) {
         assert_eq!(answer, [Enqueued::Created]);
     };
     let claim = async || process.ask(1).await.unwrap().runs.remove(0).claim;
-    let of_group = job("grouped-runs").to_builder().execution_group("group").build();
+    let of_queue = job("queued-runs").to_builder().queue("limited").build();
     enqueue(DEAD, &job("runs"), now).await;
     let fate = Fate::Dead { error: Some("it fails".into()) };
     let executions = vec![Completion { fate, ..Completion::of(claim().await) }];
     store.complete(Complete { now, executions }).await.unwrap();
     enqueue(CLAIMED, &job("runs"), now).await;
     claim().await;
-    enqueue(RunId::new(SENDER, 11), &of_group, now).await;
+    enqueue(RunId::new(SENDER, 11), &of_queue, now).await;
     let stopped = claim().await;
     store.cancel(Executions::One(stopped)).await.unwrap();
     // One of this job runs, and the next one waits for its end.
@@ -317,7 +317,7 @@ async fn fill_with_runs(process: &Process) {
     enqueue(RunId::new(SENDER, 14), &exclusive("row"), now).await;
     enqueue(RunId::new(SENDER, 15), &exclusive("row"), now).await;
     enqueue(RunId::new(SENDER, 16), &job("runs"), now).await;
-    enqueue(RunId::new(SENDER, 17), &of_group, now).await;
+    enqueue(RunId::new(SENDER, 17), &of_queue, now).await;
     enqueue(DELAYED, &job("runs"), now + TimeDelta::hours(1)).await;
 }
 

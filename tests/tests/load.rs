@@ -9,7 +9,11 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use scheduler_core::Scheduler;
 use scheduler_core::job::{JobDefinition, JobDetail};
-use scheduler_core::store::{Changes, Executions, Existing, JobStore, Put, Queries};
+use scheduler_core::run::RunId;
+use scheduler_core::store::{
+    AcquireDue, Changes, Complete, Completion, Executions, Existing, JobStore, NewRun, Node, Put, Queries,
+    QueueLimits,
+};
 use scheduler_core::time::{Clock, SystemClock};
 use scheduler_core::trigger::{Trigger, TriggerBuilder};
 use scheduler_redis::RedisJobStore;
@@ -197,4 +201,72 @@ async fn a_node_with_nothing_to_do_says_every_two_seconds_that_it_lives_and_noth
         took + Duration::from_secs(2) >= Duration::from_secs(2) * u32::try_from(calls).unwrap(),
         "{calls} in {took:?}"
     );
+}
+
+/// How many commands the server has carried out, also inside of scripts, and how many words the scripts were given.
+fn spent(server: &Server) -> (usize, usize) {
+    let stats = server.text(&["INFO", "commandstats"]);
+    let own = ["cmdstat_info", "cmdstat_config", "cmdstat_slowlog"];
+    let of_others = stats.lines().filter(|line| own.iter().all(|own| !line.starts_with(own)));
+    let count = |line: &str| line.split_once("calls=")?.1.split(',').next()?.parse::<usize>().ok();
+    let commands = of_others.filter_map(count).sum();
+    let redis::Value::Array(calls) = server.command(&["SLOWLOG", "GET", "-1"]) else { panic!("no calls") };
+    let words = calls.iter().map(|call| {
+        let redis::Value::Array(fields) = call else { panic!("{call:?}") };
+        let redis::Value::Array(words) = &fields[3] else { panic!("{call:?}") };
+        let texts = words.iter().map(|word| match word {
+            redis::Value::BulkString(bytes) => String::from_utf8_lossy(bytes),
+            word => panic!("{word:?}"),
+        });
+        let texts: Vec<_> = texts.collect();
+        if texts[0] != "EVALSHA" {
+            return 0;
+        }
+        // `... (70 more arguments)` stands in place of a long end.
+        let more = texts.last().and_then(|text| text.strip_prefix("... (")?.split_once(" more"));
+        more.map_or(texts.len(), |(more, _)| texts.len() - 1 + more.parse::<usize>().unwrap())
+    });
+    (commands, words.sum())
+}
+
+#[tokio::test]
+async fn a_run_costs_few_commands_and_few_words() {
+    const ALL: usize = 1_000;
+    let server = Server::start();
+    let store = RedisJobStore::connect(&server.url(), "cost").await.unwrap();
+    let (session, name) = (7, "cost".into());
+    let node = Node { session, name, types: None, wake: Arc::new(|| {}), stop: Arc::new(|_, _| {}) };
+    store.attach(node).await.unwrap();
+    let (now, job) = (store.clock().unwrap().now(), detail("cost", false));
+    let run = |number| NewRun::of(RunId::new(1, number), &job, now);
+    let runs: Vec<_> = (1..=ALL as u64).map(run).collect();
+    // A beat may come in between.
+    let beside = 200;
+    let measure = || {
+        server.command(&["CONFIG", "RESETSTAT"]);
+        server.command(&["CONFIG", "SET", "slowlog-log-slower-than", "0", "slowlog-max-len", "10000"]);
+        server.command(&["SLOWLOG", "RESET"]);
+    };
+    measure();
+    store.enqueue(runs).await.unwrap();
+    let (commands, words) = spent(&server);
+    println!("enqueue: {commands} commands, {words} words");
+    assert!(commands <= ALL / 10 + beside, "{commands} commands to store {ALL} runs");
+    assert!(words <= 8 * ALL + beside, "{words} words to store {ALL} runs");
+    measure();
+    let mut ended = 0;
+    while ended < ALL {
+        let limits = QueueLimits::default();
+        let request = AcquireDue { session, now, until: now, max: 100, limits, late: None, heard: None };
+        let acquired = store.acquire_due(request).await.unwrap();
+        assert_eq!(acquired.runs.len(), 100);
+        let executions = acquired.runs.iter().map(|run| Completion::of(run.claim)).collect();
+        store.complete(Complete { now, executions }).await.unwrap();
+        ended += acquired.runs.len();
+    }
+    let (commands, words) = spent(&server);
+    println!("run: {commands} commands, {words} words");
+    assert!(commands <= ALL / 2 + beside, "{commands} commands to run {ALL} runs");
+    assert!(words <= ALL * 5 / 4 + beside, "{words} words to run {ALL} runs");
+    assert_eq!(server.text(&["HLEN", "scheduler:{cost/0}:runs"]), "0", "all are over and gone");
 }

@@ -8,11 +8,14 @@ use scheduler_core::prelude::*;
     calendar = "workdays",
     misfire = "skip",
     overlap = "cancel_previous",
-    execution_group = "reports",
+    queue = "reports",
     persist_data,
     requests_recovery
 )]
 async fn all_options() {}
+
+#[job(execution_group = "reports")]
+async fn queue_by_alias() {}
 
 #[job(retry = 3)]
 async fn retry_by_number() {}
@@ -58,5 +61,6 @@ fn options_of_triggers_and_details() {
     let trigger = definition.triggers()[0].clone().name("t").for_job("all_options").build(now).unwrap();
     assert_eq!((trigger.calendar(), trigger.misfire()), (Some("workdays"), Misfire::Skip));
     assert_eq!(trigger.overlap(), OverlapPolicy::CancelPrevious);
-    assert_eq!(definition.detail().execution_group().map(|group| &**group), Some("reports"));
+    assert_eq!(definition.detail().queue().map(|queue| &**queue), Some("reports"));
+    assert_eq!(queue_by_alias::detail().queue(), definition.detail().queue());
 }

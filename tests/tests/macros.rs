@@ -79,6 +79,27 @@ impl Report {
     }
 }
 
+mod shop {
+    use super::*;
+
+    /// An argument whose type has the name of one that comes from the run.
+    #[derive(Serialize, Deserialize)]
+    pub(super) struct Client {
+        pub(super) name: String,
+    }
+
+    #[job]
+    pub(super) async fn greet(
+        #[args] client: Client,
+        own: scheduler_core::Client,
+        State(log): State<Log>,
+    ) -> JobResult {
+        log.lock().unwrap().push(format!("hello {}", client.name));
+        own.enqueue(send::with(Mail { to: client.name, copies: 3 })).await?;
+        Ok(())
+    }
+}
+
 mod elsewhere {
     use scheduler_core as other;
 
@@ -135,9 +156,10 @@ async fn structs_and_every_kind_of_parameter_run() {
     log.lock().unwrap().clear();
     scheduler.enqueue(Report { year: 2026 }).await.unwrap();
     scheduler.enqueue(many::with(JobData::new().with("tenant", "acme"))).await.unwrap();
+    scheduler.enqueue(shop::greet::with(shop::Client { name: "ada".into() })).await.unwrap();
     clock.settle().await;
     let mut seen = log.lock().unwrap().clone();
     seen.sort();
-    assert_eq!(seen, ["acme 1 false", "acmex1", "report 2026"]);
+    assert_eq!(seen, ["acme 1 false", "acmex1", "adax3", "hello ada", "report 2026"]);
     assert!(clock.now() < "2026-03-28T12:00:01Z".parse::<chrono::DateTime<chrono::Utc>>().unwrap());
 }

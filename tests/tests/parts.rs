@@ -81,7 +81,7 @@ async fn put_job(store: &RedisJobStore, job: JobDetail) -> scheduler_core::Resul
 }
 
 async fn acquire(store: &RedisJobStore, session: u64, max: usize) -> Vec<AcquiredTrigger> {
-    let (now, limits) = (now(store), ExecutionLimits::default());
+    let (now, limits) = (now(store), QueueLimits::default());
     let request = AcquireDue { session, now, until: now, max, limits, late: None, heard: None };
     store.acquire_due(request).await.unwrap().triggers
 }
@@ -131,8 +131,8 @@ async fn late_triggers_have_one_share_in_all_parts() {
     let late = |_, builder: TriggerBuilder| builder.start_at(before - TimeDelta::seconds(60));
     fill(&store, &job("late"), 400, late).await;
     fill(&store, &job("punctual"), 500, |_, builder| builder).await;
-    for ungrouped in [None, Some(10_000)] {
-        let (now, limits, most) = (now(&store), ExecutionLimits { ungrouped, ..Default::default() }, 270);
+    for default in [None, Some(10_000)] {
+        let (now, limits, most) = (now(&store), QueueLimits { default, ..Default::default() }, 270);
         let late = Some(LateShare { before, most });
         let ask = AcquireDue { session: 1, now, until: now, max: 800, limits, late, heard: None };
         let found = store.acquire_due(ask).await.unwrap().triggers;
@@ -278,7 +278,7 @@ async fn runs_without_number_are_listed_counted_cancelled_and_cleared() {
     assert_eq!(store.executions(Executions::All).await.unwrap().len(), fired.len());
     assert_eq!(store.nodes().await.unwrap()[0].executions, fired.len(), "what is claimed does not run yet");
     assert_eq!(store.cancel(Executions::OfJob("work".parse().unwrap())).await.unwrap().len(), fired.len());
-    let (now, limits) = (now(&store), ExecutionLimits::default());
+    let (now, limits) = (now(&store), QueueLimits::default());
     let ask = AcquireDue { session: 1, now, until: now, max: 0, limits, late: None, heard: None };
     let told = store.acquire_due(ask).await.unwrap().cancel;
     assert_eq!(told.len(), fired.len());
@@ -296,7 +296,7 @@ async fn runs_without_number_are_listed_counted_cancelled_and_cleared() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn thousands_of_execution_groups_are_taken_from_in_the_order_of_what_is_due() {
+async fn thousands_of_queues_are_taken_from_in_the_order_of_what_is_due() {
     let server = Server::start();
     let store = store(&server.url()).await;
     attach(&store, 1).await;
@@ -304,7 +304,7 @@ async fn thousands_of_execution_groups_are_taken_from_in_the_order_of_what_is_du
     let place = |number: usize| number * 7919 % 5_000;
     let at = |number: usize| begin + TimeDelta::milliseconds(i64::try_from(place(number)).unwrap());
     let tenant = |number: usize, builder: TriggerBuilder| {
-        builder.start_at(at(number)).execution_group(format!("tenant-{number}"))
+        builder.start_at(at(number)).queue(format!("tenant-{number}"))
     };
     fill(&store, &job("work"), 5_000, tenant).await;
     server.command(&["CONFIG", "SET", "slowlog-log-slower-than", "10000"]);
@@ -315,7 +315,7 @@ async fn thousands_of_execution_groups_are_taken_from_in_the_order_of_what_is_du
         assert_eq!(acquired.len(), 100);
         taken.extend(acquired.iter().map(|one| one.progress.next.unwrap()));
     }
-    println!("5,000 groups: {} calls longer than 10 ms", server.text(&["SLOWLOG", "LEN"]));
+    println!("5,000 queues: {} calls longer than 10 ms", server.text(&["SLOWLOG", "LEN"]));
     assert!(taken.is_sorted(), "the earliest first");
     assert!(acquire(&store, 1, 1).await.is_empty());
     let keys: Vec<TriggerKey> = vec!["work-00000".parse().unwrap()];

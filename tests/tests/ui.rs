@@ -50,6 +50,11 @@ fn n10_an_option_of_another_scheduler_is_one_error_that_says_how_it_is_done_here
 }
 
 #[test]
+fn a_queue_and_its_alias_together_are_one_error() {
+    is_one_error(&[("queue_and_alias", 4, "`execution_group` is an alias of `queue`; keep one")]);
+}
+
+#[test]
 fn h20_an_option_that_means_nothing_does_not_compile() {
     is_one_error(&[
         ("queue_set_on_a_handle", 1, "no method named `concurrency` found for struct `JobQueue`"),

@@ -1,6 +1,6 @@
 use scheduler_core::prelude::*;
 
-#[job(every = "1h", calendar = "", execution_group = "")]
+#[job(every = "1h", calendar = "", queue = "")]
 async fn tick() {}
 
 fn main() {}

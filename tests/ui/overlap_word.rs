@@ -4,7 +4,7 @@ use scheduler_core::prelude::*;
 #[job(cron = "0 0 2 * * ?", overlap = "skipp", misfire = "later")]
 async fn nightly() {}
 
-#[job(execution_group = "reports", overlap = "skip")]
+#[job(queue = "reports", overlap = "skip")]
 async fn report() {}
 
 fn main() {}

@@ -84,8 +84,8 @@ async fn name_blank() {}
 #[job(group = "")]
 async fn group_empty() {}
 
-#[job(execution_group = "")]
-async fn execution_group_empty() {}
+#[job(queue = "")]
+async fn queue_empty() {}
 
 #[job(description = "")]
 async fn description_empty() {}

@@ -9,7 +9,7 @@ use scheduler_core::job::{ExecutionId, JobDetail};
 use scheduler_core::run::RunId;
 use scheduler_core::store::rows::*;
 pub(super) use scheduler_core::store::rules::each;
-use scheduler_core::store::{AcquireDue, Acquired, ExecutionLimits, NewRun, Node};
+use scheduler_core::store::{AcquireDue, Acquired, NewRun, Node, QueueLimits};
 use scheduler_core::trigger::{Progress, Trigger};
 use scheduler_core::{JobKey, TriggerKey};
 
@@ -48,7 +48,7 @@ pub(super) struct Work {
     pub(super) name: Name,
     pub(super) job: JobKey,
     pub(super) job_type: String,
-    pub(super) group: Option<Arc<str>>,
+    pub(super) queue: Option<Arc<str>>,
     pub(super) at: DateTime<Utc>,
     pub(super) priority: i32,
     pub(super) exclusive: bool,
@@ -67,7 +67,7 @@ pub(super) fn run(number: u64, seconds: i64) -> Work {
 impl Work {
     fn new(name: Name, at: DateTime<Utc>) -> Self {
         let job = JobKey::new("job").expect("a key");
-        Self { name, job, job_type: "work".to_owned(), group: None, at, priority: 5, exclusive: false }
+        Self { name, job, job_type: "work".to_owned(), queue: None, at, priority: 5, exclusive: false }
     }
 
     /// Of another job.
@@ -80,8 +80,8 @@ impl Work {
         Self { job_type: job_type.to_owned(), ..self.of(job_type) }
     }
 
-    pub(super) fn in_group(self, group: &str) -> Self {
-        Self { group: Some(group.into()), ..self }
+    pub(super) fn in_queue(self, queue: &str) -> Self {
+        Self { queue: Some(queue.into()), ..self }
     }
 
     pub(super) fn with_priority(self, priority: i32) -> Self {
@@ -111,8 +111,8 @@ impl Work {
     pub(super) fn trigger(&self) -> (Arc<Trigger>, Progress) {
         let Name::Trigger(key) = &self.name else { panic!("{:?} is no trigger", self.name) };
         let mut trigger = Trigger::at(t0()).key(key.clone()).job(self.job.clone()).priority(self.priority);
-        if let Some(group) = &self.group {
-            trigger = trigger.execution_group(group.clone());
+        if let Some(queue) = &self.queue {
+            trigger = trigger.queue(queue.clone());
         }
         let progress = Progress { next: Some(self.at), ..Progress::default() };
         (Arc::new(trigger.build(t0()).expect("a trigger")), progress)
@@ -121,8 +121,7 @@ impl Work {
     /// The run, with this number of attempts behind it.
     fn run(&self, id: RunId) -> NewRun {
         let mut run = NewRun::of(id, &self.detail(), self.at);
-        (run.priority, run.execution_group, run.exclusive) =
-            (self.priority, self.group.clone(), self.exclusive);
+        (run.priority, run.queue, run.exclusive) = (self.priority, self.queue.clone(), self.exclusive);
         run
     }
 }
@@ -140,7 +139,7 @@ pub(super) fn names(taken: &[Taken]) -> Vec<String> {
 
 /// Adds work, with its job if that is not there.
 pub(super) fn add<R: Rows>(rows: &mut R, work: &Work) -> Answer<R, ()> {
-    let lane = rows.lane(work.group.as_ref(), &Arc::from(&*work.job_type));
+    let lane = rows.lane(work.queue.as_ref(), &Arc::from(&*work.job_type));
     match &work.name {
         Name::Run(id) => drop(rows.add_run(RunRow::new(work.run(*id), lane))),
         Name::Trigger(_) => {
@@ -170,7 +169,7 @@ pub(super) fn change<R: Rows>(rows: &mut R, work: &Work) -> Answer<R, ()> {
                 Some(job) => job,
                 None => rows.add_job(JobRow { detail: Arc::new(work.detail()) }),
             };
-            let lane = rows.lane(work.group.as_ref(), &Arc::from(&*work.job_type));
+            let lane = rows.lane(work.queue.as_ref(), &Arc::from(&*work.job_type));
             let (trigger, progress) = work.trigger();
             rows.edit(id, |row| {
                 row.set_progress(progress);
@@ -252,7 +251,7 @@ impl<D: DriverUnderTest> Bench<D> {
 
     /// Takes what is due by then, at most so many, in the order in which it was taken.
     pub(super) fn take(&self, session: u64, until: i64, max: usize) -> Vec<Taken> {
-        self.ask(session, at(until), max, ExecutionLimits::default()).0
+        self.ask(session, at(until), max, QueueLimits::default()).0
     }
 
     /// Also says when to ask again.
@@ -261,7 +260,7 @@ impl<D: DriverUnderTest> Bench<D> {
         session: u64,
         until: DateTime<Utc>,
         max: usize,
-        limits: ExecutionLimits,
+        limits: QueueLimits,
     ) -> (Vec<Taken>, Option<DateTime<Utc>>) {
         let request = AcquireDue { session, now: t0(), until, max, limits, late: None, heard: None };
         let Acquired { triggers, runs, next_due, .. } = self.driver.take(request).expect("it can be taken");

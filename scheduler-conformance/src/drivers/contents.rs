@@ -5,7 +5,7 @@ use std::sync::Arc;
 use scheduler_core::JobData;
 use scheduler_core::run::{RunEnd, RunId};
 use scheduler_core::store::rows::*;
-use scheduler_core::store::{Cause, ExecutionLimits, NewRun};
+use scheduler_core::store::{Cause, NewRun, QueueLimits};
 use scheduler_core::trigger::Progress;
 
 use super::DriverUnderTest;
@@ -34,7 +34,7 @@ fn run_row<R: Rows>(rows: &mut R, id: RunId) -> Answer<R, Option<RunRow>> {
 
 fn add_run<D: DriverUnderTest>(bench: &Bench<D>, run: &NewRun) -> RunRow {
     bench.run(|rows| {
-        let lane = rows.lane(run.execution_group.as_ref(), &run.job_type);
+        let lane = rows.lane(run.queue.as_ref(), &run.job_type);
         rows.add_run(RunRow::new(run.clone(), lane));
         Ok(())
     });
@@ -63,25 +63,25 @@ fn texts_of_every_kind_come_back(bench) {
 
 /// Lanes are told apart by both parts of their names.
 fn lanes_of_every_name_are_told_apart(bench) {
-    let groups: Vec<_> = [None].into_iter().chain(TEXTS.into_iter().map(Some)).collect();
+    let queues: Vec<_> = [None].into_iter().chain(TEXTS.into_iter().map(Some)).collect();
     let mut number = 0;
-    for group in &groups {
+    for queue in &queues {
         for job_type in TEXTS {
-            let work = run(number, 1).in_lane("x").in_group(group.unwrap_or_default());
-            let group = group.map(Arc::from);
-            bench.put(&[Work { job_type: job_type.to_owned(), group, ..work }]);
+            let work = run(number, 1).in_lane("x").in_queue(queue.unwrap_or_default());
+            let queue = queue.map(Arc::from);
+            bench.put(&[Work { job_type: job_type.to_owned(), queue, ..work }]);
             number += 1;
         }
     }
-    for (number, group) in (0..).step_by(TEXTS.len()).zip(&groups) {
-        let mut limits = ExecutionLimits { others: Some(0), ungrouped: Some(0), ..ExecutionLimits::default() };
-        match group {
-            Some(group) => drop(limits.named.insert((*group).into(), 100)),
-            None => limits.ungrouped = Some(100),
+    for (number, queue) in (0..).step_by(TEXTS.len()).zip(&queues) {
+        let mut limits = QueueLimits { others: Some(0), default: Some(0), ..QueueLimits::default() };
+        match queue {
+            Some(queue) => drop(limits.named.insert((*queue).into(), 100)),
+            None => limits.default = Some(100),
         }
         let (taken, _) = bench.ask(ONE, at(9), 1000, limits);
         let expected: Vec<_> = (number..).take(TEXTS.len()).map(|number| format!("run {number}")).collect();
-        assert_eq!(names(&taken), expected, "in the group {group:?}");
+        assert_eq!(names(&taken), expected, "in the queue {queue:?}");
     }
 }
 
@@ -165,9 +165,9 @@ fn all_that_a_run_says_comes_back(bench) {
     run.detail = Some(Arc::new(job));
     let trigger = "t".parse().expect("a key");
     run.cause = Cause::Trigger { trigger, scheduled: at(-3), fired: at(-2) };
-    run.execution_group = Some("g".into());
+    run.queue = Some("g".into());
     let row = add_run(&bench, &run);
-    assert_eq!((row.cause(), &row.execution_group, &row.job), (&run.cause, &run.execution_group, &run.job));
+    assert_eq!((row.cause(), &row.queue, &row.job), (&run.cause, &run.queue, &run.job));
     assert_eq!(row.detail().map(|detail| detail.key().to_string()).as_deref(), Some("its/own"));
     bench.run(|rows| {
         let Some(id) = rows.run(run.id)? else { return Ok(None) };

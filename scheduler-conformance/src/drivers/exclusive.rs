@@ -10,9 +10,9 @@ fn only_the_first_of_such_a_job_is_taken(bench) {
     assert_eq!(names(&bench.take(TWO, 9, 10)), [""; 0]);
 }
 
-/// Also over lanes: a job has one type, but its triggers may be of several execution groups.
+/// Also over lanes: a job has one type, but its triggers may be of several queues.
 fn it_is_one_of_all_lanes(bench) {
-    bench.put(&[trigger("a", 1).alone(), trigger("b", 1).alone().in_group("g"), run(1, 1).alone().in_group("h")]);
+    bench.put(&[trigger("a", 1).alone(), trigger("b", 1).alone().in_queue("g"), run(1, 1).alone().in_queue("h")]);
     let first = bench.take_one(9);
     bench.finish(&first);
     let second = bench.take_one(9);

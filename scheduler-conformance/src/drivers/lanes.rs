@@ -6,7 +6,7 @@ use chrono::{DateTime, NaiveTime, TimeDelta, Utc};
 use scheduler_core::TriggerKey;
 use scheduler_core::run::RunEnd;
 use scheduler_core::store::rows::*;
-use scheduler_core::store::{ExecutionLimits, StoredState};
+use scheduler_core::store::{QueueLimits, StoredState};
 use scheduler_core::trigger::OverlapPolicy;
 
 use super::DriverUnderTest;
@@ -24,7 +24,7 @@ fn edit_run<D: DriverUnderTest>(bench: &Bench<D>, name: &Name, edit: impl Fn(&mu
 
 /// Takes one batch that is due by this time, and gives it back.
 fn due_by<D: DriverUnderTest>(bench: &Bench<D>, until: DateTime<Utc>) -> Vec<String> {
-    let (taken, _) = bench.ask(ONE, until, 1000, ExecutionLimits::default());
+    let (taken, _) = bench.ask(ONE, until, 1000, QueueLimits::default());
     taken.iter().for_each(|taken| bench.give_back(taken));
     names(&taken)
 }
@@ -70,7 +70,7 @@ fn nothing_is_taken_before_its_time(bench) {
 }
 
 fn who_takes_is_told_when_the_next_one_is_due(bench) {
-    let next = |until, max| bench.ask(ONE, at(until), max, ExecutionLimits::default()).1;
+    let next = |until, max| bench.ask(ONE, at(until), max, QueueLimits::default()).1;
     assert_eq!(next(1, 10), None, "nothing is there");
     bench.put(&[run(1, 7), trigger("a", 9)]);
     assert_eq!(next(1, 10), Some(at(7)));
@@ -92,7 +92,7 @@ fn times_at_the_ends_of_the_calendar_keep_their_order(bench) {
     let mut all: Vec<_> = (0..).zip(times).map(of).collect();
     all.extend((0..).zip(times).map(|(number, time)| run(number, 0).due(time)));
     bench.put(&all);
-    assert_eq!(bench.ask(ONE, t0(), 0, ExecutionLimits::default()).1, Some(first), "what is due first is told");
+    assert_eq!(bench.ask(ONE, t0(), 0, QueueLimits::default()).1, Some(first), "what is due first is told");
     assert_eq!(due_by(&bench, DateTime::UNIX_EPOCH - second).len(), 6);
     assert_eq!(due_by(&bench, DateTime::<Utc>::MAX_UTC), in_order(all));
 }
@@ -178,15 +178,15 @@ fn no_more_is_taken_than_asked_for(bench) {
     assert_eq!(bench.take(ONE, 9, 100).len(), 8);
 }
 
-/// Claims of the group count on all nodes, until they are over.
-fn no_more_of_a_group_is_claimed_than_its_shared_limit(bench) {
-    let of_group = |number| run(number, 1).in_group("g");
-    bench.put(&[of_group(1), of_group(2), of_group(3), trigger("t", 2).in_group("g"), run(9, 3)]);
-    let limits = ExecutionLimits { shared: [("g".into(), 2)].into(), ..ExecutionLimits::default() };
+/// Claims of the queue count on all nodes, until they are over.
+fn no_more_of_a_queue_is_claimed_than_its_shared_limit(bench) {
+    let of_queue = |number| run(number, 1).in_queue("g");
+    bench.put(&[of_queue(1), of_queue(2), of_queue(3), trigger("t", 2).in_queue("g"), run(9, 3)]);
+    let limits = QueueLimits { shared: [("g".into(), 2)].into(), ..QueueLimits::default() };
     let ask = |session| bench.ask(session, at(9), 10, limits.clone()).0;
     let taken = ask(ONE);
     assert_eq!(names(&taken), ["run 1", "run 2", "run 9"]);
-    assert_eq!(names(&ask(TWO)), [""; 0], "the group is full");
+    assert_eq!(names(&ask(TWO)), [""; 0], "the queue is full");
     bench.finish(&taken[0]);
     assert_eq!(names(&ask(TWO)), ["run 3"], "one has ended");
     bench.give_back(&taken[1]);

@@ -31,8 +31,8 @@ pub(super) struct Claim {
     pub(super) job: JobKey,
     /// The job allowed one run at a time when the claim was made.
     pub(super) single: bool,
-    /// The trigger had an execution group then.
-    pub(super) grouped: bool,
+    /// The trigger had a queue then.
+    pub(super) has_queue: bool,
     pub(super) fired: bool,
     pub(super) lapse: DateTime<Utc>,
     pub(super) cancel: Option<CancelReason>,
@@ -320,14 +320,14 @@ impl Plain {
         taken: &[TriggerKey],
     ) -> Option<TriggerKey> {
         let can_take = |row: &&Row| {
-            let group = row.trigger.execution_group();
-            let of_group = |key: &&TriggerKey| self.rows[*key].trigger.execution_group() == group;
-            let used = taken.iter().filter(of_group).count();
-            let claimed = self.claims.iter().filter(|claim| claim.grouped).count();
+            let queue = row.trigger.queue();
+            let of_queue = |key: &&TriggerKey| self.rows[*key].trigger.queue() == queue;
+            let used = taken.iter().filter(of_queue).count();
+            let claimed = self.claims.iter().filter(|claim| claim.has_queue).count();
             let is_full =
-                group.and_then(|group| request.limits.shared.get(group)).is_some_and(|most| claimed >= *most);
+                queue.and_then(|queue| request.limits.shared.get(queue)).is_some_and(|most| claimed >= *most);
             types.is_none_or(|job_type| self.jobs[row.trigger.job()].job_type() == job_type)
-                && request.limits.of(group).is_none_or(|limit| used < limit)
+                && request.limits.of(queue).is_none_or(|limit| used < limit)
                 && !is_full
                 && self.due(row).is_some_and(|due| due <= request.until)
         };
@@ -345,10 +345,9 @@ impl Plain {
         let Some(row) = self.rows.get_mut(key) else { return };
         row.state = StoredState::Acquired;
         let (job, birth, lineage) = (row.trigger.job().clone(), row.birth, row.lineage);
-        let (single, grouped) =
-            (self.jobs[&job].disallow_concurrent(), row.trigger.execution_group().is_some());
+        let (single, has_queue) = (self.jobs[&job].disallow_concurrent(), row.trigger.queue().is_some());
         let (trigger, fired, cancel) = (key.clone(), false, None);
-        self.claims.push(Claim { id, trigger, birth, lineage, job, single, grouped, fired, lapse, cancel });
+        self.claims.push(Claim { id, trigger, birth, lineage, job, single, has_queue, fired, lapse, cancel });
     }
 
     pub(super) fn fire(&mut self, firing: &Firing) -> &'static str {
@@ -411,8 +410,8 @@ impl Plain {
                     Executions::One(id) => claim.id == *id,
                     Executions::OfJob(job) => claim.job == *job,
                     Executions::OfTrigger(trigger) => claim.trigger == *trigger,
-                    // There is one group.
-                    Executions::OfGroup(_) => claim.grouped,
+                    // There is one queue.
+                    Executions::OfQueue(_) => claim.has_queue,
                     Executions::All => true,
                     other => panic!("the model does not know {other:?}"),
                 }

@@ -72,14 +72,14 @@ fn selection(index: usize) -> Selection {
     }
 }
 
-fn limits(index: usize) -> ExecutionLimits {
-    let named = |limit: usize| [(Arc::from("group"), limit)].into();
+fn limits(index: usize) -> QueueLimits {
+    let named = |limit: usize| [(Arc::from("limited"), limit)].into();
     match index {
-        0 => ExecutionLimits { named: named(1), ..ExecutionLimits::default() },
-        1 => ExecutionLimits { named: named(0), ungrouped: Some(2), ..ExecutionLimits::default() },
-        2 => ExecutionLimits { others: Some(1), ungrouped: Some(0), ..ExecutionLimits::default() },
-        3 => ExecutionLimits { shared: named(2), ..ExecutionLimits::default() },
-        _ => ExecutionLimits::default(),
+        0 => QueueLimits { named: named(1), ..QueueLimits::default() },
+        1 => QueueLimits { named: named(0), default: Some(2), ..QueueLimits::default() },
+        2 => QueueLimits { others: Some(1), default: Some(0), ..QueueLimits::default() },
+        3 => QueueLimits { shared: named(2), ..QueueLimits::default() },
+        _ => QueueLimits::default(),
     }
 }
 
@@ -96,8 +96,8 @@ impl Table {
         if wish.times > 0 {
             builder = builder.repeat(wish.times - 1);
         }
-        if wish.grouped {
-            builder = builder.execution_group("group");
+        if wish.has_queue {
+            builder = builder.queue("limited");
         }
         let trigger = builder.build(now).unwrap();
         let progress = trigger.first(None);
@@ -314,7 +314,7 @@ impl Table {
         let now = at(self.now);
         self.plain.settle(now);
         for node in [ONE, TWO] {
-            let asked = self.bench.ask(node, self.now, 0, ExecutionLimits::default()).await;
+            let asked = self.bench.ask(node, self.now, 0, QueueLimits::default()).await;
             let own = self.plain.claims.iter().filter(|claim| claim.id.session() == node);
             let mut stop: Vec<_> = own.filter_map(|claim| Some((claim.id, claim.cancel?))).collect();
             stop.sort_unstable_by_key(|(id, _)| *id);

@@ -34,7 +34,7 @@ impl Player {
                 now: self.begin,
                 until,
                 max: 1,
-                limits: ExecutionLimits::default(),
+                limits: QueueLimits::default(),
                 late: None,
                 heard: None,
             };

@@ -59,7 +59,7 @@ async fn nodes_are_known_from_attach_to_detach(bench) {
     bench.store.detach(ONE).await.unwrap();
     assert_eq!(sessions().await, [(TWO, Some(1), 0)]);
     assert!(bench.store.executions(Executions::All).await.unwrap().is_empty(), "its runs are those of nobody");
-    let again = bench.ask(TWO, 61, 10, ExecutionLimits::default()).await;
+    let again = bench.ask(TWO, 61, 10, QueueLimits::default()).await;
     assert_eq!(names(&again.triggers), ["b", "c", "a"], "the busy job is free, and what was claimed is too");
     assert_ne!(again.triggers[0].claim, unfired[0].claim);
     bench.store.detach(ONE).await.unwrap();
@@ -172,9 +172,9 @@ async fn a_job_can_change_its_rule_while_triggers_wait(bench) {
 async fn a_job_can_change_its_function(bench) {
     let elsewhere = scheduler_core::job::JobDetail::builder("work".parse().unwrap(), "elsewhere").build();
     bench.put(&elsewhere, [every_minute("a", 0)]).await;
-    assert!(bench.ask(TWO, 0, 1, ExecutionLimits::default()).await.triggers.is_empty());
+    assert!(bench.ask(TWO, 0, 1, QueueLimits::default()).await.triggers.is_empty());
     bench.try_put(&job("work").build(), [], Existing::Refuse).await.unwrap();
-    assert_eq!(names(&bench.ask(TWO, 0, 1, ExecutionLimits::default()).await.triggers), ["a"]);
+    assert_eq!(names(&bench.ask(TWO, 0, 1, QueueLimits::default()).await.triggers), ["a"]);
 }
 
 async fn replacing_a_trigger_takes_its_claim_away(bench) {
@@ -304,7 +304,7 @@ async fn clearing_leaves_nothing(bench) {
     assert!(bench.jobs().await.is_empty() && bench.triggers().await.is_empty());
     assert!(bench.store.calendars().await.unwrap().is_empty());
     assert!(bench.store.groups(GroupKind::Triggers).await.unwrap().is_empty());
-    assert_eq!(bench.ask(ONE, 100, 10, ExecutionLimits::default()).await.next_due, None);
+    assert_eq!(bench.ask(ONE, 100, 10, QueueLimits::default()).await.next_due, None);
 }
 
 /// Cases H3 and N12.
@@ -329,18 +329,18 @@ async fn a_mark_is_written_by_whoever_has_read_the_latest_and_shown_in_no_list(b
     }
 }
 
-async fn r12_a_run_goes_on_when_the_store_is_cleared_and_keeps_its_job_and_group_busy(bench) {
-    let group = |name: &str| every_minute(name, 0).execution_group("g");
-    bench.put(&exclusive("work"), [group("a")]).await;
+async fn r12_a_run_goes_on_when_the_store_is_cleared_and_keeps_its_job_and_queue_busy(bench) {
+    let queued = |name: &str| every_minute(name, 0).queue("g");
+    bench.put(&exclusive("work"), [queued("a")]).await;
     let run = bench.run(0).await;
     bench.store.clear().await.unwrap();
-    let runs = bench.store.executions(Executions::OfGroup("g".into())).await.unwrap();
+    let runs = bench.store.executions(Executions::OfQueue("g".into())).await.unwrap();
     assert_eq!(runs.iter().map(|run| run.id).collect::<Vec<_>>(), [run.claim]);
-    assert_eq!(runs[0].execution_group.as_deref(), Some("g"));
-    bench.put(&exclusive("work"), [group("a")]).await;
-    bench.put(&job("other").build(), [group("b")]).await;
-    let shared = ExecutionLimits { shared: [("g".into(), 1)].into(), ..ExecutionLimits::default() };
-    assert!(bench.ask(ONE, 0, 10, shared.clone()).await.triggers.is_empty(), "the group is full");
+    assert_eq!(runs[0].queue.as_deref(), Some("g"));
+    bench.put(&exclusive("work"), [queued("a")]).await;
+    bench.put(&job("other").build(), [queued("b")]).await;
+    let shared = QueueLimits { shared: [("g".into(), 1)].into(), ..QueueLimits::default() };
+    assert!(bench.ask(ONE, 0, 10, shared.clone()).await.triggers.is_empty(), "the queue is full");
     assert_eq!(names(&bench.acquire(0, 10).await), ["b"], "the job is busy");
     assert_ne!(bench.complete(&run).await, CompleteResult::Gone);
     assert_eq!(names(&bench.acquire(0, 10).await), ["a"]);
@@ -441,8 +441,8 @@ async fn lists_are_filtered(bench) {
 
 async fn what_is_stored_comes_back_as_it_was(bench) {
     let of_job = job("work").durable(true).disallow_concurrent(true).requests_recovery(true)
-        .execution_group("nightly").description("nightly").data(data("n", 1)).build();
-    let trigger = every_minute("a", 7).priority(-3).execution_group("g").end_at(at(9000)).data(data("m", 2));
+        .queue("nightly").description("nightly").data(data("n", 1)).build();
+    let trigger = every_minute("a", 7).priority(-3).queue("g").end_at(at(9000)).data(data("m", 2));
     bench.put(&of_job, [trigger.clone()]).await;
     assert_eq!(*bench.store.all_jobs(JobQuery::default()).await.unwrap()[0], of_job);
     let (trigger, progress) = built(&of_job, trigger);

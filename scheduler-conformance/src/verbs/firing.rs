@@ -30,7 +30,7 @@ async fn late_triggers_come_first_up_to_their_share(bench) {
     let punctual = ["on_time1", "on_time2"].map(|name| every_minute(name, 50));
     bench.put(&job("work").build(), late.into_iter().chain(punctual)).await;
     let ask = async |max| {
-        let (limits, late) = (ExecutionLimits::default(), Some(LateShare { before: at(50), most: 2 }));
+        let (limits, late) = (QueueLimits::default(), Some(LateShare { before: at(50), most: 2 }));
         bench.store.acquire_due(AcquireDue { session: ONE, now: at(50), until: at(50), max, limits, late, heard: None }).await.unwrap()
     };
     let first = ask(3).await;
@@ -42,20 +42,20 @@ async fn late_triggers_come_first_up_to_their_share(bench) {
 
 async fn nothing_comes_before_its_time(bench) {
     bench.put(&job("work").build(), [every_minute("a", 10), every_minute("b", 11)]).await;
-    let early = bench.ask(ONE, 9, 10, ExecutionLimits::default()).await;
+    let early = bench.ask(ONE, 9, 10, QueueLimits::default()).await;
     assert!(early.triggers.is_empty());
     assert_eq!(early.next_due, Some(at(10)));
-    let (limits, late) = (ExecutionLimits::default(), None);
+    let (limits, late) = (QueueLimits::default(), None);
     let ahead = AcquireDue { session: ONE, now: at(9), until: at(10), max: 10, limits, late, heard: None };
     let ahead = bench.store.acquire_due(ahead).await.unwrap();
     assert_eq!(names(&ahead.triggers), ["a"], "acquired ahead of its time");
-    let asked = bench.ask(ONE, 11, 0, ExecutionLimits::default()).await;
+    let asked = bench.ask(ONE, 11, 0, QueueLimits::default()).await;
     assert!(asked.triggers.is_empty(), "none were asked for");
     assert_eq!(asked.next_due, Some(at(11)));
 }
 
 async fn an_empty_store_is_never_due(bench) {
-    let nothing = bench.ask(ONE, 0, 10, ExecutionLimits::default()).await;
+    let nothing = bench.ask(ONE, 0, 10, QueueLimits::default()).await;
     assert!(nothing.triggers.is_empty() && nothing.cancel.is_empty());
     assert_eq!(nothing.next_due, None);
 }
@@ -157,7 +157,7 @@ async fn a_claim_that_is_not_fired_lapses(bench) {
     let first = bench.acquire(1, 1).await;
     let lapse = bench.attached.lapse(at(1), at(1));
     let seconds = (lapse - t0()).num_seconds();
-    let before = bench.ask(ONE, 2, 1, ExecutionLimits::default()).await;
+    let before = bench.ask(ONE, 2, 1, QueueLimits::default()).await;
     assert!(before.triggers.is_empty());
     assert!(before.next_due.is_some_and(|due| due <= lapse), "{:?} is after {lapse}", before.next_due);
     let second = bench.acquire(seconds + 1, 1).await;
@@ -207,25 +207,25 @@ async fn a_node_takes_only_what_it_can_run(bench) {
     let foreign = scheduler_core::job::JobDetail::builder("foreign".parse().unwrap(), "elsewhere").build();
     bench.put(&foreign, (0..200).map(|n| every_minute(&format!("foreign/{n}"), 0))).await;
     bench.put(&job("work").build(), [every_minute("own", 5)]).await;
-    let asked = bench.ask(TWO, 0, 10, ExecutionLimits::default()).await;
+    let asked = bench.ask(TWO, 0, 10, QueueLimits::default()).await;
     assert!(asked.triggers.is_empty());
     assert_eq!(asked.next_due, Some(at(5)), "what others run is not due here");
-    assert_eq!(names(&bench.ask(TWO, 5, 10, ExecutionLimits::default()).await.triggers), ["own"]);
+    assert_eq!(names(&bench.ask(TWO, 5, 10, QueueLimits::default()).await.triggers), ["own"]);
     assert_eq!(bench.acquire(5, 1000).await.len(), 200, "the other node can");
 }
 
-async fn limits_of_execution_groups_hold(bench) {
-    let of = |group: &'static str, count: usize| {
-        (0..count).map(move |n| every_minute(&format!("{group}/{n}"), 0).execution_group(group))
+async fn limits_of_queues_hold(bench) {
+    let of = |queue: &'static str, count: usize| {
+        (0..count).map(move |n| every_minute(&format!("{queue}/{n}"), 0).queue(queue))
     };
-    let ungrouped = (0..3).map(|n| every_minute(&format!("free/{n}"), 0));
-    let all = of("big", 5).chain(of("small", 5)).chain(ungrouped);
+    let default = (0..3).map(|n| every_minute(&format!("free/{n}"), 0));
+    let all = of("big", 5).chain(of("small", 5)).chain(default);
     bench.put(&job("work").build(), all).await;
-    let limits = |big: usize, others: Option<usize>, ungrouped: Option<usize>| ExecutionLimits {
+    let limits = |big: usize, others: Option<usize>, default: Option<usize>| QueueLimits {
         named: [("big".into(), big)].into(),
         others,
-        ungrouped,
-        ..ExecutionLimits::default()
+        default,
+        ..QueueLimits::default()
     };
     let first = bench.ask(ONE, 0, 100, limits(2, Some(1), Some(0))).await;
     assert_eq!(names(&first.triggers), ["big/0", "big/1", "small/0"]);
@@ -239,10 +239,10 @@ async fn limits_of_execution_groups_hold(bench) {
 
 /// Claims of every node count, from the claim to its end, whatever that is.
 async fn a_limit_may_hold_for_all_nodes_together(bench) {
-    let grouped = (0..6).map(|n| every_minute(&format!("g/{n}"), n).execution_group("g"));
-    bench.put(&job("work").build(), grouped).await;
+    let of_queue = (0..6).map(|n| every_minute(&format!("g/{n}"), n).queue("g"));
+    bench.put(&job("work").build(), of_queue).await;
     bench.put(&job("work").build(), [every_minute("free", 0)]).await;
-    let two = || ExecutionLimits { shared: [("g".into(), 2)].into(), ..ExecutionLimits::default() };
+    let two = || QueueLimits { shared: [("g".into(), 2)].into(), ..QueueLimits::default() };
     let first = bench.ask(ONE, 9, 1, two()).await;
     assert_eq!(names(&first.triggers), ["free"]);
     let claimed = bench.ask(ONE, 9, 1, two()).await;
@@ -255,7 +255,7 @@ async fn a_limit_may_hold_for_all_nodes_together(bench) {
     assert!(bench.ask(ONE, 9, 10, two()).await.triggers.is_empty(), "it runs");
     let before = bench.wakes();
     bench.store.complete(Complete { now: at(9), executions: vec![Completion::of(run)] }).await.unwrap();
-    assert!(bench.wakes() > before, "who waits for the group hears of it");
+    assert!(bench.wakes() > before, "who waits for the queue hears of it");
     assert_eq!(names(&bench.ask(ONE, 9, 10, two()).await.triggers), ["g/2"]);
     bench.store.release(vec![claimed.triggers[0].claim]).await.unwrap();
     assert_eq!(names(&bench.ask(TWO, 9, 10, two()).await.triggers), ["g/0"], "so does one that was given back");
@@ -266,47 +266,47 @@ async fn a_limit_may_hold_for_all_nodes_together(bench) {
 }
 
 /// The starvation rule: what finds no slot takes no place of the batch.
-async fn a_full_group_starves_nobody(bench) {
-    let hungry = (0..300).map(|n| every_minute(&format!("hungry/{n}"), 0).execution_group("hungry").priority(10));
+async fn a_full_queue_starves_nobody(bench) {
+    let hungry = (0..300).map(|n| every_minute(&format!("hungry/{n}"), 0).queue("hungry").priority(10));
     bench.put(&job("work").build(), hungry).await;
     bench.put(&job("work").build(), [every_minute("z", 1)]).await;
-    let limits = ExecutionLimits { named: [("hungry".into(), 1)].into(), ..ExecutionLimits::default() };
+    let limits = QueueLimits { named: [("hungry".into(), 1)].into(), ..QueueLimits::default() };
     assert_eq!(names(&bench.ask(ONE, 1, 2, limits).await.triggers), ["hungry/0", "z"]);
 }
 
-async fn a_full_group_does_not_hold_its_job(bench) {
-    let grouped = every_minute("a", 0).execution_group("g");
-    bench.put(&exclusive("work"), [grouped, every_minute("b", 1)]).await;
-    let limits = ExecutionLimits { named: [("g".into(), 0)].into(), ..ExecutionLimits::default() };
+async fn a_full_queue_does_not_hold_its_job(bench) {
+    let of_queue = every_minute("a", 0).queue("g");
+    bench.put(&exclusive("work"), [of_queue, every_minute("b", 1)]).await;
+    let limits = QueueLimits { named: [("g".into(), 0)].into(), ..QueueLimits::default() };
     assert_eq!(names(&bench.ask(ONE, 1, 10, limits).await.triggers), ["b"]);
     assert!(bench.acquire(1, 10).await.is_empty(), "b holds it");
 }
 
-async fn a_job_that_disallows_concurrent_runs_is_held_by_a_trigger_of_any_group(bench) {
-    let grouped = every_minute("a", 0).execution_group("g");
-    bench.put(&exclusive("work"), [grouped, every_minute("b", 0)]).await;
-    let limits = ExecutionLimits { named: [("g".into(), 1)].into(), ..ExecutionLimits::default() };
+async fn a_job_that_disallows_concurrent_runs_is_held_by_a_trigger_of_any_queue(bench) {
+    let of_queue = every_minute("a", 0).queue("g");
+    bench.put(&exclusive("work"), [of_queue, every_minute("b", 0)]).await;
+    let limits = QueueLimits { named: [("g".into(), 1)].into(), ..QueueLimits::default() };
     assert_eq!(names(&bench.ask(ONE, 0, 10, limits.clone()).await.triggers), ["a"]);
     assert!(bench.ask(ONE, 0, 10, limits).await.triggers.is_empty());
 }
 
-/// Case N4: a scheduler gives each trigger the group of its job, whatever starts the run.
-async fn runs_of_a_job_count_towards_its_group_whatever_starts_them(bench) {
-    let of_job = job("work").execution_group("g").build();
-    let later = every_minute("c", 900).execution_group("g");
-    bench.put(&of_job, [every_minute("a", 0), once("b", 1)].map(|trigger| trigger.execution_group("g"))).await;
+/// Case N4: a scheduler gives each trigger the queue of its job, whatever starts the run.
+async fn runs_of_a_job_count_towards_its_queue_whatever_starts_them(bench) {
+    let of_job = job("work").queue("g").build();
+    let later = every_minute("c", 900).queue("g");
+    bench.put(&of_job, [every_minute("a", 0), once("b", 1)].map(|trigger| trigger.queue("g"))).await;
     bench.put(&of_job, [later]).await;
-    let (trigger, progress) = built(&of_job, once("c", 2).execution_group("g"));
+    let (trigger, progress) = built(&of_job, once("c", 2).queue("g"));
     bench.store.reschedule(Reschedule { old: key("c"), revision: None, trigger, progress: Some(progress) }).await.unwrap();
-    let one = || ExecutionLimits { shared: [("g".into(), 1)].into(), ..ExecutionLimits::default() };
+    let one = || QueueLimits { shared: [("g".into(), 1)].into(), ..QueueLimits::default() };
     for expected in ["a", "b", "c"] {
         let claimed = bench.ask(ONE, 9, 10, one()).await.triggers;
         assert_eq!(names(&claimed), [expected]);
         let FireResult::Run { job, .. } = bench.fire(9, &claimed[0]).await else { panic!("{expected} does not run") };
-        assert_eq!(job.execution_group().map(|group| &**group), Some("g"), "the job of {expected}");
-        let of_group = bench.store.executions(Executions::OfGroup("g".into())).await.unwrap();
-        assert_eq!(of_group.iter().map(|run| run.id).collect::<Vec<_>>(), [claimed[0].claim]);
-        let limits = ExecutionLimits { named: [("g".into(), 0)].into(), ..ExecutionLimits::default() };
+        assert_eq!(job.queue().map(|queue| &**queue), Some("g"), "the job of {expected}");
+        let of_queue = bench.store.executions(Executions::OfQueue("g".into())).await.unwrap();
+        assert_eq!(of_queue.iter().map(|run| run.id).collect::<Vec<_>>(), [claimed[0].claim]);
+        let limits = QueueLimits { named: [("g".into(), 0)].into(), ..QueueLimits::default() };
         assert_eq!(names(&bench.ask(TWO, 9, 10, limits).await.triggers), [""; 0], "beside {expected}");
         bench.complete(&claimed[0]).await;
     }

@@ -38,7 +38,7 @@ impl Bench {
         let runs = numbers.map(|number| NewRun::of(RunId::new(7, number), &work, at(0))).collect();
         self.store.enqueue(runs).await.unwrap();
         loop {
-            let taken = self.ask(ONE, 1, 50, ExecutionLimits::default()).await.runs;
+            let taken = self.ask(ONE, 1, 50, QueueLimits::default()).await.runs;
             let ended = taken.iter().map(|one| {
                 let (key, outcome) = (work.key().clone(), outcome(one.run.count()));
                 let mut record = FiringRecord::new(key, ONE, one.cause, (at(0), at(1)), outcome);
@@ -131,7 +131,7 @@ async fn an_attempt_is_recorded_once(bench) {
 }
 
 async fn an_occurrence_that_is_dropped_has_a_record_with_the_reason(bench) {
-    bench.put(&job("work").execution_group("mail").build(), [every_minute("a", 1)]).await;
+    bench.put(&job("work").queue("mail").build(), [every_minute("a", 1)]).await;
     for (second, reason) in [(1, FiringReason::Misfired), (61, FiringReason::Excluded)] {
         let claimed = bench.acquire(second, 1).await.remove(0);
         let progress = claimed.trigger.fired(&claimed.progress, None);
@@ -146,7 +146,7 @@ async fn an_occurrence_that_is_dropped_has_a_record_with_the_reason(bench) {
         assert_eq!((record.execution, record.run, record.attempt), (None, None, 0));
         assert_eq!((record.job.name(), record.trigger), ("work", Some(key("a"))));
         assert_eq!((record.cause, record.session), (FiringCause::Schedule, ONE));
-        assert_eq!((record.job_type.as_deref(), record.queue), (Some("work"), claimed.trigger.execution_group().cloned()));
+        assert_eq!((record.job_type.as_deref(), record.queue), (Some("work"), claimed.trigger.queue().cloned()));
     }
 }
 
@@ -180,7 +180,7 @@ async fn attempts_of_a_node_that_goes_are_recorded_as_lost(bench) {
 async fn a_run_that_a_node_abandons_has_a_record(bench) {
     let work = job("work").build();
     bench.store.enqueue(vec![NewRun::of(RunId::new(7, 1), &work, at(0))]).await.unwrap();
-    let one = bench.ask(ONE, 1, 1, ExecutionLimits::default()).await.runs.remove(0);
+    let one = bench.ask(ONE, 1, 1, QueueLimits::default()).await.runs.remove(0);
     let mut record = FiringRecord::new(work.key().clone(), ONE, one.cause, (at(0), at(1)), FiringOutcome::Cancelled);
     (record.run, record.reason) = (Some(one.run), Some(FiringReason::ClaimLost));
     let fate = Fate::Again { at: at(0), counts: false, error: None };
@@ -188,7 +188,7 @@ async fn a_run_that_a_node_abandons_has_a_record(bench) {
     bench.complete_as(Completion { record, unfinished: true, fate, ..Completion::of(one.claim) }).await;
     let records = bench.firings(each().of_run(RunId::new(7, 1))).await;
     assert_eq!(records.len(), usize::from(bench.attached.keeps_history));
-    assert_eq!(bench.ask(ONE, 1, 1, ExecutionLimits::default()).await.runs.len(), 1, "it waits again");
+    assert_eq!(bench.ask(ONE, 1, 1, QueueLimits::default()).await.runs.len(), 1, "it waits again");
 }
 
 async fn the_cause_of_an_attempt_is_known_to_its_node(bench) {
@@ -196,14 +196,14 @@ async fn the_cause_of_an_attempt_is_known_to_its_node(bench) {
     let mut manual = NewRun::of(RunId::new(7, 1), &work, at(0));
     manual.cause = Cause::Manual;
     bench.store.enqueue(vec![manual, NewRun::of(RunId::new(7, 2), &work, at(1))]).await.unwrap();
-    let runs = bench.ask(ONE, 1, 2, ExecutionLimits::default()).await.runs;
+    let runs = bench.ask(ONE, 1, 2, QueueLimits::default()).await.runs;
     assert_eq!([runs[0].cause, runs[1].cause], [FiringCause::Manual, FiringCause::Enqueued]);
     for run in &runs {
         assert_eq!(run.occurrence_of, None);
         let fate = Fate::Again { at: at(5), counts: true, error: None };
         bench.complete_as(Completion { fate, ..Completion::of(run.claim) }).await;
     }
-    let runs = bench.ask(ONE, 5, 2, ExecutionLimits::default()).await.runs;
+    let runs = bench.ask(ONE, 5, 2, QueueLimits::default()).await.runs;
     assert_eq!([runs[0].cause, runs[1].cause], [FiringCause::Retry; 2]);
     bench.put(&work, [once("a", 9)]).await;
     let run = bench.run(9).await;
@@ -211,7 +211,7 @@ async fn the_cause_of_an_attempt_is_known_to_its_node(bench) {
     let fate = Fate::Again { at: at(10), counts: true, error: None };
     let promise = Some(Box::new(promise));
     bench.complete_as(Completion { fate, promise, ..Completion::of(run.claim) }).await;
-    let again = bench.ask(ONE, 10, 1, ExecutionLimits::default()).await.runs.remove(0);
+    let again = bench.ask(ONE, 10, 1, QueueLimits::default()).await.runs.remove(0);
     assert_eq!((again.cause, again.occurrence_of), (FiringCause::Retry, Some(key("a"))));
 }
 

@@ -31,7 +31,7 @@ async fn skip_ends_a_trigger_whose_last_firing_passes(bench) {
 async fn buffer_waits_for_the_end_of_the_run(bench) {
     bench.put(&job("work").build(), [every_minute("a", 0).overlap(OverlapPolicy::BufferOne)]).await;
     let run = bench.run(0).await;
-    let asked = bench.ask(ONE, 300, 1, ExecutionLimits::default()).await;
+    let asked = bench.ask(ONE, 300, 1, QueueLimits::default()).await;
     assert!(asked.triggers.is_empty() && asked.cancel.is_empty());
     assert_eq!(asked.next_due, None, "nothing is due before the run has ended");
     let complete = Complete { now: at(300), executions: vec![Completion::of(run.claim)] };
@@ -48,10 +48,10 @@ async fn buffer_waits_for_the_end_of_the_run(bench) {
 async fn cancel_stops_the_run_when_the_next_is_due(bench) {
     bench.put(&job("work").build(), [every_minute("a", 0).overlap(OverlapPolicy::CancelPrevious)]).await;
     let run = bench.run(0).await;
-    let early = bench.ask(ONE, 59, 1, ExecutionLimits::default()).await;
+    let early = bench.ask(ONE, 59, 1, QueueLimits::default()).await;
     assert!(early.cancel.is_empty());
     assert_eq!(early.next_due, Some(at(60)));
-    let due = bench.ask(ONE, 60, 1, ExecutionLimits::default()).await;
+    let due = bench.ask(ONE, 60, 1, QueueLimits::default()).await;
     assert!(due.triggers.is_empty());
     assert_eq!(due.cancel, [(run.claim, CancelReason::Superseded)]);
     bench.store.cancel(Executions::All).await.unwrap();

@@ -122,7 +122,7 @@ async fn a_pause_ends_by_itself(bench) {
         let note = PauseNote::at(at(0)).until(at(until));
         bench.store.pause(Pause { what, note }).await.unwrap();
     }
-    let asked = bench.ask(ONE, 0, 10, ExecutionLimits::default()).await;
+    let asked = bench.ask(ONE, 0, 10, QueueLimits::default()).await;
     assert!(asked.triggers.is_empty());
     assert_eq!(asked.next_due, Some(at(10)), "asked again when the first pause ends");
     let first = bench.acquire(10, 10).await;

@@ -25,7 +25,7 @@ impl Bench {
 
     /// What a node claims of runs.
     async fn take(&self, seconds: i64, max: usize) -> Vec<AcquiredRun> {
-        self.ask(ONE, seconds, max, ExecutionLimits::default()).await.runs
+        self.ask(ONE, seconds, max, QueueLimits::default()).await.runs
     }
 
     async fn take_one(&self, seconds: i64) -> AcquiredRun {
@@ -96,7 +96,7 @@ async fn runs_and_triggers_have_one_order(bench) {
     bench.enqueue(vec![run(300, &work, 1), run(2, &work, 2), run(20, &work, 1), first]).await;
     let mut order = Vec::new();
     for _ in 0..7 {
-        let Acquired { triggers, runs, .. } = bench.ask(ONE, 5, 1, ExecutionLimits::default()).await;
+        let Acquired { triggers, runs, .. } = bench.ask(ONE, 5, 1, QueueLimits::default()).await;
         order.extend(names(&triggers));
         order.extend(numbers(&runs).iter().map(ToString::to_string));
     }
@@ -119,10 +119,10 @@ async fn a_batch_is_no_larger_than_asked_for(bench) {
     let work = job("work").build();
     bench.put(&work, (0..4).map(|number| every_minute(&format!("t{number}"), 1))).await;
     bench.enqueue((0..4).map(|number| run(number, &work, 1)).collect()).await;
-    let first = bench.ask(ONE, 1, 6, ExecutionLimits::default()).await;
+    let first = bench.ask(ONE, 1, 6, QueueLimits::default()).await;
     assert_eq!((first.triggers.len(), first.runs.len()), (4, 2));
     assert_eq!(first.next_due, Some(at(1)));
-    let rest = bench.ask(ONE, 1, 6, ExecutionLimits::default()).await;
+    let rest = bench.ask(ONE, 1, 6, QueueLimits::default()).await;
     assert_eq!((rest.triggers.len(), rest.runs.len()), (0, 2));
 }
 
@@ -130,13 +130,13 @@ async fn a_node_hears_when_a_run_is_due(bench) {
     let before = bench.wakes();
     bench.enqueue(vec![run(1, &job("work").build(), 5)]).await;
     assert!(bench.wakes() > before, "nodes are woken");
-    assert_eq!(bench.ask(ONE, 0, 10, ExecutionLimits::default()).await.next_due, Some(at(5)));
+    assert_eq!(bench.ask(ONE, 0, 10, QueueLimits::default()).await.next_due, Some(at(5)));
 }
 
 async fn a_run_waits_for_a_node_that_knows_its_function(bench) {
     let other = JobDetail::builder("other".parse().unwrap(), "other").build();
     bench.enqueue(vec![run(1, &other, 1)]).await;
-    let limits = ExecutionLimits::default();
+    let limits = QueueLimits::default();
     let of_two = bench.ask(TWO, 1, 10, limits.clone()).await;
     assert!(of_two.runs.is_empty() && of_two.next_due.is_none(), "the node has no such function");
     assert_eq!(numbers(&bench.ask(ONE, 1, 10, limits).await.runs), [1]);
@@ -175,7 +175,7 @@ async fn what_a_node_has_never_heard_of_waits_again(bench) {
     bench.enqueue(vec![run(1, &work, 1), run(2, &work, 1)]).await;
     let heard = bench.take_one(1).await;
     let unheard = bench.take_one(1).await;
-    let (now, limits) = (at(1), ExecutionLimits::default());
+    let (now, limits) = (at(1), QueueLimits::default());
     let heard = Some(heard.claim.count());
     let request = AcquireDue { session: ONE, now, until: now, max: 10, limits, late: None, heard };
     let taken = bench.store.acquire_due(request).await.unwrap().runs;
@@ -188,7 +188,7 @@ async fn the_runs_of_a_node_that_has_ended_wait_again(bench) {
     bench.enqueue(vec![run(1, &job("work").build(), 1)]).await;
     let taken = bench.take_one(1).await;
     bench.store.detach(ONE).await.unwrap();
-    let other = bench.ask(TWO, 5, 10, ExecutionLimits::default()).await.runs;
+    let other = bench.ask(TWO, 5, 10, QueueLimits::default()).await.runs;
     assert_eq!((numbers(&other), other[0].attempt), (vec![1], 1));
     assert_eq!(bench.end(&taken, Fate::Over).await, CompleteResult::Gone);
     assert_eq!(bench.end(&other[0], Fate::Over).await, DONE);
@@ -236,7 +236,7 @@ async fn a_run_that_is_cancelled_while_it_runs_comes_back_no_more(bench) {
     assert_eq!(bench.end(&taken[0], again(2, true)).await, DONE);
     bench.store.release(vec![taken[1].claim]).await.unwrap();
     bench.store.detach(ONE).await.unwrap();
-    let other = bench.ask(TWO, 9, 10, ExecutionLimits::default()).await;
+    let other = bench.ask(TWO, 9, 10, QueueLimits::default()).await;
     assert!(other.runs.is_empty() && bench.all_runs().await.is_empty());
     assert!(bench.store.executions(Executions::All).await.unwrap().is_empty());
 }
@@ -246,7 +246,7 @@ async fn runs_and_triggers_of_a_job_that_runs_alone_have_one_claim(bench) {
     let alone = exclusive("work");
     bench.put(&alone, [every_minute("trigger", 2)]).await;
     bench.enqueue(vec![run(1, &alone, 1), run(2, &alone, 1), run(3, &alone, 3)]).await;
-    let first = bench.ask(ONE, 9, 10, ExecutionLimits::default()).await;
+    let first = bench.ask(ONE, 9, 10, QueueLimits::default()).await;
     assert_eq!((numbers(&first.runs), first.triggers.len()), (vec![1], 0));
     assert!(bench.take(9, 10).await.is_empty(), "the job is busy");
     bench.end(&first.runs[0], again(1, true)).await;
@@ -277,17 +277,17 @@ async fn a_stored_job_decides_whether_its_runs_overlap(bench) {
     assert_eq!(numbers(&bench.take(1, 10).await), [2, 3]);
 }
 
-async fn runs_count_for_the_limit_of_their_group(bench) {
-    let heavy = job("work").execution_group("heavy").build();
+async fn runs_count_for_the_limit_of_their_queue(bench) {
+    let heavy = job("work").queue("heavy").build();
     bench.enqueue((1..=3).map(|number| run(number, &heavy, 1)).collect()).await;
-    let limits = ExecutionLimits { shared: [("heavy".into(), 2)].into(), ..ExecutionLimits::default() };
+    let limits = QueueLimits { shared: [("heavy".into(), 2)].into(), ..QueueLimits::default() };
     let first = bench.ask(ONE, 1, 10, limits.clone()).await.runs;
     assert_eq!(numbers(&first), [1, 2]);
     assert!(bench.ask(ONE, 1, 10, limits.clone()).await.runs.is_empty());
     bench.end(&first[0], Fate::Over).await;
     assert_eq!(numbers(&bench.ask(ONE, 1, 10, limits).await.runs), [3]);
-    let of_group = bench.store.executions(Executions::OfGroup("heavy".into())).await.unwrap();
-    assert_eq!(of_group.len(), 2);
+    let of_queue = bench.store.executions(Executions::OfQueue("heavy".into())).await.unwrap();
+    assert_eq!(of_queue.len(), 2);
 }
 
 async fn a_trigger_keeps_a_promise_as_a_run(bench) {

@@ -33,7 +33,7 @@ pub(crate) struct Pipeline {
     pub(crate) providers: Arc<Providers>,
     pub(crate) listeners: Listeners,
     pub(crate) middleware: Chain,
-    pub(crate) bus: Bus,
+    pub(crate) bus: Arc<Bus>,
     /// How long a run that listens may take to stop.
     pub(crate) cancel_grace: Duration,
 }
@@ -46,7 +46,7 @@ impl Pipeline {
         cancel_grace: Duration,
     ) -> Self {
         let Surroundings { listeners, middleware } = surroundings;
-        let (bus, middleware) = (Bus::new(clock.clone()), middleware.into());
+        let (bus, middleware) = (Arc::new(Bus::new(clock.clone())), middleware.into());
         Self { clock, providers, listeners, middleware, bus, cancel_grace }
     }
 

@@ -14,8 +14,9 @@ use tokio_util::task::TaskTracker;
 use super::health::{Health, ServiceState, Successes};
 use crate::error::Result;
 use crate::execute::Pipeline;
+use crate::execution_id::new_session;
 use crate::job::ExecutionId;
-use crate::scheduler::{Scheduler, SchedulerState, new_session};
+use crate::scheduler::{Scheduler, SchedulerState};
 use crate::time::Clock;
 use crate::watch::Events;
 

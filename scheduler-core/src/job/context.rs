@@ -122,7 +122,7 @@ impl JobContext {
         self.trigger().recovery()
     }
 
-    /// A number that grows with every claim the store gives out, and in a queue with every run of its host. Hand the number
+    /// A number that grows with every claim the store gives out, and in a queue in memory with every run of its host. Hand the number
     /// to an outside resource that refuses smaller numbers than it has seen, and a run that was frozen and overtaken can do
     /// no harm there.
     ///

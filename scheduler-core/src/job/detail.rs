@@ -49,12 +49,12 @@ struct ColdFields {
     data: JobData,
     timeout: Option<Duration>,
     retry: Option<RetryPolicy>,
-    execution_group: Option<Arc<str>>,
+    queue: Option<Arc<str>>,
 }
 
 impl ColdFields {
     const NOTHING: Self =
-        Self { description: None, data: JobData::new(), timeout: None, retry: None, execution_group: None };
+        Self { description: None, data: JobData::new(), timeout: None, retry: None, queue: None };
 
     fn kept(self) -> Option<Box<Self>> {
         (self != Self::NOTHING).then(|| Box::new(self))
@@ -77,7 +77,7 @@ struct Record {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     retry: Option<RetryPolicy>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    execution_group: Option<Arc<str>>,
+    queue: Option<Arc<str>>,
     #[serde(default)]
     durable: bool,
     #[serde(default)]
@@ -94,8 +94,8 @@ impl TryFrom<Record> for JobDetail {
     fn try_from(record: Record) -> Result<Self, String> {
         let Record { key, job_type, durable, disallow_concurrent, persist_data, requests_recovery, .. } =
             record;
-        let Record { description, data, timeout, retry, execution_group, .. } = record;
-        let cold = ColdFields { description, data, timeout, retry, execution_group }.kept();
+        let Record { description, data, timeout, retry, queue, .. } = record;
+        let cold = ColdFields { description, data, timeout, retry, queue }.kept();
         let job = Self { key, job_type, durable, disallow_concurrent, persist_data, requests_recovery, cold };
         job.problem().map_or(Ok(job), Err)
     }
@@ -105,7 +105,7 @@ impl From<JobDetail> for Record {
     fn from(detail: JobDetail) -> Self {
         let JobDetail { key, job_type, durable, disallow_concurrent, persist_data, requests_recovery, cold } =
             detail;
-        let ColdFields { description, data, timeout, retry, execution_group } =
+        let ColdFields { description, data, timeout, retry, queue } =
             cold.map_or(ColdFields::NOTHING, |cold| *cold);
         Self {
             version: Version,
@@ -115,7 +115,7 @@ impl From<JobDetail> for Record {
             data,
             timeout,
             retry,
-            execution_group,
+            queue,
             durable,
             disallow_concurrent,
             persist_data,
@@ -195,9 +195,9 @@ impl JobDetail {
         self.cold().retry
     }
 
-    /// The [execution group](JobDetailBuilder::execution_group) of its runs.
-    pub fn execution_group(&self) -> Option<&Arc<str>> {
-        self.cold().execution_group.as_ref()
+    /// The [queue](JobDetailBuilder::queue) of its runs.
+    pub fn queue(&self) -> Option<&Arc<str>> {
+        self.cold().queue.as_ref()
     }
 
     /// Whether the job stays when its last trigger is gone.
@@ -311,16 +311,16 @@ impl JobDetailBuilder {
         self
     }
 
-    /// The execution group whose [limit](crate::scheduler::SchedulerBuilder::limit_group) the runs of this job count towards,
+    /// The queue whose [limit](crate::scheduler::SchedulerBuilder::limit_queue) the runs of this job count towards,
     /// whatever starts them: a schedule, `enqueue`, `trigger_job`. A trigger with a
-    /// [group of its own](crate::trigger::TriggerBuilder::execution_group) keeps that. A trigger takes the group over when it is
+    /// [queue of its own](crate::trigger::TriggerBuilder::queue) keeps that. A trigger takes the queue over when it is
     /// scheduled. Default: none.
     ///
     /// Two kinds of runs do not count: jobs [before the start](crate::SchedulerBuilder::before_start), since they run one after
-    /// the other while the node takes no other work, and jobs in a [`JobQueue`](crate::host::JobQueue), which has a
+    /// the other while the node takes no other work, and jobs in a queue in memory, a [`JobQueue`](crate::host::JobQueue), which has a
     /// concurrency of its own.
-    pub fn execution_group(mut self, group: impl Into<Arc<str>>) -> Self {
-        self.0.edit_rare(|cold| cold.execution_group = Some(group.into()));
+    pub fn queue(mut self, queue: impl Into<Arc<str>>) -> Self {
+        self.0.edit_rare(|cold| cold.queue = Some(queue.into()));
         self
     }
 

@@ -88,7 +88,7 @@ impl Need {
     message = "`{Self}` cannot be made from the context of a run",
     note = "for a value that the program provides, write `State(name): State<{Self}>`, or `Scoped(name): Scoped<{Self}>` for one of this run",
     note = "if the file imports another crate's `State`, write `Provided(name): Provided<T>`, which is the `State` of this crate",
-    note = "use `JobContext`, `CancellationToken` or `Scheduler`, or implement `FromContext` for `{Self}`"
+    note = "use `JobContext`, `CancellationToken`, `Scheduler` or `Client`, or implement `FromContext` for `{Self}`"
 )]
 pub trait FromContext: Sized + Send {
     /// Makes the value for one run.

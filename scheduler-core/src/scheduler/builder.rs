@@ -9,8 +9,8 @@ use std::time::Duration;
 use super::core::{Core, Settings};
 use super::handle::{OwnHandle, Scheduler};
 use super::reconcile::{Declarations, Declared};
-use super::scheduling::bind;
 use crate::calendar::Calendar;
+use crate::client::bind;
 use crate::error::{Error, Result};
 use crate::execute::{CANCEL_GRACE, Middleware, Pipeline, Surroundings};
 use crate::job::provide_methods;
@@ -18,7 +18,7 @@ use crate::job::{IntoInvocation, Invocation, JobDefinition, Providers, Registry}
 use crate::key::{JobKey, TriggerKey};
 use crate::matcher::Matcher;
 use crate::plugin::Plugin;
-use crate::store::{ExecutionLimits, JobStore, MemoryJobStore, Queries, StoreFuture};
+use crate::store::{JobStore, MemoryJobStore, Queries, QueueLimits, StoreFuture};
 use crate::time::{Clock, SystemClock};
 use crate::trigger::{Misfire, Trigger, TriggerBuilder};
 use crate::watch::{ErasedSchedulerListener, JobListener, SchedulerListener, TriggerListener};
@@ -105,7 +105,7 @@ pub struct SchedulerBuilder {
     surroundings: Surroundings,
     cancel_grace: Duration,
     scheduler_listeners: Vec<Arc<dyn ErasedSchedulerListener>>,
-    limits: ExecutionLimits,
+    limits: QueueLimits,
     calendars: BTreeMap<Arc<str>, Arc<dyn Calendar>>,
     schedules: Vec<(Invocation, TriggerBuilder)>,
     #[cfg(feature = "schedule-file")]
@@ -144,7 +144,7 @@ impl Default for SchedulerBuilder {
             surroundings: Surroundings::default(),
             cancel_grace: CANCEL_GRACE,
             scheduler_listeners: Vec::new(),
-            limits: ExecutionLimits::default(),
+            limits: QueueLimits::default(),
             calendars: BTreeMap::new(),
             schedules: Vec::new(),
             #[cfg(feature = "schedule-file")]
@@ -225,22 +225,22 @@ impl SchedulerBuilder {
         self
     }
 
-    /// How many runs of an [execution group](TriggerBuilder::execution_group) this node takes at once; 0 for none.
+    /// How many runs of a [queue](TriggerBuilder::queue) this node takes at once; 0 for none.
     /// Default: as many as there are slots.
-    pub fn limit_group(mut self, group: impl Into<Arc<str>>, runs: usize) -> Self {
-        self.limits.named.insert(group.into(), runs);
+    pub fn limit_queue(mut self, queue: impl Into<Arc<str>>, runs: usize) -> Self {
+        self.limits.named.insert(queue.into(), runs);
         self
     }
 
-    /// How many runs of an [execution group](TriggerBuilder::execution_group) all nodes together take at once. Every node
+    /// How many runs of a [queue](TriggerBuilder::queue) all nodes together take at once. Every node
     /// should be given the same. Default: no limit.
-    pub fn limit_group_on_all_nodes(mut self, group: impl Into<Arc<str>>, runs: usize) -> Self {
-        self.limits.shared.insert(group.into(), runs);
+    pub fn limit_queue_on_all_nodes(mut self, queue: impl Into<Arc<str>>, runs: usize) -> Self {
+        self.limits.shared.insert(queue.into(), runs);
         self
     }
 
-    /// The limits of execution groups, all at once. Default: no limits.
-    pub fn limits(mut self, limits: ExecutionLimits) -> Self {
+    /// The limits of queues, all at once. Default: no limits.
+    pub fn limits(mut self, limits: QueueLimits) -> Self {
         self.limits = limits;
         self
     }
@@ -339,7 +339,7 @@ impl SchedulerBuilder {
     }
 
     /// A job that runs to its end at start, before any trigger fires: a migration, a warm-up. They run one after the
-    /// other; if one fails, the start fails. They wait for no limit of an execution group, since a full group on another node
+    /// other; if one fails, the start fails. They wait for no limit of a queue, since a full queue on another node
     /// would hold up the start.
     pub fn before_start(mut self, job: impl IntoInvocation) -> Self {
         self.start_up.push(job.into_invocation());

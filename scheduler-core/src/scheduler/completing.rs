@@ -123,7 +123,7 @@ impl Core {
             None => Some(parts.trigger.key().clone()),
         };
         record.job_type = Some(job.shared_job_type().clone());
-        record.queue = parts.trigger.execution_group().cloned();
+        record.queue = parts.trigger.queue().cloned();
         record.node = Some(self.settings.node.clone());
         record.began = Some(parts.fired);
         record.attempt = parts.attempt();

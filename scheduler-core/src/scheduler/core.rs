@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool as PlainBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use parking_lot::RwLock;
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, watch};
@@ -16,9 +16,11 @@ use tokio_util::task::TaskTracker;
 
 use super::ending::Ending;
 use super::running::Running;
+use crate::client::{Client, Wiring};
 use crate::execute::Pipeline;
+use crate::execution_id::new_session;
 use crate::job::{CancelReason, ExecutionId, Invocation, Registry};
-use crate::store::{ExecutionLimits, JobStore};
+use crate::store::{Executions, JobStore, QueueLimits};
 use crate::sync::{self, AtomicBool, AtomicUsize, Mutex};
 use crate::time::{Alarm, Clock};
 use crate::trigger::Misfire;
@@ -37,21 +39,27 @@ pub(super) struct Settings {
     pub(super) drains: bool,
 }
 
+impl Settings {
+    pub(super) fn misfire_threshold(&self) -> TimeDelta {
+        TimeDelta::from_std(self.misfire_threshold).unwrap_or(TimeDelta::MAX)
+    }
+}
+
 /// One scheduler.
 pub(super) struct Core {
     pub(super) settings: Settings,
     pub(super) session: u64,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) store: Arc<dyn JobStore>,
-    pub(super) registry: Registry,
+    pub(super) registry: Arc<Registry>,
+    /// Goes on after the shutdown.
+    pub(super) client: Client,
     pub(super) start_up: Vec<Invocation>,
     pub(super) pipeline: Arc<Pipeline>,
-    pub(super) limits: RwLock<ExecutionLimits>,
+    pub(super) limits: RwLock<QueueLimits>,
     pub(super) running: Running,
     /// How many executions have ended.
     pub(super) executed: AtomicU64,
-    /// Runs that were stored through this scheduler.
-    pub(super) enqueued: AtomicU64,
     pub(super) started: OnceLock<DateTime<Utc>>,
     pub(super) phase: watch::Sender<SchedulerState>,
     /// Slots of the pool in use: queued and running executions.
@@ -91,18 +99,28 @@ impl Core {
         registry: Registry,
         pipeline: Pipeline,
     ) -> Self {
+        let (session, registry, clock) = (new_session(), Arc::new(registry), pipeline.clock.clone());
+        let client = Client::wired(Wiring {
+            store: store.clone(),
+            clock: clock.clone(),
+            sender: session,
+            registry: Some(registry.clone()),
+            bus: Arc::downgrade(&pipeline.bus),
+            misfire: settings.misfire,
+            misfire_threshold: settings.misfire_threshold(),
+        });
         Self {
             settings,
-            session: new_session(),
-            clock: pipeline.clock.clone(),
+            session,
+            clock,
             store,
             registry,
+            client,
             start_up: Vec::new(),
             pipeline: Arc::new(pipeline),
             limits: RwLock::default(),
             running: Running::default(),
             executed: AtomicU64::new(0),
-            enqueued: AtomicU64::new(0),
             started: OnceLock::new(),
             phase: watch::Sender::new(SchedulerState::Created),
             active: AtomicUsize::new(0),
@@ -250,6 +268,23 @@ impl Core {
         self.ring();
     }
 
+    /// Asks runs of this node to stop.
+    pub(super) fn cancel_here(&self, what: &Executions) {
+        for run in self.running.list() {
+            let meant = match what {
+                Executions::One(id) => run.id == *id,
+                Executions::OfJob(job) => run.job == *job,
+                Executions::OfTrigger(trigger) => run.trigger == *trigger,
+                Executions::OfQueue(queue) => run.queue.as_ref() == Some(queue),
+                Executions::All => true,
+            };
+            if meant {
+                self.running.cancel(run.id, CancelReason::Requested);
+                self.stop(run.id, CancelReason::Requested);
+            }
+        }
+    }
+
     /// Stops a run of this node that has lost its claim, whatever the loop waits for.
     pub(super) fn stop_now(self: &Arc<Self>, run: ExecutionId, reason: CancelReason) {
         if self.running.cancel(run, reason) == Some(true) {
@@ -267,6 +302,17 @@ impl Core {
 
     pub(super) fn take_stops(&self) -> Vec<(ExecutionId, CancelReason)> {
         std::mem::take(&mut *self.stops.lock())
+    }
+
+    /// Waits until there are endings that the loop has not taken.
+    pub(super) async fn has_endings(&self) {
+        loop {
+            let handed = self.handed.notified();
+            if !self.endings.lock().is_empty() {
+                return;
+            }
+            handed.await;
+        }
     }
 
     /// Takes out the ending of a run that no loop waits for.
@@ -304,10 +350,4 @@ impl fmt::Debug for Core {
         out.field("name", &self.settings.name).field("state", &self.state()).field("store", &self.store);
         out.finish_non_exhaustive()
     }
-}
-
-/// A number that no other life of a node has; the standard library seeds its hashers from the system.
-pub(crate) fn new_session() -> u64 {
-    use std::hash::{BuildHasher, Hasher};
-    std::collections::hash_map::RandomState::new().build_hasher().finish()
 }

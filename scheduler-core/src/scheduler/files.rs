@@ -25,11 +25,11 @@ impl Core {
     async fn put_file(&self, file: &ScheduleFile, text: &str) -> Result<()> {
         let contents = file.parse(text, &self.registry, self.settings.misfire, self.clock.now())?;
         let declared = self.declared(&contents);
-        let calendars = self.calendars_for(declared.iter().map(|declared| &declared.trigger)).await?;
+        let calendars = self.client.calendars_for(declared.iter().map(|declared| &declared.trigger)).await?;
         self.refuse_ended(&declared, &calendars.with(contents.named_calendars())).await?;
         self.remove(&contents.remove).await?;
         for (name, calendar) in &contents.calendars {
-            self.put_calendar(name, Arc::new(calendar.clone()), true).await?;
+            self.client.store_calendar(name, Arc::new(calendar.clone()), true).await?;
         }
         self.check_arguments(file, &declared)?;
         match contents.existing {
@@ -65,7 +65,7 @@ impl Core {
         let missing = |key: &JobKey| Arc::new(JobDetail::builder(key.clone(), "").build());
         let declared = contents.triggers.iter().map(|FileTrigger { trigger, own_start, place }| {
             let job = jobs.get(trigger.job()).cloned().unwrap_or_else(|| missing(trigger.job()));
-            let trigger = trigger.clone().or_execution_group(job.execution_group());
+            let trigger = trigger.clone().or_queue(job.queue());
             let (job, place) = (Invocation::new(job), Some(place.clone()));
             Declared { job, trigger, own_start: *own_start, place }
         });
@@ -78,7 +78,7 @@ impl Core {
         mut jobs: Vec<Arc<JobDetail>>,
         existing: Existing,
     ) -> Result<()> {
-        let calendars = self.calendars_for(declared.iter().map(|declared| &declared.trigger)).await?;
+        let calendars = self.client.calendars_for(declared.iter().map(|declared| &declared.trigger)).await?;
         let mut triggers = Vec::with_capacity(declared.len());
         let mut known: HashSet<_> = jobs.iter().map(|job| job.key().clone()).collect();
         for Declared { job, trigger, .. } in declared {

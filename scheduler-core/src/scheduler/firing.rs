@@ -1,9 +1,10 @@
 //! One turn of the firing loop, as a function of the time.
 //!
-//! A turn writes what has ended and acquires what is due, at once where the one does not decide the other; then it fires what
-//! the store has not fired with the claim, and hands to the pool. What frees a job or a limit for other triggers makes the
-//! store wake its nodes. Between turns the engine only remembers triggers that it has acquired ahead of their time, and when
-//! to look again.
+//! A turn begins to write what has ended and to acquire what is due, at once where the one does not decide the other, and makes
+//! use of what the store answers first; then it fires what the store has not fired with the claim, and hands to the pool. The
+//! next turn follows at once while the other [call](super::calls) is under way. What frees a job or a limit for other triggers
+//! makes the store wake its nodes. Between turns the engine only remembers triggers that it has acquired ahead of their time, and
+//! when to look again.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -13,6 +14,7 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use foldhash::HashMap;
 
+use super::calls::{Answers, Calls};
 use super::core::Core;
 use super::deadlines::{Deadline, Deadlines};
 use super::decision::{Decided, Decision, decide};
@@ -23,6 +25,9 @@ use crate::execute::{Execution, Pool};
 use crate::job::{CancelReason, ExecutionId, JobDetail, Launcher, RunParts, StoredRun};
 use crate::store::*;
 use crate::watch::SchedulerState;
+
+/// While something is being written no fewer are asked for.
+const FEW: usize = 32;
 
 /// Late triggers get one place of so many while punctual ones wait.
 const LATE_PART: usize = 4;
@@ -37,8 +42,9 @@ pub(super) struct Engine {
     /// When the store has something else; none if it has nothing.
     next_due: Option<DateTime<Utc>>,
     deadlines: Deadlines,
-    /// Endings that the store does not have yet.
+    /// Endings that the store does not have yet; those that are being written come first.
     unwritten: Vec<Ending>,
+    calls: Calls,
     /// The last acquisition has failed.
     ask_again: bool,
     /// The number of the last claim of which the store has told.
@@ -47,7 +53,7 @@ pub(super) struct Engine {
     unsure: Option<Decided>,
     /// Up to when what is due still runs, while the scheduler shuts down; as it was when the turn began.
     last_due: Option<DateTime<Utc>>,
-    /// How many of each execution group are acquired or under way.
+    /// How many of each queue are acquired or under way.
     used: HashMap<Arc<str>, usize>,
     /// What is left of the share of late triggers, in parts of one.
     late_quarters: usize,
@@ -65,7 +71,7 @@ pub(super) enum Next {
 
 impl Engine {
     pub(super) fn new(core: Arc<Core>, pool: Pool, attached: Attached) -> Self {
-        let (ahead, deadlines, used, unwritten) = Default::default();
+        let (ahead, deadlines, used, unwritten, calls) = Default::default();
         let (next_due, ask_again, heard, unsure, late_quarters) = (None, false, 0, None, 0);
         let store_failures = StoreFailures::new(core.clone());
         Self {
@@ -77,6 +83,7 @@ impl Engine {
             deadlines,
             used,
             unwritten,
+            calls,
             ask_again,
             heard,
             unsure,
@@ -93,13 +100,17 @@ impl Engine {
         let turn = self.turn(state, now).await;
         // At the end the store gives to others what nobody has begun.
         let has_due = self.has_due_to_drain();
-        self.core.turn_ends(state != SchedulerState::Shutdown && (self.unsure.is_some() || has_due));
+        let may_begin = state != SchedulerState::Shutdown && (self.unsure.is_some() || has_due);
+        self.core.turn_ends(may_begin || self.calls.are_asking());
         if last_due.is_some() && !has_due {
             self.core.drained();
         }
         match turn {
             Ok(()) => self.store_failures.answered(),
             Err(error) => return Next::Wait(self.store_failures.failed(&error).min(self.until_deadline())),
+        }
+        if self.calls.are_under_way() {
+            return Next::Wait(Duration::ZERO);
         }
         // A run that goes on has an ending to be written.
         let over = state == SchedulerState::Shutdown && self.core.is_idle();
@@ -122,67 +133,96 @@ impl Engine {
 
     async fn turn(&mut self, state: SchedulerState, now: DateTime<Utc>) -> Result<()> {
         let takes = self.takes(state);
-        let written = self.write_and_acquire(takes, now).await;
+        let answered = self.call_store(takes, now).await;
         // Whatever the store does.
         self.expire();
-        let has_acquired = written?;
+        answered?;
         let may_begin = state != SchedulerState::Shutdown;
         if self.unsure.is_some() && may_begin {
             // Whatever was fired runs, so that no firing is lost.
             self.fire(now).await?;
         }
-        if !takes {
+        if takes {
+            return self.fire(now).await;
+        }
+        if !self.calls.are_under_way() {
             self.release_ahead().await?;
             if self.ask_again || self.core.active.load(Ordering::Acquire) > 0 {
                 // Only to hear which of them are to stop, and to give back what nobody has heard of.
-                self.acquire(now, 0).await?;
+                self.acquire_nothing(now).await?;
             }
-            return Ok(());
         }
-        if !has_acquired {
-            self.acquire(now, self.free_slots().min(self.core.settings.batch)).await?;
-        }
-        self.fire(now).await
+        Ok(())
     }
 
-    /// Writes what has ended. Where there may be something to acquire, that is asked for without waiting for the end of the
-    /// other: the slots are free, whether the store knows it or not. Not so if there are limits of execution groups, where what
-    /// has ended decides what may be acquired. Says whether it was asked for.
-    async fn write_and_acquire(&mut self, takes: bool, now: DateTime<Utc>) -> Result<bool> {
+    /// Begins to write what has ended, and to acquire what there may be, and waits for the first answer.
+    async fn call_store(&mut self, takes: bool, now: DateTime<Utc>) -> Result<()> {
+        self.write(now);
+        if takes {
+            self.ask(now);
+        }
+        let mut failed = None;
+        while self.calls.are_under_way() {
+            let Answers { written, acquired } = self.calls.answers(&self.core, failed.is_none()).await;
+            let frees = written.is_some() && acquired.is_none() && !self.calls.are_asking();
+            let written = written.map_or(Ok(()), |results| results.map(|results| self.written(results)));
+            let acquired =
+                acquired.map_or(Ok(()), |acquired| acquired.map(|acquired| self.acquired(acquired)));
+            if let Err(error) = written.and(acquired) {
+                // The loop pauses after a failure, and no answer waits meanwhile.
+                failed = Some(error);
+            }
+            if failed.is_some() {
+                continue;
+            }
+            if !(takes && frees) {
+                break;
+            }
+            // A freed job may have a trigger waiting.
+            self.core.changed.store(true, Ordering::Release);
+            self.ask(now);
+        }
+        failed.map_or(Ok(()), Err)
+    }
+
+    /// Begins to write what has ended, unless a call is under way.
+    fn write(&mut self, now: DateTime<Utc>) {
         let mut taken = self.core.take_endings();
         // From here on the loop is busy in their place; what cannot be written waits for time to bring another try.
         taken.iter_mut().for_each(Ending::wait);
         self.unwritten.extend(taken);
-        if self.unwritten.is_empty() {
-            return Ok(false);
+        if self.calls.are_writing() || self.unwritten.is_empty() {
+            return;
         }
         let executions = self.unwritten.iter().map(|ending| ending.completion.clone()).collect();
-        let slots = self.core.settings.concurrency + self.unwritten.len();
+        self.calls.write(&self.core.store, Complete { now, executions });
+    }
+
+    /// Begins to acquire, if the store may have something. The slots of what is being written are free, whether the store knows it
+    /// or not; only where there are limits of queues does what has ended decide what may be acquired.
+    fn ask(&mut self, now: DateTime<Utc>) {
+        let is_limited = *self.core.limits.read() != QueueLimits::default();
+        if self.calls.are_asking() || self.unsure.is_some() || (is_limited && self.calls.are_writing()) {
+            return;
+        }
+        let slots = self.core.settings.concurrency + self.calls.being_written();
         let max = slots.saturating_sub(self.used_slots()).min(self.core.settings.batch);
-        let is_limited = *self.core.limits.read() != ExecutionLimits::default();
-        let asks = takes && self.unsure.is_none() && !is_limited;
-        let request = if asks { self.request(now, max) } else { None };
-        let store = self.core.store.clone();
-        let writing = store.complete(Complete { now, executions });
-        let Some(request) = request else {
-            let results = writing.await?;
-            self.written(results);
-            // A freed job may have a trigger waiting.
-            self.core.changed.store(true, Ordering::Release);
-            return Ok(false);
-        };
-        let (results, acquired) = tokio::join!(writing, store.acquire_due(request));
-        let written = results.map(|results| self.written(results));
-        let acquired = acquired.map(|acquired| self.acquired(acquired));
-        written.and(acquired).map(|()| true)
+        // For a few more it waits until something is written, which may free more slots.
+        if self.calls.are_writing() && max < self.core.settings.concurrency.min(FEW) {
+            return;
+        }
+        if let Some(request) = self.request(now, max) {
+            self.calls.ask(&self.core.store, request);
+        }
     }
 
     /// What has ended is in the store.
     fn written(&mut self, results: Vec<CompleteResult>) {
-        let endings = std::mem::take(&mut self.unwritten);
+        let left = self.unwritten.split_off(results.len().min(self.unwritten.len()));
+        let endings = std::mem::replace(&mut self.unwritten, left);
         for (ending, result) in endings.iter().zip(results) {
             self.deadlines.remove(ending.completion.execution);
-            self.free_group(ending.trigger.execution_group());
+            self.leave_queue(ending.trigger.queue());
             self.core.report_end(ending, result);
         }
         self.core.free_slots(endings.len());
@@ -221,7 +261,7 @@ impl Engine {
         }
         self.core.store.release(self.ahead.iter().map(|acquired| acquired.claim).collect()).await?;
         for acquired in std::mem::take(&mut self.ahead) {
-            self.free_group(acquired.trigger.execution_group());
+            self.leave_queue(acquired.trigger.queue());
         }
         Ok(())
     }
@@ -234,9 +274,9 @@ impl Engine {
         self.core.active.load(Ordering::Acquire) + self.ahead.len()
     }
 
-    /// Claims at most `max` of what is due or nearly due, if the store may have something.
-    async fn acquire(&mut self, now: DateTime<Utc>, max: usize) -> Result<()> {
-        let Some(request) = self.request(now, max) else { return Ok(()) };
+    /// Asks the store without claiming anything.
+    async fn acquire_nothing(&mut self, now: DateTime<Utc>) -> Result<()> {
+        let Some(request) = self.request(now, 0) else { return Ok(()) };
         let acquired = self.core.store.acquire_due(request).await?;
         self.acquired(acquired);
         Ok(())
@@ -269,7 +309,7 @@ impl Engine {
         let runs = acquired.runs.iter().map(|acquired| (acquired.claim, &acquired.trigger));
         for (claim, trigger) in triggers.chain(runs) {
             self.heard = self.heard.max(claim.count());
-            self.use_group(trigger.execution_group());
+            self.enter_queue(trigger.queue());
         }
         self.remember(acquired.triggers);
         let now = self.core.clock.now();
@@ -286,34 +326,34 @@ impl Engine {
         LateShare { before, most: quarters / LATE_PART }
     }
 
-    /// What is left of the limits of execution groups.
-    fn limits_left(&self) -> ExecutionLimits {
+    /// What is left of the limits of queues.
+    fn limits_left(&self) -> QueueLimits {
         let limits = self.core.limits.read();
         let mut left = limits.clone();
-        for (group, used) in &self.used {
-            if let Some(limit) = limits.of(Some(group)) {
-                left.named.insert(group.clone(), limit.saturating_sub(*used));
+        for (queue, used) in &self.used {
+            if let Some(limit) = limits.of(Some(queue)) {
+                left.named.insert(queue.clone(), limit.saturating_sub(*used));
             }
         }
-        let grouped: usize = self.used.values().sum();
+        let in_queues: usize = self.used.values().sum();
         let all = self.core.active.load(Ordering::Acquire) + self.ahead.len();
-        left.ungrouped = limits.ungrouped.map(|limit| limit.saturating_sub(all.saturating_sub(grouped)));
+        left.default = limits.default.map(|limit| limit.saturating_sub(all.saturating_sub(in_queues)));
         left
     }
 
-    fn free_group(&mut self, group: Option<&Arc<str>>) {
-        let Some(used) = group.and_then(|group| self.used.get_mut(group)) else { return };
+    fn leave_queue(&mut self, queue: Option<&Arc<str>>) {
+        let Some(used) = queue.and_then(|queue| self.used.get_mut(queue)) else { return };
         *used = used.saturating_sub(1);
         if *used == 0 {
             self.used.retain(|_, used| *used > 0);
         }
     }
 
-    fn use_group(&mut self, group: Option<&Arc<str>>) {
-        let Some(group) = group else { return };
-        match self.used.get_mut(group) {
+    fn enter_queue(&mut self, queue: Option<&Arc<str>>) {
+        let Some(queue) = queue else { return };
+        match self.used.get_mut(queue) {
             Some(used) => *used += 1,
-            None => drop(self.used.insert(group.clone(), 1)),
+            None => drop(self.used.insert(queue.clone(), 1)),
         }
     }
 
@@ -353,7 +393,7 @@ impl Engine {
     fn decide_due(&self, now: DateTime<Utc>) -> Decided {
         let is_due = |acquired: &&AcquiredTrigger| acquired.progress.next.is_none_or(|due| due <= now);
         let due = self.ahead.iter().take_while(is_due);
-        let threshold = self.core.misfire_threshold();
+        let threshold = self.core.settings.misfire_threshold();
         Decided { now, decisions: due.map(|acquired| decide(acquired, now, threshold)).collect() }
     }
 
@@ -374,7 +414,7 @@ impl Engine {
         let (fence, job) = match result {
             FireResult::Run { fence, job } => (fence, job),
             other => {
-                self.free_group(trigger.execution_group());
+                self.leave_queue(trigger.queue());
                 self.core.report_no_run(&trigger, &other, scheduled, next);
                 return None;
             }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::future::{Future, ready};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::ops::Deref;
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
@@ -15,9 +15,10 @@ use super::reconcile::Declarations;
 use super::running::RunningExecution;
 use super::shutdown::ShutdownReport;
 use super::start::Starting;
-use crate::error::{During, Error, Result};
+use crate::client::{Client, closed};
+use crate::error::{Error, Result};
 use crate::execute::Pipeline;
-use crate::job::{CancelReason, ExecutionId, ExtractError, FromContext, JobContext, Need};
+use crate::job::{ExecutionId, ExtractError, FromContext, JobContext, Need};
 use crate::key::{JobKey, TriggerKey};
 use crate::matcher::Matcher;
 use crate::store::*;
@@ -26,6 +27,10 @@ use crate::watch::{
 };
 
 /// A scheduler. Cloning gives a handle to the same one; when the last handle is dropped it stops firing.
+///
+/// A scheduler is a [`Client`] that also runs: everything that changes or reads what is stored is a method of the client, to which a
+/// scheduler dereferences, such as [`schedule`](Client::schedule), [`enqueue`](Client::enqueue), [`pause`](Client::pause) and
+/// [`triggers`](Client::triggers). A program that runs no jobs needs a client only.
 ///
 /// Handles are cheap and may be used from any thread and task, also from inside a job, which gets one by taking a
 /// `Scheduler` as a parameter:
@@ -56,11 +61,12 @@ pub struct Scheduler(pub(super) Arc<Owner>);
 /// Ends the loop when the last handle goes.
 pub(super) struct Owner {
     core: Arc<Core>,
+    /// Refuses changes once the shutdown has begun.
+    client: Client,
     pub(super) declared: Declarations,
     pub(super) listeners: Mutex<Vec<Arc<dyn ErasedSchedulerListener>>>,
     pub(super) ended: Mutex<Option<oneshot::Receiver<()>>>,
     pub(super) starting: Starting,
-    names: AtomicU64,
 }
 
 impl Drop for Owner {
@@ -93,14 +99,14 @@ impl WeakScheduler {
     }
 }
 
-/// The way from a run back to its scheduler; weak, since the scheduler owns what runs see.
+/// The way from a run back to its scheduler; weak, since the scheduler owns what runs see. The client does not lead back.
 #[derive(Clone, Default)]
-pub(crate) struct OwnHandle(Arc<OnceLock<Weak<Owner>>>);
+pub(crate) struct OwnHandle(Arc<OnceLock<(Weak<Owner>, Client)>>);
 
 /// A job that takes a `Scheduler` gets the one that runs it, to schedule or enqueue further work.
 impl FromContext for Scheduler {
     fn from_context(context: &JobContext) -> impl Future<Output = Result<Self, ExtractError>> + Send {
-        let own = context.providers().get::<OwnHandle>().and_then(|OwnHandle(slot)| slot.get()?.upgrade());
+        let own = context.providers().get::<OwnHandle>().and_then(|OwnHandle(slot)| slot.get()?.0.upgrade());
         ready(
             own.map(Self)
                 .ok_or_else(|| ExtractError::new("the last handle of the scheduler has been dropped")),
@@ -109,6 +115,28 @@ impl FromContext for Scheduler {
 
     fn needs() -> Vec<Need> {
         vec![Need::of_own::<OwnHandle>("Scheduler", "call `.scheduler(…)`")]
+    }
+}
+
+/// A job that takes a `Client` gets that of the scheduler that runs it, which goes on when the scheduler ends.
+impl FromContext for Client {
+    fn from_context(context: &JobContext) -> impl Future<Output = Result<Self, ExtractError>> + Send {
+        let own =
+            context.providers().get::<OwnHandle>().and_then(|OwnHandle(slot)| Some(slot.get()?.1.clone()));
+        ready(own.ok_or_else(|| ExtractError::new("there is no scheduler")))
+    }
+
+    fn needs() -> Vec<Need> {
+        vec![Need::of_own::<OwnHandle>("Client", "call `.scheduler(…)`")]
+    }
+}
+
+/// Everything that a client can do.
+impl Deref for Scheduler {
+    type Target = Client;
+
+    fn deref(&self) -> &Client {
+        &self.0.client
     }
 }
 
@@ -125,17 +153,18 @@ impl Scheduler {
         listeners: Vec<Arc<dyn ErasedSchedulerListener>>,
     ) -> Self {
         let own = core.pipeline.providers.get::<OwnHandle>();
+        let (client, open) = (core.client.clone(), core.client.ending_with(core.phase.subscribe()));
         let scheduler = Self(Arc::new(Owner {
             core: Arc::new(core),
+            client: open,
             declared,
             listeners: Mutex::new(listeners),
             ended: Mutex::default(),
             starting: Starting::default(),
-            names: AtomicU64::new(0),
         }));
         if let Some(OwnHandle(slot)) = own {
             // The slot is new with every builder, so it is empty.
-            slot.set(Arc::downgrade(&scheduler.0)).ok();
+            slot.set((Arc::downgrade(&scheduler.0), client)).ok();
         }
         scheduler
     }
@@ -163,10 +192,10 @@ impl Scheduler {
         &self.0.core
     }
 
-    /// A name for a trigger that nobody else has.
-    pub(super) fn unused_name(&self, job: &JobKey) -> String {
-        let number = self.0.names.fetch_add(1, Ordering::Relaxed);
-        format!("{}~{:x}-{number}", job.name(), self.0.core.session)
+    /// A client of the same store, with the checks and the events of this scheduler. It does not keep the scheduler alive, and goes on
+    /// when the scheduler ends: see [`Client`].
+    pub fn client(&self) -> Client {
+        self.core().client.clone()
     }
 
     /// A handle that does not keep it alive.
@@ -259,57 +288,6 @@ impl Scheduler {
         self.core().running.list()
     }
 
-    /// What is queued or running on any node.
-    ///
-    /// # Errors
-    ///
-    /// The store has failed.
-    pub async fn executions(&self, what: Executions) -> Result<Vec<ExecutionStatus>> {
-        self.core().store.executions(what).await.during("executions")
-    }
-
-    /// A page of the firing records that match, the latest first: one for each attempt that has ended, and one for each occurrence of
-    /// a trigger that did not run. Empty unless the store keeps records: see [`MemoryJobStore::keeping_history`], and the settings
-    /// of other stores.
-    ///
-    /// # Errors
-    ///
-    /// The store has failed.
-    pub async fn firings(&self, query: FiringQuery) -> Result<Page<FiringRecord, FiringCursor>> {
-        self.core().store.firings(query).await.during("firings")
-    }
-
-    /// All firing records that match, the latest first; at most as many as the limit says.
-    ///
-    /// ```
-    /// # use scheduler_core::prelude::*;
-    /// use scheduler_core::store::{FiringOutcome, FiringQuery};
-    ///
-    /// # async fn look(scheduler: Scheduler) -> scheduler_core::Result<()> {
-    /// let wrong = [FiringOutcome::Failed, FiringOutcome::NotRun];
-    /// for firing in scheduler.all_firings(FiringQuery::default().with_outcomes(wrong).limit(20)).await? {
-    ///     println!("{} {} {:?} {:?}", firing.job, firing.outcome.word(), firing.reason, firing.failure);
-    /// }
-    /// # Ok(())
-    /// # }
-    /// ```
-    ///
-    /// # Errors
-    ///
-    /// The store has failed.
-    pub async fn all_firings(&self, query: FiringQuery) -> Result<Vec<FiringRecord>> {
-        self.core().store.all_firings(query).await.during("firings")
-    }
-
-    /// The nodes of this scheduler's store, this one among them.
-    ///
-    /// # Errors
-    ///
-    /// The store has failed.
-    pub async fn nodes(&self) -> Result<Vec<NodeStatus>> {
-        self.core().store.nodes().await.during("nodes")
-    }
-
     /// Asks executions to stop, through their cancellation tokens, wherever they run. Those of this node hear of it at
     /// once. Says which are under way. Works while the scheduler shuts down, so what holds up the shutdown can be stopped.
     ///
@@ -318,28 +296,10 @@ impl Scheduler {
     /// The scheduler has been shut down; `what` names a job or a trigger that does not exist and has no run; or the store has
     /// failed, and the executions of this node have heard of it nevertheless.
     pub async fn cancel(&self, what: Executions) -> Result<Vec<ExecutionId>> {
-        let core = self.core();
-        if self.state() == SchedulerState::Shutdown {
-            return Err(closed().during("cancel"));
+        if self.state() != SchedulerState::Shutdown {
+            self.core().cancel_here(&what);
         }
-        for run in core.running.list() {
-            let meant = match &what {
-                Executions::One(id) => run.id == *id,
-                Executions::OfJob(job) => run.job == *job,
-                Executions::OfTrigger(trigger) => run.trigger == *trigger,
-                Executions::OfGroup(group) => run.execution_group.as_ref() == Some(group),
-                Executions::All => true,
-            };
-            if meant {
-                core.running.cancel(run.id, CancelReason::Requested);
-                core.stop(run.id, CancelReason::Requested);
-            }
-        }
-        let cancelled = core.store.cancel(what.clone()).await.during("cancel")?;
-        if cancelled.is_empty() {
-            self.check_exists_to_cancel(what).await.during("cancel")?;
-        }
-        Ok(cancelled)
+        self.0.client.cancel(what).await
     }
 }
 
@@ -368,8 +328,4 @@ impl Scheduler {
     pub fn remove_listener(&self, listener: ListenerId) -> bool {
         self.core().pipeline.listeners.remove(listener)
     }
-}
-
-pub(super) fn closed() -> Error {
-    Error::closed("the scheduler has been shut down; build a new one")
 }

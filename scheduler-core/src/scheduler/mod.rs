@@ -1,8 +1,8 @@
 //! The scheduler: the handle that users hold, and the loop that fires. The pool that runs is `execute/pool.rs`.
 //!
-//! One direction: the handle writes to the store; the firing loop, on a thread of its own, takes what is due from
-//! the store and hands it to the pool; the pool runs jobs and hands endings back to the loop, which writes them to
-//! the store. An execution never touches the store, and nothing of a job can keep the loop from its work.
+//! One direction: the handle writes to the store, as the [client](crate::client) that it also is; the firing loop, on a thread
+//! of its own, takes what is due from the store and hands it to the pool; the pool runs jobs and hands endings back to the loop,
+//! which writes them to the store. An execution never touches the store, and nothing of a job can keep the loop from its work.
 //!
 //! # The life of a scheduler
 //!
@@ -28,32 +28,28 @@
 //! `launcher`, `run`, `attempt` and `execution`. Logs go through `tracing`: a failed run and a misfire are warnings, a failing
 //! store is one error for each streak of failures.
 
-mod absent;
-mod admin;
 mod builder;
+mod calls;
 mod completing;
 mod core;
 mod deadlines;
 mod decision;
 mod ending;
 mod engine_thread;
-mod enqueuing;
 mod explain;
 #[cfg(feature = "schedule-file")]
 mod files;
 mod firing;
 mod handle;
-mod queries;
+mod metadata;
 mod reconcile;
 mod refusal;
 mod reporting;
 mod running;
-mod scheduling;
 mod shutdown;
 mod start;
 mod store_failures;
 
-pub(crate) use self::core::new_session;
 pub(crate) use handle::OwnHandle;
 
 pub use crate::execute::{Middleware, Next};
@@ -61,10 +57,7 @@ pub use crate::watch::{
     Event, Events, JobListener, ListenerId, SchedulerListener, SchedulerState, TriggerListener,
 };
 pub use builder::{BuildError, SchedulerBuilder};
-pub use enqueuing::Enqueue;
-pub use explain::{Explanation, Obstacle};
 pub use handle::{Scheduler, WeakScheduler};
-pub use queries::SchedulerMetadata;
+pub use metadata::SchedulerMetadata;
 pub use running::RunningExecution;
-pub use scheduling::Scheduled;
 pub use shutdown::ShutdownReport;

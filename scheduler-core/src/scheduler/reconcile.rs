@@ -8,16 +8,13 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use super::core::Core;
-use chrono::{DateTime, Utc};
-
-use crate::calendar::Calendar;
+use crate::client::{Calendars, anew};
 use crate::error::{Error, Result};
 use crate::job::{Invocation, JobDetail};
 use crate::key::TriggerKey;
 use crate::log::listed;
 use crate::store::*;
-use crate::trigger::{Progress, Trigger};
-use crate::user::{self, Panic};
+use crate::trigger::Trigger;
 
 /// How often a mark that several nodes write at once is read anew before a start goes on without it.
 const MOST_TRIES: usize = 16;
@@ -55,12 +52,14 @@ impl Declared {
 impl Core {
     pub(super) async fn reconcile(&self, declared: &Declarations) -> Result<()> {
         for (name, calendar) in &declared.calendars {
-            self.put_calendar(name, calendar.clone(), true).await?;
+            self.client.store_calendar(name, calendar.clone(), true).await?;
         }
         self.renew_jobs().await?;
         if !declared.schedules.is_empty() {
-            let calendars =
-                self.calendars_for(declared.schedules.iter().map(|declared| &declared.trigger)).await?;
+            let calendars = self
+                .client
+                .calendars_for(declared.schedules.iter().map(|declared| &declared.trigger))
+                .await?;
             self.refuse_ended(&declared.schedules, &calendars).await?;
             self.reconcile_schedules(&declared.schedules).await?;
         }
@@ -96,7 +95,7 @@ impl Core {
     }
 
     pub(super) async fn reconcile_schedules(&self, declared: &[Declared]) -> Result<()> {
-        let calendars = self.calendars_for(declared.iter().map(|declared| &declared.trigger)).await?;
+        let calendars = self.client.calendars_for(declared.iter().map(|declared| &declared.trigger)).await?;
         let keys = declared.iter().map(|declared| declared.trigger.key().clone()).collect();
         let stored = self.store.all_triggers(TriggerQuery { keys, ..TriggerQuery::default() }).await?;
         let stored: HashMap<TriggerKey, TriggerStatus> =
@@ -219,53 +218,6 @@ impl Core {
         }
         Ok(Vec::new())
     }
-
-    /// Stores a calendar and moves the triggers that name it to times that it includes.
-    pub(super) async fn put_calendar(
-        &self,
-        name: &Arc<str>,
-        calendar: Arc<dyn Calendar>,
-        replace: bool,
-    ) -> Result<()> {
-        if let Some(problem) = calendar.problem() {
-            return Err(Error::config(format!("calendar `{name}`: {problem}")));
-        }
-        self.store.put_calendar(name.clone(), calendar.clone(), replace).await?;
-        let mut query = TriggerQuery { calendar: Some(name.clone()), ..TriggerQuery::default() };
-        loop {
-            let users = self.store.all_triggers(query.clone()).await?;
-            let moved: Vec<_> = users
-                .iter()
-                .filter_map(|user| self.moved(user, &*calendar).transpose())
-                .collect::<Result<_>>()?;
-            let keys: Vec<_> = moved.iter().map(|adjustment| adjustment.trigger.clone()).collect();
-            let done = if moved.is_empty() { Vec::new() } else { self.store.adjust(moved).await? };
-            // What fired meanwhile has moved by the calendar that it had; once more for those.
-            query.keys = keys.into_iter().zip(done).filter(|(_, done)| !done).map(|(key, _)| key).collect();
-            if query.keys.is_empty() {
-                return Ok(());
-            }
-        }
-    }
-
-    fn moved(&self, user: &TriggerStatus, calendar: &dyn Calendar) -> Result<Option<Adjustment>> {
-        let (trigger, from) = (&user.trigger, user.progress.clone());
-        if from.next.is_none() {
-            return Ok(None);
-        }
-        let (now, threshold) = (self.clock.now(), self.misfire_threshold());
-        let to = user::call(|| trigger.with_calendar(&from, now, threshold, Some(calendar)))
-            .map_err(|panic| broken_calendar(trigger, &panic))?;
-        Ok((from != to).then(|| Adjustment { trigger: trigger.key().clone(), from, to }))
-    }
-
-    /// The calendars that these triggers name.
-    pub(super) async fn calendars_for(&self, triggers: impl Iterator<Item = &Trigger>) -> Result<Calendars> {
-        if triggers.into_iter().all(|trigger| trigger.calendar().is_none()) {
-            return Ok(Calendars::default());
-        }
-        Ok(Calendars(self.store.calendars().await?))
-    }
 }
 
 /// How to bring a stored trigger in line with the declared one; none if it is.
@@ -282,68 +234,6 @@ fn change(declared: &Declared, stored: &TriggerStatus, calendars: &Calendars) ->
     };
     let (old, revision) = (trigger.key().clone(), Some(stored.revision));
     Ok(Some(Reschedule { old, revision, trigger: Arc::new(trigger), progress }))
-}
-
-/// The first progress of a trigger that takes the place of another one, whose last firing is kept in mind.
-pub(super) fn anew(trigger: &Trigger, before: &Progress, calendars: &Calendars) -> Result<Progress> {
-    let first = calendars.first(trigger)?;
-    Ok(Progress { previous: before.previous, ..first })
-}
-
-fn broken_calendar(trigger: &Trigger, panic: &Panic) -> Error {
-    let calendar = trigger.calendar().unwrap_or_default();
-    Error::config(format!("the calendar `{calendar}` of trigger `{}` has {panic}", trigger.key()))
-}
-
-/// The calendars of a store, as far as they were needed.
-#[derive(Debug, Default)]
-pub(super) struct Calendars(Vec<NamedCalendar>);
-
-impl Calendars {
-    /// The first progress of a trigger, by the calendar that it names.
-    pub(super) fn first(&self, trigger: &Trigger) -> Result<Progress> {
-        let calendar = self.of(trigger)?;
-        user::call(|| trigger.first(calendar)).map_err(|panic| broken_calendar(trigger, &panic))
-    }
-
-    /// The next fire times of a trigger, by the calendar that it names.
-    pub(super) fn upcoming(
-        &self,
-        trigger: &Trigger,
-        progress: &Progress,
-        most: usize,
-    ) -> Result<Vec<DateTime<Utc>>> {
-        let calendar = self.of(trigger)?;
-        user::call(|| trigger.upcoming(progress, calendar).take(most).collect())
-            .map_err(|panic| broken_calendar(trigger, &panic))
-    }
-
-    /// These, with some put in their place or beside them.
-    #[cfg(feature = "schedule-file")]
-    pub(super) fn with(mut self, put: impl IntoIterator<Item = NamedCalendar>) -> Self {
-        for (name, calendar) in put {
-            self.0.retain(|(known, _)| *known != name);
-            self.0.push((name, calendar));
-        }
-        self
-    }
-
-    /// The calendar that a trigger names.
-    fn of(&self, trigger: &Trigger) -> Result<Option<&dyn Calendar>> {
-        let Some(name) = trigger.calendar() else { return Ok(None) };
-        let found = self.0.iter().find(|(known, _)| &**known == name);
-        let calendar = found.map(|(_, calendar)| &**calendar);
-        calendar.map(Some).ok_or_else(|| {
-            let near = scheduler_syntax::nearest(name, self.0.iter().map(|(known, _)| &**known));
-            let hint = near.map(|near| format!(", did you mean `{near}`?")).unwrap_or_default();
-            Error::not_found(format!(
-                "trigger `{}` names the calendar `{name}`, which is not stored{hint}; add it to the builder with `.calendar(\"{name}\", …)`, or store it with `put_calendar`",
-                trigger.key()
-            ))
-            .for_trigger(trigger.key())
-            .for_job(trigger.job())
-        })
-    }
 }
 
 fn warn_of_mark(name: &str, text: &str, error: &serde_json::Error) {

@@ -3,7 +3,8 @@
 use chrono::{DateTime, Utc};
 
 use super::core::Core;
-use super::reconcile::{Calendars, Declared};
+use super::reconcile::Declared;
+use crate::client::Calendars;
 use crate::error::{Error, Result};
 use crate::store::{Queries, TriggerQuery, TriggerStatus};
 

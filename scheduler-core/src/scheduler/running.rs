@@ -24,8 +24,8 @@ pub struct RunningExecution {
     pub job: JobKey,
     /// Its trigger.
     pub trigger: TriggerKey,
-    /// Its execution group: that of its trigger, which is the job's unless it has one of its own.
-    pub execution_group: Option<Arc<str>>,
+    /// Its queue: that of its trigger, which is the job's unless it has one of its own.
+    pub queue: Option<Arc<str>>,
     /// When it was due.
     pub scheduled: DateTime<Utc>,
     /// When it fired.
@@ -103,7 +103,7 @@ fn describe(run: &Run) -> RunningExecution {
         id: parts.id,
         job: parts.job.key().clone(),
         trigger: parts.trigger.key().clone(),
-        execution_group: parts.trigger.execution_group().cloned(),
+        queue: parts.trigger.queue().cloned(),
         scheduled: parts.scheduled,
         fired: parts.fired,
         cancelled: run.cancel_reason(),

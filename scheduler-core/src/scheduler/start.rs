@@ -12,8 +12,9 @@ use tokio::sync::oneshot;
 use super::core::Core;
 use super::engine_thread;
 use super::firing::Engine;
-use super::handle::{Scheduler, closed};
+use super::handle::Scheduler;
 use super::store_failures::StoreFailures;
+use crate::client::{bind, closed};
 use crate::error::{During, Error, Result};
 use crate::execute::Pool;
 use crate::job::{BoxFuture, CancelReason, ExecutionId, Invocation, Launcher, Outcome, RunParts};
@@ -224,7 +225,7 @@ impl Core {
         number: u64,
     ) -> Result<oneshot::Receiver<Outcome>> {
         let now = self.clock.now();
-        let trigger = super::scheduling::bind(job, Trigger::now(), now, || None)?;
+        let trigger = bind(job, Trigger::now(), now, || None)?;
         let parts = RunParts {
             id: ExecutionId::new(self.session, START_UP | number),
             job: job.detail().clone(),

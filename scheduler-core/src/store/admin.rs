@@ -287,8 +287,8 @@ pub enum Executions {
     OfJob(JobKey),
     /// Those of this trigger.
     OfTrigger(TriggerKey),
-    /// Those of this [execution group](Trigger::execution_group).
-    OfGroup(Arc<str>),
+    /// Those of this [queue](Trigger::queue).
+    OfQueue(Arc<str>),
     /// All.
     All,
 }
@@ -302,8 +302,8 @@ pub struct ExecutionStatus {
     pub job: JobKey,
     /// Its trigger.
     pub trigger: TriggerKey,
-    /// The [execution group](Trigger::execution_group) of the trigger when it fired.
-    pub execution_group: Option<Arc<str>>,
+    /// The [queue](Trigger::queue) of the trigger when it fired.
+    pub queue: Option<Arc<str>>,
     /// When it fired.
     pub fired: DateTime<Utc>,
 }

@@ -25,7 +25,7 @@ pub struct AcquireDue {
     /// At most so many; 0 to learn only what is to be cancelled, and when something is due.
     pub max: usize,
     /// What is left of the node's limits.
-    pub limits: ExecutionLimits,
+    pub limits: QueueLimits,
     /// How many of them may be late while punctual ones wait; none for any number.
     pub late: Option<LateShare>,
     /// After a call whose answer was lost: the number of the last claim of which the node has heard. Runs that it has claimed since are
@@ -36,11 +36,11 @@ pub struct AcquireDue {
 impl AcquireDue {
     /// What is left of the limits and the share of late triggers when this one was taken, for a store that answers one request
     /// in several parts.
-    pub fn took(&mut self, group: Option<&Arc<str>>, due: Option<DateTime<Utc>>) {
-        if let Some(left) = self.limits.of(group).map(|left| left.saturating_sub(1)) {
-            match group {
-                Some(group) => drop(self.limits.named.insert(group.clone(), left)),
-                None => self.limits.ungrouped = Some(left),
+    pub fn took(&mut self, queue: Option<&Arc<str>>, due: Option<DateTime<Utc>>) {
+        if let Some(left) = self.limits.of(queue).map(|left| left.saturating_sub(1)) {
+            match queue {
+                Some(queue) => drop(self.limits.named.insert(queue.clone(), left)),
+                None => self.limits.default = Some(left),
             }
         }
         let is_late = |share: &&mut LateShare| due.is_some_and(|due| due < share.before);
@@ -60,33 +60,33 @@ pub struct LateShare {
     pub most: usize,
 }
 
-/// How many executions a node takes at once, by the [execution groups](Trigger::execution_group) of triggers. Triggers
+/// How many executions a node takes at once, by the [queues](Trigger::queue) of triggers. Triggers
 /// for which there is no slot are passed over and keep nobody else waiting.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct ExecutionLimits {
-    /// Of these groups; 0 takes none.
+pub struct QueueLimits {
+    /// Of these queues; 0 takes none.
     pub named: BTreeMap<Arc<str>, usize>,
-    /// Of each group that is not named; none for any number.
+    /// Of each queue that is not named; none for any number.
     pub others: Option<usize>,
-    /// Of triggers without a group; none for any number.
-    pub ungrouped: Option<usize>,
-    /// Of these groups all nodes together take no more than this, whatever each of them could.
+    /// Of jobs that name no queue, all together; none for any number.
+    pub default: Option<usize>,
+    /// Of these queues all nodes together take no more than this, whatever each of them could.
     pub shared: BTreeMap<Arc<str>, usize>,
 }
 
-impl ExecutionLimits {
-    /// How many of this group, if all nodes have so many claims of it already; none for any number.
-    pub fn left(&self, group: Option<&Arc<str>>, claimed: usize) -> Option<usize> {
-        let shared = group.and_then(|group| self.shared.get(group)).map(|most| most.saturating_sub(claimed));
-        self.of(group).into_iter().chain(shared).min()
+impl QueueLimits {
+    /// How many of this queue, if all nodes have so many claims of it already; none for any number.
+    pub fn left(&self, queue: Option<&Arc<str>>, claimed: usize) -> Option<usize> {
+        let shared = queue.and_then(|queue| self.shared.get(queue)).map(|most| most.saturating_sub(claimed));
+        self.of(queue).into_iter().chain(shared).min()
     }
 
-    /// How many of this group on this node; none for any number.
-    pub fn of(&self, group: Option<&Arc<str>>) -> Option<usize> {
-        match group {
-            Some(group) => self.named.get(group).copied().or(self.others),
-            None => self.ungrouped,
+    /// How many of this queue on this node; none for any number.
+    pub fn of(&self, queue: Option<&Arc<str>>) -> Option<usize> {
+        match queue {
+            Some(queue) => self.named.get(queue).copied().or(self.others),
+            None => self.default,
         }
     }
 }

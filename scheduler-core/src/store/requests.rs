@@ -144,7 +144,7 @@ requests! {
     RemoveJobs remove_jobs(keys: Vec<JobKey>) -> Vec<bool>;
 
     /// Removes every job, trigger, run, calendar and remembered pause. Executions go on as after the removal of their jobs: until
-    /// they have ended they count for their job and their execution group. Firing records stay. A store may do this in parts.
+    /// they have ended they count for their job and their queue. Firing records stay. A store may do this in parts.
     Clear clear() -> ();
 
     /// Pauses the selected triggers, and remembers groups. Says which triggers changed, in the order of their keys.

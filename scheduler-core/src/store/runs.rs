@@ -50,8 +50,8 @@ pub struct NewRun {
     pub due: DateTime<Utc>,
     /// Of rows that are due at the same time, the one with the highest priority comes first.
     pub priority: i32,
-    /// The execution group.
-    pub execution_group: Option<Arc<str>>,
+    /// The queue.
+    pub queue: Option<Arc<str>>,
     /// The job allows one run at a time. A stored job that says something else decides when the run is claimed.
     pub exclusive: bool,
     /// Another policy than that of the job.
@@ -75,7 +75,7 @@ impl NewRun {
             data: JobData::new(),
             due,
             priority: crate::trigger::DEFAULT_PRIORITY,
-            execution_group: job.execution_group().cloned(),
+            queue: job.queue().cloned(),
             exclusive: job.disallow_concurrent(),
             retry: None,
             cause: Cause::Enqueued,
@@ -97,7 +97,7 @@ impl NewRun {
             detail: Some(job.clone()),
             data: trigger.data().clone(),
             priority: trigger.priority(),
-            execution_group: trigger.execution_group().cloned(),
+            queue: trigger.queue().cloned(),
             cause,
             ..Self::of(RunId::new(execution.session(), execution.count()), job, scheduled)
         }
@@ -243,6 +243,10 @@ pub struct RunStatus {
     pub id: RunId,
     /// The job.
     pub job: JobKey,
+    /// The function of the job, unless a stored job of this name says something else.
+    pub job_type: Arc<str>,
+    /// The job allows one run at a time, unless a stored job of this name says something else.
+    pub exclusive: bool,
     /// Its state.
     pub state: RunState,
     /// How it ended, if it has.

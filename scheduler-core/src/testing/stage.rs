@@ -12,14 +12,14 @@ use crate::job::{BoxFuture, IntoInvocation, Invocation, Outcome};
 use crate::key::TriggerKey;
 use crate::run::RunState;
 use crate::scheduler::{Scheduler, SchedulerState};
-use crate::store::{ExecutionLimits, RunQuery, TriggerQuery, TriggerState, TriggerStatus};
+use crate::store::{QueueLimits, RunQuery, TriggerQuery, TriggerState, TriggerStatus};
 use crate::time::{Clock, ManualClock};
 use crate::trigger::Trigger;
 
 /// How much time [`Stage::run_one`] and [`Stage::drain`] let pass at most: a leap year.
 pub(super) const LONGEST: Duration = Duration::from_secs(366 * 86_400);
 
-/// The execution group of a run that is alone.
+/// The queue of a run that is alone.
 const ALONE: &str = "run-one";
 
 /// What a test can do with a [`TestScheduler`](super::TestScheduler) or a [`TestHost`](super::TestHost).
@@ -29,7 +29,7 @@ pub struct Stage {
     clock: ManualClock,
     recorder: Recorder,
     /// The limits of the scheduler, while everything but one run is held back.
-    held: Mutex<Option<ExecutionLimits>>,
+    held: Mutex<Option<QueueLimits>>,
 }
 
 impl Stage {
@@ -141,7 +141,7 @@ impl Stage {
             "the scheduler is {state}, so nothing can run; start it first"
         );
         self.hold().await;
-        let alone = Trigger::now().execution_group(ALONE);
+        let alone = Trigger::now().queue(ALONE);
         let trigger = match self.scheduler().schedule(job, alone).await {
             Ok(scheduled) => scheduled.trigger,
             Err(error) => panic!("the job cannot be enqueued: {error}"),
@@ -228,9 +228,9 @@ impl Stage {
 }
 
 /// Limits that leave one slot, for a run that is alone.
-fn alone() -> ExecutionLimits {
+fn alone() -> QueueLimits {
     let named = [(ALONE.into(), 1)].into();
-    ExecutionLimits { named, others: Some(0), ungrouped: Some(0), ..ExecutionLimits::default() }
+    QueueLimits { named, others: Some(0), default: Some(0), ..QueueLimits::default() }
 }
 
 fn fires_once(status: &TriggerStatus) -> bool {

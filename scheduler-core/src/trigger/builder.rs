@@ -43,7 +43,7 @@ pub struct TriggerBuilder {
     description: Option<Arc<str>>,
     data: JobData,
     overlap: OverlapPolicy,
-    execution_group: Option<Arc<str>>,
+    queue: Option<Arc<str>>,
     declared_by: Option<Arc<str>>,
     recovery: Option<Box<Recovery>>,
     problems: Vec<String>,
@@ -89,7 +89,7 @@ impl TriggerBuilder {
             description: None,
             data: JobData::new(),
             overlap: OverlapPolicy::default(),
-            execution_group: None,
+            queue: None,
             declared_by: None,
             recovery: None,
             problems: Vec::new(),
@@ -235,10 +235,10 @@ impl TriggerBuilder {
         self
     }
 
-    /// The execution group, of whose runs a node may take only so many at a time. Default: that of the
-    /// [job](crate::job::JobDetailBuilder::execution_group).
-    pub fn execution_group(mut self, group: impl Into<Arc<str>>) -> Self {
-        self.execution_group = Some(group.into());
+    /// The queue, of whose runs a node may take only so many at a time. Default: that of the
+    /// [job](crate::job::JobDetailBuilder::queue).
+    pub fn queue(mut self, queue: impl Into<Arc<str>>) -> Self {
+        self.queue = Some(queue.into());
         self
     }
 
@@ -261,7 +261,7 @@ impl TriggerBuilder {
                     calendar: self.calendar,
                     description: self.description,
                     data: self.data,
-                    execution_group: self.execution_group,
+                    queue: self.queue,
                     declared_by: self.declared_by,
                     recovery: self.recovery,
                 };
@@ -422,7 +422,7 @@ impl From<Trigger> for TriggerBuilder {
             description: cold.description,
             data: cold.data,
             overlap: trigger.overlap,
-            execution_group: cold.execution_group,
+            queue: cold.queue,
             declared_by: cold.declared_by,
             recovery: cold.recovery,
             ..Self::new(Rule::Ready(trigger.schedule))

@@ -104,7 +104,7 @@ struct ColdFields {
     calendar: Option<Arc<str>>,
     description: Option<Arc<str>>,
     data: JobData,
-    execution_group: Option<Arc<str>>,
+    queue: Option<Arc<str>>,
     declared_by: Option<Arc<str>>,
     recovery: Option<Box<Recovery>>,
 }
@@ -115,7 +115,7 @@ impl ColdFields {
         calendar: None,
         description: None,
         data: JobData::new(),
-        execution_group: None,
+        queue: None,
         declared_by: None,
         recovery: None,
     };
@@ -150,7 +150,7 @@ struct Record {
     #[serde(default, skip_serializing_if = "is_default")]
     overlap: OverlapPolicy,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    execution_group: Option<Arc<str>>,
+    queue: Option<Arc<str>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     declared_by: Option<Arc<str>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -162,7 +162,7 @@ impl TryFrom<Record> for Trigger {
 
     fn try_from(record: Record) -> Result<Self, TriggerError> {
         let Record { key, job, schedule, start, priority, misfire, overlap, .. } = record;
-        let Record { end, calendar, description, data, execution_group, declared_by, recovery, .. } = record;
+        let Record { end, calendar, description, data, queue, declared_by, recovery, .. } = record;
         let schedule = match schedule {
             Ok(schedule) => schedule,
             Err(problem) => {
@@ -171,7 +171,7 @@ impl TryFrom<Record> for Trigger {
             }
         };
         let (start, end) = (start.trunc_subsecs(3), end.map(|end| end.trunc_subsecs(3)));
-        let cold = ColdFields { end, calendar, description, data, execution_group, declared_by, recovery };
+        let cold = ColdFields { end, calendar, description, data, queue, declared_by, recovery };
         Self { key, job, schedule, start, priority, misfire, overlap, cold: cold.kept() }.checked()
     }
 }
@@ -179,7 +179,7 @@ impl TryFrom<Record> for Trigger {
 impl From<Trigger> for Record {
     fn from(trigger: Trigger) -> Self {
         let Trigger { key, job, schedule, start, priority, misfire, overlap, cold } = trigger;
-        let ColdFields { end, calendar, description, data, execution_group, declared_by, recovery } =
+        let ColdFields { end, calendar, description, data, queue, declared_by, recovery } =
             cold.map_or(ColdFields::NOTHING, |cold| *cold);
         Self {
             version: Version,
@@ -194,7 +194,7 @@ impl From<Trigger> for Record {
             description,
             data,
             overlap,
-            execution_group,
+            queue,
             declared_by,
             recovery,
         }
@@ -276,17 +276,17 @@ impl Trigger {
         self.overlap
     }
 
-    /// The execution group, whose runs a node may limit.
-    pub fn execution_group(&self) -> Option<&Arc<str>> {
-        self.cold().execution_group.as_ref()
+    /// The queue, whose runs a node may limit.
+    pub fn queue(&self) -> Option<&Arc<str>> {
+        self.cold().queue.as_ref()
     }
 
-    /// This trigger in the execution group of its job, or of the run that it repeats. A trigger that has a group keeps it.
+    /// This trigger in the queue of its job, or of the run that it repeats. A trigger that has a queue keeps it.
     #[must_use]
-    pub fn or_execution_group(mut self, of_job: Option<&Arc<str>>) -> Self {
-        if let (None, Some(group)) = (self.execution_group(), of_job) {
+    pub fn or_queue(mut self, of_job: Option<&Arc<str>>) -> Self {
+        if let (None, Some(queue)) = (self.queue(), of_job) {
             let cold = self.cold.get_or_insert_with(|| Box::new(ColdFields::NOTHING));
-            cold.execution_group = Some(group.clone());
+            cold.queue = Some(queue.clone());
         }
         self
     }
@@ -308,10 +308,10 @@ impl Trigger {
         start: DateTime<Utc>,
         priority: i32,
         data: JobData,
-        execution_group: Option<Arc<str>>,
+        queue: Option<Arc<str>>,
         recovery: Option<Box<Recovery>>,
     ) -> Self {
-        let cold = ColdFields { data, execution_group, recovery, ..ColdFields::NOTHING };
+        let cold = ColdFields { data, queue, recovery, ..ColdFields::NOTHING };
         let (schedule, misfire, overlap) = (Schedule::Once, Misfire::Ignore, OverlapPolicy::AllowAll);
         Self { key, job: job.clone(), schedule, start, priority, misfire, overlap, cold: cold.kept() }
     }

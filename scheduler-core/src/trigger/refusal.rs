@@ -10,7 +10,7 @@ impl Trigger {
     /// Each problem in a sentence.
     pub(super) fn problems(&self) -> Vec<String> {
         let cold = self.cold();
-        let names = [("calendar", &cold.calendar), ("execution_group", &cold.execution_group)];
+        let names = [("calendar", &cold.calendar), ("queue", &cold.queue)];
         let empty = names.iter().filter(|(_, name)| name.as_deref() == Some(""));
         let empty = empty.map(|(option, _)| format!("`{option}` is empty; name one or leave it out"));
         self.backwards().into_iter().chain(self.schedule.problem()).chain(empty).collect()

@@ -17,7 +17,7 @@ use crate::run::RunId;
 #[serde(rename_all = "snake_case", tag = "event")]
 #[non_exhaustive]
 pub enum Event {
-    /// A launcher has fired and its job is about to run: a trigger, or a queue, a start-up task or a service of the host.
+    /// A launcher has fired and its job is about to run: a trigger, or a queue in memory, a start-up task or a service of the host.
     Fired {
         /// The run.
         execution: ExecutionId,

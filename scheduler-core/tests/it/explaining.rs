@@ -36,10 +36,10 @@ async fn each_obstacle_is_named() {
         );
     let builder = Scheduler::builder()
         .concurrency(3)
-        .limit_group("small", 1)
+        .limit_queue("small", 1)
         .register(takes_an_hour("one", true).with_trigger(minutely("one/a")).with_trigger(minutely("one/b")))
         .register(takes_an_hour("skips", false).with_trigger(minutely("skips").overlap(OverlapPolicy::Skip)))
-        .register(takes_an_hour("small", false).with_trigger(minutely("small").execution_group("small")))
+        .register(takes_an_hour("small", false).with_trigger(minutely("small").queue("small")))
         .register(stops.with_trigger(Trigger::every(Duration::from_secs(60)).name("stops")));
     let test = TestScheduler::start(NOW, builder).await.unwrap();
     test.advance(Duration::from_secs(61)).await;
@@ -49,7 +49,7 @@ async fn each_obstacle_is_named() {
         ("one/b", "by `one/a` has it since 2026-03-01 00:00:00 UTC"),
         ("skips", "its previous run "),
         ("skips", "a firing that is due meanwhile is dropped"),
-        ("small", "1 runs of execution group `small` are under way, which is its limit here"),
+        ("small", "1 runs of queue `small` are under way, which is its limit here"),
         ("small", "all 3 slots of this node are in use"),
         ("small", "it fired last at 2026-03-01 00:00:00 UTC"),
     ];

@@ -117,7 +117,7 @@ async fn t22_nothing_in_a_trigger_is_dropped_silently() {
             ":3: triggers.t.calendar_interval.as_quartz: has no effect",
         ),
         ("cron = \"0 0 2 * * ?\"\ncalendar = \"\"", "triggers.t: `calendar` is empty"),
-        ("cron = \"0 0 2 * * ?\"\nexecution_group = \"\"", "triggers.t: `execution_group` is empty"),
+        ("cron = \"0 0 2 * * ?\"\nqueue = \"\"", "triggers.t: `queue` is empty"),
         ("at = \"2026-03-02T00:00:00\"", ":3: triggers.t.at: is a local time; set `time_zone`"),
         (
             "cron = \"0 0 2 * * ?\"\nend = \"2026-03-02T00:00:00\"",

@@ -44,7 +44,7 @@ job = "report"
 every = "30s"
 repeat = 9
 overlap = "buffer_one"
-execution_group = "polls"
+queue = "polls"
 data = { depth = 3 }
 "#;
 
@@ -76,7 +76,7 @@ triggers:
     every: 30s
     repeat: 9
     overlap: buffer_one
-    execution_group: polls
+    queue: polls
     data: { depth: 3 }
 "#;
 
@@ -100,7 +100,7 @@ const JSON: &str = r#"{
       "calendar": "closed", "misfire": "skip", "priority": 7
     },
     "polls/often": {
-      "job": "report", "every": "30s", "repeat": 9, "overlap": "buffer_one", "execution_group": "polls",
+      "job": "report", "every": "30s", "repeat": 9, "overlap": "buffer_one", "queue": "polls",
       "data": { "depth": 3 }
     }
   }
@@ -177,7 +177,7 @@ async fn the_three_formats_say_the_same() {
         assert_eq!((morning.trigger.priority(), morning.trigger.misfire()), (7, Misfire::Skip));
         let often = scheduler.trigger(&"polls/often".parse().unwrap()).await.unwrap().unwrap();
         assert_eq!(often.trigger.overlap(), OverlapPolicy::BufferOne);
-        assert_eq!(often.trigger.execution_group().map(|group| &**group), Some("polls"));
+        assert_eq!(often.trigger.queue().map(|queue| &**queue), Some("polls"));
         assert_eq!(often.trigger.data().get::<u32>("depth").unwrap(), Some(3));
         let job = scheduler.job(&"reports/sales".parse().unwrap()).await.unwrap().unwrap();
         assert_eq!((job.job_type(), job.timeout()), ("report", Some(Duration::from_secs(300))));

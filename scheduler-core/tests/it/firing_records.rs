@@ -69,9 +69,9 @@ async fn of_job(scheduler: &Scheduler, job: &str) -> Vec<FiringRecord> {
 async fn each_outcome_has_its_record() {
     let clock = ManualClock::at(NOW);
     let timed = detail("slow").to_builder().timeout(seconds(5)).build();
-    let grouped = detail("works").to_builder().execution_group("mail").build();
+    let queued = detail("works").to_builder().queue("mail").build();
     let define = |detail: JobDetail, name: &str| (detail, once(name).to_builder());
-    let (works, trigger) = define(grouped, "works");
+    let (works, trigger) = define(queued, "works");
     let builder = Scheduler::builder()
         .clock(clock.clone())
         .node_name("n1")

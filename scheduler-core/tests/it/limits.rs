@@ -1,4 +1,4 @@
-//! Who waits for whom: overlap policies, execution groups, job types, priorities.
+//! Who waits for whom: overlap policies, queues, job types, priorities.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use chrono::TimeDelta;
 use parking_lot::Mutex;
 use scheduler_core::job::{Invocation, JobContext, JobDefinition, JobDetail, JobError};
 use scheduler_core::scheduler::{Event, SchedulerBuilder};
-use scheduler_core::store::{ExecutionLimits, ExecutionStatus, Executions, MemoryJobStore};
+use scheduler_core::store::{ExecutionStatus, Executions, MemoryJobStore, QueueLimits};
 use scheduler_core::testing::{TestScheduler, assert_fired};
 use scheduler_core::time::{Clock, ManualClock};
 use scheduler_core::trigger::{OverlapPolicy, Trigger, TriggerBuilder};
@@ -88,13 +88,12 @@ async fn a_superseded_run_says_so_and_a_skipped_one_is_told() {
 }
 
 #[tokio::test]
-async fn an_execution_group_takes_no_more_than_its_limit_and_starves_nobody() {
-    let mut builder = Scheduler::builder().limit_group("heavy", 2).concurrency(10);
+async fn a_queue_takes_no_more_than_its_limit_and_starves_nobody() {
+    let mut builder = Scheduler::builder().limit_queue("heavy", 2).concurrency(10);
     let mut heavy = takes("heavy", 100);
     for number in 0..20 {
-        heavy = heavy.with_trigger(
-            Trigger::now().name(&format!("heavy-{number:02}")).execution_group("heavy").priority(9),
-        );
+        heavy =
+            heavy.with_trigger(Trigger::now().name(&format!("heavy-{number:02}")).queue("heavy").priority(9));
     }
     builder = builder.register(heavy).register(takes("light", 1).with_trigger(Trigger::now().name("light")));
     let test = started(builder).await;
@@ -115,12 +114,11 @@ async fn an_execution_group_takes_no_more_than_its_limit_and_starves_nobody() {
 async fn limits_can_be_changed_while_it_runs() {
     let mut job = takes("work", 100);
     for number in 0..6 {
-        job = job.with_trigger(Trigger::now().name(&format!("t{number}")).execution_group("g"));
+        job = job.with_trigger(Trigger::now().name(&format!("t{number}")).queue("g"));
     }
-    let test = started(Scheduler::builder().limit_group("g", 0).register(job)).await;
+    let test = started(Scheduler::builder().limit_queue("g", 0).register(job)).await;
     assert_eq!(test.scheduler().running().len(), 0);
-    let limit =
-        |limit: usize| ExecutionLimits { named: [("g".into(), limit)].into(), ..ExecutionLimits::default() };
+    let limit = |limit: usize| QueueLimits { named: [("g".into(), limit)].into(), ..QueueLimits::default() };
     test.scheduler().set_limits(limit(2));
     test.run_due().await;
     assert_eq!(test.scheduler().running().len(), 2);
@@ -200,10 +198,10 @@ async fn a_limit_for_all_nodes_holds_over_the_schedulers_of_a_store_and_is_expla
     let node = || {
         let mut job = takes("work", 60);
         for name in ["a", "b", "c"] {
-            job = job.with_trigger(every(3600, name).execution_group("licences"));
+            job = job.with_trigger(every(3600, name).queue("licences"));
         }
         let builder = Scheduler::builder().store(store.clone()).clock(clock.clone()).register(job);
-        builder.limit_group_on_all_nodes("licences", 2).build().unwrap()
+        builder.limit_queue_on_all_nodes("licences", 2).build().unwrap()
     };
     let (first, second) = (node(), node());
     first.start().await.unwrap();
@@ -212,7 +210,7 @@ async fn a_limit_for_all_nodes_holds_over_the_schedulers_of_a_store_and_is_expla
     let running = async || first.executions(Executions::All).await.unwrap().len();
     assert_eq!(running().await, 2);
     let why = first.explain(&"c".parse().unwrap()).await.unwrap().to_string();
-    assert!(why.contains("2 runs of execution group `licences` are under way on all nodes"), "{why}");
+    assert!(why.contains("2 runs of queue `licences` are under way on all nodes"), "{why}");
     clock.advance(Duration::from_secs(59)).await;
     assert_eq!(running().await, 1, "the third runs as soon as one has ended");
     clock.advance(Duration::from_secs(60)).await;
@@ -221,25 +219,25 @@ async fn a_limit_for_all_nodes_holds_over_the_schedulers_of_a_store_and_is_expla
 
 /// What counts for a shared limit is known of the run itself, whatever has become of its trigger.
 #[tokio::test]
-async fn h16_a_run_counts_for_the_group_it_began_in_and_explain_says_so() {
+async fn h16_a_run_counts_for_the_queue_it_began_in_and_explain_says_so() {
     let (store, clock) = (MemoryJobStore::new(), ManualClock::at(NOW));
     let in_seconds = |seconds| clock.now() + TimeDelta::seconds(seconds);
     let job = takes("work", 60)
-        .with_trigger(every(3600, "moves").execution_group("licences"))
-        .with_trigger(every(3600, "goes").execution_group("licences"))
-        .with_trigger(every(3600, "waits").execution_group("licences").start_at(in_seconds(5)));
+        .with_trigger(every(3600, "moves").queue("licences"))
+        .with_trigger(every(3600, "goes").queue("licences"))
+        .with_trigger(every(3600, "waits").queue("licences").start_at(in_seconds(5)));
     let builder = Scheduler::builder().store(store).clock(clock.clone()).register(job);
-    let scheduler = builder.limit_group_on_all_nodes("licences", 2).build().unwrap();
+    let scheduler = builder.limit_queue_on_all_nodes("licences", 2).build().unwrap();
     scheduler.start().await.unwrap();
     clock.advance(Duration::from_secs(1)).await;
-    let running = scheduler.executions(Executions::OfGroup("licences".into())).await.unwrap();
+    let running = scheduler.executions(Executions::OfQueue("licences".into())).await.unwrap();
     assert_eq!(running.len(), 2);
-    let moved = every(3600, "moves").execution_group("other").start_at(in_seconds(3600));
+    let moved = every(3600, "moves").queue("other").start_at(in_seconds(3600));
     scheduler.reschedule(&"moves".parse().unwrap(), moved).await.unwrap();
     scheduler.unschedule(&"goes".parse().unwrap()).await.unwrap();
     clock.advance(Duration::from_secs(9)).await;
     let why = scheduler.explain(&"waits".parse().unwrap()).await.unwrap().to_string();
-    assert!(why.contains("2 runs of execution group `licences` are under way on all nodes"), "{why}");
+    assert!(why.contains("2 runs of queue `licences` are under way on all nodes"), "{why}");
     clock.advance(Duration::from_secs(51)).await;
     let running = scheduler.executions(Executions::All).await.unwrap();
     assert_eq!(names_of(&running), ["waits"]);

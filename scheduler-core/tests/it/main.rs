@@ -4,6 +4,7 @@
 mod budget;
 mod building;
 mod calendars;
+mod clients;
 mod clock;
 mod closing;
 #[cfg(feature = "cron")]
@@ -17,7 +18,6 @@ mod file_edges;
 mod files;
 mod firing;
 mod firing_records;
-mod groups;
 mod history;
 mod hosting;
 mod identity;
@@ -35,6 +35,7 @@ mod ordering;
 mod overrunning;
 mod paging;
 mod queueing;
+mod queues;
 mod races;
 mod refusing;
 mod regressions;

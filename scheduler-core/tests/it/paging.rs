@@ -52,7 +52,7 @@ fn put(store: &MemoryJobStore, triggers: impl Iterator<Item = (String, DateTime<
 }
 
 fn acquire(store: &MemoryJobStore, now: DateTime<Utc>) -> Acquired {
-    let limits = ExecutionLimits::default();
+    let limits = QueueLimits::default();
     run(store.acquire_due(AcquireDue {
         session: 1,
         now,

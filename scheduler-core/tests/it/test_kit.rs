@@ -8,7 +8,7 @@ use scheduler_core::host::{Host, JobQueue, ServiceContext, background};
 use scheduler_core::job::{JobContext, JobError};
 use scheduler_core::prelude::*;
 use scheduler_core::scheduler::{SchedulerBuilder, TriggerListener};
-use scheduler_core::store::{ExecutionLimits, Selection};
+use scheduler_core::store::{QueueLimits, Selection};
 use scheduler_core::testing::{Stage, TestHost, TestScheduler, assert_enqueued, assert_fired};
 use scheduler_core::{JobData, Matcher, Result};
 use serde::{Deserialize, Serialize};
@@ -37,7 +37,7 @@ async fn order(id: u32, scheduler: Scheduler) -> JobResult {
     Ok(())
 }
 
-#[job(execution_group = "parcels")]
+#[job(queue = "parcels")]
 async fn ship(parcel: Parcel, scheduler: Scheduler) -> JobResult {
     scheduler.enqueue(remind::with(Some(parcel.id))).await?;
     Ok(())
@@ -59,7 +59,7 @@ async fn tick() {}
 
 #[job]
 async fn limit(scheduler: Scheduler) {
-    scheduler.set_limits(ExecutionLimits { ungrouped: Some(1), ..ExecutionLimits::default() });
+    scheduler.set_limits(QueueLimits { default: Some(1), ..QueueLimits::default() });
 }
 
 fn jobs() -> SchedulerBuilder {
@@ -226,11 +226,11 @@ async fn n07_limits_that_a_run_by_itself_sets_stay() {
     let test = started().await;
     assert!(test.run_one(limit::with()).await.is_success());
     test.run_due().await;
-    assert_eq!(test.scheduler().metadata().limits.ungrouped, Some(1));
+    assert_eq!(test.scheduler().metadata().limits.default, Some(1));
     assert!(test.run_one(order::with(1)).await.is_success());
     assert_fired!(test, count::key(), 0);
     test.run_due().await;
-    assert_eq!(test.scheduler().metadata().limits.ungrouped, Some(1));
+    assert_eq!(test.scheduler().metadata().limits.default, Some(1));
     assert_fired!(test, count::key(), 1);
 }
 

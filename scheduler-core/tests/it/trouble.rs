@@ -9,7 +9,7 @@ use scheduler_core::job::{Invocation, JobContext, JobDefinition, JobDetail};
 use scheduler_core::run::RunState;
 use scheduler_core::scheduler::Event;
 use scheduler_core::store::{
-    AcquireDue, ExecutionLimits, Existing, JobStore, MemoryJobStore, Queries, RunQuery, TriggerQuery,
+    AcquireDue, Existing, JobStore, MemoryJobStore, Queries, QueueLimits, RunQuery, TriggerQuery,
 };
 use scheduler_core::testing::{Fault, FaultyStore, Verb};
 use scheduler_core::time::{Clock, ManualClock};
@@ -139,7 +139,7 @@ async fn endings_that_cannot_be_written_do_not_let_claims_pile_up() {
     scheduler.schedule_all(all, Existing::Refuse).await.unwrap();
     clock.advance(Duration::from_secs(20)).await;
     // What another node could have.
-    let (now, max, limits) = (clock.now(), 100, ExecutionLimits::default());
+    let (now, max, limits) = (clock.now(), 100, QueueLimits::default());
     let request = AcquireDue { session: 99, now, until: now, max, limits, late: None, heard: None };
     let left: Vec<_> = memory.acquire_due(request).await.unwrap().triggers;
     assert!(left.len() >= 50 - 2 * SLOTS, "{} of 50 are left", left.len());
@@ -151,15 +151,15 @@ async fn endings_that_cannot_be_written_do_not_let_claims_pile_up() {
 
 /// The end of a run is written in the turn in which something else is acquired.
 #[tokio::test]
-async fn a_slot_of_a_group_is_used_also_when_its_end_was_written_late() {
+async fn a_slot_of_a_queue_is_used_also_when_its_end_was_written_late() {
     let (clock, store) = (ManualClock::at("2026-03-01T00:00:00Z"), FaultyStore::new(MemoryJobStore::new()));
     let second = |context: JobContext| async move { context.clock().sleep(Duration::from_secs(1)).await };
     let detail = |name: &str| JobDetail::builder(JobKey::new(name).unwrap(), "second").build();
-    let builder = Scheduler::builder().clock(clock.clone()).store(store.clone()).limit_group("one", 1);
+    let builder = Scheduler::builder().clock(clock.clone()).store(store.clone()).limit_queue("one", 1);
     let scheduler = builder.register(JobDefinition::new(detail("second"), second)).build().unwrap();
     scheduler.start().await.unwrap();
     for name in ["a", "b"] {
-        let trigger = Trigger::now().name(name).execution_group("one");
+        let trigger = Trigger::now().name(name).queue("one");
         scheduler.schedule(Invocation::new(detail(name)), trigger).await.unwrap();
     }
     // Due while the end of `a` waits for another try.

@@ -130,7 +130,7 @@ fn t24_records_of_wrong_triggers_name_the_trigger() {
     for (more, expected) in [
         (r#""end":"2025-12-31T00:00:00Z","#, "trigger `billing/t`: ends at 2025-12-31"),
         (r#""calendar":"","#, "trigger `billing/t`: `calendar` is empty"),
-        (r#""execution_group":"","#, "trigger `billing/t`: `execution_group` is empty"),
+        (r#""queue":"","#, "trigger `billing/t`: `queue` is empty"),
     ] {
         refused::<Trigger>(&with(more), expected);
     }
@@ -226,7 +226,7 @@ fn t22_a_builder_refuses_fractions() {
         (Trigger::every(Duration::from_micros(500)), "the interval is 500us; use at least 1ms"),
         (Trigger::every(Duration::MAX), "is longer than can be counted"),
         (Trigger::now().calendar(""), "`calendar` is empty"),
-        (Trigger::now().execution_group(""), "`execution_group` is empty"),
+        (Trigger::now().queue(""), "`queue` is empty"),
     ] {
         let error = build(trigger).unwrap_err().to_string();
         assert!(error.starts_with("trigger `billing/t`: ") && error.contains(expected), "{error}");

@@ -149,7 +149,7 @@ impl Audit<'_> {
         Ok(())
     }
 
-    /// What stands in lanes and queues and does not wait there.
+    /// What stands in lanes and waiting lists and does not wait there.
     pub(super) async fn places(&mut self) -> Result<()> {
         let fault = "it stands among what waits, and does not wait there";
         for lane in self.list("ZRANGE", "lanes", &["0", "-1"]).await? {
@@ -170,7 +170,7 @@ impl Audit<'_> {
         jobs.extend(self.list("HKEYS", "busy", &[]).await?);
         for job in jobs {
             for lane in self.list("SMEMBERS", &format!("ql:{job}"), &[]).await? {
-                let queue = format!("q:{lane}\u{1}{job}");
+                let list = format!("q:{lane}\u{1}{job}");
                 let mends =
                     |entry: &[u8]| vec![(Step::LeaveAlone, lane.clone(), vec![text(&job), entry.to_vec()])];
                 let waits = |row: &Row, names: &Names, entry: &[u8]| {
@@ -181,12 +181,12 @@ impl Audit<'_> {
                 };
                 let entries = Entries {
                     whose: Some(("job", job.clone())),
-                    fault: "something is in its queue that does not wait for it",
+                    fault: "something is in its waiting list that does not wait for it",
                     mends: &mends,
                     belongs: &waits,
                     name: &behind_rank,
                 };
-                self.pages(&queue, &entries).await?;
+                self.pages(&list, &entries).await?;
             }
         }
         Ok(())

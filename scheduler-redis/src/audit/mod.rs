@@ -34,7 +34,7 @@ impl RedisJobStore {
     ///
     /// | what is lost | with `repair` |
     /// |---|---|
-    /// | places, queues, indexes, counts | they are derived from the records again |
+    /// | places, waiting lists, indexes, counts | they are derived from the records again |
     /// | the record of a trigger or a stored run | the trigger or the run is removed |
     /// | a job or a calendar | its triggers are put into the error state; store it again and reset them |
     /// | the record of pauses and calendars | it is moved to `aside:rest`; pause groups and store calendars again |
@@ -73,7 +73,7 @@ enum Of {
     Nodes,
     Claims,
     Owners,
-    Groups,
+    Queues,
     Jobs,
     Triggers,
     Runs,
@@ -90,7 +90,7 @@ const PARTS: &[Of] = &[
     Of::Nodes,
     Of::Claims,
     Of::Owners,
-    Of::Groups,
+    Of::Queues,
     Of::Jobs,
     Of::Triggers,
     Of::Runs,
@@ -135,7 +135,7 @@ impl Audit<'_> {
             Of::Nodes => self.nodes().await,
             Of::Claims => self.claims().await,
             Of::Owners => self.owners().await,
-            Of::Groups => self.groups().await,
+            Of::Queues => self.queues().await,
             Of::Jobs => self.jobs().await,
             Of::Triggers => self.rows(Named::Trigger).await,
             Of::Runs => self.rows(Named::Run).await,

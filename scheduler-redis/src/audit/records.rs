@@ -173,47 +173,46 @@ impl Audit<'_> {
         Ok(())
     }
 
-    /// How many claims each execution group has.
-    pub(super) async fn groups(&mut self) -> Result<()> {
-        let known = self.scan_all("groups").await?;
+    /// How many claims each queue has.
+    pub(super) async fn queues(&mut self) -> Result<()> {
+        let known = self.scan_all("queues").await?;
         let known: HashMap<_, _> = known
             .into_iter()
-            .map(|(group, count)| (group, String::from_utf8_lossy(&count).into_owned()))
+            .map(|(queue, count)| (queue, String::from_utf8_lossy(&count).into_owned()))
             .collect();
         let counts = self.shared.look(|view| {
             let mut counts = HashMap::<String, usize>::new();
-            let claims = scheduler_core::store::rows::Rows::claims(view, |_, claim| {
-                claim.trigger.execution_group().is_some()
-            })?;
+            let claims =
+                scheduler_core::store::rows::Rows::claims(view, |_, claim| claim.trigger.queue().is_some())?;
             for id in claims {
-                let claim = view.claims().row(id).and_then(|claim| claim.trigger.execution_group());
+                let claim = view.claims().row(id).and_then(|claim| claim.trigger.queue());
                 *counts
-                    .entry(claim.map_or_else(String::new, |group| codec::group(group).into_owned()))
+                    .entry(claim.map_or_else(String::new, |queue| codec::queue(queue).into_owned()))
                     .or_default() += 1;
             }
             Ok(counts)
         });
         let counts = counts.await?;
-        let mut groups: Vec<_> = known.keys().chain(counts.keys()).cloned().collect();
-        groups.sort_unstable();
-        groups.dedup();
-        for group in groups {
-            let (known, count) = (known.get(&group), counts.get(&group));
+        let mut queues: Vec<_> = known.keys().chain(counts.keys()).cloned().collect();
+        queues.sort_unstable();
+        queues.dedup();
+        for queue in queues {
+            let (known, count) = (known.get(&queue), counts.get(&queue));
             if known.map(String::as_str) == count.map(ToString::to_string).as_deref() {
                 continue;
             }
             let count = count.copied().unwrap_or_default();
             let fault = format!("it counts `{}` runs in place of {count}", known.map_or("0", String::as_str));
             let mut question =
-                Question { kind: "group", key: group.clone(), guard: None, checks: Vec::new() };
+                Question { kind: "queue", key: queue.clone(), guard: None, checks: Vec::new() };
             let mends = if count > 0 {
-                vec![(Step::HSet, "groups".to_owned(), pair(&group, count.to_string()))]
+                vec![(Step::HSet, "queues".to_owned(), pair(&queue, count.to_string()))]
             } else {
-                vec![(Step::HDel, "groups".to_owned(), vec![text(&group)])]
+                vec![(Step::HDel, "queues".to_owned(), vec![text(&queue)])]
             };
             // If it counts still what it did: what it counts otherwise has changed meanwhile.
-            let seen = pair(&group, known.map_or("", String::as_str));
-            question.guard = Some(("value", "groups".to_owned(), seen));
+            let seen = pair(&queue, known.map_or("", String::as_str));
+            question.guard = Some(("value", "queues".to_owned(), seen));
             self.settle(vec![question.certain(&fault, mends)]).await?;
         }
         Ok(())

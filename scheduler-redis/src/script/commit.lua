@@ -115,9 +115,9 @@ function checks.place(lane, from, many)
     if job == '' then
       compare(stands == due)
     else
-      local queue = queue_of(lane, job)
-      local waits = call('ZSCORE', K(queue), member) or ''
-      local is_next = call('ZRANGE', K(queue), 0, 0)[1] == member and call('HEXISTS', K'busy', job) == 0
+      local list = waiting_of(lane, job)
+      local waits = call('ZSCORE', K(list), member) or ''
+      local is_next = call('ZRANGE', K(list), 0, 0)[1] == member and call('HEXISTS', K'busy', job) == 0
       compare(waits == due and stands == (is_next and due or '') and (due == '' or call('SISMEMBER', K('ql:' .. job), lane) == 1))
     end
   end
@@ -228,7 +228,7 @@ function ops.hold(_, from, many)
     local job = ARGV[at]
     call('HSET', K'busy', job, ARGV[at + 1])
     for _, lane in ipairs(call('SMEMBERS', K('ql:' .. job))) do
-      local first = call('ZRANGE', K(queue_of(lane, job)), 0, 0)[1]
+      local first = call('ZRANGE', K(waiting_of(lane, job)), 0, 0)[1]
       if first then call('ZREM', K('lane:' .. lane), first) end
       touched[lane] = true
     end
@@ -239,10 +239,10 @@ end
 function ops.leave_alone(lane, from, many)
   for at = from, from + many - 1, 2 do
     local job, member = ARGV[at], ARGV[at + 1]
-    call('ZREM', K(queue_of(lane, job)), member)
-    local stood, queue = call('ZREM', K('lane:' .. lane), member) == 1, queue_of(lane, job)
+    call('ZREM', K(waiting_of(lane, job)), member)
+    local stood, list = call('ZREM', K('lane:' .. lane), member) == 1, waiting_of(lane, job)
     local may_offer = stood and call('HEXISTS', K'busy', job) == 0
-    if may_offer or call('EXISTS', K(queue)) == 0 then offer_in(lane, job) end
+    if may_offer or call('EXISTS', K(list)) == 0 then offer_in(lane, job) end
     touched[lane] = true
   end
 end
@@ -253,8 +253,8 @@ function ops.stand_alone(lane, from, many)
     local job, time, member = ARGV[at], ARGV[at + 1], ARGV[at + 2]
     if ARGV[at + 3] == '' or call('HEXISTS', K'at', ARGV[at + 3]) == 0 then
       call('SADD', K('ql:' .. job), lane)
-      call('ZADD', K(queue_of(lane, job)), time, member)
-      local first = call('ZRANGE', K(queue_of(lane, job)), 0, 1)
+      call('ZADD', K(waiting_of(lane, job)), time, member)
+      local first = call('ZRANGE', K(waiting_of(lane, job)), 0, 1)
       if first[1] == member and call('HEXISTS', K'busy', job) == 0 then
         if first[2] then call('ZREM', K('lane:' .. lane), first[2]) end
         call('ZADD', K('lane:' .. lane), time, member)
@@ -275,13 +275,13 @@ function ops.free(_, from, many)
   end
 end
 
--- Group, by how many its claims change.
-function ops.group(_, from, many)
+-- Queue, by how many its claims change.
+function ops.queue(_, from, many)
   for at = from, from + many - 1, 2 do
-    local group = ARGV[at]
-    local now = (tonumber(call('HGET', K'groups', group) or '') or 0) + tonumber(ARGV[at + 1])
-    if now > 0 then call('HSET', K'groups', group, text(now)) else call('HDEL', K'groups', group) end
-    if call('SREM', K'awaited', group) == 1 then woken, loud = true, true end
+    local queue = ARGV[at]
+    local now = (tonumber(call('HGET', K'queues', queue) or '') or 0) + tonumber(ARGV[at + 1])
+    if now > 0 then call('HSET', K'queues', queue, text(now)) else call('HDEL', K'queues', queue) end
+    if call('SREM', K'awaited', queue) == 1 then woken, loud = true, true end
   end
 end
 
@@ -302,16 +302,16 @@ function ops.cry() woken, loud = true, true end
 
 -- Which keys an operation writes, beside its own; of those of jobs that allow one run, how wide their rows are.
 local OF_LANES = { 'lanes', 'at', 'busy' }
-local WRITES = { firings = { 'firings', 'aside' }, free = OF_LANES, hold = OF_LANES, group = { 'groups', 'awaited' }, over = { 'at', 'runs' } }
+local WRITES = { firings = { 'firings', 'aside' }, free = OF_LANES, hold = OF_LANES, queue = { 'queues', 'awaited' }, over = { 'at', 'runs' } }
 local OF_JOBS = { leave_alone = 2, stand_alone = 4, free = 2, hold = 2 }
 
-local function check_queues(name, lane, from, many)
+local function check_waiting(name, lane, from, many)
   for at = from, from + many - 1, OF_JOBS[name] do
     local job = ARGV[at]
     check('ql:' .. job)
     local lanes = call('SMEMBERS', K('ql:' .. job))
     lanes[#lanes + 1] = lane ~= '' and lane or nil
-    for _, known in ipairs(lanes) do check(queue_of(known, job), 'lane:' .. known) end
+    for _, known in ipairs(lanes) do check(waiting_of(known, job), 'lane:' .. known) end
   end
 end
 
@@ -360,7 +360,7 @@ return guarded(function()
         check(unpack(WRITES[name] or {}))
       end
       if name == 'firings' then last_firing, first_firing = firings_kept() end
-      if OF_JOBS[name] then check_queues(name, key, at + 3, many) end
+      if OF_JOBS[name] then check_waiting(name, key, at + 3, many) end
     end
     at = at + 3 + many
   end

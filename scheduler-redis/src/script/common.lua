@@ -8,14 +8,14 @@
 --   cl:<session>     claim -> record; that of a trigger, as it was claimed, as long as it is not fired. For a run that is not to stop:
 --                    its name                               homes  sessions with claims
 --   at               trigger -> its claim that is not fired; run -> its claim
---   lane:<lane>      what can be claimed, by time, priority, key. A lane is `1` and the execution group, or `0`, NUL, and the type
+--   lane:<lane>      what can be claimed, by time, priority, key. A lane is `1` and the queue, or `0`, NUL, and the type
 --                    of the job        lanes   lane -> when its first is due
 --   dead             runs that have ended, in the order of their names
 --   alone            trigger or run whose job allows one run at a time -> that job
 --   busy             such a job -> its one claim
 --   q:<lane> \1 <job>, ql:<job>   what waits for such a job, and in which lanes: the first stands in its lane, too, while the job is
 --                    free
---   groups           execution group -> claims of it       awaited   groups for which a node waits
+--   queues           queue -> claims of it       awaited   queues for which a node waits
 --   alarms           triggers that a rule has to look at, by when
 --   nj, nt           all keys, in their order      of   job NUL NUL trigger      by   calendar NUL NUL trigger
 --   rest             pauses and calendars          marks   name -> record
@@ -38,7 +38,7 @@ local MANY = 5000
 
 -- What the types of the keys are; of those of which there may be many, by what they begin with.
 local TYPES = {
-  jobs = 'hash', triggers = 'hash', runs = 'hash', dead = 'zset', at = 'hash', lanes = 'zset', alone = 'hash', busy = 'hash', groups = 'hash', awaited = 'set',
+  jobs = 'hash', triggers = 'hash', runs = 'hash', dead = 'zset', at = 'hash', lanes = 'zset', alone = 'hash', busy = 'hash', queues = 'hash', awaited = 'set',
   alarms = 'zset', nj = 'zset', nt = 'zset', of = 'zset', by = 'zset', rest = 'string', marks = 'hash', firings = 'hash', fi = 'list', ss = 'hash',
   sl = 'zset', sn = 'hash', sc = 'hash', tn = 'hash', orphans = 'set', owners = 'hash', untold = 'set', chores = 'hash', aside = 'set',
   meta = 'hash', homes = 'set', cl = 'hash', lane = 'zset', q = 'zset', ql = 'set', stop = 'hash', orphan = 'hash', ad = 'string',
@@ -118,11 +118,11 @@ local function note_lanes()
   touched = {}
 end
 
-local function queue_of(lane, job) return 'q:' .. lane .. '\1' .. job end
+local function waiting_of(lane, job) return 'q:' .. lane .. '\1' .. job end
 
 -- The first of what waits for a job in this lane can be claimed.
 local function offer_in(lane, job)
-  local first = call('ZRANGE', K(queue_of(lane, job)), 0, 0, 'WITHSCORES')
+  local first = call('ZRANGE', K(waiting_of(lane, job)), 0, 0, 'WITHSCORES')
   if first[1] then
     call('ZADD', K('lane:' .. lane), first[2], first[1])
     touched[lane], woken = true, true

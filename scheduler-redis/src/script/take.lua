@@ -3,7 +3,7 @@
 -- ARGV: session, turn or nothing, now, until, how many, when late begins or nothing, share of late ones, version of pauses and
 -- calendars as the node knows them, types as JSON or nothing, limits as JSON or nothing, whether alarms come first. Times in
 -- milliseconds. Answers: what has become of it, epoch, number before the first claim, when to ask again, what is left of the share,
--- claims to be stopped and why, records, names whose records are gone, version of all jobs, claims with their execution groups.
+-- claims to be stopped and why, records, names whose records are gone, version of all jobs, claims with their queues.
 local session, turn, now, until_then, most = ARGV[2], ARGV[3], ARGV[4], ARGV[5], tonumber(ARGV[6])
 local late, share = tonumber(ARGV[7]), tonumber(ARGV[8])
 -- Lanes that are looked at in one step.
@@ -11,29 +11,29 @@ local PART = 100
 local byte, format, sub = string.byte, string.format, string.sub
 
 local served, limits, left
-local function group_of(lane) return string.match(lane, '^[^%z]*') end
+local function queue_of(lane) return string.match(lane, '^[^%z]*') end
 
--- How many the node may take of this group, here and on all nodes together; nothing for any number.
-local function left_of(group)
+-- How many the node may take of this queue, here and on all nodes together; nothing for any number.
+local function left_of(queue)
   if not limits then return nil end
-  if left[group] == nil then
-    local name = string.sub(group, 2)
-    local here = limits.ungrouped
+  if left[queue] == nil then
+    local name = string.sub(queue, 2)
+    local here = limits.default
     local on_all
-    if string.sub(group, 1, 1) == '1' then
+    if string.sub(queue, 1, 1) == '1' then
       here, on_all = limits.named[name] or limits.others, limits.shared[name]
     end
     if on_all then
-      on_all = math.max(0, on_all - (tonumber(call('HGET', K'groups', name) or '') or 0))
+      on_all = math.max(0, on_all - (tonumber(call('HGET', K'queues', name) or '') or 0))
       if on_all == 0 then call('SADD', K'awaited', name) end
     end
-    left[group] = here and on_all and math.min(here, on_all) or here or on_all or false
+    left[queue] = here and on_all and math.min(here, on_all) or here or on_all or false
   end
-  return left[group] or nil
+  return left[queue] or nil
 end
 
 local function is_open(lane)
-  return not (served and not served[string.match(lane, '%z(.*)$')]) and left_of(group_of(lane)) ~= 0
+  return not (served and not served[string.match(lane, '%z(.*)$')]) and left_of(queue_of(lane)) ~= 0
 end
 
 -- The first of all lanes from which the node may take.
@@ -111,7 +111,7 @@ end
 
 -- What is claimed: names, their lanes, their jobs if those allow one run at a time, records.
 local taken, taken_in, taken_for, records = {}, {}, {}, {}
-local gone, busy, grouped = {}, {}, {}
+local gone, busy, of_queues = {}, {}, {}
 
 -- The records of triggers and runs.
 local function records_of(names)
@@ -139,7 +139,7 @@ local function jobs_of(names, found)
       jobs[n] = job
       if job then
         check('ql:' .. job)
-        for _, lane in ipairs(call('SMEMBERS', K('ql:' .. job))) do check(queue_of(lane, job), 'lane:' .. lane) end
+        for _, lane in ipairs(call('SMEMBERS', K('ql:' .. job))) do check(waiting_of(lane, job), 'lane:' .. lane) end
       end
     end
   end
@@ -149,9 +149,9 @@ end
 -- A job that allows one run at a time is held: what waits for it leaves the lanes.
 local function hold(job, lane, member)
   busy[job] = true
-  call('ZREM', K(queue_of(lane, job)), member)
+  call('ZREM', K(waiting_of(lane, job)), member)
   for _, other in ipairs(call('SMEMBERS', K('ql:' .. job))) do
-    local first = call('ZRANGE', K(queue_of(other, job)), 0, 0)
+    local first = call('ZRANGE', K(waiting_of(other, job)), 0, 0)
     if first[1] then call('ZREM', K('lane:' .. other), first[1]) end
     touched[other] = true
   end
@@ -175,7 +175,7 @@ local function leave(members, lanes, only)
   end
 end
 
--- Claims those that can be claimed. What cannot be leaves its lane, too: it stands in the queue of its job, or is destroyed.
+-- Claims those that can be claimed. What cannot be leaves its lane, too: it stands in the waiting list of its job, or is destroyed.
 local function claim(members, lanes, only)
   local names = {}
   for n, member in ipairs(members) do names[n] = sub(member, 5) end
@@ -190,8 +190,8 @@ local function claim(members, lanes, only)
       many = many + 1
       taken[many], taken_in[many], taken_for[many], records[many] = name, lane, job or nil, record
       if limits then
-        local group = group_of(lane)
-        if left_of(group) then left[group] = left[group] - 1 end
+        local queue = queue_of(lane)
+        if left_of(queue) then left[queue] = left[queue] - 1 end
       end
     end
   end
@@ -202,14 +202,14 @@ end
 
 -- Those for which there is room, and whether the share of late ones is used up.
 local function choose(members, lanes, times, is_shared)
-  local chosen, chosen_in, of_group = {}, {}, {}
+  local chosen, chosen_in, of_queue = {}, {}, {}
   for n, member in ipairs(members) do
-    local is_late, group = is_shared and times[n] < late, group_of(lanes[n])
+    local is_late, queue = is_shared and times[n] < late, queue_of(lanes[n])
     if is_late and share == 0 then return chosen, chosen_in, true end
     if #chosen == most - #taken then break end
-    local room = left_of(group)
-    if not (room and room <= (of_group[group] or 0)) then
-      of_group[group] = (of_group[group] or 0) + 1
+    local room = left_of(queue)
+    if not (room and room <= (of_queue[queue] or 0)) then
+      of_queue[queue] = (of_queue[queue] or 0) + 1
       chosen[#chosen + 1], chosen_in[#chosen_in + 1] = member, lanes[n]
       if is_late then share = share - 1 end
     end
@@ -232,15 +232,15 @@ local function pass(since, is_shared)
 end
 
 local function note_claims()
-  local base, claims, at, of_group = count(#taken), {}, {}, {}
+  local base, claims, at, of_queue = count(#taken), {}, {}, {}
   for n, name in ipairs(taken) do
     local id = format('%s-%d', session, base + n)
     claims[2 * n - 1], claims[2 * n] = id, is_run(name) and name or records[n]
     at[2 * n - 1], at[2 * n] = name, id
     if byte(taken_in[n]) == 49 then
-      local group = sub(group_of(taken_in[n]), 2)
-      of_group[group] = (of_group[group] or 0) + 1
-      grouped[#grouped + 1], grouped[#grouped + 2] = id, group
+      local queue = sub(queue_of(taken_in[n]), 2)
+      of_queue[queue] = (of_queue[queue] or 0) + 1
+      of_queues[#of_queues + 1], of_queues[#of_queues + 2] = id, queue
     end
   end
   call('SADD', K'homes', session)
@@ -248,14 +248,14 @@ local function note_claims()
   call('HSET', K'at', unpack(at))
   for n, job in pairs(taken_for) do call('HSET', K'busy', job, claims[2 * n - 1]) end
   left = {}
-  for group, many in pairs(of_group) do
-    call('HSET', K'groups', group, text((tonumber(call('HGET', K'groups', group) or '') or 0) + many))
+  for queue, many in pairs(of_queue) do
+    call('HSET', K'queues', queue, text((tonumber(call('HGET', K'queues', queue) or '') or 0) + many))
     -- What the node has of its own limit is gone, too.
-    if limits and limits.named[group] then limits.named[group] = limits.named[group] - many end
+    if limits and limits.named[queue] then limits.named[queue] = limits.named[queue] - many end
   end
-  if limits and limits.ungrouped then
+  if limits and limits.default then
     for _, lane in ipairs(taken_in) do
-      if byte(lane) == 48 then limits.ungrouped = limits.ungrouped - 1 end
+      if byte(lane) == 48 then limits.default = limits.default - 1 end
     end
   end
   return text(base)
@@ -273,7 +273,7 @@ return guarded(function()
   local rest = call('GET', K'rest')
   if (rest and #rest >= 8 and string.sub(rest, 1, 8) or '') ~= ARGV[9] then return { 'rest', run } end
   if ARGV[12] == '1' and call('ZCOUNT', K'alarms', '-inf', now) > 0 then return { 'alarm', run } end
-  check('triggers', 'runs', 'cl:' .. session, 'at', 'homes', 'busy', 'alone', 'groups', 'awaited', 'lanes', 'stop:' .. session)
+  check('triggers', 'runs', 'cl:' .. session, 'at', 'homes', 'busy', 'alone', 'queues', 'awaited', 'lanes', 'stop:' .. session)
   if ARGV[10] ~= '' then
     served = {}
     for _, name in ipairs(cjson.decode(ARGV[10])) do served[name] = true end
@@ -294,6 +294,6 @@ return guarded(function()
   if alarm and not (next_due and next_due < alarm) then next_due = alarm end
   return {
     'ok', run, base, next_due and text(next_due) or '', text(share or 0), call('HGETALL', K('stop:' .. session)), records, gone,
-    #taken > 0 and call('HGET', K'meta', 'jv') or '', grouped,
+    #taken > 0 and call('HGET', K'meta', 'jv') or '', of_queues,
   }
 end)

@@ -64,21 +64,21 @@ async fn a_trigger_of_which_nobody_knows_that_it_runs_alone_fires() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn counts_of_groups_that_somebody_has_changed_are_found_and_mended() {
+async fn counts_of_queues_that_somebody_has_changed_are_found_and_mended() {
     let server = Server::start();
     let process = Process::start(&server.url(), 1).await;
-    process.put(&job("work"), [hourly("a").execution_group("mail")]).await;
+    process.put(&job("work"), [hourly("a").queue("mail")]).await;
     process.run().await;
-    for (group, count) in [("mail", "7"), ("nobody", "3"), ("rubbish", "a longer text")] {
-        server.command(&["HSET", "scheduler:{shared/0}:groups", group, count]);
+    for (queue, count) in [("mail", "7"), ("nobody", "3"), ("rubbish", "a longer text")] {
+        server.command(&["HSET", "scheduler:{shared/0}:queues", queue, count]);
     }
     let found = process.store.audit(true).await.unwrap();
     assert_eq!(
         found,
         [
-            "group `mail`: it counts `7` runs in place of 1",
-            "group `nobody`: it counts `3` runs in place of 0",
-            "group `rubbish`: it counts `a longer text` runs in place of 0"
+            "queue `mail`: it counts `7` runs in place of 1",
+            "queue `nobody`: it counts `3` runs in place of 0",
+            "queue `rubbish`: it counts `a longer text` runs in place of 0"
         ]
     );
     assert_eq!(process.store.audit(false).await.unwrap(), [""; 0]);
@@ -202,7 +202,7 @@ async fn runs_that_somebody_has_destroyed_keep_nothing_from_others_and_are_found
     let server = Server::start();
     let process = Process::start(&server.url(), 1).await;
     let key = |name: &str| format!("scheduler:{{shared/0}}:{name}");
-    let turns = exclusive("turns").to_builder().execution_group("mail").build();
+    let turns = exclusive("turns").to_builder().queue("mail").build();
     let id = |count: u64| RunId::new(7, count);
     let run = |count: u64, job: &JobDetail| NewRun::of(id(count), job, process.now());
     let runs = vec![run(1, &turns), run(2, &turns), run(3, &job("plain")), run(4, &job("plain"))];
@@ -221,7 +221,7 @@ async fn runs_that_somebody_has_destroyed_keep_nothing_from_others_and_are_found
     let lost = |count: u64, fault: &str| format!("run `{}`: {fault}", id(count));
     let found = process.store.audit(false).await.unwrap();
     assert_eq!(found, [lost(1, destroyed), lost(4, not_dead), lost(3, destroyed)]);
-    let mut limits = ExecutionLimits::default();
+    let mut limits = QueueLimits::default();
     limits.shared.insert("mail".into(), 1);
     let (mut taken, session) = (Vec::new(), process.session);
     while taken.len() < 2 {
@@ -231,7 +231,7 @@ async fn runs_that_somebody_has_destroyed_keep_nothing_from_others_and_are_found
     }
     taken.sort_unstable_by_key(|run| run.run);
     assert_eq!(taken.iter().map(|run| run.run).collect::<Vec<_>>(), [id(2), id(4)]);
-    assert_eq!(server.text(&["HGET", &key("groups"), "mail"]), "1", "the destroyed one does not count");
+    assert_eq!(server.text(&["HGET", &key("queues"), "mail"]), "1", "the destroyed one does not count");
     server.command(&["HDEL", &key("at"), &names[1]]);
     server.command(&["HSET", &key("at"), &names[2], "1-1"]);
     let found = process.store.audit(true).await.unwrap();

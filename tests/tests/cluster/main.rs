@@ -156,7 +156,7 @@ async fn others_hear_of_changes_and_of_runs_that_are_to_stop() {
     until("the other is woken", async || *second.wakes.lock() > before).await;
     let run = second.run().await;
     assert_eq!(first.store.cancel(Executions::One(run.claim)).await.unwrap(), [run.claim]);
-    let (now, limits) = (second.now(), ExecutionLimits::default());
+    let (now, limits) = (second.now(), QueueLimits::default());
     let request = AcquireDue { session: 2, now, until: now, max: 0, limits, late: None, heard: None };
     let told = second.store.acquire_due(request).await.unwrap().cancel;
     assert_eq!(told, [(run.claim, CancelReason::Requested)]);
@@ -326,16 +326,16 @@ async fn what_a_server_has_forgotten_whole_is_told_by_whoever_meets_it_first() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn whoever_waits_for_a_group_hears_that_a_run_of_it_has_ended() {
+async fn whoever_waits_for_a_queue_hears_that_a_run_of_it_has_ended() {
     let server = Server::start();
     let (first, second) =
         (Process::start(&server.url(), 1).await, Process::start_with(&server.url(), 2, Some(&[])).await);
     let nodes = first.store.nodes().await.unwrap();
     assert_eq!(nodes[1].types.as_ref().map(std::collections::BTreeSet::len), Some(0), "it can run nothing");
-    first.put(&job("work"), ["a", "b"].map(|name| hourly(name).execution_group("!g"))).await;
+    first.put(&job("work"), ["a", "b"].map(|name| hourly(name).queue("!g"))).await;
     let ask = async |process: &Process| {
         let now = process.now();
-        let limits = ExecutionLimits { shared: [("!g".into(), 1)].into(), ..ExecutionLimits::default() };
+        let limits = QueueLimits { shared: [("!g".into(), 1)].into(), ..QueueLimits::default() };
         let request =
             AcquireDue { session: process.session, now, until: now, max: 9, limits, late: None, heard: None };
         process.store.acquire_due(request).await.unwrap().triggers

@@ -32,7 +32,7 @@ async fn run_as(store: &RedisJobStore, session: u64, numbers: std::ops::Range<u6
     let work = job("send-letter");
     let runs = numbers.map(|number| NewRun::of(RunId::new(7, number), &work, now)).collect();
     store.enqueue(runs).await.unwrap();
-    let limits = ExecutionLimits::default();
+    let limits = QueueLimits::default();
     let request = AcquireDue { session, now, until: now, max: 100, limits, late: None, heard: None };
     loop {
         let acquired = store.acquire_due(request.clone()).await.unwrap();

@@ -94,7 +94,7 @@ impl Decorator for Broken {
     fn acquire_due(&self, mut request: AcquireDue) -> StoreFuture<'_, Acquired> {
         Box::pin(async move {
             match self.bug {
-                Bug::IgnoresLimits => request.limits = ExecutionLimits::default(),
+                Bug::IgnoresLimits => request.limits = QueueLimits::default(),
                 Bug::StarvesThePunctual => request.late = None,
                 Bug::LosesUnheardRuns => request.heard = None,
                 _ => {}

@@ -69,7 +69,7 @@ impl World {
     }
 
     fn acquire(&self, session: u64, max: usize) -> Vec<AcquiredTrigger> {
-        let limits = ExecutionLimits::default();
+        let limits = QueueLimits::default();
         let request = AcquireDue { session, now: now(), until: now(), max, limits, late: None, heard: None };
         block_on(self.store.acquire_due(request)).unwrap().triggers
     }

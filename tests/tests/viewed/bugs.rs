@@ -34,7 +34,7 @@ bugs! {
     /// By a second.
     TakesEarly => nothing_is_taken_before_its_time,
     IgnoresJobTypes => a_node_takes_from_the_lanes_of_its_job_types,
-    IgnoresClaimsOfGroups => no_more_of_a_group_is_claimed_than_its_shared_limit,
+    IgnoresClaimsOfQueues => no_more_of_a_queue_is_claimed_than_its_shared_limit,
     /// To another session.
     HandsOutTwice => claimed_work_is_handed_out_to_nobody_else,
     /// What was shown once is not hidden by its next claim.

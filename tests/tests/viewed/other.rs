@@ -58,7 +58,7 @@ impl Server {
         if !self.has_other {
             return Traces::default();
         }
-        let (now, limits, late, heard) = (self.present, ExecutionLimits::default(), None, None);
+        let (now, limits, late, heard) = (self.present, QueueLimits::default(), None, None);
         let request = AcquireDue { session: OTHER, now, until: far(), max: 9, limits, late, heard };
         let taken = self.take(request, None, USE);
         let of_triggers = taken.triggers.iter().map(|trigger| trigger.claim);

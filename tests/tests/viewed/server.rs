@@ -38,8 +38,8 @@ impl Names for Numbers {
         Id::new(hash(id))
     }
 
-    fn lane(&mut self, group: Option<&Arc<str>>, job_type: &Arc<str>) -> Lane {
-        Lane(hash((group, job_type)) as u32)
+    fn lane(&mut self, queue: Option<&Arc<str>>, job_type: &Arc<str>) -> Lane {
+        Lane(hash((queue, job_type)) as u32)
     }
 
     /// Nobody here writes a lane.

@@ -98,11 +98,11 @@ impl Viewed {
                 server.undo(std::mem::take(&mut taken));
                 if self.commit(&mut server, &view, std::mem::take(&mut is_first)) {
                     drop(server);
-                    let ends_in_group = view.claims().changes().any(|change| {
+                    let ends_in_queue = view.claims().changes().any(|change| {
                         let claim = change.before.filter(|_| change.after.is_none());
-                        claim.is_some_and(|claim| claim.trigger.execution_group().is_some())
+                        claim.is_some_and(|claim| claim.trigger.queue().is_some())
                     });
-                    if view.is_woken() || ends_in_group {
+                    if view.is_woken() || ends_in_queue {
                         self.wake();
                     }
                     return answer;

@@ -78,17 +78,17 @@ impl Server {
         self.claims.iter().find(|(_, (claim, _))| holds(claim)).map(|(id, _)| *id)
     }
 
-    /// What may be taken and is due some day, in order, with what is left for its group.
+    /// What may be taken and is due some day, in order, with what is left for its queue.
     fn waiting(&self, request: &AcquireDue, types: Option<&HashSet<Arc<str>>>) -> Vec<Waiting> {
         let claimed = self.claimed(request.session);
-        let is_open = |job: &JobKey, exclusive: bool, job_type: &str, group: Option<&Arc<str>>| {
+        let is_open = |job: &JobKey, exclusive: bool, job_type: &str, queue: Option<&Arc<str>>| {
             !(exclusive && claimed.jobs.contains(job))
                 && (self.has(Bug::IgnoresJobTypes) || types.is_none_or(|types| types.contains(job_type)))
-                && self.left(request, group) != Some(0)
+                && self.left(request, queue) != Some(0)
         };
         let triggers = self.triggers.iter().filter_map(|(id, (row, _))| {
-            let (job, group) = (&self.jobs[&row.job].0.detail, row.trigger.execution_group());
-            let is_open = is_open(row.trigger.job(), row.exclusive, job.job_type(), group);
+            let (job, queue) = (&self.jobs[&row.job].0.detail, row.trigger.queue());
+            let is_open = is_open(row.trigger.job(), row.exclusive, job.job_type(), queue);
             let moved = self.debris.unmoved.get(id).filter(|_| self.has(Bug::ForgetsToMove));
             let place = moved.unwrap_or(row).place();
             let is_claimed = claimed.triggers.contains(&(*id, row.birth, row.epoch));
@@ -96,7 +96,7 @@ impl Server {
             Some((place, Order::Trigger(row.trigger.key().clone(), *id)))
         });
         let runs = self.runs.iter().filter_map(|(id, (row, _))| {
-            let is_open = is_open(&row.job, row.exclusive, &row.job_type, row.execution_group.as_ref());
+            let is_open = is_open(&row.job, row.exclusive, &row.job_type, row.queue.as_ref());
             let place = row.place().filter(|_| is_open && !claimed.runs.contains(&row.id))?;
             Some((place, Order::Run(row.id, *id)))
         });
@@ -118,14 +118,14 @@ impl Server {
         waiting
     }
 
-    fn left(&self, request: &AcquireDue, group: Option<&Arc<str>>) -> Option<usize> {
-        let of_group = |claim: &&(ClaimRow, Version)| claim.0.trigger.execution_group() == group;
-        let claimed = if self.has(Bug::IgnoresClaimsOfGroups) {
+    fn left(&self, request: &AcquireDue, queue: Option<&Arc<str>>) -> Option<usize> {
+        let of_queue = |claim: &&(ClaimRow, Version)| claim.0.trigger.queue() == queue;
+        let claimed = if self.has(Bug::IgnoresClaimsOfQueues) {
             0
         } else {
-            self.claims.values().filter(of_group).count()
+            self.claims.values().filter(of_queue).count()
         };
-        request.limits.left(group, claimed)
+        request.limits.left(queue, claimed)
     }
 
     /// Runs stand where their jobs want them to.
@@ -172,10 +172,10 @@ impl Server {
                     acquired.runs.last().map(|one| one.trigger.clone())
                 }
             };
-            let group = trigger.as_ref().and_then(|trigger| trigger.execution_group());
-            request.took(group, Some(next.at));
+            let queue = trigger.as_ref().and_then(|trigger| trigger.queue());
+            request.took(queue, Some(next.at));
             // The claim has closed other places.
-            if next.is_exclusive || request.limits != ExecutionLimits::default() {
+            if next.is_exclusive || request.limits != QueueLimits::default() {
                 waiting = self.waiting(&request, types);
             }
         }

@@ -16,6 +16,7 @@ const LAYERS: &[&[&str]] = &[
     &["host"],
     &["plugin", "scheduler"],
     &["execute"],
+    &["client"],
     &["watch"],
     &["store"],
     &["job"],

@@ -33,11 +33,9 @@ const OPEN: &[(&[&str], &str)] = &[
         &[
             "plugin/mod.rs",
             "plugin/schedule_file/mod.rs",
-            "scheduler/absent.rs",
             "scheduler/builder.rs",
             "scheduler/handle.rs",
             "scheduler/reconcile.rs",
-            "scheduler/scheduling.rs",
             "scheduler/start.rs",
         ],
         "the builder makes the handle, whose start needs what was declared, also by a plugin of the builder",

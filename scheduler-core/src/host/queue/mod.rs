@@ -49,8 +49,8 @@ pub enum AtStop {
 ///
 /// The jobs are the same as everywhere: what is enqueued here can be enqueued in a [`Scheduler`](crate::Scheduler), which
 /// keeps it and runs it on any node. Middleware, listeners, scopes and timeouts are the same. What only a store can do does not apply here:
-/// retries, persisted data, the limits of execution groups, and the wish not to run beside oneself (give the queue a concurrency of
-/// one).
+/// retries, persisted data, the limit of the job's [queue](crate::job::JobDetail::queue), and the wish not to run beside
+/// oneself (give the queue in memory a concurrency of one).
 ///
 /// ```
 /// use scheduler_core::host::{Host, JobQueue};

@@ -33,8 +33,8 @@ pub(super) fn with_options(mut builder: TriggerBuilder, fields: &Fields<'_>) -> 
     if let Some(overlap) = fields.word("overlap", &OVERLAP) {
         builder = builder.overlap(overlap);
     }
-    if let Some(group) = fields.text("execution_group") {
-        builder = builder.execution_group(group);
+    if let Some(queue) = fields.text("queue") {
+        builder = builder.queue(queue);
     }
     if let Some(text) = fields.text("description") {
         builder = builder.description(text);

@@ -138,9 +138,9 @@ fn job(name: &str, fields: Fields<'_>, around: &Around<'_>) -> Option<JobDetail>
     if let Some(policy) = retry(&fields, base.retry().unwrap_or_default()).or(base.retry()) {
         builder = builder.retry(policy);
     }
-    let group = fields.text("execution_group").or(base.execution_group().map(|group| &**group));
-    if let Some(group) = group {
-        builder = builder.execution_group(group);
+    let queue = fields.text("queue").or(base.queue().map(|queue| &**queue));
+    if let Some(queue) = queue {
+        builder = builder.queue(queue);
     }
     let job = builder.build();
     if let Some(problem) = job.problem().filter(|_| fields.has("timeout")) {

@@ -82,7 +82,7 @@ impl Table {
         };
         if claim.exclusive {
             let lane = slot.row.lane.0 as usize;
-            self.leave_queue(claim.trigger.job(), lane, due);
+            self.leave_waiting(claim.trigger.job(), lane, due);
             self.withhold(claim.trigger.job());
         }
         self.insert_claim(self.counter, claim);
@@ -104,7 +104,7 @@ impl Table {
         let (claim, mut acquired) = rules::claimed_run(&slot.row, execution, request.now);
         if claim.exclusive {
             let lane = slot.row.lane.0 as usize;
-            self.leave_queue(claim.trigger.job(), lane, due);
+            self.leave_waiting(claim.trigger.job(), lane, due);
             self.withhold(claim.trigger.job());
         }
         if let Some(job) = self.job_slot(claim.trigger.job()) {

@@ -133,8 +133,8 @@ impl Rows for Table {
         Ok(())
     }
 
-    fn lane(&mut self, group: Option<&Arc<str>>, job_type: &Arc<str>) -> Lane {
-        Lane(place(self.lanes.of(group, job_type)))
+    fn lane(&mut self, queue: Option<&Arc<str>>, job_type: &Arc<str>) -> Lane {
+        Lane(place(self.lanes.of(queue, job_type)))
     }
 
     fn number(&mut self) -> u64 {

@@ -1,6 +1,6 @@
 //! The order of what can be acquired.
 //!
-//! Triggers and runs of one execution group and one job type form a *lane*, ordered by due time, priority and key. A node takes
+//! Triggers and runs of one queue and one job type form a *lane*, ordered by due time, priority and key. A node takes
 //! from the lanes that are open to it, the earliest first; however many triggers wait in a lane that is closed to it,
 //! passing over them costs nothing.
 
@@ -16,7 +16,7 @@ use slab::Slab;
 use super::index::place;
 use crate::key::TriggerKey;
 use crate::run::RunId;
-use crate::store::firing::ExecutionLimits;
+use crate::store::firing::QueueLimits;
 use crate::store::rows::Place;
 
 /// A time by microseconds, rounded up; the order needs no more, and there are many of them.
@@ -74,13 +74,13 @@ impl Due {
 /// What the triggers and runs of a lane have in common.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct LaneKey {
-    group: Option<Arc<str>>,
+    queue: Option<Arc<str>>,
     job_type: Arc<str>,
 }
 
 impl LaneKey {
-    fn is(&self, group: Option<&Arc<str>>, job_type: &Arc<str>) -> bool {
-        self.group.as_ref() == group && (Arc::ptr_eq(&self.job_type, job_type) || self.job_type == *job_type)
+    fn is(&self, queue: Option<&Arc<str>>, job_type: &Arc<str>) -> bool {
+        self.queue.as_ref() == queue && (Arc::ptr_eq(&self.job_type, job_type) || self.job_type == *job_type)
     }
 }
 
@@ -119,17 +119,17 @@ pub(super) struct Open {
     /// Only what is due from then on.
     from: Option<Moment>,
     heads: BinaryHeap<Reverse<(Due, usize)>>,
-    /// What is left of each execution group that has a limit.
+    /// What is left of each queue that has a limit.
     left: HashMap<Option<Arc<str>>, usize>,
 }
 
 impl Lanes {
-    /// The lane of this execution group and job type.
-    pub(super) fn of(&mut self, group: Option<&Arc<str>>, job_type: &Arc<str>) -> usize {
-        if self.lanes.get(self.latest).is_some_and(|lane| lane.key.is(group, job_type)) {
+    /// The lane of this queue and job type.
+    pub(super) fn of(&mut self, queue: Option<&Arc<str>>, job_type: &Arc<str>) -> usize {
+        if self.lanes.get(self.latest).is_some_and(|lane| lane.key.is(queue, job_type)) {
             return self.latest;
         }
-        let key = LaneKey { group: group.cloned(), job_type: job_type.clone() };
+        let key = LaneKey { queue: queue.cloned(), job_type: job_type.clone() };
         self.latest = *self.by_key.entry(key).or_insert_with_key(|key| {
             self.lanes.insert(Lane { key: key.clone(), members: 0, due: BTreeSet::new() })
         });
@@ -172,7 +172,7 @@ impl Lanes {
     pub(super) fn open(
         &self,
         types: Option<&HashSet<Arc<str>>>,
-        limits: &ExecutionLimits,
+        limits: &QueueLimits,
         claimed: &HashMap<Arc<str>, usize>,
     ) -> Open {
         let mut open = Open { lanes: Vec::new(), from: None, heads: BinaryHeap::new(), left: HashMap::new() };
@@ -180,10 +180,10 @@ impl Lanes {
             if types.is_some_and(|types| !types.contains(&lane.key.job_type)) {
                 continue;
             }
-            let group = lane.key.group.as_ref();
-            let claimed = group.and_then(|group| claimed.get(group)).copied().unwrap_or_default();
-            if let Some(left) = limits.left(group, claimed) {
-                open.left.insert(group.cloned(), left);
+            let queue = lane.key.queue.as_ref();
+            let claimed = queue.and_then(|queue| claimed.get(queue)).copied().unwrap_or_default();
+            if let Some(left) = limits.left(queue, claimed) {
+                open.left.insert(queue.cloned(), left);
             }
             open.lanes.push(index);
             open.put_head(self, index);
@@ -195,7 +195,7 @@ impl Lanes {
 impl Open {
     fn put_head(&mut self, lanes: &Lanes, lane: usize) {
         let found = &lanes.lanes[lane];
-        let full = self.left.get(&found.key.group) == Some(&0);
+        let full = self.left.get(&found.key.queue) == Some(&0);
         if let Some(due) = found.first(self.from).filter(|_| !full) {
             self.heads.push(Reverse((due.clone(), lane)));
         }
@@ -231,8 +231,8 @@ impl Open {
             if due.at > Moment::of(until) {
                 return None;
             }
-            // Another lane of its group may have used up the slots since this head was put here.
-            let full = self.left.get(&lanes.lanes[*lane].key.group) == Some(&0);
+            // Another lane of its queue may have used up the slots since this head was put here.
+            let full = self.left.get(&lanes.lanes[*lane].key.queue) == Some(&0);
             let Reverse((due, lane)) = self.heads.pop()?;
             if full {
                 continue;
@@ -247,7 +247,7 @@ impl Open {
 
     /// One of this lane was claimed.
     pub(super) fn taken(&mut self, lanes: &Lanes, lane: usize) {
-        if let Some(left) = self.left.get_mut(&lanes.lanes[lane].key.group) {
+        if let Some(left) = self.left.get_mut(&lanes.lanes[lane].key.queue) {
             *left -= 1;
         }
         self.put_head(lanes, lane);
@@ -261,7 +261,7 @@ impl Open {
     /// When the next one is due that the node can still take.
     pub(super) fn next_due(&self, lanes: &Lanes) -> Option<DateTime<Utc>> {
         let open = self.heads.iter().map(|Reverse((_, lane))| &lanes.lanes[*lane]);
-        let open = open.filter(|lane| self.left.get(&lane.key.group) != Some(&0));
+        let open = open.filter(|lane| self.left.get(&lane.key.queue) != Some(&0));
         open.filter_map(|lane| Some(lane.due.first()?.at)).min().map(Moment::time)
     }
 }

@@ -223,7 +223,7 @@ mod tests {
     use crate::run::RunId;
     use crate::store::firing::AcquireDue;
     use crate::store::runs::NewRun;
-    use crate::store::{Changes, ExecutionLimits, JobStore, Queries};
+    use crate::store::{Changes, JobStore, Queries, QueueLimits};
 
     #[tokio::test]
     async fn a_listing_is_dropped_a_minute_after_the_last_page() {
@@ -234,7 +234,7 @@ mod tests {
         store.enqueue(vec![NewRun::of(RunId::new(1, 1), &job, later)]).await.unwrap();
         let seen = async |seconds| {
             let now = begin + TimeDelta::seconds(seconds);
-            let limits = ExecutionLimits::default();
+            let limits = QueueLimits::default();
             let request = AcquireDue { session: 1, now, until: now, max: 0, limits, late: None, heard: None };
             store.acquire_due(request).await.unwrap();
             store.0.table.lock().listings.runs.is_kept()

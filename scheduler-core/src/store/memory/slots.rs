@@ -26,7 +26,7 @@ pub(super) struct TriggerSlot {
     pub(super) generation: u32,
     /// Where this slot stands among those of its job.
     pub(super) position: u32,
-    /// It is in its lane, or in the queue of its job.
+    /// It is in its lane, or in the waiting list of its job.
     pub(super) stands: bool,
     /// A node has claimed it and has not fired it yet: wherever its row says that it waits, it does not stand there.
     pub(super) claimed: bool,
@@ -36,7 +36,7 @@ pub(super) struct TriggerSlot {
 pub(super) struct RunSlot {
     pub(super) row: RunRow,
     pub(super) generation: u32,
-    /// It is in its lane, or in the queue of its job.
+    /// It is in its lane, or in the waiting list of its job.
     pub(super) stands: bool,
     /// The number of its claim; 0 for none. Meanwhile it does not stand in its place.
     pub(super) claim: u64,

@@ -1,9 +1,9 @@
 //! The rows, and where each waiting trigger stands.
 //!
 //! Invariants, true whenever the lock is free:
-//! 1. A trigger *stands* in its place, as its row says, unless it is claimed and not fired: in its lane, or in the queue of
-//!    its job. So does a run, unless it is claimed.
-//! 2. Of what stands of a job that disallows concurrent runs, all is in the job's queues, and exactly the first
+//! 1. A trigger *stands* in its place, as its row says, unless it is claimed and not fired: in its lane, or in the waiting
+//!    list of its job. So does a run, unless it is claimed.
+//! 2. Of what stands of a job that disallows concurrent runs, all is in the job's waiting lists, and exactly the first
 //!    of each lane is in its lane too, and none while the job is busy. So such a job never has two claims, and freeing it
 //!    costs the same however many triggers wait.
 //! 3. A job is `busy` if and only if a claim holds it.
@@ -51,10 +51,10 @@ pub struct Table {
     pub(super) alarms: BTreeSet<(DateTime<Utc>, Id<TriggerRow>)>,
     pub(super) busy: HashMap<JobKey, u64>,
     /// What stands of jobs that disallow concurrent runs, by lane.
-    queues: HashMap<JobKey, BTreeMap<usize, BTreeSet<Due>>>,
+    waiting: HashMap<JobKey, BTreeMap<usize, BTreeSet<Due>>>,
     /// By number, which no two have in common.
     pub(super) claims: HashMap<u64, ClaimRow>,
-    /// How many claims there are of each execution group.
+    /// How many claims there are of each queue.
     pub(super) claimed: HashMap<Arc<str>, usize>,
     /// Runs that are to be stopped.
     pub(super) cancelled: BTreeMap<ExecutionId, CancelReason>,
@@ -96,8 +96,8 @@ impl Table {
 
     /// Takes what waits for a job that disallows concurrent runs out of the lanes: it is busy from now on.
     pub(super) fn withhold(&mut self, job: &JobKey) {
-        for (lane, queue) in self.queues.get(job).into_iter().flatten() {
-            if let Some(first) = queue.first() {
+        for (lane, list) in self.waiting.get(job).into_iter().flatten() {
+            if let Some(first) = list.first() {
                 self.lanes.remove(*lane, first);
             }
         }
@@ -105,8 +105,8 @@ impl Table {
 
     /// Puts the first of what waits for such a job into the lanes: it is free again.
     pub(super) fn offer(&mut self, job: &JobKey) {
-        for (lane, queue) in self.queues.get(job).into_iter().flatten() {
-            if let Some(first) = queue.first() {
+        for (lane, list) in self.waiting.get(job).into_iter().flatten() {
+            if let Some(first) = list.first() {
                 self.lanes.insert(*lane, first.clone());
                 self.freed = true;
             }
@@ -115,26 +115,26 @@ impl Table {
 
     fn stand_in_job(&mut self, due: Due, lane: usize, job: &JobKey) {
         let free = !self.busy.contains_key(job);
-        let queue = self.queues.entry(job.clone()).or_default().entry(lane).or_default();
-        if let Some(first) = queue.first().filter(|first| free && due < **first) {
+        let list = self.waiting.entry(job.clone()).or_default().entry(lane).or_default();
+        if let Some(first) = list.first().filter(|first| free && due < **first) {
             self.lanes.remove(lane, first);
         }
-        queue.insert(due.clone());
-        if free && queue.first() == Some(&due) {
+        list.insert(due.clone());
+        if free && list.first() == Some(&due) {
             self.lanes.insert(lane, due);
         }
     }
 
-    /// Takes one out of the queue of its job, if it is there, and says who is the first then.
-    pub(super) fn leave_queue(&mut self, job: &JobKey, lane: usize, due: &Due) -> Option<Due> {
-        let queues = self.queues.get_mut(job)?;
-        let queue = queues.get_mut(&lane)?;
-        queue.remove(due);
-        let first = queue.first().cloned();
+    /// Takes one out of the waiting list of its job, if it is there, and says who is the first then.
+    pub(super) fn leave_waiting(&mut self, job: &JobKey, lane: usize, due: &Due) -> Option<Due> {
+        let lists = self.waiting.get_mut(job)?;
+        let list = lists.get_mut(&lane)?;
+        list.remove(due);
+        let first = list.first().cloned();
         if first.is_none() {
-            queues.remove(&lane);
-            if queues.is_empty() {
-                self.queues.remove(job);
+            lists.remove(&lane);
+            if lists.is_empty() {
+                self.waiting.remove(job);
             }
         }
         first
@@ -151,7 +151,7 @@ impl Table {
         if !at.exclusive {
             return;
         }
-        if let Some(first) = self.leave_queue(job, lane, due).filter(|_| was_in_lane) {
+        if let Some(first) = self.leave_waiting(job, lane, due).filter(|_| was_in_lane) {
             self.lanes.insert(lane, first);
         }
     }
@@ -350,8 +350,8 @@ impl Table {
                 if self.unfired == 0 { claim.lapse } else { self.earliest_lapse.min(claim.lapse) };
             self.unfired += 1;
         }
-        if let Some(group) = claim.trigger.execution_group() {
-            *self.claimed.entry(group.clone()).or_default() += 1;
+        if let Some(queue) = claim.trigger.queue() {
+            *self.claimed.entry(queue.clone()).or_default() += 1;
         }
         if claim.exclusive {
             self.busy.insert(claim.trigger.job().clone(), number);
@@ -383,15 +383,15 @@ impl Table {
         if claim.cancel.is_some() {
             self.cancelled.remove(&ExecutionId::new(claim.session, number));
         }
-        let Some(group) = claim.trigger.execution_group() else { return };
+        let Some(queue) = claim.trigger.queue() else { return };
         // Another node may have waited for the end of it.
         self.freed = true;
-        let left = self.claimed.get_mut(group).map(|count| {
+        let left = self.claimed.get_mut(queue).map(|count| {
             *count -= 1;
             *count
         });
         if left == Some(0) {
-            self.claimed.remove(group);
+            self.claimed.remove(queue);
         }
     }
 }

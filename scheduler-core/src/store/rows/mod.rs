@@ -18,7 +18,7 @@
 //! * A commit that arrives twice takes effect once, and the second answer is that of the first. After a lost answer the driver
 //!   finds out what happened, or returns an error.
 //! * A commit writes at most 500 rows. The driver splits larger requests into several transactions.
-//! * Names, groups, job types and data are any text, also an empty one, and may contain any character. Only the parts of a key
+//! * Names, groups, queues, job types and data are any text, also an empty one, and may contain any character. Only the parts of a key
 //!   are never empty and contain no NUL. Times are kept to the microsecond.
 //!
 //! # Work that waits

@@ -62,7 +62,7 @@ impl<R> Debug for Id<R> {
     }
 }
 
-/// The work of one execution group and one job type, by a number of the driver.
+/// The work of one queue and one job type, by a number of the driver.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Lane(pub u32);
 
@@ -73,7 +73,7 @@ pub struct Lane(pub u32);
 /// millisecond may be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Place {
-    /// Of its execution group and job type.
+    /// Of its queue and job type.
     pub lane: Lane,
     /// When it is due.
     pub at: DateTime<Utc>,

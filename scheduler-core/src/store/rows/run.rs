@@ -52,8 +52,8 @@ pub struct RunRow {
     pub job: JobKey,
     /// The function of the job.
     pub job_type: Arc<str>,
-    /// The execution group.
-    pub execution_group: Option<Arc<str>>,
+    /// The queue.
+    pub queue: Option<Arc<str>>,
     /// Laid over the data of the job.
     pub data: JobData,
     /// When its next attempt is due.
@@ -99,7 +99,7 @@ fn is_zero(number: &u32) -> bool {
 impl RunRow {
     /// A run that waits for its next attempt.
     pub fn new(run: NewRun, lane: Lane) -> Self {
-        let NewRun { id, job, job_type, detail, data, due, priority, execution_group, exclusive, .. } = run;
+        let NewRun { id, job, job_type, detail, data, due, priority, queue, exclusive, .. } = run;
         let NewRun { retry, cause, attempts, last_error, .. } = run;
         let cause = (cause != Cause::Enqueued).then_some(cause);
         let cold = RareFields { cause, detail, retry, last_error, replays: 0, losses: 0 };
@@ -109,7 +109,7 @@ impl RunRow {
             id,
             job,
             job_type,
-            execution_group,
+            queue,
             data,
             due,
             priority,
@@ -141,8 +141,8 @@ impl RunRow {
         };
         let of_run = || self.id.name_beside(&self.job);
         let key = self.occurrence_of().cloned().unwrap_or_else(of_run);
-        let (data, group) = (self.data.clone(), self.execution_group.clone());
-        Trigger::of_run(key, &self.job, self.due, self.priority, data, group, recovery)
+        let (data, queue) = (self.data.clone(), self.queue.clone());
+        Trigger::of_run(key, &self.job, self.due, self.priority, data, queue, recovery)
     }
 
     /// When the run was due by the schedule of its trigger; for a run without one, when the attempt is due.
@@ -158,6 +158,8 @@ impl RunRow {
         RunStatus {
             id: self.id,
             job: self.job.clone(),
+            job_type: self.job_type.clone(),
+            exclusive: self.exclusive,
             state: self.standing.state(is_claimed),
             end: match self.standing {
                 Standing::Ended(end) => Some(end),

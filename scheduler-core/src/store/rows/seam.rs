@@ -90,8 +90,8 @@ pub trait Rows: Table<JobRow> + Table<TriggerRow> + Table<RunRow> + Table<ClaimR
     /// run stands in no lane.
     fn drop_run(&mut self, id: RunId) -> Answer<Self, ()>;
 
-    /// The lane of work of this execution group and job type. A group with an empty name is not the same as no group.
-    fn lane(&mut self, group: Option<&Arc<str>>, job_type: &Arc<str>) -> Lane;
+    /// The lane of work of this queue and job type. A queue with an empty name is not the same as no queue.
+    fn lane(&mut self, queue: Option<&Arc<str>>, job_type: &Arc<str>) -> Lane;
 
     /// A number that no other call gives for what has the same name.
     fn number(&mut self) -> u64;
@@ -107,7 +107,7 @@ pub trait Rows: Table<JobRow> + Table<TriggerRow> + Table<RunRow> + Table<ClaimR
     /// can be claimed.
     fn free(&mut self, job: &JobKey) -> Answer<Self, ()>;
 
-    /// Other nodes may find something to take. A driver wakes them by itself when a claim of an execution group goes.
+    /// Other nodes may find something to take. A driver wakes them by itself when a claim of a queue goes.
     fn wake(&mut self);
 
     /// How many triggers a job has, with those that the transaction has added and without those it has removed. The commit is

@@ -103,7 +103,7 @@ fn fired<R: Rows>(rows: &mut R, what: &Executions) -> Answer<R, Vec<(ExecutionId
                 Executions::One(_) => false,
                 Executions::OfJob(job) => claim.trigger.job() == job,
                 Executions::OfTrigger(trigger) => claim.trigger.key() == trigger,
-                Executions::OfGroup(group) => claim.trigger.execution_group() == Some(group),
+                Executions::OfQueue(queue) => claim.trigger.queue() == Some(queue),
                 Executions::All => true,
             }
     };
@@ -123,7 +123,7 @@ pub fn executions<R: Rows>(rows: &mut R, what: &Executions) -> Answer<R, Vec<Exe
             id: execution,
             job: claim.trigger.job().clone(),
             trigger: claim.trigger.key().clone(),
-            execution_group: claim.trigger.execution_group().cloned(),
+            queue: claim.trigger.queue().cloned(),
             fired: claim.since,
         }));
     }

@@ -172,7 +172,7 @@ pub(super) fn home<R: Rows>(rows: &mut R, trigger: &Trigger) -> Answer<R, Option
     let Some(id) = rows.job(trigger.job())? else { return Ok(None) };
     let Some(job) = rows.get(id)? else { return Ok(None) };
     let (exclusive, job_type) = (job.detail.disallow_concurrent(), job.detail.shared_job_type().clone());
-    Ok(Some((id, exclusive, rows.lane(trigger.execution_group(), &job_type))))
+    Ok(Some((id, exclusive, rows.lane(trigger.queue(), &job_type))))
 }
 
 fn add<R: Rows>(rows: &mut R, trigger: Arc<Trigger>, progress: Progress) -> Answer<R, ()> {

@@ -29,7 +29,7 @@ pub(super) fn not_run<R: Rows>(
         FiringRecord::new(job.key().clone(), row.session, FiringCause::Schedule, (row.due, now), outcome);
     record.trigger = Some(row.trigger.key().clone());
     record.job_type = Some(job.shared_job_type().clone());
-    record.queue = row.trigger.execution_group().cloned();
+    record.queue = row.trigger.queue().cloned();
     record.reason = Some(reason);
     append(rows, record.into());
     Ok(())
@@ -63,7 +63,7 @@ pub(super) fn lost<R: Rows>(
         record.job_type = rows.get(job)?.map(|job| job.detail.shared_job_type().clone());
     }
     record.execution = Some(execution);
-    record.queue = trigger.execution_group().cloned();
+    record.queue = trigger.queue().cloned();
     record.node = node.cloned();
     record.began = Some(claim.since);
     record.attempt = claim.attempt;

@@ -21,7 +21,7 @@ pub fn enqueue<R: Rows>(rows: &mut R, run: NewRun) -> Answer<R, Enqueued> {
     if rows.run(run.id)?.is_some() {
         return Ok(Enqueued::Existing);
     }
-    let lane = rows.lane(run.execution_group.as_ref(), &run.job_type);
+    let lane = rows.lane(run.queue.as_ref(), &run.job_type);
     rows.add_run(RunRow::new(run, lane));
     Ok(Enqueued::Created)
 }

@@ -23,8 +23,8 @@ pub trait Names {
     fn trigger(&mut self, key: &TriggerKey) -> Id<TriggerRow>;
     /// The number of the run of this id, whether it is there or not.
     fn run(&mut self, id: RunId) -> Id<RunRow>;
-    /// The lane of work of this execution group and job type.
-    fn lane(&mut self, group: Option<&Arc<str>>, job_type: &Arc<str>) -> Lane;
+    /// The lane of work of this queue and job type.
+    fn lane(&mut self, queue: Option<&Arc<str>>, job_type: &Arc<str>) -> Lane;
     /// What a lane is that [`lane`](Self::lane) has given.
     fn lane_of(&self, lane: Lane) -> (Option<Arc<str>>, Arc<str>);
     /// A number that no other call gives for what has the same name.

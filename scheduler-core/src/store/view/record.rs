@@ -287,7 +287,7 @@ fn read_with(
     let pause = from.text()?;
     let trigger = read(from.left)?;
     let progress = Progress { next, previous, fired, scheduled, start, repeat };
-    let lane = names.lane(trigger.execution_group(), &job_type);
+    let lane = names.lane(trigger.queue(), &job_type);
     let job = names.job(trigger.job());
     let mut row = TriggerRow::new(trigger, progress, (job, flags & EXCLUSIVE != 0, lane), birth);
     (row.state, row.running, row.epoch) = (state, running, epoch);
@@ -352,7 +352,7 @@ pub fn run(row: &RunRow) -> Result<Vec<u8>> {
     to.text(if group == DEFAULT_GROUP { "" } else { group });
     to.text(name);
     to.text(if &*row.job_type == name { "" } else { &row.job_type });
-    to.text(row.execution_group.as_deref().unwrap_or_default());
+    to.text(row.queue.as_deref().unwrap_or_default());
     match &row.cold {
         Some(cold) => to.json(&(&row.data, cold)),
         None if row.data.is_empty() => Ok(to.0),
@@ -380,18 +380,18 @@ pub fn read_run(record: &[u8], names: &mut impl Names) -> Result<RunRow, String>
         group => JobKey::in_group(group, name),
     };
     let job = job.map_err(|error| error.to_string())?;
-    let execution_group = Some(from.text()?).filter(|group| !group.is_empty()).map(Arc::from);
+    let queue = Some(from.text()?).filter(|name| !name.is_empty()).map(Arc::from);
     let (data, cold) = match flags & HAS_COLD {
         0 if from.left.is_empty() => (JobData::new(), None),
         0 => (from.json()?, None),
         _ => from.json()?,
     };
-    let (exclusive, lane) = (flags & EXCLUSIVE != 0, names.lane(execution_group.as_ref(), &job_type));
+    let (exclusive, lane) = (flags & EXCLUSIVE != 0, names.lane(queue.as_ref(), &job_type));
     Ok(RunRow {
         id,
         job,
         job_type,
-        execution_group,
+        queue,
         data,
         due,
         priority,

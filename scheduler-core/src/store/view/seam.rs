@@ -147,8 +147,8 @@ impl<N: Names> Rows for View<N> {
         Ok(())
     }
 
-    fn lane(&mut self, group: Option<&Arc<str>>, job_type: &Arc<str>) -> Lane {
-        self.names().lane(group, job_type)
+    fn lane(&mut self, queue: Option<&Arc<str>>, job_type: &Arc<str>) -> Lane {
+        self.names().lane(queue, job_type)
     }
 
     fn number(&mut self) -> u64 {

@@ -1,13 +1,11 @@
 //! Runs that are stored by a call, and what can be done with them.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::core::Core;
-use super::handle::{Scheduler, closed};
+use super::handle::{Client, closed};
 use crate::data::JobData;
 use crate::error::{During, Error, Result};
 use crate::job::{BoxFuture, IntoInvocation, Invocation};
@@ -20,7 +18,8 @@ use crate::watch::Event;
 ///
 /// # Errors
 ///
-/// The job's function is not registered, its argument cannot be read, or the store has failed.
+/// The store has failed. Where the client is that of a scheduler: the job's function is not registered there, or cannot read its
+/// argument.
 ///
 /// # Cancel safety
 ///
@@ -28,7 +27,7 @@ use crate::watch::Event;
 #[must_use = "nothing is enqueued until this is awaited"]
 #[derive(Debug)]
 pub struct Enqueue<'a> {
-    scheduler: &'a Scheduler,
+    client: &'a Client,
     job: Invocation,
     due: Due,
     id: Option<RunId>,
@@ -71,13 +70,13 @@ impl Enqueue<'_> {
     }
 
     async fn store(self) -> Result<RunId> {
-        let Self { scheduler, job, due, id, priority, retry } = self;
-        let core = scheduler.open()?;
+        let Self { client, job, due, id, priority, retry } = self;
+        let store = client.open()?;
         let key = job.key().clone();
         if let Some(Err(problem)) = retry.map(|policy| policy.backoff().checked()) {
             return Err(Error::config(problem.to_string()).for_job(&key));
         }
-        let mut run = scheduler.prepared(core, job, JobData::new()).await.of_job(&key)?;
+        let mut run = client.prepared(job, JobData::new()).await.of_job(&key)?;
         run.due = match due {
             Due::At(time) => time,
             Due::After(delay) => after(run.due, delay),
@@ -85,7 +84,7 @@ impl Enqueue<'_> {
         run.id = id.unwrap_or(run.id);
         run.priority = priority.unwrap_or(run.priority);
         run.retry = retry;
-        let ids = scheduler.stored_runs(core, vec![run]).await.of_job(&key)?;
+        let ids = client.stored_runs(store, vec![run]).await.of_job(&key)?;
         ids.first().copied().ok_or_else(closed)
     }
 }
@@ -105,7 +104,7 @@ fn after(now: DateTime<Utc>, delay: Duration) -> DateTime<Utc> {
 }
 
 /// Runs that are stored.
-impl Scheduler {
+impl Client {
     /// Stores a run of a job, which begins as soon as a slot is free, on whatever node: fire and forget. The run is attempted at
     /// least once: one whose node dies, or that a shutdown interrupts, is attempted again.
     ///
@@ -121,12 +120,13 @@ impl Scheduler {
     /// # }
     /// ```
     ///
-    /// The scheduler keeps no job for it: options come from the stored job of this name if there is one, otherwise from the code of
-    /// the node that runs it, or from the given job if that differs from what the code declares.
+    /// No job is stored for it: options come from the stored job of this name if there is one, otherwise from the code of the node
+    /// that runs it, or from the given job if that differs from what the code declares. A client without a scheduler does not know
+    /// what the code declares, so the run brings the given job along.
     pub fn enqueue(&self, job: impl IntoInvocation) -> Enqueue<'_> {
         let job = job.into_invocation();
         let (due, id, priority, retry) = (Due::After(Duration::ZERO), None, None, None);
-        Enqueue { scheduler: self, job, due, id, priority, retry }
+        Enqueue { client: self, job, due, id, priority, retry }
     }
 
     /// Stores a run for each job, all of them or none; a store may do more than 500 in parts. Returns their ids, in order.
@@ -147,13 +147,13 @@ impl Scheduler {
     }
 
     async fn store_all(&self, jobs: Vec<Invocation>) -> Result<Vec<RunId>> {
-        let core = self.open()?;
+        let store = self.open()?;
         let mut runs = Vec::with_capacity(jobs.len());
         for job in jobs {
             let key = job.key().clone();
-            runs.push(self.prepared(core, job, JobData::new()).await.of_job(&key)?);
+            runs.push(self.prepared(job, JobData::new()).await.of_job(&key)?);
         }
-        self.stored_runs(core, runs).await
+        self.stored_runs(store, runs).await
     }
 
     /// Runs a stored or registered job as soon as a slot is free, with `data` laid over its own. Returns the id of the run.
@@ -166,21 +166,22 @@ impl Scheduler {
     }
 
     async fn start_by_hand(&self, job: &JobKey, data: JobData) -> Result<RunId> {
-        let core = self.open()?;
+        let store = self.open()?;
         let query = JobQuery { keys: vec![job.clone()], ..JobQuery::default() };
-        let detail = match core.store.all_jobs(query).await?.pop() {
+        let detail = match store.all_jobs(query).await?.pop() {
             Some(stored) => stored,
-            None => self.registered(job)?,
+            None if self.registry().is_some() => self.registered(job)?,
+            None => return Err(self.no_job(job).await?),
         };
-        let mut run = self.prepared(core, Invocation::new(detail), data).await?;
+        let mut run = self.prepared(Invocation::new(detail), data).await?;
         run.cause = Cause::Manual;
-        let ids = self.stored_runs(core, vec![run]).await?;
+        let ids = self.stored_runs(store, vec![run]).await?;
         ids.first().copied().ok_or_else(closed)
     }
 
     /// A run that is due now, ready to be stored, if its job can be run. `data` is laid over that of the call.
-    async fn prepared(&self, core: &Arc<Core>, mut job: Invocation, data: JobData) -> Result<NewRun> {
-        if let Some(problem) = core.registry.recognise(&mut job) {
+    async fn prepared(&self, mut job: Invocation, data: JobData) -> Result<NewRun> {
+        if let Some(problem) = self.registry().and_then(|registry| registry.recognise(&mut job)) {
             return Err(Error::config(problem));
         }
         if let Some(problem) = job.detail().problem() {
@@ -188,17 +189,17 @@ impl Scheduler {
         }
         let data = job.data()?.merged(&data);
         self.check_arguments(&job, &data).await?;
-        let id = RunId::new(core.session, core.enqueued.fetch_add(1, Ordering::Relaxed) | OF_ENQUEUED);
-        let detail = (!core.registry.defines(job.detail())).then(|| job.detail().clone());
-        Ok(NewRun { detail, data, ..NewRun::of(id, job.detail(), core.clock.now()) })
+        let declared = self.registry().is_some_and(|registry| registry.defines(job.detail()));
+        let detail = (!declared).then(|| job.detail().clone());
+        Ok(NewRun { detail, data, ..NewRun::of(self.new_run(), job.detail(), self.now()) })
     }
 
-    async fn stored_runs(&self, core: &Arc<Core>, runs: Vec<NewRun>) -> Result<Vec<RunId>> {
+    async fn stored_runs(&self, store: &Arc<dyn JobStore>, runs: Vec<NewRun>) -> Result<Vec<RunId>> {
         let ids = runs.iter().map(|run| run.id).collect();
-        let told = if core.pipeline.bus.is_heard() { runs.clone() } else { Vec::new() };
-        let stored = core.store.enqueue(runs).await?;
+        let told = if self.is_heard() { runs.clone() } else { Vec::new() };
+        let stored = store.enqueue(runs).await?;
         for (run, _) in told.into_iter().zip(stored).filter(|(_, stored)| *stored == Enqueued::Created) {
-            core.pipeline.bus.send(|| Event::Enqueued { run: run.id, job: run.job.clone(), due: run.due });
+            self.tell(|| Event::Enqueued { run: run.id, job: run.job.clone(), due: run.due });
         }
         Ok(ids)
     }
@@ -210,7 +211,7 @@ impl Scheduler {
     ///
     /// The store has failed.
     pub async fn runs(&self, query: RunQuery) -> Result<Page<RunStatus, RunCursor>> {
-        self.core().store.runs(query).await.during("runs")
+        self.store().runs(query).await.during("runs")
     }
 
     /// All stored runs that match, each once and in the order of their ids. The store is asked for page after page; a limit stands for
@@ -234,7 +235,7 @@ impl Scheduler {
     ///
     /// The store has failed.
     pub async fn all_runs(&self, query: RunQuery) -> Result<Vec<RunStatus>> {
-        self.core().store.all_runs(query).await.during("runs")
+        self.store().all_runs(query).await.during("runs")
     }
 
     /// Cancels a run. One that waits is removed; one that a node runs is asked to stop, and is not attempted again. Says whether
@@ -244,7 +245,7 @@ impl Scheduler {
     ///
     /// The store has failed, or the scheduler is shut down.
     pub async fn cancel_run(&self, run: RunId) -> Result<bool> {
-        let cancelled = async { self.open()?.store.cancel_runs(vec![run]).await };
+        let cancelled = async { self.open()?.cancel_runs(vec![run]).await };
         let cancelled: Result<_> = cancelled.await;
         Ok(cancelled.during("cancel_run")?.first().copied().unwrap_or_default())
     }
@@ -255,13 +256,7 @@ impl Scheduler {
     ///
     /// The store has failed, or the scheduler is shut down.
     pub async fn replay(&self, run: RunId) -> Result<bool> {
-        let replayed = async {
-            let core = self.open()?;
-            core.store.replay(vec![run], core.clock.now()).await
-        };
+        let replayed = async { self.open()?.replay(vec![run], self.now()).await };
         Ok(replayed.await.during("replay")?.first().copied().unwrap_or_default())
     }
 }
-
-/// Set in the numbers of runs that were enqueued; those of triggers' firings are numbers of claims, which are smaller.
-const OF_ENQUEUED: u64 = 1 << 63;

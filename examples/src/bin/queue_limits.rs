@@ -1,10 +1,10 @@
-//! Execution groups: at most so many of a kind at once, and nobody starves behind them.
+//! Queues: at most so many of a kind at once, and nobody starves behind them.
 //!
 //! ```text
-//! cargo run --release --bin execution_groups
+//! cargo run --release --bin queue_limits
 //! ```
 //!
-//! Twelve heavy jobs checksum the sources of this repository over and over; their group may take two slots of eight. Light
+//! Twelve heavy jobs checksum the sources of this repository over and over; their queue may take two slots of eight. Light
 //! jobs come every second. Half-way the limit is raised. What you see: how many of each run at the same time, and how long
 //! the light ones wait (never for a heavy one).
 
@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use examples::println;
 use scheduler_core::prelude::*;
-use scheduler_core::store::ExecutionLimits;
+use scheduler_core::store::QueueLimits;
 use scheduler_core::time::{Clock, SystemClock};
 use scheduler_core::trigger::Trigger;
 
@@ -50,13 +50,13 @@ async fn ping(context: JobContext) {
 async fn main() -> anyhow::Result<()> {
     let scheduler = Scheduler::builder()
         .concurrency(8)
-        .limit_group("heavy", 2)
+        .limit_queue("heavy", 2)
         .register(checksum::definition())
         .register(ping::definition())
         .build()?;
     scheduler.start().await?;
     let heavy = (0..12).map(|number| {
-        let trigger = Trigger::now().name(&format!("checksum-{number}")).execution_group("heavy").priority(9);
+        let trigger = Trigger::now().name(&format!("checksum-{number}")).queue("heavy").priority(9);
         (checksum::with(10_000), trigger)
     });
     for (job, trigger) in heavy {
@@ -65,12 +65,12 @@ async fn main() -> anyhow::Result<()> {
     for second in 0..7 {
         SystemClock.sleep(Duration::from_secs(1)).await;
         let running = scheduler.running();
-        let heavy = running.iter().filter(|run| run.execution_group.is_some()).count();
+        let heavy = running.iter().filter(|run| run.queue.is_some()).count();
         println!("second {}: {heavy} heavy at once", second + 1);
         if second == 2 {
             println!("the limit is raised to 4");
             let named = [("heavy".into(), 4)].into();
-            scheduler.set_limits(ExecutionLimits { named, ..ExecutionLimits::default() });
+            scheduler.set_limits(QueueLimits { named, ..QueueLimits::default() });
         }
     }
     let report = scheduler.shutdown(Duration::from_secs(10)).await;

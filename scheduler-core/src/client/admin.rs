@@ -1,13 +1,12 @@
-//! Changing what is stored: triggers, pauses, jobs and calendars.
+//! Changing what is stored: triggers, pauses and jobs; and stopping what runs.
 
 use std::sync::Arc;
 
-use super::handle::Scheduler;
-use super::reconcile::anew;
+use super::calendars::anew;
+use super::handle::Client;
 use super::scheduling::{Scheduled, put_in_place};
-use crate::calendar::Calendar;
 use crate::error::{During, Error, Result};
-use crate::job::JobDetail;
+use crate::job::{ExecutionId, JobDetail};
 use crate::key::{JobKey, TriggerKey};
 use crate::store::*;
 use crate::trigger::TriggerBuilder;
@@ -17,7 +16,7 @@ use crate::watch::Event;
 const MOST_TRIES: usize = 16;
 
 /// Changing schedules.
-impl Scheduler {
+impl Client {
     /// Gives a job another schedule: replaces a trigger by a new one of the same job, which keeps the name unless it has
     /// one of its own, and remembers when the old one fired last. None if there is no such trigger.
     ///
@@ -36,16 +35,16 @@ impl Scheduler {
     }
 
     async fn replace_trigger(&self, key: &TriggerKey, trigger: TriggerBuilder) -> Result<Option<Scheduled>> {
-        let core = self.open()?;
+        let store = self.open()?;
         for _ in 0..MOST_TRIES {
             let Some(old) = self.stored(vec![key.clone()]).await?.pop() else { return Ok(None) };
-            let trigger = trigger.clone().or_misfire(core.settings.misfire);
-            let now = core.clock.now();
+            let trigger = trigger.clone().or_misfire(self.misfire());
+            let now = self.now();
             let trigger =
                 trigger.or_for(old.trigger.job()).or_key(key).over(old.trigger.data()).build(now)?;
             let job = self.job(old.trigger.job()).await?;
-            let trigger = trigger.or_execution_group(job.as_ref().and_then(|job| job.execution_group()));
-            let calendars = core.calendars_for(std::iter::once(&trigger)).await?;
+            let trigger = trigger.or_queue(job.as_ref().and_then(|job| job.queue()));
+            let calendars = self.calendars_for(std::iter::once(&trigger)).await?;
             let progress = anew(&trigger, &old.progress, &calendars)?;
             let scheduled = put_in_place(&trigger, &progress, now)?;
             let trigger = Arc::new(trigger);
@@ -55,8 +54,8 @@ impl Scheduler {
                 trigger: trigger.clone(),
                 progress: Some(progress.clone()),
             };
-            if core.store.reschedule(change).await? {
-                core.report_scheduled(&trigger, &progress);
+            if store.reschedule(change).await? {
+                self.report_scheduled(&trigger, &progress);
                 return Ok(Some(scheduled));
             }
         }
@@ -89,10 +88,10 @@ impl Scheduler {
         key: &TriggerKey,
         change: impl Fn(TriggerBuilder) -> TriggerBuilder,
     ) -> Result<bool> {
-        let core = self.open()?;
+        let store = self.open()?;
         for _ in 0..MOST_TRIES {
             let Some(old) = self.stored(vec![key.clone()]).await?.pop() else { return Ok(false) };
-            let trigger = change(old.trigger.to_builder()).build(core.clock.now())?;
+            let trigger = change(old.trigger.to_builder()).build(self.now())?;
             if trigger.key() != key
                 || trigger.job() != old.trigger.job()
                 || !trigger.same_timing(&old.trigger)
@@ -103,11 +102,7 @@ impl Scheduler {
                 .for_trigger(key));
             }
             let (revision, trigger) = (Some(old.revision), Arc::new(trigger));
-            if core
-                .store
-                .reschedule(Reschedule { old: key.clone(), revision, trigger, progress: None })
-                .await?
-            {
+            if store.reschedule(Reschedule { old: key.clone(), revision, trigger, progress: None }).await? {
                 return Ok(true);
             }
         }
@@ -137,10 +132,10 @@ impl Scheduler {
     }
 
     async fn remove_triggers(&self, keys: Vec<TriggerKey>) -> Result<usize> {
-        let core = self.open()?;
-        let removed = core.store.remove_triggers(keys.clone()).await?;
+        let store = self.open()?;
+        let removed = store.remove_triggers(keys.clone()).await?;
         let found = keys.into_iter().zip(removed).filter(|(_, removed)| removed.found);
-        Ok(found.map(|(trigger, _)| core.pipeline.bus.send(|| Event::Unscheduled { trigger })).count())
+        Ok(found.map(|(trigger, _)| self.tell(|| Event::Unscheduled { trigger })).count())
     }
 
     /// Pauses triggers, and remembers groups: see [`Pause`]. Says which triggers were not paused before. Runs that somebody has
@@ -172,13 +167,13 @@ impl Scheduler {
     }
 
     async fn hold(&self, what: Selection, note: PauseNote) -> Result<Vec<TriggerKey>> {
-        let core = self.open()?;
-        let note = PauseNote { since: core.clock.now(), ..note };
-        let triggers = core.store.pause(Pause { what: what.clone(), note }).await?;
+        let store = self.open()?;
+        let note = PauseNote { since: self.now(), ..note };
+        let triggers = store.pause(Pause { what: what.clone(), note }).await?;
         if triggers.is_empty() {
             self.check_exists(&what).await?;
         }
-        core.pipeline.bus.send(|| Event::Paused { triggers: triggers.clone() });
+        self.tell(|| Event::Paused { triggers: triggers.clone() });
         Ok(triggers)
     }
 
@@ -188,12 +183,12 @@ impl Scheduler {
     ///
     /// The selection names a trigger or a job that does not exist; the store has failed.
     pub async fn resume(&self, what: Selection) -> Result<Vec<TriggerKey>> {
-        let core = self.open().during("resume")?;
-        let triggers = core.store.resume(what.clone()).await.during("resume")?;
+        let store = self.open().during("resume")?;
+        let triggers = store.resume(what.clone()).await.during("resume")?;
         if triggers.is_empty() {
             self.check_exists(&what).await.during("resume")?;
         }
-        core.pipeline.bus.send(|| Event::Resumed { triggers: triggers.clone() });
+        self.tell(|| Event::Resumed { triggers: triggers.clone() });
         Ok(triggers)
     }
 
@@ -203,8 +198,8 @@ impl Scheduler {
     ///
     /// The store has failed.
     pub async fn reset_from_error(&self, trigger: &TriggerKey) -> Result<bool> {
-        let core = self.open().during("reset_from_error")?;
-        let reset = core.store.reset(vec![trigger.clone()]).await;
+        let store = self.open().during("reset_from_error")?;
+        let reset = store.reset(vec![trigger.clone()]).await;
         Ok(reset.of_trigger(trigger).during("reset_from_error")?.contains(&true))
     }
 
@@ -215,41 +210,41 @@ impl Scheduler {
     ///
     /// The store has failed.
     pub async fn clear(&self) -> Result<()> {
-        let core = self.open().during("clear")?;
-        core.store.clear().await.during("clear")?;
-        core.pipeline.bus.send(|| Event::Cleared);
+        let store = self.open().during("clear")?;
+        store.clear().await.during("clear")?;
+        self.tell(|| Event::Cleared);
         Ok(())
     }
 }
 
-/// Jobs and calendars.
-impl Scheduler {
+/// Jobs.
+impl Client {
     /// Stores a job without a schedule, to be triggered later. Triggers of a job that is replaced stay.
     ///
     /// # Errors
     ///
-    /// The job is not durable and has no trigger, so it would be gone at once; its function is not registered; there
-    /// is one already and `existing` refuses.
+    /// The job is not durable and has no trigger, so it would be gone at once; its function is not registered in the
+    /// scheduler of this client; there is one already and `existing` refuses.
     pub async fn add_job(&self, job: JobDetail, existing: Existing) -> Result<()> {
         self.put_job(job, existing).await.during("add_job")
     }
 
     async fn put_job(&self, job: JobDetail, existing: Existing) -> Result<()> {
-        let core = self.open()?;
-        if let Some(problem) = core.registry.unknown(&job) {
+        let store = self.open()?;
+        if let Some(problem) = self.registry().and_then(|registry| registry.unknown(&job)) {
             return Err(Error::config(problem).for_job(job.key()));
         }
         let key = job.key().clone();
         let triggers = TriggerQuery { job: Some(key.clone()), limit: Some(1), ..TriggerQuery::default() };
-        if !job.durable() && core.store.all_triggers(triggers).await?.is_empty() {
+        if !job.durable() && store.all_triggers(triggers).await?.is_empty() {
             return Err(Error::config(format!(
                 "job `{key}` is not durable and has no trigger; build it with `durable(true)` or schedule it"
             ))
             .for_job(&key));
         }
         let (jobs, triggers) = (vec![Arc::new(job)], Vec::new());
-        core.store.put(Put { jobs, existing_jobs: existing, triggers, existing_triggers: existing }).await?;
-        core.pipeline.bus.send(|| Event::JobStored { job: key });
+        store.put(Put { jobs, existing_jobs: existing, triggers, existing_triggers: existing }).await?;
+        self.tell(|| Event::JobStored { job: key });
         Ok(())
     }
 
@@ -259,50 +254,31 @@ impl Scheduler {
     ///
     /// The store has failed.
     pub async fn delete_job(&self, job: &JobKey) -> Result<bool> {
-        let core = self.open().during("delete_job")?;
+        let store = self.open().during("delete_job")?;
         let found =
-            core.store.remove_jobs(vec![job.clone()]).await.of_job(job).during("delete_job")?.contains(&true);
+            store.remove_jobs(vec![job.clone()]).await.of_job(job).during("delete_job")?.contains(&true);
         if found {
-            core.pipeline.bus.send(|| Event::JobRemoved { job: job.clone() });
+            self.tell(|| Event::JobRemoved { job: job.clone() });
         }
         Ok(found)
     }
+}
 
-    /// Stores a calendar. Triggers that name it move to the times that it includes.
+/// Executions.
+impl Client {
+    /// Asks executions to stop, through their cancellation tokens, wherever they run. Says which are under way. Works while a
+    /// scheduler shuts down, so what holds up the shutdown can be stopped.
     ///
     /// # Errors
     ///
-    /// A conflict: there is one of this name, and it is not to be replaced. The calendar has a
-    /// [problem](Calendar::problem).
-    pub async fn put_calendar(&self, name: &str, calendar: impl Calendar, replace: bool) -> Result<()> {
-        let name: Arc<str> = name.into();
-        let core = self.open().during("put_calendar")?;
-        core.put_calendar(&name, Arc::new(calendar), replace).await.during("put_calendar")?;
-        core.pipeline.bus.send(|| Event::CalendarChanged { name });
-        Ok(())
-    }
-
-    /// Removes a calendar. Says whether it was there.
-    ///
-    /// # Errors
-    ///
-    /// A conflict: triggers name it.
-    pub async fn remove_calendar(&self, name: &str) -> Result<bool> {
-        let core = self.open().during("remove_calendar")?;
-        let found = core.store.remove_calendar(name.into()).await.during("remove_calendar")?;
-        if found {
-            core.pipeline.bus.send(|| Event::CalendarChanged { name: name.into() });
+    /// The scheduler has been shut down; `what` names a job or a trigger that does not exist and has no run; or the store has failed.
+    pub async fn cancel(&self, what: Executions) -> Result<Vec<ExecutionId>> {
+        let store = self.open_to_the_end().during("cancel")?;
+        let cancelled = store.cancel(what.clone()).await.during("cancel")?;
+        if cancelled.is_empty() {
+            self.check_exists_to_cancel(what).await.during("cancel")?;
         }
-        Ok(found)
-    }
-
-    /// The calendars, in the order of their names.
-    ///
-    /// # Errors
-    ///
-    /// The store has failed.
-    pub async fn calendars(&self) -> Result<Vec<NamedCalendar>> {
-        self.core().store.calendars().await.during("calendars")
+        Ok(cancelled)
     }
 }
 

@@ -1,46 +1,15 @@
-//! Reading what is stored, and what the scheduler is doing.
+//! Reading what is stored.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
-use chrono::{DateTime, Utc};
-use serde::Serialize;
-
-use super::handle::Scheduler;
+use super::handle::Client;
 use crate::error::{During, Result};
 use crate::job::JobDetail;
 use crate::key::{JobKey, TriggerKey};
 use crate::store::*;
-use crate::watch::SchedulerState;
-
-/// What there is to know about a scheduler itself.
-#[derive(Debug, Clone, Serialize)]
-#[non_exhaustive]
-pub struct SchedulerMetadata {
-    /// Its name.
-    pub name: Arc<str>,
-    /// The number of this life of it, unique over restarts and nodes.
-    pub session: u64,
-    /// The version of this library.
-    pub version: &'static str,
-    /// In which phase of its life it is.
-    pub state: SchedulerState,
-    /// Since when it has been started; none if it is not yet.
-    pub started: Option<DateTime<Utc>>,
-    /// How many executions have ended on this node.
-    pub executed: u64,
-    /// How many are queued or running on this node.
-    pub running: usize,
-    /// How many may be under way at once.
-    pub concurrency: usize,
-    /// The job types that it can run.
-    pub job_types: Vec<Arc<str>>,
-    /// The limits of execution groups.
-    pub limits: ExecutionLimits,
-}
 
 /// Reading.
-impl Scheduler {
+impl Client {
     /// The job of this name.
     ///
     /// # Errors
@@ -48,7 +17,7 @@ impl Scheduler {
     /// The store has failed.
     pub async fn job(&self, key: &JobKey) -> Result<Option<Arc<JobDetail>>> {
         let query = JobQuery { keys: vec![key.clone()], ..JobQuery::default() };
-        Ok(self.core().store.all_jobs(query).await.of_job(key).during("job")?.pop())
+        Ok(self.store().all_jobs(query).await.of_job(key).during("job")?.pop())
     }
 
     /// The trigger of this name, with its state and fire times.
@@ -66,7 +35,7 @@ impl Scheduler {
     ///
     /// The store has failed.
     pub async fn jobs(&self, query: JobQuery) -> Result<Page<Arc<JobDetail>, JobKey>> {
-        self.core().store.jobs(query).await.during("jobs")
+        self.store().jobs(query).await.during("jobs")
     }
 
     /// All jobs that match, in the order of their keys. The store is asked for page after page; a limit stands for all of them.
@@ -75,7 +44,7 @@ impl Scheduler {
     ///
     /// The store has failed.
     pub async fn all_jobs(&self, query: JobQuery) -> Result<Vec<Arc<JobDetail>>> {
-        self.core().store.all_jobs(query).await.during("jobs")
+        self.store().all_jobs(query).await.during("jobs")
     }
 
     /// A page of the triggers that match, in the order of their keys.
@@ -103,7 +72,7 @@ impl Scheduler {
     ///
     /// The store has failed.
     pub async fn triggers(&self, query: TriggerQuery) -> Result<Page<TriggerStatus, TriggerKey>> {
-        self.core().store.triggers(query).await.during("triggers")
+        self.store().triggers(query).await.during("triggers")
     }
 
     /// All triggers that match, as [`all_jobs`](Self::all_jobs).
@@ -112,11 +81,11 @@ impl Scheduler {
     ///
     /// The store has failed.
     pub async fn all_triggers(&self, query: TriggerQuery) -> Result<Vec<TriggerStatus>> {
-        self.core().store.all_triggers(query).await.during("triggers")
+        self.store().all_triggers(query).await.during("triggers")
     }
 
     pub(super) async fn stored(&self, keys: Vec<TriggerKey>) -> Result<Vec<TriggerStatus>> {
-        self.core().store.all_triggers(TriggerQuery { keys, ..TriggerQuery::default() }).await
+        self.store().all_triggers(TriggerQuery { keys, ..TriggerQuery::default() }).await
     }
 
     /// The groups of jobs or triggers, with how many are in each and whether it is paused.
@@ -125,29 +94,57 @@ impl Scheduler {
     ///
     /// The store has failed.
     pub async fn groups(&self, kind: GroupKind) -> Result<Vec<GroupStatus>> {
-        self.core().store.groups(kind).await.during("groups")
+        self.store().groups(kind).await.during("groups")
     }
 
-    /// What there is to know about the scheduler itself.
-    pub fn metadata(&self) -> SchedulerMetadata {
-        let core = self.core();
-        SchedulerMetadata {
-            name: core.settings.name.clone(),
-            session: core.session,
-            version: env!("CARGO_PKG_VERSION"),
-            state: core.state(),
-            started: core.started.get().copied(),
-            executed: core.executed.load(Ordering::Relaxed),
-            running: core.running.list().len(),
-            concurrency: core.settings.concurrency,
-            job_types: core.registry.job_types(),
-            limits: core.limits.read().clone(),
-        }
+    /// What is queued or running on any node.
+    ///
+    /// # Errors
+    ///
+    /// The store has failed.
+    pub async fn executions(&self, what: Executions) -> Result<Vec<ExecutionStatus>> {
+        self.store().executions(what).await.during("executions")
     }
 
-    /// Sets the limits of execution groups of this node. Runs that exceed them go on. Nothing happens after the shutdown.
-    pub fn set_limits(&self, limits: ExecutionLimits) {
-        *self.core().limits.write() = limits;
-        self.core().wake();
+    /// A page of the firing records that match, the latest first: one for each attempt that has ended, and one for each occurrence of
+    /// a trigger that did not run. Empty unless the store keeps records: see [`MemoryJobStore::keeping_history`], and the settings
+    /// of other stores.
+    ///
+    /// # Errors
+    ///
+    /// The store has failed.
+    pub async fn firings(&self, query: FiringQuery) -> Result<Page<FiringRecord, FiringCursor>> {
+        self.store().firings(query).await.during("firings")
+    }
+
+    /// All firing records that match, the latest first; at most as many as the limit says.
+    ///
+    /// ```
+    /// use scheduler_core::Client;
+    /// use scheduler_core::store::{FiringOutcome, FiringQuery};
+    ///
+    /// # async fn look(client: Client) -> scheduler_core::Result<()> {
+    /// let wrong = [FiringOutcome::Failed, FiringOutcome::NotRun];
+    /// for firing in client.all_firings(FiringQuery::default().with_outcomes(wrong).limit(20)).await? {
+    ///     println!("{} {} {:?} {:?}", firing.job, firing.outcome.word(), firing.reason, firing.failure);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// The store has failed.
+    pub async fn all_firings(&self, query: FiringQuery) -> Result<Vec<FiringRecord>> {
+        self.store().all_firings(query).await.during("firings")
+    }
+
+    /// The nodes that share the store: schedulers that are started. A client is none of them.
+    ///
+    /// # Errors
+    ///
+    /// The store has failed.
+    pub async fn nodes(&self) -> Result<Vec<NodeStatus>> {
+        self.store().nodes().await.during("nodes")
     }
 }

@@ -4,7 +4,7 @@ use std::fmt::Display;
 
 use scheduler_syntax::nearest;
 
-use super::handle::Scheduler;
+use super::handle::Client;
 use crate::error::{Error, Result};
 use crate::key::{JobKey, TriggerKey};
 use crate::matcher::Text;
@@ -13,7 +13,7 @@ use crate::store::{Executions, JobQuery, Selection, TriggerQuery};
 /// So many names of a group are compared with the one that does not exist.
 const MOST_COMPARED: usize = 1000;
 
-impl Scheduler {
+impl Client {
     /// An error if the selection names one trigger or job, and it does not exist. A group may come into being later.
     pub(super) async fn check_exists(&self, what: &Selection) -> Result<()> {
         match what {
@@ -30,7 +30,7 @@ impl Scheduler {
             Executions::OfTrigger(key) => self.check_trigger_exists(&key).await,
             Executions::OfJob(key) if self.registered(&key).is_ok() => Ok(()),
             Executions::OfJob(key) => self.check_job_exists(&key).await,
-            Executions::One(_) | Executions::OfGroup(_) | Executions::All => Ok(()),
+            Executions::One(_) | Executions::OfQueue(_) | Executions::All => Ok(()),
         }
     }
 
@@ -45,13 +45,15 @@ impl Scheduler {
     }
 
     async fn check_job_exists(&self, key: &JobKey) -> Result<()> {
-        if self.job(key).await?.is_some() {
-            return Ok(());
-        }
+        if self.job(key).await?.is_some() { Ok(()) } else { Err(self.no_job(key).await?) }
+    }
+
+    /// The error for a job that is not stored.
+    pub(super) async fn no_job(&self, key: &JobKey) -> Result<Error> {
         let group = Text::is(key.group());
         let query = JobQuery { group, limit: Some(MOST_COMPARED), ..JobQuery::default() };
         let others = self.all_jobs(query).await?;
-        Err(absent("job", key, others.iter().map(|job| job.key())))
+        Ok(absent("job", key, others.iter().map(|job| job.key())))
     }
 }
 

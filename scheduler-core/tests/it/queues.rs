@@ -1,4 +1,4 @@
-//! The execution group of a job: whatever starts a run obeys its limit.
+//! The queue of a job: whatever starts a run obeys its limit.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use scheduler_core::{JobData, Scheduler};
 const NOW: &str = "2026-03-01T00:00:00Z";
 
 fn import() -> JobDetail {
-    JobDetail::builder("import".parse().unwrap(), "import").execution_group("heavy").build()
+    JobDetail::builder("import".parse().unwrap(), "import").queue("heavy").build()
 }
 
 /// Takes ten seconds.
@@ -23,7 +23,7 @@ fn definition() -> JobDefinition {
 }
 
 async fn limited_to_one(definition: JobDefinition) -> TestScheduler {
-    let builder = Scheduler::builder().register(definition).limit_group("heavy", 1).concurrency(10);
+    let builder = Scheduler::builder().register(definition).limit_queue("heavy", 1).concurrency(10);
     TestScheduler::start(NOW, builder).await.unwrap()
 }
 
@@ -38,7 +38,7 @@ async fn assert_one_at_a_time(test: &TestScheduler, runs: usize) {
 }
 
 #[tokio::test]
-async fn n04_whatever_starts_a_job_obeys_the_limit_of_its_group() {
+async fn n04_whatever_starts_a_job_obeys_the_limit_of_its_queue() {
     let test = limited_to_one(definition().with_trigger(Trigger::now().name("declared"))).await;
     let scheduler = test.scheduler();
     scheduler.enqueue(import()).await.unwrap();
@@ -50,7 +50,7 @@ async fn n04_whatever_starts_a_job_obeys_the_limit_of_its_group() {
 }
 
 #[tokio::test]
-async fn n04_a_new_schedule_of_a_trigger_keeps_the_group_of_the_job() {
+async fn n04_a_new_schedule_of_a_trigger_keeps_the_queue_of_the_job() {
     let test = limited_to_one(definition()).await;
     let scheduler = test.scheduler();
     let later = Trigger::after(Duration::from_secs(3600)).name("t");
@@ -62,10 +62,10 @@ async fn n04_a_new_schedule_of_a_trigger_keeps_the_group_of_the_job() {
 }
 
 #[tokio::test]
-async fn n04_a_group_of_the_trigger_wins() {
+async fn n04_a_queue_of_the_trigger_wins() {
     let test = limited_to_one(definition()).await;
     for name in ["a", "b"] {
-        let trigger = Trigger::now().name(name).execution_group("light");
+        let trigger = Trigger::now().name(name).queue("light");
         test.scheduler().schedule(import(), trigger).await.unwrap();
     }
     test.run_due().await;
@@ -73,7 +73,7 @@ async fn n04_a_group_of_the_trigger_wins() {
 }
 
 #[tokio::test]
-async fn n04_a_refired_run_has_the_group_all_the_time() {
+async fn n04_a_refired_run_has_the_queue_all_the_time() {
     let twice = JobDefinition::new(import(), async |context: JobContext| {
         context.clock().sleep(Duration::from_secs(10)).await;
         if context.refire_count() == 0 {
@@ -93,7 +93,7 @@ async fn n04_a_refired_run_has_the_group_all_the_time() {
 }
 
 #[tokio::test]
-async fn n04_the_run_that_repeats_a_lost_one_has_the_group() {
+async fn n04_the_run_that_repeats_a_lost_one_has_the_queue() {
     let test = limited_to_one(definition()).await;
     test.scheduler().schedule(Invocation::new(import()), Trigger::now()).await.unwrap();
     test.run_due().await;
@@ -101,25 +101,25 @@ async fn n04_the_run_that_repeats_a_lost_one_has_the_group() {
     let stored = test.scheduler().all_triggers(TriggerQuery::default()).await.unwrap();
     let again =
         NewRun::of_firing(running[0].id, &import().into(), &stored[0].trigger, test.now(), test.now());
-    assert_eq!(again.execution_group.as_deref(), Some("heavy"));
+    assert_eq!(again.queue.as_deref(), Some("heavy"));
 }
 
 #[test]
-fn n04_the_group_is_in_the_record_of_a_job() {
+fn n04_the_queue_is_in_the_record_of_a_job() {
     let written = serde_json::to_string(&import()).unwrap();
     assert_eq!(serde_json::from_str::<JobDetail>(&written).unwrap(), import());
-    assert_eq!(import().to_builder().build().execution_group().map(|group| &**group), Some("heavy"));
+    assert_eq!(import().to_builder().build().queue().map(|queue| &**queue), Some("heavy"));
 }
 
-/// A full group on another node would hold up the start.
+/// A full queue on another node would hold up the start.
 #[tokio::test]
 async fn n04_a_job_before_the_start_waits_for_no_limit() {
     for on_all_nodes in [false, true] {
         let quick = JobDefinition::new(import(), async || {});
         let builder = Scheduler::builder().register(quick).before_start(import());
         let builder = match on_all_nodes {
-            true => builder.limit_group_on_all_nodes("heavy", 0),
-            false => builder.limit_group("heavy", 0),
+            true => builder.limit_queue_on_all_nodes("heavy", 0),
+            false => builder.limit_queue("heavy", 0),
         };
         let test = TestScheduler::start(NOW, builder).await.unwrap();
         assert_eq!(test.fired_of("import").len(), 1, "on all nodes: {on_all_nodes}");
@@ -130,9 +130,9 @@ async fn n04_a_job_before_the_start_waits_for_no_limit() {
 }
 
 #[tokio::test]
-async fn n04_a_queue_has_its_own_concurrency_instead_of_the_limits_of_groups() {
+async fn n04_a_queue_in_memory_has_its_own_concurrency_instead_of_the_limits_of_queues() {
     let queue = JobQueue::bounded(10).concurrency(2).build();
-    let scheduler = Scheduler::builder().limit_group("heavy", 1);
+    let scheduler = Scheduler::builder().limit_queue("heavy", 1);
     let builder = Host::builder().scheduler(scheduler).register(definition()).queue("imports", queue.clone());
     let test = TestHost::start(NOW, builder).await.unwrap();
     for _ in 0..3 {

@@ -3,15 +3,14 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use super::absent::absent;
-use super::core::Core;
-use super::handle::{Scheduler, closed};
+use super::handle::{Client, closed};
 use crate::data::JobData;
 use crate::error::{During, Error, Result};
-use crate::job::{BoxFuture, IntoInvocation, Invocation, JobDetail};
+use crate::job::{BoxFuture, IntoInvocation, Invocation, JobDetail, Registry};
 use crate::key::{JobKey, TriggerKey};
 use crate::store::*;
 use crate::trigger::{Progress, Trigger, TriggerBuilder};
@@ -28,15 +27,15 @@ pub struct Scheduled {
 }
 
 /// Putting schedules in place.
-impl Scheduler {
+impl Client {
     /// Schedules a job. The job is stored with its first trigger; one that is stored already stays as it is.
     ///
     /// A trigger without a name gets one that nobody else has.
     ///
     /// # Errors
     ///
-    /// The trigger is wrong or would never fire, the job's function is not registered, a trigger of this name
-    /// exists already, its calendar is not stored, or the store has failed.
+    /// The trigger is wrong or would never fire, a trigger of this name exists already, its calendar is not stored, or the store has
+    /// failed. Where the client is that of a scheduler: the job's function is not registered there, or cannot read its argument.
     ///
     /// # Cancel safety
     ///
@@ -91,7 +90,7 @@ impl Scheduler {
 
     /// The job of this name, as the code declares it.
     pub(crate) fn registered(&self, key: &JobKey) -> Result<Arc<JobDetail>> {
-        let known = self.core().registry.in_order();
+        let known = self.registry().map(Registry::in_order).unwrap_or_default();
         let found = known.iter().find(|definition| definition.detail().key() == key);
         found.map(|definition| Arc::new(definition.detail().clone())).ok_or_else(|| {
             absent("job", key, known.iter().map(|definition| definition.detail().key())).for_job(key)
@@ -104,29 +103,29 @@ impl Scheduler {
         existing_jobs: Existing,
         existing_triggers: Existing,
     ) -> Result<Vec<Scheduled>> {
-        let core = self.open()?;
+        let store = self.open()?;
         let schedules = schedules.into_iter();
-        let (room, now) = (schedules.size_hint().0, core.clock.now());
+        let (room, now) = (schedules.size_hint().0, self.now());
         let (mut jobs, mut triggers) = (Vec::with_capacity(room), Vec::with_capacity(room));
         for (mut job, trigger) in schedules {
-            if let Some(problem) = core.registry.recognise(&mut job) {
+            if let Some(problem) = self.registry().and_then(|registry| registry.recognise(&mut job)) {
                 return Err(Error::config(problem).for_job(job.key()));
             }
-            let trigger = trigger.or_misfire(core.settings.misfire);
+            let trigger = trigger.or_misfire(self.misfire());
             let trigger = bind(&job, trigger, now, || Some(self.unused_name(job.key())))?;
             self.check_arguments(&job, trigger.data()).await?;
             triggers.push((Arc::new(trigger), Progress::default()));
             jobs.push(job.into_detail());
         }
-        let calendars = core.calendars_for(triggers.iter().map(|(trigger, _)| &**trigger)).await?;
+        let calendars = self.calendars_for(triggers.iter().map(|(trigger, _)| &**trigger)).await?;
         let mut scheduled = Vec::with_capacity(triggers.len());
         for (trigger, progress) in &mut triggers {
             *progress = calendars.first(trigger)?;
             scheduled.push(put_in_place(trigger, progress, now)?);
         }
         let may_be_there = matches!(existing_triggers, Existing::Keep | Existing::Update);
-        let told = if may_be_there || core.pipeline.bus.is_heard() { triggers.clone() } else { Vec::new() };
-        let put = core.store.put(Put { jobs, existing_jobs, triggers, existing_triggers }).await;
+        let told = if may_be_there || self.is_heard() { triggers.clone() } else { Vec::new() };
+        let put = store.put(Put { jobs, existing_jobs, triggers, existing_triggers }).await;
         put.map_err(|error| match &scheduled[..] {
             [alone] => error.for_trigger(&alone.trigger),
             _ => error,
@@ -134,7 +133,7 @@ impl Scheduler {
         if may_be_there {
             return self.put_beside(scheduled, told).await;
         }
-        told.iter().for_each(|(trigger, progress)| core.report_scheduled(trigger, progress));
+        told.iter().for_each(|(trigger, progress)| self.report_scheduled(trigger, progress));
         Ok(scheduled)
     }
 
@@ -151,7 +150,7 @@ impl Scheduler {
             let Some(status) = stored.get(trigger.key()) else { continue };
             scheduled.first_fire_time = status.progress.next.unwrap_or(scheduled.first_fire_time);
             if *trigger == status.trigger {
-                self.core().report_scheduled(trigger, &status.progress);
+                self.report_scheduled(trigger, &status.progress);
             }
         }
         Ok(scheduled)
@@ -159,7 +158,7 @@ impl Scheduler {
 
     /// Arguments that were written by `with` fit; all others are read once to find out.
     pub(super) async fn check_arguments(&self, job: &Invocation, data: &JobData) -> Result<()> {
-        let registry = &self.core().registry;
+        let Some(registry) = self.registry() else { return Ok(()) };
         if !job.data()?.is_empty() || registry.misfit(job.detail(), data).is_none() {
             return Ok(());
         }
@@ -169,29 +168,14 @@ impl Scheduler {
         problem.map_or(Ok(()), |problem| Err(Error::config(problem).for_job(job.key())))
     }
 
-    /// For every verb that changes what is stored: none of them works once the shutdown has begun.
-    pub(super) fn open(&self) -> Result<&Arc<Core>> {
-        if self.state().ends() { Err(closed()) } else { Ok(self.core()) }
-    }
-}
-
-impl Core {
-    pub(super) fn misfire_threshold(&self) -> TimeDelta {
-        TimeDelta::from_std(self.settings.misfire_threshold).unwrap_or(TimeDelta::MAX)
-    }
-
     pub(super) fn report_scheduled(&self, trigger: &Trigger, progress: &Progress) {
         let (key, job) = (trigger.key(), trigger.job());
-        self.pipeline.bus.send(|| Event::Scheduled {
-            trigger: key.clone(),
-            job: job.clone(),
-            next: progress.next,
-        });
+        self.tell(|| Event::Scheduled { trigger: key.clone(), job: job.clone(), next: progress.next });
     }
 }
 
 /// The trigger for this job; without a name of its own it takes `name`, or that of the job.
-pub(super) fn bind(
+pub(crate) fn bind(
     job: &Invocation,
     trigger: TriggerBuilder,
     now: DateTime<Utc>,
@@ -207,7 +191,7 @@ pub(super) fn bind(
         Some(None) => trigger.key(TriggerKey::from(job.key())),
     };
     let trigger = trigger.or_for(job.key()).over(data).build(now)?;
-    Ok(trigger.or_execution_group(job.detail().execution_group()))
+    Ok(trigger.or_queue(job.detail().queue()))
 }
 
 /// The answer for a trigger that is stored; an error for one that would never fire.

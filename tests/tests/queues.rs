@@ -1,4 +1,4 @@
-//! The execution group of a job, in memory and in Redis: whatever starts a run obeys the limit, and a repeated run keeps the group.
+//! The queue of a job, in memory and in Redis: whatever starts a run obeys the limit, and a repeated run keeps the queue.
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, reason = "a test says what went wrong by failing")]
 
@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use scheduler_core::job::{JobDefinition, JobDetail};
 use scheduler_core::scheduler::SchedulerBuilder;
-use scheduler_core::store::{Changes, ExecutionLimits, MemoryJobStore, RunQuery, TriggerQuery};
+use scheduler_core::store::{Changes, MemoryJobStore, QueueLimits, RunQuery, TriggerQuery};
 use scheduler_core::trigger::Trigger;
 use scheduler_core::{JobData, Scheduler};
 use scheduler_redis::RedisJobStore;
@@ -16,10 +16,10 @@ use tests::process::{Process, exclusive, hourly, until};
 use tests::redis::Server;
 
 fn import() -> JobDetail {
-    JobDetail::builder("import".parse().unwrap(), "import").execution_group("heavy").durable(true).build()
+    JobDetail::builder("import".parse().unwrap(), "import").queue("heavy").durable(true).build()
 }
 
-/// Starts the job in each way while the group takes no run, and then one run at a time.
+/// Starts the job in each way while the queue takes no run, and then one run at a time.
 async fn obeys(builder: SchedulerBuilder) {
     let (running, done) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
     let (inside, counted) = (running.clone(), done.clone());
@@ -35,7 +35,7 @@ async fn obeys(builder: SchedulerBuilder) {
         }
     })
     .with_trigger(Trigger::now().name("declared"));
-    let scheduler = builder.register(definition).limit_group("heavy", 0).concurrency(10).build().unwrap();
+    let scheduler = builder.register(definition).limit_queue("heavy", 0).concurrency(10).build().unwrap();
     scheduler.start().await.unwrap();
     scheduler.enqueue(import()).await.unwrap();
     scheduler.trigger_job(import().key(), JobData::new()).await.unwrap();
@@ -47,10 +47,10 @@ async fn obeys(builder: SchedulerBuilder) {
     let waiting = scheduler.all_runs(RunQuery::default()).await.unwrap();
     assert_eq!((stored.len(), waiting.len()), (3, 2), "none has run: {stored:?}");
     for status in stored {
-        let group = status.trigger.execution_group().map(|group| &**group);
-        assert_eq!(group, Some("heavy"), "{}", status.trigger.key());
+        let queue = status.trigger.queue().map(|queue| &**queue);
+        assert_eq!(queue, Some("heavy"), "{}", status.trigger.key());
     }
-    let one = ExecutionLimits { named: [("heavy".into(), 1)].into(), ..ExecutionLimits::default() };
+    let one = QueueLimits { named: [("heavy".into(), 1)].into(), ..QueueLimits::default() };
     scheduler.set_limits(one);
     until("all have run", async || done.load(Ordering::SeqCst) == 5).await;
     scheduler.shutdown(Duration::from_secs(10)).await;
@@ -58,20 +58,20 @@ async fn obeys(builder: SchedulerBuilder) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn n04_whatever_starts_a_job_obeys_the_limit_of_its_group_in_each_store() {
+async fn n04_whatever_starts_a_job_obeys_the_limit_of_its_queue_in_each_store() {
     obeys(Scheduler::builder().store(MemoryJobStore::new())).await;
     let server = Server::start();
-    obeys(Scheduler::builder().store(RedisJobStore::connect(&server.url(), "grouped").await.unwrap())).await;
+    obeys(Scheduler::builder().store(RedisJobStore::connect(&server.url(), "queues").await.unwrap())).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn n04_a_lost_run_keeps_its_group_even_if_its_trigger_is_gone() {
+async fn n04_a_lost_run_keeps_its_queue_even_if_its_trigger_is_gone() {
     for is_removed in [false, true] {
         let server = Server::start();
         let dead = Process::start(&server.url(), 1).await;
         let living = Process::start(&server.url(), 2).await;
         let safe = exclusive("safe").to_builder().requests_recovery(true).durable(true).build();
-        dead.put(&safe, [hourly("a").execution_group("heavy")]).await;
+        dead.put(&safe, [hourly("a").queue("heavy")]).await;
         dead.run().await;
         if is_removed {
             living.store.remove_triggers(vec!["a".parse().unwrap()]).await.unwrap();
@@ -81,7 +81,7 @@ async fn n04_a_lost_run_keeps_its_group_even_if_its_trigger_is_gone() {
             .await;
         let again = living.ask(9).await.unwrap().runs;
         assert_eq!(again.len(), 1, "removed: {is_removed}");
-        let group = again[0].trigger.execution_group().map(|group| &**group);
-        assert_eq!(group, Some("heavy"), "removed: {is_removed}");
+        let queue = again[0].trigger.queue().map(|queue| &**queue);
+        assert_eq!(queue, Some("heavy"), "removed: {is_removed}");
     }
 }

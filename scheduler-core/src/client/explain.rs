@@ -1,0 +1,360 @@
+//! Why a trigger does not fire, or a run does not begin.
+
+use std::fmt;
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+
+use super::handle::Client;
+use crate::error::{During, Result};
+use crate::job::ExecutionId;
+use crate::key::{JobKey, TriggerKey};
+use crate::run::{RunEnd, RunId, RunState};
+use crate::store::*;
+use crate::trigger::OverlapPolicy;
+use crate::watch::SchedulerState;
+
+/// The answer to "why did this not run?": what stands between a trigger and its next firing, all of it.
+///
+/// Its text is made for people, one reason a line.
+#[derive(Debug, Clone, Serialize)]
+#[non_exhaustive]
+pub struct Explanation {
+    /// The trigger.
+    pub trigger: TriggerKey,
+    /// When it fired last; none if it has not or is not stored.
+    pub previous: Option<DateTime<Utc>>,
+    /// When it is due; none if never again or not stored.
+    pub next: Option<DateTime<Utc>>,
+    /// What keeps it from firing now; empty if it is due and only waits for its turn.
+    pub reasons: Vec<Obstacle>,
+}
+
+/// The answer to "why does this run not begin?".
+///
+/// Its text is made for people, one reason a line.
+#[derive(Debug, Clone, Serialize)]
+#[non_exhaustive]
+pub struct RunExplanation {
+    /// The run as it is stored.
+    pub run: RunStatus,
+    /// What keeps it from beginning now; empty if it is due and only waits for its turn, if it is under way, held or over.
+    pub reasons: Vec<Obstacle>,
+}
+
+/// One thing that keeps a trigger from firing, or a run from beginning.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case", tag = "reason")]
+#[non_exhaustive]
+pub enum Obstacle {
+    /// There is no such trigger: it was never scheduled, has fired for the last time, or was removed.
+    NotStored,
+    /// Its time has not come.
+    NotYetDue {
+        /// When it is due.
+        due: DateTime<Utc>,
+    },
+    /// It will not fire again.
+    Complete,
+    /// Its last run goes on; it will not fire again.
+    LastRun {
+        /// The run.
+        execution: ExecutionId,
+        /// Since when.
+        since: DateTime<Utc>,
+    },
+    /// Its job could not be run; it waits for [`reset_from_error`](Client::reset_from_error).
+    Error,
+    /// It is paused.
+    Paused {
+        /// Why, by whom, since when and for how long.
+        note: PauseNote,
+    },
+    /// Its previous run goes on, and its overlap policy lets it wait or drops the firing.
+    PreviousRun {
+        /// The policy.
+        policy: OverlapPolicy,
+        /// The run.
+        execution: ExecutionId,
+        /// Since when.
+        since: DateTime<Utc>,
+    },
+    /// Its job allows one run at a time, and another trigger of the job has it.
+    JobBusy {
+        /// The job.
+        job: JobKey,
+        /// The run.
+        execution: ExecutionId,
+        /// Its trigger.
+        trigger: TriggerKey,
+        /// Since when.
+        since: DateTime<Utc>,
+    },
+    /// No node that the store knows can run its job.
+    NoNode {
+        /// The function.
+        job_type: String,
+    },
+    /// The function of its job is not registered here; a node that has it must take it.
+    NotRegistered {
+        /// The function.
+        job_type: String,
+    },
+    /// The limit of its queue is reached on this node.
+    QueueFull {
+        /// The queue; none for triggers without one.
+        queue: Option<String>,
+        /// The limit.
+        limit: usize,
+    },
+    /// The limit of its queue on all nodes together is reached.
+    QueueFullOnAllNodes {
+        /// The queue.
+        queue: String,
+        /// The limit.
+        limit: usize,
+    },
+    /// All slots of this node are in use.
+    NoSlot {
+        /// How many there are.
+        concurrency: usize,
+    },
+    /// This scheduler does not fire now.
+    NotRunning {
+        /// What it does.
+        state: SchedulerState,
+    },
+}
+
+impl fmt::Display for Explanation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.reasons[..] {
+            [] => write!(f, "trigger `{}` is due and waits for its turn", self.trigger)?,
+            _ => write!(f, "trigger `{}` does not fire:", self.trigger)?,
+        }
+        for reason in &self.reasons {
+            write!(f, "\n  {reason}")?;
+        }
+        self.previous.map_or(Ok(()), |time| write!(f, "\n  it fired last at {time}"))
+    }
+}
+
+impl fmt::Display for RunExplanation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let RunStatus { id, job, state, end, .. } = &self.run;
+        write!(f, "run {id} of job `{job}` ")?;
+        match (state, end) {
+            (RunState::Waiting, _) if self.reasons.is_empty() => f.write_str("is due and waits for its turn"),
+            (RunState::Waiting, _) => f.write_str("does not begin:"),
+            (RunState::Claimed, _) => f.write_str("is under way"),
+            (RunState::Held, _) => f.write_str("waits for other runs or for a person"),
+            (RunState::Ended, Some(RunEnd::Dead)) => f.write_str("is dead; `replay` runs it again"),
+            (RunState::Ended, Some(end)) => write!(f, "is over: {end}"),
+            (RunState::Ended, None) => f.write_str("is over"),
+        }?;
+        self.reasons.iter().try_for_each(|reason| write!(f, "\n  {reason}"))
+    }
+}
+
+impl fmt::Display for Obstacle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotStored => {
+                f.write_str("it is not stored: never scheduled, fired for the last time, or removed")
+            }
+            Self::NotYetDue { due } => write!(f, "it is due at {due}"),
+            Self::Complete => f.write_str("it is complete and will not fire again; reschedule it"),
+            Self::LastRun { execution, since } => {
+                write!(
+                    f,
+                    "its last run {execution} goes on since {since}, and it will not fire again after that"
+                )
+            }
+            Self::Error => {
+                f.write_str("its job could not be run; mend the cause and call `reset_from_error`")
+            }
+            Self::Paused { note } => write!(f, "it is {note}"),
+            Self::PreviousRun { policy, execution, since } => {
+                let meanwhile = match policy {
+                    OverlapPolicy::AllowAll => "the next run may begin beside it",
+                    OverlapPolicy::Skip => "a firing that is due meanwhile is dropped",
+                    OverlapPolicy::BufferOne => "a firing that is due meanwhile waits for its end",
+                    OverlapPolicy::CancelPrevious => "it is asked to stop when the trigger is due again",
+                };
+                write!(f, "its previous run {execution} has been running since {since}; {meanwhile}")
+            }
+            Self::JobBusy { job, execution, trigger, since } => {
+                write!(
+                    f,
+                    "job `{job}` allows one run at a time, and {execution} by `{trigger}` has it since {since}"
+                )
+            }
+            Self::NoNode { job_type } => {
+                write!(f, "no node can run `{job_type}`; start one that has registered the job")
+            }
+            Self::NotRegistered { job_type } => {
+                write!(
+                    f,
+                    "this node cannot run `{job_type}`; register the job here or start a node that has it"
+                )
+            }
+            Self::QueueFull { queue: Some(queue), limit } => {
+                write!(f, "{limit} runs of queue `{queue}` are under way, which is its limit here")
+            }
+            Self::QueueFull { queue: None, limit } => {
+                write!(f, "{limit} runs of triggers without a queue are under way, which is the limit here")
+            }
+            Self::QueueFullOnAllNodes { queue, limit } => {
+                write!(f, "{limit} runs of queue `{queue}` are under way on all nodes, which is its limit")
+            }
+            Self::NoSlot { concurrency } => write!(f, "all {concurrency} slots of this node are in use"),
+            Self::NotRunning { state } => write!(f, "this scheduler is {state}"),
+        }
+    }
+}
+
+impl Client {
+    /// The next `most` times at which a trigger fires, without those that its calendar leaves out; fewer if it ends before. None
+    /// if there is no such trigger.
+    ///
+    /// The answer is that of the schedule: pauses and misfires are not foreseen. [`Trigger::upcoming`] answers without a
+    /// scheduler.
+    ///
+    /// [`Trigger::upcoming`]: crate::trigger::Trigger::upcoming
+    ///
+    /// # Errors
+    ///
+    /// The calendar of the trigger is not stored, or the store has failed.
+    pub async fn next_fire_times(&self, key: &TriggerKey, most: usize) -> Result<Option<Vec<DateTime<Utc>>>> {
+        let Some(status) = self.trigger(key).await? else { return Ok(None) };
+        let trigger = &status.trigger;
+        let calendars = self.calendars_for(std::iter::once(&**trigger)).await?;
+        calendars.upcoming(trigger, &status.progress, most).map(Some)
+    }
+
+    /// Why a trigger does not fire, or did not: everything that stands in its way, as far as the store knows. The method of the same
+    /// name of a [`Scheduler`](crate::Scheduler::explain) also says what keeps its own node from it.
+    ///
+    /// ```
+    /// # use scheduler_core::Client;
+    /// # async fn ask(client: Client) -> scheduler_core::Result<()> {
+    /// println!("{}", client.explain(&"nightly".parse().unwrap()).await?);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// The store has failed.
+    pub async fn explain(&self, key: &TriggerKey) -> Result<Explanation> {
+        self.explain_in_cluster(key).await.of_trigger(key).during("explain")
+    }
+
+    async fn explain_in_cluster(&self, key: &TriggerKey) -> Result<Explanation> {
+        let (mut explanation, status) = self.explained(key).await?;
+        if let Some(status) = status
+            && let Some(job) = self.job(status.trigger.job()).await?
+        {
+            explanation.reasons.extend(self.no_node_for(job.job_type()).await?);
+        }
+        Ok(explanation)
+    }
+
+    /// What the store knows, and how the trigger is stored.
+    pub(crate) async fn explained(&self, key: &TriggerKey) -> Result<(Explanation, Option<TriggerStatus>)> {
+        let Some(status) = self.trigger(key).await? else {
+            let (trigger, reasons) = (key.clone(), vec![Obstacle::NotStored]);
+            return Ok((Explanation { trigger, previous: None, next: None, reasons }, None));
+        };
+        let mut reasons = Vec::new();
+        let next = status.progress.next;
+        let runs = self.executions(Executions::OfTrigger(key.clone())).await?;
+        match (status.state, status.pause.clone(), next) {
+            (TriggerState::Error, ..) => reasons.push(Obstacle::Error),
+            (TriggerState::Complete, ..) | (_, None, None) => reasons.push(match runs.first() {
+                Some(run) => Obstacle::LastRun { execution: run.id, since: run.fired },
+                None => Obstacle::Complete,
+            }),
+            (_, Some(note), _) => reasons.push(Obstacle::Paused { note }),
+            _ => {}
+        }
+        let is_over = matches!(reasons[..], [Obstacle::Complete | Obstacle::LastRun { .. }]);
+        if let Some(due) = next.filter(|due| *due > self.now() && !is_over) {
+            reasons.push(Obstacle::NotYetDue { due });
+        }
+        if !is_over {
+            reasons.extend(self.obstacle_in_runs(&status).await?);
+        }
+        let previous = status.progress.previous;
+        Ok((Explanation { trigger: key.clone(), previous, next, reasons }, Some(status)))
+    }
+
+    /// A run that the trigger has to wait for.
+    async fn obstacle_in_runs(&self, status: &TriggerStatus) -> Result<Option<Obstacle>> {
+        let trigger = &status.trigger;
+        let runs = self.executions(Executions::OfJob(trigger.job().clone())).await?;
+        let own = runs.iter().find(|run| run.trigger == *trigger.key());
+        if let Some(run) = own.filter(|_| trigger.overlap() != OverlapPolicy::AllowAll) {
+            let policy = trigger.overlap();
+            return Ok(Some(Obstacle::PreviousRun { policy, execution: run.id, since: run.fired }));
+        }
+        let job = self.job(trigger.job()).await?;
+        let run = runs.first().filter(|_| job.is_some_and(|job| job.disallow_concurrent()));
+        Ok(run.map(busy))
+    }
+
+    /// Why a stored run does not begin: everything that stands in its way, as far as the store knows. None if it is not stored: it
+    /// is over, was cancelled, or was never enqueued.
+    ///
+    /// ```
+    /// # use scheduler_core::Client;
+    /// # use scheduler_core::run::RunId;
+    /// # async fn ask(client: Client, run: RunId) -> scheduler_core::Result<()> {
+    /// match client.explain_run(run).await? {
+    ///     Some(explanation) => println!("{explanation}"),
+    ///     None => println!("run {run} is not stored"),
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// The store has failed.
+    pub async fn explain_run(&self, run: RunId) -> Result<Option<RunExplanation>> {
+        self.explain_stored(run).await.during("explain_run")
+    }
+
+    async fn explain_stored(&self, run: RunId) -> Result<Option<RunExplanation>> {
+        let Some(run) = self.store().all_runs(RunQuery::one(run)).await?.pop() else { return Ok(None) };
+        let mut reasons = Vec::new();
+        if run.state == RunState::Waiting {
+            if run.due > self.now() {
+                reasons.push(Obstacle::NotYetDue { due: run.due });
+            }
+            let job = self.job(&run.job).await?;
+            if job.as_ref().map_or(run.exclusive, |job| job.disallow_concurrent()) {
+                reasons.extend(self.executions(Executions::OfJob(run.job.clone())).await?.first().map(busy));
+            }
+            let job_type = job.as_ref().map_or(&*run.job_type, |job| job.job_type());
+            reasons.extend(self.no_node_for(job_type).await?);
+        }
+        Ok(Some(RunExplanation { run, reasons }))
+    }
+
+    /// That no node can run jobs of this type.
+    async fn no_node_for(&self, job_type: &str) -> Result<Option<Obstacle>> {
+        let nodes = self.nodes().await?;
+        let can = |node: &NodeStatus| node.types.as_ref().is_none_or(|types| types.contains(job_type));
+        Ok((!nodes.iter().any(can)).then(|| Obstacle::NoNode { job_type: job_type.to_owned() }))
+    }
+}
+
+fn busy(run: &ExecutionStatus) -> Obstacle {
+    Obstacle::JobBusy {
+        job: run.job.clone(),
+        execution: run.id,
+        trigger: run.trigger.clone(),
+        since: run.fired,
+    }
+}

@@ -1,0 +1,86 @@
+//! The calls that the loop has begun and the store has not answered: one that writes what has ended, one that acquires.
+//!
+//! The store answers either while the loop makes use of the other's answer, so that neither waits for the other.
+
+use std::future::poll_fn;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::Poll;
+
+use super::core::Core;
+use crate::error::Result;
+use crate::store::*;
+
+type Call<T> = StoreFuture<'static, T>;
+
+/// At most one call of each kind.
+#[derive(Default)]
+pub(super) struct Calls {
+    /// With how many endings.
+    writing: Option<(usize, Call<Vec<CompleteResult>>)>,
+    asking: Option<Call<Acquired>>,
+}
+
+/// What the store has answered.
+#[derive(Default)]
+pub(super) struct Answers {
+    pub(super) written: Option<Result<Vec<CompleteResult>>>,
+    pub(super) acquired: Option<Result<Acquired>>,
+}
+
+impl Calls {
+    pub(super) fn write(&mut self, store: &Arc<dyn JobStore>, complete: Complete) {
+        let (store, endings) = (store.clone(), complete.executions.len());
+        self.writing = Some((endings, Box::pin(async move { store.complete(complete).await })));
+    }
+
+    pub(super) fn ask(&mut self, store: &Arc<dyn JobStore>, request: AcquireDue) {
+        let store = store.clone();
+        self.asking = Some(Box::pin(async move { store.acquire_due(request).await }));
+    }
+
+    pub(super) fn are_under_way(&self) -> bool {
+        self.are_writing() || self.are_asking()
+    }
+
+    /// How many endings are on their way.
+    pub(super) fn being_written(&self) -> usize {
+        self.writing.as_ref().map_or(0, |(endings, _)| *endings)
+    }
+
+    pub(super) fn are_writing(&self) -> bool {
+        self.writing.is_some()
+    }
+
+    pub(super) fn are_asking(&self) -> bool {
+        self.asking.is_some()
+    }
+
+    /// Waits until the store has answered one of the calls, or, if more `may_begin`, there are endings to be written and no call
+    /// writes.
+    pub(super) async fn answers(&mut self, core: &Core, may_begin: bool) -> Answers {
+        let mut has_endings = pin!(core.has_endings());
+        poll_fn(|context| {
+            let (mut answers, may_write) = (Answers::default(), may_begin && self.writing.is_none());
+            // A call that panics is not there any more.
+            if let Some((endings, mut call)) = self.writing.take() {
+                match call.as_mut().poll(context) {
+                    Poll::Ready(written) => answers.written = Some(written),
+                    Poll::Pending => self.writing = Some((endings, call)),
+                }
+            }
+            if let Some(mut call) = self.asking.take() {
+                match call.as_mut().poll(context) {
+                    Poll::Ready(acquired) => answers.acquired = Some(acquired),
+                    Poll::Pending => self.asking = Some(call),
+                }
+            }
+            let has_answer = answers.written.is_some() || answers.acquired.is_some();
+            if has_answer || (may_write && has_endings.as_mut().poll(context).is_ready()) {
+                return Poll::Ready(answers);
+            }
+            Poll::Pending
+        })
+        .await
+    }
+}
