@@ -7,8 +7,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use scheduler_core::job::JobDetail;
-use scheduler_core::run::RunId;
+use chrono::TimeDelta;
+use scheduler_core::TriggerKey;
+use scheduler_core::job::{ExecutionId, JobDetail};
+use scheduler_core::run::{FiringCause, RunId};
+use scheduler_core::store::rows::Rows;
 use scheduler_core::store::*;
 use scheduler_core::time::{Clock, SystemClock};
 use serde_json::{Value, json};
@@ -102,6 +105,73 @@ fn figures(name: &str, times: &mut Times, longest: Duration) -> Value {
         format!("{name}_walk_ms"): ms(walk.iter().sum()),
         format!("{name}_longest_wait_ms"): ms(longest),
     })
+}
+
+/// A store that keeps so many firing records, of a thousand triggers; every thousandth has failed.
+fn recorded(count: usize) -> (MemoryJobStore, Duration) {
+    let store = MemoryJobStore::keeping_history(count);
+    let job = "work".parse::<scheduler_core::JobKey>().expect("a key");
+    let triggers: Vec<TriggerKey> =
+        (0..1000).map(|number| format!("t{number}").parse().expect("a key")).collect();
+    let record = |number: u64| {
+        let outcome = if number % 1000 == 0 { FiringOutcome::Failed } else { FiringOutcome::Succeeded };
+        let mut record =
+            FiringRecord::new(job.clone(), 1, FiringCause::Schedule, (begin(), begin()), outcome);
+        record.trigger = Some(triggers[number as usize * 7 % triggers.len()].clone());
+        (record.run, record.execution) = (Some(RunId::new(1, number)), Some(ExecutionId::new(1, number)));
+        Box::new(record)
+    };
+    let mut writing = Duration::ZERO;
+    // Twice as many as are kept: the first half is evicted.
+    for part in (0..2 * count as u64).collect::<Vec<_>>().chunks(BULK) {
+        let records: Vec<_> = part.iter().map(|number| record(*number)).collect();
+        let begin = SystemClock.monotonic();
+        store.transact(|rows| {
+            records.into_iter().for_each(|record| Rows::record(rows, record));
+            Ok(())
+        });
+        writing += SystemClock.monotonic() - begin;
+    }
+    (store, writing)
+}
+
+/// `firings n=1000000`: what it costs to write so many firing records, and to list them by several filters.
+#[must_use]
+pub fn firings(task: &Task) -> Value {
+    let count = task.get("n", 1_000_000);
+    let (store, writing) = recorded(count);
+    let nothing = {
+        let mut query = FiringQuery::default();
+        query.from = Some(begin() + TimeDelta::days(1));
+        query
+    };
+    let filters = [
+        ("all", FiringQuery::default()),
+        ("trigger", FiringQuery::default().of_trigger("t7".parse().expect("a key"))),
+        ("outcome", FiringQuery::default().with_outcomes([FiringOutcome::Failed, FiringOutcome::Lost])),
+        ("run", FiringQuery::default().of_run(RunId::new(1, 2 * count as u64 - 7))),
+        ("nothing", nothing),
+    ];
+    let mut all = serde_json::Map::new();
+    all.insert("write_ns".to_owned(), json!(writing.as_nanos() as f64 / (2 * count) as f64));
+    for (name, query) in filters {
+        let mut polls = Vec::new();
+        let ((found, pages), longest) = beside(&store, || {
+            walk(PAGES, |after| {
+                let mut query = query.clone();
+                query.after = after;
+                answer(store.firings(query), &mut polls)
+            })
+        });
+        polls.sort_unstable();
+        all.insert(format!("{name}_found"), json!(found));
+        all.insert(format!("{name}_pages"), json!(pages.len()));
+        all.insert(format!("{name}_page_ms"), json!(ms(pages[pages.len() / 2])));
+        all.insert(format!("{name}_longest_page_ms"), json!(ms(pages[pages.len() - 1])));
+        all.insert(format!("{name}_part_99_ms"), json!(ms(polls[polls.len() * 99 / 100])));
+        all.insert(format!("{name}_longest_wait_ms"), json!(ms(longest)));
+    }
+    Value::Object(all)
 }
 
 /// `lists n=1000000`: so many triggers, and then so many runs.

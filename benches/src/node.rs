@@ -30,7 +30,8 @@ fn setting<T: std::str::FromStr>(name: &str, default: T) -> T {
 async fn store() -> Result<RedisJobStore> {
     let url = setting("REDIS_URL", String::new());
     let lease = Duration::from_millis(setting("LEASE", 9000));
-    RedisJobStore::builder(&url).name(STORE).lease(lease).connect().await
+    let records = setting("HISTORY", 0);
+    RedisJobStore::builder(&url).name(STORE).lease(lease).keep_history(records).connect().await
 }
 
 fn work_detail() -> JobDetail {

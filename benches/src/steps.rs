@@ -71,7 +71,7 @@ pub fn fire(store: &MemoryJobStore, time: DateTime<Utc>, acquired: &[AcquiredTri
     let firing = |one: &AcquiredTrigger| Firing {
         claim: one.claim,
         progress: one.trigger.fired(&one.progress, None),
-        run: true,
+        dropped: None,
     };
     now(store.fire(Fire { now: time, firings: acquired.iter().map(firing).collect() }))
 }

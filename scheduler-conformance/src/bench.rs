@@ -147,7 +147,7 @@ impl Bench {
     pub(super) async fn fire(&self, seconds: i64, acquired: &AcquiredTrigger) -> FireResult {
         let calendar = acquired.calendar.as_deref();
         let progress = acquired.trigger.fired(&acquired.progress, calendar);
-        self.fire_as(seconds, acquired.claim, progress, true).await
+        self.fire_as(seconds, acquired.claim, progress, None).await
     }
 
     pub(super) async fn fire_as(
@@ -155,9 +155,9 @@ impl Bench {
         seconds: i64,
         claim: ExecutionId,
         progress: Progress,
-        run: bool,
+        dropped: Option<FiringReason>,
     ) -> FireResult {
-        let fire = Fire { now: at(seconds), firings: vec![Firing { claim, progress, run }] };
+        let fire = Fire { now: at(seconds), firings: vec![Firing { claim, progress, dropped }] };
         self.store.fire(fire).await.unwrap().remove(0)
     }
 

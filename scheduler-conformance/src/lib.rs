@@ -49,6 +49,7 @@ pub fn checks<O: Open>() -> Vec<Check<O>> {
     let rules = [
         verbs::admin::all(),
         verbs::ending::all(),
+        verbs::firings::all(),
         verbs::firing::all(),
         verbs::overlap::all(),
         verbs::paging::all(),
@@ -73,6 +74,7 @@ macro_rules! store_conformance {
 
             $crate::__store_checks_of_admin!($open);
             $crate::__store_checks_of_ending!($open);
+            $crate::__store_checks_of_firings!($open);
             $crate::__store_checks_of_firing!($open);
             $crate::__store_checks_of_overlap!($open);
             $crate::__store_checks_of_paging!($open);

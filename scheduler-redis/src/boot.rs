@@ -47,10 +47,13 @@ const PROBES: &[&str] = &[
     "RENAME @s @r",
     "SET @t 1 EX 1",
     "GET @t",
-    "XADD @x MAXLEN ~ 1 * a 1",
-    "XREVRANGE @x + -",
+    "RPUSH @l 1",
+    "LLEN @l",
+    "LINDEX @l 0",
+    "LRANGE @l 0 0",
+    "LPOP @l 1",
     "PUBLISH @c 1",
-    "DEL @h @z @r @x",
+    "DEL @h @z @r @l",
 ];
 
 impl Shared {

@@ -31,10 +31,13 @@ pub(crate) fn run(id: RunId) -> String {
     let whole = whole(id);
     let mut name = String::with_capacity(RUN.len() + DIGITS_OF_RUN as usize);
     name.push_str(RUN);
-    name.extend(
-        (0..DIGITS_OF_RUN).rev().map(|place| char::from(DIGITS[(whole >> (6 * place)) as usize % 64])),
-    );
+    name.extend(digits(whole, DIGITS_OF_RUN).map(char::from));
     name
+}
+
+/// The last so many digits of a number.
+pub(crate) fn digits(number: u128, many: u32) -> impl Iterator<Item = u8> {
+    (0..many).rev().map(move |place| DIGITS[(number >> (6 * place)) as usize % 64])
 }
 
 fn whole(id: RunId) -> u128 {

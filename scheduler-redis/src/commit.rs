@@ -11,6 +11,7 @@ use scheduler_core::{JobKey, Result};
 
 use crate::codec;
 use crate::commit_runs::{Alone, Over, claimed_name, over_of};
+use crate::firings;
 use crate::names::Names;
 use crate::ops::record as whole;
 pub(crate) use crate::ops::{Ops, Step, Words, known, lane_name, operation, text};
@@ -146,8 +147,8 @@ impl Commit {
             words.extend(mark.text.as_bytes());
             self.ops.add(Step::HSet, "marks", [text(&**name), whole(self.version, words)]);
         }
-        for kept in view.kept().iter().filter(|_| keeps > 0) {
-            self.ops.add(Step::Hist, keeps.to_string(), [text(codec::encode(kept)?)]);
+        for record in view.records().iter().filter(|_| keeps > 0) {
+            self.ops.add(Step::Firings, keeps.to_string(), [firings::write(record)]);
         }
         for (queue, change) in std::mem::take(&mut self.queues) {
             self.ops.add(Step::Queue, "", [text(codec::queue(&queue)), text(change.to_string())]);

@@ -26,7 +26,7 @@ pub(crate) const KINDS: &[(&str, &str)] = &[
     ("by", "zset"),
     ("rest", "string"),
     ("marks", "hash"),
-    ("hist", "stream"),
+    ("firings", "hash"),
     ("ss", "hash"),
     ("sl", "zset"),
     ("sn", "hash"),
@@ -49,6 +49,7 @@ const FAMILIES: &[(&str, &str)] = &[
     ("stop", "hash"),
     ("orphan", "hash"),
     ("ad", "string"),
+    ("fi", "list"),
 ];
 
 /// What kind of key this is to be.

@@ -11,7 +11,7 @@ use scheduler_core::Result;
 use scheduler_core::job::ExecutionId;
 use scheduler_core::store::rows::{self, Id};
 use scheduler_core::store::view::{Missing, View};
-use scheduler_core::store::{AcquireDue, Acquired, JobStore, Node};
+use scheduler_core::store::{AcquireDue, Acquired, FiringQuery, FiringRecord, JobStore, Node, Queries};
 use tests::proxy::{Proxy, Trick};
 use tests::redis::Server;
 use tests::wait::block_between_looks;
@@ -55,7 +55,7 @@ impl Place {
         let (url, port) = SERVER.with_borrow(|server| (server.url(), server.port()));
         let (runtime, proxy) = (Runtime::new().expect("a runtime"), Proxy::to(port));
         let name = format!("kit-{}", PLACES.fetch_add(1, Ordering::Relaxed));
-        let opening = RedisJobStore::builder(&proxy.url()).name(name).connect();
+        let opening = RedisJobStore::builder(&proxy.url()).name(name).keep_history(1_000).connect();
         let store = runtime.block_on(opening).expect("the server is there");
         let (taken, refuses, doubles) = (Mutex::default(), AtomicBool::new(false), AtomicU64::new(NO));
         Self { runtime, store, proxy, url, taken, refuses, doubles }
@@ -128,6 +128,10 @@ impl DriverUnderTest for Place {
         let triggers = acquired.triggers.iter().map(|one| one.claim);
         self.taken.lock().extend(triggers.chain(acquired.runs.iter().map(|one| one.claim)));
         Ok(acquired)
+    }
+
+    fn firings(&self) -> Result<Vec<FiringRecord>> {
+        self.runtime.block_on(self.store.all_firings(FiringQuery::default()))
     }
 
     fn inject(&self, fault: Fault) -> bool {

@@ -130,7 +130,7 @@ impl Shared {
             each(view, &executions, |view, completion: Completion| {
                 if completion.unfinished {
                     let node = self.name_of(completion.execution.session());
-                    return rules::abandon(view, completion.execution, &node, now);
+                    return rules::abandon(view, completion, &node, now);
                 }
                 rules::complete(view, completion, now)
             })

@@ -31,6 +31,7 @@ mod discovery;
 #[allow(clippy::unwrap_used, reason = "a test says what went wrong by failing")]
 mod driver_kit;
 mod firing;
+mod firings;
 mod heartbeat;
 mod io;
 mod load;

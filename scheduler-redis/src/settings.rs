@@ -165,9 +165,10 @@ impl RedisStoreBuilder {
         self
     }
 
-    /// How many of the latest runs are kept for the [history](scheduler_core::Scheduler::history), about. Default: none.
-    pub fn keep_history(mut self, runs: usize) -> Self {
-        self.keeps = runs;
+    /// How many of the latest [firing records](scheduler_core::store::FiringRecord) are kept. Each takes about 350 bytes in the server.
+    /// Nodes should agree: the one that writes goes by its own number. Default: none.
+    pub fn keep_history(mut self, records: usize) -> Self {
+        self.keeps = records;
         self
     }
 

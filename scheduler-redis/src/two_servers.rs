@@ -43,7 +43,8 @@ async fn a_server_is_told_of_nothing_that_was_read_from_another_one() {
     let request = AcquireDue { session: SESSION, now, until, max: 1, limits, late, heard };
     let acquired = store.acquire_due(request).await.unwrap().triggers.remove(0);
     let (claim, progress) = (acquired.claim, acquired.trigger.fired(&acquired.progress, None));
-    let fired = store.fire(Fire { now, firings: vec![Firing { claim, progress, run: true }] }).await.unwrap();
+    let fired =
+        store.fire(Fire { now, firings: vec![Firing { claim, progress, dropped: None }] }).await.unwrap();
     assert!(matches!(fired[..], [FireResult::Run { .. }]), "{fired:?}");
 
     let after = Server::replica_of(before.port());

@@ -19,7 +19,6 @@ use crate::names::Names;
 use crate::parts::PART;
 use crate::rest::is_foreign;
 use crate::run::{Mode, each};
-use crate::script::{list, word};
 use crate::session::Session;
 use crate::settings::{cap, margin};
 use crate::store::RedisJobStore;
@@ -290,33 +289,9 @@ impl QueryHandler for RedisJobStore {
         self.look(move |view| view.mark(&name))
     }
 
-    fn history(&self, query: HistoryQuery) -> StoreFuture<'_, Vec<RunRecord>> {
-        Box::pin(async move {
-            let (limit, mut found, mut last) =
-                (query.limit.unwrap_or(usize::MAX), Vec::new(), "+".to_owned());
-            loop {
-                let shared = self.0.clone();
-                let mut command = shared.command("XREVRANGE", "hist");
-                command.arg(&last).arg("-").arg("COUNT").arg(PART);
-                let entries = self.on_io(async move { shared.ask(&command).await }).await?;
-                let entries = list(Some(entries));
-                let is_last = entries.len() < PART;
-                for entry in entries {
-                    let mut entry = list(Some(entry)).into_iter();
-                    last = format!("({}", word(entry.next().as_ref()));
-                    let record = word(list(entry.next()).get(1));
-                    match codec::decode::<RunRecord>("run of the history", "", &record) {
-                        Ok(record) if query.matches(&record) => found.push(record),
-                        Ok(_) => {}
-                        Err(error) => tracing::error!(%error, "a run is left out of the history: {error}"),
-                    }
-                }
-                if is_last || found.len() >= limit {
-                    found.truncate(limit);
-                    return Ok(found);
-                }
-            }
-        })
+    fn firings(&self, query: FiringQuery) -> StoreFuture<'_, Page<FiringRecord, FiringCursor>> {
+        let shared = self.0.clone();
+        Box::pin(self.on_io(Box::pin(async move { shared.page_of_firings(&query).await })))
     }
 
     fn groups(&self, kind: GroupKind) -> StoreFuture<'_, Vec<GroupStatus>> {

@@ -122,7 +122,7 @@ impl Process {
     /// Those of the store.
     pub async fn try_fire(&self, acquired: &AcquiredTrigger) -> Result<FireResult> {
         let progress = acquired.trigger.fired(&acquired.progress, None);
-        let firing = Firing { claim: acquired.claim, progress, run: true };
+        let firing = Firing { claim: acquired.claim, progress, dropped: None };
         Ok(self.store.fire(Fire { now: self.now(), firings: vec![firing] }).await?.remove(0))
     }
 

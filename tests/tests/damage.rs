@@ -26,8 +26,9 @@ const PREFIX: &str = "scheduler:{shared/0}:";
 /// Every key of the layout; `*` stands for any name of a family. Another layout has another list.
 const LAYOUT: &[&str] = &[
     "jobs", "triggers", "runs", "dead", "cl:*", "homes", "at", "lane:*", "lanes", "alone", "busy", "q:*",
-    "ql:*", "queues", "awaited", "alarms", "nj", "nt", "of", "by", "rest", "marks", "hist", "stop:*", "ss",
-    "sl", "sn", "sc", "tn", "orphans", "orphan:*", "owners", "untold", "chores", "aside", "meta", "ad:*",
+    "ql:*", "queues", "awaited", "alarms", "nj", "nt", "of", "by", "rest", "marks", "firings", "fi:*",
+    "stop:*", "ss", "sl", "sn", "sc", "tn", "orphans", "orphan:*", "owners", "untold", "chores", "aside",
+    "meta", "ad:*",
 ];
 
 /// Keys that nodes take away again at once, with what the test puts there.
@@ -99,7 +100,7 @@ impl Cluster {
         scheduler.start().await.unwrap();
         let mut cluster = Self { server, process, scheduler, pulses };
         assert!(cluster.goes_on().await, "a pulse is felt before anything is damaged");
-        until("its history is written", async || !cluster.keys("hist").is_empty()).await;
+        until("its record is written", async || !cluster.keys("firings").is_empty()).await;
         cluster
     }
 
@@ -167,7 +168,7 @@ impl Cluster {
             }
             "zset" => drop(self.server.command(&["ZADD", key, "0", "rubbish"])),
             "set" => drop(self.server.command(&["SADD", key, "rubbish"])),
-            "stream" => drop(self.server.command(&["XADD", key, "*", "rubbish", "{"])),
+            "list" => drop(self.server.command(&["RPUSH", key, "rubbish"])),
             _ => drop(self.server.command(&["SET", key, "{rubbish"])),
         }
     }
@@ -189,7 +190,7 @@ impl Cluster {
             }
             "zset" => remove(self.list(&["ZRANGE", key, "0", "-1"]), "ZREM"),
             "set" => remove(self.list(&["SMEMBERS", key]), "SREM"),
-            "stream" => drop(self.server.command(&["XTRIM", key, "MAXLEN", "0"])),
+            "list" => drop(self.server.command(&["LTRIM", key, "1", "-1"])),
             _ => drop(self.server.command(&["SET", key, ""])),
         }
     }
@@ -236,7 +237,7 @@ impl Cluster {
         note("groups", store.groups(GroupKind::Jobs).await.err());
         note("calendars", store.calendars().await.err());
         note("nodes", store.nodes().await.err());
-        note("history", store.history(HistoryQuery::default()).await.err());
+        note("firings", store.all_firings(FiringQuery::default()).await.err());
         note("cancel", store.cancel(Executions::All).await.err());
         let what = Selection::TriggerGroup(Text::Is("elsewhere".into()));
         let pause = Pause { what: what.clone(), note: PauseNote::at(now) };

@@ -90,7 +90,7 @@ async fn fire(store: &RedisJobStore, acquired: &[AcquiredTrigger]) -> Vec<FireRe
     let firing = |one: &AcquiredTrigger| Firing {
         claim: one.claim,
         progress: one.trigger.fired(&one.progress, None),
-        run: true,
+        dropped: None,
     };
     let firings = acquired.iter().map(firing).collect();
     store.fire(Fire { now: now(store), firings }).await.unwrap()

@@ -24,7 +24,7 @@ static STORES: AtomicUsize = AtomicUsize::new(0);
 async fn open() -> RedisJobStore {
     let url = SERVER.with(Server::url);
     let name = format!("test-{}", STORES.fetch_add(1, Ordering::Relaxed));
-    RedisJobStore::builder(&url).name(name).keep_history(1000).connect().await.unwrap()
+    RedisJobStore::builder(&url).name(name).keep_history(100).connect().await.unwrap()
 }
 
 scheduler_conformance::store_conformance!(redis, open);

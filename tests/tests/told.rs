@@ -50,8 +50,11 @@ async fn a_lost_run_is_repeated_with_its_data_also_where_its_trigger_cannot_be_r
         let again = living.ask(9).await.unwrap().runs;
         assert_eq!(again.len(), 1, "{value:?}");
         assert_eq!(again[0].trigger.data().get::<u32>("order").unwrap(), Some(7));
-        let history = living.store.history(HistoryQuery::default()).await.unwrap();
-        assert_eq!((again[0].trigger.priority(), history.len(), &*history[0].outcome), (9, 1, "lost"));
+        let history = living.store.all_firings(FiringQuery::default()).await.unwrap();
+        assert_eq!(
+            (again[0].trigger.priority(), history.len(), history[0].outcome),
+            (9, 1, FiringOutcome::Lost)
+        );
         let lines = logged::lines_with(&["WARN", "was lost with its node", "is repeated", "job `safe`"]);
         assert!(!lines.is_empty(), "{}", logged::text());
         let stored = server.text(&["HEXISTS", &format!("{PREFIX}triggers"), "bills\0spoilt"]);

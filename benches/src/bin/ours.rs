@@ -9,7 +9,7 @@ use benches::{judge, limits, lists, node, steps};
 use chrono::{DateTime, TimeDelta, Utc};
 use scheduler_core::host::{Host, JobQueue};
 use scheduler_core::job::{Invocation, JobContext, JobDefinition, JobDetail};
-use scheduler_core::store::Existing;
+use scheduler_core::store::{Existing, MemoryJobStore};
 use scheduler_core::time::{Clock, SystemClock};
 use scheduler_core::trigger::{Trigger, TriggerBuilder};
 use scheduler_core::{Result, Scheduler};
@@ -49,7 +49,8 @@ async fn count() {
 
 fn scheduler(task: &Task, work: JobDefinition) -> Scheduler {
     let concurrency = task.get("concurrency", 1000);
-    Scheduler::builder().concurrency(concurrency).register(work).build().expect("a scheduler")
+    let store = MemoryJobStore::keeping_history(task.get("history", 0));
+    Scheduler::builder().store(store).concurrency(concurrency).register(work).build().expect("a scheduler")
 }
 
 fn counting(task: &Task) -> Scheduler {
@@ -270,6 +271,7 @@ async fn main() {
         "W7" => Ok(judge::w7(&task)),
         "queue" => Ok(queue(&task).await),
         "lists" => Ok(lists::lists(&task)),
+        "firings" => Ok(lists::firings(&task)),
         "spawn" => Ok(limits::spawn(&task).await),
         "scripts" => Ok(limits::scripts(&task).await.expect("Redis answers")),
         "repeat" => {

@@ -9,7 +9,7 @@
 //! use scheduler_conformance::drivers::DriverUnderTest;
 //! use scheduler_core::Result;
 //! use scheduler_core::store::rows::Answer;
-//! use scheduler_core::store::{AcquireDue, Acquired, JobStore, MemoryJobStore, MemoryRows, Node};
+//! use scheduler_core::store::{AcquireDue, Acquired, FiringQuery, FiringRecord, JobStore, MemoryJobStore, MemoryRows, Node, Queries};
 //!
 //! struct Memory(MemoryJobStore);
 //!
@@ -27,9 +27,13 @@
 //!     fn take(&self, request: AcquireDue) -> Result<Acquired> {
 //!         scheduler_conformance::run(self.0.acquire_due(request))
 //!     }
+//!
+//!     fn firings(&self) -> Result<Vec<FiringRecord>> {
+//!         scheduler_conformance::run(self.0.all_firings(FiringQuery::default()))
+//!     }
 //! }
 //!
-//! scheduler_conformance::driver_conformance!(memory, || Memory(MemoryJobStore::new()));
+//! scheduler_conformance::driver_conformance!(memory, || Memory(MemoryJobStore::keeping_history(1_000)));
 //! # }
 //! ```
 //!
@@ -41,7 +45,7 @@
 
 use scheduler_core::Result;
 use scheduler_core::store::rows::{Answer, Rows};
-use scheduler_core::store::{AcquireDue, Acquired, Node};
+use scheduler_core::store::{AcquireDue, Acquired, FiringRecord, Node};
 
 /// A driver as the kit sees it: one empty place, in which rules run and from which nodes take.
 pub trait DriverUnderTest: Send + Sync {
@@ -69,6 +73,13 @@ pub trait DriverUnderTest: Send + Sync {
     ///
     /// The driver could not do it.
     fn take(&self, request: AcquireDue) -> Result<Acquired>;
+
+    /// All firing records, the latest first. The driver keeps 1,000 of them at least.
+    ///
+    /// # Errors
+    ///
+    /// The driver could not do it.
+    fn firings(&self) -> Result<Vec<FiringRecord>>;
 
     /// Arranges that this happens to the next commit that writes. Says whether the driver can do that; by default it cannot.
     fn inject(&self, fault: Fault) -> bool {
@@ -138,6 +149,7 @@ pub mod exclusive;
 pub mod lanes;
 pub mod names;
 pub mod random;
+pub mod records;
 pub mod transactions;
 
 /// All rules, for a test runner of your own; [`driver_conformance!`](crate::driver_conformance) makes a test of each.
@@ -150,6 +162,7 @@ pub fn all<D: DriverUnderTest>() -> Vec<Rule<D>> {
         exclusive::all(),
         beside::all(),
         contents::all(),
+        records::all(),
         concurrent::all(),
     ];
     let mut all: Vec<Rule<D>> = themes.into_iter().flatten().collect();
@@ -174,6 +187,7 @@ macro_rules! driver_conformance {
             $crate::__driver_rules_of_exclusive!($open);
             $crate::__driver_rules_of_beside!($open);
             $crate::__driver_rules_of_contents!($open);
+            $crate::__driver_rules_of_records!($open);
             $crate::__driver_rules_of_concurrent!($open);
 
             #[test]

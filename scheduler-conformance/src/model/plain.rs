@@ -364,7 +364,7 @@ impl Plain {
         let Some(row) = self.rows.get_mut(&key) else { return "stale" };
         row.state = StoredState::Waiting;
         row.progress = firing.progress.clone();
-        if firing.run && !overlaps {
+        if firing.dropped.is_none() && !overlaps {
             self.claims[index].fired = true;
             return "run";
         }
@@ -372,7 +372,7 @@ impl Plain {
             row.state = StoredState::Complete;
         }
         self.claims.remove(index);
-        if firing.run { "overlapped" } else { "advanced" }
+        if firing.dropped.is_none() { "overlapped" } else { "advanced" }
     }
 
     pub(super) fn complete(&mut self, id: ExecutionId, instruction: Instruction) -> CompleteResult {

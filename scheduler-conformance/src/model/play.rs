@@ -286,7 +286,8 @@ impl Table {
 
     async fn fire(&mut self, claim: Option<ExecutionId>, run: bool) -> Result<(), String> {
         let Some(claim) = claim else { return Ok(()) };
-        let firing = Firing { claim, progress: self.after(claim), run };
+        let dropped = (!run).then_some(FiringReason::Misfired);
+        let firing = Firing { claim, progress: self.after(claim), dropped };
         let fire = Fire { now: at(self.now), firings: vec![firing.clone()] };
         let result = self.bench.store.fire(fire).await.unwrap().remove(0);
         let name = match &result {

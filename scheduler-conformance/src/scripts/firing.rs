@@ -40,7 +40,8 @@ impl Player {
             };
             let Some(acquired) = self.store.acquire_due(request).await.unwrap().triggers.pop() else { break };
             if let Some(progress) = self.misfired(&acquired.trigger, &acquired.progress) {
-                let firing = Firing { claim: acquired.claim, progress, run: false };
+                let firing =
+                    Firing { claim: acquired.claim, progress, dropped: Some(FiringReason::Misfired) };
                 self.store.fire(Fire { now: self.now, firings: vec![firing] }).await.unwrap();
                 continue;
             }
@@ -124,7 +125,7 @@ impl Player {
         for name in step["keys"].as_array().unwrap() {
             let Some(acquired) = self.acquired.remove(&trigger_key(name)) else { continue };
             let progress = acquired.trigger.fired(&acquired.progress, acquired.calendar.as_deref());
-            let firing = Firing { claim: acquired.claim, progress: progress.clone(), run: true };
+            let firing = Firing { claim: acquired.claim, progress: progress.clone(), dropped: None };
             let result =
                 self.store.fire(Fire { now: self.now, firings: vec![firing] }).await.unwrap().remove(0);
             if let FireResult::Run { job, .. } = result {

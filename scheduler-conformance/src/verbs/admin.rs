@@ -5,7 +5,7 @@ use std::sync::Arc;
 use scheduler_core::Text;
 use scheduler_core::calendar::{Exclusion, StandardCalendar};
 use scheduler_core::store::*;
-use scheduler_core::trigger::{LostRun, Progress};
+use scheduler_core::trigger::Progress;
 
 use crate::bench::*;
 
@@ -344,25 +344,6 @@ async fn r12_a_run_goes_on_when_the_store_is_cleared_and_keeps_its_job_and_queue
     assert_eq!(names(&bench.acquire(0, 10).await), ["b"], "the job is busy");
     assert_ne!(bench.complete(&run).await, CompleteResult::Gone);
     assert_eq!(names(&bench.acquire(0, 10).await), ["a"]);
-}
-
-async fn h7_clearing_leaves_the_history(bench) {
-    bench.put(&job("work").build(), [once("a", 0)]).await;
-    let run = bench.run(0).await;
-    let lost = LostRun {
-        execution: run.claim,
-        job: run.trigger.job(),
-        key: run.trigger.key(),
-        trigger: None,
-        scheduled: at(0),
-        fired: at(0),
-    };
-    let record = Some(Box::new(RunRecord::lost(&lost, "node", at(1))));
-    bench.complete_as(Completion { record, ..Completion::of(run.claim) }).await;
-    let before = bench.store.history(HistoryQuery::default()).await.unwrap();
-    bench.store.clear().await.unwrap();
-    assert_eq!(bench.store.history(HistoryQuery::default()).await.unwrap(), before);
-    assert_eq!(before.len(), usize::from(bench.attached.keeps_history));
 }
 
 /// Many triggers of one job come with a copy of it each.

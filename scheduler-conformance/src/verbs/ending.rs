@@ -2,7 +2,6 @@
 
 use scheduler_core::job::CancelReason;
 use scheduler_core::store::*;
-use scheduler_core::trigger::LostRun;
 
 use crate::bench::*;
 
@@ -11,47 +10,6 @@ const REMOVED: CompleteResult = CompleteResult::Done { trigger_removed: true, jo
 const REMOVED_WITH_JOB: CompleteResult = CompleteResult::Done { trigger_removed: true, job_removed: true };
 
 checks! { ($) ending, __store_checks_of_ending;
-
-async fn the_history_has_what_is_kept_of_it_the_latest_first(bench) {
-    bench.put(&job("work").build(), [every_minute("a", 1), every_minute("b", 2)]).await;
-    bench.put(&job("other").build(), [every_minute("c", 3)]).await;
-    let mut runs = Vec::new();
-    for second in [1, 2, 3] {
-        let run = bench.run(second).await;
-        let lost = LostRun {
-            execution: run.claim,
-            job: run.trigger.job(),
-            key: run.trigger.key(),
-            trigger: None,
-            scheduled: at(second),
-            fired: at(second),
-        };
-        let record = Box::new(RunRecord::lost(&lost, "node", at(second + 1)));
-        bench.complete_as(Completion { record: Some(record), ..Completion::of(run.claim) }).await;
-        runs.push(run);
-    }
-    let asked = async |query: HistoryQuery| {
-        let found = bench.store.history(query).await.unwrap();
-        found.iter().map(|record| record.trigger.to_string()).collect::<Vec<_>>()
-    };
-    if !bench.attached.keeps_history {
-        assert_eq!(asked(HistoryQuery::default()).await, [""; 0]);
-        return;
-    }
-    assert_eq!(asked(HistoryQuery::default()).await, ["c", "b", "a"]);
-    assert_eq!(asked(HistoryQuery { limit: Some(2), ..HistoryQuery::default() }).await, ["c", "b"]);
-    let of_work = HistoryQuery { job: Some("work".parse().unwrap()), limit: Some(1), ..HistoryQuery::default() };
-    assert_eq!(asked(of_work).await, ["b"]);
-    let of_a = HistoryQuery { trigger: Some(key("a")), ..HistoryQuery::default() };
-    assert_eq!(asked(of_a).await, ["a"]);
-    assert_eq!(asked(HistoryQuery { outcome: Some("failed".into()), ..HistoryQuery::default() }).await, [""; 0]);
-    let record = bench.store.history(HistoryQuery::default()).await.unwrap().remove(0);
-    assert_eq!((record.execution, record.fired, record.ended), (runs[2].claim, at(3), at(4)));
-    assert_eq!((&*record.outcome, &*record.node), ("lost", "node"));
-    // A completion that changes nothing is not written down either.
-    bench.complete_as(Completion { record: Some(Box::new(record)), ..Completion::of(runs[2].claim) }).await;
-    assert_eq!(asked(HistoryQuery::default()).await.len(), 3);
-}
 
 async fn an_execution_ends_once(bench) {
     bench.put(&job("work").build(), [every_minute("a", 0)]).await;

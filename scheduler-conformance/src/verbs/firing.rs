@@ -119,7 +119,7 @@ async fn a_batch_is_answered_in_its_order(bench) {
     let firing = |acquired: &AcquiredTrigger| Firing {
         claim: acquired.claim,
         progress: acquired.trigger.fired(&acquired.progress, None),
-        run: true,
+        dropped: None,
     };
     let firings = acquired.iter().map(firing).collect();
     let results = bench.store.fire(Fire { now: at(1), firings }).await.unwrap();
@@ -130,7 +130,7 @@ async fn a_dropped_firing_moves_the_trigger_on_without_a_run(bench) {
     bench.put(&job("work").build(), [every_minute("a", 1), once("b", 1)]).await;
     for acquired in bench.acquire(1, 2).await {
         let progress = acquired.trigger.fired(&acquired.progress, None);
-        let result = bench.fire_as(1, acquired.claim, progress, false).await;
+        let result = bench.fire_as(1, acquired.claim, progress, Some(FiringReason::Misfired)).await;
         assert!(matches!(result, FireResult::Advanced), "{result:?}");
     }
     assert_eq!(bench.state("a").await, TriggerState::Normal);
@@ -355,7 +355,7 @@ async fn nodes_wake_when_a_run_or_a_claim_ends_that_kept_something_back(bench) {
     let acquired = bench.acquire(0, 1).await;
     let (before, progress) = (bench.wakes(), acquired[0].progress.clone());
     let later = scheduler_core::trigger::Progress { next: Some(at(500)), ..progress };
-    bench.fire_as(0, acquired[0].claim, later, false).await;
+    bench.fire_as(0, acquired[0].claim, later, Some(FiringReason::Misfired)).await;
     assert!(bench.wakes() > before, "a can be claimed");
     let acquired = bench.acquire(60, 1).await;
     let before = bench.wakes();

@@ -36,6 +36,7 @@ macro_rules! checks {
 pub mod admin;
 pub mod ending;
 pub mod firing;
+pub mod firings;
 pub mod overlap;
 pub mod paging;
 pub mod pausing;

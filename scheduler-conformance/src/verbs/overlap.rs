@@ -39,7 +39,7 @@ async fn buffer_waits_for_the_end_of_the_run(bench) {
     let acquired = bench.acquire(310, 1).await;
     assert_eq!((names(&acquired), acquired[0].freed), (vec!["a".into()], Some(at(300))));
     let later = scheduler_core::trigger::Progress { next: Some(at(360)), ..acquired[0].progress.clone() };
-    bench.fire_as(310, acquired[0].claim, later, true).await;
+    bench.fire_as(310, acquired[0].claim, later, None).await;
     let complete = Complete { now: at(320), executions: vec![Completion::of(acquired[0].claim)] };
     bench.store.complete(complete).await.unwrap();
     assert_eq!(bench.acquire(360, 1).await[0].freed, None, "nothing has kept it waiting");

@@ -204,7 +204,7 @@ impl Client {
     }
 
     /// Removes all jobs, triggers, calendars and remembered pauses. Runs under way go on, and a job that allows one run at a time
-    /// waits for its run when it is stored again. The history stays.
+    /// waits for its run when it is stored again. Firing records stay.
     ///
     /// # Errors
     ///

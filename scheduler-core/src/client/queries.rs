@@ -106,6 +106,39 @@ impl Client {
         self.store().executions(what).await.during("executions")
     }
 
+    /// A page of the firing records that match, the latest first: one for each attempt that has ended, and one for each occurrence of
+    /// a trigger that did not run. Empty unless the store keeps records: see [`MemoryJobStore::keeping_history`], and the settings
+    /// of other stores.
+    ///
+    /// # Errors
+    ///
+    /// The store has failed.
+    pub async fn firings(&self, query: FiringQuery) -> Result<Page<FiringRecord, FiringCursor>> {
+        self.store().firings(query).await.during("firings")
+    }
+
+    /// All firing records that match, the latest first; at most as many as the limit says.
+    ///
+    /// ```
+    /// use scheduler_core::Client;
+    /// use scheduler_core::store::{FiringOutcome, FiringQuery};
+    ///
+    /// # async fn look(client: Client) -> scheduler_core::Result<()> {
+    /// let wrong = [FiringOutcome::Failed, FiringOutcome::NotRun];
+    /// for firing in client.all_firings(FiringQuery::default().with_outcomes(wrong).limit(20)).await? {
+    ///     println!("{} {} {:?} {:?}", firing.job, firing.outcome.word(), firing.reason, firing.failure);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// The store has failed.
+    pub async fn all_firings(&self, query: FiringQuery) -> Result<Vec<FiringRecord>> {
+        self.store().all_firings(query).await.during("firings")
+    }
+
     /// The nodes that share the store: schedulers that are started. A client is none of them.
     ///
     /// # Errors

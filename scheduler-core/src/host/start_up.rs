@@ -12,7 +12,7 @@ use super::service::{ErasedService, Phase, ServiceContext, StopContext};
 use crate::execute::Ask;
 use crate::job::{BoxFuture, CancelReason, ErasedJob, JobError, JobResult, Launcher, Outcome, StoredRun};
 use crate::log::Shown;
-use crate::run::RunId;
+use crate::run::{FiringCause, RunId};
 
 /// What the names of marks begin with of tasks that run once for all nodes.
 const GROUP: &str = "start-up";
@@ -38,8 +38,8 @@ impl StartUp {
         let (clock, pauses, id) = (&context.core.clock, Restart::default(), context.core.next_run());
         let (mut attempt, mut last_error) = (1, None);
         loop {
-            let stored =
-                StoredRun { id: RunId::new(id.session(), id.count()), attempt, retry: None, last_error };
+            let (run, cause) = (RunId::new(id.session(), id.count()), FiringCause::Manual);
+            let stored = StoredRun { id: run, occurrence_of: None, cause, attempt, retry: None, last_error };
             let error = match self.attempt(context, lost, fence, stored).await {
                 Ok(()) => return Ok(()),
                 Err(error) if (attempt as usize) < self.attempts && !lost.is_cancelled() => error,

@@ -17,7 +17,8 @@ use super::provide::Providers;
 use super::scope::Scope;
 use crate::data::JobData;
 use crate::execution_id::ExecutionId;
-use crate::run::{RetryPolicy, RunId};
+use crate::key::TriggerKey;
+use crate::run::{FiringCause, RetryPolicy, RunId};
 use crate::sync::{AbortHandle, Mutex};
 use crate::time::Clock;
 use crate::trigger::Trigger;
@@ -44,6 +45,9 @@ pub(crate) struct RunParts {
 #[derive(Debug)]
 pub(crate) struct StoredRun {
     pub(crate) id: RunId,
+    /// The trigger of the occurrence that is tried again.
+    pub(crate) occurrence_of: Option<TriggerKey>,
+    pub(crate) cause: FiringCause,
     pub(crate) attempt: u32,
     pub(crate) retry: Option<RetryPolicy>,
     pub(crate) last_error: Option<Arc<str>>,

@@ -14,10 +14,12 @@
 //! The table of all steps is [`RunState::after`]. The functions of this module are pure: time is an argument, and the same
 //! arguments give the same answer on every node and in every store.
 
+mod cause;
 mod id;
 mod retry;
 mod state;
 
+pub use cause::FiringCause;
 pub use id::{InvalidRunId, RunId};
 pub use retry::{Backoff, InvalidRetry, RetryPolicy, Verdict};
 pub use scheduler_syntax::BackoffError;

@@ -7,8 +7,8 @@ use super::core::Core;
 use super::ending::Ending;
 use crate::execute::{Ended, Execution, Pipeline, RunOwner};
 use crate::job::{BoxFuture, CancelReason, JobError, Outcome, RunParts, Unschedule};
-use crate::run::{RetryPolicy, Verdict};
-use crate::store::{Completion, Fate, Instruction, NewRun, RunRecord};
+use crate::run::{FiringCause, RetryPolicy, Verdict};
+use crate::store::{Completion, Fate, FiringReason, FiringRecord, Instruction, NewRun};
 
 /// Why a job that its node has no function for cannot run.
 const NO_FUNCTION: &str = "no such job function is registered";
@@ -27,8 +27,10 @@ impl Core {
                 Some(_) => Instruction::Continue,
                 None => Instruction::FailJob,
             };
-            let completion = Completion { instruction, fate, ..Completion::of(parts.id) };
             let outcome = Outcome::Failed(JobError::new(NO_FUNCTION));
+            let reason = matches!(fate, Fate::Dead { .. }).then_some(FiringReason::Dead);
+            let record = self.record(&parts, &outcome, reason);
+            let completion = Completion { instruction, fate, record, ..Completion::of(parts.id) };
             let ending = Ending::new(completion, parts.trigger.clone(), outcome, activity);
             self.hand_over(ending.of_run(&parts));
             return None;
@@ -52,11 +54,12 @@ impl Core {
             Some(Unschedule::Trigger) => Instruction::FinishTrigger,
             Some(Unschedule::Job) => Instruction::FinishJob,
         };
-        let record = self.keeps_history.load(Ordering::Relaxed).then(|| Box::new(self.record(ended)));
         let unfinished = matches!(ended.outcome, Outcome::Cancelled)
             && ended.run.cancel_reason() == Some(CancelReason::ClaimLost);
         let (execution, data) = (parts.id, wishes.data);
         let fate = self.fate(ended);
+        let mut record = self.record(parts, ended.outcome, reason(ended, &fate));
+        record.iter_mut().for_each(|record| record.overran = ended.overran);
         let promise = (fate != Fate::Over && parts.stored.is_none()).then(|| Box::new(self.promise(parts)));
         Completion { execution, instruction, data, record, unfinished, fate, promise }
     }
@@ -98,20 +101,59 @@ impl Core {
         NewRun { detail: run.detail.filter(|_| !is_defined), ..run }
     }
 
-    fn record(&self, ended: &Ended<'_>) -> RunRecord {
-        let (parts, outcome) = (&ended.run.parts, ended.outcome);
-        RunRecord {
-            execution: parts.id,
-            job: parts.job.key().clone(),
-            trigger: parts.trigger.key().clone(),
-            node: self.settings.node.clone(),
-            scheduled: parts.scheduled,
-            fired: parts.fired,
-            ended: self.clock.now(),
-            outcome: outcome.word().into(),
-            failure: outcome.failure().map(Into::into),
-            overran: ended.overran,
+    /// The record of an attempt, if the store keeps it.
+    fn record(
+        &self,
+        parts: &RunParts,
+        outcome: &Outcome,
+        reason: Option<FiringReason>,
+    ) -> Option<Box<FiringRecord>> {
+        if !self.keeps_history.load(Ordering::Relaxed) {
+            return None;
         }
+        let (job, stored) = (&parts.job, parts.stored.as_deref());
+        let cause = stored.map_or(FiringCause::Schedule, |run| run.cause);
+        let times = (parts.scheduled, self.clock.now());
+        let mut record =
+            FiringRecord::new(job.key().clone(), parts.id.session(), cause, times, outcome.into());
+        record.execution = Some(parts.id);
+        record.run = Some(parts.run_id());
+        record.trigger = match stored {
+            Some(run) => run.occurrence_of.clone(),
+            None => Some(parts.trigger.key().clone()),
+        };
+        record.job_type = Some(job.shared_job_type().clone());
+        record.queue = parts.trigger.queue().cloned();
+        record.node = Some(self.settings.node.clone());
+        record.began = Some(parts.fired);
+        record.attempt = parts.attempt();
+        record.reason = reason;
+        record.failure = outcome.failure().map(Into::into);
+        Some(record.into())
+    }
+
+    /// The calendar of a trigger has panicked: instead of a run, the trigger gets into the error state.
+    pub(super) fn fail_trigger(&self, parts: &RunParts) {
+        let outcome = Outcome::Failed(JobError::new("the calendar of its trigger has panicked"));
+        let record = self.record(parts, &outcome, None);
+        let instruction = Instruction::FailTrigger;
+        let completion = Completion { instruction, record, ..Completion::of(parts.id) };
+        let activity = self.clock.begin(&"the failure of a trigger");
+        self.hand_over(Ending::new(completion, parts.trigger.clone(), outcome, activity));
+    }
+}
+
+/// Why it did not run or was cancelled, and what follows a failure.
+fn reason(ended: &Ended<'_>, fate: &Fate) -> Option<FiringReason> {
+    match ended.outcome {
+        Outcome::Succeeded => None,
+        Outcome::Vetoed => Some(FiringReason::Vetoed),
+        Outcome::Cancelled => ended.run.cancel_reason().map(Into::into),
+        Outcome::Failed(_) | Outcome::Panicked(_) | Outcome::TimedOut => match fate {
+            Fate::Over => None,
+            Fate::Again { .. } => Some(FiringReason::Retried),
+            Fate::Dead { .. } => Some(FiringReason::Dead),
+        },
     }
 }
 

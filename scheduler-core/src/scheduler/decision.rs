@@ -34,24 +34,25 @@ pub(super) fn decide(acquired: &AcquiredTrigger, now: DateTime<Utc>, threshold: 
             && !calendar.includes(due)
         {
             // It was moved on by the calendar before, while this one was put in its place.
-            return (trigger.with_calendar(progress, now, threshold, Some(calendar)), false, false);
+            let progress = trigger.with_calendar(progress, now, threshold, Some(calendar));
+            return (progress, Some(FiringReason::Excluded), false);
         }
         if in_time || !trigger.is_misfired(progress, now, threshold) {
-            return (trigger.fired_at(progress, now, calendar), true, false);
+            return (trigger.fired_at(progress, now, calendar), None, false);
         }
         let moved = trigger.misfired(progress, now, calendar);
         let run = moved.next.is_some_and(|due| due <= now);
         let progress = if run { trigger.fired_at(&moved, now, calendar) } else { moved };
-        (progress, run, true)
+        (progress, (!run).then_some(FiringReason::Misfired), true)
     });
     match decided {
-        Ok((progress, run, misfired)) => {
-            Decision { firing: Firing { claim, progress, run }, misfired, broken: false }
+        Ok((progress, dropped, misfired)) => {
+            Decision { firing: Firing { claim, progress, dropped }, misfired, broken: false }
         }
         Err(panic) => {
             let trigger = trigger.key();
             tracing::error!(%trigger, %panic, "the calendar of a trigger has panicked; the trigger is put into the error state");
-            let firing = Firing { claim, progress: progress.clone(), run: true };
+            let firing = Firing { claim, progress: progress.clone(), dropped: None };
             Decision { firing, misfired: false, broken: true }
         }
     }

@@ -22,7 +22,7 @@ use super::ending::Ending;
 use super::store_failures::{FIRST_BACKOFF, StoreFailures};
 use crate::error::Result;
 use crate::execute::{Execution, Pool};
-use crate::job::{CancelReason, ExecutionId, JobDetail, JobError, Launcher, Outcome, RunParts, StoredRun};
+use crate::job::{CancelReason, ExecutionId, JobDetail, Launcher, RunParts, StoredRun};
 use crate::store::*;
 use crate::watch::SchedulerState;
 
@@ -408,7 +408,7 @@ impl Engine {
         let scheduled = acquired.progress.scheduled().unwrap_or(now);
         let next = decision.firing.progress.next;
         if decision.misfired {
-            self.core.report_misfire(&acquired, scheduled, decision.firing.run, next, now);
+            self.core.report_misfire(&acquired, scheduled, decision.firing.dropped.is_none(), next, now);
         }
         let AcquiredTrigger { claim: id, trigger, progress, .. } = acquired;
         let (fence, job) = match result {
@@ -420,14 +420,7 @@ impl Engine {
             }
         };
         self.core.active.fetch_add(1, Ordering::AcqRel);
-        if decision.broken {
-            let completion = Completion { instruction: Instruction::FailTrigger, ..Completion::of(id) };
-            let activity = self.core.clock.begin(&"the failure of a trigger");
-            let outcome = Outcome::Failed(JobError::new("the calendar of its trigger has panicked"));
-            self.core.hand_over(Ending::new(completion, trigger, outcome, activity));
-            return None;
-        }
-        self.execute(RunParts {
+        let parts = RunParts {
             id,
             job,
             trigger,
@@ -439,20 +432,25 @@ impl Engine {
             next,
             stored: None,
             caller: None,
-        })
+        };
+        if decision.broken {
+            self.core.fail_trigger(&parts);
+            return None;
+        }
+        self.execute(parts)
     }
 
     /// A run that the store has claimed for this node, as an execution.
     fn begin_run(&mut self, acquired: AcquiredRun, now: DateTime<Utc>) -> Option<Execution> {
         let AcquiredRun { claim: id, run, attempt, job, job_type, trigger, .. } = acquired;
-        let AcquiredRun { scheduled, retry, last_error, .. } = acquired;
+        let AcquiredRun { scheduled, retry, last_error, occurrence_of, cause, .. } = acquired;
         let defined = || self.core.registry.declared(trigger.job(), &job_type).cloned();
         let job = job.filter(|job| job.job_type() == &*job_type).or_else(defined).unwrap_or_else(|| {
             // The program that enqueued the run declares the job, and this program does not.
             Arc::new(JobDetail::builder(trigger.job().clone(), job_type.clone()).build())
         });
         self.core.active.fetch_add(1, Ordering::AcqRel);
-        let stored = Some(Box::new(StoredRun { id: run, attempt, retry, last_error }));
+        let stored = Some(Box::new(StoredRun { id: run, occurrence_of, cause, attempt, retry, last_error }));
         self.execute(RunParts {
             id,
             job,

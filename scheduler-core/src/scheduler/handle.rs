@@ -16,7 +16,7 @@ use super::running::RunningExecution;
 use super::shutdown::ShutdownReport;
 use super::start::Starting;
 use crate::client::{Client, closed};
-use crate::error::{During, Error, Result};
+use crate::error::{Error, Result};
 use crate::execute::Pipeline;
 use crate::job::{ExecutionId, ExtractError, FromContext, JobContext, Need};
 use crate::key::{JobKey, TriggerKey};
@@ -286,16 +286,6 @@ impl Scheduler {
     /// What is queued or running on this node.
     pub fn running(&self) -> Vec<RunningExecution> {
         self.core().running.list()
-    }
-
-    /// Runs that are over, the latest first, as far as the store keeps them: see
-    /// [`MemoryJobStore::keeping_history`], and the settings of other stores.
-    ///
-    /// # Errors
-    ///
-    /// The store has failed.
-    pub async fn history(&self, query: HistoryQuery) -> Result<Vec<RunRecord>> {
-        self.core().store.history(query).await.during("history")
     }
 
     /// Asks executions to stop, through their cancellation tokens, wherever they run. Those of this node hear of it at

@@ -4,7 +4,6 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -14,7 +13,7 @@ use super::state::TriggerState;
 use crate::job::{ExecutionId, JobDetail};
 use crate::key::{JobKey, TriggerKey};
 use crate::matcher::Text;
-use crate::trigger::{LostRun, Progress, Trigger};
+use crate::trigger::{Progress, Trigger};
 
 /// What to do with something that is there already.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -307,74 +306,6 @@ pub struct ExecutionStatus {
     pub queue: Option<Arc<str>>,
     /// When it fired.
     pub fired: DateTime<Utc>,
-}
-
-/// A run that is over.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[non_exhaustive]
-pub struct RunRecord {
-    /// The execution.
-    pub execution: ExecutionId,
-    /// Its job.
-    pub job: JobKey,
-    /// Its trigger.
-    pub trigger: TriggerKey,
-    /// What people call the node on which it ran.
-    pub node: Arc<str>,
-    /// When it was due.
-    pub scheduled: DateTime<Utc>,
-    /// When it fired.
-    pub fired: DateTime<Utc>,
-    /// When it ended.
-    pub ended: DateTime<Utc>,
-    /// How: the [word](crate::job::Outcome::word) of its outcome, or `lost` if it ended with its node.
-    pub outcome: Arc<str>,
-    /// What went wrong, in words.
-    pub failure: Option<Arc<str>>,
-    /// By how much it has exceeded its [timeout](crate::job::JobDetailBuilder::timeout), whatever its outcome; none if it was in
-    /// time.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub overran: Option<Duration>,
-}
-
-impl RunRecord {
-    /// The record of a run that ended with its node.
-    pub fn lost(run: &LostRun<'_>, node: &str, ended: DateTime<Utc>) -> Self {
-        Self {
-            execution: run.execution,
-            job: run.job.clone(),
-            trigger: run.key.clone(),
-            node: node.into(),
-            scheduled: run.scheduled,
-            fired: run.fired,
-            ended,
-            outcome: "lost".into(),
-            failure: Some("its node died".into()),
-            overran: None,
-        }
-    }
-}
-
-/// Which of the runs that are over.
-#[derive(Debug, Clone, Default)]
-pub struct HistoryQuery {
-    /// Only those of this job.
-    pub job: Option<JobKey>,
-    /// Only those of this trigger.
-    pub trigger: Option<TriggerKey>,
-    /// Only those with this word as their outcome.
-    pub outcome: Option<Arc<str>>,
-    /// At most so many; none for all that are kept.
-    pub limit: Option<usize>,
-}
-
-impl HistoryQuery {
-    /// Whether the record is meant.
-    pub fn matches(&self, record: &RunRecord) -> bool {
-        self.job.as_ref().is_none_or(|job| *job == record.job)
-            && self.trigger.as_ref().is_none_or(|trigger| *trigger == record.trigger)
-            && self.outcome.as_ref().is_none_or(|outcome| *outcome == record.outcome)
-    }
 }
 
 /// A note that the store keeps under a name.

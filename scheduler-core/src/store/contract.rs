@@ -143,7 +143,7 @@ pub struct Attached {
     pub grace: Duration,
     /// How long a run may take to stop that has lost its claim, before it is taken away; others may begin then.
     pub stop_within: Duration,
-    /// Whether runs that are over are kept for [`history`](super::Queries::history).
+    /// Whether [records of firings](super::FiringRecord) are kept for [`firings`](super::Queries::firings).
     pub keeps_history: bool,
 }
 

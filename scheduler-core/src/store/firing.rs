@@ -6,7 +6,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::admin::RunRecord;
+use super::firings::{FiringReason, FiringRecord};
 use super::runs::{AcquiredRun, Fate, NewRun};
 use crate::calendar::Calendar;
 use crate::data::JobData;
@@ -137,8 +137,9 @@ pub struct Firing {
     pub claim: ExecutionId,
     /// The trigger's progress from now on.
     pub progress: Progress,
-    /// False to move the trigger on without running its job: its misfire policy drops the firing.
-    pub run: bool,
+    /// Why the trigger is moved on without running its job: its misfire policy drops the firing, or its calendar excludes it. None to
+    /// run the job.
+    pub dropped: Option<FiringReason>,
 }
 
 /// What became of one claim.
@@ -177,8 +178,8 @@ pub struct Completion {
     pub instruction: Instruction,
     /// New data of the job, if the run has changed it and the job keeps what runs change.
     pub data: Option<JobData>,
-    /// What the history is to say of it, if the store [keeps one](super::Attached::keeps_history).
-    pub record: Option<Box<RunRecord>>,
+    /// Its record, if the store [keeps records](super::Attached::keeps_history).
+    pub record: Option<Box<FiringRecord>>,
     /// It was stopped before its end, because others might have held its node for dead. A store whose claims can be lost treats
     /// it as lost with its node, so that it is repeated where its job asks for it, whoever was the first.
     pub unfinished: bool,

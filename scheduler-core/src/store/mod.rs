@@ -50,6 +50,7 @@ mod admin;
 mod contract;
 pub mod decorator;
 mod firing;
+mod firings;
 mod memory;
 mod page;
 mod pauses;
@@ -68,6 +69,7 @@ pub mod handler {
 pub use admin::*;
 pub use contract::*;
 pub use firing::*;
+pub use firings::*;
 pub use memory::MemoryJobStore;
 #[doc(hidden)]
 pub use memory::Table as MemoryRows;

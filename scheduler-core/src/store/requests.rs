@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 
 use super::admin::*;
 use super::contract::{JobStore, NamedCalendar, NodeStatus, StoreFuture};
+use super::firings::{FiringCursor, FiringQuery, FiringRecord};
 use super::page::{MAX_PAGE_SIZE, Page};
 use super::runs::*;
 use crate::calendar::Calendar;
@@ -82,12 +83,13 @@ macro_rules! requests {
 
 /// Everything that a query finds, page by page.
 macro_rules! all {
-    ($store:ident.$method:ident($query:ident), $asked:ident.$keys:ident) => {
+    ($store:ident.$method:ident($query:ident) $(, $asked:ident.$keys:ident)?) => {
         Box::pin(async move {
             let (mut query, mut all) = ($query, Vec::new());
             let most = query.limit.take();
+            let has_pages = [$(query.$keys.is_empty())?].iter().all(|is_empty: &bool| *is_empty);
             loop {
-                if query.$keys.is_empty() || most.is_some() {
+                if has_pages || most.is_some() {
                     query.limit = Some(most.map_or(MAX_PAGE_SIZE, |most| most.saturating_sub(all.len())));
                 }
                 let page = $store.$method(query.clone()).await?;
@@ -142,7 +144,7 @@ requests! {
     RemoveJobs remove_jobs(keys: Vec<JobKey>) -> Vec<bool>;
 
     /// Removes every job, trigger, run, calendar and remembered pause. Executions go on as after the removal of their jobs: until
-    /// they have ended they count for their job and their queue. The history stays. A store may do this in parts.
+    /// they have ended they count for their job and their queue. Firing records stay. A store may do this in parts.
     Clear clear() -> ();
 
     /// Pauses the selected triggers, and remembers groups. Says which triggers changed, in the order of their keys.
@@ -213,6 +215,12 @@ requests! {
                 Ok(all)
             })
         }
+
+        /// All firing records that match, page by page, the latest first; at most as many as the limit says. Records that are written
+        /// meanwhile are not among them.
+        fn all_firings(&self, query: FiringQuery) -> StoreFuture<'_, Vec<FiringRecord>> {
+            all!(self.firings(query))
+        }
     },
     /// A store that answers each query by a method of its own. Its [`JobStore::query`] is `QueryHandler::query(self, query)`.
     QueryHandler;
@@ -240,8 +248,9 @@ requests! {
     /// leaves them.
     Mark mark(name: Arc<str>) -> Option<Mark>;
 
-    /// Records of attempts that are over and still kept, the latest first. Empty where none are kept.
-    History history(query: HistoryQuery) -> Vec<RunRecord>;
+    /// A page of the firing records that match, the latest first: one for each attempt that has ended, and one for each occurrence that
+    /// did not run. Empty where none are kept.
+    Firings firings(query: FiringQuery) -> Page<FiringRecord, FiringCursor>;
 
     /// The groups of jobs or of triggers, in the order of their names: those in use, and those remembered as paused.
     Groups groups(kind: GroupKind) -> Vec<GroupStatus>;

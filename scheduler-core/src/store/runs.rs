@@ -9,7 +9,7 @@ use super::page::page_size;
 use crate::data::JobData;
 use crate::job::{ExecutionId, JobDetail};
 use crate::key::{JobKey, TriggerKey};
-use crate::run::{RetryPolicy, RunEnd, RunId, RunState};
+use crate::run::{FiringCause, RetryPolicy, RunEnd, RunId, RunState};
 use crate::trigger::Trigger;
 
 /// Why there is a run.
@@ -129,6 +129,10 @@ pub struct AcquiredRun {
     pub job_type: Arc<str>,
     /// What the attempt shows as its trigger: that of the occurrence which is tried again, otherwise one named by the run.
     pub trigger: Arc<Trigger>,
+    /// The trigger of the occurrence that is tried again; none for a run that was enqueued or started by hand.
+    pub occurrence_of: Option<TriggerKey>,
+    /// Why there is this attempt.
+    pub cause: FiringCause,
     /// When the attempt was due.
     pub due: DateTime<Utc>,
     /// When the run was due by the schedule of its trigger; for a run without one, when the attempt was due.

@@ -65,7 +65,7 @@ pub use interval::IntervalSchedule;
 pub use misfire::Misfire;
 pub use overlap::OverlapPolicy;
 pub use progress::Progress;
-pub use recovery::{LostRun, Recovery};
+pub use recovery::Recovery;
 pub use recurrence::RecurrenceSchedule;
 pub use schedule::Schedule;
 pub use union::UnionSchedule;

@@ -10,7 +10,7 @@ use scheduler_core::calendar::{Exclusion, StandardCalendar};
 use scheduler_core::host::{Host, HostHandle};
 use scheduler_core::job::{Invocation, JobContext, JobDefinition, JobDetail};
 use scheduler_core::store::{
-    Executions, Existing, GroupKind, HistoryQuery, JobQuery, PauseNote, Selection, TriggerQuery,
+    Executions, Existing, FiringQuery, GroupKind, JobQuery, PauseNote, Selection, TriggerQuery,
 };
 use scheduler_core::time::ManualClock;
 use scheduler_core::trigger::{Trigger, TriggerBuilder};
@@ -77,7 +77,7 @@ fn looks(scheduler: &Scheduler) -> Vec<(&'static str, Call)> {
         "groups" => scheduler.groups(GroupKind::Triggers);
         "calendars" => scheduler.calendars();
         "executions" => scheduler.executions(Executions::All);
-        "history" => scheduler.history(HistoryQuery::default());
+        "firings" => scheduler.all_firings(FiringQuery::default());
         "nodes" => scheduler.nodes();
         "explain" => scheduler.explain(&key());
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use scheduler_core::job::{Invocation, JobContext, JobDefinition, JobDetail, JobError};
 use scheduler_core::scheduler::{Event, Events};
-use scheduler_core::store::{Executions, HistoryQuery, MemoryJobStore};
+use scheduler_core::store::{Executions, MemoryJobStore};
 use scheduler_core::time::ManualClock;
 use scheduler_core::trigger::Trigger;
 use scheduler_core::{JobKey, Scheduler, SchedulerState};
@@ -215,32 +215,6 @@ fn a_job_that_blocks_the_whole_runtime_does_not_keep_others_from_firing() {
         scheduler.shutdown(Duration::from_secs(5)).await;
     });
     assert!(ran.load(Ordering::SeqCst) >= 20);
-}
-
-#[tokio::test]
-async fn the_history_says_how_runs_have_ended_as_far_as_they_are_kept() {
-    let clock = ManualClock::at("2026-03-01T00:00:00Z");
-    let every = |seconds: u64, name: &str| Trigger::every(Duration::from_secs(seconds)).repeat(0).name(name);
-    let builder =
-        Scheduler::builder().clock(clock.clone()).store(MemoryJobStore::keeping_history(2)).node_name("n1");
-    let scheduler = builder
-        .register(JobDefinition::new(detail("first"), async || {}).with_trigger(every(1, "a")))
-        .register(JobDefinition::new(detail("fails"), fails).with_trigger(every(1, "b").priority(4)))
-        .register(JobDefinition::new(timed("deaf", 5), deaf).with_trigger(every(1, "c").priority(3)))
-        .build()
-        .unwrap();
-    scheduler.start().await.unwrap();
-    clock.advance(Duration::from_secs(60)).await;
-    let runs = scheduler.history(HistoryQuery::default()).await.unwrap();
-    let shown: Vec<_> =
-        runs.iter().map(|run| (run.job.name(), &*run.outcome, run.failure.as_deref())).collect();
-    assert_eq!(shown.len(), 2, "the first is forgotten");
-    assert_eq!((shown[0].0, shown[0].1), ("deaf", "timed out"));
-    assert_eq!(shown[1], ("fails", "failed", Some("no route to the bank")));
-    assert_eq!((&*runs[0].node, (runs[0].ended - runs[0].fired).num_seconds()), ("n1", 5));
-    let failed = HistoryQuery { outcome: Some("failed".into()), ..HistoryQuery::default() };
-    assert_eq!(scheduler.history(failed).await.unwrap().len(), 1);
-    scheduler.shutdown(Duration::ZERO).await;
 }
 
 #[tokio::test]

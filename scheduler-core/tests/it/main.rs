@@ -17,6 +17,7 @@ mod explaining;
 mod file_edges;
 mod files;
 mod firing;
+mod firing_records;
 mod history;
 mod hosting;
 mod identity;

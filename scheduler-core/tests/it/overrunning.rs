@@ -5,7 +5,7 @@ use std::time::Duration;
 use scheduler_core::Scheduler;
 use scheduler_core::job::{Invocation, JobContext, JobDefinition, JobDetail};
 use scheduler_core::scheduler::Event;
-use scheduler_core::store::{HistoryQuery, MemoryJobStore};
+use scheduler_core::store::{FiringOutcome, FiringQuery, MemoryJobStore};
 use scheduler_core::testing::TestScheduler;
 use tokio_util::sync::CancellationToken;
 
@@ -52,9 +52,9 @@ async fn n05_finished_work_counts_and_its_delay_is_told() {
             }
         };
         assert_eq!(told, overran, "{job}");
-        let query = HistoryQuery { job: Some(job.parse().unwrap()), ..HistoryQuery::default() };
-        let record = test.scheduler().history(query).await.unwrap().pop().unwrap();
-        assert_eq!((&*record.outcome, record.overran), ("succeeded", overran), "{job}");
+        let query = FiringQuery::default().of_job(job.parse().unwrap());
+        let record = test.scheduler().all_firings(query).await.unwrap().pop().unwrap();
+        assert_eq!((record.outcome, record.overran), (FiringOutcome::Succeeded, overran), "{job}");
         let sentence = format!("job `{job}` succeeded after 12s, 2s later than its timeout of 10s allows");
         assert_eq!(logged::text().contains(&sentence), overran.is_some(), "{}", logged::text());
     }
@@ -82,7 +82,7 @@ async fn n05_blocking_jobs_are_told_alike() {
     };
     assert!(overran.is_some());
     scheduler.shutdown(Duration::from_secs(60)).await;
-    let records = scheduler.history(HistoryQuery::default()).await.unwrap();
+    let records = scheduler.all_firings(FiringQuery::default()).await.unwrap();
     assert_eq!(records[0].overran, overran);
     assert!(logged::text().contains("job `n05_blocking` succeeded after "), "{}", logged::text());
 }

@@ -85,7 +85,7 @@ fn a_trigger_fires_between_two_parts_of_a_long_walk() {
         assert_eq!(acquired.triggers.len(), 1, "{listing} listing");
         let due = acquired.triggers.remove(0);
         let progress = due.trigger.fired(&due.progress, None);
-        let firings = vec![Firing { claim: due.claim, progress, run: true }];
+        let firings = vec![Firing { claim: due.claim, progress, dropped: None }];
         let fired = run(store.fire(Fire { now: begin(), firings })).remove(0);
         assert!(matches!(fired, FireResult::Run { .. }), "{listing} listing: {fired:?}");
         let executions = vec![Completion::of(due.claim)];

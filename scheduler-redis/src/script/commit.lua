@@ -129,8 +129,71 @@ for name, width in pairs({ HSET = 2, HDEL = 1, ZADD = 2, ZREM = 1, SADD = 1, SET
   ops[name] = function(key, from, many) each(width, name, key, from, many) end
 end
 
-function ops.hist(keep, from, many)
-  for at = from, from + many - 1 do call('XADD', K'hist', 'MAXLEN', '~', keep, '*', 'r', ARGV[at]) end
+-- By which bytes of a firing record its lists are named: those of its outcome, job, trigger and run. Only marks stand for none.
+local OF_FIRING = { { 'o', 1, 1 }, { 'j', 2, 12 }, { 't', 13, 23, string.rep('~', 11) }, { 'r', 24, 25, '~~' } }
+
+local function note_lists(lists, record, number)
+  for n = 1, 4 do
+    local of = OF_FIRING[n]
+    local name = sub(record, of[2], of[3])
+    if name ~= of[4] then
+      name = of[1] .. name
+      local list = lists[name]
+      if list then list[#list + 1] = number else lists[name] = { number } end
+    end
+  end
+end
+
+-- A command on a list of firing records. A list of the wrong kind is moved out of the way: other rows are written by now.
+local function in_list(name, command, ...)
+  local found = redis.pcall(command, K('fi:' .. name), ...)
+  if type(found) ~= 'table' or not found.err then return found end
+  call('RENAME', K('fi:' .. name), K('aside:fi:' .. name))
+  call('SADD', K'aside', 'fi:' .. name)
+  return call(command, K('fi:' .. name), ...)
+end
+
+-- These numbers are the first of a list, unless something was destroyed.
+local function leave_list(name, numbers)
+  local many, last = #numbers, numbers[#numbers]
+  if tonumber(in_list(name, 'LINDEX', many - 1) or '') == last then return call('LPOP', K('fi:' .. name), many) end
+  for _ = 1, many + 10 do
+    local first = in_list(name, 'LINDEX', 0)
+    if not first or (tonumber(first) or 0) > last then return end
+    call('LPOP', K('fi:' .. name))
+  end
+end
+
+-- So many more firing records go with a commit than come, if more are kept than wished.
+local MORE = 100
+
+local last_firing, first_firing
+
+local function forget_firings(many)
+  local numbers, lists = {}, {}
+  for n = 1, many do numbers[n] = first_firing + n - 1 end
+  for n, record in ipairs(call('HMGET', K'firings', unpack(numbers))) do
+    if record then note_lists(lists, record, numbers[n]) end
+  end
+  call('HDEL', K'firings', unpack(numbers))
+  for name, list in pairs(lists) do leave_list(name, list) end
+  first_firing = first_firing + many
+end
+
+-- Records, to be numbered in this order; so many are kept.
+function ops.firings(keep, from, many)
+  local rows, lists = {}, {}
+  for n = 1, many do
+    local record, number = ARGV[from + n - 1], last_firing + n
+    rows[2 * n - 1], rows[2 * n] = number, record
+    note_lists(lists, record, number)
+  end
+  call('HSET', K'firings', unpack(rows))
+  for name, list in pairs(lists) do in_list(name, 'RPUSH', unpack(list)) end
+  last_firing = last_firing + many
+  local over = last_firing - first_firing + 1 - tonumber(keep)
+  if over > 0 then forget_firings(math.min(over, many + MORE)) end
+  call('HSET', K'meta', 'fl', text(last_firing), 'ff', text(first_firing))
 end
 
 local function now_in(lane)
@@ -239,7 +302,7 @@ function ops.cry() woken, loud = true, true end
 
 -- Which keys an operation writes, beside its own; of those of jobs that allow one run, how wide their rows are.
 local OF_LANES = { 'lanes', 'at', 'busy' }
-local WRITES = { hist = { 'hist' }, free = OF_LANES, hold = OF_LANES, queue = { 'queues', 'awaited' }, over = { 'at', 'runs' } }
+local WRITES = { firings = { 'firings', 'aside' }, free = OF_LANES, hold = OF_LANES, queue = { 'queues', 'awaited' }, over = { 'at', 'runs' } }
 local OF_JOBS = { leave_alone = 2, stand_alone = 4, free = 2, hold = 2 }
 
 local function check_waiting(name, lane, from, many)
@@ -291,11 +354,12 @@ return guarded(function()
       first = first or at
       if TYPES[string.match(key, '^%l+') or ''] and ops[name] and string.match(name, '^%u') then
         check(key)
-      elseif key ~= '' and name ~= 'hist' and name ~= 'over' then
+      elseif key ~= '' and name ~= 'firings' and name ~= 'over' then
         check('lane:' .. key, 'lanes', 'at', 'busy')
       else
         check(unpack(WRITES[name] or {}))
       end
+      if name == 'firings' then last_firing, first_firing = firings_kept() end
       if OF_JOBS[name] then check_waiting(name, key, at + 3, many) end
     end
     at = at + 3 + many

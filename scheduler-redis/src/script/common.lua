@@ -18,7 +18,9 @@
 --   queues           queue -> claims of it       awaited   queues for which a node waits
 --   alarms           triggers that a rule has to look at, by when
 --   nj, nt           all keys, in their order      of   job NUL NUL trigger      by   calendar NUL NUL trigger
---   rest             pauses and calendars          marks   name -> record        hist   a stream: runs that are over
+--   rest             pauses and calendars          marks   name -> record
+--   firings          number -> what became of an attempt or an occurrence, without a gap
+--   fi:<kind><name>  the numbers of such records in their order, by outcome, job, trigger and run
 --   stop:<session>   claim -> why it is to stop
 --   ss  session -> its node     sl  session -> end of its lease     sn  session -> when it was heard of
 --   sc  session -> its claims have larger numbers than this         tn  session -> its last turn (see `take.lua`)
@@ -26,7 +28,8 @@
 --   untold     sessions that have not said yet what they know (see `epoch`)
 --   chores     number -> a change of many triggers that goes on     aside, aside:<key>   keys of the wrong kind
 --   meta       count (the last number given out), ver (changes when somebody may have to look), jv (changes with any job), birth, schema, lease and cap, lc and
---              lw (the lease clock, and when it was set: see `nodes.lua`), run and hold (see `epoch`)
+--              lw (the lease clock, and when it was set: see `nodes.lua`), run and hold (see `epoch`), fl and ff (the numbers of
+--              the last firing record and of the first that is kept)
 --   ad:<sender>   the first change of a process that may still take effect, and those after it which cannot any more         wake   a channel
 
 local P, call = KEYS[1], redis.call
@@ -36,7 +39,7 @@ local MANY = 5000
 -- What the types of the keys are; of those of which there may be many, by what they begin with.
 local TYPES = {
   jobs = 'hash', triggers = 'hash', runs = 'hash', dead = 'zset', at = 'hash', lanes = 'zset', alone = 'hash', busy = 'hash', queues = 'hash', awaited = 'set',
-  alarms = 'zset', nj = 'zset', nt = 'zset', of = 'zset', by = 'zset', rest = 'string', marks = 'hash', hist = 'stream', ss = 'hash',
+  alarms = 'zset', nj = 'zset', nt = 'zset', of = 'zset', by = 'zset', rest = 'string', marks = 'hash', firings = 'hash', fi = 'list', ss = 'hash',
   sl = 'zset', sn = 'hash', sc = 'hash', tn = 'hash', orphans = 'set', owners = 'hash', untold = 'set', chores = 'hash', aside = 'set',
   meta = 'hash', homes = 'set', cl = 'hash', lane = 'zset', q = 'zset', ql = 'set', stop = 'hash', orphan = 'hash', ad = 'string',
 }
@@ -126,6 +129,20 @@ local function offer_in(lane, job)
   else
     call('SREM', K('ql:' .. job), lane)
   end
+end
+
+-- The numbers of the last firing record and of the first that is kept. Where they are lost: what the lists by outcome know.
+local function firings_kept()
+  local known = call('HMGET', K'meta', 'fl', 'ff')
+  local last, first = tonumber(known[1] or ''), tonumber(known[2] or '')
+  if last and first and first <= last + 1 then return last, first end
+  local many = call('HLEN', K'firings')
+  last = 0
+  for outcome = 0, 9 do
+    last = math.max(last, tonumber(call('LINDEX', K('fi:o' .. outcome), -1) or '') or 0)
+  end
+  last = math.max(last, many)
+  return last, last - many + 1
 end
 
 -- Carries out a call. A key of the wrong kind is an answer: the node moves it out of the way. Everything else that fails names the

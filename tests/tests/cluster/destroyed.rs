@@ -111,7 +111,7 @@ async fn a_job_that_cannot_be_read_holds_nobody_else_up() {
     let acquired = process.acquire(9).await;
     let firing = |acquired: &AcquiredTrigger| {
         let progress = acquired.trigger.fired(&acquired.progress, None);
-        Firing { claim: acquired.claim, progress, run: true }
+        Firing { claim: acquired.claim, progress, dropped: None }
     };
     let fire = Fire { now: process.now(), firings: acquired.iter().map(firing).collect() };
     let results = process.store.fire(fire).await.unwrap();

@@ -117,7 +117,7 @@ async fn answers_of_rarer_changes_and_of_questions_may_be_lost() {
     lose("audit");
     assert_eq!(at_last(async || store.audit(false).await).await, (1, Vec::new()));
     // Questions are asked again without a word.
-    let played = ["ZRANGEBYLEX", "HMGET", "HSCAN", "SMEMBERS", "ZLEXCOUNT", "GET", "XREVRANGE"].map(lose)[6];
+    let played = ["ZRANGEBYLEX", "HMGET", "HSCAN", "SMEMBERS", "ZLEXCOUNT", "GET", "firings"].map(lose)[6];
     let triggers = store.all_triggers(TriggerQuery::default()).await.unwrap();
     let described: Vec<_> = triggers.iter().map(|status| status.trigger.description()).collect();
     assert_eq!(described, [Some("later"), None]);
@@ -126,7 +126,7 @@ async fn answers_of_rarer_changes_and_of_questions_may_be_lost() {
     assert!(store.calendars().await.unwrap().is_empty());
     assert_eq!(store.groups(GroupKind::Jobs).await.unwrap().len(), 1);
     assert_eq!(store.nodes().await.unwrap().len(), 1);
-    assert!(store.history(HistoryQuery::default()).await.unwrap().is_empty());
+    assert!(store.all_firings(FiringQuery::default()).await.unwrap().is_empty());
     assert_eq!(proxy.played(), played + 7);
 
     lose("take_over");

@@ -21,6 +21,7 @@
 
 mod destroyed;
 mod lost_answers;
+mod records;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -3,9 +3,11 @@
 use scheduler_conformance::drivers::DriverUnderTest;
 use scheduler_core::Result;
 use scheduler_core::store::rows::Answer;
-use scheduler_core::store::{AcquireDue, Acquired, JobStore, MemoryJobStore, MemoryRows, Node};
+use scheduler_core::store::{
+    AcquireDue, Acquired, FiringQuery, FiringRecord, JobStore, MemoryJobStore, MemoryRows, Node, Queries,
+};
 
-scheduler_conformance::store_conformance!(memory, || async { MemoryJobStore::keeping_history(1000) });
+scheduler_conformance::store_conformance!(memory, || async { MemoryJobStore::keeping_history(100) });
 
 struct Memory(MemoryJobStore);
 
@@ -23,6 +25,10 @@ impl DriverUnderTest for Memory {
     fn take(&self, request: AcquireDue) -> Result<Acquired> {
         scheduler_conformance::run(self.0.acquire_due(request))
     }
+
+    fn firings(&self) -> Result<Vec<FiringRecord>> {
+        scheduler_conformance::run(self.0.all_firings(FiringQuery::default()))
+    }
 }
 
-scheduler_conformance::driver_conformance!(memory_rows, || Memory(MemoryJobStore::new()));
+scheduler_conformance::driver_conformance!(memory_rows, || Memory(MemoryJobStore::keeping_history(1_000)));

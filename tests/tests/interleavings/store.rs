@@ -76,7 +76,7 @@ impl World {
 
     fn fire(&self, acquired: &AcquiredTrigger) -> Option<ExecutionId> {
         let progress = acquired.trigger.fired(&acquired.progress, None);
-        let firing = Firing { claim: acquired.claim, progress, run: true };
+        let firing = Firing { claim: acquired.claim, progress, dropped: None };
         let result = block_on(self.store.fire(Fire { now: now(), firings: vec![firing] })).unwrap().remove(0);
         let FireResult::Run { fence, job } = result else { return None };
         let mut log = self.log.lock().unwrap();
@@ -251,7 +251,7 @@ fn a_repeated_fire_and_a_pause_agree() {
                 admin.resume(Selection::All);
             });
             let progress = acquired.trigger.fired(&acquired.progress, None);
-            let firing = Firing { claim: acquired.claim, progress, run: true };
+            let firing = Firing { claim: acquired.claim, progress, dropped: None };
             let fire = || {
                 let fire = Fire { now: now(), firings: vec![firing.clone()] };
                 block_on(world.store.fire(fire)).unwrap().remove(0)

@@ -63,6 +63,9 @@ bugs! {
     KnowsNoNumbers => a_repeated_commit_is_done_once,
     /// What a rule has written before it missed something.
     KeepsDrafts => a_rule_that_runs_again_finds_nothing_written,
+    RecordsBeforeItCompares => a_refused_commit_records_nothing,
+    RecordsWhatIsDone => a_repeated_commit_records_once,
+    RecordsBackwards => records_are_in_the_order_in_which_they_were_written,
     ForgetsTheLastCommit => what_was_acknowledged_survives_a_crash,
 }
 

@@ -65,6 +65,9 @@ impl Numbers {
     }
 }
 
+/// So many firing records are kept.
+const MOST_RECORDS: usize = 1_000;
+
 pub(crate) type Rows<R> = BTreeMap<Id<R>, (R, Version)>;
 
 #[derive(Debug, Clone, Default)]
@@ -78,7 +81,8 @@ pub(crate) struct Server {
     pub(crate) present: DateTime<Utc>,
     pub(crate) rest: (Rest, Version),
     marks: BTreeMap<Arc<str>, (Mark, Version)>,
-    pub(crate) history: Vec<RunRecord>,
+    /// The latest come last.
+    pub(crate) firings: Vec<FiringRecord>,
     pub(crate) version: Version,
     /// The numbers of the commits that were carried out.
     done: HashSet<u64>,
@@ -237,7 +241,13 @@ impl Server {
     /// Writes everything, or nothing if something has changed since it was read. A commit of a number that was carried out is done.
     pub(crate) fn commit(&mut self, number: u64, view: &View<Numbers>) -> bool {
         if self.done.contains(&number) && !self.has(Bug::KnowsNoNumbers) {
+            if self.has(Bug::RecordsWhatIsDone) {
+                self.append_records(view);
+            }
             return true;
+        }
+        if self.has(Bug::RecordsBeforeItCompares) {
+            self.append_records(view);
         }
         if self.has(Bug::WritesAHalf) {
             self.version += 1;
@@ -280,11 +290,26 @@ impl Server {
         let new =
             view.changed_marks().iter().map(|(name, mark)| (name.clone(), (mark.clone(), self.version)));
         self.marks.extend(new);
-        self.history.extend(view.kept().iter().cloned());
+        if !self.has(Bug::RecordsBeforeItCompares) {
+            self.append_records(view);
+        }
         if self.has(Bug::DropsEmptyTexts) {
             self.runs.values_mut().for_each(|(row, _)| bugs::drop_empty_texts(row));
         }
         true
+    }
+
+    fn append_records(&mut self, view: &View<Numbers>) {
+        let mut records = view.records().to_vec();
+        if self.has(Bug::RecordsBackwards) {
+            records.reverse();
+        }
+        for mut record in records {
+            record.number = self.firings.last().map_or(0, |last| last.number) + 1;
+            self.firings.push(record);
+        }
+        let too_many = self.firings.len().saturating_sub(MOST_RECORDS);
+        self.firings.drain(..too_many);
     }
 
     /// Somebody writes, as it is, a row that this transaction has read.

@@ -193,6 +193,10 @@ impl DriverUnderTest for Viewed {
         scheduler_conformance::run(self.acquire_due(request))
     }
 
+    fn firings(&self) -> Result<Vec<FiringRecord>> {
+        scheduler_conformance::run(self.all_firings(FiringQuery::default()))
+    }
+
     fn inject(&self, fault: Fault) -> bool {
         *self.fault.lock() = Some(fault);
         true
@@ -220,9 +224,13 @@ impl JobStore for Viewed {
     }
 
     fn detach(&self, session: u64) -> StoreFuture<'_, ()> {
-        self.nodes.lock().retain(|node| node.session != session);
+        let name = {
+            let mut nodes = self.nodes.lock();
+            let place = nodes.iter().position(|node| node.session == session);
+            place.map(|place| nodes.remove(place).name)
+        };
         self.types.lock().remove(&session);
-        let done = self.call(|view| rules::detach(view, session));
+        let done = self.call(|view| rules::detach(view, session, name.as_ref()));
         self.woken(done)
     }
 
@@ -377,11 +385,12 @@ impl QueryHandler for Viewed {
         self.call(|view| view.mark(&name))
     }
 
-    fn history(&self, query: HistoryQuery) -> StoreFuture<'_, Vec<RunRecord>> {
+    fn firings(&self, query: FiringQuery) -> StoreFuture<'_, Page<FiringRecord, FiringCursor>> {
         let server = self.server.lock();
-        let found = server.history.iter().rev().filter(|record| query.matches(record));
-        let found = found.take(query.limit.unwrap_or(usize::MAX)).cloned().collect();
-        Box::pin(ready(Ok(found)))
+        let found = server.firings.iter().rev().filter(|record| query.matches(record)).cloned().collect();
+        let looked_at = server.firings.len();
+        let page = Page::first(found, query.page_size(), looked_at, |record| FiringCursor(record.number));
+        Box::pin(ready(Ok(page)))
     }
 
     fn groups(&self, kind: GroupKind) -> StoreFuture<'_, Vec<GroupStatus>> {

@@ -14,7 +14,8 @@ use crate::job::{CancelReason, ExecutionId, JobDetail};
 use crate::key::{JobKey, TriggerKey};
 use crate::run::RunId;
 use crate::store::NamedCalendar;
-use crate::store::admin::{GroupKind, Mark, RunRecord, Selection, TriggerQuery};
+use crate::store::admin::{GroupKind, Mark, Selection, TriggerQuery};
+use crate::store::firings::FiringRecord;
 use crate::store::pauses::Pauses;
 use crate::store::rows::{self, *};
 use crate::store::runs::RunQuery;
@@ -274,14 +275,10 @@ impl Rows for Table {
         self.marks.insert(name, mark);
     }
 
-    fn keep(&mut self, record: Box<RunRecord>) {
-        if self.keeps == 0 {
-            return;
+    fn record(&mut self, record: Box<FiringRecord>) {
+        if let Some(firings) = &mut self.firings {
+            firings.append(record);
         }
-        if self.history.len() == self.keeps {
-            self.history.pop_front();
-        }
-        self.history.push_back(record);
     }
 
     fn groups(&mut self, kind: GroupKind) -> Always<BTreeMap<Arc<str>, usize>> {

@@ -8,6 +8,7 @@
 
 mod claiming;
 mod driver;
+mod firings;
 mod index;
 mod lanes;
 mod listing;
@@ -26,6 +27,7 @@ use chrono::{DateTime, Utc};
 use super::admin::*;
 use super::contract::*;
 use super::firing::*;
+use super::firings::*;
 use super::page::Page;
 use super::requests::*;
 use super::rows::Rows;
@@ -37,6 +39,7 @@ use crate::job::{ExecutionId, JobDetail};
 use crate::key::{JobKey, TriggerKey};
 use crate::run::RunId;
 use crate::sync::Mutex;
+use firings::Firings;
 pub use table::Table;
 
 /// How to use this store: triggers are claimed when they are due, and a claim is fired at once.
@@ -66,10 +69,10 @@ impl MemoryJobStore {
         Self::default()
     }
 
-    /// An empty store that keeps the latest runs for [`history`](Queries::history), so many of them.
-    pub fn keeping_history(runs: usize) -> Self {
+    /// An empty store that keeps the latest [firing records](FiringRecord), so many of them.
+    pub fn keeping_history(records: usize) -> Self {
         let store = Self::new();
-        store.0.table.lock().keeps = runs;
+        store.0.table.lock().firings = Firings::keeping(records).map(Box::new);
         store
     }
 
@@ -125,7 +128,7 @@ impl JobStore for MemoryJobStore {
         let keeps_history = {
             let mut table = self.0.table.lock();
             table.types.insert(node.session, node.types.clone());
-            table.keeps > 0
+            table.firings.is_some()
         };
         let mut nodes = self.0.nodes.lock();
         nodes.retain(|known| known.session != node.session);
@@ -134,10 +137,14 @@ impl JobStore for MemoryJobStore {
     }
 
     fn detach(&self, session: u64) -> StoreFuture<'_, ()> {
-        self.0.nodes.lock().retain(|node| node.session != session);
+        let name = {
+            let mut nodes = self.0.nodes.lock();
+            let place = nodes.iter().position(|node| node.session == session);
+            place.map(|place| nodes.remove(place).name)
+        };
         self.waking(|table| {
             table.types.remove(&session);
-            rules::detach(table, session)
+            rules::detach(table, session, name.as_ref())
         })
     }
 
@@ -300,11 +307,8 @@ impl QueryHandler for MemoryJobStore {
         self.call(|table| table.mark(&name))
     }
 
-    fn history(&self, query: HistoryQuery) -> StoreFuture<'_, Vec<RunRecord>> {
-        self.call(|table| {
-            let found = table.history.iter().rev().filter(|record| query.matches(record));
-            Ok(found.take(query.limit.unwrap_or(usize::MAX)).map(|record| (**record).clone()).collect())
-        })
+    fn firings(&self, query: FiringQuery) -> StoreFuture<'_, Page<FiringRecord, FiringCursor>> {
+        Box::pin(async move { Ok(self.page_of_firings(&query).await) })
     }
 
     fn groups(&self, kind: GroupKind) -> StoreFuture<'_, Vec<GroupStatus>> {

@@ -12,6 +12,7 @@ use crate::job::JobDetail;
 use crate::key::{JobKey, TriggerKey};
 use crate::matcher::Text;
 use crate::store::admin::{JobQuery, TriggerQuery, TriggerStatus};
+use crate::store::firings::{FiringCursor, FiringQuery, FiringRecord};
 use crate::store::page::Page;
 use crate::store::rules;
 use crate::store::runs::{RunCursor, RunQuery, RunStatus};
@@ -19,6 +20,9 @@ use crate::sync::yield_now;
 
 /// No page looks at more rows, or only at so many more as one part has.
 const MOST_LOOKED_AT: usize = 65_536;
+
+/// No page looks at more firing records, which are not in the order of memory.
+const MOST_RECORDS: usize = 16_384;
 
 /// The listing and the rows of one kind.
 type Kind<S> = fn(&mut Table) -> (&mut Listing<S>, &Slab<S>);
@@ -73,6 +77,34 @@ impl MemoryJobStore {
             rules::is_meant(query, &status).then_some(status)
         });
         page.await.on_from(RunCursor::from)
+    }
+
+    pub(super) async fn page_of_firings(&self, query: &FiringQuery) -> Page<FiringRecord, FiringCursor> {
+        let (mut items, mut looked_at, limit) = (Vec::new(), 0, query.page_size());
+        if limit == 0 {
+            return Page::empty();
+        }
+        let mut before = query.after.map_or(u64::MAX, |after| after.0);
+        loop {
+            let last = {
+                let table = self.0.table.lock();
+                let Some(firings) = &table.firings else { return Page::empty() };
+                firings.look(query, before, |record| {
+                    looked_at += 1;
+                    items.extend(query.matches(record).then(|| record.clone()));
+                    items.len() >= limit
+                })
+            };
+            let Some(last) = last else { return Page::new(items, None, looked_at) };
+            if items.len() >= limit {
+                return Page::new(items, Some(FiringCursor(last)), looked_at);
+            }
+            if looked_at >= MOST_RECORDS {
+                return Page::unfinished(items, FiringCursor(last), looked_at);
+            }
+            before = last;
+            yield_now().await;
+        }
     }
 
     /// Whether all triggers of the job can be looked at without a pause.

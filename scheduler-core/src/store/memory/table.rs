@@ -10,13 +10,14 @@
 //! 4. `unfired` counts the claims that are not fired; none of them lapses before `earliest_lapse`.
 //! 5. Slots and keys map to each other; numbers of rows name a slot and its generation, since slots are reused.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use foldhash::HashMap;
 use slab::Slab;
 
+use super::firings::Firings;
 use super::index::{Index, place};
 use super::lanes::{Due, Lanes};
 use super::listing::Listings;
@@ -25,7 +26,7 @@ use crate::calendar::Calendar;
 use crate::job::{CancelReason, ExecutionId};
 use crate::key::{JobKey, TriggerKey};
 use crate::run::RunId;
-use crate::store::admin::{Mark, RunRecord};
+use crate::store::admin::Mark;
 use crate::store::pauses::Pauses;
 use crate::store::rows::*;
 
@@ -64,9 +65,8 @@ pub struct Table {
     pub(super) counter: u64,
     generation: u32,
     pub(super) marks: BTreeMap<Arc<str>, Mark>,
-    /// The latest runs that are over, and how many are kept.
-    pub(super) history: VecDeque<Box<RunRecord>>,
-    pub(super) keeps: usize,
+    /// The latest firing records, if any are kept.
+    pub(super) firings: Option<Box<Firings>>,
 }
 
 /// Jobs.

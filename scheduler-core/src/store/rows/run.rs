@@ -14,8 +14,8 @@ use serde::{Deserialize, Serialize};
 use super::place::{Lane, Place};
 use crate::data::JobData;
 use crate::job::JobDetail;
-use crate::key::JobKey;
-use crate::run::{RetryPolicy, RunEnd, RunId, RunState};
+use crate::key::{JobKey, TriggerKey};
+use crate::run::{FiringCause, RetryPolicy, RunEnd, RunId, RunState};
 use crate::store::runs::{Cause, NewRun, RunStatus};
 use crate::trigger::{Recovery, Trigger};
 
@@ -139,13 +139,10 @@ impl RunRow {
             }
             _ => None,
         };
-        let key = match cause {
-            Cause::Trigger { trigger, .. } => Some(trigger.clone()),
-            _ => None,
-        };
         let of_run = || self.id.name_beside(&self.job);
+        let key = self.occurrence_of().cloned().unwrap_or_else(of_run);
         let (data, queue) = (self.data.clone(), self.queue.clone());
-        Trigger::of_run(key.unwrap_or_else(of_run), &self.job, self.due, self.priority, data, queue, recovery)
+        Trigger::of_run(key, &self.job, self.due, self.priority, data, queue, recovery)
     }
 
     /// When the run was due by the schedule of its trigger; for a run without one, when the attempt is due.
@@ -180,6 +177,24 @@ impl RunRow {
     /// Why there is this run.
     pub fn cause(&self) -> &Cause {
         self.cold.as_deref().and_then(|cold| cold.cause.as_ref()).unwrap_or(&Cause::Enqueued)
+    }
+
+    /// The trigger of the occurrence that is tried again; none if nobody but a caller is the reason for the run.
+    pub fn occurrence_of(&self) -> Option<&TriggerKey> {
+        match self.cause() {
+            Cause::Trigger { trigger, .. } => Some(trigger),
+            _ => None,
+        }
+    }
+
+    /// Why there is its next attempt, or the one under way.
+    pub fn cause_of_attempt(&self) -> FiringCause {
+        match self.cause() {
+            _ if self.losses() > 0 => FiringCause::Recovery,
+            _ if self.attempts > 0 => FiringCause::Retry,
+            Cause::Enqueued if self.replays() == 0 => FiringCause::Enqueued,
+            _ => FiringCause::Manual,
+        }
     }
 
     /// The job as it is to run if none of this name is stored.

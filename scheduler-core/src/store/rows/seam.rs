@@ -13,8 +13,9 @@ use crate::calendar::Calendar;
 use crate::job::{CancelReason, ExecutionId, JobDetail};
 use crate::key::{JobKey, TriggerKey};
 use crate::run::RunId;
-use crate::store::admin::{GroupKind, Mark, RunRecord, Selection, TriggerQuery};
+use crate::store::admin::{GroupKind, Mark, Selection, TriggerQuery};
 use crate::store::contract::NamedCalendar;
+use crate::store::firings::FiringRecord;
 use crate::store::pauses::Pauses;
 use crate::store::runs::RunQuery;
 
@@ -164,8 +165,8 @@ pub trait Rows: Table<JobRow> + Table<TriggerRow> + Table<RunRow> + Table<ClaimR
     /// Writes a note, whose place was looked at.
     fn set_mark(&mut self, name: Arc<str>, mark: Mark);
 
-    /// Adds to the history, where one is kept.
-    fn keep(&mut self, record: Box<RunRecord>);
+    /// Appends a firing record, where records are kept. The driver numbers it, and writes it with the rest of the transaction.
+    fn record(&mut self, record: Box<FiringRecord>);
 
     /// The groups of jobs or triggers, with the number of their members.
     fn groups(&mut self, kind: GroupKind) -> Answer<Self, BTreeMap<Arc<str>, usize>>;

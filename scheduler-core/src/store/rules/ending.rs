@@ -1,8 +1,11 @@
 //! Runs that end.
 
+use std::sync::Arc;
+
 use chrono::{DateTime, Utc};
 
 use super::firing::release;
+use super::recording::{append, lost};
 use super::running::{end_attempt, promise};
 use super::steps::{end_claim, end_run, remove_at, step, step_job};
 use crate::data::JobData;
@@ -30,7 +33,7 @@ pub fn complete<R: Rows>(
         keep_data(rows, trigger.job(), data)?;
     }
     if let Some(record) = completion.record {
-        rows.keep(record);
+        append(rows, record);
     }
     let Some(item) = item else {
         end_attempt(rows, completion.execution, completion.fate)?;
@@ -89,7 +92,7 @@ fn remove_if_finished<R: Rows>(rows: &mut R, id: Id<TriggerRow>) -> Answer<R, Co
 }
 
 /// The claims of a node that has ended are those of nobody: runs wait again.
-pub fn detach<R: Rows>(rows: &mut R, session: u64) -> Answer<R, ()> {
+pub fn detach<R: Rows>(rows: &mut R, session: u64, node: Option<&Arc<str>>) -> Answer<R, ()> {
     for id in rows.claims_of(session)? {
         let Some((fires, since)) =
             rows.get(id)?.map(|claim| (claim.fired && claim.trigger_id().is_some(), claim.since))
@@ -99,7 +102,10 @@ pub fn detach<R: Rows>(rows: &mut R, session: u64) -> Answer<R, ()> {
         let execution = ExecutionId::new(session, id.0);
         match fires {
             false => release(rows, execution)?,
-            true => drop(complete(rows, Completion::of(execution), since)?),
+            true => {
+                let record = lost(rows, execution, node, since)?;
+                complete(rows, Completion { record, ..Completion::of(execution) }, since)?;
+            }
         }
     }
     Ok(())

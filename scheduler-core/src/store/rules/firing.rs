@@ -2,10 +2,12 @@
 
 use chrono::{DateTime, Utc};
 
+use super::recording::not_run;
 use super::running::give_back_run;
 use super::steps::{end_claim, end_run, pause_trigger, step};
 use crate::job::{CancelReason, ExecutionId};
 use crate::store::firing::{FireResult, Firing};
+use crate::store::firings::FiringReason;
 use crate::store::rows::*;
 use crate::store::state::{Step, StoredState};
 use crate::trigger::OverlapPolicy;
@@ -76,7 +78,8 @@ pub fn fire<R: Rows>(rows: &mut R, firing: Firing, now: DateTime<Utc>) -> Answer
         step(rows, item, Step::Fail, None)?;
         return Ok(FireResult::Stale);
     };
-    let runs = firing.run && !overlaps;
+    let dropped = firing.dropped.or(overlaps.then_some(FiringReason::Overlapped));
+    let runs = dropped.is_none();
     let counted = runs && overlap != OverlapPolicy::AllowAll;
     rows.edit(item, |row| {
         row.set_progress(firing.progress);
@@ -93,9 +96,12 @@ pub fn fire<R: Rows>(rows: &mut R, firing: Firing, now: DateTime<Utc>) -> Answer
         rows.show(item)?;
         return Ok(FireResult::Run { fence, job });
     }
+    if let Some(reason) = dropped {
+        not_run(rows, firing.claim, &job, reason, now)?;
+    }
     end_claim(rows, id)?;
     rows.show(item)?;
-    Ok(if firing.run { FireResult::Overlapped } else { FireResult::Advanced })
+    Ok(if firing.dropped.is_none() { FireResult::Overlapped } else { FireResult::Advanced })
 }
 
 /// Gives back a claim that was not fired, or a run that has not begun.

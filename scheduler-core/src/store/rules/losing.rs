@@ -4,15 +4,16 @@ use chrono::{DateTime, Utc};
 
 use super::ending::complete;
 use super::firing::release;
+use super::recording::{append, lost};
 use super::running::{lose_attempt, promise};
 use super::steps::{end_claim, withdraw};
 use crate::job::ExecutionId;
-use crate::store::admin::RunRecord;
 use crate::store::firing::{CompleteResult, Completion, Instruction};
+use crate::store::firings::FiringReason;
 use crate::store::rows::*;
 use crate::store::runs::{Fate, NewRun};
 use crate::store::state::StoredState;
-use crate::trigger::{LostRun, OverlapPolicy, Progress};
+use crate::trigger::{OverlapPolicy, Progress};
 
 /// What became of a claim whose node is gone.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,13 +47,21 @@ pub fn lose<R: Rows>(
         return Ok(Lost::GivenBack);
     }
     let trigger = &*claim.trigger;
-    let (job, key) = (trigger.job(), trigger.key());
-    let lost =
-        LostRun { execution, job, key, trigger: Some(trigger), scheduled: claim.due, fired: claim.since };
-    let record = Some(Box::new(RunRecord::lost(&lost, node, now)));
-    if let Item::Run(_) = claim.item {
-        record.into_iter().for_each(|record| rows.keep(record));
+    let job = trigger.job();
+    let mut record = lost(rows, execution, Some(&node.into()), now)?;
+    if let Item::Run(run) = claim.item {
         let is_repeated = lose_attempt(rows, execution)?.unwrap_or_default();
+        let is_dead = match rows.run(run)? {
+            Some(run) => rows.get(run)?.is_some_and(|row| row.standing != Standing::Waiting),
+            None => false,
+        };
+        if let Some(mut record) = record {
+            record.reason = match is_repeated {
+                true => Some(FiringReason::Retried),
+                false => is_dead.then_some(FiringReason::Dead),
+            };
+            append(rows, record);
+        }
         return Ok(Lost::Ended { is_repeated, is_given_up: !is_repeated });
     }
     let detail = match rows.job(job)? {
@@ -62,6 +71,7 @@ pub fn lose<R: Rows>(
     let wanted = detail.filter(|detail| detail.requests_recovery() || detail.retry().is_some());
     let is_repeated = wanted.is_some();
     if let Some(detail) = wanted {
+        record.iter_mut().for_each(|record| record.reason = Some(FiringReason::Retried));
         let run = NewRun::of_firing(execution, &detail, trigger, claim.due, claim.since);
         let fate = Fate::Again { at: claim.due, counts: true, error: Some("its node died".into()) };
         promise(rows, run, fate, 1)?;
@@ -191,13 +201,17 @@ fn free_for<R: Rows>(
 /// As [`complete`], of a run that was stopped before its end since others might have held its node for dead. A stored run is given back.
 pub fn abandon<R: Rows>(
     rows: &mut R,
-    execution: ExecutionId,
+    completion: Completion,
     node: &str,
     now: DateTime<Utc>,
 ) -> Answer<R, CompleteResult> {
+    let execution = completion.execution;
     let id = Id::of(execution);
     let of_run = |row: &ClaimRow| row.session == execution.session() && matches!(row.item, Item::Run(_));
     if rows.get(id)?.is_some_and(of_run) {
+        if let Some(record) = completion.record {
+            append(rows, record);
+        }
         release(rows, execution)?;
         return Ok(CompleteResult::Done { trigger_removed: false, job_removed: false });
     }

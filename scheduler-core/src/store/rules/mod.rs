@@ -7,6 +7,7 @@
 //! * `putting`: jobs and triggers that are stored, replaced, moved on, removed; calendars and marks;
 //! * `pausing`: pauses, resets, and the steps of the table of states;
 //! * `running`: runs that are stored: enqueued, ended, lost, cancelled, replayed;
+//! * `recording`: firing records of what no node tells;
 //! * `asking`: lists.
 //!
 //! A rule may run again from its begin when something was not loaded: what it has written by then is discarded.
@@ -19,6 +20,7 @@ mod losing;
 mod mending;
 mod pausing;
 mod putting;
+mod recording;
 mod running;
 mod steps;
 

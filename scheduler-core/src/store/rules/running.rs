@@ -54,6 +54,8 @@ pub fn claimed_run(row: &RunRow, claim: ExecutionId, now: DateTime<Utc>) -> (Cla
         job: row.detail().cloned(),
         job_type: row.job_type.clone(),
         trigger,
+        occurrence_of: row.occurrence_of().cloned(),
+        cause: row.cause_of_attempt(),
         due: row.due,
         scheduled: row.scheduled(),
         retry: row.retry(),

@@ -19,12 +19,14 @@
 //! A row that is removed without a look at it is not checked. What a driver derives from rows (places, names, groups, alarms)
 //! it keeps in line in its commit.
 
+mod firing;
 mod parts;
 pub mod record;
 mod seam;
 mod shelf;
 mod transaction;
 
+pub use firing::{firing, read_firing};
 pub use parts::{Members, Missing, Names, Rest, Set, Wants};
 pub use shelf::{Change, Shelf, Version};
 pub use transaction::View;

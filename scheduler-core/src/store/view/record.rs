@@ -40,52 +40,54 @@ pub enum Kind {
     Run = b'r' as isize,
     /// A claim that is fired.
     Claim = b'c' as isize,
+    /// What became of an attempt, or of an occurrence that did not run.
+    Firing = b'f' as isize,
 }
 
 /// The kind of a record; none if it is of none, or empty.
 pub fn kind_of(record: &[u8]) -> Option<Kind> {
-    [Kind::Job, Kind::Trigger, Kind::Run, Kind::Claim]
+    [Kind::Job, Kind::Trigger, Kind::Run, Kind::Claim, Kind::Firing]
         .into_iter()
         .find(|kind| record.first() == Some(&(*kind as u8)))
 }
 
-struct Writer(Vec<u8>);
+pub(super) struct Writer(pub(super) Vec<u8>);
 
 impl Writer {
-    fn new(kind: Kind) -> Self {
+    pub(super) fn new(kind: Kind) -> Self {
         let mut record = Vec::with_capacity(512);
         record.extend([kind as u8, FORMAT]);
         Self(record)
     }
 
-    fn byte(&mut self, value: u8) {
+    pub(super) fn byte(&mut self, value: u8) {
         self.0.push(value);
     }
 
-    fn small(&mut self, value: u32) {
+    pub(super) fn small(&mut self, value: u32) {
         self.0.extend(value.to_be_bytes());
     }
 
-    fn number(&mut self, value: u64) {
+    pub(super) fn number(&mut self, value: u64) {
         self.0.extend(value.to_be_bytes());
     }
 
-    fn time(&mut self, value: Option<DateTime<Utc>>) {
+    pub(super) fn time(&mut self, value: Option<DateTime<Utc>>) {
         self.0.extend(value.map_or(NEVER, |time| time.timestamp_micros()).to_be_bytes());
     }
 
-    fn run(&mut self, id: RunId) {
+    pub(super) fn run(&mut self, id: RunId) {
         self.number(id.sender());
         self.number(id.count());
     }
 
-    fn text(&mut self, value: &str) {
+    pub(super) fn text(&mut self, value: &str) {
         self.small(value.len() as u32);
         self.0.extend(value.as_bytes());
     }
 
     /// The last part.
-    fn json(mut self, value: &impl Serialize) -> Result<Vec<u8>> {
+    pub(super) fn json(mut self, value: &impl Serialize) -> Result<Vec<u8>> {
         serde_json::to_writer(&mut self.0, value).map_err(|error| {
             let text = format!(
                 "a value cannot be written as JSON and is not stored: {error}; change its `Serialize`"
@@ -96,14 +98,14 @@ impl Writer {
     }
 }
 
-struct Reader<'a> {
-    left: &'a [u8],
+pub(super) struct Reader<'a> {
+    pub(super) left: &'a [u8],
 }
 
-type Read<T> = std::result::Result<T, String>;
+pub(super) type Read<T> = std::result::Result<T, String>;
 
 impl<'a> Reader<'a> {
-    fn new(record: &'a [u8], kind: Kind) -> Read<Self> {
+    pub(super) fn new(record: &'a [u8], kind: Kind) -> Read<Self> {
         match record {
             [found, FORMAT, left @ ..] if *found == kind as u8 => Ok(Self { left }),
             [found, format, ..] if *found == kind as u8 => {
@@ -113,25 +115,25 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn bytes(&mut self, many: usize) -> Read<&'a [u8]> {
+    pub(super) fn bytes(&mut self, many: usize) -> Read<&'a [u8]> {
         let (first, left) = self.left.split_at_checked(many).ok_or("it is cut short")?;
         self.left = left;
         Ok(first)
     }
 
-    fn byte(&mut self) -> Read<u8> {
+    pub(super) fn byte(&mut self) -> Read<u8> {
         Ok(self.bytes(1)?[0])
     }
 
-    fn small(&mut self) -> Read<u32> {
+    pub(super) fn small(&mut self) -> Read<u32> {
         Ok(self.bytes(4)?.iter().fold(0, |all, byte| (all << 8) | u32::from(*byte)))
     }
 
-    fn number(&mut self) -> Read<u64> {
+    pub(super) fn number(&mut self) -> Read<u64> {
         Ok(self.bytes(8)?.iter().fold(0, |all, byte| (all << 8) | u64::from(*byte)))
     }
 
-    fn time(&mut self) -> Read<Option<DateTime<Utc>>> {
+    pub(super) fn time(&mut self) -> Read<Option<DateTime<Utc>>> {
         match self.number()?.cast_signed() {
             NEVER => Ok(None),
             micros => DateTime::from_timestamp_micros(micros)
@@ -140,16 +142,16 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn run(&mut self) -> Read<RunId> {
+    pub(super) fn run(&mut self) -> Read<RunId> {
         Ok(RunId::new(self.number()?, self.number()?))
     }
 
-    fn text(&mut self) -> Read<&'a str> {
+    pub(super) fn text(&mut self) -> Read<&'a str> {
         let many = self.small()? as usize;
         std::str::from_utf8(self.bytes(many)?).map_err(|error| error.to_string())
     }
 
-    fn json<T: DeserializeOwned>(self) -> Read<T> {
+    pub(super) fn json<T: DeserializeOwned>(self) -> Read<T> {
         serde_json::from_slice(self.left).map_err(|error| error.to_string())
     }
 }

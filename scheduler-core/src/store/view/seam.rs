@@ -11,7 +11,8 @@ use crate::calendar::Calendar;
 use crate::job::{CancelReason, ExecutionId, JobDetail};
 use crate::key::{JobKey, TriggerKey};
 use crate::run::RunId;
-use crate::store::admin::{GroupKind, Mark, RunRecord, Selection, TriggerQuery};
+use crate::store::admin::{GroupKind, Mark, Selection, TriggerQuery};
+use crate::store::firings::FiringRecord;
 use crate::store::rows::*;
 use crate::store::runs::RunQuery;
 use crate::store::{NamedCalendar, rules};
@@ -307,8 +308,8 @@ impl<N: Names> Rows for View<N> {
         self.set_note(name, mark);
     }
 
-    fn keep(&mut self, record: Box<RunRecord>) {
-        self.keep_record(*record);
+    fn record(&mut self, record: Box<FiringRecord>) {
+        self.append_record(*record);
     }
 
     fn groups(&mut self, kind: GroupKind) -> Result<BTreeMap<Arc<str>, usize>, Missing> {

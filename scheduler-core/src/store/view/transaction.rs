@@ -6,7 +6,8 @@ use std::sync::Arc;
 use super::parts::{Members, Missing, Rest, Set, Wants};
 use super::shelf::{Shelf, Version};
 use crate::key::{JobKey, TriggerKey};
-use crate::store::admin::{GroupKind, Mark, RunRecord, Selection};
+use crate::store::admin::{GroupKind, Mark, Selection};
+use crate::store::firings::FiringRecord;
 use crate::store::rows::*;
 
 /// A transaction of rows that stand elsewhere.
@@ -45,7 +46,7 @@ struct Drafts {
     rest_looked: bool,
     marks: BTreeMap<Arc<str>, Mark>,
     marks_looked: BTreeSet<Arc<str>>,
-    kept: Vec<RunRecord>,
+    records: Vec<FiringRecord>,
     shown: Vec<Id<TriggerRow>>,
     shown_runs: Vec<Id<RunRow>>,
     claims_of_runs: BTreeMap<Id<RunRow>, Option<Id<ClaimRow>>>,
@@ -231,9 +232,9 @@ impl<N> View<N> {
         &self.drafts.marks
     }
 
-    /// Runs to be added to the history, in this order.
-    pub fn kept(&self) -> &[RunRecord] {
-        &self.drafts.kept
+    /// Firing records to be appended, in this order.
+    pub fn records(&self) -> &[FiringRecord] {
+        &self.drafts.records
     }
 
     /// Triggers that stand in their place again, whether their row was written or not.
@@ -359,8 +360,8 @@ impl<N> View<N> {
         self.drafts.marks.insert(name, mark);
     }
 
-    pub(super) fn keep_record(&mut self, record: RunRecord) {
-        self.drafts.kept.push(record);
+    pub(super) fn append_record(&mut self, record: FiringRecord) {
+        self.drafts.records.push(record);
     }
 
     pub(super) fn stand(&mut self, trigger: Id<TriggerRow>) {
