@@ -238,6 +238,8 @@ impl Cluster {
         note("calendars", store.calendars().await.err());
         note("nodes", store.nodes().await.err());
         note("firings", store.all_firings(FiringQuery::default()).await.err());
+        let of_pulse = FiringQuery::default().of_job("pulse".parse().unwrap());
+        note("firings", store.all_firings(of_pulse).await.err());
         note("cancel", store.cancel(Executions::All).await.err());
         let what = Selection::TriggerGroup(Text::Is("elsewhere".into()));
         let pause = Pause { what: what.clone(), note: PauseNote::at(now) };
