@@ -114,7 +114,8 @@ fn recorded(count: usize) -> (MemoryJobStore, Duration) {
     let triggers: Vec<TriggerKey> =
         (0..1000).map(|number| format!("t{number}").parse().expect("a key")).collect();
     let record = |number: u64| {
-        let outcome = if number % 1000 == 0 { FiringOutcome::Failed } else { FiringOutcome::Succeeded };
+        let outcome =
+            if number.is_multiple_of(1000) { FiringOutcome::Failed } else { FiringOutcome::Succeeded };
         let mut record =
             FiringRecord::new(job.clone(), 1, FiringCause::Schedule, (begin(), begin()), outcome);
         record.trigger = Some(triggers[number as usize * 7 % triggers.len()].clone());

@@ -273,7 +273,7 @@ async fn pages_show_each_record_once_while_others_come_and_go(bench) {
     assert_eq!(bench.firings(each().with_outcomes(wrong)).await, expected);
     for record in &kept {
         let of_run = bench.firings(each().of_run(record.run.unwrap())).await;
-        assert_eq!(of_run, [record.clone()]);
+        assert_eq!(of_run, std::slice::from_ref(record));
     }
 }
 

@@ -12,13 +12,13 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use foldhash::HashMap;
 
 use super::calls::{Answers, Calls};
 use super::core::Core;
 use super::deadlines::{Deadline, Deadlines};
 use super::decision::{Decided, Decision, decide};
 use super::ending::Ending;
+use super::queues::Queues;
 use super::store_failures::{FIRST_BACKOFF, StoreFailures};
 use crate::error::Result;
 use crate::execute::{Execution, Pool};
@@ -54,7 +54,7 @@ pub(super) struct Engine {
     /// Up to when what is due still runs, while the scheduler shuts down; as it was when the turn began.
     last_due: Option<DateTime<Utc>>,
     /// How many of each queue are acquired or under way.
-    used: HashMap<Arc<str>, usize>,
+    queues: Queues,
     /// What is left of the share of late triggers, in parts of one.
     late_quarters: usize,
     store_failures: StoreFailures,
@@ -71,7 +71,7 @@ pub(super) enum Next {
 
 impl Engine {
     pub(super) fn new(core: Arc<Core>, pool: Pool, attached: Attached) -> Self {
-        let (ahead, deadlines, used, unwritten, calls) = Default::default();
+        let (ahead, deadlines, queues, unwritten, calls) = Default::default();
         let (next_due, ask_again, heard, unsure, late_quarters) = (None, false, 0, None, 0);
         let store_failures = StoreFailures::new(core.clone());
         Self {
@@ -81,7 +81,7 @@ impl Engine {
             ahead,
             next_due,
             deadlines,
-            used,
+            queues,
             unwritten,
             calls,
             ask_again,
@@ -222,7 +222,7 @@ impl Engine {
         let endings = std::mem::replace(&mut self.unwritten, left);
         for (ending, result) in endings.iter().zip(results) {
             self.deadlines.remove(ending.completion.execution);
-            self.leave_queue(ending.trigger.queue());
+            self.queues.leave(ending.trigger.queue());
             self.core.report_end(ending, result);
         }
         self.core.free_slots(endings.len());
@@ -261,7 +261,7 @@ impl Engine {
         }
         self.core.store.release(self.ahead.iter().map(|acquired| acquired.claim).collect()).await?;
         for acquired in std::mem::take(&mut self.ahead) {
-            self.leave_queue(acquired.trigger.queue());
+            self.queues.leave(acquired.trigger.queue());
         }
         Ok(())
     }
@@ -297,7 +297,7 @@ impl Engine {
         let threshold = TimeDelta::from_std(self.core.settings.misfire_threshold).ok();
         let since = threshold.and_then(|threshold| now.checked_sub_signed(threshold));
         let late = since.map(|before| self.late_share(before, max));
-        let limits = self.limits_left();
+        let limits = self.queues.left_of(&self.core.limits.read(), self.used_slots());
         Some(AcquireDue { session: self.core.session, now, until, max, limits, late, heard })
     }
 
@@ -309,7 +309,7 @@ impl Engine {
         let runs = acquired.runs.iter().map(|acquired| (acquired.claim, &acquired.trigger));
         for (claim, trigger) in triggers.chain(runs) {
             self.heard = self.heard.max(claim.count());
-            self.enter_queue(trigger.queue());
+            self.queues.enter(trigger.queue());
         }
         self.remember(acquired.triggers);
         let now = self.core.clock.now();
@@ -324,37 +324,6 @@ impl Engine {
         let quarters = self.late_quarters + max;
         self.late_quarters = quarters % LATE_PART;
         LateShare { before, most: quarters / LATE_PART }
-    }
-
-    /// What is left of the limits of queues.
-    fn limits_left(&self) -> QueueLimits {
-        let limits = self.core.limits.read();
-        let mut left = limits.clone();
-        for (queue, used) in &self.used {
-            if let Some(limit) = limits.of(Some(queue)) {
-                left.named.insert(queue.clone(), limit.saturating_sub(*used));
-            }
-        }
-        let in_queues: usize = self.used.values().sum();
-        let all = self.core.active.load(Ordering::Acquire) + self.ahead.len();
-        left.default = limits.default.map(|limit| limit.saturating_sub(all.saturating_sub(in_queues)));
-        left
-    }
-
-    fn leave_queue(&mut self, queue: Option<&Arc<str>>) {
-        let Some(used) = queue.and_then(|queue| self.used.get_mut(queue)) else { return };
-        *used = used.saturating_sub(1);
-        if *used == 0 {
-            self.used.retain(|_, used| *used > 0);
-        }
-    }
-
-    fn enter_queue(&mut self, queue: Option<&Arc<str>>) {
-        let Some(queue) = queue else { return };
-        match self.used.get_mut(queue) {
-            Some(used) => *used += 1,
-            None => drop(self.used.insert(queue.clone(), 1)),
-        }
     }
 
     fn remember(&mut self, acquired: Vec<AcquiredTrigger>) {
@@ -414,7 +383,7 @@ impl Engine {
         let (fence, job) = match result {
             FireResult::Run { fence, job } => (fence, job),
             other => {
-                self.leave_queue(trigger.queue());
+                self.queues.leave(trigger.queue());
                 self.core.report_no_run(&trigger, &other, scheduled, next);
                 return None;
             }

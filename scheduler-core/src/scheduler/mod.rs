@@ -42,6 +42,7 @@ mod files;
 mod firing;
 mod handle;
 mod metadata;
+mod queues;
 mod reconcile;
 mod refusal;
 mod reporting;
