@@ -40,9 +40,10 @@ async fn deaf(context: JobContext) {
     context.clock().sleep(seconds(3600)).await;
 }
 
-async fn stays(context: JobContext) {
+async fn stays(context: JobContext) -> Result<(), JobError> {
     let token = context.cancellation();
     token.run_until_cancelled(context.clock().sleep(seconds(3600))).await;
+    Err(JobError::new("stopped in the middle"))
 }
 
 struct Refuses;
