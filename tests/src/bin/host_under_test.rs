@@ -115,19 +115,22 @@ async fn main() -> Result<(), HostError> {
     };
     let host = builder.build()?;
     let handle = host.handle();
-    tokio::spawn(async move {
+    let mut events = handle.events();
+    let told = tokio::spawn(async move {
         while !handle.health().ready {
             SystemClock.sleep(Duration::from_millis(5)).await;
         }
         say("ready");
-        let mut events = handle.events();
         while let Some(event) = events.next().await {
             if let scheduler_core::host::HostEvent::StopRequested { why } = event {
                 say(&format!("stops: {why}"));
+                return;
             }
         }
     });
     let report = host.run().await?;
+    // What was asked for is said before the end, unless the stop came before anything was ready.
+    tokio::time::timeout(Duration::from_secs(1), told).await.ok();
     say(&format!("report: {} services, reason {}", report.services.len(), report.reason));
     Ok(())
 }
