@@ -267,6 +267,6 @@ async fn a_run_costs_few_commands_and_few_words() {
     let (commands, words) = spent(&server);
     println!("run: {commands} commands, {words} words");
     assert!(commands <= ALL / 2 + beside, "{commands} commands to run {ALL} runs");
-    assert!(words <= ALL * 5 / 4 + beside, "{words} words to run {ALL} runs");
+    assert!(words <= ALL * 3 / 2 + beside, "{words} words to run {ALL} runs");
     assert_eq!(server.text(&["HLEN", "scheduler:{cost/0}:runs"]), "0", "all are over and gone");
 }
