@@ -73,6 +73,11 @@ async fn a_server_that_would_lose_or_refuse_something_is_refused_with_the_remedy
     assert!(error.contains("has the format 9") && error.contains("upgrade"), "{error}");
     server.command(&["FLUSHALL"]);
 
+    server.command(&["HSET", "scheduler:{jobs/0}:meta", "schema", "2:2"]);
+    let error = refused(&server.url()).await;
+    assert!(error.contains("has the format 2") && error.contains("empty the store"), "{error}");
+    server.command(&["FLUSHALL"]);
+
     for (user, rules) in [("writes", "+@all -zadd -rename"), ("talks", "+@all -publish")] {
         let rules: Vec<_> = rules.split(' ').collect();
         server.command(&[&["ACL", "SETUSER", user, "on", ">secret", "~*", "&*"], &rules[..]].concat());

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::handle::{Client, closed};
+use super::handle::Client;
 use crate::data::JobData;
 use crate::error::{During, Error, Result};
 use crate::job::{BoxFuture, IntoInvocation, Invocation};
@@ -84,8 +84,9 @@ impl Enqueue<'_> {
         run.id = id.unwrap_or(run.id);
         run.priority = priority.unwrap_or(run.priority);
         run.retry = retry;
-        let ids = client.stored_runs(store, vec![run]).await.of_job(&key)?;
-        ids.first().copied().ok_or_else(closed)
+        let id = run.id;
+        client.store_runs(store, vec![run]).await.of_job(&key)?;
+        Ok(id)
     }
 }
 
@@ -153,7 +154,9 @@ impl Client {
             let key = job.key().clone();
             runs.push(self.prepared(job, JobData::new()).await.of_job(&key)?);
         }
-        self.stored_runs(store, runs).await
+        let ids = runs.iter().map(|run| run.id).collect();
+        self.store_runs(store, runs).await?;
+        Ok(ids)
     }
 
     /// Runs a stored or registered job as soon as a slot is free, with `data` laid over its own. Returns the id of the run.
@@ -175,8 +178,9 @@ impl Client {
         };
         let mut run = self.prepared(Invocation::new(detail), data).await?;
         run.cause = Cause::Manual;
-        let ids = self.stored_runs(store, vec![run]).await?;
-        ids.first().copied().ok_or_else(closed)
+        let id = run.id;
+        self.store_runs(store, vec![run]).await?;
+        Ok(id)
     }
 
     /// A run that is due now, ready to be stored, if its job can be run. `data` is laid over that of the call.
@@ -194,14 +198,13 @@ impl Client {
         Ok(NewRun { detail, data, ..NewRun::of(self.new_run(), job.detail(), self.now()) })
     }
 
-    async fn stored_runs(&self, store: &Arc<dyn JobStore>, runs: Vec<NewRun>) -> Result<Vec<RunId>> {
-        let ids = runs.iter().map(|run| run.id).collect();
+    async fn store_runs(&self, store: &Arc<dyn JobStore>, runs: Vec<NewRun>) -> Result<()> {
         let told = if self.is_heard() { runs.clone() } else { Vec::new() };
         let stored = store.enqueue(runs).await?;
         for (run, _) in told.into_iter().zip(stored).filter(|(_, stored)| *stored == Enqueued::Created) {
             self.tell(|| Event::Enqueued { run: run.id, job: run.job.clone(), due: run.due });
         }
-        Ok(ids)
+        Ok(())
     }
 
     /// A page of the runs that are stored: those that wait or run, and those that are dead. A store in memory lists them in the order

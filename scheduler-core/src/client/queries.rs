@@ -97,7 +97,7 @@ impl Client {
         self.store().groups(kind).await.during("groups")
     }
 
-    /// What is queued or running on any node.
+    /// The executions that wait for a slot or run, on all nodes.
     ///
     /// # Errors
     ///

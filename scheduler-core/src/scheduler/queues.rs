@@ -27,7 +27,7 @@ impl Queues {
         }
     }
 
-    /// What is left of the limits, if there are so many in all, with and without a queue.
+    /// The limits, less what this node has acquired or under way. `all` counts that too, with and without a queue.
     pub(super) fn left_of(&self, limits: &QueueLimits, all: usize) -> QueueLimits {
         let mut left = limits.clone();
         for (queue, used) in &self.0 {

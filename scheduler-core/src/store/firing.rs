@@ -60,18 +60,18 @@ pub struct LateShare {
     pub most: usize,
 }
 
-/// How many executions a node takes at once, by the [queues](Trigger::queue) of triggers. Triggers
-/// for which there is no slot are passed over and keep nobody else waiting.
+/// How many executions a node takes at once, by the [queues](Trigger::queue) of triggers and runs. Those for which there is no slot
+/// are passed over and keep nobody else waiting.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct QueueLimits {
-    /// Of these queues; 0 takes none.
+    /// The limits of single queues, by name. With a limit of 0 the node takes nothing from the queue.
     pub named: BTreeMap<Arc<str>, usize>,
-    /// Of each queue that is not named; none for any number.
+    /// The limit of each queue that is not named above; none for no limit.
     pub others: Option<usize>,
-    /// Of jobs that name no queue, all together; none for any number.
+    /// The limit of everything that has no queue, taken together; none for no limit.
     pub default: Option<usize>,
-    /// Of these queues all nodes together take no more than this, whatever each of them could.
+    /// The limits of single queues over all nodes together, which hold beside those of each node.
     pub shared: BTreeMap<Arc<str>, usize>,
 }
 

@@ -54,7 +54,8 @@ pub struct FiringRecord {
     /// When it fired.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub began: Option<DateTime<Utc>>,
-    /// When it ended. For an occurrence that did not run: when that was decided.
+    /// When it ended. For an occurrence that did not run: when that was decided. For an attempt that a node left behind in a store
+    /// without a clock of its own: when it began, since no end is known.
     pub ended: DateTime<Utc>,
     /// The number of the attempt, counted from 1; 0 if there was none.
     #[serde(default)]

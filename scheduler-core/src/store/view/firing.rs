@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::record::{Kind, Read, Reader, Writer};
+use super::record::{Kind, Read, Reader, Writer, flag};
 use crate::job::ExecutionId;
 use crate::key::{DEFAULT_GROUP, InvalidKey, JobKey, TriggerKey};
 use crate::run::FiringCause;
@@ -65,10 +65,6 @@ fn read_letter<T: Copy>(all: &[(T, u8)], from: &mut Reader<'_>, what: &str) -> R
     let found = from.byte()?;
     let known = all.iter().find(|(_, letter)| *letter == found);
     known.map(|(value, _)| *value).ok_or_else(|| format!("{found} is no {what}"))
-}
-
-fn flag(holds: bool, flag: u8) -> u8 {
-    if holds { flag } else { 0 }
 }
 
 fn short(to: &mut Writer, text: &str) {

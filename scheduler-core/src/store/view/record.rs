@@ -182,7 +182,7 @@ const COUNTED: u8 = 8;
 const OF_RUN: u8 = 16;
 const RUN_REMOVED: u8 = 32;
 
-fn flag(holds: bool, flag: u8) -> u8 {
+pub(super) fn flag(holds: bool, flag: u8) -> u8 {
     if holds { flag } else { 0 }
 }
 
