@@ -3,7 +3,7 @@
 //! A [`Client`] is for programs and parts of programs that run no job: a web server that enqueues, a script that pauses a trigger, a
 //! test that looks. A [`Scheduler`](crate::Scheduler) is a client that also runs, so everything here is a method of both.
 //!
-//! ```
+//! ```standalone_crate
 //! use scheduler_core::Client;
 //! use scheduler_core::prelude::*;
 //! use scheduler_core::store::MemoryJobStore;
