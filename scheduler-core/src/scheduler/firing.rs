@@ -109,7 +109,8 @@ impl Engine {
             Ok(()) => self.store_failures.answered(),
             Err(error) => return Next::Wait(self.store_failures.failed(&error).min(self.until_deadline())),
         }
-        if self.calls.are_under_way() {
+        // What has ended while a call wrote is written by the next turn, and whoever rang for it may have been heard already.
+        if self.calls.are_under_way() || !self.unwritten.is_empty() {
             return Next::Wait(Duration::ZERO);
         }
         // A run that goes on has an ending to be written.

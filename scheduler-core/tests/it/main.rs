@@ -4,6 +4,7 @@
 mod budget;
 mod building;
 mod calendars;
+mod calls;
 mod clients;
 mod clock;
 mod closing;
