@@ -73,11 +73,16 @@ impl Shared {
             if let Some([_, queue]) = queues.as_chunks().0.iter().find(|[claim, _]| *claim == id) {
                 ops.add(Step::Queue, "", [text(queue), text("-1")]);
             }
-            let key = all.chunks_exact(2).find(|pair| word(pair.get(1)) == id).map(|pair| word(pair.first()));
+            let noted =
+                all.chunks_exact(2).find(|pair| word(pair.get(1)) == id).map(|pair| word(pair.first()));
             let mut body = Vec::new();
-            if let Some(key) = key {
-                body = operation("value", "at", &[text(&key), text(&id)]);
-                ops.add(Step::HDel, "at", [text(&key)]);
+            if let Some(key) = &noted {
+                body = operation("value", "at", &[text(key), text(&id)]);
+                ops.add(Step::HDel, "at", [text(key)]);
+            }
+            let record = self.ask(self.command("HGET", &home).arg(&id)).await?;
+            let run = bytes(&record).and_then(codec::only_named).map(|(_, run)| codec::run(run));
+            if let Some(key) = noted.or(run) {
                 let job = word(Some(&self.ask(self.command("HGET", "alone").arg(&key)).await?));
                 ops.add(Step::Free, "", [text(job), text(id)]);
             }

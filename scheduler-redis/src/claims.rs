@@ -1,21 +1,24 @@
 //! Claims, read from their records.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
+use redis::Value;
 use scheduler_core::job::{ExecutionId, JobDetail};
 use scheduler_core::run::RunId;
 use scheduler_core::store::rows::{ClaimRow, Id, RunRow, TriggerRow};
 use scheduler_core::store::view::record::{self, Kind};
+use scheduler_core::store::view::{Members, Set};
 use scheduler_core::store::{NewRun, rules};
 use scheduler_core::{JobKey, Result};
 
 use crate::cache::Known;
 use crate::codec;
+use crate::commit_runs::where_it_stands;
 use crate::load::{Loader, MANY, broken, parts};
 use crate::names::Names;
-use crate::script::{bytes, list, word};
+use crate::script::{bytes, list, word, words};
 
 impl Loader<'_> {
     pub(crate) async fn claims(&mut self, ids: Vec<Id<ClaimRow>>) -> Result<()> {
@@ -65,6 +68,90 @@ impl Loader<'_> {
         Ok(())
     }
 
+    /// All hashes of claims.
+    pub(crate) async fn homes(&self) -> Result<Vec<Arc<str>>> {
+        let homes = words(Some(self.one(&self.get("SMEMBERS", "homes")).await?));
+        let orphans = words(Some(self.one(&self.get("SMEMBERS", "orphans")).await?));
+        let homes = homes.iter().map(|session| format!("cl:{session}").into());
+        Ok(homes.chain(orphans.iter().map(|name| format!("orphan:{name}").into())).collect())
+    }
+
+    /// Finds the claims of runs. A run that stands where its record says has none; one whose claim says only its name is looked for
+    /// among all claims.
+    pub(crate) async fn claims_of_runs(
+        &mut self,
+        runs: Vec<Id<RunRow>>,
+        claims: &mut Vec<Id<ClaimRow>>,
+    ) -> Result<()> {
+        let mut commands = Vec::with_capacity(2 * runs.len());
+        for run in &runs {
+            let row = self.view.runs().row(*run).cloned();
+            let names = self.view.names();
+            let name = codec::run(names.run_id(*run));
+            let place = row.and_then(|row| where_it_stands(&row, names)).unwrap_or_default();
+            commands.push(self.get("HGET", "at").arg(name).to_owned());
+            commands.push(self.get("ZSCORE", &place.0).arg(&place.1).to_owned());
+            self.view.names().note_place(*run, place);
+        }
+        let answers = self.shared.ask_all(commands).await?;
+        let mut by_run = None;
+        for (run, found) in runs.into_iter().zip(answers.as_chunks().0) {
+            let [noted, stands] = found;
+            let known = match codec::read_claim(&word(Some(noted))) {
+                Ok(execution) => Some((format!("cl:{}", execution.session()).into(), execution)),
+                Err(_) if bytes(stands).is_some() => None,
+                Err(_) => {
+                    if by_run.is_none() {
+                        by_run = Some(self.claims_by_run().await?);
+                    }
+                    let id = self.view.names().run_id(run);
+                    by_run.as_ref().and_then(|all| all.get(&id).cloned())
+                }
+            };
+            let mut members = Members::default();
+            if let Some((home, execution)) = known {
+                members.claims.push(self.view.names().claim(execution, &home));
+                claims.extend(&members.claims);
+            }
+            self.view.load_set(Set::OfRun(run), members);
+        }
+        Ok(())
+    }
+
+    /// All claims that say only the name of their run: where each stands, and its id.
+    async fn claims_by_run(&self) -> Result<HashMap<RunId, (Arc<str>, ExecutionId)>> {
+        let mut by_run = HashMap::new();
+        for home in self.homes().await? {
+            let mut cursor = Some("0".to_owned());
+            while let Some(at) = cursor {
+                let (page, next) = self.page_of_claims(&home, &at).await?;
+                let runs = page.into_iter().filter_map(|(execution, record)| {
+                    Some((codec::only_named(&record)?.1, (home.clone(), execution)))
+                });
+                by_run.extend(runs);
+                cursor = next;
+            }
+        }
+        Ok(by_run)
+    }
+
+    /// Some claims of a hash and their records, and where to go on.
+    async fn page_of_claims(
+        &self,
+        home: &str,
+        cursor: &str,
+    ) -> Result<(Vec<(ExecutionId, Vec<u8>)>, Option<String>)> {
+        let mut command = self.get("HSCAN", home);
+        let page = list(Some(self.one(command.arg(cursor).arg("COUNT").arg(MANY)).await?));
+        let pairs = list(page.get(1).cloned());
+        let claim = |[id, record]: &[Value; 2]| {
+            // An audit takes care of an entry that is no claim.
+            Some((codec::read_claim(&word(Some(id))).ok()?, bytes(record)?.to_vec()))
+        };
+        let next = Some(word(page.first())).filter(|next| !next.is_empty() && next != "0");
+        Ok((pairs.as_chunks().0.iter().filter_map(claim).collect(), next))
+    }
+
     async fn is_claimed(&mut self, id: Id<ClaimRow>, execution: ExecutionId) -> Result<bool> {
         let Some((home, _)) = self.view.names().home_of(id).cloned() else { return Ok(false) };
         let found = self.one(self.get("HEXISTS", &home).arg(codec::claim(execution))).await?;
@@ -86,24 +173,20 @@ impl Loader<'_> {
     }
 
     pub(crate) async fn claims_in(&mut self, home: &str) -> Result<Vec<Id<ClaimRow>>> {
-        let (home, mut ids, mut cursor) = (Arc::<str>::from(home), HashSet::new(), "0".to_owned());
-        loop {
-            let mut command = self.get("HSCAN", &home);
-            let page = list(Some(self.one(command.arg(&cursor).arg("COUNT").arg(MANY)).await?));
+        let (home, mut ids, mut cursor) = (Arc::<str>::from(home), HashSet::new(), Some("0".to_owned()));
+        while let Some(at) = cursor {
+            let (page, next) = self.page_of_claims(&home, &at).await?;
             let mut found = Vec::new();
-            for pair in list(page.get(1).cloned()).chunks_exact(2) {
-                let Ok(execution) = codec::read_claim(&word(Some(&pair[0]))) else { continue };
+            for (execution, record) in page {
                 let id = self.view.names().claim(execution, &home);
                 if ids.insert(id) {
-                    found.push((id, execution, bytes(&pair[1]).map(<[u8]>::to_vec)));
+                    found.push((id, execution, Some(record)));
                 }
             }
             self.claims_from(found).await?;
-            cursor = word(page.first());
-            if cursor.is_empty() || cursor == "0" {
-                return Ok(ids.into_iter().collect());
-            }
+            cursor = next;
         }
+        Ok(ids.into_iter().collect())
     }
 }
 

@@ -188,7 +188,8 @@ impl Commit {
             stand.into_iter().filter(|_| !is_written).for_each(|stand| self.stand(stand, None));
         }
         for change in view.claims().changes() {
-            self.claim(&change, names, over.contains_key(&change.id))?;
+            let is_named = view.claims().loaded_version(change.id).is_some_and(codec::is_only_named);
+            self.claim(&change, names, (over.contains_key(&change.id), is_named))?;
             if let (None, Some(run)) = (change.before, change.after.and_then(run_of)) {
                 // It is claimed as before, by a node of which the server did not know any more.
                 let row = view.runs().known().find(|row| row.id == run);
@@ -250,9 +251,7 @@ impl Commit {
         for (trigger, _) in view.unfired() {
             unfired.extend([text(codec::key(names.trigger_key(trigger))), text(names.noted_at(trigger))]);
         }
-        for (run, _) in view.claims_of_runs() {
-            unfired.extend([text(codec::run(names.run_id(run))), text(names.noted_at_run(run))]);
-        }
+        self.check_unclaimed(view, names);
         let holders =
             view.holders().flat_map(|(job, _)| [text(codec::key(job)), text(names.noted_holder(job))]);
         let holders: Words = holders.collect();
@@ -269,6 +268,21 @@ impl Commit {
             if many > 0 {
                 self.add_check(name, key, words, vec![Checked::Other; many]);
             }
+        }
+    }
+
+    /// Of a run that is claimed, its claim is compared.
+    fn check_unclaimed(&mut self, view: &View<Names>, names: &Names) {
+        let mut unclaimed = BTreeMap::<&str, Words>::new();
+        for (run, _) in view.claims_of_runs().filter(|(_, claim)| claim.is_none()) {
+            let name = codec::run(names.run_id(run));
+            let (zset, member) =
+                names.noted_place(run).map_or(("", &[][..]), |(zset, member)| (zset, member));
+            unclaimed.entry(zset).or_default().extend([member.to_vec(), text(name)]);
+        }
+        for (zset, words) in unclaimed {
+            let many = words.len() / 2;
+            self.add_check("unclaimed", zset, words, vec![Checked::Other; many]);
         }
     }
 
@@ -387,8 +401,13 @@ impl Commit {
         }
     }
 
-    /// The claim of a run that is over goes with it.
-    fn claim(&mut self, change: &Change<'_, ClaimRow>, names: &Names, is_over: bool) -> Result<()> {
+    /// The claim of a run that is over goes with it. One that says only the name of its run has no entry under `at`.
+    fn claim(
+        &mut self,
+        change: &Change<'_, ClaimRow>,
+        names: &Names,
+        (is_over, is_named): (bool, bool),
+    ) -> Result<()> {
         let Some((home, execution)) = names.home_of(change.id) else { return Ok(()) };
         if let Some(claim) = change.before.filter(|claim| is_over && !claim.exclusive) {
             self.leave_queue(claim);
@@ -401,7 +420,7 @@ impl Commit {
                 if !is_over {
                     self.ops.add(Step::HDel, home.clone(), [text(&id)]);
                 }
-                self.let_go(before, &id, is_over);
+                self.let_go(before, &id, is_named);
                 if before.cancel.is_some() {
                     self.ops.add(Step::HDel, stop, [text(id)]);
                 }
@@ -410,7 +429,12 @@ impl Commit {
                 let record = whole(self.version, record::claim(after)?);
                 self.ops.add(Step::HSet, home.clone(), [text(&id), record]);
                 match before {
-                    Some(before) if !before.fired || after.run_removed => self.unclaim(before),
+                    Some(before) if !before.fired || (after.run_removed && !is_named) => self.unclaim(before),
+                    Some(_) if is_named => {
+                        let name = claimed_name(after);
+                        name.into_iter()
+                            .for_each(|name| self.ops.add(Step::HSet, "at", [text(name), text(&id)]));
+                    }
                     Some(_) => {}
                     None => self.take(after, &id),
                 }
@@ -432,8 +456,8 @@ impl Commit {
         name.into_iter().for_each(|name| self.ops.add(Step::HDel, "at", [text(name)]));
     }
 
-    fn let_go(&mut self, claim: &ClaimRow, id: &str, is_over: bool) {
-        if !is_over {
+    fn let_go(&mut self, claim: &ClaimRow, id: &str, is_named: bool) {
+        if !is_named {
             self.unclaim(claim);
         }
         if claim.exclusive {

@@ -7,7 +7,7 @@ use scheduler_core::store::rows::{ClaimRow, Id, Item, RunRow, Standing};
 use scheduler_core::store::view::{Change, View, record};
 
 use crate::codec;
-use crate::commit::{Commit, stand_of_run};
+use crate::commit::{Commit, Stand, stand_of_run};
 use crate::names::Names;
 use crate::ops::{self, Step, text};
 
@@ -28,6 +28,15 @@ pub(crate) fn over_of(view: &View<Names>, names: &Names) -> Over {
         _ => None,
     });
     over.filter(|(id, _)| view.claims().loaded_version(*id).is_some_and(codec::is_only_named)).collect()
+}
+
+/// Where a run stands that is not claimed: the name of a sorted set, and its member.
+pub(crate) fn where_it_stands(row: &RunRow, names: &Names) -> Option<(String, Vec<u8>)> {
+    if let Standing::Ended(_) = row.standing {
+        return Some(("dead".to_owned(), codec::run(row.id).into_bytes()));
+    }
+    let Stand { lane, member, alone, .. } = stand_of_run(row, names)?;
+    Some((alone.map_or_else(|| format!("lane:{lane}"), |job| format!("q:{lane}\u{1}{job}")), member))
 }
 
 /// The name under which the key `at` has it; none for a firing, and for the attempt of a run that was removed.

@@ -204,7 +204,7 @@ impl Loader<'_> {
 
     /// The triggers of jobs and the claims of triggers, of which there may be many, are asked for all at once.
     async fn sets(&mut self, sets: Vec<Set>) -> Result<()> {
-        let (mut commands, mut simple) = (Vec::new(), Vec::new());
+        let (mut commands, mut simple, mut of_runs) = (Vec::new(), Vec::new(), Vec::new());
         for set in sets {
             match &set {
                 Set::Triggers(Selection::Job(job)) => {
@@ -218,8 +218,8 @@ impl Loader<'_> {
                     commands.push(self.get("HGET", "at").arg(key).to_owned());
                 }
                 Set::OfRun(run) => {
-                    let name = codec::run(self.view.names().run_id(*run));
-                    commands.push(self.get("HGET", "at").arg(name).to_owned());
+                    of_runs.push(*run);
+                    continue;
                 }
                 Set::Holder(job) => commands.push(self.get("HGET", "busy").arg(codec::key(job)).to_owned()),
                 _ => {
@@ -242,7 +242,7 @@ impl Loader<'_> {
                     members.triggers = self.numbered(&keys.collect::<Vec<_>>());
                     triggers.extend(&members.triggers);
                 }
-                Set::Unfired(_) | Set::OfRun(_) | Set::Holder(_) => {
+                Set::Unfired(_) | Set::Holder(_) => {
                     let found = word(Some(&answer));
                     if let Ok(execution) = codec::read_claim(&found) {
                         let home = format!("cl:{}", execution.session()).into();
@@ -251,7 +251,6 @@ impl Loader<'_> {
                     }
                     match &set {
                         Set::Unfired(trigger) => self.view.names().note_at(*trigger, found),
-                        Set::OfRun(run) => self.view.names().note_at_run(*run, found),
                         Set::Holder(job) => self.view.names().note_holder(job, found),
                         _ => {}
                     }
@@ -261,6 +260,7 @@ impl Loader<'_> {
             self.view.load_set(set, members);
         }
         self.triggers(triggers, true).await?;
+        self.claims_of_runs(of_runs, &mut claims).await?;
         self.claims(claims.clone()).await?;
         self.orphaned(claims).await
     }
@@ -321,13 +321,7 @@ impl Loader<'_> {
                 self.runs(members.runs.clone(), true).await?;
             }
             Set::Claims => {
-                let mut homes: Vec<_> = words(Some(self.one(&self.get("SMEMBERS", "homes")).await?))
-                    .into_iter()
-                    .map(|session| format!("cl:{session}"))
-                    .collect();
-                let orphans = words(Some(self.one(&self.get("SMEMBERS", "orphans")).await?));
-                homes.extend(orphans.into_iter().map(|name| format!("orphan:{name}")));
-                for home in homes {
+                for home in self.homes().await? {
                     members.claims.extend(self.claims_in(&home).await?);
                 }
             }

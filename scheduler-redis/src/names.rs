@@ -61,8 +61,8 @@ pub(crate) struct Names {
     lanes: Numbered<LaneOf>,
     /// What was noted as the claims of triggers.
     at: HashMap<Id<TriggerRow>, String>,
-    /// What was noted as the claims of runs.
-    at_runs: HashMap<Id<RunRow>, String>,
+    /// Where runs stood when their claims were looked for.
+    places: HashMap<Id<RunRow>, (String, Vec<u8>)>,
     /// What was noted as the claims that hold jobs.
     holders: HashMap<JobKey, String>,
     /// Where claims are, and their whole ids.
@@ -73,8 +73,8 @@ pub(crate) struct Names {
 
 impl Names {
     pub(crate) fn new(numbers: Arc<Numbers>, now: DateTime<Utc>) -> Self {
-        let (jobs, triggers, runs, lanes, at, at_runs, holders, claims) = Default::default();
-        Self { jobs, triggers, runs, lanes, at, at_runs, holders, claims, numbers, now }
+        let (jobs, triggers, runs, lanes, at, places, holders, claims) = Default::default();
+        Self { jobs, triggers, runs, lanes, at, places, holders, claims, numbers, now }
     }
 
     pub(crate) fn job_key(&self, id: Id<JobRow>) -> &JobKey {
@@ -94,13 +94,13 @@ impl Names {
         self.runs.all[id.0 as usize]
     }
 
-    /// The claim that is noted for this run; an empty text if there is none.
-    pub(crate) fn note_at_run(&mut self, run: Id<RunRow>, claim: String) {
-        self.at_runs.insert(run, claim);
+    /// The run stands there by its record, unless it is claimed: the name of a sorted set, and a member of it.
+    pub(crate) fn note_place(&mut self, run: Id<RunRow>, place: (String, Vec<u8>)) {
+        self.places.insert(run, place);
     }
 
-    pub(crate) fn noted_at_run(&self, run: Id<RunRow>) -> &str {
-        self.at_runs.get(&run).map_or("", String::as_str)
+    pub(crate) fn noted_place(&self, run: Id<RunRow>) -> Option<&(String, Vec<u8>)> {
+        self.places.get(&run)
     }
 
     /// The claim that is noted to hold this job; an empty text if none does.

@@ -82,13 +82,15 @@ async fn what_ends_while_both_calls_are_under_way_is_written_without_waiting_for
         acquiring: Arc::new(Semaphore::new(Semaphore::MAX_PERMITS)),
         written: Arc::default(),
     };
-    let (writing, acquiring, written) = (store.writing.clone(), store.acquiring.clone(), store.written.clone());
+    let (writing, acquiring, written) =
+        (store.writing.clone(), store.acquiring.clone(), store.written.clone());
     let started = Arc::new(Semaphore::new(0));
     let [(first, end_first), (second, end_second), (third, _), (fourth, _)] =
         ["first", "second", "third", "fourth"].map(|name| waiting(name, &started));
     let clock = ManualClock::at("2026-03-01T00:00:00Z");
     let builder = Scheduler::builder().clock(clock.clone()).store(store);
-    let scheduler = builder.register(first).register(second).register(third).register(fourth).build().unwrap();
+    let scheduler =
+        builder.register(first).register(second).register(third).register(fourth).build().unwrap();
     let enqueue = async |name: &'static str| scheduler.enqueue(Invocation::new(detail(name))).await.unwrap();
     scheduler.start().await.unwrap();
     enqueue("first").await;

@@ -109,7 +109,7 @@ impl Audit<'_> {
         }
         let mends = vec![(Step::SAdd, "homes".to_owned(), vec![text(session)])];
         question.test(("has", "homes".to_owned(), vec![text(session)]), "its node is not listed", mends);
-        self.held(&mut question, &row, id);
+        self.held(&mut question, &row, id, codec::only_named(whole).is_some());
         let stop = format!("stop:{session}");
         let reason = row.cancel.map(crate::commit::reason);
         if let Some(reason) = reason {
@@ -121,13 +121,13 @@ impl Audit<'_> {
     }
 
     /// What it keeps from others.
-    fn held(&self, question: &mut Question, row: &ClaimRow, id: &str) {
+    fn held(&self, question: &mut Question, row: &ClaimRow, id: &str, is_named: bool) {
         if row.exclusive {
             let words = pair(codec::key(row.trigger.job()), id);
             let mends = vec![(Step::HSet, "busy".to_owned(), words.clone())];
             question.test(("value", "busy".to_owned(), words), "it does not hold its job", mends);
         }
-        if let Some(name) = claimed_name(row) {
+        if let Some(name) = claimed_name(row).filter(|_| !is_named) {
             let fault = format!("its {} does not know of it", Named::by(&name).kind());
             let words = pair(name, id);
             let mends = vec![(Step::HSet, "at".to_owned(), words.clone())];

@@ -58,8 +58,15 @@ end
 local over = {}
 function checks.held(hash, from, many)
   local names = values_of(hash, column(from, many, 1))
-  for n = 1, many do compare(names[n] and #names[n] == #RUN + 22 and is_run(names[n])) end
+  for n = 1, many do compare(is_named(names[n])) end
   over[hash] = { from, many, names }
+end
+
+-- Runs that nobody has claimed: where it stands, if it stands anywhere, and its name.
+function checks.unclaimed(zset, from, many)
+  for at = from, from + many - 1, 2 do
+    compare((zset ~= '' and call('ZSCORE', K(zset), ARGV[at])) or not claim_of(ARGV[at + 1]))
+  end
 end
 
 function checks.none(key) compare(call('EXISTS', K(key)) == 0) end
@@ -110,7 +117,7 @@ end
 function checks.place(lane, from, many)
   for at = from, from + many - 1, 4 do
     local job, member = ARGV[at], ARGV[at + 2]
-    local due = call('HEXISTS', K'at', ARGV[at + 3]) == 1 and '' or ARGV[at + 1]
+    local due = claim_of(ARGV[at + 3]) and '' or ARGV[at + 1]
     local stands = call('ZSCORE', K('lane:' .. lane), member) or ''
     if job == '' then
       compare(stands == due)
@@ -215,7 +222,7 @@ end
 -- Time, member, trigger: but for those that are claimed.
 function ops.shift(lane, from, many)
   for at = from, from + many - 1, 3 do
-    if call('HEXISTS', K'at', ARGV[at + 2]) == 0 then
+    if not claim_of(ARGV[at + 2]) then
       call('ZADD', K('lane:' .. lane), ARGV[at], ARGV[at + 1])
       now_in(lane)
     end
@@ -251,7 +258,7 @@ end
 function ops.stand_alone(lane, from, many)
   for at = from, from + many - 1, 4 do
     local job, time, member = ARGV[at], ARGV[at + 1], ARGV[at + 2]
-    if ARGV[at + 3] == '' or call('HEXISTS', K'at', ARGV[at + 3]) == 0 then
+    if ARGV[at + 3] == '' or not claim_of(ARGV[at + 3]) then
       call('SADD', K('ql:' .. job), lane)
       call('ZADD', K(waiting_of(lane, job)), time, member)
       local first = call('ZRANGE', K(waiting_of(lane, job)), 0, 1)
@@ -285,16 +292,11 @@ function ops.queue(_, from, many)
   end
 end
 
-local function each_of(names, command, key)
-  for first = 1, #names, MANY do call(command, K(key), unpack(names, first, math.min(first + MANY - 1, #names))) end
-end
-
 -- The runs of these claims leave nothing.
 function ops.over(hash)
   local from, many, names = unpack(over[hash])
   each(1, 'HDEL', hash, from, many)
-  each_of(names, 'HDEL', 'at')
-  each_of(names, 'HDEL', 'runs')
+  for first = 1, many, MANY do call('HDEL', K'runs', unpack(names, first, math.min(first + MANY - 1, many))) end
 end
 
 function ops.wake() woken = true end
@@ -302,8 +304,18 @@ function ops.cry() woken, loud = true, true end
 
 -- Which keys an operation writes, beside its own; of those of jobs that allow one run, how wide their rows are.
 local OF_LANES = { 'lanes', 'at', 'busy' }
-local WRITES = { firings = { 'firings', 'aside' }, free = OF_LANES, hold = OF_LANES, queue = { 'queues', 'awaited' }, over = { 'at', 'runs' } }
+local WRITES = { firings = { 'firings', 'aside' }, free = OF_LANES, hold = OF_LANES, queue = { 'queues', 'awaited' }, over = { 'runs' } }
+-- Which leave what is claimed where it is: how wide their rows are, which end with a name.
+local UNLESS_CLAIMED = { shift = 3, stand_alone = 4 }
 local OF_JOBS = { leave_alone = 2, stand_alone = 4, free = 2, hold = 2 }
+
+-- Claims are looked for before anything is written.
+local function look_for_claims(name, from, many)
+  local width = UNLESS_CLAIMED[name]
+  for at = from + width - 1, from + many - 1, width do
+    if ARGV[at] ~= '' then claim_of(ARGV[at]) end
+  end
+end
 
 local function check_waiting(name, lane, from, many)
   for at = from, from + many - 1, OF_JOBS[name] do
@@ -361,6 +373,7 @@ return guarded(function()
       end
       if name == 'firings' then last_firing, first_firing = firings_kept() end
       if OF_JOBS[name] then check_waiting(name, key, at + 3, many) end
+      if UNLESS_CLAIMED[name] then look_for_claims(name, at + 3, many) end
     end
     at = at + 3 + many
   end

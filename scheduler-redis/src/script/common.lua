@@ -7,7 +7,7 @@
 --   jobs, triggers   key -> record         runs   name -> record. The name of a run is U+10FFFF and 22 digits
 --   cl:<session>     claim -> record; that of a trigger, as it was claimed, as long as it is not fired. For a run that is not to stop:
 --                    its name                               homes  sessions with claims
---   at               trigger -> its claim that is not fired; run -> its claim
+--   at               trigger -> its claim that is not fired; run -> its claim, where the record of that does not say its name only
 --   lane:<lane>      what can be claimed, by time, priority, key. A lane is `1` and the queue, or `0`, NUL, and the type
 --                    of the job        lanes   lane -> when its first is due
 --   dead             runs that have ended, in the order of their names
@@ -72,9 +72,11 @@ local function now_micros()
 end
 
 -- So many numbers, each larger than any before, also after the server has come back with older data. Answers the one before them.
-local function count(many, least)
+-- With a `step` the first is a multiple of it.
+local function count(many, least, step)
   local known = tonumber(call('HGET', K'meta', 'count') or '') or 0
   local base = math.max(known, now_micros(), least or 0)
+  if step then base = base - base % step + step - 1 end
   call('HSET', K'meta', 'count', text(base + many))
   return base
 end
@@ -104,8 +106,37 @@ local function is_registered(session)
 end
 
 -- The name of a run has no NUL; those of jobs and triggers have.
-local RUN = '\244\143\191\191'
-local function is_run(name) return string.byte(name) == 244 and string.sub(name, 1, 4) == RUN and not string.find(name, '\0', 1, true) end
+local function is_run(name) return not string.find(name, '\0', 1, true) end
+
+-- Whether the record of a claim is the name of its run, and nothing else.
+local function is_named(record)
+  if not record or #record ~= 26 then return false end
+  local a, b, c, d = string.byte(record, 1, 4)
+  return a == 244 and b == 143 and c == 191 and d == 191
+end
+
+-- The claim of a trigger that is not fired, or of a run. Runs are looked for among all claims, once for all of a call: those that
+-- stand in a lane have none.
+local by_run
+local function claim_of(name)
+  local noted = call('HGET', K'at', name)
+  if noted or not is_run(name) then return noted end
+  if not by_run then
+    check('homes', 'orphans')
+    local homes = {}
+    for _, session in ipairs(call('SMEMBERS', K'homes')) do homes[#homes + 1] = 'cl:' .. session end
+    for _, orphan in ipairs(call('SMEMBERS', K'orphans')) do homes[#homes + 1] = 'orphan:' .. orphan end
+    check(unpack(homes))
+    by_run = {}
+    for _, home in ipairs(homes) do
+      local claims = call('HGETALL', K(home))
+      for n = 2, #claims, 2 do
+        if is_named(claims[n]) then by_run[claims[n]] = claims[n - 1] end
+      end
+    end
+  end
+  return by_run[name]
+end
 
 -- Lanes whose first may be another one, and whether others may find something.
 local touched, woken = {}, false

@@ -4,11 +4,20 @@
 -- calendars as the node knows them, types as JSON or nothing, limits as JSON or nothing, whether alarms come first. Times in
 -- milliseconds. Answers: what has become of it, epoch, number before the first claim, when to ask again, what is left of the share,
 -- claims to be stopped and why, records, names whose records are gone, version of all jobs, claims with their queues.
-local session, turn, now, until_then, most = ARGV[2], ARGV[3], ARGV[4], ARGV[5], tonumber(ARGV[6])
+local session, turn, now, until_then, most = ARGV[2], ARGV[3], ARGV[4], ARGV[5], math.min(tonumber(ARGV[6]), 100)
 local late, share = tonumber(ARGV[7]), tonumber(ARGV[8])
 -- Lanes that are looked at in one step.
 local PART = 100
-local byte, format, sub = string.byte, string.format, string.sub
+local byte, sub = string.byte, string.sub
+-- The last digits of the numbers of claims. A call has its own hundred, so that none is made as a text.
+local PLACES = {
+  '00', '01', '02', '03', '04', '05', '06', '07', '08', '09', '10', '11', '12', '13', '14', '15', '16', '17', '18',
+  '19', '20', '21', '22', '23', '24', '25', '26', '27', '28', '29', '30', '31', '32', '33', '34', '35', '36', '37',
+  '38', '39', '40', '41', '42', '43', '44', '45', '46', '47', '48', '49', '50', '51', '52', '53', '54', '55', '56',
+  '57', '58', '59', '60', '61', '62', '63', '64', '65', '66', '67', '68', '69', '70', '71', '72', '73', '74', '75',
+  '76', '77', '78', '79', '80', '81', '82', '83', '84', '85', '86', '87', '88', '89', '90', '91', '92', '93', '94',
+  '95', '96', '97', '98', '99',
+}
 
 local served, limits, left
 local function queue_of(lane) return string.match(lane, '^[^%z]*') end
@@ -115,12 +124,12 @@ local gone, busy, of_queues = {}, {}, {}
 
 -- The records of triggers and runs.
 local function records_of(names)
+  if is_run(table.concat(names)) then return call('HMGET', K'runs', unpack(names)) end
   local of = { triggers = {}, runs = {} }
   for _, name in ipairs(names) do
     local all = is_run(name) and of.runs or of.triggers
     all[#all + 1] = name
   end
-  if #of.triggers == 0 then return call('HMGET', K'runs', unpack(names)) end
   if #of.runs == 0 then return call('HMGET', K'triggers', unpack(names)) end
   local by_name, found = {}, {}
   for hash, all in pairs(of) do
@@ -232,11 +241,17 @@ local function pass(since, is_shared)
 end
 
 local function note_claims()
-  local base, claims, at, of_queue = count(#taken), {}, {}, {}
-  for n, name in ipairs(taken) do
-    local id = format('%s-%d', session, base + n)
-    claims[2 * n - 1], claims[2 * n] = id, is_run(name) and name or records[n]
-    at[2 * n - 1], at[2 * n] = name, id
+  local base = count(#PLACES, nil, #PLACES)
+  local begin = session .. '-' .. text((base + 1) / #PLACES)
+  local claims, at, of_queue, are_runs = {}, {}, {}, is_run(table.concat(taken))
+  for n = 1, #taken do
+    local name, id = taken[n], begin .. PLACES[n]
+    claims[2 * n - 1] = id
+    if are_runs or is_run(name) then
+      claims[2 * n] = name
+    else
+      claims[2 * n], at[#at + 1], at[#at + 2] = records[n], name, id
+    end
     if byte(taken_in[n]) == 49 then
       local queue = sub(queue_of(taken_in[n]), 2)
       of_queue[queue] = (of_queue[queue] or 0) + 1
@@ -245,7 +260,7 @@ local function note_claims()
   end
   call('SADD', K'homes', session)
   call('HSET', K('cl:' .. session), unpack(claims))
-  call('HSET', K'at', unpack(at))
+  if at[1] then call('HSET', K'at', unpack(at)) end
   for n, job in pairs(taken_for) do call('HSET', K'busy', job, claims[2 * n - 1]) end
   left = {}
   for queue, many in pairs(of_queue) do

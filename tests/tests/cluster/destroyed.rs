@@ -232,6 +232,9 @@ async fn runs_that_somebody_has_destroyed_keep_nothing_from_others_and_are_found
     taken.sort_unstable_by_key(|run| run.run);
     assert_eq!(taken.iter().map(|run| run.run).collect::<Vec<_>>(), [id(2), id(4)]);
     assert_eq!(server.text(&["HGET", &key("queues"), "mail"]), "1", "the destroyed one does not count");
+    // The claim of a run that is to stop says more than the name of it, so that an entry leads from the run to it.
+    assert_eq!(server.text(&["HLEN", &key("at")]), "0");
+    process.store.cancel(Executions::One(taken[0].claim)).await.unwrap();
     server.command(&["HDEL", &key("at"), &names[1]]);
     server.command(&["HSET", &key("at"), &names[2], "1-1"]);
     let found = process.store.audit(true).await.unwrap();
