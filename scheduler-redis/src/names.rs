@@ -5,12 +5,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use chrono::{DateTime, Utc};
-use foldhash::{HashMap, HashMapExt};
+use foldhash::{HashMap, HashMapExt, HashSet};
 use scheduler_core::job::ExecutionId;
 use scheduler_core::run::RunId;
 use scheduler_core::store::rows::{ClaimRow, Id, JobRow, Lane, RunRow, TriggerRow};
 use scheduler_core::store::view;
-use scheduler_core::{JobKey, TriggerKey};
+
+use scheduler_core::{InvalidKey, JobKey, TriggerKey};
+
+use crate::codec;
 
 /// Numbers for births and revisions: microseconds of the server's clock, each once in this process. What has the same name is
 /// never changed by two processes at once, so no two changes of one name have one number.
@@ -65,6 +68,9 @@ pub(crate) struct Names {
     places: HashMap<Id<RunRow>, (String, Vec<u8>)>,
     /// What was noted as the claims that hold jobs.
     holders: HashMap<JobKey, String>,
+    /// The last job that was read, and texts: the rows of one answer have few.
+    last_job: Option<JobKey>,
+    texts: HashSet<Arc<str>>,
     /// Where claims are, and their whole ids.
     claims: HashMap<u64, (Arc<str>, ExecutionId)>,
     numbers: Arc<Numbers>,
@@ -74,7 +80,8 @@ pub(crate) struct Names {
 impl Names {
     pub(crate) fn new(numbers: Arc<Numbers>, now: DateTime<Utc>) -> Self {
         let (jobs, triggers, runs, lanes, at, places, holders, claims) = Default::default();
-        Self { jobs, triggers, runs, lanes, at, places, holders, claims, numbers, now }
+        let (last_job, texts) = Default::default();
+        Self { jobs, triggers, runs, lanes, at, places, holders, last_job, texts, claims, numbers, now }
     }
 
     pub(crate) fn job_key(&self, id: Id<JobRow>) -> &JobKey {
@@ -151,6 +158,24 @@ impl view::Names for Names {
 
     fn lane_of(&self, lane: Lane) -> LaneOf {
         self.lanes.all[lane.0 as usize].clone()
+    }
+
+    fn text(&mut self, text: &str) -> Arc<str> {
+        if let Some(known) = self.texts.get(text) {
+            return known.clone();
+        }
+        let text = Arc::<str>::from(text);
+        self.texts.insert(text.clone());
+        text
+    }
+
+    fn job_key(&mut self, group: &str, name: &str) -> Result<JobKey, InvalidKey> {
+        let group = codec::group_name(group);
+        if let Some(last) = self.last_job.as_ref().filter(|last| last.name() == name && last.group() == group)
+        {
+            return Ok(last.clone());
+        }
+        Ok(self.last_job.insert(JobKey::in_group(group, name)?).clone())
     }
 
     fn number(&mut self) -> u64 {

@@ -21,7 +21,7 @@ use crate::connection::{Connection, Failure};
 use crate::names::Names;
 use crate::run::{Mode, each};
 use crate::script::words;
-use crate::session::{Ending, Held, Origin, knows, run_in};
+use crate::session::{Ended, Ending, Held, Origin, knows, run_in};
 use crate::shared::{Flag, Shared};
 
 /// So many runs are told of in one call.
@@ -37,7 +37,6 @@ fn reassert(
     view: &mut View<Names>,
     execution: ExecutionId,
     run: &Held,
-    has_ended: bool,
     open: &HashSet<u64>,
 ) -> Result<Reasserted, Missing> {
     let is_open = |session| open.contains(&session);
@@ -47,7 +46,7 @@ fn reassert(
         }
         Origin::Run(row, _) => {
             let row = run_in(row, view.names());
-            rules::reassert_run(view, execution, &run.claim, &row, has_ended, is_open)
+            rules::reassert_run(view, execution, &run.claim, &row, is_open)
         }
     }
 }
@@ -148,11 +147,16 @@ impl Shared {
         let mut view = self.view();
         knows(&mut view, ended.iter().map(|ending| ending.completion.execution));
         let rule = |view: &mut View<Names>| {
-            each(view, ended, |view, Ending { completion, run }| {
-                let execution = completion.execution;
-                if let Some(run) = &run
-                    && reassert(view, execution, run, true, &open)? == Reasserted::Wait
-                {
+            each(view, ended, |view, Ending { completion, of }| {
+                let (execution, is_open) = (completion.execution, |session| open.contains(&session));
+                let told = match &of {
+                    Some(Ended::Firing(held)) => reassert(view, execution, held, &open)?,
+                    Some(Ended::Attempt { run, epoch }) => {
+                        rules::reassert_ended_run(view, execution, (*run, *epoch), now, is_open)?
+                    }
+                    None => Reasserted::Known,
+                };
+                if told == Reasserted::Wait {
                     return Ok(false);
                 }
                 rules::complete(view, completion, now).map(|_| true)
@@ -171,7 +175,7 @@ impl Shared {
         let (open, mut view) = (self.open_sessions().await?, self.view());
         knows(&mut view, runs.iter().map(|(execution, _)| *execution));
         let rule = |view: &mut View<Names>| {
-            each(view, runs, |view, (execution, run)| reassert(view, execution, &run, false, &open))
+            each(view, runs, |view, (execution, run)| reassert(view, execution, &run, &open))
         };
         let answer = self.run("tell", Mode::Tell(session), view, rule).await?.answer;
         let (mut waiting, mut overtaken) = (Vec::new(), Vec::new());

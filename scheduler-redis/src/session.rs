@@ -7,6 +7,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use foldhash::HashMap;
 use scheduler_core::job::{CancelReason, ExecutionId};
+use scheduler_core::run::RunId;
 use scheduler_core::store::rows::{ClaimRow, Id, Item, RunRow, TriggerRow};
 use scheduler_core::store::view::{Names as _, Version, View};
 use scheduler_core::store::{Completion, Node};
@@ -49,8 +50,24 @@ pub(crate) struct Session {
 #[derive(Debug, Clone)]
 pub(crate) struct Ending {
     pub(crate) completion: Completion,
-    /// The run, if it was fired here: a server that has forgotten it whole is told of that too.
-    pub(crate) run: Option<Held>,
+    /// What has ended, if it was fired here: a server that has forgotten it whole is told of that too.
+    pub(crate) of: Option<Ended>,
+}
+
+/// What has ended. There are many of a run, and a server that has forgotten the attempt knows the rest.
+#[derive(Debug, Clone)]
+pub(crate) enum Ended {
+    Firing(Box<Held>),
+    Attempt { run: RunId, epoch: u32 },
+}
+
+impl From<Held> for Ended {
+    fn from(held: Held) -> Self {
+        match &held.of {
+            Origin::Run(row, _) => Self::Attempt { run: row.id, epoch: held.claim.epoch },
+            Origin::Trigger { .. } => Self::Firing(held.into()),
+        }
+    }
 }
 
 /// A row of a trigger as it is in no transaction.
@@ -221,8 +238,8 @@ impl Session {
     }
 
     pub(crate) fn ended(&mut self, completion: Completion, now: Duration) {
-        let run = self.claims.remove(&completion.execution).filter(|held| held.claim.fired);
-        self.ended.push_back((now, Ending { completion, run }));
+        let held = self.claims.remove(&completion.execution).filter(|held| held.claim.fired);
+        self.ended.push_back((now, Ending { completion, of: held.map(Ended::from) }));
         let is_old = |(at, _): &(Duration, Ending)| now.saturating_sub(*at) > REMEMBER;
         while self.ended.len() > MOST || self.ended.front().is_some_and(is_old) {
             self.ended.pop_front();

@@ -5,9 +5,10 @@ use chrono::{DateTime, Utc};
 use super::ending::complete;
 use super::firing::release;
 use super::recording::{append, lost};
-use super::running::{lose_attempt, promise};
+use super::running::{claimed_run, lose_attempt, promise};
 use super::steps::{end_claim, withdraw};
 use crate::job::ExecutionId;
+use crate::run::RunId;
 use crate::store::firing::{CompleteResult, Completion, Instruction};
 use crate::store::firings::FiringReason;
 use crate::store::rows::*;
@@ -139,14 +140,12 @@ pub fn reassert<R: Rows>(
     Ok(Reasserted::Again)
 }
 
-/// As [`reassert`], for the attempt of a run; `run` is its row as it was claimed. A run of which nothing is known is added if its
-/// attempt goes on. If the attempt has ended, the run may be over since.
+/// As [`reassert`], for the attempt of a run; `run` is its row as it was claimed. A run of which nothing is known is added.
 pub fn reassert_run<R: Rows>(
     rows: &mut R,
     execution: ExecutionId,
     claim: &ClaimRow,
     run: &RunRow,
-    has_ended: bool,
     is_open: impl Fn(u64) -> bool,
 ) -> Answer<R, Reasserted> {
     let id = Id::of(execution);
@@ -154,14 +153,10 @@ pub fn reassert_run<R: Rows>(
         return Ok(Reasserted::Known);
     }
     let known = rows.run(run.id)?;
-    if known.is_none() && has_ended {
+    if let Some(known) = known
+        && as_claimed(rows, known, claim.epoch)?.is_none()
+    {
         return Ok(Reasserted::Overtaken);
-    }
-    if let Some(known) = known {
-        let as_before = |row: &RunRow| row.standing == Standing::Waiting && row.epoch == claim.epoch;
-        if rows.claim_of(known)?.is_some() || !rows.get(known)?.is_some_and(as_before) {
-            return Ok(Reasserted::Overtaken);
-        }
     }
     if claim.exclusive
         && let Some(refusal) = free_for(rows, id, claim, is_open)?
@@ -173,6 +168,39 @@ pub fn reassert_run<R: Rows>(
     }
     rows.add_claim(id, claim.clone());
     Ok(Reasserted::Again)
+}
+
+/// As [`reassert_run`], for an attempt that has ended, whose end is told next. A run of which nothing is known may be over since.
+pub fn reassert_ended_run<R: Rows>(
+    rows: &mut R,
+    execution: ExecutionId,
+    (run, epoch): (RunId, u32),
+    now: DateTime<Utc>,
+    is_open: impl Fn(u64) -> bool,
+) -> Answer<R, Reasserted> {
+    let id = Id::of(execution);
+    if rows.get(id)?.is_some() {
+        return Ok(Reasserted::Known);
+    }
+    let Some(known) = rows.run(run)? else { return Ok(Reasserted::Overtaken) };
+    let Some(row) = as_claimed(rows, known, epoch)? else { return Ok(Reasserted::Overtaken) };
+    let claim = claimed_run(&row, execution, now).0;
+    if claim.exclusive
+        && let Some(refusal) = free_for(rows, id, &claim, is_open)?
+    {
+        return Ok(refusal);
+    }
+    rows.add_claim(id, claim);
+    Ok(Reasserted::Again)
+}
+
+/// The row of a run that waits as it did before it was claimed; none if something has happened to it since.
+fn as_claimed<R: Rows>(rows: &mut R, run: Id<RunRow>, epoch: u32) -> Answer<R, Option<RunRow>> {
+    if rows.claim_of(run)?.is_some() {
+        return Ok(None);
+    }
+    let as_before = |row: &&RunRow| row.standing == Standing::Waiting && row.epoch == epoch;
+    Ok(rows.get(run)?.filter(as_before).cloned())
 }
 
 /// Takes an unfired claim away from a job that allows one run at a time; says why that is not enough.

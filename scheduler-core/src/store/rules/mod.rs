@@ -28,7 +28,7 @@ pub(crate) use asking::Running;
 pub use asking::{cancel, executions, groups, jobs, runs_by_session, triggers};
 pub use ending::{complete, detach, end_job};
 pub use firing::{claimed, fire, release, ring, spoil};
-pub use losing::{Lost, Reasserted, abandon, lose, reassert, reassert_run};
+pub use losing::{Lost, Reasserted, abandon, lose, reassert, reassert_ended_run, reassert_run};
 pub use mending::{Unsound, drop_unused, examine};
 pub use pausing::{forget, pause, pause_selected, remember, reset, resume, resume_selected};
 pub use putting::{

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 
 use crate::calendar::Calendar;
-use crate::key::{JobKey, TriggerKey};
+use crate::key::{DEFAULT_GROUP, InvalidKey, JobKey, TriggerKey};
 use crate::run::{RunId, RunState};
 use crate::store::admin::{GroupKind, Selection};
 use crate::store::rows::*;
@@ -27,6 +27,18 @@ pub trait Names {
     fn lane(&mut self, queue: Option<&Arc<str>>, job_type: &Arc<str>) -> Lane;
     /// What a lane is that [`lane`](Self::lane) has given.
     fn lane_of(&self, lane: Lane) -> (Option<Arc<str>>, Arc<str>);
+    /// A text that many rows have. A driver may give again what it gave before.
+    fn text(&mut self, text: &str) -> Arc<str> {
+        text.into()
+    }
+    /// The key of a job, which many rows have, as [`text`](Self::text).
+    ///
+    /// # Errors
+    ///
+    /// The group or the name is none.
+    fn job_key(&mut self, group: &str, name: &str) -> Result<JobKey, InvalidKey> {
+        JobKey::in_group(if group.is_empty() { DEFAULT_GROUP } else { group }, name)
+    }
     /// A number that no other call gives for what has the same name.
     fn number(&mut self) -> u64;
 }

@@ -13,7 +13,7 @@ use super::parts::Names;
 use crate::data::JobData;
 use crate::error::{Error, Result};
 use crate::job::{CancelReason, JobDetail};
-use crate::key::{DEFAULT_GROUP, JobKey};
+use crate::key::DEFAULT_GROUP;
 use crate::run::{RunEnd, RunId};
 use crate::store::rows::*;
 use crate::store::state::StoredState;
@@ -371,16 +371,12 @@ pub fn read_run(record: &[u8], names: &mut impl Names) -> Result<RunRow, String>
     let (epoch, attempts, priority) = (from.small()?, from.small()?, from.small()?.cast_signed());
     let (id, due) = (from.run()?, from.time()?.ok_or("it has no due time")?);
     let (group, name) = (from.text()?, from.text()?);
-    let job_type = match from.text()? {
-        "" => name.into(),
-        job_type => Arc::from(job_type),
-    };
-    let job = match group {
-        "" => JobKey::new(name),
-        group => JobKey::in_group(group, name),
-    };
-    let job = job.map_err(|error| error.to_string())?;
-    let queue = Some(from.text()?).filter(|name| !name.is_empty()).map(Arc::from);
+    let job_type = names.text(match from.text()? {
+        "" => name,
+        job_type => job_type,
+    });
+    let job = names.job_key(group, name).map_err(|error| error.to_string())?;
+    let queue = Some(from.text()?).filter(|name| !name.is_empty()).map(|name| names.text(name));
     let (data, cold) = match flags & HAS_COLD {
         0 if from.left.is_empty() => (JobData::new(), None),
         0 => (from.json()?, None),
