@@ -5,6 +5,7 @@ use scheduler_core::Result;
 use scheduler_core::store::view::record;
 use scheduler_core::store::{AcquireDue, rules};
 
+use crate::bundles;
 use crate::codec;
 use crate::commit::{Ops, Step, operation, text};
 use crate::load::parts;
@@ -58,19 +59,26 @@ impl Shared {
     pub(crate) async fn drop_unreadable(
         &self,
         session: u64,
-        Unusable { unreadable, queues, .. }: &Unusable,
+        Unusable { unreadable, .. }: &Unusable,
     ) -> Result<()> {
         if unreadable.is_empty() {
             return Ok(());
         }
-        let queues = words(queues.clone());
         let home = format!("cl:{session}");
         let all = list(Some(self.ask(&self.command("HGETALL", "at")).await?));
-        for claim in unreadable {
+        for (claim, queue) in unreadable {
             let id = codec::claim(*claim);
             let mut ops = Ops::default();
-            ops.add(Step::HDel, home.clone(), [text(&id)]);
-            if let Some([_, queue]) = queues.as_chunks().0.iter().find(|[claim, _]| *claim == id) {
+            let record = self.claim_records(&home, &[*claim]).await?.pop().flatten();
+            let run = record.as_deref().and_then(codec::only_named).map(|(_, run)| codec::run(run));
+            match run {
+                Some(_) => {
+                    let words = [text(bundles::field(*claim)), vec![bundles::place(*claim)]];
+                    ops.add(Step::Unname, home.clone(), words);
+                }
+                None => ops.add(Step::HDel, home.clone(), [text(&id)]),
+            }
+            if let Some(queue) = queue {
                 ops.add(Step::Queue, "", [text(queue), text("-1")]);
             }
             let noted =
@@ -80,8 +88,6 @@ impl Shared {
                 body = operation("value", "at", &[text(key), text(&id)]);
                 ops.add(Step::HDel, "at", [text(key)]);
             }
-            let record = self.ask(self.command("HGET", &home).arg(&id)).await?;
-            let run = bytes(&record).and_then(codec::only_named).map(|(_, run)| codec::run(run));
             if let Some(key) = noted.or(run) {
                 let job = word(Some(&self.ask(self.command("HGET", "alone").arg(&key)).await?));
                 ops.add(Step::Free, "", [text(job), text(id)]);

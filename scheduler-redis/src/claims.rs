@@ -13,12 +13,16 @@ use scheduler_core::store::view::{Members, Set};
 use scheduler_core::store::{NewRun, rules};
 use scheduler_core::{JobKey, Result};
 
+use crate::bundles::{self, Claim};
 use crate::cache::Known;
 use crate::codec;
 use crate::commit_runs::where_it_stands;
-use crate::load::{Loader, MANY, broken, parts};
+use crate::load::{Loader, broken, parts};
 use crate::names::Names;
 use crate::script::{bytes, list, word, words};
+
+/// So many entries of a hash of claims are read at once.
+const ENTRIES: usize = 100;
 
 impl Loader<'_> {
     pub(crate) async fn claims(&mut self, ids: Vec<Id<ClaimRow>>) -> Result<()> {
@@ -31,8 +35,8 @@ impl Loader<'_> {
             }
         }
         for (home, of_home) in by_home {
-            let ids: Vec<_> = of_home.iter().map(|(_, execution)| codec::claim(*execution)).collect();
-            let records = self.records(&home, &ids).await?;
+            let ids: Vec<_> = of_home.iter().map(|(_, execution)| *execution).collect();
+            let records = self.shared.claim_records(&home, &ids).await?;
             let all = of_home.into_iter().zip(records);
             self.claims_from(all.map(|((id, execution), found)| (id, execution, found)).collect()).await?;
         }
@@ -136,26 +140,20 @@ impl Loader<'_> {
     }
 
     /// Some claims of a hash and their records, and where to go on.
-    async fn page_of_claims(
-        &self,
-        home: &str,
-        cursor: &str,
-    ) -> Result<(Vec<(ExecutionId, Vec<u8>)>, Option<String>)> {
+    async fn page_of_claims(&self, home: &str, cursor: &str) -> Result<(Vec<Claim>, Option<String>)> {
         let mut command = self.get("HSCAN", home);
-        let page = list(Some(self.one(command.arg(cursor).arg("COUNT").arg(MANY)).await?));
-        let pairs = list(page.get(1).cloned());
-        let claim = |[id, record]: &[Value; 2]| {
-            // An audit takes care of an entry that is no claim.
-            Some((codec::read_claim(&word(Some(id))).ok()?, bytes(record)?.to_vec()))
-        };
+        let page = list(Some(self.one(command.arg(cursor).arg("COUNT").arg(ENTRIES)).await?));
+        let entries = list(page.get(1).cloned());
+        // An audit takes care of an entry that is no claim.
+        let claims =
+            |[field, value]: &[Value; 2]| bundles::claims_of(home, &word(Some(field)), bytes(value)?);
         let next = Some(word(page.first())).filter(|next| !next.is_empty() && next != "0");
-        Ok((pairs.as_chunks().0.iter().filter_map(claim).collect(), next))
+        Ok((entries.as_chunks().0.iter().filter_map(claims).flatten().collect(), next))
     }
 
     async fn is_claimed(&mut self, id: Id<ClaimRow>, execution: ExecutionId) -> Result<bool> {
         let Some((home, _)) = self.view.names().home_of(id).cloned() else { return Ok(false) };
-        let found = self.one(self.get("HEXISTS", &home).arg(codec::claim(execution))).await?;
-        Ok(crate::script::number(Some(&found)) == Some(1))
+        Ok(self.shared.claim_records(&home, &[execution]).await?.into_iter().any(|found| found.is_some()))
     }
 
     pub(crate) fn claim(&mut self, id: Id<ClaimRow>, execution: ExecutionId, found: Option<&[u8]>) {

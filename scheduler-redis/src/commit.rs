@@ -9,8 +9,9 @@ use scheduler_core::store::rows::{ClaimRow, Id, Item, JobRow, Place, RunRow, Tri
 use scheduler_core::store::view::{Change, Version, View, record};
 use scheduler_core::{JobKey, Result};
 
+use crate::bundles::Places;
 use crate::codec;
-use crate::commit_runs::{Alone, Over, claimed_name, over_of};
+use crate::commit_runs::{Alone, Over, over_of};
 use crate::firings;
 use crate::names::Names;
 use crate::ops::record as whole;
@@ -88,7 +89,7 @@ pub(crate) struct Commit {
     checked: Vec<Checked>,
     pub(crate) ops: Ops,
     /// By how much the claims of queues change.
-    queues: BTreeMap<Arc<str>, i64>,
+    pub(crate) queues: BTreeMap<Arc<str>, i64>,
     pub(crate) version: Version,
 }
 
@@ -216,25 +217,33 @@ impl Commit {
         for (id, version) in view.runs().reads() {
             is("runs", codec::run(names.run_id(id)), version, Checked::Run(id));
         }
+        let (mut held, mut unheld, mut ended) = <(Places<_>, Places<_>, Places<_>)>::default();
         for (id, version) in view.claims().reads() {
-            if let Some((home, execution)) = names.home_of(id).filter(|_| !over.contains_key(&id)) {
-                is(home, codec::claim(*execution), version, Checked::Claim(id));
+            let Some((home, execution)) = names.home_of(id) else { continue };
+            if codec::is_only_named(version) {
+                held.add(home, *execution, Checked::Claim(id));
+                continue;
+            }
+            is(home, codec::claim(*execution), version, Checked::Claim(id));
+            if version == 0 {
+                unheld.add(home, *execution, Checked::Claim(id));
             }
         }
         for (name, version) in view.read_marks() {
             is("marks", name.to_string(), version, Checked::Other);
         }
-        let mut held = BTreeMap::<Arc<str>, (Words, Vec<Checked>)>::new();
         for id in over.keys() {
             if let Some((home, execution)) = names.home_of(*id) {
-                let (words, checked) = held.entry(home.clone()).or_default();
-                words.push(text(codec::claim(*execution)));
-                checked.push(Checked::Claim(*id));
+                ended.add(home, *execution, ());
             }
         }
-        for (home, (words, checked)) in held {
-            self.add_check("held", &home, words, checked);
-            self.ops.add(Step::Over, home, []);
+        for (name, places) in [("held", held), ("unheld", unheld)] {
+            for (home, (words, checked)) in places.words() {
+                self.add_check(name, &home, words, checked);
+            }
+        }
+        for (home, (words, _)) in ended.words() {
+            self.ops.add(Step::Over, home, words);
         }
         for (hash, (words, checked)) in rows {
             self.add_check("is", &hash, words, checked);
@@ -398,91 +407,6 @@ impl Commit {
             }
             (None, Some(key)) => self.ops.add(Step::Shift, stand.lane, [time, stand.member, text(key)]),
             (None, None) => self.ops.add(Step::Stand, stand.lane, [time, stand.member]),
-        }
-    }
-
-    /// The claim of a run that is over goes with it. One that says only the name of its run has no entry under `at`.
-    fn claim(
-        &mut self,
-        change: &Change<'_, ClaimRow>,
-        names: &Names,
-        (is_over, is_named): (bool, bool),
-    ) -> Result<()> {
-        let Some((home, execution)) = names.home_of(change.id) else { return Ok(()) };
-        if let Some(claim) = change.before.filter(|claim| is_over && !claim.exclusive) {
-            self.leave_queue(claim);
-            return Ok(());
-        }
-        let id = codec::claim(*execution);
-        let stop = format!("stop:{}", execution.session());
-        match (change.before, change.after) {
-            (Some(before), None) => {
-                if !is_over {
-                    self.ops.add(Step::HDel, home.clone(), [text(&id)]);
-                }
-                self.let_go(before, &id, is_named);
-                if before.cancel.is_some() {
-                    self.ops.add(Step::HDel, stop, [text(id)]);
-                }
-            }
-            (before, Some(after)) => {
-                let record = whole(self.version, record::claim(after)?);
-                self.ops.add(Step::HSet, home.clone(), [text(&id), record]);
-                match before {
-                    Some(before) if !before.fired || (after.run_removed && !is_named) => self.unclaim(before),
-                    Some(_) if is_named => {
-                        let name = claimed_name(after);
-                        name.into_iter()
-                            .for_each(|name| self.ops.add(Step::HSet, "at", [text(name), text(&id)]));
-                    }
-                    Some(_) => {}
-                    None => self.take(after, &id),
-                }
-                if let Some(reason) =
-                    after.cancel.filter(|reason| before.and_then(|row| row.cancel) != Some(*reason))
-                {
-                    self.ops.add(Step::HSet, stop, [text(id), text(self::reason(reason))]);
-                    self.ops.add(Step::Cry, "", []);
-                }
-            }
-            (None, None) => {}
-        }
-        Ok(())
-    }
-
-    fn unclaim(&mut self, claim: &ClaimRow) {
-        // Its claim is compared in the same commit, and a trigger or a run has no other.
-        let name = claimed_name(claim);
-        name.into_iter().for_each(|name| self.ops.add(Step::HDel, "at", [text(name)]));
-    }
-
-    fn let_go(&mut self, claim: &ClaimRow, id: &str, is_named: bool) {
-        if !is_named {
-            self.unclaim(claim);
-        }
-        if claim.exclusive {
-            self.ops.add(Step::Free, "", [text(codec::key(claim.trigger.job())), text(id)]);
-        }
-        self.leave_queue(claim);
-    }
-
-    fn leave_queue(&mut self, claim: &ClaimRow) {
-        if let Some(queue) = claim.trigger.queue() {
-            *self.queues.entry(queue.clone()).or_default() -= 1;
-        }
-    }
-
-    /// A claim that a server has forgotten is there again.
-    fn take(&mut self, claim: &ClaimRow, id: &str) {
-        self.ops.add(Step::SAdd, "homes", [text(claim.session.to_string())]);
-        if let Item::Run(run) = claim.item {
-            self.ops.add(Step::HSet, "at", [text(codec::run(run)), text(id)]);
-        }
-        if claim.exclusive {
-            self.ops.add(Step::Hold, "", [text(codec::key(claim.trigger.job())), text(id)]);
-        }
-        if let Some(queue) = claim.trigger.queue() {
-            *self.queues.entry(queue.clone()).or_default() += 1;
         }
     }
 

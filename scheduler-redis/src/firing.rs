@@ -1,5 +1,6 @@
 //! Storing, firing and ending, by what this process knows already.
 
+use parking_lot::Mutex;
 use scheduler_core::Result;
 use scheduler_core::job::ExecutionId;
 use scheduler_core::store::rows::Id;
@@ -103,18 +104,19 @@ impl Shared {
             open.retain(|completion| !settled.contains_key(&completion.execution));
         }
         self.end_large_jobs(&mut open).await?;
-        let mut parts = parts_of(open).into_iter();
-        while let Some(part) = parts.next() {
-            // The server ends one part while the next one is put together.
-            let next = async {
-                let Some(part) = parts.next() else { return Ok(()) };
+        let parts = Mutex::new(parts_of(open).into_iter());
+        let lane = async || {
+            loop {
+                let part = parts.lock().next();
+                let Some(part) = part else { return Ok(()) };
+                Box::pin(self.complete_part(request.now, part)).await?;
+                // The other lane goes on before this one puts its next part together.
                 tokio::task::yield_now().await;
-                self.complete_part(request.now, part).await
-            };
-            let (first, second) =
-                tokio::join!(Box::pin(self.complete_part(request.now, part)), Box::pin(next));
-            first.and(second)?;
-        }
+            }
+        };
+        // The server ends one part while another one is put together.
+        let (first, second): (Result<()>, Result<()>) = tokio::join!(lane(), lane());
+        first.and(second)?;
         let mut settled = self.settled.lock();
         Ok(all.iter().map(|execution| settled.remove(execution).unwrap_or(CompleteResult::Gone)).collect())
     }

@@ -18,11 +18,13 @@
 mod alarms;
 mod audit;
 mod boot;
+mod bundles;
 mod cache;
 mod claims;
 mod clock;
 mod codec;
 mod commit;
+mod commit_claims;
 mod commit_runs;
 mod connection;
 mod damage;
@@ -52,6 +54,7 @@ mod settings;
 mod shared;
 mod store;
 mod take;
+mod take_parts;
 #[cfg(all(test, unix))]
 #[allow(clippy::unwrap_used, reason = "a test says what went wrong by failing")]
 mod two_servers;

@@ -278,10 +278,10 @@ impl Loader<'_> {
             let of_session = format!("{}@", execution.session());
             for orphan in orphans.iter().filter(|orphan| orphan.starts_with(&of_session)) {
                 let home: Arc<str> = format!("orphan:{orphan}").into();
-                let found = self.one(self.get("HGET", &home).arg(codec::claim(execution))).await?;
-                if let Some(record) = bytes(&found) {
+                let found = self.shared.claim_records(&home, &[execution]).await?.pop().flatten();
+                if found.is_some() {
                     self.view.names().claim(execution, &home);
-                    self.claims_from(vec![(id, execution, Some(record.to_vec()))]).await?;
+                    self.claims_from(vec![(id, execution, found)]).await?;
                 }
             }
         }

@@ -10,10 +10,11 @@ use scheduler_core::store::view::View;
 use scheduler_core::time::Clock;
 use serde_json::{Value, json};
 
+use crate::bundles;
 use crate::codec;
 use crate::names::Names;
 use crate::run::{Mode, each};
-use crate::script::words;
+use crate::script::{bytes, list, word};
 use crate::shared::Shared;
 use crate::take::BATCH;
 
@@ -44,22 +45,32 @@ impl Shared {
     /// Says whether it has done something.
     async fn take_over_part(&self, orphan: &str, node: &str) -> Result<bool> {
         let home: Arc<str> = format!("orphan:{orphan}").into();
-        let found = self.ask(self.command("HRANDFIELD", &home).arg(BATCH)).await?;
-        let ids = words(Some(found));
-        let (mut view, mut claims) = (self.view(), Vec::new());
-        for id in &ids {
-            match codec::read_claim(id) {
-                Ok(execution) => {
-                    view.names().claim(execution, &home);
-                    claims.push(execution);
-                }
-                Err(error) => {
-                    tracing::error!(%error, "a run of a node that is gone has no number and is forgotten: {error}");
-                    self.slow.carry_out(self.command("HDEL", &home).arg(id)).await.ok();
+        let found = self.ask(self.command("HRANDFIELD", &home).arg(BATCH).arg("WITHVALUES")).await?;
+        let (mut view, mut claims, mut is_tidied) = (self.view(), Vec::new(), false);
+        // Pairs in a list or, in the newer protocol, a list of pairs.
+        let flat = |value| if let redis::Value::Array(pair) = value { pair } else { vec![value] };
+        let entries: Vec<_> = list(Some(found)).into_iter().flat_map(flat).collect();
+        for [field, value] in entries.as_chunks().0 {
+            let field = word(Some(field));
+            if claims.len() >= BATCH {
+                break;
+            }
+            match bundles::claims_of(&home, &field, bytes(value).unwrap_or_default()) {
+                Some(found) if !found.is_empty() => claims.extend(found.into_iter().map(|(claim, _)| claim)),
+                _ => {
+                    tracing::error!(
+                        entry = field,
+                        "a run of a node that is gone has no number and is forgotten: `{field}`"
+                    );
+                    self.slow.carry_out(self.command("HDEL", &home).arg(&field)).await.ok();
+                    is_tidied = true;
                 }
             }
         }
-        self.lose(view, &claims, node).await.map(|lost| lost || claims.len() < ids.len())
+        for claim in &claims {
+            view.names().claim(*claim, &home);
+        }
+        self.lose(view, &claims, node).await.map(|lost| lost || is_tidied)
     }
 
     /// Says whether any of these claims was there.

@@ -42,6 +42,8 @@ pub(crate) struct Session {
     pub(crate) unanswered: u32,
     /// There are such claims.
     pub(crate) is_unheard: bool,
+    /// The last time it asked, there was more than it wished.
+    pub(crate) had_more: bool,
     claims: HashMap<ExecutionId, Held>,
     ended: VecDeque<(Duration, Ending)>,
 }
@@ -175,8 +177,21 @@ pub(crate) fn home_of(execution: ExecutionId) -> Arc<str> {
 impl Session {
     pub(crate) fn new(node: Node) -> Self {
         let (safe_until, since, losses, turn, unanswered, is_unheard, claims, ended) = Default::default();
-        let (fenced, takes) = (false, true);
-        Self { node, safe_until, since, fenced, losses, takes, turn, unanswered, is_unheard, claims, ended }
+        let (fenced, takes, had_more) = (false, true, false);
+        Self {
+            node,
+            safe_until,
+            since,
+            fenced,
+            losses,
+            takes,
+            turn,
+            unanswered,
+            is_unheard,
+            had_more,
+            claims,
+            ended,
+        }
     }
 
     pub(crate) fn is_safe(&self, now: Duration) -> bool {

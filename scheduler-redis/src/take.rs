@@ -31,8 +31,13 @@ const LOOK_AHEAD: Duration = Duration::from_millis(20);
 /// How long after its due time a claim lapses that was not fired.
 const GRACE: Duration = Duration::from_secs(5);
 
-pub(crate) const USE: Attached =
-    Attached { look_ahead: LOOK_AHEAD, grace: GRACE, stop_within: Duration::ZERO, keeps_history: false };
+pub(crate) const USE: Attached = Attached {
+    look_ahead: LOOK_AHEAD,
+    batch: 3 * BATCH,
+    grace: GRACE,
+    stop_within: Duration::ZERO,
+    keeps_history: false,
+};
 
 /// How long after nothing was handed out, since a server has to be told what it has forgotten, to ask again.
 const HELD: TimeDelta = TimeDelta::milliseconds(100);
@@ -65,23 +70,11 @@ fn tell_lost(name: &Value) {
 }
 
 /// The answer of the server to a request for due work.
-enum Asked {
+pub(crate) enum Asked {
     /// Something, or that there is nothing.
     Taken(Vec<Value>),
     /// Nothing now; it may be asked again then.
     Nothing(DateTime<Utc>),
-}
-
-/// What is left of a request after an answer, and whether there may be more.
-fn left_after(request: &AcquireDue, answer: &[Value]) -> (AcquireDue, bool) {
-    let size =
-        |value: Option<&Value>| usize::try_from(number(value).unwrap_or_default()).unwrap_or(usize::MAX);
-    let many = match answer.get(6) {
-        Some(Value::Array(records)) => records.len(),
-        _ => 0,
-    };
-    let late = request.late.map(|late| LateShare { most: size(answer.get(4)), ..late });
-    (AcquireDue { max: request.max.saturating_sub(many), late, ..request.clone() }, many >= BATCH)
 }
 
 /// Claims that nobody can fire.
@@ -89,10 +82,8 @@ fn left_after(request: &AcquireDue, answer: &[Value]) -> (AcquireDue, bool) {
 pub(crate) struct Unusable {
     /// Their triggers are put into the error state.
     spoilt: Vec<ExecutionId>,
-    /// Their triggers or runs cannot be read.
-    pub(crate) unreadable: Vec<ExecutionId>,
-    /// All that was claimed of queues: a claim and its queue in turn.
-    pub(crate) queues: Option<Value>,
+    /// Their triggers or runs cannot be read; with their queues.
+    pub(crate) unreadable: Vec<(ExecutionId, Option<String>)>,
 }
 
 impl Shared {
@@ -146,56 +137,12 @@ impl Shared {
         Ok(())
     }
 
-    /// Takes part after part, until the server has no more or the node has as many as it wished. An error leaves in `all` the parts
-    /// that were taken before it.
-    async fn take_parts(&self, mut request: AcquireDue, losses: u64, all: &mut Acquired) -> Result<()> {
-        let mut asked = Box::pin(self.ask_due(&request)).await?;
-        loop {
-            let answer = match asked {
-                Asked::Taken(answer) => answer,
-                Asked::Nothing(again) => {
-                    all.next_due = Some(again);
-                    return Ok(());
-                }
-            };
-            let (left, is_full) = left_after(&request, &answer);
-            let is_limited = request.limits != QueueLimits::default();
-            let (part, next) = if is_full && left.max > 0 && !is_limited {
-                // The server takes the next part while the node reads this one.
-                let read = async {
-                    tokio::task::yield_now().await;
-                    self.taken(&request, answer, losses).await
-                };
-                let (part, next) = tokio::join!(Box::pin(read), Box::pin(self.ask_due(&left)));
-                (part, Some(next))
-            } else {
-                (Box::pin(self.taken(&request, answer, losses)).await, None)
-            };
-            let (part, has_moved) = part?;
-            part.triggers.iter().for_each(|one| request.took(one.trigger.queue(), one.progress.next));
-            part.runs.iter().for_each(|one| request.took(one.trigger.queue(), Some(one.due)));
-            request.max -= part.triggers.len() + part.runs.len();
-            request.late = left.late;
-            all.triggers.extend(part.triggers);
-            all.runs.extend(part.runs);
-            (all.cancel, all.next_due) = (part.cancel, part.next_due);
-            asked = match next {
-                Some(next) => {
-                    request.max = left.max;
-                    next?
-                }
-                None if request.max == 0 || !(is_full || has_moved) => return Ok(()),
-                None => Box::pin(self.ask_due(&request)).await?,
-            };
-        }
-    }
-
     fn has_pauses_to_end(&self, now: DateTime<Utc>) -> bool {
         self.rest.lock().0.pauses.next_ending().is_some_and(|end| end <= now)
     }
 
     /// The answer of the server once it has taken something, or has nothing.
-    async fn ask_due(&self, request: &AcquireDue) -> Result<Asked> {
+    pub(crate) async fn ask_due(&self, request: &AcquireDue) -> Result<Asked> {
         for attempt in 0..=MOST_ALARMS {
             let turn =
                 if request.max > 0 { self.turn_of(request.session).to_string() } else { String::new() };
@@ -308,7 +255,12 @@ impl Shared {
     }
 
     /// Also says whether something was given back to where it may be taken again.
-    async fn taken(&self, request: &AcquireDue, answer: Vec<Value>, losses: u64) -> Result<(Acquired, bool)> {
+    pub(crate) async fn taken(
+        &self,
+        request: &AcquireDue,
+        answer: Vec<Value>,
+        losses: u64,
+    ) -> Result<(Acquired, bool)> {
         if self.losses_of(request.session) != losses {
             // Its node does not wait for this any more.
             return Err(touch_lost());
@@ -353,26 +305,32 @@ impl Shared {
         let records = list(answer.next());
         list(answer.next()).iter().for_each(tell_lost);
         let mut names = Names::new(self.numbers.clone(), request.now);
-        // Before it stands the version of all jobs.
-        let mut unusable = Unusable { queues: answer.nth(1), ..Unusable::default() };
+        // Before them stands the version of all jobs.
+        let queues = list(answer.nth(1));
+        let mut unusable = Unusable::default();
+        let mut cannot_be_read = |claim: ExecutionId| {
+            let place = usize::try_from(claim.count() - base - 1).unwrap_or(usize::MAX);
+            let queue = Some(word(queues.get(place))).filter(|queue| !queue.is_empty());
+            unusable.unreadable.push((claim, queue));
+        };
         let rest = self.rest.lock().0.clone();
         let mut sessions = self.sessions.lock();
         for (count, whole) in (base + 1..).zip(&records) {
             let execution = ExecutionId::new(request.session, count);
             let Some((version, text)) = bytes(whole).and_then(parts) else {
                 tracing::error!(%execution, "the record of a trigger is destroyed, and it fires no more; run `RedisJobStore::audit` and store the trigger again");
-                unusable.unreadable.push(execution);
+                cannot_be_read(execution);
                 continue;
             };
             if record::kind_of(text) == Some(Kind::Run) {
                 match take_run(&mut sessions, request, execution, (version, text), &mut names) {
                     Some(run) => acquired.runs.push(run),
-                    None => unusable.unreadable.push(execution),
+                    None => cannot_be_read(execution),
                 }
                 continue;
             }
             let Some((row, is_unknown)) = self.read_claimed(execution, text, &mut names) else {
-                unusable.unreadable.push(execution);
+                cannot_be_read(execution);
                 continue;
             };
             if is_unknown {

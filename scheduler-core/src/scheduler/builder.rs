@@ -126,7 +126,6 @@ impl Default for SchedulerBuilder {
             name: "scheduler".into(),
             node: node_name().into(),
             concurrency: 100,
-            batch: 1024,
             misfire_threshold: Duration::from_secs(60),
             misfire: Misfire::Smart,
             prune: false,

@@ -32,7 +32,6 @@ pub(super) struct Settings {
     pub(super) name: Arc<str>,
     pub(super) node: Arc<str>,
     pub(super) concurrency: usize,
-    pub(super) batch: usize,
     pub(super) misfire_threshold: Duration,
     pub(super) misfire: Misfire,
     pub(super) prune: bool,

@@ -207,7 +207,7 @@ impl Engine {
             return;
         }
         let slots = self.core.settings.concurrency + self.calls.being_written();
-        let max = slots.saturating_sub(self.used_slots()).min(self.core.settings.batch);
+        let max = slots.saturating_sub(self.used_slots()).min(self.attached.batch);
         // For a few more it waits until something is written, which may free more slots.
         if self.calls.are_writing() && max < self.core.settings.concurrency.min(FEW) {
             return;

@@ -139,6 +139,8 @@ impl NodeStatus {
 pub struct Attached {
     /// How far ahead of their due times triggers should be acquired: about two round trips.
     pub look_ahead: Duration,
+    /// How many are acquired with one call at most. Where answers take time, smaller ones let a node begin sooner.
+    pub batch: usize,
     /// How long after its due time a claim that was not fired lapses.
     pub grace: Duration,
     /// How long a run may take to stop that has lost its claim, before it is taken away; others may begin then.

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
+use scheduler_core::job::ExecutionId;
 use scheduler_core::run::RunId;
 use scheduler_core::store::rows::ClaimRow;
 use scheduler_core::store::rules::{self, Unsound};
@@ -11,14 +12,63 @@ use scheduler_core::{Result, TriggerKey};
 use super::named::{Named, Row};
 use super::question::Question;
 use super::{Audit, PAGE};
+use crate::bundles;
 use crate::claims;
 use crate::codec;
-use crate::commit::{Step, text};
+use crate::commit::{Step, Words, text};
 use crate::commit_runs::claimed_name;
 use crate::load::{Broken, parts};
 use crate::names::Names;
 use crate::run::{Mode, each};
 use crate::script::{bytes, list};
+
+/// An entry of a hash of claims, or one of those in a bundle.
+struct Found {
+    /// The claim, as people see it, or the field of what is none.
+    id: String,
+    claim: Option<ExecutionId>,
+    record: Vec<u8>,
+    /// The bundle and the place in it.
+    place: Option<Words>,
+}
+
+impl Found {
+    const fn is_in_bundle(&self) -> bool {
+        self.place.is_some()
+    }
+
+    fn question(&self, home: &str) -> Question {
+        let mut question = Question::about("claim", home, &self.id, &self.record);
+        if let Some(place) = &self.place {
+            question.guard = Some(("held", home.to_owned(), place.clone()));
+        }
+        question
+    }
+
+    fn removal(&self, home: &str) -> (Step, String, Words) {
+        match &self.place {
+            Some(place) => (Step::Unname, home.to_owned(), place.clone()),
+            None => (Step::HDel, home.to_owned(), vec![text(&self.id)]),
+        }
+    }
+}
+
+fn found_in(home: &str, entries: Vec<(String, Vec<u8>)>) -> Vec<Found> {
+    let mut all = Vec::new();
+    for (field, value) in entries {
+        let claims = bundles::claims_of(home, &field, &value).unwrap_or_default();
+        if claims.is_empty() {
+            all.push(Found { id: field, claim: None, record: value, place: None });
+            continue;
+        }
+        let is_own = codec::read_claim(&field).is_ok();
+        all.extend(claims.into_iter().map(|(claim, record)| {
+            let place = (!is_own).then(|| vec![text(&field), vec![bundles::place(claim)]]);
+            Found { id: codec::claim(claim), claim: Some(claim), record, place }
+        }));
+    }
+    all
+}
 
 fn pair(first: impl Into<String>, second: impl Into<String>) -> Vec<Vec<u8>> {
     vec![text(first), text(second)]
@@ -31,13 +81,12 @@ impl Audit<'_> {
             let mut is_left = false;
             while let Some(at) = cursor {
                 let (page, next) = self.scan(&home, &at).await?;
-                let runs = self.runs_of(&page).await?;
-                let mut questions = Vec::new();
-                for (id, whole) in page {
-                    is_left |= !is_alive;
-                    questions.push(self.claim(&session, &id, (&whole, &runs), is_alive));
+                is_left |= !is_alive && !page.is_empty();
+                for part in found_in(&home, page).chunks(PAGE) {
+                    let runs = self.runs_of(part).await?;
+                    let question = |found| self.claim(&session, found, &runs, is_alive);
+                    self.settle(part.iter().map(question).collect()).await?;
                 }
-                self.settle(questions).await?;
                 cursor = next;
             }
             if is_alive {
@@ -49,11 +98,11 @@ impl Audit<'_> {
         // What can be read there is on its way to be given back.
         for orphan in self.list("SMEMBERS", "orphans", &[]).await? {
             let home = format!("orphan:{orphan}");
-            for (id, whole) in self.scan_all(&home).await? {
-                if self.read_claim(&id, &whole, &HashMap::new()).is_none() {
-                    let mends = vec![(Step::HDel, home.clone(), vec![text(&id)])];
-                    let question = Question::about("claim", &home, &id, &whole);
-                    self.settle(vec![question.certain("it cannot be read", mends)]).await?;
+            for found in found_in(&home, self.scan_all(&home).await?) {
+                if self.read_claim(&found, &HashMap::new()).is_none() {
+                    let question =
+                        found.question(&home).certain("it cannot be read", vec![found.removal(&home)]);
+                    self.settle(vec![question]).await?;
                 }
             }
         }
@@ -61,8 +110,9 @@ impl Audit<'_> {
     }
 
     /// The runs of claims that say only which they are.
-    async fn runs_of(&self, claims: &[(String, Vec<u8>)]) -> Result<HashMap<RunId, Vec<u8>>> {
-        let runs: Vec<_> = claims.iter().filter_map(|(_, whole)| Some(codec::only_named(whole)?.1)).collect();
+    async fn runs_of(&self, claims: &[Found]) -> Result<HashMap<RunId, Vec<u8>>> {
+        let runs: Vec<_> =
+            claims.iter().filter_map(|found| Some(codec::only_named(&found.record)?.1)).collect();
         if runs.is_empty() {
             return Ok(HashMap::new());
         }
@@ -73,9 +123,8 @@ impl Audit<'_> {
         Ok(known.filter_map(|(run, whole)| Some((run, bytes(whole)?.to_vec()))).collect())
     }
 
-    fn read_claim(&self, id: &str, whole: &[u8], runs: &HashMap<RunId, Vec<u8>>) -> Option<ClaimRow> {
-        let mut view = self.shared.empty_view();
-        let execution = codec::read_claim(id).ok()?;
+    fn read_claim(&self, found: &Found, runs: &HashMap<RunId, Vec<u8>>) -> Option<ClaimRow> {
+        let (mut view, execution, whole) = (self.shared.empty_view(), found.claim?, found.record.as_slice());
         if let Some((_, run)) = codec::only_named(whole) {
             let whole = runs.get(&run).map(Vec::as_slice);
             return Some(claims::of_run(run, whole, execution, view.names()));
@@ -92,15 +141,14 @@ impl Audit<'_> {
     fn claim(
         &self,
         session: &str,
-        id: &str,
-        (whole, runs): (&[u8], &HashMap<RunId, Vec<u8>>),
+        found: &Found,
+        runs: &HashMap<RunId, Vec<u8>>,
         is_alive: bool,
     ) -> Question {
-        let home = format!("cl:{session}");
-        let mut question = Question::about("claim", &home, id, whole);
-        let row = self.read_claim(id, whole, runs);
-        let Some(row) = row else {
-            return question.certain("it cannot be read", vec![(Step::HDel, home, vec![text(id)])]);
+        let (home, id) = (format!("cl:{session}"), found.id.as_str());
+        let mut question = found.question(&home);
+        let Some(row) = self.read_claim(found, runs) else {
+            return question.certain("it cannot be read", vec![found.removal(&home)]);
         };
         if !is_alive {
             let fault = format!("run {id} of it belongs to nobody");
@@ -109,7 +157,7 @@ impl Audit<'_> {
         }
         let mends = vec![(Step::SAdd, "homes".to_owned(), vec![text(session)])];
         question.test(("has", "homes".to_owned(), vec![text(session)]), "its node is not listed", mends);
-        self.held(&mut question, &row, id, codec::only_named(whole).is_some());
+        self.held(&mut question, &row, id, found.is_in_bundle());
         let stop = format!("stop:{session}");
         let reason = row.cancel.map(crate::commit::reason);
         if let Some(reason) = reason {

@@ -42,7 +42,7 @@ local function values_of(hash, fields)
   return values
 end
 
-local sub = string.sub
+local byte, sub = string.byte, string.sub
 -- A value that is shorter than a version counts as absent.
 local function is_version(record, version) return (record and #record >= 8 and sub(record, 1, 8) or '') == version end
 
@@ -54,12 +54,34 @@ function checks.is(hash, from, many)
   for n = 1, #found do compare(is_version(found[n], ARGV[from + 2 * n - 1])) end
 end
 
--- Claims of runs that are over, of which nobody has asked for the stop: they say only which run it is.
-local over = {}
+-- Bundles as they are and are going to be, and the names that were found in them.
+local bundles, found_in = {}, {}
+
+local function bundle_of(hash, field)
+  local key = hash .. '/' .. field
+  if not bundles[key] then bundles[key] = call('HGET', K(hash), field) or '' end
+  return bundles[key], key
+end
+
+-- Bundle, places: claims in it.
 function checks.held(hash, from, many)
-  local names = values_of(hash, column(from, many, 1))
-  for n = 1, many do compare(is_named(names[n])) end
-  over[hash] = { from, many, names }
+  for at = from, from + many - 1, 2 do
+    local bundle, key = bundle_of(hash, ARGV[at])
+    local places, names = ARGV[at + 1], {}
+    for n = 1, #places do
+      names[n] = named(bundle, byte(places, n)) or ''
+      compare(names[n] ~= '')
+    end
+    found_in[key] = { places, names }
+  end
+end
+
+-- As `held`; claims that are not in it.
+function checks.unheld(hash, from, many)
+  for at = from, from + many - 1, 2 do
+    local bundle, places = bundle_of(hash, ARGV[at]), ARGV[at + 1]
+    for n = 1, #places do compare(not named(bundle, byte(places, n))) end
+  end
 end
 
 -- Runs that nobody has claimed: where it stands, if it stands anywhere, and its name.
@@ -98,10 +120,15 @@ end
 function checks.owned(hash, from, many)
   local function is_there(claim)
     local session = string.match(claim, '^%d+') or ''
-    if call('HEXISTS', K('cl:' .. session), claim) == 1 then return true end
+    local bundle, place = string.match(claim, '%-(%d-)(%d?%d)$')
+    local function is_in(hash)
+      if call('HEXISTS', K(hash), claim) == 1 then return true end
+      return place and named(call('HGET', K(hash), bundle) or '', tonumber(place)) ~= nil
+    end
+    if is_in('cl:' .. session) then return true end
     for _, orphan in ipairs(call('SMEMBERS', K'orphans')) do
       local is_of_session = string.match(orphan, '^%d+') == session
-      if is_of_session and call('HEXISTS', K('orphan:' .. orphan), claim) == 1 then return true end
+      if is_of_session and is_in('orphan:' .. orphan) then return true end
     end
     return false
   end
@@ -292,11 +319,41 @@ function ops.queue(_, from, many)
   end
 end
 
--- The runs of these claims leave nothing.
-function ops.over(hash)
-  local from, many, names = unpack(over[hash])
-  each(1, 'HDEL', hash, from, many)
-  for first = 1, many, MANY do call('HDEL', K'runs', unpack(names, first, math.min(first + MANY - 1, many))) end
+-- Bundle, places in their order: blanks from now on.
+local function blank(hash, field, places)
+  local bundle, key = bundle_of(hash, field)
+  local left = ''
+  if NAME * #places < #bundle then
+    local pieces, at = {}, 1
+    for n = 1, #places do
+      local before = NAME * byte(places, n)
+      pieces[2 * n - 1], pieces[2 * n], at = sub(bundle, at, before), BLANK, before + NAME + 1
+    end
+    left = table.concat(pieces) .. sub(bundle, at)
+  end
+  bundles[key] = left
+  if string.find(left, '[^ ]') then call('HSET', K(hash), field, left) else call('HDEL', K(hash), field) end
+end
+
+-- Claims that are over, or have a record.
+function ops.unname(hash, from, many)
+  for at = from, from + many - 1, 2 do blank(hash, ARGV[at], ARGV[at + 1]) end
+end
+
+-- Claims whose runs leave nothing. They were looked for by `held`.
+function ops.over(hash, from, many)
+  for at = from, from + many - 1, 2 do
+    local field, places = ARGV[at], ARGV[at + 1]
+    local _, key = bundle_of(hash, field)
+    local known, names = found_in[key], {}
+    if known[1] == places then
+      names = known[2]
+    else
+      for n = 1, #places do names[n] = named(bundles[key], byte(places, n)) or '' end
+    end
+    blank(hash, field, places)
+    call('HDEL', K'runs', unpack(names))
+  end
 end
 
 function ops.wake() woken = true end
@@ -305,6 +362,7 @@ function ops.cry() woken, loud = true, true end
 -- Which keys an operation writes, beside its own; of those of jobs that allow one run, how wide their rows are.
 local OF_LANES = { 'lanes', 'at', 'busy' }
 local WRITES = { firings = { 'firings', 'aside' }, free = OF_LANES, hold = OF_LANES, queue = { 'queues', 'awaited' }, over = { 'runs' } }
+local OF_CLAIMS = { over = true, unname = true }
 -- Which leave what is claimed where it is: how wide their rows are, which end with a name.
 local UNLESS_CLAIMED = { shift = 3, stand_alone = 4 }
 local OF_JOBS = { leave_alone = 2, stand_alone = 4, free = 2, hold = 2 }
@@ -366,7 +424,7 @@ return guarded(function()
       first = first or at
       if TYPES[string.match(key, '^%l+') or ''] and ops[name] and string.match(name, '^%u') then
         check(key)
-      elseif key ~= '' and name ~= 'firings' and name ~= 'over' then
+      elseif key ~= '' and name ~= 'firings' and not OF_CLAIMS[name] then
         check('lane:' .. key, 'lanes', 'at', 'busy')
       else
         check(unpack(WRITES[name] or {}))

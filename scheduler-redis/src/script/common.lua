@@ -5,9 +5,10 @@
 --
 -- The layout, each after the prefix:
 --   jobs, triggers   key -> record         runs   name -> record. The name of a run is U+10FFFF and 22 digits
---   cl:<session>     claim -> record; that of a trigger, as it was claimed, as long as it is not fired. For a run that is not to stop:
---                    its name                               homes  sessions with claims
---   at               trigger -> its claim that is not fired; run -> its claim, where the record of that does not say its name only
+--   cl:<session>     claim -> record; that of a trigger, as it was claimed, as long as it is not fired. Or a bundle: the number of claims
+--                    of runs without its last two digits -> names of runs, each at the place of these digits, with blanks for claims
+--                    that are over or have a record             homes  sessions with claims
+--   at               trigger -> its claim that is not fired; run -> its claim, if that has a record
 --   lane:<lane>      what can be claimed, by time, priority, key. A lane is `1` and the queue, or `0`, NUL, and the type
 --                    of the job        lanes   lane -> when its first is due
 --   dead             runs that have ended, in the order of their names
@@ -108,11 +109,13 @@ end
 -- The name of a run has no NUL; those of jobs and triggers have.
 local function is_run(name) return not string.find(name, '\0', 1, true) end
 
--- Whether the record of a claim is the name of its run, and nothing else.
-local function is_named(record)
-  if not record or #record ~= 26 then return false end
-  local a, b, c, d = string.byte(record, 1, 4)
-  return a == 244 and b == 143 and c == 191 and d == 191
+local NAME = 26
+local BLANK = string.rep(' ', NAME)
+
+-- What stands at a place of a bundle; nothing for blanks.
+local function named(bundle, place)
+  local name = string.sub(bundle, NAME * place + 1, NAME * place + NAME)
+  return #name == NAME and name ~= BLANK and name or nil
 end
 
 -- The claim of a trigger that is not fired, or of a run. Runs are looked for among all claims, once for all of a call: those that
@@ -129,9 +132,13 @@ local function claim_of(name)
     check(unpack(homes))
     by_run = {}
     for _, home in ipairs(homes) do
-      local claims = call('HGETALL', K(home))
-      for n = 2, #claims, 2 do
-        if is_named(claims[n]) then by_run[claims[n]] = claims[n - 1] end
+      local entries, session = call('HGETALL', K(home)), string.match(home, '%d+')
+      for n = 1, #entries, 2 do
+        local field, bundle = entries[n], entries[n + 1]
+        for place = 0, string.find(field, '^%d+$') and #bundle / NAME - 1 or -1 do
+          local run = named(bundle, place)
+          if run then by_run[run] = session .. '-' .. field .. string.format('%02d', place) end
+        end
       end
     end
   end

@@ -3,7 +3,8 @@
 -- ARGV: session, turn or nothing, now, until, how many, when late begins or nothing, share of late ones, version of pauses and
 -- calendars as the node knows them, types as JSON or nothing, limits as JSON or nothing, whether alarms come first. Times in
 -- milliseconds. Answers: what has become of it, epoch, number before the first claim, when to ask again, what is left of the share,
--- claims to be stopped and why, records, names whose records are gone, version of all jobs, claims with their queues.
+-- claims to be stopped and why, records, names whose records are gone, version of all jobs, the queues of the claims, or
+-- nothing if none has one.
 local session, turn, now, until_then, most = ARGV[2], ARGV[3], ARGV[4], ARGV[5], math.min(tonumber(ARGV[6]), 100)
 local late, share = tonumber(ARGV[7]), tonumber(ARGV[8])
 -- Lanes that are looked at in one step.
@@ -142,6 +143,7 @@ end
 -- The jobs of those that run alone.
 local function jobs_of(names, found)
   local jobs = {}
+  if call('HLEN', K'alone') == 0 then return jobs end
   for n, record in ipairs(found) do
     if record and (byte(record, 11) or 0) % 2 == 1 then
       local job = call('HGET', K'alone', names[n])
@@ -190,6 +192,12 @@ local function claim(members, lanes, only)
   for n, member in ipairs(members) do names[n] = sub(member, 5) end
   local found = records_of(names)
   local jobs, many = jobs_of(names, found), #taken
+  local is_whole = many == 0 and not limits and not next(jobs)
+  for n = 1, #names do is_whole = is_whole and found[n] end
+  if is_whole then
+    taken, taken_in, records = names, lanes, found
+    names = {}
+  end
   for n, name in ipairs(names) do
     local record, job, lane = found[n], jobs[n], lanes[n]
     if not record then
@@ -242,26 +250,33 @@ end
 
 local function note_claims()
   local base = count(#PLACES, nil, #PLACES)
-  local begin = session .. '-' .. text((base + 1) / #PLACES)
-  local claims, at, of_queue, are_runs = {}, {}, {}, is_run(table.concat(taken))
-  for n = 1, #taken do
-    local name, id = taken[n], begin .. PLACES[n]
-    claims[2 * n - 1] = id
-    if are_runs or is_run(name) then
-      claims[2 * n] = name
-    else
-      claims[2 * n], at[#at + 1], at[#at + 2] = records[n], name, id
+  local bundle = text((base + 1) / #PLACES)
+  local claims, at, names, of_queue = {}, {}, table.concat(taken), {}
+  if not is_run(names) then
+    -- Triggers, whose claims have their records.
+    local runs = {}
+    for n, name in ipairs(taken) do
+      runs[n] = is_run(name) and name or BLANK
+      if runs[n] == BLANK then
+        local id = session .. '-' .. bundle .. PLACES[n]
+        claims[#claims + 1], claims[#claims + 2], at[#at + 1], at[#at + 2] = id, records[n], name, id
+      end
     end
-    if byte(taken_in[n]) == 49 then
-      local queue = sub(queue_of(taken_in[n]), 2)
-      of_queue[queue] = (of_queue[queue] or 0) + 1
-      of_queues[#of_queues + 1], of_queues[#of_queues + 2] = id, queue
-    end
+    names = table.concat(runs)
   end
+  if string.find(names, '[^ ]') then claims[#claims + 1], claims[#claims + 2] = bundle, names end
+  local last, queue
+  for n = 1, #taken do
+    local lane = taken_in[n]
+    if lane ~= last then last, queue = lane, byte(lane) == 49 and sub(queue_of(lane), 2) or '' end
+    of_queues[n] = queue
+    if queue ~= '' then of_queue[queue] = (of_queue[queue] or 0) + 1 end
+  end
+  if not next(of_queue) then of_queues = {} end
   call('SADD', K'homes', session)
   call('HSET', K('cl:' .. session), unpack(claims))
   if at[1] then call('HSET', K'at', unpack(at)) end
-  for n, job in pairs(taken_for) do call('HSET', K'busy', job, claims[2 * n - 1]) end
+  for n, job in pairs(taken_for) do call('HSET', K'busy', job, session .. '-' .. bundle .. PLACES[n]) end
   left = {}
   for queue, many in pairs(of_queue) do
     call('HSET', K'queues', queue, text((tonumber(call('HGET', K'queues', queue) or '') or 0) + many))

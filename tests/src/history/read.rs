@@ -69,15 +69,23 @@ pub fn has_lost_touch(text: &str) -> bool {
 pub fn read_writes(path: &Path) -> Vec<Write> {
     let bytes = std::fs::read(path).expect("the server has a log");
     let mut rest = bytes.as_slice();
-    let (mut writes, mut of_call, mut runs) = (Vec::new(), Vec::new(), Runs::new());
+    let (mut writes, mut of_call) = (Vec::<Write>::new(), Vec::new());
+    let (mut runs, mut bundles) = (Runs::new(), Bundles::new());
     let mut together = false;
     while let Some(words) = command(&mut rest) {
         match words.first() {
             Some(&b"MULTI") => together = true,
             Some(&b"EXEC") => together = false,
-            _ => of_call.extend(meaning(&words, &mut runs)),
+            _ => of_call.extend(meaning(&words, &mut runs, &mut bundles)),
         }
         if !together {
+            // A claim that leaves its bundle for a record of its own goes on.
+            let whole = |write: &Write| match write {
+                Write::Claimed { claim, whole: true, .. } => Some(claim.clone()),
+                _ => None,
+            };
+            let goes_on: Vec<_> = of_call.iter().filter_map(whole).collect();
+            of_call.retain(|write| !matches!(write, Write::Ended(claim) if goes_on.contains(claim)));
             // What one call writes takes effect at once; what ends comes before what takes its place.
             of_call.sort_by_key(|write| match write {
                 Write::Ended(_) => 0,
@@ -127,15 +135,57 @@ fn number(rest: &mut &[u8], mark: u8) -> Option<usize> {
 /// The names of the runs in the server.
 type Runs = HashMap<Vec<u8>, RunId>;
 
-fn meaning(words: &[&[u8]], runs: &mut Runs) -> Vec<Write> {
+/// The entries that hold the names of the runs of up to a hundred claims each, by the numbers of these without the last two digits.
+type Bundles = HashMap<String, Vec<u8>>;
+
+/// So long is the name of a run, and what stands in the place of one that is over.
+const NAME: usize = 26;
+
+/// What a bundle says now and did not say before, and the other way round.
+fn changed(session: &str, bundle: &str, now: &[u8], runs: &Runs, bundles: &mut Bundles) -> Vec<Write> {
+    let before = bundles.insert(bundle.to_owned(), now.to_owned()).unwrap_or_default();
+    let named = |names: &[u8], place: usize| runs.get(names.get(place * NAME..(place + 1) * NAME)?).copied();
+    let change = |place| {
+        let claim = format!("{session}-{bundle}{place:02}");
+        match (named(&before, place), named(now, place)) {
+            (None, Some(run)) => Some(Write::Claimed { run, claim, whole: false }),
+            (Some(_), None) => Some(Write::Ended(claim)),
+            _ => None,
+        }
+    };
+    (0..100).filter_map(change).collect()
+}
+
+fn is_bundle(field: &str) -> bool {
+    !field.contains('-')
+}
+
+fn meaning(words: &[&[u8]], runs: &mut Runs, bundles: &mut Bundles) -> Vec<Write> {
     let [name, key, rest @ ..] = words else { return Vec::new() };
     let (name, key) = (String::from_utf8_lossy(name).to_ascii_uppercase(), String::from_utf8_lossy(key));
     let Some((_, key)) = key.split_once("}:") else { return Vec::new() };
     let kind = key.split_once(':').map_or(key, |(kind, _)| kind);
     let pairs = rest.chunks_exact(2).map(|pair| (lossy(pair[0]), pair[1]));
     match (name.as_str(), kind) {
-        ("HSET", "cl") => pairs.filter_map(|(claim, record)| fired(claim, record, runs)).collect(),
-        ("HDEL", "cl" | "orphan") => rest.iter().map(|claim| Write::Ended(lossy(claim))).collect(),
+        ("HSET", "cl" | "orphan") => {
+            let mut writes = Vec::new();
+            for (field, value) in pairs {
+                if is_bundle(&field) {
+                    writes.extend(changed(&session_of(key), &field, value, runs, bundles));
+                } else {
+                    writes.extend(fired(field, value));
+                }
+            }
+            writes
+        }
+        ("HDEL", "cl" | "orphan") => {
+            let fields = rest.iter().map(|field| lossy(field));
+            let ended = |field: String| match is_bundle(&field) {
+                true => changed(&session_of(key), &field, b"", runs, bundles),
+                false => vec![Write::Ended(field)],
+            };
+            fields.flat_map(ended).collect()
+        }
         ("HSET", "busy") => {
             pairs.map(|(job, claim)| Write::Held { job: shown(&job), claim: lossy(claim) }).collect()
         }
@@ -156,6 +206,11 @@ fn meaning(words: &[&[u8]], runs: &mut Runs) -> Vec<Write> {
         }
         _ => Vec::new(),
     }
+}
+
+/// The session of a hash of claims, `cl:<session>` or `orphan:<session>@<number>`.
+fn session_of(key: &str) -> String {
+    key.split([':', '@']).nth(1).unwrap_or_default().to_owned()
 }
 
 fn lost(name: &[u8]) -> Option<Write> {
@@ -205,11 +260,7 @@ fn text(record: &[u8]) -> Option<&[u8]> {
     record.get(8..)
 }
 
-fn fired(claim: String, whole: &[u8], runs: &Runs) -> Option<Write> {
-    // The claim of a run is its name.
-    if let Some(run) = runs.get(whole) {
-        return Some(Write::Claimed { run: *run, claim, whole: false });
-    }
+fn fired(claim: String, whole: &[u8]) -> Option<Write> {
     // That of a claim that is not fired is the record of its trigger.
     let text = text(whole).filter(|text| record::kind_of(text) == Some(record::Kind::Claim))?;
     let row = record::read_claim(text, &mut Nameless).ok().filter(|row| row.fired)?;

@@ -1,7 +1,9 @@
 //! The checker finds what is wrong with the lives of enqueued runs.
 
+use scheduler_core::job::ExecutionId;
 use scheduler_core::run::RunId;
 use scheduler_core::store::rows::{Lane, RunRow};
+use scheduler_core::store::rules;
 use scheduler_core::store::view::record;
 use tests::history::{Faults, History, Line, Promise, RunCounts, Window, Write};
 use tests::workload::{Expected, RUNS, new_run};
@@ -17,25 +19,45 @@ fn the_life_of_a_run_is_read_from_the_log_of_a_server() {
         [b"version.".as_slice(), &record::run(&row).unwrap()].concat()
     };
     let (first, second) = (record(0), record(1));
+    let (name, blank) = (b"the name of a run, 26 bytes", [b' '; 26]);
+    let name = &name[..26];
+    let bundle = [&blank, name].concat();
+    let claim_record = {
+        let claim = rules::claimed_run(&row, ExecutionId::new(7, 501), begin()).0;
+        [b"version.".as_slice(), &record::claim(&claim).unwrap()].concat()
+    };
     let found = logged(&[
-        &[b"HSET", b"runs", b"name-of-a-run", &first],
-        &[b"HSET", b"cl:7", b"7-5", b"name-of-a-run"],
-        &[b"HSET", b"stop:7", b"7-5", b"requested", b"7-6", b"superseded"],
+        &[b"HSET", b"runs", name, &first],
+        &[b"HSET", b"cl:7", b"5", &bundle],
+        // It is to stop, which its name does not say.
         &[b"MULTI"],
-        &[b"HSET", b"runs", b"name-of-a-run", &second],
-        &[b"HDEL", b"cl:7", b"7-5"],
+        &[b"HSET", b"cl:7", b"7-501", &claim_record],
+        &[b"HDEL", b"cl:7", b"5"],
+        &[b"HSET", b"stop:7", b"7-501", b"requested", b"7-6", b"superseded"],
         &[b"EXEC"],
-        &[b"HDEL", b"runs", b"name-of-a-run"],
+        &[b"MULTI"],
+        &[b"HSET", b"runs", name, &second],
+        &[b"HDEL", b"cl:7", b"7-501"],
+        &[b"EXEC"],
+        &[b"HSET", b"cl:7", b"6", name],
+        &[b"MULTI"],
+        &[b"HDEL", b"orphan:7@9", b"6"],
+        &[b"HDEL", b"runs", name],
+        &[b"EXEC"],
     ]);
-    let claim = || "7-5".to_owned();
+    let (claim, last) = (|| "7-501".to_owned(), || "7-600".to_owned());
     let expected = [
         stored(run, 0),
         claimed(run, claim()),
+        Write::Claimed { run, claim: claim(), whole: true },
         Write::Cancelled(claim()),
         Write::Ended(claim()),
         stored(run, 1),
         Write::EndOfCall,
+        claimed(run, last()),
+        Write::Ended(last()),
         Write::Removed(run),
+        Write::EndOfCall,
     ];
     assert_eq!(found, expected);
 }

@@ -24,6 +24,7 @@ use crate::server::{Numbers, Server};
 
 pub(crate) const USE: Attached = Attached {
     look_ahead: Duration::ZERO,
+    batch: 1024,
     grace: Duration::from_secs(30),
     stop_within: Duration::MAX,
     keeps_history: true,

@@ -45,6 +45,7 @@ pub use table::Table;
 /// How to use this store: triggers are claimed when they are due, and a claim is fired at once.
 const USE: Attached = Attached {
     look_ahead: Duration::ZERO,
+    batch: 1024,
     grace: Duration::from_secs(30),
     stop_within: Duration::MAX,
     keeps_history: false,

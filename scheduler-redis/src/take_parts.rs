@@ -1,0 +1,145 @@
+//! A request for due work, asked for in parts of which two are under way: the server takes one while the node reads the other.
+
+use parking_lot::Mutex;
+use redis::Value;
+use scheduler_core::Result;
+use scheduler_core::store::{AcquireDue, Acquired, LateShare, QueueLimits};
+
+use crate::script::number;
+use crate::shared::Shared;
+use crate::take::{Asked, BATCH};
+
+/// What an answer leaves.
+#[derive(Default)]
+struct Left {
+    /// There may be more.
+    may_be_more: bool,
+    /// Of the share of late triggers.
+    late: usize,
+}
+
+impl Left {
+    fn after(answer: &[Value], asked: usize) -> Self {
+        let many = if let Some(Value::Array(records)) = answer.get(6) { records.len() } else { 0 };
+        let late = usize::try_from(number(answer.get(4)).unwrap_or_default()).unwrap_or(usize::MAX);
+        Self { may_be_more: asked > 0 && many >= asked, late }
+    }
+}
+
+/// A request that is answered in parts, two of which may be under way.
+struct Parts {
+    /// What no part has asked for yet.
+    left: AcquireDue,
+    /// How many parts were begun.
+    begun: usize,
+    /// The parts that have come, by their numbers.
+    taken: Vec<(usize, Acquired)>,
+    has_more: bool,
+    is_over: bool,
+}
+
+impl Parts {
+    fn of(request: AcquireDue) -> Self {
+        Self { left: request, begun: 0, taken: Vec::new(), has_more: false, is_over: false }
+    }
+
+    /// The next part and its number, with what it may use of the share of late triggers; none if nothing is left to be asked for.
+    fn begin(&mut self) -> Option<(usize, AcquireDue)> {
+        if self.is_over || (self.begun > 0 && self.left.max == 0) {
+            return None;
+        }
+        let mut part = self.left.clone();
+        part.max = self.left.max.min(BATCH);
+        if let (Some(left), Some(late)) = (&mut self.left.late, &mut part.late) {
+            late.most = left.most.min(part.max);
+            left.most -= late.most;
+        }
+        self.left.max -= part.max;
+        self.begun += 1;
+        Some((self.begun, part))
+    }
+
+    fn end(&mut self, number: usize, part: &AcquireDue, acquired: Acquired, left: &Left) {
+        let late = self.left.late.map(|late| LateShare { most: late.most.saturating_add(left.late), ..late });
+        acquired.triggers.iter().for_each(|one| self.left.took(one.trigger.queue(), None));
+        acquired.runs.iter().for_each(|one| self.left.took(one.trigger.queue(), None));
+        self.left.late = late;
+        self.left.max += part.max.saturating_sub(acquired.triggers.len() + acquired.runs.len());
+        self.has_more = left.may_be_more;
+        self.is_over |= !left.may_be_more;
+        self.taken.push((number, acquired));
+    }
+}
+
+impl Shared {
+    /// Takes part after part, until the server has no more or the node has as many as it wished. An error leaves in `all` the parts
+    /// that were taken beside it.
+    pub(crate) async fn take_parts(
+        &self,
+        request: AcquireDue,
+        losses: u64,
+        all: &mut Acquired,
+    ) -> Result<()> {
+        let (session, is_limited) = (request.session, request.limits != QueueLimits::default());
+        let parts = Mutex::new(Parts::of(request));
+        // Where there was more than was asked for, there still is. Otherwise the first answer tells.
+        let had_more = self.sessions.lock().get(&session).is_some_and(|known| known.had_more);
+        let is_done = async {
+            if !had_more {
+                Box::pin(self.take_part(&parts, losses)).await?;
+            }
+            let lane = async || {
+                while Box::pin(self.take_part(&parts, losses)).await? {}
+                Ok(())
+            };
+            if is_limited {
+                // What is taken decides what may be taken.
+                return lane().await;
+            }
+            // The server takes a part while the node reads another one.
+            let (first, second) = tokio::join!(lane(), lane());
+            first.and(second)
+        };
+        let is_done = is_done.await;
+        let Parts { mut taken, has_more, .. } = parts.into_inner();
+        if let Some(known) = self.sessions.lock().get_mut(&session) {
+            known.had_more = has_more;
+        }
+        taken.sort_unstable_by_key(|(number, _)| *number);
+        for (_, part) in taken {
+            all.triggers.extend(part.triggers);
+            all.runs.extend(part.runs);
+            (all.cancel, all.next_due) = (part.cancel, part.next_due);
+        }
+        is_done
+    }
+
+    /// Takes the next part; says whether there was one to be asked for.
+    async fn take_part(&self, parts: &Mutex<Parts>, losses: u64) -> Result<bool> {
+        let Some((number, request)) = parts.lock().begin() else { return Ok(false) };
+        let taken = async {
+            let answer = match self.ask_due(&request).await? {
+                Asked::Taken(answer) => answer,
+                Asked::Nothing(again) => {
+                    return Ok((Acquired { next_due: Some(again), ..Acquired::default() }, Left::default()));
+                }
+            };
+            let mut left = Left::after(&answer, request.max);
+            // The other lane sends its question before this one reads its answer.
+            tokio::task::yield_now().await;
+            let (part, has_moved) = self.taken(&request, answer, losses).await?;
+            left.may_be_more |= has_moved;
+            Ok((part, left))
+        };
+        match taken.await {
+            Ok((part, left)) => {
+                parts.lock().end(number, &request, part, &left);
+                Ok(true)
+            }
+            Err(error) => {
+                parts.lock().is_over = true;
+                Err(error)
+            }
+        }
+    }
+}
