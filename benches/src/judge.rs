@@ -46,7 +46,7 @@ impl Node {
             other => panic!("there is no peer {other}"),
         };
         let mut variables = vec![("REDIS_URL".to_owned(), url.to_owned())];
-        for name in ["concurrency", "lease", "batch", "lean", "alone", "tight", "poll", "runs"] {
+        for name in ["concurrency", "lease", "batch", "lean", "alone", "tight", "poll", "runs", "history"] {
             let value: String = task.get(name, String::new());
             if !value.is_empty() {
                 variables.push((name.to_uppercase(), value));
@@ -185,6 +185,34 @@ pub fn w5(task: &Task) -> Value {
         "slowest_ms": slow.first(), "above_5_ms": slow.iter().filter(|millis| **millis > 5.0).count(),
         "commits": commits[0], "refused": commits[1],
         "worker_us": (after.0 - before.0) * 1e6 / each, "server_us": (after.1 - before.1) * 1e6 / each,
+    })
+}
+
+/// So many triggers that fire each second, which may be more than the nodes can: how many firings there are in some seconds.
+pub fn recurring(task: &Task) -> Value {
+    let (count, processes, seconds) = (task.get("n", 100_000), task.get("p", 1), task.get("seconds", 10));
+    let (server, folder) = (Server::start(task), tempfile::tempdir().expect("a folder"));
+    let (node, folder) = (Node::of(task, &server.url()), folder.path());
+    node.fill("every", count);
+    let workers = node.start_all("work", folder, processes);
+    give_word(folder, "go");
+    pause(Duration::from_secs(2));
+    server.settle();
+    let look = || {
+        let of = |index: usize| read(folder, "count", index).parse::<usize>().unwrap_or_default();
+        let of_workers: Duration = workers.iter().map(Worker::processor_time).sum();
+        let fired: usize = (0..processes).map(of).sum();
+        (SystemClock.monotonic(), fired as f64, of_workers, server.processor_time())
+    };
+    let before = look();
+    pause(Duration::from_secs(seconds));
+    let after = look();
+    let fired = after.1 - before.1;
+    let each = |spent: Duration| spent.as_secs_f64() * 1e6 / fired;
+    let (slow, took) = (server.slow_calls(), (after.0 - before.0).as_secs_f64());
+    json!({
+        "per_s": fired / took, "worker_us": each(after.2 - before.2), "server_us": each(after.3 - before.3),
+        "slowest_ms": slow.first(), "above_5_ms": slow.iter().filter(|millis| **millis > 5.0).count(),
     })
 }
 

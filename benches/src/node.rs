@@ -46,6 +46,8 @@ struct Filling {
     recovers: bool,
     /// So many jobs that allow one run at a time share the triggers; 0 for a job of its own for each trigger.
     alone: usize,
+    /// The triggers fire each second and not once.
+    recurs: bool,
 }
 
 impl Filling {
@@ -55,7 +57,11 @@ impl Filling {
         let key = format!("{prefix}j{of_job}").parse().expect("a key");
         let job =
             JobDetail::builder(key, "work").requests_recovery(self.recovers).disallow_concurrent(shared);
-        (Invocation::new(job.build()), Trigger::at(self.due).name(&format!("{prefix}t{number}")))
+        let trigger = match self.recurs {
+            true => Trigger::every(Duration::from_secs(1)).start_at(self.due),
+            false => Trigger::at(self.due),
+        };
+        (Invocation::new(job.build()), trigger.name(&format!("{prefix}t{number}")))
     }
 
     async fn add(&self, scheduler: &Scheduler, numbers: std::ops::Range<usize>) -> Result<()> {
@@ -68,7 +74,8 @@ impl Filling {
     }
 }
 
-/// Stores so many jobs: `due` ones, some of them one by one; `far` ones; or `long` ones, which are repeated if their node dies.
+/// Stores so many jobs: `due` ones, some of them one by one; `far` ones; `every` second ones; or `long` ones, which are repeated if
+/// their node dies.
 pub async fn fill(what: &str, count: usize) -> Result<Value> {
     let nothing = JobDefinition::new(work_detail(), || async {});
     let scheduler = Scheduler::builder().store(store().await?).register(nothing).build()?;
@@ -80,7 +87,8 @@ pub async fn fill(what: &str, count: usize) -> Result<Value> {
     if setting("RUNS", 0) == 1 && what == "due" {
         return enqueue(&scheduler, count).await;
     }
-    let filling = Filling { prefix, due, recovers: what == "long", alone: setting("ALONE", 0) };
+    let (recovers, recurs) = (what == "long", what == "every");
+    let filling = Filling { prefix, due, recovers, alone: setting("ALONE", 0), recurs };
     let single = if what == "due" && filling.alone == 0 { (count / 2).min(2000) } else { 0 };
     let begin = SystemClock.monotonic();
     for number in 0..single {

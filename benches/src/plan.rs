@@ -305,6 +305,47 @@ fn durable(sizes: Sizes, all: &mut Vec<Measure>) {
         ];
         all.push(w5(format!("{count} stored one-shot jobs that are due, {p} processes"), subjects));
     }
+    for p in sizes.processes.iter().filter(|p| [1, 4].contains(*p)) {
+        let subjects = vec![
+            ours(format!("W5 n={count} p={p} runs=1")),
+            limit("this project, with firing records", format!("W5 n={count} p={p} runs=1 history=100000")),
+            judged(
+                "apalis-redis, batch 500, without locks and events",
+                "apalis",
+                format!("W5 n={lists} p={p} peer=apalis batch=500 lean=1"),
+            ),
+            judged("apalis-redis, batch 500", "apalis", format!("W5 n={lists} p={p} peer=apalis batch=500")),
+            judged(
+                "BullMQ, concurrency 100",
+                "bullmq",
+                format!("W5 n={} p={p} peer=bullmq concurrency=100", count.min(50_000)),
+            ),
+            limit("limit: bare scripts, batch 100", format!("scripts n={count}")),
+        ];
+        let title = format!("{count} enqueued runs, {p} processes");
+        let mut figures = DURABLE.to_vec();
+        figures.insert(2, more("many_per_s", "added by 64 callers/s"));
+        figures.extend([less("stored_bytes", "bytes stored each"), less("above_5_ms", "calls above 5 ms")]);
+        all.push(Measure { workload: "W5q", title, subjects, figures });
+    }
+    all.push(Measure {
+        workload: "W5r",
+        title: format!(
+            "{} stored triggers that fire each second, one process",
+            sizes.far.max(sizes.recurring[0])
+        ),
+        subjects: vec![ours(format!(
+            "recurring n={} seconds={}",
+            sizes.far.max(sizes.recurring[0]),
+            sizes.seconds / 2
+        ))],
+        figures: vec![
+            more("per_s", "firings/s"),
+            less("server_us", "µs of the server each"),
+            less("worker_us", "µs of workers each"),
+            less("above_5_ms", "calls above 5 ms"),
+        ],
+    });
     let (few, p) = (count.min(100_000), 2);
     let variants = vec![
         ours(format!("W5 n={few} p={p}")),

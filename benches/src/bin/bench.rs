@@ -21,7 +21,7 @@ struct Arguments {
     #[arg(long)]
     peers: bool,
     /// Only these
-    #[arg(long, ignore_case = true, value_parser = ["W1", "W2", "W3", "W4", "W5", "W6", "W7", "growth", "instructions"])]
+    #[arg(long, ignore_case = true, value_parser = ["W1", "W2", "W3", "W4", "W5", "W5q", "W5r", "W6", "W7", "growth", "instructions"])]
     workload: Vec<String>,
     /// How often each is measured
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..))]

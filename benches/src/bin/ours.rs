@@ -267,6 +267,7 @@ async fn main() {
         "W3" => w3(&task).await,
         "W4" => w4(&task).await,
         "W5" => Ok(judge::w5(&task)),
+        "recurring" => Ok(judge::recurring(&task)),
         "W6" => Ok(judge::w6(&task)),
         "W7" => Ok(judge::w7(&task)),
         "queue" => Ok(queue(&task).await),
