@@ -21,6 +21,8 @@ pub(crate) struct Known {
     jobs: Mutex<HashMap<JobKey, (Version, JobRow)>>,
     triggers: Mutex<HashMap<Box<[u8]>, Arc<Trigger>>>,
     of_runs: Mutex<OfRuns>,
+    /// How many triggers jobs had that have several.
+    members: Mutex<HashMap<JobKey, usize>>,
 }
 
 /// The stored jobs of runs, as of this version of all jobs; none for a job that is not stored.
@@ -41,6 +43,23 @@ impl Known {
             jobs.clear();
         }
         jobs.insert(key.clone(), (version, row.clone()));
+    }
+
+    /// How many triggers a job had when somebody counted them; one if nobody has.
+    pub(crate) fn members(&self, key: &JobKey) -> usize {
+        self.members.lock().get(key).copied().unwrap_or(1)
+    }
+
+    pub(crate) fn keep_members(&self, key: &JobKey, count: usize) {
+        let mut members = self.members.lock();
+        if count < 2 {
+            members.remove(key);
+            return;
+        }
+        if members.len() >= MOST {
+            members.clear();
+        }
+        members.insert(key.clone(), count);
     }
 
     /// The jobs of runs of which nothing is known, if all jobs are of this version.

@@ -268,10 +268,19 @@ impl Commit {
             [text(format!("{}\0\0", codec::key(names.job_key(job)))), text(count.to_string())]
         });
         let of: Words = of.collect();
+        let several = view.several().flat_map(|(job, least)| {
+            [text(format!("{}\0\0", codec::key(names.job_key(job)))), text(least.to_string())]
+        });
+        let several: Words = several.collect();
         let by: Words =
             view.unused().flat_map(|calendar| [text(format!("{calendar}\0\0")), text("0")]).collect();
-        let all =
-            [("value", "at", unfired), ("value", "busy", holders), ("count", "of", of), ("count", "by", by)];
+        let all = [
+            ("value", "at", unfired),
+            ("value", "busy", holders),
+            ("count", "of", of),
+            ("several", "of", several),
+            ("count", "by", by),
+        ];
         for (name, key, words) in all {
             let many = words.len() / 2;
             if many > 0 {

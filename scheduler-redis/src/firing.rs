@@ -40,8 +40,8 @@ impl Shared {
             if let Some((version, row)) = self.known.job(key) {
                 let id = view.names().job(key);
                 if !row.detail.durable() {
-                    // Most have one; the commit tells if there are more.
-                    view.load_members(id, 1);
+                    // Most have one; the commit tells if that is wrong.
+                    view.load_members(id, self.known.members(key));
                 }
                 view.load_job(id, Some(row), version);
             }

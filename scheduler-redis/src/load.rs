@@ -76,7 +76,9 @@ impl Loader<'_> {
         let counts = members.iter().map(count).collect();
         let counts = self.shared.ask_all(counts).await?;
         for (job, count) in members.into_iter().zip(counts) {
-            self.view.load_members(job, self::count(&count));
+            let count = self::count(&count);
+            self.shared.known.keep_members(self.view.names().job_key(job), count);
+            self.view.load_members(job, count);
         }
         for kind in groups {
             let groups = self.groups(kind).await?;

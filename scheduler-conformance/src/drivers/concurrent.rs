@@ -181,6 +181,33 @@ fn a_name_is_given_to_one_of_those_who_found_it_free(bench) {
     }
 }
 
+/// A commit that depends on there being several triggers of a job is refused if there are no others any more.
+fn who_goes_by_several_members_is_not_overtaken(bench) {
+    let patience = AtomicU32::new(PATIENCE);
+    for round in 0..20 {
+        let (job, meeting) = ("job".parse().expect("a key"), Meeting::new(&patience));
+        let names: Vec<_> = (0..THREADS).map(|thread| format!("t{round}-{thread}")).collect();
+        bench.put(&names.iter().map(|name| trigger(name, 99)).collect::<Vec<_>>());
+        at_once(THREADS, |thread| bench.run(|rows| {
+            let several = rows.job(&job)?.map_or(Ok(false), |job| rows.has_several(job))?;
+            meeting.meet(THREADS);
+            match rows.trigger(&names[thread as usize].parse().expect("a key"))? {
+                Some(own) if several => rows.remove(own),
+                _ => Ok(()),
+            }
+        }));
+        assert_eq!(bench.members("job"), 1, "one is left in round {round}");
+        bench.run(|rows| {
+            for name in &names {
+                if let Some(left) = rows.trigger(&name.parse().expect("a key"))? {
+                    rows.remove(left)?;
+                }
+            }
+            Ok(())
+        });
+    }
+}
+
 /// A commit that depends on the number of triggers of a job is refused if that number has changed.
 fn who_goes_by_the_number_of_members_is_not_overtaken(bench) {
     let patience = AtomicU32::new(PATIENCE);

@@ -95,11 +95,16 @@ function checks.none(key) compare(call('EXISTS', K(key)) == 0) end
 
 function checks.only(key, from) compare(is_version(call('GET', K(key)), ARGV[from])) end
 
+local function begin_with(zset, begin) return call('ZLEXCOUNT', K(zset), '[' .. begin, '(' .. begin .. '\255') end
+
 -- So many members begin with this: begin, count.
 function checks.count(zset, from, many)
-  for at = from, from + many - 1, 2 do
-    compare(call('ZLEXCOUNT', K(zset), '[' .. ARGV[at], '(' .. ARGV[at] .. '\255') == tonumber(ARGV[at + 1]))
-  end
+  for at = from, from + many - 1, 2 do compare(begin_with(zset, ARGV[at]) == tonumber(ARGV[at + 1])) end
+end
+
+-- As `count`; at least so many.
+function checks.several(zset, from, many)
+  for at = from, from + many - 1, 2 do compare(begin_with(zset, ARGV[at]) >= tonumber(ARGV[at + 1])) end
 end
 
 -- For an audit. Member, score or nothing.

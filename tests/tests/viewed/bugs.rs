@@ -53,6 +53,7 @@ bugs! {
     IgnoresVersions => concurrent_transactions_have_an_order,
     /// That of a job's triggers was another one when it was read.
     IgnoresCounts => who_goes_by_the_number_of_members_is_not_overtaken,
+    IgnoresSeveral => who_goes_by_several_members_is_not_overtaken,
     IgnoresNewClaims => who_found_no_claim_is_refused_if_there_is_one,
     /// Of a job that allows one run at a time.
     IgnoresHolders => a_forgotten_claim_does_not_hold_a_job_that_another_holds,

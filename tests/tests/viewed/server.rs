@@ -264,6 +264,8 @@ impl Server {
             && is_same(&self.claims, view.claims())
             && (self.has(Bug::IgnoresCounts)
                 || view.counted().all(|(job, count)| self.members_of(job) == count))
+            && (self.has(Bug::IgnoresSeveral)
+                || view.several().all(|(job, least)| self.members_of(job) >= least))
             && view.unused().all(|calendar| self.user_of(calendar).is_none())
             && (self.has(Bug::IgnoresNewClaims)
                 || view.unfired().all(|(trigger, claim)| self.unfired_of(trigger) == claim)

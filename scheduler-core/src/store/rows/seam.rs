@@ -114,6 +114,12 @@ pub trait Rows: Table<JobRow> + Table<TriggerRow> + Table<RunRow> + Table<ClaimR
     /// refused if others have changed the number.
     fn members(&mut self, job: Id<JobRow>) -> Answer<Self, usize>;
 
+    /// Whether a job has more than one trigger, counted as by [`members`](Self::members). The commit is refused if others have made it
+    /// another answer; how many there are beyond that may change.
+    fn has_several(&mut self, job: Id<JobRow>) -> Answer<Self, bool> {
+        Ok(self.members(job)? > 1)
+    }
+
     /// The claim of a trigger that is not fired yet. The commit is refused if another has come since, also after the answer none.
     fn unfired(&mut self, trigger: Id<TriggerRow>) -> Answer<Self, Option<Id<ClaimRow>>>;
 

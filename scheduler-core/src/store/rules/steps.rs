@@ -107,7 +107,7 @@ pub(super) fn step_job<R: Rows>(rows: &mut R, job: &JobKey, with: Step) -> Answe
 pub(super) fn remove_at<R: Rows>(rows: &mut R, id: Id<TriggerRow>) -> Answer<R, Removed> {
     let Some(job) = rows.get(id)?.map(|row| row.job) else { return Ok(Removed::default()) };
     let goes = rows.get(job)?.is_some_and(|job| !job.detail.durable());
-    let job_removed = goes && rows.members(job)? == 1;
+    let job_removed = goes && !rows.has_several(job)?;
     take_out(rows, id)?;
     if job_removed {
         rows.remove(job)?;

@@ -183,6 +183,10 @@ impl<N: Names> Rows for View<N> {
         self.members_of(job)
     }
 
+    fn has_several(&mut self, job: Id<JobRow>) -> Result<bool, Missing> {
+        self.has_several_of(job)
+    }
+
     fn unfired(&mut self, trigger: Id<TriggerRow>) -> Result<Option<Id<ClaimRow>>, Missing> {
         let mut found = None;
         for id in self.set(&Set::Unfired(trigger))?.claims {

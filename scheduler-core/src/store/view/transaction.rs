@@ -40,6 +40,7 @@ struct Loaded {
 #[derive(Debug, Default)]
 struct Drafts {
     counted: BTreeSet<Id<JobRow>>,
+    several: BTreeMap<Id<JobRow>, usize>,
     joined: HashMap<Id<JobRow>, isize>,
     unused: BTreeSet<Arc<str>>,
     rest: Option<Rest>,
@@ -194,6 +195,11 @@ impl<N> View<N> {
         self.drafts.counted.iter().filter_map(|job| Some((*job, *self.loaded.members.get(job)?)))
     }
 
+    /// Jobs that must still have at least so many triggers.
+    pub fn several(&self) -> impl Iterator<Item = (Id<JobRow>, usize)> {
+        self.drafts.several.iter().map(|(job, least)| (*job, *least))
+    }
+
     /// Triggers, with the claim that is not fired as it was found; no other may have come since.
     pub fn unfired(&self) -> impl Iterator<Item = (Id<TriggerRow>, Option<Id<ClaimRow>>)> {
         self.drafts.unfired_looked.iter().map(|(trigger, claim)| (*trigger, *claim))
@@ -308,6 +314,20 @@ impl<N> View<N> {
         self.drafts.counted.insert(job);
         let joined = self.drafts.joined.get(&job).copied().unwrap_or_default();
         Ok(count.saturating_add_signed(joined))
+    }
+
+    pub(super) fn has_several_of(&mut self, job: Id<JobRow>) -> Result<bool, Missing> {
+        let joined = self.drafts.joined.get(&job).copied().unwrap_or_default();
+        match self.loaded.members.get(&job) {
+            Some(count) if count.saturating_add_signed(joined) > 1 => {
+                // So many were needed for this answer, whatever their number is by now.
+                let needed = 2_usize.saturating_add_signed(-joined);
+                let least = self.drafts.several.entry(job).or_default();
+                *least = needed.max(*least);
+                Ok(true)
+            }
+            _ => Ok(self.members_of(job)? > 1),
+        }
     }
 
     pub(super) fn groups_of(&mut self, kind: GroupKind) -> Result<BTreeMap<Arc<str>, usize>, Missing> {
