@@ -51,6 +51,7 @@ local checks = {}
 -- Rows of a hash: key, version or nothing.
 function checks.is(hash, from, many)
   local found = values_of(hash, column(from, many, 2))
+  is_fine[hash] = true
   for n = 1, #found do compare(is_version(found[n], ARGV[from + 2 * n - 1])) end
 end
 
@@ -76,252 +77,19 @@ function checks.held(hash, from, many)
   end
 end
 
--- As `held`; claims that are not in it.
-function checks.unheld(hash, from, many)
-  for at = from, from + many - 1, 2 do
-    local bundle, places = bundle_of(hash, ARGV[at]), ARGV[at + 1]
-    for n = 1, #places do compare(not named(bundle, byte(places, n))) end
-  end
-end
-
--- Runs that nobody has claimed: where it stands, if it stands anywhere, and its name.
-function checks.unclaimed(zset, from, many)
-  for at = from, from + many - 1, 2 do
-    compare((zset ~= '' and call('ZSCORE', K(zset), ARGV[at])) or not claim_of(ARGV[at + 1]))
-  end
-end
-
-function checks.none(key) compare(call('EXISTS', K(key)) == 0) end
-
-function checks.only(key, from) compare(is_version(call('GET', K(key)), ARGV[from])) end
-
-local function begin_with(zset, begin) return call('ZLEXCOUNT', K(zset), '[' .. begin, '(' .. begin .. '\255') end
-
--- So many members begin with this: begin, count.
-function checks.count(zset, from, many)
-  for at = from, from + many - 1, 2 do compare(begin_with(zset, ARGV[at]) == tonumber(ARGV[at + 1])) end
-end
-
--- As `count`; at least so many.
-function checks.several(zset, from, many)
-  for at = from, from + many - 1, 2 do compare(begin_with(zset, ARGV[at]) >= tonumber(ARGV[at + 1])) end
-end
-
--- For an audit. Member, score or nothing.
-function checks.score(zset, from, many)
-  for at = from, from + many - 1, 2 do compare((call('ZSCORE', K(zset), ARGV[at]) or '') == ARGV[at + 1]) end
-end
-
--- Field, value or nothing.
-function checks.value(hash, from, many)
-  for n, value in ipairs(values_of(hash, column(from, many, 2))) do compare((value or '') == ARGV[from + 2 * n - 1]) end
-end
-
-function checks.has(set, from, many)
-  for at = from, from + many - 1 do compare(call('SISMEMBER', K(set), ARGV[at]) == 1) end
-end
-
--- What is claimed or held is so by a claim that is there, also by one that is to be given back.
-function checks.owned(hash, from, many)
-  local function is_there(claim)
-    local session = string.match(claim, '^%d+') or ''
-    local bundle, place = string.match(claim, '%-(%d-)(%d?%d)$')
-    local function is_in(hash)
-      if call('HEXISTS', K(hash), claim) == 1 then return true end
-      return place and named(call('HGET', K(hash), bundle) or '', tonumber(place)) ~= nil
-    end
-    if is_in('cl:' .. session) then return true end
-    for _, orphan in ipairs(call('SMEMBERS', K'orphans')) do
-      local is_of_session = string.match(orphan, '^%d+') == session
-      if is_of_session and is_in('orphan:' .. orphan) then return true end
-    end
-    return false
-  end
-  for _, claim in ipairs(values_of(hash, column(from, many, 1))) do compare(not claim or is_there(claim)) end
-end
-
--- Whether a lane is noted with the time of its first.
-function checks.lane(lane)
-  compare((call('ZSCORE', K'lanes', lane) or '') == (call('ZRANGE', K('lane:' .. lane), 0, 0, 'WITHSCORES')[2] or ''))
-end
-
--- Where a trigger stands: its job if that allows one run at a time, time or nothing, member, trigger.
-function checks.place(lane, from, many)
-  for at = from, from + many - 1, 4 do
-    local job, member = ARGV[at], ARGV[at + 2]
-    local due = claim_of(ARGV[at + 3]) and '' or ARGV[at + 1]
-    local stands = call('ZSCORE', K('lane:' .. lane), member) or ''
-    if job == '' then
-      compare(stands == due)
-    else
-      local list = waiting_of(lane, job)
-      local waits = call('ZSCORE', K(list), member) or ''
-      local is_next = call('ZRANGE', K(list), 0, 0)[1] == member and call('HEXISTS', K'busy', job) == 0
-      compare(waits == due and stands == (is_next and due or '') and (due == '' or call('SISMEMBER', K('ql:' .. job), lane) == 1))
-    end
-  end
-end
-
 local ops = {}
 -- Plain commands, and how many words are one row.
-for name, width in pairs({ HSET = 2, HDEL = 1, ZADD = 2, ZREM = 1, SADD = 1, SET = 1 }) do
-  ops[name] = function(key, from, many) each(width, name, key, from, many) end
-end
-
--- By which bytes of a firing record its lists are named: those of its outcome, job, trigger and run. Only marks stand for none.
-local OF_FIRING = { { 'o', 1, 1 }, { 'j', 2, 12 }, { 't', 13, 23, string.rep('~', 11) }, { 'r', 24, 25, '~~' } }
-
-local function note_lists(lists, record, number)
-  for n = 1, 4 do
-    local of = OF_FIRING[n]
-    local name = sub(record, of[2], of[3])
-    if name ~= of[4] then
-      name = of[1] .. name
-      local list = lists[name]
-      if list then list[#list + 1] = number else lists[name] = { number } end
-    end
-  end
-end
-
--- A command on a list of firing records. A list of the wrong kind is moved out of the way: other rows are written by now.
-local function in_list(name, command, ...)
-  local found = redis.pcall(command, K('fi:' .. name), ...)
-  if type(found) ~= 'table' or not found.err then return found end
-  call('RENAME', K('fi:' .. name), K('aside:fi:' .. name))
-  call('SADD', K'aside', 'fi:' .. name)
-  return call(command, K('fi:' .. name), ...)
-end
-
--- These numbers are the first of a list, unless something was destroyed.
-local function leave_list(name, numbers)
-  local many, last = #numbers, numbers[#numbers]
-  if tonumber(in_list(name, 'LINDEX', many - 1) or '') == last then return call('LPOP', K('fi:' .. name), many) end
-  for _ = 1, many + 10 do
-    local first = in_list(name, 'LINDEX', 0)
-    if not first or (tonumber(first) or 0) > last then return end
-    call('LPOP', K('fi:' .. name))
-  end
-end
-
--- So many more firing records go with a commit than come, if more are kept than wished.
-local MORE = 100
-
-local last_firing, first_firing
-
-local function forget_firings(many)
-  local numbers, lists = {}, {}
-  for n = 1, many do numbers[n] = first_firing + n - 1 end
-  for n, record in ipairs(call('HMGET', K'firings', unpack(numbers))) do
-    if record then note_lists(lists, record, numbers[n]) end
-  end
-  call('HDEL', K'firings', unpack(numbers))
-  for name, list in pairs(lists) do leave_list(name, list) end
-  first_firing = first_firing + many
-end
-
--- Records, to be numbered in this order; so many are kept.
-function ops.firings(keep, from, many)
-  local rows, lists = {}, {}
-  for n = 1, many do
-    local record, number = ARGV[from + n - 1], last_firing + n
-    rows[2 * n - 1], rows[2 * n] = number, record
-    note_lists(lists, record, number)
-  end
-  call('HSET', K'firings', unpack(rows))
-  for name, list in pairs(lists) do in_list(name, 'RPUSH', unpack(list)) end
-  last_firing = last_firing + many
-  local over = last_firing - first_firing + 1 - tonumber(keep)
-  if over > 0 then forget_firings(math.min(over, many + MORE)) end
-  call('HSET', K'meta', 'fl', text(last_firing), 'ff', text(first_firing))
-end
+local PLAIN = { HSET = 2, HDEL = 1, ZADD = 2, ZREM = 1, SADD = 1, SET = 1 }
 
 local function now_in(lane)
   touched[lane] = true
   if not quiet then woken = true end
 end
 
-function ops.leave(lane, from, many)
-  each(1, 'ZREM', 'lane:' .. lane, from, many)
-  touched[lane] = true
-end
-
 -- Time, member.
 function ops.stand(lane, from, many)
   each(2, 'ZADD', 'lane:' .. lane, from, many)
   now_in(lane)
-end
-
--- Time, member, trigger: but for those that are claimed.
-function ops.shift(lane, from, many)
-  for at = from, from + many - 1, 3 do
-    if not claim_of(ARGV[at + 2]) then
-      call('ZADD', K('lane:' .. lane), ARGV[at], ARGV[at + 1])
-      now_in(lane)
-    end
-  end
-end
-
--- Job, claim: held by a claim that was forgotten. What waits for the job leaves the lanes.
-function ops.hold(_, from, many)
-  for at = from, from + many - 1, 2 do
-    local job = ARGV[at]
-    call('HSET', K'busy', job, ARGV[at + 1])
-    for _, lane in ipairs(call('SMEMBERS', K('ql:' .. job))) do
-      local first = call('ZRANGE', K(waiting_of(lane, job)), 0, 0)[1]
-      if first then call('ZREM', K('lane:' .. lane), first) end
-      touched[lane] = true
-    end
-  end
-end
-
--- Of jobs that allow one run at a time: job, member.
-function ops.leave_alone(lane, from, many)
-  for at = from, from + many - 1, 2 do
-    local job, member = ARGV[at], ARGV[at + 1]
-    call('ZREM', K(waiting_of(lane, job)), member)
-    local stood, list = call('ZREM', K('lane:' .. lane), member) == 1, waiting_of(lane, job)
-    local may_offer = stood and call('HEXISTS', K'busy', job) == 0
-    if may_offer or call('EXISTS', K(list)) == 0 then offer_in(lane, job) end
-    touched[lane] = true
-  end
-end
-
--- Job, time, member, and a trigger that is left where it is if it is claimed.
-function ops.stand_alone(lane, from, many)
-  for at = from, from + many - 1, 4 do
-    local job, time, member = ARGV[at], ARGV[at + 1], ARGV[at + 2]
-    if ARGV[at + 3] == '' or not claim_of(ARGV[at + 3]) then
-      call('SADD', K('ql:' .. job), lane)
-      call('ZADD', K(waiting_of(lane, job)), time, member)
-      local first = call('ZRANGE', K(waiting_of(lane, job)), 0, 1)
-      if first[1] == member and call('HEXISTS', K'busy', job) == 0 then
-        if first[2] then call('ZREM', K('lane:' .. lane), first[2]) end
-        call('ZADD', K('lane:' .. lane), time, member)
-        now_in(lane)
-      end
-    end
-  end
-end
-
--- Job, claim: free, if this was what held it.
-function ops.free(_, from, many)
-  for at = from, from + many - 1, 2 do
-    local job = ARGV[at]
-    if call('HGET', K'busy', job) == ARGV[at + 1] then
-      call('HDEL', K'busy', job)
-      for _, lane in ipairs(call('SMEMBERS', K('ql:' .. job))) do offer_in(lane, job) end
-    end
-  end
-end
-
--- Queue, by how many its claims change.
-function ops.queue(_, from, many)
-  for at = from, from + many - 1, 2 do
-    local queue = ARGV[at]
-    local now = (tonumber(call('HGET', K'queues', queue) or '') or 0) + tonumber(ARGV[at + 1])
-    if now > 0 then call('HSET', K'queues', queue, text(now)) else call('HDEL', K'queues', queue) end
-    if call('SREM', K'awaited', queue) == 1 then woken, loud = true, true end
-  end
 end
 
 -- Bundle, places in their order: blanks from now on.
@@ -338,11 +106,6 @@ local function blank(hash, field, places)
   end
   bundles[key] = left
   if string.find(left, '[^ ]') then call('HSET', K(hash), field, left) else call('HDEL', K(hash), field) end
-end
-
--- Claims that are over, or have a record.
-function ops.unname(hash, from, many)
-  for at = from, from + many - 1, 2 do blank(hash, ARGV[at], ARGV[at + 1]) end
 end
 
 -- Claims whose runs leave nothing. They were looked for by `held`.
@@ -364,31 +127,288 @@ end
 function ops.wake() woken = true end
 function ops.cry() woken, loud = true, true end
 
--- Which keys an operation writes, beside its own; of those of jobs that allow one run, how wide their rows are.
-local OF_LANES = { 'lanes', 'at', 'busy' }
-local WRITES = { firings = { 'firings', 'aside' }, free = OF_LANES, hold = OF_LANES, queue = { 'queues', 'awaited' }, over = { 'runs' } }
-local OF_CLAIMS = { over = true, unname = true }
--- Which leave what is claimed where it is: how wide their rows are, which end with a name.
-local UNLESS_CLAIMED = { shift = 3, stand_alone = 4 }
-local OF_JOBS = { leave_alone = 2, stand_alone = 4, free = 2, hold = 2 }
+-- What few commits need. To define it costs as much as some commands, so it is defined when it is asked for.
+local function define()
+  -- As `held`; claims that are not in it.
+  function checks.unheld(hash, from, many)
+    for at = from, from + many - 1, 2 do
+      local bundle, places = bundle_of(hash, ARGV[at]), ARGV[at + 1]
+      for n = 1, #places do compare(not named(bundle, byte(places, n))) end
+    end
+  end
 
--- Claims are looked for before anything is written.
-local function look_for_claims(name, from, many)
-  local width = UNLESS_CLAIMED[name]
-  for at = from + width - 1, from + many - 1, width do
-    if ARGV[at] ~= '' then claim_of(ARGV[at]) end
+  -- Runs that nobody has claimed: where it stands, if it stands anywhere, and its name.
+  function checks.unclaimed(zset, from, many)
+    for at = from, from + many - 1, 2 do
+      compare((zset ~= '' and call('ZSCORE', K(zset), ARGV[at])) or not claim_of(ARGV[at + 1]))
+    end
+  end
+
+  function checks.none(key) compare(call('EXISTS', K(key)) == 0) end
+
+  function checks.only(key, from) compare(is_version(call('GET', K(key)), ARGV[from])) end
+
+  local function begin_with(zset, begin) return call('ZLEXCOUNT', K(zset), '[' .. begin, '(' .. begin .. '\255') end
+
+  -- So many members begin with this: begin, count.
+  function checks.count(zset, from, many)
+    for at = from, from + many - 1, 2 do compare(begin_with(zset, ARGV[at]) == tonumber(ARGV[at + 1])) end
+  end
+
+  -- As `count`; at least so many.
+  function checks.several(zset, from, many)
+    for at = from, from + many - 1, 2 do compare(begin_with(zset, ARGV[at]) >= tonumber(ARGV[at + 1])) end
+  end
+
+  -- For an audit. Member, score or nothing.
+  function checks.score(zset, from, many)
+    for at = from, from + many - 1, 2 do compare((call('ZSCORE', K(zset), ARGV[at]) or '') == ARGV[at + 1]) end
+  end
+
+  -- Field, value or nothing.
+  function checks.value(hash, from, many)
+    for n, value in ipairs(values_of(hash, column(from, many, 2))) do compare((value or '') == ARGV[from + 2 * n - 1]) end
+  end
+
+  function checks.has(set, from, many)
+    for at = from, from + many - 1 do compare(call('SISMEMBER', K(set), ARGV[at]) == 1) end
+  end
+
+  -- What is claimed or held is so by a claim that is there, also by one that is to be given back.
+  function checks.owned(hash, from, many)
+    local function is_there(claim)
+      local session = string.match(claim, '^%d+') or ''
+      local bundle, place = string.match(claim, '%-(%d-)(%d?%d)$')
+      local function is_in(hash)
+        if call('HEXISTS', K(hash), claim) == 1 then return true end
+        return place and named(call('HGET', K(hash), bundle) or '', tonumber(place)) ~= nil
+      end
+      if is_in('cl:' .. session) then return true end
+      for _, orphan in ipairs(call('SMEMBERS', K'orphans')) do
+        local is_of_session = string.match(orphan, '^%d+') == session
+        if is_of_session and is_in('orphan:' .. orphan) then return true end
+      end
+      return false
+    end
+    for _, claim in ipairs(values_of(hash, column(from, many, 1))) do compare(not claim or is_there(claim)) end
+  end
+
+  -- Whether a lane is noted with the time of its first.
+  function checks.lane(lane)
+    compare((call('ZSCORE', K'lanes', lane) or '') == (call('ZRANGE', K('lane:' .. lane), 0, 0, 'WITHSCORES')[2] or ''))
+  end
+
+  -- Where a trigger stands: its job if that allows one run at a time, time or nothing, member, trigger.
+  function checks.place(lane, from, many)
+    for at = from, from + many - 1, 4 do
+      local job, member = ARGV[at], ARGV[at + 2]
+      local due = claim_of(ARGV[at + 3]) and '' or ARGV[at + 1]
+      local stands = call('ZSCORE', K('lane:' .. lane), member) or ''
+      if job == '' then
+        compare(stands == due)
+      else
+        local list = waiting_of(lane, job)
+        local waits = call('ZSCORE', K(list), member) or ''
+        local is_next = call('ZRANGE', K(list), 0, 0)[1] == member and call('HEXISTS', K'busy', job) == 0
+        compare(waits == due and stands == (is_next and due or '') and (due == '' or call('SISMEMBER', K('ql:' .. job), lane) == 1))
+      end
+    end
+  end
+
+  -- By which bytes of a firing record its lists are named: those of its outcome, job, trigger and run. Only marks stand for none.
+  local OF_FIRING = { { 'o', 1, 1 }, { 'j', 2, 12 }, { 't', 13, 23, string.rep('~', 11) }, { 'r', 24, 25, '~~' } }
+
+  local function note_lists(lists, record, number)
+    for n = 1, 4 do
+      local of = OF_FIRING[n]
+      local name = sub(record, of[2], of[3])
+      if name ~= of[4] then
+        name = of[1] .. name
+        local list = lists[name]
+        if list then list[#list + 1] = number else lists[name] = { number } end
+      end
+    end
+  end
+
+  -- A command on a list of firing records. A list of the wrong kind is moved out of the way: other rows are written by now.
+  local function in_list(name, command, ...)
+    local found = redis.pcall(command, K('fi:' .. name), ...)
+    if type(found) ~= 'table' or not found.err then return found end
+    call('RENAME', K('fi:' .. name), K('aside:fi:' .. name))
+    call('SADD', K'aside', 'fi:' .. name)
+    return call(command, K('fi:' .. name), ...)
+  end
+
+  -- These numbers are the first of a list, unless something was destroyed.
+  local function leave_list(name, numbers)
+    local many, last = #numbers, numbers[#numbers]
+    if tonumber(in_list(name, 'LINDEX', many - 1) or '') == last then return call('LPOP', K('fi:' .. name), many) end
+    for _ = 1, many + 10 do
+      local first = in_list(name, 'LINDEX', 0)
+      if not first or (tonumber(first) or 0) > last then return end
+      call('LPOP', K('fi:' .. name))
+    end
+  end
+
+  -- So many more firing records go with a commit than come, if more are kept than wished.
+  local MORE = 100
+
+  local last_firing, first_firing
+
+  local function forget_firings(many)
+    local numbers, lists = {}, {}
+    for n = 1, many do numbers[n] = first_firing + n - 1 end
+    for n, record in ipairs(call('HMGET', K'firings', unpack(numbers))) do
+      if record then note_lists(lists, record, numbers[n]) end
+    end
+    call('HDEL', K'firings', unpack(numbers))
+    for name, list in pairs(lists) do leave_list(name, list) end
+    first_firing = first_firing + many
+  end
+
+  -- Records, to be numbered in this order; so many are kept.
+  function ops.firings(keep, from, many)
+    local rows, lists = {}, {}
+    for n = 1, many do
+      local record, number = ARGV[from + n - 1], last_firing + n
+      rows[2 * n - 1], rows[2 * n] = number, record
+      note_lists(lists, record, number)
+    end
+    call('HSET', K'firings', unpack(rows))
+    for name, list in pairs(lists) do in_list(name, 'RPUSH', unpack(list)) end
+    last_firing = last_firing + many
+    local over = last_firing - first_firing + 1 - tonumber(keep)
+    if over > 0 then forget_firings(math.min(over, many + MORE)) end
+    call('HSET', K'meta', 'fl', text(last_firing), 'ff', text(first_firing))
+  end
+
+  function ops.leave(lane, from, many)
+    each(1, 'ZREM', 'lane:' .. lane, from, many)
+    touched[lane] = true
+  end
+
+  -- Time, member, trigger: but for those that are claimed.
+  function ops.shift(lane, from, many)
+    for at = from, from + many - 1, 3 do
+      if not claim_of(ARGV[at + 2]) then
+        call('ZADD', K('lane:' .. lane), ARGV[at], ARGV[at + 1])
+        now_in(lane)
+      end
+    end
+  end
+
+  -- Job, claim: held by a claim that was forgotten. What waits for the job leaves the lanes.
+  function ops.hold(_, from, many)
+    for at = from, from + many - 1, 2 do
+      local job = ARGV[at]
+      call('HSET', K'busy', job, ARGV[at + 1])
+      for _, lane in ipairs(call('SMEMBERS', K('ql:' .. job))) do
+        local first = call('ZRANGE', K(waiting_of(lane, job)), 0, 0)[1]
+        if first then call('ZREM', K('lane:' .. lane), first) end
+        touched[lane] = true
+      end
+    end
+  end
+
+  -- Of jobs that allow one run at a time: job, member.
+  function ops.leave_alone(lane, from, many)
+    for at = from, from + many - 1, 2 do
+      local job, member = ARGV[at], ARGV[at + 1]
+      call('ZREM', K(waiting_of(lane, job)), member)
+      local stood, list = call('ZREM', K('lane:' .. lane), member) == 1, waiting_of(lane, job)
+      local may_offer = stood and call('HEXISTS', K'busy', job) == 0
+      if may_offer or call('EXISTS', K(list)) == 0 then offer_in(lane, job) end
+      touched[lane] = true
+    end
+  end
+
+  -- Job, time, member, and a trigger that is left where it is if it is claimed.
+  function ops.stand_alone(lane, from, many)
+    for at = from, from + many - 1, 4 do
+      local job, time, member = ARGV[at], ARGV[at + 1], ARGV[at + 2]
+      if ARGV[at + 3] == '' or not claim_of(ARGV[at + 3]) then
+        call('SADD', K('ql:' .. job), lane)
+        call('ZADD', K(waiting_of(lane, job)), time, member)
+        local first = call('ZRANGE', K(waiting_of(lane, job)), 0, 1)
+        if first[1] == member and call('HEXISTS', K'busy', job) == 0 then
+          if first[2] then call('ZREM', K('lane:' .. lane), first[2]) end
+          call('ZADD', K('lane:' .. lane), time, member)
+          now_in(lane)
+        end
+      end
+    end
+  end
+
+  -- Job, claim: free, if this was what held it.
+  function ops.free(_, from, many)
+    for at = from, from + many - 1, 2 do
+      local job = ARGV[at]
+      if call('HGET', K'busy', job) == ARGV[at + 1] then
+        call('HDEL', K'busy', job)
+        for _, lane in ipairs(call('SMEMBERS', K('ql:' .. job))) do offer_in(lane, job) end
+      end
+    end
+  end
+
+  -- Claims that are over, or have a record.
+  function ops.unname(hash, from, many)
+    for at = from, from + many - 1, 2 do blank(hash, ARGV[at], ARGV[at + 1]) end
+  end
+
+  -- Queue, by how many its claims change.
+  function ops.queue(_, from, many)
+    for at = from, from + many - 1, 2 do
+      local queue = ARGV[at]
+      local now = (tonumber(call('HGET', K'queues', queue) or '') or 0) + tonumber(ARGV[at + 1])
+      if now > 0 then call('HSET', K'queues', queue, text(now)) else call('HDEL', K'queues', queue) end
+      if call('SREM', K'awaited', queue) == 1 then woken, loud = true, true end
+    end
+  end
+
+  -- Which keys an operation writes, beside its own; of those of jobs that allow one run, how wide their rows are.
+  local OF_LANES = { 'lanes', 'at', 'busy' }
+  local WRITES = { firings = { 'firings', 'aside' }, free = OF_LANES, hold = OF_LANES, queue = { 'queues', 'awaited' }, unname = {} }
+  -- Which leave what is claimed where it is: how wide their rows are, which end with a name.
+  local UNLESS_CLAIMED = { shift = 3, stand_alone = 4 }
+  local OF_JOBS = { leave_alone = 2, stand_alone = 4, free = 2, hold = 2 }
+
+  -- Claims are looked for before anything is written.
+  local function look_for_claims(name, from, many)
+    local width = UNLESS_CLAIMED[name]
+    for at = from + width - 1, from + many - 1, width do
+      if ARGV[at] ~= '' then claim_of(ARGV[at]) end
+    end
+  end
+
+  local function check_waiting(name, lane, from, many)
+    for at = from, from + many - 1, OF_JOBS[name] do
+      local job = ARGV[at]
+      check('ql:' .. job)
+      local lanes = call('SMEMBERS', K('ql:' .. job))
+      lanes[#lanes + 1] = lane ~= '' and lane or nil
+      for _, known in ipairs(lanes) do check(waiting_of(known, job), 'lane:' .. known) end
+    end
+  end
+
+  -- Looks before anything is written at what an operation may write.
+  function ops.prepare(name, key, from, many)
+    if WRITES[name] then check(unpack(WRITES[name])) else check('lane:' .. key, unpack(OF_LANES)) end
+    if name == 'firings' then last_firing, first_firing = firings_kept() end
+    if OF_JOBS[name] then check_waiting(name, key, from, many) end
+    if UNLESS_CLAIMED[name] then look_for_claims(name, from, many) end
   end
 end
 
-local function check_waiting(name, lane, from, many)
-  for at = from, from + many - 1, OF_JOBS[name] do
-    local job = ARGV[at]
-    check('ql:' .. job)
-    local lanes = call('SMEMBERS', K('ql:' .. job))
-    lanes[#lanes + 1] = lane ~= '' and lane or nil
-    for _, known in ipairs(lanes) do check(waiting_of(known, job), 'lane:' .. known) end
+local is_defined = false
+local function find(of, name)
+  if not is_defined then
+    is_defined = true
+    define()
   end
+  return rawget(of, name)
 end
+setmetatable(checks, { __index = find })
+setmetatable(ops, { __index = find })
 
 -- A change takes effect once, and not after a later one if its caller has given it up: each says which ones those are.
 local number, floor, noted, given_up = 0, 0, '', ''
@@ -423,20 +443,20 @@ return guarded(function()
   local at, first = 7, nil
   while at <= #ARGV do
     local name, key, many = ARGV[at], ARGV[at + 1], tonumber(ARGV[at + 2])
-    if checks[name] then
+    local is_op = PLAIN[name] or rawget(ops, name)
+    if not is_op and checks[name] then
       checks[name](key, at + 3, many)
     else
       first = first or at
-      if TYPES[string.match(key, '^%l+') or ''] and ops[name] and string.match(name, '^%u') then
+      if PLAIN[name] then
         check(key)
-      elseif key ~= '' and name ~= 'firings' and not OF_CLAIMS[name] then
-        check('lane:' .. key, 'lanes', 'at', 'busy')
-      else
-        check(unpack(WRITES[name] or {}))
+      elseif name == 'stand' then
+        check('lane:' .. key, 'lanes')
+      elseif name == 'over' then
+        check('runs')
+      elseif name ~= 'wake' and name ~= 'cry' then
+        ops.prepare(name, key, at + 3, many)
       end
-      if name == 'firings' then last_firing, first_firing = firings_kept() end
-      if OF_JOBS[name] then check_waiting(name, key, at + 3, many) end
-      if UNLESS_CLAIMED[name] then look_for_claims(name, at + 3, many) end
     end
     at = at + 3 + many
   end
@@ -446,7 +466,8 @@ return guarded(function()
   while at <= #ARGV do
     local many = tonumber(ARGV[at + 2])
     if ARGV[at + 1] == 'jobs' then call('HSET', K'meta', 'jv', text(count(1) + 1)) end
-    ops[ARGV[at]](ARGV[at + 1], at + 3, many)
+    local name, key = ARGV[at], ARGV[at + 1]
+    if PLAIN[name] then each(PLAIN[name], name, key, at + 3, many) else ops[name](key, at + 3, many) end
     at = at + 3 + many
   end
   note_lanes()

@@ -52,11 +52,17 @@ local function K(name)
   return P .. name
 end
 
+-- Keys that are of the right kind, or absent.
+local is_fine = {}
+
 -- Fails before anything is written if one of these is of the wrong kind.
 local function check(...)
   for _, name in ipairs({ ... }) do
-    local found = call('TYPE', K(name)).ok
-    if found ~= 'none' and found ~= TYPES[string.match(name, '^%l+')] then error('WRONGTYPE') end
+    if not is_fine[name] then
+      local found = call('TYPE', K(name)).ok
+      if found ~= 'none' and found ~= TYPES[string.match(name, '^%l+')] then error('WRONGTYPE') end
+      is_fine[name] = true
+    end
   end
 end
 
