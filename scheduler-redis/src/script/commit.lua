@@ -83,7 +83,7 @@ local PLAIN = { HSET = 2, HDEL = 1, ZADD = 2, ZREM = 1, SADD = 1, SET = 1 }
 
 local function now_in(lane)
   touched[lane] = true
-  if not quiet then woken = true end
+  entered[lane] = not quiet or nil
 end
 
 -- Time, member.

@@ -151,15 +151,20 @@ local function claim_of(name)
   return by_run[name]
 end
 
--- Lanes whose first may be another one, and whether others may find something.
-local touched, woken = {}, false
+-- Lanes whose first may be another one, those of them in which something stands now, and whether others may find something.
+local touched, entered, woken = {}, {}, false
 
 local function note_lanes()
   for lane in pairs(touched) do
     local first = call('ZRANGE', K('lane:' .. lane), 0, 0, 'WITHSCORES')
-    if first[1] then call('ZADD', K'lanes', first[2], lane) else call('ZREM', K'lanes', lane) end
+    if not first[1] then
+      call('ZREM', K'lanes', lane)
+    elseif call('ZADD', K'lanes', 'CH', first[2], lane) == 1 and entered[lane] then
+      -- Behind another first there is nothing new to look for: who has room takes that, and what comes after it.
+      woken = true
+    end
   end
-  touched = {}
+  touched, entered = {}, {}
 end
 
 local function waiting_of(lane, job) return 'q:' .. lane .. '\1' .. job end
