@@ -109,8 +109,10 @@ impl Engine {
             Ok(()) => self.store_failures.answered(),
             Err(error) => return Next::Wait(self.store_failures.failed(&error).min(self.until_deadline())),
         }
-        // What has ended while a call wrote is written by the next turn, and whoever rang for it may have been heard already.
-        if self.calls.are_under_way() || !self.unwritten.is_empty() {
+        // What has ended while a call wrote is written by the next turn, and what has come while one acquired is acquired by it:
+        // whoever rang for that may have been heard already.
+        let has_come = self.takes(state) && self.core.changed.load(Ordering::Acquire);
+        if self.calls.are_under_way() || !self.unwritten.is_empty() || has_come {
             return Next::Wait(Duration::ZERO);
         }
         // A run that goes on has an ending to be written.
@@ -165,7 +167,7 @@ impl Engine {
         let mut failed = None;
         while self.calls.are_under_way() {
             let Answers { written, acquired } = self.calls.answers(&self.core, failed.is_none()).await;
-            let frees = written.is_some() && acquired.is_none() && !self.calls.are_asking();
+            let (frees, asks) = (takes && written.is_some(), acquired.is_some() || self.calls.are_asking());
             let written = written.map_or(Ok(()), |results| results.map(|results| self.written(results)));
             let acquired =
                 acquired.map_or(Ok(()), |acquired| acquired.map(|acquired| self.acquired(acquired)));
@@ -176,14 +178,20 @@ impl Engine {
             if failed.is_some() {
                 continue;
             }
-            if !(takes && frees) {
+            if frees && (!asks || self.has_limits()) {
+                // A freed job may have a trigger waiting, and a queue has room of which the store was not told when it was asked.
+                self.core.changed.store(true, Ordering::Release);
+            }
+            if !frees || asks {
                 break;
             }
-            // A freed job may have a trigger waiting.
-            self.core.changed.store(true, Ordering::Release);
             self.ask(now);
         }
         failed.map_or(Ok(()), Err)
+    }
+
+    fn has_limits(&self) -> bool {
+        *self.core.limits.read() != QueueLimits::default()
     }
 
     /// Begins to write what has ended, unless a call is under way.
@@ -202,8 +210,8 @@ impl Engine {
     /// Begins to acquire, if the store may have something. The slots of what is being written are free, whether the store knows it
     /// or not; only where there are limits of queues does what has ended decide what may be acquired.
     fn ask(&mut self, now: DateTime<Utc>) {
-        let is_limited = *self.core.limits.read() != QueueLimits::default();
-        if self.calls.are_asking() || self.unsure.is_some() || (is_limited && self.calls.are_writing()) {
+        let waits_for_endings = self.has_limits() && self.calls.are_writing();
+        if self.calls.are_asking() || self.unsure.is_some() || waits_for_endings {
             return;
         }
         let slots = self.core.settings.concurrency + self.calls.being_written();

@@ -10,10 +10,12 @@ use scheduler_core::store::*;
 use scheduler_core::time::ManualClock;
 use tokio::sync::{Semaphore, mpsc};
 
-/// Each call that writes or acquires is told to the test, and goes on when the test lets it.
+/// Each call that writes or acquires is told to the test, and is answered when the test lets it.
 #[derive(Debug)]
 struct Held {
     inner: MemoryJobStore,
+    /// Whether it wakes the loop when something may be due.
+    wakes: bool,
     calls: mpsc::UnboundedSender<&'static str>,
     writing: Arc<Semaphore>,
     acquiring: Arc<Semaphore>,
@@ -22,7 +24,11 @@ struct Held {
 }
 
 async fn pass(gate: &Semaphore) {
-    gate.acquire().await.expect("it is never closed").forget();
+    pass_many(gate, 1).await;
+}
+
+async fn pass_many(gate: &Semaphore, many: u32) {
+    gate.acquire_many(many).await.expect("it is never closed").forget();
 }
 
 impl Decorator for Held {
@@ -30,18 +36,24 @@ impl Decorator for Held {
         &self.inner
     }
 
+    fn attach(&self, node: Node) -> StoreFuture<'_, Attached> {
+        let wake = if self.wakes { node.wake } else { Arc::new(|| {}) };
+        self.inner.attach(Node { wake, ..node })
+    }
+
     fn acquire_due(&self, request: AcquireDue) -> StoreFuture<'_, Acquired> {
         Box::pin(async move {
+            let acquired = self.inner.acquire_due(request).await;
             self.calls.send("acquires").ok();
             pass(&self.acquiring).await;
-            self.inner.acquire_due(request).await
+            acquired
         })
     }
 
     fn complete(&self, request: Complete) -> StoreFuture<'_, Vec<CompleteResult>> {
         Box::pin(async move {
-            self.calls.send("writes").ok();
             self.written.lock().push(request.executions.len());
+            self.calls.send("writes").ok();
             pass(&self.writing).await;
             self.inner.complete(request).await
         })
@@ -71,16 +83,28 @@ async fn let_others_run() {
     }
 }
 
+async fn until(calls: &mut mpsc::UnboundedReceiver<&'static str>, what: &str) {
+    while calls.recv().await != Some(what) {}
+}
+
+/// A store whose calls go on as long as they are not held up.
+fn open(wakes: bool) -> (Held, mpsc::UnboundedReceiver<&'static str>) {
+    let (calls, begun) = mpsc::unbounded_channel();
+    let gate = || Arc::new(Semaphore::new(Semaphore::MAX_PERMITS));
+    let (inner, written) = (MemoryJobStore::new(), Arc::default());
+    (Held { inner, wakes, calls, writing: gate(), acquiring: gate(), written }, begun)
+}
+
+/// Calls that begin from now on are held up. What was told of others is forgotten.
+async fn hold_up(gates: &[&Semaphore], begun: &mut mpsc::UnboundedReceiver<&'static str>) {
+    gates.iter().for_each(|gate| drop(gate.forget_permits(Semaphore::MAX_PERMITS)));
+    let_others_run().await;
+    while begun.try_recv().is_ok() {}
+}
+
 #[tokio::test]
 async fn what_ends_while_both_calls_are_under_way_is_written_without_waiting_for_time() {
-    let (calls, mut begun) = mpsc::unbounded_channel();
-    let store = Held {
-        inner: MemoryJobStore::new(),
-        calls,
-        writing: Arc::new(Semaphore::new(0)),
-        acquiring: Arc::new(Semaphore::new(Semaphore::MAX_PERMITS)),
-        written: Arc::default(),
-    };
+    let (store, mut begun) = open(true);
     let (writing, acquiring, written) =
         (store.writing.clone(), store.acquiring.clone(), store.written.clone());
     let started = Arc::new(Semaphore::new(0));
@@ -94,28 +118,80 @@ async fn what_ends_while_both_calls_are_under_way_is_written_without_waiting_for
     scheduler.start().await.unwrap();
     enqueue("first").await;
     enqueue("second").await;
-    started.acquire_many(2).await.unwrap().forget();
-    let_others_run().await;
-    while begun.try_recv().is_ok() {}
-
+    pass_many(&started, 2).await;
     // The store acquires, and then it writes the end of the first run, too.
-    acquiring.forget_permits(Semaphore::MAX_PERMITS);
+    hold_up(&[&acquiring, &writing], &mut begun).await;
     enqueue("third").await;
-    assert_eq!(begun.recv().await, Some("acquires"));
+    until(&mut begun, "acquires").await;
     end_first.add_permits(1);
-    assert_eq!(begun.recv().await, Some("writes"));
+    until(&mut begun, "writes").await;
     // Another run ends meanwhile. The loop takes a turn that cannot write that.
     end_second.add_permits(1);
     let_others_run().await;
     enqueue("fourth").await;
     acquiring.add_permits(1);
-    assert_eq!(begun.recv().await, Some("acquires"));
+    until(&mut begun, "acquires").await;
     acquiring.add_permits(1);
     let_others_run().await;
     assert_eq!(*written.lock(), [1]);
     acquiring.add_permits(100);
     writing.add_permits(100);
     // No time passes, so nothing but the turn that follows can write it.
-    while begun.recv().await != Some("writes") {}
+    until(&mut begun, "writes").await;
     assert_eq!(*written.lock(), [1, 1]);
+}
+
+#[tokio::test]
+async fn what_comes_while_both_calls_are_under_way_is_acquired_without_waiting_for_time() {
+    let (store, mut begun) = open(true);
+    let (writing, acquiring) = (store.writing.clone(), store.acquiring.clone());
+    let started = Arc::new(Semaphore::new(0));
+    let [(first, end_first), (second, _), (third, _)] =
+        ["first", "second", "third"].map(|name| waiting(name, &started));
+    let clock = ManualClock::at("2026-03-01T00:00:00Z");
+    let builder = Scheduler::builder().clock(clock.clone()).store(store);
+    let scheduler = builder.register(first).register(second).register(third).build().unwrap();
+    let enqueue = async |name: &'static str| scheduler.enqueue(Invocation::new(detail(name))).await.unwrap();
+    scheduler.start().await.unwrap();
+    enqueue("first").await;
+    pass_many(&started, 1).await;
+    hold_up(&[&acquiring, &writing], &mut begun).await;
+    enqueue("second").await;
+    until(&mut begun, "acquires").await;
+    end_first.add_permits(1);
+    until(&mut begun, "writes").await;
+    // The store does not know of the third run yet when it acquires.
+    enqueue("third").await;
+    writing.add_permits(1);
+    let_others_run().await;
+    acquiring.add_permits(100);
+    pass_many(&started, 2).await;
+}
+
+#[tokio::test]
+async fn a_place_in_a_queue_that_becomes_free_while_the_store_acquires_is_taken_without_waiting_for_time() {
+    let (store, mut begun) = open(false);
+    let (writing, acquiring) = (store.writing.clone(), store.acquiring.clone());
+    let started = Arc::new(Semaphore::new(0));
+    let [(first, end_first), (second, _)] = ["first", "second"].map(|name| waiting(name, &started));
+    let limits = QueueLimits { named: [("mail".into(), 1)].into(), ..QueueLimits::default() };
+    let clock = ManualClock::at("2026-03-01T00:00:00Z");
+    let builder = Scheduler::builder().clock(clock.clone()).store(store).limits(limits.clone());
+    let scheduler = builder.register(first).register(second).build().unwrap();
+    for name in ["first", "second"] {
+        let queued = detail(name).to_builder().queue("mail").build();
+        scheduler.enqueue(Invocation::new(queued)).await.unwrap();
+    }
+    scheduler.start().await.unwrap();
+    pass_many(&started, 1).await;
+    hold_up(&[&acquiring, &writing], &mut begun).await;
+    // The store is asked while the queue is full, and answers when it is not any more.
+    scheduler.set_limits(QueueLimits { others: Some(9), ..limits });
+    until(&mut begun, "acquires").await;
+    end_first.add_permits(1);
+    until(&mut begun, "writes").await;
+    writing.add_permits(1);
+    let_others_run().await;
+    acquiring.add_permits(100);
+    pass_many(&started, 1).await;
 }
