@@ -46,7 +46,9 @@ impl Node {
             other => panic!("there is no peer {other}"),
         };
         let mut variables = vec![("REDIS_URL".to_owned(), url.to_owned())];
-        for name in ["concurrency", "lease", "batch", "lean", "alone", "tight", "poll", "runs", "history"] {
+        for name in
+            ["concurrency", "lease", "batch", "lean", "alone", "tight", "poll", "runs", "named", "history"]
+        {
             let value: String = task.get(name, String::new());
             if !value.is_empty() {
                 variables.push((name.to_uppercase(), value));

@@ -2,6 +2,7 @@
 //! it what to do.
 
 use std::io::Write;
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -10,6 +11,7 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use parking_lot::Mutex;
 use scheduler_core::job::{Invocation, JobContext, JobDefinition, JobDetail};
+use scheduler_core::run::RunId;
 use scheduler_core::store::Existing;
 use scheduler_core::time::{Clock, SystemClock};
 use scheduler_core::trigger::{Trigger, TriggerBuilder};
@@ -64,7 +66,7 @@ impl Filling {
         (Invocation::new(job.build()), trigger.name(&format!("{prefix}t{number}")))
     }
 
-    async fn add(&self, scheduler: &Scheduler, numbers: std::ops::Range<usize>) -> Result<()> {
+    async fn add(&self, scheduler: &Scheduler, numbers: Range<usize>) -> Result<()> {
         let existing = if self.alone > 0 { Existing::Keep } else { Existing::Refuse };
         let all: Vec<_> = numbers.collect();
         for part in all.chunks(BULK) {
@@ -109,21 +111,42 @@ fn numbered(number: usize) -> Invocation {
     Invocation::with_args(work_detail(), &args)
 }
 
-/// Stores so many runs, some of them one by one, and some by many callers at once.
+/// Stores so many runs, some of them one by one, some by many callers at once, and the others in bulk; with names by many callers.
 async fn enqueue(scheduler: &Scheduler, count: usize) -> Result<Value> {
-    let single = (count / 4).min(2000);
-    let begin = SystemClock.monotonic();
-    for number in 0..single {
-        scheduler.enqueue(numbered(number)).await?;
+    let (single, is_named) = ((count / 4).min(2000), setting("NAMED", 0) == 1);
+    let one = by_callers(scheduler, 0..single, 1, is_named).await?;
+    let end = if is_named { count } else { 2 * single };
+    let many = by_callers(scheduler, single..end, CALLERS, is_named).await?;
+    if is_named {
+        return Ok(json!({ "one_per_s": one, "many_per_s": many }));
     }
-    let one = single as f64 / (SystemClock.monotonic() - begin).as_secs_f64();
     let begin = SystemClock.monotonic();
-    let callers = (0..CALLERS).map(|caller| {
-        let (scheduler, begin) = (scheduler.clone(), single + caller * single / CALLERS);
-        let end = single + (caller + 1) * single / CALLERS;
+    let numbers: Vec<_> = (end..count).collect();
+    for part in numbers.chunks(BULK) {
+        scheduler.enqueue_all(part.iter().map(|number| numbered(*number))).await?;
+    }
+    let bulk = (count - end) as f64 / (SystemClock.monotonic() - begin).as_secs_f64();
+    Ok(json!({ "one_per_s": one, "many_per_s": many, "bulk_per_s": bulk }))
+}
+
+/// How many runs are stored in a second by so many callers, each of which stores one after the other.
+async fn by_callers(
+    scheduler: &Scheduler,
+    numbers: Range<usize>,
+    callers: usize,
+    is_named: bool,
+) -> Result<f64> {
+    let begin = SystemClock.monotonic();
+    let callers = (0..callers).map(|caller| {
+        let (scheduler, numbers) = (scheduler.clone(), numbers.clone().skip(caller).step_by(callers));
         tokio::spawn(async move {
-            for number in begin..end {
-                scheduler.enqueue(numbered(number)).await?;
+            for number in numbers {
+                let enqueue = scheduler.enqueue(numbered(number));
+                if is_named {
+                    enqueue.id(RunId::from_key(&format!("work {number}"))).await?;
+                } else {
+                    enqueue.await?;
+                }
             }
             Ok::<_, scheduler_core::Error>(())
         })
@@ -131,14 +154,7 @@ async fn enqueue(scheduler: &Scheduler, count: usize) -> Result<Value> {
     for caller in callers.collect::<Vec<_>>() {
         caller.await.expect("no caller panics")?;
     }
-    let many = single as f64 / (SystemClock.monotonic() - begin).as_secs_f64();
-    let begin = SystemClock.monotonic();
-    let numbers: Vec<_> = (2 * single..count).collect();
-    for part in numbers.chunks(BULK) {
-        scheduler.enqueue_all(part.iter().map(|number| numbered(*number))).await?;
-    }
-    let bulk = (count - 2 * single) as f64 / (SystemClock.monotonic() - begin).as_secs_f64();
-    Ok(json!({ "one_per_s": one, "many_per_s": many, "bulk_per_s": bulk }))
+    Ok(numbers.len() as f64 / (SystemClock.monotonic() - begin).as_secs_f64())
 }
 
 /// So many callers enqueue at once.

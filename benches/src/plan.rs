@@ -308,6 +308,7 @@ fn durable(sizes: Sizes, all: &mut Vec<Measure>) {
     for p in sizes.processes.iter().filter(|p| [1, 4].contains(*p)) {
         let subjects = vec![
             ours(format!("W5 n={count} p={p} runs=1")),
+            limit("this project, runs with a name", format!("W5 n={count} p={p} runs=1 named=1")),
             limit("this project, with firing records", format!("W5 n={count} p={p} runs=1 history=100000")),
             judged(
                 "apalis-redis, batch 500, without locks and events",

@@ -71,21 +71,21 @@ impl Shared {
             let mut ops = Ops::default();
             let record = self.claim_records(&home, &[*claim]).await?.pop().flatten();
             let run = record.as_deref().and_then(codec::only_named).map(|(_, run)| codec::run(run));
-            match run {
-                Some(_) => {
-                    let words = [text(bundles::field(*claim)), vec![bundles::place(*claim)]];
-                    ops.add(Step::Unname, home.clone(), words);
-                }
-                None => ops.add(Step::HDel, home.clone(), [text(&id)]),
+            let mut body = Vec::new();
+            if run.is_some() {
+                let place = bundles::words_of(*claim);
+                body = operation("held", &home, &place);
+                ops.add(Step::Unname, home.clone(), place);
+            } else {
+                ops.add(Step::HDel, home.clone(), [text(&id)]);
             }
             if let Some(queue) = queue {
                 ops.add(Step::Queue, "", [text(queue), text("-1")]);
             }
             let noted =
                 all.chunks_exact(2).find(|pair| word(pair.get(1)) == id).map(|pair| word(pair.first()));
-            let mut body = Vec::new();
             if let Some(key) = &noted {
-                body = operation("value", "at", &[text(key), text(&id)]);
+                body.extend(operation("value", "at", &[text(key), text(&id)]));
                 ops.add(Step::HDel, "at", [text(key)]);
             }
             if let Some(key) = noted.or(run) {

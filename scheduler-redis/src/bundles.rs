@@ -28,13 +28,18 @@ const BLANK: [u8; NAME] = [b' '; NAME];
 pub(crate) type Claim = (ExecutionId, Vec<u8>);
 
 /// The field of the bundle in which a claim may stand.
-pub(crate) fn field(claim: ExecutionId) -> String {
+fn field(claim: ExecutionId) -> String {
     (claim.count() / SIZE).to_string()
 }
 
 /// The place of a claim in its bundle.
-pub(crate) fn place(claim: ExecutionId) -> u8 {
+fn place(claim: ExecutionId) -> u8 {
     (claim.count() % SIZE) as u8
+}
+
+/// A claim in a bundle, as the scripts take it: the bundle and the place.
+pub(crate) fn words_of(claim: ExecutionId) -> [Vec<u8>; 2] {
+    [text(field(claim)), vec![place(claim)]]
 }
 
 /// The name of the run of this claim; none if the claim is over or says more.
@@ -50,7 +55,7 @@ pub(crate) fn claims_of(home: &str, field: &str, value: &[u8]) -> Option<Vec<Cla
     }
     let first = field.parse::<u64>().ok()?.checked_mul(SIZE)?;
     let session = home.split([':', '@']).nth(1)?.parse().ok()?;
-    let claims = (first..first + SIZE).map(|count| ExecutionId::new(session, count));
+    let claims = (first..first.checked_add(SIZE)?).map(|count| ExecutionId::new(session, count));
     Some(claims.filter_map(|claim| Some((claim, named(value, claim)?.to_vec()))).collect())
 }
 
@@ -69,7 +74,7 @@ impl<T> Places<T> {
         self.0.entry((home.clone(), field(claim))).or_default().insert(place(claim), what);
     }
 
-    /// For each hash the words that the scripts take, which are bundles and the places in each, and what is known, in this order.
+    /// For each hash the bundles and the places in each, as the scripts take them, and what is known of each place, in this order.
     pub(crate) fn words(self) -> BTreeMap<Arc<str>, (Words, Vec<T>)> {
         let mut words = BTreeMap::<_, (Words, Vec<T>)>::new();
         for ((home, field), places) in self.0 {
@@ -105,5 +110,53 @@ impl Shared {
             }
         }
         Ok(records)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn counts(home: &str, field: &str, value: &[u8]) -> Option<Vec<u64>> {
+        let claims = claims_of(home, field, value)?;
+        Some(claims.iter().map(|(claim, _)| claim.count()).collect())
+    }
+
+    #[test]
+    fn a_bundle_has_a_claim_for_each_name_and_none_for_blanks_and_what_is_cut_off() {
+        let name = [b'r'; NAME];
+        let bundle = [&name[..], &BLANK, &name, &name[..20]].concat();
+        for home in ["cl:7", "orphan:7@99"] {
+            let claims = claims_of(home, "12", &bundle).unwrap();
+            let expected = [1200, 1202].map(|count| (ExecutionId::new(7, count), name.to_vec()));
+            assert_eq!(claims, expected);
+        }
+        assert_eq!(counts("cl:7", "7-1201", b"record"), Some(vec![1201]));
+    }
+
+    #[test]
+    fn what_is_no_entry_of_claims_has_none() {
+        for (home, field) in [
+            ("cl:7", ""),
+            ("cl:7", "twelve"),
+            ("cl:7", "-1"),
+            ("cl:seven", "12"),
+            ("cl", "12"),
+            ("cl:7", "184467440737095516"),
+            ("cl:7", "18446744073709551615"),
+        ] {
+            assert_eq!(counts(home, field, &[b'r'; NAME]), None, "{home} {field}");
+        }
+    }
+
+    #[test]
+    fn claims_are_put_together_by_their_bundles() {
+        let (home, mut places) = (Arc::<str>::from("cl:7"), Places::default());
+        for count in [1305, 1299, 1200, 1299] {
+            places.add(&home, ExecutionId::new(7, count), count);
+        }
+        let (words, known) = places.words().remove(&home).unwrap();
+        assert_eq!(words, [text("12"), vec![0, 99], text("13"), vec![5]]);
+        assert_eq!(known, [1200, 1299, 1305]);
     }
 }

@@ -1,9 +1,6 @@
 //! What a commit writes of claims.
 
-use std::sync::Arc;
-
 use scheduler_core::Result;
-use scheduler_core::job::ExecutionId;
 use scheduler_core::store::rows::{ClaimRow, Item};
 use scheduler_core::store::view::{Change, record};
 
@@ -31,10 +28,10 @@ impl Commit {
         let stop = format!("stop:{}", execution.session());
         match (change.before, change.after) {
             (Some(before), None) => {
-                if is_named && !is_over {
-                    self.unname(home, *execution);
-                } else if !is_named {
+                if !is_named {
                     self.ops.add(Step::HDel, home.clone(), [text(&id)]);
+                } else if !is_over {
+                    self.ops.add(Step::Unname, home.clone(), bundles::words_of(*execution));
                 }
                 self.let_go(before, &id, is_named);
                 if before.cancel.is_some() {
@@ -45,7 +42,7 @@ impl Commit {
                 let record = whole(self.version, record::claim(after)?);
                 self.ops.add(Step::HSet, home.clone(), [text(&id), record]);
                 if is_named {
-                    self.unname(home, *execution);
+                    self.ops.add(Step::Unname, home.clone(), bundles::words_of(*execution));
                 }
                 match before {
                     Some(before) if !before.fired || (after.run_removed && !is_named) => self.unclaim(before),
@@ -67,12 +64,6 @@ impl Commit {
             (None, None) => {}
         }
         Ok(())
-    }
-
-    /// The claim is not one of those any more that only say the name of their run.
-    fn unname(&mut self, home: &Arc<str>, claim: ExecutionId) {
-        let words = [text(bundles::field(claim)), vec![bundles::place(claim)]];
-        self.ops.add(Step::Unname, home.clone(), words);
     }
 
     fn unclaim(&mut self, claim: &ClaimRow) {

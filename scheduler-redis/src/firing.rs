@@ -105,17 +105,17 @@ impl Shared {
         }
         self.end_large_jobs(&mut open).await?;
         let parts = Mutex::new(parts_of(open).into_iter());
-        let lane = async || {
+        let part_by_part = async || {
             loop {
                 let part = parts.lock().next();
                 let Some(part) = part else { return Ok(()) };
                 Box::pin(self.complete_part(request.now, part)).await?;
-                // The other lane goes on before this one puts its next part together.
+                // The other of two goes on before this one puts its next part together.
                 tokio::task::yield_now().await;
             }
         };
         // The server ends one part while another one is put together.
-        let (first, second): (Result<()>, Result<()>) = tokio::join!(lane(), lane());
+        let (first, second): (Result<()>, Result<()>) = tokio::join!(part_by_part(), part_by_part());
         first.and(second)?;
         let mut settled = self.settled.lock();
         Ok(all.iter().map(|execution| settled.remove(execution).unwrap_or(CompleteResult::Gone)).collect())

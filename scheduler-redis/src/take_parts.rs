@@ -34,13 +34,13 @@ struct Parts {
     begun: usize,
     /// The parts that have come, by their numbers.
     taken: Vec<(usize, Acquired)>,
-    has_more: bool,
+    /// A part has found less than it asked for, or has failed.
     is_over: bool,
 }
 
 impl Parts {
     fn of(request: AcquireDue) -> Self {
-        Self { left: request, begun: 0, taken: Vec::new(), has_more: false, is_over: false }
+        Self { left: request, begun: 0, taken: Vec::new(), is_over: false }
     }
 
     /// The next part and its number, with what it may use of the share of late triggers; none if nothing is left to be asked for.
@@ -65,7 +65,6 @@ impl Parts {
         acquired.runs.iter().for_each(|one| self.left.took(one.trigger.queue(), None));
         self.left.late = late;
         self.left.max += part.max.saturating_sub(acquired.triggers.len() + acquired.runs.len());
-        self.has_more = left.may_be_more;
         self.is_over |= !left.may_be_more;
         self.taken.push((number, acquired));
     }
@@ -88,22 +87,22 @@ impl Shared {
             if !had_more {
                 Box::pin(self.take_part(&parts, losses)).await?;
             }
-            let lane = async || {
+            let part_by_part = async || {
                 while Box::pin(self.take_part(&parts, losses)).await? {}
                 Ok(())
             };
             if is_limited {
-                // What is taken decides what may be taken.
-                return lane().await;
+                // Each part uses up limits that the next one goes by.
+                return part_by_part().await;
             }
             // The server takes a part while the node reads another one.
-            let (first, second) = tokio::join!(lane(), lane());
+            let (first, second) = tokio::join!(part_by_part(), part_by_part());
             first.and(second)
         };
         let is_done = is_done.await;
-        let Parts { mut taken, has_more, .. } = parts.into_inner();
+        let Parts { mut taken, is_over, .. } = parts.into_inner();
         if let Some(known) = self.sessions.lock().get_mut(&session) {
-            known.had_more = has_more;
+            known.had_more = !is_over;
         }
         taken.sort_unstable_by_key(|(number, _)| *number);
         for (_, part) in taken {
@@ -125,7 +124,7 @@ impl Shared {
                 }
             };
             let mut left = Left::after(&answer, request.max);
-            // The other lane sends its question before this one reads its answer.
+            // The next question is sent before this answer is read.
             tokio::task::yield_now().await;
             let (part, has_moved) = self.taken(&request, answer, losses).await?;
             left.may_be_more |= has_moved;

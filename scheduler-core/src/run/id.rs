@@ -20,6 +20,27 @@ impl RunId {
         Self(((sender as u128) << 64) | count as u128)
     }
 
+    /// The id of the run of this key, such as the number of an order: the same in every program and version. A run is enqueued
+    /// under it by [`id`](crate::scheduler::Enqueue::id), so that a second call does not store the run again.
+    ///
+    /// The id is a part of the SHA-1 of the key, and the key is not stored. Keys of different jobs need different texts.
+    ///
+    /// ```
+    /// # use scheduler_core::prelude::*;
+    /// # use scheduler_core::run::RunId;
+    /// # #[job] async fn invoice(order: u64) {}
+    /// # async fn all(scheduler: Scheduler) -> scheduler_core::Result<()> {
+    /// let id = RunId::from_key("invoice of order 17");
+    /// scheduler.enqueue(invoice::with(17)).id(id).await?;
+    /// assert_eq!(id.to_string(), "73a17bd96b008572-bfb669bf90aed609");
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn from_key(key: &str) -> Self {
+        let digest = sha1_smol::Sha1::from(key).digest().bytes();
+        Self(digest.iter().take(16).fold(0, |id, byte| id << 8 | u128::from(*byte)))
+    }
+
     /// The number of the sender that made the id.
     pub const fn sender(self) -> u64 {
         (self.0 >> 64) as u64
@@ -101,6 +122,17 @@ mod tests {
         for id in [RunId::new(0, 0), RunId::new(u64::MAX, 47), RunId::new(161, u64::MAX)] {
             let json = serde_json::to_string(&id).unwrap();
             assert_eq!(serde_json::from_str::<RunId>(&json).unwrap(), id, "{json}");
+        }
+    }
+
+    #[test]
+    fn the_id_of_a_key_is_always_the_same() {
+        for (key, id) in [
+            ("", "da39a3ee5e6b4b0d-3255bfef95601890"),
+            ("abc", "a9993e364706816a-ba3e25717850c26c"),
+            ("Ünïcode", "e5ac741e1ec5e454-d6e7acd25296a7ce"),
+        ] {
+            assert_eq!(RunId::from_key(key).to_string(), id, "{key}");
         }
     }
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::task::Poll;
 
 use super::core::Core;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::store::*;
 
 type Call<T> = StoreFuture<'static, T>;
@@ -65,7 +65,9 @@ impl Calls {
             // A call that panics is not there any more.
             if let Some((endings, mut call)) = self.writing.take() {
                 match call.as_mut().poll(context) {
-                    Poll::Ready(written) => answers.written = Some(written),
+                    Poll::Ready(written) => {
+                        answers.written = Some(written.and_then(|written| all_of(endings, written)));
+                    }
                     Poll::Pending => self.writing = Some((endings, call)),
                 }
             }
@@ -83,4 +85,15 @@ impl Calls {
         })
         .await
     }
+}
+
+/// A store that answers for fewer endings than it was given has a bug, and is given the others again and again: not at once.
+fn all_of(endings: usize, written: Vec<CompleteResult>) -> Result<Vec<CompleteResult>> {
+    if written.len() == endings {
+        return Ok(written);
+    }
+    let found = written.len();
+    Err(Error::transient(format!(
+        "the job store has answered `complete` for {found} of {endings} executions; it must answer for each, in their order"
+    )))
 }

@@ -227,7 +227,7 @@ impl Engine {
 
     /// What has ended is in the store.
     fn written(&mut self, results: Vec<CompleteResult>) {
-        let left = self.unwritten.split_off(results.len().min(self.unwritten.len()));
+        let left = self.unwritten.split_off(results.len());
         let endings = std::mem::replace(&mut self.unwritten, left);
         for (ending, result) in endings.iter().zip(results) {
             self.deadlines.remove(ending.completion.execution);

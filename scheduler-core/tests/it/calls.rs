@@ -1,10 +1,13 @@
 //! The calls of the firing loop, of which one that writes and one that acquires are under way at the same time.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use scheduler_core::Scheduler;
 use scheduler_core::job::{Invocation, JobDefinition, JobDetail};
+use scheduler_core::scheduler::Event;
 use scheduler_core::store::decorator::Decorator;
 use scheduler_core::store::*;
 use scheduler_core::time::ManualClock;
@@ -97,7 +100,9 @@ fn open(wakes: bool) -> (Held, mpsc::UnboundedReceiver<&'static str>) {
 
 /// Calls that begin from now on are held up. What was told of others is forgotten.
 async fn hold_up(gates: &[&Semaphore], begun: &mut mpsc::UnboundedReceiver<&'static str>) {
-    gates.iter().for_each(|gate| drop(gate.forget_permits(Semaphore::MAX_PERMITS)));
+    for gate in gates {
+        gate.forget_permits(Semaphore::MAX_PERMITS);
+    }
     let_others_run().await;
     while begun.try_recv().is_ok() {}
 }
@@ -194,4 +199,52 @@ async fn a_place_in_a_queue_that_becomes_free_while_the_store_acquires_is_taken_
     let_others_run().await;
     acquiring.add_permits(100);
     pass_many(&started, 1).await;
+}
+
+/// It answers its first `complete` for none of the executions.
+#[derive(Debug)]
+struct Short {
+    inner: MemoryJobStore,
+    has_answered: AtomicBool,
+    calls: mpsc::UnboundedSender<&'static str>,
+}
+
+impl Decorator for Short {
+    fn inner(&self) -> &dyn JobStore {
+        &self.inner
+    }
+
+    fn complete(&self, request: Complete) -> StoreFuture<'_, Vec<CompleteResult>> {
+        self.calls.send("writes").ok();
+        if self.has_answered.swap(true, Ordering::SeqCst) {
+            return self.inner.complete(request);
+        }
+        Box::pin(async { Ok(Vec::new()) })
+    }
+}
+
+#[tokio::test]
+async fn endings_that_the_store_does_not_answer_for_are_written_again_after_a_while_and_not_at_once() {
+    let (calls, mut begun) = mpsc::unbounded_channel();
+    let store = Short { inner: MemoryJobStore::new(), has_answered: AtomicBool::new(false), calls };
+    let started = Arc::new(Semaphore::new(0));
+    let (job, end) = waiting("short", &started);
+    let clock = ManualClock::at("2026-03-01T00:00:00Z");
+    let scheduler = Scheduler::builder().clock(clock.clone()).store(store).register(job).build().unwrap();
+    let mut events = scheduler.events();
+    scheduler.enqueue(Invocation::new(detail("short"))).await.unwrap();
+    scheduler.start().await.unwrap();
+    end.add_permits(1);
+    let error = loop {
+        if let Event::StoreFailed { error } = events.next().await.expect("the scheduler goes on") {
+            break error;
+        }
+    };
+    assert!(error.contains("answered `complete` for 0 of 1 executions"), "{error}");
+    let_others_run().await;
+    assert_eq!(begun.recv().await, Some("writes"));
+    assert!(begun.try_recv().is_err(), "it was written again at once");
+    clock.advance(Duration::from_secs(1)).await;
+    while !matches!(events.next().await, Some(Event::StoreRecovered)) {}
+    assert_eq!(begun.recv().await, Some("writes"));
 }

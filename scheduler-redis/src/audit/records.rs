@@ -63,7 +63,7 @@ fn found_in(home: &str, entries: Vec<(String, Vec<u8>)>) -> Vec<Found> {
         }
         let is_own = codec::read_claim(&field).is_ok();
         all.extend(claims.into_iter().map(|(claim, record)| {
-            let place = (!is_own).then(|| vec![text(&field), vec![bundles::place(claim)]]);
+            let place = (!is_own).then(|| bundles::words_of(claim).to_vec());
             Found { id: codec::claim(claim), claim: Some(claim), record, place }
         }));
     }

@@ -115,7 +115,8 @@ end
 -- The name of a run has no NUL; those of jobs and triggers have.
 local function is_run(name) return not string.find(name, '\0', 1, true) end
 
-local NAME = 26
+-- So many bytes are the name of a run, and so many names are in a bundle at most.
+local NAME, PLACES = 26, 100
 local BLANK = string.rep(' ', NAME)
 
 -- What stands at a place of a bundle; nothing for blanks.
@@ -135,13 +136,15 @@ local function claim_of(name)
     local homes = {}
     for _, session in ipairs(call('SMEMBERS', K'homes')) do homes[#homes + 1] = 'cl:' .. session end
     for _, orphan in ipairs(call('SMEMBERS', K'orphans')) do homes[#homes + 1] = 'orphan:' .. orphan end
-    check(unpack(homes))
     by_run = {}
     for _, home in ipairs(homes) do
-      local entries, session = call('HGETALL', K(home)), string.match(home, '%d+')
+      check(home)
+      local entries, session = call('HGETALL', K(home)), string.match(home, '%d+') or ''
       for n = 1, #entries, 2 do
         local field, bundle = entries[n], entries[n + 1]
-        for place = 0, string.find(field, '^%d+$') and #bundle / NAME - 1 or -1 do
+        -- Another entry is a claim with a record.
+        local places = string.find(field, '^%d+$') and math.min(PLACES, math.floor(#bundle / NAME)) or 0
+        for place = 0, places - 1 do
           local run = named(bundle, place)
           if run then by_run[run] = session .. '-' .. field .. string.format('%02d', place) end
         end

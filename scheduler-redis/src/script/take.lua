@@ -5,13 +5,13 @@
 -- milliseconds. Answers: what has become of it, epoch, number before the first claim, when to ask again, what is left of the share,
 -- claims to be stopped and why, records, names whose records are gone, version of all jobs, the queues of the claims, or
 -- nothing if none has one.
-local session, turn, now, until_then, most = ARGV[2], ARGV[3], ARGV[4], ARGV[5], math.min(tonumber(ARGV[6]), 100)
+local session, turn, now, until_then, most = ARGV[2], ARGV[3], ARGV[4], ARGV[5], math.min(tonumber(ARGV[6]), PLACES)
 local late, share = tonumber(ARGV[7]), tonumber(ARGV[8])
 -- Lanes that are looked at in one step.
 local PART = 100
 local byte, sub = string.byte, string.sub
--- The last digits of the numbers of claims. A call has its own hundred, so that none is made as a text.
-local PLACES = {
+-- The last digits of the numbers of claims: each call has a hundred numbers of its own, and makes no texts of them.
+local DIGITS = {
   '00', '01', '02', '03', '04', '05', '06', '07', '08', '09', '10', '11', '12', '13', '14', '15', '16', '17', '18',
   '19', '20', '21', '22', '23', '24', '25', '26', '27', '28', '29', '30', '31', '32', '33', '34', '35', '36', '37',
   '38', '39', '40', '41', '42', '43', '44', '45', '46', '47', '48', '49', '50', '51', '52', '53', '54', '55', '56',
@@ -249,8 +249,8 @@ local function pass(since, is_shared)
 end
 
 local function note_claims()
-  local base = count(#PLACES, nil, #PLACES)
-  local bundle = text((base + 1) / #PLACES)
+  local base = count(PLACES, nil, PLACES)
+  local bundle = text((base + 1) / PLACES)
   local claims, at, names, of_queue = {}, {}, table.concat(taken), {}
   if not is_run(names) then
     -- Triggers, whose claims have their records.
@@ -258,7 +258,7 @@ local function note_claims()
     for n, name in ipairs(taken) do
       runs[n] = is_run(name) and name or BLANK
       if runs[n] == BLANK then
-        local id = session .. '-' .. bundle .. PLACES[n]
+        local id = session .. '-' .. bundle .. DIGITS[n]
         claims[#claims + 1], claims[#claims + 2], at[#at + 1], at[#at + 2] = id, records[n], name, id
       end
     end
@@ -276,7 +276,7 @@ local function note_claims()
   call('SADD', K'homes', session)
   call('HSET', K('cl:' .. session), unpack(claims))
   if at[1] then call('HSET', K'at', unpack(at)) end
-  for n, job in pairs(taken_for) do call('HSET', K'busy', job, session .. '-' .. bundle .. PLACES[n]) end
+  for n, job in pairs(taken_for) do call('HSET', K'busy', job, session .. '-' .. bundle .. DIGITS[n]) end
   left = {}
   for queue, many in pairs(of_queue) do
     call('HSET', K'queues', queue, text((tonumber(call('HGET', K'queues', queue) or '') or 0) + many))
