@@ -194,8 +194,11 @@ pub async fn work(folder: &Path, index: &str, long: bool) -> Result<()> {
         .concurrency(setting("CONCURRENCY", 1000))
         .register(JobDefinition::new(work_detail(), run))
         .build()?;
+    // Whoever reads a file finds all of it.
     let write = |name: &str, text: &str| {
-        std::fs::write(folder.join(format!("{name}.{index}")), text).expect("a file");
+        let (half, whole) =
+            (folder.join(format!("half.{name}.{index}")), folder.join(format!("{name}.{index}")));
+        std::fs::write(&half, text).and_then(|()| std::fs::rename(half, whole)).expect("a file");
     };
     write("ready", "");
     while !folder.join("go").exists() {

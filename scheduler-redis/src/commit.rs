@@ -59,6 +59,14 @@ pub(crate) struct Stand {
     pub(crate) alone: Option<String>,
 }
 
+impl Stand {
+    /// Whether a new time is all that has changed. The lane then has the new one in place of the old one.
+    fn is_in_place_of(&self, other: &Self) -> bool {
+        let of = |stand: &Self| stand.alone.is_none();
+        of(self) && of(other) && (&self.lane, &self.member) == (&other.lane, &other.member)
+    }
+}
+
 pub(crate) fn stand_of(row: &TriggerRow, names: &Names) -> Option<Stand> {
     Some(stand_at(row.place()?, &codec::key(row.trigger.key()), row.trigger.job(), names))
 }
@@ -378,7 +386,11 @@ impl Commit {
         let stand = |row: &TriggerRow| stand_of(row, names);
         let (before_at, after_at) = (before.and_then(stand), after.and_then(stand));
         let is_moved = before_at != after_at;
-        if let Some(stand) = before_at.filter(|_| is_moved) {
+        let stays = before_at
+            .as_ref()
+            .zip(after_at.as_ref())
+            .is_some_and(|(before, after)| before.is_in_place_of(after));
+        if let Some(stand) = before_at.filter(|_| is_moved && !stays) {
             self.leave(stand);
         }
         if let Some(stand) = after_at.filter(|_| is_moved || is_shown) {

@@ -1,5 +1,7 @@
 //! Storing, firing and ending, by what this process knows already.
 
+use std::collections::BTreeMap;
+
 use parking_lot::Mutex;
 use scheduler_core::Result;
 use scheduler_core::job::ExecutionId;
@@ -13,6 +15,9 @@ use crate::run::{Mode, Ran, each};
 use crate::session::{Asks, Held, Loose, Origin, home_of};
 use crate::shared::Shared;
 use crate::take::BATCH;
+
+/// So many runs that are over are as light for the server as the end of one execution of another kind.
+const LIGHT: usize = 3;
 
 impl Shared {
     /// What this process knows of these claims.
@@ -49,11 +54,21 @@ impl Shared {
     }
 
     pub(crate) async fn fire(&self, request: Fire) -> Result<Vec<FireResult>> {
-        let mut results = Vec::with_capacity(request.firings.len());
-        for part in request.firings.chunks(BATCH) {
-            results.extend(self.fire_part(request.now, part).await?);
-        }
-        Ok(results)
+        let parts = Mutex::new(request.firings.chunks(BATCH).enumerate());
+        let fired = Mutex::new(BTreeMap::new());
+        let part_by_part = async || {
+            loop {
+                let part = parts.lock().next();
+                let Some((number, firings)) = part else { return Ok(()) };
+                let results = Box::pin(self.fire_part(request.now, firings)).await?;
+                fired.lock().insert(number, results);
+                // The other of two goes on before this one puts its next part together.
+                tokio::task::yield_now().await;
+            }
+        };
+        let (first, second): (Result<()>, Result<()>) = tokio::join!(part_by_part(), part_by_part());
+        first.and(second)?;
+        Ok(fired.into_inner().into_values().flatten().collect())
     }
 
     async fn fire_part(
@@ -104,7 +119,7 @@ impl Shared {
             open.retain(|completion| !settled.contains_key(&completion.execution));
         }
         self.end_large_jobs(&mut open).await?;
-        let parts = Mutex::new(parts_of(open).into_iter());
+        let parts = Mutex::new(self.parts_of(open).into_iter());
         let part_by_part = async || {
             loop {
                 let part = parts.lock().next();
@@ -148,16 +163,26 @@ impl Shared {
         }
         Ok(())
     }
-}
 
-/// Parts that are small enough not to block the server for long.
-fn parts_of(mut all: Vec<Completion>) -> Vec<Vec<Completion>> {
-    let mut parts = Vec::with_capacity(all.len().div_ceil(BATCH));
-    while !all.is_empty() {
-        let rest = all.split_off(all.len().min(BATCH));
-        parts.push(std::mem::replace(&mut all, rest));
+    /// Parts that are small enough not to block the server for long.
+    fn parts_of(&self, all: Vec<Completion>) -> Vec<Vec<Completion>> {
+        let (mut parts, mut part, mut room) = (Vec::new(), Vec::new(), BATCH * LIGHT);
+        let sessions = self.sessions.lock();
+        for completion in all {
+            let known = sessions.get(&completion.execution.session());
+            let is_run = known.and_then(|known| known.held(completion.execution)).is_some_and(Held::of_run);
+            let is_light = is_run && asks(&completion) == Asks::ForClaim && self.settings.keeps == 0;
+            let weight = if is_light { 1 } else { LIGHT };
+            if room < weight {
+                parts.push(std::mem::take(&mut part));
+                room = BATCH * LIGHT;
+            }
+            room -= weight;
+            part.push(completion);
+        }
+        parts.extend(Some(part).filter(|part| !part.is_empty()));
+        parts
     }
-    parts
 }
 
 /// A run that is over and changes nothing of its job needs only its claim to end.

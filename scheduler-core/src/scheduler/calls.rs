@@ -2,10 +2,10 @@
 //!
 //! The store answers either while the loop makes use of the other's answer, so that neither waits for the other.
 
-use std::future::poll_fn;
+use std::future::{poll_fn, ready};
 use std::pin::pin;
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Context, Poll, Waker};
 
 use super::core::Core;
 use crate::error::{Error, Result};
@@ -31,12 +31,12 @@ pub(super) struct Answers {
 impl Calls {
     pub(super) fn write(&mut self, store: &Arc<dyn JobStore>, complete: Complete) {
         let (store, endings) = (store.clone(), complete.executions.len());
-        self.writing = Some((endings, Box::pin(async move { store.complete(complete).await })));
+        self.writing = Some((endings, begun(Box::pin(async move { store.complete(complete).await }))));
     }
 
     pub(super) fn ask(&mut self, store: &Arc<dyn JobStore>, request: AcquireDue) {
         let store = store.clone();
-        self.asking = Some(Box::pin(async move { store.acquire_due(request).await }));
+        self.asking = Some(begun(Box::pin(async move { store.acquire_due(request).await })));
     }
 
     pub(super) fn are_under_way(&self) -> bool {
@@ -84,6 +84,15 @@ impl Calls {
             Poll::Pending
         })
         .await
+    }
+}
+
+/// The store has the call from now on, whatever the loop does before it waits for the answer.
+fn begun<T: Send + 'static>(mut call: Call<T>) -> Call<T> {
+    // Whoever waits for it polls it again.
+    match call.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(answer) => Box::pin(ready(answer)),
+        Poll::Pending => call,
     }
 }
 

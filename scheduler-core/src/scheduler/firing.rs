@@ -158,26 +158,33 @@ impl Engine {
         Ok(())
     }
 
-    /// Begins to write what has ended, and to acquire what there may be, and waits for the first answer.
+    /// Begins to write what has ended, and to acquire what there may be, and waits for the first answer. The next call begins before
+    /// the loop makes use of an answer, so that the store works meanwhile.
     async fn call_store(&mut self, takes: bool, now: DateTime<Utc>) -> Result<()> {
         self.write(now);
         if takes {
-            self.ask(now);
+            self.ask(now, 0);
         }
         let mut failed = None;
         while self.calls.are_under_way() {
             let Answers { written, acquired } = self.calls.answers(&self.core, failed.is_none()).await;
-            let (frees, asks) = (takes && written.is_some(), acquired.is_some() || self.calls.are_asking());
-            let written = written.map_or(Ok(()), |results| results.map(|results| self.written(results)));
-            let acquired =
-                acquired.map_or(Ok(()), |acquired| acquired.map(|acquired| self.acquired(acquired)));
-            if let Err(error) = written.and(acquired) {
-                // The loop pauses after a failure, and no answer waits meanwhile.
-                failed = Some(error);
+            let (is_written, is_acquired, now) =
+                (written.is_some(), acquired.is_some(), self.core.clock.now());
+            // The loop pauses after a failure, and no answer waits meanwhile.
+            match written {
+                Some(Ok(results)) => self.written(results, failed.is_none().then_some(now)),
+                Some(Err(error)) => failed = Some(error),
+                None => {}
+            }
+            match acquired {
+                Some(Ok(acquired)) => self.acquired(acquired, (takes && failed.is_none()).then_some(now)),
+                Some(Err(error)) => failed = Some(error),
+                None => {}
             }
             if failed.is_some() {
                 continue;
             }
+            let (frees, asks) = (takes && is_written, is_acquired || self.calls.are_asking());
             if frees && (!asks || self.has_limits()) {
                 // A freed job may have a trigger waiting, and a queue has room of which the store was not told when it was asked.
                 self.core.changed.store(true, Ordering::Release);
@@ -185,7 +192,7 @@ impl Engine {
             if !frees || asks {
                 break;
             }
-            self.ask(now);
+            self.ask(now, 0);
         }
         failed.map_or(Ok(()), Err)
     }
@@ -208,27 +215,29 @@ impl Engine {
     }
 
     /// Begins to acquire, if the store may have something. The slots of what is being written are free, whether the store knows it
-    /// or not; only where there are limits of queues does what has ended decide what may be acquired.
-    fn ask(&mut self, now: DateTime<Utc>) {
+    /// or not; only where there are limits of queues does what has ended decide what may be acquired. `coming` runs are about to begin.
+    fn ask(&mut self, now: DateTime<Utc>, coming: usize) {
         let waits_for_endings = self.has_limits() && self.calls.are_writing();
         if self.calls.are_asking() || self.unsure.is_some() || waits_for_endings {
             return;
         }
         let slots = self.core.settings.concurrency + self.calls.being_written();
-        let max = slots.saturating_sub(self.used_slots()).min(self.attached.batch);
+        let used = self.used_slots() + coming;
+        let max = slots.saturating_sub(used).min(self.attached.batch);
         // For a few more it waits until something is written, which may free more slots.
         if self.calls.are_writing() && max < self.core.settings.concurrency.min(FEW) {
             return;
         }
-        if let Some(request) = self.request(now, max) {
+        if let Some(request) = self.request(now, max, used) {
             self.calls.ask(&self.core.store, request);
         }
     }
 
-    /// What has ended is in the store.
-    fn written(&mut self, results: Vec<CompleteResult>) {
+    /// What has ended is in the store. What has ended since is written, if there is a time for it.
+    fn written(&mut self, results: Vec<CompleteResult>, next: Option<DateTime<Utc>>) {
         let left = self.unwritten.split_off(results.len());
         let endings = std::mem::replace(&mut self.unwritten, left);
+        next.into_iter().for_each(|now| self.write(now));
         for (ending, result) in endings.iter().zip(results) {
             self.deadlines.remove(ending.completion.execution);
             self.queues.leave(ending.trigger.queue());
@@ -285,14 +294,14 @@ impl Engine {
 
     /// Asks the store without claiming anything.
     async fn acquire_nothing(&mut self, now: DateTime<Utc>) -> Result<()> {
-        let Some(request) = self.request(now, 0) else { return Ok(()) };
+        let Some(request) = self.request(now, 0, self.used_slots()) else { return Ok(()) };
         let acquired = self.core.store.acquire_due(request).await?;
-        self.acquired(acquired);
+        self.acquired(acquired, None);
         Ok(())
     }
 
     /// What to ask for; none if the store has nothing for certain.
-    fn request(&mut self, now: DateTime<Utc>, max: usize) -> Option<AcquireDue> {
+    fn request(&mut self, now: DateTime<Utc>, max: usize, used: usize) -> Option<AcquireDue> {
         let until = now + TimeDelta::from_std(self.attached.look_ahead).unwrap_or_default();
         let until = self.last_due.map_or(until, |last| until.min(last));
         // Cleared before asking, so that a change during the call is seen at the next turn.
@@ -306,11 +315,12 @@ impl Engine {
         let threshold = TimeDelta::from_std(self.core.settings.misfire_threshold).ok();
         let since = threshold.and_then(|threshold| now.checked_sub_signed(threshold));
         let late = since.map(|before| self.late_share(before, max));
-        let limits = self.queues.left_of(&self.core.limits.read(), self.used_slots());
+        let limits = self.queues.left_of(&self.core.limits.read(), used);
         Some(AcquireDue { session: self.core.session, now, until, max, limits, late, heard })
     }
 
-    fn acquired(&mut self, acquired: Acquired) {
+    /// What the store has acquired begins, or is kept until it is due. More is asked for, if there is a time for it.
+    fn acquired(&mut self, acquired: Acquired, next: Option<DateTime<Utc>>) {
         self.ask_again = false;
         self.next_due = acquired.next_due;
         acquired.cancel.into_iter().for_each(|(run, reason)| self.stop(run, reason));
@@ -321,6 +331,10 @@ impl Engine {
             self.queues.enter(trigger.queue());
         }
         self.remember(acquired.triggers);
+        let coming = acquired.runs.len();
+        if let Some(now) = next.filter(|_| self.free_slots() > coming) {
+            self.ask(now, coming);
+        }
         let now = self.core.clock.now();
         let runs: Vec<_> = acquired.runs.into_iter().filter_map(|run| self.begin_run(run, now)).collect();
         if !runs.is_empty() {

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::record::{Kind, Read, Reader, Writer, flag};
+use super::bytes::{Read, Reader, Writer};
+use super::record::{Kind, flag};
 use crate::job::ExecutionId;
 use crate::key::{DEFAULT_GROUP, InvalidKey, JobKey, TriggerKey};
 use crate::run::FiringCause;

@@ -19,6 +19,7 @@
 //! A row that is removed without a look at it is not checked. What a driver derives from rows (places, names, groups, alarms)
 //! it keeps in line in its commit.
 
+mod bytes;
 mod firing;
 mod parts;
 pub mod record;
