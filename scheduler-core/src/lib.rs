@@ -104,6 +104,8 @@ pub mod __private;
 pub mod calendar;
 pub mod client;
 mod data;
+mod declare;
+mod engine;
 mod error;
 mod execute;
 mod execution_id;

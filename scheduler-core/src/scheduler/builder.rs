@@ -6,11 +6,11 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use super::core::{Core, Settings};
 use super::handle::{OwnHandle, Scheduler};
-use super::reconcile::{Declarations, Declared};
 use crate::calendar::Calendar;
 use crate::client::bind;
+use crate::declare::{Declarations, Declared};
+use crate::engine::{Core, Settings};
 use crate::error::{Error, Result};
 use crate::execute::{CANCEL_GRACE, Middleware, Pipeline, Surroundings};
 use crate::job::provide_methods;

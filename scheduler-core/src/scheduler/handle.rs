@@ -10,12 +10,12 @@ use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
 use super::builder::SchedulerBuilder;
-use super::core::Core;
-use super::reconcile::Declarations;
-use super::running::RunningExecution;
 use super::shutdown::ShutdownReport;
 use super::start::Starting;
 use crate::client::{Client, closed};
+use crate::declare::Declarations;
+use crate::engine::Core;
+use crate::engine::RunningExecution;
 use crate::error::{Error, Result};
 use crate::execute::Pipeline;
 use crate::job::{ExecutionId, ExtractError, FromContext, JobContext, Need};

@@ -1,8 +1,8 @@
-//! The scheduler: the handle that users hold, and the loop that fires. The pool that runs is `execute/pool.rs`.
+//! The scheduler: the handle that users hold, how it is built, started and shut down.
 //!
-//! One direction: the handle writes to the store, as the [client](crate::client) that it also is; the firing loop, on a thread
-//! of its own, takes what is due from the store and hands it to the pool; the pool runs jobs and hands endings back to the loop,
-//! which writes them to the store. An execution never touches the store, and nothing of a job can keep the loop from its work.
+//! The handle writes to the store, as the [client](crate::client) that it also is. The firing loop, on a thread of its own, takes
+//! what is due from the store and hands it to a pool, which runs jobs and hands endings back; the loop writes them to the store.
+//! An execution never touches the store, and nothing of a job can keep the loop from its work.
 //!
 //! # The life of a scheduler
 //!
@@ -29,30 +29,15 @@
 //! store is one error for each streak of failures.
 
 mod builder;
-mod calls;
-mod completing;
-mod core;
-mod deadlines;
-mod decision;
-mod ending;
-mod engine_thread;
 mod explain;
-#[cfg(feature = "schedule-file")]
-mod files;
-mod firing;
 mod handle;
 mod metadata;
-mod queues;
-mod reconcile;
-mod refusal;
-mod reporting;
-mod running;
 mod shutdown;
 mod start;
-mod store_failures;
 
 pub(crate) use handle::OwnHandle;
 
+pub use crate::engine::RunningExecution;
 pub use crate::execute::{Middleware, Next};
 pub use crate::watch::{
     Event, Events, JobListener, ListenerId, SchedulerListener, SchedulerState, TriggerListener,
@@ -60,5 +45,4 @@ pub use crate::watch::{
 pub use builder::{BuildError, SchedulerBuilder};
 pub use handle::{Scheduler, WeakScheduler};
 pub use metadata::SchedulerMetadata;
-pub use running::RunningExecution;
 pub use shutdown::ShutdownReport;

@@ -9,8 +9,8 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use tokio::sync::oneshot;
 
-use super::core::Core;
-use super::running::RunningExecution;
+use crate::engine::Core;
+use crate::engine::RunningExecution;
 use crate::error::Result;
 use crate::job::CancelReason;
 use crate::key::JobKey;

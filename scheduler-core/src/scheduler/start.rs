@@ -9,12 +9,9 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
-use super::core::Core;
-use super::engine_thread;
-use super::firing::Engine;
 use super::handle::Scheduler;
-use super::store_failures::StoreFailures;
 use crate::client::{bind, closed};
+use crate::engine::{self, Core, Engine, StoreFailures};
 use crate::error::{During, Error, Result};
 use crate::execute::Pool;
 use crate::job::{BoxFuture, CancelReason, ExecutionId, Invocation, Launcher, Outcome, RunParts};
@@ -126,7 +123,7 @@ impl Scheduler {
         self.run_start_up(pool, start_up).await?;
         // Nothing waits from here on, so nothing can be dropped half-way.
         let engine = Engine::new(core.clone(), pool.clone(), attached);
-        *self.0.ended.lock() = Some(engine_thread::start(core, engine, pool.runtime().clone())?);
+        *self.0.ended.lock() = Some(engine::start(core, engine, pool.runtime().clone())?);
         core.enter(SchedulerState::Running, &[SchedulerState::Created]).map_err(|_| closed())?;
         #[cfg(feature = "schedule-file")]
         watched.into_iter().for_each(|(file, text)| core.watch(file, text));

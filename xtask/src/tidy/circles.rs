@@ -31,11 +31,11 @@ const OPEN: &[(&[&str], &str)] = &[
     ),
     (
         &[
+            "declare/reconcile.rs",
             "plugin/mod.rs",
             "plugin/schedule_file/mod.rs",
             "scheduler/builder.rs",
             "scheduler/handle.rs",
-            "scheduler/reconcile.rs",
             "scheduler/start.rs",
         ],
         "the builder makes the handle, whose start needs what was declared, also by a plugin of the builder",

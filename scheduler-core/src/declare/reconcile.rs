@@ -7,8 +7,8 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use super::core::Core;
 use crate::client::{Calendars, anew};
+use crate::engine::Core;
 use crate::error::{Error, Result};
 use crate::job::{Invocation, JobDetail};
 use crate::key::TriggerKey;
@@ -21,27 +21,27 @@ const MOST_TRIES: usize = 16;
 
 /// What the code of a scheduler declares.
 #[derive(Debug, Default)]
-pub(super) struct Declarations {
-    pub(super) calendars: Vec<NamedCalendar>,
-    pub(super) schedules: Vec<Declared>,
+pub(crate) struct Declarations {
+    pub(crate) calendars: Vec<NamedCalendar>,
+    pub(crate) schedules: Vec<Declared>,
     #[cfg(feature = "schedule-file")]
-    pub(super) files: Vec<crate::plugin::ScheduleFile>,
+    pub(crate) files: Vec<crate::plugin::ScheduleFile>,
 }
 
 /// A job with a schedule, declared in code.
 #[derive(Debug)]
-pub(super) struct Declared {
-    pub(super) job: Invocation,
-    pub(super) trigger: Trigger,
+pub(crate) struct Declared {
+    pub(crate) job: Invocation,
+    pub(crate) trigger: Trigger,
     /// It starts at a moment of its own, not when it is scheduled.
-    pub(super) own_start: bool,
+    pub(crate) own_start: bool,
     /// Where a file declares it.
-    pub(super) place: Option<Arc<str>>,
+    pub(crate) place: Option<Arc<str>>,
 }
 
 impl Declared {
     /// The trigger as it has to be stored beside what is stored now.
-    pub(super) fn beside(&self, stored: &Trigger) -> Result<Trigger> {
+    pub(crate) fn beside(&self, stored: &Trigger) -> Result<Trigger> {
         if self.own_start {
             return Ok(self.trigger.clone());
         }
@@ -50,7 +50,7 @@ impl Declared {
 }
 
 impl Core {
-    pub(super) async fn reconcile(&self, declared: &Declarations) -> Result<()> {
+    pub(crate) async fn reconcile(&self, declared: &Declarations) -> Result<()> {
         for (name, calendar) in &declared.calendars {
             self.client.store_calendar(name, calendar.clone(), true).await?;
         }
@@ -94,7 +94,7 @@ impl Core {
         Some(Arc::new(stored.with_rules_of(declared)))
     }
 
-    pub(super) async fn reconcile_schedules(&self, declared: &[Declared]) -> Result<()> {
+    pub(crate) async fn reconcile_schedules(&self, declared: &[Declared]) -> Result<()> {
         let calendars = self.client.calendars_for(declared.iter().map(|declared| &declared.trigger)).await?;
         let keys = declared.iter().map(|declared| declared.trigger.key().clone()).collect();
         let stored = self.store.all_triggers(TriggerQuery { keys, ..TriggerQuery::default() }).await?;
@@ -141,7 +141,7 @@ impl Core {
     }
 
     /// Removes what somebody has once declared and does not declare any more, or else warns of it.
-    pub(super) async fn look_for_undeclared(
+    pub(crate) async fn look_for_undeclared(
         &self,
         declarer: &Arc<str>,
         declared: &[Declared],

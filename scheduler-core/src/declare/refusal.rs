@@ -2,16 +2,16 @@
 
 use chrono::{DateTime, Utc};
 
-use super::core::Core;
 use super::reconcile::Declared;
 use crate::client::Calendars;
+use crate::engine::Core;
 use crate::error::{Error, Result};
 use crate::store::{Queries, TriggerQuery, TriggerStatus};
 
 impl Core {
     /// Refuses declared triggers that would never fire, all of them at once. One that is stored already and fires at the
     /// same times has fired or was told not to, and stays as it is.
-    pub(super) async fn refuse_ended(&self, declared: &[Declared], calendars: &Calendars) -> Result<()> {
+    pub(crate) async fn refuse_ended(&self, declared: &[Declared], calendars: &Calendars) -> Result<()> {
         let now = self.clock.now();
         let mut ended = Vec::new();
         for declared in declared {

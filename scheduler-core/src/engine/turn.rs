@@ -33,7 +33,7 @@ const FEW: usize = 32;
 const LATE_PART: usize = 4;
 
 /// What the loop knows between turns.
-pub(super) struct Engine {
+pub(crate) struct Engine {
     core: Arc<Core>,
     pool: Pool,
     attached: Attached,
@@ -62,7 +62,7 @@ pub(super) struct Engine {
 
 /// When to take the next turn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Next {
+pub(crate) enum Next {
     /// After this long, or when somebody rings.
     Wait(Duration),
     /// There is no next turn.
@@ -70,7 +70,7 @@ pub(super) enum Next {
 }
 
 impl Engine {
-    pub(super) fn new(core: Arc<Core>, pool: Pool, attached: Attached) -> Self {
+    pub(crate) fn new(core: Arc<Core>, pool: Pool, attached: Attached) -> Self {
         let (ahead, deadlines, queues, unwritten, calls) = Default::default();
         let (next_due, ask_again, heard, unsure, late_quarters) = (None, false, 0, None, 0);
         let store_failures = StoreFailures::new(core.clone());
@@ -94,7 +94,7 @@ impl Engine {
     }
 
     /// One turn at `now`. A failure of the store ends it; nothing is lost by that.
-    pub(super) async fn tick(&mut self, now: DateTime<Utc>) -> Next {
+    pub(crate) async fn tick(&mut self, now: DateTime<Utc>) -> Next {
         let (state, last_due) = self.core.turn_begins(self.unsure.is_some());
         self.last_due = last_due;
         let turn = self.turn(state, now).await;

@@ -8,7 +8,7 @@ use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
 use super::core::Core;
-use super::firing::{Engine, Next};
+use super::turn::{Engine, Next};
 use crate::error::{Error, Result};
 use crate::sync::{self, thread};
 use crate::time::{Alarm, Clock};
@@ -22,7 +22,7 @@ const AFTER_PANIC: Duration = Duration::from_secs(1);
 const SET_BACK: Duration = Duration::from_secs(1);
 
 /// Starts the thread. The receiver is ready when it has taken its last turn.
-pub(super) fn start(core: &Arc<Core>, engine: Engine, runtime: Handle) -> Result<oneshot::Receiver<()>> {
+pub(crate) fn start(core: &Arc<Core>, engine: Engine, runtime: Handle) -> Result<oneshot::Receiver<()>> {
     let alarm = core.clock.alarm();
     core.set_alarm(Some(alarm.clone()));
     let (clock, (done, ended)) = (core.clock.clone(), oneshot::channel());

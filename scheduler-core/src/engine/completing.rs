@@ -15,7 +15,7 @@ const NO_FUNCTION: &str = "no such job function is registered";
 
 impl Core {
     /// The execution of a firing that has taken a slot; none, and the end of it, if this node has no such function.
-    pub(super) fn execution(self: &Arc<Self>, parts: RunParts) -> Option<Execution> {
+    pub(crate) fn execution(self: &Arc<Self>, parts: RunParts) -> Option<Execution> {
         let activity = self.clock.begin(&parts.id);
         let Some(job) = self.registry.job(parts.job.job_type()).cloned() else {
             let (job, job_type) = (parts.job.key(), parts.job.job_type());
@@ -133,7 +133,7 @@ impl Core {
     }
 
     /// The calendar of a trigger has panicked: instead of a run, the trigger gets into the error state.
-    pub(super) fn fail_trigger(&self, parts: &RunParts) {
+    pub(crate) fn fail_trigger(&self, parts: &RunParts) {
         let outcome = Outcome::Failed(JobError::new("the calendar of its trigger has panicked"));
         let record = self.record(parts, &outcome, None);
         let instruction = Instruction::FailTrigger;

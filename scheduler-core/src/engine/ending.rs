@@ -10,17 +10,17 @@ use crate::trigger::Trigger;
 
 /// The end of an execution on its way to the store. The clock stands still until the loop has taken it.
 #[derive(Debug)]
-pub(super) struct Ending {
-    pub(super) completion: Completion,
-    pub(super) trigger: Arc<Trigger>,
-    pub(super) outcome: Outcome,
-    pub(super) run: RunId,
-    pub(super) attempt: u32,
+pub(crate) struct Ending {
+    pub(crate) completion: Completion,
+    pub(crate) trigger: Arc<Trigger>,
+    pub(crate) outcome: Outcome,
+    pub(crate) run: RunId,
+    pub(crate) attempt: u32,
     activity: Option<Activity>,
 }
 
 impl Ending {
-    pub(super) fn new(
+    pub(crate) fn new(
         completion: Completion,
         trigger: Arc<Trigger>,
         outcome: Outcome,
@@ -31,13 +31,13 @@ impl Ending {
     }
 
     /// That of a stored run.
-    pub(super) fn of_run(mut self, parts: &RunParts) -> Self {
+    pub(crate) fn of_run(mut self, parts: &RunParts) -> Self {
         (self.run, self.attempt) = (parts.run_id(), parts.attempt());
         self
     }
 
     /// The loop has it.
-    pub(super) fn wait(&mut self) {
+    pub(crate) fn wait(&mut self) {
         self.activity = None;
     }
 }

@@ -3,8 +3,8 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use super::core::Core;
 use super::reconcile::Declared;
+use crate::engine::Core;
 use crate::error::{Error, Result};
 use crate::job::{Invocation, JobDetail};
 use crate::key::JobKey;
@@ -16,7 +16,7 @@ use crate::watch::SchedulerState;
 
 impl Core {
     /// Puts what a file says in place, and returns its text.
-    pub(super) async fn load(&self, file: &ScheduleFile) -> Result<String> {
+    pub(crate) async fn load(&self, file: &ScheduleFile) -> Result<String> {
         let text = file.text()?;
         self.put_file(file, &text).await?;
         Ok(text)
@@ -113,7 +113,7 @@ impl Core {
     }
 
     /// Looks at a file again and again, until the scheduler ends.
-    pub(super) fn watch(self: &Arc<Self>, file: ScheduleFile, mut text: String) {
+    pub(crate) fn watch(self: &Arc<Self>, file: ScheduleFile, mut text: String) {
         let Some(period) = file.period() else { return };
         let core = self.clone();
         let activity = self.clock.begin(&format!("the watch of {file}"));

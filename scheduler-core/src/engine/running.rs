@@ -42,24 +42,24 @@ struct Entry {
 }
 
 #[derive(Default)]
-pub(super) struct Running(DashMap<ExecutionId, Entry, RandomState>);
+pub(crate) struct Running(DashMap<ExecutionId, Entry, RandomState>);
 
 impl Running {
-    pub(super) fn add(&self, run: Arc<Run>, activity: Activity, threading: Threading) {
+    pub(crate) fn add(&self, run: Arc<Run>, activity: Activity, threading: Threading) {
         self.0.insert(run.parts.id, Entry { run, activity, threading });
     }
 
-    pub(super) fn remove(&self, id: ExecutionId) {
+    pub(crate) fn remove(&self, id: ExecutionId) {
         self.0.remove(&id);
     }
 
     /// Whether this was asked before of this execution; true if it is not here.
-    pub(super) fn was_asked(&self, id: ExecutionId) -> bool {
+    pub(crate) fn was_asked(&self, id: ExecutionId) -> bool {
         self.0.get(&id).is_none_or(|entry| entry.run.abort.was_asked())
     }
 
     /// Asks an execution to stop; says whether anybody in it listens, or none if it is not here.
-    pub(super) fn cancel(&self, id: ExecutionId, reason: CancelReason) -> Option<bool> {
+    pub(crate) fn cancel(&self, id: ExecutionId, reason: CancelReason) -> Option<bool> {
         let entry = self.0.get(&id)?.value().clone();
         let listens = entry.run.cancel(reason);
         entry.activity.nudge();
@@ -67,7 +67,7 @@ impl Running {
     }
 
     /// Takes the future of an execution away. A body that blocks its thread goes on regardless.
-    pub(super) fn abort(&self, id: ExecutionId, reason: CancelReason) {
+    pub(crate) fn abort(&self, id: ExecutionId, reason: CancelReason) {
         let Some(entry) = self.0.get(&id).map(|entry| entry.value().clone()) else { return };
         entry.run.cancel(reason);
         entry.run.abort.pull();
@@ -75,22 +75,22 @@ impl Running {
     }
 
     /// Whether any execution can be aborted.
-    pub(super) fn any_can_be_aborted(&self) -> bool {
+    pub(crate) fn any_can_be_aborted(&self) -> bool {
         self.0.iter().any(|entry| entry.threading == Threading::Async)
     }
 
     /// Aborts an execution whose job has not ended yet; the end of the others is bounded by itself.
-    pub(super) fn abort_body(&self, id: ExecutionId, reason: CancelReason) {
+    pub(crate) fn abort_body(&self, id: ExecutionId, reason: CancelReason) {
         if self.0.get(&id).is_some_and(|entry| !entry.run.is_ending()) {
             self.abort(id, reason);
         }
     }
 
-    pub(super) fn ids(&self) -> Vec<ExecutionId> {
+    pub(crate) fn ids(&self) -> Vec<ExecutionId> {
         self.0.iter().map(|entry| *entry.key()).collect()
     }
 
-    pub(super) fn list(&self) -> Vec<RunningExecution> {
+    pub(crate) fn list(&self) -> Vec<RunningExecution> {
         let mut all: Vec<_> = self.0.iter().map(|entry| describe(&entry.run)).collect();
         all.sort_unstable_by_key(|execution| execution.id);
         all

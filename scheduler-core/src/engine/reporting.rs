@@ -11,7 +11,7 @@ use crate::watch::{Event, Misfired};
 
 impl Core {
     /// Reports a trigger that came too late, and what its misfire policy made of it.
-    pub(super) fn report_misfire(
+    pub(crate) fn report_misfire(
         &self,
         acquired: &AcquiredTrigger,
         scheduled: DateTime<Utc>,
@@ -33,7 +33,7 @@ impl Core {
     }
 
     /// Reports a trigger that was moved on without a run. A void claim has nothing to report.
-    pub(super) fn report_no_run(
+    pub(crate) fn report_no_run(
         &self,
         trigger: &Trigger,
         result: &FireResult,
@@ -52,7 +52,7 @@ impl Core {
     }
 
     /// Reports what the store removed when a run ended, or that the store no longer knows the run.
-    pub(super) fn report_end(&self, ending: &Ending, result: CompleteResult) {
+    pub(crate) fn report_end(&self, ending: &Ending, result: CompleteResult) {
         let CompleteResult::Done { trigger_removed, job_removed } = result else {
             let (job, execution) = (ending.trigger.job(), ending.completion.execution);
             tracing::warn!(%job, %execution, "run {execution} of job `{job}` has ended, but the store no longer knows it: another node may have taken it over and run it again");

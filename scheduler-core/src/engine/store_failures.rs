@@ -9,23 +9,23 @@ use crate::log::{Streak, unheard};
 use crate::watch::Event;
 
 /// Waits after failures: doubled from the first to the last.
-pub(super) const FIRST_BACKOFF: Duration = Duration::from_millis(20);
+pub(crate) const FIRST_BACKOFF: Duration = Duration::from_millis(20);
 const LAST_BACKOFF: Duration = Duration::from_secs(15);
 
 /// How a streak of failures is met.
-pub(super) struct StoreFailures {
+pub(crate) struct StoreFailures {
     core: Arc<Core>,
     failures: u32,
     streak: Streak,
 }
 
 impl StoreFailures {
-    pub(super) fn new(core: Arc<Core>) -> Self {
+    pub(crate) fn new(core: Arc<Core>) -> Self {
         Self { core, failures: 0, streak: Streak::default() }
     }
 
     /// Reports the first failure of a streak, and then now and then; says how long to wait.
-    pub(super) fn failed(&mut self, error: &Error) -> Duration {
+    pub(crate) fn failed(&mut self, error: &Error) -> Duration {
         let wait = FIRST_BACKOFF.saturating_mul(1 << self.failures.min(10)).min(LAST_BACKOFF);
         self.failures = self.failures.saturating_add(1);
         // What keeps it may be something else by now.
@@ -44,7 +44,7 @@ impl StoreFailures {
         wait
     }
 
-    pub(super) fn answered(&mut self) {
+    pub(crate) fn answered(&mut self) {
         self.failures = 0;
         let failures = self.streak.ended();
         if failures > 0 {

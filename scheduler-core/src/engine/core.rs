@@ -28,49 +28,49 @@ use crate::watch::{Event, SchedulerState};
 
 /// What the builder has decided.
 #[derive(Debug, Clone)]
-pub(super) struct Settings {
-    pub(super) name: Arc<str>,
-    pub(super) node: Arc<str>,
-    pub(super) concurrency: usize,
-    pub(super) misfire_threshold: Duration,
-    pub(super) misfire: Misfire,
-    pub(super) prune: bool,
-    pub(super) drains: bool,
+pub(crate) struct Settings {
+    pub(crate) name: Arc<str>,
+    pub(crate) node: Arc<str>,
+    pub(crate) concurrency: usize,
+    pub(crate) misfire_threshold: Duration,
+    pub(crate) misfire: Misfire,
+    pub(crate) prune: bool,
+    pub(crate) drains: bool,
 }
 
 impl Settings {
-    pub(super) fn misfire_threshold(&self) -> TimeDelta {
+    pub(crate) fn misfire_threshold(&self) -> TimeDelta {
         TimeDelta::from_std(self.misfire_threshold).unwrap_or(TimeDelta::MAX)
     }
 }
 
 /// One scheduler.
-pub(super) struct Core {
-    pub(super) settings: Settings,
-    pub(super) session: u64,
-    pub(super) clock: Arc<dyn Clock>,
-    pub(super) store: Arc<dyn JobStore>,
-    pub(super) registry: Arc<Registry>,
+pub(crate) struct Core {
+    pub(crate) settings: Settings,
+    pub(crate) session: u64,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) store: Arc<dyn JobStore>,
+    pub(crate) registry: Arc<Registry>,
     /// Goes on after the shutdown.
-    pub(super) client: Client,
-    pub(super) start_up: Vec<Invocation>,
-    pub(super) pipeline: Arc<Pipeline>,
-    pub(super) limits: RwLock<QueueLimits>,
-    pub(super) running: Running,
+    pub(crate) client: Client,
+    pub(crate) start_up: Vec<Invocation>,
+    pub(crate) pipeline: Arc<Pipeline>,
+    pub(crate) limits: RwLock<QueueLimits>,
+    pub(crate) running: Running,
     /// How many executions have ended.
-    pub(super) executed: AtomicU64,
-    pub(super) started: OnceLock<DateTime<Utc>>,
-    pub(super) phase: watch::Sender<SchedulerState>,
+    pub(crate) executed: AtomicU64,
+    pub(crate) started: OnceLock<DateTime<Utc>>,
+    pub(crate) phase: watch::Sender<SchedulerState>,
     /// Slots of the pool in use: queued and running executions.
-    pub(super) active: AtomicUsize,
+    pub(crate) active: AtomicUsize,
     /// The store may have something due earlier than the loop knows.
-    pub(super) changed: AtomicBool,
+    pub(crate) changed: AtomicBool,
     /// The store wants to know how runs have ended.
-    pub(super) keeps_history: PlainBool,
+    pub(crate) keeps_history: PlainBool,
     /// How long a run may take to stop that has lost its claim.
-    pub(super) stop_within: OnceLock<Duration>,
+    pub(crate) stop_within: OnceLock<Duration>,
     /// Why the store does not answer the loop; none while it does.
-    pub(super) store_failure: RwLock<Option<Arc<str>>>,
+    pub(crate) store_failure: RwLock<Option<Arc<str>>>,
     /// When the loop takes its next turn, in milliseconds; none yet if it is at the end of all time.
     planned: AtomicU64,
     /// The loop takes a turn in which runs may begin. Set under the lock of the phase, so no order of its own to explore.
@@ -85,14 +85,14 @@ pub(super) struct Core {
     alarm: Mutex<Option<Arc<dyn Alarm>>>,
     /// An ending was handed over.
     handed: Notify,
-    pub(super) idle: Notify,
+    pub(crate) idle: Notify,
     /// Every task of the scheduler, once it is started.
-    pub(super) tasks: TaskTracker,
+    pub(crate) tasks: TaskTracker,
     runtime: OnceLock<Handle>,
 }
 
 impl Core {
-    pub(super) fn new(
+    pub(crate) fn new(
         settings: Settings,
         store: Arc<dyn JobStore>,
         registry: Registry,
@@ -142,24 +142,24 @@ impl Core {
     }
 
     /// Tasks run here from now on.
-    pub(super) fn set_runtime(&self, runtime: &Handle) {
+    pub(crate) fn set_runtime(&self, runtime: &Handle) {
         // Set once: a start that is repeated finds that of the first.
         self.runtime.set(runtime.clone()).ok();
     }
 
     /// Runs a task that the end of the scheduler waits for. Before the start there is nobody to run it.
-    pub(super) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+    pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         if let Some(runtime) = self.runtime.get() {
             sync::spawn(&self.tasks, runtime, task);
         }
     }
 
-    pub(super) fn state(&self) -> SchedulerState {
+    pub(crate) fn state(&self) -> SchedulerState {
         *self.phase.borrow()
     }
 
     /// Takes the step if the present phase allows it, and tells the loop.
-    pub(super) fn enter(&self, to: SchedulerState, from: &[SchedulerState]) -> Result<(), SchedulerState> {
+    pub(crate) fn enter(&self, to: SchedulerState, from: &[SchedulerState]) -> Result<(), SchedulerState> {
         let mut refused = None;
         self.phase.send_if_modified(|phase| {
             let allowed = from.contains(phase);
@@ -179,7 +179,7 @@ impl Core {
 
     /// The loop begins a turn; beside the phase it is told up to when what is due still runs, where it drains. Under the locks
     /// of both, so that whoever ends `Running` or the draining sees that the turn fires.
-    pub(super) fn turn_begins(&self, unsure: bool) -> (SchedulerState, Option<DateTime<Utc>>) {
+    pub(crate) fn turn_begins(&self, unsure: bool) -> (SchedulerState, Option<DateTime<Utc>>) {
         let last_due = self.last_due.lock();
         let phase = self.phase.borrow();
         let fires = *phase == SchedulerState::Running || last_due.is_some();
@@ -189,67 +189,67 @@ impl Core {
     }
 
     /// Something `may_begin` while it is not known what has been fired, or what is due is to run before the end.
-    pub(super) fn turn_ends(&self, may_begin: bool) {
+    pub(crate) fn turn_ends(&self, may_begin: bool) {
         if self.firing.swap(may_begin, Ordering::AcqRel) && !may_begin {
             self.idle.notify_waiters();
         }
     }
 
     /// Runs that are due now still start, until [`stop_draining`](Self::stop_draining).
-    pub(super) fn drain_due(&self) {
+    pub(crate) fn drain_due(&self) {
         self.undrained.store(true, Ordering::Release);
         *self.last_due.lock() = Some(self.clock.now());
     }
 
     /// A turn that began while this scheduler drains has left nothing that is due.
-    pub(super) fn drained(&self) {
+    pub(crate) fn drained(&self) {
         if self.undrained.swap(false, Ordering::AcqRel) {
             self.idle.notify_waiters();
         }
     }
 
-    pub(super) fn stop_draining(&self) {
+    pub(crate) fn stop_draining(&self) {
         *self.last_due.lock() = None;
         self.drained();
         self.ring();
     }
 
     /// No run is under way, and none is about to begin.
-    pub(super) fn is_idle(&self) -> bool {
+    pub(crate) fn is_idle(&self) -> bool {
         let may_begin = self.undrained.load(Ordering::Acquire) || self.firing.load(Ordering::Acquire);
         !may_begin && self.active.load(Ordering::Acquire) == 0
     }
 
     /// The loop takes its next turn at this moment of the monotonic clock at the latest.
-    pub(super) fn plan(&self, next: Duration) {
+    pub(crate) fn plan(&self, next: Duration) {
         let millis = u64::try_from(next.as_millis()).unwrap_or(u64::MAX);
         self.planned.store(millis, Ordering::Relaxed);
     }
 
     /// How late the loop is with its next turn.
-    pub(super) fn lag(&self) -> Duration {
+    pub(crate) fn lag(&self) -> Duration {
         let planned = Duration::from_millis(self.planned.load(Ordering::Relaxed));
         self.clock.monotonic().saturating_sub(planned)
     }
 
     /// Something that is due earlier may have come.
-    pub(super) fn wake(&self) {
+    pub(crate) fn wake(&self) {
         self.changed.store(true, Ordering::Release);
         self.ring();
     }
 
-    pub(super) fn ring(&self) {
+    pub(crate) fn ring(&self) {
         if let Some(alarm) = &*self.alarm.lock() {
             alarm.ring();
         }
     }
 
-    pub(super) fn set_alarm(&self, alarm: Option<Arc<dyn Alarm>>) {
+    pub(crate) fn set_alarm(&self, alarm: Option<Arc<dyn Alarm>>) {
         *self.alarm.lock() = alarm;
     }
 
     /// Hands an ending to the loop, which is woken for the first of a batch.
-    pub(super) fn hand_over(&self, ending: Ending) {
+    pub(crate) fn hand_over(&self, ending: Ending) {
         let first = {
             let mut endings = self.endings.lock();
             endings.push(ending);
@@ -262,13 +262,13 @@ impl Core {
     }
 
     /// Asks the loop to stop a run of this node.
-    pub(super) fn stop(&self, run: ExecutionId, reason: CancelReason) {
+    pub(crate) fn stop(&self, run: ExecutionId, reason: CancelReason) {
         self.stops.lock().push((run, reason));
         self.ring();
     }
 
     /// Asks runs of this node to stop.
-    pub(super) fn cancel_here(&self, what: &Executions) {
+    pub(crate) fn cancel_here(&self, what: &Executions) {
         for run in self.running.list() {
             let meant = match what {
                 Executions::One(id) => run.id == *id,
@@ -285,7 +285,7 @@ impl Core {
     }
 
     /// Stops a run of this node that has lost its claim, whatever the loop waits for.
-    pub(super) fn stop_now(self: &Arc<Self>, run: ExecutionId, reason: CancelReason) {
+    pub(crate) fn stop_now(self: &Arc<Self>, run: ExecutionId, reason: CancelReason) {
         if self.running.cancel(run, reason) == Some(true) {
             let (core, within) = (self.clone(), self.stop_within.get().copied().unwrap_or_default());
             let watch = async move {
@@ -299,12 +299,12 @@ impl Core {
         self.stop(run, reason);
     }
 
-    pub(super) fn take_stops(&self) -> Vec<(ExecutionId, CancelReason)> {
+    pub(crate) fn take_stops(&self) -> Vec<(ExecutionId, CancelReason)> {
         std::mem::take(&mut *self.stops.lock())
     }
 
     /// Waits until there are endings that the loop has not taken.
-    pub(super) async fn has_endings(&self) {
+    pub(crate) async fn has_endings(&self) {
         loop {
             let handed = self.handed.notified();
             if !self.endings.lock().is_empty() {
@@ -315,7 +315,7 @@ impl Core {
     }
 
     /// Takes out the ending of a run that no loop waits for.
-    pub(super) async fn ending_of(&self, run: ExecutionId) -> Ending {
+    pub(crate) async fn ending_of(&self, run: ExecutionId) -> Ending {
         loop {
             let handed = self.handed.notified();
             if let Some(ending) = self.take_ending(run) {
@@ -331,12 +331,12 @@ impl Core {
         Some(endings.remove(place))
     }
 
-    pub(super) fn take_endings(&self) -> Vec<Ending> {
+    pub(crate) fn take_endings(&self) -> Vec<Ending> {
         std::mem::take(&mut *self.endings.lock())
     }
 
     /// Slots of the pool are free again.
-    pub(super) fn free_slots(&self, count: usize) {
+    pub(crate) fn free_slots(&self, count: usize) {
         if self.active.fetch_sub(count, Ordering::AcqRel) == count {
             self.idle.notify_waiters();
         }
