@@ -33,7 +33,7 @@ const GRACE: Duration = Duration::from_secs(5);
 
 pub(crate) const USE: Attached = Attached {
     look_ahead: LOOK_AHEAD,
-    batch: 3 * BATCH,
+    batch: 5 * BATCH,
     grace: GRACE,
     stop_within: Duration::ZERO,
     keeps_history: false,

@@ -1,4 +1,5 @@
-//! A request for due work, asked for in parts of which two are under way: the server takes one while the node reads the other.
+//! A request for due work, asked for in parts of which three are under way: the server takes one while the node reads another, and
+//! has the next by then.
 
 use parking_lot::Mutex;
 use redis::Value;
@@ -95,9 +96,9 @@ impl Shared {
                 // Each part uses up limits that the next one goes by.
                 return part_by_part().await;
             }
-            // The server takes a part while the node reads another one.
-            let (first, second) = tokio::join!(part_by_part(), part_by_part());
-            first.and(second)
+            // The server takes a part while the node reads another one, and has the next by then.
+            let (first, second, third) = tokio::join!(part_by_part(), part_by_part(), part_by_part());
+            first.and(second).and(third)
         };
         let is_done = is_done.await;
         let Parts { mut taken, is_over, .. } = parts.into_inner();

@@ -202,6 +202,12 @@ async fn a_run_comes_when_it_is_wanted_and_in_its_order() {
     let first = scheduler.enqueue(number(1)).await.unwrap();
     let again = scheduler.enqueue(number(5)).id(first).await.unwrap();
     assert_eq!((again, runs(scheduler).await.len()), (first, 4), "that id is there already");
+    let id = RunId::from_key("order 6");
+    for _ in 0..2 {
+        assert_eq!(scheduler.enqueue(number(6)).at(at + MINUTE).id(id).await.unwrap(), id);
+    }
+    assert_eq!(runs(scheduler).await.len(), 5);
+    assert!(scheduler.cancel_run(id).await.unwrap());
     scheduler.start().await.unwrap();
     test.run_due().await;
     assert_eq!(*order.lock(), [1]);
