@@ -53,7 +53,8 @@ pub(crate) fn claims_of(home: &str, field: &str, value: &[u8]) -> Option<Vec<Cla
     if let Ok(claim) = codec::read_claim(field) {
         return Some(vec![(claim, value.to_vec())]);
     }
-    let first = field.parse::<u64>().ok()?.checked_mul(SIZE)?;
+    let number = field.parse::<u64>().ok().filter(|number| number.to_string() == field)?;
+    let first = number.checked_mul(SIZE)?;
     let session = home.split([':', '@']).nth(1)?.parse().ok()?;
     let claims = (first..first.checked_add(SIZE)?).map(|count| ExecutionId::new(session, count));
     Some(claims.filter_map(|claim| Some((claim, named(value, claim)?.to_vec()))).collect())
@@ -139,6 +140,8 @@ mod tests {
         for (home, field) in [
             ("cl:7", ""),
             ("cl:7", "twelve"),
+            ("cl:7", "0012"),
+            ("cl:7", "+12"),
             ("cl:7", "-1"),
             ("cl:seven", "12"),
             ("cl", "12"),

@@ -60,10 +60,11 @@ pub(crate) struct Stand {
 }
 
 impl Stand {
-    /// Whether a new time is all that has changed. The lane then has the new one in place of the old one.
+    /// Whether only the time has changed, so that adding it to the lane replaces the other one.
     fn is_in_place_of(&self, other: &Self) -> bool {
-        let of = |stand: &Self| stand.alone.is_none();
-        of(self) && of(other) && (&self.lane, &self.member) == (&other.lane, &other.member)
+        self.alone.is_none()
+            && other.alone.is_none()
+            && (&self.lane, &self.member) == (&other.lane, &other.member)
     }
 }
 

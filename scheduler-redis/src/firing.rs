@@ -16,7 +16,7 @@ use crate::session::{Asks, Held, Loose, Origin, home_of};
 use crate::shared::Shared;
 use crate::take::BATCH;
 
-/// So many runs that are over are as light for the server as the end of one execution of another kind.
+/// This many runs that are over cost the server no more than the end of one execution of another kind.
 const LIGHT: usize = 3;
 
 impl Shared {
@@ -62,7 +62,7 @@ impl Shared {
                 let Some((number, firings)) = part else { return Ok(()) };
                 let results = Box::pin(self.fire_part(request.now, firings)).await?;
                 fired.lock().insert(number, results);
-                // The other of two goes on before this one puts its next part together.
+                // Lets the other one go on before this one puts its next part together.
                 tokio::task::yield_now().await;
             }
         };
@@ -125,7 +125,7 @@ impl Shared {
                 let part = parts.lock().next();
                 let Some(part) = part else { return Ok(()) };
                 Box::pin(self.complete_part(request.now, part)).await?;
-                // The other of two goes on before this one puts its next part together.
+                // Lets the other one go on before this one puts its next part together.
                 tokio::task::yield_now().await;
             }
         };
@@ -170,7 +170,8 @@ impl Shared {
         let sessions = self.sessions.lock();
         for completion in all {
             let known = sessions.get(&completion.execution.session());
-            let is_run = known.and_then(|known| known.held(completion.execution)).is_some_and(Held::of_run);
+            let held = known.and_then(|known| known.held(completion.execution));
+            let is_run = held.is_some_and(|held| held.of_run() && !held.claim.exclusive);
             let is_light = is_run && asks(&completion) == Asks::ForClaim && self.settings.keeps == 0;
             let weight = if is_light { 1 } else { LIGHT };
             if room < weight {

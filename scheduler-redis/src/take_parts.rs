@@ -27,7 +27,7 @@ impl Left {
     }
 }
 
-/// A request that is answered in parts, two of which may be under way.
+/// A request that is answered in parts, three of which may be under way.
 struct Parts {
     /// What no part has asked for yet.
     left: AcquireDue,

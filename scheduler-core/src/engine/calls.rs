@@ -3,6 +3,7 @@
 //! The store answers either while the loop makes use of the other's answer, so that neither waits for the other.
 
 use std::future::{poll_fn, ready};
+use std::panic::resume_unwind;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -10,6 +11,7 @@ use std::task::{Context, Poll, Waker};
 use super::core::Core;
 use crate::error::{Error, Result};
 use crate::store::*;
+use crate::user;
 
 type Call<T> = StoreFuture<'static, T>;
 
@@ -56,6 +58,17 @@ impl Calls {
         self.asking.is_some()
     }
 
+    /// Another call, while these go on: a call may need something that one of them holds.
+    pub(super) async fn beside<T>(&mut self, call: impl Future<Output = T>) -> T {
+        let mut call = pin!(call);
+        poll_fn(|context| {
+            self.writing = self.writing.take().map(|(endings, call)| (endings, polled(call, context)));
+            self.asking = self.asking.take().map(|call| polled(call, context));
+            call.as_mut().poll(context)
+        })
+        .await
+    }
+
     /// Waits until the store has answered one of the calls, or, if more `may_begin`, there are endings to be written and no call
     /// writes.
     pub(super) async fn answers(&mut self, core: &Core, may_begin: bool) -> Answers {
@@ -87,16 +100,22 @@ impl Calls {
     }
 }
 
-/// The store has the call from now on, whatever the loop does before it waits for the answer.
-fn begun<T: Send + 'static>(mut call: Call<T>) -> Call<T> {
-    // Whoever waits for it polls it again.
-    match call.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
-        Poll::Ready(answer) => Box::pin(ready(answer)),
+/// The call, polled once. A panic is kept for whoever waits for the answer.
+fn polled<T: Send + 'static>(mut call: Call<T>, context: &mut Context<'_>) -> Call<T> {
+    match user::poll(call.as_mut(), context) {
+        Poll::Ready(Ok(answer)) => Box::pin(ready(answer)),
+        Poll::Ready(Err(panic)) => Box::pin(async move { resume_unwind(Box::new(panic.0)) }),
         Poll::Pending => call,
     }
 }
 
-/// A store that answers for fewer endings than it was given has a bug, and is given the others again and again: not at once.
+/// The store has the call from now on, whatever the loop does before it waits for the answer.
+fn begun<T: Send + 'static>(call: Call<T>) -> Call<T> {
+    // Whoever waits for it polls it again.
+    polled(call, &mut Context::from_waker(Waker::noop()))
+}
+
+/// A store that does not answer once for each ending has a bug. All of them are written again, after a pause.
 fn all_of(endings: usize, written: Vec<CompleteResult>) -> Result<Vec<CompleteResult>> {
     if written.len() == endings {
         return Ok(written);

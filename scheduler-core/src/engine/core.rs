@@ -188,6 +188,12 @@ impl Core {
         (*phase, *last_due)
     }
 
+    /// Whether nothing of this has changed since a turn began.
+    pub(crate) fn is_still(&self, state: SchedulerState, last_due: Option<DateTime<Utc>>) -> bool {
+        let known = self.last_due.lock();
+        *self.phase.borrow() == state && *known == last_due
+    }
+
     /// Something `may_begin` while it is not known what has been fired, or what is due is to run before the end.
     pub(crate) fn turn_ends(&self, may_begin: bool) {
         if self.firing.swap(may_begin, Ordering::AcqRel) && !may_begin {

@@ -9,7 +9,7 @@
 //!   and has not answered.
 //! * `decision`: what becomes of a trigger that is due. `deadlines`: runs that take too long. `queues`: how many of each queue are
 //!   under way. `store_failures`: how long to wait when the store fails.
-//! * `completing`: an execution is made, and its ending is handed over. `ending`: that. `reporting`: what users hear.
+//! * `completing`: an execution is made, and its ending is handed over. `ending`: an ending on its way to the store. `reporting`: what users hear.
 
 mod calls;
 mod completing;

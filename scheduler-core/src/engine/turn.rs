@@ -1,8 +1,8 @@
 //! One turn of the firing loop, as a function of the time.
 //!
 //! A turn begins to write what has ended and to acquire what is due, at once where the one does not decide the other, and makes
-//! use of what the store answers first; then it fires what the store has not fired with the claim, and hands to the pool. The
-//! next turn follows at once while the other [call](super::calls) is under way. What frees a job or a limit for other triggers
+//! use of what the store answers first, after it has begun the next call; then it fires what the store has not fired with the
+//! claim, and hands to the pool. The next turn follows at once while a [call](super::calls) is under way. What frees a job or a limit for other triggers
 //! makes the store wake its nodes. Between turns the engine only remembers triggers that it has acquired ahead of their time, and
 //! when to look again.
 
@@ -20,7 +20,7 @@ use super::decision::{Decided, Decision, decide};
 use super::ending::Ending;
 use super::queues::Queues;
 use super::store_failures::{FIRST_BACKOFF, StoreFailures};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::execute::{Execution, Pool};
 use crate::job::{CancelReason, ExecutionId, JobDetail, Launcher, RunParts, StoredRun};
 use crate::store::*;
@@ -109,8 +109,8 @@ impl Engine {
             Ok(()) => self.store_failures.answered(),
             Err(error) => return Next::Wait(self.store_failures.failed(&error).min(self.until_deadline())),
         }
-        // What has ended while a call wrote is written by the next turn, and what has come while one acquired is acquired by it:
-        // whoever rang for that may have been heard already.
+        // What has ended or come while calls were under way is taken up by the next turn: whoever rang for it may have been heard
+        // already.
         let has_come = self.takes(state) && self.core.changed.load(Ordering::Acquire);
         if self.calls.are_under_way() || !self.unwritten.is_empty() || has_come {
             return Next::Wait(Duration::ZERO);
@@ -136,19 +136,21 @@ impl Engine {
 
     async fn turn(&mut self, state: SchedulerState, now: DateTime<Utc>) -> Result<()> {
         let takes = self.takes(state);
-        let answered = self.call_store(takes, now).await;
+        self.write(now);
+        if takes {
+            self.ask(now, self.used_slots());
+        }
+        let answered = self.use_answers(takes.then_some(state), None).await;
         // Whatever the store does.
         self.expire();
         answered?;
         let may_begin = state != SchedulerState::Shutdown;
-        if self.unsure.is_some() && may_begin {
-            // Whatever was fired runs, so that no firing is lost.
-            self.fire(now).await?;
+        // Whatever was fired runs, so that no firing is lost.
+        let fires = takes || (self.unsure.is_some() && may_begin);
+        if fires && let Err(error) = self.fire(now).await {
+            return self.use_answers(None, Some(error)).await;
         }
-        if takes {
-            return self.fire(now).await;
-        }
-        if !self.calls.are_under_way() {
+        if !takes && !self.calls.are_under_way() {
             self.release_ahead().await?;
             if self.ask_again || self.core.active.load(Ordering::Acquire) > 0 {
                 // Only to hear which of them are to stop, and to give back what nobody has heard of.
@@ -158,43 +160,43 @@ impl Engine {
         Ok(())
     }
 
-    /// Begins to write what has ended, and to acquire what there may be, and waits for the first answer. The next call begins before
-    /// the loop makes use of an answer, so that the store works meanwhile.
-    async fn call_store(&mut self, takes: bool, now: DateTime<Utc>) -> Result<()> {
-        self.write(now);
-        if takes {
-            self.ask(now, 0);
-        }
-        let mut failed = None;
+    /// Waits for the first answer of the store, and makes use of it. Where new work is taken, in this state, the next calls begin before
+    /// that, so that the store works meanwhile. After a failure all answers are awaited: the loop pauses then.
+    async fn use_answers(&mut self, takes: Option<SchedulerState>, mut failed: Option<Error>) -> Result<()> {
         while self.calls.are_under_way() {
             let Answers { written, acquired } = self.calls.answers(&self.core, failed.is_none()).await;
-            let (is_written, is_acquired, now) =
-                (written.is_some(), acquired.is_some(), self.core.clock.now());
-            // The loop pauses after a failure, and no answer waits meanwhile.
-            match written {
-                Some(Ok(results)) => self.written(results, failed.is_none().then_some(now)),
-                Some(Err(error)) => failed = Some(error),
-                None => {}
+            let asks = acquired.is_some() || self.calls.are_asking();
+            let mut fails = |error| failed = Some(error);
+            let written = written.and_then(|written| written.map_err(&mut fails).ok());
+            let acquired = acquired.and_then(|acquired| acquired.map_err(&mut fails).ok());
+            let frees = takes.is_some() && written.is_some();
+            let ended = written.map(|results| self.ended(results)).unwrap_or_default();
+            let runs = acquired.map(|acquired| self.acquired(acquired)).unwrap_or_default();
+            if failed.is_none() {
+                if frees && (!asks || self.has_limits()) {
+                    // A freed job may have a trigger waiting, and a queue has room of which the store was not told when it was asked.
+                    self.core.changed.store(true, Ordering::Release);
+                }
+                if takes.is_some_and(|state| self.core.is_still(state, self.last_due)) {
+                    self.call_again((self.used_slots() + runs.len()).saturating_sub(ended.len()));
+                }
             }
-            match acquired {
-                Some(Ok(acquired)) => self.acquired(acquired, (takes && failed.is_none()).then_some(now)),
-                Some(Err(error)) => failed = Some(error),
-                None => {}
-            }
-            if failed.is_some() {
-                continue;
-            }
-            let (frees, asks) = (takes && is_written, is_acquired || self.calls.are_asking());
-            if frees && (!asks || self.has_limits()) {
-                // A freed job may have a trigger waiting, and a queue has room of which the store was not told when it was asked.
-                self.core.changed.store(true, Ordering::Release);
-            }
-            if !frees || asks {
+            self.report(ended);
+            self.begin_runs(runs);
+            if failed.is_none() && !(frees && !asks && self.calls.are_asking()) {
                 break;
             }
-            self.ask(now, 0);
         }
         failed.map_or(Ok(()), Err)
+    }
+
+    /// Begins the next calls; so many slots are in use. It asks first, since what is written may hold that up.
+    fn call_again(&mut self, used: usize) {
+        let now = self.core.clock.now();
+        if used < self.core.settings.concurrency {
+            self.ask(now, used);
+        }
+        self.write(now);
     }
 
     fn has_limits(&self) -> bool {
@@ -215,14 +217,13 @@ impl Engine {
     }
 
     /// Begins to acquire, if the store may have something. The slots of what is being written are free, whether the store knows it
-    /// or not; only where there are limits of queues does what has ended decide what may be acquired. `coming` runs are about to begin.
-    fn ask(&mut self, now: DateTime<Utc>, coming: usize) {
+    /// or not; only where there are limits of queues does what has ended decide what may be acquired. So many are `used`.
+    fn ask(&mut self, now: DateTime<Utc>, used: usize) {
         let waits_for_endings = self.has_limits() && self.calls.are_writing();
         if self.calls.are_asking() || self.unsure.is_some() || waits_for_endings {
             return;
         }
         let slots = self.core.settings.concurrency + self.calls.being_written();
-        let used = self.used_slots() + coming;
         let max = slots.saturating_sub(used).min(self.attached.batch);
         // For a few more it waits until something is written, which may free more slots.
         if self.calls.are_writing() && max < self.core.settings.concurrency.min(FEW) {
@@ -233,17 +234,21 @@ impl Engine {
         }
     }
 
-    /// What has ended is in the store. What has ended since is written, if there is a time for it.
-    fn written(&mut self, results: Vec<CompleteResult>, next: Option<DateTime<Utc>>) {
+    /// What has ended is in the store, and has left its queue.
+    fn ended(&mut self, results: Vec<CompleteResult>) -> Vec<(Ending, CompleteResult)> {
         let left = self.unwritten.split_off(results.len());
-        let endings = std::mem::replace(&mut self.unwritten, left);
-        next.into_iter().for_each(|now| self.write(now));
-        for (ending, result) in endings.iter().zip(results) {
+        let ended = std::mem::replace(&mut self.unwritten, left);
+        ended.iter().for_each(|ending| self.queues.leave(ending.trigger.queue()));
+        ended.into_iter().zip(results).collect()
+    }
+
+    fn report(&mut self, ended: Vec<(Ending, CompleteResult)>) {
+        let many = ended.len();
+        for (ending, result) in ended {
             self.deadlines.remove(ending.completion.execution);
-            self.queues.leave(ending.trigger.queue());
-            self.core.report_end(ending, result);
+            self.core.report_end(&ending, result);
         }
-        self.core.free_slots(endings.len());
+        self.core.free_slots(many);
     }
 
     /// Asks runs that have taken too long to stop, and takes those away that do not listen or do not stop.
@@ -296,7 +301,8 @@ impl Engine {
     async fn acquire_nothing(&mut self, now: DateTime<Utc>) -> Result<()> {
         let Some(request) = self.request(now, 0, self.used_slots()) else { return Ok(()) };
         let acquired = self.core.store.acquire_due(request).await?;
-        self.acquired(acquired, None);
+        let runs = self.acquired(acquired);
+        self.begin_runs(runs);
         Ok(())
     }
 
@@ -319,8 +325,8 @@ impl Engine {
         Some(AcquireDue { session: self.core.session, now, until, max, limits, late, heard })
     }
 
-    /// What the store has acquired begins, or is kept until it is due. More is asked for, if there is a time for it.
-    fn acquired(&mut self, acquired: Acquired, next: Option<DateTime<Utc>>) {
+    /// What the store has acquired: triggers are kept until they are due, runs are to begin.
+    fn acquired(&mut self, acquired: Acquired) -> Vec<AcquiredRun> {
         self.ask_again = false;
         self.next_due = acquired.next_due;
         acquired.cancel.into_iter().for_each(|(run, reason)| self.stop(run, reason));
@@ -331,12 +337,12 @@ impl Engine {
             self.queues.enter(trigger.queue());
         }
         self.remember(acquired.triggers);
-        let coming = acquired.runs.len();
-        if let Some(now) = next.filter(|_| self.free_slots() > coming) {
-            self.ask(now, coming);
-        }
+        acquired.runs
+    }
+
+    fn begin_runs(&mut self, runs: Vec<AcquiredRun>) {
         let now = self.core.clock.now();
-        let runs: Vec<_> = acquired.runs.into_iter().filter_map(|run| self.begin_run(run, now)).collect();
+        let runs: Vec<_> = runs.into_iter().filter_map(|run| self.begin_run(run, now)).collect();
         if !runs.is_empty() {
             self.pool.submit(runs);
         }
@@ -369,7 +375,8 @@ impl Engine {
         let firings = decided.decisions.iter().map(|decision| decision.firing.clone()).collect();
         let decisions = &self.unsure.insert(decided).decisions;
         let due = decisions.len();
-        let results = self.core.store.fire(Fire { now, firings }).await?;
+        let store = self.core.store.clone();
+        let results = self.calls.beside(store.fire(Fire { now, firings })).await?;
         let decisions = self.unsure.take().map(|decided| decided.decisions).unwrap_or_default();
         let fired: Vec<_> = self.ahead.drain(..due).zip(decisions).zip(results).collect();
         let mut executions = Vec::with_capacity(due);

@@ -21,9 +21,9 @@ impl RunId {
     }
 
     /// The id of the run of this key, such as the number of an order: the same in every program and version. A run is enqueued
-    /// under it by [`id`](crate::client::Enqueue::id), so that a second call does not store the run again.
+    /// under it by [`id`](crate::client::Enqueue::id), so that a second call does not store the run again while it is there.
     ///
-    /// The id is a part of the SHA-1 of the key, and the key is not stored. Keys of different jobs need different texts.
+    /// The id is the first 128 bits of the SHA-1 of the key, and the key is not stored. Keys of different jobs need different texts.
     ///
     /// ```
     /// # use scheduler_core::prelude::*;

@@ -11,19 +11,35 @@ use scheduler_core::scheduler::Event;
 use scheduler_core::store::decorator::Decorator;
 use scheduler_core::store::*;
 use scheduler_core::time::ManualClock;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{Semaphore, mpsc, watch};
 
-/// Each call that writes or acquires is told to the test, and is answered when the test lets it.
+/// Each call that writes is told to the test, those that acquire are counted, and both are answered when the test lets them.
 #[derive(Debug)]
 struct Held {
     inner: MemoryJobStore,
     /// Whether it wakes the loop when something may be due.
     wakes: bool,
-    calls: mpsc::UnboundedSender<&'static str>,
+    writes: mpsc::UnboundedSender<()>,
+    acquires: Acquires,
     writing: Arc<Semaphore>,
     acquiring: Arc<Semaphore>,
     /// How many endings each call has written.
     written: Arc<Mutex<Vec<usize>>>,
+    /// The next call that acquires panics.
+    panics: Arc<AtomicBool>,
+}
+
+/// How many calls to acquire have begun, and how many were answered.
+#[derive(Debug, Clone, Default)]
+struct Acquires(watch::Sender<(usize, usize)>);
+
+impl Acquires {
+    /// Waits until the loop waits for an answer, and more calls than so many have begun. Says how many have begun.
+    async fn wait(&self, more_than: usize) -> usize {
+        let mut counts = self.0.subscribe();
+        let is_under_way = |(begun, answered): &(usize, usize)| begun > answered && *begun > more_than;
+        counts.wait_for(is_under_way).await.expect("the store is there").0
+    }
 }
 
 async fn pass(gate: &Semaphore) {
@@ -46,9 +62,11 @@ impl Decorator for Held {
 
     fn acquire_due(&self, request: AcquireDue) -> StoreFuture<'_, Acquired> {
         Box::pin(async move {
+            assert!(!self.panics.swap(false, Ordering::SeqCst), "asked for");
             let acquired = self.inner.acquire_due(request).await;
-            self.calls.send("acquires").ok();
+            self.acquires.0.send_modify(|(begun, _)| *begun += 1);
             pass(&self.acquiring).await;
+            self.acquires.0.send_modify(|(_, answered)| *answered += 1);
             acquired
         })
     }
@@ -56,7 +74,7 @@ impl Decorator for Held {
     fn complete(&self, request: Complete) -> StoreFuture<'_, Vec<CompleteResult>> {
         Box::pin(async move {
             self.written.lock().push(request.executions.len());
-            self.calls.send("writes").ok();
+            self.writes.send(()).ok();
             pass(&self.writing).await;
             self.inner.complete(request).await
         })
@@ -86,20 +104,17 @@ async fn let_others_run() {
     }
 }
 
-async fn until(calls: &mut mpsc::UnboundedReceiver<&'static str>, what: &str) {
-    while calls.recv().await != Some(what) {}
-}
-
 /// A store whose calls go on as long as they are not held up.
-fn open(wakes: bool) -> (Held, mpsc::UnboundedReceiver<&'static str>) {
-    let (calls, begun) = mpsc::unbounded_channel();
+fn open(wakes: bool) -> (Held, mpsc::UnboundedReceiver<()>) {
+    let (writes, begun) = mpsc::unbounded_channel();
     let gate = || Arc::new(Semaphore::new(Semaphore::MAX_PERMITS));
-    let (inner, written) = (MemoryJobStore::new(), Arc::default());
-    (Held { inner, wakes, calls, writing: gate(), acquiring: gate(), written }, begun)
+    let (inner, acquires, written, panics) = Default::default();
+    let (writing, acquiring) = (gate(), gate());
+    (Held { inner, wakes, writes, acquires, writing, acquiring, written, panics }, begun)
 }
 
-/// Calls that begin from now on are held up. What was told of others is forgotten.
-async fn hold_up(gates: &[&Semaphore], begun: &mut mpsc::UnboundedReceiver<&'static str>) {
+/// Calls that begin from now on are held up, and one that has begun may be. What was told of others is forgotten.
+async fn hold_up(gates: &[&Semaphore], begun: &mut mpsc::UnboundedReceiver<()>) {
     for gate in gates {
         gate.forget_permits(Semaphore::MAX_PERMITS);
     }
@@ -110,8 +125,8 @@ async fn hold_up(gates: &[&Semaphore], begun: &mut mpsc::UnboundedReceiver<&'sta
 #[tokio::test]
 async fn what_ends_while_both_calls_are_under_way_is_written_without_waiting_for_time() {
     let (store, mut begun) = open(true);
-    let (writing, acquiring, written) =
-        (store.writing.clone(), store.acquiring.clone(), store.written.clone());
+    let (writing, acquiring, acquires, written) =
+        (store.writing.clone(), store.acquiring.clone(), store.acquires.clone(), store.written.clone());
     let started = Arc::new(Semaphore::new(0));
     let [(first, end_first), (second, end_second), (third, _), (fourth, _)] =
         ["first", "second", "third", "fourth"].map(|name| waiting(name, &started));
@@ -127,29 +142,30 @@ async fn what_ends_while_both_calls_are_under_way_is_written_without_waiting_for
     // The store acquires, and then it writes the end of the first run, too.
     hold_up(&[&acquiring, &writing], &mut begun).await;
     enqueue("third").await;
-    until(&mut begun, "acquires").await;
+    let first_call = acquires.wait(0).await;
     end_first.add_permits(1);
-    until(&mut begun, "writes").await;
+    begun.recv().await.unwrap();
     // Another run ends meanwhile. The loop takes a turn that cannot write that.
     end_second.add_permits(1);
     let_others_run().await;
     enqueue("fourth").await;
     acquiring.add_permits(1);
-    until(&mut begun, "acquires").await;
+    acquires.wait(first_call).await;
     acquiring.add_permits(1);
     let_others_run().await;
     assert_eq!(*written.lock(), [1]);
     acquiring.add_permits(100);
     writing.add_permits(100);
     // No time passes, so nothing but the turn that follows can write it.
-    until(&mut begun, "writes").await;
+    begun.recv().await.unwrap();
     assert_eq!(*written.lock(), [1, 1]);
 }
 
 #[tokio::test]
 async fn what_comes_while_both_calls_are_under_way_is_acquired_without_waiting_for_time() {
     let (store, mut begun) = open(true);
-    let (writing, acquiring) = (store.writing.clone(), store.acquiring.clone());
+    let (writing, acquiring, acquires) =
+        (store.writing.clone(), store.acquiring.clone(), store.acquires.clone());
     let started = Arc::new(Semaphore::new(0));
     let [(first, end_first), (second, _), (third, _)] =
         ["first", "second", "third"].map(|name| waiting(name, &started));
@@ -162,9 +178,9 @@ async fn what_comes_while_both_calls_are_under_way_is_acquired_without_waiting_f
     pass_many(&started, 1).await;
     hold_up(&[&acquiring, &writing], &mut begun).await;
     enqueue("second").await;
-    until(&mut begun, "acquires").await;
+    acquires.wait(0).await;
     end_first.add_permits(1);
-    until(&mut begun, "writes").await;
+    begun.recv().await.unwrap();
     // The store does not know of the third run yet when it acquires.
     enqueue("third").await;
     writing.add_permits(1);
@@ -176,7 +192,8 @@ async fn what_comes_while_both_calls_are_under_way_is_acquired_without_waiting_f
 #[tokio::test]
 async fn a_place_in_a_queue_that_becomes_free_while_the_store_acquires_is_taken_without_waiting_for_time() {
     let (store, mut begun) = open(false);
-    let (writing, acquiring) = (store.writing.clone(), store.acquiring.clone());
+    let (writing, acquiring, acquires) =
+        (store.writing.clone(), store.acquiring.clone(), store.acquires.clone());
     let started = Arc::new(Semaphore::new(0));
     let [(first, end_first), (second, _)] = ["first", "second"].map(|name| waiting(name, &started));
     let limits = QueueLimits { named: [("mail".into(), 1)].into(), ..QueueLimits::default() };
@@ -192,12 +209,101 @@ async fn a_place_in_a_queue_that_becomes_free_while_the_store_acquires_is_taken_
     hold_up(&[&acquiring, &writing], &mut begun).await;
     // The store is asked while the queue is full, and answers when it is not any more.
     scheduler.set_limits(QueueLimits { others: Some(9), ..limits });
-    until(&mut begun, "acquires").await;
+    acquires.wait(0).await;
     end_first.add_permits(1);
-    until(&mut begun, "writes").await;
+    begun.recv().await.unwrap();
     writing.add_permits(1);
     let_others_run().await;
     acquiring.add_permits(100);
+    pass_many(&started, 1).await;
+}
+
+#[tokio::test]
+async fn endings_that_follow_each_other_keep_no_place_of_a_queue_empty() {
+    let (store, mut begun) = open(false);
+    let writing = store.writing.clone();
+    let started = Arc::new(Semaphore::new(0));
+    let [(first, end_first), (second, end_second), (third, _)] =
+        ["first", "second", "third"].map(|name| waiting(name, &started));
+    let limits = QueueLimits { named: [("mail".into(), 2)].into(), ..QueueLimits::default() };
+    let clock = ManualClock::at("2026-03-01T00:00:00Z");
+    let builder = Scheduler::builder().clock(clock.clone()).store(store).limits(limits);
+    let scheduler = builder.register(first).register(second).register(third).build().unwrap();
+    for name in ["first", "second", "third"] {
+        let queued = detail(name).to_builder().queue("mail").build();
+        scheduler.enqueue(Invocation::new(queued)).await.unwrap();
+    }
+    scheduler.start().await.unwrap();
+    pass_many(&started, 2).await;
+    hold_up(&[&writing], &mut begun).await;
+    end_first.add_permits(1);
+    begun.recv().await.unwrap();
+    end_second.add_permits(1);
+    let_others_run().await;
+    // The second end is being written when the third run begins.
+    writing.add_permits(1);
+    pass_many(&started, 1).await;
+}
+
+#[tokio::test]
+async fn nothing_more_is_acquired_after_standby_though_the_loop_was_waiting_for_an_answer() {
+    let (store, mut begun) = open(true);
+    let (acquiring, acquires) = (store.acquiring.clone(), store.acquires.clone());
+    let started = Arc::new(Semaphore::new(0));
+    let [(first, end_first), (second, end_second)] = ["first", "second"].map(|name| waiting(name, &started));
+    // Neither waits, so the clock can move.
+    [end_first, end_second].iter().for_each(|end| end.add_permits(1));
+    let clock = ManualClock::at("2026-03-01T00:00:00Z");
+    let scheduler = Scheduler::builder()
+        .clock(clock.clone())
+        .store(store)
+        .register(first)
+        .register(second)
+        .build()
+        .unwrap();
+    scheduler.start().await.unwrap();
+    clock.settle().await;
+    hold_up(&[&acquiring], &mut begun).await;
+    scheduler.enqueue(Invocation::new(detail("first"))).await.unwrap();
+    acquires.wait(0).await;
+    scheduler.enqueue(Invocation::new(detail("second"))).await.unwrap();
+    scheduler.standby().unwrap();
+    acquiring.add_permits(100);
+    pass_many(&started, 1).await;
+    clock.settle().await;
+    assert_eq!(started.available_permits(), 0, "a run has begun in standby");
+    scheduler.start().await.unwrap();
+    pass_many(&started, 1).await;
+}
+
+#[tokio::test]
+async fn what_was_acquired_runs_though_the_next_call_panics() {
+    let (store, mut begun) = open(true);
+    let (acquiring, acquires, panics) =
+        (store.acquiring.clone(), store.acquires.clone(), store.panics.clone());
+    let started = Arc::new(Semaphore::new(0));
+    let [(first, end_first), (second, end_second)] = ["first", "second"].map(|name| waiting(name, &started));
+    // Neither waits, so the clock can move.
+    [end_first, end_second].iter().for_each(|end| end.add_permits(1));
+    let clock = ManualClock::at("2026-03-01T00:00:00Z");
+    let scheduler = Scheduler::builder()
+        .clock(clock.clone())
+        .store(store)
+        .register(first)
+        .register(second)
+        .build()
+        .unwrap();
+    scheduler.start().await.unwrap();
+    clock.settle().await;
+    hold_up(&[&acquiring], &mut begun).await;
+    scheduler.enqueue(Invocation::new(detail("first"))).await.unwrap();
+    acquires.wait(0).await;
+    scheduler.enqueue(Invocation::new(detail("second"))).await.unwrap();
+    panics.store(true, Ordering::SeqCst);
+    acquiring.add_permits(100);
+    pass_many(&started, 1).await;
+    // The loop pauses after a panic.
+    clock.advance(Duration::from_secs(5)).await;
     pass_many(&started, 1).await;
 }
 

@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 use crate::error::{Error, Result};
 use crate::run::RunId;
 
-/// Written at the begin of each record, after its kind.
+/// Written at the beginning of each record, after its kind.
 const FORMAT: u8 = 1;
 
 /// In place of a time that is none.
