@@ -9,8 +9,9 @@
 //!   and has not answered.
 //! * `decision`: what becomes of a trigger that is due. `deadlines`: runs that take too long. `queues`: how many of each queue are
 //!   under way. `store_failures`: how long to wait when the store fails.
-//! * `completing`: an execution is made, and its ending is handed over. `ending`: an ending on its way to the store. `reporting`: what users hear.
+//! * `beginning`: what the store lets run, as an execution. `completing`: the execution is made, and its ending is handed over. `ending`: an ending on its way to the store. `reporting`: what users hear.
 
+mod beginning;
 mod calls;
 mod completing;
 mod core;

@@ -16,13 +16,13 @@ use chrono::{DateTime, TimeDelta, Utc};
 use super::calls::{Answers, Calls};
 use super::core::Core;
 use super::deadlines::{Deadline, Deadlines};
-use super::decision::{Decided, Decision, decide};
+use super::decision::{Decided, decide};
 use super::ending::Ending;
 use super::queues::Queues;
 use super::store_failures::{FIRST_BACKOFF, StoreFailures};
 use crate::error::{Error, Result};
-use crate::execute::{Execution, Pool};
-use crate::job::{CancelReason, ExecutionId, JobDetail, Launcher, RunParts, StoredRun};
+use crate::execute::Pool;
+use crate::job::{CancelReason, ExecutionId};
 use crate::store::*;
 use crate::watch::SchedulerState;
 
@@ -34,14 +34,14 @@ const LATE_PART: usize = 4;
 
 /// What the loop knows between turns.
 pub(crate) struct Engine {
-    core: Arc<Core>,
+    pub(super) core: Arc<Core>,
     pool: Pool,
     attached: Attached,
     /// Acquired and not yet due, in firing order.
     ahead: VecDeque<AcquiredTrigger>,
     /// When the store has something else; none if it has nothing.
     next_due: Option<DateTime<Utc>>,
-    deadlines: Deadlines,
+    pub(super) deadlines: Deadlines,
     /// Endings that the store does not have yet; those that are being written come first.
     unwritten: Vec<Ending>,
     calls: Calls,
@@ -54,7 +54,7 @@ pub(crate) struct Engine {
     /// Up to when what is due still runs, while the scheduler shuts down; as it was when the turn began.
     last_due: Option<DateTime<Utc>>,
     /// How many of each queue are acquired or under way.
-    queues: Queues,
+    pub(super) queues: Queues,
     /// What is left of the share of late triggers, in parts of one.
     late_quarters: usize,
     store_failures: StoreFailures,
@@ -394,88 +394,6 @@ impl Engine {
         let due = self.ahead.iter().take_while(is_due);
         let threshold = self.core.settings.misfire_threshold();
         Decided { now, decisions: due.map(|acquired| decide(acquired, now, threshold)).collect() }
-    }
-
-    /// What the store allowed to run, as an execution.
-    fn begin(
-        &mut self,
-        acquired: AcquiredTrigger,
-        decision: Decision,
-        result: FireResult,
-        now: DateTime<Utc>,
-    ) -> Option<Execution> {
-        let scheduled = acquired.progress.scheduled().unwrap_or(now);
-        let next = decision.firing.progress.next;
-        if decision.misfired {
-            self.core.report_misfire(&acquired, scheduled, decision.firing.dropped.is_none(), next, now);
-        }
-        let AcquiredTrigger { claim: id, trigger, progress, .. } = acquired;
-        let (fence, job) = match result {
-            FireResult::Run { fence, job } => (fence, job),
-            other => {
-                self.queues.leave(trigger.queue());
-                self.core.report_no_run(&trigger, &other, scheduled, next);
-                return None;
-            }
-        };
-        self.core.active.fetch_add(1, Ordering::AcqRel);
-        let parts = RunParts {
-            id,
-            job,
-            trigger,
-            launcher: Launcher::Trigger,
-            fence,
-            scheduled,
-            fired: now,
-            previous: progress.previous,
-            next,
-            stored: None,
-            caller: None,
-        };
-        if decision.broken {
-            self.core.fail_trigger(&parts);
-            return None;
-        }
-        self.execute(parts)
-    }
-
-    /// A run that the store has claimed for this node, as an execution.
-    fn begin_run(&mut self, acquired: AcquiredRun, now: DateTime<Utc>) -> Option<Execution> {
-        let AcquiredRun { claim: id, run, attempt, job, job_type, trigger, .. } = acquired;
-        let AcquiredRun { scheduled, retry, last_error, occurrence_of, cause, .. } = acquired;
-        let defined = || self.core.registry.declared(trigger.job(), &job_type).cloned();
-        let job = job.filter(|job| job.job_type() == &*job_type).or_else(defined).unwrap_or_else(|| {
-            // The program that enqueued the run declares the job, and this program does not.
-            Arc::new(JobDetail::builder(trigger.job().clone(), job_type.clone()).build())
-        });
-        self.core.active.fetch_add(1, Ordering::AcqRel);
-        let stored = Some(Box::new(StoredRun { id: run, occurrence_of, cause, attempt, retry, last_error }));
-        self.execute(RunParts {
-            id,
-            job,
-            trigger,
-            launcher: Launcher::Run,
-            fence: id.count(),
-            scheduled,
-            fired: now,
-            previous: None,
-            next: None,
-            stored,
-            caller: None,
-        })
-    }
-
-    fn execute(&mut self, parts: RunParts) -> Option<Execution> {
-        let id = parts.id;
-        self.core.pipeline.report_fired(&parts);
-        let timeout = parts.job.timeout();
-        let execution = self.core.execution(parts)?;
-        if let Some(timeout) = timeout {
-            // After the run has begun, so that one which is asked to stop has exceeded its timeout.
-            let at = self.core.clock.monotonic().saturating_add(timeout);
-            self.deadlines.set(Deadline { at, run: id, asked: false });
-        }
-        Some(execution)
     }
 
     /// Until a run has taken too long.
