@@ -68,7 +68,7 @@ pub(crate) struct Names {
     places: HashMap<Id<RunRow>, (String, Vec<u8>)>,
     /// What was noted as the claims that hold jobs.
     holders: HashMap<JobKey, String>,
-    /// The last job that was read, and all texts: the rows of one answer share a few.
+    /// The last job that was read, and every text so far: the rows of one answer share most of them.
     last_job: Option<JobKey>,
     texts: HashSet<Arc<str>>,
     /// Where claims are, and their whole ids.

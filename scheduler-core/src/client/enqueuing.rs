@@ -62,9 +62,9 @@ impl Enqueue<'_> {
         Self { retry: Some(policy), ..self }
     }
 
-    /// An id of the caller, such as that of a [key](RunId::from_key). If a run of this id is stored already, nothing is stored, so a call without an answer can be repeated.
-    /// A run that is over leaves nothing: a call that is repeated after its end stores the run again. Default: an id that no other
-    /// run has.
+    /// An id of the caller, such as that of a [key](RunId::from_key). If a run of this id is stored already, nothing is stored,
+    /// so a call without an answer can be repeated. A run that is over leaves nothing: a call that is repeated after its end
+    /// stores the run again. Default: an id that no other run has.
     pub fn id(self, id: RunId) -> Self {
         Self { id: Some(id), ..self }
     }

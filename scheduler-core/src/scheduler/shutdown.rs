@@ -9,8 +9,7 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use tokio::sync::oneshot;
 
-use crate::engine::Core;
-use crate::engine::RunningExecution;
+use crate::engine::{Core, RunningExecution};
 use crate::error::Result;
 use crate::job::CancelReason;
 use crate::key::JobKey;

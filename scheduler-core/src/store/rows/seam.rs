@@ -114,8 +114,8 @@ pub trait Rows: Table<JobRow> + Table<TriggerRow> + Table<RunRow> + Table<ClaimR
     /// refused if others have changed the number.
     fn members(&mut self, job: Id<JobRow>) -> Answer<Self, usize>;
 
-    /// Whether a job has more than one trigger, counted as by [`members`](Self::members). The commit is refused if the answer would be
-    /// another one by then; by how many there are more than one does not matter.
+    /// Whether a job has more than one trigger, counted as by [`members`](Self::members). The commit is refused if the answer has
+    /// changed by then; how many more than one there are does not matter.
     fn has_several(&mut self, job: Id<JobRow>) -> Answer<Self, bool> {
         Ok(self.members(job)? > 1)
     }

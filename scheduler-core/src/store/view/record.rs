@@ -1,7 +1,8 @@
 //! Rows as bytes, for drivers that keep nothing else.
 //!
 //! A record begins with its kind and its format. What rules look at follows as numbers in big-endian order, times as microseconds
-//! since 1970, and small counts in as few bytes as they need (LEB128); what rules only pass on follows as JSON. A record that cannot be read is told by its reason, never taken for another one.
+//! since 1970, and small counts in as few bytes as they need (LEB128); what rules only pass on follows as JSON. A record that
+//! cannot be read is told by its reason, never taken for another one.
 
 use std::sync::Arc;
 
