@@ -194,7 +194,7 @@ pub async fn work(folder: &Path, index: &str, long: bool) -> Result<()> {
         .concurrency(setting("CONCURRENCY", 1000))
         .register(JobDefinition::new(work_detail(), run))
         .build()?;
-    // Whoever reads a file finds all of it.
+    // Renamed when it is complete, so that the judge never reads half a file.
     let write = |name: &str, text: &str| {
         let (half, whole) =
             (folder.join(format!("half.{name}.{index}")), folder.join(format!("{name}.{index}")));

@@ -60,8 +60,8 @@ pub(crate) struct Stand {
 }
 
 impl Stand {
-    /// Whether only the time has changed, so that adding it to the lane replaces the other one.
-    fn is_in_place_of(&self, other: &Self) -> bool {
+    /// Whether adding it to its lane replaces the other one, since only the time differs.
+    fn replaces(&self, other: &Self) -> bool {
         self.alone.is_none()
             && other.alone.is_none()
             && (&self.lane, &self.member) == (&other.lane, &other.member)
@@ -387,10 +387,8 @@ impl Commit {
         let stand = |row: &TriggerRow| stand_of(row, names);
         let (before_at, after_at) = (before.and_then(stand), after.and_then(stand));
         let is_moved = before_at != after_at;
-        let stays = before_at
-            .as_ref()
-            .zip(after_at.as_ref())
-            .is_some_and(|(before, after)| before.is_in_place_of(after));
+        let stays =
+            before_at.as_ref().zip(after_at.as_ref()).is_some_and(|(before, after)| after.replaces(before));
         if let Some(stand) = before_at.filter(|_| is_moved && !stays) {
             self.leave(stand);
         }

@@ -16,8 +16,8 @@ use crate::session::{Asks, Held, Loose, Origin, home_of};
 use crate::shared::Shared;
 use crate::take::BATCH;
 
-/// This many runs that are over cost the server no more than the end of one execution of another kind.
-const LIGHT: usize = 3;
+/// What ending an execution costs the server, where ending a run that leaves nothing costs one.
+const HEAVY: usize = 3;
 
 impl Shared {
     /// What this process knows of these claims.
@@ -166,17 +166,17 @@ impl Shared {
 
     /// Parts that are small enough not to block the server for long.
     fn parts_of(&self, all: Vec<Completion>) -> Vec<Vec<Completion>> {
-        let (mut parts, mut part, mut room) = (Vec::new(), Vec::new(), BATCH * LIGHT);
+        let (mut parts, mut part, mut room) = (Vec::new(), Vec::new(), BATCH * HEAVY);
         let sessions = self.sessions.lock();
         for completion in all {
             let known = sessions.get(&completion.execution.session());
             let held = known.and_then(|known| known.held(completion.execution));
             let is_run = held.is_some_and(|held| held.of_run() && !held.claim.exclusive);
             let is_light = is_run && asks(&completion) == Asks::ForClaim && self.settings.keeps == 0;
-            let weight = if is_light { 1 } else { LIGHT };
+            let weight = if is_light { 1 } else { HEAVY };
             if room < weight {
                 parts.push(std::mem::take(&mut part));
-                room = BATCH * LIGHT;
+                room = BATCH * HEAVY;
             }
             room -= weight;
             part.push(completion);

@@ -58,7 +58,7 @@ impl Calls {
         self.asking.is_some()
     }
 
-    /// Another call, while these go on: a call may need something that one of them holds.
+    /// Makes another call while these go on, since it may need a lock or a connection that one of them holds.
     pub(super) async fn beside<T>(&mut self, call: impl Future<Output = T>) -> T {
         let mut call = pin!(call);
         poll_fn(|context| {
@@ -100,7 +100,7 @@ impl Calls {
     }
 }
 
-/// The call, polled once. A panic is kept for whoever waits for the answer.
+/// The call, polled once. A panic is raised again where the answer is awaited, and nowhere else.
 fn polled<T: Send + 'static>(mut call: Call<T>, context: &mut Context<'_>) -> Call<T> {
     match user::poll(call.as_mut(), context) {
         Poll::Ready(Ok(answer)) => Box::pin(ready(answer)),
@@ -109,9 +109,9 @@ fn polled<T: Send + 'static>(mut call: Call<T>, context: &mut Context<'_>) -> Ca
     }
 }
 
-/// The store has the call from now on, whatever the loop does before it waits for the answer.
+/// Starts the call at once, so that the store works on it before the loop waits for the answer.
 fn begun<T: Send + 'static>(call: Call<T>) -> Call<T> {
-    // Whoever waits for it polls it again.
+    // No wake-up is lost by the waker that does nothing: `answers` and `beside` poll the call again with their own.
     polled(call, &mut Context::from_waker(Waker::noop()))
 }
 

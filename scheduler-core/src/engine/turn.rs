@@ -1,10 +1,10 @@
 //! One turn of the firing loop, as a function of the time.
 //!
-//! A turn begins to write what has ended and to acquire what is due, at once where the one does not decide the other, and makes
-//! use of what the store answers first, after it has begun the next call; then it fires what the store has not fired with the
-//! claim, and hands to the pool. The next turn follows at once while a [call](super::calls) is under way. What frees a job or a limit for other triggers
-//! makes the store wake its nodes. Between turns the engine only remembers triggers that it has acquired ahead of their time, and
-//! when to look again.
+//! A turn begins two calls: one writes what has ended, one acquires what is due, at the same time unless queue limits make the
+//! second depend on the first. It then waits for the first answer, begins the next call, and only then uses the answer, so that the
+//! store is never idle. Last it fires the triggers that are due and hands their executions to the pool. The next turn follows at
+//! once while a [call](super::calls) is under way. What frees a job or a limit for other triggers makes the store wake its nodes.
+//! Between turns the engine only remembers triggers that it has acquired ahead of their time, and when to look again.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -160,8 +160,8 @@ impl Engine {
         Ok(())
     }
 
-    /// Waits for the first answer of the store, and makes use of it. Where new work is taken, in this state, the next calls begin before
-    /// that, so that the store works meanwhile. After a failure all answers are awaited: the loop pauses then.
+    /// Waits for the first answer of the store and uses it. If the scheduler `takes` new work in this state, the next calls begin
+    /// before that. After a failure all answers are awaited, because the loop then pauses.
     async fn use_answers(&mut self, takes: Option<SchedulerState>, mut failed: Option<Error>) -> Result<()> {
         while self.calls.are_under_way() {
             let Answers { written, acquired } = self.calls.answers(&self.core, failed.is_none()).await;
@@ -170,7 +170,7 @@ impl Engine {
             let written = written.and_then(|written| written.map_err(&mut fails).ok());
             let acquired = acquired.and_then(|acquired| acquired.map_err(&mut fails).ok());
             let frees = takes.is_some() && written.is_some();
-            let ended = written.map(|results| self.ended(results)).unwrap_or_default();
+            let ended = written.map(|results| self.take_written(results)).unwrap_or_default();
             let runs = acquired.map(|acquired| self.acquired(acquired)).unwrap_or_default();
             if failed.is_none() {
                 if frees && (!asks || self.has_limits()) {
@@ -181,7 +181,7 @@ impl Engine {
                     self.call_again((self.used_slots() + runs.len()).saturating_sub(ended.len()));
                 }
             }
-            self.report(ended);
+            self.report_written(ended);
             self.begin_runs(runs);
             if failed.is_none() && !(frees && !asks && self.calls.are_asking()) {
                 break;
@@ -190,7 +190,7 @@ impl Engine {
         failed.map_or(Ok(()), Err)
     }
 
-    /// Begins the next calls; so many slots are in use. It asks first, since what is written may hold that up.
+    /// Begins the next calls, with this many slots `used`. It asks first, since a call that writes may keep it from asking.
     fn call_again(&mut self, used: usize) {
         let now = self.core.clock.now();
         if used < self.core.settings.concurrency {
@@ -217,7 +217,7 @@ impl Engine {
     }
 
     /// Begins to acquire, if the store may have something. The slots of what is being written are free, whether the store knows it
-    /// or not; only where there are limits of queues does what has ended decide what may be acquired. So many are `used`.
+    /// or not; only where there are limits of queues does what has ended decide what may be acquired. This many slots are `used`.
     fn ask(&mut self, now: DateTime<Utc>, used: usize) {
         let waits_for_endings = self.has_limits() && self.calls.are_writing();
         if self.calls.are_asking() || self.unsure.is_some() || waits_for_endings {
@@ -234,15 +234,15 @@ impl Engine {
         }
     }
 
-    /// What has ended is in the store, and has left its queue.
-    fn ended(&mut self, results: Vec<CompleteResult>) -> Vec<(Ending, CompleteResult)> {
+    /// The endings that the store has written, with its answers. Their places in queues are free.
+    fn take_written(&mut self, results: Vec<CompleteResult>) -> Vec<(Ending, CompleteResult)> {
         let left = self.unwritten.split_off(results.len());
         let ended = std::mem::replace(&mut self.unwritten, left);
         ended.iter().for_each(|ending| self.queues.leave(ending.trigger.queue()));
         ended.into_iter().zip(results).collect()
     }
 
-    fn report(&mut self, ended: Vec<(Ending, CompleteResult)>) {
+    fn report_written(&mut self, ended: Vec<(Ending, CompleteResult)>) {
         let many = ended.len();
         for (ending, result) in ended {
             self.deadlines.remove(ending.completion.execution);

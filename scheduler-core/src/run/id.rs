@@ -30,11 +30,11 @@ impl RunId {
     /// # use scheduler_core::run::RunId;
     /// # #[job] async fn invoice(order: u64) {}
     /// # async fn all(scheduler: Scheduler) -> scheduler_core::Result<()> {
-    /// let id = RunId::from_key("invoice of order 17");
-    /// scheduler.enqueue(invoice::with(17)).id(id).await?;
-    /// assert_eq!(id.to_string(), "73a17bd96b008572-bfb669bf90aed609");
+    /// scheduler.enqueue(invoice::with(17)).id(RunId::from_key("invoice of order 17")).await?;
     /// # Ok(())
     /// # }
+    /// // The same in every program and version.
+    /// assert_eq!(RunId::from_key("invoice of order 17").to_string(), "73a17bd96b008572-bfb669bf90aed609");
     /// ```
     pub fn from_key(key: &str) -> Self {
         let digest = sha1_smol::Sha1::from(key).digest().bytes();

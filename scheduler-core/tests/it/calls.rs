@@ -245,28 +245,39 @@ async fn endings_that_follow_each_other_keep_no_place_of_a_queue_empty() {
     pass_many(&started, 1).await;
 }
 
-#[tokio::test]
-async fn nothing_more_is_acquired_after_standby_though_the_loop_was_waiting_for_an_answer() {
+/// A loop that waits while the store acquires the first run. The second one was enqueued after that.
+struct Waiting {
+    clock: ManualClock,
+    scheduler: Scheduler,
+    started: Arc<Semaphore>,
+    acquiring: Arc<Semaphore>,
+    panics: Arc<AtomicBool>,
+}
+
+async fn second_comes_while_the_first_is_acquired() -> Waiting {
     let (store, mut begun) = open(true);
-    let (acquiring, acquires) = (store.acquiring.clone(), store.acquires.clone());
+    let (acquiring, acquires, panics) =
+        (store.acquiring.clone(), store.acquires.clone(), store.panics.clone());
     let started = Arc::new(Semaphore::new(0));
     let [(first, end_first), (second, end_second)] = ["first", "second"].map(|name| waiting(name, &started));
     // Neither waits, so the clock can move.
     [end_first, end_second].iter().for_each(|end| end.add_permits(1));
     let clock = ManualClock::at("2026-03-01T00:00:00Z");
-    let scheduler = Scheduler::builder()
-        .clock(clock.clone())
-        .store(store)
-        .register(first)
-        .register(second)
-        .build()
-        .unwrap();
+    let builder = Scheduler::builder().clock(clock.clone()).store(store);
+    let scheduler = builder.register(first).register(second).build().unwrap();
     scheduler.start().await.unwrap();
     clock.settle().await;
     hold_up(&[&acquiring], &mut begun).await;
     scheduler.enqueue(Invocation::new(detail("first"))).await.unwrap();
     acquires.wait(0).await;
     scheduler.enqueue(Invocation::new(detail("second"))).await.unwrap();
+    Waiting { clock, scheduler, started, acquiring, panics }
+}
+
+#[tokio::test]
+async fn nothing_more_is_acquired_after_standby_though_the_loop_was_waiting_for_an_answer() {
+    let Waiting { clock, scheduler, started, acquiring, .. } =
+        second_comes_while_the_first_is_acquired().await;
     scheduler.standby().unwrap();
     acquiring.add_permits(100);
     pass_many(&started, 1).await;
@@ -278,33 +289,15 @@ async fn nothing_more_is_acquired_after_standby_though_the_loop_was_waiting_for_
 
 #[tokio::test]
 async fn what_was_acquired_runs_though_the_next_call_panics() {
-    let (store, mut begun) = open(true);
-    let (acquiring, acquires, panics) =
-        (store.acquiring.clone(), store.acquires.clone(), store.panics.clone());
-    let started = Arc::new(Semaphore::new(0));
-    let [(first, end_first), (second, end_second)] = ["first", "second"].map(|name| waiting(name, &started));
-    // Neither waits, so the clock can move.
-    [end_first, end_second].iter().for_each(|end| end.add_permits(1));
-    let clock = ManualClock::at("2026-03-01T00:00:00Z");
-    let scheduler = Scheduler::builder()
-        .clock(clock.clone())
-        .store(store)
-        .register(first)
-        .register(second)
-        .build()
-        .unwrap();
-    scheduler.start().await.unwrap();
-    clock.settle().await;
-    hold_up(&[&acquiring], &mut begun).await;
-    scheduler.enqueue(Invocation::new(detail("first"))).await.unwrap();
-    acquires.wait(0).await;
-    scheduler.enqueue(Invocation::new(detail("second"))).await.unwrap();
+    let Waiting { clock, scheduler: _scheduler, started, acquiring, panics } =
+        second_comes_while_the_first_is_acquired().await;
     panics.store(true, Ordering::SeqCst);
     acquiring.add_permits(100);
     pass_many(&started, 1).await;
     // The loop pauses after a panic.
     clock.advance(Duration::from_secs(5)).await;
     pass_many(&started, 1).await;
+    assert!(!panics.load(Ordering::SeqCst), "no call has panicked");
 }
 
 /// It answers its first `complete` for none of the executions.
@@ -347,7 +340,7 @@ async fn endings_that_the_store_does_not_answer_for_are_written_again_after_a_wh
         }
     };
     assert!(error.contains("answered `complete` for 0 of 1 executions"), "{error}");
-    let_others_run().await;
+    clock.settle().await;
     assert_eq!(begun.recv().await, Some("writes"));
     assert!(begun.try_recv().is_err(), "it was written again at once");
     clock.advance(Duration::from_secs(1)).await;
