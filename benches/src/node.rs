@@ -111,7 +111,7 @@ fn numbered(number: usize) -> Invocation {
     Invocation::with_args(work_detail(), &args)
 }
 
-/// Stores so many runs, some of them one by one, some by many callers at once, and the others in bulk; with names by many callers.
+/// Stores this many runs: some one by one, some by many callers at once, the rest in bulk. Runs with names are not stored in bulk.
 async fn enqueue(scheduler: &Scheduler, count: usize) -> Result<Value> {
     let (single, is_named) = ((count / 4).min(2000), setting("NAMED", 0) == 1);
     let one = by_callers(scheduler, 0..single, 1, is_named).await?;
@@ -129,7 +129,7 @@ async fn enqueue(scheduler: &Scheduler, count: usize) -> Result<Value> {
     Ok(json!({ "one_per_s": one, "many_per_s": many, "bulk_per_s": bulk }))
 }
 
-/// How many runs are stored in a second by so many callers, each of which stores one after the other.
+/// Runs stored per second by this many callers at once. Each caller stores one run after another.
 async fn by_callers(
     scheduler: &Scheduler,
     numbers: Range<usize>,

@@ -19,6 +19,28 @@ use crate::take::BATCH;
 /// What ending an execution costs the server, where ending a run that leaves nothing costs one.
 const HEAVY: usize = 3;
 
+/// Carries out the parts of a call, two at a time: the server works on one while the other is put together. The answers are in the
+/// order of the parts.
+async fn two_at_a_time<P, T, F: Future<Output = Result<T>>>(
+    parts: impl Iterator<Item = P>,
+    carry_out: impl Fn(P) -> F,
+) -> Result<Vec<T>> {
+    let (parts, answers) = (Mutex::new(parts.enumerate()), Mutex::new(BTreeMap::new()));
+    let one_by_one = async || {
+        loop {
+            let next = parts.lock().next();
+            let Some((number, part)) = next else { return Ok(()) };
+            let answer = carry_out(part).await?;
+            answers.lock().insert(number, answer);
+            // Lets the other one go on before this one puts its next part together.
+            tokio::task::yield_now().await;
+        }
+    };
+    let (first, second): (Result<()>, Result<()>) = tokio::join!(one_by_one(), one_by_one());
+    first.and(second)?;
+    Ok(answers.into_inner().into_values().collect())
+}
+
 impl Shared {
     /// What this process knows of these claims.
     pub(crate) fn load_held(
@@ -54,21 +76,9 @@ impl Shared {
     }
 
     pub(crate) async fn fire(&self, request: Fire) -> Result<Vec<FireResult>> {
-        let parts = Mutex::new(request.firings.chunks(BATCH).enumerate());
-        let fired = Mutex::new(BTreeMap::new());
-        let part_by_part = async || {
-            loop {
-                let part = parts.lock().next();
-                let Some((number, firings)) = part else { return Ok(()) };
-                let results = Box::pin(self.fire_part(request.now, firings)).await?;
-                fired.lock().insert(number, results);
-                // Lets the other one go on before this one puts its next part together.
-                tokio::task::yield_now().await;
-            }
-        };
-        let (first, second): (Result<()>, Result<()>) = tokio::join!(part_by_part(), part_by_part());
-        first.and(second)?;
-        Ok(fired.into_inner().into_values().flatten().collect())
+        let parts = request.firings.chunks(BATCH);
+        let fired = two_at_a_time(parts, |part| Box::pin(self.fire_part(request.now, part))).await?;
+        Ok(fired.into_iter().flatten().collect())
     }
 
     async fn fire_part(
@@ -119,19 +129,8 @@ impl Shared {
             open.retain(|completion| !settled.contains_key(&completion.execution));
         }
         self.end_large_jobs(&mut open).await?;
-        let parts = Mutex::new(self.parts_of(open).into_iter());
-        let part_by_part = async || {
-            loop {
-                let part = parts.lock().next();
-                let Some(part) = part else { return Ok(()) };
-                Box::pin(self.complete_part(request.now, part)).await?;
-                // Lets the other one go on before this one puts its next part together.
-                tokio::task::yield_now().await;
-            }
-        };
-        // The server ends one part while another one is put together.
-        let (first, second): (Result<()>, Result<()>) = tokio::join!(part_by_part(), part_by_part());
-        first.and(second)?;
+        let parts = self.parts_of(open).into_iter();
+        two_at_a_time(parts, |part| Box::pin(self.complete_part(request.now, part))).await?;
         let mut settled = self.settled.lock();
         Ok(all.iter().map(|execution| settled.remove(execution).unwrap_or(CompleteResult::Gone)).collect())
     }

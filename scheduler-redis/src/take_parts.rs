@@ -1,5 +1,5 @@
-//! A request for due work, asked for in parts of which three are under way: the server takes one while the node reads another, and
-//! has the next by then.
+//! A request for due work in parts, of which three are under way: while the node reads one, the server works on another and has
+//! received the next.
 
 use parking_lot::Mutex;
 use redis::Value;
@@ -96,7 +96,7 @@ impl Shared {
                 // Each part uses up limits that the next one goes by.
                 return part_by_part().await;
             }
-            // The server takes a part while the node reads another one, and has the next by then.
+            // While the node reads one part, the server works on another and has received the next.
             let (first, second, third) = tokio::join!(part_by_part(), part_by_part(), part_by_part());
             first.and(second).and(third)
         };

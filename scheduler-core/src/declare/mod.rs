@@ -1,7 +1,8 @@
 //! Schedules that are declared in code and in files. They are written to the store when a scheduler starts, and when a file changes.
 //!
-//! * `reconcile`: what is declared takes the place of what an earlier program declared. `refusal`: what can never fire is refused.
-//! * `files`: schedule files are read again when they have changed.
+//! * `reconcile`: compares declared schedules with stored ones, and changes only what differs.
+//! * `refusal`: refuses a declared trigger that can never fire.
+//! * `files`: reads schedule files again when they change.
 
 #[cfg(feature = "schedule-file")]
 mod files;

@@ -1,4 +1,4 @@
-//! What the store lets run, as an execution.
+//! Executions of the firings and runs that the store hands out.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;

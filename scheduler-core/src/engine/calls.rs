@@ -115,7 +115,7 @@ fn begun<T: Send + 'static>(call: Call<T>) -> Call<T> {
     polled(call, &mut Context::from_waker(Waker::noop()))
 }
 
-/// A store that does not answer once for each ending has a bug. All of them are written again, after a pause.
+/// An error unless the store has answered for each ending. The loop then writes all of them again, after a pause.
 fn all_of(endings: usize, written: Vec<CompleteResult>) -> Result<Vec<CompleteResult>> {
     if written.len() == endings {
         return Ok(written);

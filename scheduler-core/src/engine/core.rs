@@ -188,7 +188,7 @@ impl Core {
         (*phase, *last_due)
     }
 
-    /// Whether nothing of this has changed since a turn began.
+    /// Whether state and end are still as they were when the turn began.
     pub(crate) fn is_still(&self, state: SchedulerState, last_due: Option<DateTime<Utc>>) -> bool {
         let known = self.last_due.lock();
         *self.phase.borrow() == state && *known == last_due

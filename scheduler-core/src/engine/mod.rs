@@ -1,15 +1,24 @@
-//! What fires: the loop, on a thread of its own, and what it shares with the pool and the handle.
+//! The firing loop, on a thread of its own, and the state that it shares with the pool and the handle.
 //!
-//! One direction: the loop takes what is due from the store and hands it to the [pool](crate::execute); the pool runs jobs and
-//! hands endings back to the loop, which writes them to the store. An execution never touches the store, and nothing of a job can
-//! keep the loop from its work.
+//! Work flows in one direction: the loop takes due work from the store and hands it to the [pool](crate::execute); the pool runs
+//! jobs and hands endings back to the loop, which writes them to the store. An execution never touches the store, and no job can
+//! block the loop.
 //!
-//! * `core`: what loop, pool and handle share. `running`: the executions under way.
-//! * `thread`: takes turns and waits between them. `turn`: one turn, as a function of the time. `calls`: what the store was asked
-//!   and has not answered.
-//! * `decision`: what becomes of a trigger that is due. `deadlines`: runs that take too long. `queues`: how many of each queue are
-//!   under way. `store_failures`: how long to wait when the store fails.
-//! * `beginning`: what the store lets run, as an execution. `completing`: the execution is made, and its ending is handed over. `ending`: an ending on its way to the store. `reporting`: what users hear.
+//! | file | content |
+//! |---|---|
+//! | `core` | the state that loop, pool and handle share |
+//! | `running` | the executions under way |
+//! | `thread` | the thread of the loop: takes turns and waits between them |
+//! | `turn` | one turn, as a function of the time |
+//! | `calls` | calls to the store that are not answered yet |
+//! | `decision` | the firing of a due trigger, or its misfire |
+//! | `deadlines` | when runs exceed their timeouts |
+//! | `queues` | how many runs of each queue are under way |
+//! | `store_failures` | backoff while the store fails |
+//! | `beginning` | executions of the firings and runs that the store hands out |
+//! | `completing` | how an execution is created, and how its ending reaches the loop |
+//! | `ending` | an ending on its way to the store |
+//! | `reporting` | events and logs |
 
 mod beginning;
 mod calls;

@@ -109,8 +109,8 @@ impl Engine {
             Ok(()) => self.store_failures.answered(),
             Err(error) => return Next::Wait(self.store_failures.failed(&error).min(self.until_deadline())),
         }
-        // What has ended or come while calls were under way is taken up by the next turn: whoever rang for it may have been heard
-        // already.
+        // The next turn takes up endings and new work that came while calls were under way, since the ring that told of them may
+        // have been used up.
         let has_come = self.takes(state) && self.core.changed.load(Ordering::Acquire);
         if self.calls.are_under_way() || !self.unwritten.is_empty() || has_come {
             return Next::Wait(Duration::ZERO);
@@ -145,7 +145,7 @@ impl Engine {
         self.expire();
         answered?;
         let may_begin = state != SchedulerState::Shutdown;
-        // Whatever was fired runs, so that no firing is lost.
+        // A firing that may have reached the store is repeated even in standby, so that it is not lost.
         let fires = takes || (self.unsure.is_some() && may_begin);
         if fires && let Err(error) = self.fire(now).await {
             return self.use_answers(None, Some(error)).await;
@@ -174,7 +174,7 @@ impl Engine {
             let runs = acquired.map(|acquired| self.acquired(acquired)).unwrap_or_default();
             if failed.is_none() {
                 if frees && (!asks || self.has_limits()) {
-                    // A freed job may have a trigger waiting, and a queue has room of which the store was not told when it was asked.
+                    // A trigger may wait for the job that is free now, and the request under way does not know of the room in queues.
                     self.core.changed.store(true, Ordering::Release);
                 }
                 if takes.is_some_and(|state| self.core.is_still(state, self.last_due)) {

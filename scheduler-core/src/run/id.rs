@@ -20,10 +20,11 @@ impl RunId {
         Self(((sender as u128) << 64) | count as u128)
     }
 
-    /// The id of the run of this key, such as the number of an order: the same in every program and version. A run is enqueued
-    /// under it by [`id`](crate::client::Enqueue::id), so that a second call does not store the run again while it is there.
+    /// The id that belongs to a key, such as the number of an order. Every program and version makes the same id of it.
     ///
-    /// The id is the first 128 bits of the SHA-1 of the key, and the key is not stored. Keys of different jobs need different texts.
+    /// A run that is enqueued with this [`id`](crate::client::Enqueue::id) is not stored a second time as long as it is stored. The id
+    /// is the first 128 bits of the SHA-1 of the key. The key itself is not stored. Two jobs with the same key share one id, so name
+    /// the job in the key.
     ///
     /// ```
     /// # use scheduler_core::prelude::*;

@@ -1,4 +1,4 @@
-//! The scheduler: the handle that users hold, how it is built, started and shut down.
+//! The scheduler: the handle that users hold, its builder, start and shutdown.
 //!
 //! The handle writes to the store, as the [client](crate::client) that it also is. The firing loop, on a thread of its own, takes
 //! what is due from the store and hands it to a pool, which runs jobs and hands endings back; the loop writes them to the store.

@@ -113,7 +113,7 @@ fn open(wakes: bool) -> (Held, mpsc::UnboundedReceiver<()>) {
     (Held { inner, wakes, writes, acquires, writing, acquiring, written, panics }, begun)
 }
 
-/// Calls that begin from now on are held up, and one that has begun may be. What was told of others is forgotten.
+/// Holds up calls that begin from now on; a call that has begun may be held up, too. Forgets the calls that were reported.
 async fn hold_up(gates: &[&Semaphore], begun: &mut mpsc::UnboundedReceiver<()>) {
     for gate in gates {
         gate.forget_permits(Semaphore::MAX_PERMITS);
@@ -245,7 +245,7 @@ async fn endings_that_follow_each_other_keep_no_place_of_a_queue_empty() {
     pass_many(&started, 1).await;
 }
 
-/// A loop that waits while the store acquires the first run. The second one was enqueued after that.
+/// A loop that waits for the answer about a first run, after which a second run was enqueued.
 struct Waiting {
     clock: ManualClock,
     scheduler: Scheduler,
@@ -300,7 +300,7 @@ async fn what_was_acquired_runs_though_the_next_call_panics() {
     assert!(!panics.load(Ordering::SeqCst), "no call has panicked");
 }
 
-/// It answers its first `complete` for none of the executions.
+/// A store that answers its first `complete` for none of the executions.
 #[derive(Debug)]
 struct Short {
     inner: MemoryJobStore,

@@ -115,7 +115,7 @@ end
 -- The name of a run has no NUL; those of jobs and triggers have.
 local function is_run(name) return not string.find(name, '\0', 1, true) end
 
--- So many bytes are the name of a run, and so many names are in a bundle at most.
+-- The bytes of the name of a run, and the most names in a bundle.
 local NAME, PLACES = 26, 100
 local BLANK = string.rep(' ', NAME)
 

@@ -9,7 +9,7 @@ use super::tree::Tree;
 pub(super) const CORE: &str = "scheduler-core/src/";
 
 /// The layers of core, the highest first, as ARCHITECTURE.md draws them. Modules of one row may name each other: a plugin
-/// extends the builder of the scheduler, and what is declared in files is known by the name of a plugin.
+/// extends the builder of the scheduler, and `declare` names the plugin that reads schedule files.
 const LAYERS: &[&[&str]] = &[
     &["testing"],
     &["prelude", "private", "__private"],

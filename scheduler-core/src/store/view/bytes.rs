@@ -13,7 +13,7 @@ const FORMAT: u8 = 1;
 /// In place of a time that is none.
 const NEVER: i64 = i64::MIN;
 
-/// In a byte of a count: another byte follows.
+/// Set in a byte of a count if another byte follows.
 const MORE: u8 = 0x80;
 
 /// What kind of row a record is.
