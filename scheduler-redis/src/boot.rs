@@ -11,7 +11,7 @@ use crate::script::word;
 use crate::shared::Shared;
 
 /// Written and read; see `nodes.lua`, which writes it down again where it is lost.
-pub(crate) const FORMAT: &str = "3:3";
+pub(crate) const FORMAT: &str = "3:4";
 
 /// What an ACL may forbid: each once, on a key of its own. `@` stands before a key.
 const PROBES: &[&str] = &[
@@ -47,13 +47,11 @@ const PROBES: &[&str] = &[
     "RENAME @s @r",
     "SET @t 1 EX 1",
     "GET @t",
-    "RPUSH @l 1",
-    "LLEN @l",
-    "LINDEX @l 0",
-    "LRANGE @l 0 0",
-    "LPOP @l 1",
+    "SETRANGE @t 0 a",
+    "GETRANGE @t 0 0",
+    "STRLEN @t",
     "PUBLISH @c 1",
-    "DEL @h @z @r @l",
+    "DEL @h @z @r @t",
 ];
 
 impl Shared {

@@ -157,8 +157,8 @@ impl Commit {
             words.extend(mark.text.as_bytes());
             self.ops.add(Step::HSet, "marks", [text(&**name), whole(self.version, words)]);
         }
-        for record in view.records().iter().filter(|_| keeps > 0) {
-            self.ops.add(Step::Firings, keeps.to_string(), [firings::write(record)]);
+        if keeps > 0 && !view.records().is_empty() {
+            self.ops.add(Step::Firings, keeps.to_string(), firings::write(view.records()));
         }
         for (queue, change) in std::mem::take(&mut self.queues) {
             self.ops.add(Step::Queue, "", [text(codec::queue(&queue)), text(change.to_string())]);

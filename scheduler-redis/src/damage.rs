@@ -26,7 +26,7 @@ pub(crate) const KINDS: &[(&str, &str)] = &[
     ("by", "zset"),
     ("rest", "string"),
     ("marks", "hash"),
-    ("firings", "hash"),
+    ("firings", "set"),
     ("ss", "hash"),
     ("sl", "zset"),
     ("sn", "hash"),
@@ -49,7 +49,7 @@ const FAMILIES: &[(&str, &str)] = &[
     ("stop", "hash"),
     ("orphan", "hash"),
     ("ad", "string"),
-    ("fi", "list"),
+    ("fr", "string"),
 ];
 
 /// What kind of key this is to be.

@@ -1,8 +1,5 @@
 //! Storing, firing and ending, by what this process knows already.
 
-use std::collections::BTreeMap;
-
-use parking_lot::Mutex;
 use scheduler_core::Result;
 use scheduler_core::job::ExecutionId;
 use scheduler_core::store::rows::Id;
@@ -11,6 +8,7 @@ use scheduler_core::store::*;
 use scheduler_core::time::{Clock, SystemClock};
 
 use crate::names::Names;
+use crate::parts::two_at_a_time;
 use crate::run::{Mode, Ran, each};
 use crate::session::{Asks, Held, Loose, Origin, home_of};
 use crate::shared::Shared;
@@ -18,28 +16,6 @@ use crate::take::BATCH;
 
 /// What ending an execution costs the server, where ending a run that leaves nothing costs one.
 const HEAVY: usize = 3;
-
-/// Carries out the parts of a call, two at a time: the server works on one while the other is put together. The answers are in the
-/// order of the parts.
-async fn two_at_a_time<P, T, F: Future<Output = Result<T>>>(
-    parts: impl Iterator<Item = P>,
-    carry_out: impl Fn(P) -> F,
-) -> Result<Vec<T>> {
-    let (parts, answers) = (Mutex::new(parts.enumerate()), Mutex::new(BTreeMap::new()));
-    let one_by_one = async || {
-        loop {
-            let next = parts.lock().next();
-            let Some((number, part)) = next else { return Ok(()) };
-            let answer = carry_out(part).await?;
-            answers.lock().insert(number, answer);
-            // Lets the other one go on before this one puts its next part together.
-            tokio::task::yield_now().await;
-        }
-    };
-    let (first, second): (Result<()>, Result<()>) = tokio::join!(one_by_one(), one_by_one());
-    first.and(second)?;
-    Ok(answers.into_inner().into_values().collect())
-}
 
 impl Shared {
     /// What this process knows of these claims.
@@ -171,7 +147,7 @@ impl Shared {
             let known = sessions.get(&completion.execution.session());
             let held = known.and_then(|known| known.held(completion.execution));
             let is_run = held.is_some_and(|held| held.of_run() && !held.claim.exclusive);
-            let is_light = is_run && asks(&completion) == Asks::ForClaim && self.settings.keeps == 0;
+            let is_light = is_run && asks(&completion) == Asks::ForClaim;
             let weight = if is_light { 1 } else { HEAVY };
             if room < weight {
                 parts.push(std::mem::take(&mut part));

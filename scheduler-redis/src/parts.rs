@@ -4,7 +4,11 @@
 //! have come, so that any node finishes one whose author is gone. Those that could undo one another wait for each other. A removal,
 //! and what a run says of all triggers of its job, needs no note: whoever has heard of no end repeats the call.
 
+use std::collections::BTreeMap;
+use std::time::Duration;
+
 use chrono::{DateTime, TimeDelta, Utc};
+use parking_lot::Mutex;
 use scheduler_core::job::ExecutionId;
 use scheduler_core::store::rows::{Id, Table};
 use scheduler_core::store::view::{Missing, Names as _, View};
@@ -12,7 +16,6 @@ use scheduler_core::store::*;
 use scheduler_core::time::{Clock, SystemClock};
 use scheduler_core::{Error, JobKey, Result, Text, TriggerKey};
 use serde::{Deserialize, Serialize};
-use std::time::Duration;
 
 use crate::codec;
 use crate::commit::Entry;
@@ -156,6 +159,28 @@ pub(crate) fn keys_in(range: &Range, entries: &[String]) -> Vec<TriggerKey> {
 
 fn is_of_job(completion: &Completion) -> bool {
     matches!(completion.instruction, Instruction::FinishJob | Instruction::FailJob)
+}
+
+/// Carries out the parts of a call, two at a time: the server works on one while the other is put together. The answers are in the
+/// order of the parts.
+pub(crate) async fn two_at_a_time<P, T, F: Future<Output = Result<T>>>(
+    parts: impl Iterator<Item = P>,
+    carry_out: impl Fn(P) -> F,
+) -> Result<Vec<T>> {
+    let (parts, answers) = (Mutex::new(parts.enumerate()), Mutex::new(BTreeMap::new()));
+    let one_by_one = async || {
+        loop {
+            let next = parts.lock().next();
+            let Some((number, part)) = next else { return Ok(()) };
+            let answer = carry_out(part).await?;
+            answers.lock().insert(number, answer);
+            // Lets the other one go on before this one puts its next part together.
+            tokio::task::yield_now().await;
+        }
+    };
+    let (first, second): (Result<()>, Result<()>) = tokio::join!(one_by_one(), one_by_one());
+    first.and(second)?;
+    Ok(answers.into_inner().into_values().collect())
 }
 
 impl Shared {

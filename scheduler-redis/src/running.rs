@@ -9,6 +9,7 @@ use scheduler_core::store::*;
 use crate::codec;
 use crate::load::{Broken, Loader, MANY, parts};
 use crate::names::Names;
+use crate::parts::two_at_a_time;
 use crate::run::{Mode, each};
 use crate::script::{bytes, list};
 use crate::session::{Asks, Held, Origin, Sessions, knows};
@@ -19,19 +20,19 @@ const PART: usize = 250;
 
 impl Shared {
     pub(crate) async fn enqueue(&self, runs: Vec<NewRun>) -> Result<Vec<Enqueued>> {
-        let mut answers = Vec::with_capacity(runs.len());
-        for part in runs.chunks(PART) {
-            let mut view = self.view();
-            for run in part {
-                // Hardly ever is there one already; the commit tells.
-                let id = view.names().run(run.id);
-                view.load_run(id, None, 0);
-            }
-            let rule = |view: &mut View<Names>| each(view, part, rules::enqueue);
-            let ran = self.run("enqueue", Mode::Change, view, rule).await?;
-            answers.extend(ran.answer);
+        let enqueued = two_at_a_time(runs.chunks(PART), |part| Box::pin(self.enqueue_part(part))).await?;
+        Ok(enqueued.into_iter().flatten().collect())
+    }
+
+    async fn enqueue_part(&self, runs: &[NewRun]) -> Result<Vec<Enqueued>> {
+        let mut view = self.view();
+        for run in runs {
+            // Hardly ever is there one already; the commit tells.
+            let id = view.names().run(run.id);
+            view.load_run(id, None, 0);
         }
-        Ok(answers)
+        let rule = |view: &mut View<Names>| each(view, runs, rules::enqueue);
+        Ok(self.run("enqueue", Mode::Change, view, rule).await?.answer)
     }
 
     fn loader<'a>(&'a self, view: &'a mut View<Names>) -> Loader<'a> {

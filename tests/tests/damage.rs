@@ -26,7 +26,7 @@ const PREFIX: &str = "scheduler:{shared/0}:";
 /// Every key of the layout; `*` stands for any name of a family. Another layout has another list.
 const LAYOUT: &[&str] = &[
     "jobs", "triggers", "runs", "dead", "cl:*", "homes", "at", "lane:*", "lanes", "alone", "busy", "q:*",
-    "ql:*", "queues", "awaited", "alarms", "nj", "nt", "of", "by", "rest", "marks", "firings", "fi:*",
+    "ql:*", "queues", "awaited", "alarms", "nj", "nt", "of", "by", "rest", "marks", "firings", "fr:*",
     "stop:*", "ss", "sl", "sn", "sc", "tn", "orphans", "orphan:*", "owners", "untold", "chores", "aside",
     "meta", "ad:*",
 ];
@@ -168,7 +168,6 @@ impl Cluster {
             }
             "zset" => drop(self.server.command(&["ZADD", key, "0", "rubbish"])),
             "set" => drop(self.server.command(&["SADD", key, "rubbish"])),
-            "list" => drop(self.server.command(&["RPUSH", key, "rubbish"])),
             _ => drop(self.server.command(&["SET", key, "{rubbish"])),
         }
     }
@@ -190,7 +189,6 @@ impl Cluster {
             }
             "zset" => remove(self.list(&["ZRANGE", key, "0", "-1"]), "ZREM"),
             "set" => remove(self.list(&["SMEMBERS", key]), "SREM"),
-            "list" => drop(self.server.command(&["LTRIM", key, "1", "-1"])),
             _ => drop(self.server.command(&["SET", key, ""])),
         }
     }

@@ -124,6 +124,54 @@ function ops.over(hash, from, many)
   end
 end
 
+-- So many more firing records go with a commit than come, if more are kept than wished.
+local MORE = 8 * CHUNK
+
+local last_firing, first_firing, firing_bytes
+
+local function chunk_of(number) return math.floor((number - 1) / CHUNK) end
+
+local function prepare_firings(entries)
+  last_firing, first_firing, firing_bytes = firings_kept()
+  check('firings')
+  local chunk, is_begun = chunk_of(last_firing + 1), last_firing % CHUNK > 0
+  for n = chunk, chunk_of(last_firing + #entries / ENTRY) + 1 do check('fr:' .. text(n)) end
+  -- Behind what was destroyed nothing would be found.
+  if is_begun and call('STRLEN', K('fr:' .. text(chunk))) ~= HEAD + firing_bytes then last_firing = (chunk + 1) * CHUNK end
+end
+
+-- The bytes of so many records from this entry on.
+local function bytes_of(entries, at, many)
+  local bytes = 0
+  for index = at, at + many - 1 do bytes = bytes + length_of(entries, index) end
+  return bytes
+end
+
+-- Entries, records, to be numbered in this order; so many are kept.
+function ops.firings(keep, from)
+  local entries, records = ARGV[from], ARGV[from + 1]
+  local many, at, behind = #entries / ENTRY, 0, 0
+  while at < many do
+    local chunk, index = chunk_of(last_firing + 1), last_firing % CHUNK
+    local fits = math.min(CHUNK - index, many - at)
+    local bytes = at + fits == many and #records - behind or bytes_of(entries, at, fits)
+    if index == 0 then
+      call('SADD', K'firings', text(chunk))
+      firing_bytes = 0
+    end
+    local key = 'fr:' .. text(chunk)
+    call('SETRANGE', K(key), index * ENTRY, sub(entries, at * ENTRY + 1, (at + fits) * ENTRY))
+    call('SETRANGE', K(key), HEAD + firing_bytes, sub(records, behind + 1, behind + bytes))
+    last_firing, firing_bytes, at, behind = last_firing + fits, firing_bytes + bytes, at + fits, behind + bytes
+  end
+  local first = math.max(first_firing, math.min(last_firing - tonumber(keep) + 1, first_firing + many + MORE))
+  for chunk = chunk_of(first_firing), chunk_of(first) - 1 do
+    call('DEL', K('fr:' .. text(chunk)))
+    call('SREM', K'firings', text(chunk))
+  end
+  call('HSET', K'meta', 'fl', text(last_firing), 'ff', text(first), 'fb', text(firing_bytes))
+end
+
 function ops.wake() woken = true end
 function ops.cry() woken, loud = true, true end
 
@@ -215,73 +263,6 @@ local function define()
     end
   end
 
-  -- By which bytes of a firing record its lists are named: those of its outcome, job, trigger and run. Only marks stand for none.
-  local OF_FIRING = { { 'o', 1, 1 }, { 'j', 2, 12 }, { 't', 13, 23, string.rep('~', 11) }, { 'r', 24, 25, '~~' } }
-
-  local function note_lists(lists, record, number)
-    for n = 1, 4 do
-      local of = OF_FIRING[n]
-      local name = sub(record, of[2], of[3])
-      if name ~= of[4] then
-        name = of[1] .. name
-        local list = lists[name]
-        if list then list[#list + 1] = number else lists[name] = { number } end
-      end
-    end
-  end
-
-  -- A command on a list of firing records. A list of the wrong kind is moved out of the way: other rows are written by now.
-  local function in_list(name, command, ...)
-    local found = redis.pcall(command, K('fi:' .. name), ...)
-    if type(found) ~= 'table' or not found.err then return found end
-    call('RENAME', K('fi:' .. name), K('aside:fi:' .. name))
-    call('SADD', K'aside', 'fi:' .. name)
-    return call(command, K('fi:' .. name), ...)
-  end
-
-  -- These numbers are the first of a list, unless something was destroyed.
-  local function leave_list(name, numbers)
-    local many, last = #numbers, numbers[#numbers]
-    if tonumber(in_list(name, 'LINDEX', many - 1) or '') == last then return call('LPOP', K('fi:' .. name), many) end
-    for _ = 1, many + 10 do
-      local first = in_list(name, 'LINDEX', 0)
-      if not first or (tonumber(first) or 0) > last then return end
-      call('LPOP', K('fi:' .. name))
-    end
-  end
-
-  -- So many more firing records go with a commit than come, if more are kept than wished.
-  local MORE = 100
-
-  local last_firing, first_firing
-
-  local function forget_firings(many)
-    local numbers, lists = {}, {}
-    for n = 1, many do numbers[n] = first_firing + n - 1 end
-    for n, record in ipairs(call('HMGET', K'firings', unpack(numbers))) do
-      if record then note_lists(lists, record, numbers[n]) end
-    end
-    call('HDEL', K'firings', unpack(numbers))
-    for name, list in pairs(lists) do leave_list(name, list) end
-    first_firing = first_firing + many
-  end
-
-  -- Records, to be numbered in this order; so many are kept.
-  function ops.firings(keep, from, many)
-    local rows, lists = {}, {}
-    for n = 1, many do
-      local record, number = ARGV[from + n - 1], last_firing + n
-      rows[2 * n - 1], rows[2 * n] = number, record
-      note_lists(lists, record, number)
-    end
-    call('HSET', K'firings', unpack(rows))
-    for name, list in pairs(lists) do in_list(name, 'RPUSH', unpack(list)) end
-    last_firing = last_firing + many
-    local over = last_firing - first_firing + 1 - tonumber(keep)
-    if over > 0 then forget_firings(math.min(over, many + MORE)) end
-    call('HSET', K'meta', 'fl', text(last_firing), 'ff', text(first_firing))
-  end
-
   function ops.leave(lane, from, many)
     each(1, 'ZREM', 'lane:' .. lane, from, many)
     touched[lane] = true
@@ -367,7 +348,7 @@ local function define()
 
   -- Which keys an operation writes, beside its own; of those of jobs that allow one run, how wide their rows are.
   local OF_LANES = { 'lanes', 'at', 'busy' }
-  local WRITES = { firings = { 'firings', 'aside' }, free = OF_LANES, hold = OF_LANES, queue = { 'queues', 'awaited' }, unname = {} }
+  local WRITES = { free = OF_LANES, hold = OF_LANES, queue = { 'queues', 'awaited' }, unname = {} }
   -- Which leave what is claimed where it is: how wide their rows are, which end with a name.
   local UNLESS_CLAIMED = { shift = 3, stand_alone = 4 }
   local OF_JOBS = { leave_alone = 2, stand_alone = 4, free = 2, hold = 2 }
@@ -393,7 +374,6 @@ local function define()
   -- Looks before anything is written at what an operation may write.
   function ops.prepare(name, key, from, many)
     if WRITES[name] then check(unpack(WRITES[name])) else check('lane:' .. key, unpack(OF_LANES)) end
-    if name == 'firings' then last_firing, first_firing = firings_kept() end
     if OF_JOBS[name] then check_waiting(name, key, from, many) end
     if UNLESS_CLAIMED[name] then look_for_claims(name, from, many) end
   end
@@ -454,6 +434,8 @@ return guarded(function()
         check('lane:' .. key, 'lanes')
       elseif name == 'over' then
         check('runs')
+      elseif name == 'firings' then
+        prepare_firings(ARGV[at + 3])
       elseif name ~= 'wake' and name ~= 'cry' then
         ops.prepare(name, key, at + 3, many)
       end

@@ -20,8 +20,8 @@
 --   alarms           triggers that a rule has to look at, by when
 --   nj, nt           all keys, in their order      of   job NUL NUL trigger      by   calendar NUL NUL trigger
 --   rest             pauses and calendars          marks   name -> record
---   firings          number -> what became of an attempt or an occurrence, without a gap
---   fi:<kind><name>  the numbers of such records in their order, by outcome, job, trigger and run
+--   firings          chunks of firing records        fr:<chunk>  such records: an entry for each (see below), and from `HEAD` on the
+--                    records, without anything between them. The record `n` is in the chunk `(n - 1) / CHUNK`
 --   stop:<session>   claim -> why it is to stop
 --   ss  session -> its node     sl  session -> end of its lease     sn  session -> when it was heard of
 --   sc  session -> its claims have larger numbers than this         tn  session -> its last turn (see `take.lua`)
@@ -29,8 +29,8 @@
 --   untold     sessions that have not said yet what they know (see `epoch`)
 --   chores     number -> a change of many triggers that goes on     aside, aside:<key>   keys of the wrong kind
 --   meta       count (the last number given out), ver (changes when somebody may have to look), jv (changes with any job), birth, schema, lease and cap, lc and
---              lw (the lease clock, and when it was set: see `nodes.lua`), run and hold (see `epoch`), fl and ff (the numbers of
---              the last firing record and of the first that is kept)
+--              lw (the lease clock, and when it was set: see `nodes.lua`), run and hold (see `epoch`), fl, ff and fb (the
+--              numbers of the last firing record and of the first that is kept, the bytes of records in the last chunk)
 --   ad:<sender>   the first change of a process that may still take effect, and those after it which cannot any more         wake   a channel
 
 local P, call = KEYS[1], redis.call
@@ -40,7 +40,7 @@ local MANY = 5000
 -- What the types of the keys are; of those of which there may be many, by what they begin with.
 local TYPES = {
   jobs = 'hash', triggers = 'hash', runs = 'hash', dead = 'zset', at = 'hash', lanes = 'zset', alone = 'hash', busy = 'hash', queues = 'hash', awaited = 'set',
-  alarms = 'zset', nj = 'zset', nt = 'zset', of = 'zset', by = 'zset', rest = 'string', marks = 'hash', firings = 'hash', fi = 'list', ss = 'hash',
+  alarms = 'zset', nj = 'zset', nt = 'zset', of = 'zset', by = 'zset', rest = 'string', marks = 'hash', firings = 'set', fr = 'string', ss = 'hash',
   sl = 'zset', sn = 'hash', sc = 'hash', tn = 'hash', orphans = 'set', owners = 'hash', untold = 'set', chores = 'hash', aside = 'set',
   meta = 'hash', homes = 'set', cl = 'hash', lane = 'zset', q = 'zset', ql = 'set', stop = 'hash', orphan = 'hash', ad = 'string',
 }
@@ -183,18 +183,33 @@ local function offer_in(lane, job)
   end
 end
 
--- The numbers of the last firing record and of the first that is kept. Where they are lost: what the lists by outcome know.
+-- So many firing records are in a chunk, and their entries have so many bytes: the outcome, 4 bytes each for job, trigger and run,
+-- and 3 for how long the record is.
+local CHUNK, ENTRY = 256, 16
+local HEAD = CHUNK * ENTRY
+
+local function length_of(entries, index)
+  local high, middle, low = string.byte(entries, index * ENTRY + 14, index * ENTRY + 16)
+  return high * 65536 + middle * 256 + low
+end
+
+local function is_count(value, most) return value and value >= 0 and value <= most and value % 1 == 0 end
+
+-- The numbers of the last firing record and of the first that is kept, and the bytes of records in the last chunk. Where they are
+-- lost: what the chunks say, and a new chunk is begun.
 local function firings_kept()
-  local known = call('HMGET', K'meta', 'fl', 'ff')
-  local last, first = tonumber(known[1] or ''), tonumber(known[2] or '')
-  if last and first and first <= last + 1 then return last, first end
-  local many = call('HLEN', K'firings')
-  last = 0
-  for outcome = 0, 9 do
-    last = math.max(last, tonumber(call('LINDEX', K('fi:o' .. outcome), -1) or '') or 0)
+  local known = call('HMGET', K'meta', 'fl', 'ff', 'fb')
+  local last, first, bytes = tonumber(known[1] or ''), tonumber(known[2] or ''), tonumber(known[3] or '')
+  if is_count(last, 2 ^ 52) and is_count(first, last + 1) and is_count(bytes, 2 ^ 28) then return last, first, bytes end
+  local least, most
+  for _, member in ipairs(call('SMEMBERS', K'firings')) do
+    local chunk = tonumber(member)
+    if is_count(chunk, 2 ^ 44) then
+      least, most = math.min(least or chunk, chunk), math.max(most or chunk, chunk)
+    end
   end
-  last = math.max(last, many)
-  return last, last - many + 1
+  if not most then return 0, 1, 0 end
+  return (most + 1) * CHUNK, least * CHUNK + 1, 0
 end
 
 -- Carries out a call. A key of the wrong kind is an answer: the node moves it out of the way. Everything else that fails names the

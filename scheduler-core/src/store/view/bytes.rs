@@ -43,9 +43,13 @@ pub(super) struct Writer(pub(super) Vec<u8>);
 
 impl Writer {
     pub(super) fn new(kind: Kind) -> Self {
-        let mut record = Vec::with_capacity(512);
-        record.extend([kind as u8, FORMAT]);
-        Self(record)
+        Self::after(Vec::with_capacity(512), kind)
+    }
+
+    /// A record after other bytes.
+    pub(super) fn after(mut bytes: Vec<u8>, kind: Kind) -> Self {
+        bytes.extend([kind as u8, FORMAT]);
+        Self(bytes)
     }
 
     pub(super) fn byte(&mut self, value: u8) {

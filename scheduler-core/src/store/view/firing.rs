@@ -100,9 +100,9 @@ fn read_key<K>(from: &mut Reader<'_>, make: fn(&str, &str) -> Result<K, InvalidK
     make(if group.is_empty() { DEFAULT_GROUP } else { group }, name).map_err(|error| error.to_string())
 }
 
-/// A firing record as bytes.
-pub fn firing(record: &FiringRecord) -> Vec<u8> {
-    let mut to = Writer::new(Kind::Firing);
+/// Appends a firing record as bytes.
+pub fn firing(record: &FiringRecord, bytes: &mut Vec<u8>) {
+    let mut to = Writer::after(std::mem::take(bytes), Kind::Firing);
     to.byte(
         flag(record.execution.is_some(), EXECUTION)
             | flag(record.run.is_some(), RUN)
@@ -132,7 +132,7 @@ pub fn firing(record: &FiringRecord) -> Vec<u8> {
     key(&mut to, record.job.group(), record.job.name());
     record.trigger.iter().for_each(|trigger| key(&mut to, trigger.group(), trigger.name()));
     texts.iter().filter_map(|(text, _)| text.as_deref()).for_each(|text| short(&mut to, text));
-    to.0
+    *bytes = to.0;
 }
 
 /// A firing record from its bytes.
