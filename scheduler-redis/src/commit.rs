@@ -96,6 +96,8 @@ fn stand_at(place: Place, name: &str, job: &JobKey, names: &Names) -> Stand {
 pub(crate) struct Commit {
     checks: Words,
     checked: Vec<Checked>,
+    /// Runs that are stored only where there is none, in the order of their words.
+    pub(crate) added: Vec<Id<RunRow>>,
     pub(crate) ops: Ops,
     /// By how much the claims of queues change.
     pub(crate) queues: BTreeMap<Arc<str>, i64>,
@@ -111,8 +113,8 @@ impl Commit {
         entry: Option<&Entry>,
         compares: bool,
     ) -> Result<Option<Self>> {
-        let (checks, checked, ops, queues) = Default::default();
-        let mut commit = Self { checks, checked, ops, queues, version };
+        let (checks, checked, added, ops, queues) = Default::default();
+        let mut commit = Self { checks, checked, added, ops, queues, version };
         if let Some(entry) = entry {
             commit.chore(entry);
         }
@@ -178,6 +180,8 @@ impl Commit {
         let claimed: HashSet<_> = claimed.collect();
         let shown: HashSet<_> = view.shown_runs().iter().copied().collect();
         let of_over: HashMap<_, _> = over.values().copied().collect();
+        let absent = view.runs().reads().filter(|(_, version)| *version == 0);
+        let absent: HashSet<_> = absent.map(|(id, _)| id).collect();
         for change in view.runs().changes() {
             let run = names.run_id(change.id);
             let is_over = match of_over.get(&run) {
@@ -189,7 +193,7 @@ impl Commit {
                 &change,
                 names,
                 (is_over || claimed.contains(&run), is_over),
-                shown.contains(&change.id),
+                (shown.contains(&change.id), absent.contains(&change.id)),
             )?;
         }
         for id in &shown {
@@ -223,7 +227,8 @@ impl Commit {
         for (id, version) in view.triggers().reads() {
             is("triggers", codec::key(names.trigger_key(id)), version, Checked::Trigger(id));
         }
-        for (id, version) in view.runs().reads() {
+        let added: HashSet<_> = self.added.iter().copied().collect();
+        for (id, version) in view.runs().reads().filter(|(id, _)| !added.contains(id)) {
             is("runs", codec::run(names.run_id(id)), version, Checked::Run(id));
         }
         let (mut held, mut unheld, mut ended) = <(Places<_>, Places<_>, Places<_>)>::default();
@@ -434,6 +439,7 @@ impl Commit {
     pub(crate) fn words(self) -> (Words, Vec<Checked>) {
         let mut words = self.checks;
         words.extend(self.ops.words());
-        (words, self.checked)
+        let added = self.added.into_iter().map(Checked::Run);
+        (words, self.checked.into_iter().chain(added).collect())
     }
 }

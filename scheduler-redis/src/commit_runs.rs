@@ -54,14 +54,16 @@ impl Commit {
         change: &Change<'_, RunRow>,
         names: &Names,
         (is_claimed, is_over): (bool, bool),
-        is_shown: bool,
+        (is_shown, is_added): (bool, bool),
     ) -> Result<()> {
         let name = codec::run(names.run_id(change.id));
         let (before, after) = (change.before, change.after);
         match after {
             _ if is_over => {}
             Some(row) => {
-                self.ops.add(Step::HSet, "runs", [text(&name), ops::record(self.version, record::run(row)?)]);
+                let step = if is_added { Step::Add } else { Step::HSet };
+                self.ops.add(step, "runs", [text(&name), ops::record(self.version, record::run(row)?)]);
+                self.added.extend(is_added.then_some(change.id));
             }
             None => self.ops.add(Step::HDel, "runs", [text(&name)]),
         }

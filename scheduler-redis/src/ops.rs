@@ -17,6 +17,8 @@ pub(crate) struct Ops(BTreeMap<(Step, Arc<str>), Words>);
 /// What the script can do, in the order in which it does it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Step {
+    /// Rows of which none is there; compared before anything is written, after the checks.
+    Add,
     HSet,
     HDel,
     Set,
@@ -41,6 +43,7 @@ pub(crate) enum Step {
 impl Step {
     const fn name(self) -> &'static str {
         match self {
+            Self::Add => "add",
             Self::HSet => "HSET",
             Self::HDel => "HDEL",
             Self::Set => "SET",

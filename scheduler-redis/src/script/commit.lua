@@ -55,6 +55,13 @@ function checks.is(hash, from, many)
   for n = 1, #found do compare(is_version(found[n], ARGV[from + 2 * n - 1])) end
 end
 
+-- Rows that come: name, record. As `is`, with nothing for a version.
+local function prepare_add(hash, from, many)
+  local found = values_of(hash, column(from, many, 2))
+  is_fine[hash] = true
+  for n = 1, #found do compare(is_version(found[n], '')) end
+end
+
 -- Bundles as they are and are going to be, and the names that were found in them.
 local bundles, found_in = {}, {}
 
@@ -79,7 +86,7 @@ end
 
 local ops = {}
 -- Plain commands, and how many words are one row.
-local PLAIN = { HSET = 2, HDEL = 1, ZADD = 2, ZREM = 1, SADD = 1, SET = 1 }
+local PLAIN = { add = 2, HSET = 2, HDEL = 1, ZADD = 2, ZREM = 1, SADD = 1, SET = 1 }
 
 local function now_in(lane)
   touched[lane] = true
@@ -428,7 +435,9 @@ return guarded(function()
       checks[name](key, at + 3, many)
     else
       first = first or at
-      if PLAIN[name] then
+      if name == 'add' then
+        prepare_add(key, at + 3, many)
+      elseif PLAIN[name] then
         check(key)
       elseif name == 'stand' then
         check('lane:' .. key, 'lanes')
@@ -449,7 +458,11 @@ return guarded(function()
     local many = tonumber(ARGV[at + 2])
     if ARGV[at + 1] == 'jobs' then call('HSET', K'meta', 'jv', text(count(1) + 1)) end
     local name, key = ARGV[at], ARGV[at + 1]
-    if PLAIN[name] then each(PLAIN[name], name, key, at + 3, many) else ops[name](key, at + 3, many) end
+    if PLAIN[name] then
+      each(PLAIN[name], name == 'add' and 'HSET' or name, key, at + 3, many)
+    else
+      ops[name](key, at + 3, many)
+    end
     at = at + 3 + many
   end
   note_lanes()
