@@ -21,6 +21,8 @@ pub(super) struct Calls {
     /// With how many endings.
     writing: Option<(usize, Call<Vec<CompleteResult>>)>,
     asking: Option<Call<Acquired>>,
+    /// The last call was not answered as it began.
+    take_time: bool,
 }
 
 /// What the store has answered.
@@ -33,12 +35,26 @@ pub(super) struct Answers {
 impl Calls {
     pub(super) fn write(&mut self, store: &Arc<dyn JobStore>, complete: Complete) {
         let (store, endings) = (store.clone(), complete.executions.len());
-        self.writing = Some((endings, begun(Box::pin(async move { store.complete(complete).await }))));
+        let call = self.begin(Box::pin(async move { store.complete(complete).await }));
+        self.writing = Some((endings, call));
     }
 
     pub(super) fn ask(&mut self, store: &Arc<dyn JobStore>, request: AcquireDue) {
         let store = store.clone();
-        self.asking = Some(begun(Box::pin(async move { store.acquire_due(request).await })));
+        self.asking = Some(self.begin(Box::pin(async move { store.acquire_due(request).await })));
+    }
+
+    /// Starts a call at once, so that the store works on it before the loop waits for the answer.
+    fn begin<T: Send + 'static>(&mut self, call: Call<T>) -> Call<T> {
+        // No wake-up is lost by the waker that does nothing: `answers` and `beside` poll the call again with their own.
+        let (call, is_answered) = polled(call, &mut Context::from_waker(Waker::noop()));
+        self.take_time = !is_answered;
+        call
+    }
+
+    /// Whether the store may work on a call while the loop does something else. A store in memory works as the call begins.
+    pub(super) fn take_time(&self) -> bool {
+        self.take_time
     }
 
     pub(super) fn are_under_way(&self) -> bool {
@@ -62,8 +78,8 @@ impl Calls {
     pub(super) async fn beside<T>(&mut self, call: impl Future<Output = T>) -> T {
         let mut call = pin!(call);
         poll_fn(|context| {
-            self.writing = self.writing.take().map(|(endings, call)| (endings, polled(call, context)));
-            self.asking = self.asking.take().map(|call| polled(call, context));
+            self.writing = self.writing.take().map(|(endings, call)| (endings, polled(call, context).0));
+            self.asking = self.asking.take().map(|call| polled(call, context).0);
             call.as_mut().poll(context)
         })
         .await
@@ -100,19 +116,13 @@ impl Calls {
     }
 }
 
-/// The call, polled once. A panic is raised again where the answer is awaited, and nowhere else.
-fn polled<T: Send + 'static>(mut call: Call<T>, context: &mut Context<'_>) -> Call<T> {
+/// The call, polled once, and whether that was its end. A panic is raised again where the answer is awaited, and nowhere else.
+fn polled<T: Send + 'static>(mut call: Call<T>, context: &mut Context<'_>) -> (Call<T>, bool) {
     match user::poll(call.as_mut(), context) {
-        Poll::Ready(Ok(answer)) => Box::pin(ready(answer)),
-        Poll::Ready(Err(panic)) => Box::pin(async move { resume_unwind(Box::new(panic.0)) }),
-        Poll::Pending => call,
+        Poll::Ready(Ok(answer)) => (Box::pin(ready(answer)), true),
+        Poll::Ready(Err(panic)) => (Box::pin(async move { resume_unwind(Box::new(panic.0)) }), true),
+        Poll::Pending => (call, false),
     }
-}
-
-/// Starts the call at once, so that the store works on it before the loop waits for the answer.
-fn begun<T: Send + 'static>(call: Call<T>) -> Call<T> {
-    // No wake-up is lost by the waker that does nothing: `answers` and `beside` poll the call again with their own.
-    polled(call, &mut Context::from_waker(Waker::noop()))
 }
 
 /// An error unless the store has answered for each ending. The loop then writes all of them again, after a pause.

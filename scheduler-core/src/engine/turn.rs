@@ -1,9 +1,10 @@
 //! One turn of the firing loop, as a function of the time.
 //!
 //! A turn begins two calls: one writes what has ended, one acquires what is due, at the same time unless queue limits make the
-//! second depend on the first. It then waits for the first answer, begins the next call, and only then uses the answer, so that the
-//! store is never idle. Last it fires the triggers that are due and hands their executions to the pool. The next turn follows at
-//! once while a [call](super::calls) is under way. What frees a job or a limit for other triggers makes the store wake its nodes.
+//! second depend on the first. It then waits for the first answer, begins the next call, and only then uses the answer, so that a
+//! store that takes time is never idle. Last it fires the triggers that are due and hands their executions to the pool. The next
+//! turn follows at once while a [call](super::calls) is under way. What frees a job or a limit for other triggers makes the store
+//! wake its nodes.
 //! Between turns the engine only remembers triggers that it has acquired ahead of their time, and when to look again.
 
 use std::collections::VecDeque;
@@ -177,7 +178,8 @@ impl Engine {
                     // A trigger may wait for the job that is free now, and the request under way does not know of the room in queues.
                     self.core.changed.store(true, Ordering::Release);
                 }
-                if takes.is_some_and(|state| self.core.is_still(state, self.last_due)) {
+                let takes = takes.is_some_and(|state| self.core.is_still(state, self.last_due));
+                if takes && self.calls.take_time() {
                     self.call_again((self.used_slots() + runs.len()).saturating_sub(ended.len()));
                 }
             }
