@@ -152,6 +152,10 @@ struct Schedules;
 #[doc = include_str!("../../docs/coming-from-hosted-services.md")]
 struct HostedServices;
 
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/retries.md")]
+struct Retries;
+
 #[cfg(all(doctest, feature = "testing"))]
 #[doc = include_str!("../../docs/testing.md")]
 struct Testing;

@@ -41,7 +41,7 @@ use proc_macro::TokenStream;
 /// | `time_zone = "…"` | the zone whose clock the cron expression reads | UTC |
 /// | `every = "…"` | a declared trigger at a fixed interval, such as `"30s"` | none |
 /// | `timeout = "…"` | how long one run may take, such as `"15m"` | for ever |
-/// | `retry = 3`, `retry(max = 3, backoff = "exponential(15s, 1h)")` | how often a failed run is tried again, and when; see [Retries](#retries) | never |
+/// | `retry = 3`, `retry(max = 3, backoff = "exponential(15s, 1h)")` | how often a failed run is tried again, and when; see [Retries](#retries) | ten times if enqueued, otherwise never |
 /// | `durable` | the job stays when its last trigger is gone | no |
 /// | `calendar = "holidays"` | the calendar of the declared trigger | none |
 /// | `misfire = "skip"` | what a firing does that comes too late: `smart`, `ignore`, `fire_now`, `skip` | that of the scheduler |
@@ -58,7 +58,8 @@ use proc_macro::TokenStream;
 /// # Retries
 ///
 /// A run whose attempt fails, panics or exceeds its timeout is stored and tried again after the backoff. When no retry is left,
-/// the run is dead: it stays stored and can be replayed.
+/// the run is dead: it stays stored and can be replayed. Without the option an enqueued run is retried as the scheduler says, ten
+/// times unless it says otherwise, and an occurrence of a trigger is not retried.
 ///
 /// | part | meaning | default |
 /// |---|---|---|

@@ -207,12 +207,21 @@ async fn the_cause_of_an_attempt_is_known_to_its_node(bench) {
     assert_eq!([runs[0].cause, runs[1].cause], [FiringCause::Retry; 2]);
     bench.put(&work, [once("a", 9)]).await;
     let run = bench.run(9).await;
-    let promise = NewRun::of_firing(run.claim, &work.into(), &run.trigger, at(9), at(9));
+    let promise = NewRun::of_firing(run.claim, &work.clone().into(), &run.trigger, at(9), at(9));
     let fate = Fate::Again { at: at(10), counts: true, error: None };
     let promise = Some(Box::new(promise));
     bench.complete_as(Completion { fate, promise, ..Completion::of(run.claim) }).await;
     let again = bench.ask(ONE, 10, 1, QueueLimits::default()).await.runs.remove(0);
-    assert_eq!((again.cause, again.occurrence_of), (FiringCause::Retry, Some(key("a"))));
+    assert_eq!((again.cause, again.attempt, again.occurrence_of), (FiringCause::Retry, 2, Some(key("a"))));
+    // Of this one the first attempt does not count.
+    bench.put(&work, [once("b", 19)]).await;
+    let run = bench.run(19).await;
+    let promise = NewRun::of_firing(run.claim, &work.into(), &run.trigger, at(19), at(19));
+    let fate = Fate::Again { at: at(20), counts: false, error: None };
+    let promise = Some(Box::new(promise));
+    bench.complete_as(Completion { fate, promise, ..Completion::of(run.claim) }).await;
+    let again = bench.ask(ONE, 20, 1, QueueLimits::default()).await.runs.remove(0);
+    assert_eq!((again.cause, again.attempt, again.occurrence_of), (FiringCause::Schedule, 1, Some(key("b"))));
 }
 
 async fn a_long_failure_is_cut_between_two_characters(bench) {

@@ -57,7 +57,8 @@ impl Enqueue<'_> {
         Self { priority: Some(priority), ..self }
     }
 
-    /// Another retry policy than that of the job.
+    /// Another retry policy than that of the job. A job without one has that of the
+    /// [scheduler](crate::scheduler::SchedulerBuilder::retry_enqueued) that runs it: ten retries.
     pub fn retry(self, policy: RetryPolicy) -> Self {
         Self { retry: Some(policy), ..self }
     }
@@ -107,7 +108,7 @@ fn after(now: DateTime<Utc>, delay: Duration) -> DateTime<Utc> {
 /// Runs that are stored.
 impl Client {
     /// Stores a run of a job, which begins as soon as a slot is free, on whatever node: fire and forget. The run is attempted at
-    /// least once: one whose node dies, or that a shutdown interrupts, is attempted again.
+    /// least once: one whose node dies, or that a shutdown interrupts, is attempted again, and one that fails is retried.
     ///
     /// ```
     /// # use scheduler_core::prelude::*;

@@ -3,12 +3,17 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use chrono::{DateTime, TimeDelta, Utc};
+
 use super::core::Core;
 use super::ending::Ending;
 use crate::execute::{Ended, Execution, Pipeline, RunOwner};
-use crate::job::{BoxFuture, CancelReason, JobError, Outcome, RunParts, Unschedule};
+use crate::job::{BoxFuture, CancelReason, Failure, JobError, Outcome, RunParts, Unschedule};
 use crate::run::{FiringCause, RetryPolicy, Verdict};
 use crate::store::{Completion, Fate, FiringReason, FiringRecord, Instruction, NewRun};
+
+/// A job that has nothing to do yet does not keep its node busy with asking again.
+const SHORTEST_SNOOZE: TimeDelta = TimeDelta::milliseconds(100);
 
 /// Why a job that its node has no function for cannot run.
 const NO_FUNCTION: &str = "no such job function is registered";
@@ -72,8 +77,12 @@ impl Core {
             let reason = ended.run.cancel_reason();
             ended.was_dropped || matches!(reason, Some(CancelReason::Shutdown | CancelReason::ClaimLost))
         };
-        match ended.outcome {
-            Outcome::Succeeded | Outcome::Vetoed => Fate::Over,
+        match *ended.outcome {
+            Outcome::Succeeded | Outcome::Vetoed | Outcome::Discarded(_) => Fate::Over,
+            Outcome::Snoozed(delay) => {
+                let soonest = now + SHORTEST_SNOOZE;
+                Fate::Again { at: delay.from(now).max(soonest), counts: false, error: None }
+            }
             Outcome::Cancelled | Outcome::Failed(_)
                 if parts.stored.is_some()
                     && interrupted()
@@ -83,14 +92,27 @@ impl Core {
             }
             Outcome::Cancelled => Fate::Over,
             Outcome::Failed(_) | Outcome::Panicked(_) | Outcome::TimedOut => {
-                let Some(policy) = policy(parts) else { return Fate::Over };
+                let Some(policy) = self.policy(parts) else { return Fate::Over };
                 let error = ended.outcome.failure().map(Arc::from);
-                match policy.after(parts.run_id(), parts.attempt(), now) {
+                let means = match ended.outcome {
+                    Outcome::Failed(error) => error.means(),
+                    _ => Failure::Retry,
+                };
+                match verdict(policy, parts, means, now) {
                     Verdict::Again(at) => Fate::Again { at, counts: true, error },
                     Verdict::Dead => Fate::Dead { error },
                 }
             }
         }
+    }
+
+    /// That of the run, or else that of its job. Of the others only runs are retried that somebody has enqueued, since an occurrence
+    /// of a trigger has a successor.
+    fn policy(&self, parts: &RunParts) -> Option<RetryPolicy> {
+        let stored = parts.stored.as_ref();
+        let enqueued = stored.filter(|run| run.occurrence_of.is_none());
+        let of_run = stored.and_then(|run| run.retry);
+        of_run.or(parts.job.retry()).or(enqueued.map(|_| self.settings.retry))
     }
 
     /// The run of a trigger's firing, of which this was the first attempt.
@@ -146,7 +168,7 @@ impl Core {
 /// Why it did not run or was cancelled, and what follows a failure.
 fn reason(ended: &Ended<'_>, fate: &Fate) -> Option<FiringReason> {
     match ended.outcome {
-        Outcome::Succeeded => None,
+        Outcome::Succeeded | Outcome::Discarded(_) | Outcome::Snoozed(_) => None,
         Outcome::Vetoed => Some(FiringReason::Vetoed),
         Outcome::Cancelled => ended.run.cancel_reason().map(Into::into),
         Outcome::Failed(_) | Outcome::Panicked(_) | Outcome::TimedOut => match fate {
@@ -157,9 +179,14 @@ fn reason(ended: &Ended<'_>, fate: &Fate) -> Option<FiringReason> {
     }
 }
 
-/// That of the run, or else that of its job.
-fn policy(parts: &RunParts) -> Option<RetryPolicy> {
-    parts.stored.as_ref().and_then(|run| run.retry).or(parts.job.retry())
+/// What follows a failure, which may know better than the policy when to try again, or that it is of no use.
+fn verdict(policy: RetryPolicy, parts: &RunParts, means: Failure, now: DateTime<Utc>) -> Verdict {
+    let verdict = policy.after(parts.run_id(), parts.attempt(), now);
+    match (verdict, means) {
+        (_, Failure::Fatal) => Verdict::Dead,
+        (Verdict::Again(_), Failure::RetryAfter(delay)) => Verdict::Again(delay.from(now)),
+        (verdict, _) => verdict,
+    }
 }
 
 impl RunOwner for Core {

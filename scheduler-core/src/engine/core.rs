@@ -20,6 +20,7 @@ use crate::client::{Client, Wiring};
 use crate::execute::Pipeline;
 use crate::execution_id::new_session;
 use crate::job::{CancelReason, ExecutionId, Invocation, Registry};
+use crate::run::RetryPolicy;
 use crate::store::{Executions, JobStore, QueueLimits};
 use crate::sync::{self, AtomicBool, AtomicUsize, Mutex};
 use crate::time::{Alarm, Clock};
@@ -34,6 +35,8 @@ pub(crate) struct Settings {
     pub(crate) concurrency: usize,
     pub(crate) misfire_threshold: Duration,
     pub(crate) misfire: Misfire,
+    /// Of enqueued runs that have none.
+    pub(crate) retry: RetryPolicy,
     pub(crate) prune: bool,
     pub(crate) drains: bool,
 }

@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 
 use super::core::Core;
 use super::ending::Ending;
+use crate::job::Outcome;
 use crate::log::{Shown, When};
 use crate::store::*;
 use crate::trigger::Trigger;
@@ -61,6 +62,11 @@ impl Core {
         let (run, job) = (ending.run, ending.trigger.job());
         match &ending.completion.fate {
             Fate::Over => {}
+            Fate::Again { at, .. } if matches!(ending.outcome, Outcome::Snoozed(_)) => {
+                let (due, shown) = (*at, When(Some(*at)));
+                tracing::debug!(%job, %run, "run {run} of job `{job}` has nothing to do yet and waits; it is attempted again at {shown}");
+                self.pipeline.bus.send(|| Event::Snoozed { run, job: job.clone(), due });
+            }
             Fate::Again { at, counts, .. } => {
                 let (attempt, due) = (ending.attempt, *at);
                 let (shown, what) = (When(Some(due)), if *counts { "failed" } else { "was interrupted" });

@@ -169,6 +169,8 @@ pub(super) fn classify(own: Option<Outcome>, asked: Option<CancelReason>) -> Out
         (Some(Outcome::Succeeded), _) => Outcome::Succeeded,
         (Some(Outcome::Panicked(message)), _) => Outcome::Panicked(message),
         (Some(Outcome::Vetoed), _) => Outcome::Vetoed,
+        // The job has decided, and does not only stop since it was asked to.
+        (Some(own @ (Outcome::Discarded(_) | Outcome::Snoozed(_))), _) => own,
         (_, Some(CancelReason::Timeout)) => Outcome::TimedOut,
         (_, Some(_)) => Outcome::Cancelled,
         (Some(own), None) => own,
@@ -204,7 +206,8 @@ fn trouble(parts: &RunParts, outcome: &Outcome, took: Duration) -> Option<String
             format!("job `{job}` timed out: its timeout is {timeout}, and it was stopped after {after}")
         }
         Outcome::Cancelled => format!("job `{job}` was cancelled and has stopped after {after}"),
-        Outcome::Vetoed => return None,
+        Outcome::Discarded(error) => format!("job `{job}` was discarded after {after}: {error}"),
+        Outcome::Vetoed | Outcome::Snoozed(_) => return None,
         Outcome::Succeeded => {
             let late = Shown(overrun(parts.job.timeout(), took)?);
             format!(
@@ -231,6 +234,8 @@ mod tests {
             (failed(), None, "failed"),
             (Some(Outcome::Panicked("p".into())), Some(CancelReason::Timeout), "panicked"),
             (None, None, "failed"),
+            (Some(Outcome::Discarded(JobError::new("x"))), Some(CancelReason::Timeout), "discarded"),
+            (Some(JobError::snooze(Duration::ZERO).into()), Some(CancelReason::Shutdown), "snoozed"),
         ];
         for (own, asked, expected) in cases {
             assert_eq!(classify(own, asked).word(), expected);

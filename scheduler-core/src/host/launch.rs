@@ -130,7 +130,10 @@ impl ServiceContext {
 pub(super) fn result_of(outcome: Outcome) -> JobResult {
     match outcome {
         Outcome::Succeeded | Outcome::Vetoed => Ok(()),
-        Outcome::Failed(error) => Err(error),
+        Outcome::Failed(error) | Outcome::Discarded(error) => Err(error),
+        Outcome::Snoozed(_) => {
+            Err(JobError::new("it has asked to run later, and nothing but a run of a job store can"))
+        }
         other => Err(JobError::new(other.failure().unwrap_or_default())),
     }
 }

@@ -293,7 +293,8 @@ impl JobDetailBuilder {
 
     /// How often a failed run is tried again, and when. A run whose attempt fails, panics or exceeds its timeout is stored and
     /// tried again after the [backoff](crate::run::Backoff). When no retry is left, the run is dead: it stays stored and can be
-    /// replayed. Default: none, and a failed run is over.
+    /// replayed. Default: none. An enqueued run then has the policy of the [scheduler](crate::scheduler::SchedulerBuilder::retry_enqueued),
+    /// and an occurrence of a trigger is over when it fails.
     ///
     /// ```
     /// use scheduler_core::JobKey;

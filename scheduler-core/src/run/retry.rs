@@ -176,6 +176,11 @@ impl RetryPolicy {
         Self { max, backoff }
     }
 
+    /// No retry: a run whose attempt fails is dead, and can be replayed.
+    pub const fn never() -> Self {
+        Self::new(0, Backoff::Fixed(SHORTEST))
+    }
+
     /// The largest number of retries. The number of attempts is larger by one.
     pub const fn max(&self) -> u32 {
         self.max

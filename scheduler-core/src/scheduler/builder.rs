@@ -18,6 +18,7 @@ use crate::job::{IntoInvocation, Invocation, JobDefinition, Providers, Registry}
 use crate::key::{JobKey, TriggerKey};
 use crate::matcher::Matcher;
 use crate::plugin::Plugin;
+use crate::run::RetryPolicy;
 use crate::store::{JobStore, MemoryJobStore, Queries, QueueLimits, StoreFuture};
 use crate::time::{Clock, SystemClock};
 use crate::trigger::{Misfire, Trigger, TriggerBuilder};
@@ -128,6 +129,7 @@ impl Default for SchedulerBuilder {
             concurrency: 100,
             misfire_threshold: Duration::from_secs(60),
             misfire: Misfire::Smart,
+            retry: RetryPolicy::default(),
             prune: false,
             drains: true,
         };
@@ -182,6 +184,15 @@ impl SchedulerBuilder {
     /// The misfire policy of triggers that set none. Default: [`Misfire::Smart`].
     pub fn misfire(mut self, policy: Misfire) -> Self {
         self.settings.misfire = policy;
+        self
+    }
+
+    /// The retry policy of enqueued runs for which neither the call nor the job has one. Default: ten retries after 15 s, 30 s, 1 min
+    /// and so on, which are four hours in all. [`RetryPolicy::never`] makes such a run dead when it fails.
+    ///
+    /// An occurrence of a trigger is not retried without a policy of its job, since the next occurrence follows.
+    pub fn retry_enqueued(mut self, policy: RetryPolicy) -> Self {
+        self.settings.retry = policy;
         self
     }
 
@@ -357,6 +368,8 @@ impl SchedulerBuilder {
         if self.settings.concurrency == 0 {
             problems.push("the concurrency is 0; allow at least 1 execution".to_owned());
         }
+        let retry = self.settings.retry.backoff().checked().err();
+        problems.extend(retry.map(|problem| format!("the retry policy of enqueued runs: {problem}")));
         problems.extend(self.start_up.iter().filter_map(|job| self.unrunnable(job)));
         let declared = self.declared();
         let clock = self.clock.take().or_else(|| self.store.clock()).unwrap_or_else(|| Arc::new(SystemClock));

@@ -134,11 +134,15 @@ pub enum FiringOutcome {
     Lost,
     /// The job was not called; the [reason](FiringRecord::reason) says why.
     NotRun,
+    /// The job returned an error that nobody needs to look at.
+    Discarded,
+    /// The job had nothing to do yet, and its run waits.
+    Snoozed,
 }
 
 impl FiringOutcome {
     /// All of them, in their order.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 9] = [
         Self::Succeeded,
         Self::Failed,
         Self::Panicked,
@@ -146,6 +150,8 @@ impl FiringOutcome {
         Self::Cancelled,
         Self::Lost,
         Self::NotRun,
+        Self::Discarded,
+        Self::Snoozed,
     ];
 
     /// In words, for logs and tables.
@@ -158,6 +164,8 @@ impl FiringOutcome {
             Self::Cancelled => "cancelled",
             Self::Lost => "lost",
             Self::NotRun => "not run",
+            Self::Discarded => "discarded",
+            Self::Snoozed => "snoozed",
         }
     }
 }
@@ -171,6 +179,8 @@ impl From<&Outcome> for FiringOutcome {
             Outcome::TimedOut => Self::TimedOut,
             Outcome::Cancelled => Self::Cancelled,
             Outcome::Vetoed => Self::NotRun,
+            Outcome::Discarded(_) => Self::Discarded,
+            Outcome::Snoozed(_) => Self::Snoozed,
         }
     }
 }

@@ -102,6 +102,15 @@ pub enum Event {
         /// When the next attempt is due.
         due: DateTime<Utc>,
     },
+    /// A job had nothing to do yet, and its run waits. The attempt does not count.
+    Snoozed {
+        /// The run.
+        run: RunId,
+        /// Its job.
+        job: JobKey,
+        /// When the run is due again.
+        due: DateTime<Utc>,
+    },
     /// An attempt failed, and no retry is left. The run stays stored and can be replayed.
     Dead {
         /// The run.

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use scheduler_core::job::{Invocation, JobContext, JobDefinition, JobDetail, JobError};
+use scheduler_core::run::RetryPolicy;
 use scheduler_core::scheduler::{Event, Events};
 use scheduler_core::store::{Executions, MemoryJobStore};
 use scheduler_core::time::ManualClock;
@@ -92,7 +93,7 @@ async fn a_timeout_ends_what_listens_gently_and_the_rest_at_once() {
     let clock = ManualClock::at("2026-03-01T00:00:00Z");
     let (scheduler, mut events) = started(&clock).await;
     for (job, seconds) in [("deaf", 10), ("polite", 12), ("stays", 15)] {
-        scheduler.enqueue(timed(job, 10)).await.unwrap();
+        scheduler.enqueue(timed(job, 10)).retry(RetryPolicy::never()).await.unwrap();
         clock.advance(Duration::from_secs(60)).await;
         let (name, outcome, took, failure) = ended(&mut events).await;
         assert_eq!((name.as_str(), outcome, took), (job, "timed out", seconds), "{failure}");

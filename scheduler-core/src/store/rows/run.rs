@@ -193,6 +193,7 @@ impl RunRow {
             _ if self.losses() > 0 => FiringCause::Recovery,
             _ if self.attempts > 0 => FiringCause::Retry,
             Cause::Enqueued if self.replays() == 0 => FiringCause::Enqueued,
+            Cause::Trigger { .. } if self.replays() == 0 => FiringCause::Schedule,
             _ => FiringCause::Manual,
         }
     }

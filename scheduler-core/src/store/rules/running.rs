@@ -175,12 +175,12 @@ pub(super) fn lose_attempt<R: Rows>(rows: &mut R, claim: ExecutionId) -> Answer<
 /// The run of a trigger's firing which is not over: it is stored with what has become of its first attempt.
 pub(super) fn promise<R: Rows>(rows: &mut R, run: NewRun, fate: Fate, losses: u32) -> Answer<R, ()> {
     let id = run.id;
-    let (due, error, is_dead) = match fate {
+    let (due, attempts, error, is_dead) = match fate {
         Fate::Over => return Ok(()),
-        Fate::Again { at, error, .. } => (at, error, false),
-        Fate::Dead { error } => (run.due, error, true),
+        Fate::Again { at, counts, error } => (at, counts.into(), error, false),
+        Fate::Dead { error } => (run.due, 1, error, true),
     };
-    if enqueue(rows, NewRun { due, attempts: 1, last_error: error, ..run })? == Enqueued::Existing {
+    if enqueue(rows, NewRun { due, attempts, last_error: error, ..run })? == Enqueued::Existing {
         return Ok(());
     }
     if let Some(run) = rows.run(id)? {

@@ -34,7 +34,7 @@ const CAUSES: [(FiringCause, u8); 5] = [
     (FiringCause::Recovery, b'l'),
 ];
 
-const OUTCOMES: [(FiringOutcome, u8); 7] = [
+const OUTCOMES: [(FiringOutcome, u8); 9] = [
     (FiringOutcome::Succeeded, b's'),
     (FiringOutcome::Failed, b'f'),
     (FiringOutcome::Panicked, b'p'),
@@ -42,6 +42,8 @@ const OUTCOMES: [(FiringOutcome, u8); 7] = [
     (FiringOutcome::Cancelled, b'c'),
     (FiringOutcome::Lost, b'l'),
     (FiringOutcome::NotRun, b'n'),
+    (FiringOutcome::Discarded, b'd'),
+    (FiringOutcome::Snoozed, b'z'),
 ];
 
 const REASONS: [(Option<FiringReason>, u8); 11] = [
