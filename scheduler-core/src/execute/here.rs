@@ -55,7 +55,7 @@ pub(crate) async fn run_here(
     let deadline = parts.job.timeout().map(|timeout| clock.monotonic().saturating_add(timeout));
     pipeline.report_fired(&parts);
     let run = pipeline.run(parts, grace);
-    let (tell, told) = oneshot::channel();
+    let (tell, mut told) = oneshot::channel();
     let owner =
         Caller { pipeline, tasks: tasks.clone(), runtime: runtime.clone(), tell: Mutex::new(Some(tell)) };
     let execution = Execution::new(Arc::new(owner), job, run.clone(), activity);
@@ -79,6 +79,10 @@ pub(crate) async fn run_here(
     };
     let watched = Watched { clock: &*clock, run: &run, deadline, grace, threading, when_dropped };
     watched.watch(body, asked).await;
+    if let Ok(outcome) = told.try_recv() {
+        // Each channel that is awaited brings a task nearer to the end of its turn, and another thread is woken for that.
+        return outcome;
+    }
     // Values of a run that was aborted are closed in its place.
     aside(told).await.unwrap_or_else(|_| Outcome::Failed(JobError::new("the runtime was shut down")))
 }
