@@ -21,7 +21,7 @@ pub(super) struct Calls {
     /// With how many endings.
     writing: Option<(usize, Call<Vec<CompleteResult>>)>,
     asking: Option<Call<Acquired>>,
-    /// The last call was not answered as it began.
+    /// There was a call that was not answered as it began.
     take_time: bool,
 }
 
@@ -48,7 +48,7 @@ impl Calls {
     fn begin<T: Send + 'static>(&mut self, call: Call<T>) -> Call<T> {
         // No wake-up is lost by the waker that does nothing: `answers` and `beside` poll the call again with their own.
         let (call, is_answered) = polled(call, &mut Context::from_waker(Waker::noop()));
-        self.take_time = !is_answered;
+        self.take_time |= !is_answered;
         call
     }
 
