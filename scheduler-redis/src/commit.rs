@@ -96,7 +96,7 @@ fn stand_at(place: Place, name: &str, job: &JobKey, names: &Names) -> Stand {
 pub(crate) struct Commit {
     checks: Words,
     checked: Vec<Checked>,
-    /// Runs that are stored only where there is none, in the order of their words.
+    /// Runs that are stored only if they are not there yet, in the order of their words.
     pub(crate) added: Vec<Id<RunRow>>,
     pub(crate) ops: Ops,
     /// By how much the claims of queues change.

@@ -17,7 +17,7 @@ pub(crate) struct Ops(BTreeMap<(Step, Arc<str>), Words>);
 /// What the script can do, in the order in which it does it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Step {
-    /// Rows of which none is there; compared before anything is written, after the checks.
+    /// Rows none of which exists yet; compared before anything is written, after the checks.
     Add,
     HSet,
     HDel,

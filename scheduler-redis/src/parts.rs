@@ -167,12 +167,13 @@ pub(crate) async fn two_at_a_time<P, T, F: Future<Output = Result<T>>>(
     parts: impl Iterator<Item = P>,
     carry_out: impl Fn(P) -> F,
 ) -> Result<Vec<T>> {
-    let (parts, answers) = (Mutex::new(parts.enumerate()), Mutex::new(BTreeMap::new()));
+    // None when a part has failed: no other begins then.
+    let (parts, answers) = (Mutex::new(Some(parts.enumerate())), Mutex::new(BTreeMap::new()));
     let one_by_one = async || {
         loop {
-            let next = parts.lock().next();
+            let next = parts.lock().as_mut().and_then(Iterator::next);
             let Some((number, part)) = next else { return Ok(()) };
-            let answer = carry_out(part).await?;
+            let answer = carry_out(part).await.inspect_err(|_| drop(parts.lock().take()))?;
             answers.lock().insert(number, answer);
             // Lets the other one go on before this one puts its next part together.
             tokio::task::yield_now().await;

@@ -58,7 +58,7 @@ impl Enqueue<'_> {
     }
 
     /// Another retry policy than that of the job. A job without one has that of the
-    /// [scheduler](crate::scheduler::SchedulerBuilder::retry_enqueued) that runs it: ten retries.
+    /// [scheduler](crate::scheduler::SchedulerBuilder::retry_enqueued) that runs it, by default ten retries.
     pub fn retry(self, policy: RetryPolicy) -> Self {
         Self { retry: Some(policy), ..self }
     }

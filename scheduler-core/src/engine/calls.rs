@@ -21,7 +21,7 @@ pub(super) struct Calls {
     /// With how many endings.
     writing: Option<(usize, Call<Vec<CompleteResult>>)>,
     asking: Option<Call<Acquired>>,
-    /// There was a call that was not answered as it began.
+    /// Some call was not answered by its first poll.
     take_time: bool,
 }
 
@@ -52,7 +52,7 @@ impl Calls {
         call
     }
 
-    /// Whether the store may work on a call while the loop does something else. A store in memory works as the call begins.
+    /// Whether the store may work on a call while the loop does something else. A store in memory has done its work by the first poll.
     pub(super) fn take_time(&self) -> bool {
         self.take_time
     }

@@ -179,7 +179,7 @@ fn reason(ended: &Ended<'_>, fate: &Fate) -> Option<FiringReason> {
     }
 }
 
-/// What follows a failure, which may know better than the policy when to try again, or that it is of no use.
+/// What follows a failure, which may know better than the policy when to try again, or that there is no point in it.
 fn verdict(policy: RetryPolicy, parts: &RunParts, means: Failure, now: DateTime<Utc>) -> Verdict {
     let verdict = policy.after(parts.run_id(), parts.attempt(), now);
     match (verdict, means) {

@@ -7,7 +7,7 @@ use tracing::{Instrument, Span};
 
 use super::middleware::Chain;
 use super::pipeline::{Ended, RunOwner};
-use crate::job::{CancelReason, JobContext, JobError, Outcome, Run, RunParts};
+use crate::job::{CancelReason, JobContext, JobError, Launcher, Outcome, Run, RunParts};
 use crate::log::{Shown, unheard};
 use crate::time::Activity;
 use crate::watch::{Audience, Event};
@@ -165,12 +165,16 @@ fn span_of(parts: &RunParts) -> Span {
 ///
 /// Work that was finished counts as finished, also after the request to stop.
 pub(super) fn classify(own: Option<Outcome>, asked: Option<CancelReason>) -> Outcome {
+    // A middleware may have given the error another meaning.
+    let own = own.map(|own| if let Outcome::Failed(error) = own { error.into() } else { own });
     match (own, asked) {
         (Some(Outcome::Succeeded), _) => Outcome::Succeeded,
         (Some(Outcome::Panicked(message)), _) => Outcome::Panicked(message),
         (Some(Outcome::Vetoed), _) => Outcome::Vetoed,
-        // The job has decided, and does not only stop since it was asked to.
-        (Some(own @ (Outcome::Discarded(_) | Outcome::Snoozed(_))), _) => own,
+        // It would have run again anyway, and knows when.
+        (Some(Outcome::Snoozed(delay)), Some(CancelReason::Shutdown | CancelReason::ClaimLost)) => {
+            Outcome::Snoozed(delay)
+        }
         (_, Some(CancelReason::Timeout)) => Outcome::TimedOut,
         (_, Some(_)) => Outcome::Cancelled,
         (Some(own), None) => own,
@@ -186,6 +190,9 @@ fn overrun(timeout: Option<Duration>, took: Duration) -> Option<Duration> {
 /// Logs how a run has ended, in a sentence.
 fn log_end(parts: &RunParts, outcome: &Outcome, took: Duration) {
     let (job, trigger, execution, took) = (parts.job.key(), parts.trigger.key(), parts.id, Shown(took));
+    if let Outcome::Discarded(error) = outcome {
+        return tracing::info!(%job, %trigger, %execution, "job `{job}` was discarded after {took}: {error}");
+    }
     let Some(sentence) = trouble(parts, outcome, took.0) else {
         return tracing::debug!(%job, %trigger, %execution, "job `{job}` {} after {took}", outcome.word());
     };
@@ -206,8 +213,12 @@ fn trouble(parts: &RunParts, outcome: &Outcome, took: Duration) -> Option<String
             format!("job `{job}` timed out: its timeout is {timeout}, and it was stopped after {after}")
         }
         Outcome::Cancelled => format!("job `{job}` was cancelled and has stopped after {after}"),
-        Outcome::Discarded(error) => format!("job `{job}` was discarded after {after}: {error}"),
-        Outcome::Vetoed | Outcome::Snoozed(_) => return None,
+        Outcome::Snoozed(_) if !matches!(parts.launcher, Launcher::Trigger | Launcher::Run) => {
+            format!(
+                "job `{job}` asked to run later, which only a run of a job store can: it is over; enqueue the job instead"
+            )
+        }
+        Outcome::Vetoed | Outcome::Discarded(_) | Outcome::Snoozed(_) => return None,
         Outcome::Succeeded => {
             let late = Shown(overrun(parts.job.timeout(), took)?);
             format!(
@@ -234,8 +245,13 @@ mod tests {
             (failed(), None, "failed"),
             (Some(Outcome::Panicked("p".into())), Some(CancelReason::Timeout), "panicked"),
             (None, None, "failed"),
-            (Some(Outcome::Discarded(JobError::new("x"))), Some(CancelReason::Timeout), "discarded"),
+            (Some(Outcome::Failed(JobError::discard("x"))), None, "discarded"),
+            (Some(JobError::discard("x").into()), Some(CancelReason::Shutdown), "cancelled"),
+            (Some(JobError::discard("x").into()), Some(CancelReason::Timeout), "timed out"),
+            (Some(JobError::snooze(Duration::ZERO).into()), None, "snoozed"),
             (Some(JobError::snooze(Duration::ZERO).into()), Some(CancelReason::Shutdown), "snoozed"),
+            (Some(JobError::snooze(Duration::ZERO).into()), Some(CancelReason::Superseded), "cancelled"),
+            (Some(JobError::snooze(Duration::ZERO).into()), Some(CancelReason::Requested), "cancelled"),
         ];
         for (own, asked, expected) in cases {
             assert_eq!(classify(own, asked).word(), expected);

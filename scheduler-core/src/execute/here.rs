@@ -7,7 +7,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use tokio::runtime::Handle;
-use tokio::sync::oneshot;
+use tokio::sync::oneshot::{self, error::TryRecvError};
 use tokio_util::task::TaskTracker;
 
 use super::execution::Execution;
@@ -79,12 +79,14 @@ pub(crate) async fn run_here(
     };
     let watched = Watched { clock: &*clock, run: &run, deadline, grace, threading, when_dropped };
     watched.watch(body, asked).await;
-    if let Ok(outcome) = told.try_recv() {
-        // Each channel that is awaited brings a task nearer to the end of its turn, and another thread is woken for that.
-        return outcome;
+    let gone = || Outcome::Failed(JobError::new("the runtime was shut down"));
+    match told.try_recv() {
+        // Awaiting a channel uses up the budget of the task, which is then rescheduled, and another thread is woken.
+        Ok(outcome) => outcome,
+        Err(TryRecvError::Closed) => gone(),
+        // Values of a run that was aborted are closed in its place.
+        Err(TryRecvError::Empty) => aside(told).await.unwrap_or_else(|_| gone()),
     }
-    // Values of a run that was aborted are closed in its place.
-    aside(told).await.unwrap_or_else(|_| Outcome::Failed(JobError::new("the runtime was shut down")))
 }
 
 /// Notes why a run ends whose caller was dropped.

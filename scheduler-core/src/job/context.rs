@@ -100,8 +100,8 @@ impl JobContext {
         self.0.parts.run_id()
     }
 
-    /// The number of the attempt, from 1. An attempt that fails may be followed by another one, if the job or the run has a
-    /// [retry policy](crate::run::RetryPolicy).
+    /// The number of the attempt, from 1. An attempt that fails may be followed by another one, by the
+    /// [retry policy](crate::run::RetryPolicy) of the run, its job or the scheduler.
     pub fn attempt(&self) -> u32 {
         self.0.parts.attempt()
     }

@@ -85,6 +85,9 @@ impl JobListener for Writer {
             None => {
                 tracing::info!(target: "scheduler::history", %job, %execution, outcome = word, "job `{job}` {word}");
             }
+            Some(failure) if matches!(outcome, Outcome::Discarded(_)) => {
+                tracing::info!(target: "scheduler::history", %job, %execution, outcome = word, failure, "job `{job}` {word}: {failure}");
+            }
             Some(failure) => {
                 tracing::warn!(target: "scheduler::history", %job, %execution, outcome = word, failure, "job `{job}` {word}: {failure}");
             }

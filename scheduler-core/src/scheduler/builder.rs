@@ -188,7 +188,7 @@ impl SchedulerBuilder {
     }
 
     /// The retry policy of enqueued runs for which neither the call nor the job has one. Default: ten retries after 15 s, 30 s, 1 min
-    /// and so on, which are four hours in all. [`RetryPolicy::never`] makes such a run dead when it fails.
+    /// and so on, which are about four hours in all. [`RetryPolicy::never`] makes such a run dead when it fails.
     ///
     /// An occurrence of a trigger is not retried without a policy of its job, since the next occurrence follows.
     pub fn retry_enqueued(mut self, policy: RetryPolicy) -> Self {

@@ -269,10 +269,14 @@ impl Core {
 fn succeeded(job: &Invocation, outcome: Result<Outcome, oneshot::error::RecvError>) -> Result<()> {
     let gone = |_| Outcome::Panicked("the runtime was shut down while the job ran".to_owned());
     let outcome = outcome.unwrap_or_else(gone);
-    let Some(failure) = outcome.failure() else { return Ok(()) };
+    let failure = match &outcome {
+        Outcome::Snoozed(_) => Some("it asked to run later, which only a run of a job store can".to_owned()),
+        outcome => outcome.failure(),
+    };
+    let Some(failure) = failure else { return Ok(()) };
     let error = Error::config(format!("start-up job `{}`: {failure}", job.key())).for_job(job.key());
     Err(match outcome {
-        Outcome::Failed(cause) => error.caused_by(cause),
+        Outcome::Failed(cause) | Outcome::Discarded(cause) => error.caused_by(cause),
         _ => error,
     })
 }

@@ -21,7 +21,7 @@ pub enum Cause {
     Enqueued,
     /// Somebody has started a job by hand.
     Manual,
-    /// An occurrence of a trigger, whose first attempt failed or was lost.
+    /// An occurrence of a trigger, whose first attempt failed, snoozed or was lost.
     Trigger {
         /// The trigger.
         trigger: TriggerKey,
@@ -153,7 +153,7 @@ pub enum Fate {
     Again {
         /// When that is due.
         at: DateTime<Utc>,
-        /// Whether the attempt counts. One that was interrupted by a shutdown does not.
+        /// Whether the attempt counts. One that snoozed, or was interrupted by a shutdown, does not.
         counts: bool,
         /// What the attempt failed with.
         error: Option<Arc<str>>,

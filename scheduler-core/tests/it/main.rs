@@ -15,6 +15,7 @@ mod draining;
 mod ending;
 mod errors;
 mod explaining;
+mod failures;
 mod file_edges;
 mod files;
 mod firing;

@@ -1,40 +1,36 @@
 //! Stored runs: attempts that fail and are made again, dead runs, delays, interruptions, lost answers.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
 use parking_lot::Mutex;
 use scheduler_core::job::{Invocation, JobContext, JobDefinition, JobDetail, JobError};
-use scheduler_core::run::{Backoff, FiringCause, RetryPolicy, RunEnd, RunId, RunState};
+use scheduler_core::run::{Backoff, RetryPolicy, RunEnd, RunId, RunState};
 use scheduler_core::scheduler::{Event, Events};
-use scheduler_core::store::{
-    Changes, Existing, FiringOutcome, FiringQuery, MemoryJobStore, Put, Queries, RunQuery,
-};
+use scheduler_core::store::{Changes, Existing, MemoryJobStore, Put, Queries, RunQuery};
 use scheduler_core::testing::{Fault, FaultyStore, TestScheduler, Verb, assert_fired};
 use scheduler_core::time::ManualClock;
 use scheduler_core::trigger::Trigger;
 use scheduler_core::{JobData, Scheduler, SchedulerState};
 
-const NOW: &str = "2026-03-01T00:00:00Z";
-const MINUTE: Duration = Duration::from_secs(60);
+pub(crate) const NOW: &str = "2026-03-01T00:00:00Z";
+pub(crate) const MINUTE: Duration = Duration::from_secs(60);
 
 fn policy(max: u32) -> RetryPolicy {
     RetryPolicy::new(max, Backoff::fixed(MINUTE).unwrap())
 }
 
-fn detail(name: &str) -> JobDetail {
+pub(crate) fn detail(name: &str) -> JobDetail {
     JobDetail::builder(name.parse().unwrap(), name).build()
 }
 
-fn retried(name: &str, max: u32) -> JobDetail {
+pub(crate) fn retried(name: &str, max: u32) -> JobDetail {
     detail(name).to_builder().retry(policy(max)).build()
 }
 
 /// What each attempt has seen: the run, the number of the attempt, what the one before failed with.
-type Seen = Arc<Mutex<Vec<(RunId, u32, Option<String>)>>>;
+pub(crate) type Seen = Arc<Mutex<Vec<(RunId, u32, Option<String>)>>>;
 
 /// A job that fails so many times.
 fn failing(detail: JobDetail, times: u32) -> (JobDefinition, Seen) {
@@ -50,8 +46,12 @@ fn failing(detail: JobDetail, times: u32) -> (JobDefinition, Seen) {
     (job, seen)
 }
 
+pub(crate) fn attempts(seen: &Seen) -> Vec<u32> {
+    seen.lock().iter().map(|(_, attempt, _)| *attempt).collect()
+}
+
 /// An event that was sent, if there is one.
-async fn told(events: &mut Events) -> Option<Event> {
+pub(crate) async fn told(events: &mut Events) -> Option<Event> {
     tokio::select! {
         biased;
         event = events.next() => event,
@@ -68,7 +68,7 @@ async fn until_asked(context: &JobContext) {
     }
 }
 
-async fn runs(scheduler: &Scheduler) -> Vec<scheduler_core::store::RunStatus> {
+pub(crate) async fn runs(scheduler: &Scheduler) -> Vec<scheduler_core::store::RunStatus> {
     scheduler.all_runs(RunQuery::default()).await.unwrap()
 }
 
@@ -371,126 +371,4 @@ async fn a_run_that_is_cancelled_while_it_fails_is_over() {
     test.drain().await;
     assert_fired!(test, "work", 1);
     assert!(runs(test.scheduler()).await.is_empty());
-}
-
-/// A job whose attempts end like this, one after the other, and then succeed.
-fn ending(detail: JobDetail, ends: impl IntoIterator<Item = JobError>) -> (JobDefinition, Seen) {
-    let (seen, ends) = (Seen::default(), Arc::new(Mutex::new(ends.into_iter().collect::<VecDeque<_>>())));
-    let job = JobDefinition::new(detail, {
-        let seen = seen.clone();
-        move |context: JobContext| {
-            let last_error = context.last_error().map(str::to_owned);
-            seen.lock().push((context.run_id(), context.attempt(), last_error));
-            let end = ends.lock().pop_front().map_or(Ok(()), Err);
-            async move { end }
-        }
-    });
-    (job, seen)
-}
-
-fn attempts(seen: &Seen) -> Vec<u32> {
-    seen.lock().iter().map(|(_, attempt, _)| *attempt).collect()
-}
-
-#[tokio::test]
-async fn an_error_that_no_retry_can_help_makes_the_run_dead_at_once() {
-    let (job, seen) = ending(retried("work", 9), [JobError::fatal("no such address")]);
-    let test = TestScheduler::start(NOW, Scheduler::builder().register(job)).await.unwrap();
-    test.scheduler().enqueue(retried("work", 9)).await.unwrap();
-    test.drain().await;
-    let dead = runs(test.scheduler()).await;
-    assert_eq!((dead[0].end, dead[0].attempts), (Some(RunEnd::Dead), 1));
-    assert_eq!(dead[0].last_error.as_deref(), Some("no such address"));
-    assert_eq!(attempts(&seen), [1]);
-}
-
-#[tokio::test]
-async fn a_run_that_is_discarded_leaves_nothing_but_its_record() {
-    let (job, seen) = ending(retried("work", 9), [JobError::discard("not wanted any more")]);
-    let store = MemoryJobStore::keeping_history(10);
-    let test = TestScheduler::start(NOW, Scheduler::builder().store(store).register(job)).await.unwrap();
-    test.scheduler().enqueue(retried("work", 9)).await.unwrap();
-    test.drain().await;
-    assert!(runs(test.scheduler()).await.is_empty());
-    assert_eq!(attempts(&seen), [1]);
-    let records = test.scheduler().all_firings(FiringQuery::default()).await.unwrap();
-    let record = (records[0].outcome, records[0].reason, records[0].failure.as_deref());
-    assert_eq!(record, (FiringOutcome::Discarded, None, Some("not wanted any more")));
-}
-
-#[tokio::test]
-async fn a_job_may_say_when_it_is_tried_again_as_long_as_a_retry_is_left() {
-    let (second, hour) = (Duration::from_secs(1), 60 * MINUTE);
-    let at = |after: Duration| NOW.parse::<DateTime<Utc>>().unwrap() + after;
-    let ends = [
-        JobError::retry_in(second, "busy"),
-        JobError::retry_at(at(hour), "closed"),
-        JobError::retry_at(at(Duration::ZERO), "a time that has passed"),
-        JobError::retry_in(second, "no retry is left"),
-    ];
-    let (job, seen) = ending(retried("work", 3), ends);
-    let test = TestScheduler::start(NOW, Scheduler::builder().register(job)).await.unwrap();
-    test.scheduler().enqueue(retried("work", 3)).await.unwrap();
-    test.run_due().await;
-    assert_eq!(runs(test.scheduler()).await[0].due, at(second));
-    test.advance(second).await;
-    assert_eq!(runs(test.scheduler()).await[0].due, at(hour));
-    test.advance(hour).await;
-    let dead = runs(test.scheduler()).await;
-    assert_eq!((dead[0].end, dead[0].attempts), (Some(RunEnd::Dead), 4));
-    assert_eq!(dead[0].last_error.as_deref(), Some("no retry is left"));
-    assert_eq!(attempts(&seen), [1, 2, 3, 4]);
-}
-
-#[tokio::test]
-async fn a_snooze_does_not_count_and_never_spins() {
-    let ends = [
-        JobError::snooze(MINUTE),
-        JobError::snooze(Duration::ZERO),
-        JobError::new("busy"),
-        JobError::snooze_until(NOW.parse::<DateTime<Utc>>().unwrap() + 60 * MINUTE),
-        JobError::new("busy"),
-    ];
-    let (job, seen) = ending(retried("work", 1), ends);
-    let test = TestScheduler::start(NOW, Scheduler::builder().register(job)).await.unwrap();
-    let mut events = test.scheduler().events();
-    let run = test.scheduler().enqueue(retried("work", 1)).await.unwrap();
-    test.run_due().await;
-    let waiting = runs(test.scheduler()).await;
-    assert_eq!((waiting[0].attempts, waiting[0].last_error.clone()), (0, None));
-    assert_eq!(waiting[0].due, test.now() + MINUTE);
-    test.advance(MINUTE).await;
-    assert_eq!(runs(test.scheduler()).await[0].due, test.now() + Duration::from_millis(100));
-    test.drain().await;
-    assert_eq!(attempts(&seen), [1, 1, 1, 2, 2]);
-    let dead = runs(test.scheduler()).await;
-    assert_eq!((dead[0].end, dead[0].attempts), (Some(RunEnd::Dead), 2));
-    let mut snoozed = 0;
-    while let Some(event) = told(&mut events).await {
-        snoozed += usize::from(matches!(event, Event::Snoozed { run: of, .. } if of == run));
-    }
-    assert_eq!(snoozed, 3);
-}
-
-#[tokio::test]
-async fn an_occurrence_that_snoozes_waits_as_a_run_of_its_trigger() {
-    let (job, seen) = ending(detail("work"), [JobError::snooze(MINUTE), JobError::snooze(MINUTE)]);
-    let store = MemoryJobStore::keeping_history(10);
-    let trigger = Trigger::every(60 * MINUTE).name("often").repeat(1);
-    let builder = Scheduler::builder().store(store).register(job.with_trigger(trigger));
-    let test = TestScheduler::start(NOW, builder).await.unwrap();
-    let waiting = runs(test.scheduler()).await;
-    assert_eq!((waiting[0].attempts, waiting[0].due), (0, test.now() + MINUTE));
-    test.advance(2 * MINUTE).await;
-    assert_eq!(attempts(&seen), [1, 1, 1]);
-    assert!(runs(test.scheduler()).await.is_empty());
-    let records = test.scheduler().all_firings(FiringQuery::default()).await.unwrap();
-    let what =
-        records.iter().map(|record| (record.outcome, record.cause, record.attempt)).collect::<Vec<_>>();
-    let (snoozed, schedule) = (FiringOutcome::Snoozed, FiringCause::Schedule);
-    assert_eq!(
-        what,
-        [(FiringOutcome::Succeeded, schedule, 1), (snoozed, schedule, 1), (snoozed, schedule, 1)]
-    );
-    assert!(records.iter().all(|record| record.trigger == Some("often".parse().unwrap())));
 }

@@ -162,11 +162,13 @@ function ops.firings(keep, from)
     local chunk, index = chunk_of(last_firing + 1), last_firing % CHUNK
     local fits = math.min(CHUNK - index, many - at)
     local bytes = at + fits == many and #records - behind or bytes_of(entries, at, fits)
+    local key = 'fr:' .. text(chunk)
     if index == 0 then
+      -- Of a chunk that was left behind when what counts them was destroyed nothing is shown.
+      call('DEL', K(key))
       call('SADD', K'firings', text(chunk))
       firing_bytes = 0
     end
-    local key = 'fr:' .. text(chunk)
     call('SETRANGE', K(key), index * ENTRY, sub(entries, at * ENTRY + 1, (at + fits) * ENTRY))
     call('SETRANGE', K(key), HEAD + firing_bytes, sub(records, behind + 1, behind + bytes))
     last_firing, firing_bytes, at, behind = last_firing + fits, firing_bytes + bytes, at + fits, behind + bytes

@@ -23,12 +23,16 @@ else
   for outcome in string.gmatch(outcomes, '.') do needles[#needles + 1] = { 0, outcome } end
 end
 
+local answer, effort = { 'ok', '' }, 0
+local function read_so_far() return (#answer - 2) / 3 end
+
 -- Which entries may be wanted.
 local function candidates(entries)
   local found = {}
   for _, needle in ipairs(needles) do
     local at = find(entries, needle[2], 1, true)
     while at do
+      effort = effort + 1
       if (at - 1) % ENTRY == needle[1] then found[math.floor((at - 1) / ENTRY)] = true end
       at = find(entries, needle[2], at + 1, true)
     end
@@ -44,9 +48,6 @@ local function is_wanted(entries, index)
   end
   return outcomes == '' or find(outcomes, sub(entries, entry, entry), 1, true) ~= nil
 end
-
-local answer, effort = { 'ok', '' }, 0
-local function read_so_far() return (#answer - 2) / 3 end
 
 -- Adds the records of these entries, given in descending order.
 local function read(chunk, entries, chosen)
@@ -73,7 +74,7 @@ local function look(chunk, many, lowest)
   local last, before = lowest, read_so_far()
   for index = math.floor(#entries / ENTRY) - 1, lowest, -1 do
     if not found or found[index] then
-      effort = effort + 1
+      if not found then effort = effort + 1 end
       if is_wanted(entries, index) then chosen[#chosen + 1] = index end
       if before + #chosen == most then
         last = index

@@ -114,8 +114,9 @@ pub(super) fn end_attempt<R: Rows>(rows: &mut R, claim: ExecutionId, fate: Fate)
             rows.edit(run, |row| {
                 (row.due, row.attempts) = (at, if counts { number } else { row.attempts });
                 row.epoch = row.epoch.wrapping_add(1);
+                // Its node has ended it in order.
+                row.set_losses(0);
                 if counts {
-                    row.set_losses(0);
                     row.set_last_error(error);
                 }
             })?;
