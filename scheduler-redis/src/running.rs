@@ -15,12 +15,16 @@ use crate::script::{bytes, list};
 use crate::session::{Asks, Held, Origin, Sessions, knows};
 use crate::shared::Shared;
 
-/// No call stores more at once, so that none holds the server up for long.
+/// Work of any size is done so many at a time, so that no call holds the server up for long.
 const PART: usize = 250;
+
+/// So many runs are stored all or not at all, as the contract says.
+const WHOLE: usize = 500;
 
 impl Shared {
     pub(crate) async fn enqueue(&self, runs: Vec<NewRun>) -> Result<Vec<Enqueued>> {
-        let enqueued = two_at_a_time(runs.chunks(PART), |part| Box::pin(self.enqueue_part(part))).await?;
+        let part = if runs.len() <= WHOLE { WHOLE } else { PART };
+        let enqueued = two_at_a_time(runs.chunks(part), |part| Box::pin(self.enqueue_part(part))).await?;
         Ok(enqueued.into_iter().flatten().collect())
     }
 

@@ -9,6 +9,7 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use scheduler_core::calendar::{Exclusion, StandardCalendar};
 use scheduler_core::job::{CancelReason, ExecutionId, JobDetail};
+use scheduler_core::run::RunId;
 use scheduler_core::store::*;
 use scheduler_core::time::{Clock, SystemClock};
 use scheduler_core::trigger::{Trigger, TriggerBuilder};
@@ -467,4 +468,21 @@ async fn a_job_whose_triggers_were_destroyed_can_be_removed() {
     assert_eq!(store.remove_jobs(vec!["work".parse().unwrap()]).await.unwrap(), [true]);
     store.audit(true).await.unwrap();
     is_sound(&store).await;
+}
+
+/// The contract: up to 500 runs are stored all or not at all. A commit is one or the other.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn five_hundred_runs_are_stored_by_one_commit() {
+    let server = Server::start();
+    let store = store(&server.url()).await;
+    let work = job("work");
+    let mut first = 0;
+    for (many, commits) in [(1, 1), (251, 1), (500, 1), (501, 3)] {
+        let runs = (first..first + many).map(|n| NewRun::of(RunId::new(7, n), &work, now(&store))).collect();
+        let before = store.commits().made;
+        store.enqueue(runs).await.unwrap();
+        assert_eq!(store.commits().made - before, commits, "{many} runs");
+        first += many;
+    }
+    assert_eq!(store.all_runs(RunQuery::default()).await.unwrap().len() as u64, first);
 }
