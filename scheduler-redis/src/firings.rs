@@ -1,4 +1,4 @@
-//! Firing records: how they are written, and pages of them.
+//! Firing records: written in chunks, and listed page by page.
 
 use scheduler_core::run::RunId;
 use scheduler_core::store::view::{firing, read_firing};
@@ -16,7 +16,7 @@ const ROWS: usize = 100;
 /// A page reads so many times.
 const READS: usize = 8;
 
-/// What an entry has of a job, a trigger or a run, and nothing of one that is not there.
+/// The hash of a job, a trigger or a run in an entry; zeros if there is none.
 type Mark = [u8; 4];
 
 /// By FNV-1a, which is the same in every program.
@@ -36,7 +36,7 @@ fn of_outcome(outcome: FiringOutcome) -> u8 {
     b'0' + outcome as u8
 }
 
-/// By what a record is found, and how long it is (see `common.lua`).
+/// The entry of a record in its chunk, by which a query finds the record (see `common.lua`).
 fn entry(record: &FiringRecord, bytes: usize) -> [u8; 16] {
     let mut entry = [0; 16];
     entry[0] = of_outcome(record.outcome);
@@ -47,7 +47,7 @@ fn entry(record: &FiringRecord, bytes: usize) -> [u8; 16] {
     entry
 }
 
-/// Records as the server has them: their entries, and the records one after the other.
+/// Records as the server keeps them: all entries, and all records one after the other.
 pub(crate) fn write(records: &[FiringRecord]) -> [Vec<u8>; 2] {
     let (mut entries, mut whole) =
         (Vec::with_capacity(16 * records.len()), Vec::with_capacity(128 * records.len()));
@@ -65,7 +65,7 @@ fn read(number: u64, known: &[u8], bytes: &[u8]) -> std::result::Result<FiringRe
     is_of_entry.then_some(record).ok_or_else(|| "its place in the chunk is wrong".to_owned())
 }
 
-/// What the entry of each wanted record has.
+/// The marks that the entry of a wanted record must have.
 fn marks(query: &FiringQuery) -> Words {
     let mark = |mark: Option<Mark>| mark.map(Vec::from).unwrap_or_default();
     let outcomes = FiringOutcome::ALL.into_iter().filter(|outcome| query.outcomes.contains(outcome));

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 
 use super::handle::Client;
 use crate::data::JobData;
 use crate::error::{During, Error, Result};
-use crate::job::{BoxFuture, IntoInvocation, Invocation};
+use crate::job::{BoxFuture, Delay, IntoInvocation, Invocation};
 use crate::key::JobKey;
 use crate::run::{RetryPolicy, RunId};
 use crate::store::*;
@@ -29,27 +29,21 @@ use crate::watch::Event;
 pub struct Enqueue<'a> {
     client: &'a Client,
     job: Invocation,
-    due: Due,
+    due: Delay,
     id: Option<RunId>,
     priority: Option<i32>,
     retry: Option<RetryPolicy>,
 }
 
-#[derive(Debug, Clone, Copy)]
-enum Due {
-    After(Duration),
-    At(DateTime<Utc>),
-}
-
 impl Enqueue<'_> {
     /// Not before `time`; at once if that has passed. Default: at once.
     pub fn at(self, time: DateTime<Utc>) -> Self {
-        Self { due: Due::At(time), ..self }
+        Self { due: Delay::Until(time), ..self }
     }
 
     /// Not before this delay has passed. Default: no delay.
     pub fn delay(self, delay: Duration) -> Self {
-        Self { due: Due::After(delay), ..self }
+        Self { due: Delay::For(delay), ..self }
     }
 
     /// Of several runs that are due at the same time, the one with the highest priority begins first. Default: 5.
@@ -79,8 +73,8 @@ impl Enqueue<'_> {
         }
         let mut run = client.prepared(job, JobData::new()).await.of_job(&key)?;
         run.due = match due {
-            Due::At(time) => time,
-            Due::After(delay) => after(run.due, delay),
+            Delay::Until(time) => time,
+            delay @ Delay::For(_) => delay.from(run.due),
         };
         run.id = id.unwrap_or(run.id);
         run.priority = priority.unwrap_or(run.priority);
@@ -98,11 +92,6 @@ impl<'a> IntoFuture for Enqueue<'a> {
     fn into_future(self) -> Self::IntoFuture {
         Box::pin(async move { self.store().await.during("enqueue") })
     }
-}
-
-fn after(now: DateTime<Utc>, delay: Duration) -> DateTime<Utc> {
-    let delay = TimeDelta::from_std(delay).ok();
-    delay.and_then(|delay| now.checked_add_signed(delay)).unwrap_or(DateTime::<Utc>::MAX_UTC)
 }
 
 /// Runs that are stored.
@@ -127,7 +116,7 @@ impl Client {
     /// what the code declares, so the run brings the given job along.
     pub fn enqueue(&self, job: impl IntoInvocation) -> Enqueue<'_> {
         let job = job.into_invocation();
-        let (due, id, priority, retry) = (Due::After(Duration::ZERO), None, None, None);
+        let (due, id, priority, retry) = (Delay::For(Duration::ZERO), None, None, None);
         Enqueue { client: self, job, due, id, priority, retry }
     }
 

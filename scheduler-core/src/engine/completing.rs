@@ -12,7 +12,7 @@ use crate::job::{BoxFuture, CancelReason, Failure, JobError, Outcome, RunParts, 
 use crate::run::{FiringCause, RetryPolicy, Verdict};
 use crate::store::{Completion, Fate, FiringReason, FiringRecord, Instruction, NewRun};
 
-/// A job that has nothing to do yet does not keep its node busy with asking again.
+/// A shorter snooze would keep the node busy with a job that has nothing to do.
 const SHORTEST_SNOOZE: TimeDelta = TimeDelta::milliseconds(100);
 
 /// Why a job that its node has no function for cannot run.
@@ -106,8 +106,8 @@ impl Core {
         }
     }
 
-    /// That of the run, or else that of its job. Of the others only runs are retried that somebody has enqueued, since an occurrence
-    /// of a trigger has a successor.
+    /// The policy of the run, or else of its job, or else of the scheduler. The last one holds for enqueued runs only, since an
+    /// occurrence of a trigger has a successor.
     fn policy(&self, parts: &RunParts) -> Option<RetryPolicy> {
         let stored = parts.stored.as_ref();
         let enqueued = stored.filter(|run| run.occurrence_of.is_none());
@@ -179,7 +179,7 @@ fn reason(ended: &Ended<'_>, fate: &Fate) -> Option<FiringReason> {
     }
 }
 
-/// What follows a failure, which may know better than the policy when to try again, or that there is no point in it.
+/// The verdict of the policy, unless the error itself says when to try again, or that no retry can help.
 fn verdict(policy: RetryPolicy, parts: &RunParts, means: Failure, now: DateTime<Utc>) -> Verdict {
     let verdict = policy.after(parts.run_id(), parts.attempt(), now);
     match (verdict, means) {

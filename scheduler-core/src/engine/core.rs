@@ -35,7 +35,7 @@ pub(crate) struct Settings {
     pub(crate) concurrency: usize,
     pub(crate) misfire_threshold: Duration,
     pub(crate) misfire: Misfire,
-    /// Of enqueued runs that have none.
+    /// For enqueued runs without a policy.
     pub(crate) retry: RetryPolicy,
     pub(crate) prune: bool,
     pub(crate) drains: bool,

@@ -7,7 +7,7 @@ use tracing::{Instrument, Span};
 
 use super::middleware::Chain;
 use super::pipeline::{Ended, RunOwner};
-use crate::job::{CancelReason, JobContext, JobError, Launcher, Outcome, Run, RunParts};
+use crate::job::{CANNOT_SNOOZE, CancelReason, JobContext, JobError, Launcher, Outcome, Run, RunParts};
 use crate::log::{Shown, unheard};
 use crate::time::Activity;
 use crate::watch::{Audience, Event};
@@ -171,7 +171,7 @@ pub(super) fn classify(own: Option<Outcome>, asked: Option<CancelReason>) -> Out
         (Some(Outcome::Succeeded), _) => Outcome::Succeeded,
         (Some(Outcome::Panicked(message)), _) => Outcome::Panicked(message),
         (Some(Outcome::Vetoed), _) => Outcome::Vetoed,
-        // It would have run again anyway, and knows when.
+        // The run would be attempted again anyway, and the job knows when.
         (Some(Outcome::Snoozed(delay)), Some(CancelReason::Shutdown | CancelReason::ClaimLost)) => {
             Outcome::Snoozed(delay)
         }
@@ -214,9 +214,7 @@ fn trouble(parts: &RunParts, outcome: &Outcome, took: Duration) -> Option<String
         }
         Outcome::Cancelled => format!("job `{job}` was cancelled and has stopped after {after}"),
         Outcome::Snoozed(_) if !matches!(parts.launcher, Launcher::Trigger | Launcher::Run) => {
-            format!(
-                "job `{job}` asked to run later, which only a run of a job store can: it is over; enqueue the job instead"
-            )
+            format!("job `{job}` is over after {after}: {CANNOT_SNOOZE}; enqueue the job instead")
         }
         Outcome::Vetoed | Outcome::Discarded(_) | Outcome::Snoozed(_) => return None,
         Outcome::Succeeded => {

@@ -12,7 +12,8 @@ use super::service::ServiceContext;
 use crate::data::JobData;
 use crate::execute::{Ask, Here, run_here};
 use crate::job::{
-    CancelReason, ErasedJob, JobDetail, JobError, JobResult, Launcher, Outcome, RunParts, StoredRun,
+    CANNOT_SNOOZE, CancelReason, ErasedJob, JobDetail, JobError, JobResult, Launcher, Outcome, RunParts,
+    StoredRun,
 };
 use crate::key::{InvalidKey, JobKey};
 use crate::trigger::Trigger;
@@ -131,9 +132,7 @@ pub(super) fn result_of(outcome: Outcome) -> JobResult {
     match outcome {
         Outcome::Succeeded | Outcome::Vetoed => Ok(()),
         Outcome::Failed(error) | Outcome::Discarded(error) => Err(error),
-        Outcome::Snoozed(_) => {
-            Err(JobError::new("it has asked to run later, and nothing but a run of a job store can"))
-        }
+        Outcome::Snoozed(_) => Err(JobError::new(CANNOT_SNOOZE)),
         other => Err(JobError::new(other.failure().unwrap_or_default())),
     }
 }

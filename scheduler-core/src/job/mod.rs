@@ -69,6 +69,7 @@ pub use extract::{Extract, ExtractError, FromContext, Need, State, ViaArgs, ViaC
 pub use handler::{BlockingHandler, Handler};
 pub(crate) use handler::{BoxFuture, ErasedJob, Identity, Threading};
 pub use launcher::Launcher;
+pub(crate) use outcome::CANNOT_SNOOZE;
 pub use outcome::{Delay, Failure, IntoOutcome, JobError, JobResult, Outcome};
 pub(crate) use provide::provide_methods;
 pub use provide::{Factory, Providers, ScopedFactory, Shared};

@@ -14,7 +14,10 @@ use crate::user::{self, Careful, Panic};
 /// What a job function returns when it can fail; `?` works on every error type.
 pub type JobResult<T = ()> = Result<T, JobError>;
 
-/// When something is to be done.
+/// What becomes of a job that snoozes and is no run of a job store.
+pub(crate) const CANNOT_SNOOZE: &str = "it asked to run later, which only a run of a job store can";
+
+/// How long a run waits for its next attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Delay {
     /// So long from now.
@@ -116,7 +119,8 @@ impl JobError {
     }
 
     /// The attempt has failed, and the next one is due after this delay, whatever the backoff of the
-    /// [retry policy](crate::run::RetryPolicy) says. If the policy leaves no retry, the run is dead.
+    /// [retry policy](crate::run::RetryPolicy) says. If the policy leaves no retry, the run is dead. An occurrence of a trigger whose
+    /// job has no retry policy is over.
     pub fn retry_in(delay: Duration, error: impl Into<BoxError>) -> Self {
         Self::new(error).meaning(Failure::RetryAfter(delay.into()))
     }

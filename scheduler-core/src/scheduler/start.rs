@@ -14,7 +14,9 @@ use crate::client::{bind, closed};
 use crate::engine::{self, Core, Engine, StoreFailures};
 use crate::error::{During, Error, Result};
 use crate::execute::Pool;
-use crate::job::{BoxFuture, CancelReason, ExecutionId, Invocation, Launcher, Outcome, RunParts};
+use crate::job::{
+    BoxFuture, CANNOT_SNOOZE, CancelReason, ExecutionId, Invocation, Launcher, Outcome, RunParts,
+};
 use crate::log::listed;
 use crate::store::*;
 use crate::time::{aside, by};
@@ -270,7 +272,7 @@ fn succeeded(job: &Invocation, outcome: Result<Outcome, oneshot::error::RecvErro
     let gone = |_| Outcome::Panicked("the runtime was shut down while the job ran".to_owned());
     let outcome = outcome.unwrap_or_else(gone);
     let failure = match &outcome {
-        Outcome::Snoozed(_) => Some("it asked to run later, which only a run of a job store can".to_owned()),
+        Outcome::Snoozed(_) => Some(CANNOT_SNOOZE.to_owned()),
         outcome => outcome.failure(),
     };
     let Some(failure) = failure else { return Ok(()) };

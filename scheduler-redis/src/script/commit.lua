@@ -55,7 +55,7 @@ function checks.is(hash, from, many)
   for n = 1, #found do compare(is_version(found[n], ARGV[from + 2 * n - 1])) end
 end
 
--- Rows that come: name, record. As `is`, with nothing for a version.
+-- New rows: name, record. A row of this name must not exist.
 local function prepare_add(hash, from, many)
   local found = values_of(hash, column(from, many, 2))
   is_fine[hash] = true
@@ -131,7 +131,7 @@ function ops.over(hash, from, many)
   end
 end
 
--- So many more firing records go with a commit than come, if more are kept than wished.
+-- A commit removes at most so many firing records more than it adds.
 local MORE = 8 * CHUNK
 
 local last_firing, first_firing, firing_bytes
@@ -143,18 +143,18 @@ local function prepare_firings(entries)
   check('firings')
   local chunk, is_begun = chunk_of(last_firing + 1), last_firing % CHUNK > 0
   for n = chunk, chunk_of(last_firing + #entries / ENTRY) + 1 do check('fr:' .. text(n)) end
-  -- Behind what was destroyed nothing would be found.
+  -- A chunk that somebody has changed is given up: records behind the damage would not be found.
   if is_begun and call('STRLEN', K('fr:' .. text(chunk))) ~= HEAD + firing_bytes then last_firing = (chunk + 1) * CHUNK end
 end
 
--- The bytes of so many records from this entry on.
+-- The length of `many` records together, from the entry `at` on.
 local function bytes_of(entries, at, many)
   local bytes = 0
   for index = at, at + many - 1 do bytes = bytes + length_of(entries, index) end
   return bytes
 end
 
--- Entries, records, to be numbered in this order; so many are kept.
+-- Appends records: their entries, then the records. The last `keep` records stay.
 function ops.firings(keep, from)
   local entries, records = ARGV[from], ARGV[from + 1]
   local many, at, behind = #entries / ENTRY, 0, 0
@@ -164,7 +164,7 @@ function ops.firings(keep, from)
     local bytes = at + fits == many and #records - behind or bytes_of(entries, at, fits)
     local key = 'fr:' .. text(chunk)
     if index == 0 then
-      -- Of a chunk that was left behind when what counts them was destroyed nothing is shown.
+      -- A chunk of this number may be left over from before the numbers were destroyed.
       call('DEL', K(key))
       call('SADD', K'firings', text(chunk))
       firing_bytes = 0

@@ -20,8 +20,8 @@
 --   alarms           triggers that a rule has to look at, by when
 --   nj, nt           all keys, in their order      of   job NUL NUL trigger      by   calendar NUL NUL trigger
 --   rest             pauses and calendars          marks   name -> record
---   firings          chunks of firing records        fr:<chunk>  such records: an entry for each (see below), and from `HEAD` on the
---                    records, without anything between them. The record `n` is in the chunk `(n - 1) / CHUNK`
+--   firings          the chunks of firing records there are        fr:<chunk>  a chunk: an entry for each record (see below), and from
+--                    the byte `HEAD` on the records, one after the other. The record `n` is in the chunk `(n - 1) / CHUNK`
 --   stop:<session>   claim -> why it is to stop
 --   ss  session -> its node     sl  session -> end of its lease     sn  session -> when it was heard of
 --   sc  session -> its claims have larger numbers than this         tn  session -> its last turn (see `take.lua`)
@@ -183,8 +183,8 @@ local function offer_in(lane, job)
   end
 end
 
--- So many firing records are in a chunk, and their entries have so many bytes: the outcome, 4 bytes each for job, trigger and run,
--- and 3 for how long the record is.
+-- The number of firing records in a chunk, and the bytes of an entry: 1 for the outcome, 4 each for job, trigger and run, 3 for the
+-- length of the record.
 local CHUNK, ENTRY = 256, 16
 local HEAD = CHUNK * ENTRY
 
@@ -195,8 +195,8 @@ end
 
 local function is_count(value, most) return value and value >= 0 and value <= most and value % 1 == 0 end
 
--- The numbers of the last firing record and of the first that is kept, and the bytes of records in the last chunk. Where they are
--- lost: what the chunks say, and a new chunk is begun.
+-- The numbers of the last firing record and of the first that is kept, and the bytes of records in the last chunk. If they are lost,
+-- they follow from the set of chunks, and a new chunk begins.
 local function firings_kept()
   local known = call('HMGET', K'meta', 'fl', 'ff', 'fb')
   local last, first, bytes = tonumber(known[1] or ''), tonumber(known[2] or ''), tonumber(known[3] or '')

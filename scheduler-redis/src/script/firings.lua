@@ -6,16 +6,16 @@
 local most, outcomes = tonumber(ARGV[3]), ARGV[7]
 local find, sub = string.find, string.sub
 
--- So many entries are compared in one call; a chunk in which nothing is found counts as some of them.
+-- The most entries that one call compares, and how many of them a chunk counts as, whatever it holds.
 local EFFORT, OF_CHUNK = 4000, 20
 
--- What is looked for: where it is in an entry, its bytes.
+-- The marks that an entry must have: place in the entry, bytes.
 local wanted = {}
 for n = 3, 1, -1 do
   if ARGV[3 + n] ~= '' then wanted[#wanted + 1] = { 4 * n - 3, ARGV[3 + n] } end
 end
 
--- Whatever is rare is found first: runs, triggers, outcomes but success, jobs.
+-- The rarest marks are searched, and the others compared. Rare are runs, then triggers, then outcomes other than success, then jobs.
 local needles = {}
 if wanted[1] and (outcomes == '' or find(outcomes, '0', 1, true) or wanted[1][1] > 1) then
   needles = { wanted[1] }
@@ -26,7 +26,7 @@ end
 local answer, effort = { 'ok', '' }, 0
 local function read_so_far() return (#answer - 2) / 3 end
 
--- Which entries may be wanted.
+-- The entries that have one of the rarest marks.
 local function candidates(entries)
   local found = {}
   for _, needle in ipairs(needles) do
