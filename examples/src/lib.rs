@@ -3,6 +3,10 @@
 use std::fmt::Arguments;
 use std::io::{Write, stdout};
 use std::process;
+use std::sync::Arc;
+
+use scheduler_core::store::{JobStore, MemoryJobStore};
+use scheduler_redis::RedisJobStore;
 
 /// As that of the standard library, but a closed pipe ends the process quietly: `cargo run --bin misfire | head -1`.
 #[macro_export]
@@ -15,5 +19,27 @@ macro_rules! println {
 pub fn print_line(text: Arguments<'_>) {
     if writeln!(stdout(), "{text}").is_err() {
         process::exit(0);
+    }
+}
+
+/// The option `--store`, for examples that run on every store.
+#[derive(Debug, clap::Args)]
+pub struct StoreOption {
+    /// `memory`, or the address of a Redis such as redis://localhost:6379
+    #[arg(long, default_value = "memory")]
+    store: String,
+}
+
+impl StoreOption {
+    /// Opens the store. In a Redis, the example has its own scheduler of this name.
+    ///
+    /// # Errors
+    ///
+    /// There is no Redis at the address.
+    pub async fn open(&self, name: &str) -> anyhow::Result<Arc<dyn JobStore>> {
+        Ok(match &*self.store {
+            "memory" => Arc::new(MemoryJobStore::new()),
+            address => Arc::new(RedisJobStore::connect(address, name).await?),
+        })
     }
 }

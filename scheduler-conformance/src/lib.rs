@@ -48,6 +48,7 @@ pub type Check<O> = (&'static str, fn(&O));
 pub fn checks<O: Open>() -> Vec<Check<O>> {
     let rules = [
         verbs::admin::all(),
+        verbs::changing::all(),
         verbs::ending::all(),
         verbs::firings::all(),
         verbs::firing::all(),
@@ -73,6 +74,7 @@ macro_rules! store_conformance {
             use super::*;
 
             $crate::__store_checks_of_admin!($open);
+            $crate::__store_checks_of_changing!($open);
             $crate::__store_checks_of_ending!($open);
             $crate::__store_checks_of_firings!($open);
             $crate::__store_checks_of_firing!($open);

@@ -1,25 +1,52 @@
 //! What the clock brings, and claims that nobody can fire.
 
+use std::sync::atomic::Ordering;
+
 use chrono::{DateTime, TimeDelta, Utc};
 use scheduler_core::Result;
+use scheduler_core::run::RunEnd;
 use scheduler_core::store::view::record;
 use scheduler_core::store::{AcquireDue, rules};
 
 use crate::bundles;
 use crate::codec;
 use crate::commit::{Ops, Step, operation, text};
+use crate::commit_runs::ended;
 use crate::load::parts;
 use crate::names::Names;
 use crate::run::Mode;
-use crate::script::{bytes, list, word, words};
+use crate::script::{bytes, list, number, word, words};
 use crate::shared::Shared;
 use crate::take::{BATCH, Unusable, millis};
 
 impl Shared {
     pub(crate) async fn ring(&self, request: &AcquireDue) -> Result<()> {
         let (now, session) = (request.now, request.session);
-        self.run("ring", Mode::Chore, self.view(), |view| rules::ring(view, now, session)).await?;
+        let ran = self.run("ring", Mode::Chore, self.view(), |view| rules::ring(view, now, session)).await?;
+        self.dropped.lock().extend(ran.answer);
         self.tidy_alarms(now).await
+    }
+
+    /// Removes ended runs of which there are too many, some of them with each call.
+    pub(crate) async fn drop_excess(&self, request: &AcquireDue) -> Result<()> {
+        if !self.may_exceed.swap(false, Ordering::AcqRel) {
+            return Ok(());
+        }
+        let counts = RunEnd::ALL.map(|end| self.command("ZCARD", &ended(end)));
+        let dropped = async {
+            let counts = self.ask_all(counts.to_vec()).await?;
+            let most = self.settings.retention.most() as u64;
+            let is_excess = counts.iter().any(|count| number(Some(count)).is_some_and(|count| count > most));
+            if is_excess {
+                self.ring(request).await?;
+            }
+            Ok(is_excess)
+        };
+        let dropped = dropped.await;
+        if !matches!(dropped, Ok(false)) {
+            self.may_exceed.store(true, Ordering::Release);
+        }
+        dropped.map(drop)
     }
 
     /// Whose time has come and who has nothing to ring for: somebody has changed it by hand, or this program cannot read it and another
@@ -31,19 +58,31 @@ impl Shared {
         if keys.is_empty() {
             return Ok(());
         }
-        let records = list(Some(self.ask(self.command("HMGET", "triggers").arg(&keys)).await?));
+        let (runs, triggers) = keys.into_iter().partition(|key| codec::read_run(key).is_some());
+        self.tidy_alarms_of("triggers", triggers, now).await?;
+        self.tidy_alarms_of("runs", runs, now).await
+    }
+
+    async fn tidy_alarms_of(&self, hash: &str, keys: Vec<String>, now: DateTime<Utc>) -> Result<()> {
+        if keys.is_empty() {
+            return Ok(());
+        }
+        let records = list(Some(self.ask(self.command("HMGET", hash).arg(&keys)).await?));
         for (key, whole) in keys.iter().zip(&records) {
             let mut names = Names::new(self.numbers.clone(), now);
             let whole = bytes(whole).and_then(parts);
-            let row = whole.map(|(_, record)| record::read_trigger(record, &mut names, &mut &self.known));
-            let at = match row {
-                Some(Ok(row)) if row.alarm().is_some_and(|at| at <= now) => continue,
-                Some(Ok(row)) => row.alarm(),
+            let alarm = whole.map(|(_, record)| match hash {
+                "runs" => record::read_run(record, &mut names).map(|row| row.alarm()),
+                _ => record::read_trigger(record, &mut names, &mut &self.known).map(|row| row.alarm()),
+            });
+            let at = match alarm {
+                Some(Ok(alarm)) if alarm.is_some_and(|at| at <= now) => continue,
+                Some(Ok(alarm)) => alarm,
                 Some(Err(_)) => Some(now + TimeDelta::seconds(5)),
                 None => None,
             };
             let version = whole.map_or(0, |(version, _)| version);
-            let mut body = operation("is", "triggers", &[text(key), crate::commit::known(version)]);
+            let mut body = operation("is", hash, &[text(key), crate::commit::known(version)]);
             let mut ops = Ops::default();
             match at {
                 Some(at) => ops.add(Step::ZAdd, "alarms", [text(millis(at)), text(key)]),

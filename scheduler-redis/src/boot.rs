@@ -11,7 +11,7 @@ use crate::script::word;
 use crate::shared::Shared;
 
 /// Written and read; see `nodes.lua`, which writes it down again where it is lost.
-pub(crate) const FORMAT: &str = "3:4";
+pub(crate) const FORMAT: &str = "3:5";
 
 /// What an ACL may forbid: each once, on a key of its own. `@` stands before a key.
 const PROBES: &[&str] = &[
@@ -30,6 +30,7 @@ const PROBES: &[&str] = &[
     "ZADD @z 1 a",
     "ZRANGE @z 0 0",
     "ZRANGEBYSCORE @z 0 1",
+    "ZREVRANGEBYSCORE @z 1 0",
     "ZSCORE @z a",
     "ZCARD @z",
     "ZCOUNT @z 0 1",

@@ -99,6 +99,8 @@ pub(crate) struct Commit {
     /// Runs that are stored only if they are not there yet, in the order of their words.
     pub(crate) added: Vec<Id<RunRow>>,
     pub(crate) ops: Ops,
+    /// Whether runs end and are kept: there may be too many of them now.
+    pub(crate) ends: bool,
     /// By how much the claims of queues change.
     pub(crate) queues: BTreeMap<Arc<str>, i64>,
     pub(crate) version: Version,
@@ -114,7 +116,7 @@ impl Commit {
         compares: bool,
     ) -> Result<Option<Self>> {
         let (checks, checked, added, ops, queues) = Default::default();
-        let mut commit = Self { checks, checked, added, ops, queues, version };
+        let mut commit = Self { checks, checked, added, ops, ends: false, queues, version };
         if let Some(entry) = entry {
             commit.chore(entry);
         }
@@ -222,7 +224,7 @@ impl Commit {
             checked.push(about);
         };
         for (id, version) in view.jobs().reads() {
-            is("jobs", codec::key(names.job_key(id)), version, Checked::Job(id));
+            is("jobs", codec::key(names.key_of_job(id)), version, Checked::Job(id));
         }
         for (id, version) in view.triggers().reads() {
             is("triggers", codec::key(names.trigger_key(id)), version, Checked::Trigger(id));
@@ -279,11 +281,11 @@ impl Commit {
             view.holders().flat_map(|(job, _)| [text(codec::key(job)), text(names.noted_holder(job))]);
         let holders: Words = holders.collect();
         let of = view.counted().flat_map(|(job, count)| {
-            [text(format!("{}\0\0", codec::key(names.job_key(job)))), text(count.to_string())]
+            [text(format!("{}\0\0", codec::key(names.key_of_job(job)))), text(count.to_string())]
         });
         let of: Words = of.collect();
         let several = view.several().flat_map(|(job, least)| {
-            [text(format!("{}\0\0", codec::key(names.job_key(job)))), text(least.to_string())]
+            [text(format!("{}\0\0", codec::key(names.key_of_job(job)))), text(least.to_string())]
         });
         let several: Words = several.collect();
         let by: Words =
@@ -340,7 +342,7 @@ impl Commit {
     }
 
     fn job(&mut self, change: &Change<'_, JobRow>, names: &Names) -> Result<()> {
-        let key = text(codec::key(names.job_key(change.id)));
+        let key = text(codec::key(names.key_of_job(change.id)));
         match change.after {
             Some(row) => {
                 let record = whole(self.version, record::job(row)?);

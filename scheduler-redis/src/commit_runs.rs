@@ -1,9 +1,10 @@
 //! What a commit writes of runs.
 
+use chrono::{DateTime, Utc};
 use foldhash::HashMap;
 use scheduler_core::Result;
-use scheduler_core::run::RunId;
-use scheduler_core::store::rows::{ClaimRow, Id, Item, RunRow, Standing};
+use scheduler_core::run::{RunEnd, RunId};
+use scheduler_core::store::rows::{ClaimRow, Id, Item, RunRow};
 use scheduler_core::store::view::{Change, View, record};
 
 use crate::codec;
@@ -32,8 +33,8 @@ pub(crate) fn over_of(view: &View<Names>, names: &Names) -> Over {
 
 /// Where a run stands that is not claimed: the name of a sorted set, and its member.
 pub(crate) fn where_it_stands(row: &RunRow, names: &Names) -> Option<(String, Vec<u8>)> {
-    if let Standing::Ended(_) = row.standing {
-        return Some(("dead".to_owned(), codec::run(row.id).into_bytes()));
+    if let Some(end) = row.end() {
+        return Some((ended(end), codec::run(row.id).into_bytes()));
     }
     let Stand { lane, member, alone, .. } = stand_of_run(row, names)?;
     Some((alone.map_or_else(|| format!("lane:{lane}"), |job| format!("q:{lane}\u{1}{job}")), member))
@@ -47,7 +48,37 @@ pub(crate) fn claimed_name(claim: &ClaimRow) -> Option<String> {
     }
 }
 
+/// The runs that have ended like this, by the time of their end.
+pub(crate) fn ended(end: RunEnd) -> String {
+    format!("ended:{end}")
+}
+
 impl Commit {
+    /// Where a run stands among those that have ended, and until when it is kept.
+    fn rank(&mut self, name: &str, before: Option<&RunRow>, after: Option<&RunRow>) {
+        let (from, to) = (before.and_then(RunRow::rank), after.and_then(RunRow::rank));
+        if from != to {
+            if let Some((end, _)) = from {
+                self.ops.add(Step::ZRem, ended(end), [text(name)]);
+            }
+            if let Some((end, rank)) = to {
+                self.ends = true;
+                self.ops.add(Step::ZAdd, ended(end), [text(rank.number.to_string()), text(name)]);
+            }
+        }
+        self.alarm(name, before.and_then(RunRow::alarm), after.and_then(RunRow::alarm));
+    }
+
+    /// When a rule is to look at it.
+    pub(crate) fn alarm(&mut self, name: &str, before: Option<DateTime<Utc>>, after: Option<DateTime<Utc>>) {
+        let [before, after] = [before, after].map(|at| at.map(|at| at.timestamp_millis()));
+        match after {
+            _ if before == after => {}
+            Some(at) => self.ops.add(Step::ZAdd, "alarms", [text(at.to_string()), text(name)]),
+            None => self.ops.add(Step::ZRem, "alarms", [text(name)]),
+        }
+    }
+
     /// A run that was claimed stands nowhere.
     pub(crate) fn run(
         &mut self,
@@ -67,8 +98,7 @@ impl Commit {
             }
             None => self.ops.add(Step::HDel, "runs", [text(&name)]),
         }
-        let ended = |row: &RunRow| matches!(row.standing, Standing::Ended(_)).then(|| name.clone());
-        self.index(Step::ZAdd, "dead", before.and_then(ended), after.and_then(ended));
+        self.rank(&name, before, after);
         let alone = |row: &RunRow| row.exclusive.then(|| codec::key(&row.job));
         match (before.and_then(alone), after.and_then(alone)) {
             (before, Some(job)) if before.as_ref() != Some(&job) => {

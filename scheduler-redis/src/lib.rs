@@ -32,6 +32,7 @@ mod discovery;
 #[cfg(all(test, unix))]
 #[allow(clippy::unwrap_used, reason = "a test says what went wrong by failing")]
 mod driver_kit;
+mod ended;
 mod firing;
 mod firings;
 mod heartbeat;

@@ -9,7 +9,7 @@ use redis::{Cmd, Value};
 use scheduler_core::run::RunId;
 use scheduler_core::store::rows::{ClaimRow, Id, JobRow, RunRow, TriggerRow};
 use scheduler_core::store::view::record;
-use scheduler_core::store::view::{Members, Rest, Set, Version, View, Wants};
+use scheduler_core::store::view::{Members, Names as _, Rest, Set, Version, View, Wants};
 use scheduler_core::store::{GroupKind, Mark, Selection};
 use scheduler_core::{DEFAULT_GROUP, Error, Result};
 
@@ -70,14 +70,14 @@ impl Loader<'_> {
             self.view.load_mark(name, mark, version);
         }
         let count = |job: &Id<JobRow>| {
-            let begin = format!("{}\0\0", codec::key(self.view.names().job_key(*job)));
+            let begin = format!("{}\0\0", codec::key(self.view.names().key_of_job(*job)));
             self.shared.command("ZLEXCOUNT", "of").arg(format!("[{begin}")).arg(after(&begin)).to_owned()
         };
         let counts = members.iter().map(count).collect();
         let counts = self.shared.ask_all(counts).await?;
         for (job, count) in members.into_iter().zip(counts) {
             let count = self::count(&count);
-            self.shared.known.keep_members(self.view.names().job_key(job), count);
+            self.shared.known.keep_members(self.view.names().key_of_job(job), count);
             self.view.load_members(job, count);
         }
         for kind in groups {
@@ -116,7 +116,7 @@ impl Loader<'_> {
         if ids.is_empty() {
             return Ok(());
         }
-        let keys: Vec<_> = ids.iter().map(|id| codec::key(self.view.names().job_key(*id))).collect();
+        let keys: Vec<_> = ids.iter().map(|id| codec::key(self.view.names().key_of_job(*id))).collect();
         let records = self.records("jobs", &keys).await?;
         for ((id, key), found) in ids.into_iter().zip(keys).zip(records) {
             let Some((version, record)) = found.as_deref().and_then(parts) else {
@@ -301,7 +301,7 @@ impl Loader<'_> {
             Set::Jobs => {
                 for key in self.names_of("nj", None).await? {
                     let Ok(key) = codec::job_key(&key) else { continue };
-                    members.jobs.push(scheduler_core::store::view::Names::job(self.view.names(), &key));
+                    members.jobs.push(self.view.names().job(&key));
                 }
                 self.jobs(members.jobs.clone()).await?;
             }
@@ -310,9 +310,7 @@ impl Loader<'_> {
                 loop {
                     let (ids, next) = self.scan_runs(cursor, MANY).await?;
                     let names = self.view.names();
-                    members
-                        .runs
-                        .extend(ids.iter().map(|id| scheduler_core::store::view::Names::run(names, *id)));
+                    members.runs.extend(ids.iter().map(|id| names.run(*id)));
                     match next {
                         Some(next) => cursor = next,
                         None => break,
@@ -332,8 +330,15 @@ impl Loader<'_> {
                 let command =
                     self.get("ZRANGEBYSCORE", "alarms").arg("-inf").arg(now.timestamp_millis()).to_owned();
                 let keys = words(Some(self.one(command.clone().arg("LIMIT").arg(0).arg(100)).await?));
+                let runs: Vec<_> = keys.iter().filter_map(|key| codec::read_run(key)).collect();
+                members.runs = runs.iter().map(|run| self.view.names().run(*run)).collect();
                 members.triggers = self.numbered(&keys);
                 self.triggers(members.triggers.clone(), true).await?;
+                self.runs(members.runs.clone(), true).await?;
+            }
+            Set::Excess => {
+                members.runs = self.excess().await?;
+                self.runs(members.runs.clone(), true).await?;
             }
             _ => {
                 return Err(Error::config(format!(
@@ -355,19 +360,12 @@ impl Loader<'_> {
         Ok((ids.collect(), next.filter(|next| *next != 0)))
     }
 
-    /// The names of the ended runs after this one, in the order of their ids.
-    pub(crate) async fn dead(&self, since: Option<&str>, count: usize) -> Result<Vec<String>> {
-        let first = since.map_or_else(|| "-".to_owned(), |since| format!("({since}"));
-        let mut command = self.get("ZRANGEBYLEX", "dead");
-        command.arg(first).arg("+").arg("LIMIT").arg(0).arg(count);
-        Ok(words(Some(self.one(&command).await?)))
-    }
-
     fn numbered(&mut self, keys: &[String]) -> Vec<Id<TriggerRow>> {
         let names = self.view.names();
         // An audit takes care of an entry that is no key.
-        let keys = keys.iter().filter_map(|key| codec::trigger_key(key).ok());
-        keys.map(|key| scheduler_core::store::view::Names::trigger(names, &key)).collect()
+        let keys = keys.iter().filter(|key| codec::read_run(key).is_none());
+        let keys = keys.filter_map(|key| codec::trigger_key(key).ok());
+        keys.map(|key| names.trigger(&key)).collect()
     }
 
     async fn selected(&self, what: &Selection) -> Result<Vec<String>> {

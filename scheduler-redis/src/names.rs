@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use chrono::{DateTime, Utc};
 use foldhash::{HashMap, HashMapExt, HashSet};
 use scheduler_core::job::ExecutionId;
-use scheduler_core::run::RunId;
+use scheduler_core::run::{Retention, RunId};
 use scheduler_core::store::rows::{ClaimRow, Id, JobRow, Lane, RunRow, TriggerRow};
 use scheduler_core::store::view;
 
@@ -17,10 +17,16 @@ use crate::codec;
 
 /// Numbers for births and revisions: microseconds of the server's clock, each once in this process. What has the same name is
 /// never changed by two processes at once, so no two changes of one name have one number.
+///
+/// Also how long runs are kept after their end, which the rules ask for.
 #[derive(Debug, Default)]
-pub(crate) struct Numbers(AtomicU64);
+pub(crate) struct Numbers(AtomicU64, Retention);
 
 impl Numbers {
+    pub(crate) fn of(retention: Retention) -> Self {
+        Self(AtomicU64::default(), retention)
+    }
+
     fn next(&self, now: DateTime<Utc>) -> u64 {
         let now = u64::try_from(now.timestamp_micros()).unwrap_or_default();
         let step = |last: u64| Some(last.saturating_add(1).max(now));
@@ -84,7 +90,7 @@ impl Names {
         Self { jobs, triggers, runs, lanes, at, places, holders, last_job, texts, claims, numbers, now }
     }
 
-    pub(crate) fn job_key(&self, id: Id<JobRow>) -> &JobKey {
+    pub(crate) fn key_of_job(&self, id: Id<JobRow>) -> &JobKey {
         &self.jobs.all[id.0 as usize]
     }
 
@@ -180,6 +186,10 @@ impl view::Names for Names {
 
     fn number(&mut self) -> u64 {
         self.numbers.next(self.now)
+    }
+
+    fn retention(&self) -> Retention {
+        self.numbers.1
     }
 }
 

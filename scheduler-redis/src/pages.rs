@@ -4,7 +4,8 @@
 use std::sync::Arc;
 
 use scheduler_core::job::JobDetail;
-use scheduler_core::run::{RunId, RunState};
+use scheduler_core::run::{RunEnd, RunId};
+use scheduler_core::store::rows::Rank;
 use scheduler_core::store::*;
 use scheduler_core::{JobKey, Result, TriggerKey};
 
@@ -135,27 +136,29 @@ impl Shared {
         if query.page_size() == 0 {
             return Ok(Page::empty());
         }
-        if query.state == Some(RunState::Ended) {
-            self.page_of_ended(query).await
-        } else {
-            self.page_of_all(query).await
+        match query.ends() {
+            Some(ends) => self.page_of_ended(query, &ends).await,
+            None => self.page_of_all(query).await,
         }
     }
 
-    /// Ended runs are kept in the order of their ids.
-    async fn page_of_ended(&self, query: &RunQuery) -> Result<Page<RunStatus, RunCursor>> {
-        let (mut found, mut view) = (Found::new(query.page_size()), self.empty_view());
-        let mut since = query.after.and_then(|cursor| cursor.after).map(codec::run);
+    /// Ended runs are kept by the time of their end.
+    async fn page_of_ended(&self, query: &RunQuery, ends: &[RunEnd]) -> Result<Page<RunStatus, RunCursor>> {
+        let mut found = Found::new(query.page_size());
+        let cursor = |rank: &Rank| RunCursor::in_scan(rank.number, Some(rank.run));
+        let after = |cursor: RunCursor| Some(Rank { number: cursor.scan, run: cursor.after? });
+        let mut behind = query.after.and_then(after);
         loop {
-            let loader = Loader { shared: self, view: &mut view, broken: Broken::IsNone };
-            let names = loader.dead(since.as_deref(), ROWS).await?;
-            let ids: Vec<_> = names.iter().filter_map(|name| codec::read_run(name)).collect();
-            let last = ids.last().map(|id| RunCursor::from(*id));
+            let ranks = self.latest(ends, behind, ROWS).await?;
+            let ids = ranks.iter().map(|rank| rank.run).collect();
             let runs = self.runs_of(query, ids, None).await?;
-            if let Some(page) = found.take(runs, names.len(), last, |run| run.id.into()) {
+            let place = |id| ranks.iter().find(|rank| rank.run == id);
+            let last = ranks.last().map(cursor);
+            let key = |run: &RunStatus| place(run.id).map(cursor).unwrap_or_default();
+            if let Some(page) = found.take(runs, ranks.len(), last, key) {
                 return Ok(page);
             }
-            since = names.into_iter().last();
+            behind = ranks.last().copied();
         }
     }
 

@@ -332,6 +332,7 @@ impl Shared {
         let numbers = order.as_ref().map(ToString::to_string).unwrap_or_default();
         let head = [call, self.id(), &numbers, &epoch, &teller, quiet];
         let mut words: Vec<_> = head.iter().map(|word| word.as_bytes().to_vec()).collect();
+        let ends = commit.ends;
         let (body, checked) = commit.words();
         words.extend(body);
         let connection =
@@ -342,6 +343,9 @@ impl Shared {
             "done" => {
                 if word(answer.get(3)) == "1" {
                     self.wake();
+                }
+                if ends {
+                    self.may_exceed.store(true, Ordering::Release);
                 }
                 Ok(Committed::Done { is_written: true })
             }
@@ -395,7 +399,7 @@ impl Shared {
         for checked in failed {
             match checked {
                 Checked::Job(id) => {
-                    self.known.forget_job(view.names().job_key(*id));
+                    self.known.forget_job(view.names().key_of_job(*id));
                     jobs.push(*id);
                 }
                 Checked::Trigger(id) => triggers.push(*id),
@@ -426,7 +430,7 @@ impl Shared {
         }
         let jobs: Vec<_> = view.jobs().changes().map(|change| (change.id, change.after.cloned())).collect();
         for (id, row) in jobs {
-            let key = view.names().job_key(id);
+            let key = view.names().key_of_job(id);
             match row {
                 Some(row) => self.known.keep_job(key, version, &row),
                 None => self.known.forget_job(key),

@@ -4,6 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use redis::{ConnectionInfo, IntoConnectionInfo, ProtocolVersion};
+use scheduler_core::run::Retention;
 use scheduler_core::{Error, Result};
 
 /// The shortest lease: below it a short stall of the network would count as a death.
@@ -37,6 +38,7 @@ pub(crate) struct Settings {
     pub(crate) start_within: Duration,
     /// So many runs that are over are kept.
     pub(crate) keeps: usize,
+    pub(crate) retention: Retention,
     /// So many bytes are the most that one call may carry.
     pub(crate) largest_call: usize,
 }
@@ -85,6 +87,7 @@ pub struct RedisStoreBuilder {
     answer_within: Duration,
     start_within: Duration,
     keeps: usize,
+    retention: Retention,
     largest_call: usize,
 }
 
@@ -110,6 +113,7 @@ impl RedisStoreBuilder {
             answer_within: Duration::from_secs(2),
             start_within: Duration::from_secs(30),
             keeps: 0,
+            retention: Retention::default(),
             largest_call: 128 * 1024 * 1024,
         }
     }
@@ -172,6 +176,13 @@ impl RedisStoreBuilder {
         self
     }
 
+    /// How long runs are kept after their end, and how many. Nodes should agree: the one on which a run ends goes by its own setting.
+    /// Default: [`Retention::default`].
+    pub fn retention(mut self, retention: Retention) -> Self {
+        self.retention = retention;
+        self
+    }
+
     /// How many bytes one call may carry, such as a trigger with its arguments. A larger one is refused before it is sent. Redis
     /// works on nothing else while it takes a large value: keep large values elsewhere, and give jobs a reference. Default:
     /// 128 MiB; the server takes at most its `proto-max-bulk-len`, 512 MB by default.
@@ -224,6 +235,7 @@ impl RedisStoreBuilder {
             answer_within: self.answer_within,
             start_within: self.start_within,
             keeps: self.keeps,
+            retention: self.retention,
             largest_call: self.largest_call,
         })
     }

@@ -9,10 +9,11 @@ use chrono::{DateTime, Utc};
 use foldhash::HashMap;
 use parking_lot::Mutex;
 use scheduler_core::job::ExecutionId;
+use scheduler_core::run::RunId;
 use scheduler_core::store::view::{Rest, Version};
 use scheduler_core::store::*;
 use scheduler_core::time::{Clock, SystemClock};
-use scheduler_core::{Error, Result};
+use scheduler_core::{Error, JobKey, Result};
 use serde_json::{Value, json};
 use tokio::sync::{Notify, OwnedRwLockReadGuard, RwLock};
 
@@ -60,6 +61,10 @@ pub(crate) struct Shared {
     versions: AtomicU64,
     /// Commits that took effect, and those that were refused since somebody else had changed what they go by.
     pub(crate) commits: [AtomicU64; 2],
+    /// Runs have ended: there may be more of them than are kept.
+    pub(crate) may_exceed: AtomicBool,
+    /// Dead runs that were removed since they were too many, for the next request for work.
+    pub(crate) dropped: Mutex<Vec<(RunId, JobKey)>>,
     /// Runs that are over in the store, of calls that have failed before they could say so.
     pub(crate) settled: Mutex<HashMap<ExecutionId, CompleteResult>>,
     /// Read while triggers are acquired or fired, written while the store is told what it has forgotten.
@@ -169,6 +174,8 @@ impl Shared {
                 gone: AtomicBool::new(false),
                 recovers: AtomicBool::new(false),
                 reconciles: AtomicBool::new(false),
+                may_exceed: AtomicBool::new(true),
+                dropped: Mutex::default(),
                 settled: Mutex::default(),
                 tells: Arc::default(),
                 nudge: Arc::default(),
@@ -176,7 +183,7 @@ impl Shared {
                 fenced: Notify::new(),
                 known: Known::default(),
                 rest: Mutex::default(),
-                numbers: Arc::default(),
+                numbers: Arc::new(Numbers::of(settings.retention)),
                 commits: Default::default(),
                 versions: AtomicU64::new(u64::from_le_bytes(random()[..8].try_into().unwrap_or_default())),
                 settings,

@@ -116,6 +116,7 @@ impl Shared {
         let lapse = self.sessions.lock().values().flat_map(Session::lapses).map(|(_, at)| at).min();
         let pauses = self.rest.lock().0.pauses.next_ending();
         all.next_due = all.next_due.into_iter().chain(lapse).chain(pauses).min();
+        all.dropped = std::mem::take(&mut *self.dropped.lock());
         Ok(all)
     }
 
@@ -134,7 +135,7 @@ impl Shared {
         if self.has_pauses_to_end(request.now) {
             self.ring(request).await?;
         }
-        Ok(())
+        self.drop_excess(request).await
     }
 
     fn has_pauses_to_end(&self, now: DateTime<Utc>) -> bool {

@@ -213,12 +213,28 @@ impl ChangeHandler for RedisJobStore {
         Box::pin(self.on_io(Box::pin(async move { shared.enqueue(runs).await })))
     }
 
-    fn cancel_runs(&self, runs: Vec<RunId>) -> StoreFuture<'_, Vec<bool>> {
-        self.each("cancel_runs", Mode::Removal, runs, rules::cancel_run)
-    }
-
-    fn replay(&self, runs: Vec<RunId>, now: DateTime<Utc>) -> StoreFuture<'_, Vec<bool>> {
-        self.each("replay", Mode::Change, runs, move |view, run| rules::replay(view, run, now))
+    fn change_runs(
+        &self,
+        runs: Vec<RunId>,
+        change: RunChange,
+        now: DateTime<Utc>,
+    ) -> StoreFuture<'_, Vec<RunChanged>> {
+        let mode = match change {
+            RunChange::Cancel | RunChange::Delete => Mode::Removal,
+            _ => Mode::Change,
+        };
+        Box::pin(async move {
+            let runs: Vec<_> = runs.into_iter().enumerate().collect();
+            let mut answers = Vec::with_capacity(runs.len());
+            for part in runs.chunks(PART) {
+                let (part, change) = (part.to_vec(), change.clone());
+                let rule = move |view: &mut View<Names>| {
+                    each(view, &part, |view, run| rules::change_run(view, run, &change, now))
+                };
+                answers.extend(self.write("change_runs", mode, rule).await?);
+            }
+            Ok(answers)
+        })
     }
 
     fn cancel(&self, what: Executions) -> StoreFuture<'_, Vec<ExecutionId>> {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use chrono::TimeDelta;
 use scheduler_core::calendar::{Exclusion, StandardCalendar};
 use scheduler_core::job::{Invocation, JobDefinition, JobDetail};
-use scheduler_core::run::{RunId, RunState};
+use scheduler_core::run::{RunEnd, RunId, RunState};
 use scheduler_core::store::*;
 use scheduler_core::time::{Clock, SystemClock};
 use scheduler_core::trigger::{OverlapPolicy, Trigger};
@@ -25,7 +25,7 @@ const PREFIX: &str = "scheduler:{shared/0}:";
 
 /// Every key of the layout; `*` stands for any name of a family. Another layout has another list.
 const LAYOUT: &[&str] = &[
-    "jobs", "triggers", "runs", "dead", "cl:*", "homes", "at", "lane:*", "lanes", "alone", "busy", "q:*",
+    "jobs", "triggers", "runs", "ended:*", "cl:*", "homes", "at", "lane:*", "lanes", "alone", "busy", "q:*",
     "ql:*", "queues", "awaited", "alarms", "nj", "nt", "of", "by", "rest", "marks", "firings", "fr:*",
     "stop:*", "ss", "sl", "sn", "sc", "tn", "orphans", "orphan:*", "owners", "untold", "chores", "aside",
     "meta", "ad:*",
@@ -226,8 +226,9 @@ impl Cluster {
         note("enqueue", store.enqueue(vec![another]).await.err());
         note("runs", store.all_runs(RunQuery::default()).await.err());
         note("runs", store.all_runs(RunQuery::default().in_state(RunState::Ended)).await.err());
-        note("replay", store.replay(vec![DELAYED], now).await.err());
-        note("cancel", store.cancel_runs(vec![CLAIMED, RunId::new(SENDER, 99)]).await.err());
+        note("replay", store.change_runs(vec![DELAYED], RunChange::replay(), now).await.err());
+        let runs = vec![CLAIMED, RunId::new(SENDER, 99)];
+        note("cancel", store.change_runs(runs, RunChange::Cancel, now).await.err());
         note("jobs", store.all_jobs(JobQuery::default()).await.err());
         note("triggers", store.all_triggers(TriggerQuery::default()).await.err());
         note("executions", store.executions(Executions::All).await.err());
@@ -326,7 +327,9 @@ async fn runs_go_on(process: &Process, pattern: &str) -> Result<(), String> {
     let store = &process.store;
     let runs = async |query: RunQuery| {
         let found = store.all_runs(query).await.map_err(|error| format!("runs: {error}"))?;
-        Ok::<_, String>(found.into_iter().filter(|run| run.id.sender() == SENDER).collect::<Vec<_>>())
+        // Those that were cancelled are kept, and take no part in anything.
+        let takes_part = |run: &RunStatus| run.id.sender() == SENDER && run.end != Some(RunEnd::Cancelled);
+        Ok::<_, String>(found.into_iter().filter(takes_part).collect::<Vec<_>>())
     };
     let deadline = SystemClock.monotonic() + LIMIT;
     let left = loop {

@@ -182,4 +182,33 @@ fn all_that_a_run_says_comes_back(bench) {
     assert_eq!(row.standing, Standing::Ended(RunEnd::Dead));
 }
 
+/// And no longer ring when they are removed, or wait again.
+fn ended_runs_ring_when_their_time_is_over(bench) {
+    let runs = [1, 2, 3].map(new);
+    for run in &runs {
+        add_run(&bench, run);
+    }
+    let edit = |number: usize, edit: fn(&mut RunRow)| bench.run(|rows| {
+        rows.run(runs[number].id)?.map_or(Ok(None), |id| rows.edit(id, edit))
+    });
+    let ringing = |seconds| bench.run(|rows| {
+        let mut runs = Vec::new();
+        for alarm in rows.alarms(at(seconds))? {
+            if let Alarm::Run(id) = alarm {
+                runs.extend(rows.get(id)?.map(|row| row.id));
+            }
+        }
+        runs.sort_unstable();
+        Ok(runs)
+    });
+    edit(0, |row| row.finish(RunEnd::Dead, at(1), at(5)));
+    edit(1, |row| row.finish(RunEnd::Cancelled, at(1), at(7)));
+    assert_eq!(ringing(4), []);
+    assert_eq!(ringing(5), [runs[0].id]);
+    assert_eq!(ringing(7), [runs[0].id, runs[1].id]);
+    edit(0, |row| row.replay(at(2)));
+    assert_eq!(ringing(9), [runs[1].id]);
+    bench.run(|rows| rows.run(runs[1].id)?.map_or(Ok(()), |id| rows.remove(id)));
+    assert_eq!(ringing(9), []);
+}
 }

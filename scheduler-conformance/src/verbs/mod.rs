@@ -34,6 +34,7 @@ macro_rules! checks {
 }
 
 pub mod admin;
+pub mod changing;
 pub mod ending;
 pub mod firing;
 pub mod firings;

@@ -9,45 +9,56 @@ use scheduler_core::store::*;
 use crate::bench::*;
 
 /// The run of this number, due so many seconds after the begin.
-fn run(number: u64, job: &JobDetail, due: i64) -> NewRun {
+pub(super) fn run(number: u64, job: &JobDetail, due: i64) -> NewRun {
     NewRun::of(RunId::new(7, number), job, at(due))
 }
 
-fn id(number: u64) -> RunId {
+pub(super) fn id(number: u64) -> RunId {
     RunId::new(7, number)
 }
 
 impl Bench {
-    async fn enqueue(&self, runs: Vec<NewRun>) {
+    pub(super) async fn enqueue(&self, runs: Vec<NewRun>) {
         let answers = self.store.enqueue(runs).await.unwrap();
         assert!(answers.iter().all(|answer| *answer == Enqueued::Created), "{answers:?}");
     }
 
     /// What a node claims of runs.
-    async fn take(&self, seconds: i64, max: usize) -> Vec<AcquiredRun> {
+    pub(super) async fn take(&self, seconds: i64, max: usize) -> Vec<AcquiredRun> {
         self.ask(ONE, seconds, max, QueueLimits::default()).await.runs
     }
 
-    async fn take_one(&self, seconds: i64) -> AcquiredRun {
+    pub(super) async fn take_one(&self, seconds: i64) -> AcquiredRun {
         let mut taken = self.take(seconds, 1).await;
         assert_eq!(taken.len(), 1, "one run is due");
         taken.remove(0)
     }
 
-    async fn end(&self, run: &AcquiredRun, fate: Fate) -> CompleteResult {
+    pub(super) async fn end(&self, run: &AcquiredRun, fate: Fate) -> CompleteResult {
         self.complete_as(Completion { fate, ..Completion::of(run.claim) }).await
     }
 
-    async fn run_status(&self, number: u64) -> Option<RunStatus> {
+    pub(super) async fn run_status(&self, number: u64) -> Option<RunStatus> {
         self.store.all_runs(RunQuery::one(id(number))).await.unwrap().pop()
     }
 
-    async fn all_runs(&self) -> Vec<RunStatus> {
+    /// Changes runs at the time of their first due.
+    pub(super) async fn change(&self, runs: &[u64], change: RunChange) -> Vec<RunChanged> {
+        let runs = runs.iter().map(|number| id(*number)).collect();
+        self.store.change_runs(runs, change, at(1)).await.unwrap()
+    }
+
+    async fn replay(&self, runs: &[u64], now: i64) -> Vec<RunChanged> {
+        let runs = runs.iter().map(|number| id(*number)).collect();
+        self.store.change_runs(runs, RunChange::replay(), at(now)).await.unwrap()
+    }
+
+    pub(super) async fn all_runs(&self) -> Vec<RunStatus> {
         self.store.all_runs(RunQuery::default()).await.unwrap()
     }
 }
 
-fn numbers(runs: &[AcquiredRun]) -> Vec<u64> {
+pub(super) fn numbers(runs: &[AcquiredRun]) -> Vec<u64> {
     runs.iter().map(|run| run.run.count()).collect()
 }
 
@@ -203,13 +214,13 @@ async fn a_dead_run_stays_until_it_is_replayed(bench) {
     let dead = bench.store.all_runs(RunQuery::default().in_state(RunState::Ended)).await.unwrap();
     assert_eq!((dead[0].id, dead[0].end, dead[0].attempts), (id(1), Some(RunEnd::Dead), 1));
     assert_eq!(dead[0].last_error.as_deref(), Some("refused"));
-    assert_eq!(bench.store.replay(vec![id(1), id(2)], at(50)).await.unwrap(), [true, false]);
-    assert_eq!(bench.store.replay(vec![id(1)], at(60)).await.unwrap(), [false], "it waits already");
+    assert_eq!(bench.replay(&[1, 2], 50).await, [RunChanged::Done, RunChanged::Unknown]);
+    assert_eq!(bench.replay(&[1], 60).await, [RunChanged::Refused(RunState::Waiting)]);
     let status = bench.run_status(1).await.unwrap();
     assert_eq!((status.state, status.replays, status.due), (RunState::Waiting, 1, at(50)));
     let taken = bench.take_one(50).await;
     assert_eq!((taken.run, taken.attempt), (id(1), 1), "the same run begins anew");
-    assert_eq!(bench.store.replay(vec![id(1)], at(60)).await.unwrap(), [false], "it runs");
+    assert_eq!(bench.replay(&[1], 60).await, [RunChanged::Refused(RunState::Claimed)]);
     bench.end(&taken, Fate::Over).await;
     assert!(bench.all_runs().await.is_empty());
 }
@@ -218,13 +229,17 @@ async fn a_run_that_waits_is_cancelled_at_once_and_one_that_runs_is_asked(bench)
     let work = job("work").build();
     bench.enqueue(vec![run(1, &work, 1), run(2, &work, 2)]).await;
     let taken = bench.take_one(1).await;
-    assert_eq!(bench.store.cancel_runs(vec![id(1), id(2), id(3)]).await.unwrap(), [true, true, false]);
+    let cancelled = bench.change(&[1, 2, 3], RunChange::Cancel).await;
+    assert_eq!(cancelled, [RunChanged::Done, RunChanged::Done, RunChanged::Unknown]);
     let asked = bench.cancelled(ONE, 1).await;
     assert_eq!(asked.iter().map(|(claim, _)| *claim).collect::<Vec<_>>(), [taken.claim]);
-    assert!(bench.run_status(2).await.is_none());
+    assert_eq!(bench.run_status(2).await.unwrap().end, Some(RunEnd::Cancelled));
     assert!(bench.take(9, 10).await.is_empty());
-    bench.end(&taken, Fate::Over).await;
-    assert!(bench.cancelled(ONE, 1).await.is_empty() && bench.all_runs().await.is_empty());
+    bench.end(&taken, Fate::Cancelled).await;
+    assert!(bench.cancelled(ONE, 1).await.is_empty());
+    let status = bench.run_status(1).await.unwrap();
+    assert_eq!((status.end, status.attempts), (Some(RunEnd::Cancelled), 1));
+    assert_eq!(bench.change(&[1], RunChange::Cancel).await, [RunChanged::Refused(RunState::Ended)]);
 }
 
 /// Whether it is to be attempted again, is given back or is lost with its node.
@@ -232,12 +247,13 @@ async fn a_run_that_is_cancelled_while_it_runs_comes_back_no_more(bench) {
     let work = job("work").build();
     bench.enqueue((1..=3).map(|number| run(number, &work, 1)).collect()).await;
     let taken = bench.take(1, 3).await;
-    assert_eq!(bench.store.cancel_runs(vec![id(1), id(2), id(3)]).await.unwrap(), [true; 3]);
+    assert_eq!(bench.change(&[1, 2, 3], RunChange::Cancel).await, [RunChanged::Done; 3]);
     assert_eq!(bench.end(&taken[0], again(2, true)).await, DONE);
     bench.store.release(vec![taken[1].claim]).await.unwrap();
     bench.store.detach(ONE).await.unwrap();
     let other = bench.ask(TWO, 9, 10, QueueLimits::default()).await;
-    assert!(other.runs.is_empty() && bench.all_runs().await.is_empty());
+    assert!(other.runs.is_empty());
+    assert_eq!(bench.all_runs().await.iter().map(|run| run.end).collect::<Vec<_>>(), [Some(RunEnd::Cancelled); 3]);
     assert!(bench.store.executions(Executions::All).await.unwrap().is_empty());
 }
 
@@ -401,7 +417,7 @@ async fn no_run_is_lost(bench) {
             _ => {
                 let all: Vec<_> = bench.store.all_runs(RunQuery::default().in_state(RunState::Ended)).await.unwrap();
                 let Some(first) = all.first() else { continue };
-                assert_eq!(bench.store.replay(vec![first.id], at(now)).await.unwrap(), [true]);
+                assert_eq!(bench.replay(&[first.id.count()], now).await, [RunChanged::Done]);
                 dead -= 1;
             }
         }

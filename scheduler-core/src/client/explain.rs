@@ -147,8 +147,17 @@ impl fmt::Display for RunExplanation {
             (RunState::Waiting, _) if self.reasons.is_empty() => f.write_str("is due and waits for its turn"),
             (RunState::Waiting, _) => f.write_str("does not begin:"),
             (RunState::Claimed, _) => f.write_str("is under way"),
-            (RunState::Held, _) => f.write_str("waits for other runs or for a person"),
-            (RunState::Ended, Some(RunEnd::Dead)) => f.write_str("is dead; `replay` runs it again"),
+            (RunState::Held, _) => f.write_str("is held until `RunChange::Release`"),
+            (RunState::Ended, Some(RunEnd::Dead)) => {
+                let count = self.run.attempts;
+                let attempts = if count == 1 { "attempt" } else { "attempts" };
+                write!(f, "is dead after {count} {attempts}")?;
+                self.run.last_error.iter().try_for_each(|error| write!(f, ": {error}"))?;
+                f.write_str("; `replay` runs it again")
+            }
+            (RunState::Ended, Some(RunEnd::Cancelled)) => {
+                f.write_str("was cancelled; `replay` runs it again")
+            }
             (RunState::Ended, Some(end)) => write!(f, "is over: {end}"),
             (RunState::Ended, None) => f.write_str("is over"),
         }?;

@@ -38,6 +38,7 @@ mod enqueuing;
 mod explain;
 mod handle;
 mod queries;
+mod runs;
 mod scheduling;
 
 pub(crate) use calendars::{Calendars, anew};

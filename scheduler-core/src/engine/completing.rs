@@ -90,6 +90,7 @@ impl Core {
             {
                 Fate::Again { at: parts.trigger.start(), counts: false, error: None }
             }
+            Outcome::Cancelled if parts.stored.is_some() => Fate::Cancelled,
             Outcome::Cancelled => Fate::Over,
             Outcome::Failed(_) | Outcome::Panicked(_) | Outcome::TimedOut => {
                 let Some(policy) = self.policy(parts) else { return Fate::Over };
@@ -172,7 +173,7 @@ fn reason(ended: &Ended<'_>, fate: &Fate) -> Option<FiringReason> {
         Outcome::Vetoed => Some(FiringReason::Vetoed),
         Outcome::Cancelled => ended.run.cancel_reason().map(Into::into),
         Outcome::Failed(_) | Outcome::Panicked(_) | Outcome::TimedOut => match fate {
-            Fate::Over => None,
+            Fate::Over | Fate::Cancelled => None,
             Fate::Again { .. } => Some(FiringReason::Retried),
             Fate::Dead { .. } => Some(FiringReason::Dead),
         },

@@ -5,7 +5,9 @@ use chrono::{DateTime, Utc};
 use super::core::Core;
 use super::ending::Ending;
 use crate::job::Outcome;
+use crate::key::JobKey;
 use crate::log::{Shown, When};
+use crate::run::RunId;
 use crate::store::*;
 use crate::trigger::Trigger;
 use crate::watch::{Event, Misfired};
@@ -52,6 +54,12 @@ impl Core {
         }
     }
 
+    /// Reports a dead run that the store keeps no longer.
+    pub(crate) fn report_dropped(&self, run: RunId, job: &JobKey) {
+        tracing::warn!(%job, %run, "dead run {run} of job `{job}` was removed before its time, since the store keeps no more of them; replay or delete dead runs, or raise `Retention::at_most`");
+        self.pipeline.bus.send(|| Event::DeadRunDropped { run, job: job.clone() });
+    }
+
     /// Reports what the store removed when a run ended, or that the store no longer knows the run.
     pub(crate) fn report_end(&self, ending: &Ending, result: CompleteResult) {
         let CompleteResult::Done { trigger_removed, job_removed } = result else {
@@ -61,7 +69,7 @@ impl Core {
         };
         let (run, job) = (ending.run, ending.trigger.job());
         match &ending.completion.fate {
-            Fate::Over => {}
+            Fate::Over | Fate::Cancelled => {}
             Fate::Again { at, .. } if matches!(ending.outcome, Outcome::Snoozed(_)) => {
                 let (due, shown) = (*at, When(Some(*at)));
                 tracing::debug!(%job, %run, "run {run} of job `{job}` has nothing to do yet and waits; it is attempted again at {shown}");

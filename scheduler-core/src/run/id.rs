@@ -59,7 +59,7 @@ impl RunId {
     }
 
     /// A number that looks random and is always the same for this run and `attempt`.
-    pub(super) const fn scatter(self, attempt: u32) -> u64 {
+    pub(crate) const fn scatter(self, attempt: u32) -> u64 {
         // The finaliser of SplitMix64: every bit of the input changes half of the bits of the output.
         let mut word = self.sender()
             ^ self.count().rotate_left(32)

@@ -16,11 +16,13 @@
 
 mod cause;
 mod id;
+mod retention;
 mod retry;
 mod state;
 
 pub use cause::FiringCause;
 pub use id::{InvalidRunId, RunId};
+pub use retention::Retention;
 pub use retry::{Backoff, InvalidRetry, RetryPolicy, Verdict};
 pub use scheduler_syntax::BackoffError;
 pub use state::{RunEnd, RunState, RunStep};

@@ -103,6 +103,13 @@ pub trait Decorator: Debug + Send + Sync + 'static {
     }
 }
 
+/// A store that a program chooses when it starts.
+impl Decorator for Arc<dyn JobStore> {
+    fn inner(&self) -> &dyn JobStore {
+        &**self
+    }
+}
+
 impl<D: Decorator> JobStore for D {
     fn clock(&self) -> Option<Arc<dyn Clock>> {
         Decorator::clock(self)

@@ -11,6 +11,8 @@ use super::runs::{AcquiredRun, Fate, NewRun};
 use crate::calendar::Calendar;
 use crate::data::JobData;
 use crate::job::{CancelReason, ExecutionId, JobDetail};
+use crate::key::JobKey;
+use crate::run::RunId;
 use crate::trigger::{Progress, Trigger};
 
 /// Claim due triggers.
@@ -104,6 +106,8 @@ pub struct Acquired {
     /// When to ask again: the next trigger that this node can take is due, a claim lapses, or a pause ends. None if there
     /// is nothing.
     pub next_due: Option<DateTime<Utc>>,
+    /// Dead runs that this call has removed, since more of them were stored than [are kept](crate::run::Retention::at_most).
+    pub dropped: Vec<(RunId, JobKey)>,
 }
 
 /// One claimed trigger.

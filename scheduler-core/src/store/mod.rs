@@ -29,7 +29,7 @@
 //!   enqueue ──▶ waiting ──acquire_due──▶ claimed ──complete──▶ over: nothing is left
 //!                 ▲ ▲                      │ │
 //!                 │ └─ again, given back ──┘ └── dead ──▶ ended ── replay ──▶ waiting
-//!                 └──────── lost ──────────┘
+//!                 └──────── lost ──────────┘                   └── kept long enough ──▶ removed
 //! ```
 //!
 //! # Writing a store
@@ -57,6 +57,7 @@ mod pauses;
 mod requests;
 pub mod rows;
 pub mod rules;
+mod run_changes;
 mod runs;
 mod state;
 pub mod view;
@@ -75,5 +76,6 @@ pub use memory::MemoryJobStore;
 pub use memory::Table as MemoryRows;
 pub use page::{MAX_PAGE_SIZE, PAGE_SIZE, Page};
 pub use requests::{Change, Changed, Changes, Found, Queries, Query};
+pub use run_changes::*;
 pub use runs::*;
 pub use state::{Step, StoredState, TriggerState};

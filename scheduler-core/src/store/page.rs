@@ -41,6 +41,12 @@ impl<T, C> Page<T, C> {
         Self { complete: false, ..Self::new(items, Some(next), looked_at) }
     }
 
+    /// The same page of other items.
+    pub(super) fn map<U>(self, item: impl FnMut(T) -> U) -> Page<U, C> {
+        let Self { items, next, looked_at, complete } = self;
+        Page { items: items.into_iter().map(item).collect(), next, looked_at, complete }
+    }
+
     /// The same page, with another kind of cursor.
     pub(super) fn on_from<D>(self, cursor: impl FnOnce(C) -> D) -> Page<T, D> {
         let Self { items, next, looked_at, complete } = self;

@@ -8,6 +8,7 @@ use super::admin::*;
 use super::contract::{JobStore, NamedCalendar, NodeStatus, StoreFuture};
 use super::firings::{FiringCursor, FiringQuery, FiringRecord};
 use super::page::{MAX_PAGE_SIZE, Page};
+use super::run_changes::*;
 use super::runs::*;
 use crate::calendar::Calendar;
 use crate::error::Error;
@@ -173,12 +174,8 @@ requests! {
     /// Stores runs, all of them or none. A store may do more than 500 in parts. Says for each whether it is new.
     Enqueue enqueue(runs: Vec<NewRun>) -> Vec<Enqueued>;
 
-    /// Cancels runs. One that a node runs is asked to stop, and its attempt decides. Says for each whether there was anything to
-    /// cancel.
-    CancelRuns cancel_runs(runs: Vec<RunId>) -> Vec<bool>;
-
-    /// Runs ended runs again at `now`, under the same ids. Says for each whether it had ended.
-    Replay replay(runs: Vec<RunId>, now: DateTime<Utc>) -> Vec<bool>;
+    /// Changes runs at `now`. Says for each what has become of it. A store may change more than 500 in parts.
+    ChangeRuns change_runs(runs: Vec<RunId>, change: RunChange, now: DateTime<Utc>) -> Vec<RunChanged>;
 
     /// Asks executions to stop, wherever they run; their nodes find them among [`Acquired::cancel`](super::Acquired::cancel). Says
     /// which, in the order of their ids.
@@ -204,14 +201,17 @@ requests! {
             all!(self.triggers(query), query.keys)
         }
 
-        /// All runs that match, as [`all_jobs`](Self::all_jobs), in the order of their ids.
+        /// All runs that match, as [`all_jobs`](Self::all_jobs): ended runs with the latest first, all others in the order of their ids.
         fn all_runs(&self, query: RunQuery) -> StoreFuture<'_, Vec<RunStatus>> {
             Box::pin(async move {
+                let by_end = query.ends().is_some();
                 let all: StoreFuture<'_, Vec<RunStatus>> = all!(self.runs(query), query.ids);
                 let mut all = all.await?;
-                // A store that keeps them in no order may show one twice.
-                all.sort_unstable_by_key(|run| run.id);
-                all.dedup_by_key(|run| run.id);
+                if !by_end {
+                    // A store that keeps them in no order may show one twice.
+                    all.sort_unstable_by_key(|run| run.id);
+                    all.dedup_by_key(|run| run.id);
+                }
                 Ok(all)
             })
         }

@@ -158,7 +158,9 @@ pub enum Fate {
         /// What the attempt failed with.
         error: Option<Arc<str>>,
     },
-    /// No retry is left. It stays, and can be replayed.
+    /// Somebody has cancelled it. It is kept for a while, and can be replayed.
+    Cancelled,
+    /// No retry is left. It is kept for a while, and can be replayed.
     Dead {
         /// What its last attempt failed with.
         error: Option<Arc<str>>,
@@ -173,8 +175,15 @@ pub struct RunQuery {
     pub ids: Vec<RunId>,
     /// Only those of this job.
     pub job: Option<JobKey>,
-    /// Only those in this state.
+    /// Only those in this state. Runs that have ended are listed by the time of their end, the latest first; all others in the order
+    /// that the store has.
     pub state: Option<RunState>,
+    /// Only those that have ended like this.
+    pub end: Option<RunEnd>,
+    /// Only those of this queue; `Some(None)` for those without one.
+    pub queue: Option<Option<Arc<str>>>,
+    /// Only those whose last error has this in it.
+    pub error: Option<Arc<str>>,
     /// Only those from here on: the [`next`](super::Page::next) of the page before.
     pub after: Option<RunCursor>,
     /// At most so many on a page; by default [`PAGE_SIZE`](super::PAGE_SIZE), and never more than
@@ -198,6 +207,38 @@ impl RunQuery {
     #[must_use]
     pub fn in_state(self, state: RunState) -> Self {
         Self { state: Some(state), ..self }
+    }
+
+    /// Only those that have ended like this.
+    #[must_use]
+    pub fn that_are(self, end: RunEnd) -> Self {
+        Self { state: Some(RunState::Ended), end: Some(end), ..self }
+    }
+
+    /// All dead runs, the latest first.
+    pub fn dead() -> Self {
+        Self::default().that_are(RunEnd::Dead)
+    }
+
+    /// Only those of this queue.
+    #[must_use]
+    pub fn of_queue(self, queue: impl Into<Arc<str>>) -> Self {
+        Self { queue: Some(Some(queue.into())), ..self }
+    }
+
+    /// Only those whose last error has this in it.
+    #[must_use]
+    pub fn with_error(self, part: impl Into<Arc<str>>) -> Self {
+        Self { error: Some(part.into()), ..self }
+    }
+
+    /// For a store: the ends that the query may mean, whose runs are listed by the time of their end; none if it means others, too.
+    pub fn ends(&self) -> Option<Vec<RunEnd>> {
+        match (self.end, self.state) {
+            (Some(end), _) => Some(vec![end]),
+            (None, Some(RunState::Ended)) => Some(RunEnd::ALL.to_vec()),
+            _ => None,
+        }
     }
 
     /// Only this one.
@@ -251,6 +292,14 @@ pub struct RunStatus {
     pub state: RunState,
     /// How it ended, if it has.
     pub end: Option<RunEnd>,
+    /// When it ended, if it has.
+    pub ended: Option<DateTime<Utc>>,
+    /// Until when it is kept, if it has ended.
+    pub kept_until: Option<DateTime<Utc>>,
+    /// Its queue.
+    pub queue: Option<Arc<str>>,
+    /// Its priority.
+    pub priority: i32,
     /// When its next attempt is due, or the last one was.
     pub due: DateTime<Utc>,
     /// Attempts that have ended and count.

@@ -120,6 +120,20 @@ pub enum Event {
         /// How many attempts were made.
         attempts: u32,
     },
+    /// Somebody has changed stored runs.
+    RunsChanged {
+        /// What was done to them, in one word: `cancel`, `replay`, `delete`, `hold`, `release` or `edit`.
+        change: &'static str,
+        /// The runs.
+        runs: Vec<RunId>,
+    },
+    /// A dead run was removed before its time, since more of them were stored than are kept.
+    DeadRunDropped {
+        /// The run.
+        run: RunId,
+        /// Its job.
+        job: JobKey,
+    },
     /// A trigger was removed by a call.
     Unscheduled {
         /// The trigger.

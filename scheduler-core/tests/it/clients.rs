@@ -11,7 +11,8 @@ use scheduler_core::job::{Invocation, JobContext, JobDefinition, JobDetail, JobE
 use scheduler_core::run::{Backoff, RetryPolicy, RunId, RunState};
 use scheduler_core::scheduler::Event;
 use scheduler_core::store::{
-    Executions, Existing, GroupKind, JobQuery, MemoryJobStore, PauseNote, RunQuery, Selection, TriggerQuery,
+    Executions, Existing, GroupKind, JobQuery, MemoryJobStore, PauseNote, RunChange, RunQuery, Selection,
+    TriggerQuery,
 };
 use scheduler_core::testing::{Fault, FaultyStore, TestScheduler, Verb, assert_fired};
 use scheduler_core::time::ManualClock;
@@ -98,9 +99,17 @@ async fn a_run_is_explained_in_each_of_its_states() {
     let early = explained(later).await;
     assert!(early.contains("does not begin:\n  it is due at 2026-03-01 02:00:00 UTC"), "{early}");
     test.advance(Duration::from_secs(60)).await;
-    assert_eq!(explained(first).await, format!("run {first} of job `send` is dead; `replay` runs it again"));
+    assert_eq!(
+        explained(first).await,
+        format!("run {first} of job `send` is dead after 1 attempt: no such address; `replay` runs it again")
+    );
     assert!(client.replay(first).await.unwrap());
     assert!(client.cancel_run(later).await.unwrap());
+    assert_eq!(
+        explained(later).await,
+        format!("run {later} of job `send` was cancelled; `replay` runs it again")
+    );
+    assert!(client.change_run(later, RunChange::Delete).await.unwrap().is_done());
     assert!(client.explain_run(later).await.unwrap().is_none());
 }
 

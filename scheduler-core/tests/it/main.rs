@@ -10,6 +10,7 @@ mod clock;
 mod closing;
 #[cfg(feature = "cron")]
 mod cron_crate;
+mod dead_letters;
 mod declaring;
 mod draining;
 mod ending;

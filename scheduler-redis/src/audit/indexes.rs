@@ -3,12 +3,14 @@
 use std::collections::BTreeSet;
 
 use scheduler_core::Result;
+use scheduler_core::run::RunEnd;
 
 use super::named::{Named, Row};
 use super::question::Question;
 use super::records::of_lane;
 use super::{Audit, PAGE};
 use crate::commit::{Step, Words, text};
+use crate::commit_runs::ended;
 use crate::names::Names;
 use crate::script::{bytes, list};
 
@@ -104,20 +106,27 @@ impl Audit<'_> {
             let calendar = row.trigger().and_then(|row| row.trigger.calendar());
             calendar.is_some_and(|name| format!("{name}\0\0{}", row.name()).as_bytes() == entry)
         };
-        let rings = |row: &Row, _: &Names, _: &[u8]| row.trigger().is_some_and(|row| row.alarm().is_some());
-        let has_ended = |row: &Row, _: &Names, _: &[u8]| row.has_ended();
+        let rings = |row: &Row, _: &Names, _: &[u8]| row.alarm().is_some();
         let is_alone = |row: &Row, _: &Names, _: &[u8]| row.is_exclusive();
-        let all: [(&'static str, &'static str, Belongs<'_>, NameOf<'_>); 5] = [
+        let all: [(&'static str, &'static str, Belongs<'_>, NameOf<'_>); 4] = [
             ("nt", "it has another name", &is_name, &whole),
             ("of", "another job knows of it", &of_job, &behind_job),
             ("by", "another calendar knows of it", &of_calendar, &behind_job),
             ("alarms", "a rule is to look at it, and needs not", &rings, &whole),
-            ("dead", "it is listed as ended, and is not", &has_ended, &whole),
         ];
         for (zset, fault, belongs, name) in all {
             let mends = out_of(zset);
             let entries = Entries { whose: None, fault, mends: &mends, belongs, name };
             self.pages(zset, &entries).await?;
+        }
+        for end in RunEnd::ALL {
+            let zset = ended(end);
+            let has_ended =
+                |row: &Row, _: &Names, _: &[u8]| row.rank().is_some_and(|(known, _)| known == end);
+            let mends = |entry: &[u8]| vec![(Step::ZRem, zset.clone(), vec![entry.to_vec()])];
+            let fault = "it is listed as ended, and is not, or has ended otherwise";
+            let entries = Entries { whose: None, fault, mends: &mends, belongs: &has_ended, name: &whole };
+            self.pages(&zset, &entries).await?;
         }
         let mends = |entry: &[u8]| vec![(Step::HDel, "alone".to_owned(), vec![entry.to_vec()])];
         let fault = "it is noted to run alone, and does not";

@@ -1,6 +1,8 @@
 //! What stands in lanes and indexes by its name: a trigger or a run.
 
-use scheduler_core::store::rows::{RunRow, Standing, TriggerRow};
+use chrono::{DateTime, Utc};
+use scheduler_core::run::RunEnd;
+use scheduler_core::store::rows::{Rank, RunRow, TriggerRow};
 use scheduler_core::store::view::{Names as _, record};
 
 use crate::codec;
@@ -87,8 +89,20 @@ impl Row {
         }
     }
 
-    pub(super) const fn has_ended(&self) -> bool {
-        matches!(self, Self::Run(RunRow { standing: Standing::Ended(_), .. }))
+    /// Where it stands among the runs that have ended.
+    pub(super) fn rank(&self) -> Option<(RunEnd, Rank)> {
+        match self {
+            Self::Trigger(_) => None,
+            Self::Run(row) => row.rank(),
+        }
+    }
+
+    /// When a rule is to look at it.
+    pub(super) fn alarm(&self) -> Option<DateTime<Utc>> {
+        match self {
+            Self::Trigger(row) => row.alarm(),
+            Self::Run(row) => row.alarm(),
+        }
     }
 
     /// Where it stands, if nobody has claimed it.

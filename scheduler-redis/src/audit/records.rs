@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 
 use scheduler_core::job::ExecutionId;
-use scheduler_core::run::RunId;
+use scheduler_core::run::{RunEnd, RunId};
 use scheduler_core::store::rows::ClaimRow;
 use scheduler_core::store::rules::{self, Unsound};
 use scheduler_core::store::view::{View, record};
@@ -16,7 +16,7 @@ use crate::bundles;
 use crate::claims;
 use crate::codec;
 use crate::commit::{Step, Words, text};
-use crate::commit_runs::claimed_name;
+use crate::commit_runs::{claimed_name, ended};
 use crate::load::{Broken, parts};
 use crate::names::Names;
 use crate::run::{Mode, each};
@@ -394,7 +394,10 @@ fn destroyed(named: Named, name: &str, whole: &[u8]) -> Question {
         Named::Trigger => {
             mends.extend([of(Step::HDel, "at"), of(Step::ZRem, "nt"), of(Step::ZRem, "alarms")]);
         }
-        Named::Run => mends.push(of(Step::ZRem, "dead")),
+        Named::Run => {
+            mends.extend(RunEnd::ALL.map(|end| of(Step::ZRem, &ended(end))));
+            mends.push(of(Step::ZRem, "alarms"));
+        }
     }
     Question::about(named.kind(), named.hash(), name, whole).certain(super::DESTROYED, mends)
 }
@@ -406,8 +409,12 @@ fn follows(named: Named, name: &str, whole: &[u8], row: &Row, names: &Names) -> 
         let mends = vec![(Step::ZAdd, zset.to_owned(), pair(score, &member))];
         question.test(("score", zset.to_owned(), pair(member, score)), fault, mends);
     };
-    if row.has_ended() {
-        index("dead", name.to_owned(), "0", "it has ended and is not listed");
+    if let Some((end, rank)) = row.rank() {
+        index(&ended(end), name.to_owned(), &rank.number.to_string(), "it has ended and is not listed");
+    }
+    if let Some(alarm) = row.alarm() {
+        let fault = "when a rule has to look at it is not noted";
+        index("alarms", name.to_owned(), &alarm.timestamp_millis().to_string(), fault);
     }
     if let Some(row) = row.trigger() {
         index("nt", name.to_owned(), "0", "it has a record and no name");
@@ -416,10 +423,6 @@ fn follows(named: Named, name: &str, whole: &[u8], row: &Row, names: &Names) -> 
         if let Some(calendar) = row.trigger.calendar() {
             let fault = format!("its calendar `{calendar}` does not know of it");
             index("by", format!("{calendar}\0\0{name}"), "0", &fault);
-        }
-        if let Some(alarm) = row.alarm() {
-            let fault = "when a rule has to look at it is not noted";
-            index("alarms", name.to_owned(), &alarm.timestamp_millis().to_string(), fault);
         }
     }
     stands(&mut question, name, row, names);

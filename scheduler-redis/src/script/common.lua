@@ -11,13 +11,13 @@
 --   at               trigger -> its claim that is not fired; run -> its claim, if that has a record
 --   lane:<lane>      what can be claimed, by time, priority, key. A lane is `1` and the queue, or `0`, NUL, and the type
 --                    of the job        lanes   lane -> when its first is due
---   dead             runs that have ended, in the order of their names
+--   ended:<end>      runs that have ended like this, by the time of their end
 --   alone            trigger or run whose job allows one run at a time -> that job
 --   busy             such a job -> its one claim
 --   q:<lane> \1 <job>, ql:<job>   what waits for such a job, and in which lanes: the first stands in its lane, too, while the job is
 --                    free
 --   queues           queue -> claims of it       awaited   queues for which a node waits
---   alarms           triggers that a rule has to look at, by when
+--   alarms           triggers and ended runs that a rule has to look at, by when
 --   nj, nt           all keys, in their order      of   job NUL NUL trigger      by   calendar NUL NUL trigger
 --   rest             pauses and calendars          marks   name -> record
 --   firings          the chunks of firing records there are        fr:<chunk>  a chunk: an entry for each record (see below), and from
@@ -39,7 +39,7 @@ local MANY = 5000
 
 -- What the types of the keys are; of those of which there may be many, by what they begin with.
 local TYPES = {
-  jobs = 'hash', triggers = 'hash', runs = 'hash', dead = 'zset', at = 'hash', lanes = 'zset', alone = 'hash', busy = 'hash', queues = 'hash', awaited = 'set',
+  jobs = 'hash', triggers = 'hash', runs = 'hash', ended = 'zset', at = 'hash', lanes = 'zset', alone = 'hash', busy = 'hash', queues = 'hash', awaited = 'set',
   alarms = 'zset', nj = 'zset', nt = 'zset', of = 'zset', by = 'zset', rest = 'string', marks = 'hash', firings = 'set', fr = 'string', ss = 'hash',
   sl = 'zset', sn = 'hash', sc = 'hash', tn = 'hash', orphans = 'set', owners = 'hash', untold = 'set', chores = 'hash', aside = 'set',
   meta = 'hash', homes = 'set', cl = 'hash', lane = 'zset', q = 'zset', ql = 'set', stop = 'hash', orphan = 'hash', ad = 'string',

@@ -44,7 +44,7 @@ const MOVE_EVERY: Duration = Duration::from_secs(10);
 const MOST_MOVES: u128 = 6;
 
 /// The calls of clients that are played tricks.
-const CHANGES: [&str; 3] = ["put", "enqueue", "cancel_runs"];
+const CHANGES: [&str; 3] = ["put", "enqueue", "change_runs"];
 
 /// So often servers are left to themselves: a busy machine may replace one that nobody has touched, twice before anybody looks.
 const ATTEMPTS: usize = 3;

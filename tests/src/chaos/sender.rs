@@ -6,7 +6,8 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta};
-use scheduler_core::store::{Changes as _, NewRun};
+use scheduler_core::run::RunId;
+use scheduler_core::store::{Changes as _, NewRun, RunChange};
 use scheduler_core::time::{Clock, SystemClock};
 use scheduler_redis::RedisJobStore;
 
@@ -137,9 +138,14 @@ impl Client {
         let promise = &mut self.promises[index];
         promise.is_cancelled = true;
         let run = promise.run;
-        while self.store.cancel_runs(vec![run]).await.is_err() && !self.gives_up() {
+        while self.cancel_once(run).await.is_err() && !self.gives_up() {
             SystemClock.sleep(PAUSE).await;
         }
+    }
+
+    async fn cancel_once(&self, run: RunId) -> scheduler_core::Result<()> {
+        let now = SystemClock.now();
+        self.store.change_runs(vec![run], RunChange::Cancel, now).await.map(drop)
     }
 
     /// Nothing disturbs it any more, and still nobody answers.

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use scheduler_core::run::{RunEnd, RunId};
-use scheduler_core::store::rows::{Id, Item, JobRow, Lane, RunRow, Standing, TriggerRow};
+use scheduler_core::store::rows::{Id, Item, JobRow, Lane, RunRow, TriggerRow};
 use scheduler_core::store::view::{Names, record};
 use scheduler_core::{JobKey, TriggerKey};
 
@@ -275,7 +275,11 @@ fn stored(name: &[u8], whole: &[u8], runs: &mut Runs) -> Option<Write> {
     let row = record::read_run(text(whole)?, &mut Nameless).ok()?;
     runs.insert(name.to_owned(), row.id);
     let (run, attempts, losses) = (row.id, row.attempts, row.losses());
-    let is_dead = row.standing == Standing::Ended(RunEnd::Dead);
+    if row.end() == Some(RunEnd::Cancelled) {
+        // What is kept of it takes no part in anything.
+        return Some(Write::Removed(row.id));
+    }
+    let is_dead = row.end() == Some(RunEnd::Dead);
     Some(Write::Stored { run, attempts, losses, is_dead })
 }
 

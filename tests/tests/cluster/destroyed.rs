@@ -216,8 +216,9 @@ async fn runs_that_somebody_has_destroyed_keep_nothing_from_others_and_are_found
     let damaged = &record[..record.len() / 2];
     redis::cmd("HSET").arg(key("runs")).arg(&names[0]).arg(damaged).exec(&mut connection).unwrap();
     server.command(&["HDEL", &key("runs"), &names[2]]);
-    server.command(&["ZADD", &key("dead"), "0", &names[3]]);
-    let (destroyed, not_dead) = ("it has no record that can be read", "it is listed as ended, and is not");
+    server.command(&["ZADD", &key("ended:dead"), "0", &names[3]]);
+    let not_dead = "it is listed as ended, and is not, or has ended otherwise";
+    let destroyed = "it has no record that can be read";
     let lost = |count: u64, fault: &str| format!("run `{}`: {fault}", id(count));
     let found = process.store.audit(false).await.unwrap();
     assert_eq!(found, [lost(1, destroyed), lost(4, not_dead), lost(3, destroyed)]);

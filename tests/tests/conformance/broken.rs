@@ -3,6 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use scheduler_conformance::checks;
@@ -39,10 +40,16 @@ enum Bug {
     CountsInterruptions,
     LosesUnheardRuns,
     ReplaysWhatWaits,
+    ReplaysAllAtOnce,
+    ForgetsQueuesOfEdits,
+    HoldsNothing,
+    CancelsWhatIsDeleted,
+    KeepsForEver,
+    ListsTheOldestFirst,
     ForgetsTheDead,
 }
 
-const BUGS: [Bug; 25] = [
+const BUGS: [Bug; 31] = [
     Bug::LosesATrigger,
     Bug::HandsOutTwice,
     Bug::IgnoresTheOrder,
@@ -67,6 +74,12 @@ const BUGS: [Bug; 25] = [
     Bug::CountsInterruptions,
     Bug::LosesUnheardRuns,
     Bug::ReplaysWhatWaits,
+    Bug::ReplaysAllAtOnce,
+    Bug::ForgetsQueuesOfEdits,
+    Bug::HoldsNothing,
+    Bug::CancelsWhatIsDeleted,
+    Bug::KeepsForEver,
+    Bug::ListsTheOldestFirst,
     Bug::ForgetsTheDead,
 ];
 
@@ -97,6 +110,9 @@ impl Decorator for Broken {
                 Bug::IgnoresLimits => request.limits = QueueLimits::default(),
                 Bug::StarvesThePunctual => request.late = None,
                 Bug::LosesUnheardRuns => request.heard = None,
+                Bug::KeepsForEver => {
+                    request.now = request.now.min("2026-03-01T12:00:00Z".parse().expect("a time"));
+                }
                 _ => {}
             }
             let mut acquired = self.store.acquire_due(request).await?;
@@ -163,9 +179,24 @@ impl Decorator for Broken {
             Change::RemoveTriggers { keys } => reply(self.remove_triggers(keys), Changed::RemoveTriggers),
             Change::PutMark { request } => reply(self.put_mark(request), Changed::PutMark),
             Change::Enqueue { runs } => reply(self.enqueue(runs), Changed::Enqueue),
-            Change::Replay { runs, now } => reply(self.replay(runs, now), Changed::Replay),
+            Change::ChangeRuns { runs, change, now } => {
+                reply(self.change_runs(runs, change, now), Changed::ChangeRuns)
+            }
             other => self.store.change(other),
         }
+    }
+
+    fn query(&self, query: Query) -> StoreFuture<'_, Found> {
+        let asked = self.store.query(query);
+        let turns = self.bug == Bug::ListsTheOldestFirst;
+        Box::pin(async move {
+            let mut found = asked.await?;
+            match &mut found {
+                Found::Runs(page) if turns => page.items.reverse(),
+                _ => {}
+            }
+            Ok(found)
+        })
     }
 }
 
@@ -252,11 +283,25 @@ impl Broken {
         self.store.enqueue(runs)
     }
 
-    fn replay(&self, runs: Vec<RunId>, now: DateTime<Utc>) -> StoreFuture<'_, Vec<bool>> {
+    fn change_runs(
+        &self,
+        runs: Vec<RunId>,
+        mut change: RunChange,
+        now: DateTime<Utc>,
+    ) -> StoreFuture<'_, Vec<RunChanged>> {
+        let (many, bug) = (runs.len(), self.bug);
+        match &mut change {
+            RunChange::Replay { spacing, .. } if bug == Bug::ReplaysAllAtOnce => *spacing = Duration::ZERO,
+            RunChange::Edit(edit) if bug == Bug::ForgetsQueuesOfEdits => edit.queue = None,
+            RunChange::Hold if bug == Bug::HoldsNothing => change = RunChange::edit(RunEdit::new()),
+            RunChange::Delete if bug == Bug::CancelsWhatIsDeleted => change = RunChange::Cancel,
+            _ => {}
+        }
+        let is_replay = matches!(change, RunChange::Replay { .. });
         Box::pin(async move {
-            let many = runs.len();
-            let replayed = self.store.replay(runs, now).await?;
-            Ok(if self.bug == Bug::ReplaysWhatWaits { vec![true; many] } else { replayed })
+            let changed = self.store.change_runs(runs, change, now).await?;
+            let lies = is_replay && bug == Bug::ReplaysWhatWaits;
+            Ok(if lies { vec![RunChanged::Done; many] } else { changed })
         })
     }
 }

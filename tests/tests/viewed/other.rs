@@ -148,7 +148,8 @@ impl Server {
             }
         }
         for run in runs {
-            self.apply(|view| rules::cancel_run(view, run));
+            let now = self.present;
+            self.apply(|view| rules::change_run(view, (0, run), &RunChange::Delete, now));
         }
         assert!(self.claims.values().all(|(claim, _)| claim.session != OTHER), "nothing of it is left");
     }

@@ -224,12 +224,15 @@ impl Server {
                     let claim = &self.claims[*id].0;
                     !claim.fired && claim.lapse <= *now
                 };
+                let is_over = |id: &&Id<RunRow>| self.runs[*id].0.alarm().is_some_and(|at| at <= *now);
                 Members {
                     triggers: triggers.filter(rings).copied().collect(),
                     claims: claims.filter(lapses).copied().collect(),
+                    runs: self.runs.keys().filter(is_over).copied().collect(),
                     ..Members::default()
                 }
             }
+            Set::Excess => Members::default(),
             Set::Triggers(Selection::Job(job)) => {
                 let is_of = |id: &&Id<TriggerRow>| self.triggers[*id].0.trigger.job() == job;
                 Members { triggers: triggers.filter(is_of).copied().collect(), ..Members::default() }

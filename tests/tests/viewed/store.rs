@@ -236,14 +236,14 @@ impl JobStore for Viewed {
     }
 
     fn acquire_due(&self, request: AcquireDue) -> StoreFuture<'_, Acquired> {
-        self.run(|view| rules::ring(view, request.now, request.session));
+        let dropped = self.run(|view| rules::ring(view, request.now, request.session));
         if let Some(heard) = request.heard {
             self.run(|view| rules::give_back_unheard(view, request.session, heard));
         }
         let types = self.types.lock().get(&request.session).cloned().flatten();
         let session = request.session;
         let mut acquired = self.server.lock().take(request, types.as_ref(), USE);
-        acquired.cancel = self.run(|view| view.cancelled(session));
+        (acquired.cancel, acquired.dropped) = (self.run(|view| view.cancelled(session)), dropped);
         Box::pin(ready(Ok(acquired)))
     }
 
@@ -334,13 +334,14 @@ impl ChangeHandler for Viewed {
         self.woken(done)
     }
 
-    fn cancel_runs(&self, runs: Vec<RunId>) -> StoreFuture<'_, Vec<bool>> {
-        let done = self.each(runs, rules::cancel_run);
-        self.woken(done)
-    }
-
-    fn replay(&self, runs: Vec<RunId>, now: DateTime<Utc>) -> StoreFuture<'_, Vec<bool>> {
-        let done = self.each(runs, |view, run| rules::replay(view, run, now));
+    fn change_runs(
+        &self,
+        runs: Vec<RunId>,
+        change: RunChange,
+        now: DateTime<Utc>,
+    ) -> StoreFuture<'_, Vec<RunChanged>> {
+        let runs = runs.into_iter().enumerate().collect();
+        let done = self.each(runs, |view, run| rules::change_run(view, run, &change, now));
         self.woken(done)
     }
 

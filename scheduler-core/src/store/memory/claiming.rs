@@ -13,7 +13,7 @@ use crate::store::runs::AcquiredRun;
 
 impl Table {
     pub(super) fn acquire(&mut self, request: &AcquireDue, timing: Attached) -> Acquired {
-        let Ok(()) = rules::ring(self, request.now, request.session);
+        let Ok(dropped) = rules::ring(self, request.now, request.session);
         self.listings.forget_if_unused(request.now);
         if let Some(heard) = request.heard {
             let Ok(()) = rules::give_back_unheard(self, request.session, heard);
@@ -56,14 +56,14 @@ impl Table {
         open.all(&self.lanes);
         let next_due = self.next_wake().into_iter().chain(open.next_due(&self.lanes)).min();
         let Ok(cancel) = self.cancelled(request.session);
-        Acquired { triggers, runs, cancel, next_due }
+        Acquired { triggers, runs, cancel, next_due, dropped }
     }
 
     /// When to ask again, apart from what is in the lanes.
     fn next_wake(&self) -> Option<DateTime<Utc>> {
         let lapse = (self.unfired > 0).then_some(self.earliest_lapse);
         let alarm = self.alarms.first().map(|(at, _)| *at);
-        lapse.into_iter().chain(alarm).chain(self.pauses_end).min()
+        lapse.into_iter().chain(alarm).chain(self.ended.next_alarm()).chain(self.pauses_end).min()
     }
 
     /// Claims a trigger that was taken out of its lane.

@@ -12,7 +12,7 @@ use super::table::Table;
 use crate::calendar::Calendar;
 use crate::job::{CancelReason, ExecutionId, JobDetail};
 use crate::key::{JobKey, TriggerKey};
-use crate::run::RunId;
+use crate::run::{Retention, RunId};
 use crate::store::NamedCalendar;
 use crate::store::admin::{GroupKind, Mark, Selection, TriggerQuery};
 use crate::store::firings::FiringRecord;
@@ -209,7 +209,7 @@ impl Rows for Table {
     fn alarms(&mut self, now: DateTime<Utc>) -> Always<Vec<Alarm>> {
         let pauses = self.pauses_end.filter(|end| *end <= now).map(|_| Alarm::Pauses);
         let triggers = self.alarms.iter().take_while(|(at, _)| *at <= now).map(|(_, id)| Alarm::Trigger(*id));
-        let mut alarms: Vec<_> = pauses.into_iter().chain(triggers).collect();
+        let mut alarms: Vec<_> = pauses.into_iter().chain(triggers).chain(self.ended.alarms(now)).collect();
         if self.unfired > 0 && now >= self.earliest_lapse {
             let open = self.claims.iter().filter(|(_, claim)| !claim.fired);
             let (lapsed, alive): (Vec<_>, Vec<_>) =
@@ -218,6 +218,10 @@ impl Rows for Table {
             alarms.extend(lapsed.into_iter().map(|(number, _)| Alarm::Claim(Id::new(number))));
         }
         Ok(alarms)
+    }
+
+    fn retention(&self) -> Retention {
+        self.ended.retention
     }
 
     fn selected(&mut self, what: &Selection) -> Always<Vec<Id<TriggerRow>>> {

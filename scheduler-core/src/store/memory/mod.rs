@@ -8,6 +8,7 @@
 
 mod claiming;
 mod driver;
+mod ended;
 mod firings;
 mod index;
 mod lanes;
@@ -32,12 +33,13 @@ use super::page::Page;
 use super::requests::*;
 use super::rows::Rows;
 use super::rules;
+use super::run_changes::*;
 use super::runs::*;
 use crate::calendar::Calendar;
 use crate::error::Result;
 use crate::job::{ExecutionId, JobDetail};
 use crate::key::{JobKey, TriggerKey};
-use crate::run::RunId;
+use crate::run::{Retention, RunId};
 use crate::sync::Mutex;
 use firings::Firings;
 pub use table::Table;
@@ -75,6 +77,13 @@ impl MemoryJobStore {
         let store = Self::new();
         store.0.table.lock().firings = Firings::keeping(records).map(Box::new);
         store
+    }
+
+    /// How long runs are kept after their end. Default: [`Retention::default`].
+    #[must_use]
+    pub fn with_retention(self, retention: Retention) -> Self {
+        self.0.table.lock().ended.retention = retention;
+        self
     }
 
     /// Runs one rule in a transaction of its own. The verbs do the same; a test of the seam needs it by itself.
@@ -250,12 +259,16 @@ impl ChangeHandler for MemoryJobStore {
         })
     }
 
-    fn cancel_runs(&self, runs: Vec<RunId>) -> StoreFuture<'_, Vec<bool>> {
-        self.waking(|table| runs.into_iter().map(|run| rules::cancel_run(table, run)).collect())
-    }
-
-    fn replay(&self, runs: Vec<RunId>, now: DateTime<Utc>) -> StoreFuture<'_, Vec<bool>> {
-        self.waking(|table| runs.into_iter().map(|run| rules::replay(table, run, now)).collect())
+    fn change_runs(
+        &self,
+        runs: Vec<RunId>,
+        change: RunChange,
+        now: DateTime<Utc>,
+    ) -> StoreFuture<'_, Vec<RunChanged>> {
+        self.waking(|table| {
+            let runs = runs.into_iter().enumerate();
+            runs.map(|run| rules::change_run(table, run, &change, now)).collect()
+        })
     }
 
     fn cancel(&self, what: Executions) -> StoreFuture<'_, Vec<ExecutionId>> {

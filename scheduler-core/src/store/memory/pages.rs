@@ -11,9 +11,11 @@ use super::table::Table;
 use crate::job::JobDetail;
 use crate::key::{JobKey, TriggerKey};
 use crate::matcher::Text;
+use crate::run::RunEnd;
 use crate::store::admin::{JobQuery, TriggerQuery, TriggerStatus};
 use crate::store::firings::{FiringCursor, FiringQuery, FiringRecord};
 use crate::store::page::Page;
+use crate::store::rows::Rank;
 use crate::store::rules;
 use crate::store::runs::{RunCursor, RunQuery, RunStatus};
 use crate::sync::yield_now;
@@ -68,6 +70,9 @@ impl MemoryJobStore {
     }
 
     pub(super) async fn page_of_runs(&self, query: &RunQuery) -> Page<RunStatus, RunCursor> {
+        if let Some(ends) = query.ends() {
+            return self.page_of_ended(query, &ends).await;
+        }
         let kind: Kind<RunSlot> = |table| (&mut table.listings.runs, &table.runs);
         let after = query.after.and_then(|cursor| cursor.after);
         let range = Range { kind, after, group: None, limit: query.page_size() };
@@ -77,6 +82,45 @@ impl MemoryJobStore {
             rules::is_meant(query, &status).then_some(status)
         });
         page.await.on_from(RunCursor::from)
+    }
+
+    /// Ended runs, the latest first.
+    async fn page_of_ended(&self, query: &RunQuery, ends: &[RunEnd]) -> Page<RunStatus, RunCursor> {
+        let (mut items, mut looked_at, limit) = (Vec::new(), 0, query.page_size());
+        if limit == 0 {
+            return Page::empty();
+        }
+        let rank = |cursor: RunCursor| Some(Rank { number: cursor.scan, run: cursor.after? });
+        let mut behind = query.after.and_then(rank);
+        let mut most = limit.min(SLOTS);
+        loop {
+            let is_last = {
+                let table = self.0.table.lock();
+                let part = table.ended.latest(ends, behind, most);
+                let is_last = part.len() < most;
+                for (rank, id) in part {
+                    behind = Some(rank);
+                    looked_at += 1;
+                    let status = table.run_of(id).map(|slot| table.runs[slot].row.status(false));
+                    items.extend(status.filter(|run| rules::is_meant(query, run)));
+                    if items.len() == limit {
+                        break;
+                    }
+                }
+                is_last
+            };
+            let next = behind.map(|rank| RunCursor::in_scan(rank.number, Some(rank.run)));
+            match next {
+                Some(next) if items.len() == limit => return Page::new(items, Some(next), looked_at),
+                Some(next) if !is_last && looked_at >= MOST_LOOKED_AT => {
+                    return Page::unfinished(items, next, looked_at);
+                }
+                _ if is_last => return Page::new(items, None, looked_at),
+                _ => {}
+            }
+            most = SLOTS;
+            yield_now().await;
+        }
     }
 
     pub(super) async fn page_of_firings(&self, query: &FiringQuery) -> Page<FiringRecord, FiringCursor> {

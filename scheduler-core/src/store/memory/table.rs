@@ -17,6 +17,7 @@ use chrono::{DateTime, Utc};
 use foldhash::HashMap;
 use slab::Slab;
 
+use super::ended::{Ended, stands};
 use super::firings::Firings;
 use super::index::{Index, place};
 use super::lanes::{Due, Lanes};
@@ -49,6 +50,8 @@ pub struct Table {
     pub(super) lanes: Lanes,
     /// Triggers that a rule has to look at.
     pub(super) alarms: BTreeSet<(DateTime<Utc>, Id<TriggerRow>)>,
+    /// Runs that have ended.
+    pub(super) ended: Ended,
     pub(super) busy: HashMap<JobKey, u64>,
     /// What stands of jobs that disallow concurrent runs, by lane.
     waiting: HashMap<JobKey, BTreeMap<usize, BTreeSet<Due>>>,
@@ -304,19 +307,30 @@ impl Table {
     pub(super) fn remove_run(&mut self, index: usize) {
         let place = self.runs[index].row.place();
         self.leave_run(index, place);
+        let id = self.run_id(index);
         let slot = self.runs.remove(index);
+        self.ended.change(id, stands(&slot.row), (None, None));
         self.runs_by_id.remove(&slot.row.id);
         self.lanes.leave(slot.row.lane.0 as usize);
     }
 
     pub(super) fn edit_run<A>(&mut self, index: usize, edit: impl FnOnce(&mut RunRow) -> A) -> A {
-        let before = self.runs[index].row.place();
-        let answer = edit(&mut self.runs[index].row);
+        let (id, row) = (self.run_id(index), &mut self.runs[index].row);
+        let (before, end, lane) = (row.place(), stands(row), row.lane);
+        let answer = edit(row);
+        let lane_now = row.lane;
+        self.ended.change(id, end, stands(row));
+        if lane_now != lane {
+            self.lanes.join(lane_now.0 as usize);
+        }
         if self.runs[index].row.place() != before {
             self.leave_run(index, before);
             if self.runs[index].claim == 0 {
                 self.stand_run(index);
             }
+        }
+        if lane_now != lane {
+            self.lanes.leave(lane.0 as usize);
         }
         answer
     }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 
 use super::place::Id;
+use super::run::RunRow;
 use super::trigger::TriggerRow;
 use crate::job::{CancelReason, ExecutionId};
 use crate::run::RunId;
@@ -85,4 +86,8 @@ pub enum Alarm {
     Claim(Id<ClaimRow>),
     /// The pause of a group, or of all, ends.
     Pauses,
+    /// The time for which an ended run is kept is over.
+    Run(Id<RunRow>),
+    /// More runs have ended like this one than are kept, and this is one of the oldest.
+    Excess(Id<RunRow>),
 }

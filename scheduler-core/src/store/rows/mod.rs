@@ -42,6 +42,6 @@ pub use super::pauses::Pauses;
 pub use super::state::StoredState;
 pub use claim::{Alarm, ClaimRow, Item};
 pub use place::{Id, Lane, Place};
-pub use run::{RunRow, Standing};
+pub use run::{Rank, RunRow, Standing};
 pub use seam::{Answer, Driver, Rows, Table};
 pub use trigger::{JobRow, TriggerRow};

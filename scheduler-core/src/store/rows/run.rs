@@ -16,6 +16,7 @@ use crate::data::JobData;
 use crate::job::JobDetail;
 use crate::key::{JobKey, TriggerKey};
 use crate::run::{FiringCause, RetryPolicy, RunEnd, RunId, RunState};
+use crate::store::run_changes::RunEdit;
 use crate::store::runs::{Cause, NewRun, RunStatus};
 use crate::trigger::{Recovery, Trigger};
 
@@ -68,7 +69,7 @@ pub struct RunRow {
     pub exclusive: bool,
     /// Changes when a claim that was made before is no longer good.
     pub epoch: u32,
-    /// Where it stands when it waits. A run never moves to another lane.
+    /// Where it stands when it waits.
     pub lane: Lane,
     pub(in crate::store) cold: Option<Box<RareFields>>,
 }
@@ -90,6 +91,26 @@ pub(in crate::store) struct RareFields {
     /// Attempts that were lost with their nodes, one after the other.
     #[serde(skip_serializing_if = "is_zero")]
     losses: u32,
+    /// When it ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ended: Option<DateTime<Utc>>,
+    /// Until when it is kept after its end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    kept_until: Option<DateTime<Utc>>,
+}
+
+/// Where an ended run stands among those of the same end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Rank {
+    /// Grows with the time of the end. Less than 2⁵³, so that a double can hold it.
+    pub number: u64,
+    /// The run.
+    pub run: RunId,
+}
+
+impl Rank {
+    /// Behind all others.
+    pub(in crate::store) const LAST: Self = Self { number: u64::MAX, run: RunId::new(u64::MAX, u64::MAX) };
 }
 
 fn is_zero(number: &u32) -> bool {
@@ -102,7 +123,7 @@ impl RunRow {
         let NewRun { id, job, job_type, detail, data, due, priority, queue, exclusive, .. } = run;
         let NewRun { retry, cause, attempts, last_error, .. } = run;
         let cause = (cause != Cause::Enqueued).then_some(cause);
-        let cold = RareFields { cause, detail, retry, last_error, replays: 0, losses: 0 };
+        let cold = RareFields { cause, detail, retry, last_error, ..RareFields::default() };
         let cold = (cold != RareFields::default()).then(|| Box::new(cold));
         let (standing, epoch) = (Standing::Waiting, 0);
         Self {
@@ -161,10 +182,11 @@ impl RunRow {
             job_type: self.job_type.clone(),
             exclusive: self.exclusive,
             state: self.standing.state(is_claimed),
-            end: match self.standing {
-                Standing::Ended(end) => Some(end),
-                _ => None,
-            },
+            end: self.end(),
+            ended: self.ended(),
+            kept_until: self.alarm(),
+            queue: self.queue.clone(),
+            priority: self.priority,
             due: self.due,
             attempts: self.attempts,
             replays: self.replays(),
@@ -225,13 +247,73 @@ impl RunRow {
         self.cold.as_deref().map_or(0, |cold| cold.replays)
     }
 
+    /// How it has ended, if it has.
+    pub const fn end(&self) -> Option<RunEnd> {
+        match self.standing {
+            Standing::Ended(end) => Some(end),
+            Standing::Waiting | Standing::Held => None,
+        }
+    }
+
+    /// When it ended, if it has; in whole milliseconds.
+    pub fn ended(&self) -> Option<DateTime<Utc>> {
+        self.end().and(self.cold.as_deref()?.ended)
+    }
+
+    /// When the time for which it is kept after its end is over: a rule is to look at it then.
+    pub fn alarm(&self) -> Option<DateTime<Utc>> {
+        self.end().and(self.cold.as_deref()?.kept_until)
+    }
+
+    /// Where it stands among the runs of the same end, if it has ended. Runs that end in one millisecond have mostly different numbers, so
+    /// that a driver whose order is that of numbers need not go through all of them.
+    pub fn rank(&self) -> Option<(RunEnd, Rank)> {
+        let millis = self.ended().unwrap_or_default().timestamp_millis();
+        let millis = u64::try_from(millis).unwrap_or_default().min((1 << 43) - 1);
+        let number = (millis << 10) | (self.id.scatter(0) % (1 << 10));
+        Some((self.end()?, Rank { number, run: self.id }))
+    }
+
+    /// It stands like this from now on, without an attempt.
+    pub fn stand(&mut self, standing: Standing) {
+        self.standing = standing;
+        self.epoch = self.epoch.wrapping_add(1);
+    }
+
+    /// It has ended like this.
+    pub fn finish(&mut self, end: RunEnd, now: DateTime<Utc>, kept_until: DateTime<Utc>) {
+        self.standing = Standing::Ended(end);
+        self.epoch = self.epoch.wrapping_add(1);
+        let ended = DateTime::from_timestamp_millis(now.timestamp_millis());
+        let cold = self.cold();
+        (cold.ended, cold.kept_until) = (ended, Some(kept_until));
+    }
+
     /// One replay more: it begins anew.
     pub fn replay(&mut self, due: DateTime<Utc>) {
         (self.standing, self.due, self.attempts) = (Standing::Waiting, due, 0);
         self.epoch = self.epoch.wrapping_add(1);
         let cold = self.cold();
         cold.replays = cold.replays.saturating_add(1);
-        cold.losses = 0;
+        (cold.losses, cold.ended, cold.kept_until) = (0, None, None);
+    }
+
+    /// Somebody has edited it. A new queue is another lane.
+    pub fn edit(&mut self, edit: &RunEdit, lane: Lane) {
+        self.epoch = self.epoch.wrapping_add(1);
+        if let Some(data) = &edit.data {
+            self.data = data.clone();
+        }
+        if let Some(queue) = &edit.queue {
+            (self.queue, self.lane) = (queue.clone(), lane);
+        }
+        if let Some(due) = edit.due.filter(|_| self.end().is_none()) {
+            self.due = due;
+        }
+        self.priority = edit.priority.unwrap_or(self.priority);
+        if let Some(retry) = &edit.retry {
+            self.cold().retry = Some(*retry);
+        }
     }
 
     /// How many attempts were lost with their nodes, one after the other.

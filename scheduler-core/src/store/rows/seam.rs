@@ -12,7 +12,7 @@ use super::trigger::{JobRow, TriggerRow};
 use crate::calendar::Calendar;
 use crate::job::{CancelReason, ExecutionId, JobDetail};
 use crate::key::{JobKey, TriggerKey};
-use crate::run::RunId;
+use crate::run::{Retention, RunId};
 use crate::store::admin::{GroupKind, Mark, Selection, TriggerQuery};
 use crate::store::contract::NamedCalendar;
 use crate::store::firings::FiringRecord;
@@ -140,9 +140,13 @@ pub trait Rows: Table<JobRow> + Table<TriggerRow> + Table<RunRow> + Table<ClaimR
     /// The runs of a node that are to be stopped, in the order of their ids.
     fn cancelled(&mut self, session: u64) -> Answer<Self, Vec<(ExecutionId, CancelReason)>>;
 
-    /// Whose time has come, the pauses of groups first. A rule looks again at each, so a driver may return some too early. A driver
-    /// that gives back lapsed claims by other means returns none of them.
+    /// Whose time has come, the pauses of groups first, and the oldest ended runs of which there are more than
+    /// [are kept](Retention::most). A rule looks again at each, so a driver may return some too early. A driver that gives back
+    /// lapsed claims by other means returns none of them. Where there are many, a driver may return some of them at a time.
     fn alarms(&mut self, now: DateTime<Utc>) -> Answer<Self, Vec<Alarm>>;
+
+    /// How long runs are kept after their end.
+    fn retention(&self) -> Retention;
 
     /// The triggers that are meant, in no order.
     fn selected(&mut self, what: &Selection) -> Answer<Self, Vec<Id<TriggerRow>>>;

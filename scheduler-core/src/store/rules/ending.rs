@@ -36,7 +36,7 @@ pub fn complete<R: Rows>(
         append(rows, record);
     }
     let Some(item) = item else {
-        end_attempt(rows, completion.execution, completion.fate)?;
+        end_attempt(rows, completion.execution, completion.fate, now)?;
         end_job(rows, trigger.job(), completion.instruction)?;
         return Ok(DONE);
     };
@@ -45,7 +45,7 @@ pub fn complete<R: Rows>(
         end_run(rows, item, lineage, now)?;
     }
     if let Some(run) = completion.promise {
-        promise(rows, *run, completion.fate, 0)?;
+        promise(rows, *run, completion.fate, 0, now)?;
     }
     match completion.instruction {
         Instruction::Continue => return Ok(DONE),

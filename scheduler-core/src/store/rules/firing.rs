@@ -2,10 +2,13 @@
 
 use chrono::{DateTime, Utc};
 
+use super::changing::{drop_excess, ring_run};
 use super::recording::not_run;
 use super::running::give_back_run;
 use super::steps::{end_claim, end_run, pause_trigger, step};
 use crate::job::{CancelReason, ExecutionId};
+use crate::key::JobKey;
+use crate::run::RunId;
 use crate::store::firing::{FireResult, Firing};
 use crate::store::firings::FiringReason;
 use crate::store::rows::*;
@@ -137,7 +140,8 @@ fn give_back<R: Rows>(rows: &mut R, id: Id<ClaimRow>) -> Answer<R, ()> {
 }
 
 /// What the clock brings: claims that lapse, pauses that end, runs that are to make room for the next one.
-pub fn ring<R: Rows>(rows: &mut R, now: DateTime<Utc>, session: u64) -> Answer<R, ()> {
+pub fn ring<R: Rows>(rows: &mut R, now: DateTime<Utc>, session: u64) -> Answer<R, Vec<(RunId, JobKey)>> {
+    let mut dropped = Vec::new();
     for alarm in rows.alarms(now)? {
         match alarm {
             Alarm::Claim(id) => {
@@ -147,9 +151,11 @@ pub fn ring<R: Rows>(rows: &mut R, now: DateTime<Utc>, session: u64) -> Answer<R
             }
             Alarm::Pauses => rows.edit_pauses(|pauses| pauses.end(now))?,
             Alarm::Trigger(id) => ring_trigger(rows, id, now, session)?,
+            Alarm::Run(id) => ring_run(rows, id, now)?,
+            Alarm::Excess(id) => dropped.extend(drop_excess(rows, id)?),
         }
     }
-    Ok(())
+    Ok(dropped)
 }
 
 fn ring_trigger<R: Rows>(

@@ -51,7 +51,7 @@ pub fn lose<R: Rows>(
     let job = trigger.job();
     let mut record = lost(rows, execution, Some(&node.into()), now)?;
     if let Item::Run(run) = claim.item {
-        let is_repeated = lose_attempt(rows, execution)?.unwrap_or_default();
+        let is_repeated = lose_attempt(rows, execution, now)?.unwrap_or_default();
         let is_dead = match rows.run(run)? {
             Some(run) => rows.get(run)?.is_some_and(|row| row.standing != Standing::Waiting),
             None => false,
@@ -75,7 +75,7 @@ pub fn lose<R: Rows>(
         record.iter_mut().for_each(|record| record.reason = Some(FiringReason::Retried));
         let run = NewRun::of_firing(execution, &detail, trigger, claim.due, claim.since);
         let fate = Fate::Again { at: claim.due, counts: true, error: Some("its node died".into()) };
-        promise(rows, run, fate, 1)?;
+        promise(rows, run, fate, 1, now)?;
     }
     let instruction = match trigger.declared_by() {
         Some(_) => Instruction::Continue,

@@ -6,7 +6,8 @@
 //! * `mending`: what does not fit together any more;
 //! * `putting`: jobs and triggers that are stored, replaced, moved on, removed; calendars and marks;
 //! * `pausing`: pauses, resets, and the steps of the table of states;
-//! * `running`: runs that are stored: enqueued, ended, lost, cancelled, replayed;
+//! * `running`: runs that are stored: enqueued, ended, lost;
+//! * `changing`: stored runs that users change, and ended ones that are no longer kept;
 //! * `recording`: firing records of what no node tells;
 //! * `asking`: lists.
 //!
@@ -14,6 +15,7 @@
 #![expect(clippy::missing_errors_doc, reason = "the error of a rule is a row that was not loaded")]
 
 mod asking;
+mod changing;
 mod ending;
 mod firing;
 mod losing;
@@ -26,6 +28,7 @@ mod steps;
 
 pub(crate) use asking::Running;
 pub use asking::{cancel, executions, groups, jobs, runs_by_session, triggers};
+pub use changing::change_run;
 pub use ending::{complete, detach, end_job};
 pub use firing::{claimed, fire, release, ring, spoil};
 pub use losing::{Lost, Reasserted, abandon, lose, reassert, reassert_ended_run, reassert_run};
@@ -36,7 +39,5 @@ pub use putting::{
     remove_trigger, reschedule,
 };
 pub(crate) use running::is_meant;
-pub use running::{
-    MOST_LOSSES, cancel_run, claimed_run, enqueue, give_back_unheard, remove_run, replay, resettle, runs,
-};
+pub use running::{MOST_LOSSES, claimed_run, enqueue, give_back_unheard, remove_run, resettle, runs};
 pub use steps::each;

@@ -1,12 +1,14 @@
 //! Runs that are stored: enqueued, claimed, ended, lost, cancelled, replayed.
 
+use std::cmp::Reverse;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
+use super::changing::finish;
 use super::steps::{each, end_claim};
 use crate::job::{CancelReason, ExecutionId};
-use crate::run::{RunEnd, RunId, RunStep};
+use crate::run::{RunEnd, RunId};
 use crate::store::rows::*;
 
 use crate::store::page::Page;
@@ -84,32 +86,55 @@ fn attempt_of<R: Rows>(rows: &mut R, claim: ExecutionId) -> Answer<R, Option<(Id
     }))
 }
 
-/// Takes a claim away, and with it a run that somebody has cancelled meanwhile: whatever its attempt has come to, the run is over.
-/// Says whether nothing is left to be done, also since the run was removed before.
-fn end_claim_of_run<R: Rows>(rows: &mut R, claim: Id<ClaimRow>, run: RunId) -> Answer<R, bool> {
+/// Takes a claim away. A run that somebody has cancelled meanwhile has ended with that. Says whether nothing is left to be done,
+/// also since the run was removed before. `attempts` is how many count then; none for as many as before.
+fn end_claim_of_run<R: Rows>(
+    rows: &mut R,
+    claim: Id<ClaimRow>,
+    (run, attempts): (RunId, Option<u32>),
+    now: DateTime<Utc>,
+) -> Answer<R, bool> {
     let row = rows.get(claim)?;
     let is_removed = row.is_some_and(|row| row.run_removed);
     let is_cancelled = row.is_some_and(|row| row.cancel == Some(CancelReason::Requested));
     end_claim(rows, claim)?;
-    if is_cancelled && !is_removed {
-        rows.drop_run(run)?;
+    if is_cancelled
+        && !is_removed
+        && let Some(run) = rows.run(run)?
+    {
+        rows.edit(run, |row| row.attempts = attempts.unwrap_or(row.attempts))?;
+        finish(rows, run, RunEnd::Cancelled, now)?;
     }
     Ok(is_cancelled || is_removed)
 }
 
 /// Ends an attempt; says whether it was still there. A call that is repeated changes nothing.
-pub(super) fn end_attempt<R: Rows>(rows: &mut R, claim: ExecutionId, fate: Fate) -> Answer<R, bool> {
+pub(super) fn end_attempt<R: Rows>(
+    rows: &mut R,
+    claim: ExecutionId,
+    fate: Fate,
+    now: DateTime<Utc>,
+) -> Answer<R, bool> {
     let Some((id, run, number)) = attempt_of(rows, claim)? else { return Ok(false) };
-    if end_claim_of_run(rows, id, run)? {
+    if fate == Fate::Over {
+        // Also if somebody has cancelled it meanwhile: it has done its work.
+        let is_removed = rows.get(id)?.is_some_and(|row| row.run_removed);
+        end_claim(rows, id)?;
+        if !is_removed {
+            rows.drop_run(run)?;
+        }
         return Ok(true);
     }
-    if fate == Fate::Over {
-        rows.drop_run(run)?;
+    if end_claim_of_run(rows, id, (run, Some(number)), now)? {
         return Ok(true);
     }
     let Some(run) = rows.run(run)? else { return Ok(true) };
     match fate {
         Fate::Over => {}
+        Fate::Cancelled => {
+            rows.edit(run, |row| row.attempts = number)?;
+            finish(rows, run, RunEnd::Cancelled, now)?;
+        }
         Fate::Again { at, counts, error } => {
             rows.edit(run, |row| {
                 (row.due, row.attempts) = (at, if counts { number } else { row.attempts });
@@ -125,10 +150,10 @@ pub(super) fn end_attempt<R: Rows>(rows: &mut R, claim: ExecutionId, fate: Fate)
         }
         Fate::Dead { error } => {
             rows.edit(run, |row| {
-                (row.standing, row.attempts) = (Standing::Ended(RunEnd::Dead), number);
-                row.epoch = row.epoch.wrapping_add(1);
+                row.attempts = number;
                 row.set_last_error(error);
             })?;
+            finish(rows, run, RunEnd::Dead, now)?;
         }
     }
     Ok(true)
@@ -137,7 +162,9 @@ pub(super) fn end_attempt<R: Rows>(rows: &mut R, claim: ExecutionId, fate: Fate)
 /// Gives back a run that was claimed: the attempt does not count.
 pub(super) fn give_back_run<R: Rows>(rows: &mut R, claim: ExecutionId) -> Answer<R, ()> {
     let Some((id, run, _)) = attempt_of(rows, claim)? else { return Ok(()) };
-    if end_claim_of_run(rows, id, run)? {
+    // Nobody says when it was given back.
+    let Some(since) = rows.get(id)?.map(|row| row.since) else { return Ok(()) };
+    if end_claim_of_run(rows, id, (run, None), since)? {
         return Ok(());
     }
     let Some(run) = rows.run(run)? else { return Ok(()) };
@@ -148,9 +175,13 @@ pub(super) fn give_back_run<R: Rows>(rows: &mut R, claim: ExecutionId) -> Answer
 
 /// The attempt of a node that is gone. The run is attempted again at once, since it was due before; one that was lost too often in a
 /// row is dead. Says whether it is attempted again; none if there is no such attempt.
-pub(super) fn lose_attempt<R: Rows>(rows: &mut R, claim: ExecutionId) -> Answer<R, Option<bool>> {
+pub(super) fn lose_attempt<R: Rows>(
+    rows: &mut R,
+    claim: ExecutionId,
+    now: DateTime<Utc>,
+) -> Answer<R, Option<bool>> {
     let Some((id, run, number)) = attempt_of(rows, claim)? else { return Ok(None) };
-    if end_claim_of_run(rows, id, run)? {
+    if end_claim_of_run(rows, id, (run, Some(number)), now)? {
         return Ok(Some(false));
     }
     let Some(run) = rows.run(run)? else { return Ok(Some(false)) };
@@ -160,24 +191,28 @@ pub(super) fn lose_attempt<R: Rows>(rows: &mut R, claim: ExecutionId) -> Answer<
         row.epoch = row.epoch.wrapping_add(1);
         row.set_losses(losses);
         row.set_last_error(Some("its node died".into()));
-        if losses > MOST_LOSSES {
-            row.standing = Standing::Ended(RunEnd::Dead);
-            return true;
-        }
-        false
+        losses > MOST_LOSSES
     })?;
     if is_dead == Some(false) {
         rows.show_run(run)?;
         rows.wake();
+    } else {
+        finish(rows, run, RunEnd::Dead, now)?;
     }
     Ok(Some(is_dead == Some(false)))
 }
 
 /// The run of a trigger's firing which is not over: it is stored with what has become of its first attempt.
-pub(super) fn promise<R: Rows>(rows: &mut R, run: NewRun, fate: Fate, losses: u32) -> Answer<R, ()> {
+pub(super) fn promise<R: Rows>(
+    rows: &mut R,
+    run: NewRun,
+    fate: Fate,
+    losses: u32,
+    now: DateTime<Utc>,
+) -> Answer<R, ()> {
     let id = run.id;
     let (due, attempts, error, is_dead) = match fate {
-        Fate::Over => return Ok(()),
+        Fate::Over | Fate::Cancelled => return Ok(()),
         Fate::Again { at, counts, error } => (at, counts.into(), error, false),
         Fate::Dead { error } => (run.due, 1, error, true),
     };
@@ -185,12 +220,10 @@ pub(super) fn promise<R: Rows>(rows: &mut R, run: NewRun, fate: Fate, losses: u3
         return Ok(());
     }
     if let Some(run) = rows.run(id)? {
-        rows.edit(run, |row| {
-            row.set_losses(losses);
-            if is_dead {
-                row.standing = Standing::Ended(RunEnd::Dead);
-            }
-        })?;
+        rows.edit(run, |row| row.set_losses(losses))?;
+        if is_dead {
+            finish(rows, run, RunEnd::Dead, now)?;
+        }
     }
     rows.wake();
     Ok(())
@@ -206,20 +239,6 @@ pub fn give_back_unheard<R: Rows>(rows: &mut R, session: u64, heard: u64) -> Ans
     Ok(())
 }
 
-/// Cancels a run. One that a node runs is asked to stop, and its attempt decides. Says whether there was anything to cancel.
-pub fn cancel_run<R: Rows>(rows: &mut R, id: RunId) -> Answer<R, bool> {
-    let Some(run) = rows.run(id)? else { return Ok(false) };
-    if let Some(claim) = rows.claim_of(run)? {
-        rows.edit(claim, |row| *row.cancel.get_or_insert(CancelReason::Requested))?;
-        return Ok(true);
-    }
-    let may_go = allows(rows, run, RunStep::Cancel)?;
-    if may_go {
-        rows.remove(run)?;
-    }
-    Ok(may_go)
-}
-
 /// Removes a run, whatever its state. An attempt under way goes on, and its end does nothing.
 pub fn remove_run<R: Rows>(rows: &mut R, run: Id<RunRow>) -> Answer<R, ()> {
     if let Some(claim) = rows.claim_of(run)? {
@@ -228,29 +247,25 @@ pub fn remove_run<R: Rows>(rows: &mut R, run: Id<RunRow>) -> Answer<R, ()> {
     rows.remove(run)
 }
 
-/// Whether the table of states allows a step.
-fn allows<R: Rows>(rows: &mut R, run: Id<RunRow>, step: RunStep) -> Answer<R, bool> {
-    let is_claimed = rows.claim_of(run)?.is_some();
-    Ok(rows.get(run)?.is_some_and(|row| row.standing.state(is_claimed).after(step).is_some()))
-}
-
-/// Runs an ended run again, under the same id; says whether it had ended.
-pub fn replay<R: Rows>(rows: &mut R, id: RunId, now: DateTime<Utc>) -> Answer<R, bool> {
-    let Some(run) = rows.run(id)? else { return Ok(false) };
-    if !allows(rows, run, RunStep::Replay)? {
-        return Ok(false);
-    }
-    rows.edit(run, |row| row.replay(now))?;
-    rows.show_run(run)?;
-    rows.wake();
-    Ok(true)
-}
-
 /// Whether the query means a run in this state.
 pub(crate) fn is_meant(query: &RunQuery, run: &RunStatus) -> bool {
     query.state.is_none_or(|state| run.state == state)
+        && query.end.is_none_or(|end| run.end == Some(end))
         && query.job.as_ref().is_none_or(|job| run.job == *job)
-        && query.after.and_then(|cursor| cursor.after).is_none_or(|after| run.id > after)
+        && query.queue.as_ref().is_none_or(|queue| run.queue == *queue)
+        && query
+            .error
+            .as_ref()
+            .is_none_or(|part| run.last_error.as_ref().is_some_and(|error| error.contains(&**part)))
+}
+
+/// Whether the run stands behind the cursor of a query, in the order of its list.
+fn is_behind(query: &RunQuery, run: &RunRow) -> bool {
+    let Some(RunCursor { after: Some(after), scan, .. }) = query.after else { return true };
+    match query.ends() {
+        Some(_) => run.rank().is_some_and(|(_, rank)| rank < Rank { number: scan, run: after }),
+        None => run.id > after,
+    }
 }
 
 /// The first page of the runs that match. All of them are looked at.
@@ -258,10 +273,16 @@ pub fn runs<R: Rows>(rows: &mut R, query: &RunQuery) -> Answer<R, Page<RunStatus
     let ids = rows.runs(query)?;
     let found = each(rows, ids, |rows, id| {
         let is_claimed = rows.claim_of(id)?.is_some();
-        Ok(rows.get(id)?.map(|row| row.status(is_claimed)))
+        let row = rows.get(id)?.filter(|row| is_behind(query, row));
+        Ok(row.map(|row| (row.rank().map(|(_, rank)| Reverse(rank)), row.status(is_claimed))))
     })?;
     let looked_at = found.len();
-    let mut found: Vec<_> = found.into_iter().flatten().filter(|run| is_meant(query, run)).collect();
-    found.sort_unstable_by_key(|run| run.id);
-    Ok(Page::first(found, query.page_size(), looked_at, |run| run.id.into()))
+    let mut found: Vec<_> = found.into_iter().flatten().filter(|(_, run)| is_meant(query, run)).collect();
+    let by_end = query.ends().is_some();
+    found.sort_unstable_by_key(|(rank, run)| (rank.filter(|_| by_end), run.id));
+    let page = Page::first(found, query.page_size(), looked_at, |(rank, run)| match rank {
+        Some(Reverse(rank)) if by_end => RunCursor::in_scan(rank.number, Some(run.id)),
+        _ => run.id.into(),
+    });
+    Ok(page.map(|(_, run)| run))
 }

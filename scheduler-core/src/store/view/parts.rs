@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 
 use crate::calendar::Calendar;
 use crate::key::{DEFAULT_GROUP, InvalidKey, JobKey, TriggerKey};
-use crate::run::{RunId, RunState};
+use crate::run::{Retention, RunId, RunState};
 use crate::store::admin::{GroupKind, Selection};
 use crate::store::rows::*;
 
@@ -41,6 +41,10 @@ pub trait Names {
     }
     /// A number that no other call gives for what has the same name.
     fn number(&mut self) -> u64;
+    /// How long runs are kept after their end.
+    fn retention(&self) -> Retention {
+        Retention::default()
+    }
 }
 
 /// A set of rows that a driver finds by an index of its own.
@@ -63,8 +67,10 @@ pub enum Set {
     Holder(JobKey),
     /// The runs that a query may mean, apart from those of which it knows the ids.
     Runs(Option<RunState>),
-    /// Triggers and claims whose alarm has come by then.
+    /// Triggers, claims and ended runs whose alarm has come by then.
     Alarms(DateTime<Utc>),
+    /// The oldest ended runs of which there are more than are kept.
+    Excess,
 }
 
 /// What a view wants to have loaded.

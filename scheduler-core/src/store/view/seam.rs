@@ -10,7 +10,7 @@ use super::transaction::View;
 use crate::calendar::Calendar;
 use crate::job::{CancelReason, ExecutionId, JobDetail};
 use crate::key::{JobKey, TriggerKey};
-use crate::run::RunId;
+use crate::run::{Retention, RunId};
 use crate::store::admin::{GroupKind, Mark, Selection, TriggerQuery};
 use crate::store::firings::FiringRecord;
 use crate::store::rows::*;
@@ -251,9 +251,17 @@ impl<N: Names> Rows for View<N> {
 
     fn alarms(&mut self, now: DateTime<Utc>) -> Result<Vec<Alarm>, Missing> {
         let pauses = self.rest()?.pauses.next_ending().filter(|end| *end <= now).map(|_| Alarm::Pauses);
-        let Members { triggers, claims, .. } = self.set(&Set::Alarms(now))?;
-        let triggers = triggers.into_iter().map(Alarm::Trigger);
-        Ok(pauses.into_iter().chain(triggers).chain(claims.into_iter().map(Alarm::Claim)).collect())
+        let (due, excess) = (self.set(&Set::Alarms(now)), self.set(&Set::Excess));
+        let Members { triggers, claims, runs, .. } = due?;
+        let mut alarms: Vec<_> = pauses.into_iter().chain(triggers.into_iter().map(Alarm::Trigger)).collect();
+        alarms.extend(claims.into_iter().map(Alarm::Claim));
+        alarms.extend(runs.into_iter().map(Alarm::Run));
+        alarms.extend(excess?.runs.into_iter().map(Alarm::Excess));
+        Ok(alarms)
+    }
+
+    fn retention(&self) -> Retention {
+        self.naming().retention()
     }
 
     fn selected(&mut self, what: &Selection) -> Result<Vec<Id<TriggerRow>>, Missing> {

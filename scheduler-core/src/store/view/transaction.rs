@@ -71,6 +71,10 @@ impl<N> View<N> {
         &mut self.names
     }
 
+    pub(super) const fn naming(&self) -> &N {
+        &self.names
+    }
+
     /// Takes out what the rule has missed.
     pub fn wants(&mut self) -> Wants {
         std::mem::take(&mut self.wants)

@@ -1,0 +1,183 @@
+//! Stored runs: listed, cancelled, replayed, edited, removed.
+
+use super::handle::Client;
+use crate::error::{During, Error, Result};
+use crate::run::RunId;
+use crate::store::*;
+use crate::watch::Event;
+
+/// Stored runs.
+impl Client {
+    /// A page of the runs that are stored: those that wait, are held or run, and those that have ended and are kept. A store in memory
+    /// lists runs in the order of their ids. Redis lists runs that have not ended in no order; if many runs are removed meanwhile,
+    /// Redis may list a run twice. A query for [ended runs](RunQuery::dead) lists the latest first, in every store.
+    ///
+    /// # Errors
+    ///
+    /// The store has failed.
+    pub async fn runs(&self, query: RunQuery) -> Result<Page<RunStatus, RunCursor>> {
+        self.store().runs(query).await.during("runs")
+    }
+
+    /// All stored runs that match, each once: ended runs with the latest first, all others in the order of their ids. The store is
+    /// asked for page after page; a limit stands for all of them.
+    ///
+    /// ```
+    /// # use scheduler_core::prelude::*;
+    /// use scheduler_core::store::RunQuery;
+    ///
+    /// # async fn look(scheduler: Scheduler) -> scheduler_core::Result<()> {
+    /// for dead in scheduler.all_runs(RunQuery::dead()).await? {
+    ///     println!("{} of `{}` is dead: {:?}", dead.id, dead.job, dead.last_error);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// The store has failed.
+    pub async fn all_runs(&self, query: RunQuery) -> Result<Vec<RunStatus>> {
+        self.store().all_runs(query).await.during("runs")
+    }
+
+    /// Cancels a run. A run that waits has ended with that; one that a node runs is asked to stop, and is not attempted again. Says
+    /// whether there was anything to cancel.
+    ///
+    /// # Errors
+    ///
+    /// The store has failed, or the scheduler is shut down.
+    pub async fn cancel_run(&self, run: RunId) -> Result<bool> {
+        self.change_one(run, RunChange::Cancel).await.map(RunChanged::is_done).during("cancel_run")
+    }
+
+    /// Runs an ended run again, under the same id and with the number of its attempts back at zero. Says whether it had ended.
+    ///
+    /// # Errors
+    ///
+    /// The store has failed, or the scheduler is shut down.
+    pub async fn replay(&self, run: RunId) -> Result<bool> {
+        self.change_one(run, RunChange::replay()).await.map(RunChanged::is_done).during("replay")
+    }
+
+    /// Changes a stored run: cancels, replays, edits, holds, releases or deletes it. The answer says why nothing has changed, if so.
+    ///
+    /// ```
+    /// # use scheduler_core::prelude::*;
+    /// use scheduler_core::run::RunId;
+    /// use scheduler_core::store::{RunChange, RunEdit};
+    ///
+    /// # async fn mend(scheduler: Scheduler, dead: RunId) -> scheduler_core::Result<()> {
+    /// let edit = RunEdit::new().queue("slow").priority(9);
+    /// let changed = scheduler.change_run(dead, RunChange::edit(edit)).await?;
+    /// if !changed.is_done() {
+    ///     println!("{dead} was not edited: {changed}");
+    /// }
+    /// scheduler.replay(dead).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// The store has failed, or the scheduler is shut down. Where the client is that of a scheduler: the function of the job is
+    /// registered there and cannot read its argument from the new data.
+    pub async fn change_run(&self, run: RunId, change: RunChange) -> Result<RunChanged> {
+        self.change_one(run, change).await.during("change_run")
+    }
+
+    async fn change_one(&self, run: RunId, change: RunChange) -> Result<RunChanged> {
+        if matches!(&change, RunChange::Edit(edit) if edit.data.is_some()) {
+            for status in self.store().all_runs(RunQuery::one(run)).await? {
+                self.check_edit(&status, &change).await?;
+            }
+        }
+        let changed = self.change_part(vec![run], change).await?;
+        Ok(changed.first().copied().unwrap_or(RunChanged::Unknown))
+    }
+
+    /// Changes all stored runs that match, page after page, and says how many. The limit of the query stands for all of them.
+    ///
+    /// ```
+    /// # use scheduler_core::prelude::*;
+    /// use std::time::Duration;
+    ///
+    /// use scheduler_core::store::{RunChange, RunQuery};
+    ///
+    /// # async fn mend(scheduler: Scheduler) -> scheduler_core::Result<()> {
+    /// // The mail server is back: ten letters a second, so that it stays there.
+    /// let refused = RunQuery::dead().of_job("send".parse()?).with_error("connection refused");
+    /// let done = scheduler.change_runs(refused, RunChange::replay_every(Duration::from_millis(100))).await?;
+    /// println!("{} letters are sent again", done.changed);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`change_run`](Self::change_run). Runs of earlier pages are changed then.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped early, the runs of some pages are changed. A repeated call changes the others, except that a repeated edit changes
+    /// all of them.
+    pub async fn change_runs(&self, query: RunQuery, change: RunChange) -> Result<RunsChanged> {
+        self.change_all(query, change).await.during("change_runs")
+    }
+
+    async fn change_all(&self, mut query: RunQuery, change: RunChange) -> Result<RunsChanged> {
+        let (mut done, begin, mut left) = (RunsChanged::default(), self.now(), query.limit);
+        loop {
+            query.limit = Some(left.map_or(MAX_PAGE_SIZE, |left| left.min(MAX_PAGE_SIZE)));
+            let page = self.store().runs(query.clone()).await?;
+            for run in &page.items {
+                self.check_edit(run, &change).await?;
+            }
+            let runs: Vec<_> = page.items.iter().map(|run| run.id).collect();
+            left = left.map(|left| left - runs.len().min(left));
+            if !runs.is_empty() {
+                let part = change.behind(done.changed + done.refused, begin);
+                let changed = self.change_part(runs, part).await?;
+                let refused = changed.iter().filter(|changed| !changed.is_done()).count();
+                done.refused += refused;
+                done.changed += changed.len() - refused;
+            }
+            query.after = page.next;
+            if query.after.is_none() || left == Some(0) {
+                return Ok(done);
+            }
+        }
+    }
+
+    async fn change_part(&self, runs: Vec<RunId>, change: RunChange) -> Result<Vec<RunChanged>> {
+        let told = self.is_heard().then(|| runs.clone());
+        let name = change.name();
+        let changed = self.open()?.change_runs(runs, change, self.now()).await?;
+        if let Some(runs) = told {
+            let done = runs.into_iter().zip(&changed).filter(|(_, changed)| changed.is_done());
+            let runs: Vec<_> = done.map(|(run, _)| run).collect();
+            if !runs.is_empty() {
+                self.tell(|| Event::RunsChanged { change: name, runs });
+            }
+        }
+        Ok(changed)
+    }
+
+    /// New data is refused if the function of the job is known and cannot read its argument from them.
+    async fn check_edit(&self, run: &RunStatus, change: &RunChange) -> Result<()> {
+        let RunChange::Edit(edit) = change else { return Ok(()) };
+        if let Some(Err(problem)) = edit.retry.map(|policy| policy.backoff().checked()) {
+            return Err(Error::config(problem.to_string()).for_job(&run.job));
+        }
+        let (Some(data), Some(registry)) = (&edit.data, self.registry()) else { return Ok(()) };
+        let detail = match self.job(&run.job).await? {
+            Some(stored) => stored,
+            None => match registry.declared(&run.job, &run.job_type) {
+                Some(declared) => declared.clone(),
+                None => return Ok(()),
+            },
+        };
+        let problem = registry.misfit(&detail, data);
+        problem.map_or(Ok(()), |problem| Err(Error::config(problem).for_job(&run.job)))
+    }
+}

@@ -1,0 +1,104 @@
+//! What users change of stored runs, and what time takes away of them.
+
+use chrono::{DateTime, Utc};
+
+use crate::job::CancelReason;
+use crate::key::JobKey;
+use crate::run::{RunEnd, RunId, RunStep};
+use crate::store::rows::*;
+use crate::store::run_changes::{RunChange, RunChanged, RunEdit};
+
+/// Changes a run. `at` is its place in the list of runs that one call changes.
+pub fn change_run<R: Rows>(
+    rows: &mut R,
+    (at, id): (usize, RunId),
+    change: &RunChange,
+    now: DateTime<Utc>,
+) -> Answer<R, RunChanged> {
+    let Some(run) = rows.run(id)? else { return Ok(RunChanged::Unknown) };
+    let claim = rows.claim_of(run)?;
+    if let (RunChange::Cancel, Some(claim)) = (change, claim) {
+        rows.edit(claim, |row| *row.cancel.get_or_insert(CancelReason::Requested))?;
+        return Ok(RunChanged::Done);
+    }
+    let Some(row) = rows.get(run)? else { return Ok(RunChanged::Unknown) };
+    let state = row.standing.state(claim.is_some());
+    let allows = match change {
+        RunChange::Delete | RunChange::Edit(_) => claim.is_none(),
+        RunChange::Cancel => state.after(RunStep::Cancel).is_some(),
+        RunChange::Replay { .. } => state.after(RunStep::Replay).is_some(),
+        RunChange::Hold => state.after(RunStep::Hold).is_some(),
+        RunChange::Release => state.after(RunStep::Release).is_some(),
+    };
+    if !allows {
+        return Ok(RunChanged::Refused(state));
+    }
+    match change {
+        RunChange::Cancel => finish(rows, run, RunEnd::Cancelled, now)?,
+        RunChange::Replay { from, spacing } => {
+            let due = RunChange::due(*from, *spacing, at, now);
+            rows.edit(run, |row| row.replay(due))?;
+            wait(rows, run)?;
+        }
+        RunChange::Delete => rows.remove(run)?,
+        RunChange::Hold => {
+            rows.edit(run, |row| row.stand(Standing::Held))?;
+        }
+        RunChange::Release => {
+            rows.edit(run, |row| row.stand(Standing::Waiting))?;
+            wait(rows, run)?;
+        }
+        RunChange::Edit(edit) => self::edit(rows, run, edit)?,
+    }
+    Ok(RunChanged::Done)
+}
+
+/// A run that waits stands in its place.
+fn wait<R: Rows>(rows: &mut R, run: Id<RunRow>) -> Answer<R, ()> {
+    rows.show_run(run)?;
+    rows.wake();
+    Ok(())
+}
+
+fn edit<R: Rows>(rows: &mut R, run: Id<RunRow>, edit: &RunEdit) -> Answer<R, ()> {
+    let Some((queue, job_type, lane)) =
+        rows.get(run)?.map(|row| (row.queue.clone(), row.job_type.clone(), row.lane))
+    else {
+        return Ok(());
+    };
+    let lane = match &edit.queue {
+        Some(new) if *new != queue => rows.lane(new.as_ref(), &job_type),
+        _ => lane,
+    };
+    rows.edit(run, |row| row.edit(edit, lane))?;
+    wait(rows, run)
+}
+
+/// Ends a run that no node runs: it is kept for as long as its kind of end is, or removed.
+pub(super) fn finish<R: Rows>(
+    rows: &mut R,
+    run: Id<RunRow>,
+    end: RunEnd,
+    now: DateTime<Utc>,
+) -> Answer<R, ()> {
+    match rows.retention().until(end, now) {
+        Some(until) => rows.edit(run, |row| row.finish(end, now, until)).map(drop),
+        None => rows.remove(run),
+    }
+}
+
+/// Removes a run whose time after its end is over.
+pub(super) fn ring_run<R: Rows>(rows: &mut R, run: Id<RunRow>, now: DateTime<Utc>) -> Answer<R, ()> {
+    if rows.get(run)?.is_some_and(|row| row.alarm().is_some_and(|at| at <= now)) {
+        rows.remove(run)?;
+    }
+    Ok(())
+}
+
+/// Removes an ended run of which there are too many; names it if somebody may miss it.
+pub(super) fn drop_excess<R: Rows>(rows: &mut R, run: Id<RunRow>) -> Answer<R, Option<(RunId, JobKey)>> {
+    let Some(end) = rows.get(run)?.and_then(RunRow::end) else { return Ok(None) };
+    let dropped = rows.get(run)?.map(|row| (row.id, row.job.clone()));
+    rows.remove(run)?;
+    Ok(dropped.filter(|_| end == RunEnd::Dead))
+}

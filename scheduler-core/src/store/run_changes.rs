@@ -1,0 +1,203 @@
+//! What users change of stored runs.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use crate::data::JobData;
+use crate::run::{RetryPolicy, RunState};
+
+/// A change of stored runs.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum RunChange {
+    /// Cancels runs that wait or are held. Runs that a node runs are asked to stop, and are not attempted again.
+    Cancel,
+    /// Runs ended runs again, under the same ids and with the number of attempts back at zero.
+    Replay {
+        /// When the first run is due; none for now.
+        from: Option<DateTime<Utc>>,
+        /// How much later each further run is due than the one before.
+        spacing: Duration,
+    },
+    /// Removes runs that wait, are held or have ended. A run that a node runs is refused.
+    Delete,
+    /// Holds runs that wait: no node claims them until they are released.
+    Hold,
+    /// Lets held runs wait for their due times again.
+    Release,
+    /// Changes what runs are to do. A run that a node runs is refused.
+    Edit(Box<RunEdit>),
+}
+
+impl RunChange {
+    /// Runs all of them again now.
+    pub const fn replay() -> Self {
+        Self::replay_every(Duration::ZERO)
+    }
+
+    /// Runs them again one after the other, each so much later than the one before, so that a service that has just recovered is not
+    /// flooded. The runs wait in the store meanwhile.
+    pub const fn replay_every(spacing: Duration) -> Self {
+        Self::Replay { from: None, spacing }
+    }
+
+    /// Changes what runs are to do.
+    pub fn edit(edit: RunEdit) -> Self {
+        Self::Edit(edit.into())
+    }
+
+    /// A word for people.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Cancel => "cancel",
+            Self::Replay { .. } => "replay",
+            Self::Delete => "delete",
+            Self::Hold => "hold",
+            Self::Release => "release",
+            Self::Edit(_) => "edit",
+        }
+    }
+
+    /// When the run of this place in the list is due after a replay at `now`.
+    pub(super) fn due(
+        from: Option<DateTime<Utc>>,
+        spacing: Duration,
+        at: usize,
+        now: DateTime<Utc>,
+    ) -> DateTime<Utc> {
+        let from = from.unwrap_or(now);
+        let later = spacing.saturating_mul(u32::try_from(at).unwrap_or(u32::MAX));
+        let later = TimeDelta::from_std(later).ok().and_then(|later| from.checked_add_signed(later));
+        later.unwrap_or(DateTime::<Utc>::MAX_UTC)
+    }
+
+    /// The same change for the runs behind the first `count` of a list.
+    pub(crate) fn behind(&self, count: usize, now: DateTime<Utc>) -> Self {
+        match self {
+            Self::Replay { from, spacing } => {
+                Self::Replay { from: Some(Self::due(*from, *spacing, count, now)), spacing: *spacing }
+            }
+            other => other.clone(),
+        }
+    }
+}
+
+/// What a run is to do from now on. What is not said stays as it is.
+#[derive(Debug, Clone, Default, PartialEq)]
+#[non_exhaustive]
+pub struct RunEdit {
+    /// The data that is laid over that of the job: the argument of the function is in it.
+    pub data: Option<JobData>,
+    /// The queue; `Some(None)` for none.
+    pub queue: Option<Option<Arc<str>>>,
+    /// The priority.
+    pub priority: Option<i32>,
+    /// When the next attempt is due. Without effect for a run that has ended.
+    pub due: Option<DateTime<Utc>>,
+    /// Another retry policy than that of the job.
+    pub retry: Option<RetryPolicy>,
+}
+
+impl RunEdit {
+    /// Changes nothing.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Replaces the data that is laid over that of the job.
+    #[must_use]
+    pub fn data(self, data: JobData) -> Self {
+        Self { data: Some(data), ..self }
+    }
+
+    /// Moves the run to this queue.
+    #[must_use]
+    pub fn queue(self, queue: impl Into<Arc<str>>) -> Self {
+        Self { queue: Some(Some(queue.into())), ..self }
+    }
+
+    /// Moves the run out of its queue.
+    #[must_use]
+    pub fn no_queue(self) -> Self {
+        Self { queue: Some(None), ..self }
+    }
+
+    /// Sets the priority.
+    #[must_use]
+    pub fn priority(self, priority: i32) -> Self {
+        Self { priority: Some(priority), ..self }
+    }
+
+    /// Makes the next attempt of a run that waits due then.
+    #[must_use]
+    pub fn due(self, due: DateTime<Utc>) -> Self {
+        Self { due: Some(due), ..self }
+    }
+
+    /// Sets the retry policy.
+    #[must_use]
+    pub fn retry(self, retry: RetryPolicy) -> Self {
+        Self { retry: Some(retry), ..self }
+    }
+}
+
+/// What has become of a run that was to be changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum RunChanged {
+    /// The run was changed, or is asked to stop.
+    Done,
+    /// No run of this id is stored.
+    Unknown,
+    /// A run in this state cannot be changed in this way.
+    Refused(RunState),
+}
+
+impl RunChanged {
+    /// Whether the run was changed.
+    pub fn is_done(self) -> bool {
+        self == Self::Done
+    }
+}
+
+impl fmt::Display for RunChanged {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Done => f.write_str("done"),
+            Self::Unknown => f.write_str("there is no such run"),
+            Self::Refused(state) => write!(f, "the run is {state}"),
+        }
+    }
+}
+
+/// What a change of many runs has come to.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RunsChanged {
+    /// So many runs were changed.
+    pub changed: usize,
+    /// So many runs matched, and were in another state by the time of the change.
+    pub refused: usize,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn replays_are_due_one_after_the_other_and_never_beyond_time() {
+        let now = DateTime::UNIX_EPOCH;
+        let due = |spacing, at| RunChange::due(None, spacing, at, now);
+        assert_eq!(due(Duration::from_millis(100), 3), now + TimeDelta::milliseconds(300));
+        assert_eq!(due(Duration::MAX, 2), DateTime::<Utc>::MAX_UTC);
+        let part = RunChange::replay_every(Duration::from_secs(1)).behind(500, now);
+        assert_eq!(
+            part,
+            RunChange::Replay { from: Some(now + TimeDelta::seconds(500)), spacing: Duration::from_secs(1) }
+        );
+        assert_eq!(RunChange::Hold.behind(500, now), RunChange::Hold);
+    }
+}

@@ -1,0 +1,93 @@
+//! Runs that have ended: the latest of them, and the oldest of which there are too many.
+
+use redis::Value;
+use scheduler_core::Result;
+use scheduler_core::run::RunEnd;
+use scheduler_core::store::rows::{Id, Rank, RunRow};
+use scheduler_core::store::view::Names as _;
+
+use crate::codec;
+use crate::commit_runs::ended;
+use crate::load::Loader;
+use crate::script::{list, number, word, words};
+use crate::shared::Shared;
+
+/// So many that are too many are removed in one step.
+const PART: u64 = 100;
+
+impl Loader<'_> {
+    /// The oldest ended runs of which there are more than are kept.
+    pub(crate) async fn excess(&mut self) -> Result<Vec<Id<RunRow>>> {
+        let most = self.shared.settings.retention.most() as u64;
+        let counts = RunEnd::ALL.map(|end| self.shared.command("ZCARD", &ended(end)));
+        let counts = self.shared.ask_all(counts.to_vec()).await?;
+        let mut runs = Vec::new();
+        for (end, count) in RunEnd::ALL.iter().zip(&counts) {
+            let excess = number(Some(count)).unwrap_or_default().saturating_sub(most).min(PART);
+            if excess == 0 {
+                continue;
+            }
+            let mut oldest = self.shared.command("ZRANGE", &ended(*end));
+            let names = words(Some(self.shared.ask(oldest.arg(0).arg(excess - 1)).await?));
+            // An audit takes care of an entry that is no name.
+            let known = names.iter().filter_map(|name| codec::read_run(name));
+            runs.extend(known.map(|run| self.view.names().run(run)));
+        }
+        Ok(runs)
+    }
+}
+
+impl Shared {
+    /// The latest runs that have ended like these, behind that of this rank, at most so many.
+    pub(crate) async fn latest(
+        &self,
+        ends: &[RunEnd],
+        behind: Option<Rank>,
+        most: usize,
+    ) -> Result<Vec<Rank>> {
+        let mut found = Vec::new();
+        for end in ends {
+            found.extend(self.latest_of(*end, behind, most).await?);
+        }
+        found.sort_unstable_by(|a, b| b.cmp(a));
+        found.truncate(most);
+        Ok(found)
+    }
+
+    async fn latest_of(&self, end: RunEnd, behind: Option<Rank>, most: usize) -> Result<Vec<Rank>> {
+        let first = behind.map_or_else(|| "+inf".to_owned(), |rank| rank.number.to_string());
+        let (mut found, mut offset) = (Vec::new(), 0);
+        loop {
+            // Those that have the number of the cursor and stand before it are passed over.
+            let part = most - found.len() + usize::from(behind.is_some());
+            let mut command = self.command("ZREVRANGEBYSCORE", &ended(end));
+            command.arg(&first).arg("-inf").arg("WITHSCORES").arg("LIMIT").arg(offset).arg(part);
+            let pairs = pairs(self.ask(&command).await?);
+            offset += pairs.len();
+            let ranks = pairs.iter().filter_map(|(name, score)| {
+                Some(Rank { number: (*score)? as u64, run: codec::read_run(name)? })
+            });
+            found.extend(ranks.filter(|rank| behind.is_none_or(|behind| *rank < behind)));
+            if pairs.len() < part || found.len() >= most {
+                return Ok(found);
+            }
+        }
+    }
+}
+
+/// Members with their scores. The third version of the protocol answers pairs, the second one a flat list.
+fn pairs(answer: Value) -> Vec<(String, Option<f64>)> {
+    let pair = |pair: &[Value]| (word(pair.first()), pair.get(1).and_then(score));
+    let all = list(Some(answer));
+    if all.iter().all(|pair| matches!(pair, Value::Array(_))) {
+        return all.into_iter().map(|of| pair(&list(Some(of)))).collect();
+    }
+    all.chunks_exact(2).map(pair).collect()
+}
+
+fn score(value: &Value) -> Option<f64> {
+    match value {
+        Value::Double(score) => Some(*score),
+        other => word(Some(other)).parse().ok(),
+    }
+}
