@@ -14,13 +14,15 @@
 //! The table of all steps is [`RunState::after`]. The functions of this module are pure: time is an argument, and the same
 //! arguments give the same answer on every node and in every store.
 
+mod backoff;
 mod cause;
 mod id;
 mod retry;
 mod state;
 
+pub use backoff::Backoff;
 pub use cause::FiringCause;
 pub use id::{InvalidRunId, RunId};
-pub use retry::{Backoff, InvalidRetry, RetryPolicy, Verdict};
-pub use scheduler_syntax::BackoffError;
+pub use retry::{InvalidRetry, RetryOn, RetryPolicy, Verdict};
+pub use scheduler_syntax::{BackoffError, Factor};
 pub use state::{RunEnd, RunState, RunStep};

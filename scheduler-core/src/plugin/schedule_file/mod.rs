@@ -5,6 +5,7 @@ mod fields;
 mod moments;
 mod options;
 mod read;
+mod retries;
 mod schedules;
 mod tree;
 

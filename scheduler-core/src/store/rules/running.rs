@@ -10,7 +10,7 @@ use crate::run::{RunEnd, RunId, RunStep};
 use crate::store::rows::*;
 
 use crate::store::page::Page;
-use crate::store::runs::{AcquiredRun, Enqueued, Fate, NewRun, RunCursor, RunQuery, RunStatus};
+use crate::store::runs::{AcquiredRun, Cause, Enqueued, Fate, NewRun, RunCursor, RunQuery, RunStatus};
 
 /// A run is attempted again so many times in a row after its node was lost. One that ends every node that it comes to must end some
 /// day.
@@ -58,7 +58,8 @@ pub fn claimed_run(row: &RunRow, claim: ExecutionId, now: DateTime<Utc>) -> (Cla
         cause: row.cause_of_attempt(),
         due: row.due,
         scheduled: row.scheduled(),
-        retry: row.retry(),
+        first: row.first(),
+        retry: row.retry().cloned(),
         last_error: row.last_error().filter(|_| row.attempts > 0).cloned(),
     };
     (claimed, acquired)
@@ -100,6 +101,7 @@ fn end_claim_of_run<R: Rows>(rows: &mut R, claim: Id<ClaimRow>, run: RunId) -> A
 /// Ends an attempt; says whether it was still there. A call that is repeated changes nothing.
 pub(super) fn end_attempt<R: Rows>(rows: &mut R, claim: ExecutionId, fate: Fate) -> Answer<R, bool> {
     let Some((id, run, number)) = attempt_of(rows, claim)? else { return Ok(false) };
+    let began = rows.get(id)?.map(|claim| claim.since);
     if end_claim_of_run(rows, id, run)? {
         return Ok(true);
     }
@@ -118,6 +120,7 @@ pub(super) fn end_attempt<R: Rows>(rows: &mut R, claim: ExecutionId, fate: Fate)
                 row.set_losses(0);
                 if counts {
                     row.set_last_error(error);
+                    began.into_iter().for_each(|began| row.note_attempt(began));
                 }
             })?;
             rows.show_run(run)?;
@@ -147,9 +150,10 @@ pub(super) fn give_back_run<R: Rows>(rows: &mut R, claim: ExecutionId) -> Answer
 }
 
 /// The attempt of a node that is gone. The run is attempted again at once, since it was due before; one that was lost too often in a
-/// row is dead. Says whether it is attempted again; none if there is no such attempt.
+/// row, or whose policy does not retry lost attempts, is dead. Says whether it is attempted again; none if there is no such attempt.
 pub(super) fn lose_attempt<R: Rows>(rows: &mut R, claim: ExecutionId) -> Answer<R, Option<bool>> {
     let Some((id, run, number)) = attempt_of(rows, claim)? else { return Ok(None) };
+    let began = rows.get(id)?.map(|claim| claim.since);
     if end_claim_of_run(rows, id, run)? {
         return Ok(Some(false));
     }
@@ -160,7 +164,8 @@ pub(super) fn lose_attempt<R: Rows>(rows: &mut R, claim: ExecutionId) -> Answer<
         row.epoch = row.epoch.wrapping_add(1);
         row.set_losses(losses);
         row.set_last_error(Some("its node died".into()));
-        if losses > MOST_LOSSES {
+        began.into_iter().for_each(|began| row.note_attempt(began));
+        if losses > MOST_LOSSES || row.ends_when_lost() {
             row.standing = Standing::Ended(RunEnd::Dead);
             return true;
         }
@@ -187,6 +192,10 @@ pub(super) fn promise<R: Rows>(rows: &mut R, run: NewRun, fate: Fate, losses: u3
     if let Some(run) = rows.run(id)? {
         rows.edit(run, |row| {
             row.set_losses(losses);
+            if let (Cause::Trigger { fired, .. }, true) = (row.cause(), attempts > 0) {
+                let fired = *fired;
+                row.note_attempt(fired);
+            }
             if is_dead {
                 row.standing = Standing::Ended(RunEnd::Dead);
             }
