@@ -54,7 +54,7 @@ pub struct NewRun {
     pub queue: Option<Arc<str>>,
     /// The job allows one run at a time. A stored job that says something else decides when the run is claimed.
     pub exclusive: bool,
-    /// Another policy than that of the job.
+    /// Another policy than that of the job; also that of a job whose lost runs are not repeated, since the store judges them.
     pub retry: Option<RetryPolicy>,
     /// Why there is this run.
     pub cause: Cause,

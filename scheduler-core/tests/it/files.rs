@@ -147,11 +147,7 @@ async fn what_a_file_does_not_say_of_retries_is_as_the_code_says() {
         (None, "retry = {}", Some(RetryPolicy::default())),
         (Some(minutely()), "", Some(minutely())),
         (Some(minutely()), "retry = 0", Some(policy(0, "fixed(1m)"))),
-        (
-            Some(minutely()),
-            "retry.backoff = \"exponential(1s, 2s)\"",
-            Some(policy(5, "exponential(1s, 2s)")),
-        ),
+        (Some(minutely()), "retry.backoff = \"exponential(1s, 2s)\"", Some(policy(5, "exponential(1s, 2s)"))),
         (Some(rare()), "retry = 5", Some(rare())),
         (Some(rare()), "retry = { jitter = 1 }", Some(rare().jitter(1.0).unwrap())),
         (Some(rare()), "retry = { within = \"3d\" }", Some(rare().within(3 * DAY))),
