@@ -166,18 +166,36 @@ pub fn outcome_of<T: IntoOutcome>(value: T) -> Outcome {
 )]
 pub trait Fallible {
     /// The error.
-    type Error;
+    type Error: Into<BoxError>;
 
-    /// The outcome that this value stands for, where an error is retried only if `when` says so.
-    fn outcome(self, when: fn(&Self::Error) -> bool) -> Outcome;
+    /// The result itself.
+    fn asked(self) -> Asked<Self::Error>;
 }
 
 impl<E: Into<BoxError>> Fallible for Result<(), E> {
     type Error = E;
 
-    fn outcome(self, when: fn(&E) -> bool) -> Outcome {
-        let is_retried = self.as_ref().err().is_none_or(when);
-        match self.into_outcome() {
+    fn asked(self) -> Asked<E> {
+        Asked(self)
+    }
+}
+
+/// A result whose error is asked about.
+///
+/// Its method asks nothing of the type, so that a job that returns no such result is reported by [`asked`] alone.
+#[derive(Debug)]
+pub struct Asked<E>(Result<(), E>);
+
+/// The result of a job with `retry(when = …)`.
+pub fn asked<T: Fallible>(value: T) -> Asked<T::Error> {
+    value.asked()
+}
+
+impl<E: Into<BoxError>> Asked<E> {
+    /// The outcome that the result stands for, where `when` says which errors are retried.
+    pub fn retried_if(self, when: fn(&E) -> bool) -> Outcome {
+        let is_retried = self.0.as_ref().err().is_none_or(when);
+        match self.0.into_outcome() {
             // An error that says by itself what it means has the last word.
             Outcome::Failed(error) if !is_retried && error.means() == Failure::Retry => {
                 Outcome::Failed(error.meaning(Failure::Fatal))
@@ -185,11 +203,6 @@ impl<E: Into<BoxError>> Fallible for Result<(), E> {
             outcome => outcome,
         }
     }
-}
-
-/// The outcome that a returned value stands for, where `when` says which errors are retried.
-pub fn outcome_when<T: Fallible>(value: T, when: fn(&T::Error) -> bool) -> Outcome {
-    value.outcome(when)
 }
 
 type Running = Pin<Box<dyn Future<Output = Outcome> + Send>>;

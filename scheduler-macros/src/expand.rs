@@ -179,7 +179,9 @@ fn definition(job: &Job<'_>, parameters: &Parameters, output: Option<&Type>, blo
     let output = output.map_or_else(|| quote!(()), ToTokens::to_token_stream);
     let outcome = match job.rules.when() {
         Some(when) => {
-            quote_spanned!(output.span()=> |value: #output| #krate::__private::outcome_when::<#output>(value, #when))
+            let asked =
+                at(output.span(), quote!(|value: #output| #krate::__private::asked::<#output>(value)));
+            quote_spanned!(output.span()=> #asked.retried_if(#when))
         }
         None => quote_spanned!(output.span()=> #krate::__private::outcome_of::<#output>),
     };

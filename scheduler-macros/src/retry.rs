@@ -105,10 +105,8 @@ impl Written {
             backoff.ok().map(|backoff| backoff.to_string())
         };
         let backoff = self.backoff.as_ref().and_then(&mut backoff);
-        let mut kinds = |text: &LitStr| {
-            let kinds = parse_failures(&text.value());
-            kinds.map_err(|problem| errors.at(text, format!("`on` {problem}"))).ok()
-        };
+        let mut kinds =
+            |text: &LitStr| parse_failures(&text.value()).map_err(|problem| errors.at(text, problem)).ok();
         let on = self.on.as_ref().and_then(&mut kinds);
         Policy { max, backoff, jitter, within, on, when: self.when.clone() }
     }
@@ -127,9 +125,9 @@ impl Written {
         let names = match &given[..] {
             [] => return,
             [one] => format!("{one} has no effect; use at least 1 or leave {one} out"),
-            many => {
-                let names = many.join(" and ");
-                format!("{names} have no effect; use at least 1 or leave them out")
+            [others @ .., last] => {
+                let others = others.join(", ");
+                format!("{others} and {last} have no effect; use at least 1 or leave them out")
             }
         };
         errors.at(max, format!("with `max = 0` no run is tried again, so {names}"));

@@ -17,7 +17,7 @@ pub const FAILURES: [&str; 4] = ["failed", "panicked", "timed_out", "lost"];
 pub fn parse_failures(text: &str) -> Result<Vec<&'static str>, String> {
     let all = FAILURES.join(", ");
     if text.trim().is_empty() {
-        return Err(format!("names no kind of failure; use one or more of {all}"));
+        return Err(format!("no kind of failure is named; use one or more of {all}"));
     }
     let mut kinds = Vec::new();
     for word in text.split(',').map(str::trim) {
@@ -25,7 +25,7 @@ pub fn parse_failures(text: &str) -> Result<Vec<&'static str>, String> {
             return Err(unknown(word, &all));
         };
         if kinds.contains(&kind) {
-            return Err(format!("names `{kind}` twice; keep one"));
+            return Err(format!("`{kind}` is named twice; keep one"));
         }
         kinds.push(kind);
     }
@@ -34,7 +34,7 @@ pub fn parse_failures(text: &str) -> Result<Vec<&'static str>, String> {
 
 fn unknown(word: &str, all: &str) -> String {
     let meant = match word.to_lowercase().as_str() {
-        "" => return format!("has a comma without a kind of failure beside it; use {all}"),
+        "" => return format!("a comma has no kind of failure beside it; use one or more of {all}"),
         "all" | "any" | "*" => {
             return format!("`{word}` is no kind of failure; leave `on` out for all kinds");
         }

@@ -201,7 +201,7 @@ async fn t22_nothing_in_a_calendar_or_job_is_dropped_silently() {
         ),
         (
             "[jobs.j]\ntype = \"report\"\nretry = { on = \"\" }",
-            ":3: jobs.j.retry.on: names no kind of failure; use one or more of failed, panicked, timed_out, lost",
+            ":3: jobs.j.retry.on: no kind of failure is named; use one or more of failed, panicked, timed_out, lost",
         ),
         (
             "[jobs.j]\ntype = \"report\"\nretry = { when = \"is_transient\" }",

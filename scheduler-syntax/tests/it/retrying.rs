@@ -12,10 +12,10 @@ fn kinds_of_failure_are_read_in_the_order_of_the_text() {
 #[test]
 fn what_is_no_kind_of_failure_is_refused() {
     for (text, expected) in [
-        ("", "names no kind of failure; use one or more of failed, panicked, timed_out, lost"),
-        ("failed,", "has a comma without a kind of failure beside it"),
+        ("", "no kind of failure is named; use one or more of failed, panicked, timed_out, lost"),
+        ("failed,", "a comma has no kind of failure beside it"),
         ("failed failed", "`failed failed` is no kind of failure"),
-        ("lost, lost", "names `lost` twice; keep one"),
+        ("lost, lost", "`lost` is named twice; keep one"),
         ("timeout", "`timeout` is no kind of failure; did you mean `timed_out`?"),
         ("Failed", "did you mean `failed`?"),
         ("panic", "did you mean `panicked`?"),
