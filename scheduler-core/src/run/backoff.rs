@@ -8,7 +8,7 @@ use std::time::Duration;
 use scheduler_syntax::{BackoffError, BackoffExpr, Factor, MOST_DELAYS, parse_backoff};
 use serde::{Deserialize, Serialize};
 
-use super::retry::InvalidRetry;
+use super::invalid::InvalidRetry;
 
 /// No retry comes later than this after the failure, whatever the backoff says.
 const LONGEST: Duration = Duration::from_secs(10 * 366 * 86_400);
@@ -111,7 +111,7 @@ impl Backoff {
         let wanted = Factor::new(factor).ok_or_else(|| InvalidRetry::Factor(factor.to_string()))?;
         match self {
             Self::Exponential { base, cap, .. } => Ok(Self::Exponential { base, cap, factor: wanted }),
-            other => Err(InvalidRetry::NoFactor(other)),
+            other => Err(InvalidRetry::NoFactor(other.to_string())),
         }
     }
 
@@ -207,7 +207,7 @@ mod factor {
     use serde::de::Error;
     use serde::{Deserialize, Deserializer, Serializer};
 
-    use crate::run::InvalidRetry;
+    use super::InvalidRetry;
 
     pub(super) fn is_default(factor: &Factor) -> bool {
         *factor == Factor::default()

@@ -17,12 +17,14 @@
 mod backoff;
 mod cause;
 mod id;
+mod invalid;
 mod retry;
 mod state;
 
 pub use backoff::Backoff;
 pub use cause::FiringCause;
 pub use id::{InvalidRunId, RunId};
-pub use retry::{InvalidRetry, RetryOn, RetryPolicy, Verdict};
+pub use invalid::InvalidRetry;
+pub use retry::{RetryOn, RetryPolicy, Verdict};
 pub use scheduler_syntax::{BackoffError, Factor};
 pub use state::{RunEnd, RunState, RunStep};
