@@ -1,5 +1,6 @@
 //! What generated code needs and nobody else should use; no promise is made about it.
 
+use std::fmt::Display;
 use std::future::Future;
 use std::marker::PhantomData;
 use std::pin::Pin;
@@ -9,9 +10,10 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::data::JobData;
+use crate::error::BoxError;
 use crate::job::{
-    ExtractError, FromContext, IntoOutcome, Invocation, JobContext, JobDefinition, JobDetail, JobError, Need,
-    Outcome, argument_of,
+    ExtractError, Failure, FromContext, IntoOutcome, Invocation, JobContext, JobDefinition, JobDetail,
+    JobError, Need, Outcome, argument_of,
 };
 use crate::key::JobKey;
 
@@ -28,6 +30,15 @@ pub fn job_key(group: &str, name: &str) -> JobKey {
         Ok(key) => key,
         Err(error) => panic!("{error}"),
     }
+}
+
+/// A value that the macro has checked.
+///
+/// # Panics
+///
+/// The value is refused all the same.
+pub fn checked<T, E: Display>(value: Result<T, E>) -> T {
+    value.unwrap_or_else(|error| panic!("{error}"))
 }
 
 /// What a job needs of its argument to be run by a declared trigger.
@@ -145,6 +156,53 @@ pub fn parameter<T: FromContext>() -> impl Parameter<T> {
 /// The outcome that a returned value stands for.
 pub fn outcome_of<T: IntoOutcome>(value: T) -> Outcome {
     value.into_outcome()
+}
+
+/// What a job with `retry(when = …)` returns: a result, whose error is asked about.
+#[diagnostic::on_unimplemented(
+    message = "a job with `retry(when = …)` cannot return `{Self}`",
+    label = "no error that `when` could be asked about",
+    note = "return `JobResult` or `Result<(), E>` where `E` is an error, or leave `when` out"
+)]
+pub trait Fallible {
+    /// The error.
+    type Error: Into<BoxError>;
+
+    /// The result itself.
+    fn asked(self) -> Asked<Self::Error>;
+}
+
+impl<E: Into<BoxError>> Fallible for Result<(), E> {
+    type Error = E;
+
+    fn asked(self) -> Asked<E> {
+        Asked(self)
+    }
+}
+
+/// A result whose error is asked about.
+///
+/// Its method asks nothing of the type, so that a job that returns no such result is reported by [`asked`] alone.
+#[derive(Debug)]
+pub struct Asked<E>(Result<(), E>);
+
+/// The result of a job with `retry(when = …)`.
+pub fn asked<T: Fallible>(value: T) -> Asked<T::Error> {
+    value.asked()
+}
+
+impl<E: Into<BoxError>> Asked<E> {
+    /// The outcome that the result stands for, where `when` says which errors are retried.
+    pub fn retried_if(self, when: fn(&E) -> bool) -> Outcome {
+        let is_retried = self.0.as_ref().err().is_none_or(when);
+        match self.0.into_outcome() {
+            // An error that says by itself what it means has the last word.
+            Outcome::Failed(error) if !is_retried && error.means() == Failure::Retry => {
+                Outcome::Failed(error.meaning(Failure::Fatal))
+            }
+            outcome => outcome,
+        }
+    }
 }
 
 type Running = Pin<Box<dyn Future<Output = Outcome> + Send>>;

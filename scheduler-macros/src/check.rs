@@ -7,7 +7,7 @@ use std::time::Duration;
 use proc_macro2::{Span, TokenStream};
 use quote::{quote, quote_spanned};
 use scheduler_syntax::cron::CronExpr;
-use syn::{Ident, LitStr};
+use syn::{ExprPath, Ident, LitStr};
 
 use crate::errors::Errors;
 use crate::options::Options;
@@ -54,6 +54,11 @@ impl Rules {
             queue: options.text("queue").map(LitStr::value),
             trigger: trigger(options, errors),
         }
+    }
+
+    /// The function that says which errors are retried.
+    pub(crate) fn when(&self) -> Option<&ExprPath> {
+        self.retry.as_ref()?.when.as_ref()
     }
 }
 

@@ -27,6 +27,12 @@ pub(crate) fn expand(item: TokenStream) -> TokenStream {
         errors.at(&input.generics, "a job cannot be generic: it is stored and found again by one name");
     }
     let rules = Rules::new(&options, &input.ident.to_string(), first_doc_line(&input.attrs), &mut errors);
+    if let Some(when) = rules.when() {
+        errors.at(
+            when,
+            "`when` is for functions with `#[job]`; in `execute`, return `JobError::fatal(error)` for an error that is not retried",
+        );
+    }
     if !errors.is_empty() {
         return errors.to_compile_errors();
     }

@@ -177,7 +177,14 @@ fn definition(job: &Job<'_>, parameters: &Parameters, output: Option<&Type>, blo
         None => quote!(|_| ::core::result::Result::Ok(())),
     };
     let output = output.map_or_else(|| quote!(()), ToTokens::to_token_stream);
-    let outcome = quote_spanned!(output.span()=> #krate::__private::outcome_of::<#output>);
+    let outcome = match job.rules.when() {
+        Some(when) => {
+            let asked =
+                at(output.span(), quote!(|value: #output| #krate::__private::asked::<#output>(value)));
+            quote_spanned!(output.span()=> #asked.retried_if(#when))
+        }
+        None => quote_spanned!(output.span()=> #krate::__private::outcome_of::<#output>),
+    };
     let run = Ident::new(if blocking { "run_blocking" } else { "run" }, ident.span());
     let run = quote_spanned!(ident.span()=> #krate::__private::#run(parameters, |(#(#names,)*)| #ident(#(#names),*), outcome));
     quote! {

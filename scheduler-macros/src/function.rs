@@ -25,6 +25,9 @@ pub(crate) fn expand(options: TokenStream, item: TokenStream) -> TokenStream {
     let parameters = parameters(&mut function, &mut errors);
     let name = function.sig.ident.to_string();
     let rules = Rules::new(&options, name.trim_start_matches("r#"), first_line(&function), &mut errors);
+    if let (Some(when), ReturnType::Default) = (rules.when(), &function.sig.output) {
+        errors.at(when, "the function returns no error that `when` could be asked about; return `Result<(), E>`, or leave `when` out");
+    }
     let (ident, visibility) = (&function.sig.ident, &function.vis);
     if !errors.is_empty() {
         let errors = errors.to_compile_errors();

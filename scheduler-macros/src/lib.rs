@@ -65,7 +65,14 @@ use proc_macro::TokenStream;
 /// |---|---|---|
 /// | `max = 3` | the largest number of retries; the first attempt does not count | 10 |
 /// | `backoff = "fixed(30s)"` | the same delay each time | |
-/// | `backoff = "exponential(15s, 1h)"` | the delay doubles each time, from the base up to the cap | `exponential(15s, 6h)` |
+/// | `backoff = "linear(30s, 10m)"` | the delay grows by the step each time, up to the cap | |
+/// | `backoff = "exponential(15s, 1h)"` | the delay doubles each time, from the base up to the cap; a third part is another factor than 2 | `exponential(15s, 6h)` |
+/// | `backoff = "delays(1s, 10s, 1m)"` | one delay after the other; the last one repeats | |
+/// | `backoff = "hangfire"`, `"sidekiq"` | the curves of these two | |
+/// | `jitter = 0.3` | how much each delay varies, from 0 to 1 | 0.2 |
+/// | `within = "3d"` | no retry begins later than this after the first attempt | no limit |
+/// | `on = "failed, timed_out"` | the kinds of failure that are retried: `failed`, `panicked`, `timed_out`, `lost` | all |
+/// | `when = SendError::is_transient` | a function from the error of the job to `bool`: an error for which it is false is not retried; not for `#[derive(Job)]` | all errors |
 ///
 /// `retry = 3` is short for `retry(max = 3)`.
 ///

@@ -1,30 +1,40 @@
 //! The option `retry`: how it is written, what it means, and the expression that builds the policy.
 
+mod values;
+
 use std::time::Duration;
 
-use proc_macro2::TokenStream;
+use proc_macro2::{Ident, Span, TokenStream};
 use quote::{ToTokens, quote};
-use scheduler_syntax::{BackoffExpr, nearest, parse_backoff};
+use scheduler_syntax::{jitter_percent, parse_backoff, parse_duration, parse_failures};
 use syn::parse::Parser;
 use syn::punctuated::Punctuated;
-use syn::{Expr, ExprLit, Lit, LitInt, LitStr, Meta, MetaList, Path, Token};
+use syn::{Expr, ExprLit, ExprPath, Lit, LitInt, LitStr, Meta, MetaList, Path, Token};
 
 use crate::errors::Errors;
 
 const FORMS: &str = "write `retry = 3` or `retry(max = 3, backoff = \"exponential(15s, 1h)\")`";
-const KEYS: [&str; 2] = ["max", "backoff"];
 
 /// The option in its shape, not yet looked at more closely.
 #[derive(Default)]
 pub(crate) struct Written {
     max: Option<LitInt>,
     backoff: Option<LitStr>,
+    jitter: Option<Lit>,
+    within: Option<LitStr>,
+    on: Option<LitStr>,
+    when: Option<ExprPath>,
 }
 
 /// What the option means. What is missing has the default of the run time.
 pub(crate) struct Policy {
     max: Option<u32>,
-    backoff: Option<BackoffExpr>,
+    backoff: Option<String>,
+    jitter: Option<f64>,
+    within: Option<Duration>,
+    on: Option<Vec<&'static str>>,
+    /// The function that says which errors are retried.
+    pub(crate) when: Option<ExprPath>,
 }
 
 impl Written {
@@ -33,9 +43,11 @@ impl Written {
             Meta::List(list) => return Self::of_list(list, errors),
             Meta::NameValue(pair) => match &pair.value {
                 Expr::Lit(ExprLit { lit: Lit::Int(max), .. }) => {
-                    return Some(Self { max: Some(max.clone()), backoff: None });
+                    return Some(Self { max: Some(max.clone()), ..Self::default() });
                 }
-                Expr::Lit(ExprLit { lit: Lit::Str(text), .. }) => errors.at(text, of_text(&text.value())),
+                Expr::Lit(ExprLit { lit: Lit::Str(text), .. }) => {
+                    errors.at(text, values::of_text(&text.value(), FORMS));
+                }
                 other => errors.at(other, format!("`retry` takes the number of retries; {FORMS}")),
             },
             Meta::Path(path) => errors.at(path, format!("`retry` takes the number of retries; {FORMS}")),
@@ -65,9 +77,13 @@ impl Written {
             _ if seen.contains(&name) => {
                 errors.at(key.path(), format!("`{name}` is given twice; keep one"));
             }
-            "max" => self.max = number_of(key, errors),
-            "backoff" => self.backoff = text_of(key, errors),
-            _ => errors.at(key.path(), unknown(&name)),
+            "max" => self.max = values::number(key, errors),
+            "backoff" => self.backoff = values::text(key, "backoff", "exponential(15s, 1h)", errors),
+            "jitter" => self.jitter = values::fraction(key, errors),
+            "within" => self.within = values::text(key, "within", "3d", errors),
+            "on" => self.on = values::text(key, "on", "failed, timed_out", errors),
+            "when" => self.when = values::function(key, errors),
+            _ => errors.at(key.path(), values::unknown(&name)),
         }
         seen.push(name);
     }
@@ -79,102 +95,97 @@ impl Written {
                 |_| errors.at(max, format!("the number of retries is {max}; use 0 to {}", u32::MAX));
             max.base10_parse().map_err(problem).ok()
         });
-        if let Some(max) = self.max.as_ref().filter(|_| max == Some(0) && self.backoff.is_some()) {
-            errors.at(
-                max,
-                "with `max = 0` no run is tried again, so the backoff has no effect; use at least 1 or leave `backoff` out",
-            );
+        if let Some(written) = self.max.as_ref().filter(|_| max == Some(0)) {
+            self.check_alone(written, errors);
         }
-        let read = |text: &LitStr| parse_backoff(&text.value()).map_err(|error| errors.at(text, error)).ok();
-        Policy { max, backoff: self.backoff.as_ref().and_then(read) }
+        let jitter = self.jitter.as_ref().and_then(|jitter| share(jitter, errors));
+        let within = self.within.as_ref().and_then(|text| duration(text, errors));
+        let mut backoff = |text: &LitStr| {
+            let backoff = parse_backoff(&text.value()).map_err(|error| errors.at(text, error));
+            backoff.ok().map(|backoff| backoff.to_string())
+        };
+        let backoff = self.backoff.as_ref().and_then(&mut backoff);
+        let mut kinds =
+            |text: &LitStr| parse_failures(&text.value()).map_err(|problem| errors.at(text, problem)).ok();
+        let on = self.on.as_ref().and_then(&mut kinds);
+        Policy { max, backoff, jitter, within, on, when: self.when.clone() }
     }
+
+    /// With `max = 0`, nothing else has an effect.
+    fn check_alone(&self, max: &LitInt, errors: &mut Errors) {
+        let given = [
+            ("backoff", self.backoff.is_some()),
+            ("jitter", self.jitter.is_some()),
+            ("within", self.within.is_some()),
+            ("on", self.on.is_some()),
+            ("when", self.when.is_some()),
+        ];
+        let given: Vec<_> =
+            given.iter().filter(|(_, given)| *given).map(|(name, _)| format!("`{name}`")).collect();
+        let names = match &given[..] {
+            [] => return,
+            [one] => format!("{one} has no effect; use at least 1 or leave {one} out"),
+            [others @ .., last] => {
+                let others = others.join(", ");
+                format!("{others} and {last} have no effect; use at least 1 or leave them out")
+            }
+        };
+        errors.at(max, format!("with `max = 0` no run is tried again, so {names}"));
+    }
+}
+
+/// The number of a jitter.
+fn share(jitter: &Lit, errors: &mut Errors) -> Option<f64> {
+    let number = match jitter {
+        Lit::Float(number) => number.base10_parse::<f64>(),
+        Lit::Int(number) => number.base10_parse::<f64>(),
+        _ => return None,
+    };
+    let number = number.map_err(|error| errors.push(error)).ok()?;
+    jitter_percent(number).map_err(|problem| errors.at(jitter, problem)).ok().map(|_| number)
+}
+
+/// The time of `within`.
+fn duration(text: &LitStr, errors: &mut Errors) -> Option<Duration> {
+    let duration = parse_duration(&text.value()).map_err(|error| errors.at(text, error)).ok()?;
+    if duration < Duration::from_millis(1) {
+        errors.at(text, "`within` is shorter than a millisecond; write `max = 0` for no retries");
+        return None;
+    }
+    Some(duration)
 }
 
 impl Policy {
     /// The expression that builds the policy.
     pub(crate) fn expression(&self, krate: &Path) -> TokenStream {
+        let checked = |result: TokenStream| quote!(#krate::__private::checked(#result));
         let max =
             self.max.map_or_else(|| quote!(#krate::run::RetryPolicy::default().max()), |max| quote!(#max));
-        let duration = |duration: Duration| {
-            let (seconds, nanos) = (duration.as_secs(), duration.subsec_nanos());
-            quote!(::core::time::Duration::new(#seconds, #nanos))
-        };
-        let backoff = match self.backoff {
-            Some(BackoffExpr::Fixed(delay)) => {
-                let delay = duration(delay);
-                quote!(#krate::run::Backoff::Fixed(#delay))
-            }
-            Some(BackoffExpr::Exponential { base, cap }) => {
-                let (base, cap) = (duration(base), duration(cap));
-                quote!(#krate::run::Backoff::Exponential { base: #base, cap: #cap })
-            }
+        let backoff = match &self.backoff {
+            Some(text) => checked(quote!(#text.parse::<#krate::run::Backoff>())),
             None => quote!(#krate::run::Backoff::default()),
         };
-        quote!(#krate::run::RetryPolicy::new(#max, #backoff))
-    }
-}
-
-/// What to say of `retry = "…"`.
-fn of_text(text: &str) -> String {
-    if text.parse::<u32>().is_ok() {
-        return format!("`retry` takes a number; write `retry = {text}`");
-    }
-    if parse_backoff(text).is_ok() {
-        return format!("`retry` takes the backoff in parentheses; write `retry(backoff = \"{text}\")`");
-    }
-    format!("`retry` takes the number of retries; {FORMS}")
-}
-
-fn number_of(key: &Meta, errors: &mut Errors) -> Option<LitInt> {
-    let hint = "`max` takes the number of retries; write `max = 3`";
-    match value_of(key) {
-        Some(Expr::Lit(ExprLit { lit: Lit::Int(number), .. })) => return Some(number.clone()),
-        Some(other) => errors.at(other, hint),
-        None => errors.at(key, hint),
-    }
-    None
-}
-
-fn text_of(key: &Meta, errors: &mut Errors) -> Option<LitStr> {
-    let hint = "`backoff` takes a text; write `backoff = \"exponential(15s, 1h)\"`";
-    match value_of(key) {
-        Some(Expr::Lit(ExprLit { lit: Lit::Str(text), .. })) => return Some(text.clone()),
-        Some(other) => {
-            // Without quotes, the text is also an expression of Rust.
-            let meant = parse_backoff(&other.to_token_stream().to_string());
-            let meant =
-                meant.map(|backoff| format!("`backoff` takes a text; write `backoff = \"{backoff}\"`"));
-            errors.at(other, meant.unwrap_or_else(|_| hint.to_owned()));
+        let mut policy = quote!(#krate::run::RetryPolicy::new(#max, #backoff));
+        if let Some(jitter) = self.jitter {
+            policy = checked(quote!(#policy.jitter(#jitter)));
         }
-        None => errors.at(key, hint),
+        if let Some(within) = self.within {
+            let (seconds, nanos) = (within.as_secs(), within.subsec_nanos());
+            policy = quote!(#policy.within(::core::time::Duration::new(#seconds, #nanos)));
+        }
+        if let Some(kinds) = &self.on {
+            let kinds = kinds.iter().map(|kind| variant(kind));
+            policy = quote!(#policy.on([#(#krate::run::FailureKind::#kinds),*]));
+        }
+        policy
     }
-    None
 }
 
-fn value_of(key: &Meta) -> Option<&Expr> {
-    match key {
-        Meta::NameValue(pair) => Some(&pair.value),
-        Meta::Path(_) | Meta::List(_) => None,
-    }
-}
-
-/// What to say of a key that does not exist.
-fn unknown(name: &str) -> String {
-    let way = match name {
-        "attempts" | "max_attempts" => {
-            "`max` counts the retries after the first attempt: `max = 3` allows four attempts"
-        }
-        "delay" | "fixed" | "interval" => "write `backoff = \"fixed(30s)\"`",
-        "base" | "cap" | "max_delay" | "exponential" | "factor" => {
-            "write `backoff = \"exponential(15s, 1h)\"`"
-        }
-        "jitter" => "delays are always spread by a fifth of their length; leave `jitter` out",
-        "times" | "count" | "limit" | "retries" | "max_retries" => "did you mean `max`?",
-        _ => match nearest(name, KEYS) {
-            Some("max") => "did you mean `max`?",
-            Some(_) => "did you mean `backoff`?",
-            None => "use `max` and `backoff`",
-        },
+/// The variant of a kind of failure: `TimedOut` for `timed_out`.
+fn variant(kind: &str) -> Ident {
+    let capital = |part: &str| {
+        let (first, rest) = part.split_at(1);
+        first.to_uppercase() + rest
     };
-    format!("`retry` has no `{name}`; {way}")
+    Ident::new(&kind.split('_').map(capital).collect::<String>(), Span::call_site())
 }

@@ -1,37 +1,67 @@
-//! Backoffs as people write them: `fixed(30s)`, `exponential(15s, 1h)`.
+//! Backoffs as people write them: `fixed(30s)`, `exponential(15s, 1h)`, `sidekiq`.
+
+mod call;
+mod factor;
 
 use std::fmt;
 use std::time::Duration;
 
-use crate::{format_duration, nearest, parse_duration};
+use crate::format_duration;
+use call::Call;
+pub use factor::Factor;
 
-const FIXED: &str = "fixed(30s)";
-const EXPONENTIAL: &str = "exponential(15s, 1h)";
-const FUNCTIONS: [&str; 2] = ["fixed", "exponential"];
+/// How many durations `delays(…)` takes at most.
+pub const MOST_DELAYS: usize = 32;
 
 /// How long a failed run waits for its next attempt, as it is written.
 ///
 /// `Display` writes what [`parse_backoff`] reads.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum BackoffExpr {
     /// `fixed(delay)`: the same delay each time.
     Fixed(Duration),
-    /// `exponential(base, cap)`: the delay doubles each time.
+    /// `linear(step, cap)`: the delay grows by the same step each time.
+    Linear {
+        /// Before the first retry, and what each further delay has more.
+        step: Duration,
+        /// The longest delay.
+        cap: Duration,
+    },
+    /// `exponential(base, cap)` or `exponential(base, cap, factor)`: the delay is multiplied each time.
     Exponential {
         /// Before the first retry.
         base: Duration,
         /// The longest delay.
         cap: Duration,
+        /// By which each delay is multiplied; 2 if it is not written.
+        factor: Factor,
     },
+    /// `delays(1s, 10s, 1m)`: one delay after the other; the last one repeats.
+    Delays(Vec<Duration>),
+    /// `hangfire`: the curve of Hangfire.
+    Hangfire,
+    /// `sidekiq`: the curve of Sidekiq.
+    Sidekiq,
 }
 
 impl fmt::Display for BackoffExpr {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shown = |time: &Duration| format_duration(*time);
         match self {
-            Self::Fixed(delay) => write!(f, "fixed({})", format_duration(*delay)),
-            Self::Exponential { base, cap } => {
-                write!(f, "exponential({}, {})", format_duration(*base), format_duration(*cap))
+            Self::Fixed(delay) => write!(f, "fixed({})", shown(delay)),
+            Self::Linear { step, cap } => write!(f, "linear({}, {})", shown(step), shown(cap)),
+            Self::Exponential { base, cap, factor } if *factor == Factor::default() => {
+                write!(f, "exponential({}, {})", shown(base), shown(cap))
             }
+            Self::Exponential { base, cap, factor } => {
+                write!(f, "exponential({}, {}, {factor})", shown(base), shown(cap))
+            }
+            Self::Delays(delays) => {
+                let delays: Vec<_> = delays.iter().map(shown).collect();
+                write!(f, "delays({})", delays.join(", "))
+            }
+            Self::Hangfire => f.write_str("hangfire"),
+            Self::Sidekiq => f.write_str("sidekiq"),
         }
     }
 }
@@ -59,10 +89,18 @@ impl fmt::Display for BackoffError {
 
 impl std::error::Error for BackoffError {}
 
-/// The backoff that a text means: `fixed(delay)` or `exponential(base, cap)`, with durations as
-/// [`parse_duration`] reads them.
+/// The backoff that a text means, with durations as [`parse_duration`](crate::parse_duration) reads them.
 ///
-/// White space may stand around each part. A delay is at least a millisecond, and the base is not longer than the cap.
+/// | text | delays |
+/// |---|---|
+/// | `fixed(delay)` | the same delay each time |
+/// | `linear(step, cap)` | the step, twice the step, three times the step, up to the cap |
+/// | `exponential(base, cap)` | each delay is twice as long as the one before, up to the cap |
+/// | `exponential(base, cap, factor)` | the same with another [factor](Factor) than 2 |
+/// | `delays(first, second, …)` | the delays of the list, at most 32; the last one repeats |
+/// | `hangfire`, `sidekiq` | the curves of these two |
+///
+/// White space may stand around each part. A delay is at least a millisecond, and no first delay is longer than the cap.
 ///
 /// ```
 /// use std::time::Duration;
@@ -75,136 +113,22 @@ impl std::error::Error for BackoffError {}
 ///
 /// # Errors
 ///
-/// Anything else: another function, a wrong number of durations, a duration that cannot be read or is too short, a base
-/// that is longer than the cap.
+/// Anything else: another word, a wrong number of parts, a duration that cannot be read or is too short, a first delay that
+/// is longer than the cap, a factor that is none.
 pub fn parse_backoff(text: &str) -> Result<BackoffExpr, BackoffError> {
     let call = Call::read(text)?;
-    if call.name == "fixed" {
-        let [delay] = call.durations(["delay"])?;
-        return Ok(BackoffExpr::Fixed(delay));
-    }
-    let [base, cap] = call.durations(["base", "cap"])?;
-    if base <= cap {
-        return Ok(BackoffExpr::Exponential { base, cap });
-    }
-    let (shown, swapped) =
-        (format_duration(base), BackoffExpr::Exponential { base: cap, cap: base }.to_string());
-    let problem =
-        format!("the base {shown} is longer than the cap {}; write `{swapped}`", format_duration(cap));
-    Err(call.error(call.arguments_at, problem))
-}
-
-/// A known function and what stands between its parentheses.
-struct Call<'a> {
-    text: &'a str,
-    name: &'a str,
-    arguments: &'a str,
-    arguments_at: usize,
-}
-
-impl<'a> Call<'a> {
-    fn read(text: &'a str) -> Result<Self, BackoffError> {
-        let start = text.trim_start();
-        let at = text.len() - start.len();
-        let (name, rest) =
-            start.split_at(start.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(start.len()));
-        let call = Self { text, name, arguments: "", arguments_at: at };
-        if !FUNCTIONS.contains(&name) {
-            return Err(call.error(at, call.unknown()));
+    match call.name {
+        "fixed" => call.durations(["delay"]).map(|[delay]| BackoffExpr::Fixed(delay)),
+        "linear" => {
+            let [step, cap] = call.durations(["step", "cap"])?;
+            call.not_beyond("step", step, cap, |step, cap| BackoffExpr::Linear { step, cap })
         }
-        let rest = rest.trim_start();
-        let at = text.len() - rest.len();
-        let Some(inner) = rest.strip_prefix('(') else {
-            return Err(call.error(at, format!("expected `(` behind `{name}`; write `{}`", call.example())));
-        };
-        let Some((arguments, behind)) = inner.split_once(')') else {
-            return Err(call.error(text.len(), "the parenthesis is not closed; add `)`"));
-        };
-        if !behind.trim().is_empty() {
-            let at = text.len() - behind.trim_start().len();
-            return Err(call.error(at, format!("`{}` behind `)` means nothing; remove it", behind.trim())));
+        "exponential" => {
+            let (factor, [base, cap]) = (call.factor()?, call.durations(["base", "cap"])?);
+            call.not_beyond("base", base, cap, |base, cap| BackoffExpr::Exponential { base, cap, factor })
         }
-        Ok(Self { arguments, arguments_at: at + 1, ..call })
-    }
-
-    fn error(&self, at: usize, problem: impl Into<String>) -> BackoffError {
-        let column = self.column(at);
-        BackoffError { text: self.text.to_owned(), column, problem: problem.into() }
-    }
-
-    /// The column of a byte.
-    fn column(&self, at: usize) -> usize {
-        self.text.get(..at).map_or(1, |before| before.chars().count() + 1)
-    }
-
-    /// How the function is used.
-    fn example(&self) -> &'static str {
-        if self.name == "fixed" { FIXED } else { EXPONENTIAL }
-    }
-
-    /// What to say of a text that does not begin with a known function.
-    fn unknown(&self) -> String {
-        let (text, name) = (self.text.trim(), self.name);
-        if parse_duration(text).is_ok() {
-            return format!("`{text}` is only a duration; write `fixed({text})` to wait as long each time");
-        }
-        if text.is_empty() {
-            return format!("is empty; write `{FIXED}` or `{EXPONENTIAL}`");
-        }
-        if name.is_empty() {
-            return format!("expected the name of a function; write `{FIXED}` or `{EXPONENTIAL}`");
-        }
-        match meant(name) {
-            Some(near) => format!("there is no backoff `{name}`; did you mean `{near}`?"),
-            None => format!("there is no backoff `{name}`; write `{FIXED}` or `{EXPONENTIAL}`"),
-        }
-    }
-
-    /// One duration for each of the `parameters`.
-    fn durations<const N: usize>(&self, parameters: [&str; N]) -> Result<[Duration; N], BackoffError> {
-        let mut given: Vec<&str> = self.arguments.split(',').collect();
-        given.retain(|_| !self.arguments.trim().is_empty());
-        if given.len() != N {
-            return Err(self.error(self.arguments_at, self.wrong_number(&parameters, given.len())));
-        }
-        let mut durations = [Duration::ZERO; N];
-        let mut at = self.arguments_at;
-        for ((duration, parameter), part) in durations.iter_mut().zip(parameters).zip(given) {
-            *duration = self.duration(parameter, part, at)?;
-            at += part.len() + 1;
-        }
-        Ok(durations)
-    }
-
-    fn wrong_number(&self, parameters: &[&str], given: usize) -> String {
-        let durations = match parameters {
-            [one] => format!("1 duration, the {one}"),
-            all => format!("{} durations, the {}", all.len(), all.join(" and the ")),
-        };
-        format!("`{}` takes {durations}, not {given}; write `{}`", self.name, self.example())
-    }
-
-    fn duration(&self, parameter: &str, part: &str, at: usize) -> Result<Duration, BackoffError> {
-        let shown = part.trim();
-        let problem = match parse_duration(part) {
-            Ok(duration) if duration >= Duration::from_millis(1) => return Ok(duration),
-            Ok(_) => format!("the {parameter} `{shown}` is shorter than a millisecond; use at least `1ms`"),
-            Err(error) if shown.is_empty() => format!("the {parameter} {}", error.problem()),
-            Err(error) => {
-                let column = self.column(at) + error.column() - 1;
-                let problem = format!("the {parameter} `{shown}`: {}", error.problem());
-                return Err(BackoffError { column, ..self.error(at, problem) });
-            }
-        };
-        Err(self.error(at + part.len() - part.trim_start().len(), problem))
-    }
-}
-
-/// The function that somebody who writes this name has in mind.
-fn meant(name: &str) -> Option<&'static str> {
-    match name.to_lowercase().as_str() {
-        "constant" | "const" | "delay" | "every" | "interval" => Some("fixed"),
-        "exp" | "expo" | "doubling" | "exponential_backoff" => Some("exponential"),
-        _ => nearest(name, FUNCTIONS),
+        "delays" => call.list().map(BackoffExpr::Delays),
+        "hangfire" => Ok(BackoffExpr::Hangfire),
+        _ => Ok(BackoffExpr::Sidekiq),
     }
 }

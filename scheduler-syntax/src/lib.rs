@@ -20,13 +20,15 @@ pub mod cron;
 mod duration;
 mod interval;
 mod nearest;
+mod retrying;
 pub mod rrule;
 mod wall;
 mod zone;
 
-pub use backoff::{BackoffError, BackoffExpr, parse_backoff};
+pub use backoff::{BackoffError, BackoffExpr, Factor, MOST_DELAYS, parse_backoff};
 pub use duration::{DurationError, format_duration, parse_duration};
 pub use interval::interval_problem;
 pub use nearest::nearest;
+pub use retrying::{FAILURES, jitter_percent, parse_failures};
 pub use wall::{DstPolicy, Gap, Overlap};
 pub use zone::{ZoneError, parse_zone};

@@ -1,6 +1,7 @@
 //! Options of `#[job]` that need a calendar to be there; apart, since every job of a binary is discovered.
 #![allow(clippy::unwrap_used, reason = "a test says what went wrong by failing")]
 
+use scheduler_core::job::JobError;
 use scheduler_core::prelude::*;
 
 #[job(
@@ -29,6 +30,60 @@ async fn retry_by_backoff() {}
 #[job(retry(backoff = " exponential(15s, 1h30m) ", max = 4_294_967_295,))]
 async fn retry_by_both() {}
 
+#[job(retry(
+    max = 2,
+    backoff = "exponential(1s, 1m, 1.5)",
+    jitter = 0.3,
+    within = "3d",
+    on = "failed, timed_out"
+))]
+async fn retry_by_all() {}
+
+#[job(retry(backoff = "hangfire", jitter = 0, on = "lost"))]
+async fn retry_by_preset() {}
+
+/// What goes wrong when a letter is sent.
+#[derive(Debug)]
+enum SendError {
+    Busy,
+    NoSuchAddress,
+}
+
+impl std::fmt::Display for SendError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{self:?}")
+    }
+}
+
+impl std::error::Error for SendError {}
+
+impl SendError {
+    fn is_transient(&self) -> bool {
+        matches!(self, Self::Busy)
+    }
+}
+
+fn never(_: &JobError) -> bool {
+    false
+}
+
+#[job(retry(max = 2, backoff = "fixed(1m)", when = SendError::is_transient))]
+async fn send(address: u32) -> Result<(), SendError> {
+    match address {
+        0 => Err(SendError::Busy),
+        1 => Err(SendError::NoSuchAddress),
+        _ => Ok(()),
+    }
+}
+
+#[job(blocking, retry(max = 2, when = never))]
+fn file(number: u32) -> JobResult {
+    match number {
+        0 => Err(JobError::new("no")),
+        _ => Err(JobError::discard("of no interest")),
+    }
+}
+
 #[derive(serde::Serialize, serde::Deserialize, Job)]
 #[job(retry(max = 2, backoff = "fixed(30s)"))]
 struct Retried;
@@ -39,16 +94,52 @@ impl Retried {
 
 #[test]
 fn retry_policies() {
-    use scheduler_core::run::{Backoff, RetryPolicy};
+    use std::time::Duration;
 
-    let policy = |max, backoff: &str| Some(RetryPolicy::new(max, backoff.parse::<Backoff>().unwrap()));
-    assert_eq!(retry_by_number::detail().retry(), policy(3, "exponential(15s, 6h)"));
-    assert_eq!(retry_by_max::detail().retry(), policy(0, "exponential(15s, 6h)"));
-    assert_eq!(retry_by_backoff::detail().retry(), policy(10, "fixed(1ms)"));
-    assert_eq!(retry_by_both::detail().retry(), policy(u32::MAX, "exponential(15s, 90m)"));
-    assert_eq!(Retried::detail().retry(), policy(2, "fixed(30s)"));
+    use scheduler_core::run::{Backoff, FailureKind, RetryPolicy};
+
+    let policy = |max, backoff: &str| RetryPolicy::new(max, backoff.parse::<Backoff>().unwrap());
+    let all =
+        policy(2, "exponential(1s, 1m, 1.5)").jitter(0.3).unwrap().within(Duration::from_secs(3 * 86_400));
+    for (detail, expected) in [
+        (retry_by_number::detail(), policy(3, "exponential(15s, 6h)")),
+        (retry_by_max::detail(), policy(0, "exponential(15s, 6h)")),
+        (retry_by_backoff::detail(), policy(10, "fixed(1ms)")),
+        (retry_by_both::detail(), policy(u32::MAX, "exponential(15s, 90m)")),
+        (retry_by_all::detail(), all.on([FailureKind::Failed, FailureKind::TimedOut])),
+        (retry_by_preset::detail(), policy(10, "hangfire").jitter(0.0).unwrap().on([FailureKind::Lost])),
+        (send::detail(), policy(2, "fixed(1m)")),
+        (Retried::detail(), policy(2, "fixed(30s)")),
+    ] {
+        assert_eq!(detail.retry(), Some(&expected));
+    }
     assert_eq!(all_options::detail().retry(), None);
     assert_eq!(retry_by_number::with().detail().retry(), retry_by_number::detail().retry());
+}
+
+#[tokio::test]
+async fn errors_are_retried_if_when_says_so() {
+    use scheduler_core::run::RunEnd;
+    use scheduler_core::store::RunQuery;
+    use scheduler_core::testing::TestScheduler;
+
+    let builder = Scheduler::builder().register(send::definition()).register(file::definition());
+    let test = TestScheduler::start("2026-03-01T00:00:00Z", builder).await.unwrap();
+    for (job, attempts, end) in [
+        (send::with(0), 3, Some(RunEnd::Dead)),
+        (send::with(1), 1, Some(RunEnd::Dead)),
+        (send::with(2), 1, None),
+        (file::with(0), 1, Some(RunEnd::Dead)),
+        (file::with(1), 1, None),
+    ] {
+        let shown = format!("{job:?}");
+        let before = test.fired().len();
+        let run = test.scheduler().enqueue(job).await.unwrap();
+        test.drain().await;
+        assert_eq!(test.fired().len() - before, attempts, "{shown}");
+        let stored = test.scheduler().all_runs(RunQuery::one(run)).await.unwrap();
+        assert_eq!(stored.first().and_then(|run| run.end), end, "{shown}");
+    }
 }
 
 #[test]

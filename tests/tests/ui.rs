@@ -45,6 +45,11 @@ fn n9_a_parameter_that_cannot_be_filled_and_a_future_that_cannot_be_sent_are_one
 }
 
 #[test]
+fn a_function_that_does_not_take_the_error_of_the_job_is_one_error_at_its_name() {
+    is_one_error(&[("retry_when", 5, "expected fn pointer `for<'a> fn(&'a std::io::Error) -> bool`")]);
+}
+
+#[test]
 fn n10_an_option_of_another_scheduler_is_one_error_that_says_how_it_is_done_here() {
     is_one_error(&[("options_of_others", 10, "Trigger::after(delay)")]);
 }

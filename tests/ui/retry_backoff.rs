@@ -3,7 +3,7 @@ use scheduler_core::prelude::*;
 #[job(retry(max = 3, backoff = "exponental(15s, 1h)"))]
 async fn mistyped() {}
 
-#[job(retry(backoff = "linear(15s, 1h)"))]
+#[job(retry(backoff = "fibonacci(15s, 1h)"))]
 async fn unknown() {}
 
 #[job(retry(backoff = "30s"))]

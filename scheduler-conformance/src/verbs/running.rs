@@ -84,6 +84,23 @@ async fn a_run_is_claimed_once_and_leaves_nothing(bench) {
     assert!(bench.store.executions(Executions::All).await.unwrap().is_empty());
 }
 
+/// The attempts that follow know when the first one began. One that does not count is not the first one.
+async fn a_retry_knows_when_the_first_attempt_began(bench) {
+    bench.enqueue(vec![run(1, &job("work").build(), 1)]).await;
+    let mut firsts = Vec::new();
+    for (seconds, counts) in [(1, false), (2, true), (3, true), (4, true)] {
+        let taken = bench.take_one(seconds).await;
+        firsts.push(taken.first);
+        bench.end(&taken, again(seconds + 1, counts)).await;
+    }
+    assert_eq!(firsts[..2], [None, None]);
+    assert!(firsts[2].is_some() && firsts[2] == firsts[3], "{firsts:?}");
+    let taken = bench.take_one(5).await;
+    bench.end(&taken, Fate::Dead { error: None }).await;
+    assert_eq!(bench.replay(&[1], 6).await, [RunChanged::Done]);
+    assert_eq!(bench.take_one(6).await.first, None, "a replay begins anew");
+}
+
 async fn a_repeated_enqueue_is_one_run(bench) {
     let new = || vec![run(1, &job("work").build(), 1)];
     bench.enqueue(new()).await;

@@ -68,7 +68,7 @@ impl Enqueue<'_> {
         let Self { client, job, due, id, priority, retry } = self;
         let store = client.open()?;
         let key = job.key().clone();
-        if let Some(Err(problem)) = retry.map(|policy| policy.backoff().checked()) {
+        if let Some(Err(problem)) = retry.as_ref().map(RetryPolicy::checked) {
             return Err(Error::config(problem.to_string()).for_job(&key));
         }
         let mut run = client.prepared(job, JobData::new()).await.of_job(&key)?;
@@ -78,7 +78,7 @@ impl Enqueue<'_> {
         };
         run.id = id.unwrap_or(run.id);
         run.priority = priority.unwrap_or(run.priority);
-        run.retry = retry;
+        run.retry = retry.or(run.retry);
         let id = run.id;
         client.store_runs(store, vec![run]).await.of_job(&key)?;
         Ok(id)

@@ -2,7 +2,7 @@
 
 use super::handle::Client;
 use crate::error::{During, Error, Result};
-use crate::run::RunId;
+use crate::run::{RetryPolicy, RunId};
 use crate::store::*;
 use crate::watch::Event;
 
@@ -166,7 +166,7 @@ impl Client {
     /// New data is refused if the function of the job is known and cannot read its argument from them.
     async fn check_edit(&self, run: &RunStatus, change: &RunChange) -> Result<()> {
         let RunChange::Edit(edit) = change else { return Ok(()) };
-        if let Some(Err(problem)) = edit.retry.map(|policy| policy.backoff().checked()) {
+        if let Some(Err(problem)) = edit.retry.as_ref().map(RetryPolicy::checked) {
             return Err(Error::config(problem.to_string()).for_job(&run.job));
         }
         let (Some(data), Some(registry)) = (&edit.data, self.registry()) else { return Ok(()) };

@@ -59,14 +59,14 @@ impl Engine {
     /// A run that the store has claimed for this node, as an execution.
     pub(super) fn begin_run(&mut self, acquired: AcquiredRun, now: DateTime<Utc>) -> Option<Execution> {
         let AcquiredRun { claim: id, run, attempt, job, job_type, trigger, .. } = acquired;
-        let AcquiredRun { scheduled, retry, last_error, occurrence_of, cause, .. } = acquired;
+        let AcquiredRun { scheduled, first, retry, last_error, occurrence_of, cause, .. } = acquired;
         let defined = || self.core.registry.declared(trigger.job(), &job_type).cloned();
         let job = job.filter(|job| job.job_type() == &*job_type).or_else(defined).unwrap_or_else(|| {
             // The program that enqueued the run declares the job, and this program does not.
             Arc::new(JobDetail::builder(trigger.job().clone(), job_type.clone()).build())
         });
         self.core.active.fetch_add(1, Ordering::AcqRel);
-        let stored = Some(Box::new(StoredRun { id: run, occurrence_of, cause, attempt, retry, last_error }));
+        let stored = StoredRun { id: run, occurrence_of, cause, attempt, first, retry, last_error };
         self.execute(RunParts {
             id,
             job,
@@ -77,7 +77,7 @@ impl Engine {
             fired: now,
             previous: None,
             next: None,
-            stored,
+            stored: Some(Box::new(stored)),
             caller: None,
         })
     }

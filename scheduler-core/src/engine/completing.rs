@@ -9,7 +9,7 @@ use super::core::Core;
 use super::ending::Ending;
 use crate::execute::{Ended, Execution, Pipeline, RunOwner};
 use crate::job::{BoxFuture, CancelReason, Failure, JobError, Outcome, RunParts, Unschedule};
-use crate::run::{FiringCause, RetryPolicy, Verdict};
+use crate::run::{FailureKind, FiringCause, RetryPolicy, Verdict};
 use crate::store::{Completion, Fate, FiringReason, FiringRecord, Instruction, NewRun};
 
 /// A shorter snooze would keep the node busy with a job that has nothing to do.
@@ -95,11 +95,7 @@ impl Core {
             Outcome::Failed(_) | Outcome::Panicked(_) | Outcome::TimedOut => {
                 let Some(policy) = self.policy(parts) else { return Fate::Over };
                 let error = ended.outcome.failure().map(Arc::from);
-                let means = match ended.outcome {
-                    Outcome::Failed(error) => error.means(),
-                    _ => Failure::Retry,
-                };
-                match verdict(policy, parts, means, now) {
+                match verdict(policy, parts, ended.outcome, now) {
                     Verdict::Again(at) => Fate::Again { at, counts: true, error },
                     Verdict::Dead => Fate::Dead { error },
                 }
@@ -109,11 +105,11 @@ impl Core {
 
     /// The policy of the run, or else of its job, or else of the scheduler. The last one holds for enqueued runs only, since an
     /// occurrence of a trigger has a successor.
-    fn policy(&self, parts: &RunParts) -> Option<RetryPolicy> {
+    fn policy<'a>(&'a self, parts: &'a RunParts) -> Option<&'a RetryPolicy> {
         let stored = parts.stored.as_ref();
         let enqueued = stored.filter(|run| run.occurrence_of.is_none());
-        let of_run = stored.and_then(|run| run.retry);
-        of_run.or(parts.job.retry()).or(enqueued.map(|_| self.settings.retry))
+        let of_run = stored.and_then(|run| run.retry.as_ref());
+        of_run.or(parts.job.retry()).or(enqueued.map(|_| &self.settings.retry))
     }
 
     /// The run of a trigger's firing, of which this was the first attempt.
@@ -181,12 +177,17 @@ fn reason(ended: &Ended<'_>, fate: &Fate) -> Option<FiringReason> {
 }
 
 /// The verdict of the policy, unless the error itself says when to try again, or that no retry can help.
-fn verdict(policy: RetryPolicy, parts: &RunParts, means: Failure, now: DateTime<Utc>) -> Verdict {
-    let verdict = policy.after(parts.run_id(), parts.attempt(), now);
-    match (verdict, means) {
-        (_, Failure::Fatal) => Verdict::Dead,
-        (Verdict::Again(_), Failure::RetryAfter(delay)) => Verdict::Again(delay.from(now)),
-        (verdict, _) => verdict,
+fn verdict(policy: &RetryPolicy, parts: &RunParts, outcome: &Outcome, now: DateTime<Utc>) -> Verdict {
+    let (kind, means) = match outcome {
+        Outcome::Failed(error) => (FailureKind::Failed, error.means()),
+        Outcome::TimedOut => (FailureKind::TimedOut, Failure::Retry),
+        _ => (FailureKind::Panicked, Failure::Retry),
+    };
+    let (attempt, first) = (parts.attempt(), parts.first_attempt());
+    match means {
+        Failure::Fatal => Verdict::Dead,
+        Failure::RetryAfter(delay) => policy.verdict(kind, attempt, first, delay.from(now)),
+        _ => policy.after(kind, parts.run_id(), attempt, first, now),
     }
 }
 

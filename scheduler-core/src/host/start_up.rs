@@ -39,7 +39,8 @@ impl StartUp {
         let (mut attempt, mut last_error) = (1, None);
         loop {
             let (run, cause) = (RunId::new(id.session(), id.count()), FiringCause::Manual);
-            let stored = StoredRun { id: run, occurrence_of: None, cause, attempt, retry: None, last_error };
+            let (occurrence_of, first, retry) = (None, None, None);
+            let stored = StoredRun { id: run, occurrence_of, cause, attempt, first, retry, last_error };
             let error = match self.attempt(context, lost, fence, stored).await {
                 Ok(()) => return Ok(()),
                 Err(error) if (attempt as usize) < self.attempts && !lost.is_cancelled() => error,

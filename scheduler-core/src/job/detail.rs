@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::data::JobData;
 use crate::key::JobKey;
-use crate::run::RetryPolicy;
+use crate::run::{FailureKind, RetryPolicy};
 use crate::stored::Version;
 
 /// A job as it is stored: its name, the function that runs it, its data and its rules.
@@ -145,7 +145,7 @@ impl JobDetail {
             let shown = scheduler_syntax::format_duration(timeout);
             format!("the timeout is {shown}; use at least 1ms or leave it out")
         });
-        let retry = || Some(self.retry()?.backoff().checked().err()?.to_string());
+        let retry = || Some(self.retry()?.checked().err()?.to_string());
         timeout.or_else(retry).map(|problem| format!("job `{}`: {problem}", self.key))
     }
 
@@ -191,8 +191,20 @@ impl JobDetail {
     }
 
     /// How often a failed run is tried again, and when; never unless set.
-    pub fn retry(&self) -> Option<RetryPolicy> {
-        self.cold().retry
+    pub fn retry(&self) -> Option<&RetryPolicy> {
+        self.cold().retry.as_ref()
+    }
+
+    /// Whether an occurrence of a trigger whose node died in its first attempt is repeated.
+    pub(crate) fn is_repeated_when_lost(&self) -> bool {
+        self.requests_recovery || self.retry().is_some_and(|policy| policy.retries(FailureKind::Lost))
+    }
+
+    /// The policy of the job, if a run of the job is not attempted again after its node has died.
+    ///
+    /// Such a run brings its policy along, since the store that finds the run lost need not know the job.
+    pub(crate) fn ends_when_lost(&self) -> Option<&RetryPolicy> {
+        self.retry().filter(|policy| !self.requests_recovery && !policy.retries(FailureKind::Lost))
     }
 
     /// The [queue](JobDetailBuilder::queue) of its runs.
@@ -223,10 +235,7 @@ impl JobDetail {
     /// The rules by which this job is run that `declared` has otherwise, each in words.
     pub(crate) fn rules_that_differ(&self, declared: &Self) -> Vec<String> {
         let timeout = |detail: &Self| detail.timeout().map_or("none".to_owned(), |time| format!("{time:?}"));
-        let retry = |detail: &Self| {
-            let shown = |policy: RetryPolicy| format!("{} times, {}", policy.max(), policy.backoff());
-            detail.retry().map_or("none".to_owned(), shown)
-        };
+        let retry = |detail: &Self| detail.retry().map_or("none".to_owned(), ToString::to_string);
         let rules = [
             ("timeout", timeout(self), timeout(declared)),
             ("retry", retry(self), retry(declared)),
@@ -251,7 +260,7 @@ impl JobDetail {
             cold: self.cold.clone(),
             ..declared.clone()
         };
-        detail.edit_rare(|cold| (cold.timeout, cold.retry) = (declared.timeout(), declared.retry()));
+        detail.edit_rare(|cold| (cold.timeout, cold.retry) = (declared.timeout(), declared.retry().cloned()));
         detail
     }
 

@@ -49,6 +49,8 @@ pub(crate) struct StoredRun {
     pub(crate) occurrence_of: Option<TriggerKey>,
     pub(crate) cause: FiringCause,
     pub(crate) attempt: u32,
+    /// When its first attempt began, if this is a retry.
+    pub(crate) first: Option<DateTime<Utc>>,
     pub(crate) retry: Option<RetryPolicy>,
     pub(crate) last_error: Option<Arc<str>>,
 }
@@ -61,6 +63,11 @@ impl RunParts {
 
     pub(crate) fn attempt(&self) -> u32 {
         self.stored.as_ref().map_or(1, |run| run.attempt)
+    }
+
+    /// When the first attempt of the run began.
+    pub(crate) fn first_attempt(&self) -> DateTime<Utc> {
+        self.stored.as_ref().and_then(|run| run.first).unwrap_or(self.fired)
     }
 }
 

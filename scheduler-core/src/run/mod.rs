@@ -14,15 +14,19 @@
 //! The table of all steps is [`RunState::after`]. The functions of this module are pure: time is an argument, and the same
 //! arguments give the same answer on every node and in every store.
 
+mod backoff;
 mod cause;
 mod id;
+mod invalid;
 mod retention;
 mod retry;
 mod state;
 
+pub use backoff::Backoff;
 pub use cause::FiringCause;
 pub use id::{InvalidRunId, RunId};
+pub use invalid::InvalidRetry;
 pub use retention::Retention;
-pub use retry::{Backoff, InvalidRetry, RetryPolicy, Verdict};
-pub use scheduler_syntax::BackoffError;
+pub use retry::{FailureKind, RetryPolicy, Verdict};
+pub use scheduler_syntax::{BackoffError, Factor};
 pub use state::{RunEnd, RunState, RunStep};

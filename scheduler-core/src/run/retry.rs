@@ -1,87 +1,143 @@
 //! What becomes of a run whose attempt has failed.
 
 use std::fmt;
-use std::str::FromStr;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use scheduler_syntax::{BackoffError, BackoffExpr, parse_backoff};
+use scheduler_syntax::{FAILURES, format_duration, jitter_percent};
 use serde::{Deserialize, Serialize};
 
 use super::RunId;
+use super::backoff::{Backoff, SHORTEST};
+use super::invalid::InvalidRetry;
 
-/// No retry comes later than this after the failure, whatever the backoff says.
-const LONGEST: Duration = Duration::from_secs(10 * 366 * 86_400);
-/// With shorter delays a job that fails at once would keep its node busy.
-const SHORTEST: Duration = Duration::from_millis(1);
+/// Percent of a delay by which it is spread in either direction, by default.
+const JITTER: u8 = 20;
 
 /// How often a failed run is tried again, and when. By default ten times, with the default [`Backoff`].
 ///
 /// ```
 /// # use std::time::Duration;
-/// use scheduler_core::run::{Backoff, RetryPolicy};
+/// use scheduler_core::run::{Backoff, FailureKind, RetryPolicy};
 ///
-/// let policy = RetryPolicy::new(3, Backoff::exponential(Duration::from_secs(15), Duration::from_secs(3_600))?);
+/// let policy = RetryPolicy::new(3, Backoff::exponential(Duration::from_secs(15), Duration::from_secs(3_600))?)
+///     .jitter(0.5)?
+///     .within(Duration::from_secs(86_400))
+///     .on([FailureKind::Failed, FailureKind::TimedOut]);
 /// assert_eq!(policy.max(), 3); // four attempts in all
+/// assert_eq!(policy.to_string(), "3 times, exponential(15s, 1h), jitter 0.5, within 1d, on failed, timed_out");
 /// # Ok::<(), scheduler_core::run::InvalidRetry>(())
 /// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct RetryPolicy {
-    max: u32,
-    backoff: Backoff,
+    pub(crate) max: u32,
+    pub(crate) backoff: Backoff,
+    /// In percent.
+    #[serde(default = "jitter::default", with = "jitter", skip_serializing_if = "jitter::is_default")]
+    pub(crate) jitter: u8,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) within: Option<Duration>,
+    #[serde(default, skip_serializing_if = "Kinds::are_all")]
+    on: Kinds,
 }
 
-/// How long a run waits for its next attempt. The delays of different runs are spread by a fifth of their length in either
-/// direction, so that runs that failed together do not come back together.
-///
-/// The default is `exponential(15s, 6h)`. A backoff can be written as a text:
-///
-/// ```
-/// # use std::time::Duration;
-/// use scheduler_core::run::Backoff;
-///
-/// assert_eq!("fixed(30s)".parse::<Backoff>()?, Backoff::fixed(Duration::from_secs(30))?);
-/// let error = "exponential(15s)".parse::<Backoff>().unwrap_err();
-/// assert_eq!(
-///     error.to_string(),
-///     "backoff `exponential(15s)`, column 13: `exponential` takes 2 durations, the base and the cap, not 1; \
-///      write `exponential(15s, 1h)`"
-/// );
-/// # Ok::<(), Box<dyn std::error::Error>>(())
-/// ```
+/// A kind of failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum Backoff {
-    /// The same delay each time.
-    Fixed(Duration),
-    /// The delay doubles each time.
-    Exponential {
-        /// Before the first retry.
-        base: Duration,
-        /// The longest delay.
-        cap: Duration,
-    },
+pub enum FailureKind {
+    /// The job has returned an error, or its arguments could not be made.
+    Failed,
+    /// The job has panicked.
+    Panicked,
+    /// The job has exceeded its timeout.
+    TimedOut,
+    /// The node that ran the job has died.
+    Lost,
 }
 
-/// A retry policy that makes no sense.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum InvalidRetry {
-    /// The first delay is longer than the longest one.
-    #[error(
-        "a backoff that begins with {base:?} cannot end with {cap:?}; give a cap that is not shorter than the base"
-    )]
-    CapBelowBase {
-        /// Before the first retry.
-        base: Duration,
-        /// The longest delay.
-        cap: Duration,
-    },
-    /// The delay is shorter than a millisecond.
-    #[error(
-        "a delay of {0:?} between attempts would run a failing job almost without a pause; give at least a millisecond"
-    )]
-    TooShort(Duration),
+impl FailureKind {
+    /// All kinds.
+    pub const ALL: [Self; 4] = [Self::Failed, Self::Panicked, Self::TimedOut, Self::Lost];
+
+    /// The word by which the kind is written: `failed`, `panicked`, `timed_out` or `lost`.
+    pub const fn word(self) -> &'static str {
+        FAILURES[self as usize]
+    }
+
+    /// The kinds that a text names, such as `failed, timed_out`.
+    #[cfg(feature = "schedule-file")]
+    pub(crate) fn read(text: &str) -> Result<Vec<Self>, String> {
+        let words = scheduler_syntax::parse_failures(text)?;
+        Ok(Self::ALL.into_iter().filter(|kind| words.contains(&kind.word())).collect())
+    }
+}
+
+/// A set of kinds of failure, a bit for each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(from = "Vec<FailureKind>", into = "Vec<FailureKind>")]
+struct Kinds(u8);
+
+impl Kinds {
+    const ALL: Self = Self(0b1111);
+
+    const fn has(self, kind: FailureKind) -> bool {
+        self.0 & 1 << kind as u8 != 0
+    }
+
+    fn are_all(&self) -> bool {
+        *self == Self::ALL
+    }
+
+    fn iter(self) -> impl Iterator<Item = FailureKind> {
+        FailureKind::ALL.into_iter().filter(move |kind| self.has(*kind))
+    }
+}
+
+impl Default for Kinds {
+    fn default() -> Self {
+        Self::ALL
+    }
+}
+
+impl FromIterator<FailureKind> for Kinds {
+    fn from_iter<I: IntoIterator<Item = FailureKind>>(kinds: I) -> Self {
+        Self(kinds.into_iter().fold(0, |bits, kind| bits | 1 << kind as u8))
+    }
+}
+
+impl From<Vec<FailureKind>> for Kinds {
+    fn from(kinds: Vec<FailureKind>) -> Self {
+        kinds.into_iter().collect()
+    }
+}
+
+impl From<Kinds> for Vec<FailureKind> {
+    fn from(kinds: Kinds) -> Self {
+        kinds.iter().collect()
+    }
+}
+
+/// A jitter is stored as the number that people write.
+mod jitter {
+    use scheduler_syntax::jitter_percent;
+    use serde::de::Error;
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(super) fn default() -> u8 {
+        super::JITTER
+    }
+
+    pub(super) fn is_default(percent: &u8) -> bool {
+        *percent == super::JITTER
+    }
+
+    pub(super) fn serialize<S: Serializer>(percent: &u8, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_f64(f64::from(*percent) / 100.0)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u8, D::Error> {
+        jitter_percent(f64::deserialize(deserializer)?).map_err(D::Error::custom)
+    }
 }
 
 /// What becomes of a run whose attempt has failed.
@@ -93,77 +149,6 @@ pub enum Verdict {
     Dead,
 }
 
-impl Backoff {
-    /// The same `delay` each time.
-    ///
-    /// # Errors
-    ///
-    /// The delay is shorter than a millisecond.
-    pub fn fixed(delay: Duration) -> Result<Self, InvalidRetry> {
-        Self::Fixed(delay).checked()
-    }
-
-    /// `base` before the first retry, then twice as long each time, but never longer than `cap`.
-    ///
-    /// # Errors
-    ///
-    /// The base is shorter than a millisecond or longer than the cap.
-    pub fn exponential(base: Duration, cap: Duration) -> Result<Self, InvalidRetry> {
-        Self::Exponential { base, cap }.checked()
-    }
-
-    /// The variants are public, and a record may hold anything.
-    pub(crate) fn checked(self) -> Result<Self, InvalidRetry> {
-        match self {
-            Self::Fixed(delay) | Self::Exponential { base: delay, .. } if delay < SHORTEST => {
-                Err(InvalidRetry::TooShort(delay))
-            }
-            Self::Exponential { base, cap } if base > cap => Err(InvalidRetry::CapBelowBase { base, cap }),
-            sound => Ok(sound),
-        }
-    }
-
-    /// The delay before the retry of this number, counted from 1, without its spread.
-    fn delay(self, retry: u32) -> Duration {
-        let delay = match self {
-            Self::Fixed(delay) => delay,
-            Self::Exponential { base, cap } => {
-                let doublings = retry.saturating_sub(1).min(31);
-                base.saturating_mul(1 << doublings).min(cap)
-            }
-        };
-        delay.min(LONGEST)
-    }
-}
-
-impl Default for Backoff {
-    fn default() -> Self {
-        Self::Exponential { base: Duration::from_secs(15), cap: Duration::from_secs(6 * 3_600) }
-    }
-}
-
-impl FromStr for Backoff {
-    type Err = BackoffError;
-
-    /// Reads `fixed(delay)` and `exponential(base, cap)`.
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Ok(match parse_backoff(text)? {
-            BackoffExpr::Fixed(delay) => Self::Fixed(delay),
-            BackoffExpr::Exponential { base, cap } => Self::Exponential { base, cap },
-        })
-    }
-}
-
-impl fmt::Display for Backoff {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match *self {
-            Self::Fixed(delay) => BackoffExpr::Fixed(delay),
-            Self::Exponential { base, cap } => BackoffExpr::Exponential { base, cap },
-        }
-        .fmt(f)
-    }
-}
-
 impl Default for RetryPolicy {
     fn default() -> Self {
         Self::new(10, Backoff::default())
@@ -173,12 +158,42 @@ impl Default for RetryPolicy {
 impl RetryPolicy {
     /// At most `max` retries after the first attempt.
     pub const fn new(max: u32, backoff: Backoff) -> Self {
-        Self { max, backoff }
+        Self { max, backoff, jitter: JITTER, within: None, on: Kinds::ALL }
     }
 
     /// No retry: a run whose attempt fails is dead, and can be replayed.
     pub const fn never() -> Self {
         Self::new(0, Backoff::Fixed(SHORTEST))
+    }
+
+    /// How much the delays of different runs vary: with a jitter of 0.2, each delay is between 80 and 120 percent of what the
+    /// backoff says. The jitter is rounded to whole percent; 0 is none. Default: 0.2.
+    ///
+    /// The variation is a function of the run and the attempt: a repeated question has the same answer.
+    ///
+    /// # Errors
+    ///
+    /// The number is not between 0 and 1.
+    pub fn jitter(self, jitter: f64) -> Result<Self, InvalidRetry> {
+        let jitter = jitter_percent(jitter).map_err(InvalidRetry::Jitter)?;
+        Ok(Self { jitter, ..self })
+    }
+
+    /// No retry begins later than this after the beginning of the first attempt: a run whose next retry would be later is dead
+    /// instead. Attempts that do not count, such as those that snoozed, are not the first one. Default: no limit.
+    ///
+    /// A run that was lost with its node is attempted again at once, also later.
+    #[must_use]
+    pub fn within(self, time: Duration) -> Self {
+        Self { within: Some(time), ..self }
+    }
+
+    /// The kinds of failure that are retried; a run that fails in another way is dead. Default: all.
+    ///
+    /// Without [`Lost`](FailureKind::Lost) a run whose node dies is dead, and an occurrence of a trigger in its first attempt is over.
+    #[must_use]
+    pub fn on(self, kinds: impl IntoIterator<Item = FailureKind>) -> Self {
+        Self { on: kinds.into_iter().collect(), ..self }
     }
 
     /// The largest number of retries. The number of attempts is larger by one.
@@ -187,23 +202,81 @@ impl RetryPolicy {
     }
 
     /// How long a run waits between attempts.
-    pub const fn backoff(&self) -> Backoff {
-        self.backoff
+    pub const fn backoff(&self) -> &Backoff {
+        &self.backoff
     }
 
-    /// What becomes of a run whose attempt of this number, counted from 1, has failed at `now`.
+    /// Whether a failure of this kind is retried.
+    pub const fn retries(&self, kind: FailureKind) -> bool {
+        self.on.has(kind)
+    }
+
+    /// What makes no sense. A record may hold anything.
+    pub(crate) fn checked(&self) -> Result<(), InvalidRetry> {
+        let hasty = self.within.filter(|within| *within < SHORTEST).map(InvalidRetry::Within);
+        let nothing = || (self.on == Kinds(0)).then_some(InvalidRetry::OnNothing);
+        self.backoff.problem().or(hasty).or_else(nothing).map_or(Ok(()), Err)
+    }
+
+    /// What becomes of a run whose attempt of this number, counted from 1, has failed in this way at `now`; `first` is the
+    /// beginning of its first attempt.
     ///
     /// The answer depends on the arguments alone: a repeated call, another node and another store give the same time.
-    pub fn after(&self, run: RunId, attempt: u32, now: DateTime<Utc>) -> Verdict {
-        if attempt > self.max {
-            return Verdict::Dead;
+    pub fn after(
+        &self,
+        kind: FailureKind,
+        run: RunId,
+        attempt: u32,
+        first: DateTime<Utc>,
+        now: DateTime<Utc>,
+    ) -> Verdict {
+        self.verdict(kind, attempt, first, later(now, self.delay(run, attempt)))
+    }
+
+    /// As [`after`](Self::after), for a retry that would be due at this time.
+    pub(crate) fn verdict(
+        &self,
+        kind: FailureKind,
+        attempt: u32,
+        first: DateTime<Utc>,
+        at: DateTime<Utc>,
+    ) -> Verdict {
+        let is_too_late = self.within.is_some_and(|within| at > later(first, within));
+        match attempt > self.max || !self.retries(kind) || is_too_late {
+            true => Verdict::Dead,
+            false => Verdict::Again(at),
         }
-        let delay = self.backoff.delay(attempt);
-        // From 80 to 120 percent.
-        let percent = 80 + u32::try_from(run.scatter(attempt) % 41).unwrap_or(20);
-        let delay = delay.saturating_mul(percent) / 100;
-        let delay = TimeDelta::from_std(delay).unwrap_or(TimeDelta::MAX);
-        Verdict::Again(now.checked_add_signed(delay).unwrap_or(DateTime::<Utc>::MAX_UTC))
+    }
+
+    /// The delay of the backoff with its spread: with a jitter of 20 percent, from 80 to 120 percent.
+    fn delay(&self, run: RunId, attempt: u32) -> Duration {
+        let jitter = u32::from(self.jitter.min(100));
+        let spread = u32::try_from(run.scatter(attempt) % u64::from(2 * jitter + 1)).unwrap_or(jitter);
+        (self.backoff.delay(attempt).saturating_mul(100 - jitter + spread) / 100).max(SHORTEST)
+    }
+}
+
+/// A delay that no date can hold ends with the last one.
+fn later(time: DateTime<Utc>, delay: Duration) -> DateTime<Utc> {
+    let delay = TimeDelta::from_std(delay).unwrap_or(TimeDelta::MAX);
+    time.checked_add_signed(delay).unwrap_or(DateTime::<Utc>::MAX_UTC)
+}
+
+impl fmt::Display for RetryPolicy {
+    /// The policy in words; what it has by default is left out.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} times, {}", self.max, self.backoff)?;
+        if self.jitter != JITTER {
+            write!(f, ", jitter {}", f64::from(self.jitter) / 100.0)?;
+        }
+        if let Some(within) = self.within {
+            write!(f, ", within {}", format_duration(within))?;
+        }
+        if !self.on.are_all() {
+            let words: Vec<_> = self.on.iter().map(FailureKind::word).collect();
+            write!(f, ", on {}", words.join(", "))?;
+        }
+        Ok(())
     }
 }
 
@@ -212,10 +285,15 @@ mod tests {
     use super::*;
 
     const MINUTE: Duration = Duration::from_secs(60);
+    const EPOCH: DateTime<Utc> = DateTime::UNIX_EPOCH;
 
-    fn delay(policy: RetryPolicy, run: RunId, attempt: u32) -> Option<Duration> {
-        match policy.after(run, attempt, DateTime::UNIX_EPOCH) {
-            Verdict::Again(at) => Some((at - DateTime::UNIX_EPOCH).to_std().unwrap()),
+    fn fixed(max: u32, delay: Duration) -> RetryPolicy {
+        RetryPolicy::new(max, Backoff::fixed(delay).unwrap())
+    }
+
+    fn delay(policy: &RetryPolicy, run: RunId, attempt: u32) -> Option<Duration> {
+        match policy.after(FailureKind::Failed, run, attempt, EPOCH, EPOCH) {
+            Verdict::Again(at) => Some((at - EPOCH).to_std().unwrap()),
             Verdict::Dead => None,
         }
     }
@@ -226,62 +304,125 @@ mod tests {
         for sender in 0..100 {
             let run = RunId::new(sender, 7);
             for (attempt, minutes) in (1..).zip([1, 2, 4, 5, 5]) {
-                let (found, plain) = (delay(policy, run, attempt).unwrap(), minutes * MINUTE);
+                let (found, plain) = (delay(&policy, run, attempt).unwrap(), minutes * MINUTE);
                 assert!(plain * 4 / 5 <= found && found <= plain * 6 / 5, "{run}, {attempt}: {found:?}");
             }
-            assert_eq!(delay(policy, run, 6), None);
+            assert_eq!(delay(&policy, run, 6), None);
         }
     }
 
     #[test]
     fn runs_that_fail_together_do_not_come_back_together() {
-        let policy = RetryPolicy::new(1, Backoff::fixed(100 * MINUTE).unwrap());
-        let delays = (0..1_000).map(|count| delay(policy, RunId::new(1, count), 1).unwrap());
-        let distinct: std::collections::HashSet<_> = delays.collect();
-        assert_eq!(distinct.len(), 41, "every percent from 80 to 120 occurs");
+        for (jitter, least, most) in [(0.0, 100, 100), (0.2, 80, 120), (0.3, 70, 130), (1.0, 0, 200)] {
+            let policy = fixed(1, 100 * MINUTE).jitter(jitter).unwrap();
+            let delays = (0..5_000).map(|count| delay(&policy, RunId::new(1, count), 1).unwrap());
+            let distinct: std::collections::BTreeSet<_> = delays.collect();
+            let every: Vec<_> = (least..=most).map(|percent| (percent * MINUTE).max(SHORTEST)).collect();
+            assert_eq!(Vec::from_iter(distinct), every, "every percent of a jitter of {jitter} occurs");
+        }
+        assert_eq!(fixed(1, MINUTE).jitter(0.2).unwrap(), fixed(1, MINUTE), "a fifth is the default");
     }
 
     #[test]
     fn the_same_question_has_the_same_answer() {
         let policy = RetryPolicy::new(9, Backoff::exponential(MINUTE, 60 * MINUTE).unwrap());
-        let ask = || (1..=9).map(|attempt| delay(policy, RunId::new(3, 4), attempt)).collect::<Vec<_>>();
+        let ask = || (1..=9).map(|attempt| delay(&policy, RunId::new(3, 4), attempt)).collect::<Vec<_>>();
         assert_eq!(ask(), ask());
     }
 
     #[test]
-    fn no_number_overflows() {
-        let huge = [Backoff::fixed(Duration::MAX), Backoff::exponential(SHORTEST, Duration::MAX)];
-        for backoff in huge.map(Result::unwrap) {
-            let policy = RetryPolicy::new(u32::MAX, backoff);
-            for attempt in [1, 2, 31, 32, 33, 64, u32::MAX] {
-                assert!(delay(policy, RunId::new(0, 0), attempt).unwrap() <= LONGEST * 6 / 5);
-            }
+    fn no_retry_begins_later_than_the_policy_says() {
+        let policy = fixed(9, 10 * MINUTE).jitter(0.0).unwrap().within(25 * MINUTE);
+        let at = |minutes: i64| EPOCH + TimeDelta::minutes(minutes);
+        for (now, expected) in [
+            (0, Verdict::Again(at(10))),
+            (15, Verdict::Again(at(25))),
+            (16, Verdict::Dead),
+            (-5, Verdict::Again(at(5))),
+        ] {
+            assert_eq!(
+                policy.after(FailureKind::Failed, RunId::new(0, 0), 1, EPOCH, at(now)),
+                expected,
+                "{now}"
+            );
+        }
+        let endless = policy.within(Duration::MAX);
+        let last = DateTime::<Utc>::MAX_UTC;
+        assert_eq!(
+            endless.after(FailureKind::Failed, RunId::new(0, 0), 1, EPOCH, last),
+            Verdict::Again(last)
+        );
+    }
+
+    #[test]
+    fn only_the_kinds_that_the_policy_names_are_retried() {
+        let after = |policy: &RetryPolicy| {
+            FailureKind::ALL
+                .map(|kind| policy.after(kind, RunId::new(0, 0), 1, EPOCH, EPOCH) != Verdict::Dead)
+        };
+        let policy = fixed(1, MINUTE);
+        assert_eq!(after(&policy), [true; 4]);
+        assert_eq!(after(&policy.clone().on([FailureKind::Failed])), [true, false, false, false]);
+        let twice = policy.clone().on([FailureKind::Lost, FailureKind::TimedOut, FailureKind::Lost]);
+        assert_eq!(after(&twice), [false, false, true, true]);
+        assert_eq!(policy.clone().on(FailureKind::ALL), policy);
+        assert_eq!(FailureKind::ALL.map(FailureKind::word), FAILURES);
+    }
+
+    #[test]
+    fn no_date_overflows() {
+        let policy = RetryPolicy::new(u32::MAX, Backoff::fixed(Duration::MAX).unwrap()).jitter(1.0).unwrap();
+        for count in 0..100 {
+            assert!(delay(&policy, RunId::new(0, count), u32::MAX).is_some());
             let last = DateTime::<Utc>::MAX_UTC;
-            assert_eq!(policy.after(RunId::new(0, 0), 1, last), Verdict::Again(last));
+            assert_eq!(
+                policy.after(FailureKind::Lost, RunId::new(0, count), 1, last, last),
+                Verdict::Again(last)
+            );
         }
     }
 
     #[test]
-    fn what_can_be_written_can_be_built() {
-        for backoff in [Backoff::default(), Backoff::fixed(SHORTEST).unwrap()] {
-            assert_eq!(backoff.to_string().parse(), Ok(backoff));
-            assert_eq!(backoff.checked(), Ok(backoff));
+    fn records_are_read_back() {
+        let plain = RetryPolicy::new(3, Backoff::hangfire());
+        let part = plain.clone().jitter(0.0).unwrap();
+        let whole =
+            plain.clone().jitter(0.35).unwrap().within(MINUTE).on([FailureKind::Lost, FailureKind::TimedOut]);
+        for (policy, record, words) in [
+            (plain, "", "3 times, hangfire"),
+            (part, ",\"jitter\":0.0", "3 times, hangfire, jitter 0"),
+            (
+                whole,
+                ",\"jitter\":0.35,\"within\":{\"secs\":60,\"nanos\":0},\"on\":[\"timed_out\",\"lost\"]",
+                "3 times, hangfire, jitter 0.35, within 1m, on timed_out, lost",
+            ),
+        ] {
+            let record = format!("{{\"max\":3,\"backoff\":\"hangfire\"{record}}}");
+            assert_eq!(serde_json::to_string(&policy).unwrap(), record);
+            assert_eq!(serde_json::from_str::<RetryPolicy>(&record).unwrap(), policy);
+            assert_eq!(policy.to_string(), words);
         }
-        assert_eq!(Backoff::default().to_string(), "exponential(15s, 6h)");
-        for text in ["fixed(999us)", "exponential(999us, 1h)", "exponential(2s, 1s)"] {
-            assert!(text.parse::<Backoff>().is_err(), "{text}");
+        for (wrong, problem) in [
+            (",\"jitter\":1.5", "a jitter of 1.5 is not between 0 and 1"),
+            (",\"on\":[\"throttled\"]", "unknown variant `throttled`"),
+        ] {
+            let record = format!("{{\"max\":3,\"backoff\":\"hangfire\"{wrong}}}");
+            let error = serde_json::from_str::<RetryPolicy>(&record).unwrap_err().to_string();
+            assert!(error.contains(problem), "{error}");
         }
     }
 
     #[test]
     fn a_policy_that_makes_no_sense_is_refused() {
-        let short = Duration::from_micros(999);
-        assert_eq!(Backoff::fixed(short), Err(InvalidRetry::TooShort(short)));
-        assert_eq!(Backoff::exponential(short, MINUTE), Err(InvalidRetry::TooShort(short)));
-        let error = Backoff::exponential(MINUTE, Duration::from_secs(1)).unwrap_err();
+        let policy = fixed(1, MINUTE);
+        assert_eq!(policy.checked(), Ok(()));
+        assert!(matches!(policy.clone().jitter(f64::NAN), Err(InvalidRetry::Jitter(_))));
+        assert_eq!(policy.clone().on([]).checked(), Err(InvalidRetry::OnNothing));
         assert_eq!(
-            error.to_string(),
-            "a backoff that begins with 60s cannot end with 1s; give a cap that is not shorter than the base"
+            policy.within(Duration::ZERO).checked().unwrap_err().to_string(),
+            "no retry begins within 0ns after the first attempt; give at least a millisecond, or no retries at all"
         );
+        let nonsense = RetryPolicy::new(1, Backoff::Fixed(Duration::ZERO));
+        assert_eq!(nonsense.checked(), Err(InvalidRetry::TooShort(Duration::ZERO)));
     }
 }

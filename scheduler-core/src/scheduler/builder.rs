@@ -18,7 +18,7 @@ use crate::job::{IntoInvocation, Invocation, JobDefinition, Providers, Registry}
 use crate::key::{JobKey, TriggerKey};
 use crate::matcher::Matcher;
 use crate::plugin::Plugin;
-use crate::run::RetryPolicy;
+use crate::run::{FailureKind, RetryPolicy};
 use crate::store::{JobStore, MemoryJobStore, Queries, QueueLimits, StoreFuture};
 use crate::time::{Clock, SystemClock};
 use crate::trigger::{Misfire, Trigger, TriggerBuilder};
@@ -190,7 +190,9 @@ impl SchedulerBuilder {
     /// The retry policy of enqueued runs for which neither the call nor the job has one. Default: ten retries after 15 s, 30 s, 1 min
     /// and so on, which are about four hours in all. [`RetryPolicy::never`] makes such a run dead when it fails.
     ///
-    /// An occurrence of a trigger is not retried without a policy of its job, since the next occurrence follows.
+    /// An occurrence of a trigger is not retried without a policy of its job, since the next occurrence follows. A policy
+    /// that does not retry [lost](crate::run::FailureKind::Lost) runs is refused when the scheduler is built: the store that finds a run
+    /// lost does not know the policy of the scheduler.
     pub fn retry_enqueued(mut self, policy: RetryPolicy) -> Self {
         self.settings.retry = policy;
         self
@@ -368,8 +370,7 @@ impl SchedulerBuilder {
         if self.settings.concurrency == 0 {
             problems.push("the concurrency is 0; allow at least 1 execution".to_owned());
         }
-        let retry = self.settings.retry.backoff().checked().err();
-        problems.extend(retry.map(|problem| format!("the retry policy of enqueued runs: {problem}")));
+        problems.extend(self.problem_of_retries());
         problems.extend(self.start_up.iter().filter_map(|job| self.unrunnable(job)));
         let declared = self.declared();
         let clock = self.clock.take().or_else(|| self.store.clock()).unwrap_or_else(|| Arc::new(SystemClock));
@@ -418,6 +419,21 @@ impl SchedulerBuilder {
             files: self.files,
         };
         Ok(Scheduler::new(core, declared, self.scheduler_listeners))
+    }
+
+    /// What is wrong with the policy of enqueued runs.
+    fn problem_of_retries(&self) -> Option<String> {
+        let policy = &self.settings.retry;
+        let knows_lost = policy.retries(FailureKind::Lost);
+        let lost = || {
+            (!knows_lost).then(|| {
+                "leaves out `lost`, but the store that finds a run lost does not know this policy; add `lost`, or set the policy \
+                 of the jobs"
+                    .to_owned()
+            })
+        };
+        let problem = policy.checked().err().map(|problem| problem.to_string()).or_else(lost)?;
+        Some(format!("the retry policy of enqueued runs: {problem}"))
     }
 
     /// Why a start-up job cannot run; none if it can.

@@ -54,7 +54,7 @@ pub struct NewRun {
     pub queue: Option<Arc<str>>,
     /// The job allows one run at a time. A stored job that says something else decides when the run is claimed.
     pub exclusive: bool,
-    /// Another policy than that of the job.
+    /// Another policy than that of the job; also that of a job whose lost runs are not repeated, since the store judges them.
     pub retry: Option<RetryPolicy>,
     /// Why there is this run.
     pub cause: Cause,
@@ -77,7 +77,7 @@ impl NewRun {
             priority: crate::trigger::DEFAULT_PRIORITY,
             queue: job.queue().cloned(),
             exclusive: job.disallow_concurrent(),
-            retry: None,
+            retry: job.ends_when_lost().cloned(),
             cause: Cause::Enqueued,
             attempts: 0,
             last_error: None,
@@ -137,6 +137,8 @@ pub struct AcquiredRun {
     pub due: DateTime<Utc>,
     /// When the run was due by the schedule of its trigger; for a run without one, when the attempt was due.
     pub scheduled: DateTime<Utc>,
+    /// When the first attempt of the run began; none if this is the first one that counts.
+    pub first: Option<DateTime<Utc>>,
     /// Another policy than that of the job.
     pub retry: Option<RetryPolicy>,
     /// What the attempt before failed with.

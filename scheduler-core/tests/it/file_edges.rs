@@ -179,6 +179,34 @@ async fn t22_nothing_in_a_calendar_or_job_is_dropped_silently() {
             "[jobs.j]\ntype = \"report\"\nretry = { maxx = 1 }",
             ":3: jobs.j.retry.maxx: unknown; did you mean `max`?",
         ),
+        (
+            "[jobs.j]\ntype = \"report\"\nretry = { jitter = 1.5 }",
+            ":3: jobs.j.retry.jitter: a jitter of 1.5 is not between 0 and 1; write 0.2 for a fifth of the delay",
+        ),
+        (
+            "[jobs.j]\ntype = \"report\"\nretry = { jitter = \"0.5\" }",
+            ":3: jobs.j.retry.jitter: expected is a number, not a text",
+        ),
+        (
+            "[jobs.j]\ntype = \"report\"\nretry = { within = \"0s\" }",
+            ":3: jobs.j.retry.within: is shorter than a millisecond; write `max = 0` for no retries",
+        ),
+        (
+            "[jobs.j]\ntype = \"report\"\nretry = { within = 3 }",
+            ":3: jobs.j.retry.within: 3 has no unit; write \"3s\" for seconds",
+        ),
+        (
+            "[jobs.j]\ntype = \"report\"\nretry = { on = \"timeout\" }",
+            ":3: jobs.j.retry.on: `timeout` is no kind of failure; did you mean `timed_out`?",
+        ),
+        (
+            "[jobs.j]\ntype = \"report\"\nretry = { on = \"\" }",
+            ":3: jobs.j.retry.on: no kind of failure is named; use one or more of failed, panicked, timed_out, lost",
+        ),
+        (
+            "[jobs.j]\ntype = \"report\"\nretry = { when = \"is_transient\" }",
+            ":3: jobs.j.retry.when: unknown; use one of backoff, jitter, max, on, within",
+        ),
         ("[jobs.j]\ntype = \"report\"\nretry = -1", ":3: jobs.j.retry: -1 is out of range"),
         (
             "[jobs.j]\ntype = \"report\"\nretry = \"3\"",

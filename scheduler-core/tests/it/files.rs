@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use scheduler_core::job::{JobContext, JobDefinition, JobDetail};
 use scheduler_core::plugin::ScheduleFile;
-use scheduler_core::run::{Backoff, RetryPolicy};
+use scheduler_core::run::{Backoff, FailureKind, RetryPolicy};
 use scheduler_core::store::{MemoryJobStore, Selection, TriggerQuery, TriggerState};
 use scheduler_core::testing::{TestScheduler, assert_fired};
 use scheduler_core::trigger::{Misfire, OverlapPolicy};
@@ -134,20 +134,33 @@ async fn names(test: &TestScheduler) -> Vec<String> {
     all.iter().map(|status| status.trigger.key().to_string()).collect()
 }
 
+const DAY: Duration = Duration::from_secs(86_400);
+
 #[tokio::test]
 async fn what_a_file_does_not_say_of_retries_is_as_the_code_says() {
-    let minutely = Backoff::Fixed(Duration::from_secs(60));
-    let short: Backoff = "exponential(1s, 2s)".parse().unwrap();
+    let policy = |max, backoff: &str| RetryPolicy::new(max, backoff.parse().unwrap());
+    let minutely = || policy(5, "fixed(1m)");
+    let rare = || minutely().jitter(0.0).unwrap().within(Duration::from_secs(3_600)).on([FailureKind::Lost]);
     for (of_code, of_file, expected) in [
         (None, "", None),
         (None, "retry = 3", Some(RetryPolicy::new(3, Backoff::default()))),
         (None, "retry = {}", Some(RetryPolicy::default())),
-        (Some(RetryPolicy::new(5, minutely)), "", Some(RetryPolicy::new(5, minutely))),
-        (Some(RetryPolicy::new(5, minutely)), "retry = 0", Some(RetryPolicy::new(0, minutely))),
+        (Some(minutely()), "", Some(minutely())),
+        (Some(minutely()), "retry = 0", Some(policy(0, "fixed(1m)"))),
+        (Some(minutely()), "retry.backoff = \"exponential(1s, 2s)\"", Some(policy(5, "exponential(1s, 2s)"))),
+        (Some(rare()), "retry = 5", Some(rare())),
+        (Some(rare()), "retry = { jitter = 1 }", Some(rare().jitter(1.0).unwrap())),
+        (Some(rare()), "retry = { within = \"3d\" }", Some(rare().within(3 * DAY))),
         (
-            Some(RetryPolicy::new(5, minutely)),
-            "retry.backoff = \"exponential(1s, 2s)\"",
-            Some(RetryPolicy::new(5, short)),
+            None,
+            "retry = { max = 2, backoff = \"sidekiq\", jitter = 0.3, within = \"3d\", on = \"lost, failed\" }",
+            Some(
+                RetryPolicy::new(2, Backoff::sidekiq())
+                    .jitter(0.3)
+                    .unwrap()
+                    .within(3 * DAY)
+                    .on([FailureKind::Failed, FailureKind::Lost]),
+            ),
         ),
     ] {
         let mut detail = JobDetail::builder("bill".parse().unwrap(), "bill").durable(true);
@@ -160,7 +173,7 @@ async fn what_a_file_does_not_say_of_retries_is_as_the_code_says() {
         let definition = JobDefinition::new(detail.build(), async |_: JobContext| {});
         let test = TestScheduler::start(NOW, Scheduler::builder().register(definition).plugin(file));
         let job = test.await.unwrap().scheduler().job(&"eu".parse().unwrap()).await.unwrap().unwrap();
-        assert_eq!(job.retry(), expected, "{text}");
+        assert_eq!(job.retry(), expected.as_ref(), "{text}");
     }
 }
 
@@ -182,7 +195,7 @@ async fn the_three_formats_say_the_same() {
         let job = scheduler.job(&"reports/sales".parse().unwrap()).await.unwrap().unwrap();
         assert_eq!((job.job_type(), job.timeout()), ("report", Some(Duration::from_secs(300))));
         let backoff = Backoff::Fixed(Duration::from_secs(30));
-        assert_eq!(job.retry(), Some(RetryPolicy::new(3, backoff)));
+        assert_eq!(job.retry(), Some(&RetryPolicy::new(3, backoff)));
         assert!(job.durable(), "as the code says");
         assert_eq!(scheduler.calendars().await.unwrap().len(), 2);
         test.advance(Duration::from_secs(600)).await;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use scheduler_core::job::{Invocation, JobContext, JobDefinition, JobDetail, JobError};
-use scheduler_core::run::{Backoff, RetryPolicy, RunEnd, RunId, RunState};
+use scheduler_core::run::{Backoff, FailureKind, RetryPolicy, RunEnd, RunId, RunState};
 use scheduler_core::scheduler::{Event, Events};
 use scheduler_core::store::{Changes, Existing, MemoryJobStore, Put, Queries, RunQuery};
 use scheduler_core::testing::{Fault, FaultyStore, TestScheduler, Verb, assert_fired};
@@ -147,6 +147,9 @@ async fn a_scheduler_says_how_enqueued_runs_are_retried() {
     let nonsense = RetryPolicy::new(1, Backoff::Fixed(Duration::ZERO));
     let problem = Scheduler::builder().retry_enqueued(nonsense).build().unwrap_err().to_string();
     assert!(problem.contains("the retry policy of enqueued runs: a delay of 0ns"), "{problem}");
+    let unknown = policy(1).on([FailureKind::Failed]);
+    let problem = Scheduler::builder().retry_enqueued(unknown).build().unwrap_err().to_string();
+    assert!(problem.contains("the retry policy of enqueued runs: leaves out `lost`"), "{problem}");
 }
 
 #[tokio::test]

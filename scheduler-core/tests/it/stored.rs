@@ -176,7 +176,7 @@ fn jobs() {
     let detail = JobDetail::builder(JobKey::new("bill").unwrap(), "bill")
         .data(JobData::new().with("region", "eu"))
         .timeout(Duration::from_millis(1500))
-        .retry(RetryPolicy::new(3, backoff))
+        .retry(RetryPolicy::new(3, backoff.clone()))
         .durable(true)
         .build();
     let stored = serde_json::to_string(&detail).unwrap();

@@ -400,10 +400,13 @@ async fn a_job_without_time_is_refused() {
     assert!(error.contains("job `bill`: the timeout is 0s"), "{error}");
     let built = builder().schedule(hasty, Trigger::now().name("t")).build().unwrap_err().to_string();
     assert!(built.contains("job `bill`: the timeout is 0s"), "{built}");
-    let backoff = Backoff::Exponential { base: Duration::from_secs(2), cap: Duration::from_secs(1) };
+    let backoff = Backoff::Linear { step: Duration::from_secs(2), cap: Duration::from_secs(1) };
     let backwards = bill().to_builder().retry(RetryPolicy::new(1, backoff)).build();
     let error = test.scheduler().enqueue(backwards).await.unwrap_err().to_string();
     assert!(error.contains("job `bill`: a backoff that begins with 2s cannot end with 1s"), "{error}");
+    let on_nothing = bill().to_builder().retry(RetryPolicy::default().on([])).build();
+    let error = test.scheduler().enqueue(on_nothing).await.unwrap_err().to_string();
+    assert!(error.contains("job `bill`: the policy retries no kind of failure"), "{error}");
 }
 
 #[tokio::test]

@@ -13,6 +13,7 @@ mod cron_zoned;
 mod duration;
 mod hints;
 mod nearest;
+mod retrying;
 mod rrule;
 mod rrule_blocks;
 mod rrule_real_time;

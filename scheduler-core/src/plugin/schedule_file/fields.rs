@@ -177,6 +177,16 @@ impl<'a> Fields<'a> {
         }
     }
 
+    /// A number with or without decimals.
+    pub(super) fn fraction(&self, key: &'static str) -> Option<f64> {
+        let node = self.node(key)?;
+        match node.value {
+            Value::Float(value) => Some(value),
+            Value::Integer(_) => self.number(key).map(|value: i32| value.into()),
+            _ => self.wrong(key, "a number", node),
+        }
+    }
+
     pub(super) fn duration(&self, key: &'static str) -> Option<Duration> {
         if let Some(Node { value: Value::Integer(number), .. }) = self.node(key) {
             self.note_at(key, format_args!("{number} has no unit; write \"{number}s\" for seconds"));

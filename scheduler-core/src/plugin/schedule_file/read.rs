@@ -7,15 +7,15 @@ use chrono::{DateTime, Utc};
 use scheduler_syntax::nearest;
 
 use super::calendars::calendars;
-use super::fields::{Either, Fields, Notes};
+use super::fields::{Fields, Notes};
 use super::moments::Moments;
 use super::options::with_options;
+use super::retries;
 use super::schedules;
 use super::tree::Node;
 use crate::calendar::StandardCalendar;
 use crate::job::{JobDetail, Registry};
 use crate::key::{JobKey, TriggerKey};
-use crate::run::RetryPolicy;
 use crate::store::{Existing, NamedCalendar};
 use crate::trigger::{Misfire, Trigger};
 
@@ -135,7 +135,8 @@ fn job(name: &str, fields: Fields<'_>, around: &Around<'_>) -> Option<JobDetail>
     if let Some(timeout) = fields.duration("timeout").or(base.timeout()) {
         builder = builder.timeout(timeout);
     }
-    if let Some(policy) = retry(&fields, base.retry().unwrap_or_default()).or(base.retry()) {
+    let of_code = base.retry().cloned();
+    if let Some(policy) = retries::policy(&fields, of_code.as_ref()).or(of_code) {
         builder = builder.retry(policy);
     }
     let queue = fields.text("queue").or(base.queue().map(|queue| &**queue));
@@ -148,19 +149,6 @@ fn job(name: &str, fields: Fields<'_>, around: &Around<'_>) -> Option<JobDetail>
     }
     fields.finish();
     sound.then_some(job)
-}
-
-/// `retry`: the number of retries, or a table. What the file does not say is that of `base`.
-fn retry(fields: &Fields<'_>, base: RetryPolicy) -> Option<RetryPolicy> {
-    let (max, backoff) = match fields.table_or_number("retry")? {
-        Either::Number(max) => (Some(max), None),
-        Either::Table(policy) => {
-            let written = (policy.number("max"), policy.parsed("backoff", str::parse));
-            policy.finish();
-            written
-        }
-    };
-    Some(RetryPolicy::new(max.unwrap_or(base.max()), backoff.unwrap_or(base.backoff())))
 }
 
 fn triggers(all: &Fields<'_>, jobs: &[Arc<JobDetail>], around: &Around<'_>) -> Vec<FileTrigger> {

@@ -15,7 +15,7 @@ use super::place::{Lane, Place};
 use crate::data::JobData;
 use crate::job::JobDetail;
 use crate::key::{JobKey, TriggerKey};
-use crate::run::{FiringCause, RetryPolicy, RunEnd, RunId, RunState};
+use crate::run::{FailureKind, FiringCause, RetryPolicy, RunEnd, RunId, RunState};
 use crate::store::run_changes::RunEdit;
 use crate::store::runs::{Cause, NewRun, RunStatus};
 use crate::trigger::{Recovery, Trigger};
@@ -86,6 +86,9 @@ pub(in crate::store) struct RareFields {
     retry: Option<RetryPolicy>,
     #[serde(skip_serializing_if = "Option::is_none")]
     last_error: Option<Arc<str>>,
+    /// When the first attempt that counts began.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    first: Option<DateTime<Utc>>,
     #[serde(skip_serializing_if = "is_zero")]
     replays: u32,
     /// Attempts that were lost with their nodes, one after the other.
@@ -226,8 +229,23 @@ impl RunRow {
     }
 
     /// How often it is tried again; none for the policy of its job.
-    pub fn retry(&self) -> Option<RetryPolicy> {
-        self.cold.as_deref()?.retry
+    pub fn retry(&self) -> Option<&RetryPolicy> {
+        self.cold.as_deref()?.retry.as_ref()
+    }
+
+    /// Whether the run is over once an attempt is lost with its node.
+    pub fn ends_when_lost(&self) -> bool {
+        self.retry().is_some_and(|policy| !policy.retries(FailureKind::Lost))
+    }
+
+    /// When the first attempt that counts began; none if no attempt has ended yet that does.
+    pub fn first(&self) -> Option<DateTime<Utc>> {
+        self.cold.as_deref()?.first
+    }
+
+    /// An attempt that counts began at this time.
+    pub fn note_attempt(&mut self, began: DateTime<Utc>) {
+        self.cold().first.get_or_insert(began);
     }
 
     /// What the last attempt failed with.
@@ -295,7 +313,7 @@ impl RunRow {
         self.epoch = self.epoch.wrapping_add(1);
         let cold = self.cold();
         cold.replays = cold.replays.saturating_add(1);
-        (cold.losses, cold.ended, cold.kept_until) = (0, None, None);
+        (cold.losses, cold.first, cold.ended, cold.kept_until) = (0, None, None, None);
     }
 
     /// Somebody has edited it. A new queue is another lane.
@@ -312,7 +330,7 @@ impl RunRow {
         }
         self.priority = edit.priority.unwrap_or(self.priority);
         if let Some(retry) = &edit.retry {
-            self.cold().retry = Some(*retry);
+            self.cold().retry = Some(retry.clone());
         }
     }
 

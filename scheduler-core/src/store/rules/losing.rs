@@ -52,10 +52,12 @@ pub fn lose<R: Rows>(
     let mut record = lost(rows, execution, Some(&node.into()), now)?;
     if let Item::Run(run) = claim.item {
         let is_repeated = lose_attempt(rows, execution, now)?.unwrap_or_default();
-        let is_dead = match rows.run(run)? {
-            Some(run) => rows.get(run)?.is_some_and(|row| row.standing != Standing::Waiting),
-            None => false,
+        let row = match rows.run(run)? {
+            Some(run) => rows.get(run)?,
+            None => None,
         };
+        let is_dead = row.is_some_and(|row| row.standing != Standing::Waiting);
+        let is_given_up = is_dead && !row.is_some_and(RunRow::ends_when_lost);
         if let Some(mut record) = record {
             record.reason = match is_repeated {
                 true => Some(FiringReason::Retried),
@@ -63,13 +65,13 @@ pub fn lose<R: Rows>(
             };
             append(rows, record);
         }
-        return Ok(Lost::Ended { is_repeated, is_given_up: !is_repeated });
+        return Ok(Lost::Ended { is_repeated, is_given_up });
     }
     let detail = match rows.job(job)? {
         Some(job) => rows.get(job)?.map(|job| job.detail.clone()),
         None => None,
     };
-    let wanted = detail.filter(|detail| detail.requests_recovery() || detail.retry().is_some());
+    let wanted = detail.filter(|detail| detail.is_repeated_when_lost());
     let is_repeated = wanted.is_some();
     if let Some(detail) = wanted {
         record.iter_mut().for_each(|record| record.reason = Some(FiringReason::Retried));

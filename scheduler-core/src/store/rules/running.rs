@@ -12,7 +12,7 @@ use crate::run::{RunEnd, RunId};
 use crate::store::rows::*;
 
 use crate::store::page::Page;
-use crate::store::runs::{AcquiredRun, Enqueued, Fate, NewRun, RunCursor, RunQuery, RunStatus};
+use crate::store::runs::{AcquiredRun, Cause, Enqueued, Fate, NewRun, RunCursor, RunQuery, RunStatus};
 
 /// A run is attempted again so many times in a row after its node was lost. One that ends every node that it comes to must end some
 /// day.
@@ -60,7 +60,8 @@ pub fn claimed_run(row: &RunRow, claim: ExecutionId, now: DateTime<Utc>) -> (Cla
         cause: row.cause_of_attempt(),
         due: row.due,
         scheduled: row.scheduled(),
-        retry: row.retry(),
+        first: row.first(),
+        retry: row.retry().cloned(),
         last_error: row.last_error().filter(|_| row.attempts > 0).cloned(),
     };
     (claimed, acquired)
@@ -125,6 +126,7 @@ pub(super) fn end_attempt<R: Rows>(
         }
         return Ok(true);
     }
+    let began = rows.get(id)?.map(|claim| claim.since);
     if end_claim_of_run(rows, id, (run, Some(number)), now)? {
         return Ok(true);
     }
@@ -143,6 +145,7 @@ pub(super) fn end_attempt<R: Rows>(
                 row.set_losses(0);
                 if counts {
                     row.set_last_error(error);
+                    began.into_iter().for_each(|began| row.note_attempt(began));
                 }
             })?;
             rows.show_run(run)?;
@@ -174,13 +177,14 @@ pub(super) fn give_back_run<R: Rows>(rows: &mut R, claim: ExecutionId) -> Answer
 }
 
 /// The attempt of a node that is gone. The run is attempted again at once, since it was due before; one that was lost too often in a
-/// row is dead. Says whether it is attempted again; none if there is no such attempt.
+/// row, or whose policy does not retry lost attempts, is dead. Says whether it is attempted again; none if there is no such attempt.
 pub(super) fn lose_attempt<R: Rows>(
     rows: &mut R,
     claim: ExecutionId,
     now: DateTime<Utc>,
 ) -> Answer<R, Option<bool>> {
     let Some((id, run, number)) = attempt_of(rows, claim)? else { return Ok(None) };
+    let began = rows.get(id)?.map(|claim| claim.since);
     if end_claim_of_run(rows, id, (run, Some(number)), now)? {
         return Ok(Some(false));
     }
@@ -191,7 +195,8 @@ pub(super) fn lose_attempt<R: Rows>(
         row.epoch = row.epoch.wrapping_add(1);
         row.set_losses(losses);
         row.set_last_error(Some("its node died".into()));
-        losses > MOST_LOSSES
+        began.into_iter().for_each(|began| row.note_attempt(began));
+        losses > MOST_LOSSES || row.ends_when_lost()
     })?;
     if is_dead == Some(false) {
         rows.show_run(run)?;
@@ -220,7 +225,13 @@ pub(super) fn promise<R: Rows>(
         return Ok(());
     }
     if let Some(run) = rows.run(id)? {
-        rows.edit(run, |row| row.set_losses(losses))?;
+        rows.edit(run, |row| {
+            row.set_losses(losses);
+            if let (Cause::Trigger { fired, .. }, true) = (row.cause(), attempts > 0) {
+                let fired = *fired;
+                row.note_attempt(fired);
+            }
+        })?;
         if is_dead {
             finish(rows, run, RunEnd::Dead, now)?;
         }
