@@ -9,7 +9,7 @@ use std::time::Duration;
 use chrono::TimeDelta;
 use scheduler_core::calendar::{Exclusion, StandardCalendar};
 use scheduler_core::job::{Invocation, JobDefinition, JobDetail};
-use scheduler_core::run::{RunEnd, RunId, RunState};
+use scheduler_core::run::{AttemptError, FailureKind, RunEnd, RunId, RunState};
 use scheduler_core::store::*;
 use scheduler_core::time::{Clock, SystemClock};
 use scheduler_core::trigger::{OverlapPolicy, Trigger};
@@ -302,7 +302,8 @@ async fn fill_with_runs(process: &Process) {
     let claim = async || process.ask(1).await.unwrap().runs.remove(0).claim;
     let of_queue = job("queued-runs").to_builder().queue("limited").build();
     enqueue(DEAD, &job("runs"), now).await;
-    let fate = Fate::Dead { error: Some("it fails".into()) };
+    let error = AttemptError::new(1, FailureKind::Failed, process.now(), "it fails");
+    let fate = Fate::Dead { error: Some(error.into()) };
     let executions = vec![Completion { fate, ..Completion::of(claim().await) }];
     store.complete(Complete { now, executions }).await.unwrap();
     enqueue(CLAIMED, &job("runs"), now).await;

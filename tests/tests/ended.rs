@@ -65,10 +65,8 @@ async fn kill_all(store: &RedisJobStore) -> Vec<RunId> {
         if runs.is_empty() {
             return all;
         }
-        let dead = |run: &AcquiredRun| Completion {
-            fate: Fate::Dead { error: Some("no".into()) },
-            ..Completion::of(run.claim)
-        };
+        let dead =
+            |run: &AcquiredRun| Completion { fate: Fate::Dead { error: None }, ..Completion::of(run.claim) };
         let executions = runs.iter().map(dead).collect();
         store.complete(Complete { now: now(store), executions }).await.unwrap();
     }

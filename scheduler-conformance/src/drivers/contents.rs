@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use scheduler_core::JobData;
-use scheduler_core::run::{RunEnd, RunId};
+use scheduler_core::run::{AttemptError, FailureKind, RunEnd, RunId};
 use scheduler_core::store::rows::*;
 use scheduler_core::store::{Cause, NewRun, QueueLimits};
 use scheduler_core::trigger::Progress;
@@ -51,14 +51,15 @@ rules! { ($) contents, __driver_rules_of_contents;
 fn texts_of_every_kind_come_back(bench) {
     for (number, text) in (0..).zip(TEXTS) {
         let data = JobData::new().with(text, text).with("list", TEXTS);
-        let (error, mut run) = (Some(Arc::from(text)), new(number));
-        (run.data, run.last_error, run.attempts) = (data.clone(), error.clone(), 1);
+        let error = AttemptError::new(1, FailureKind::Panicked, at(3), text).on_node(text.into());
+        let mut run = new(number);
+        (run.data, run.errors, run.attempts) = (data.clone(), vec![error.clone()], 1);
         let row = add_run(&bench, &run);
-        assert_eq!((&row.data, row.last_error()), (&data, error.as_ref()), "{text:?}");
+        assert_eq!((&row.data, row.errors()), (&data, &[error][..]), "{text:?}");
     }
     assert_eq!(bench.due(1).len(), TEXTS.len());
     let none = add_run(&bench, &new(99));
-    assert_eq!((none.last_error(), &none.data), (None, &JobData::new()), "nothing is not an empty text");
+    assert_eq!((none.errors(), &none.data), (&[][..], &JobData::new()), "nothing is not an empty text");
 }
 
 /// Lanes are told apart by both parts of their names.

@@ -15,7 +15,7 @@ impl Bench {
     async fn kill(&self, number: u64, seconds: i64, error: &str) {
         self.enqueue(vec![run(number, &job("work").build(), 1)]).await;
         let taken = self.take_one(1).await;
-        let fate = Fate::Dead { error: Some(error.into()) };
+        let fate = Fate::Dead { error: Some(super::running::error(error)) };
         let executions = vec![Completion { fate, ..Completion::of(taken.claim) }];
         self.store.complete(Complete { now: at(seconds), executions }).await.unwrap();
     }

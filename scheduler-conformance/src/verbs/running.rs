@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use scheduler_core::job::JobDetail;
-use scheduler_core::run::{RunEnd, RunId, RunState};
+use scheduler_core::run::{AttemptError, FailureKind, RunEnd, RunId, RunState};
 use scheduler_core::store::*;
 
 use crate::bench::*;
@@ -62,8 +62,13 @@ pub(super) fn numbers(runs: &[AcquiredRun]) -> Vec<u64> {
     runs.iter().map(|run| run.run.count()).collect()
 }
 
+/// What a first attempt has failed with.
+pub(super) fn error(text: &str) -> Box<AttemptError> {
+    AttemptError::new(1, FailureKind::Failed, at(1), text).on_node("node 1".into()).into()
+}
+
 fn again(at: i64, counts: bool) -> Fate {
-    Fate::Again { at: crate::bench::at(at), counts, error: Some("no".into()) }
+    Fate::Again { at: crate::bench::at(at), counts, error: Some(error("no")) }
 }
 
 const DONE: CompleteResult = CompleteResult::Done { trigger_removed: false, job_removed: false };
@@ -179,7 +184,7 @@ async fn a_failed_attempt_is_counted_and_made_again(bench) {
     assert_eq!(status.last_error.as_deref(), Some("no"));
     assert!(bench.take(9, 10).await.is_empty(), "it waits for the backoff");
     let second = bench.take_one(10).await;
-    assert_eq!((second.attempt, second.last_error.as_deref()), (2, Some("no")));
+    assert_eq!((second.attempt, second.errors.last().map(|error| &*error.text)), (2, Some("no")));
     assert!(second.claim.count() > first.claim.count(), "fences grow");
     assert_eq!(bench.end(&first, Fate::Over).await, CompleteResult::Gone, "the first attempt is over");
     assert_eq!(bench.end(&second, again(11, false)).await, DONE);
@@ -226,7 +231,7 @@ async fn the_runs_of_a_node_that_has_ended_wait_again(bench) {
 async fn a_dead_run_stays_until_it_is_replayed(bench) {
     bench.enqueue(vec![run(1, &job("work").build(), 1)]).await;
     let taken = bench.take_one(1).await;
-    assert_eq!(bench.end(&taken, Fate::Dead { error: Some("refused".into()) }).await, DONE);
+    assert_eq!(bench.end(&taken, Fate::Dead { error: Some(error("refused")) }).await, DONE);
     assert!(bench.take(99, 10).await.is_empty());
     let dead = bench.store.all_runs(RunQuery::default().in_state(RunState::Ended)).await.unwrap();
     assert_eq!((dead[0].id, dead[0].end, dead[0].attempts), (id(1), Some(RunEnd::Dead), 1));

@@ -9,7 +9,7 @@ use super::core::Core;
 use super::ending::Ending;
 use crate::execute::{Ended, Execution, Pipeline, RunOwner};
 use crate::job::{BoxFuture, CancelReason, Failure, JobError, Outcome, RunParts, Unschedule};
-use crate::run::{FailureKind, FiringCause, RetryPolicy, Verdict};
+use crate::run::{AttemptError, FailureKind, FiringCause, RetryPolicy, Verdict};
 use crate::store::{Completion, Fate, FiringReason, FiringRecord, Instruction, NewRun};
 
 /// A shorter snooze would keep the node busy with a job that has nothing to do.
@@ -26,8 +26,9 @@ impl Core {
             let (job, job_type) = (parts.job.key(), parts.job.job_type());
             tracing::error!(%job, job_type, "job `{job}` cannot run on this node, since no function `{job_type}` is registered; its triggers are put into the error state until `reset_from_error` is called");
             // A stored run is kept for a program that has the function.
-            let fate =
-                parts.stored.as_ref().map_or(Fate::Over, |_| Fate::Dead { error: Some(NO_FUNCTION.into()) });
+            let fate = parts.stored.as_ref().map_or(Fate::Over, |_| Fate::Dead {
+                error: Some(self.error_of(&parts, FailureKind::Failed, NO_FUNCTION)),
+            });
             let instruction = match parts.stored {
                 Some(_) => Instruction::Continue,
                 None => Instruction::FailJob,
@@ -94,7 +95,8 @@ impl Core {
             Outcome::Cancelled => Fate::Over,
             Outcome::Failed(_) | Outcome::Panicked(_) | Outcome::TimedOut => {
                 let Some(policy) = self.policy(parts) else { return Fate::Over };
-                let error = ended.outcome.failure().map(Arc::from);
+                let error =
+                    ended.outcome.failure().map(|text| self.error_of(parts, kind_of(ended.outcome), &text));
                 match verdict(policy, parts, ended.outcome, now) {
                     Verdict::Again(at) => Fate::Again { at, counts: true, error },
                     Verdict::Dead => Fate::Dead { error },
@@ -103,10 +105,15 @@ impl Core {
         }
     }
 
+    fn error_of(&self, parts: &RunParts, kind: FailureKind, text: &str) -> Box<AttemptError> {
+        let error = AttemptError::new(parts.attempt(), kind, self.clock.now(), text);
+        error.on_node(self.settings.node.clone()).into()
+    }
+
     /// The policy of the run, or else of its job, or else of the scheduler. The last one holds for enqueued runs only, since an
     /// occurrence of a trigger has a successor.
     fn policy<'a>(&'a self, parts: &'a RunParts) -> Option<&'a RetryPolicy> {
-        let stored = parts.stored.as_ref();
+        let stored = parts.stored.as_deref();
         let enqueued = stored.filter(|run| run.occurrence_of.is_none());
         let of_run = stored.and_then(|run| run.retry.as_ref());
         of_run.or(parts.job.retry()).or(enqueued.map(|_| &self.settings.retry))
@@ -176,13 +183,22 @@ fn reason(ended: &Ended<'_>, fate: &Fate) -> Option<FiringReason> {
     }
 }
 
+/// The kind of failure that an outcome is.
+fn kind_of(outcome: &Outcome) -> FailureKind {
+    match outcome {
+        Outcome::TimedOut => FailureKind::TimedOut,
+        Outcome::Panicked(_) => FailureKind::Panicked,
+        _ => FailureKind::Failed,
+    }
+}
+
 /// The verdict of the policy, unless the error itself says when to try again, or that no retry can help.
 fn verdict(policy: &RetryPolicy, parts: &RunParts, outcome: &Outcome, now: DateTime<Utc>) -> Verdict {
-    let (kind, means) = match outcome {
-        Outcome::Failed(error) => (FailureKind::Failed, error.means()),
-        Outcome::TimedOut => (FailureKind::TimedOut, Failure::Retry),
-        _ => (FailureKind::Panicked, Failure::Retry),
+    let means = match outcome {
+        Outcome::Failed(error) => error.means(),
+        _ => Failure::Retry,
     };
+    let kind = kind_of(outcome);
     let (attempt, first) = (parts.attempt(), parts.first_attempt());
     match means {
         Failure::Fatal => Verdict::Dead,

@@ -12,7 +12,7 @@ use super::service::{ErasedService, Phase, ServiceContext, StopContext};
 use crate::execute::Ask;
 use crate::job::{BoxFuture, CancelReason, ErasedJob, JobError, JobResult, Launcher, Outcome, StoredRun};
 use crate::log::Shown;
-use crate::run::{FiringCause, RunId};
+use crate::run::{AttemptError, FailureKind, FiringCause, RunId};
 
 /// What the names of marks begin with of tasks that run once for all nodes.
 const GROUP: &str = "start-up";
@@ -36,11 +36,21 @@ impl StartUp {
     /// Tries until it succeeds or has been tried often enough.
     async fn run(&self, context: &ServiceContext, lost: &CancellationToken, fence: Option<u64>) -> JobResult {
         let (clock, pauses, id) = (&context.core.clock, Restart::default(), context.core.next_run());
-        let (mut attempt, mut last_error) = (1, None);
+        let (mut attempt, mut errors) = (1, Vec::new());
+        let most = u32::try_from(self.attempts).unwrap_or(u32::MAX);
         loop {
             let (run, cause) = (RunId::new(id.session(), id.count()), FiringCause::Manual);
             let (occurrence_of, first, retry) = (None, None, None);
-            let stored = StoredRun { id: run, occurrence_of, cause, attempt, first, retry, last_error };
+            let stored = StoredRun {
+                id: run,
+                occurrence_of,
+                cause,
+                attempt,
+                most,
+                first,
+                retry,
+                errors: errors.clone(),
+            };
             let error = match self.attempt(context, lost, fence, stored).await {
                 Ok(()) => return Ok(()),
                 Err(error) if (attempt as usize) < self.attempts && !lost.is_cancelled() => error,
@@ -50,7 +60,9 @@ impl StartUp {
             let name = context.name();
             let wait_for = Shown(wait);
             tracing::warn!(task = name, %error, attempt, wait = %wait_for, "start-up task `{name}` has failed (attempt {attempt} of {}) and is tried again in {wait_for}: {error}", self.attempts);
-            last_error = Some(error.to_string().into());
+            let failed = FailureKind::Failed;
+            errors.push(AttemptError::new(attempt, failed, clock.now(), &error.to_string()));
+            errors.drain(..errors.len().saturating_sub(AttemptError::MOST));
             clock.sleep(wait).await;
             attempt += 1;
         }

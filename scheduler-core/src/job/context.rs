@@ -17,7 +17,7 @@ use crate::data::JobData;
 use crate::error::{Error, Result};
 use crate::execution_id::ExecutionId;
 use crate::key::{JobKey, TriggerKey};
-use crate::run::RunId;
+use crate::run::{AttemptError, FiringCause, RunId};
 use crate::time::Clock;
 use crate::trigger::{Recovery, Trigger};
 
@@ -106,9 +106,40 @@ impl JobContext {
         self.0.parts.attempt()
     }
 
+    /// How many attempts the run may have in all, by its retry policy; 1 if it is not retried. An attempt that snoozes or is
+    /// interrupted by a shutdown does not count.
+    pub fn max_attempts(&self) -> u32 {
+        let of_job = || self.job().retry().map_or(1, |policy| policy.max().saturating_add(1));
+        self.0.parts.stored.as_ref().map_or_else(of_job, |run| run.most)
+    }
+
+    /// Whether no retry follows if this attempt fails.
+    pub fn is_last_attempt(&self) -> bool {
+        self.attempt() >= self.max_attempts()
+    }
+
+    /// When the first attempt of the run began.
+    pub fn first_attempt_at(&self) -> DateTime<Utc> {
+        self.0.parts.first_attempt()
+    }
+
     /// What the attempt before failed with; none for the first one.
     pub fn last_error(&self) -> Option<&str> {
-        self.0.parts.stored.as_ref()?.last_error.as_deref()
+        self.errors().last().map(|error| &*error.text)
+    }
+
+    /// What the attempts before have failed with, the latest last; at most [`AttemptError::MOST`]. Empty for the first attempt.
+    pub fn errors(&self) -> &[AttemptError] {
+        self.0.parts.stored.as_ref().map_or(&[], |run| &run.errors)
+    }
+
+    /// Why there is this attempt. Manual where neither a trigger nor a stored run is the reason, as in a queue in memory.
+    pub fn cause(&self) -> FiringCause {
+        match (&self.0.parts.stored, &self.0.parts.launcher) {
+            (Some(run), _) => run.cause,
+            (None, Launcher::Trigger) => FiringCause::Schedule,
+            (None, _) => FiringCause::Manual,
+        }
     }
 
     /// How often the job was called again in this attempt, by [`refire`](Self::refire).

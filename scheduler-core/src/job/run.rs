@@ -18,7 +18,7 @@ use super::scope::Scope;
 use crate::data::JobData;
 use crate::execution_id::ExecutionId;
 use crate::key::TriggerKey;
-use crate::run::{FiringCause, RetryPolicy, RunId};
+use crate::run::{AttemptError, FiringCause, RetryPolicy, RunId};
 use crate::sync::{AbortHandle, Mutex};
 use crate::time::Clock;
 use crate::trigger::Trigger;
@@ -49,10 +49,13 @@ pub(crate) struct StoredRun {
     pub(crate) occurrence_of: Option<TriggerKey>,
     pub(crate) cause: FiringCause,
     pub(crate) attempt: u32,
+    /// How many attempts it may have.
+    pub(crate) most: u32,
     /// When its first attempt began, if this is a retry.
     pub(crate) first: Option<DateTime<Utc>>,
     pub(crate) retry: Option<RetryPolicy>,
-    pub(crate) last_error: Option<Arc<str>>,
+    /// What the attempts before have failed with.
+    pub(crate) errors: Vec<AttemptError>,
 }
 
 impl RunParts {

@@ -14,6 +14,7 @@
 //! The table of all steps is [`RunState::after`]. The functions of this module are pure: time is an argument, and the same
 //! arguments give the same answer on every node and in every store.
 
+mod attempt_error;
 mod backoff;
 mod cause;
 mod id;
@@ -22,6 +23,8 @@ mod retention;
 mod retry;
 mod state;
 
+pub use attempt_error::AttemptError;
+pub(crate) use attempt_error::cut;
 pub use backoff::Backoff;
 pub use cause::FiringCause;
 pub use id::{InvalidRunId, RunId};

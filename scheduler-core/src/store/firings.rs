@@ -10,7 +10,7 @@ use super::page::page_size;
 use crate::job::{CancelReason, ExecutionId, Outcome};
 use crate::key::{JobKey, TriggerKey};
 use crate::matcher::Text;
-use crate::run::{FiringCause, RunId};
+use crate::run::{FiringCause, RunId, cut};
 
 /// The most bytes of a [failure](FiringRecord::failure) that are kept.
 pub const MAX_FAILURE: usize = 4096;
@@ -107,11 +107,9 @@ impl FiringRecord {
 
     /// Cuts the failure, between two characters, to what is kept of it.
     pub(super) fn cut_failure(&mut self) {
-        let Some(failure) = self.failure.as_deref().filter(|failure| failure.len() > MAX_FAILURE) else {
-            return;
-        };
-        let end = (0..=MAX_FAILURE).rev().find(|end| failure.is_char_boundary(*end)).unwrap_or_default();
-        self.failure = Some(failure[..end].into());
+        if let Some(failure) = self.failure.as_deref().filter(|failure| failure.len() > MAX_FAILURE) {
+            self.failure = Some(cut(failure, MAX_FAILURE).into());
+        }
     }
 }
 

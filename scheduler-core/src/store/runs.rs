@@ -9,7 +9,7 @@ use super::page::page_size;
 use crate::data::JobData;
 use crate::job::{ExecutionId, JobDetail};
 use crate::key::{JobKey, TriggerKey};
-use crate::run::{FiringCause, RetryPolicy, RunEnd, RunId, RunState};
+use crate::run::{AttemptError, FiringCause, RetryPolicy, RunEnd, RunId, RunState};
 use crate::trigger::Trigger;
 
 /// Why there is a run.
@@ -60,8 +60,8 @@ pub struct NewRun {
     pub cause: Cause,
     /// Attempts that were made before it was stored.
     pub attempts: u32,
-    /// What the last of them failed with.
-    pub last_error: Option<Arc<str>>,
+    /// What they have failed with.
+    pub errors: Vec<AttemptError>,
 }
 
 impl NewRun {
@@ -80,7 +80,7 @@ impl NewRun {
             retry: job.ends_when_lost().cloned(),
             cause: Cause::Enqueued,
             attempts: 0,
-            last_error: None,
+            errors: Vec::new(),
         }
     }
 
@@ -141,8 +141,8 @@ pub struct AcquiredRun {
     pub first: Option<DateTime<Utc>>,
     /// Another policy than that of the job.
     pub retry: Option<RetryPolicy>,
-    /// What the attempt before failed with.
-    pub last_error: Option<Arc<str>>,
+    /// What the attempts before have failed with, the latest last. Empty for the first attempt.
+    pub errors: Vec<AttemptError>,
 }
 
 /// What becomes of a run whose attempt has ended.
@@ -158,14 +158,14 @@ pub enum Fate {
         /// Whether the attempt counts. One that snoozed, or was interrupted by a shutdown, does not.
         counts: bool,
         /// What the attempt failed with.
-        error: Option<Arc<str>>,
+        error: Option<Box<AttemptError>>,
     },
     /// Somebody has cancelled it. It is kept for a while, and can be replayed.
     Cancelled,
     /// No retry is left. It is kept for a while, and can be replayed.
     Dead {
         /// What its last attempt failed with.
-        error: Option<Arc<str>>,
+        error: Option<Box<AttemptError>>,
     },
 }
 
@@ -310,6 +310,8 @@ pub struct RunStatus {
     pub replays: u32,
     /// What the last attempt failed with.
     pub last_error: Option<Arc<str>>,
+    /// What the latest attempts have failed with, in their order; at most [`AttemptError::MOST`].
+    pub errors: Vec<AttemptError>,
     /// The data that is laid over that of the job.
     pub data: JobData,
     /// Why there is this run.

@@ -8,9 +8,9 @@ use chrono::{DateTime, Utc};
 use parking_lot::Mutex;
 use scheduler_core::Scheduler;
 use scheduler_core::job::{Invocation, JobContext, JobDefinition, JobDetail, JobError};
-use scheduler_core::run::{FiringCause, RunEnd};
+use scheduler_core::run::{AttemptError, FailureKind, FiringCause, RunEnd};
 use scheduler_core::scheduler::Event;
-use scheduler_core::store::{FiringOutcome, FiringQuery, MemoryJobStore};
+use scheduler_core::store::{FiringOutcome, FiringQuery, MemoryJobStore, RunQuery};
 use scheduler_core::testing::TestScheduler;
 use scheduler_core::time::ManualClock;
 use scheduler_core::trigger::Trigger;
@@ -172,4 +172,45 @@ async fn an_occurrence_that_somebody_has_cancelled_does_not_come_back_by_a_snooz
     assert_eq!(outcome, "cancelled");
     scheduler.shutdown(MINUTE).await;
     assert!(runs(&scheduler).await.is_empty());
+}
+
+/// What a job sees of the attempts before.
+#[tokio::test]
+async fn a_job_sees_what_the_attempts_before_have_failed_with() {
+    type Look = (u32, u32, bool, FiringCause, Vec<(u32, FailureKind, String)>);
+    let seen: Arc<Mutex<Vec<Look>>> = Arc::default();
+    let job = JobDefinition::new(retried("work", 12), {
+        let seen = seen.clone();
+        move |context: JobContext| {
+            let errors = context.errors().iter().map(|error| {
+                assert_eq!(error.node.as_deref(), Some("here"));
+                (error.attempt, error.kind, error.text.to_string())
+            });
+            let look =
+                (context.attempt(), context.max_attempts(), context.is_last_attempt(), context.cause());
+            seen.lock().push((look.0, look.1, look.2, look.3, errors.collect()));
+            let (attempt, first) = (context.attempt(), context.first_attempt_at());
+            async move {
+                assert_eq!(first.to_rfc3339(), "2026-03-01T00:00:00+00:00");
+                assert_ne!(attempt, 2, "a panic");
+                Err::<(), _>(JobError::new("x".repeat(5_000)))
+            }
+        }
+    });
+    let builder = Scheduler::builder().node_name("here").register(job);
+    let test = TestScheduler::start(NOW, builder).await.unwrap();
+    test.scheduler().enqueue(retried("work", 12)).await.unwrap();
+    test.drain().await;
+    let seen = seen.lock().clone();
+    assert_eq!(seen.len(), 13);
+    assert!(seen.iter().all(|(_, most, ..)| *most == 13));
+    assert_eq!(seen.iter().filter(|(_, _, is_last, ..)| *is_last).count(), 1);
+    assert_eq!((seen[0].3, seen[1].3), (FiringCause::Enqueued, FiringCause::Retry));
+    let kinds: Vec<_> = seen[2].4.iter().map(|(attempt, kind, _)| (*attempt, *kind)).collect();
+    assert_eq!(kinds, [(1, FailureKind::Failed), (2, FailureKind::Panicked)]);
+    let attempts = |look: &Look| look.4.iter().map(|(attempt, ..)| *attempt).collect::<Vec<_>>();
+    assert_eq!(attempts(&seen[12]), (3..=12).collect::<Vec<_>>(), "the latest ten");
+    assert!(seen[12].4.iter().all(|(.., text)| text.len() == AttemptError::MAX_LENGTH));
+    let dead = test.scheduler().all_runs(RunQuery::dead()).await.unwrap();
+    assert_eq!((dead[0].errors.len(), dead[0].errors[9].attempt), (10, 13));
 }

@@ -15,7 +15,7 @@ use super::place::{Lane, Place};
 use crate::data::JobData;
 use crate::job::JobDetail;
 use crate::key::{JobKey, TriggerKey};
-use crate::run::{FailureKind, FiringCause, RetryPolicy, RunEnd, RunId, RunState};
+use crate::run::{AttemptError, FailureKind, FiringCause, RetryPolicy, RunEnd, RunId, RunState};
 use crate::store::run_changes::RunEdit;
 use crate::store::runs::{Cause, NewRun, RunStatus};
 use crate::trigger::{Recovery, Trigger};
@@ -84,8 +84,8 @@ pub(in crate::store) struct RareFields {
     detail: Option<Arc<JobDetail>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     retry: Option<RetryPolicy>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    last_error: Option<Arc<str>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    errors: Vec<AttemptError>,
     /// When the first attempt that counts began.
     #[serde(skip_serializing_if = "Option::is_none")]
     first: Option<DateTime<Utc>>,
@@ -124,9 +124,9 @@ impl RunRow {
     /// A run that waits for its next attempt.
     pub fn new(run: NewRun, lane: Lane) -> Self {
         let NewRun { id, job, job_type, detail, data, due, priority, queue, exclusive, .. } = run;
-        let NewRun { retry, cause, attempts, last_error, .. } = run;
+        let NewRun { retry, cause, attempts, errors, .. } = run;
         let cause = (cause != Cause::Enqueued).then_some(cause);
-        let cold = RareFields { cause, detail, retry, last_error, ..RareFields::default() };
+        let cold = RareFields { cause, detail, retry, errors, ..RareFields::default() };
         let cold = (cold != RareFields::default()).then(|| Box::new(cold));
         let (standing, epoch) = (Standing::Waiting, 0);
         Self {
@@ -193,7 +193,8 @@ impl RunRow {
             due: self.due,
             attempts: self.attempts,
             replays: self.replays(),
-            last_error: self.last_error().cloned(),
+            last_error: self.errors().last().map(|error| error.text.clone()),
+            errors: self.errors().to_vec(),
             data: self.data.clone(),
             cause: self.cause().clone(),
         }
@@ -248,16 +249,17 @@ impl RunRow {
         self.cold().first.get_or_insert(began);
     }
 
-    /// What the last attempt failed with.
-    pub fn last_error(&self) -> Option<&Arc<str>> {
-        self.cold.as_deref()?.last_error.as_ref()
+    /// What the latest attempts have failed with, in their order.
+    pub fn errors(&self) -> &[AttemptError] {
+        self.cold.as_deref().map_or(&[], |cold| &cold.errors)
     }
 
-    /// What the last attempt failed with.
-    pub fn set_last_error(&mut self, error: Option<Arc<str>>) {
-        if error.is_some() || self.cold.is_some() {
-            self.cold().last_error = error;
-        }
+    /// One more attempt has failed.
+    pub fn push_error(&mut self, error: AttemptError) {
+        let errors = &mut self.cold().errors;
+        let too_many = (errors.len() + 1).saturating_sub(AttemptError::MOST);
+        errors.drain(..too_many);
+        errors.push(error);
     }
 
     /// How often somebody has run it again after its end.

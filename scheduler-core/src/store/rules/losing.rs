@@ -5,7 +5,7 @@ use chrono::{DateTime, Utc};
 use super::ending::complete;
 use super::firing::release;
 use super::recording::{append, lost};
-use super::running::{claimed_run, lose_attempt, promise};
+use super::running::{claimed_run, lose_attempt, node_died, promise};
 use super::steps::{end_claim, withdraw};
 use crate::job::ExecutionId;
 use crate::run::RunId;
@@ -51,7 +51,7 @@ pub fn lose<R: Rows>(
     let job = trigger.job();
     let mut record = lost(rows, execution, Some(&node.into()), now)?;
     if let Item::Run(run) = claim.item {
-        let is_repeated = lose_attempt(rows, execution, now)?.unwrap_or_default();
+        let is_repeated = lose_attempt(rows, execution, node, now)?.unwrap_or_default();
         let row = match rows.run(run)? {
             Some(run) => rows.get(run)?,
             None => None,
@@ -76,7 +76,7 @@ pub fn lose<R: Rows>(
     if let Some(detail) = wanted {
         record.iter_mut().for_each(|record| record.reason = Some(FiringReason::Retried));
         let run = NewRun::of_firing(execution, &detail, trigger, claim.due, claim.since);
-        let fate = Fate::Again { at: claim.due, counts: true, error: Some("its node died".into()) };
+        let fate = Fate::Again { at: claim.due, counts: true, error: Some(node_died(1, node, now).into()) };
         promise(rows, run, fate, 1, now)?;
     }
     let instruction = match trigger.declared_by() {

@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 use super::changing::finish;
 use super::steps::{each, end_claim};
 use crate::job::{CancelReason, ExecutionId};
-use crate::run::{RunEnd, RunId};
+use crate::run::{AttemptError, FailureKind, RunEnd, RunId};
 use crate::store::rows::*;
 
 use crate::store::page::Page;
@@ -62,7 +62,7 @@ pub fn claimed_run(row: &RunRow, claim: ExecutionId, now: DateTime<Utc>) -> (Cla
         scheduled: row.scheduled(),
         first: row.first(),
         retry: row.retry().cloned(),
-        last_error: row.last_error().filter(|_| row.attempts > 0).cloned(),
+        errors: if row.attempts > 0 { row.errors().to_vec() } else { Vec::new() },
     };
     (claimed, acquired)
 }
@@ -144,7 +144,7 @@ pub(super) fn end_attempt<R: Rows>(
                 // Its node has ended it in order.
                 row.set_losses(0);
                 if counts {
-                    row.set_last_error(error);
+                    error.into_iter().for_each(|error| row.push_error(*error));
                     began.into_iter().for_each(|began| row.note_attempt(began));
                 }
             })?;
@@ -154,7 +154,7 @@ pub(super) fn end_attempt<R: Rows>(
         Fate::Dead { error } => {
             rows.edit(run, |row| {
                 row.attempts = number;
-                row.set_last_error(error);
+                error.into_iter().for_each(|error| row.push_error(*error));
             })?;
             finish(rows, run, RunEnd::Dead, now)?;
         }
@@ -176,11 +176,17 @@ pub(super) fn give_back_run<R: Rows>(rows: &mut R, claim: ExecutionId) -> Answer
     Ok(())
 }
 
+/// What an attempt has failed with whose node has died.
+pub(super) fn node_died(attempt: u32, node: &str, now: DateTime<Utc>) -> AttemptError {
+    AttemptError::new(attempt, FailureKind::Lost, now, "its node died").on_node(node.into())
+}
+
 /// The attempt of a node that is gone. The run is attempted again at once, since it was due before; one that was lost too often in a
 /// row, or whose policy does not retry lost attempts, is dead. Says whether it is attempted again; none if there is no such attempt.
 pub(super) fn lose_attempt<R: Rows>(
     rows: &mut R,
     claim: ExecutionId,
+    node: &str,
     now: DateTime<Utc>,
 ) -> Answer<R, Option<bool>> {
     let Some((id, run, number)) = attempt_of(rows, claim)? else { return Ok(None) };
@@ -194,7 +200,7 @@ pub(super) fn lose_attempt<R: Rows>(
         row.attempts = number;
         row.epoch = row.epoch.wrapping_add(1);
         row.set_losses(losses);
-        row.set_last_error(Some("its node died".into()));
+        row.push_error(node_died(number, node, now));
         began.into_iter().for_each(|began| row.note_attempt(began));
         losses > MOST_LOSSES || row.ends_when_lost()
     })?;
@@ -221,7 +227,8 @@ pub(super) fn promise<R: Rows>(
         Fate::Again { at, counts, error } => (at, counts.into(), error, false),
         Fate::Dead { error } => (run.due, 1, error, true),
     };
-    if enqueue(rows, NewRun { due, attempts, last_error: error, ..run })? == Enqueued::Existing {
+    let errors = error.into_iter().map(|error| *error).collect();
+    if enqueue(rows, NewRun { due, attempts, errors, ..run })? == Enqueued::Existing {
         return Ok(());
     }
     if let Some(run) = rows.run(id)? {
