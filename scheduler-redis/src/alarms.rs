@@ -27,10 +27,10 @@ impl Shared {
         self.tidy_alarms(now).await
     }
 
-    /// Removes ended runs of which there are too many, some of them with each call.
-    pub(crate) async fn drop_excess(&self, request: &AcquireDue) -> Result<()> {
+    /// Removes ended runs of which there are too many, some of them with each call. Says whether there were such.
+    pub(crate) async fn drop_excess(&self, request: &AcquireDue) -> Result<bool> {
         if !self.may_exceed.swap(false, Ordering::AcqRel) {
-            return Ok(());
+            return Ok(false);
         }
         let counts = RunEnd::ALL.map(|end| self.command("ZCARD", &ended(end)));
         let dropped = async {
@@ -46,11 +46,11 @@ impl Shared {
         if !matches!(dropped, Ok(false)) {
             self.may_exceed.store(true, Ordering::Release);
         }
-        dropped.map(drop)
+        dropped
     }
 
-    /// Whose time has come and who has nothing to ring for: somebody has changed it by hand, or this program cannot read it and another
-    /// one may.
+    /// Entries whose time has come and whose rows need no rule: somebody has changed a row by hand, or this program cannot read the row
+    /// and another one may.
     async fn tidy_alarms(&self, now: DateTime<Utc>) -> Result<()> {
         let mut command = self.command("ZRANGEBYSCORE", "alarms");
         command.arg("-inf").arg(now.timestamp_millis()).arg("LIMIT").arg(0).arg(BATCH);

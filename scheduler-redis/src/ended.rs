@@ -7,9 +7,10 @@ use scheduler_core::store::rows::{Id, Rank, RunRow};
 use scheduler_core::store::view::Names as _;
 
 use crate::codec;
+use crate::commit::{Ops, Step, known, operation, text};
 use crate::commit_runs::ended;
 use crate::load::Loader;
-use crate::script::{list, number, word, words};
+use crate::script::{bytes, list, number, word, words};
 use crate::shared::Shared;
 
 /// So many that are too many are removed in one step.
@@ -19,21 +20,41 @@ impl Loader<'_> {
     /// The oldest ended runs of which there are more than are kept.
     pub(crate) async fn excess(&mut self) -> Result<Vec<Id<RunRow>>> {
         let most = self.shared.settings.retention.most() as u64;
-        let counts = RunEnd::ALL.map(|end| self.shared.command("ZCARD", &ended(end)));
-        let counts = self.shared.ask_all(counts.to_vec()).await?;
         let mut runs = Vec::new();
-        for (end, count) in RunEnd::ALL.iter().zip(&counts) {
-            let excess = number(Some(count)).unwrap_or_default().saturating_sub(most).min(PART);
-            if excess == 0 {
-                continue;
-            }
-            let mut oldest = self.shared.command("ZRANGE", &ended(*end));
-            let names = words(Some(self.shared.ask(oldest.arg(0).arg(excess - 1)).await?));
-            // An audit takes care of an entry that is no name.
-            let known = names.iter().filter_map(|name| codec::read_run(name));
-            runs.extend(known.map(|run| self.view.names().run(run)));
+        for end in RunEnd::ALL {
+            let mut oldest = self.shared.command("ZRANGE", &ended(end));
+            oldest.arg(0).arg(PART - 1);
+            let count = self.shared.command("ZCARD", &ended(end));
+            // They are counted after they were read: what another node removes in between makes the excess smaller.
+            let mut answers = self.shared.ask_all(vec![oldest, count]).await?.into_iter();
+            let mut names = words(answers.next());
+            let excess = number(answers.next().as_ref()).unwrap_or_default().saturating_sub(most);
+            names.truncate(usize::try_from(excess).unwrap_or(usize::MAX));
+            self.drop_nameless(end, &mut names).await?;
+            runs.extend(
+                names.iter().filter_map(|name| codec::read_run(name)).map(|run| self.view.names().run(run)),
+            );
         }
         Ok(runs)
+    }
+
+    /// Entries whose records somebody has destroyed leave the order, so that they do not keep others in it.
+    async fn drop_nameless(&self, end: RunEnd, names: &mut Vec<String>) -> Result<()> {
+        if names.is_empty() {
+            return Ok(());
+        }
+        let records = list(Some(self.shared.ask(self.shared.command("HMGET", "runs").arg(&*names)).await?));
+        let gone: Vec<_> = names.iter().zip(&records).filter(|(_, record)| bytes(record).is_none()).collect();
+        for (name, _) in &gone {
+            let mut body = operation("is", "runs", &[text(*name), known(0)]);
+            let mut ops = Ops::default();
+            ops.add(Step::ZRem, ended(end), [text(*name)]);
+            body.extend(ops.words());
+            self.shared.commit_plain("tidy", body).await?;
+        }
+        let gone: Vec<_> = gone.into_iter().map(|(name, _)| name.clone()).collect();
+        names.retain(|name| !gone.contains(name));
+        Ok(())
     }
 }
 

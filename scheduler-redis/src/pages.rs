@@ -162,17 +162,21 @@ impl Shared {
         }
     }
 
-    /// The others are kept in the order of the server's hash table. Each read gives them a small part of it.
+    /// The others are kept in the order of the server's hash table. Each read gives them a small part of it. A page ends between two
+    /// parts wherever it can: a part that is read again may have other runs in it.
     async fn page_of_all(&self, query: &RunQuery) -> Result<Page<RunStatus, RunCursor>> {
         let RunCursor { mut after, mut scan, .. } = query.after.unwrap_or_default();
         let (mut items, mut looked_at, limit) = (Vec::new(), 0, query.page_size());
         for _ in 0..READS {
             let mut view = self.empty_view();
             let loader = Loader { shared: self, view: &mut view, broken: Broken::IsNone };
-            let (ids, next) = loader.scan_runs(scan, ROWS).await?;
-            looked_at += ids.len();
-            let mut found = self.runs_of(query, ids, after).await?;
+            let (ids, next) = loader.scan_runs(scan, ROWS.min(limit)).await?;
+            let mut found = self.runs_of(query, ids.clone(), after).await?;
             let room = limit - items.len();
+            if found.len() > room && !items.is_empty() {
+                return Ok(Page::unfinished(items, RunCursor::in_scan(scan, after), looked_at));
+            }
+            looked_at += ids.len();
             let is_cut = found.len() > room;
             found.truncate(room);
             items.extend(found);

@@ -98,7 +98,7 @@ impl Shared {
             // Nothing is handed out meanwhile.
             return Ok(Acquired { next_due: Some(request.now + HELD), ..Acquired::default() });
         };
-        self.give_back_before(&request).await?;
+        let may_be_excess = self.give_back_before(&request).await?;
         let (session, now, losses) = (request.session, request.now, self.losses_of(request.session));
         let mut all = Acquired::default();
         let taken = self.take_parts(request, losses, &mut all).await;
@@ -117,11 +117,15 @@ impl Shared {
         let pauses = self.rest.lock().0.pauses.next_ending();
         all.next_due = all.next_due.into_iter().chain(lapse).chain(pauses).min();
         all.dropped = std::mem::take(&mut *self.dropped.lock());
+        if may_be_excess {
+            all.next_due = Some(now);
+        }
         Ok(all)
     }
 
-    /// Claims that the node does not use are given back before it takes more, and pauses whose time is over end.
-    async fn give_back_before(&self, request: &AcquireDue) -> Result<()> {
+    /// Claims that the node does not use are given back before it takes more, and pauses whose time is over end. Says whether more runs may
+    /// have ended than are kept.
+    async fn give_back_before(&self, request: &AcquireDue) -> Result<bool> {
         // A call that was not sent has taken nothing.
         self.hot.reach().await.map_err(Failure::into_error)?;
         self.look_for_unheard(request).await?;
@@ -192,8 +196,10 @@ impl Shared {
             let known = sessions.get(&request.session).and_then(|known| known.node.types.clone());
             known.map(|types| codec::encode(&types)).transpose()?
         };
-        let limits = (request.limits != QueueLimits::default()).then(|| {
-            let QueueLimits { named, others, default, shared } = &request.limits;
+        let mut of_node = request.limits.clone();
+        self.rest.lock().0.pauses.close(&mut of_node);
+        let limits = (of_node != QueueLimits::default()).then(|| {
+            let QueueLimits { named, others, default, shared } = &of_node;
             let [named, shared] = [named, shared].map(codec::by_queue);
             let mut limits = json!({ "named": named, "shared": shared });
             // The script takes a null for a value.

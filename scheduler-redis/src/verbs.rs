@@ -2,10 +2,8 @@
 
 use std::sync::Arc;
 
-use chrono::{DateTime, Utc};
 use scheduler_core::calendar::Calendar;
 use scheduler_core::job::{ExecutionId, JobDetail};
-use scheduler_core::run::RunId;
 use scheduler_core::store::handler::{ChangeHandler, QueryHandler};
 use scheduler_core::store::rows::Rows;
 use scheduler_core::store::view::{Missing, View};
@@ -213,23 +211,26 @@ impl ChangeHandler for RedisJobStore {
         Box::pin(self.on_io(Box::pin(async move { shared.enqueue(runs).await })))
     }
 
-    fn change_runs(
-        &self,
-        runs: Vec<RunId>,
-        change: RunChange,
-        now: DateTime<Utc>,
-    ) -> StoreFuture<'_, Vec<RunChanged>> {
-        let mode = match change {
+    fn pause_queue(&self, queue: Arc<str>, note: PauseNote) -> StoreFuture<'_, bool> {
+        self.write("pause_queue", Mode::Change, move |view| rules::pause_queue(view, &queue, &note))
+    }
+
+    fn resume_queue(&self, queue: Arc<str>) -> StoreFuture<'_, bool> {
+        self.write("resume_queue", Mode::Change, move |view| rules::resume_queue(view, &queue))
+    }
+
+    fn change_runs(&self, request: ChangeRuns) -> StoreFuture<'_, Vec<RunChanged>> {
+        let mode = match request.change {
             RunChange::Cancel | RunChange::Delete => Mode::Removal,
             _ => Mode::Change,
         };
         Box::pin(async move {
-            let runs: Vec<_> = runs.into_iter().enumerate().collect();
+            let runs: Vec<_> = request.runs.iter().copied().enumerate().collect();
             let mut answers = Vec::with_capacity(runs.len());
             for part in runs.chunks(PART) {
-                let (part, change) = (part.to_vec(), change.clone());
+                let (part, request) = (part.to_vec(), request.clone());
                 let rule = move |view: &mut View<Names>| {
-                    each(view, &part, |view, run| rules::change_run(view, run, &change, now))
+                    each(view, &part, |view, run| rules::change_run(view, run, &request))
                 };
                 answers.extend(self.write("change_runs", mode, rule).await?);
             }
@@ -308,6 +309,10 @@ impl QueryHandler for RedisJobStore {
     fn firings(&self, query: FiringQuery) -> StoreFuture<'_, Page<FiringRecord, FiringCursor>> {
         let shared = self.0.clone();
         Box::pin(self.on_io(Box::pin(async move { shared.page_of_firings(&query).await })))
+    }
+
+    fn paused_queues(&self) -> StoreFuture<'_, Vec<PausedQueue>> {
+        self.look(rules::paused_queues)
     }
 
     fn groups(&self, kind: GroupKind) -> StoreFuture<'_, Vec<GroupStatus>> {

@@ -226,9 +226,12 @@ impl Cluster {
         note("enqueue", store.enqueue(vec![another]).await.err());
         note("runs", store.all_runs(RunQuery::default()).await.err());
         note("runs", store.all_runs(RunQuery::default().in_state(RunState::Ended)).await.err());
-        note("replay", store.change_runs(vec![DELAYED], RunChange::replay(), now).await.err());
+        note(
+            "replay",
+            store.change_runs(ChangeRuns::new(vec![DELAYED], RunChange::replay(), now)).await.err(),
+        );
         let runs = vec![CLAIMED, RunId::new(SENDER, 99)];
-        note("cancel", store.change_runs(runs, RunChange::Cancel, now).await.err());
+        note("cancel", store.change_runs(ChangeRuns::new(runs, RunChange::Cancel, now)).await.err());
         note("jobs", store.all_jobs(JobQuery::default()).await.err());
         note("triggers", store.all_triggers(TriggerQuery::default()).await.err());
         note("executions", store.executions(Executions::All).await.err());

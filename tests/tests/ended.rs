@@ -56,6 +56,20 @@ async fn acquire(store: &RedisJobStore, max: usize, now: DateTime<Utc>) -> Acqui
     store.acquire_due(request).await.unwrap()
 }
 
+/// Also on a server whose hash table shrinks meanwhile.
+#[tokio::test]
+async fn a_bulk_deletion_leaves_nothing() {
+    let server = Server::start();
+    let store = store(&server, Retention::default()).await;
+    let client = Client::new(store.clone());
+    for many in [600, 5_000] {
+        enqueue(&store, 0..many).await;
+        let deleted = client.change_runs(RunQuery::default(), RunChange::Delete).await.unwrap();
+        let left = store.all_runs(RunQuery::default()).await.unwrap().len();
+        assert_eq!((deleted.changed, left), (many, 0));
+    }
+}
+
 /// Everything that waits fails for good. Says which dead runs were dropped meanwhile.
 async fn kill_all(store: &RedisJobStore) -> Vec<RunId> {
     let mut all = Vec::new();
@@ -78,6 +92,9 @@ async fn more_dead_runs_than_are_kept_are_removed_the_oldest_first() {
     let store = store(&server, Retention::default().at_most(1_000)).await;
     enqueue(&store, 0..300).await;
     assert_eq!(kill_all(&store).await, []);
+    // The oldest of all, of which somebody has destroyed the record.
+    let nobody = ["ZADD", "scheduler:{ended/0}:ended:dead", "1", "no run"];
+    server.command(&nobody);
     enqueue(&store, 300..MANY).await;
     let mut dropped = kill_all(&store).await;
     // Some with each request.
@@ -103,7 +120,7 @@ async fn runs_that_ended_in_one_moment_are_listed_once_replayed_once_and_removed
     assert!(acquire(&store, 500, now(&store)).await.runs.is_empty());
     let all: Vec<_> = (0..MANY).map(id).collect();
     let moment = now(&store);
-    store.change_runs(all.clone(), RunChange::Cancel, moment).await.unwrap();
+    store.change_runs(ChangeRuns::new(all.clone(), RunChange::Cancel, moment)).await.unwrap();
     let cancelled = || RunQuery::default().that_are(RunEnd::Cancelled);
     let mut listed: Vec<_> =
         store.all_runs(cancelled()).await.unwrap().into_iter().map(|run| run.id).collect();

@@ -168,6 +168,33 @@ async fn a_run_that_runs_is_neither_edited_nor_deleted(bench) {
     assert!(bench.all_runs().await.is_empty() && bench.take(99, 10).await.is_empty());
 }
 
+/// Somebody has replayed it since it was looked for.
+async fn a_run_that_is_no_longer_meant_is_refused(bench) {
+    bench.kill(1, 1, "no").await;
+    bench.enqueue(vec![run(2, &job("work").build(), 9)]).await;
+    bench.change(&[2], RunChange::Cancel).await;
+    bench.change(&[1], RunChange::replay()).await;
+    let dead = ChangeRuns::new(vec![id(1), id(2)], RunChange::Delete, at(1)).only(&RunQuery::dead());
+    let refused = [RunChanged::Refused(RunState::Waiting), RunChanged::Refused(RunState::Ended)];
+    assert_eq!(bench.store.change_runs(dead).await.unwrap(), refused);
+    assert_eq!(bench.take_one(1).await.run, id(1));
+}
+
+/// Its id is free for another one: it has done nothing.
+async fn a_cancelled_run_does_not_keep_its_id(bench) {
+    for (number, job) in [(1, job("work").build()), (2, exclusive("alone"))] {
+        bench.enqueue(vec![run(number, &job, 5)]).await;
+        bench.change(&[number], RunChange::Cancel).await;
+        bench.enqueue(vec![run(number, &job, 2)]).await;
+        let status = bench.run_status(number).await.unwrap();
+        assert_eq!((status.state, status.due, status.replays), (RunState::Waiting, at(2), 0));
+        let taken = bench.take_one(2).await;
+        bench.end(&taken, Fate::Dead { error: None }).await;
+        let again = bench.store.enqueue(vec![run(number, &job, 2)]).await.unwrap();
+        assert_eq!(again, [Enqueued::Existing], "a dead one can be replayed");
+    }
+}
+
 /// A run that is held, deleted or moved lets the next one of its job come up.
 async fn what_leaves_its_place_makes_room_for_the_next_of_its_job(bench) {
     let alone = exclusive("work");

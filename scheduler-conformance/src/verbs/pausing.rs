@@ -3,6 +3,7 @@
 use scheduler_core::Text;
 use scheduler_core::store::*;
 
+use super::running::{id, numbers, run};
 use crate::bench::*;
 
 fn group(name: &str) -> Selection {
@@ -195,5 +196,48 @@ async fn clearing_forgets_every_pause(bench) {
     bench.store.clear().await.unwrap();
     bench.put(&job("work").build(), [every_minute("g/a", 0)]).await;
     assert_eq!(bench.state("g/a").await, TriggerState::Normal);
+}
+
+/// Triggers and runs of it alike; what is claimed goes on.
+async fn nothing_of_a_paused_queue_is_handed_out(bench) {
+    let (slow, fast) = (job("slow").queue("slow").build(), job("fast").queue("fast").build());
+    bench.put(&slow, [every_minute("slow", 1).queue("slow")]).await;
+    bench.put(&fast, [every_minute("fast", 1).queue("fast")]).await;
+    bench.enqueue([&slow, &slow, &fast].into_iter().zip(1..).map(|(job, number)| run(number, job, 2)).collect()).await;
+    let claimed = bench.ask(ONE, 1, 1, QueueLimits { named: [("fast".into(), 0)].into(), ..QueueLimits::default() }).await;
+    assert_eq!(names(&claimed.triggers), ["slow"]);
+    assert!(bench.store.pause_queue("slow".into(), PauseNote::at(at(1))).await.unwrap());
+    let note = PauseNote { since: at(1), ..PauseNote::because("it moves") };
+    assert!(!bench.store.pause_queue("slow".into(), note.clone()).await.unwrap(), "it is paused already");
+    let paused = bench.store.paused_queues().await.unwrap();
+    assert_eq!(paused.iter().map(|queue| (&*queue.name, &queue.note)).collect::<Vec<_>>(), [("slow", &note)]);
+    for session in [ONE, TWO] {
+        let taken = bench.ask(session, 3, 10, QueueLimits::default()).await;
+        assert!(taken.triggers.iter().all(|one| one.trigger.queue() != Some(&"slow".into())));
+        assert!(taken.runs.iter().all(|one| one.run == id(3)));
+        assert!(taken.next_due.is_none_or(|due| due > at(3)), "nothing is to be had: {:?}", taken.next_due);
+    }
+    let fired = bench.fire(3, &claimed.triggers[0]).await;
+    assert!(matches!(fired, FireResult::Run { .. }), "it was claimed before");
+    let wakes = bench.wakes();
+    assert!(bench.store.resume_queue("slow".into()).await.unwrap());
+    assert!(!bench.store.resume_queue("slow".into()).await.unwrap());
+    assert!(bench.wakes() > wakes, "nodes are woken");
+    let taken = bench.ask(ONE, 3, 10, QueueLimits::default()).await;
+    assert_eq!(numbers(&taken.runs), [1, 2]);
+}
+
+async fn the_pause_of_a_queue_ends_by_itself_and_with_everything(bench) {
+    let slow = job("slow").queue("slow").build();
+    bench.enqueue(vec![run(1, &slow, 1), run(2, &slow, 30)]).await;
+    bench.store.pause_queue("slow".into(), PauseNote::at(at(0)).until(at(10))).await.unwrap();
+    bench.resume(Selection::All).await;
+    let early = bench.ask(ONE, 9, 10, QueueLimits::default()).await;
+    assert_eq!((early.runs.len(), early.next_due), (0, Some(at(10))), "all triggers are resumed, and no queue");
+    assert_eq!(numbers(&bench.take(10, 10).await), [1]);
+    assert!(bench.store.paused_queues().await.unwrap().is_empty());
+    bench.store.pause_queue("slow".into(), PauseNote::at(at(0))).await.unwrap();
+    bench.store.clear().await.unwrap();
+    assert!(bench.store.paused_queues().await.unwrap().is_empty());
 }
 }

@@ -45,12 +45,12 @@ impl Bench {
     /// Changes runs at the time of their first due.
     pub(super) async fn change(&self, runs: &[u64], change: RunChange) -> Vec<RunChanged> {
         let runs = runs.iter().map(|number| id(*number)).collect();
-        self.store.change_runs(runs, change, at(1)).await.unwrap()
+        self.store.change_runs(ChangeRuns::new(runs, change, at(1))).await.unwrap()
     }
 
     async fn replay(&self, runs: &[u64], now: i64) -> Vec<RunChanged> {
         let runs = runs.iter().map(|number| id(*number)).collect();
-        self.store.change_runs(runs, RunChange::replay(), at(now)).await.unwrap()
+        self.store.change_runs(ChangeRuns::new(runs, RunChange::replay(), at(now))).await.unwrap()
     }
 
     pub(super) async fn all_runs(&self) -> Vec<RunStatus> {

@@ -177,6 +177,55 @@ impl Client {
         Ok(triggers)
     }
 
+    /// Pauses a queue on all nodes, with a reason, an author and an end: no node takes triggers or runs of the queue, and runs
+    /// under way go on. Runs wait. A trigger gets late, and its misfire policy decides what becomes of that when the queue is resumed.
+    /// Pausing and resuming [all](Selection::All) triggers leaves queues as they are. Says whether the queue was not paused before.
+    ///
+    /// ```
+    /// # use scheduler_core::store::PauseNote;
+    /// # async fn hold(scheduler: scheduler_core::Scheduler) -> scheduler_core::Result<()> {
+    /// scheduler.pause_queue("mail", PauseNote::because("the mail server moves").by("ada")).await?;
+    /// scheduler.resume_queue("mail").await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// The store has failed, or the scheduler is shut down.
+    pub async fn pause_queue(&self, queue: &str, note: PauseNote) -> Result<bool> {
+        let paused = async {
+            let note = PauseNote { since: self.now(), ..note };
+            self.open()?.pause_queue(queue.into(), note).await
+        };
+        let paused = paused.await.during("pause_queue")?;
+        self.tell(|| Event::QueuePaused { queue: queue.into() });
+        Ok(paused)
+    }
+
+    /// Resumes a queue. Says whether it was paused.
+    ///
+    /// # Errors
+    ///
+    /// The store has failed, or the scheduler is shut down.
+    pub async fn resume_queue(&self, queue: &str) -> Result<bool> {
+        let resumed = async { self.open()?.resume_queue(queue.into()).await };
+        let resumed = resumed.await.during("resume_queue")?;
+        if resumed {
+            self.tell(|| Event::QueueResumed { queue: queue.into() });
+        }
+        Ok(resumed)
+    }
+
+    /// The queues that are paused, in the order of their names.
+    ///
+    /// # Errors
+    ///
+    /// The store has failed.
+    pub async fn paused_queues(&self) -> Result<Vec<PausedQueue>> {
+        self.store().paused_queues().await.during("paused_queues")
+    }
+
     /// Resumes triggers, and forgets groups; says which were paused. What they missed is treated by their misfire policies.
     ///
     /// # Errors

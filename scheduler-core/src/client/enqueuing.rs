@@ -58,8 +58,9 @@ impl Enqueue<'_> {
     }
 
     /// An id of the caller, such as that of a [key](RunId::from_key). If a run of this id is stored already, nothing is stored,
-    /// so a call without an answer can be repeated. A run that is over leaves nothing: a call that is repeated after its end
-    /// stores the run again. Default: an id that no other run has.
+    /// so a call without an answer can be repeated. That also holds for a dead run, which [`replay`](Client::replay) runs again. A run
+    /// that has succeeded leaves nothing, and one that was cancelled does not keep its id: a call that is repeated after that stores
+    /// the run again. Default: an id that no other run has.
     pub fn id(self, id: RunId) -> Self {
         Self { id: Some(id), ..self }
     }

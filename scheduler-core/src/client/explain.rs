@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use std::sync::Arc;
+
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
@@ -114,6 +116,13 @@ pub enum Obstacle {
         /// The limit.
         limit: usize,
     },
+    /// Its queue is paused.
+    QueuePaused {
+        /// The queue.
+        queue: Arc<str>,
+        /// Why, by whom, since when and for how long.
+        note: PauseNote,
+    },
     /// All slots of this node are in use.
     NoSlot {
         /// How many there are.
@@ -207,6 +216,7 @@ impl fmt::Display for Obstacle {
                     "this node cannot run `{job_type}`; register the job here or start a node that has it"
                 )
             }
+            Self::QueuePaused { queue, note } => write!(f, "its queue `{queue}` is {note}"),
             Self::QueueFull { queue: Some(queue), limit } => {
                 write!(f, "{limit} runs of queue `{queue}` are under way, which is its limit here")
             }
@@ -293,6 +303,7 @@ impl Client {
         }
         if !is_over {
             reasons.extend(self.obstacle_in_runs(&status).await?);
+            reasons.extend(self.paused_queue(status.trigger.queue()).await?);
         }
         let previous = status.progress.previous;
         Ok((Explanation { trigger: key.clone(), previous, next, reasons }, Some(status)))
@@ -345,10 +356,18 @@ impl Client {
             if job.as_ref().map_or(run.exclusive, |job| job.disallow_concurrent()) {
                 reasons.extend(self.executions(Executions::OfJob(run.job.clone())).await?.first().map(busy));
             }
+            reasons.extend(self.paused_queue(run.queue.as_ref()).await?);
             let job_type = job.as_ref().map_or(&*run.job_type, |job| job.job_type());
             reasons.extend(self.no_node_for(job_type).await?);
         }
         Ok(Some(RunExplanation { run, reasons }))
+    }
+
+    /// That this queue is paused.
+    async fn paused_queue(&self, queue: Option<&Arc<str>>) -> Result<Option<Obstacle>> {
+        let Some(queue) = queue else { return Ok(None) };
+        let paused = self.store().paused_queues().await?.into_iter().find(|paused| paused.name == *queue);
+        Ok(paused.map(|paused| Obstacle::QueuePaused { queue: paused.name, note: paused.note }))
     }
 
     /// That no node can run jobs of this type.

@@ -1,8 +1,10 @@
 //! Stored runs: listed, cancelled, replayed, edited, removed.
 
+use std::collections::HashSet;
+
 use super::handle::Client;
 use crate::error::{During, Error, Result};
-use crate::run::{RetryPolicy, RunId};
+use crate::run::RunId;
 use crate::store::*;
 use crate::watch::Event;
 
@@ -80,23 +82,24 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// The store has failed, or the scheduler is shut down. Where the client is that of a scheduler: the function of the job is
-    /// registered there and cannot read its argument from the new data.
+    /// The store has failed, or the scheduler is shut down. The retry policy of an edit makes no sense. Where the client is that of a
+    /// scheduler: the function of the job is registered there and cannot read its argument from the new data.
     pub async fn change_run(&self, run: RunId, change: RunChange) -> Result<RunChanged> {
         self.change_one(run, change).await.during("change_run")
     }
 
     async fn change_one(&self, run: RunId, change: RunChange) -> Result<RunChanged> {
+        self.check_policy(&change)?;
         if matches!(&change, RunChange::Edit(edit) if edit.data.is_some()) {
-            for status in self.store().all_runs(RunQuery::one(run)).await? {
-                self.check_edit(&status, &change).await?;
-            }
+            let found = self.store().all_runs(RunQuery::one(run)).await?;
+            self.check_edits(&found, &change).await?;
         }
-        let changed = self.change_part(vec![run], change).await?;
+        let changed = self.change_part(ChangeRuns::new(vec![run], change, self.now())).await?;
         Ok(changed.first().copied().unwrap_or(RunChanged::Unknown))
     }
 
-    /// Changes all stored runs that match, page after page, and says how many. The limit of the query stands for all of them.
+    /// Changes all stored runs that match, page after page, and says how many. The limit of the query stands for all of them. A run that
+    /// is in another state by the time of the change than the query asks for is left alone.
     ///
     /// ```
     /// # use scheduler_core::prelude::*;
@@ -126,18 +129,20 @@ impl Client {
     }
 
     async fn change_all(&self, mut query: RunQuery, change: RunChange) -> Result<RunsChanged> {
+        self.check_policy(&change)?;
+        query.ids.sort_unstable();
+        query.ids.dedup();
         let (mut done, begin, mut left) = (RunsChanged::default(), self.now(), query.limit);
         loop {
             query.limit = Some(left.map_or(MAX_PAGE_SIZE, |left| left.min(MAX_PAGE_SIZE)));
             let page = self.store().runs(query.clone()).await?;
-            for run in &page.items {
-                self.check_edit(run, &change).await?;
-            }
+            self.check_edits(&page.items, &change).await?;
             let runs: Vec<_> = page.items.iter().map(|run| run.id).collect();
             left = left.map(|left| left - runs.len().min(left));
             if !runs.is_empty() {
                 let part = change.behind(done.changed + done.refused, begin);
-                let changed = self.change_part(runs, part).await?;
+                let request = ChangeRuns::new(runs, part, self.now()).only(&query);
+                let changed = self.change_part(request).await?;
                 let refused = changed.iter().filter(|changed| !changed.is_done()).count();
                 done.refused += refused;
                 done.changed += changed.len() - refused;
@@ -149,10 +154,10 @@ impl Client {
         }
     }
 
-    async fn change_part(&self, runs: Vec<RunId>, change: RunChange) -> Result<Vec<RunChanged>> {
-        let told = self.is_heard().then(|| runs.clone());
-        let name = change.name();
-        let changed = self.open()?.change_runs(runs, change, self.now()).await?;
+    async fn change_part(&self, request: ChangeRuns) -> Result<Vec<RunChanged>> {
+        let told = self.is_heard().then(|| request.runs.clone());
+        let name = request.change.name();
+        let changed = self.open()?.change_runs(request).await?;
         if let Some(runs) = told {
             let done = runs.into_iter().zip(&changed).filter(|(_, changed)| changed.is_done());
             let runs: Vec<_> = done.map(|(run, _)| run).collect();
@@ -163,21 +168,27 @@ impl Client {
         Ok(changed)
     }
 
-    /// New data is refused if the function of the job is known and cannot read its argument from them.
-    async fn check_edit(&self, run: &RunStatus, change: &RunChange) -> Result<()> {
+    fn check_policy(&self, change: &RunChange) -> Result<()> {
         let RunChange::Edit(edit) = change else { return Ok(()) };
-        if let Some(Err(problem)) = edit.retry.as_ref().map(RetryPolicy::checked) {
-            return Err(Error::config(problem.to_string()).for_job(&run.job));
-        }
+        let policy = edit.retry.as_ref().and_then(Option::as_ref);
+        policy
+            .map_or(Ok(()), |policy| policy.checked().map(drop))
+            .map_err(|problem| Error::config(problem.to_string()))
+    }
+
+    /// New data is refused if the function of the job is known and cannot read its argument from them.
+    async fn check_edits(&self, runs: &[RunStatus], change: &RunChange) -> Result<()> {
+        let RunChange::Edit(edit) = change else { return Ok(()) };
         let (Some(data), Some(registry)) = (&edit.data, self.registry()) else { return Ok(()) };
-        let detail = match self.job(&run.job).await? {
-            Some(stored) => stored,
-            None => match registry.declared(&run.job, &run.job_type) {
-                Some(declared) => declared.clone(),
-                None => return Ok(()),
-            },
-        };
-        let problem = registry.misfit(&detail, data);
-        problem.map_or(Ok(()), |problem| Err(Error::config(problem).for_job(&run.job)))
+        let mut checked = HashSet::new();
+        for run in runs.iter().filter(|run| checked.insert((&run.job, &run.job_type))) {
+            let stored = self.job(&run.job).await?;
+            let declared = || registry.declared(&run.job, &run.job_type).cloned();
+            let problem = stored.or_else(declared).and_then(|detail| registry.misfit(&detail, data));
+            if let Some(problem) = problem {
+                return Err(Error::config(problem).for_job(&run.job));
+            }
+        }
+        Ok(())
     }
 }

@@ -113,7 +113,8 @@ impl JobContext {
         self.0.parts.stored.as_ref().map_or_else(of_job, |run| run.most)
     }
 
-    /// Whether no retry follows if this attempt fails.
+    /// Whether the number of retries allows no further attempt. A [time limit](crate::run::RetryPolicy::within) of the policy and the
+    /// kinds of failure that it retries are not foreseen.
     pub fn is_last_attempt(&self) -> bool {
         self.attempt() >= self.max_attempts()
     }
@@ -128,7 +129,8 @@ impl JobContext {
         self.errors().last().map(|error| &*error.text)
     }
 
-    /// What the attempts before have failed with, the latest last; at most [`AttemptError::MOST`]. Empty for the first attempt.
+    /// What the attempts before have failed with, the latest last; at most [`AttemptError::MOST`]. Empty for the first attempt, also
+    /// after a replay; later attempts see errors from before the replay, too.
     pub fn errors(&self) -> &[AttemptError] {
         self.0.parts.stored.as_ref().map_or(&[], |run| &run.errors)
     }

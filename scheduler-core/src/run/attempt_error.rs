@@ -25,10 +25,10 @@ pub struct AttemptError {
 }
 
 impl AttemptError {
-    /// So many bytes of an error are kept. The text is cut between two characters.
+    /// The number of bytes that are kept of an error. The text is cut between two characters.
     pub const MAX_LENGTH: usize = 2048;
 
-    /// So many errors of a run are kept, the latest ones.
+    /// The number of errors that a run keeps. The latest ones stay.
     pub const MOST: usize = 10;
 
     /// What an attempt has failed with at this time.

@@ -10,8 +10,8 @@ const DAY: Duration = Duration::from_secs(86_400);
 
 /// How long a job store keeps runs after their end, and how many.
 ///
-/// By default dead runs are kept for 30 days, and runs that were cancelled, expired or were superseded for one day. Of each kind
-/// the store keeps the latest 100,000. A run that succeeds or is discarded leaves no record.
+/// By default dead runs are kept for 30 days, and cancelled runs for one day. Of each kind the store keeps the latest 100,000. A run
+/// that succeeds or is discarded leaves no record.
 ///
 /// The time is noted when a run ends. Another retention therefore concerns the runs that end later; the number concerns all.
 ///
@@ -44,14 +44,14 @@ impl Retention {
         Self { dead, ..self }
     }
 
-    /// Keeps runs that were cancelled, expired or were superseded for so long. With a zero duration they leave no record.
+    /// Keeps cancelled runs for so long. With a zero duration they leave no record.
     #[must_use]
     pub const fn keep_cancelled(self, other: Duration) -> Self {
         Self { other, ..self }
     }
 
-    /// Keeps the latest runs of each kind of end, so many of them. Each dead run that is removed for this reason is reported by
-    /// an event and a warning in the log.
+    /// Keeps at most this many runs of each kind of end, the latest ones. An event and a warning in the log report each dead run that is
+    /// removed for this reason.
     #[must_use]
     pub const fn at_most(self, most: usize) -> Self {
         Self { most, ..self }

@@ -44,6 +44,7 @@ pub struct RetryPolicy {
 /// A kind of failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum FailureKind {
     /// The job has returned an error, or its arguments could not be made.
     Failed,

@@ -171,6 +171,16 @@ impl PauseNote {
     }
 }
 
+/// A queue from which no node takes anything.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct PausedQueue {
+    /// Its name.
+    pub name: Arc<str>,
+    /// Why it is paused, by whom, since when and for how long.
+    pub note: PauseNote,
+}
+
 impl fmt::Display for PauseNote {
     /// In a sentence: `paused since … by ada: migration, until …`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -1,4 +1,4 @@
-//! What is remembered of pauses: groups of triggers and jobs, and all.
+//! What is remembered of pauses: groups of triggers and jobs, all triggers, and queues.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -7,9 +7,10 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::admin::{GroupKind, PauseNote};
+use super::firing::QueueLimits;
 use crate::matcher::Text;
 
-/// Which groups, of triggers and of jobs, are remembered as paused, and whether all are.
+/// Which groups, of triggers and of jobs, are remembered as paused, whether all are, and which queues are paused.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Pauses {
@@ -18,6 +19,8 @@ pub struct Pauses {
     all: Option<PauseNote>,
     /// Groups of triggers that were resumed since all were paused.
     excepted: BTreeSet<Arc<str>>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    queues: BTreeMap<Arc<str>, PauseNote>,
 }
 
 impl Pauses {
@@ -79,9 +82,29 @@ impl Pauses {
         }
     }
 
-    /// Forgets everything.
+    /// Forgets all groups. Queues stay paused.
     pub fn forget_all(&mut self) {
-        *self = Self::default();
+        *self = Self { queues: std::mem::take(&mut self.queues), ..Self::default() };
+    }
+
+    /// The queues that are paused.
+    pub fn queues(&self) -> &BTreeMap<Arc<str>, PauseNote> {
+        &self.queues
+    }
+
+    /// Pauses a queue, or gives its pause another note. Says whether it was not paused before.
+    pub fn pause_queue(&mut self, queue: Arc<str>, note: PauseNote) -> bool {
+        self.queues.insert(queue, note).is_none()
+    }
+
+    /// Resumes a queue; says whether it was paused.
+    pub fn resume_queue(&mut self, queue: &str) -> bool {
+        self.queues.remove(queue).is_some()
+    }
+
+    /// The limits of a node while these queues are paused: it takes nothing from them.
+    pub fn close(&self, limits: &mut QueueLimits) {
+        limits.named.extend(self.queues.keys().map(|queue| (queue.clone(), 0)));
     }
 
     /// Forgets what has ended by `now`.
@@ -89,12 +112,13 @@ impl Pauses {
         let goes_on = |note: &PauseNote| note.until.is_none_or(|until| until > now);
         self.trigger_groups.retain(|_, note| goes_on(note));
         self.job_groups.retain(|_, note| goes_on(note));
+        self.queues.retain(|_, note| goes_on(note));
         self.all = self.all.take().filter(goes_on);
     }
 
     /// When the first of them ends by itself.
     pub fn next_ending(&self) -> Option<DateTime<Utc>> {
         let groups = self.trigger_groups.values().chain(self.job_groups.values());
-        groups.chain(&self.all).filter_map(|note| note.until).min()
+        groups.chain(self.queues.values()).chain(&self.all).filter_map(|note| note.until).min()
     }
 }

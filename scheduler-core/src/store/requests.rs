@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use chrono::{DateTime, Utc};
-
 use super::admin::*;
 use super::contract::{JobStore, NamedCalendar, NodeStatus, StoreFuture};
 use super::firings::{FiringCursor, FiringQuery, FiringRecord};
@@ -14,7 +12,6 @@ use crate::calendar::Calendar;
 use crate::error::Error;
 use crate::job::{ExecutionId, JobDetail};
 use crate::key::{JobKey, TriggerKey};
-use crate::run::RunId;
 
 macro_rules! requests {
     ($(#[$of_request:meta])* $request:ident, $(#[$of_answer:meta])* $answer:ident, $verb:ident, $(#[$of_calls:meta])* $calls:ident { $($more:tt)* },
@@ -154,6 +151,13 @@ requests! {
     /// Resumes the selected triggers, and forgets groups. Says which triggers changed, in the order of their keys.
     Resume resume(what: Selection) -> Vec<TriggerKey>;
 
+    /// Pauses a queue, or gives its pause another note: no node takes triggers or runs of the queue. What is claimed already goes on.
+    /// Says whether the queue was not paused before.
+    PauseQueue pause_queue(queue: Arc<str>, note: PauseNote) -> bool;
+
+    /// Resumes a queue. Says whether it was paused.
+    ResumeQueue resume_queue(queue: Arc<str>) -> bool;
+
     /// Clears the error of triggers. Says for each whether it was in error.
     Reset reset(keys: Vec<TriggerKey>) -> Vec<bool>;
 
@@ -174,8 +178,8 @@ requests! {
     /// Stores runs, all of them or none. A store may do more than 500 in parts. Says for each whether it is new.
     Enqueue enqueue(runs: Vec<NewRun>) -> Vec<Enqueued>;
 
-    /// Changes runs at `now`. Says for each what has become of it. A store may change more than 500 in parts.
-    ChangeRuns change_runs(runs: Vec<RunId>, change: RunChange, now: DateTime<Utc>) -> Vec<RunChanged>;
+    /// Changes runs. Says for each what has become of it. A store may change more than 500 in parts.
+    ChangeRuns change_runs(request: ChangeRuns) -> Vec<RunChanged>;
 
     /// Asks executions to stop, wherever they run; their nodes find them among [`Acquired::cancel`](super::Acquired::cancel). Says
     /// which, in the order of their ids.
@@ -237,8 +241,9 @@ requests! {
     /// A page of the triggers that match, in the order of their keys.
     Triggers triggers(query: TriggerQuery) -> Page<TriggerStatus, TriggerKey>;
 
-    /// A page of the runs that match, in the order of their ids. A store that does not keep them in this order may answer in another
-    /// one, and may repeat a run on a later page if many are removed meanwhile.
+    /// A page of the runs that match. [Ended](RunQuery::ends) runs come by their [rank](super::rows::RunRow::rank), the latest first; all
+    /// others in the order of their ids. A store that does not keep the others in this order may answer in another one, and may repeat a
+    /// run on a later page if many are removed meanwhile.
     Runs runs(query: RunQuery) -> Page<RunStatus, RunCursor>;
 
     /// The executions under way, in the order of their ids.
@@ -254,4 +259,7 @@ requests! {
 
     /// The groups of jobs or of triggers, in the order of their names: those in use, and those remembered as paused.
     Groups groups(kind: GroupKind) -> Vec<GroupStatus>;
+
+    /// The queues that are paused, in the order of their names.
+    PausedQueues paused_queues() -> Vec<PausedQueue>;
 }

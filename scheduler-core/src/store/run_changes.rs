@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
+use super::runs::RunQuery;
 use crate::data::JobData;
-use crate::run::{RetryPolicy, RunState};
+use crate::run::{RetryPolicy, RunEnd, RunId, RunState};
 
 /// A change of stored runs.
 #[derive(Debug, Clone, PartialEq)]
@@ -19,7 +20,7 @@ pub enum RunChange {
     Replay {
         /// When the first run is due; none for now.
         from: Option<DateTime<Utc>>,
-        /// How much later each further run is due than the one before.
+        /// How much later each further run is due than the one before. A run that is refused keeps its place.
         spacing: Duration,
     },
     /// Removes runs that wait, are held or have ended. A run that a node runs is refused.
@@ -85,7 +86,36 @@ impl RunChange {
     }
 }
 
-/// What a run is to do from now on. What is not said stays as it is.
+/// Changes of runs, by their ids.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct ChangeRuns {
+    /// The runs.
+    pub runs: Vec<RunId>,
+    /// What is done to each of them.
+    pub change: RunChange,
+    /// The present.
+    pub now: DateTime<Utc>,
+    /// Only those that are in this state by now. Others are refused.
+    pub state: Option<RunState>,
+    /// Only those that have ended like this. Others are refused.
+    pub end: Option<RunEnd>,
+}
+
+impl ChangeRuns {
+    /// Changes these runs, in whatever state they are.
+    pub const fn new(runs: Vec<RunId>, change: RunChange, now: DateTime<Utc>) -> Self {
+        Self { runs, change, now, state: None, end: None }
+    }
+
+    /// Changes only those that the query means by their states.
+    #[must_use]
+    pub fn only(self, query: &RunQuery) -> Self {
+        Self { state: query.state, end: query.end, ..self }
+    }
+}
+
+/// What a run is to do from now on. A field that is not set stays as it is.
 #[derive(Debug, Clone, Default, PartialEq)]
 #[non_exhaustive]
 pub struct RunEdit {
@@ -97,8 +127,8 @@ pub struct RunEdit {
     pub priority: Option<i32>,
     /// When the next attempt is due. Without effect for a run that has ended.
     pub due: Option<DateTime<Utc>>,
-    /// Another retry policy than that of the job.
-    pub retry: Option<RetryPolicy>,
+    /// Another retry policy than that of the job; `Some(None)` for that of the job.
+    pub retry: Option<Option<RetryPolicy>>,
 }
 
 impl RunEdit {
@@ -139,8 +169,14 @@ impl RunEdit {
 
     /// Sets the retry policy.
     #[must_use]
-    pub fn retry(self, retry: RetryPolicy) -> Self {
-        Self { retry: Some(retry), ..self }
+    pub fn retry(self, policy: RetryPolicy) -> Self {
+        Self { retry: Some(Some(policy)), ..self }
+    }
+
+    /// Goes back to the retry policy of the job.
+    #[must_use]
+    pub fn retry_of_job(self) -> Self {
+        Self { retry: Some(None), ..self }
     }
 }
 
@@ -179,7 +215,8 @@ impl fmt::Display for RunChanged {
 pub struct RunsChanged {
     /// So many runs were changed.
     pub changed: usize,
-    /// So many runs matched, and were in another state by the time of the change.
+    /// So many runs matched, and could not be changed: they are in a state in which this change is refused, or were in another state
+    /// by the time of the change.
     pub refused: usize,
 }
 

@@ -160,7 +160,7 @@ pub enum Fate {
         /// What the attempt failed with.
         error: Option<Box<AttemptError>>,
     },
-    /// Somebody has cancelled it. It is kept for a while, and can be replayed.
+    /// Somebody has cancelled it. A stored run is kept for a while, and can be replayed; an occurrence of a trigger leaves nothing.
     Cancelled,
     /// No retry is left. It is kept for a while, and can be replayed.
     Dead {
@@ -220,6 +220,12 @@ impl RunQuery {
     /// All dead runs, the latest first.
     pub fn dead() -> Self {
         Self::default().that_are(RunEnd::Dead)
+    }
+
+    /// Only those without a queue.
+    #[must_use]
+    pub fn without_queue(self) -> Self {
+        Self { queue: Some(None), ..self }
     }
 
     /// Only those of this queue.

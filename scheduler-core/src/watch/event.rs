@@ -164,6 +164,16 @@ pub enum Event {
         /// The triggers.
         triggers: Vec<TriggerKey>,
     },
+    /// A queue was paused, or its pause was given another note.
+    QueuePaused {
+        /// Its name.
+        queue: Arc<str>,
+    },
+    /// A queue was resumed by a call.
+    QueueResumed {
+        /// Its name.
+        queue: Arc<str>,
+    },
     /// A calendar was stored, replaced or removed.
     CalendarChanged {
         /// Its name.

@@ -132,7 +132,7 @@ fn pages_follow_what_is_added_and_removed() {
         let runs = |numbers: &BTreeSet<u64>| numbers.iter().map(|number| RunId::new(1, *number)).collect();
         if before {
             let gone = stored.iter().copied().filter(|_| random(3) == 0).collect();
-            run(store.change_runs(runs(&gone), RunChange::Delete, begin()));
+            run(store.change_runs(ChangeRuns::new(runs(&gone), RunChange::Delete, begin())));
             stored.retain(|number| !gone.contains(number));
         }
         run(store.enqueue(

@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use scheduler_core::host::{Host, JobQueue};
 use scheduler_core::job::{Invocation, JobContext, JobDefinition, JobDetail};
-use scheduler_core::store::{NewRun, TriggerQuery};
-use scheduler_core::testing::{TestHost, TestScheduler};
-use scheduler_core::trigger::Trigger;
+use scheduler_core::scheduler::Event;
+use scheduler_core::store::{NewRun, PauseNote, TriggerQuery};
+use scheduler_core::testing::{TestHost, TestScheduler, assert_fired};
+use scheduler_core::trigger::{Misfire, Trigger};
 use scheduler_core::{JobData, Scheduler};
 
 const NOW: &str = "2026-03-01T00:00:00Z";
@@ -142,4 +143,38 @@ async fn n04_a_queue_in_memory_has_its_own_concurrency_instead_of_the_limits_of_
     assert_eq!(queue.len(), 1, "two run at once");
     test.advance(Duration::from_secs(30)).await;
     assert_eq!(queue.len(), 0);
+}
+
+/// Runs wait, and a trigger that was late is treated by its misfire policy.
+#[tokio::test]
+async fn a_paused_queue_waits_and_says_why() {
+    let mail = |name: &str| JobDetail::builder(name.parse().unwrap(), name).queue("mail").build();
+    let none = || async {};
+    let builder = Scheduler::builder()
+        .register(JobDefinition::new(mail("send"), none))
+        .register(JobDefinition::new(mail("report"), none));
+    let test = TestScheduler::start("2026-03-01T00:00:00Z", builder).await.unwrap();
+    let scheduler = test.scheduler();
+    let mut events = scheduler.events();
+    let note = PauseNote::because("the mail server moves").by("ada");
+    assert!(scheduler.pause_queue("mail", note.clone()).await.unwrap());
+    assert!(matches!(events.next().await, Some(Event::QueuePaused { queue }) if &*queue == "mail"));
+    let run = scheduler.enqueue(mail("send")).await.unwrap();
+    let every = Trigger::every(Duration::from_secs(60)).misfire(Misfire::Skip).name("report");
+    let report = scheduler.schedule(mail("report"), every.start_at(test.now())).await.unwrap().trigger;
+    test.advance(Duration::from_secs(3600)).await;
+    assert!(test.fired().is_empty());
+    let explained = scheduler.explain_run(run).await.unwrap().unwrap().to_string();
+    let reason = "its queue `mail` is paused since 2026-03-01 00:00:00 UTC by ada: the mail server moves";
+    assert_eq!(explained, format!("run {run} of job `send` does not begin:\n  {reason}"));
+    let explained = scheduler.explain(&report).await.unwrap().to_string();
+    assert!(explained.contains(reason), "{explained}");
+    let paused = scheduler.paused_queues().await.unwrap();
+    assert_eq!((paused.len(), &*paused[0].name), (1, "mail"));
+    assert!(scheduler.resume_queue("mail").await.unwrap());
+    test.run_due().await;
+    assert_fired!(test, "send", 1);
+    assert_fired!(test, "report", 0);
+    test.advance(Duration::from_secs(60)).await;
+    assert_fired!(test, "report", 1);
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta};
 use scheduler_core::run::RunId;
-use scheduler_core::store::{Changes as _, NewRun, RunChange};
+use scheduler_core::store::{ChangeRuns, Changes as _, NewRun, RunChange};
 use scheduler_core::time::{Clock, SystemClock};
 use scheduler_redis::RedisJobStore;
 
@@ -145,7 +145,7 @@ impl Client {
 
     async fn cancel_once(&self, run: RunId) -> scheduler_core::Result<()> {
         let now = SystemClock.now();
-        self.store.change_runs(vec![run], RunChange::Cancel, now).await.map(drop)
+        self.store.change_runs(ChangeRuns::new(vec![run], RunChange::Cancel, now)).await.map(drop)
     }
 
     /// Nothing disturbs it any more, and still nobody answers.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, TimeDelta};
 use scheduler_conformance::checks;
 use scheduler_core::TriggerKey;
 use scheduler_core::job::ExecutionId;
@@ -43,13 +43,15 @@ enum Bug {
     ReplaysAllAtOnce,
     ForgetsQueuesOfEdits,
     HoldsNothing,
+    ChangesWhatIsNotMeant,
+    ForgetsPausedQueues,
     CancelsWhatIsDeleted,
     KeepsForEver,
     ListsTheOldestFirst,
     ForgetsTheDead,
 }
 
-const BUGS: [Bug; 31] = [
+const BUGS: [Bug; 33] = [
     Bug::LosesATrigger,
     Bug::HandsOutTwice,
     Bug::IgnoresTheOrder,
@@ -77,6 +79,8 @@ const BUGS: [Bug; 31] = [
     Bug::ReplaysAllAtOnce,
     Bug::ForgetsQueuesOfEdits,
     Bug::HoldsNothing,
+    Bug::ChangesWhatIsNotMeant,
+    Bug::ForgetsPausedQueues,
     Bug::CancelsWhatIsDeleted,
     Bug::KeepsForEver,
     Bug::ListsTheOldestFirst,
@@ -177,11 +181,12 @@ impl Decorator for Broken {
             Change::Clear {} => reply(self.clear(), Changed::Clear),
             Change::Pause { request } => reply(self.pause(request), Changed::Pause),
             Change::RemoveTriggers { keys } => reply(self.remove_triggers(keys), Changed::RemoveTriggers),
+            Change::PauseQueue { .. } if self.bug == Bug::ForgetsPausedQueues => {
+                Box::pin(std::future::ready(Ok(Changed::PauseQueue(true))))
+            }
             Change::PutMark { request } => reply(self.put_mark(request), Changed::PutMark),
             Change::Enqueue { runs } => reply(self.enqueue(runs), Changed::Enqueue),
-            Change::ChangeRuns { runs, change, now } => {
-                reply(self.change_runs(runs, change, now), Changed::ChangeRuns)
-            }
+            Change::ChangeRuns { request } => reply(self.change_runs(request), Changed::ChangeRuns),
             other => self.store.change(other),
         }
     }
@@ -283,23 +288,21 @@ impl Broken {
         self.store.enqueue(runs)
     }
 
-    fn change_runs(
-        &self,
-        runs: Vec<RunId>,
-        mut change: RunChange,
-        now: DateTime<Utc>,
-    ) -> StoreFuture<'_, Vec<RunChanged>> {
-        let (many, bug) = (runs.len(), self.bug);
-        match &mut change {
+    fn change_runs(&self, mut request: ChangeRuns) -> StoreFuture<'_, Vec<RunChanged>> {
+        let (many, bug, change) = (request.runs.len(), self.bug, &mut request.change);
+        match change {
             RunChange::Replay { spacing, .. } if bug == Bug::ReplaysAllAtOnce => *spacing = Duration::ZERO,
             RunChange::Edit(edit) if bug == Bug::ForgetsQueuesOfEdits => edit.queue = None,
-            RunChange::Hold if bug == Bug::HoldsNothing => change = RunChange::edit(RunEdit::new()),
-            RunChange::Delete if bug == Bug::CancelsWhatIsDeleted => change = RunChange::Cancel,
+            RunChange::Hold if bug == Bug::HoldsNothing => *change = RunChange::edit(RunEdit::new()),
+            RunChange::Delete if bug == Bug::CancelsWhatIsDeleted => *change = RunChange::Cancel,
             _ => {}
         }
-        let is_replay = matches!(change, RunChange::Replay { .. });
+        if bug == Bug::ChangesWhatIsNotMeant {
+            (request.state, request.end) = (None, None);
+        }
+        let is_replay = matches!(request.change, RunChange::Replay { .. });
         Box::pin(async move {
-            let changed = self.store.change_runs(runs, change, now).await?;
+            let changed = self.store.change_runs(request).await?;
             let lies = is_replay && bug == Bug::ReplaysWhatWaits;
             Ok(if lies { vec![RunChanged::Done; many] } else { changed })
         })

@@ -148,8 +148,8 @@ impl Server {
             }
         }
         for run in runs {
-            let now = self.present;
-            self.apply(|view| rules::change_run(view, (0, run), &RunChange::Delete, now));
+            let request = ChangeRuns::new(vec![run], RunChange::Delete, self.present);
+            self.apply(|view| rules::change_run(view, (0, run), &request));
         }
         assert!(self.claims.values().all(|(claim, _)| claim.session != OTHER), "nothing of it is left");
     }

@@ -6,12 +6,10 @@ use std::future::ready;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
 use parking_lot::Mutex;
 use scheduler_conformance::drivers::{DriverUnderTest, Fault};
 use scheduler_core::calendar::Calendar;
 use scheduler_core::job::{ExecutionId, JobDetail};
-use scheduler_core::run::RunId;
 use scheduler_core::store::handler::{ChangeHandler, QueryHandler};
 use scheduler_core::store::rows::Rows;
 use scheduler_core::store::view::{Missing, View};
@@ -235,12 +233,14 @@ impl JobStore for Viewed {
         self.woken(done)
     }
 
-    fn acquire_due(&self, request: AcquireDue) -> StoreFuture<'_, Acquired> {
+    fn acquire_due(&self, mut request: AcquireDue) -> StoreFuture<'_, Acquired> {
         let dropped = self.run(|view| rules::ring(view, request.now, request.session));
         if let Some(heard) = request.heard {
             self.run(|view| rules::give_back_unheard(view, request.session, heard));
         }
         let types = self.types.lock().get(&request.session).cloned().flatten();
+        let pauses = self.run(|view| view.pauses().cloned());
+        pauses.close(&mut request.limits);
         let session = request.session;
         let mut acquired = self.server.lock().take(request, types.as_ref(), USE);
         (acquired.cancel, acquired.dropped) = (self.run(|view| view.cancelled(session)), dropped);
@@ -334,14 +334,19 @@ impl ChangeHandler for Viewed {
         self.woken(done)
     }
 
-    fn change_runs(
-        &self,
-        runs: Vec<RunId>,
-        change: RunChange,
-        now: DateTime<Utc>,
-    ) -> StoreFuture<'_, Vec<RunChanged>> {
-        let runs = runs.into_iter().enumerate().collect();
-        let done = self.each(runs, |view, run| rules::change_run(view, run, &change, now));
+    fn pause_queue(&self, queue: Arc<str>, note: PauseNote) -> StoreFuture<'_, bool> {
+        let paused = self.call(|view| rules::pause_queue(view, &queue, &note));
+        self.woken(paused)
+    }
+
+    fn resume_queue(&self, queue: Arc<str>) -> StoreFuture<'_, bool> {
+        let resumed = self.call(|view| rules::resume_queue(view, &queue));
+        self.woken(resumed)
+    }
+
+    fn change_runs(&self, request: ChangeRuns) -> StoreFuture<'_, Vec<RunChanged>> {
+        let runs = request.runs.iter().copied().enumerate().collect();
+        let done = self.each(runs, |view, run| rules::change_run(view, run, &request));
         self.woken(done)
     }
 
@@ -393,6 +398,10 @@ impl QueryHandler for Viewed {
         let looked_at = server.firings.len();
         let page = Page::first(found, query.page_size(), looked_at, |record| FiringCursor(record.number));
         Box::pin(ready(Ok(page)))
+    }
+
+    fn paused_queues(&self) -> StoreFuture<'_, Vec<PausedQueue>> {
+        self.call(rules::paused_queues)
     }
 
     fn groups(&self, kind: GroupKind) -> StoreFuture<'_, Vec<GroupStatus>> {

@@ -19,7 +19,11 @@ impl Table {
             let Ok(()) = rules::give_back_unheard(self, request.session, heard);
         }
         let types = self.types.get(&request.session).and_then(Option::as_ref);
-        let mut open = self.lanes.open(types, &request.limits, &self.claimed);
+        let mut limits = std::borrow::Cow::Borrowed(&request.limits);
+        if !self.pauses.queues().is_empty() {
+            self.pauses.close(limits.to_mut());
+        }
+        let mut open = self.lanes.open(types, &limits, &self.claimed);
         let (mut triggers, mut runs) = (Vec::new(), Vec::new());
         let mut late = request.late;
         while triggers.len() + runs.len() < request.max {

@@ -23,8 +23,6 @@ use std::future::ready;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
-
 use super::admin::*;
 use super::contract::*;
 use super::firing::*;
@@ -39,7 +37,7 @@ use crate::calendar::Calendar;
 use crate::error::Result;
 use crate::job::{ExecutionId, JobDetail};
 use crate::key::{JobKey, TriggerKey};
-use crate::run::{Retention, RunId};
+use crate::run::Retention;
 use crate::sync::Mutex;
 use firings::Firings;
 pub use table::Table;
@@ -229,6 +227,14 @@ impl ChangeHandler for MemoryJobStore {
         self.waking(|table| rules::resume(table, &what))
     }
 
+    fn pause_queue(&self, queue: Arc<str>, note: PauseNote) -> StoreFuture<'_, bool> {
+        self.waking(|table| rules::pause_queue(table, &queue, &note))
+    }
+
+    fn resume_queue(&self, queue: Arc<str>) -> StoreFuture<'_, bool> {
+        self.waking(|table| rules::resume_queue(table, &queue))
+    }
+
     fn reset(&self, keys: Vec<TriggerKey>) -> StoreFuture<'_, Vec<bool>> {
         self.waking(|table| keys.iter().map(|key| rules::reset(table, key)).collect())
     }
@@ -259,15 +265,10 @@ impl ChangeHandler for MemoryJobStore {
         })
     }
 
-    fn change_runs(
-        &self,
-        runs: Vec<RunId>,
-        change: RunChange,
-        now: DateTime<Utc>,
-    ) -> StoreFuture<'_, Vec<RunChanged>> {
+    fn change_runs(&self, request: ChangeRuns) -> StoreFuture<'_, Vec<RunChanged>> {
         self.waking(|table| {
-            let runs = runs.into_iter().enumerate();
-            runs.map(|run| rules::change_run(table, run, &change, now)).collect()
+            let runs = request.runs.iter().copied().enumerate();
+            runs.map(|run| rules::change_run(table, run, &request)).collect()
         })
     }
 
@@ -327,6 +328,10 @@ impl QueryHandler for MemoryJobStore {
 
     fn groups(&self, kind: GroupKind) -> StoreFuture<'_, Vec<GroupStatus>> {
         self.call(|table| rules::groups(table, kind))
+    }
+
+    fn paused_queues(&self) -> StoreFuture<'_, Vec<PausedQueue>> {
+        self.call(rules::paused_queues)
     }
 }
 

@@ -332,7 +332,7 @@ impl RunRow {
         }
         self.priority = edit.priority.unwrap_or(self.priority);
         if let Some(retry) = &edit.retry {
-            self.cold().retry = Some(retry.clone());
+            self.cold().retry.clone_from(retry);
         }
     }
 

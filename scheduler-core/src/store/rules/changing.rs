@@ -6,23 +6,29 @@ use crate::job::CancelReason;
 use crate::key::JobKey;
 use crate::run::{RunEnd, RunId, RunStep};
 use crate::store::rows::*;
-use crate::store::run_changes::{RunChange, RunChanged, RunEdit};
+use crate::store::run_changes::{ChangeRuns, RunChange, RunChanged, RunEdit};
 
 /// Changes a run. `at` is its place in the list of runs that one call changes.
 pub fn change_run<R: Rows>(
     rows: &mut R,
     (at, id): (usize, RunId),
-    change: &RunChange,
-    now: DateTime<Utc>,
+    request: &ChangeRuns,
 ) -> Answer<R, RunChanged> {
+    let ChangeRuns { change, now, .. } = request;
+    let now = *now;
     let Some(run) = rows.run(id)? else { return Ok(RunChanged::Unknown) };
     let claim = rows.claim_of(run)?;
+    let Some(row) = rows.get(run)? else { return Ok(RunChanged::Unknown) };
+    let state = row.standing.state(claim.is_some());
+    let is_meant = request.state.is_none_or(|wanted| wanted == state)
+        && request.end.is_none_or(|wanted| row.end() == Some(wanted));
+    if !is_meant {
+        return Ok(RunChanged::Refused(state));
+    }
     if let (RunChange::Cancel, Some(claim)) = (change, claim) {
         rows.edit(claim, |row| *row.cancel.get_or_insert(CancelReason::Requested))?;
         return Ok(RunChanged::Done);
     }
-    let Some(row) = rows.get(run)? else { return Ok(RunChanged::Unknown) };
-    let state = row.standing.state(claim.is_some());
     let allows = match change {
         RunChange::Delete | RunChange::Edit(_) => claim.is_none(),
         RunChange::Cancel => state.after(RunStep::Cancel).is_some(),

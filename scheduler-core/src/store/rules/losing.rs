@@ -8,7 +8,7 @@ use super::recording::{append, lost};
 use super::running::{claimed_run, lose_attempt, node_died, promise};
 use super::steps::{end_claim, withdraw};
 use crate::job::ExecutionId;
-use crate::run::RunId;
+use crate::run::{RunEnd, RunId};
 use crate::store::firing::{CompleteResult, Completion, Instruction};
 use crate::store::firings::FiringReason;
 use crate::store::rows::*;
@@ -56,7 +56,7 @@ pub fn lose<R: Rows>(
             Some(run) => rows.get(run)?,
             None => None,
         };
-        let is_dead = row.is_some_and(|row| row.standing != Standing::Waiting);
+        let is_dead = row.is_some_and(|row| row.end() == Some(RunEnd::Dead));
         let is_given_up = is_dead && !row.is_some_and(RunRow::ends_when_lost);
         if let Some(mut record) = record {
             record.reason = match is_repeated {

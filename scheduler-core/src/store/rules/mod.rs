@@ -33,7 +33,10 @@ pub use ending::{complete, detach, end_job};
 pub use firing::{claimed, fire, release, ring, spoil};
 pub use losing::{Lost, Reasserted, abandon, lose, reassert, reassert_ended_run, reassert_run};
 pub use mending::{Unsound, drop_unused, examine};
-pub use pausing::{forget, pause, pause_selected, remember, reset, resume, resume_selected};
+pub use pausing::{
+    forget, pause, pause_queue, pause_selected, paused_queues, remember, reset, resume, resume_queue,
+    resume_selected,
+};
 pub use putting::{
     adjust, check_put, clear, move_triggers, put, put_calendar, put_mark, remove_calendar, remove_job,
     remove_trigger, reschedule,

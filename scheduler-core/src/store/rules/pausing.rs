@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use super::steps::{each, pause_trigger, step};
 use crate::key::TriggerKey;
 use crate::matcher::Text;
-use crate::store::admin::{GroupKind, Pause, PauseNote, Selection};
+use crate::store::admin::{GroupKind, Pause, PauseNote, PausedQueue, Selection};
 use crate::store::pauses::Pauses;
 use crate::store::rows::*;
 use crate::store::state::Step;
@@ -91,6 +91,27 @@ pub fn forget<R: Rows>(rows: &mut R, what: &Selection) -> Answer<R, ()> {
         Selection::All => rows.edit_pauses(Pauses::forget_all),
         Selection::Trigger(_) | Selection::Job(_) => Ok(()),
     }
+}
+
+/// Pauses a queue; says whether it was not paused before.
+pub fn pause_queue<R: Rows>(rows: &mut R, queue: &Arc<str>, note: &PauseNote) -> Answer<R, bool> {
+    rows.edit_pauses(|pauses| pauses.pause_queue(queue.clone(), note.clone()))
+}
+
+/// Resumes a queue; says whether it was paused.
+pub fn resume_queue<R: Rows>(rows: &mut R, queue: &str) -> Answer<R, bool> {
+    if !rows.pauses()?.queues().contains_key(queue) {
+        return Ok(false);
+    }
+    rows.wake();
+    rows.edit_pauses(|pauses| pauses.resume_queue(queue))
+}
+
+/// The queues that are paused, in the order of their names.
+pub fn paused_queues<R: Rows>(rows: &mut R) -> Answer<R, Vec<PausedQueue>> {
+    let paused =
+        |(name, note): (&Arc<str>, &PauseNote)| PausedQueue { name: name.clone(), note: note.clone() };
+    Ok(rows.pauses()?.queues().iter().map(paused).collect())
 }
 
 /// Clears the error of a trigger; says whether it was in error. It is paused if its group is.

@@ -303,7 +303,7 @@ pub fn clear<R: Rows>(rows: &mut R) -> Answer<R, ()> {
     for (name, _) in rows.calendars()? {
         rows.set_calendar(name, None)?;
     }
-    rows.edit_pauses(Pauses::forget_all)
+    rows.edit_pauses(|pauses| *pauses = Pauses::default())
 }
 
 /// Stores a calendar.

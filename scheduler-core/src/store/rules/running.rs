@@ -20,8 +20,12 @@ pub const MOST_LOSSES: u32 = 5;
 
 /// Stores a run.
 pub fn enqueue<R: Rows>(rows: &mut R, run: NewRun) -> Answer<R, Enqueued> {
-    if rows.run(run.id)?.is_some() {
-        return Ok(Enqueued::Existing);
+    if let Some(known) = rows.run(run.id)? {
+        // One that was cancelled has done nothing, and is kept for people only.
+        if rows.get(known)?.and_then(RunRow::end) != Some(RunEnd::Cancelled) {
+            return Ok(Enqueued::Existing);
+        }
+        rows.remove(known)?;
     }
     let lane = rows.lane(run.queue.as_ref(), &run.job_type);
     rows.add_run(RunRow::new(run, lane));
@@ -71,7 +75,10 @@ pub fn claimed_run(row: &RunRow, claim: ExecutionId, now: DateTime<Utc>) -> (Cla
 /// given back, and waits where its job wants it to.
 pub fn resettle<R: Rows>(rows: &mut R, claim: ExecutionId, exclusive: bool) -> Answer<R, ()> {
     let Some((id, run, _)) = attempt_of(rows, claim)? else { return Ok(()) };
-    end_claim(rows, id)?;
+    let Some(since) = rows.get(id)?.map(|row| row.since) else { return Ok(()) };
+    if end_claim_of_run(rows, id, (run, None), since)? {
+        return Ok(());
+    }
     let Some(run) = rows.run(run)? else { return Ok(()) };
     rows.edit(run, |row| row.exclusive = exclusive)?;
     rows.show_run(run)
