@@ -288,10 +288,11 @@ impl RunRow {
     /// Where it stands among the runs of the same end, if it has ended. Runs that end in one millisecond have mostly different numbers, so
     /// that a driver whose order is that of numbers need not go through all of them.
     pub fn rank(&self) -> Option<(RunEnd, Rank)> {
+        let end = self.end()?;
         let millis = self.ended().unwrap_or_default().timestamp_millis();
         let millis = u64::try_from(millis).unwrap_or_default().min((1 << 43) - 1);
         let number = (millis << 10) | (self.id.scatter(0) % (1 << 10));
-        Some((self.end()?, Rank { number, run: self.id }))
+        Some((end, Rank { number, run: self.id }))
     }
 
     /// It stands like this from now on, without an attempt.
