@@ -5,6 +5,7 @@ use std::io::{Write, stdout};
 use std::process;
 use std::sync::Arc;
 
+use anyhow::Context as _;
 use scheduler_core::store::{JobStore, MemoryJobStore};
 use scheduler_redis::RedisJobStore;
 
@@ -39,7 +40,11 @@ impl StoreOption {
     pub async fn open(&self, name: &str) -> anyhow::Result<Arc<dyn JobStore>> {
         Ok(match &*self.store {
             "memory" => Arc::new(MemoryJobStore::new()),
-            address => Arc::new(RedisJobStore::connect(address, name).await?),
+            address => {
+                let store = RedisJobStore::connect(address, name).await;
+                let usage = || format!("`--store {address}`: use `memory` or the address of a Redis");
+                Arc::new(store.with_context(usage)?)
+            }
         })
     }
 }

@@ -13,7 +13,7 @@ use crate::load::Loader;
 use crate::script::{bytes, list, number, word, words};
 use crate::shared::Shared;
 
-/// So many that are too many are removed in one step.
+/// The largest number of runs of one end that one step removes.
 const PART: u64 = 100;
 
 impl Loader<'_> {

@@ -13,7 +13,7 @@ pub const FAILURES: [&str; 4] = ["failed", "panicked", "timed_out", "lost"];
 ///
 /// # Errors
 ///
-/// What is wrong: no kind at all, an unknown kind, or the same kind twice.
+/// The text names no kind, an unknown kind, or the same kind twice. The error is a sentence.
 pub fn parse_failures(text: &str) -> Result<Vec<&'static str>, String> {
     let all = FAILURES.join(", ");
     if text.trim().is_empty() {
@@ -58,7 +58,7 @@ fn unknown(word: &str, all: &str) -> String {
 ///
 /// # Errors
 ///
-/// What is wrong: the number is below 0 or above 1, or is none.
+/// The number is below 0, above 1, or not a number. The error is a sentence.
 pub fn jitter_percent(jitter: f64) -> Result<u8, String> {
     if !(0.0..=1.0).contains(&jitter) {
         return Err(format!(

@@ -331,7 +331,7 @@ async fn runs_go_on(process: &Process, pattern: &str) -> Result<(), String> {
     let store = &process.store;
     let runs = async |query: RunQuery| {
         let found = store.all_runs(query).await.map_err(|error| format!("runs: {error}"))?;
-        // Those that were cancelled are kept, and take no part in anything.
+        // Cancelled runs are only kept for people.
         let takes_part = |run: &RunStatus| run.id.sender() == SENDER && run.end != Some(RunEnd::Cancelled);
         Ok::<_, String>(found.into_iter().filter(takes_part).collect::<Vec<_>>())
     };

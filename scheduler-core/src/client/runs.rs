@@ -2,6 +2,8 @@
 
 use std::collections::HashSet;
 
+use chrono::{DateTime, Utc};
+
 use super::handle::Client;
 use crate::error::{During, Error, Result};
 use crate::run::RunId;
@@ -130,13 +132,36 @@ impl Client {
 
     async fn change_all(&self, mut query: RunQuery, change: RunChange) -> Result<RunsChanged> {
         self.check_policy(&change)?;
-        query.ids.sort_unstable();
-        query.ids.dedup();
-        let (mut done, begin, mut left) = (RunsChanged::default(), self.now(), query.limit);
-        loop {
+        let (mut done, begin) = (RunsChanged::default(), self.now());
+        if query.ids.is_empty() {
+            self.change_pages(query, &change, begin, &mut done).await?;
+            return Ok(done);
+        }
+        let mut ids = std::mem::take(&mut query.ids);
+        ids.sort_unstable();
+        ids.dedup();
+        // Each part fits on one page, so the store looks at each run once.
+        for part in ids.chunks(MAX_PAGE_SIZE) {
+            let looked_at = done.changed + done.refused;
+            let limit = query.limit.map(|most| most.saturating_sub(looked_at));
+            let part = RunQuery { ids: part.to_vec(), limit, ..query.clone() };
+            self.change_pages(part, &change, begin, &mut done).await?;
+        }
+        Ok(done)
+    }
+
+    async fn change_pages(
+        &self,
+        mut query: RunQuery,
+        change: &RunChange,
+        begin: DateTime<Utc>,
+        done: &mut RunsChanged,
+    ) -> Result<()> {
+        let mut left = query.limit;
+        while left != Some(0) {
             query.limit = Some(left.map_or(MAX_PAGE_SIZE, |left| left.min(MAX_PAGE_SIZE)));
             let page = self.store().runs(query.clone()).await?;
-            self.check_edits(&page.items, &change).await?;
+            self.check_edits(&page.items, change).await?;
             let runs: Vec<_> = page.items.iter().map(|run| run.id).collect();
             left = left.map(|left| left - runs.len().min(left));
             if !runs.is_empty() {
@@ -148,10 +173,11 @@ impl Client {
                 done.changed += changed.len() - refused;
             }
             query.after = page.next;
-            if query.after.is_none() || left == Some(0) {
-                return Ok(done);
+            if query.after.is_none() {
+                break;
             }
         }
+        Ok(())
     }
 
     async fn change_part(&self, request: ChangeRuns) -> Result<Vec<RunChanged>> {

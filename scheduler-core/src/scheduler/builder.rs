@@ -421,7 +421,7 @@ impl SchedulerBuilder {
         Ok(Scheduler::new(core, declared, self.scheduler_listeners))
     }
 
-    /// What is wrong with the policy of enqueued runs.
+    /// The fault of the retry policy for enqueued runs, if it has one.
     fn problem_of_retries(&self) -> Option<String> {
         let policy = &self.settings.retry;
         let knows_lost = policy.retries(FailureKind::Lost);

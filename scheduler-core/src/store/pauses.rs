@@ -1,4 +1,4 @@
-//! What is remembered of pauses: groups of triggers and jobs, all triggers, and queues.
+//! Remembered pauses: of groups of triggers and jobs, of all triggers, and of queues.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! What users change of stored runs.
+//! Changes of stored runs.
 
 use std::fmt;
 use std::sync::Arc;
@@ -92,7 +92,7 @@ impl RunChange {
 pub struct ChangeRuns {
     /// The runs.
     pub runs: Vec<RunId>,
-    /// What is done to each of them.
+    /// The change of each run.
     pub change: RunChange,
     /// The present.
     pub now: DateTime<Utc>,
@@ -180,7 +180,7 @@ impl RunEdit {
     }
 }
 
-/// What has become of a run that was to be changed.
+/// The answer to the change of one run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RunChanged {
@@ -209,7 +209,7 @@ impl fmt::Display for RunChanged {
     }
 }
 
-/// What a change of many runs has come to.
+/// The result of a change of many runs.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RunsChanged {

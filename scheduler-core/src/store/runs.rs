@@ -147,6 +147,7 @@ pub struct AcquiredRun {
 
 /// What becomes of a run whose attempt has ended.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Fate {
     /// It is over and leaves no record.
     #[default]

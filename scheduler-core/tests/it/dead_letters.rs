@@ -169,6 +169,21 @@ async fn a_bulk_change_keeps_to_its_limit_and_is_told() {
     assert_eq!((refused.changed, refused.refused), (0, 2));
 }
 
+/// In parts, each once, and no more than the limit says.
+#[tokio::test]
+async fn many_ids_are_changed_in_parts() {
+    let (test, _) = post_office(MemoryJobStore::new()).await;
+    let mut ids = refused(&test, 1_100).await;
+    ids.extend_from_within(..100);
+    let mut query = RunQuery::dead();
+    (query.ids, query.limit) = (ids.clone(), Some(700));
+    let scheduler = test.scheduler();
+    assert_eq!(scheduler.change_runs(query.clone(), RunChange::Delete).await.unwrap().changed, 700);
+    query.limit = None;
+    let rest = scheduler.change_runs(query, RunChange::Delete).await.unwrap();
+    assert_eq!((rest.changed, rest.refused, runs(scheduler).await.len()), (400, 0, 0));
+}
+
 /// Cut off in the middle, and repeated by another client.
 #[tokio::test]
 async fn a_bulk_change_that_was_cut_off_is_finished_by_a_repeated_call() {

@@ -276,7 +276,7 @@ fn stored(name: &[u8], whole: &[u8], runs: &mut Runs) -> Option<Write> {
     runs.insert(name.to_owned(), row.id);
     let (run, attempts, losses) = (row.id, row.attempts, row.losses());
     if row.end() == Some(RunEnd::Cancelled) {
-        // What is kept of it takes no part in anything.
+        // The record of a cancelled run is only kept for people.
         return Some(Write::Removed(row.id));
     }
     let is_dead = row.end() == Some(RunEnd::Dead);

@@ -7,10 +7,10 @@ use chrono::{DateTime, Utc};
 use crate::run::{Retention, RunEnd};
 use crate::store::rows::{Alarm, Id, Rank, RunRow};
 
-/// So many of them are removed in one step.
+/// The largest number of runs that one step removes.
 const PART: usize = 500;
 
-/// What stands of a run after its end: how it has ended and when, and until when it is kept.
+/// The entries of an ended run in the orders: its rank among the runs of the same end, and the time until which the run is kept.
 type Stands = (Option<(RunEnd, Rank)>, Option<DateTime<Utc>>);
 
 /// The order of the ended runs.
@@ -22,13 +22,13 @@ pub(super) struct Ended {
     alarms: BTreeSet<(DateTime<Utc>, Id<RunRow>)>,
 }
 
-/// Where a run stands.
+/// The entries of a run.
 pub(super) fn stands(row: &RunRow) -> Stands {
     (row.rank(), row.alarm())
 }
 
 impl Ended {
-    /// A run stands elsewhere now.
+    /// The entries of a run have changed.
     pub(super) fn change(&mut self, id: Id<RunRow>, before: Stands, after: Stands) {
         if before == after {
             return;
@@ -49,7 +49,7 @@ impl Ended {
         if has_excess { Some(DateTime::UNIX_EPOCH) } else { first }
     }
 
-    /// What is no longer kept.
+    /// Runs that are no longer kept: their time is over, or there are too many of them.
     pub(super) fn alarms(&self, now: DateTime<Utc>) -> impl Iterator<Item = Alarm> {
         let over = self.alarms.iter().take_while(move |(at, _)| *at <= now).map(|(_, id)| Alarm::Run(*id));
         let most = self.retention.most();

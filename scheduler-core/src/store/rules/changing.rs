@@ -1,4 +1,4 @@
-//! What users change of stored runs, and what time takes away of them.
+//! Stored runs that users change, and ended runs that are no longer kept.
 
 use chrono::{DateTime, Utc};
 
@@ -59,7 +59,7 @@ pub fn change_run<R: Rows>(
     Ok(RunChanged::Done)
 }
 
-/// A run that waits stands in its place.
+/// Puts a waiting run into its place and wakes the nodes.
 fn wait<R: Rows>(rows: &mut R, run: Id<RunRow>) -> Answer<R, ()> {
     rows.show_run(run)?;
     rows.wake();
@@ -101,7 +101,7 @@ pub(super) fn ring_run<R: Rows>(rows: &mut R, run: Id<RunRow>, now: DateTime<Utc
     Ok(())
 }
 
-/// Removes an ended run of which there are too many; names it if somebody may miss it.
+/// Removes one of too many ended runs. Returns a dead run, since somebody may miss it.
 pub(super) fn drop_excess<R: Rows>(rows: &mut R, run: Id<RunRow>) -> Answer<R, Option<(RunId, JobKey)>> {
     let Some(end) = rows.get(run)?.and_then(RunRow::end) else { return Ok(None) };
     let dropped = rows.get(run)?.map(|row| (row.id, row.job.clone()));

@@ -21,7 +21,7 @@ pub const MOST_LOSSES: u32 = 5;
 /// Stores a run.
 pub fn enqueue<R: Rows>(rows: &mut R, run: NewRun) -> Answer<R, Enqueued> {
     if let Some(known) = rows.run(run.id)? {
-        // One that was cancelled has done nothing, and is kept for people only.
+        // A cancelled run has done nothing. Its record is only kept for people.
         if rows.get(known)?.and_then(RunRow::end) != Some(RunEnd::Cancelled) {
             return Ok(Enqueued::Existing);
         }
