@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use scheduler_core::job::ExecutionId;
 use scheduler_core::run::RunId;
+use scheduler_core::store::rows::RunTag;
 use scheduler_core::store::{Node, NodeStatus};
 use scheduler_core::{DEFAULT_GROUP, Error, JobKey, Key, Result, Text, TriggerKey};
 use serde_json::Value;
@@ -19,6 +20,14 @@ pub(crate) fn key(key: &impl Key) -> String {
 
 /// What begins the name of a run: it comes after the keys of all triggers, and unlike them it has no NUL.
 const RUN: &str = "\u{10FFFF}";
+
+/// How the entries of a tag begin; the name of a run follows.
+pub(crate) fn tag(tag: &RunTag) -> String {
+    match tag {
+        RunTag::RetryOf(trigger) => format!("r{}\0\0", key(trigger)),
+        _ => format!("?{tag:?}\0\0"),
+    }
+}
 
 /// Digits whose order is that of their values.
 const DIGITS: &[u8; 64] = b"-0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ_abcdefghijklmnopqrstuvwxyz";

@@ -288,6 +288,8 @@ impl Commit {
             [text(format!("{}\0\0", codec::key(names.key_of_job(job)))), text(least.to_string())]
         });
         let several: Words = several.collect();
+        let tags = view.tags().flat_map(|(tag, count)| [text(codec::tag(tag)), text(count.to_string())]);
+        let tags: Words = tags.collect();
         let by: Words =
             view.unused().flat_map(|calendar| [text(format!("{calendar}\0\0")), text("0")]).collect();
         let all = [
@@ -296,6 +298,7 @@ impl Commit {
             ("count", "of", of),
             ("several", "of", several),
             ("count", "by", by),
+            ("count", "tags", tags),
         ];
         for (name, key, words) in all {
             let many = words.len() / 2;

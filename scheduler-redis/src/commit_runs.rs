@@ -23,7 +23,9 @@ pub(crate) type Over = HashMap<Id<ClaimRow>, (RunId, Alone)>;
 pub(crate) fn over_of(view: &View<Names>, names: &Names) -> Over {
     let is_gone = |run: RunId| names.number_of_run(run).is_some_and(|number| view.runs().is_removed(number));
     let over = view.claims().changes().filter_map(|change| match (change.before?, change.after) {
-        (ClaimRow { item: Item::Run(run), exclusive, cancel: None, .. }, None) if is_gone(*run) => {
+        (ClaimRow { item: Item::Run(run), exclusive, cancel: None, linked: false, .. }, None)
+            if is_gone(*run) =>
+        {
             Some((change.id, (*run, Alone(*exclusive))))
         }
         _ => None,
@@ -99,6 +101,17 @@ impl Commit {
             None => self.ops.add(Step::HDel, "runs", [text(&name)]),
         }
         self.rank(&name, before, after);
+        let tagged = |row: Option<&RunRow>| -> Vec<_> {
+            let tags = row.into_iter().flat_map(RunRow::tags);
+            tags.map(|tag| format!("{}{name}", codec::tag(&tag))).collect()
+        };
+        let (had, has) = (tagged(before), tagged(after));
+        for tag in had.iter().filter(|tag| !has.contains(tag)) {
+            self.ops.add(Step::ZRem, "tags", [text(tag)]);
+        }
+        for tag in has.into_iter().filter(|tag| !had.contains(tag)) {
+            self.ops.add(Step::ZAdd, "tags", [text("0"), text(tag)]);
+        }
         let alone = |row: &RunRow| row.exclusive.then(|| codec::key(&row.job));
         match (before.and_then(alone), after.and_then(alone)) {
             (before, Some(job)) if before.as_ref() != Some(&job) => {

@@ -223,6 +223,15 @@ impl Loader<'_> {
                     of_runs.push(*run);
                     continue;
                 }
+                Set::Tagged(tag) => {
+                    let begin = codec::tag(tag);
+                    commands.push(
+                        self.get("ZRANGEBYLEX", "tags")
+                            .arg(format!("[{begin}"))
+                            .arg(after(&begin))
+                            .to_owned(),
+                    );
+                }
                 Set::Holder(job) => commands.push(self.get("HGET", "busy").arg(codec::key(job)).to_owned()),
                 _ => {
                     let found = self.members(&set).await?;
@@ -233,7 +242,7 @@ impl Loader<'_> {
             simple.push(set);
         }
         let answers = self.shared.ask_all(commands).await?;
-        let (mut triggers, mut claims) = (Vec::new(), Vec::new());
+        let (mut triggers, mut runs, mut claims) = (Vec::new(), Vec::new(), Vec::new());
         for (set, answer) in simple.into_iter().zip(answers) {
             let mut members = Members::default();
             match &set {
@@ -243,6 +252,14 @@ impl Loader<'_> {
                     let keys = keys.filter_map(|member| Some(member.strip_prefix(&begin)?.to_owned()));
                     members.triggers = self.numbered(&keys.collect::<Vec<_>>());
                     triggers.extend(&members.triggers);
+                }
+                Set::Tagged(tag) => {
+                    let begin = codec::tag(tag);
+                    let entries = words(Some(answer)).into_iter();
+                    let found = entries.filter_map(|entry| codec::read_run(entry.strip_prefix(&begin)?));
+                    let names = self.view.names();
+                    members.runs = found.map(|run| names.run(run)).collect();
+                    runs.extend(&members.runs);
                 }
                 Set::Unfired(_) | Set::Holder(_) => {
                     let found = word(Some(&answer));
@@ -262,6 +279,7 @@ impl Loader<'_> {
             self.view.load_set(set, members);
         }
         self.triggers(triggers, true).await?;
+        self.runs(runs, true).await?;
         self.claims_of_runs(of_runs, &mut claims).await?;
         self.claims(claims.clone()).await?;
         self.orphaned(claims).await

@@ -113,6 +113,33 @@ impl Shared {
         Ok(true)
     }
 
+    /// Runs that try occurrences of paused triggers again are held until those are resumed.
+    pub(crate) async fn hold_paused(&self, runs: &mut Vec<AcquiredRun>) -> Result<()> {
+        let retries: Vec<_> =
+            runs.iter().filter_map(|run| Some((run.claim, run.occurrence_of.clone()?))).collect();
+        if retries.is_empty() {
+            return Ok(());
+        }
+        let is_paused =
+            |view: &mut View<Names>| each(view, &retries, |view, (_, key)| rules::is_paused(view, &key));
+        let paused = self.look_at(Broken::IsNone, is_paused).await?;
+        let held: Vec<_> =
+            retries.iter().zip(paused).filter(|(_, paused)| *paused).map(|((claim, _), _)| *claim).collect();
+        if held.is_empty() {
+            return Ok(());
+        }
+        let mut view = self.view();
+        self.load_held(&mut view, held.iter().map(|claim| (*claim, Asks::ForAll)));
+        let rule = |view: &mut View<Names>| each(view, &held, rules::hold_claimed);
+        self.run("hold", Mode::Chore, view, rule).await?;
+        let mut sessions = self.sessions.lock();
+        for claim in &held {
+            sessions.get_mut(&claim.session()).and_then(|known| known.let_go(*claim));
+        }
+        runs.retain(|run| !held.contains(&run.claim));
+        Ok(())
+    }
+
     /// Removes all runs, in parts. What runs goes on.
     pub(crate) async fn clear_runs(&self) -> Result<()> {
         let mut cursor = Some(0);

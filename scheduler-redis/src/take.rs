@@ -277,7 +277,9 @@ impl Shared {
         let is_done = async {
             self.drop_unreadable(request.session, &unusable).await?;
             self.spoil(unusable.spoilt).await?;
-            self.settle(&mut acquired.runs, &of_jobs).await
+            let has_moved = self.settle(&mut acquired.runs, &of_jobs).await?;
+            self.hold_paused(&mut acquired.runs).await?;
+            Ok(has_moved)
         };
         let has_moved = is_done.await;
         if let Err(error) = has_moved {

@@ -102,7 +102,7 @@ impl Work {
         (self.at, Reverse(self.priority), self.name.clone())
     }
 
-    fn detail(&self) -> JobDetail {
+    pub(super) fn detail(&self) -> JobDetail {
         let durable = JobDetail::builder(self.job.clone(), &*self.job_type).durable(true);
         durable.disallow_concurrent(self.exclusive).build()
     }

@@ -20,7 +20,7 @@ use crate::seeded::seed;
 const THREADS: u64 = 4;
 
 /// On so many threads at once, each with its number.
-fn at_once<T: Send>(threads: u64, act: impl Fn(u64) -> T + Sync) -> Vec<T> {
+pub(super) fn at_once<T: Send>(threads: u64, act: impl Fn(u64) -> T + Sync) -> Vec<T> {
     let (barrier, act) = (Barrier::new(threads as usize), &act);
     thread::scope(|scope| {
         let begin = |number| {
@@ -37,7 +37,7 @@ fn at_once<T: Send>(threads: u64, act: impl Fn(u64) -> T + Sync) -> Vec<T> {
 
 /// Where transactions wait for each other when they have read and not yet committed, so that all have read the same. A driver that
 /// lets only one of them run at a time keeps the others out: when that was seen a few times, nobody waits any more.
-struct Meeting<'a> {
+pub(super) struct Meeting<'a> {
     came: AtomicU64,
     patience: &'a AtomicU32,
 }
@@ -46,14 +46,14 @@ struct Meeting<'a> {
 const LOOKS: u32 = 4000;
 
 /// So often some are missing before nobody waits any more.
-const PATIENCE: u32 = 3;
+pub(super) const PATIENCE: u32 = 3;
 
 impl<'a> Meeting<'a> {
-    const fn new(patience: &'a AtomicU32) -> Self {
+    pub(super) const fn new(patience: &'a AtomicU32) -> Self {
         Self { came: AtomicU64::new(0), patience }
     }
 
-    fn meet(&self, all: u64) {
+    pub(super) fn meet(&self, all: u64) {
         self.come();
         self.wait_for(all);
     }

@@ -150,6 +150,7 @@ pub mod lanes;
 pub mod names;
 pub mod random;
 pub mod records;
+pub mod tags;
 pub mod transactions;
 
 /// All rules, for a test runner of your own; [`driver_conformance!`](crate::driver_conformance) makes a test of each.
@@ -163,6 +164,7 @@ pub fn all<D: DriverUnderTest>() -> Vec<Rule<D>> {
         beside::all(),
         contents::all(),
         records::all(),
+        tags::all(),
         concurrent::all(),
     ];
     let mut all: Vec<Rule<D>> = themes.into_iter().flatten().collect();
@@ -188,6 +190,7 @@ macro_rules! driver_conformance {
             $crate::__driver_rules_of_beside!($open);
             $crate::__driver_rules_of_contents!($open);
             $crate::__driver_rules_of_records!($open);
+            $crate::__driver_rules_of_tags!($open);
             $crate::__driver_rules_of_concurrent!($open);
 
             #[test]

@@ -348,6 +348,9 @@ impl Client {
     async fn explain_stored(&self, run: RunId) -> Result<Option<RunExplanation>> {
         let Some(run) = self.store().all_runs(RunQuery::one(run)).await?.pop() else { return Ok(None) };
         let mut reasons = Vec::new();
+        if run.state == RunState::Held {
+            reasons.extend(self.paused_trigger(&run.cause).await?);
+        }
         if run.state == RunState::Waiting {
             if run.due > self.now() {
                 reasons.push(Obstacle::NotYetDue { due: run.due });
@@ -357,10 +360,18 @@ impl Client {
                 reasons.extend(self.executions(Executions::OfJob(run.job.clone())).await?.first().map(busy));
             }
             reasons.extend(self.paused_queue(run.queue.as_ref()).await?);
+            reasons.extend(self.paused_trigger(&run.cause).await?);
             let job_type = job.as_ref().map_or(&*run.job_type, |job| job.job_type());
             reasons.extend(self.no_node_for(job_type).await?);
         }
         Ok(Some(RunExplanation { run, reasons }))
+    }
+
+    /// That the trigger is paused of whose occurrence this is a retry.
+    async fn paused_trigger(&self, cause: &Cause) -> Result<Option<Obstacle>> {
+        let Cause::Trigger { trigger, .. } = cause else { return Ok(None) };
+        let status = self.trigger(trigger).await?;
+        Ok(status.and_then(|status| status.pause).map(|note| Obstacle::Paused { note }))
     }
 
     /// That this queue is paused.

@@ -42,6 +42,7 @@ mod queues;
 mod races;
 mod refusing;
 mod regressions;
+mod retries_of_triggers;
 mod retry_policies;
 mod retrying;
 mod rogue;

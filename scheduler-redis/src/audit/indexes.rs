@@ -34,6 +34,11 @@ fn behind_job(entry: &[u8]) -> Option<String> {
     entry.split_once("\0\0").map(|(_, trigger)| trigger.to_owned())
 }
 
+fn behind_tag(entry: &[u8]) -> Option<String> {
+    let entry = std::str::from_utf8(entry).ok()?;
+    entry.rsplit_once("\0\0").map(|(_, run)| run.to_owned())
+}
+
 fn whole(entry: &[u8]) -> Option<String> {
     std::str::from_utf8(entry).ok().map(str::to_owned)
 }
@@ -108,10 +113,13 @@ impl Audit<'_> {
         };
         let rings = |row: &Row, _: &Names, _: &[u8]| row.alarm().is_some();
         let is_alone = |row: &Row, _: &Names, _: &[u8]| row.is_exclusive();
-        let all: [(&'static str, &'static str, Belongs<'_>, NameOf<'_>); 4] = [
+        let is_tagged =
+            |row: &Row, _: &Names, entry: &[u8]| row.tags().iter().any(|tag| tag.as_bytes() == entry);
+        let all: [(&'static str, &'static str, Belongs<'_>, NameOf<'_>); 5] = [
             ("nt", "it has another name", &is_name, &whole),
             ("of", "another job knows of it", &of_job, &behind_job),
             ("by", "another calendar knows of it", &of_calendar, &behind_job),
+            ("tags", "it is found by what it has not", &is_tagged, &behind_tag),
             ("alarms", "a rule is to look at it, and needs not", &rings, &whole),
         ];
         for (zset, fault, belongs, name) in all {

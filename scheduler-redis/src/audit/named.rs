@@ -97,6 +97,14 @@ impl Row {
         }
     }
 
+    /// The entries by which it is found, beside its name.
+    pub(super) fn tags(&self) -> Vec<String> {
+        match self {
+            Self::Trigger(_) => Vec::new(),
+            Self::Run(row) => row.tags().map(|tag| codec::tag(&tag) + &self.name()).collect(),
+        }
+    }
+
     /// When a rule is to look at it.
     pub(super) fn alarm(&self) -> Option<DateTime<Utc>> {
         match self {

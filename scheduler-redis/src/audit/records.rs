@@ -416,6 +416,9 @@ fn follows(named: Named, name: &str, whole: &[u8], row: &Row, names: &Names) -> 
         let fault = "when a rule has to look at it is not noted";
         index("alarms", name.to_owned(), &alarm.timestamp_millis().to_string(), fault);
     }
+    for tag in row.tags() {
+        index("tags", tag, "0", "it is not found by what it belongs to");
+    }
     if let Some(row) = row.trigger() {
         index("nt", name.to_owned(), "0", "it has a record and no name");
         let job = codec::key(row.trigger.job());

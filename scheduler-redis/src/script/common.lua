@@ -11,6 +11,7 @@
 --   at               trigger -> its claim that is not fired; run -> its claim, if that has a record
 --   lane:<lane>      what can be claimed, by time, priority, key. A lane is `1` and the queue, or `0`, NUL, and the type
 --                    of the job        lanes   lane -> when its first is due
+--   tags             what a run has to do with something else, NUL NUL, and the run
 --   ended:<end>      runs that have ended like this, by the time of their end
 --   alone            trigger or run whose job allows one run at a time -> that job
 --   busy             such a job -> its one claim
@@ -39,7 +40,7 @@ local MANY = 5000
 
 -- What the types of the keys are; of those of which there may be many, by what they begin with.
 local TYPES = {
-  jobs = 'hash', triggers = 'hash', runs = 'hash', ended = 'zset', at = 'hash', lanes = 'zset', alone = 'hash', busy = 'hash', queues = 'hash', awaited = 'set',
+  jobs = 'hash', triggers = 'hash', runs = 'hash', ended = 'zset', tags = 'zset', at = 'hash', lanes = 'zset', alone = 'hash', busy = 'hash', queues = 'hash', awaited = 'set',
   alarms = 'zset', nj = 'zset', nt = 'zset', of = 'zset', by = 'zset', rest = 'string', marks = 'hash', firings = 'set', fr = 'string', ss = 'hash',
   sl = 'zset', sn = 'hash', sc = 'hash', tn = 'hash', orphans = 'set', owners = 'hash', untold = 'set', chores = 'hash', aside = 'set',
   meta = 'hash', homes = 'set', cl = 'hash', lane = 'zset', q = 'zset', ql = 'set', stop = 'hash', orphan = 'hash', ad = 'string',

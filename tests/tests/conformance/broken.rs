@@ -49,9 +49,10 @@ enum Bug {
     KeepsForEver,
     ListsTheOldestFirst,
     ForgetsTheDead,
+    ForgetsWhoseRetriesTheyAre,
 }
 
-const BUGS: [Bug; 33] = [
+const BUGS: [Bug; 34] = [
     Bug::LosesATrigger,
     Bug::HandsOutTwice,
     Bug::IgnoresTheOrder,
@@ -85,6 +86,7 @@ const BUGS: [Bug; 33] = [
     Bug::KeepsForEver,
     Bug::ListsTheOldestFirst,
     Bug::ForgetsTheDead,
+    Bug::ForgetsWhoseRetriesTheyAre,
 ];
 
 #[derive(Debug)]
@@ -156,6 +158,9 @@ impl Decorator for Broken {
             match self.bug {
                 Bug::DropsInstructions => completion.instruction = Instruction::Continue,
                 Bug::DropsData => completion.data = None,
+                Bug::ForgetsWhoseRetriesTheyAre => {
+                    completion.promise.iter_mut().for_each(|run| run.cause = Cause::Enqueued);
+                }
                 _ => {}
             }
             completion.fate = match (self.bug, std::mem::take(&mut completion.fate)) {

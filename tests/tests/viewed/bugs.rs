@@ -57,6 +57,9 @@ bugs! {
     IgnoresNewClaims => who_found_no_claim_is_refused_if_there_is_one,
     /// Of a job that allows one run at a time.
     IgnoresHolders => a_forgotten_claim_does_not_hold_a_job_that_another_holds,
+    FindsNoTags => runs_are_found_by_their_tags,
+    /// Of runs.
+    IgnoresNewTags => who_goes_by_the_number_of_tags_is_not_overtaken,
     OverwritesMarks => no_change_of_what_there_is_one_of_is_lost,
     /// Before it compares.
     WritesAHalf => a_refused_commit_changes_nothing_and_runs_again,

@@ -185,6 +185,13 @@ impl Server {
         self.triggers.values().filter(|(row, _)| row.job == job).count() + gone
     }
 
+    fn tagged(&self, tag: &RunTag) -> Vec<Id<RunRow>> {
+        if self.has(Bug::FindsNoTags) {
+            return Vec::new();
+        }
+        self.runs.iter().filter(|(_, (row, _))| row.has_tag(tag)).map(|(id, _)| *id).collect()
+    }
+
     fn user_of(&self, calendar: &str) -> Option<TriggerKey> {
         let is_it = |name: &str| match self.has(Bug::ComparesBeginnings) {
             true => name.starts_with(calendar),
@@ -233,6 +240,7 @@ impl Server {
                 }
             }
             Set::Excess => Members::default(),
+            Set::Tagged(tag) => Members { runs: self.tagged(tag), ..Members::default() },
             Set::Triggers(Selection::Job(job)) => {
                 let is_of = |id: &&Id<TriggerRow>| self.triggers[*id].0.trigger.job() == job;
                 Members { triggers: triggers.filter(is_of).copied().collect(), ..Members::default() }
@@ -269,6 +277,8 @@ impl Server {
                 || view.counted().all(|(job, count)| self.members_of(job) == count))
             && (self.has(Bug::IgnoresSeveral)
                 || view.several().all(|(job, least)| self.members_of(job) >= least))
+            && (self.has(Bug::IgnoresNewTags)
+                || view.tags().all(|(tag, count)| self.tagged(tag).len() == count))
             && view.unused().all(|calendar| self.user_of(calendar).is_none())
             && (self.has(Bug::IgnoresNewClaims)
                 || view.unfired().all(|(trigger, claim)| self.unfired_of(trigger) == claim)

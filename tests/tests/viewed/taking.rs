@@ -38,6 +38,13 @@ struct Claimed {
     jobs: HashSet<JobKey>,
 }
 
+fn run_of(claim: &ClaimRow) -> Option<RunId> {
+    match claim.item {
+        Item::Run(run) => Some(run),
+        Item::Trigger(_) => None,
+    }
+}
+
 impl Server {
     /// What is claimed, for whoever takes for this session.
     fn claimed(&self, session: u64) -> Claimed {
@@ -128,6 +135,24 @@ impl Server {
         request.limits.left(queue, claimed)
     }
 
+    /// Runs that are due and try occurrences of paused triggers again are held.
+    fn hold(&mut self, until: DateTime<Utc>) {
+        let is_claimed: HashSet<_> = self.claims.values().filter_map(|(claim, _)| run_of(claim)).collect();
+        for (row, of_row) in self.runs.values_mut() {
+            let mut triggers = self.triggers.values_mut();
+            let trigger =
+                row.occurrence_of().and_then(|key| triggers.find(|(row, _)| row.trigger.key() == key));
+            let is_due = row.place().is_some_and(|place| place.at <= until) && !is_claimed.contains(&row.id);
+            if let Some((trigger, _)) = trigger.filter(|(row, _)| is_due && row.state == StoredState::Paused)
+            {
+                self.version += 1;
+                trigger.retried = true;
+                row.hold_for_trigger();
+                *of_row = self.version;
+            }
+        }
+    }
+
     /// Runs stand where their jobs want them to.
     fn settle(&mut self) {
         let Self { jobs, runs, version, .. } = self;
@@ -148,6 +173,7 @@ impl Server {
     ) -> Acquired {
         self.present = request.now;
         self.settle();
+        self.hold(request.until);
         let mut acquired = Acquired::default();
         let one_more = usize::from(request.max > 0 && self.has(Bug::TakesOneMore));
         let until = request.until + TimeDelta::seconds(i64::from(self.has(Bug::TakesEarly)));

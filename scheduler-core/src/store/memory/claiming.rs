@@ -7,7 +7,7 @@ use super::table::Table;
 use crate::job::ExecutionId;
 use crate::store::contract::Attached;
 use crate::store::firing::{AcquireDue, Acquired, AcquiredTrigger};
-use crate::store::rows::Rows;
+use crate::store::rows::{Rows, StoredState};
 use crate::store::rules;
 use crate::store::runs::AcquiredRun;
 
@@ -32,10 +32,14 @@ impl Table {
                 if open.all(&self.lanes) { continue } else { break }
             };
             if let Stood::Run(slot) = due.what()
-                && self.is_misplaced(slot)
+                && (self.is_misplaced(slot) || self.is_paused(slot))
             {
                 self.lanes.insert(lane, due);
-                self.edit_run(slot, |row| row.exclusive = !row.exclusive);
+                if self.is_misplaced(slot) {
+                    self.edit_run(slot, |row| row.exclusive = !row.exclusive);
+                } else {
+                    let Ok(_) = rules::hold_if_paused(self, self.run_id(slot));
+                }
                 open.passed(&self.lanes, lane);
                 continue;
             }
@@ -98,6 +102,12 @@ impl Table {
         let row = &self.runs[index].row;
         let job = self.job_slot(&row.job).map(|job| &self.jobs[job].row.detail);
         job.is_some_and(|job| job.disallow_concurrent() != row.exclusive)
+    }
+
+    /// A run that tries an occurrence of a paused trigger again.
+    fn is_paused(&self, index: usize) -> bool {
+        let trigger = self.runs[index].row.occurrence_of().and_then(|key| self.trigger_slot(key));
+        trigger.is_some_and(|slot| self.triggers[slot].row.state == StoredState::Paused)
     }
 
     /// Claims a run that was taken out of its lane.

@@ -192,6 +192,10 @@ impl Rows for Table {
         Ok(self.busy.get(job).copied().map(Id::new))
     }
 
+    fn tagged(&mut self, tag: &RunTag) -> Always<Vec<Id<RunRow>>> {
+        Ok(self.tags.of(tag))
+    }
+
     fn claims(&mut self, wanted: impl Fn(Id<ClaimRow>, &ClaimRow) -> bool) -> Always<Vec<Id<ClaimRow>>> {
         let all = self.claims.iter().map(|(number, claim)| (Id::new(*number), claim));
         Ok(all.filter(|(id, claim)| wanted(*id, claim)).map(|(id, _)| id).collect())

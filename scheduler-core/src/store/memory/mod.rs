@@ -16,6 +16,7 @@ mod listing;
 mod pages;
 mod slots;
 mod table;
+mod tags;
 
 use std::convert::Infallible;
 use std::fmt::{self, Debug};

@@ -23,6 +23,7 @@ use super::index::{Index, place};
 use super::lanes::{Due, Lanes};
 use super::listing::Listings;
 use super::slots::{JobSlot, RunSlot, TriggerSlot, is_of, number, slot_of};
+use super::tags::{Tags, tags};
 use crate::calendar::Calendar;
 use crate::job::{CancelReason, ExecutionId};
 use crate::key::{JobKey, TriggerKey};
@@ -52,6 +53,7 @@ pub struct Table {
     pub(super) alarms: BTreeSet<(DateTime<Utc>, Id<TriggerRow>)>,
     /// Runs that have ended.
     pub(super) ended: Ended,
+    pub(super) tags: Tags,
     pub(super) busy: HashMap<JobKey, u64>,
     /// What stands of jobs that disallow concurrent runs, by lane.
     waiting: HashMap<JobKey, BTreeMap<usize, BTreeSet<Due>>>,
@@ -299,6 +301,7 @@ impl Table {
         self.generation = self.generation.wrapping_add(1);
         self.listings.runs.added(number(index, self.generation), self.runs.len());
         self.lanes.join(row.lane.0 as usize);
+        self.tags.change(number(index, self.generation), &[], &tags(&row));
         self.runs.insert(RunSlot { row, generation: self.generation, stands: false, claim: 0 });
         self.stand_run(index);
         number(index, self.generation)
@@ -310,16 +313,18 @@ impl Table {
         let id = self.run_id(index);
         let slot = self.runs.remove(index);
         self.ended.change(id, stands(&slot.row), (None, None));
+        self.tags.change(id, &tags(&slot.row), &[]);
         self.runs_by_id.remove(&slot.row.id);
         self.lanes.leave(slot.row.lane.0 as usize);
     }
 
     pub(super) fn edit_run<A>(&mut self, index: usize, edit: impl FnOnce(&mut RunRow) -> A) -> A {
         let (id, row) = (self.run_id(index), &mut self.runs[index].row);
-        let (before, end, lane) = (row.place(), stands(row), row.lane);
+        let (before, end, lane, tagged) = (row.place(), stands(row), row.lane, tags(row));
         let answer = edit(row);
         let lane_now = row.lane;
         self.ended.change(id, end, stands(row));
+        self.tags.change(id, &tagged, &tags(row));
         if lane_now != lane {
             self.lanes.join(lane_now.0 as usize);
         }

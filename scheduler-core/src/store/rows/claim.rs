@@ -8,6 +8,7 @@ use super::place::Id;
 use super::run::RunRow;
 use super::trigger::TriggerRow;
 use crate::job::{CancelReason, ExecutionId};
+use crate::key::TriggerKey;
 use crate::run::RunId;
 use crate::trigger::Trigger;
 
@@ -38,7 +39,7 @@ pub struct ClaimRow {
     pub trigger: Arc<Trigger>,
     /// As it was claimed; where the row has another one, the claim is that of a trigger that is gone. 0 for a run.
     pub birth: u64,
-    /// Of which triggers this is a run. 0 for a stored run.
+    /// Of which triggers this is a run. 0 for a stored run that its trigger does not count.
     pub lineage: u64,
     /// As it was claimed; where the row has another one, the claim is void.
     pub epoch: u32,
@@ -50,6 +51,8 @@ pub struct ClaimRow {
     pub fired: bool,
     /// It is one of those that its trigger [counts](TriggerRow::running).
     pub counted: bool,
+    /// Something depends on the end of its run, so that a rule has to look at the row of the run then.
+    pub linked: bool,
     /// When it lapses, unless it is fired. A driver that watches this by other means may read it as the end of all time.
     pub lapse: DateTime<Utc>,
     /// When it was fired; before that, when it was claimed. A driver may derive the latter from the number of the claim.
@@ -71,9 +74,14 @@ impl ClaimRow {
         }
     }
 
-    /// Whether this is a run of that trigger, or of one whose place it has taken.
-    pub fn is_run_of(&self, trigger: Id<TriggerRow>, lineage: u64) -> bool {
-        self.fired && self.item == Item::Trigger(trigger) && self.lineage == lineage
+    /// Whether this is a run of that trigger, or of one whose place it has taken; also one that tries an occurrence again, if the
+    /// trigger counts it.
+    pub fn is_run_of(&self, (id, trigger): (Id<TriggerRow>, &TriggerKey), lineage: u64) -> bool {
+        let is_of = match self.item {
+            Item::Trigger(item) => item == id,
+            Item::Run(_) => self.counted && self.trigger.key() == trigger,
+        };
+        self.fired && is_of && self.lineage == lineage
     }
 }
 

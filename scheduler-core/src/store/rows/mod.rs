@@ -13,7 +13,7 @@
 //!   reads may see rows of several points in time.
 //! * A driver refuses a commit if something that the rule has gone by is another by then. The rule then runs again on what is
 //!   there now. A driver checks rows that were read or edited, names that were found free, [members](Rows::members), an
-//!   [unfired](Rows::unfired) claim, the [claim of a run](Rows::claim_of), the [holder](Rows::holder) of a job, a calendar without a
+//!   [unfired](Rows::unfired) claim, the [claim of a run](Rows::claim_of), the [holder](Rows::holder) of a job, runs of a [tag](Rows::tagged), a calendar without a
 //!   [user](Rows::user_of), pauses, calendars and marks. New claims are not in the rows, so a driver checks them separately.
 //! * A commit that arrives twice takes effect once, and the second answer is that of the first. After a lost answer the driver
 //!   finds out what happened, or returns an error.
@@ -36,6 +36,7 @@ mod claim;
 mod place;
 mod run;
 mod seam;
+mod tag;
 mod trigger;
 
 pub use super::pauses::Pauses;
@@ -44,4 +45,5 @@ pub use claim::{Alarm, ClaimRow, Item};
 pub use place::{Id, Lane, Place};
 pub use run::{Rank, RunRow, Standing};
 pub use seam::{Answer, Driver, Rows, Table};
+pub use tag::RunTag;
 pub use trigger::{JobRow, TriggerRow};

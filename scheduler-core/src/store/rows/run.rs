@@ -12,6 +12,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::place::{Lane, Place};
+use super::tag::RunTag;
 use crate::data::JobData;
 use crate::job::JobDetail;
 use crate::key::{JobKey, TriggerKey};
@@ -91,6 +92,9 @@ pub(in crate::store) struct RareFields {
     first: Option<DateTime<Utc>>,
     #[serde(skip_serializing_if = "is_zero")]
     replays: u32,
+    /// It is held because its trigger was paused when it was due.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    is_paused: bool,
     /// Attempts that were lost with their nodes, one after the other.
     #[serde(skip_serializing_if = "is_zero")]
     losses: u32,
@@ -295,10 +299,40 @@ impl RunRow {
         Some((end, Rank { number, run: self.id }))
     }
 
+    /// By what it is found, beside its id.
+    pub fn tags(&self) -> impl Iterator<Item = RunTag> {
+        let trigger = self.cold.is_some().then(|| self.occurrence_of()).flatten();
+        trigger.filter(|_| self.end().is_none()).cloned().map(RunTag::RetryOf).into_iter()
+    }
+
+    /// Whether a rule has to look at its row when it is over.
+    pub fn is_linked(&self) -> bool {
+        self.tags().next().is_some()
+    }
+
+    /// Whether it has this tag.
+    pub fn has_tag(&self, tag: &RunTag) -> bool {
+        self.tags().any(|known| known == *tag)
+    }
+
+    /// Whether it is held because its trigger was paused when it was due.
+    pub fn is_paused(&self) -> bool {
+        self.standing == Standing::Held && self.cold.as_deref().is_some_and(|cold| cold.is_paused)
+    }
+
+    /// It was due while its trigger is paused: it is held until the trigger is resumed.
+    pub fn hold_for_trigger(&mut self) {
+        self.stand(Standing::Held);
+        self.cold().is_paused = true;
+    }
+
     /// It stands like this from now on, without an attempt.
     pub fn stand(&mut self, standing: Standing) {
         self.standing = standing;
         self.epoch = self.epoch.wrapping_add(1);
+        if let Some(cold) = &mut self.cold {
+            cold.is_paused = false;
+        }
     }
 
     /// It has ended like this.

@@ -8,6 +8,7 @@ use chrono::{DateTime, Utc};
 use super::claim::{Alarm, ClaimRow};
 use super::place::{Id, Lane};
 use super::run::RunRow;
+use super::tag::RunTag;
 use super::trigger::{JobRow, TriggerRow};
 use crate::calendar::Calendar;
 use crate::job::{CancelReason, ExecutionId, JobDetail};
@@ -129,6 +130,10 @@ pub trait Rows: Table<JobRow> + Table<TriggerRow> + Table<RunRow> + Table<ClaimR
     /// The claim that holds a job which allows one run at a time, also one that the transaction has added. The commit is refused if
     /// another has come since, also after the answer none.
     fn holder(&mut self, job: &JobKey) -> Answer<Self, Option<Id<ClaimRow>>>;
+
+    /// The runs that have this tag, in no order, with those that the transaction itself has added or changed. The commit is refused if
+    /// their number has changed by then.
+    fn tagged(&mut self, tag: &RunTag) -> Answer<Self, Vec<Id<RunRow>>>;
 
     /// The claims that are meant, in no order.
     fn claims(&mut self, wanted: impl Fn(Id<ClaimRow>, &ClaimRow) -> bool)

@@ -33,6 +33,8 @@ pub struct TriggerRow {
     pub exclusive: bool,
     /// Its runs were asked to stop, since it is due again.
     pub superseded: bool,
+    /// Occurrences of it may be stored as runs, since they are tried again.
+    pub retried: bool,
     /// Its runs under way, where its overlap policy asks for them; 0 elsewhere.
     pub running: u32,
     /// Changes when a claim that was made before is no longer good.
@@ -79,6 +81,7 @@ impl TriggerRow {
             state: StoredState::Waiting,
             exclusive,
             superseded: false,
+            retried: false,
             running: 0,
             epoch: 0,
             lane,

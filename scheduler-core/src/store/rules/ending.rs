@@ -45,7 +45,7 @@ pub fn complete<R: Rows>(
         end_run(rows, item, lineage, now)?;
     }
     if let Some(run) = completion.promise {
-        promise(rows, *run, completion.fate, 0, now)?;
+        promise(rows, (*run, completion.fate), (0, Some(lineage)), now)?;
     }
     match completion.instruction {
         Instruction::Continue => return Ok(DONE),
@@ -120,8 +120,10 @@ pub(super) fn count_runs<R: Rows>(
     if overlap == OverlapPolicy::AllowAll {
         return Ok(0);
     }
-    let Some(lineage) = rows.get(id)?.map(TriggerRow::lineage) else { return Ok(0) };
-    let runs = rows.claims(|_, claim| claim.is_run_of(id, lineage))?;
+    let Some((key, lineage)) = rows.get(id)?.map(|row| (row.trigger.key().clone(), row.lineage())) else {
+        return Ok(0);
+    };
+    let runs = rows.claims(|_, claim| claim.is_run_of((id, &key), lineage))?;
     for run in &runs {
         rows.edit(*run, |claim| claim.counted = true)?;
     }

@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 
 use super::changing::{drop_excess, ring_run};
 use super::recording::not_run;
+use super::retrying::{take_over, wait_for};
 use super::running::give_back_run;
 use super::steps::{end_claim, end_run, pause_trigger, step};
 use crate::job::{CancelReason, ExecutionId};
@@ -29,6 +30,7 @@ pub fn claimed(
         trigger: row.trigger.clone(),
         birth: row.birth,
         lineage: row.lineage(),
+        linked: false,
         epoch: row.epoch,
         attempt: 1,
         exclusive: row.exclusive,
@@ -74,13 +76,24 @@ pub fn fire<R: Rows>(rows: &mut R, firing: Firing, now: DateTime<Utc>) -> Answer
         end_claim(rows, id)?;
         return Ok(FireResult::Stale);
     };
-    let (job, overlap) = (row.job, row.trigger.overlap());
-    let overlaps = row.running > 0 && overlap == OverlapPolicy::Skip;
+    let (job, overlap, trigger) = (row.job, row.trigger.overlap(), row.trigger.clone());
+    let mut overlaps = row.running > 0 && overlap == OverlapPolicy::Skip;
+    let is_retried = row.retried && firing.dropped.is_none() && overlap != OverlapPolicy::AllowAll;
     let Some(job) = rows.get(job)?.map(|job| job.detail.clone()) else {
         // Somebody has destroyed it.
         step(rows, item, Step::Fail, None)?;
         return Ok(FireResult::Stale);
     };
+    if is_retried {
+        let retries = take_over(rows, (item, trigger.key()), firing.claim.session(), now)?;
+        overlaps |= overlap == OverlapPolicy::Skip && !retries.is_empty();
+        if overlap.waits() && !retries.is_empty() {
+            end_claim(rows, id)?;
+            wait_for(rows, item, retries)?;
+            rows.show(item)?;
+            return Ok(FireResult::Stale);
+        }
+    }
     let dropped = firing.dropped.or(overlaps.then_some(FiringReason::Overlapped));
     let runs = dropped.is_none();
     let counted = runs && overlap != OverlapPolicy::AllowAll;
@@ -182,8 +195,10 @@ fn ring_trigger<R: Rows>(
 
 /// Asks the runs of a trigger to stop that is due again and whose policy is to cancel them.
 fn supersede<R: Rows>(rows: &mut R, id: Id<TriggerRow>, session: u64) -> Answer<R, ()> {
-    let Some(lineage) = rows.get(id)?.map(TriggerRow::lineage) else { return Ok(()) };
-    for run in rows.claims(|_, claim| claim.is_run_of(id, lineage))? {
+    let Some((key, lineage)) = rows.get(id)?.map(|row| (row.trigger.key().clone(), row.lineage())) else {
+        return Ok(());
+    };
+    for run in rows.claims(|_, claim| claim.is_run_of((id, &key), lineage))? {
         let of = rows.edit(run, |claim| {
             claim.cancel.get_or_insert(CancelReason::Superseded);
             claim.session

@@ -77,7 +77,7 @@ pub fn lose<R: Rows>(
         record.iter_mut().for_each(|record| record.reason = Some(FiringReason::Retried));
         let run = NewRun::of_firing(execution, &detail, trigger, claim.due, claim.since);
         let fate = Fate::Again { at: claim.due, counts: true, error: Some(node_died(1, node, now).into()) };
-        promise(rows, run, fate, 1, now)?;
+        promise(rows, (run, fate), (1, None), now)?;
     }
     let instruction = match trigger.declared_by() {
         Some(_) => Instruction::Continue,

@@ -50,7 +50,7 @@ pub fn examine<R: Rows>(rows: &mut R, key: &TriggerKey, mends: bool) -> Answer<R
     {
         found.push(Unsound::NoCalendar(name.into()));
     }
-    let is_counted = |_, claim: &ClaimRow| claim.counted && claim.is_run_of(id, lineage);
+    let is_counted = |_, claim: &ClaimRow| claim.counted && claim.is_run_of((id, trigger.key()), lineage);
     let there = u32::try_from(rows.claims(is_counted)?.len()).unwrap_or(u32::MAX);
     if counted != there {
         found.push(Unsound::Runs { counted, there });

@@ -7,6 +7,8 @@
 //! * `putting`: jobs and triggers that are stored, replaced, moved on, removed; calendars and marks;
 //! * `pausing`: pauses, resets, and the steps of the table of states;
 //! * `running`: runs that are stored: enqueued, ended, lost;
+//! * `holding`: retries that are held while their triggers are paused;
+//! * `retrying`: occurrences of triggers that are tried again, and their triggers;
 //! * `changing`: stored runs that users change, and ended ones that are no longer kept;
 //! * `recording`: firing records of what no node tells;
 //! * `asking`: lists.
@@ -18,11 +20,13 @@ mod asking;
 mod changing;
 mod ending;
 mod firing;
+mod holding;
 mod losing;
 mod mending;
 mod pausing;
 mod putting;
 mod recording;
+mod retrying;
 mod running;
 mod steps;
 
@@ -31,6 +35,7 @@ pub use asking::{cancel, executions, groups, jobs, runs_by_session, triggers};
 pub use changing::change_run;
 pub use ending::{complete, detach, end_job};
 pub use firing::{claimed, fire, release, ring, spoil};
+pub use holding::{hold_if_paused, is_paused};
 pub use losing::{Lost, Reasserted, abandon, lose, reassert, reassert_ended_run, reassert_run};
 pub use mending::{Unsound, drop_unused, examine};
 pub use pausing::{
@@ -41,6 +46,7 @@ pub use putting::{
     adjust, check_put, clear, move_triggers, put, put_calendar, put_mark, remove_calendar, remove_job,
     remove_trigger, reschedule,
 };
+pub use retrying::hold_claimed;
 pub(crate) use running::is_meant;
 pub use running::{MOST_LOSSES, claimed_run, enqueue, give_back_unheard, remove_run, resettle, runs};
 pub use steps::each;

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use foldhash::{HashSet, HashSetExt};
 
 use super::ending::count_runs;
+use super::holding::release_held;
 use super::pausing::pause_at_birth;
+use super::retrying::remove_retries;
 use super::running::remove_run;
 use super::steps::{each, remove_at, take_out, withdraw};
 use crate::calendar::Calendar;
@@ -190,15 +192,17 @@ fn replace<R: Rows>(
     progress: Progress,
 ) -> Answer<R, ()> {
     let Some(home) = home(rows, &trigger)? else { return Ok(()) };
-    let known = rows.get(id)?.map(|row| (row.freed(), row.lineage()));
-    let Some((freed, lineage)) = known else { return Ok(()) };
+    let known = rows.get(id)?.map(|row| (row.freed(), row.lineage(), row.retried));
+    let Some((freed, lineage, retried)) = known else { return Ok(()) };
     let running = count_runs(rows, id, trigger.overlap())?;
     withdraw(rows, id)?;
+    release_held(rows, id)?;
     let birth = rows.number();
     let mut row = TriggerRow::new(trigger, progress, home, birth);
     row.running = running;
     row.set_freed(freed);
     row.set_lineage(lineage);
+    row.retried = retried;
     // Another job, that of the trigger before, stays without it, durable or not.
     rows.edit(id, |known| {
         row.epoch = known.epoch.wrapping_add(1);
@@ -248,6 +252,9 @@ pub fn reschedule<R: Rows>(rows: &mut R, request: Reschedule) -> Answer<R, Resul
         None if same_name => update(rows, id, trigger)?,
         Some(progress) if same_name => replace(rows, id, trigger, progress)?,
         progress => {
+            if rows.get(id)?.is_some_and(|row| row.retried) {
+                remove_retries(rows, &old)?;
+            }
             take_out(rows, id)?;
             add(rows, trigger, progress.unwrap_or(known))?;
         }
@@ -276,10 +283,14 @@ pub fn adjust<R: Rows>(rows: &mut R, adjustment: Adjustment) -> Answer<R, bool> 
 
 /// Removes a trigger, and with the last one a job that is not durable.
 pub fn remove_trigger<R: Rows>(rows: &mut R, key: &TriggerKey) -> Answer<R, Removed> {
-    match rows.trigger(key)? {
-        Some(id) => remove_at(rows, id),
-        None => Ok(Removed::default()),
+    let Some(id) = rows.trigger(key)? else {
+        // It may have fired for the last time, and its last occurrence may wait for a retry.
+        return Ok(Removed { found: remove_retries(rows, key)?, job_removed: false });
+    };
+    if rows.get(id)?.is_some_and(|row| row.retried) {
+        remove_retries(rows, key)?;
     }
+    remove_at(rows, id)
 }
 
 /// Removes a job with its triggers; says whether it was there.
@@ -287,6 +298,8 @@ pub fn remove_job<R: Rows>(rows: &mut R, key: &JobKey) -> Answer<R, bool> {
     let Some(job) = rows.job(key)? else { return Ok(false) };
     let triggers = rows.selected(&Selection::Job(key.clone()))?;
     each(rows, triggers, |rows, trigger| {
+        let retried = rows.get(trigger)?.filter(|row| row.retried).map(|row| row.trigger.key().clone());
+        retried.map_or(Ok(false), |key| remove_retries(rows, &key))?;
         withdraw(rows, trigger)?;
         rows.remove(trigger)
     })?;

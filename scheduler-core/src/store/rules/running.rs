@@ -6,7 +6,8 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 
 use super::changing::finish;
-use super::steps::{each, end_claim};
+use super::holding::note_retry;
+use super::steps::{each, end_claim, end_run};
 use crate::job::{CancelReason, ExecutionId};
 use crate::run::{AttemptError, FailureKind, RunEnd, RunId};
 use crate::store::rows::*;
@@ -47,6 +48,7 @@ pub fn claimed_run(row: &RunRow, claim: ExecutionId, now: DateTime<Utc>) -> (Cla
         exclusive: row.exclusive,
         fired: true,
         counted: false,
+        linked: row.is_linked(),
         lapse: now,
         since: now,
         due: row.scheduled(),
@@ -96,7 +98,7 @@ fn attempt_of<R: Rows>(rows: &mut R, claim: ExecutionId) -> Answer<R, Option<(Id
 
 /// Takes a claim away. A run that somebody has cancelled meanwhile has ended with that. Says whether nothing is left to be done,
 /// also since the run was removed before. `attempts` is how many count then; none for as many as before.
-fn end_claim_of_run<R: Rows>(
+pub(super) fn end_claim_of_run<R: Rows>(
     rows: &mut R,
     claim: Id<ClaimRow>,
     (run, attempts): (RunId, Option<u32>),
@@ -105,7 +107,7 @@ fn end_claim_of_run<R: Rows>(
     let row = rows.get(claim)?;
     let is_removed = row.is_some_and(|row| row.run_removed);
     let is_cancelled = row.is_some_and(|row| row.cancel == Some(CancelReason::Requested));
-    end_claim(rows, claim)?;
+    free_claim_of_run(rows, claim, now)?;
     if is_cancelled
         && !is_removed
         && let Some(run) = rows.run(run)?
@@ -114,6 +116,17 @@ fn end_claim_of_run<R: Rows>(
         finish(rows, run, RunEnd::Cancelled, now)?;
     }
     Ok(is_cancelled || is_removed)
+}
+
+/// Takes the claim of a run away, and lets its trigger go on if that has waited for the attempt.
+fn free_claim_of_run<R: Rows>(rows: &mut R, claim: Id<ClaimRow>, now: DateTime<Utc>) -> Answer<R, ()> {
+    let counted = rows.get(claim)?.filter(|row| row.counted).map(|row| (row.trigger.clone(), row.lineage));
+    end_claim(rows, claim)?;
+    let Some((trigger, lineage)) = counted else { return Ok(()) };
+    match rows.trigger(trigger.key())? {
+        Some(trigger) => end_run(rows, trigger, lineage, now),
+        None => Ok(()),
+    }
 }
 
 /// Ends an attempt; says whether it was still there. A call that is repeated changes nothing.
@@ -126,10 +139,17 @@ pub(super) fn end_attempt<R: Rows>(
     let Some((id, run, number)) = attempt_of(rows, claim)? else { return Ok(false) };
     if fate == Fate::Over {
         // Also if somebody has cancelled it meanwhile: it has done its work.
-        let is_removed = rows.get(id)?.is_some_and(|row| row.run_removed);
-        end_claim(rows, id)?;
-        if !is_removed {
+        let Some((is_removed, linked)) = rows.get(id)?.map(|row| (row.run_removed, row.linked)) else {
+            return Ok(false);
+        };
+        free_claim_of_run(rows, id, now)?;
+        if is_removed {
+            return Ok(true);
+        }
+        if !linked {
             rows.drop_run(run)?;
+        } else if let Some(run) = rows.run(run)? {
+            rows.remove(run)?;
         }
         return Ok(true);
     }
@@ -220,15 +240,21 @@ pub(super) fn lose_attempt<R: Rows>(
     Ok(Some(is_dead == Some(false)))
 }
 
-/// The run of a trigger's firing which is not over: it is stored with what has become of its first attempt.
+/// The run of a trigger's firing which is not over: it is stored with what has become of its first attempt. With the `lineage` of its
+/// trigger only if nobody has removed that meanwhile: what somebody has unscheduled is not retried.
 pub(super) fn promise<R: Rows>(
     rows: &mut R,
-    run: NewRun,
-    fate: Fate,
-    losses: u32,
+    (run, fate): (NewRun, Fate),
+    (losses, lineage): (u32, Option<u64>),
     now: DateTime<Utc>,
 ) -> Answer<R, ()> {
     let id = run.id;
+    if let (Fate::Again { .. }, Cause::Trigger { trigger, .. }) = (&fate, &run.cause)
+        && !note_retry(rows, trigger, lineage)?
+        && lineage.is_some()
+    {
+        return Ok(());
+    }
     let (due, attempts, error, is_dead) = match fate {
         Fate::Over | Fate::Cancelled => return Ok(()),
         Fate::Again { at, counts, error } => (at, counts.into(), error, false),

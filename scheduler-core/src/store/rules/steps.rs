@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
+use super::holding::release_held;
 use crate::key::JobKey;
 use crate::store::admin::{PauseNote, Removed, Selection};
 use crate::store::rows::*;
@@ -54,11 +55,14 @@ pub(super) fn end_run<R: Rows>(
 pub(super) fn step<R: Rows>(
     rows: &mut R,
     id: Id<TriggerRow>,
-    step: Step,
+    with: Step,
     note: Option<&PauseNote>,
 ) -> Answer<R, bool> {
-    let Some(next) = rows.get(id)?.and_then(|row| row.state.after(step)) else { return Ok(false) };
+    let Some(next) = rows.get(id)?.and_then(|row| row.state.after(with)) else { return Ok(false) };
     withdraw(rows, id)?;
+    if next != StoredState::Paused {
+        release_held(rows, id)?;
+    }
     rows.edit(id, |row| {
         row.state = next;
         row.epoch = row.epoch.wrapping_add(1);
@@ -118,5 +122,6 @@ pub(super) fn remove_at<R: Rows>(rows: &mut R, id: Id<TriggerRow>) -> Answer<R, 
 /// Removes a trigger; its job stays.
 pub(super) fn take_out<R: Rows>(rows: &mut R, id: Id<TriggerRow>) -> Answer<R, ()> {
     withdraw(rows, id)?;
+    release_held(rows, id)?;
     rows.remove(id)
 }

@@ -47,6 +47,8 @@ const FIRED: u8 = 4;
 const COUNTED: u8 = 8;
 const OF_RUN: u8 = 16;
 const RUN_REMOVED: u8 = 32;
+const LINKED: u8 = 64;
+const RETRIED: u8 = 128;
 
 pub(super) fn flag(holds: bool, flag: u8) -> u8 {
     if holds { flag } else { 0 }
@@ -78,7 +80,8 @@ fn read_state(state: u8) -> Read<StoredState> {
 /// Its data cannot be written as JSON.
 pub fn trigger(row: &TriggerRow, names: &impl Names) -> Result<Vec<u8>> {
     let (mut to, progress) = (Writer::new(Kind::Trigger), row.progress());
-    to.byte(flag(row.exclusive, EXCLUSIVE) | flag(row.superseded, SUPERSEDED));
+    let flags = flag(row.exclusive, EXCLUSIVE) | flag(row.superseded, SUPERSEDED);
+    to.byte(flags | flag(row.retried, RETRIED));
     to.byte(state(row.state));
     to.small(row.running);
     to.small(row.epoch);
@@ -157,7 +160,7 @@ fn read_with(
     let job = names.job(trigger.job());
     let mut row = TriggerRow::new(trigger, progress, (job, flags & EXCLUSIVE != 0, lane), birth);
     (row.state, row.running, row.epoch) = (state, running, epoch);
-    row.superseded = flags & SUPERSEDED != 0;
+    (row.superseded, row.retried) = (flags & SUPERSEDED != 0, flags & RETRIED != 0);
     if lineage != birth {
         row.set_lineage(lineage);
     }
@@ -294,7 +297,8 @@ pub fn claim(row: &ClaimRow) -> Result<Vec<u8>> {
         Item::Trigger(_) => None,
     };
     let flags = flag(row.exclusive, EXCLUSIVE) | flag(row.fired, FIRED) | flag(row.counted, COUNTED);
-    to.byte(flags | flag(run.is_some(), OF_RUN) | flag(row.run_removed, RUN_REMOVED));
+    let of_run = flag(run.is_some(), OF_RUN) | flag(row.run_removed, RUN_REMOVED);
+    to.byte(flags | of_run | flag(row.linked, LINKED));
     to.byte(match row.cancel {
         None => b'-',
         Some(CancelReason::Superseded) => b's',
@@ -339,6 +343,7 @@ pub fn read_claim(record: &[u8], names: &mut impl Names) -> Result<ClaimRow, Str
         exclusive,
         fired,
         counted,
+        linked: flags & LINKED != 0,
         lapse,
         since,
         due,

@@ -227,6 +227,19 @@ impl<N: Names> Rows for View<N> {
         Ok(found.or_else(|| added.find(|change| change.after.is_some_and(holds)).map(|change| change.id)))
     }
 
+    fn tagged(&mut self, tag: &RunTag) -> Result<Vec<Id<RunRow>>, Missing> {
+        let loaded = self.set(&Set::Tagged(tag.clone()))?.runs;
+        self.looked_for_tag(tag, loaded.len());
+        let has_tag = |row: &RunRow| row.has_tag(tag);
+        let found =
+            rules::each(self, loaded, |view, id| Ok(view.get_run(id)?.is_some_and(has_tag).then_some(id)))?;
+        let mut found: Vec<_> = found.into_iter().flatten().collect();
+        let changed = self.runs.changes().filter(|change| change.after.is_some_and(has_tag));
+        let new: Vec<_> = changed.map(|change| change.id).filter(|id| !found.contains(id)).collect();
+        found.extend(new);
+        Ok(found)
+    }
+
     /// The commit checks only the claims that `wanted` lets pass. A claim changes nothing that `wanted` looks at, but for `fired`.
     fn claims(
         &mut self,

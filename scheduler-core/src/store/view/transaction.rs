@@ -52,6 +52,7 @@ struct Drafts {
     shown_runs: Vec<Id<RunRow>>,
     claims_of_runs: BTreeMap<Id<RunRow>, Option<Id<ClaimRow>>>,
     holders: BTreeMap<JobKey, Option<Id<ClaimRow>>>,
+    tagged: BTreeMap<RunTag, usize>,
     freed: Vec<JobKey>,
     unfired_looked: BTreeMap<Id<TriggerRow>, Option<Id<ClaimRow>>>,
     woken: bool,
@@ -219,6 +220,11 @@ impl<N> View<N> {
         self.drafts.holders.iter().map(|(job, claim)| (job, *claim))
     }
 
+    /// Tags, with the number of runs that must still have them.
+    pub fn tags(&self) -> impl Iterator<Item = (&RunTag, usize)> {
+        self.drafts.tagged.iter().map(|(tag, count)| (tag, *count))
+    }
+
     /// Calendars that no trigger may name.
     pub fn unused(&self) -> impl Iterator<Item = &Arc<str>> {
         self.drafts.unused.iter()
@@ -297,6 +303,10 @@ impl<N> View<N> {
     /// As [`looked_for_unfired`](Self::looked_for_unfired), for the claim that holds a job.
     pub(super) fn looked_for_holder(&mut self, job: &JobKey, stored: Option<Id<ClaimRow>>) {
         self.drafts.holders.entry(job.clone()).or_insert(stored);
+    }
+
+    pub(super) fn looked_for_tag(&mut self, tag: &RunTag, count: usize) {
+        self.drafts.tagged.insert(tag.clone(), count);
     }
 
     /// A trigger came to a job, or went.

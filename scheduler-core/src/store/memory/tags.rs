@@ -1,0 +1,33 @@
+//! By what runs are found, beside their ids.
+
+use std::collections::BTreeSet;
+
+use crate::store::rows::{Id, RunRow, RunTag};
+
+/// The tags of all runs.
+#[derive(Debug, Default)]
+pub(super) struct Tags(BTreeSet<(RunTag, Id<RunRow>)>);
+
+impl Tags {
+    /// The tags of a run have changed.
+    pub(super) fn change(&mut self, id: Id<RunRow>, before: &[RunTag], after: &[RunTag]) {
+        if before == after {
+            return;
+        }
+        for tag in before {
+            self.0.remove(&(tag.clone(), id));
+        }
+        self.0.extend(after.iter().map(|tag| (tag.clone(), id)));
+    }
+
+    /// The runs that have this tag.
+    pub(super) fn of(&self, tag: &RunTag) -> Vec<Id<RunRow>> {
+        let from = (tag.clone(), Id::new(0));
+        self.0.range(from..).take_while(|(known, _)| known == tag).map(|(_, id)| *id).collect()
+    }
+}
+
+/// The tags of a run.
+pub(super) fn tags(row: &RunRow) -> Vec<RunTag> {
+    row.tags().collect()
+}

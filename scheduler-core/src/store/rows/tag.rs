@@ -1,0 +1,12 @@
+//! By what a run is found, beside its id.
+
+use crate::key::TriggerKey;
+
+/// What a run has to do with something else that a rule knows. A driver keeps an index of the tags of all runs, as they follow from
+/// their rows.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum RunTag {
+    /// It tries an occurrence of this trigger again, and has not ended.
+    RetryOf(TriggerKey),
+}
