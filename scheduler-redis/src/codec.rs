@@ -21,10 +21,16 @@ pub(crate) fn key(key: &impl Key) -> String {
 /// What begins the name of a run: it comes after the keys of all triggers, and unlike them it has no NUL.
 const RUN: &str = "\u{10FFFF}";
 
+fn text_of(number: u128) -> String {
+    digits(number, DIGITS_OF_RUN).map(char::from).collect()
+}
+
 /// How the entries of a tag begin; the name of a run follows.
 pub(crate) fn tag(tag: &RunTag) -> String {
     match tag {
         RunTag::RetryOf(trigger) => format!("r{}\0\0", key(trigger)),
+        RunTag::Key(key) => format!("k{}\0\0", text_of(key.number())),
+        RunTag::FollowUp(key) => format!("f{}\0\0", text_of(key.number())),
         _ => format!("?{tag:?}\0\0"),
     }
 }

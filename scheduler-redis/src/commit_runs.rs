@@ -35,8 +35,8 @@ pub(crate) fn over_of(view: &View<Names>, names: &Names) -> Over {
 
 /// Where a run stands that is not claimed: the name of a sorted set, and its member.
 pub(crate) fn where_it_stands(row: &RunRow, names: &Names) -> Option<(String, Vec<u8>)> {
-    if let Some(end) = row.end() {
-        return Some((ended(end), codec::run(row.id).into_bytes()));
+    if row.end().is_some() {
+        return row.rank().map(|(end, _)| (ended(end), codec::run(row.id).into_bytes()));
     }
     let Stand { lane, member, alone, .. } = stand_of_run(row, names)?;
     Some((alone.map_or_else(|| format!("lane:{lane}"), |job| format!("q:{lane}\u{1}{job}")), member))

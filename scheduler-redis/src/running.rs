@@ -3,7 +3,8 @@
 use scheduler_core::Result;
 use scheduler_core::job::ExecutionId;
 use scheduler_core::run::RunId;
-use scheduler_core::store::view::{Names as _, Version, View, record};
+use scheduler_core::store::rows::RunTag;
+use scheduler_core::store::view::{Members, Names as _, Set, Version, View, record};
 use scheduler_core::store::*;
 
 use crate::codec;
@@ -34,6 +35,9 @@ impl Shared {
             // Hardly ever is there one already; the commit tells.
             let id = view.names().run(run.id);
             view.load_run(id, None, 0);
+            if let Some(unique) = &run.unique {
+                view.load_set(Set::Tagged(RunTag::Key(unique.key.id)), Members::default());
+            }
         }
         let rule = |view: &mut View<Names>| each(view, runs, rules::enqueue);
         Ok(self.run("enqueue", Mode::Change, view, rule).await?.answer)

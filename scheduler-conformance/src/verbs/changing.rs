@@ -191,7 +191,7 @@ async fn a_cancelled_run_does_not_keep_its_id(bench) {
         let taken = bench.take_one(2).await;
         bench.end(&taken, Fate::Dead { error: None }).await;
         let again = bench.store.enqueue(vec![run(number, &job, 2)]).await.unwrap();
-        assert_eq!(again, [Enqueued::Existing], "a dead one can be replayed");
+        assert_eq!(again, [Enqueued::Existing(id(number))], "a dead one can be replayed");
     }
 }
 

@@ -109,14 +109,14 @@ async fn a_retry_knows_when_the_first_attempt_began(bench) {
 async fn a_repeated_enqueue_is_one_run(bench) {
     let new = || vec![run(1, &job("work").build(), 1)];
     bench.enqueue(new()).await;
-    assert_eq!(bench.store.enqueue(new()).await.unwrap(), [Enqueued::Existing]);
+    assert_eq!(bench.store.enqueue(new()).await.unwrap(), [Enqueued::Existing(id(1))]);
     let taken = bench.take(1, 10).await;
     assert_eq!(numbers(&taken), [1]);
-    assert_eq!(bench.store.enqueue(new()).await.unwrap(), [Enqueued::Existing], "also while it runs");
+    assert_eq!(bench.store.enqueue(new()).await.unwrap(), [Enqueued::Existing(id(1))], "also while it runs");
     assert!(bench.take(1, 10).await.is_empty());
     let (work, twice) = (job("work").build(), 2);
     let answers = bench.store.enqueue(vec![run(twice, &work, 1), run(twice, &work, 1)]).await.unwrap();
-    assert_eq!(answers, [Enqueued::Created, Enqueued::Existing], "also in one call");
+    assert_eq!(answers, [Enqueued::Created, Enqueued::Existing(id(2))], "also in one call");
 }
 
 /// By due time, then higher priority, then triggers before runs, then id.

@@ -10,7 +10,7 @@ use crate::data::JobData;
 use crate::error::{During, Error, Result};
 use crate::job::{BoxFuture, Delay, IntoInvocation, Invocation};
 use crate::key::JobKey;
-use crate::run::{RetryPolicy, RunId};
+use crate::run::{Merge, OnConflict, RetryPolicy, RunId, RunState, Unique};
 use crate::store::*;
 use crate::watch::Event;
 
@@ -29,21 +29,43 @@ use crate::watch::Event;
 pub struct Enqueue<'a> {
     client: &'a Client,
     job: Invocation,
-    due: Delay,
+    due: Option<Delay>,
     id: Option<RunId>,
     priority: Option<i32>,
     retry: Option<RetryPolicy>,
+    unique: Option<Unique>,
+}
+
+/// What has become of a run that was to be enqueued.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum EnqueueOutcome {
+    /// It is stored.
+    Created(RunId),
+    /// Nothing was stored: this run has the same id or the same [key](Unique).
+    Existing(RunId),
+    /// This run, which has the same key, does what the new one was to do.
+    Replaced(RunId),
+}
+
+impl EnqueueOutcome {
+    /// The run that stands for the call.
+    pub const fn run(self) -> RunId {
+        match self {
+            Self::Created(run) | Self::Existing(run) | Self::Replaced(run) => run,
+        }
+    }
 }
 
 impl Enqueue<'_> {
     /// Not before `time`; at once if that has passed. Default: at once.
     pub fn at(self, time: DateTime<Utc>) -> Self {
-        Self { due: Delay::Until(time), ..self }
+        Self { due: Some(Delay::Until(time)), ..self }
     }
 
     /// Not before this delay has passed. Default: no delay.
     pub fn delay(self, delay: Duration) -> Self {
-        Self { due: Delay::For(delay), ..self }
+        Self { due: Some(Delay::For(delay)), ..self }
     }
 
     /// Of several runs that are due at the same time, the one with the highest priority begins first. Default: 5.
@@ -65,24 +87,54 @@ impl Enqueue<'_> {
         Self { id: Some(id), ..self }
     }
 
-    async fn store(self) -> Result<RunId> {
-        let Self { client, job, due, id, priority, retry } = self;
+    /// Of runs with the same key, only one is stored at a time. Default: the key of the job, if it has one.
+    pub fn unique(self, unique: Unique) -> Self {
+        Self { unique: Some(unique), ..self }
+    }
+
+    /// Stores the run, and says whether it was stored, was there already, or has replaced another one. Awaiting the call itself only gives
+    /// the id.
+    ///
+    /// # Errors
+    ///
+    /// As for the call itself.
+    ///
+    /// # Cancel safety
+    ///
+    /// As for the call itself.
+    pub async fn outcome(self) -> Result<EnqueueOutcome> {
+        self.store().await.during("enqueue")
+    }
+
+    async fn store(self) -> Result<EnqueueOutcome> {
+        let Self { client, job, due, id, priority, retry, unique } = self;
         let store = client.open()?;
         let key = job.key().clone();
         if let Some(Err(problem)) = retry.as_ref().map(RetryPolicy::checked) {
             return Err(Error::config(problem.to_string()).for_job(&key));
         }
-        let mut run = client.prepared(job, JobData::new()).await.of_job(&key)?;
-        run.due = match due {
-            Delay::Until(time) => time,
-            delay @ Delay::For(_) => delay.from(run.due),
+        let mut run = client.prepared(job, JobData::new(), unique).await.of_job(&key)?;
+        let new = &mut run.new;
+        if let Some(unique) = new.unique.as_mut().filter(|_| due.is_some()) {
+            unique.keeps_due = false;
+        }
+        // A debounced run is quiet for its time at least.
+        let (now, quiet) =
+            new.unique.as_ref().map_or((new.due, None), |key| (key.now, key.key.latest.and(Some(new.due))));
+        let due = match due {
+            Some(Delay::Until(time)) => time,
+            Some(delay @ Delay::For(_)) => delay.from(now),
+            None => new.due,
         };
-        run.id = id.unwrap_or(run.id);
-        run.priority = priority.unwrap_or(run.priority);
-        run.retry = retry.or(run.retry);
-        let id = run.id;
-        client.store_runs(store, vec![run]).await.of_job(&key)?;
-        Ok(id)
+        new.due = due.max(quiet.unwrap_or(DateTime::<Utc>::MIN_UTC));
+        new.id = id.unwrap_or(new.id);
+        new.priority = priority.unwrap_or(new.priority);
+        new.retry = retry.or(new.retry.take());
+        let outcomes = client.store_runs(store, vec![run]).await.of_job(&key)?;
+        outcomes
+            .into_iter()
+            .next()
+            .ok_or_else(|| Error::transient("the store has given no answer; try again"))
     }
 }
 
@@ -91,7 +143,7 @@ impl<'a> IntoFuture for Enqueue<'a> {
     type IntoFuture = BoxFuture<'a, Result<RunId>>;
 
     fn into_future(self) -> Self::IntoFuture {
-        Box::pin(async move { self.store().await.during("enqueue") })
+        Box::pin(async move { self.outcome().await.map(EnqueueOutcome::run) })
     }
 }
 
@@ -117,8 +169,8 @@ impl Client {
     /// what the code declares, so the run brings the given job along.
     pub fn enqueue(&self, job: impl IntoInvocation) -> Enqueue<'_> {
         let job = job.into_invocation();
-        let (due, id, priority, retry) = (Delay::For(Duration::ZERO), None, None, None);
-        Enqueue { client: self, job, due, id, priority, retry }
+        let (due, id, priority, retry, unique) = Default::default();
+        Enqueue { client: self, job, due, id, priority, retry, unique }
     }
 
     /// Stores a run for each job, all of them or none; a store may do more than 500 in parts. Returns their ids, in order.
@@ -143,11 +195,10 @@ impl Client {
         let mut runs = Vec::with_capacity(jobs.len());
         for job in jobs {
             let key = job.key().clone();
-            runs.push(self.prepared(job, JobData::new()).await.of_job(&key)?);
+            runs.push(self.prepared(job, JobData::new(), None).await.of_job(&key)?);
         }
-        let ids = runs.iter().map(|run| run.id).collect();
-        self.store_runs(store, runs).await?;
-        Ok(ids)
+        let outcomes = self.store_runs(store, runs).await?;
+        Ok(outcomes.into_iter().map(EnqueueOutcome::run).collect())
     }
 
     /// Runs a stored or registered job as soon as a slot is free, with `data` laid over its own. Returns the id of the run.
@@ -167,15 +218,16 @@ impl Client {
             None if self.registry().is_some() => self.registered(job)?,
             None => return Err(self.no_job(job).await?),
         };
-        let mut run = self.prepared(Invocation::new(detail), data).await?;
-        run.cause = Cause::Manual;
-        let id = run.id;
-        self.store_runs(store, vec![run]).await?;
-        Ok(id)
+        let mut run = self.prepared(Invocation::new(detail), data, None).await?;
+        run.new.cause = Cause::Manual;
+        let id = run.new.id;
+        let outcomes = self.store_runs(store, vec![run]).await?;
+        Ok(outcomes.first().map_or(id, |outcome| outcome.run()))
     }
 
-    /// A run that is due now, ready to be stored, if its job can be run. `data` is laid over that of the call.
-    async fn prepared(&self, mut job: Invocation, data: JobData) -> Result<NewRun> {
+    /// A run that is due now, ready to be stored, if its job can be run. `data` is laid over that of the call, and `unique` takes the place
+    /// of the key that the job makes.
+    async fn prepared(&self, mut job: Invocation, data: JobData, unique: Option<Unique>) -> Result<Prepared> {
         if let Some(problem) = self.registry().and_then(|registry| registry.recognise(&mut job)) {
             return Err(Error::config(problem));
         }
@@ -186,15 +238,124 @@ impl Client {
         self.check_arguments(&job, &data).await?;
         let declared = self.registry().is_some_and(|registry| registry.defines(job.detail()));
         let detail = (!declared).then(|| job.detail().clone());
-        Ok(NewRun { detail, data, ..NewRun::of(self.new_run(), job.detail(), self.now()) })
+        let unique = match unique {
+            Some(unique) => Some(unique),
+            None => self.unique_of(&job, &data)?,
+        };
+        let mut new = NewRun { detail, data, ..NewRun::of(self.new_run(), job.detail(), self.now()) };
+        let merge = unique.map(|unique| keyed(&mut new, &unique)).transpose()?.flatten();
+        Ok(Prepared { new, merge })
     }
 
-    async fn store_runs(&self, store: &Arc<dyn JobStore>, runs: Vec<NewRun>) -> Result<()> {
-        let told = if self.is_heard() { runs.clone() } else { Vec::new() };
-        let stored = store.enqueue(runs).await?;
-        for (run, _) in told.into_iter().zip(stored).filter(|(_, stored)| *stored == Enqueued::Created) {
-            self.tell(|| Event::Enqueued { run: run.id, job: run.job.clone(), due: run.due });
-        }
-        Ok(())
+    /// The key that the job makes of the data of a run, if its runs are unique.
+    fn unique_of(&self, job: &Invocation, data: &JobData) -> Result<Option<Unique>> {
+        let of_registry = || self.registry()?.unique_of(job.detail().job_type());
+        let Some(of) = job.unique_of().or_else(of_registry) else { return Ok(None) };
+        let all = job.detail().data().merged(data);
+        let unique = of(&all).map_err(|error| {
+            Error::config(format!("the key of a run of job `{}` cannot be made: {error}", job.key()))
+        })?;
+        Ok(Some(unique))
     }
+
+    async fn store_runs(
+        &self,
+        store: &Arc<dyn JobStore>,
+        runs: Vec<Prepared>,
+    ) -> Result<Vec<EnqueueOutcome>> {
+        let has_merges = runs.iter().any(|run| run.merge.is_some());
+        let told = if self.is_heard() || has_merges { runs.clone() } else { Vec::new() };
+        let news: Vec<_> = runs.into_iter().map(|run| run.new).collect();
+        let ids: Vec<_> = news.iter().map(|run| run.id).collect();
+        let stored = store.enqueue(news).await?;
+        let mut outcomes = Vec::with_capacity(stored.len());
+        for (place, (id, answer)) in ids.into_iter().zip(stored).enumerate() {
+            let run = told.get(place);
+            let answer = match (answer, run) {
+                (Enqueued::Existing(other), Some(run)) if other != id && run.merge.is_some() => {
+                    merge_into(store, run, other).await?
+                }
+                (answer, _) => answer,
+            };
+            if let (Enqueued::Created, Some(Prepared { new, .. })) = (answer, run) {
+                self.tell(|| Event::Enqueued { run: new.id, job: new.job.clone(), due: new.due });
+            }
+            outcomes.push(match answer {
+                Enqueued::Created => EnqueueOutcome::Created(id),
+                Enqueued::Existing(run) => EnqueueOutcome::Existing(run),
+                Enqueued::Replaced(run) => EnqueueOutcome::Replaced(run),
+                Enqueued::Refused(run) => return Err(refused(run)),
+            });
+        }
+        Ok(outcomes)
+    }
+}
+
+/// A run that is ready to be stored.
+#[derive(Clone)]
+struct Prepared {
+    new: NewRun,
+    /// What makes one set of data of two, if another run has its key.
+    merge: Option<Merge>,
+}
+
+/// Gives a run its key.
+fn keyed(new: &mut NewRun, unique: &Unique) -> Result<Option<Merge>> {
+    if let Some(problem) = unique.problem() {
+        return Err(Error::config(problem));
+    }
+    let quiet = unique.quiet();
+    let (conflict, merge) = match unique.conflict() {
+        OnConflict::Skip => (Conflict::Skip, None),
+        OnConflict::Refuse => (Conflict::Refuse, None),
+        OnConflict::Replace => {
+            let data = quiet.is_none_or(|(_, keeps_first)| !keeps_first);
+            (Conflict::Replace { data, of: None }, None)
+        }
+        OnConflict::Merge(merge) => (Conflict::Follow, Some(merge.clone())),
+    };
+    let now = new.due;
+    let mut key = NewKey::new(unique.stored(&new.job_type, now), conflict, now);
+    if let Some((quiet, _)) = quiet {
+        new.due = Delay::For(quiet).from(now);
+        key.keeps_due = false;
+    }
+    new.unique = Some(Box::new(key));
+    Ok(merge)
+}
+
+/// Merges the data of a run into those of the one that has its key, as long as that waits. Another caller may do so at the same time.
+async fn merge_into(store: &Arc<dyn JobStore>, run: &Prepared, of: RunId) -> Result<Enqueued> {
+    let (Some(merge), mut other) = (&run.merge, of) else { return Ok(Enqueued::Existing(of)) };
+    for _ in 0..MOST_MERGES {
+        let known = store.all_runs(RunQuery::one(other)).await?.pop();
+        let waiting =
+            known.as_ref().filter(|known| matches!(known.state, RunState::Waiting | RunState::Held));
+        if known.as_ref().is_some_and(|known| known.state == RunState::Ended) {
+            return Ok(Enqueued::Existing(other));
+        }
+        let mut new = run.new.clone();
+        if let (Some(waiting), Some(unique)) = (waiting, &mut new.unique) {
+            new.data = merge(&waiting.data, &run.new.data).map_err(Arc::new)?;
+            unique.conflict = Conflict::Replace { data: true, of: Some(waiting.data.clone()) };
+        }
+        let answer = store.enqueue(vec![new]).await?.pop();
+        match answer {
+            Some(Enqueued::Existing(run)) => other = run,
+            Some(answer) => return Ok(answer),
+            None => break,
+        }
+    }
+    Err(Error::transient(format!(
+        "the data of run {other} has changed {MOST_MERGES} times while others were to be merged into it; try again"
+    )))
+}
+
+/// So often somebody else may be faster in merging data.
+const MOST_MERGES: u32 = 100;
+
+fn refused(run: RunId) -> Error {
+    Error::conflict(format!(
+        "run {run} has the same key, and the job refuses a second one; wait for its end, cancel it, or say what becomes of the new one by `on_conflict`"
+    ))
 }

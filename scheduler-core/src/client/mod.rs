@@ -45,7 +45,7 @@ pub(crate) use calendars::{Calendars, anew};
 pub(crate) use handle::{Wiring, closed};
 pub(crate) use scheduling::bind;
 
-pub use enqueuing::Enqueue;
+pub use enqueuing::{Enqueue, EnqueueOutcome};
 pub use explain::{Explanation, Obstacle, RunExplanation};
 pub use handle::Client;
 pub use scheduling::Scheduled;

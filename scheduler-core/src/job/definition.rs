@@ -5,12 +5,14 @@ use std::panic::Location;
 use std::sync::Arc;
 
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 #[cfg(feature = "macros")]
 use super::context::JobContext;
 use super::detail::JobDetail;
 #[cfg(feature = "macros")]
-use super::extract::{ExtractError, Need};
+use super::extract::Need;
+use super::extract::{ExtractError, argument_of};
 use super::handler::{AsyncJob, BlockingHandler, BlockingJob, ErasedJob, Handler, Identity};
 #[cfg(feature = "macros")]
 use super::handler::{BoxFuture, GeneratedJob, Threading};
@@ -18,6 +20,7 @@ use super::handler::{BoxFuture, GeneratedJob, Threading};
 use super::outcome::Outcome;
 use crate::data::{DataError, JobData};
 use crate::key::JobKey;
+use crate::run::Unique;
 use crate::trigger::TriggerBuilder;
 
 /// A job function under its name, with the triggers that its author has declared.
@@ -28,7 +31,15 @@ pub struct JobDefinition {
     detail: Arc<JobDetail>,
     triggers: Vec<TriggerBuilder>,
     job: Arc<dyn ErasedJob>,
+    unique: Option<UniqueOf>,
     place: &'static Location<'static>,
+}
+
+/// Makes the key of a run of the data that its function gets.
+pub(crate) type UniqueOf = Arc<dyn Fn(&JobData) -> Result<Unique, ExtractError> + Send + Sync>;
+
+fn unique_of<T: DeserializeOwned + 'static>(key: impl Fn(&T) -> Unique + Send + Sync + 'static) -> UniqueOf {
+    Arc::new(move |data| argument_of(data).map(|args| key(&args)))
 }
 
 impl JobDefinition {
@@ -39,6 +50,7 @@ impl JobDefinition {
             detail: detail.into(),
             triggers: Vec::new(),
             job: Arc::new(AsyncJob::new(function)),
+            unique: None,
             place: Location::caller(),
         }
     }
@@ -50,6 +62,7 @@ impl JobDefinition {
             detail: detail.into(),
             triggers: Vec::new(),
             job: Arc::new(BlockingJob::new(function)),
+            unique: None,
             place: Location::caller(),
         }
     }
@@ -66,7 +79,8 @@ impl JobDefinition {
     ) -> Self {
         let threading = if blocking { Threading::Blocking } else { Threading::Async };
         let job = Arc::new(GeneratedJob { needs, accepts, run, threading });
-        Self { detail: detail.into(), triggers: Vec::new(), job, place: Location::caller() }
+        let (triggers, place) = (Vec::new(), Location::caller());
+        Self { detail: detail.into(), triggers, job, unique: None, place }
     }
 
     /// With one more trigger of its own, scheduled when the scheduler starts.
@@ -74,6 +88,28 @@ impl JobDefinition {
     pub fn with_trigger(mut self, trigger: TriggerBuilder) -> Self {
         self.triggers.push(trigger);
         self
+    }
+
+    /// Enqueued runs of the job are unique: the function makes the key of a run of its argument. A call may bring
+    /// [another key](crate::client::Enqueue::unique). Occurrences of triggers have no key.
+    ///
+    /// ```
+    /// # use scheduler_core::job::{JobDefinition, JobDetail};
+    /// # use scheduler_core::run::Unique;
+    /// # let detail = JobDetail::builder("sync".parse()?, "sync").build();
+    /// let job = JobDefinition::new(detail, || async {}).unique(|customer: &u64| Unique::key(customer));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn unique<T: DeserializeOwned + 'static>(
+        self,
+        key: impl Fn(&T) -> Unique + Send + Sync + 'static,
+    ) -> Self {
+        Self { unique: Some(unique_of(key)), ..self }
+    }
+
+    pub(crate) fn unique_of(&self) -> Option<&UniqueOf> {
+        self.unique.as_ref()
     }
 
     /// The job as it is stored.
@@ -141,22 +177,45 @@ pub trait JobFn {
 }
 
 /// A job together with the arguments of one run or one schedule.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Invocation {
     detail: Arc<JobDetail>,
     data: Result<JobData, Arc<DataError>>,
+    unique: Option<UniqueOf>,
+}
+
+impl fmt::Debug for Invocation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Invocation")
+            .field("detail", &self.detail)
+            .field("data", &self.data)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Invocation {
     /// The job without arguments.
     pub fn new(detail: impl Into<Arc<JobDetail>>) -> Self {
-        Self { detail: detail.into(), data: Ok(JobData::new()) }
+        Self { detail: detail.into(), data: Ok(JobData::new()), unique: None }
     }
 
     /// The job with these arguments, laid over its own data. Arguments that do not serialise to JSON are reported
     /// when it is scheduled.
     pub fn with_args<T: Serialize>(detail: impl Into<Arc<JobDetail>>, args: &T) -> Self {
-        Self { detail: detail.into(), data: JobData::from_args(args).map_err(Arc::new) }
+        Self { detail: detail.into(), data: JobData::from_args(args).map_err(Arc::new), unique: None }
+    }
+
+    /// Enqueued runs of it are unique: the function makes the key of a run of its argument.
+    #[must_use]
+    pub fn unique<T: DeserializeOwned + 'static>(
+        self,
+        key: impl Fn(&T) -> Unique + Send + Sync + 'static,
+    ) -> Self {
+        Self { unique: Some(unique_of(key)), ..self }
+    }
+
+    pub(crate) fn unique_of(&self) -> Option<&UniqueOf> {
+        self.unique.as_ref()
     }
 
     /// The job.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use foldhash::HashMap;
 
+use super::definition::UniqueOf;
 use super::definition::{Invocation, JobDefinition};
 use super::detail::JobDetail;
 use super::handler::ErasedJob;
@@ -166,6 +167,11 @@ impl Registry {
     pub(crate) fn declared(&self, job: &JobKey, job_type: &str) -> Option<&Arc<JobDetail>> {
         let of_type = |definition: &&JobDefinition| definition.detail().job_type() == job_type;
         self.definitions.get(job).filter(of_type).map(JobDefinition::shared_detail)
+    }
+
+    /// What makes the keys of runs of this function, if they are unique.
+    pub(crate) fn unique_of(&self, job_type: &str) -> Option<&UniqueOf> {
+        self.functions.get(job_type)?.unique_of()
     }
 
     /// Whether jobs of this type can be run.

@@ -22,6 +22,7 @@ mod invalid;
 mod retention;
 mod retry;
 mod state;
+mod unique;
 
 pub use attempt_error::AttemptError;
 pub(crate) use attempt_error::cut;
@@ -33,3 +34,4 @@ pub use retention::Retention;
 pub use retry::{FailureKind, RetryPolicy, Verdict};
 pub use scheduler_syntax::{BackoffError, Factor};
 pub use state::{RunEnd, RunState, RunStep};
+pub use unique::{KeyId, Merge, OnConflict, RunKey, Unique};

@@ -190,6 +190,8 @@ pub enum RunChanged {
     Unknown,
     /// A run in this state cannot be changed in this way.
     Refused(RunState),
+    /// It is not run again, since this run has its key.
+    KeyTaken(RunId),
 }
 
 impl RunChanged {
@@ -205,6 +207,7 @@ impl fmt::Display for RunChanged {
             Self::Done => f.write_str("done"),
             Self::Unknown => f.write_str("there is no such run"),
             Self::Refused(state) => write!(f, "the run is {state}"),
+            Self::KeyTaken(run) => write!(f, "run {run} has its key"),
         }
     }
 }

@@ -9,7 +9,7 @@ use super::page::page_size;
 use crate::data::JobData;
 use crate::job::{ExecutionId, JobDetail};
 use crate::key::{JobKey, TriggerKey};
-use crate::run::{AttemptError, FiringCause, RetryPolicy, RunEnd, RunId, RunState};
+use crate::run::{AttemptError, FiringCause, RetryPolicy, RunEnd, RunId, RunKey, RunState};
 use crate::trigger::Trigger;
 
 /// Why there is a run.
@@ -62,6 +62,48 @@ pub struct NewRun {
     pub attempts: u32,
     /// What they have failed with.
     pub errors: Vec<AttemptError>,
+    /// Its key, if it is unique.
+    pub unique: Option<Box<NewKey>>,
+}
+
+/// The key of a run to be stored.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct NewKey {
+    /// The key.
+    pub key: RunKey,
+    /// What becomes of the run if another one has the key.
+    pub conflict: Conflict,
+    /// The due time of a run that is replaced stays.
+    pub keeps_due: bool,
+    /// The present.
+    pub now: DateTime<Utc>,
+}
+
+impl NewKey {
+    /// A key, with what becomes of the run if another one has it.
+    pub const fn new(key: RunKey, conflict: Conflict, now: DateTime<Utc>) -> Self {
+        Self { key, conflict, keeps_due: true, now }
+    }
+}
+
+/// What becomes of a run to be stored if another one has its key.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum Conflict {
+    /// It is not stored.
+    Skip,
+    /// It is not stored, and that is an error.
+    Refuse,
+    /// Behind a run that runs, it waits, if no other one does. Otherwise it is not stored.
+    Follow,
+    /// The run that waits does what the new one is to do. Behind a run that runs, it waits.
+    Replace {
+        /// It has the data of the new one.
+        data: bool,
+        /// Only if the run that waits has these data.
+        of: Option<JobData>,
+    },
 }
 
 impl NewRun {
@@ -81,6 +123,7 @@ impl NewRun {
             cause: Cause::Enqueued,
             attempts: 0,
             errors: Vec::new(),
+            unique: None,
         }
     }
 
@@ -110,8 +153,12 @@ impl NewRun {
 pub enum Enqueued {
     /// It is stored.
     Created,
-    /// A run of its id is there already, as after a call whose answer was lost.
-    Existing,
+    /// Nothing was stored: this run is there already. It has the same id, as after a call whose answer was lost, or the same key.
+    Existing(RunId),
+    /// This run, which has the same key, does what the new one was to do.
+    Replaced(RunId),
+    /// Nothing was stored, since this run has the same key, and that is an error.
+    Refused(RunId),
 }
 
 /// A run that was claimed. Its attempt has begun: there is nothing to fire.
@@ -321,6 +368,8 @@ pub struct RunStatus {
     pub errors: Vec<AttemptError>,
     /// The data that is laid over that of the job.
     pub data: JobData,
+    /// Its key, if it is unique.
+    pub key: Option<Arc<str>>,
     /// Why there is this run.
     pub cause: Cause,
 }

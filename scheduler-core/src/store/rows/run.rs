@@ -16,7 +16,7 @@ use super::tag::RunTag;
 use crate::data::JobData;
 use crate::job::JobDetail;
 use crate::key::{JobKey, TriggerKey};
-use crate::run::{AttemptError, FailureKind, FiringCause, RetryPolicy, RunEnd, RunId, RunState};
+use crate::run::{AttemptError, FailureKind, FiringCause, RetryPolicy, RunEnd, RunId, RunKey, RunState};
 use crate::store::run_changes::RunEdit;
 use crate::store::runs::{Cause, NewRun, RunStatus};
 use crate::trigger::{Recovery, Trigger};
@@ -92,6 +92,20 @@ pub(in crate::store) struct RareFields {
     first: Option<DateTime<Utc>>,
     #[serde(skip_serializing_if = "is_zero")]
     replays: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key: Option<RunKey>,
+    /// Its first attempt has begun, and its key was only taken until then.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    is_key_free: bool,
+    /// It waits for the end of the run that has its key.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    follows: bool,
+    /// A run waits for its end.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    is_followed: bool,
+    /// It has ended, and is kept only since its key is still taken.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    is_only_key: bool,
     /// It is held because its trigger was paused when it was due.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     is_paused: bool,
@@ -128,9 +142,10 @@ impl RunRow {
     /// A run that waits for its next attempt.
     pub fn new(run: NewRun, lane: Lane) -> Self {
         let NewRun { id, job, job_type, detail, data, due, priority, queue, exclusive, .. } = run;
-        let NewRun { retry, cause, attempts, errors, .. } = run;
+        let NewRun { retry, cause, attempts, errors, unique, .. } = run;
+        let key = unique.map(|unique| unique.key);
         let cause = (cause != Cause::Enqueued).then_some(cause);
-        let cold = RareFields { cause, detail, retry, errors, ..RareFields::default() };
+        let cold = RareFields { cause, detail, retry, errors, key, ..RareFields::default() };
         let cold = (cold != RareFields::default()).then(|| Box::new(cold));
         let (standing, epoch) = (Standing::Waiting, 0);
         Self {
@@ -200,6 +215,7 @@ impl RunRow {
             last_error: self.errors().last().map(|error| error.text.clone()),
             errors: self.errors().to_vec(),
             data: self.data.clone(),
+            key: self.key().map(|key| key.text.clone()),
             cause: self.cause().clone(),
         }
     }
@@ -292,7 +308,7 @@ impl RunRow {
     /// Where it stands among the runs of the same end, if it has ended. Runs that end in one millisecond have mostly different numbers, so
     /// that a driver whose order is that of numbers need not go through all of them.
     pub fn rank(&self) -> Option<(RunEnd, Rank)> {
-        let end = self.end()?;
+        let end = self.end().filter(|_| !self.is_only_key())?;
         let millis = self.ended().unwrap_or_default().timestamp_millis();
         let millis = u64::try_from(millis).unwrap_or_default().min((1 << 43) - 1);
         let number = (millis << 10) | (self.id.scatter(0) % (1 << 10));
@@ -302,7 +318,89 @@ impl RunRow {
     /// By what it is found, beside its id.
     pub fn tags(&self) -> impl Iterator<Item = RunTag> {
         let trigger = self.cold.is_some().then(|| self.occurrence_of()).flatten();
-        trigger.filter(|_| self.end().is_none()).cloned().map(RunTag::RetryOf).into_iter()
+        let retry = trigger.filter(|_| self.end().is_none()).cloned().map(RunTag::RetryOf);
+        [retry, self.tag_of_key()].into_iter().flatten()
+    }
+
+    fn tag_of_key(&self) -> Option<RunTag> {
+        let cold = self.cold.as_deref()?;
+        let key = cold.key.as_ref()?;
+        let is_over = self.end().is_some() || (key.until_started && (cold.is_key_free || self.attempts > 0));
+        match cold.follows {
+            true => self.end().is_none().then_some(RunTag::FollowUp(key.id)),
+            false => (key.until.is_some() || !is_over).then_some(RunTag::Key(key.id)),
+        }
+    }
+
+    /// Its key, if it is unique.
+    pub fn key(&self) -> Option<&RunKey> {
+        self.cold.as_deref()?.key.as_ref()
+    }
+
+    /// Until when its key is taken, whatever becomes of it; none if that is over.
+    pub fn key_until(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        self.key()?.until.filter(|until| *until > now)
+    }
+
+    /// Whether it has its key, if no node runs it. One that only has it until its first attempt begins has lost it once a node runs
+    /// it.
+    pub fn has_key(&self, is_claimed: bool, now: DateTime<Utc>) -> bool {
+        let Some(key) = self.key() else { return false };
+        let has_begun = key.until_started && is_claimed;
+        let has_tag = matches!(self.tag_of_key(), Some(RunTag::Key(_)));
+        has_tag && (self.key_until(now).is_some() || (self.end().is_none() && !has_begun))
+    }
+
+    /// An attempt has begun: a key that was only taken until then is free.
+    pub fn note_begun(&mut self) {
+        if let Some(cold) = self.cold.as_deref_mut().filter(|cold| cold.key.is_some()) {
+            cold.is_key_free = true;
+        }
+    }
+
+    /// It waits for the end of the run that has its key.
+    pub fn follow(&mut self) {
+        self.stand(Standing::Held);
+        self.cold().follows = true;
+    }
+
+    /// Whether it waits for the end of the run that has its key.
+    pub fn follows(&self) -> bool {
+        self.end().is_none() && self.cold.as_deref().is_some_and(|cold| cold.follows)
+    }
+
+    /// Whether a run waits for its end.
+    pub fn is_followed(&self) -> bool {
+        self.cold.as_deref().is_some_and(|cold| cold.is_followed)
+    }
+
+    /// A run waits for its end, or none does any more.
+    pub fn set_followed(&mut self, is_followed: bool) {
+        self.cold().is_followed = is_followed;
+    }
+
+    /// Whether it has ended, and is kept only since its key is still taken.
+    pub fn is_only_key(&self) -> bool {
+        self.end().is_some() && self.cold.as_deref().is_some_and(|cold| cold.is_only_key)
+    }
+
+    /// It has ended, and is kept only until its key is free.
+    pub fn keep_key(&mut self, end: RunEnd, now: DateTime<Utc>, until: DateTime<Utc>) {
+        self.finish(end, self.ended().unwrap_or(now), until);
+        self.data = JobData::new();
+        let cold = self.cold();
+        cold.is_only_key = true;
+        (cold.detail, cold.retry, cold.errors) = (None, None, Vec::new());
+    }
+
+    /// A new run of the same key takes its place: what it is to do comes from there.
+    pub fn replace(&mut self, new: &NewRun, data: JobData, due: DateTime<Utc>) {
+        self.epoch = self.epoch.wrapping_add(1);
+        (self.data, self.due, self.priority) = (data, due, new.priority);
+        if self.cold.is_some() || new.detail.is_some() || new.retry.is_some() {
+            let cold = self.cold();
+            (cold.detail, cold.retry) = (new.detail.clone(), new.retry.clone());
+        }
     }
 
     /// Whether a rule has to look at its row when it is over.
@@ -331,7 +429,7 @@ impl RunRow {
         self.standing = standing;
         self.epoch = self.epoch.wrapping_add(1);
         if let Some(cold) = &mut self.cold {
-            cold.is_paused = false;
+            (cold.is_paused, cold.follows) = (false, false);
         }
     }
 
@@ -351,6 +449,7 @@ impl RunRow {
         let cold = self.cold();
         cold.replays = cold.replays.saturating_add(1);
         (cold.losses, cold.first, cold.ended, cold.kept_until) = (0, None, None, None);
+        (cold.is_key_free, cold.follows, cold.is_followed) = (false, false, false);
     }
 
     /// Somebody has edited it. A new queue is another lane.

@@ -1,6 +1,7 @@
 //! By what a run is found, beside its id.
 
 use crate::key::TriggerKey;
+use crate::run::KeyId;
 
 /// What a run has to do with something else that a rule knows. A driver keeps an index of the tags of all runs, as they follow from
 /// their rows.
@@ -9,4 +10,8 @@ use crate::key::TriggerKey;
 pub enum RunTag {
     /// It tries an occurrence of this trigger again, and has not ended.
     RetryOf(TriggerKey),
+    /// It has this key, which no other run takes meanwhile.
+    Key(KeyId),
+    /// It waits for the end of the run that has this key.
+    FollowUp(KeyId),
 }

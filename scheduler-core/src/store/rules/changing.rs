@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
+use super::keying::{release_follow_up, taken_by};
 use crate::job::CancelReason;
 use crate::key::JobKey;
 use crate::run::{RunEnd, RunId, RunStep};
@@ -29,10 +30,11 @@ pub fn change_run<R: Rows>(
         rows.edit(claim, |row| *row.cancel.get_or_insert(CancelReason::Requested))?;
         return Ok(RunChanged::Done);
     }
+    let is_only_key = row.is_only_key();
     let allows = match change {
         RunChange::Delete | RunChange::Edit(_) => claim.is_none(),
         RunChange::Cancel => state.after(RunStep::Cancel).is_some(),
-        RunChange::Replay { .. } => state.after(RunStep::Replay).is_some(),
+        RunChange::Replay { .. } => state.after(RunStep::Replay).is_some() && !is_only_key,
         RunChange::Hold => state.after(RunStep::Hold).is_some(),
         RunChange::Release => state.after(RunStep::Release).is_some(),
     };
@@ -42,11 +44,17 @@ pub fn change_run<R: Rows>(
     match change {
         RunChange::Cancel => finish(rows, run, RunEnd::Cancelled, now)?,
         RunChange::Replay { from, spacing } => {
+            if let Some(owner) = taken_by(rows, run, now)? {
+                return Ok(RunChanged::KeyTaken(owner));
+            }
             let due = RunChange::due(*from, *spacing, at, now);
             rows.edit(run, |row| row.replay(due))?;
             wait(rows, run)?;
         }
-        RunChange::Delete => rows.remove(run)?,
+        RunChange::Delete => {
+            release_follow_up(rows, run)?;
+            rows.remove(run)?;
+        }
         RunChange::Hold => {
             rows.edit(run, |row| row.stand(Standing::Held))?;
         }
@@ -87,24 +95,32 @@ pub(super) fn finish<R: Rows>(
     end: RunEnd,
     now: DateTime<Utc>,
 ) -> Answer<R, ()> {
-    match rows.retention().until(end, now) {
-        Some(until) => rows.edit(run, |row| row.finish(end, now, until)).map(drop),
-        None => rows.remove(run),
+    release_follow_up(rows, run)?;
+    let key_until = rows.get(run)?.and_then(|row| row.key_until(now));
+    match (rows.retention().until(end, now), key_until) {
+        (Some(until), _) => rows.edit(run, |row| row.finish(end, now, until)).map(drop),
+        (None, Some(until)) => rows.edit(run, |row| row.keep_key(end, now, until)).map(drop),
+        (None, None) => rows.remove(run),
     }
 }
 
 /// Removes a run whose time after its end is over.
 pub(super) fn ring_run<R: Rows>(rows: &mut R, run: Id<RunRow>, now: DateTime<Utc>) -> Answer<R, ()> {
-    if rows.get(run)?.is_some_and(|row| row.alarm().is_some_and(|at| at <= now)) {
-        rows.remove(run)?;
+    let is_over = |row: &&RunRow| row.alarm().is_some_and(|at| at <= now);
+    let Some(row) = rows.get(run)?.filter(is_over) else { return Ok(()) };
+    match row.end().zip(row.key_until(now)) {
+        Some((end, until)) => rows.edit(run, |row| row.keep_key(end, now, until)).map(drop),
+        None => rows.remove(run),
     }
-    Ok(())
 }
 
 /// Removes one of too many ended runs. Returns a dead run, since somebody may miss it.
 pub(super) fn drop_excess<R: Rows>(rows: &mut R, run: Id<RunRow>) -> Answer<R, Option<(RunId, JobKey)>> {
     let Some(end) = rows.get(run)?.and_then(RunRow::end) else { return Ok(None) };
     let dropped = rows.get(run)?.map(|row| (row.id, row.job.clone()));
-    rows.remove(run)?;
+    match rows.get(run)?.and_then(|row| row.key()?.until) {
+        Some(until) => drop(rows.edit(run, |row| row.keep_key(end, until, until))?),
+        None => rows.remove(run)?,
+    }
     Ok(dropped.filter(|_| end == RunEnd::Dead))
 }

@@ -8,6 +8,7 @@
 //! * `pausing`: pauses, resets, and the steps of the table of states;
 //! * `running`: runs that are stored: enqueued, ended, lost;
 //! * `holding`: retries that are held while their triggers are paused;
+//! * `keying`: unique runs;
 //! * `retrying`: occurrences of triggers that are tried again, and their triggers;
 //! * `changing`: stored runs that users change, and ended ones that are no longer kept;
 //! * `recording`: firing records of what no node tells;
@@ -21,6 +22,7 @@ mod changing;
 mod ending;
 mod firing;
 mod holding;
+mod keying;
 mod losing;
 mod mending;
 mod pausing;

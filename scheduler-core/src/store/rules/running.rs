@@ -7,6 +7,7 @@ use chrono::{DateTime, Utc};
 
 use super::changing::finish;
 use super::holding::note_retry;
+use super::keying::{give_back_key, release_follow_up, resolve};
 use super::steps::{each, end_claim, end_run};
 use crate::job::{CancelReason, ExecutionId};
 use crate::run::{AttemptError, FailureKind, RunEnd, RunId};
@@ -24,9 +25,14 @@ pub fn enqueue<R: Rows>(rows: &mut R, run: NewRun) -> Answer<R, Enqueued> {
     if let Some(known) = rows.run(run.id)? {
         // A cancelled run has done nothing. Its record is only kept for people.
         if rows.get(known)?.and_then(RunRow::end) != Some(RunEnd::Cancelled) {
-            return Ok(Enqueued::Existing);
+            return Ok(Enqueued::Existing(run.id));
         }
         rows.remove(known)?;
+    }
+    if run.unique.is_some()
+        && let Some(answer) = resolve(rows, &run)?
+    {
+        return Ok(answer);
     }
     let lane = rows.lane(run.queue.as_ref(), &run.job_type);
     rows.add_run(RunRow::new(run, lane));
@@ -149,7 +155,7 @@ pub(super) fn end_attempt<R: Rows>(
         if !linked {
             rows.drop_run(run)?;
         } else if let Some(run) = rows.run(run)? {
-            rows.remove(run)?;
+            finish(rows, run, RunEnd::Succeeded, now)?;
         }
         return Ok(true);
     }
@@ -168,6 +174,7 @@ pub(super) fn end_attempt<R: Rows>(
             rows.edit(run, |row| {
                 (row.due, row.attempts) = (at, if counts { number } else { row.attempts });
                 row.epoch = row.epoch.wrapping_add(1);
+                row.note_begun();
                 // Its node has ended it in order.
                 row.set_losses(0);
                 if counts {
@@ -198,6 +205,7 @@ pub(super) fn give_back_run<R: Rows>(rows: &mut R, claim: ExecutionId) -> Answer
         return Ok(());
     }
     let Some(run) = rows.run(run)? else { return Ok(()) };
+    give_back_key(rows, run, since)?;
     rows.show_run(run)?;
     rows.wake();
     Ok(())
@@ -226,6 +234,7 @@ pub(super) fn lose_attempt<R: Rows>(
         let losses = row.losses().saturating_add(1);
         row.attempts = number;
         row.epoch = row.epoch.wrapping_add(1);
+        row.note_begun();
         row.set_losses(losses);
         row.push_error(node_died(number, node, now));
         began.into_iter().for_each(|began| row.note_attempt(began));
@@ -261,7 +270,7 @@ pub(super) fn promise<R: Rows>(
         Fate::Dead { error } => (run.due, 1, error, true),
     };
     let errors = error.into_iter().map(|error| *error).collect();
-    if enqueue(rows, NewRun { due, attempts, errors, ..run })? == Enqueued::Existing {
+    if enqueue(rows, NewRun { due, attempts, errors, ..run })? == Enqueued::Existing(id) {
         return Ok(());
     }
     if let Some(run) = rows.run(id)? {
@@ -295,6 +304,7 @@ pub fn remove_run<R: Rows>(rows: &mut R, run: Id<RunRow>) -> Answer<R, ()> {
     if let Some(claim) = rows.claim_of(run)? {
         rows.edit(claim, |claim| claim.run_removed = true)?;
     }
+    release_follow_up(rows, run)?;
     rows.remove(run)
 }
 

@@ -1,0 +1,114 @@
+//! Unique runs: who has a key, and what becomes of a run whose key is taken.
+
+use chrono::{DateTime, Utc};
+
+use crate::data::JobData;
+use crate::run::{KeyId, RunId};
+use crate::store::rows::*;
+use crate::store::runs::{Conflict, Enqueued, NewKey, NewRun};
+
+/// The run that has a key, other than this one, with its claim if that is known.
+fn owner<R: Rows>(
+    rows: &mut R,
+    key: KeyId,
+    except: RunId,
+    now: DateTime<Utc>,
+) -> Answer<R, Option<Id<RunRow>>> {
+    for run in rows.tagged(&RunTag::Key(key))? {
+        let Some(row) = rows.get(run)?.filter(|row| row.id != except && row.has_key(false, now)) else {
+            continue;
+        };
+        // Whether a node runs it only matters where that frees the key.
+        let has_it = row.has_key(true, now) || rows.claim_of(run)?.is_none();
+        if has_it {
+            return Ok(Some(run));
+        }
+    }
+    Ok(None)
+}
+
+/// What becomes of a run that is to be stored, if another one has its key; none if it is to be stored as it is.
+pub(super) fn resolve<R: Rows>(rows: &mut R, new: &NewRun) -> Answer<R, Option<Enqueued>> {
+    let Some(unique) = new.unique.as_deref() else { return Ok(None) };
+    let Some(owner) = owner(rows, unique.key.id, new.id, unique.now)? else { return Ok(None) };
+    let Some((id, has_ended)) = rows.get(owner)?.map(|row| (row.id, row.end().is_some())) else {
+        return Ok(None);
+    };
+    let is_of_waiting = matches!(&unique.conflict, Conflict::Replace { of: Some(_), .. });
+    match &unique.conflict {
+        Conflict::Refuse => return Ok(Some(Enqueued::Refused(id))),
+        Conflict::Follow | Conflict::Replace { .. } if !has_ended => {}
+        _ => return Ok(Some(Enqueued::Existing(id))),
+    }
+    if rows.claim_of(owner)?.is_none() {
+        return replace(rows, owner, new, unique).map(Some);
+    }
+    if let Some(next) = rows.tagged(&RunTag::FollowUp(unique.key.id))?.first() {
+        return replace(rows, *next, new, unique).map(Some);
+    }
+    if is_of_waiting {
+        // The run whose data the new ones were made of runs by now.
+        return Ok(Some(Enqueued::Existing(id)));
+    }
+    rows.edit(owner, |row| row.set_followed(true))?;
+    let lane = rows.lane(new.queue.as_ref(), &new.job_type);
+    let mut row = RunRow::new(new.clone(), lane);
+    row.follow();
+    rows.add_run(row);
+    Ok(Some(Enqueued::Created))
+}
+
+/// A run that waits does what the new one is to do.
+fn replace<R: Rows>(rows: &mut R, run: Id<RunRow>, new: &NewRun, unique: &NewKey) -> Answer<R, Enqueued> {
+    let Some(row) = rows.get(run)? else { return Ok(Enqueued::Existing(new.id)) };
+    let Conflict::Replace { data, of } = &unique.conflict else { return Ok(Enqueued::Existing(row.id)) };
+    if of.as_ref().is_some_and(|of| *of != row.data) {
+        return Ok(Enqueued::Existing(row.id));
+    }
+    let latest = row.key().and_then(|key| key.latest).unwrap_or(DateTime::<Utc>::MAX_UTC);
+    let due = if unique.keeps_due { row.due } else { new.due.min(latest) };
+    let kept: Option<JobData> = (!data).then(|| row.data.clone());
+    let id = row.id;
+    rows.edit(run, |row| row.replace(new, kept.unwrap_or_else(|| new.data.clone()), due))?;
+    rows.show_run(run)?;
+    rows.wake();
+    Ok(Enqueued::Replaced(id))
+}
+
+/// The run that has the key of this one, if another one has.
+pub(super) fn taken_by<R: Rows>(
+    rows: &mut R,
+    run: Id<RunRow>,
+    now: DateTime<Utc>,
+) -> Answer<R, Option<RunId>> {
+    let Some((id, Some(key))) = rows.get(run)?.map(|row| (row.id, row.key().map(|key| key.id))) else {
+        return Ok(None);
+    };
+    match owner(rows, key, id, now)? {
+        Some(owner) => Ok(rows.get(owner)?.map(|row| row.id)),
+        None => Ok(None),
+    }
+}
+
+/// A run that was claimed is given back before it has begun. If its key was only taken until then, and another run has taken it meanwhile,
+/// that one keeps it.
+pub(super) fn give_back_key<R: Rows>(rows: &mut R, run: Id<RunRow>, now: DateTime<Utc>) -> Answer<R, ()> {
+    let is_open = |row: &RunRow| row.key().is_some_and(|key| key.until_started);
+    if rows.get(run)?.is_some_and(is_open) && taken_by(rows, run, now)?.is_some() {
+        rows.edit(run, RunRow::note_begun)?;
+    }
+    Ok(())
+}
+
+/// The run is over, or goes: the one that has waited for that waits for its due time.
+pub(super) fn release_follow_up<R: Rows>(rows: &mut R, run: Id<RunRow>) -> Answer<R, ()> {
+    let Some(row) = rows.get(run)?.filter(|row| row.is_followed()) else { return Ok(()) };
+    let Some(key) = row.key().map(|key| key.id) else { return Ok(()) };
+    rows.edit(run, |row| row.set_followed(false))?;
+    for next in rows.tagged(&RunTag::FollowUp(key))? {
+        rows.edit(next, |row| row.stand(Standing::Waiting))?;
+        rows.show_run(next)?;
+        rows.wake();
+    }
+    Ok(())
+}
