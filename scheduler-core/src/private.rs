@@ -16,6 +16,7 @@ use crate::job::{
     JobError, Need, Outcome, argument_of,
 };
 use crate::key::JobKey;
+use crate::run::OnConflict;
 
 pub use inventory;
 
@@ -30,6 +31,13 @@ pub fn job_key(group: &str, name: &str) -> JobKey {
         Ok(key) => key,
         Err(error) => panic!("{error}"),
     }
+}
+
+/// What merges the arguments of two runs with one key.
+pub fn merge<T: Args>(merge: fn(T, T) -> T) -> OnConflict {
+    OnConflict::Merge(Arc::new(move |waiting, new| {
+        JobData::from_args(&merge(waiting.to_args()?, new.to_args()?))
+    }))
 }
 
 /// A value that the macro has checked.

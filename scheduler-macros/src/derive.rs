@@ -55,12 +55,14 @@ fn written_options(input: &DeriveInput, errors: &mut Errors) -> TokenStream {
 fn generate(input: &DeriveInput, options: &Options, rules: &Rules) -> TokenStream {
     let (ident, visibility, krate) = (&input.ident, &input.vis, &options.krate);
     let blocking = options.flag("blocking").is_some();
-    let job = Job { ident, visibility, rules, krate };
+    let unique = options.unique.as_ref();
+    let job = Job { ident, visibility, rules, unique, krate };
     let own: Type = syn::parse_quote!(#ident);
     let constructor = Ident::new(if blocking { "blocking" } else { "new" }, ident.span());
     let method = quote_spanned!(ident.span()=> #ident::execute);
     let definition = quote!(#krate::job::JobDefinition::#constructor((**Self::detail()).clone(), #method));
-    let items = expand::items(&job, &definition, Some(&own));
+    let items = expand::items(&job, &definition, (Some(&own), None));
+    let keyed = unique.map(|_| quote!(.unique(#ident::__unique)));
     let argument = quote_spanned!(ident.span()=> #krate::__private::argument::<#ident>());
     quote! {
         #items
@@ -68,7 +70,7 @@ fn generate(input: &DeriveInput, options: &Options, rules: &Rules) -> TokenStrea
         impl #krate::job::IntoInvocation for #ident {
             fn into_invocation(self) -> #krate::job::Invocation {
                 let argument = #argument;
-                argument.invocation(#ident::detail().clone(), &self)
+                argument.invocation(#ident::detail().clone(), &self) #keyed
             }
         }
     }

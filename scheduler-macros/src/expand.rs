@@ -8,12 +8,14 @@ use syn::{Ident, Path, Type, Visibility};
 
 use crate::check::Rules;
 use crate::function::{Parameters, innermost};
+use crate::unique::Unique;
 
 /// A job, whatever it was made of.
 pub(crate) struct Job<'a> {
     pub(crate) ident: &'a Ident,
     pub(crate) visibility: &'a Visibility,
     pub(crate) rules: &'a Rules,
+    pub(crate) unique: Option<&'a Unique>,
     pub(crate) krate: &'a Path,
 }
 
@@ -24,12 +26,12 @@ pub(crate) fn function(
     output: Option<&Type>,
     blocking: bool,
 ) -> TokenStream {
-    let (ident, visibility, krate) = (job.ident, job.visibility, job.krate);
+    let (ident, visibility) = (job.ident, job.visibility);
     let doc =
         format!("The job `{}`: its name, its definition, and what it takes to schedule it.", job.rules.name);
     let definition = definition(job, parameters, output, blocking);
-    let items = items(job, &definition, parameters.args());
-    let with = with(krate, parameters);
+    let items = items(job, &definition, (parameters.args(), parameters.name.as_ref()));
+    let with = with(job, parameters);
     quote! {
         #[doc = #doc]
         #[allow(non_camel_case_types)]
@@ -42,7 +44,11 @@ pub(crate) fn function(
 }
 
 /// The inherent items, `JobFn` and the registration; `definition` is the expression of the definition without triggers.
-pub(crate) fn items(job: &Job<'_>, definition: &TokenStream, args: Option<&Type>) -> TokenStream {
+pub(crate) fn items(
+    job: &Job<'_>,
+    definition: &TokenStream,
+    (args, parameter): (Option<&Type>, Option<&Ident>),
+) -> TokenStream {
     let (ident, krate) = (job.ident, job.krate);
     let name = &job.rules.name;
     let detail = detail(job, args);
@@ -50,6 +56,8 @@ pub(crate) fn items(job: &Job<'_>, definition: &TokenStream, args: Option<&Type>
         let builder = &declared.builder;
         quote!(.with_trigger(#builder))
     });
+    let unique = job.unique.map(|unique| unique.function(krate, args, parameter));
+    let keyed = keyed(job, args);
     quote! {
         impl #ident {
             /// The name under which the job is stored.
@@ -69,8 +77,10 @@ pub(crate) fn items(job: &Job<'_>, definition: &TokenStream, args: Option<&Type>
 
             /// The function with its rules and its declared trigger.
             pub fn definition() -> #krate::job::JobDefinition {
-                #definition #trigger
+                #definition #trigger #keyed
             }
+
+            #unique
         }
 
         impl #krate::job::JobFn for #ident {
@@ -108,7 +118,16 @@ fn detail(job: &Job<'_>, args: Option<&Type>) -> TokenStream {
     }
 }
 
-fn with(krate: &Path, parameters: &Parameters) -> TokenStream {
+/// What gives runs their keys.
+fn keyed(job: &Job<'_>, args: Option<&Type>) -> Option<TokenStream> {
+    job.unique.map(|_| match args {
+        Some(args) => quote!(.unique::<#args>(Self::__unique)),
+        None => quote!(.unique_by(Self::__unique)),
+    })
+}
+
+fn with(job: &Job<'_>, parameters: &Parameters) -> TokenStream {
+    let (krate, keyed) = (job.krate, keyed(job, parameters.args()));
     match parameters.args() {
         Some(args) => {
             let argument = argument(krate, args);
@@ -116,14 +135,14 @@ fn with(krate: &Path, parameters: &Parameters) -> TokenStream {
                 /// The job with this argument, to be scheduled or enqueued.
                 pub fn with(args: #args) -> #krate::job::Invocation {
                     let argument = #argument;
-                    argument.invocation(Self::detail().clone(), &args)
+                    argument.invocation(Self::detail().clone(), &args) #keyed
                 }
             }
         }
         None => quote! {
             /// The job, to be scheduled or enqueued.
             pub fn with() -> #krate::job::Invocation {
-                #krate::job::Invocation::new(Self::detail().clone())
+                #krate::job::Invocation::new(Self::detail().clone()) #keyed
             }
         },
     }

@@ -51,10 +51,9 @@ fn way_here(name: &str) -> Option<&'static str> {
             "the backoff is part of `retry`: `retry(max = 3, backoff = \"exponential(15s, 1h)\")`"
         }
         "autoretry_for" | "retry_on" => "`retry = 3` tries a run again after any error, panic or timeout",
-        "unique" | "unique_for" | "unique_key" | "dedup" | "dedupe" | "idempotent" => {
-            "give the trigger a name: `scheduler.schedule(job::with(…), Trigger::now().name(\"…\"))` refuses a second \
-             trigger of that name until the first one has fired"
-        }
+        "unique_for" => "the time is part of `unique`: `unique(for = \"1h\")`",
+        "unique_key" | "dedup" | "dedupe" | "idempotent" => "make runs unique by `unique(key = \"…\")`",
+        "throttle" => "of several calls in a time one makes a run: `unique(key = \"…\", for = \"1h\")`",
         "pool" | "max_concurrent" | "concurrency" | "max_concurrency" | "limit" | "workers"
         | "parallelism" => {
             "put the job into a queue with `queue = \"…\"` and limit the runs of the queue with \
@@ -67,7 +66,7 @@ fn way_here(name: &str) -> Option<&'static str> {
             "`every = \"…\"` counts from one start to the next; with `disallow_concurrent` a run that is due while another \
              one is under way waits"
         }
-        "rate" | "rate_limit" | "throttle" | "debounce" => {
+        "rate" | "rate_limit" => {
             "runs are limited by number, not by rate: use `queue = \"…\"` with `limit_queue`, or `every = \"…\"`"
         }
         "priority" => {

@@ -8,6 +8,7 @@ use crate::check::Rules;
 use crate::errors::Errors;
 use crate::expand::{self, Job};
 use crate::options::Options;
+use crate::unique::Key;
 
 /// Types that come from the run, by the last segment of their path.
 const EXTRACTORS: [&str; 7] =
@@ -28,6 +29,7 @@ pub(crate) fn expand(options: TokenStream, item: TokenStream) -> TokenStream {
     if let (Some(when), ReturnType::Default) = (rules.when(), &function.sig.output) {
         errors.at(when, "the function returns no error that `when` could be asked about; return `Result<(), E>`, or leave `when` out");
     }
+    check_unique(&options, parameters.args(), &mut errors);
     let (ident, visibility) = (&function.sig.ident, &function.vis);
     if !errors.is_empty() {
         let errors = errors.to_compile_errors();
@@ -42,12 +44,21 @@ pub(crate) fn expand(options: TokenStream, item: TokenStream) -> TokenStream {
     };
     let blocking = options.flag("blocking").is_some();
     let generated = expand::function(
-        &Job { ident, visibility, rules: &rules, krate: &options.krate },
+        &Job { ident, visibility, rules: &rules, unique: options.unique.as_ref(), krate: &options.krate },
         &parameters,
         output.as_ref(),
         blocking,
     );
     quote!(#function #generated)
+}
+
+/// A key is made of an argument.
+fn check_unique(options: &Options, args: Option<&Type>, errors: &mut Errors) {
+    let Some(unique) = &options.unique else { return };
+    if args.is_none() && !matches!(unique.key, Key::Job) {
+        let problem = "the job has no argument that a key could be made of; leave `key` out for one run of the job at a time";
+        errors.push(syn::Error::new(unique.span, problem));
+    }
 }
 
 fn not_a_function(item: &TokenStream) -> TokenStream {
@@ -64,6 +75,8 @@ pub(crate) struct Parameters {
     pub(crate) types: Vec<Type>,
     /// Which of them is the argument.
     pub(crate) args: Option<usize>,
+    /// What the argument is called.
+    pub(crate) name: Option<syn::Ident>,
 }
 
 impl Parameters {
@@ -120,7 +133,7 @@ fn is_borrowed(input: &FnArg) -> bool {
 
 /// The parameters, whose marks are taken off the function.
 pub(crate) fn parameters(function: &mut ItemFn, errors: &mut Errors) -> Parameters {
-    let mut found = Parameters { types: Vec::new(), args: None };
+    let mut found = Parameters { types: Vec::new(), args: None, name: None };
     for input in &mut function.sig.inputs {
         match input {
             FnArg::Receiver(receiver) => {
@@ -153,6 +166,9 @@ fn parameter_of(parameter: &mut PatType, found: &mut Parameters, errors: &mut Er
             &*parameter,
             format!("a job takes at most one argument from its data, and this is the second; write `State<{name}>` for a value that the program provides, put both arguments into one struct, or mark the parameter `#[extract]` if `{name}` implements `FromContext`"),
         );
+    }
+    if let (true, syn::Pat::Ident(name)) = (is_args, &*parameter.pat) {
+        found.name = Some(name.ident.clone());
     }
     found.types.push(ty.clone());
 }

@@ -12,6 +12,7 @@ mod foreign;
 mod function;
 mod options;
 mod retry;
+mod unique;
 
 use proc_macro::TokenStream;
 
@@ -42,6 +43,7 @@ use proc_macro::TokenStream;
 /// | `every = "…"` | a declared trigger at a fixed interval, such as `"30s"` | none |
 /// | `timeout = "…"` | how long one run may take, such as `"15m"` | for ever |
 /// | `retry = 3`, `retry(max = 3, backoff = "exponential(15s, 1h)")` | how often a failed run is tried again, and when; see [Retries](#retries) | ten times if enqueued, otherwise never |
+/// | `unique(key = "customer")`, `debounce(key = "customer", quiet = "5s")` | of enqueued runs with the same key only one is stored at a time; see [Unique runs](#unique-runs) | no |
 /// | `durable` | the job stays when its last trigger is gone | no |
 /// | `calendar = "holidays"` | the calendar of the declared trigger | none |
 /// | `misfire = "skip"` | what a firing does that comes too late: `smart`, `ignore`, `fire_now`, `skip` | that of the scheduler |
@@ -75,6 +77,26 @@ use proc_macro::TokenStream;
 /// | `when = SendError::is_transient` | a function from the error of the job to `bool`: an error for which it is false is not retried; not for `#[derive(Job)]` | all errors |
 ///
 /// `retry = 3` is short for `retry(max = 3)`.
+///
+/// # Unique runs
+///
+/// A key is made of the argument when a run is enqueued. It is taken until the run is over, and a second run with the same key is not
+/// stored: the call returns the id of the first one. Without `key`, the whole job has one key. Occurrences of triggers have no key.
+///
+/// | part | meaning | default |
+/// |---|---|---|
+/// | `key = "customer"` | a field of the argument, or the name of the parameter for the argument itself | the job |
+/// | `key = ["customer", "month"]` | several fields | |
+/// | `key = Order::number` | a function from a reference to the argument to anything that can be shown | |
+/// | `while = "queued"` | the key is free when the first attempt begins | `"unfinished"`: until the run is over |
+/// | `for = "1h"` | in addition, the key is taken for so long after the call, whatever becomes of the run | |
+/// | `on_conflict = "replace"` | the run that waits gets the new argument; behind one that runs, one waits with the latest argument | `"skip"` |
+/// | `on_conflict = "refuse"` | a second run is an error | |
+/// | `merge = Order::merge` | a function of the argument that waits and the new one, which makes one of both | |
+/// | `across = "jobs"` | all jobs have the key in common | `"job"` |
+///
+/// `debounce` makes one run of a burst of calls. The run begins when there was no call for the time `quiet`, and at the latest `at_most`
+/// after the first call (by default ten times `quiet`). It has the argument of the latest call, or with `keep = "first"` of the first one.
 ///
 /// # Example
 ///

@@ -11,6 +11,7 @@ use syn::{Expr, ExprLit, Lit, LitStr, Meta, Path, Token};
 use crate::errors::Errors;
 use crate::foreign;
 use crate::retry;
+use crate::unique::Unique;
 
 const TEXTS: [&str; 11] = [
     "name",
@@ -27,6 +28,9 @@ const TEXTS: [&str; 11] = [
 ];
 const FLAGS: [&str; 5] = ["durable", "disallow_concurrent", "persist_data", "requests_recovery", "blocking"];
 
+/// What makes runs unique.
+const UNIQUE: [&str; 2] = ["unique", "debounce"];
+
 const QUEUE: &str = "queue";
 /// What Quartz calls a queue.
 const ALIAS: &str = "execution_group";
@@ -36,6 +40,7 @@ pub(crate) struct Options {
     texts: [Option<LitStr>; TEXTS.len()],
     flags: [Option<Span>; FLAGS.len()],
     pub(crate) retry: Option<retry::Written>,
+    pub(crate) unique: Option<Unique>,
     seen: Vec<String>,
     /// The options that those with a wrong name stand for.
     meant: Vec<&'static str>,
@@ -50,6 +55,7 @@ impl Options {
             texts: Default::default(),
             flags: Default::default(),
             retry: None,
+            unique: None,
             seen: Vec::new(),
             meant: Vec::new(),
             unreadable: false,
@@ -106,10 +112,15 @@ impl Options {
                 flag_of(&name, &option, errors).then(|| syn::spanned::Spanned::span(option.path()));
         } else if name == "retry" {
             self.retry = retry::Written::read(&option, errors);
+        } else if UNIQUE.contains(&&*name) {
+            if self.seen.iter().any(|seen| UNIQUE.contains(&&**seen)) {
+                errors.at(option.path(), "`debounce` makes runs unique, too; keep `unique` or `debounce`");
+            }
+            self.unique = Unique::read(&name, &option, errors);
         } else if name == "crate" {
             self.take_crate(&option, errors);
         } else {
-            let known = [&TEXTS[..], &["retry"], &FLAGS, &["crate"]].concat();
+            let known = [&TEXTS[..], &["retry"], &UNIQUE, &FLAGS, &["crate"]].concat();
             self.meant.extend(foreign::meant(&name, &known));
             errors.at(option.path(), foreign::unknown(&name, &known));
         }

@@ -92,6 +92,105 @@ impl Retried {
     async fn execute(self) {}
 }
 
+#[derive(Clone, serde::Serialize, serde::Deserialize)]
+struct Order {
+    number: u64,
+    lines: Vec<String>,
+    from: Place,
+}
+
+#[derive(Clone, serde::Serialize, serde::Deserialize)]
+struct Place {
+    city: String,
+}
+
+impl Order {
+    fn of(number: u64, line: &str) -> Self {
+        Self { number, lines: vec![line.to_owned()], from: Place { city: "Ulm".to_owned() } }
+    }
+
+    const fn half(&self) -> u64 {
+        self.number / 2
+    }
+
+    fn merge(mut self, new: Self) -> Self {
+        self.lines.extend(new.lines);
+        self
+    }
+}
+
+#[job(unique)]
+async fn unique_job() {}
+
+#[job(unique(key = "number"))]
+async fn unique_by_value(number: u64) {
+    assert!(number > 0);
+}
+
+#[job(unique(key = ["number", "from.city"], while = "queued", on_conflict = "replace"))]
+async fn unique_by_fields(order: Order) {
+    drop(order);
+}
+
+#[job(unique(key = Order::half, on_conflict = "refuse"))]
+async fn unique_by_function(order: Order) {
+    drop(order);
+}
+
+#[job(unique(key = "number", merge = Order::merge))]
+async fn unique_merged(order: Order) {
+    drop(order);
+}
+
+#[job(debounce(key = "number", quiet = "5s", at_most = "1m"))]
+async fn debounced(order: Order) {
+    drop(order);
+}
+
+#[derive(serde::Serialize, serde::Deserialize, Job)]
+#[job(unique(key = "number", for = "1h", across = "jobs"))]
+struct UniqueStruct {
+    number: u64,
+}
+
+impl UniqueStruct {
+    #[allow(clippy::unused_async, reason = "a job")]
+    async fn execute(self) {}
+}
+
+/// The keys of the runs that a client has stored, which knows no job but by its code.
+#[tokio::test]
+async fn keys_of_unique_runs() {
+    use scheduler_core::Client;
+    use scheduler_core::client::EnqueueOutcome;
+    use scheduler_core::store::{MemoryJobStore, RunQuery};
+
+    let client = Client::new(MemoryJobStore::new());
+    let keys = async || {
+        let runs = client.all_runs(RunQuery::default()).await.unwrap();
+        runs.into_iter().map(|run| run.key.unwrap().to_string()).collect::<Vec<_>>()
+    };
+    let order = Order::of(7, "a");
+    client.enqueue(unique_job::with()).await.unwrap();
+    client.enqueue(unique_by_value::with(3)).await.unwrap();
+    client.enqueue(unique_by_fields::with(order.clone())).await.unwrap();
+    client.enqueue(unique_by_function::with(order.clone())).await.unwrap();
+    client.enqueue(debounced::with(order.clone())).await.unwrap();
+    client.enqueue(UniqueStruct { number: 9 }).await.unwrap();
+    let mut found = keys().await;
+    found.sort_unstable();
+    assert_eq!(found, ["3", "3", "7", "7/Ulm", "9", "unique_job"]);
+    let again = client.enqueue(UniqueStruct { number: 9 }).outcome().await.unwrap();
+    assert!(matches!(again, EnqueueOutcome::Existing(_)));
+    let error = client.enqueue(unique_by_function::with(Order::of(6, "b"))).await.unwrap_err();
+    assert!(error.to_string().contains("has the same key"), "{error}");
+    let first = client.enqueue(unique_merged::with(order)).await.unwrap();
+    let merged = client.enqueue(unique_merged::with(Order::of(7, "b"))).outcome().await.unwrap();
+    assert_eq!(merged, EnqueueOutcome::Replaced(first));
+    let run = client.all_runs(RunQuery::one(first)).await.unwrap().remove(0);
+    assert_eq!(run.data.to_args::<Order>().unwrap().lines, ["a", "b"]);
+}
+
 #[test]
 fn retry_policies() {
     use std::time::Duration;

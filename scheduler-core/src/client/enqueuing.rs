@@ -267,6 +267,7 @@ impl Client {
         let told = if self.is_heard() || has_merges { runs.clone() } else { Vec::new() };
         let news: Vec<_> = runs.into_iter().map(|run| run.new).collect();
         let ids: Vec<_> = news.iter().map(|run| run.id).collect();
+        let jobs: Vec<_> = news.iter().map(|run| run.job.clone()).collect();
         let stored = store.enqueue(news).await?;
         let mut outcomes = Vec::with_capacity(stored.len());
         for (place, (id, answer)) in ids.into_iter().zip(stored).enumerate() {
@@ -284,7 +285,7 @@ impl Client {
                 Enqueued::Created => EnqueueOutcome::Created(id),
                 Enqueued::Existing(run) => EnqueueOutcome::Existing(run),
                 Enqueued::Replaced(run) => EnqueueOutcome::Replaced(run),
-                Enqueued::Refused(run) => return Err(refused(run)),
+                Enqueued::Refused(run) => return Err(refused(run, &jobs[place])),
             });
         }
         Ok(outcomes)
@@ -302,7 +303,7 @@ struct Prepared {
 /// Gives a run its key.
 fn keyed(new: &mut NewRun, unique: &Unique) -> Result<Option<Merge>> {
     if let Some(problem) = unique.problem() {
-        return Err(Error::config(problem));
+        return Err(Error::config(format!("a run of job `{}` cannot be enqueued: {problem}", new.job)));
     }
     let quiet = unique.quiet();
     let (conflict, merge) = match unique.conflict() {
@@ -354,8 +355,8 @@ async fn merge_into(store: &Arc<dyn JobStore>, run: &Prepared, of: RunId) -> Res
 /// So often somebody else may be faster in merging data.
 const MOST_MERGES: u32 = 100;
 
-fn refused(run: RunId) -> Error {
+fn refused(run: RunId, job: &JobKey) -> Error {
     Error::conflict(format!(
-        "run {run} has the same key, and the job refuses a second one; wait for its end, cancel it, or say what becomes of the new one by `on_conflict`"
+        "run {run} has the same key, and job `{job}` refuses a second run; wait for its end, cancel it, or say what becomes of the new one by `on_conflict`"
     ))
 }

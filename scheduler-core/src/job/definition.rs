@@ -108,6 +108,12 @@ impl JobDefinition {
         Self { unique: Some(unique_of(key)), ..self }
     }
 
+    /// As [`unique`](Self::unique), with a key that is made of the data of a run.
+    #[must_use]
+    pub fn unique_by(self, key: impl Fn(&JobData) -> Unique + Send + Sync + 'static) -> Self {
+        Self { unique: Some(Arc::new(move |data| Ok(key(data)))), ..self }
+    }
+
     pub(crate) fn unique_of(&self) -> Option<&UniqueOf> {
         self.unique.as_ref()
     }
@@ -212,6 +218,12 @@ impl Invocation {
         key: impl Fn(&T) -> Unique + Send + Sync + 'static,
     ) -> Self {
         Self { unique: Some(unique_of(key)), ..self }
+    }
+
+    /// As [`unique`](Self::unique), with a key that is made of the data of a run.
+    #[must_use]
+    pub fn unique_by(self, key: impl Fn(&JobData) -> Unique + Send + Sync + 'static) -> Self {
+        Self { unique: Some(Arc::new(move |data| Ok(key(data)))), ..self }
     }
 
     pub(crate) fn unique_of(&self) -> Option<&UniqueOf> {

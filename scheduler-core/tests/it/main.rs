@@ -54,5 +54,6 @@ mod stored;
 mod test_kit;
 mod timers;
 mod trouble;
+mod unique;
 mod validity;
 mod wishes;

@@ -50,9 +50,13 @@ enum Bug {
     ListsTheOldestFirst,
     ForgetsTheDead,
     ForgetsWhoseRetriesTheyAre,
+    IgnoresKeys,
+    ReplacesNothing,
+    ForgetsBounds,
+    KeepsKeysTooLong,
 }
 
-const BUGS: [Bug; 34] = [
+const BUGS: [Bug; 38] = [
     Bug::LosesATrigger,
     Bug::HandsOutTwice,
     Bug::IgnoresTheOrder,
@@ -87,6 +91,10 @@ const BUGS: [Bug; 34] = [
     Bug::ListsTheOldestFirst,
     Bug::ForgetsTheDead,
     Bug::ForgetsWhoseRetriesTheyAre,
+    Bug::IgnoresKeys,
+    Bug::ReplacesNothing,
+    Bug::ForgetsBounds,
+    Bug::KeepsKeysTooLong,
 ];
 
 #[derive(Debug)]
@@ -289,6 +297,17 @@ impl Broken {
                 again
             };
             runs.extend(runs.iter().map(again).collect::<Vec<_>>());
+        }
+        if self.bug == Bug::IgnoresKeys {
+            runs.iter_mut().for_each(|run| run.unique = None);
+        }
+        for unique in runs.iter_mut().filter_map(|run| run.unique.as_mut()) {
+            match (self.bug, &unique.conflict) {
+                (Bug::ReplacesNothing, Conflict::Replace { .. }) => unique.conflict = Conflict::Skip,
+                (Bug::ForgetsBounds, _) => unique.key.latest = None,
+                (Bug::KeepsKeysTooLong, _) => unique.key.until_started = false,
+                _ => {}
+            }
         }
         self.store.enqueue(runs)
     }
