@@ -55,6 +55,7 @@ pub fn checks<O: Open>() -> Vec<Check<O>> {
         verbs::overlap::all(),
         verbs::paging::all(),
         verbs::pausing::all(),
+        verbs::queues::all(),
         verbs::running::all(),
     ];
     let mut all: Vec<Check<O>> = rules.into_iter().flatten().collect();
@@ -81,6 +82,7 @@ macro_rules! store_conformance {
             $crate::__store_checks_of_overlap!($open);
             $crate::__store_checks_of_paging!($open);
             $crate::__store_checks_of_pausing!($open);
+            $crate::__store_checks_of_queues!($open);
             $crate::__store_checks_of_running!($open);
 
             #[test]

@@ -41,4 +41,5 @@ pub mod firings;
 pub mod overlap;
 pub mod paging;
 pub mod pausing;
+pub mod queues;
 pub mod running;

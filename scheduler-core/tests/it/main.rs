@@ -54,4 +54,5 @@ mod test_kit;
 mod timers;
 mod trouble;
 mod validity;
+mod weighing;
 mod wishes;
