@@ -59,6 +59,7 @@ pub fn acquire(store: &MemoryJobStore, time: DateTime<Utc>, max: usize) -> Vec<A
         until: time,
         max,
         limits,
+        shares: Vec::new(),
         late: None,
         heard: None,
     }))

@@ -97,6 +97,7 @@ impl Bench {
             session,
             name: format!("node {session}").into(),
             types: types.map(|types| types.iter().map(|name| Arc::from(*name)).collect()),
+            queues: QueueFilter::default(),
             wake: wake.clone(),
             stop: Arc::new(|_, _| {}),
         };
@@ -134,7 +135,16 @@ impl Bench {
     pub(super) async fn ask(&self, session: u64, seconds: i64, max: usize, limits: QueueLimits) -> Acquired {
         let now = at(seconds);
         self.store
-            .acquire_due(AcquireDue { session, now, until: now, max, limits, late: None, heard: None })
+            .acquire_due(AcquireDue {
+                session,
+                now,
+                until: now,
+                max,
+                limits,
+                shares: Vec::new(),
+                late: None,
+                heard: None,
+            })
             .await
             .unwrap()
     }

@@ -57,6 +57,7 @@ pub fn checks<O: Open>() -> Vec<Check<O>> {
         verbs::paging::all(),
         verbs::pausing::all(),
         verbs::retrying::all(),
+        verbs::queues::all(),
         verbs::running::all(),
     ];
     let mut all: Vec<Check<O>> = rules.into_iter().flatten().collect();
@@ -85,6 +86,7 @@ macro_rules! store_conformance {
             $crate::__store_checks_of_paging!($open);
             $crate::__store_checks_of_pausing!($open);
             $crate::__store_checks_of_retrying!($open);
+            $crate::__store_checks_of_queues!($open);
             $crate::__store_checks_of_running!($open);
 
             #[test]

@@ -61,6 +61,7 @@ enum Operation {
         node: usize,
         max: usize,
         limits: usize,
+        shares: usize,
         /// Since how many seconds a trigger is late, and how many such ones come first.
         late: Option<(i64, usize)>,
     },
@@ -111,8 +112,8 @@ fn operation() -> impl Strategy<Value = Operation> {
         2 => (0..12usize).prop_map(Operation::Pause),
         2 => (0..12usize).prop_map(Operation::Resume),
         1 => (0..8usize).prop_map(Operation::Reset),
-        8 => (0..2usize, 0..6usize, 0..5usize, prop::option::of((0..60i64, 0..3usize)))
-            .prop_map(|(node, max, limits, late)| Operation::Acquire { node, max, limits, late }),
+        8 => (0..2usize, 0..6usize, 0..5usize, 0..6usize, prop::option::of((0..60i64, 0..3usize)))
+            .prop_map(|(node, max, limits, shares, late)| Operation::Acquire { node, max, limits, shares, late }),
         8 => (0..100usize, prop::bool::weighted(0.9)).prop_map(|(claim, run)| Operation::Fire { claim, run }),
         1 => (0..100usize).prop_map(|claim| Operation::FireAgain { claim }),
         6 => (0..100usize, 0..12usize)

@@ -132,6 +132,7 @@ impl Player {
             session: 1,
             name: "replay".into(),
             types: None,
+            queues: QueueFilter::default(),
             wake: Arc::new(|| {}),
             stop: Arc::new(|_, _| {}),
         };

@@ -160,6 +160,10 @@ struct Retries;
 #[doc = include_str!("../../docs/unique-runs.md")]
 struct UniqueRuns;
 
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/queues-and-limits.md")]
+struct QueuesAndLimits;
+
 #[cfg(all(doctest, feature = "testing"))]
 #[doc = include_str!("../../docs/testing.md")]
 struct Testing;

@@ -227,11 +227,17 @@ pub(crate) fn node(row: &Value) -> Result<NodeStatus> {
     let types = decode::<Value>("job types of node", session, record["t"].as_str().unwrap_or("null"))?
         .as_array()
         .map(|types| types.iter().map(|name| Arc::from(text(name))).collect());
+    let queues = record["q"]
+        .as_str()
+        .map(|queues| decode("queues of node", session, queues))
+        .transpose()?
+        .unwrap_or_default();
     let silent = Duration::from_millis(text(&row["q"]).parse().unwrap_or_default());
     let node = Node {
         session: session.parse().map_err(|error| broken("number of a node", "", session).caused_by(error))?,
         name: text(&record["n"]).into(),
         types,
+        queues,
         wake: Arc::new(|| {}),
         stop: Arc::new(|_, _| {}),
     };

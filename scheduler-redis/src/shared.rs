@@ -350,6 +350,7 @@ impl Shared {
             "name": node.name,
             "version": env!("CARGO_PKG_VERSION"),
             "types": node.types.as_ref().map(codec::encode).transpose()?,
+            "queues": (!node.queues.takes_all()).then(|| codec::encode(&node.queues)).transpose()?,
             "lease": lease.as_millis().to_string(),
             "cap": cap(lease).as_millis().to_string(),
             "birth": birth,

@@ -135,7 +135,7 @@ mod tests {
     use std::task::{Context, Poll, Waker};
     use std::time::Duration;
 
-    use scheduler_core::store::Node;
+    use scheduler_core::store::{Node, QueueFilter};
     use scheduler_core::time::{Clock, SystemClock};
 
     use super::*;
@@ -145,7 +145,7 @@ mod tests {
 
     fn node(session: u64) -> Node {
         let (wake, stop) = (Arc::new(|| {}), Arc::new(|_, _| {}));
-        Node { session, name: "node".into(), types: None, wake, stop }
+        Node { session, name: "node".into(), types: None, queues: QueueFilter::default(), wake, stop }
     }
 
     /// Case H12.

@@ -1,5 +1,8 @@
 //! Taking what is due.
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
 use chrono::{DateTime, TimeDelta, Utc};
 use redis::Value;
 use scheduler_core::job::ExecutionId;
@@ -84,6 +87,28 @@ pub(crate) struct Unusable {
     spoilt: Vec<ExecutionId>,
     /// Their triggers or runs cannot be read; with their queues.
     pub(crate) unreadable: Vec<(ExecutionId, Option<String>)>,
+}
+
+/// From which queues the node takes, and the shares of this request; none if there is nothing of it.
+fn queues_of(request: &AcquireDue, filter: Option<&QueueFilter>) -> Option<String> {
+    let filter = filter.filter(|filter| !filter.takes_all());
+    if filter.is_none() && request.shares.is_empty() {
+        return None;
+    }
+    let names =
+        |names: &BTreeSet<Arc<str>>| json!(names.iter().map(|name| codec::queue(name)).collect::<Vec<_>>());
+    let share = |QueueShare { queues, most }: &QueueShare| {
+        let (of, is_rest) = match queues {
+            QueueSet::Named(of) => (of, false),
+            QueueSet::AllBut(of) => (of, true),
+        };
+        json!({ "of": names(of), "but": is_rest, "most": most })
+    };
+    let mut queues = json!({ "shares": request.shares.iter().map(share).collect::<Vec<_>>() });
+    if let Some(QueueFilter { only, except }) = filter {
+        (queues["only"], queues["except"]) = (names(only), names(except));
+    }
+    Some(queues.to_string())
 }
 
 impl Shared {
@@ -191,10 +216,11 @@ impl Shared {
         turn: &str,
         looks_for_alarms: bool,
     ) -> Result<Vec<Value>> {
-        let types = {
+        let (types, queues) = {
             let sessions = self.sessions.lock();
-            let known = sessions.get(&request.session).and_then(|known| known.node.types.clone());
-            known.map(|types| codec::encode(&types)).transpose()?
+            let node = sessions.get(&request.session).map(|known| &known.node);
+            let types = node.and_then(|node| node.types.as_ref()).map(codec::encode).transpose()?;
+            (types, queues_of(request, node.map(|node| &node.queues)))
         };
         let mut of_node = request.limits.clone();
         self.rest.lock().0.pauses.close(&mut of_node);
@@ -215,7 +241,7 @@ impl Shared {
             .map_or_else(Default::default, |late| (millis(late.before), late.most.min(request.max)));
         let version = self.rest.lock().1;
         let known = if version == 0 { Vec::new() } else { version.to_be_bytes().to_vec() };
-        let words = [
+        let mut words = vec![
             text("take"),
             text(request.session.to_string()),
             text(turn),
@@ -229,6 +255,7 @@ impl Shared {
             text(limits.unwrap_or_default()),
             text(u8::from(looks_for_alarms).to_string()),
         ];
+        words.extend(queues.map(text));
         let script = if request.max == 0 { &script::LOOK } else { &script::TAKE };
         let count = |step: fn(&mut Session)| self.sessions.lock().get_mut(&request.session).map(step);
         if request.max > 0 {

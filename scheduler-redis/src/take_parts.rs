@@ -80,7 +80,8 @@ impl Shared {
         losses: u64,
         all: &mut Acquired,
     ) -> Result<()> {
-        let (session, is_limited) = (request.session, request.limits != QueueLimits::default());
+        let session = request.session;
+        let goes_on = request.limits != QueueLimits::default() || !request.shares.is_empty();
         let parts = Mutex::new(Parts::of(request));
         // Where there was more than was asked for, there still is. Otherwise the first answer tells.
         let had_more = self.sessions.lock().get(&session).is_some_and(|known| known.had_more);
@@ -92,8 +93,8 @@ impl Shared {
                 while Box::pin(self.take_part(&parts, losses)).await? {}
                 Ok(())
             };
-            if is_limited {
-                // Each part uses up limits that the next one goes by.
+            if goes_on {
+                // Each part uses up limits and shares that the next one goes by.
                 return part_by_part().await;
             }
             // While the node reads one part, the server works on another and has received the next.

@@ -24,7 +24,17 @@ async fn a_server_is_told_of_nothing_that_was_read_from_another_one() {
     let proxy = Proxy::to(before.port());
     let store = RedisJobStore::builder(&proxy.url()).name("two").connect().await.unwrap();
     let (types, wake, stop) = (None, Arc::new(|| {}), Arc::new(|_, _| {}));
-    store.attach(Node { session: SESSION, name: "node".into(), types, wake, stop }).await.unwrap();
+    store
+        .attach(Node {
+            session: SESSION,
+            name: "node".into(),
+            types,
+            queues: QueueFilter::default(),
+            wake,
+            stop,
+        })
+        .await
+        .unwrap();
     let now = store.clock().unwrap().now();
     let job = JobDetail::builder("alone".parse().unwrap(), "work").disallow_concurrent(true).build();
     let trigger =
@@ -40,7 +50,8 @@ async fn a_server_is_told_of_nothing_that_was_read_from_another_one() {
     store.put(put).await.unwrap();
     let (limits, late, heard) = (QueueLimits::default(), None, None);
     let until = now + TimeDelta::seconds(1);
-    let request = AcquireDue { session: SESSION, now, until, max: 1, limits, late, heard };
+    let request =
+        AcquireDue { session: SESSION, now, until, max: 1, limits, shares: Vec::new(), late, heard };
     let acquired = store.acquire_due(request).await.unwrap().triggers.remove(0);
     let (claim, progress) = (acquired.claim, acquired.trigger.fired(&acquired.progress, None));
     let fired =

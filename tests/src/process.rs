@@ -54,6 +54,7 @@ impl Process {
             session,
             name: format!("node {session}").into(),
             types: types.map(|types| types.iter().map(|name| Arc::from(*name)).collect::<HashSet<_>>()),
+            queues: QueueFilter::default(),
             wake: Arc::new(move || *of_wake.lock() += 1),
             stop: Arc::new(move |run, reason| of_stop.lock().push((run, reason))),
         };
@@ -101,7 +102,8 @@ impl Process {
     /// Those of the store.
     pub async fn ask(&self, max: usize) -> Result<Acquired> {
         let (session, now, limits, late) = (self.session, self.now(), QueueLimits::default(), None);
-        let request = AcquireDue { session, now, until: now, max, limits, late, heard: None };
+        let request =
+            AcquireDue { session, now, until: now, max, limits, shares: Vec::new(), late, heard: None };
         self.store.acquire_due(request).await
     }
 

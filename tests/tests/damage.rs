@@ -208,7 +208,8 @@ impl Cluster {
         let (session, now, late) = (1, process.now(), Some(LateShare { before: process.now(), most: 0 }));
         let mut limits = QueueLimits::default();
         limits.shared.insert("limited".into(), 1);
-        let request = AcquireDue { session, now, until: now, max: 9, limits, late, heard: None };
+        let request =
+            AcquireDue { session, now, until: now, max: 9, limits, shares: Vec::new(), late, heard: None };
         let acquired = store.acquire_due(request).await;
         let (triggers, runs) = acquired.as_ref().map_or_else(
             |_| Default::default(),

@@ -20,7 +20,14 @@ async fn store(server: &Server, retention: Retention) -> RedisJobStore {
     let builder = RedisJobStore::builder(&server.url()).name("ended").lease(Duration::from_secs(60));
     let store = builder.retention(retention).connect().await.unwrap();
     let (types, name) = (None, "node".into());
-    let node = Node { session: SESSION, name, types, wake: Arc::new(|| {}), stop: Arc::new(|_, _| {}) };
+    let node = Node {
+        session: SESSION,
+        name,
+        types,
+        queues: QueueFilter::default(),
+        wake: Arc::new(|| {}),
+        stop: Arc::new(|_, _| {}),
+    };
     store.attach(node).await.unwrap();
     store
 }
@@ -50,6 +57,7 @@ async fn acquire(store: &RedisJobStore, max: usize, now: DateTime<Utc>) -> Acqui
         until: now,
         max,
         limits: QueueLimits::default(),
+        shares: Vec::new(),
         late: None,
         heard: None,
     };

@@ -12,7 +12,7 @@ use scheduler_core::job::{JobDefinition, JobDetail};
 use scheduler_core::run::RunId;
 use scheduler_core::store::{
     AcquireDue, Changes, Complete, Completion, Executions, Existing, JobStore, NewRun, Node, Put, Queries,
-    QueueLimits,
+    QueueFilter, QueueLimits,
 };
 use scheduler_core::time::{Clock, SystemClock};
 use scheduler_core::trigger::{Trigger, TriggerBuilder};
@@ -235,7 +235,14 @@ async fn a_run_costs_few_commands_and_few_words() {
     let server = Server::start();
     let store = RedisJobStore::connect(&server.url(), "cost").await.unwrap();
     let (session, name) = (7, "cost".into());
-    let node = Node { session, name, types: None, wake: Arc::new(|| {}), stop: Arc::new(|_, _| {}) };
+    let node = Node {
+        session,
+        name,
+        types: None,
+        queues: QueueFilter::default(),
+        wake: Arc::new(|| {}),
+        stop: Arc::new(|_, _| {}),
+    };
     store.attach(node).await.unwrap();
     let (now, job) = (store.clock().unwrap().now(), detail("cost", false));
     let run = |number| NewRun::of(RunId::new(1, number), &job, now);
@@ -257,7 +264,16 @@ async fn a_run_costs_few_commands_and_few_words() {
     let mut ended = 0;
     while ended < ALL {
         let limits = QueueLimits::default();
-        let request = AcquireDue { session, now, until: now, max: 100, limits, late: None, heard: None };
+        let request = AcquireDue {
+            session,
+            now,
+            until: now,
+            max: 100,
+            limits,
+            shares: Vec::new(),
+            late: None,
+            heard: None,
+        };
         let acquired = store.acquire_due(request).await.unwrap();
         assert_eq!(acquired.runs.len(), 100);
         let executions = acquired.runs.iter().map(|run| Completion::of(run.claim)).collect();

@@ -30,8 +30,8 @@ async fn store(url: &str) -> RedisJobStore {
 }
 
 async fn attach(store: &RedisJobStore, session: u64) {
-    let (types, name) = (None, format!("node {session}").into());
-    let node = Node { session, name, types, wake: Arc::new(|| {}), stop: Arc::new(|_, _| {}) };
+    let (types, queues, name) = (None, QueueFilter::default(), format!("node {session}").into());
+    let node = Node { session, name, types, queues, wake: Arc::new(|| {}), stop: Arc::new(|_, _| {}) };
     store.attach(node).await.unwrap();
 }
 
@@ -82,8 +82,8 @@ async fn put_job(store: &RedisJobStore, job: JobDetail) -> scheduler_core::Resul
 }
 
 async fn acquire(store: &RedisJobStore, session: u64, max: usize) -> Vec<AcquiredTrigger> {
-    let (now, limits) = (now(store), QueueLimits::default());
-    let request = AcquireDue { session, now, until: now, max, limits, late: None, heard: None };
+    let (now, limits, shares) = (now(store), QueueLimits::default(), Vec::new());
+    let request = AcquireDue { session, now, until: now, max, limits, shares, late: None, heard: None };
     store.acquire_due(request).await.unwrap().triggers
 }
 
@@ -134,8 +134,8 @@ async fn late_triggers_have_one_share_in_all_parts() {
     fill(&store, &job("punctual"), 500, |_, builder| builder).await;
     for default in [None, Some(10_000)] {
         let (now, limits, most) = (now(&store), QueueLimits { default, ..Default::default() }, 270);
-        let late = Some(LateShare { before, most });
-        let ask = AcquireDue { session: 1, now, until: now, max: 800, limits, late, heard: None };
+        let (late, shares) = (Some(LateShare { before, most }), Vec::new());
+        let ask = AcquireDue { session: 1, now, until: now, max: 800, limits, shares, late, heard: None };
         let found = store.acquire_due(ask).await.unwrap().triggers;
         let late: Vec<_> = found.iter().map(|one| one.trigger.job().name() == "late").collect();
         assert!(late[..most].iter().all(|late| *late), "their share comes first");
@@ -279,8 +279,8 @@ async fn runs_without_number_are_listed_counted_cancelled_and_cleared() {
     assert_eq!(store.executions(Executions::All).await.unwrap().len(), fired.len());
     assert_eq!(store.nodes().await.unwrap()[0].executions, fired.len(), "what is claimed does not run yet");
     assert_eq!(store.cancel(Executions::OfJob("work".parse().unwrap())).await.unwrap().len(), fired.len());
-    let (now, limits) = (now(&store), QueueLimits::default());
-    let ask = AcquireDue { session: 1, now, until: now, max: 0, limits, late: None, heard: None };
+    let (now, limits, shares) = (now(&store), QueueLimits::default(), Vec::new());
+    let ask = AcquireDue { session: 1, now, until: now, max: 0, limits, shares, late: None, heard: None };
     let told = store.acquire_due(ask).await.unwrap().cancel;
     assert_eq!(told.len(), fired.len());
     assert!(told.iter().all(|(_, reason)| *reason == CancelReason::Requested));

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use scheduler_core::job::{JobDefinition, JobDetail};
+use parking_lot::Mutex;
+use scheduler_core::job::{JobDefinition, JobDetail, JobDetailBuilder};
 use scheduler_core::scheduler::SchedulerBuilder;
 use scheduler_core::store::{Changes, MemoryJobStore, QueueLimits, RunQuery, TriggerQuery};
 use scheduler_core::trigger::Trigger;
@@ -62,6 +63,56 @@ async fn n04_whatever_starts_a_job_obeys_the_limit_of_its_queue_in_each_store() 
     obeys(Scheduler::builder().store(MemoryJobStore::new())).await;
     let server = Server::start();
     obeys(Scheduler::builder().store(RedisJobStore::connect(&server.url(), "queues").await.unwrap())).await;
+}
+
+/// Runs of three queues wait when a node starts, of `bulk` since long ago. Says how many of each are among the first hundred.
+async fn first_hundred(builder: SchedulerBuilder) -> [usize; 3] {
+    let started = Arc::new(Mutex::new(Vec::new()));
+    let of = |name: &'static str, queue: Option<&'static str>| {
+        let detail = JobDetail::builder(name.parse().unwrap(), name);
+        let detail = queue.into_iter().fold(detail, JobDetailBuilder::queue).build();
+        let started = started.clone();
+        JobDefinition::new(detail, move || {
+            started.lock().push(name);
+            std::future::ready(())
+        })
+    };
+    let jobs = [of("mail", Some("mail")), of("free", None), of("bulk", Some("bulk"))];
+    let details = jobs.clone().map(|job| job.detail().clone());
+    let scheduler = jobs.into_iter().fold(builder, SchedulerBuilder::register).build().unwrap();
+    for detail in details.into_iter().rev() {
+        scheduler.enqueue_all(vec![detail; 150]).await.unwrap();
+    }
+    scheduler.start().await.unwrap();
+    until("all have run", async || started.lock().len() == 450).await;
+    scheduler.shutdown(Duration::from_secs(10)).await;
+    let started = started.lock();
+    ["mail", "free", "bulk"].map(|name| started.iter().take(100).filter(|one| **one == name).count())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn weights_and_tiers_share_the_starts_of_a_node_in_each_store() {
+    let server = Server::start();
+    let weighed = |node: SchedulerBuilder| node.queue_weights([("mail", 6), ("default", 3), ("bulk", 1)]);
+    let in_tiers = |node: SchedulerBuilder| node.queue_tiers([["mail"], ["default"], ["bulk"]]);
+    // The first requests of a node do not know yet which queues have work.
+    for (concurrency, most) in [(1, 2), (7, 8), (100, 10)] {
+        let name = format!("weights-{concurrency}");
+        let redis = RedisJobStore::connect(&server.url(), &name).await.unwrap();
+        let nodes = [Scheduler::builder(), Scheduler::builder().store(redis)];
+        for node in nodes {
+            let counts = first_hundred(weighed(node.concurrency(concurrency))).await;
+            let is_near = counts.iter().zip([60, 30, 10]).all(|(count, share)| count.abs_diff(share) <= most);
+            assert!(is_near, "{counts:?} with {concurrency} at once");
+        }
+        let redis = RedisJobStore::connect(&server.url(), &format!("tiers-{concurrency}")).await.unwrap();
+        let nodes = [Scheduler::builder(), Scheduler::builder().store(redis)];
+        for node in nodes {
+            let counts = first_hundred(in_tiers(node.concurrency(concurrency))).await;
+            let is_near = counts.iter().zip([95, 0, 5]).all(|(count, share)| count.abs_diff(share) <= most);
+            assert!(is_near, "{counts:?} with {concurrency} at once");
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -33,7 +33,14 @@ async fn a_lost_run_is_repeated_with_its_data_also_where_its_trigger_cannot_be_r
         let store = builder.connect().await.unwrap();
         let living = Process { store, session: 2, wakes: dead.wakes.clone(), stopped: dead.stopped.clone() };
         let (wake, stop) = (std::sync::Arc::new(|| {}), std::sync::Arc::new(|_, _| {}));
-        let node = Node { session: 2, name: "node 2".into(), types: None, wake, stop };
+        let node = Node {
+            session: 2,
+            name: "node 2".into(),
+            types: None,
+            queues: QueueFilter::default(),
+            wake,
+            stop,
+        };
         living.store.attach(node).await.unwrap();
         let mut data = JobData::new();
         data.insert("order", 7.into());

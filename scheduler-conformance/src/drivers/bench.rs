@@ -9,7 +9,7 @@ use scheduler_core::job::{ExecutionId, JobDetail};
 use scheduler_core::run::RunId;
 use scheduler_core::store::rows::*;
 pub(super) use scheduler_core::store::rules::each;
-use scheduler_core::store::{AcquireDue, Acquired, NewRun, Node, QueueLimits};
+use scheduler_core::store::{AcquireDue, Acquired, NewRun, Node, QueueFilter, QueueLimits};
 use scheduler_core::trigger::{Progress, Trigger};
 use scheduler_core::{JobKey, TriggerKey};
 
@@ -221,7 +221,8 @@ impl<D: DriverUnderTest> Bench<D> {
     pub(super) fn new(driver: D) -> Self {
         for (session, types) in [(ONE, None), (TWO, Some(["work".into()].into()))] {
             let (wake, stop) = (Arc::new(|| {}), Arc::new(|_, _| {}));
-            let node = Node { session, name: format!("node {session}").into(), types, wake, stop };
+            let (name, queues) = (format!("node {session}").into(), QueueFilter::default());
+            let node = Node { session, name, types, queues, wake, stop };
             driver.attach(node).expect("a node is attached");
         }
         Self { driver }
@@ -262,7 +263,16 @@ impl<D: DriverUnderTest> Bench<D> {
         max: usize,
         limits: QueueLimits,
     ) -> (Vec<Taken>, Option<DateTime<Utc>>) {
-        let request = AcquireDue { session, now: t0(), until, max, limits, late: None, heard: None };
+        let request = AcquireDue {
+            session,
+            now: t0(),
+            until,
+            max,
+            limits,
+            shares: Vec::new(),
+            late: None,
+            heard: None,
+        };
         let Acquired { triggers, runs, next_due, .. } = self.driver.take(request).expect("it can be taken");
         let triggers = triggers
             .into_iter()

@@ -334,9 +334,15 @@ impl Plain {
         let is_late = |row: &Row| request.late.is_some_and(|share| row.progress.next < Some(share.before));
         let late = taken.iter().filter(|key| is_late(&self.rows[*key])).count();
         let waits = request.late.is_some_and(|share| late >= share.most);
+        let mut left = request.clone();
+        taken.iter().for_each(|key| left.took(self.rows[key].trigger.queue(), None));
+        let share_of = |row: &Row| {
+            let is_for = |share: &QueueShare| share.most > 0 && share.queues.contains(row.trigger.queue());
+            left.shares.iter().position(is_for).unwrap_or(left.shares.len())
+        };
         let order = |row: &&Row| {
             let rank = (row.progress.next, Reverse(row.trigger.priority()), row.trigger.key().clone());
-            (waits && is_late(row), rank)
+            (share_of(row), waits && is_late(row), rank)
         };
         self.rows.values().filter(can_take).min_by_key(order).map(|row| row.trigger.key().clone())
     }

@@ -83,6 +83,17 @@ fn limits(index: usize) -> QueueLimits {
     }
 }
 
+fn shares(index: usize) -> Vec<QueueShare> {
+    let named = |name: &str| Arc::new([Arc::from(name)].into());
+    let of = |name: &str, most| QueueShare { queues: QueueSet::Named(named(name)), most };
+    match index {
+        0 => vec![of("limited", 2), of(DEFAULT_QUEUE, 1)],
+        1 => vec![QueueShare { queues: QueueSet::AllBut(named("limited")), most: 1 }, of("limited", 9)],
+        2 => vec![of(DEFAULT_QUEUE, 2)],
+        _ => Vec::new(),
+    }
+}
+
 fn refusal(error: &Error) -> Refusal {
     if error.is_conflict() { Refusal::Conflict } else { Refusal::NotFound }
 }
@@ -172,11 +183,20 @@ impl Table {
     async fn use_claims(&mut self, operation: &Operation) -> Result<(), String> {
         let store = self.bench.store.clone();
         match operation {
-            Operation::Acquire { node, max, limits: index, late } => {
+            Operation::Acquire { node, max, limits: index, shares: of_queues, late } => {
                 let share = |(before, most)| LateShare { before: at(self.now - before), most };
                 let (session, now, max) = ([ONE, TWO][*node], at(self.now), *max);
                 let (limits, late) = (limits(*index), late.map(share));
-                let request = AcquireDue { session, now, until: now, max, limits, late, heard: None };
+                let request = AcquireDue {
+                    session,
+                    now,
+                    until: now,
+                    max,
+                    limits,
+                    shares: shares(*of_queues),
+                    late,
+                    heard: None,
+                };
                 return self.acquire(request).await;
             }
             Operation::Fire { claim, run } => return self.fire(self.chosen(*claim, false), *run).await,

@@ -35,6 +35,7 @@ impl Player {
                 until,
                 max: 1,
                 limits: QueueLimits::default(),
+                shares: Vec::new(),
                 late: None,
                 heard: None,
             };

@@ -49,7 +49,7 @@ async fn an_ended_run_is_kept_until_its_time_is_over(bench) {
         assert!(until > end);
         for (now, is_kept) in [(until - TimeDelta::seconds(1), true), (until, false)] {
             let limits = QueueLimits::default();
-            let request = AcquireDue { session: ONE, now, until: now, max: 10, limits, late: None, heard: None };
+            let request = AcquireDue { session: ONE, now, until: now, max: 10, limits, shares: Vec::new(), late: None, heard: None };
             let acquired = bench.store.acquire_due(request).await.unwrap();
             assert!(acquired.runs.is_empty() && acquired.dropped.is_empty());
             assert_eq!(bench.run_status(number).await.is_some(), is_kept, "run {number} at {now}");

@@ -31,7 +31,7 @@ async fn late_triggers_come_first_up_to_their_share(bench) {
     bench.put(&job("work").build(), late.into_iter().chain(punctual)).await;
     let ask = async |max| {
         let (limits, late) = (QueueLimits::default(), Some(LateShare { before: at(50), most: 2 }));
-        bench.store.acquire_due(AcquireDue { session: ONE, now: at(50), until: at(50), max, limits, late, heard: None }).await.unwrap()
+        bench.store.acquire_due(AcquireDue { session: ONE, now: at(50), until: at(50), max, limits, shares: Vec::new(), late, heard: None }).await.unwrap()
     };
     let first = ask(3).await;
     assert_eq!(names(&first.triggers), ["late1", "late2", "on_time1"]);
@@ -46,7 +46,7 @@ async fn nothing_comes_before_its_time(bench) {
     assert!(early.triggers.is_empty());
     assert_eq!(early.next_due, Some(at(10)));
     let (limits, late) = (QueueLimits::default(), None);
-    let ahead = AcquireDue { session: ONE, now: at(9), until: at(10), max: 10, limits, late, heard: None };
+    let ahead = AcquireDue { session: ONE, now: at(9), until: at(10), max: 10, limits, shares: Vec::new(), late, heard: None };
     let ahead = bench.store.acquire_due(ahead).await.unwrap();
     assert_eq!(names(&ahead.triggers), ["a"], "acquired ahead of its time");
     let asked = bench.ask(ONE, 11, 0, QueueLimits::default()).await;

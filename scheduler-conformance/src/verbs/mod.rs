@@ -42,5 +42,6 @@ pub mod keys;
 pub mod overlap;
 pub mod paging;
 pub mod pausing;
+pub mod queues;
 pub mod retrying;
 pub mod running;

@@ -210,7 +210,7 @@ async fn what_a_node_has_never_heard_of_waits_again(bench) {
     let unheard = bench.take_one(1).await;
     let (now, limits) = (at(1), QueueLimits::default());
     let heard = Some(heard.claim.count());
-    let request = AcquireDue { session: ONE, now, until: now, max: 10, limits, late: None, heard };
+    let request = AcquireDue { session: ONE, now, until: now, max: 10, limits, shares: Vec::new(), late: None, heard };
     let taken = bench.store.acquire_due(request).await.unwrap().runs;
     assert_eq!(numbers(&taken), [2], "the first one goes on");
     assert_eq!(taken[0].attempt, 1);

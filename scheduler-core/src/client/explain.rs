@@ -97,6 +97,16 @@ pub enum Obstacle {
         /// The function.
         job_type: String,
     },
+    /// No node that can run its job takes from its queue.
+    NoNodeForQueue {
+        /// The queue; none for work without one.
+        queue: Option<Arc<str>>,
+    },
+    /// This node does not take from its queue; a node that does must take it.
+    QueueNotTaken {
+        /// The queue; none for work without one.
+        queue: Option<Arc<str>>,
+    },
     /// The function of its job is not registered here; a node that has it must take it.
     NotRegistered {
         /// The function.
@@ -210,6 +220,13 @@ impl fmt::Display for Obstacle {
             Self::NoNode { job_type } => {
                 write!(f, "no node can run `{job_type}`; start one that has registered the job")
             }
+            Self::NoNodeForQueue { queue } => {
+                write!(f, "no node that can run its job takes from {}; ", of_queue(queue.as_ref()))?;
+                f.write_str("start one that does, or change `only_queues` and `except_queues` of a node")
+            }
+            Self::QueueNotTaken { queue } => {
+                write!(f, "this node does not take from {}; another node must", of_queue(queue.as_ref()))
+            }
             Self::NotRegistered { job_type } => {
                 write!(
                     f,
@@ -274,7 +291,7 @@ impl Client {
         if let Some(status) = status
             && let Some(job) = self.job(status.trigger.job()).await?
         {
-            explanation.reasons.extend(self.no_node_for(job.job_type()).await?);
+            explanation.reasons.extend(self.no_node_for(job.job_type(), status.trigger.queue()).await?);
         }
         Ok(explanation)
     }
@@ -362,7 +379,7 @@ impl Client {
             reasons.extend(self.paused_queue(run.queue.as_ref()).await?);
             reasons.extend(self.paused_trigger(&run.cause).await?);
             let job_type = job.as_ref().map_or(&*run.job_type, |job| job.job_type());
-            reasons.extend(self.no_node_for(job_type).await?);
+            reasons.extend(self.no_node_for(job_type, run.queue.as_ref()).await?);
         }
         Ok(Some(RunExplanation { run, reasons }))
     }
@@ -381,12 +398,24 @@ impl Client {
         Ok(paused.map(|paused| Obstacle::QueuePaused { queue: paused.name, note: paused.note }))
     }
 
-    /// That no node can run jobs of this type.
-    async fn no_node_for(&self, job_type: &str) -> Result<Option<Obstacle>> {
-        let nodes = self.nodes().await?;
-        let can = |node: &NodeStatus| node.types.as_ref().is_none_or(|types| types.contains(job_type));
-        Ok((!nodes.iter().any(can)).then(|| Obstacle::NoNode { job_type: job_type.to_owned() }))
+    /// That no node can run jobs of this type, or that none of those takes from this queue.
+    pub(crate) async fn no_node_for(
+        &self,
+        job_type: &str,
+        queue: Option<&Arc<str>>,
+    ) -> Result<Option<Obstacle>> {
+        let mut nodes = self.nodes().await?;
+        nodes.retain(|node| node.types.as_ref().is_none_or(|types| types.contains(job_type)));
+        if nodes.is_empty() {
+            return Ok(Some(Obstacle::NoNode { job_type: job_type.to_owned() }));
+        }
+        let is_taken = nodes.iter().any(|node| node.queues.takes(queue));
+        Ok((!is_taken).then(|| Obstacle::NoNodeForQueue { queue: queue.cloned() }))
     }
+}
+
+fn of_queue(queue: Option<&Arc<str>>) -> String {
+    queue.map_or("the default queue".to_owned(), |queue| format!("its queue `{queue}`"))
 }
 
 fn busy(run: &ExecutionStatus) -> Obstacle {

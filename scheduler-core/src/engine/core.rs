@@ -14,6 +14,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{Notify, watch};
 use tokio_util::task::TaskTracker;
 
+use super::draw::QueueOrder;
 use super::ending::Ending;
 use super::running::Running;
 use crate::client::{Client, Wiring};
@@ -21,7 +22,7 @@ use crate::execute::Pipeline;
 use crate::execution_id::new_session;
 use crate::job::{CancelReason, ExecutionId, Invocation, Registry};
 use crate::run::RetryPolicy;
-use crate::store::{Executions, JobStore, QueueLimits};
+use crate::store::{Executions, JobStore, QueueFilter, QueueLimits};
 use crate::sync::{self, AtomicBool, AtomicUsize, Mutex};
 use crate::time::{Alarm, Clock};
 use crate::trigger::Misfire;
@@ -37,6 +38,10 @@ pub(crate) struct Settings {
     pub(crate) misfire: Misfire,
     /// For enqueued runs without a policy.
     pub(crate) retry: RetryPolicy,
+    /// Which queue comes next.
+    pub(crate) order: QueueOrder,
+    /// The queues from which the node takes.
+    pub(crate) queues: QueueFilter,
     pub(crate) prune: bool,
     pub(crate) drains: bool,
 }

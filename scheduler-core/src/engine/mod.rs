@@ -14,6 +14,7 @@
 //! | `decision` | the firing of a due trigger, or its misfire |
 //! | `deadlines` | when runs exceed their timeouts |
 //! | `queues` | how many runs of each queue are under way |
+//! | `draw` | which queues the next starts belong to, by weights or tiers |
 //! | `store_failures` | backoff while the store fails |
 //! | `beginning` | executions of the firings and runs that the store hands out |
 //! | `completing` | how an execution is created, and how its ending reaches the loop |
@@ -26,6 +27,7 @@ mod completing;
 mod core;
 mod deadlines;
 mod decision;
+mod draw;
 mod ending;
 mod queues;
 mod reporting;
@@ -35,6 +37,7 @@ mod thread;
 mod turn;
 
 pub(crate) use self::core::{Core, Settings};
+pub(crate) use draw::QueueOrder;
 pub(crate) use store_failures::StoreFailures;
 pub(crate) use thread::start;
 pub(crate) use turn::Engine;

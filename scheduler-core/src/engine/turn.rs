@@ -18,6 +18,7 @@ use super::calls::{Answers, Calls};
 use super::core::Core;
 use super::deadlines::{Deadline, Deadlines};
 use super::decision::{Decided, decide};
+use super::draw::Draw;
 use super::ending::Ending;
 use super::queues::Queues;
 use super::store_failures::{FIRST_BACKOFF, StoreFailures};
@@ -56,6 +57,7 @@ pub(crate) struct Engine {
     last_due: Option<DateTime<Utc>>,
     /// How many of each queue are acquired or under way.
     pub(super) queues: Queues,
+    draw: Draw,
     /// What is left of the share of late triggers, in parts of one.
     late_quarters: usize,
     store_failures: StoreFailures,
@@ -74,7 +76,7 @@ impl Engine {
     pub(crate) fn new(core: Arc<Core>, pool: Pool, attached: Attached) -> Self {
         let (ahead, deadlines, queues, unwritten, calls) = Default::default();
         let (next_due, ask_again, heard, unsure, late_quarters) = (None, false, 0, None, 0);
-        let store_failures = StoreFailures::new(core.clone());
+        let (draw, store_failures) = (Draw::new(&core.settings.order), StoreFailures::new(core.clone()));
         Self {
             core,
             pool,
@@ -83,6 +85,7 @@ impl Engine {
             next_due,
             deadlines,
             queues,
+            draw,
             unwritten,
             calls,
             ask_again,
@@ -324,7 +327,8 @@ impl Engine {
         let since = threshold.and_then(|threshold| now.checked_sub_signed(threshold));
         let late = since.map(|before| self.late_share(before, max));
         let limits = self.queues.left_of(&self.core.limits.read(), used);
-        Some(AcquireDue { session: self.core.session, now, until, max, limits, late, heard })
+        let (session, shares) = (self.core.session, self.draw.shares(max));
+        Some(AcquireDue { session, now, until, max, limits, shares, late, heard })
     }
 
     /// What the store has acquired: triggers are kept until they are due, runs are to begin.
@@ -338,7 +342,9 @@ impl Engine {
         for (claim, trigger) in triggers.chain(runs) {
             self.heard = self.heard.max(claim.count());
             self.queues.enter(trigger.queue());
+            self.draw.took(trigger.queue());
         }
+        self.draw.answered();
         self.remember(acquired.triggers);
         acquired.runs
     }

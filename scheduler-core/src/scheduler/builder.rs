@@ -7,10 +7,11 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use super::handle::{OwnHandle, Scheduler};
+use super::queue_settings::QueueSettings;
 use crate::calendar::Calendar;
 use crate::client::bind;
 use crate::declare::{Declarations, Declared};
-use crate::engine::{Core, Settings};
+use crate::engine::{Core, QueueOrder, Settings};
 use crate::error::{Error, Result};
 use crate::execute::{CANCEL_GRACE, Middleware, Pipeline, Surroundings};
 use crate::job::provide_methods;
@@ -19,10 +20,12 @@ use crate::key::{JobKey, TriggerKey};
 use crate::matcher::Matcher;
 use crate::plugin::Plugin;
 use crate::run::{FailureKind, RetryPolicy};
-use crate::store::{JobStore, MemoryJobStore, Queries, QueueLimits, StoreFuture};
+use crate::store::{JobStore, MemoryJobStore, Queries, QueueFilter, QueueLimits, StoreFuture};
 use crate::time::{Clock, SystemClock};
 use crate::trigger::{Misfire, Trigger, TriggerBuilder};
 use crate::watch::{ErasedSchedulerListener, JobListener, SchedulerListener, TriggerListener};
+
+mod queues;
 
 /// Everything that keeps a scheduler or a host from being built.
 ///
@@ -107,6 +110,7 @@ pub struct SchedulerBuilder {
     cancel_grace: Duration,
     scheduler_listeners: Vec<Arc<dyn ErasedSchedulerListener>>,
     limits: QueueLimits,
+    queues: QueueSettings,
     calendars: BTreeMap<Arc<str>, Arc<dyn Calendar>>,
     schedules: Vec<(Invocation, TriggerBuilder)>,
     #[cfg(feature = "schedule-file")]
@@ -130,6 +134,8 @@ impl Default for SchedulerBuilder {
             misfire_threshold: Duration::from_secs(60),
             misfire: Misfire::Smart,
             retry: RetryPolicy::default(),
+            order: QueueOrder::default(),
+            queues: QueueFilter::default(),
             prune: false,
             drains: true,
         };
@@ -146,6 +152,7 @@ impl Default for SchedulerBuilder {
             cancel_grace: CANCEL_GRACE,
             scheduler_listeners: Vec::new(),
             limits: QueueLimits::default(),
+            queues: QueueSettings::default(),
             calendars: BTreeMap::new(),
             schedules: Vec::new(),
             #[cfg(feature = "schedule-file")]
@@ -234,26 +241,6 @@ impl SchedulerBuilder {
     #[cfg(feature = "macros")]
     pub fn discover_jobs(mut self) -> Self {
         self.registry.discover();
-        self
-    }
-
-    /// How many runs of a [queue](TriggerBuilder::queue) this node takes at once; 0 for none.
-    /// Default: as many as there are slots.
-    pub fn limit_queue(mut self, queue: impl Into<Arc<str>>, runs: usize) -> Self {
-        self.limits.named.insert(queue.into(), runs);
-        self
-    }
-
-    /// How many runs of a [queue](TriggerBuilder::queue) all nodes together take at once. Every node
-    /// should be given the same. Default: no limit.
-    pub fn limit_queue_on_all_nodes(mut self, queue: impl Into<Arc<str>>, runs: usize) -> Self {
-        self.limits.shared.insert(queue.into(), runs);
-        self
-    }
-
-    /// The limits of queues, all at once. Default: no limits.
-    pub fn limits(mut self, limits: QueueLimits) -> Self {
-        self.limits = limits;
         self
     }
 
@@ -371,6 +358,9 @@ impl SchedulerBuilder {
             problems.push("the concurrency is 0; allow at least 1 execution".to_owned());
         }
         problems.extend(self.problem_of_retries());
+        let (order, queues, wrong) = std::mem::take(&mut self.queues).checked();
+        (self.settings.order, self.settings.queues) = (order, queues);
+        problems.extend(wrong);
         problems.extend(self.start_up.iter().filter_map(|job| self.unrunnable(job)));
         let declared = self.declared();
         let clock = self.clock.take().or_else(|| self.store.clock()).unwrap_or_else(|| Arc::new(SystemClock));

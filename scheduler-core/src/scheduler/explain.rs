@@ -46,11 +46,19 @@ impl Scheduler {
             found.push(Obstacle::NotRunning { state: self.state() });
         }
         let job = self.job(status.trigger.job()).await?;
-        if let Some(job) = job.filter(|job| !core.registry.knows(job.job_type())) {
-            found.push(Obstacle::NotRegistered { job_type: job.job_type().to_owned() });
+        let job_type = job.as_ref().map(|job| job.job_type());
+        if let Some(job_type) = job_type.filter(|job_type| !core.registry.knows(job_type)) {
+            found.push(Obstacle::NotRegistered { job_type: job_type.to_owned() });
         }
         let running = self.running();
         let queue = status.trigger.queue();
+        if !core.settings.queues.takes(queue) {
+            let by_nobody = match job_type {
+                Some(job_type) => self.no_node_for(job_type, queue).await?,
+                None => None,
+            };
+            found.push(by_nobody.unwrap_or(Obstacle::QueueNotTaken { queue: queue.cloned() }));
+        }
         let used = running.iter().filter(|run| run.queue.as_ref() == queue).count();
         if let Some(limit) = core.limits.read().of(queue).filter(|limit| used >= *limit) {
             found.push(Obstacle::QueueFull { queue: queue.map(ToString::to_string), limit });

@@ -32,6 +32,7 @@ mod builder;
 mod explain;
 mod handle;
 mod metadata;
+mod queue_settings;
 mod shutdown;
 mod start;
 

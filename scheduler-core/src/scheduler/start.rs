@@ -187,7 +187,8 @@ impl Scheduler {
         });
         let types = core.registry.job_types().into_iter().collect();
         let (session, name) = (core.session, core.settings.node.clone());
-        core.store.attach(Node { session, name, types: Some(types), wake, stop }).await
+        let queues = core.settings.queues.clone();
+        core.store.attach(Node { session, name, types: Some(types), queues, wake, stop }).await
     }
 
     /// Runs the start-up jobs that have not succeeded yet, one after the other.

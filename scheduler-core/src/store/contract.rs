@@ -11,6 +11,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde::Serialize;
 
 use super::firing::*;
+use super::queues::QueueFilter;
 use super::requests::{Change, Changed, Found, Query};
 use crate::calendar::Calendar;
 use crate::error::Result;
@@ -85,6 +86,8 @@ pub struct Node {
     pub name: Arc<str>,
     /// The job types that it can run; none stands for all. Triggers of other jobs are left for nodes that can.
     pub types: Option<HashSet<Arc<str>>>,
+    /// The queues from which it takes. Work of other queues is left for nodes that do.
+    pub queues: QueueFilter,
     /// To be called when the earliest due time may have become earlier.
     pub wake: Arc<dyn Fn() + Send + Sync>,
     /// To be called when a run of the node is to stop and cannot wait until it asks.
@@ -112,6 +115,8 @@ pub struct NodeStatus {
     pub version: Arc<str>,
     /// The job types that it can run; none stands for all.
     pub types: Option<BTreeSet<Arc<str>>>,
+    /// The queues from which it takes.
+    pub queues: QueueFilter,
     /// How many runs it has under way.
     pub executions: usize,
     /// For how long nothing was heard of it.
@@ -128,6 +133,7 @@ impl NodeStatus {
             name: node.name.clone(),
             version: version.into(),
             types,
+            queues: node.queues.clone(),
             executions,
             silent,
         }

@@ -7,6 +7,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::firings::{FiringReason, FiringRecord};
+use super::queues::QueueShare;
 use super::runs::{AcquiredRun, Fate, NewRun};
 use crate::calendar::Calendar;
 use crate::data::JobData;
@@ -28,6 +29,10 @@ pub struct AcquireDue {
     pub max: usize,
     /// What is left of the node's limits.
     pub limits: QueueLimits,
+    /// How many of them are for which queues, taken in this order as far as there is work and the limits allow. What is left over
+    /// is for whatever is due first. Empty if nothing is shared. The [late ones](Self::late) of a share come first, up to what is left of
+    /// their part, then its punctual ones, then its other late ones.
+    pub shares: Vec<QueueShare>,
     /// How many of them may be late while punctual ones wait; none for any number.
     pub late: Option<LateShare>,
     /// After a call whose answer was lost: the number of the last claim of which the node has heard. Runs that it has claimed since are
@@ -36,7 +41,7 @@ pub struct AcquireDue {
 }
 
 impl AcquireDue {
-    /// What is left of the limits and the share of late triggers when this one was taken, for a store that answers one request
+    /// What is left of the limits, the shares and the part of late triggers when this one was taken, for a store that answers one request
     /// in several parts.
     pub fn took(&mut self, queue: Option<&Arc<str>>, due: Option<DateTime<Utc>>) {
         if let Some(left) = self.limits.of(queue).map(|left| left.saturating_sub(1)) {
@@ -44,6 +49,11 @@ impl AcquireDue {
                 Some(queue) => drop(self.limits.named.insert(queue.clone(), left)),
                 None => self.limits.default = Some(left),
             }
+        }
+        if let Some(share) =
+            self.shares.iter_mut().find(|share| share.most > 0 && share.queues.contains(queue))
+        {
+            share.most -= 1;
         }
         let is_late = |share: &&mut LateShare| due.is_some_and(|due| due < share.before);
         if let Some(share) = self.late.as_mut().filter(is_late) {
@@ -96,9 +106,9 @@ impl QueueLimits {
 /// Triggers that were claimed.
 #[derive(Debug, Clone, Default)]
 pub struct Acquired {
-    /// In the order in which they are to be fired.
+    /// In the order in which they are to be fired, within each share of the request.
     pub triggers: Vec<AcquiredTrigger>,
-    /// Runs whose attempts have begun, in the order in which they were due.
+    /// Runs whose attempts have begun, in the order in which they were due, within each share of the request.
     pub runs: Vec<AcquiredRun>,
     /// Executions of this node that are to be stopped, in the order of their ids, each until it has ended: somebody has
     /// asked for it, or their trigger is due again and its overlap policy is to cancel the previous run.

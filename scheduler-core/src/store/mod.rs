@@ -54,6 +54,7 @@ mod firings;
 mod memory;
 mod page;
 mod pauses;
+mod queues;
 mod requests;
 pub mod rows;
 pub mod rules;
@@ -75,6 +76,7 @@ pub use memory::MemoryJobStore;
 #[doc(hidden)]
 pub use memory::Table as MemoryRows;
 pub use page::{MAX_PAGE_SIZE, PAGE_SIZE, Page};
+pub use queues::*;
 pub use requests::{Change, Changed, Changes, Found, Queries, Query};
 pub use run_changes::*;
 pub use runs::*;

@@ -9,7 +9,9 @@ use chrono_tz::Tz;
 use parking_lot::Mutex;
 use scheduler_core::calendar::{Exclusion, StandardCalendar};
 use scheduler_core::job::{JobContext, JobDefinition, JobDetail, State};
-use scheduler_core::store::{Changes, Existing, JobStore, MemoryJobStore, Node, Put, RunQuery, Selection};
+use scheduler_core::store::{
+    Changes, Existing, JobStore, MemoryJobStore, Node, Put, QueueFilter, RunQuery, Selection,
+};
 use scheduler_core::time::{Clock, ManualClock};
 use scheduler_core::trigger::{Trigger, TriggerBuilder};
 use scheduler_core::{JobKey, Scheduler};
@@ -151,7 +153,14 @@ async fn the_store_in_memory_wakes_nodes_only_for_what_comes_first() {
     let wake = Arc::new(move || {
         counter.fetch_add(1, Ordering::SeqCst);
     });
-    let node = Node { session: 1, name: "node".into(), types: None, wake, stop: Arc::new(|_, _| {}) };
+    let node = Node {
+        session: 1,
+        name: "node".into(),
+        types: None,
+        queues: QueueFilter::default(),
+        wake,
+        stop: Arc::new(|_, _| {}),
+    };
     store.attach(node).await.unwrap();
     let now = "2026-03-01T00:00:00Z".parse().unwrap();
     let job = Arc::new(JobDetail::builder("job".parse().unwrap(), "job").build());

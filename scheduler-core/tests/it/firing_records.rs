@@ -7,7 +7,7 @@ use scheduler_core::run::{Backoff, FiringCause, RetryPolicy, RunId};
 use scheduler_core::scheduler::TriggerListener;
 use scheduler_core::store::{
     Complete, Completion, Executions, FiringCursor, FiringOutcome, FiringQuery, FiringReason, FiringRecord,
-    JobStore, MemoryJobStore, Node, Queries,
+    JobStore, MemoryJobStore, Node, Queries, QueueFilter,
 };
 use scheduler_core::testing::{Fault, FaultyStore, Verb};
 use scheduler_core::time::ManualClock;
@@ -259,6 +259,7 @@ async fn a_filter_that_finds_nothing_looks_at_a_limited_number_of_records() {
         session,
         name: "n".into(),
         types: None,
+        queues: QueueFilter::default(),
         wake: std::sync::Arc::new(|| {}),
         stop: std::sync::Arc::new(|_, _| {}),
     };

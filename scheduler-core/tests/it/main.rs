@@ -56,4 +56,5 @@ mod timers;
 mod trouble;
 mod unique;
 mod validity;
+mod weighing;
 mod wishes;

@@ -283,7 +283,14 @@ async fn r4_a_job_that_keeps_its_rules_moves_none_of_its_triggers() {
     let wake = Arc::new(move || {
         counter.fetch_add(1, Ordering::SeqCst);
     });
-    let node = Node { session: 1, name: "node".into(), types: None, wake, stop: Arc::new(|_, _| {}) };
+    let node = Node {
+        session: 1,
+        name: "node".into(),
+        types: None,
+        queues: QueueFilter::default(),
+        wake,
+        stop: Arc::new(|_, _| {}),
+    };
     store.attach(node).await.unwrap();
     let put = async |job: JobDetail, names: &[&str]| {
         let built = |name: &&str| {

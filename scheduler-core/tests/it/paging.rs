@@ -34,7 +34,14 @@ fn run<T>(query: impl Future<Output = scheduler_core::Result<T>>) -> T {
 fn filled(count: usize) -> MemoryJobStore {
     let store = MemoryJobStore::new();
     let (wake, stop) = (Arc::new(|| {}), Arc::new(|_, _| {}));
-    run(store.attach(Node { session: 1, name: "node".into(), types: None, wake, stop }));
+    run(store.attach(Node {
+        session: 1,
+        name: "node".into(),
+        types: None,
+        queues: QueueFilter::default(),
+        wake,
+        stop,
+    }));
     let later = (0..count).map(|number| (format!("t{number:06}"), begin() + TimeDelta::hours(1)));
     put(&store, later);
     store
@@ -59,6 +66,7 @@ fn acquire(store: &MemoryJobStore, now: DateTime<Utc>) -> Acquired {
         until: now,
         max: 10,
         limits,
+        shares: Vec::new(),
         late: None,
         heard: None,
     }))

@@ -140,7 +140,8 @@ async fn endings_that_cannot_be_written_do_not_let_claims_pile_up() {
     clock.advance(Duration::from_secs(20)).await;
     // What another node could have.
     let (now, max, limits) = (clock.now(), 100, QueueLimits::default());
-    let request = AcquireDue { session: 99, now, until: now, max, limits, late: None, heard: None };
+    let request =
+        AcquireDue { session: 99, now, until: now, max, limits, shares: Vec::new(), late: None, heard: None };
     let left: Vec<_> = memory.acquire_due(request).await.unwrap().triggers;
     assert!(left.len() >= 50 - 2 * SLOTS, "{} of 50 are left", left.len());
     memory.release(left.iter().map(|one| one.claim).collect()).await.unwrap();

@@ -58,7 +58,8 @@ function V.attach()
   if call('ZCARD', K'sl') == 0 then call('HDEL', K'meta', 'lease') end
   local lease = lease_of_all()
   local lc = tick(lease)
-  call('HSET', K'ss', session, cjson.encode({ t = request.types, n = request.name, v = request.version }))
+  local queues = given(request.queues) and request.queues or nil
+  call('HSET', K'ss', session, cjson.encode({ t = request.types, q = queues, n = request.name, v = request.version }))
   call('HSET', K'sn', session, text(millis()))
   local run = epoch()
   call('ZADD', K'sl', text(lc + lease), session)

@@ -1,8 +1,8 @@
 -- Takes the first due triggers out of their lanes and notes them as claims of a session.
 --
 -- ARGV: session, turn or nothing, now, until, how many, when late begins or nothing, share of late ones, version of pauses and
--- calendars as the node knows them, types as JSON or nothing, limits as JSON or nothing, whether alarms come first. Times in
--- milliseconds. Answers: what has become of it, epoch, number before the first claim, when to ask again, what is left of the share,
+-- calendars as the node knows them, types as JSON or nothing, limits as JSON or nothing, whether alarms come first, from which queues the node
+-- takes and the shares of the request as JSON, if there is something of it. Times in milliseconds. Answers: what has become of it, epoch, number before the first claim, when to ask again, what is left of the share,
 -- claims to be stopped and why, records, names whose records are gone, version of all jobs, the queues of the claims, or
 -- nothing if none has one.
 local session, turn, now, until_then, most = ARGV[2], ARGV[3], ARGV[4], ARGV[5], math.min(tonumber(ARGV[6]), PLACES)
@@ -21,6 +21,8 @@ local DIGITS = {
 }
 
 local served, limits, left
+-- The queues of the node, those of the present share, and how many are taken when the share is over.
+local wish, scope, goal = ARGV[13] and cjson.decode(ARGV[13]), nil, most
 local function queue_of(lane) return string.match(lane, '^[^%z]*') end
 
 -- How many the node may take of this queue, here and on all nodes together; nothing for any number.
@@ -42,8 +44,23 @@ local function left_of(queue)
   return left[queue] or nil
 end
 
+local function fits(patterns, name)
+  for _, pattern in ipairs(patterns) do
+    if pattern == name or (sub(pattern, -1) == '*' and sub(name, 1, #pattern - 1) == sub(pattern, 1, -2)) then return true end
+  end
+  return false
+end
+
+-- Whether the node takes from this queue, and the present share is for it.
+local function is_meant(queue)
+  local name = byte(queue) == 48 and 'default' or sub(queue, 2)
+  if wish.only and ((wish.only[1] and not fits(wish.only, name)) or fits(wish.except, name)) then return false end
+  return not scope or (scope.of[name] or false) ~= scope.but
+end
+
 local function is_open(lane)
-  return not (served and not served[string.match(lane, '%z(.*)$')]) and left_of(queue_of(lane)) ~= 0
+  local queue = queue_of(lane)
+  return not (served and not served[string.match(lane, '%z(.*)$')]) and (not wish or is_meant(queue)) and left_of(queue) ~= 0
 end
 
 -- The first of all lanes from which the node may take.
@@ -223,7 +240,7 @@ local function choose(members, lanes, times, is_shared)
   for n, member in ipairs(members) do
     local is_late, queue = is_shared and times[n] < late, queue_of(lanes[n])
     if is_late and share == 0 then return chosen, chosen_in, true end
-    if #chosen == most - #taken then break end
+    if #chosen == goal - #taken then break end
     local room = left_of(queue)
     if not (room and room <= (of_queue[queue] or 0)) then
       of_queue[queue] = (of_queue[queue] or 0) + 1
@@ -238,14 +255,31 @@ end
 local function pass(since, is_shared)
   -- Each step takes something out of a lane, or is the last one.
   for _ = 1, PART do
-    if #taken == most then return false end
+    if #taken == goal then return false end
     local is_used = false
-    local members, lanes, times, only = first_of(since, most - #taken, is_shared)
+    local members, lanes, times, only = first_of(since, goal - #taken, is_shared)
     -- Where nothing limits them there is nothing to choose.
     if limits or not only then members, lanes, is_used = choose(members, lanes, times, is_shared) end
     if #members > 0 then claim(members, lanes, only) end
     if is_used or #members == 0 then return is_used end
   end
+end
+
+-- Late ones up to what is left of their share, then those that are punctual, then the other late ones.
+local function take()
+  if late and not pass('-inf', true) then return end
+  if late then pass(text(late), false) end
+  pass('-inf', false)
+end
+
+-- What the shares of the request are for, each as far as there is work.
+local function take_shares()
+  for _, part in ipairs(wish.shares) do
+    scope, goal = { of = {}, but = part.but }, math.min(most, #taken + part.most)
+    for _, name in ipairs(part.of) do scope.of[name] = true end
+    take()
+  end
+  scope, goal = nil, most
 end
 
 local function note_claims()
@@ -312,9 +346,9 @@ return guarded(function()
   local due = call('ZRANGE', K'lanes', 0, 0, 'WITHSCORES')[2]
   -- As long as nothing is late there is nothing to share.
   if due and late and tonumber(due) >= late then late = nil end
-  if most > 0 and due and (not late or pass('-inf', true)) then
-    if late then pass(text(late), false) end
-    pass('-inf', false)
+  if most > 0 and due then
+    if wish then take_shares() end
+    take()
   end
   note_lanes()
   local base = #taken > 0 and note_claims() or ''

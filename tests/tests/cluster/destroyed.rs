@@ -227,7 +227,16 @@ async fn runs_that_somebody_has_destroyed_keep_nothing_from_others_and_are_found
     let (mut taken, session) = (Vec::new(), process.session);
     while taken.len() < 2 {
         let (now, limits) = (process.now(), limits.clone());
-        let request = AcquireDue { session, now, until: now, max: 9, limits, late: None, heard: None };
+        let request = AcquireDue {
+            session,
+            now,
+            until: now,
+            max: 9,
+            limits,
+            shares: Vec::new(),
+            late: None,
+            heard: None,
+        };
         taken.extend(process.store.acquire_due(request).await.unwrap().runs);
     }
     taken.sort_unstable_by_key(|run| run.run);

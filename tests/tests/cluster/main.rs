@@ -157,7 +157,16 @@ async fn others_hear_of_changes_and_of_runs_that_are_to_stop() {
     let run = second.run().await;
     assert_eq!(first.store.cancel(Executions::One(run.claim)).await.unwrap(), [run.claim]);
     let (now, limits) = (second.now(), QueueLimits::default());
-    let request = AcquireDue { session: 2, now, until: now, max: 0, limits, late: None, heard: None };
+    let request = AcquireDue {
+        session: 2,
+        now,
+        until: now,
+        max: 0,
+        limits,
+        shares: Vec::new(),
+        late: None,
+        heard: None,
+    };
     let told = second.store.acquire_due(request).await.unwrap().cancel;
     assert_eq!(told, [(run.claim, CancelReason::Requested)]);
     let nodes = first.store.nodes().await.unwrap();
@@ -336,8 +345,16 @@ async fn whoever_waits_for_a_queue_hears_that_a_run_of_it_has_ended() {
     let ask = async |process: &Process| {
         let now = process.now();
         let limits = QueueLimits { shared: [("!g".into(), 1)].into(), ..QueueLimits::default() };
-        let request =
-            AcquireDue { session: process.session, now, until: now, max: 9, limits, late: None, heard: None };
+        let request = AcquireDue {
+            session: process.session,
+            now,
+            until: now,
+            max: 9,
+            limits,
+            shares: Vec::new(),
+            late: None,
+            heard: None,
+        };
         process.store.acquire_due(request).await.unwrap().triggers
     };
     let run = ask(&first).await.remove(0);

@@ -18,7 +18,17 @@ async fn open_as(server: &Server, session: u64, keeps: usize) -> RedisJobStore {
     let store =
         RedisJobStore::builder(&server.url()).name("shared").keep_history(keeps).connect().await.unwrap();
     let (wake, stop) = (std::sync::Arc::new(|| {}), std::sync::Arc::new(|_, _| {}));
-    store.attach(Node { session, name: "node".into(), types: None, wake, stop }).await.unwrap();
+    store
+        .attach(Node {
+            session,
+            name: "node".into(),
+            types: None,
+            queues: QueueFilter::default(),
+            wake,
+            stop,
+        })
+        .await
+        .unwrap();
     store
 }
 
@@ -33,7 +43,16 @@ async fn run_as(store: &RedisJobStore, session: u64, numbers: std::ops::Range<u6
     let runs = numbers.map(|number| NewRun::of(RunId::new(7, number), &work, now)).collect();
     store.enqueue(runs).await.unwrap();
     let limits = QueueLimits::default();
-    let request = AcquireDue { session, now, until: now, max: 100, limits, late: None, heard: None };
+    let request = AcquireDue {
+        session,
+        now,
+        until: now,
+        max: 100,
+        limits,
+        shares: Vec::new(),
+        late: None,
+        heard: None,
+    };
     loop {
         let acquired = store.acquire_due(request.clone()).await.unwrap();
         let ended = acquired.runs.iter().map(|one| {

@@ -12,10 +12,22 @@ use scheduler_core::job::ExecutionId;
 use scheduler_core::run::RunId;
 use scheduler_core::store::decorator::Decorator;
 use scheduler_core::store::*;
+use scheduler_core::trigger::Trigger;
 
-/// What is wrong.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Bug {
+/// Makes the list of all bugs.
+macro_rules! bugs {
+    ($($bug:ident,)*) => {
+        /// What is wrong.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        enum Bug {
+            $($bug,)*
+        }
+
+        const BUGS: &[Bug] = &[$(Bug::$bug),*];
+    };
+}
+
+bugs! {
     LosesATrigger,
     HandsOutTwice,
     IgnoresTheOrder,
@@ -54,48 +66,13 @@ enum Bug {
     ReplacesNothing,
     ForgetsBounds,
     KeepsKeysTooLong,
+    IgnoresShares,
+    WastesShares,
+    IgnoresReserves,
+    SharesBreakLimits,
+    SharesBreakPauses,
+    TakesFromAnyQueue,
 }
-
-const BUGS: [Bug; 38] = [
-    Bug::LosesATrigger,
-    Bug::HandsOutTwice,
-    Bug::IgnoresTheOrder,
-    Bug::IgnoresJobTypes,
-    Bug::IgnoresLimits,
-    Bug::StarvesThePunctual,
-    Bug::AsksTooLate,
-    Bug::ForgetsToWake,
-    Bug::RunsWhatIsStale,
-    Bug::DropsInstructions,
-    Bug::DropsData,
-    Bug::KeepsReleasedClaims,
-    Bug::ReplacesWhatIsToBeKept,
-    Bug::ForgetsPausedGroups,
-    Bug::MixesUpResults,
-    Bug::LeavesOrphans,
-    Bug::CancelsNothing,
-    Bug::ForgetsRunsWhenCleared,
-    Bug::OverwritesMarks,
-    Bug::StoresRunsTwice,
-    Bug::DropsRetries,
-    Bug::CountsInterruptions,
-    Bug::LosesUnheardRuns,
-    Bug::ReplaysWhatWaits,
-    Bug::ReplaysAllAtOnce,
-    Bug::ForgetsQueuesOfEdits,
-    Bug::HoldsNothing,
-    Bug::ChangesWhatIsNotMeant,
-    Bug::ForgetsPausedQueues,
-    Bug::CancelsWhatIsDeleted,
-    Bug::KeepsForEver,
-    Bug::ListsTheOldestFirst,
-    Bug::ForgetsTheDead,
-    Bug::ForgetsWhoseRetriesTheyAre,
-    Bug::IgnoresKeys,
-    Bug::ReplacesNothing,
-    Bug::ForgetsBounds,
-    Bug::KeepsKeysTooLong,
-];
 
 #[derive(Debug)]
 struct Broken {
@@ -113,6 +90,7 @@ impl Decorator for Broken {
         match self.bug {
             Bug::ForgetsToWake => node.wake = Arc::new(|| {}),
             Bug::IgnoresJobTypes => node.types = None,
+            Bug::TakesFromAnyQueue => node.queues = QueueFilter::default(),
             _ => {}
         }
         self.store.attach(node)
@@ -124,12 +102,23 @@ impl Decorator for Broken {
                 Bug::IgnoresLimits => request.limits = QueueLimits::default(),
                 Bug::StarvesThePunctual => request.late = None,
                 Bug::LosesUnheardRuns => request.heard = None,
+                Bug::IgnoresShares => request.shares.clear(),
+                Bug::IgnoresReserves => {
+                    request.shares.retain(|share| matches!(share.queues, QueueSet::Named(_)));
+                }
+                Bug::SharesBreakLimits if !request.shares.is_empty() => {
+                    request.limits = QueueLimits::default();
+                }
                 Bug::KeepsForEver => {
                     request.now = request.now.min("2026-03-01T12:00:00Z".parse().expect("a time"));
                 }
                 _ => {}
             }
-            let mut acquired = self.store.acquire_due(request).await?;
+            let mut acquired = match self.bug {
+                Bug::WastesShares if !request.shares.is_empty() => self.without_the_rest(request).await?,
+                Bug::SharesBreakPauses if !request.shares.is_empty() => self.without_pauses(request).await?,
+                _ => self.store.acquire_due(request).await?,
+            };
             let before = self.acquired.fetch_add(acquired.triggers.len(), Ordering::Relaxed);
             let third = (acquired.triggers.len() + before) / 3 > before / 3;
             match self.bug {
@@ -232,6 +221,35 @@ impl Broken {
             request.existing_triggers = Existing::Replace;
         }
         self.store.put(request)
+    }
+
+    /// Takes the shares of a request, and nothing in place of what they leave over.
+    async fn without_the_rest(&self, mut request: AcquireDue) -> scheduler_core::Result<Acquired> {
+        let mut acquired = self.store.acquire_due(request.clone()).await?;
+        let mut unmeant = Vec::new();
+        let mut is_meant = |trigger: &Trigger, claim| {
+            let is_open = |share: &QueueShare| share.most > 0 && share.queues.contains(trigger.queue());
+            let is_meant = request.shares.iter().any(is_open);
+            request.took(trigger.queue(), None);
+            unmeant.extend((!is_meant).then_some(claim));
+            is_meant
+        };
+        acquired.triggers.retain(|one| is_meant(&one.trigger, one.claim));
+        acquired.runs.retain(|one| is_meant(&one.trigger, one.claim));
+        self.store.release(unmeant).await?;
+        Ok(acquired)
+    }
+
+    async fn without_pauses(&self, request: AcquireDue) -> scheduler_core::Result<Acquired> {
+        let paused = self.store.paused_queues().await?;
+        for queue in &paused {
+            self.store.resume_queue(queue.name.clone()).await?;
+        }
+        let acquired = self.store.acquire_due(request).await?;
+        for queue in paused {
+            self.store.pause_queue(queue.name, queue.note).await?;
+        }
+        Ok(acquired)
     }
 
     fn clear(&self) -> StoreFuture<'_, ()> {
@@ -339,7 +357,7 @@ fn each_seeded_bug_is_caught() {
     let hook = std::panic::take_hook();
     std::panic::set_hook(Box::new(|_| {}));
     let mut account = Vec::new();
-    for bug in BUGS {
+    for bug in BUGS.iter().copied() {
         let open = move || async move {
             Broken { store: MemoryJobStore::new(), bug, acquired: AtomicUsize::new(0) }
         };

@@ -28,7 +28,7 @@ const TIMES: usize = 3;
 
 fn node(session: u64) -> Node {
     let (wake, stop) = (Arc::new(|| {}), Arc::new(|_, _| {}));
-    Node { session, name: "node".into(), types: None, wake, stop }
+    Node { session, name: "node".into(), types: None, queues: QueueFilter::default(), wake, stop }
 }
 
 /// A store, and what has run.
@@ -70,7 +70,16 @@ impl World {
 
     fn acquire(&self, session: u64, max: usize) -> Vec<AcquiredTrigger> {
         let limits = QueueLimits::default();
-        let request = AcquireDue { session, now: now(), until: now(), max, limits, late: None, heard: None };
+        let request = AcquireDue {
+            session,
+            now: now(),
+            until: now(),
+            max,
+            limits,
+            shares: Vec::new(),
+            late: None,
+            heard: None,
+        };
         block_on(self.store.acquire_due(request)).unwrap().triggers
     }
 

@@ -13,7 +13,7 @@ use scheduler_core::store::*;
 use scheduler_core::trigger::Trigger;
 
 use crate::server::{Numbers, Server};
-use crate::store::USE;
+use crate::store::{Takes, USE};
 
 /// The session of that node. It is known to nobody.
 const OTHER: u64 = 0x07E4;
@@ -59,8 +59,9 @@ impl Server {
             return Traces::default();
         }
         let (now, limits, late, heard) = (self.present, QueueLimits::default(), None, None);
-        let request = AcquireDue { session: OTHER, now, until: far(), max: 9, limits, late, heard };
-        let taken = self.take(request, None, USE);
+        let request =
+            AcquireDue { session: OTHER, now, until: far(), max: 9, limits, shares: Vec::new(), late, heard };
+        let taken = self.take(request, &Takes::default(), USE);
         let of_triggers = taken.triggers.iter().map(|trigger| trigger.claim);
         let claims = of_triggers.chain(taken.runs.iter().map(|run| run.claim)).collect();
         Traces { claims, ..Traces::default() }

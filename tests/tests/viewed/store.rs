@@ -31,13 +31,14 @@ pub(crate) const USE: Attached = Attached {
 /// More loads and commits than any rule needs; one that never comes to its end fails.
 const MOST_TRIES: usize = 100_000;
 
-type Types = Option<HashSet<Arc<str>>>;
+/// The job types of a node, and the queues from which it takes.
+pub(crate) type Takes = (Option<HashSet<Arc<str>>>, QueueFilter);
 
 pub(crate) struct Viewed {
     numbers: Numbers,
     server: Mutex<Server>,
     nodes: Mutex<Vec<Node>>,
-    types: Mutex<HashMap<u64, Types>>,
+    takes: Mutex<HashMap<u64, Takes>>,
     chance: Mutex<u64>,
     /// What happens to the next commit.
     fault: Mutex<Option<Fault>>,
@@ -61,12 +62,12 @@ impl Viewed {
 
     fn open(bug: Option<Bug>) -> Self {
         let numbers = Numbers::default();
-        let (nodes, types, fault) = (Mutex::default(), Mutex::default(), Mutex::default());
+        let (nodes, takes, fault) = (Mutex::default(), Mutex::default(), Mutex::default());
         Self {
             server: Server::new(numbers.clone(), bug).into(),
             numbers,
             nodes,
-            types,
+            takes,
             chance: 1.into(),
             fault,
         }
@@ -215,7 +216,7 @@ impl Debug for Viewed {
 
 impl JobStore for Viewed {
     fn attach(&self, node: Node) -> StoreFuture<'_, Attached> {
-        self.types.lock().insert(node.session, node.types.clone());
+        self.takes.lock().insert(node.session, (node.types.clone(), node.queues.clone()));
         let mut nodes = self.nodes.lock();
         nodes.retain(|known| known.session != node.session);
         nodes.push(node);
@@ -228,7 +229,7 @@ impl JobStore for Viewed {
             let place = nodes.iter().position(|node| node.session == session);
             place.map(|place| nodes.remove(place).name)
         };
-        self.types.lock().remove(&session);
+        self.takes.lock().remove(&session);
         let done = self.call(|view| rules::detach(view, session, name.as_ref()));
         self.woken(done)
     }
@@ -238,11 +239,11 @@ impl JobStore for Viewed {
         if let Some(heard) = request.heard {
             self.run(|view| rules::give_back_unheard(view, request.session, heard));
         }
-        let types = self.types.lock().get(&request.session).cloned().flatten();
+        let takes = self.takes.lock().get(&request.session).cloned().unwrap_or_default();
         let pauses = self.run(|view| view.pauses().cloned());
         pauses.close(&mut request.limits);
         let session = request.session;
-        let mut acquired = self.server.lock().take(request, types.as_ref(), USE);
+        let mut acquired = self.server.lock().take(request, &takes, USE);
         (acquired.cancel, acquired.dropped) = (self.run(|view| view.cancelled(session)), dropped);
         Box::pin(ready(Ok(acquired)))
     }

@@ -14,6 +14,7 @@ use scheduler_core::{JobKey, TriggerKey};
 
 use crate::bugs::Bug;
 use crate::server::Server;
+use crate::store::Takes;
 
 /// What stands in a lane, in the order in which it is taken.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
@@ -22,6 +23,7 @@ struct Waiting {
     rank: Reverse<i32>,
     order: Order,
     is_exclusive: bool,
+    queue: Option<Arc<str>>,
 }
 
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
@@ -86,11 +88,13 @@ impl Server {
     }
 
     /// What may be taken and is due some day, in order, with what is left for its queue.
-    fn waiting(&self, request: &AcquireDue, types: Option<&HashSet<Arc<str>>>) -> Vec<Waiting> {
+    fn waiting(&self, request: &AcquireDue, (types, queues): &Takes) -> Vec<Waiting> {
         let claimed = self.claimed(request.session);
         let is_open = |job: &JobKey, exclusive: bool, job_type: &str, queue: Option<&Arc<str>>| {
             !(exclusive && claimed.jobs.contains(job))
-                && (self.has(Bug::IgnoresJobTypes) || types.is_none_or(|types| types.contains(job_type)))
+                && (self.has(Bug::IgnoresJobTypes)
+                    || types.as_ref().is_none_or(|types| types.contains(job_type)))
+                && queues.takes(queue)
                 && self.left(request, queue) != Some(0)
         };
         let triggers = self.triggers.iter().filter_map(|(id, (row, _))| {
@@ -100,20 +104,21 @@ impl Server {
             let place = moved.unwrap_or(row).place();
             let is_claimed = claimed.triggers.contains(&(*id, row.birth, row.epoch));
             let place = place.filter(|_| is_open && !is_claimed)?;
-            Some((place, Order::Trigger(row.trigger.key().clone(), *id)))
+            Some((place, Order::Trigger(row.trigger.key().clone(), *id), queue.cloned()))
         });
         let runs = self.runs.iter().filter_map(|(id, (row, _))| {
             let is_open = is_open(&row.job, row.exclusive, &row.job_type, row.queue.as_ref());
             let place = row.place().filter(|_| is_open && !claimed.runs.contains(&row.id))?;
-            Some((place, Order::Run(row.id, *id)))
+            Some((place, Order::Run(row.id, *id), row.queue.clone()))
         });
-        let waiting = |(place, order): (Place, Order)| {
+        let waiting = |(place, order, queue): (Place, Order, Option<Arc<str>>)| {
             let at = if self.has(Bug::BeginsIn1970) { place.at.max(DateTime::UNIX_EPOCH) } else { place.at };
             Waiting {
                 at,
                 is_exclusive: place.exclusive,
                 rank: if self.has(Bug::IgnoresPriority) { Reverse(0) } else { place.rank },
                 order,
+                queue,
             }
         };
         let mut waiting: Vec<_> = triggers.chain(runs).map(waiting).collect();
@@ -165,27 +170,28 @@ impl Server {
         }
     }
 
-    pub(crate) fn take(
-        &mut self,
-        mut request: AcquireDue,
-        types: Option<&HashSet<Arc<str>>>,
-        timing: Attached,
-    ) -> Acquired {
+    pub(crate) fn take(&mut self, mut request: AcquireDue, takes: &Takes, timing: Attached) -> Acquired {
         self.present = request.now;
         self.settle();
         self.hold(request.until);
         let mut acquired = Acquired::default();
         let one_more = usize::from(request.max > 0 && self.has(Bug::TakesOneMore));
         let until = request.until + TimeDelta::seconds(i64::from(self.has(Bug::TakesEarly)));
-        let mut waiting = self.waiting(&request, types);
+        let mut waiting = self.waiting(&request, takes);
         for _ in 0..request.max + one_more {
-            let is_due = |waiting: &Waiting| waiting.at <= until;
             let is_late = |waiting: &Waiting| {
                 request.late.is_some_and(|share| share.most == 0 && waiting.at < share.before)
             };
-            // Further late ones come after all that are punctual.
-            let next = waiting.iter().position(|waiting| is_due(waiting) && !is_late(waiting));
-            let Some(next) = next.or_else(|| waiting.iter().position(is_due)) else { break };
+            // Further late ones of these queues come after all that are punctual.
+            let next_of = |queues: Option<&QueueSet>| {
+                let is_due = |waiting: &Waiting| {
+                    waiting.at <= until && queues.is_none_or(|queues| queues.contains(waiting.queue.as_ref()))
+                };
+                let next = waiting.iter().position(|waiting| is_due(waiting) && !is_late(waiting));
+                next.or_else(|| waiting.iter().position(is_due))
+            };
+            let open = request.shares.iter().filter(|share| share.most > 0).map(|share| Some(&share.queues));
+            let Some(next) = open.chain([None]).find_map(next_of) else { break };
             let next = waiting.remove(next);
             let trigger = match &next.order {
                 Order::Trigger(_, id) => {
@@ -202,12 +208,12 @@ impl Server {
             request.took(queue, Some(next.at));
             // The claim has closed other places.
             if next.is_exclusive || request.limits != QueueLimits::default() {
-                waiting = self.waiting(&request, types);
+                waiting = self.waiting(&request, takes);
             }
         }
         let alarms = self.triggers.values().filter_map(|(row, _)| row.alarm());
         let lapses = self.claims.values().filter(|(claim, _)| !claim.fired).map(|(claim, _)| claim.lapse);
-        let first = self.waiting(&request, types).first().map(|waiting| waiting.at);
+        let first = self.waiting(&request, takes).first().map(|waiting| waiting.at);
         let others = alarms.chain(lapses).chain(self.rest.0.pauses.next_ending());
         acquired.next_due = others.chain(first).min();
         acquired

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
-use super::lanes::{Due, Moment, Stood};
+use super::lanes::{Due, Moment, Open, Stood};
 use super::table::Table;
 use crate::job::ExecutionId;
 use crate::store::contract::Attached;
@@ -11,6 +11,22 @@ use crate::store::rows::{Rows, StoredState};
 use crate::store::rules;
 use crate::store::runs::AcquiredRun;
 
+/// What a request has taken so far.
+struct Taking<'a> {
+    request: &'a AcquireDue,
+    timing: Attached,
+    /// What is left of the share of late ones.
+    late: usize,
+    triggers: Vec<AcquiredTrigger>,
+    runs: Vec<AcquiredRun>,
+}
+
+impl Taking<'_> {
+    fn len(&self) -> usize {
+        self.triggers.len() + self.runs.len()
+    }
+}
+
 impl Table {
     pub(super) fn acquire(&mut self, request: &AcquireDue, timing: Attached) -> Acquired {
         let Ok(dropped) = rules::ring(self, request.now, request.session);
@@ -18,15 +34,36 @@ impl Table {
         if let Some(heard) = request.heard {
             let Ok(()) = rules::give_back_unheard(self, request.session, heard);
         }
-        let types = self.types.get(&request.session).and_then(Option::as_ref);
+        let takes = self.takes.get(&request.session);
+        let types = takes.and_then(|takes| takes.types.as_ref());
         let mut limits = std::borrow::Cow::Borrowed(&request.limits);
         if !self.pauses.queues().is_empty() {
             self.pauses.close(limits.to_mut());
         }
-        let mut open = self.lanes.open(types, &limits, &self.claimed);
-        let (mut triggers, mut runs) = (Vec::new(), Vec::new());
-        let mut late = request.late;
-        while triggers.len() + runs.len() < request.max {
+        let mut open = self.lanes.open(types, takes.map(|takes| &takes.queues), &limits, &self.claimed);
+        let late = request.late.map_or(0, |share| share.most);
+        let mut taking = Taking { request, timing, late, triggers: Vec::new(), runs: Vec::new() };
+        for share in &request.shares {
+            open.only_of(&self.lanes, Some(share.queues.clone()));
+            self.take(&mut open, &mut taking, share.most);
+        }
+        if !request.shares.is_empty() {
+            open.only_of(&self.lanes, None);
+        }
+        self.take(&mut open, &mut taking, request.max);
+        let Taking { triggers, runs, .. } = taking;
+        let next_due = self.next_wake().into_iter().chain(open.next_due(&self.lanes)).min();
+        let Ok(cancel) = self.cancelled(request.session);
+        Acquired { triggers, runs, cancel, next_due, dropped }
+    }
+
+    /// Takes so many more of what is open: late ones up to what is left of their share, then those that are punctual, then the
+    /// other late ones.
+    fn take(&mut self, open: &mut Open, taking: &mut Taking<'_>, most: usize) {
+        let Taking { request, timing, .. } = *taking;
+        let goal = taking.len().saturating_add(most).min(request.max);
+        let mut before = request.late.map(|share| Moment::of(share.before));
+        while taking.len() < goal {
             let Some((due, lane)) = open.next(&mut self.lanes, request.until) else {
                 // Nothing punctual is left.
                 if open.all(&self.lanes) { continue } else { break }
@@ -43,28 +80,24 @@ impl Table {
                 open.passed(&self.lanes, lane);
                 continue;
             }
-            if let Some(share) = late.as_mut().filter(|share| due.at < Moment::of(share.before)) {
-                if share.most == 0 {
-                    let before = Moment::of(share.before);
-                    late = None;
+            if let Some(punctual) = before.filter(|before| due.at < *before) {
+                if taking.late == 0 {
+                    before = None;
                     self.lanes.insert(lane, due);
-                    open.only_from(&self.lanes, before);
+                    open.only_from(&self.lanes, punctual);
                     continue;
                 }
-                share.most -= 1;
+                taking.late -= 1;
             }
             // From the time on, since the number is the fence of the run and must grow over restarts.
             self.counter = ExecutionId::count_after(self.counter, request.now);
             match due.what() {
-                Stood::Trigger(slot) => triggers.push(self.claim(slot, &due, request, timing)),
-                Stood::Run(slot) => runs.push(self.claim_run(slot, &due, request)),
+                Stood::Trigger(slot) => taking.triggers.push(self.claim(slot, &due, request, timing)),
+                Stood::Run(slot) => taking.runs.push(self.claim_run(slot, &due, request)),
             }
             open.taken(&self.lanes, lane);
         }
         open.all(&self.lanes);
-        let next_due = self.next_wake().into_iter().chain(open.next_due(&self.lanes)).min();
-        let Ok(cancel) = self.cancelled(request.session);
-        Acquired { triggers, runs, cancel, next_due, dropped }
     }
 
     /// When to ask again, apart from what is in the lanes.

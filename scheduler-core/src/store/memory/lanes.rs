@@ -17,6 +17,7 @@ use super::index::place;
 use crate::key::TriggerKey;
 use crate::run::RunId;
 use crate::store::firing::QueueLimits;
+use crate::store::queues::{QueueFilter, QueueSet};
 use crate::store::rows::Place;
 
 /// A time by microseconds, rounded up; the order needs no more, and there are many of them.
@@ -116,6 +117,8 @@ pub(super) struct Lanes {
 /// The lanes that are open to a node, with what is left of its limits.
 pub(super) struct Open {
     lanes: Vec<usize>,
+    /// Only those of these queues.
+    of: Option<QueueSet>,
     /// Only what is due from then on.
     from: Option<Moment>,
     heads: BinaryHeap<Reverse<(Due, usize)>>,
@@ -168,19 +171,25 @@ impl Lanes {
         self.lanes[lane].due.remove(due)
     }
 
-    /// The lanes from which a node with these job types and slots can take.
+    /// The lanes from which a node with these job types, queues and slots can take.
     pub(super) fn open(
         &self,
         types: Option<&HashSet<Arc<str>>>,
+        queues: Option<&QueueFilter>,
         limits: &QueueLimits,
         claimed: &HashMap<Arc<str>, usize>,
     ) -> Open {
-        let mut open = Open { lanes: Vec::new(), from: None, heads: BinaryHeap::new(), left: HashMap::new() };
+        let (lanes, heads, left) = (Vec::new(), BinaryHeap::new(), HashMap::new());
+        let mut open = Open { lanes, of: None, from: None, heads, left };
+        let queues = queues.filter(|queues| !queues.takes_all());
         for (index, lane) in &self.lanes {
             if types.is_some_and(|types| !types.contains(&lane.key.job_type)) {
                 continue;
             }
             let queue = lane.key.queue.as_ref();
+            if queues.is_some_and(|queues| !queues.takes(queue)) {
+                continue;
+            }
             let claimed = queue.and_then(|queue| claimed.get(queue)).copied().unwrap_or_default();
             if let Some(left) = limits.left(queue, claimed) {
                 open.left.insert(queue.cloned(), left);
@@ -196,9 +205,16 @@ impl Open {
     fn put_head(&mut self, lanes: &Lanes, lane: usize) {
         let found = &lanes.lanes[lane];
         let full = self.left.get(&found.key.queue) == Some(&0);
-        if let Some(due) = found.first(self.from).filter(|_| !full) {
+        let is_meant = self.of.as_ref().is_none_or(|of| of.contains(found.key.queue.as_ref()));
+        if let Some(due) = found.first(self.from).filter(|_| is_meant && !full) {
             self.heads.push(Reverse((due.clone(), lane)));
         }
+    }
+
+    /// Passes over other queues than these; over none any more without them.
+    pub(super) fn only_of(&mut self, lanes: &Lanes, queues: Option<QueueSet>) {
+        self.of = queues;
+        self.look_from(lanes, None);
     }
 
     /// Passes over what is due before.

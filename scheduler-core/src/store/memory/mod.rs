@@ -41,6 +41,8 @@ use crate::key::{JobKey, TriggerKey};
 use crate::run::Retention;
 use crate::sync::Mutex;
 use firings::Firings;
+use table::Takes;
+
 pub use table::Table;
 
 /// How to use this store: triggers are claimed when they are due, and a claim is fired at once.
@@ -136,7 +138,9 @@ impl JobStore for MemoryJobStore {
     fn attach(&self, node: Node) -> StoreFuture<'_, Attached> {
         let keeps_history = {
             let mut table = self.0.table.lock();
-            table.types.insert(node.session, node.types.clone());
+            table
+                .takes
+                .insert(node.session, Takes { types: node.types.clone(), queues: node.queues.clone() });
             table.firings.is_some()
         };
         let mut nodes = self.0.nodes.lock();
@@ -152,7 +156,7 @@ impl JobStore for MemoryJobStore {
             place.map(|place| nodes.remove(place).name)
         };
         self.waking(|table| {
-            table.types.remove(&session);
+            table.takes.remove(&session);
             rules::detach(table, session, name.as_ref())
         })
     }

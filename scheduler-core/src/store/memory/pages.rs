@@ -279,7 +279,16 @@ mod tests {
         let seen = async |seconds| {
             let now = begin + TimeDelta::seconds(seconds);
             let limits = QueueLimits::default();
-            let request = AcquireDue { session: 1, now, until: now, max: 0, limits, late: None, heard: None };
+            let request = AcquireDue {
+                session: 1,
+                now,
+                until: now,
+                max: 0,
+                limits,
+                shares: Vec::new(),
+                late: None,
+                heard: None,
+            };
             store.acquire_due(request).await.unwrap();
             store.0.table.lock().listings.runs.is_kept()
         };

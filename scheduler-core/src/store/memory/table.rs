@@ -30,7 +30,15 @@ use crate::key::{JobKey, TriggerKey};
 use crate::run::RunId;
 use crate::store::admin::Mark;
 use crate::store::pauses::Pauses;
+use crate::store::queues::QueueFilter;
 use crate::store::rows::*;
+
+/// What a node takes.
+#[derive(Debug)]
+pub(super) struct Takes {
+    pub(super) types: Option<HashSet<Arc<str>>>,
+    pub(super) queues: QueueFilter,
+}
 
 /// An open transaction of the store in memory.
 #[derive(Debug, Default)]
@@ -46,8 +54,8 @@ pub struct Table {
     pub(super) pauses: Pauses,
     /// When the first pause of a group ends by itself.
     pub(super) pauses_end: Option<DateTime<Utc>>,
-    /// What each attached node can run.
-    pub(super) types: HashMap<u64, Option<HashSet<Arc<str>>>>,
+    /// What each attached node takes.
+    pub(super) takes: HashMap<u64, Takes>,
     pub(super) lanes: Lanes,
     /// Triggers that a rule has to look at.
     pub(super) alarms: BTreeSet<(DateTime<Utc>, Id<TriggerRow>)>,
