@@ -52,6 +52,7 @@ pub fn checks<O: Open>() -> Vec<Check<O>> {
         verbs::ending::all(),
         verbs::firings::all(),
         verbs::firing::all(),
+        verbs::lateness::all(),
         verbs::overlap::all(),
         verbs::paging::all(),
         verbs::pausing::all(),
@@ -78,6 +79,7 @@ macro_rules! store_conformance {
             $crate::__store_checks_of_ending!($open);
             $crate::__store_checks_of_firings!($open);
             $crate::__store_checks_of_firing!($open);
+            $crate::__store_checks_of_lateness!($open);
             $crate::__store_checks_of_overlap!($open);
             $crate::__store_checks_of_paging!($open);
             $crate::__store_checks_of_pausing!($open);

@@ -156,6 +156,10 @@ struct HostedServices;
 #[doc = include_str!("../../docs/retries.md")]
 struct Retries;
 
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/queues-boost-expiry.md")]
+struct QueuesBoostExpiry;
+
 #[cfg(all(doctest, feature = "testing"))]
 #[doc = include_str!("../../docs/testing.md")]
 struct Testing;

@@ -12,7 +12,7 @@ use crate::errors::Errors;
 use crate::foreign;
 use crate::retry;
 
-const TEXTS: [&str; 11] = [
+const TEXTS: [&str; 13] = [
     "name",
     "group",
     "description",
@@ -24,6 +24,8 @@ const TEXTS: [&str; 11] = [
     "overlap",
     QUEUE,
     "timeout",
+    "boost",
+    "expires",
 ];
 const FLAGS: [&str; 5] = ["durable", "disallow_concurrent", "persist_data", "requests_recovery", "blocking"];
 
@@ -131,7 +133,7 @@ fn text_of(name: &str, option: &Meta, errors: &mut Errors) -> Option<LitStr> {
     let example = match name {
         "cron" => "0 0 2 * * ?",
         "time_zone" => "Europe/Berlin",
-        "every" | "timeout" => "30s",
+        "every" | "timeout" | "boost" | "expires" => "30s",
         "misfire" | "overlap" => "skip",
         _ => "…",
     };

@@ -188,7 +188,7 @@ impl Commit {
             let run = names.run_id(change.id);
             let is_over = match of_over.get(&run) {
                 // The record is all that there is of the run, and the step that ends its claim removes it.
-                Some(Alone(false)) => continue,
+                Some(Alone(false)) if change.before.is_none_or(|row| row.alarm().is_none()) => continue,
                 found => found.is_some(),
             };
             self.run(

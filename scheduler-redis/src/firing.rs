@@ -146,7 +146,7 @@ impl Shared {
         for completion in all {
             let known = sessions.get(&completion.execution.session());
             let held = known.and_then(|known| known.held(completion.execution));
-            let is_run = held.is_some_and(|held| held.of_run() && !held.claim.exclusive);
+            let is_run = held.is_some_and(|held| held.of_run() && !held.claim.exclusive && !held.claim.rings);
             let is_light = is_run && asks(&completion) == Asks::ForClaim;
             let weight = if is_light { 1 } else { HEAVY };
             if room < weight {

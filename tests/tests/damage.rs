@@ -58,6 +58,8 @@ const CLAIMED: RunId = RunId::new(SENDER, 2);
 const DELAYED: RunId = RunId::new(SENDER, 20);
 /// Enqueued when the damage is done.
 const ANOTHER: RunId = RunId::new(SENDER, 21);
+/// Stands among the alarms alone.
+const BOOSTED: RunId = RunId::new(SENDER, 22);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Damage {
@@ -324,6 +326,10 @@ async fn fill_with_runs(process: &Process) {
     enqueue(RunId::new(SENDER, 16), &job("runs"), now).await;
     enqueue(RunId::new(SENDER, 17), &of_queue, now).await;
     enqueue(DELAYED, &job("runs"), now + TimeDelta::hours(1)).await;
+    let late = job("runs").to_builder().expires(Duration::from_secs(3600)).build();
+    enqueue(RunId::new(SENDER, 18), &late, now).await;
+    let boosted = late.to_builder().boost(Duration::from_secs(1800)).build();
+    enqueue(BOOSTED, &boosted, now + TimeDelta::hours(1)).await;
 }
 
 /// Ends all that is claimed and whatever comes up, until nothing is left that could run. Says what becomes of no run.
@@ -360,7 +366,7 @@ async fn runs_go_on(process: &Process, pattern: &str) -> Result<(), String> {
     let left: Vec<_> = left.iter().map(|run| run.id).collect();
     let ended: Vec<_> = runs(RunQuery::default().in_state(RunState::Ended)).await?;
     let ended: Vec<_> = ended.iter().map(|run| run.id).collect();
-    let is_whole = left == [DEAD, DELAYED, ANOTHER] && ended == [DEAD];
+    let is_whole = left == [DEAD, DELAYED, ANOTHER, BOOSTED] && ended == [DEAD];
     // With their records the runs themselves are lost.
     if pattern == "runs" || is_whole { Ok(()) } else { Err(format!("left are {left:?}, ended {ended:?}")) }
 }

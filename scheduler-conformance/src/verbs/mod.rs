@@ -38,6 +38,7 @@ pub mod changing;
 pub mod ending;
 pub mod firing;
 pub mod firings;
+pub mod lateness;
 pub mod overlap;
 pub mod paging;
 pub mod pausing;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use scheduler_syntax::{boost_problem, expiry_problem};
 
 use super::handle::Client;
 use crate::data::JobData;
@@ -33,6 +34,8 @@ pub struct Enqueue<'a> {
     id: Option<RunId>,
     priority: Option<i32>,
     retry: Option<RetryPolicy>,
+    boost: Option<Duration>,
+    expires: Option<Duration>,
 }
 
 impl Enqueue<'_> {
@@ -57,6 +60,32 @@ impl Enqueue<'_> {
         Self { retry: Some(policy), ..self }
     }
 
+    /// The run goes before what became due up to so much earlier, at most one day; also its retries. Without a backlog a boost has no
+    /// effect, and with every boost the run only overtakes what is at most so much older, so nothing starves. The run never begins before
+    /// its due time. Default: the boost of the [job](crate::job::JobDetailBuilder::boost); zero is no boost.
+    ///
+    /// ```
+    /// # use scheduler_core::prelude::*;
+    /// # use std::time::Duration;
+    /// # #[job] async fn send(to: String) {}
+    /// # async fn all(scheduler: Scheduler) -> scheduler_core::Result<()> {
+    /// // A password reset overtakes up to two minutes of newsletters.
+    /// scheduler.enqueue(send::with("ada@example.org".into())).boost(Duration::from_secs(120)).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn boost(self, boost: Duration) -> Self {
+        Self { boost: Some(boost), ..self }
+    }
+
+    /// If the first attempt has not begun so long after the due time, the run ends as [expired](crate::run::RunEnd::Expired): it is not
+    /// run, it is kept for a day by default, and can be replayed. Retries do not expire. A replay begins anew, and expires so long after
+    /// its own due time. Default: the expiry of the [job](crate::job::JobDetailBuilder::expires), otherwise never; [`Duration::MAX`] is
+    /// never.
+    pub fn expires(self, expires: Duration) -> Self {
+        Self { expires: Some(expires), ..self }
+    }
+
     /// An id of the caller, such as that of a [key](RunId::from_key). If a run of this id is stored already, nothing is stored,
     /// so a call without an answer can be repeated. That also holds for a dead run, which [`replay`](Client::replay) runs again. A run
     /// that has succeeded leaves nothing, and one that was cancelled does not keep its id: a call that is repeated after that stores
@@ -66,11 +95,16 @@ impl Enqueue<'_> {
     }
 
     async fn store(self) -> Result<RunId> {
-        let Self { client, job, due, id, priority, retry } = self;
+        let Self { client, job, due, id, priority, retry, boost, expires } = self;
         let store = client.open()?;
         let key = job.key().clone();
-        if let Some(Err(problem)) = retry.as_ref().map(RetryPolicy::checked) {
-            return Err(Error::config(problem.to_string()).for_job(&key));
+        let policy = retry.as_ref().and_then(|policy| Some(policy.checked().err()?.to_string()));
+        let lateness = || {
+            let boost = boost.filter(|boost| !boost.is_zero()).and_then(boost_problem);
+            boost.or_else(|| expires.and_then(expiry_problem))
+        };
+        if let Some(problem) = policy.or_else(lateness) {
+            return Err(Error::config(problem).for_job(&key));
         }
         let mut run = client.prepared(job, JobData::new()).await.of_job(&key)?;
         run.due = match due {
@@ -80,6 +114,8 @@ impl Enqueue<'_> {
         run.id = id.unwrap_or(run.id);
         run.priority = priority.unwrap_or(run.priority);
         run.retry = retry.or(run.retry);
+        run.boost = boost.unwrap_or(run.boost);
+        run.expires = expires.or(run.expires);
         let id = run.id;
         client.store_runs(store, vec![run]).await.of_job(&key)?;
         Ok(id)
@@ -118,7 +154,7 @@ impl Client {
     pub fn enqueue(&self, job: impl IntoInvocation) -> Enqueue<'_> {
         let job = job.into_invocation();
         let (due, id, priority, retry) = (Delay::For(Duration::ZERO), None, None, None);
-        Enqueue { client: self, job, due, id, priority, retry }
+        Enqueue { client: self, job, due, id, priority, retry, boost: None, expires: None }
     }
 
     /// Stores a run for each job, all of them or none; a store may do more than 500 in parts. Returns their ids, in order.
@@ -186,7 +222,8 @@ impl Client {
         self.check_arguments(&job, &data).await?;
         let declared = self.registry().is_some_and(|registry| registry.defines(job.detail()));
         let detail = (!declared).then(|| job.detail().clone());
-        Ok(NewRun { detail, data, ..NewRun::of(self.new_run(), job.detail(), self.now()) })
+        let now = self.now();
+        Ok(NewRun { detail, data, now: Some(now), ..NewRun::of(self.new_run(), job.detail(), now) })
     }
 
     async fn store_runs(&self, store: &Arc<dyn JobStore>, runs: Vec<NewRun>) -> Result<()> {

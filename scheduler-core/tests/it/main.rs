@@ -25,6 +25,7 @@ mod history;
 mod hosting;
 mod identity;
 mod injecting;
+mod lateness;
 mod launching;
 mod limits;
 mod listening;

@@ -340,6 +340,15 @@ local function define()
     end
   end
 
+  -- Time, name: alarms of runs that wait. Nodes hear of one that comes first.
+  function ops.alarm(zset, from, many)
+    each(2, 'ZADD', zset, from, many)
+    local first = call('ZRANGE', K(zset), 0, 0)[1]
+    for at = from, from + many - 1, 2 do
+      if ARGV[at + 1] == first then woken = true end
+    end
+  end
+
   -- Claims that are over, or have a record.
   function ops.unname(hash, from, many)
     for at = from, from + many - 1, 2 do blank(hash, ARGV[at], ARGV[at + 1]) end
@@ -357,7 +366,7 @@ local function define()
 
   -- Which keys an operation writes, beside its own; of those of jobs that allow one run, how wide their rows are.
   local OF_LANES = { 'lanes', 'at', 'busy' }
-  local WRITES = { free = OF_LANES, hold = OF_LANES, queue = { 'queues', 'awaited' }, unname = {} }
+  local WRITES = { free = OF_LANES, hold = OF_LANES, queue = { 'queues', 'awaited' }, alarm = { 'alarms' }, unname = {} }
   -- Which leave what is claimed where it is: how wide their rows are, which end with a name.
   local UNLESS_CLAIMED = { shift = 3, stand_alone = 4 }
   local OF_JOBS = { leave_alone = 2, stand_alone = 4, free = 2, hold = 2 }

@@ -17,7 +17,7 @@
 --   q:<lane> \1 <job>, ql:<job>   what waits for such a job, and in which lanes: the first stands in its lane, too, while the job is
 --                    free
 --   queues           queue -> claims of it       awaited   queues for which a node waits
---   alarms           triggers and ended runs that a rule has to look at, by when
+--   alarms           triggers and runs that a rule has to look at, by when: a boosted run that is not due stands only here
 --   nj, nt           all keys, in their order      of   job NUL NUL trigger      by   calendar NUL NUL trigger
 --   rest             pauses and calendars          marks   name -> record
 --   firings          the chunks of firing records there are        fr:<chunk>  a chunk: an entry for each record (see below), and from

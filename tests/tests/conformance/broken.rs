@@ -49,9 +49,14 @@ enum Bug {
     KeepsForEver,
     ListsTheOldestFirst,
     ForgetsTheDead,
+    DropsBoosts,
+    BoostsDueTimes,
+    DropsExpiries,
+    ForgetsToTellTheExpired,
+    ShowsTheExpiredAsWaiting,
 }
 
-const BUGS: [Bug; 33] = [
+const BUGS: [Bug; 38] = [
     Bug::LosesATrigger,
     Bug::HandsOutTwice,
     Bug::IgnoresTheOrder,
@@ -85,6 +90,11 @@ const BUGS: [Bug; 33] = [
     Bug::KeepsForEver,
     Bug::ListsTheOldestFirst,
     Bug::ForgetsTheDead,
+    Bug::DropsBoosts,
+    Bug::BoostsDueTimes,
+    Bug::DropsExpiries,
+    Bug::ForgetsToTellTheExpired,
+    Bug::ShowsTheExpiredAsWaiting,
 ];
 
 #[derive(Debug)]
@@ -130,6 +140,7 @@ impl Decorator for Broken {
                     acquired.next_due = acquired.next_due.map(|due| due + TimeDelta::seconds(1));
                 }
                 Bug::CancelsNothing => acquired.cancel.clear(),
+                Bug::ForgetsToTellTheExpired => acquired.expired.clear(),
                 _ => {}
             }
             Ok(acquired)
@@ -191,7 +202,11 @@ impl Decorator for Broken {
         }
     }
 
-    fn query(&self, query: Query) -> StoreFuture<'_, Found> {
+    fn query(&self, mut query: Query) -> StoreFuture<'_, Found> {
+        match &mut query {
+            Query::Runs { query } if self.bug == Bug::ShowsTheExpiredAsWaiting => query.now = None,
+            _ => {}
+        }
         let asked = self.store.query(query);
         let turns = self.bug == Bug::ListsTheOldestFirst;
         Box::pin(async move {
@@ -284,6 +299,14 @@ impl Broken {
                 again
             };
             runs.extend(runs.iter().map(again).collect::<Vec<_>>());
+        }
+        for run in &mut runs {
+            match self.bug {
+                Bug::DropsBoosts => run.boost = Duration::ZERO,
+                Bug::BoostsDueTimes => run.due -= std::mem::take(&mut run.boost),
+                Bug::DropsExpiries => run.expires = None,
+                _ => {}
+            }
         }
         self.store.enqueue(runs)
     }

@@ -5,15 +5,17 @@ use chrono::{DateTime, Utc};
 use super::lanes::{Due, Moment, Stood};
 use super::table::Table;
 use crate::job::ExecutionId;
+use crate::key::JobKey;
+use crate::run::RunId;
 use crate::store::contract::Attached;
 use crate::store::firing::{AcquireDue, Acquired, AcquiredTrigger};
 use crate::store::rows::Rows;
-use crate::store::rules;
+use crate::store::rules::{self, Rung};
 use crate::store::runs::AcquiredRun;
 
 impl Table {
     pub(super) fn acquire(&mut self, request: &AcquireDue, timing: Attached) -> Acquired {
-        let Ok(dropped) = rules::ring(self, request.now, request.session);
+        let Ok(Rung { dropped, mut expired }) = rules::ring(self, request.now, request.session);
         self.listings.forget_if_unused(request.now);
         if let Some(heard) = request.heard {
             let Ok(()) = rules::give_back_unheard(self, request.session, heard);
@@ -39,6 +41,14 @@ impl Table {
                 open.passed(&self.lanes, lane);
                 continue;
             }
+            if let Stood::Run(slot) = due.what()
+                && self.runs[slot].row.may_not_begin(request.now, request.until)
+            {
+                self.lanes.insert(lane, due);
+                expired.extend(self.put_off(slot, request));
+                open.passed(&self.lanes, lane);
+                continue;
+            }
             if let Some(share) = late.as_mut().filter(|share| due.at < Moment::of(share.before)) {
                 if share.most == 0 {
                     let before = Moment::of(share.before);
@@ -60,7 +70,7 @@ impl Table {
         open.all(&self.lanes);
         let next_due = self.next_wake().into_iter().chain(open.next_due(&self.lanes)).min();
         let Ok(cancel) = self.cancelled(request.session);
-        Acquired { triggers, runs, cancel, next_due, dropped }
+        Acquired { triggers, runs, cancel, next_due, dropped, expired }
     }
 
     /// When to ask again, apart from what is in the lanes.
@@ -98,6 +108,16 @@ impl Table {
         let row = &self.runs[index].row;
         let job = self.job_slot(&row.job).map(|job| &self.jobs[job].row.detail);
         job.is_some_and(|job| job.disallow_concurrent() != row.exclusive)
+    }
+
+    /// A run that must not begin ends as expired, or waits until it is due.
+    fn put_off(&mut self, index: usize, request: &AcquireDue) -> Option<(RunId, JobKey)> {
+        if self.runs[index].row.is_expired(request.now) {
+            let Ok(expired) = rules::end_expired(self, self.run_id(index), request.session, request.now);
+            return expired;
+        }
+        self.edit_run(index, |row| row.wait_for(row.due, request.now));
+        None
     }
 
     /// Claims a run that was taken out of its lane.

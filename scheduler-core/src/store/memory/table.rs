@@ -17,7 +17,7 @@ use chrono::{DateTime, Utc};
 use foldhash::HashMap;
 use slab::Slab;
 
-use super::ended::{Ended, stands};
+use super::ended::{Ended, Stands, stands};
 use super::firings::Firings;
 use super::index::{Index, place};
 use super::lanes::{Due, Lanes};
@@ -299,9 +299,11 @@ impl Table {
         self.generation = self.generation.wrapping_add(1);
         self.listings.runs.added(number(index, self.generation), self.runs.len());
         self.lanes.join(row.lane.0 as usize);
+        let (id, stood) = (number(index, self.generation), stands(&row));
         self.runs.insert(RunSlot { row, generation: self.generation, stands: false, claim: 0 });
+        self.change_ended(id, (None, None), stood);
         self.stand_run(index);
-        number(index, self.generation)
+        id
     }
 
     pub(super) fn remove_run(&mut self, index: usize) {
@@ -319,7 +321,8 @@ impl Table {
         let (before, end, lane) = (row.place(), stands(row), row.lane);
         let answer = edit(row);
         let lane_now = row.lane;
-        self.ended.change(id, end, stands(row));
+        let end_now = stands(row);
+        self.change_ended(id, end, end_now);
         if lane_now != lane {
             self.lanes.join(lane_now.0 as usize);
         }
@@ -333,6 +336,13 @@ impl Table {
             self.lanes.leave(lane.0 as usize);
         }
         answer
+    }
+
+    /// The entries of a run in the orders of alarms and ended runs have changed.
+    fn change_ended(&mut self, id: Id<RunRow>, before: Stands, after: Stands) {
+        if self.ended.change(id, before, after) {
+            self.lanes.has_news();
+        }
     }
 
     /// Puts a run into its place, if it has one and does not stand there.

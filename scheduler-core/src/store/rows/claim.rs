@@ -56,6 +56,8 @@ pub struct ClaimRow {
     pub since: DateTime<Utc>,
     /// When the firing was due by the schedule.
     pub due: DateTime<Utc>,
+    /// Its run has an [alarm](RunRow::alarm), which is removed with the run.
+    pub rings: bool,
     /// Somebody has removed its run: its end changes no row, also if a run of the same id has been stored since.
     pub run_removed: bool,
     /// It is to be stopped.
@@ -86,7 +88,7 @@ pub enum Alarm {
     Claim(Id<ClaimRow>),
     /// The pause of a group, or of all, ends.
     Pauses,
-    /// The time for which an ended run is kept is over.
+    /// A boosted run is due, a run expires, or the time for which an ended run is kept is over.
     Run(Id<RunRow>),
     /// More runs have ended like this one than are kept, and this is one of the oldest.
     Excess(Id<RunRow>),

@@ -33,6 +33,7 @@
 //! The kit `scheduler_conformance::drivers` checks all of this, and `docs/write-a-store.md` is a guide.
 
 mod claim;
+mod lateness;
 mod place;
 mod run;
 mod seam;

@@ -7,10 +7,12 @@
 
 use std::cmp::Reverse;
 use std::sync::Arc;
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
+use super::lateness::{Lateness, whole_millis};
 use super::place::{Lane, Place};
 use crate::data::JobData;
 use crate::job::JobDetail;
@@ -100,6 +102,8 @@ pub(in crate::store) struct RareFields {
     /// Until when it is kept after its end.
     #[serde(skip_serializing_if = "Option::is_none")]
     kept_until: Option<DateTime<Utc>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    lateness: Option<Box<Lateness>>,
 }
 
 /// Where an ended run stands among those of the same end.
@@ -124,9 +128,10 @@ impl RunRow {
     /// A run that waits for its next attempt.
     pub fn new(run: NewRun, lane: Lane) -> Self {
         let NewRun { id, job, job_type, detail, data, due, priority, queue, exclusive, .. } = run;
-        let NewRun { retry, cause, attempts, errors, .. } = run;
+        let NewRun { retry, cause, attempts, errors, boost, expires, now, .. } = run;
         let cause = (cause != Cause::Enqueued).then_some(cause);
-        let cold = RareFields { cause, detail, retry, errors, ..RareFields::default() };
+        let lateness = Lateness::of(boost, expires).map(|lateness| Box::new(lateness.due(due, now)));
+        let cold = RareFields { cause, detail, retry, errors, lateness, ..RareFields::default() };
         let cold = (cold != RareFields::default()).then(|| Box::new(cold));
         let (standing, epoch) = (Standing::Waiting, 0);
         Self {
@@ -146,11 +151,65 @@ impl RunRow {
         }
     }
 
-    /// Where it is found when its time has come; none if it does not wait for a time.
+    /// Where it is found when its time has come; none if it does not wait for a time, or is boosted and [not due yet](Self::is_later).
     pub fn place(&self) -> Option<Place> {
-        let waits = self.standing == Standing::Waiting;
+        let waits = self.standing == Standing::Waiting && !self.is_later();
+        let at = self.lateness().map_or(self.due, |lateness| lateness.place(self.due));
         let rank = Reverse(self.priority);
-        waits.then_some(Place { lane: self.lane, at: self.due, rank, exclusive: self.exclusive })
+        waits.then_some(Place { lane: self.lane, at, rank, exclusive: self.exclusive })
+    }
+
+    fn lateness(&self) -> Option<&Lateness> {
+        self.cold.as_deref()?.lateness.as_deref()
+    }
+
+    fn edit_lateness(&mut self, edit: impl FnOnce(&mut Lateness)) {
+        if let Some(lateness) = self.cold.as_mut().and_then(|cold| cold.lateness.as_deref_mut()) {
+            edit(lateness);
+        }
+    }
+
+    /// By how much it goes before others.
+    pub fn boost(&self) -> Option<Duration> {
+        self.lateness()?.boost()
+    }
+
+    /// Whether it is boosted and waits for its due time in no lane, so that nobody takes it early. Such a run is never claimed.
+    pub fn is_later(&self) -> bool {
+        self.standing == Standing::Waiting && self.lateness().is_some_and(Lateness::is_later)
+    }
+
+    /// It waits for this due time from now on. A boosted run that is not due yet waits in no lane.
+    pub fn wait_for(&mut self, due: DateTime<Utc>, now: DateTime<Utc>) {
+        self.due = due;
+        self.edit_lateness(|lateness| *lateness = lateness.due(due, Some(now)));
+    }
+
+    /// When it expires unless its first attempt has begun by then; none if it does not expire, or has ended.
+    pub fn expires(&self) -> Option<DateTime<Utc>> {
+        let may_expire = self.end().is_none() && self.attempts == 0;
+        self.lateness()?.deadline(self.due).filter(|_| may_expire)
+    }
+
+    /// Whether it has expired, unless its first attempt has begun in time: a claim says that.
+    pub fn is_expired(&self, now: DateTime<Utc>) -> bool {
+        self.expires().is_some_and(|at| at <= now)
+    }
+
+    /// Whether a node that takes work until then must not begin it: it has expired, or is boosted and not due yet.
+    pub fn may_not_begin(&self, now: DateTime<Utc>, until: DateTime<Utc>) -> bool {
+        let is_early = || self.due > until && self.boost().is_some();
+        self.lateness().is_some() && (self.is_expired(now) || is_early())
+    }
+
+    /// An attempt has begun, so the run does not expire any more, also if the attempt does not count.
+    pub fn note_beginning(&mut self) {
+        self.edit_lateness(Lateness::begin);
+    }
+
+    /// Whether its claim keeps it from expiring, so that no alarm is needed.
+    pub fn set_kept_alive(&mut self, is_kept: bool) {
+        self.edit_lateness(|lateness| lateness.set_kept_alive(is_kept));
     }
 
     /// What an attempt shows as its trigger: that of the occurrence which is tried again, otherwise one named by the run.
@@ -187,7 +246,9 @@ impl RunRow {
             state: self.standing.state(is_claimed),
             end: self.end(),
             ended: self.ended(),
-            kept_until: self.alarm(),
+            kept_until: self.kept_until(),
+            boost: self.boost(),
+            expires: self.expires(),
             queue: self.queue.clone(),
             priority: self.priority,
             due: self.due,
@@ -280,9 +341,22 @@ impl RunRow {
         self.end().and(self.cold.as_deref()?.ended)
     }
 
-    /// When the time for which it is kept after its end is over: a rule is to look at it then.
-    pub fn alarm(&self) -> Option<DateTime<Utc>> {
+    /// Until when it is kept after its end.
+    pub fn kept_until(&self) -> Option<DateTime<Utc>> {
         self.end().and(self.cold.as_deref()?.kept_until)
+    }
+
+    /// When a rule is to look at it: it is boosted and due, it expires, or the time for which it is kept after its end is over.
+    pub fn alarm(&self) -> Option<DateTime<Utc>> {
+        let cold = self.cold.as_deref()?;
+        match self.standing {
+            Standing::Ended(_) => cold.kept_until,
+            Standing::Waiting if self.is_later() => Some(whole_millis(self.due)),
+            Standing::Waiting | Standing::Held => {
+                let expires = || self.expires().map(whole_millis);
+                self.lateness().filter(|lateness| !lateness.is_kept_alive()).and_then(|_| expires())
+            }
+        }
     }
 
     /// Where it stands among the runs of the same end, if it has ended. Runs that end in one millisecond have mostly different numbers, so
@@ -296,8 +370,9 @@ impl RunRow {
     }
 
     /// It stands like this from now on, without an attempt.
-    pub fn stand(&mut self, standing: Standing) {
+    pub fn stand(&mut self, standing: Standing, now: DateTime<Utc>) {
         self.standing = standing;
+        self.wait_for(self.due, now);
         self.epoch = self.epoch.wrapping_add(1);
     }
 
@@ -310,17 +385,19 @@ impl RunRow {
         (cold.ended, cold.kept_until) = (ended, Some(kept_until));
     }
 
-    /// One replay more: it begins anew.
-    pub fn replay(&mut self, due: DateTime<Utc>) {
-        (self.standing, self.due, self.attempts) = (Standing::Waiting, due, 0);
+    /// One replay more: it begins anew, and expires so long after the new due time.
+    pub fn replay(&mut self, due: DateTime<Utc>, now: DateTime<Utc>) {
+        (self.standing, self.attempts) = (Standing::Waiting, 0);
         self.epoch = self.epoch.wrapping_add(1);
         let cold = self.cold();
         cold.replays = cold.replays.saturating_add(1);
         (cold.losses, cold.first, cold.ended, cold.kept_until) = (0, None, None, None);
+        self.edit_lateness(Lateness::begin_anew);
+        self.wait_for(due, now);
     }
 
     /// Somebody has edited it. A new queue is another lane.
-    pub fn edit(&mut self, edit: &RunEdit, lane: Lane) {
+    pub fn edit(&mut self, edit: &RunEdit, lane: Lane, now: DateTime<Utc>) {
         self.epoch = self.epoch.wrapping_add(1);
         if let Some(data) = &edit.data {
             self.data = data.clone();
@@ -329,7 +406,7 @@ impl RunRow {
             (self.queue, self.lane) = (queue.clone(), lane);
         }
         if let Some(due) = edit.due.filter(|_| self.end().is_none()) {
-            self.due = due;
+            self.wait_for(due, now);
         }
         self.priority = edit.priority.unwrap_or(self.priority);
         if let Some(retry) = &edit.retry {

@@ -7,7 +7,7 @@
 //! * `putting`: jobs and triggers that are stored, replaced, moved on, removed; calendars and marks;
 //! * `pausing`: pauses, resets, and the steps of the table of states;
 //! * `running`: runs that are stored: enqueued, ended, lost;
-//! * `changing`: stored runs that users change, and ended ones that are no longer kept;
+//! * `changing`: stored runs that users change, that are due or expire, and ended ones that are no longer kept;
 //! * `recording`: firing records of what no node tells;
 //! * `asking`: lists.
 //!
@@ -29,8 +29,9 @@ mod steps;
 pub(crate) use asking::Running;
 pub use asking::{cancel, executions, groups, jobs, runs_by_session, triggers};
 pub use changing::change_run;
+pub(crate) use changing::end_expired;
 pub use ending::{complete, detach, end_job};
-pub use firing::{claimed, fire, release, ring, spoil};
+pub use firing::{Rung, claimed, fire, release, ring, spoil};
 pub use losing::{Lost, Reasserted, abandon, lose, reassert, reassert_ended_run, reassert_run};
 pub use mending::{Unsound, drop_unused, examine};
 pub use pausing::{

@@ -47,6 +47,7 @@ const FIRED: u8 = 4;
 const COUNTED: u8 = 8;
 const OF_RUN: u8 = 16;
 const RUN_REMOVED: u8 = 32;
+const RINGS: u8 = 64;
 
 pub(super) fn flag(holds: bool, flag: u8) -> u8 {
     if holds { flag } else { 0 }
@@ -294,7 +295,8 @@ pub fn claim(row: &ClaimRow) -> Result<Vec<u8>> {
         Item::Trigger(_) => None,
     };
     let flags = flag(row.exclusive, EXCLUSIVE) | flag(row.fired, FIRED) | flag(row.counted, COUNTED);
-    to.byte(flags | flag(run.is_some(), OF_RUN) | flag(row.run_removed, RUN_REMOVED));
+    let flags = flags | flag(run.is_some(), OF_RUN) | flag(row.rings, RINGS);
+    to.byte(flags | flag(row.run_removed, RUN_REMOVED));
     to.byte(match row.cancel {
         None => b'-',
         Some(CancelReason::Superseded) => b's',
@@ -342,6 +344,7 @@ pub fn read_claim(record: &[u8], names: &mut impl Names) -> Result<ClaimRow, Str
         lapse,
         since,
         due,
+        rings: flags & RINGS != 0,
         run_removed: flags & RUN_REMOVED != 0,
         cancel,
     })
