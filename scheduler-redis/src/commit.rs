@@ -290,6 +290,9 @@ impl Commit {
         let several: Words = several.collect();
         let by: Words =
             view.unused().flat_map(|calendar| [text(format!("{calendar}\0\0")), text("0")]).collect();
+        for (queue, most) in view.rooms() {
+            self.add_check("room", &codec::queue(queue), vec![text(most.to_string())], vec![Checked::Other]);
+        }
         let all = [
             ("value", "at", unfired),
             ("value", "busy", holders),

@@ -50,6 +50,12 @@ pub(crate) fn claimed_name(claim: &ClaimRow) -> Option<String> {
     }
 }
 
+/// The queue of a run that is boosted and not due; none for another run, and without a queue.
+pub(crate) fn later_in(row: &RunRow) -> Option<String> {
+    let queue = row.queue.as_ref().filter(|_| row.is_later())?;
+    Some(codec::queue(queue).into_owned())
+}
+
 /// The runs that have ended like this, by the time of their end.
 pub(crate) fn ended(end: RunEnd) -> String {
     format!("ended:{end}")
@@ -85,6 +91,16 @@ impl Commit {
         }
     }
 
+    /// A boosted run of a queue that is not due waits in no lane, and counts for the length of its queue.
+    fn later(&mut self, name: &str, before: Option<&RunRow>, after: Option<&RunRow>) {
+        let (before, after) = (before.and_then(later_in), after.and_then(later_in));
+        if before == after {
+            return;
+        }
+        before.into_iter().for_each(|queue| self.ops.add(Step::Arrive, queue, [text(name)]));
+        after.into_iter().for_each(|queue| self.ops.add(Step::Later, queue, [text(name)]));
+    }
+
     /// A run that was claimed stands nowhere.
     pub(crate) fn run(
         &mut self,
@@ -106,6 +122,7 @@ impl Commit {
         }
         self.rank(&name, before, after);
         self.alarm(&name, before, after);
+        self.later(&name, before, after);
         let alone = |row: &RunRow| row.exclusive.then(|| codec::key(&row.job));
         match (before.and_then(alone), after.and_then(alone)) {
             (before, Some(job)) if before.as_ref() != Some(&job) => {

@@ -34,9 +34,15 @@ impl Shared {
             // Hardly ever is there one already; the commit tells.
             let id = view.names().run(run.id);
             view.load_run(id, None, 0);
+            // There mostly is room; the commit tells.
+            let limited = run.queue.as_ref().filter(|_| run.most_waiting.is_some());
+            limited.into_iter().for_each(|queue| view.load_length(queue.clone(), 0));
         }
-        let rule = |view: &mut View<Names>| each(view, runs, rules::enqueue);
-        Ok(self.run("enqueue", Mode::Change, view, rule).await?.answer)
+        let rule = |view: &mut View<Names>| match rules::full_queue(view, runs)? {
+            Some(full) => Ok(Err(full)),
+            None => each(view, runs, rules::enqueue).map(Ok),
+        };
+        self.run("enqueue", Mode::Change, view, rule).await?.answer
     }
 
     fn loader<'a>(&'a self, view: &'a mut View<Names>) -> Loader<'a> {

@@ -26,9 +26,9 @@ const PREFIX: &str = "scheduler:{shared/0}:";
 /// Every key of the layout; `*` stands for any name of a family. Another layout has another list.
 const LAYOUT: &[&str] = &[
     "jobs", "triggers", "runs", "ended:*", "cl:*", "homes", "at", "lane:*", "lanes", "alone", "busy", "q:*",
-    "ql:*", "queues", "awaited", "alarms", "nj", "nt", "of", "by", "rest", "marks", "firings", "fr:*",
-    "stop:*", "ss", "sl", "sn", "sc", "tn", "orphans", "orphan:*", "owners", "untold", "chores", "aside",
-    "meta", "ad:*",
+    "ql:*", "queues", "awaited", "alarms", "wait:*", "lengths", "later", "measured", "nj", "nt", "of", "by",
+    "rest", "marks", "firings", "fr:*", "stop:*", "ss", "sl", "sn", "sc", "tn", "orphans", "orphan:*",
+    "owners", "untold", "chores", "aside", "meta", "ad:*",
 ];
 
 /// Keys that nodes take away again at once, with what the test puts there.
@@ -328,8 +328,12 @@ async fn fill_with_runs(process: &Process) {
     enqueue(DELAYED, &job("runs"), now + TimeDelta::hours(1)).await;
     let late = job("runs").to_builder().expires(Duration::from_secs(3600)).build();
     enqueue(RunId::new(SENDER, 18), &late, now).await;
-    let boosted = late.to_builder().boost(Duration::from_secs(1800)).build();
+    let boosted = late.to_builder().boost(Duration::from_secs(1800)).queue("limited").build();
     enqueue(BOOSTED, &boosted, now + TimeDelta::hours(1)).await;
+    // From here on the length of their queue is counted.
+    let mut run = NewRun::of(RunId::new(SENDER, 19), &of_queue, now);
+    run.most_waiting = Some(1000);
+    assert_eq!(store.enqueue(vec![run]).await.unwrap(), [Enqueued::Created]);
 }
 
 /// Ends all that is claimed and whatever comes up, until nothing is left that could run. Says what becomes of no run.

@@ -39,6 +39,7 @@ pub mod ending;
 pub mod firing;
 pub mod firings;
 pub mod lateness;
+pub mod lengths;
 pub mod overlap;
 pub mod paging;
 pub mod pausing;

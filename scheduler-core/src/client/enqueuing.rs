@@ -1,6 +1,5 @@
 //! Runs that are stored by a call, and what can be done with them.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -19,12 +18,12 @@ use crate::watch::Event;
 ///
 /// # Errors
 ///
-/// The store has failed. Where the client is that of a scheduler: the job's function is not registered there, or cannot read its
-/// argument.
+/// The store has failed. The queue of the job is [full](crate::SchedulerBuilder::max_waiting). Where the client is that of a scheduler: the
+/// job's function is not registered there, or cannot read its argument.
 ///
 /// # Cancel safety
 ///
-/// Dropped early, the run may or may not be stored.
+/// Dropped early, the run may or may not be stored. While the call waits for room in a queue, nothing is stored.
 #[must_use = "nothing is enqueued until this is awaited"]
 #[derive(Debug)]
 pub struct Enqueue<'a> {
@@ -96,7 +95,7 @@ impl Enqueue<'_> {
 
     async fn store(self) -> Result<RunId> {
         let Self { client, job, due, id, priority, retry, boost, expires } = self;
-        let store = client.open()?;
+        client.open()?;
         let key = job.key().clone();
         let policy = retry.as_ref().and_then(|policy| Some(policy.checked().err()?.to_string()));
         let lateness = || {
@@ -117,7 +116,7 @@ impl Enqueue<'_> {
         run.boost = boost.unwrap_or(run.boost);
         run.expires = expires.or(run.expires);
         let id = run.id;
-        client.store_runs(store, vec![run]).await.of_job(&key)?;
+        client.store_runs(vec![run]).await.of_job(&key)?;
         Ok(id)
     }
 }
@@ -161,11 +160,12 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// As [`Enqueue`].
+    /// As [`Enqueue`]. If a queue is full, none of the runs is stored; of more than 500 runs, the parts of 500 before that are.
     ///
     /// # Cancel safety
     ///
-    /// Dropped early, all of them are stored or none; of more than 500, some parts may be.
+    /// Dropped early, all of them are stored or none; of more than 500, some parts may be. While the call waits for room in a queue, none
+    /// of its part is stored.
     pub async fn enqueue_all(
         &self,
         jobs: impl IntoIterator<Item = impl IntoInvocation>,
@@ -175,14 +175,14 @@ impl Client {
     }
 
     async fn store_all(&self, jobs: Vec<Invocation>) -> Result<Vec<RunId>> {
-        let store = self.open()?;
+        self.open()?;
         let mut runs = Vec::with_capacity(jobs.len());
         for job in jobs {
             let key = job.key().clone();
             runs.push(self.prepared(job, JobData::new()).await.of_job(&key)?);
         }
         let ids = runs.iter().map(|run| run.id).collect();
-        self.store_runs(store, runs).await?;
+        self.store_runs(runs).await?;
         Ok(ids)
     }
 
@@ -206,7 +206,7 @@ impl Client {
         let mut run = self.prepared(Invocation::new(detail), data).await?;
         run.cause = Cause::Manual;
         let id = run.id;
-        self.store_runs(store, vec![run]).await?;
+        self.store_runs(vec![run]).await?;
         Ok(id)
     }
 
@@ -223,12 +223,14 @@ impl Client {
         let declared = self.registry().is_some_and(|registry| registry.defines(job.detail()));
         let detail = (!declared).then(|| job.detail().clone());
         let now = self.now();
-        Ok(NewRun { detail, data, now: Some(now), ..NewRun::of(self.new_run(), job.detail(), now) })
+        let run = NewRun::of(self.new_run(), job.detail(), now);
+        let most_waiting = self.most_waiting(run.queue.as_ref());
+        Ok(NewRun { detail, data, most_waiting, now: Some(now), ..run })
     }
 
-    async fn store_runs(&self, store: &Arc<dyn JobStore>, runs: Vec<NewRun>) -> Result<()> {
+    async fn store_runs(&self, runs: Vec<NewRun>) -> Result<()> {
         let told = if self.is_heard() { runs.clone() } else { Vec::new() };
-        let stored = store.enqueue(runs).await?;
+        let stored = self.store_limited(runs).await?;
         for (run, _) in told.into_iter().zip(stored).filter(|(_, stored)| *stored == Enqueued::Created) {
             self.tell(|| Event::Enqueued { run: run.id, job: run.job.clone(), due: run.due });
         }

@@ -16,7 +16,7 @@ use tokio_util::task::TaskTracker;
 
 use super::ending::Ending;
 use super::running::Running;
-use crate::client::{Client, Wiring};
+use crate::client::{Client, Lengths, Wiring};
 use crate::execute::Pipeline;
 use crate::execution_id::new_session;
 use crate::job::{CancelReason, ExecutionId, Invocation, Registry};
@@ -37,6 +37,8 @@ pub(crate) struct Settings {
     pub(crate) misfire: Misfire,
     /// For enqueued runs without a policy.
     pub(crate) retry: RetryPolicy,
+    /// How many runs may wait in queues, for what the scheduler itself enqueues.
+    pub(crate) lengths: Lengths,
     pub(crate) prune: bool,
     pub(crate) drains: bool,
 }
@@ -110,6 +112,7 @@ impl Core {
             bus: Arc::downgrade(&pipeline.bus),
             misfire: settings.misfire,
             misfire_threshold: settings.misfire_threshold(),
+            lengths: settings.lengths.clone(),
         });
         Self {
             settings,

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::handle::{OwnHandle, Scheduler};
 use crate::calendar::Calendar;
+use crate::client::Lengths;
 use crate::client::bind;
 use crate::declare::{Declarations, Declared};
 use crate::engine::{Core, Settings};
@@ -97,7 +98,7 @@ impl From<BuildError> for Error {
 /// ```
 #[must_use]
 pub struct SchedulerBuilder {
-    settings: Settings,
+    pub(super) settings: Settings,
     clock: Option<Arc<dyn Clock>>,
     store: Arc<dyn JobStore>,
     registry: Registry,
@@ -130,6 +131,7 @@ impl Default for SchedulerBuilder {
             misfire_threshold: Duration::from_secs(60),
             misfire: Misfire::Smart,
             retry: RetryPolicy::default(),
+            lengths: Lengths::default(),
             prune: false,
             drains: true,
         };

@@ -67,6 +67,8 @@ pub struct NewRun {
     pub boost: Duration,
     /// So long after its due time it expires, unless its first attempt has begun; none for never.
     pub expires: Option<Duration>,
+    /// No more than so many runs may wait in its queue with this one; none for any number. Claimed, held and ended runs do not wait.
+    pub most_waiting: Option<usize>,
     /// The present, for a boosted run. Without it the run counts as not due until a node finds it due.
     pub now: Option<DateTime<Utc>>,
 }
@@ -90,6 +92,7 @@ impl NewRun {
             errors: Vec::new(),
             boost: job.boost().unwrap_or_default(),
             expires: job.expires(),
+            most_waiting: None,
             now: None,
         }
     }

@@ -82,13 +82,13 @@ async fn a_boosted_run_with_a_delay_waits_for_it() {
     assert_eq!(*ran.lock(), [1]);
 }
 
-/// Two runs of one job whose limit is used up.
+/// A run that was held until it expired.
 async fn expired() -> (TestScheduler, Ran, RunId) {
     let (test, ran) = one_slot().await;
     let scheduler = test.scheduler();
-    let run = scheduler.enqueue(boosted(1)).await.unwrap();
+    let run = scheduler.enqueue(boosted(1)).delay(MINUTE).await.unwrap();
     scheduler.change_run(run, RunChange::Hold).await.unwrap();
-    test.advance(10 * MINUTE).await;
+    test.advance(11 * MINUTE).await;
     (test, ran, run)
 }
 
@@ -97,11 +97,11 @@ async fn a_run_that_has_expired_is_told_recorded_explained_and_kept() {
     let (test, ran) = one_slot().await;
     let scheduler = test.scheduler();
     let mut events = scheduler.events();
-    let run = scheduler.enqueue(boosted(1)).await.unwrap();
+    let run = scheduler.enqueue(boosted(1)).delay(MINUTE).await.unwrap();
     scheduler.change_run(run, RunChange::Hold).await.unwrap();
     let waits = scheduler.explain_run(run).await.unwrap().unwrap().to_string();
-    assert!(waits.contains("it expires at 2026-03-01 00:10:00 UTC unless"), "{waits}");
-    test.advance(10 * MINUTE).await;
+    assert!(waits.contains("it expires at 2026-03-01 00:11:00 UTC unless"), "{waits}");
+    test.advance(11 * MINUTE).await;
     let mut expired = Vec::new();
     while let Some(event) = told(&mut events).await {
         if let Event::Expired { run, job } = event {

@@ -27,6 +27,7 @@ mod identity;
 mod injecting;
 mod lateness;
 mod launching;
+mod lengths;
 mod limits;
 mod listening;
 #[path = "../../../tests/src/logged.rs"]

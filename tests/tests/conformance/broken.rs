@@ -54,9 +54,11 @@ enum Bug {
     DropsExpiries,
     ForgetsToTellTheExpired,
     ShowsTheExpiredAsWaiting,
+    IgnoresMaximums,
+    StoresWhatFits,
 }
 
-const BUGS: [Bug; 38] = [
+const BUGS: [Bug; 40] = [
     Bug::LosesATrigger,
     Bug::HandsOutTwice,
     Bug::IgnoresTheOrder,
@@ -95,6 +97,8 @@ const BUGS: [Bug; 38] = [
     Bug::DropsExpiries,
     Bug::ForgetsToTellTheExpired,
     Bug::ShowsTheExpiredAsWaiting,
+    Bug::IgnoresMaximums,
+    Bug::StoresWhatFits,
 ];
 
 #[derive(Debug)]
@@ -305,8 +309,18 @@ impl Broken {
                 Bug::DropsBoosts => run.boost = Duration::ZERO,
                 Bug::BoostsDueTimes => run.due -= std::mem::take(&mut run.boost),
                 Bug::DropsExpiries => run.expires = None,
+                Bug::IgnoresMaximums => run.most_waiting = None,
                 _ => {}
             }
+        }
+        if self.bug == Bug::StoresWhatFits {
+            return Box::pin(async move {
+                let mut stored = Vec::new();
+                for run in runs {
+                    stored.extend(self.store.enqueue(vec![run]).await?);
+                }
+                Ok(stored)
+            });
         }
         self.store.enqueue(runs)
     }

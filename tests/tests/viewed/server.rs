@@ -136,7 +136,7 @@ impl Server {
 
     pub(crate) fn load(&self, view: &mut View<Numbers>, wants: Wants) {
         let Wants { mut jobs, mut triggers, mut runs, mut claims, sets, rest, marks, .. } = wants;
-        let Wants { members, groups, users, .. } = wants;
+        let Wants { members, groups, users, lengths, .. } = wants;
         for job in members {
             view.load_members(job, self.members_of(job));
         }
@@ -146,6 +146,10 @@ impl Server {
         for calendar in users {
             let user = self.user_of(&calendar);
             view.load_user(calendar, user);
+        }
+        for queue in lengths {
+            let length = self.length_of(&queue);
+            view.load_length(queue, length);
         }
         for set in sets {
             let members = self.members(&set);
@@ -183,6 +187,17 @@ impl Server {
     fn members_of(&self, job: Id<JobRow>) -> usize {
         let gone = if self.has(Bug::CountsWhatIsGone) { self.debris.gone_of(job) } else { 0 };
         self.triggers.values().filter(|(row, _)| row.job == job).count() + gone
+    }
+
+    /// How many runs wait in a queue.
+    fn length_of(&self, queue: &Arc<str>) -> usize {
+        let waits = |id: &&Id<RunRow>| {
+            let row = &self.runs[*id].0;
+            row.queue.as_ref() == Some(queue)
+                && row.standing == Standing::Waiting
+                && (self.has(Bug::CountsWhatIsClaimed) || self.claim_of(**id).is_none())
+        };
+        self.runs.keys().filter(waits).count()
     }
 
     fn user_of(&self, calendar: &str) -> Option<TriggerKey> {
@@ -269,6 +284,8 @@ impl Server {
                 || view.counted().all(|(job, count)| self.members_of(job) == count))
             && (self.has(Bug::IgnoresSeveral)
                 || view.several().all(|(job, least)| self.members_of(job) >= least))
+            && (self.has(Bug::IgnoresRoom)
+                || view.rooms().all(|(queue, most)| self.length_of(queue) <= most))
             && view.unused().all(|calendar| self.user_of(calendar).is_none())
             && (self.has(Bug::IgnoresNewClaims)
                 || view.unfired().all(|(trigger, claim)| self.unfired_of(trigger) == claim)

@@ -335,7 +335,12 @@ impl ChangeHandler for Viewed {
     }
 
     fn enqueue(&self, runs: Vec<NewRun>) -> StoreFuture<'_, Vec<Enqueued>> {
-        let done = self.each(runs, rules::enqueue);
+        let done = self.try_call(|view| {
+            if let Some(full) = rules::full_queue(view, &runs)? {
+                return Ok(Err(full));
+            }
+            rules::each(view, runs.clone(), rules::enqueue).map(Ok)
+        });
         self.woken(done)
     }
 

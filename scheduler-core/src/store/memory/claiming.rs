@@ -122,6 +122,7 @@ impl Table {
 
     /// Claims a run that was taken out of its lane.
     fn claim_run(&mut self, index: usize, due: &Due, request: &AcquireDue) -> AcquiredRun {
+        self.lengths.leave(&self.runs[index]);
         let slot = &mut self.runs[index];
         (slot.stands, slot.claim) = (false, self.counter);
         let execution = ExecutionId::new(request.session, self.counter);

@@ -8,7 +8,8 @@
 //!    costs the same however many triggers wait.
 //! 3. A job is `busy` if and only if a claim holds it.
 //! 4. `unfired` counts the claims that are not fired; none of them lapses before `earliest_lapse`.
-//! 5. Slots and keys map to each other; numbers of rows name a slot and its generation, since slots are reused.
+//! 5. `lengths` counts the runs that wait and have no claim, of the queues that it has.
+//! 6. Slots and keys map to each other; numbers of rows name a slot and its generation, since slots are reused.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
@@ -21,6 +22,7 @@ use super::ended::{Ended, Stands, stands};
 use super::firings::Firings;
 use super::index::{Index, place};
 use super::lanes::{Due, Lanes};
+use super::lengths::Lengths;
 use super::listing::Listings;
 use super::slots::{JobSlot, RunSlot, TriggerSlot, is_of, number, slot_of};
 use crate::calendar::Calendar;
@@ -50,8 +52,9 @@ pub struct Table {
     pub(super) lanes: Lanes,
     /// Triggers that a rule has to look at.
     pub(super) alarms: BTreeSet<(DateTime<Utc>, Id<TriggerRow>)>,
-    /// Runs that have ended.
+    /// Runs that have ended, and alarms of runs.
     pub(super) ended: Ended,
+    pub(super) lengths: Lengths,
     pub(super) busy: HashMap<JobKey, u64>,
     /// What stands of jobs that disallow concurrent runs, by lane.
     waiting: HashMap<JobKey, BTreeMap<usize, BTreeSet<Due>>>,
@@ -301,6 +304,7 @@ impl Table {
         self.lanes.join(row.lane.0 as usize);
         let (id, stood) = (number(index, self.generation), stands(&row));
         self.runs.insert(RunSlot { row, generation: self.generation, stands: false, claim: 0 });
+        self.lengths.enter(&self.runs[index]);
         self.change_ended(id, (None, None), stood);
         self.stand_run(index);
         id
@@ -310,6 +314,7 @@ impl Table {
         let place = self.runs[index].row.place();
         self.leave_run(index, place);
         let id = self.run_id(index);
+        self.lengths.leave(&self.runs[index]);
         let slot = self.runs.remove(index);
         self.ended.change(id, stands(&slot.row), (None, None));
         self.runs_by_id.remove(&slot.row.id);
@@ -317,11 +322,13 @@ impl Table {
     }
 
     pub(super) fn edit_run<A>(&mut self, index: usize, edit: impl FnOnce(&mut RunRow) -> A) -> A {
+        self.lengths.leave(&self.runs[index]);
         let (id, row) = (self.run_id(index), &mut self.runs[index].row);
         let (before, end, lane) = (row.place(), stands(row), row.lane);
         let answer = edit(row);
         let lane_now = row.lane;
         let end_now = stands(row);
+        self.lengths.enter(&self.runs[index]);
         self.change_ended(id, end, end_now);
         if lane_now != lane {
             self.lanes.join(lane_now.0 as usize);
@@ -342,6 +349,14 @@ impl Table {
     fn change_ended(&mut self, id: Id<RunRow>, before: Stands, after: Stands) {
         if self.ended.change(id, before, after) {
             self.lanes.has_news();
+        }
+    }
+
+    /// A claim of a run is gone, if it had one.
+    pub(super) fn end_claim_of(&mut self, index: usize) {
+        if self.runs[index].claim != 0 {
+            self.runs[index].claim = 0;
+            self.lengths.enter(&self.runs[index]);
         }
     }
 
@@ -402,7 +417,7 @@ impl Table {
             && let Some(slot) = self.run_slot(run)
             && self.runs[slot].claim == number
         {
-            self.runs[slot].claim = 0;
+            self.end_claim_of(slot);
         }
         if claim.cancel.is_some() {
             self.cancelled.remove(&ExecutionId::new(claim.session, number));

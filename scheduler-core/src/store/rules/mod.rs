@@ -6,6 +6,7 @@
 //! * `mending`: what does not fit together any more;
 //! * `putting`: jobs and triggers that are stored, replaced, moved on, removed; calendars and marks;
 //! * `pausing`: pauses, resets, and the steps of the table of states;
+//! * `lengths`: the maximum lengths of queues;
 //! * `running`: runs that are stored: enqueued, ended, lost;
 //! * `changing`: stored runs that users change, that are due or expire, and ended ones that are no longer kept;
 //! * `recording`: firing records of what no node tells;
@@ -18,6 +19,7 @@ mod asking;
 mod changing;
 mod ending;
 mod firing;
+mod lengths;
 mod losing;
 mod mending;
 mod pausing;
@@ -32,6 +34,7 @@ pub use changing::change_run;
 pub(crate) use changing::end_expired;
 pub use ending::{complete, detach, end_job};
 pub use firing::{Rung, claimed, fire, release, ring, spoil};
+pub use lengths::full_queue;
 pub use losing::{Lost, Reasserted, abandon, lose, reassert, reassert_ended_run, reassert_run};
 pub use mending::{Unsound, drop_unused, examine};
 pub use pausing::{
