@@ -53,6 +53,8 @@ pub fn checks<O: Open>() -> Vec<Check<O>> {
         verbs::firings::all(),
         verbs::firing::all(),
         verbs::keys::all(),
+        verbs::lateness::all(),
+        verbs::lengths::all(),
         verbs::overlap::all(),
         verbs::paging::all(),
         verbs::pausing::all(),
@@ -82,6 +84,8 @@ macro_rules! store_conformance {
             $crate::__store_checks_of_firings!($open);
             $crate::__store_checks_of_firing!($open);
             $crate::__store_checks_of_keys!($open);
+            $crate::__store_checks_of_lateness!($open);
+            $crate::__store_checks_of_lengths!($open);
             $crate::__store_checks_of_overlap!($open);
             $crate::__store_checks_of_paging!($open);
             $crate::__store_checks_of_pausing!($open);

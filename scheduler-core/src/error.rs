@@ -48,6 +48,8 @@ pub enum ErrorKind {
     Config,
     /// The call did not work now and may work when it is tried again.
     Transient,
+    /// As many runs wait in a queue as may. The call may work when it is tried again.
+    Full,
     /// The scheduler, or the host of a queue in memory, has been shut down.
     Closed,
 }
@@ -82,6 +84,24 @@ impl Error {
     /// It did not work now and may work when tried again.
     pub fn transient(message: impl Into<String>) -> Self {
         Self::new(ErrorKind::Transient, message)
+    }
+
+    /// As many runs wait in a queue as may.
+    pub fn full(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Full, message)
+    }
+
+    /// No `new` runs fit into this queue, in which `waiting` wait and `most` may.
+    pub(crate) fn full_queue(queue: &str, waiting: usize, most: usize, new: usize) -> Self {
+        if new > most {
+            return Self::config(format!(
+                "{new} runs cannot be enqueued at once into queue `{queue}`, in which {most} may wait; enqueue fewer at once or raise the \
+                 maximum"
+            ));
+        }
+        Self::full(format!(
+            "queue `{queue}` has no room for {new} more: {waiting} wait in it, and its maximum is {most}; try again later or raise the maximum"
+        ))
     }
 
     /// The scheduler has been shut down.
@@ -153,9 +173,14 @@ impl Error {
         self.0.kind == ErrorKind::Config
     }
 
-    /// Whether the same call may succeed later.
+    /// Whether the same call may succeed later, also since there is room in a queue then.
     pub fn is_transient(&self) -> bool {
-        self.0.kind == ErrorKind::Transient
+        matches!(self.0.kind, ErrorKind::Transient | ErrorKind::Full)
+    }
+
+    /// Whether as many runs wait in a queue as may.
+    pub fn is_full(&self) -> bool {
+        self.0.kind == ErrorKind::Full
     }
 
     /// Whether the scheduler has been shut down.

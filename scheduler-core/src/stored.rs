@@ -114,6 +114,17 @@ pub(crate) fn millis<S: Serializer>(duration: &Duration, serializer: S) -> Resul
     serializer.serialize_f64(duration.as_micros() as f64 / 1000.0)
 }
 
+/// As [`millis`], for a duration that may be none.
+pub(crate) fn millis_or_none<S: Serializer>(
+    duration: &Option<Duration>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    match duration {
+        Some(duration) => millis(duration, serializer),
+        None => serializer.serialize_none(),
+    }
+}
+
 /// Zones by their IANA names, never by offsets, which change.
 pub(crate) mod zone {
     use chrono_tz::Tz;

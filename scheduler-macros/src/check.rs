@@ -25,6 +25,8 @@ pub(crate) struct Rules {
     pub(crate) timeout: Option<u64>,
     pub(crate) retry: Option<Policy>,
     pub(crate) queue: Option<String>,
+    pub(crate) boost: Option<u64>,
+    pub(crate) expires: Option<u64>,
     pub(crate) trigger: Option<Declared>,
 }
 
@@ -52,6 +54,8 @@ impl Rules {
             timeout: options.text("timeout").and_then(|text| duration(text, "timeout", errors)),
             retry: options.retry.as_ref().map(|written| written.check(errors)),
             queue: options.text("queue").map(LitStr::value),
+            boost: options.text("boost").and_then(|text| duration(text, "boost", errors)),
+            expires: options.text("expires").and_then(|text| duration(text, "expires", errors)),
             trigger: trigger(options, errors),
         }
     }
@@ -82,6 +86,8 @@ fn duration(text: &LitStr, option: &str, errors: &mut Errors) -> Option<u64> {
         Some(format!("`{option}` is shorter than a millisecond; use at least `1ms`"))
     } else if option == "every" {
         scheduler_syntax::interval_problem(duration)
+    } else if let Some(problem) = scheduler_syntax::boost_problem(duration).filter(|_| option == "boost") {
+        Some(problem)
     } else {
         (!duration.subsec_nanos().is_multiple_of(1_000_000))
             .then(|| format!("`{option}` has a fraction of a millisecond; use whole milliseconds"))

@@ -100,8 +100,9 @@ fn detail(job: &Job<'_>, args: Option<&Type>) -> TokenStream {
         (&rules.group, &rules.name, rules.durable, rules.disallow_concurrent);
     let (persist, recovery) = (rules.persist_data, rules.requests_recovery);
     let description = rules.description.iter().map(|text| quote!(.description(#text)));
-    let timeout =
-        rules.timeout.iter().map(|millis| quote!(.timeout(::core::time::Duration::from_millis(#millis))));
+    let millis = |millis: &u64| quote!(::core::time::Duration::from_millis(#millis));
+    let timeout = rules.timeout.iter().map(millis);
+    let (boost, expires) = (rules.boost.iter().map(millis), rules.expires.iter().map(millis));
     let retry = rules.retry.iter().map(|policy| policy.expression(krate));
     let queue = rules.queue.iter().map(|name| quote!(.queue(#name)));
     let data = args.zip(rules.trigger.as_ref()).map(
@@ -109,7 +110,8 @@ fn detail(job: &Job<'_>, args: Option<&Type>) -> TokenStream {
     );
     quote! {
         #krate::job::JobDetail::builder(#krate::__private::job_key(#group, #name), #name)
-            #(#description)* #(#timeout)* #(.retry(#retry))* #(#queue)* #data
+            #(#description)* #(.timeout(#timeout))* #(.retry(#retry))* #(#queue)* #data
+            #(.boost(#boost))* #(.expires(#expires))*
             .durable(#durable)
             .disallow_concurrent(#exclusive)
             .persist_data(#persist)

@@ -37,6 +37,7 @@ fn renamed(name: &str) -> Option<&'static str> {
         "sync" | "spawn_blocking" => "blocking",
         "doc" | "title" => "description",
         "retries" | "max_retries" | "retry_policy" => "retry",
+        "ttl" | "time_to_live" | "expiry" | "expire" | "expires_in" | "expires_after" => "expires",
         _ => return None,
     })
 }
@@ -70,7 +71,8 @@ fn way_here(name: &str) -> Option<&'static str> {
             "runs are limited by number, not by rate: use `queue = \"…\"` with `limit_queue`, or `every = \"…\"`"
         }
         "priority" => {
-            "the priority belongs to a trigger: `scheduler.schedule(job::with(…), Trigger::now().priority(7))`"
+            "the priority belongs to a trigger: `scheduler.schedule(job::with(…), Trigger::now().priority(7))`; \
+             enqueued runs of the job overtake others with `boost = \"2m\"`"
         }
         "delay" | "countdown" | "run_in" | "initial_delay" => {
             "a delay belongs to a trigger: `scheduler.schedule(job::with(…), Trigger::after(delay))`"

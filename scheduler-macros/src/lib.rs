@@ -48,6 +48,8 @@ use proc_macro::TokenStream;
 /// | `calendar = "holidays"` | the calendar of the declared trigger | none |
 /// | `misfire = "skip"` | what a firing does that comes too late: `smart`, `ignore`, `fire_now`, `skip` | that of the scheduler |
 /// | `overlap = "skip"` | what a firing does while the previous run goes on: `allow_all`, `skip`, `buffer_one`, `cancel_previous` | `allow_all` |
+/// | `boost = "2m"` | enqueued runs go before what became due up to so much earlier; at most `1d` | no boost |
+/// | `expires = "10m"` | an enqueued run whose first attempt has not begun so long after its due time ends as expired | never |
 /// | `queue = "reports"` | the queue whose limit the runs of the job count towards, whatever starts them; `execution_group` is an alias | none |
 /// | `disallow_concurrent` | at most one run at a time | no |
 /// | `persist_data` | keep the data that a run sets for the next one | no |

@@ -13,7 +13,7 @@ use crate::foreign;
 use crate::retry;
 use crate::unique::Unique;
 
-const TEXTS: [&str; 11] = [
+const TEXTS: [&str; 13] = [
     "name",
     "group",
     "description",
@@ -25,6 +25,8 @@ const TEXTS: [&str; 11] = [
     "overlap",
     QUEUE,
     "timeout",
+    "boost",
+    "expires",
 ];
 const FLAGS: [&str; 5] = ["durable", "disallow_concurrent", "persist_data", "requests_recovery", "blocking"];
 
@@ -142,7 +144,7 @@ fn text_of(name: &str, option: &Meta, errors: &mut Errors) -> Option<LitStr> {
     let example = match name {
         "cron" => "0 0 2 * * ?",
         "time_zone" => "Europe/Berlin",
-        "every" | "timeout" => "30s",
+        "every" | "timeout" | "boost" | "expires" => "30s",
         "misfire" | "overlap" => "skip",
         _ => "…",
     };

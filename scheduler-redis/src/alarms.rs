@@ -23,7 +23,11 @@ impl Shared {
     pub(crate) async fn ring(&self, request: &AcquireDue) -> Result<()> {
         let (now, session) = (request.now, request.session);
         let ran = self.run("ring", Mode::Chore, self.view(), |view| rules::ring(view, now, session)).await?;
-        self.dropped.lock().extend(ran.answer);
+        {
+            let mut rung = self.rung.lock();
+            rung.dropped.extend(ran.answer.dropped);
+            rung.expired.extend(ran.answer.expired);
+        }
         self.tidy_alarms(now).await
     }
 

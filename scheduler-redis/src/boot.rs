@@ -48,6 +48,7 @@ const PROBES: &[&str] = &[
     "RENAME @s @r",
     "SET @t 1 EX 1",
     "GET @t",
+    "MGET @t",
     "SETRANGE @t 0 a",
     "GETRANGE @t 0 0",
     "STRLEN @t",

@@ -188,7 +188,7 @@ impl Commit {
             let run = names.run_id(change.id);
             let is_over = match of_over.get(&run) {
                 // The record is all that there is of the run, and the step that ends its claim removes it.
-                Some(Alone(false)) => continue,
+                Some(Alone(false)) if change.before.is_none_or(|row| row.alarm().is_none()) => continue,
                 found => found.is_some(),
             };
             self.run(
@@ -292,6 +292,9 @@ impl Commit {
         let tags: Words = tags.collect();
         let by: Words =
             view.unused().flat_map(|calendar| [text(format!("{calendar}\0\0")), text("0")]).collect();
+        for (queue, most) in view.rooms() {
+            self.add_check("room", &codec::queue(queue), vec![text(most.to_string())], vec![Checked::Other]);
+        }
         let all = [
             ("value", "at", unfired),
             ("value", "busy", holders),

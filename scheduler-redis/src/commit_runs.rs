@@ -1,6 +1,5 @@
 //! What a commit writes of runs.
 
-use chrono::{DateTime, Utc};
 use foldhash::HashMap;
 use scheduler_core::Result;
 use scheduler_core::run::{RunEnd, RunId};
@@ -38,6 +37,9 @@ pub(crate) fn where_it_stands(row: &RunRow, names: &Names) -> Option<(String, Ve
     if row.end().is_some() {
         return row.rank().map(|(end, _)| (ended(end), codec::run(row.id).into_bytes()));
     }
+    if row.is_later() {
+        return Some(("alarms".to_owned(), codec::run(row.id).into_bytes()));
+    }
     let Stand { lane, member, alone, .. } = stand_of_run(row, names)?;
     Some((alone.map_or_else(|| format!("lane:{lane}"), |job| format!("q:{lane}\u{1}{job}")), member))
 }
@@ -50,13 +52,19 @@ pub(crate) fn claimed_name(claim: &ClaimRow) -> Option<String> {
     }
 }
 
+/// The queue of a run that is boosted and not due; none for another run, and without a queue.
+pub(crate) fn later_in(row: &RunRow) -> Option<String> {
+    let queue = row.queue.as_ref().filter(|_| row.is_later())?;
+    Some(codec::queue(queue).into_owned())
+}
+
 /// The runs that have ended like this, by the time of their end.
 pub(crate) fn ended(end: RunEnd) -> String {
     format!("ended:{end}")
 }
 
 impl Commit {
-    /// Where a run stands among those that have ended, and until when it is kept.
+    /// Where a run stands among those that have ended.
     fn rank(&mut self, name: &str, before: Option<&RunRow>, after: Option<&RunRow>) {
         let (from, to) = (before.and_then(RunRow::rank), after.and_then(RunRow::rank));
         if from != to {
@@ -68,17 +76,31 @@ impl Commit {
                 self.ops.add(Step::ZAdd, ended(end), [text(rank.number.to_string()), text(name)]);
             }
         }
-        self.alarm(name, before.and_then(RunRow::alarm), after.and_then(RunRow::alarm));
     }
 
-    /// When a rule is to look at it.
-    pub(crate) fn alarm(&mut self, name: &str, before: Option<DateTime<Utc>>, after: Option<DateTime<Utc>>) {
-        let [before, after] = [before, after].map(|at| at.map(|at| at.timestamp_millis()));
-        match after {
-            _ if before == after => {}
-            Some(at) => self.ops.add(Step::ZAdd, "alarms", [text(at.to_string()), text(name)]),
-            None => self.ops.add(Step::ZRem, "alarms", [text(name)]),
+    /// When a rule is to look at it. A node that waits for something else has to know of an alarm of a run that waits; the removal of an
+    /// ended run may be late.
+    fn alarm(&mut self, name: &str, before: Option<&RunRow>, after: Option<&RunRow>) {
+        let at = |row: Option<&RunRow>| row.and_then(RunRow::alarm).map(|at| at.timestamp_millis());
+        match (at(before), at(after)) {
+            (before, after) if before == after => {}
+            (_, Some(at)) => {
+                let waits = after.is_some_and(|row| row.end().is_none());
+                let step = if waits { Step::Alarm } else { Step::ZAdd };
+                self.ops.add(step, "alarms", [text(at.to_string()), text(name)]);
+            }
+            (_, None) => self.ops.add(Step::ZRem, "alarms", [text(name)]),
         }
+    }
+
+    /// A boosted run of a queue that is not due waits in no lane, and counts for the length of its queue.
+    fn later(&mut self, name: &str, before: Option<&RunRow>, after: Option<&RunRow>) {
+        let (before, after) = (before.and_then(later_in), after.and_then(later_in));
+        if before == after {
+            return;
+        }
+        before.into_iter().for_each(|queue| self.ops.add(Step::Arrive, queue, [text(name)]));
+        after.into_iter().for_each(|queue| self.ops.add(Step::Later, queue, [text(name)]));
     }
 
     /// A run that was claimed stands nowhere.
@@ -112,6 +134,8 @@ impl Commit {
         for tag in has.into_iter().filter(|tag| !had.contains(tag)) {
             self.ops.add(Step::ZAdd, "tags", [text("0"), text(tag)]);
         }
+        self.alarm(&name, before, after);
+        self.later(&name, before, after);
         let alone = |row: &RunRow| row.exclusive.then(|| codec::key(&row.job));
         match (before.and_then(alone), after.and_then(alone)) {
             (before, Some(job)) if before.as_ref() != Some(&job) => {

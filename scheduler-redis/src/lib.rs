@@ -37,6 +37,7 @@ mod firing;
 mod firings;
 mod heartbeat;
 mod io;
+mod lengths;
 mod load;
 mod names;
 mod ops;

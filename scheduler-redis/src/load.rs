@@ -52,6 +52,7 @@ pub(crate) enum Broken {
 impl Loader<'_> {
     pub(crate) async fn load(mut self, wants: Wants) -> Result<()> {
         let Wants { jobs, triggers, runs, claims, sets, rest, marks, members, groups, users, .. } = wants;
+        self.lengths(wants.lengths).await?;
         self.sets(sets).await?;
         self.jobs(jobs.into_iter().collect()).await?;
         self.triggers(triggers.into_iter().collect(), self.broken == Broken::IsNone).await?;

@@ -38,9 +38,15 @@ impl Shared {
             if let Some(unique) = &run.unique {
                 view.load_set(Set::Tagged(RunTag::Key(unique.key.id)), Members::default());
             }
+            // There mostly is room; the commit tells.
+            let limited = run.queue.as_ref().filter(|_| run.most_waiting.is_some());
+            limited.into_iter().for_each(|queue| view.load_length(queue.clone(), 0));
         }
-        let rule = |view: &mut View<Names>| each(view, runs, rules::enqueue);
-        Ok(self.run("enqueue", Mode::Change, view, rule).await?.answer)
+        let rule = |view: &mut View<Names>| match rules::full_queue(view, runs)? {
+            Some(full) => Ok(Err(full)),
+            None => each(view, runs, rules::enqueue).map(Ok),
+        };
+        self.run("enqueue", Mode::Change, view, rule).await?.answer
     }
 
     fn loader<'a>(&'a self, view: &'a mut View<Names>) -> Loader<'a> {
@@ -68,12 +74,39 @@ impl Shared {
         Ok(())
     }
 
-    /// Gives runs their jobs, if such are stored. What its job wants to stand elsewhere is given back to there; says whether there was
-    /// such a run.
-    pub(crate) async fn settle(&self, runs: &mut Vec<AcquiredRun>, of_jobs: &str) -> Result<bool> {
+    /// Gives runs their jobs, if such are stored. A run that its job wants to stand elsewhere is given back to there, and so is one that
+    /// must not begin; says whether there was such a run.
+    pub(crate) async fn settle(
+        &self,
+        runs: &mut Vec<AcquiredRun>,
+        of_jobs: &str,
+        request: &AcquireDue,
+    ) -> Result<bool> {
         if runs.is_empty() {
             return Ok(false);
         }
+        self.give_jobs(runs, of_jobs).await?;
+        let misplaced = self.misplaced(runs, request);
+        if misplaced.is_empty() {
+            return Ok(false);
+        }
+        let mut view = self.view();
+        self.load_held(&mut view, misplaced.iter().map(|(claim, _)| (*claim, Asks::ForAll)));
+        let now = request.now;
+        let rule = |view: &mut View<Names>| {
+            each(view, &misplaced, |view, (claim, exclusive)| rules::resettle(view, claim, exclusive, now))
+        };
+        let expired = self.run("resettle", Mode::Chore, view, rule).await?.answer;
+        self.rung.lock().expired.extend(expired.into_iter().flatten());
+        let mut sessions = self.sessions.lock();
+        for (claim, _) in &misplaced {
+            sessions.get_mut(&claim.session()).and_then(|known| known.let_go(*claim));
+        }
+        runs.retain(|run| misplaced.iter().all(|(claim, _)| *claim != run.claim));
+        Ok(true)
+    }
+
+    async fn give_jobs(&self, runs: &mut [AcquiredRun], of_jobs: &str) -> Result<()> {
         let unknown = self.known.unknown_of_runs(of_jobs, runs.iter().map(|run| run.trigger.job()));
         if !unknown.is_empty() {
             let keys = unknown.iter().map(codec::key).collect::<Vec<_>>();
@@ -90,31 +123,24 @@ impl Shared {
                 self.known.keep_for_runs(of_jobs, key, detail);
             }
         }
-        let mut misplaced = Vec::new();
-        for run in runs.iter_mut() {
-            let Some(job) = self.known.job_of_run(run.trigger.job()) else { continue };
-            let sessions = self.sessions.lock();
-            let held = sessions.get(&run.claim.session()).and_then(|known| known.held(run.claim));
-            if held.is_some_and(|held| held.claim.exclusive != job.disallow_concurrent()) {
-                misplaced.push((run.claim, job.disallow_concurrent()));
-            }
-            run.job = Some(job);
+        for run in runs {
+            run.job = self.known.job_of_run(run.trigger.job()).or_else(|| run.job.take());
         }
-        if misplaced.is_empty() {
-            return Ok(false);
-        }
-        let mut view = self.view();
-        self.load_held(&mut view, misplaced.iter().map(|(claim, _)| (*claim, Asks::ForAll)));
-        let rule = |view: &mut View<Names>| {
-            each(view, &misplaced, |view, (claim, exclusive)| rules::resettle(view, claim, exclusive))
-        };
-        self.run("resettle", Mode::Chore, view, rule).await?;
-        let mut sessions = self.sessions.lock();
-        for (claim, _) in &misplaced {
-            sessions.get_mut(&claim.session()).and_then(|known| known.let_go(*claim));
-        }
-        runs.retain(|run| misplaced.iter().all(|(claim, _)| *claim != run.claim));
-        Ok(true)
+        Ok(())
+    }
+
+    /// Runs that must not begin, and whether their jobs allow one run at a time.
+    fn misplaced(&self, runs: &[AcquiredRun], request: &AcquireDue) -> Vec<(ExecutionId, bool)> {
+        let sessions = self.sessions.lock();
+        let Some(known) = sessions.get(&request.session) else { return Vec::new() };
+        let misplaced = runs.iter().filter_map(|run| {
+            let Held { claim, of: Origin::Run(row, _), .. } = known.held(run.claim)? else { return None };
+            let job = self.known.job_of_run(run.trigger.job());
+            let exclusive = job.map_or(claim.exclusive, |job| job.disallow_concurrent());
+            let is_elsewhere = exclusive != claim.exclusive;
+            (is_elsewhere || row.may_not_begin(request.now, request.until)).then_some((run.claim, exclusive))
+        });
+        misplaced.collect()
     }
 
     /// Runs that try occurrences of paused triggers again are held until those are resumed.

@@ -122,7 +122,7 @@ pub(crate) enum Origin {
 pub(crate) enum Asks {
     /// The claim, what was claimed, and the job.
     ForAll,
-    /// Of a run only the claim.
+    /// Of a run only the claim, unless the run has an alarm.
     ForClaim,
 }
 
@@ -150,7 +150,7 @@ impl Held {
         let id = view.names().claim(execution, home);
         let item = match &self.of {
             Origin::Trigger { row, .. } => Item::Trigger(row.load(view)),
-            Origin::Run(..) if asks == Asks::ForClaim => self.claim.item,
+            Origin::Run(..) if asks == Asks::ForClaim && !self.claim.linked => self.claim.item,
             Origin::Run(row, version) => {
                 let run = view.names().run(row.id);
                 let row = run_in(row, view.names());

@@ -9,11 +9,10 @@ use chrono::{DateTime, Utc};
 use foldhash::HashMap;
 use parking_lot::Mutex;
 use scheduler_core::job::ExecutionId;
-use scheduler_core::run::RunId;
 use scheduler_core::store::view::{Rest, Version};
 use scheduler_core::store::*;
 use scheduler_core::time::{Clock, SystemClock};
-use scheduler_core::{Error, JobKey, Result};
+use scheduler_core::{Error, Result};
 use serde_json::{Value, json};
 use tokio::sync::{Notify, OwnedRwLockReadGuard, RwLock};
 
@@ -63,8 +62,8 @@ pub(crate) struct Shared {
     pub(crate) commits: [AtomicU64; 2],
     /// Runs have ended: there may be more of them than are kept.
     pub(crate) may_exceed: AtomicBool,
-    /// Dead runs that were removed since they were too many, for the next request for work.
-    pub(crate) dropped: Mutex<Vec<(RunId, JobKey)>>,
+    /// Runs that have expired, and dead ones that were removed since they were too many, for the next request for work.
+    pub(crate) rung: Mutex<rules::Rung>,
     /// Runs that are over in the store, of calls that have failed before they could say so.
     pub(crate) settled: Mutex<HashMap<ExecutionId, CompleteResult>>,
     /// Read while triggers are acquired or fired, written while the store is told what it has forgotten.
@@ -175,7 +174,7 @@ impl Shared {
                 recovers: AtomicBool::new(false),
                 reconciles: AtomicBool::new(false),
                 may_exceed: AtomicBool::new(true),
-                dropped: Mutex::default(),
+                rung: Mutex::default(),
                 settled: Mutex::default(),
                 tells: Arc::default(),
                 nudge: Arc::default(),

@@ -141,7 +141,9 @@ impl Shared {
         let lapse = self.sessions.lock().values().flat_map(Session::lapses).map(|(_, at)| at).min();
         let pauses = self.rest.lock().0.pauses.next_ending();
         all.next_due = all.next_due.into_iter().chain(lapse).chain(pauses).min();
-        all.dropped = std::mem::take(&mut *self.dropped.lock());
+        let rung = std::mem::take(&mut *self.rung.lock());
+        all.dropped = rung.dropped;
+        all.expired = rung.expired;
         if may_be_excess {
             all.next_due = Some(now);
         }
@@ -304,7 +306,7 @@ impl Shared {
         let is_done = async {
             self.drop_unreadable(request.session, &unusable).await?;
             self.spoil(unusable.spoilt).await?;
-            let has_moved = self.settle(&mut acquired.runs, &of_jobs).await?;
+            let has_moved = self.settle(&mut acquired.runs, &of_jobs, request).await?;
             self.hold_paused(&mut acquired.runs).await?;
             Ok(has_moved)
         };

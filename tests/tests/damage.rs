@@ -26,9 +26,9 @@ const PREFIX: &str = "scheduler:{shared/0}:";
 /// Every key of the layout; `*` stands for any name of a family. Another layout has another list.
 const LAYOUT: &[&str] = &[
     "jobs", "triggers", "runs", "ended:*", "cl:*", "homes", "at", "lane:*", "lanes", "alone", "busy", "q:*",
-    "ql:*", "queues", "awaited", "alarms", "nj", "nt", "of", "by", "rest", "marks", "firings", "fr:*",
-    "stop:*", "ss", "sl", "sn", "sc", "tn", "orphans", "orphan:*", "owners", "untold", "chores", "aside",
-    "meta", "ad:*",
+    "ql:*", "queues", "awaited", "alarms", "wait:*", "lengths", "later", "measured", "nj", "nt", "of", "by",
+    "rest", "marks", "firings", "fr:*", "stop:*", "ss", "sl", "sn", "sc", "tn", "orphans", "orphan:*",
+    "owners", "untold", "chores", "aside", "meta", "ad:*",
 ];
 
 /// Keys that nodes take away again at once, with what the test puts there.
@@ -58,6 +58,8 @@ const CLAIMED: RunId = RunId::new(SENDER, 2);
 const DELAYED: RunId = RunId::new(SENDER, 20);
 /// Enqueued when the damage is done.
 const ANOTHER: RunId = RunId::new(SENDER, 21);
+/// Stands among the alarms alone.
+const BOOSTED: RunId = RunId::new(SENDER, 22);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Damage {
@@ -325,6 +327,14 @@ async fn fill_with_runs(process: &Process) {
     enqueue(RunId::new(SENDER, 16), &job("runs"), now).await;
     enqueue(RunId::new(SENDER, 17), &of_queue, now).await;
     enqueue(DELAYED, &job("runs"), now + TimeDelta::hours(1)).await;
+    let late = job("runs").to_builder().expires(Duration::from_secs(3600)).build();
+    enqueue(RunId::new(SENDER, 18), &late, now).await;
+    let boosted = late.to_builder().boost(Duration::from_secs(1800)).queue("limited").build();
+    enqueue(BOOSTED, &boosted, now + TimeDelta::hours(1)).await;
+    // From here on the length of their queue is counted.
+    let mut run = NewRun::of(RunId::new(SENDER, 19), &of_queue, now);
+    run.most_waiting = Some(1000);
+    assert_eq!(store.enqueue(vec![run]).await.unwrap(), [Enqueued::Created]);
 }
 
 /// Ends all that is claimed and whatever comes up, until nothing is left that could run. Says what becomes of no run.
@@ -361,7 +371,7 @@ async fn runs_go_on(process: &Process, pattern: &str) -> Result<(), String> {
     let left: Vec<_> = left.iter().map(|run| run.id).collect();
     let ended: Vec<_> = runs(RunQuery::default().in_state(RunState::Ended)).await?;
     let ended: Vec<_> = ended.iter().map(|run| run.id).collect();
-    let is_whole = left == [DEAD, DELAYED, ANOTHER] && ended == [DEAD];
+    let is_whole = left == [DEAD, DELAYED, ANOTHER, BOOSTED] && ended == [DEAD];
     // With their records the runs themselves are lost.
     if pattern == "runs" || is_whole { Ok(()) } else { Err(format!("left are {left:?}, ended {ended:?}")) }
 }

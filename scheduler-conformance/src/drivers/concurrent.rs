@@ -208,6 +208,26 @@ fn who_goes_by_several_members_is_not_overtaken(bench) {
     }
 }
 
+/// A commit that depends on room in a queue is refused if there is none any more.
+fn who_found_room_in_a_queue_is_not_overtaken(bench) {
+    let patience = AtomicU32::new(PATIENCE);
+    let queue = Arc::from("q");
+    for round in 0..20 {
+        let meeting = Meeting::new(&patience);
+        let most = round as usize + 1;
+        at_once(THREADS, |thread| bench.run(|rows| {
+            let has_room = rows.room_in(&queue, 1, most)?.is_ok();
+            meeting.meet(THREADS);
+            if has_room {
+                add(rows, &run(round * 100 + thread, 99).in_queue("q"))?;
+            }
+            Ok(())
+        }));
+        let length = bench.run(|rows| rows.room_in(&queue, 1, 0));
+        assert_eq!(length, Err(most), "one was added in round {round}");
+    }
+}
+
 /// A commit that depends on the number of triggers of a job is refused if that number has changed.
 fn who_goes_by_the_number_of_members_is_not_overtaken(bench) {
     let patience = AtomicU32::new(PATIENCE);

@@ -1,6 +1,7 @@
 //! Rows of every kind of content come back as they were.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use scheduler_core::JobData;
 use scheduler_core::run::{AttemptError, FailureKind, RunEnd, RunId};
@@ -167,13 +168,16 @@ fn all_that_a_run_says_comes_back(bench) {
     let trigger = "t".parse().expect("a key");
     run.cause = Cause::Trigger { trigger, scheduled: at(-3), fired: at(-2) };
     run.queue = Some("g".into());
+    (run.boost, run.expires, run.now) = (Duration::from_millis(1), Some(Duration::from_millis(2)), Some(at(1)));
     let row = add_run(&bench, &run);
+    let expires = run.due + chrono::TimeDelta::milliseconds(2);
+    assert_eq!((row.boost(), row.expires()), (Some(run.boost), Some(expires)));
     assert_eq!((row.cause(), &row.queue, &row.job), (&run.cause, &run.queue, &run.job));
     assert_eq!(row.detail().map(|detail| detail.key().to_string()).as_deref(), Some("its/own"));
     bench.run(|rows| {
         let Some(id) = rows.run(run.id)? else { return Ok(None) };
         rows.edit(id, |row| {
-            row.replay(at(4));
+            row.replay(at(4), at(4));
             row.set_losses(2);
             row.standing = Standing::Ended(RunEnd::Dead);
         })
@@ -181,6 +185,39 @@ fn all_that_a_run_says_comes_back(bench) {
     let row = bench.run(|rows| run_row(rows, run.id)).expect("it is there");
     assert_eq!((row.replays(), row.losses(), row.epoch, row.due), (1, 2, 1, at(4)));
     assert_eq!(row.standing, Standing::Ended(RunEnd::Dead));
+}
+
+/// A boosted run has no place until it is due, and rings then. A run that expires rings, too, also if it is held.
+fn runs_that_wait_ring_when_they_are_due_or_expire(bench) {
+    let mut runs = [1, 2, 3].map(new);
+    (runs[0].boost, runs[0].due) = (Duration::from_secs(5), at(10));
+    (runs[1].expires, runs[1].due) = (Some(Duration::from_secs(5)), at(10));
+    (runs[2].expires, runs[2].due) = (Some(Duration::from_secs(6)), at(10));
+    for run in &runs {
+        add_run(&bench, run);
+    }
+    let edit = |number: usize, edit: fn(&mut RunRow)| bench.run(|rows| {
+        rows.run(runs[number].id)?.map_or(Ok(None), |id| rows.edit(id, edit))
+    });
+    let ringing = |seconds| bench.run(|rows| {
+        let mut runs = Vec::new();
+        for alarm in rows.alarms(at(seconds))? {
+            if let Alarm::Run(id) = alarm {
+                runs.extend(rows.get(id)?.map(|row| row.id));
+            }
+        }
+        runs.sort_unstable();
+        Ok(runs)
+    });
+    edit(2, |row| row.stand(Standing::Held, at(0)));
+    assert_eq!(ringing(9), []);
+    assert_eq!(ringing(10), [runs[0].id]);
+    assert_eq!(ringing(16), [runs[0].id, runs[1].id, runs[2].id]);
+    edit(0, |row| row.wait_for(row.due, at(10)));
+    edit(1, |row| row.set_kept_alive(true));
+    assert_eq!(ringing(16), [runs[2].id]);
+    bench.run(|rows| rows.run(runs[2].id)?.map_or(Ok(()), |id| rows.remove(id)));
+    assert_eq!(ringing(16), []);
 }
 
 /// And no longer ring when they are removed, or wait again.
@@ -207,7 +244,7 @@ fn ended_runs_ring_when_their_time_is_over(bench) {
     assert_eq!(ringing(4), []);
     assert_eq!(ringing(5), [runs[0].id]);
     assert_eq!(ringing(7), [runs[0].id, runs[1].id]);
-    edit(0, |row| row.replay(at(2)));
+    edit(0, |row| row.replay(at(2), at(2)));
     assert_eq!(ringing(9), [runs[1].id]);
     bench.run(|rows| rows.run(runs[1].id)?.map_or(Ok(()), |id| rows.remove(id)));
     assert_eq!(ringing(9), []);

@@ -177,6 +177,23 @@ fn the_triggers_of_a_job_are_counted(bench) {
     assert_eq!(counted, [1, 0], "also within the transaction");
 }
 
+/// By job types and priorities alike; neither claimed nor held runs, nor triggers.
+fn the_runs_that_wait_in_a_queue_are_counted(bench) {
+    let queue = std::sync::Arc::from("q");
+    let length = || bench.run(|rows| rows.room_in(&queue, 1, 0)).expect_err("no room for one more");
+    assert_eq!(length(), 0);
+    bench.put(&[run(1, 1).in_queue("q"), run(2, 2).in_queue("q").in_lane("other"), run(3, 3).in_queue("p"), trigger("a", 9).in_queue("q")]);
+    assert_eq!(length(), 2);
+    assert_eq!(bench.run(|rows| rows.room_in(&queue, 1, 3)), Ok(()));
+    assert_eq!(bench.run(|rows| rows.room_in(&queue, 2, 3)), Err(2));
+    let taken = bench.take_one(1);
+    assert_eq!(length(), 1, "one is claimed");
+    bench.give_back(&taken);
+    assert_eq!(length(), 2);
+    bench.remove(&taken.name);
+    assert_eq!(length(), 1);
+}
+
 fn groups_are_counted(bench) {
     bench.put(&[trigger("x/a", 1), trigger("x/b", 1), trigger("c", 1), trigger("y/a", 1).of("j/a")]);
     let groups = |kind| -> Vec<_> {

@@ -39,6 +39,8 @@ pub mod ending;
 pub mod firing;
 pub mod firings;
 pub mod keys;
+pub mod lateness;
+pub mod lengths;
 pub mod overlap;
 pub mod paging;
 pub mod pausing;

@@ -1,16 +1,17 @@
 //! Runs that are stored by a call, and what can be done with them.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use scheduler_syntax::{boost_problem, expiry_problem};
 
 use super::handle::Client;
+use super::unique::{Prepared, keyed, refused};
 use crate::data::JobData;
 use crate::error::{During, Error, Result};
 use crate::job::{BoxFuture, Delay, IntoInvocation, Invocation};
 use crate::key::JobKey;
-use crate::run::{Merge, OnConflict, RetryPolicy, RunId, RunState, Unique};
+use crate::run::{RetryPolicy, RunId, Unique};
 use crate::store::*;
 use crate::watch::Event;
 
@@ -18,12 +19,12 @@ use crate::watch::Event;
 ///
 /// # Errors
 ///
-/// The store has failed. Where the client is that of a scheduler: the job's function is not registered there, or cannot read its
-/// argument.
+/// The store has failed. The queue of the job is [full](crate::SchedulerBuilder::max_waiting). Where the client is that of a scheduler: the
+/// job's function is not registered there, or cannot read its argument.
 ///
 /// # Cancel safety
 ///
-/// Dropped early, the run may or may not be stored.
+/// Dropped early, the run may or may not be stored. While the call waits for room in a queue, nothing is stored.
 #[must_use = "nothing is enqueued until this is awaited"]
 #[derive(Debug)]
 pub struct Enqueue<'a> {
@@ -34,6 +35,8 @@ pub struct Enqueue<'a> {
     priority: Option<i32>,
     retry: Option<RetryPolicy>,
     unique: Option<Unique>,
+    boost: Option<Duration>,
+    expires: Option<Duration>,
 }
 
 /// What has become of a run that was to be enqueued.
@@ -79,6 +82,32 @@ impl Enqueue<'_> {
         Self { retry: Some(policy), ..self }
     }
 
+    /// The run goes before what became due up to so much earlier, at most one day; also its retries. Without a backlog a boost has no
+    /// effect, and with every boost the run only overtakes what is at most so much older, so nothing starves. The run never begins before
+    /// its due time. Default: the boost of the [job](crate::job::JobDetailBuilder::boost); zero is no boost.
+    ///
+    /// ```
+    /// # use scheduler_core::prelude::*;
+    /// # use std::time::Duration;
+    /// # #[job] async fn send(to: String) {}
+    /// # async fn all(scheduler: Scheduler) -> scheduler_core::Result<()> {
+    /// // A password reset overtakes up to two minutes of newsletters.
+    /// scheduler.enqueue(send::with("ada@example.org".into())).boost(Duration::from_secs(120)).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn boost(self, boost: Duration) -> Self {
+        Self { boost: Some(boost), ..self }
+    }
+
+    /// If the first attempt has not begun so long after the due time, the run ends as [expired](crate::run::RunEnd::Expired): it is not
+    /// run, it is kept for a day by default, and can be replayed. Retries do not expire. A replay begins anew, and expires so long after
+    /// its own due time. Default: the expiry of the [job](crate::job::JobDetailBuilder::expires), otherwise never; [`Duration::MAX`] is
+    /// never.
+    pub fn expires(self, expires: Duration) -> Self {
+        Self { expires: Some(expires), ..self }
+    }
+
     /// An id of the caller, such as that of a [key](RunId::from_key). If a run of this id is stored already, nothing is stored,
     /// so a call without an answer can be repeated. That also holds for a dead run, which [`replay`](Client::replay) runs again. A run
     /// that has succeeded leaves nothing, and one that was cancelled does not keep its id: a call that is repeated after that stores
@@ -107,11 +136,16 @@ impl Enqueue<'_> {
     }
 
     async fn store(self) -> Result<EnqueueOutcome> {
-        let Self { client, job, due, id, priority, retry, unique } = self;
-        let store = client.open()?;
+        let Self { client, job, due, id, priority, retry, unique, boost, expires } = self;
+        client.open()?;
         let key = job.key().clone();
-        if let Some(Err(problem)) = retry.as_ref().map(RetryPolicy::checked) {
-            return Err(Error::config(problem.to_string()).for_job(&key));
+        let policy = retry.as_ref().and_then(|policy| Some(policy.checked().err()?.to_string()));
+        let lateness = || {
+            let boost = boost.filter(|boost| !boost.is_zero()).and_then(boost_problem);
+            boost.or_else(|| expires.and_then(expiry_problem))
+        };
+        if let Some(problem) = policy.or_else(lateness) {
+            return Err(Error::config(problem).for_job(&key));
         }
         let mut run = client.prepared(job, JobData::new(), unique).await.of_job(&key)?;
         let new = &mut run.new;
@@ -130,7 +164,9 @@ impl Enqueue<'_> {
         new.id = id.unwrap_or(new.id);
         new.priority = priority.unwrap_or(new.priority);
         new.retry = retry.or(new.retry.take());
-        let outcomes = client.store_runs(store, vec![run]).await.of_job(&key)?;
+        new.boost = boost.unwrap_or(new.boost);
+        new.expires = expires.or(new.expires);
+        let outcomes = client.store_runs(vec![run]).await.of_job(&key)?;
         outcomes
             .into_iter()
             .next()
@@ -169,19 +205,20 @@ impl Client {
     /// what the code declares, so the run brings the given job along.
     pub fn enqueue(&self, job: impl IntoInvocation) -> Enqueue<'_> {
         let job = job.into_invocation();
-        let (due, id, priority, retry, unique) = Default::default();
-        Enqueue { client: self, job, due, id, priority, retry, unique }
+        let (due, id, priority, retry, unique, boost, expires) = Default::default();
+        Enqueue { client: self, job, due, id, priority, retry, unique, boost, expires }
     }
 
     /// Stores a run for each job, all of them or none; a store may do more than 500 in parts. Returns their ids, in order.
     ///
     /// # Errors
     ///
-    /// As [`Enqueue`].
+    /// As [`Enqueue`]. If a queue is full, none of the runs is stored; of more than 500 runs, the parts of 500 before that are.
     ///
     /// # Cancel safety
     ///
-    /// Dropped early, all of them are stored or none; of more than 500, some parts may be.
+    /// Dropped early, all of them are stored or none; of more than 500, some parts may be. While the call waits for room in a queue, none
+    /// of its part is stored.
     pub async fn enqueue_all(
         &self,
         jobs: impl IntoIterator<Item = impl IntoInvocation>,
@@ -191,13 +228,13 @@ impl Client {
     }
 
     async fn store_all(&self, jobs: Vec<Invocation>) -> Result<Vec<RunId>> {
-        let store = self.open()?;
+        self.open()?;
         let mut runs = Vec::with_capacity(jobs.len());
         for job in jobs {
             let key = job.key().clone();
             runs.push(self.prepared(job, JobData::new(), None).await.of_job(&key)?);
         }
-        let outcomes = self.store_runs(store, runs).await?;
+        let outcomes = self.store_runs(runs).await?;
         Ok(outcomes.into_iter().map(EnqueueOutcome::run).collect())
     }
 
@@ -221,7 +258,7 @@ impl Client {
         let mut run = self.prepared(Invocation::new(detail), data, None).await?;
         run.new.cause = Cause::Manual;
         let id = run.new.id;
-        let outcomes = self.store_runs(store, vec![run]).await?;
+        let outcomes = self.store_runs(vec![run]).await?;
         Ok(outcomes.first().map_or(id, |outcome| outcome.run()))
     }
 
@@ -242,39 +279,26 @@ impl Client {
             Some(unique) => Some(unique),
             None => self.unique_of(&job, &data)?,
         };
-        let mut new = NewRun { detail, data, ..NewRun::of(self.new_run(), job.detail(), self.now()) };
+        let now = self.now();
+        let new = NewRun::of(self.new_run(), job.detail(), now);
+        let most_waiting = self.most_waiting(new.queue.as_ref());
+        let mut new = NewRun { detail, data, most_waiting, now: Some(now), ..new };
         let merge = unique.map(|unique| keyed(&mut new, &unique)).transpose()?.flatten();
         Ok(Prepared { new, merge })
     }
 
-    /// The key that the job makes of the data of a run, if its runs are unique.
-    fn unique_of(&self, job: &Invocation, data: &JobData) -> Result<Option<Unique>> {
-        let of_registry = || self.registry()?.unique_of(job.detail().job_type());
-        let Some(of) = job.unique_of().or_else(of_registry) else { return Ok(None) };
-        let all = job.detail().data().merged(data);
-        let unique = of(&all).map_err(|error| {
-            Error::config(format!("the key of a run of job `{}` cannot be made: {error}", job.key()))
-        })?;
-        Ok(Some(unique))
-    }
-
-    async fn store_runs(
-        &self,
-        store: &Arc<dyn JobStore>,
-        runs: Vec<Prepared>,
-    ) -> Result<Vec<EnqueueOutcome>> {
+    async fn store_runs(&self, runs: Vec<Prepared>) -> Result<Vec<EnqueueOutcome>> {
         let has_merges = runs.iter().any(|run| run.merge.is_some());
         let told = if self.is_heard() || has_merges { runs.clone() } else { Vec::new() };
         let news: Vec<_> = runs.into_iter().map(|run| run.new).collect();
-        let ids: Vec<_> = news.iter().map(|run| run.id).collect();
-        let jobs: Vec<_> = news.iter().map(|run| run.job.clone()).collect();
-        let stored = store.enqueue(news).await?;
+        let ids: Vec<_> = news.iter().map(|run| (run.id, run.job.clone())).collect();
+        let stored = self.store_limited(news).await?;
         let mut outcomes = Vec::with_capacity(stored.len());
-        for (place, (id, answer)) in ids.into_iter().zip(stored).enumerate() {
+        for (place, ((id, job), answer)) in ids.into_iter().zip(stored).enumerate() {
             let run = told.get(place);
             let answer = match (answer, run) {
                 (Enqueued::Existing(other), Some(run)) if other != id && run.merge.is_some() => {
-                    merge_into(store, run, other).await?
+                    self.merge_into(run, other).await?
                 }
                 (answer, _) => answer,
             };
@@ -285,78 +309,9 @@ impl Client {
                 Enqueued::Created => EnqueueOutcome::Created(id),
                 Enqueued::Existing(run) => EnqueueOutcome::Existing(run),
                 Enqueued::Replaced(run) => EnqueueOutcome::Replaced(run),
-                Enqueued::Refused(run) => return Err(refused(run, &jobs[place])),
+                Enqueued::Refused(run) => return Err(refused(run, &job)),
             });
         }
         Ok(outcomes)
     }
-}
-
-/// A run that is ready to be stored.
-#[derive(Clone)]
-struct Prepared {
-    new: NewRun,
-    /// What makes one set of data of two, if another run has its key.
-    merge: Option<Merge>,
-}
-
-/// Gives a run its key.
-fn keyed(new: &mut NewRun, unique: &Unique) -> Result<Option<Merge>> {
-    if let Some(problem) = unique.problem() {
-        return Err(Error::config(format!("a run of job `{}` cannot be enqueued: {problem}", new.job)));
-    }
-    let quiet = unique.quiet();
-    let (conflict, merge) = match unique.conflict() {
-        OnConflict::Skip => (Conflict::Skip, None),
-        OnConflict::Refuse => (Conflict::Refuse, None),
-        OnConflict::Replace => {
-            let data = quiet.is_none_or(|(_, keeps_first)| !keeps_first);
-            (Conflict::Replace { data, of: None }, None)
-        }
-        OnConflict::Merge(merge) => (Conflict::Follow, Some(merge.clone())),
-    };
-    let now = new.due;
-    let mut key = NewKey::new(unique.stored(&new.job_type, now), conflict, now);
-    if let Some((quiet, _)) = quiet {
-        new.due = Delay::For(quiet).from(now);
-        key.keeps_due = false;
-    }
-    new.unique = Some(Box::new(key));
-    Ok(merge)
-}
-
-/// Merges the data of a run into those of the one that has its key, as long as that waits. Another caller may do so at the same time.
-async fn merge_into(store: &Arc<dyn JobStore>, run: &Prepared, of: RunId) -> Result<Enqueued> {
-    let (Some(merge), mut other) = (&run.merge, of) else { return Ok(Enqueued::Existing(of)) };
-    for _ in 0..MOST_MERGES {
-        let known = store.all_runs(RunQuery::one(other)).await?.pop();
-        let waiting =
-            known.as_ref().filter(|known| matches!(known.state, RunState::Waiting | RunState::Held));
-        if known.as_ref().is_some_and(|known| known.state == RunState::Ended) {
-            return Ok(Enqueued::Existing(other));
-        }
-        let mut new = run.new.clone();
-        if let (Some(waiting), Some(unique)) = (waiting, &mut new.unique) {
-            new.data = merge(&waiting.data, &run.new.data).map_err(Arc::new)?;
-            unique.conflict = Conflict::Replace { data: true, of: Some(waiting.data.clone()) };
-        }
-        let answer = store.enqueue(vec![new]).await?.pop();
-        match answer {
-            Some(Enqueued::Existing(run)) => other = run,
-            Some(answer) => return Ok(answer),
-            None => break,
-        }
-    }
-    Err(Error::transient(format!(
-        "the data of run {other} has changed {MOST_MERGES} times while others were to be merged into it; try again"
-    )))
-}
-
-/// So often somebody else may be faster in merging data.
-const MOST_MERGES: u32 = 100;
-
-fn refused(run: RunId, job: &JobKey) -> Error {
-    Error::conflict(format!(
-        "run {run} has the same key, and job `{job}` refuses a second run; wait for its end, cancel it, or say what becomes of the new one by `on_conflict`"
-    ))
 }

@@ -177,10 +177,17 @@ impl fmt::Display for RunExplanation {
             (RunState::Ended, Some(RunEnd::Cancelled)) => {
                 f.write_str("was cancelled; `replay` runs it again")
             }
+            (RunState::Ended, Some(RunEnd::Expired)) => {
+                f.write_str("has expired: no attempt had begun in time")?;
+                self.run.ended.iter().try_for_each(|ended| write!(f, ", by {ended}"))?;
+                f.write_str("; `replay` runs it again")
+            }
             (RunState::Ended, Some(end)) => write!(f, "is over: {end}"),
             (RunState::Ended, None) => f.write_str("is over"),
         }?;
-        self.reasons.iter().try_for_each(|reason| write!(f, "\n  {reason}"))
+        self.reasons.iter().try_for_each(|reason| write!(f, "\n  {reason}"))?;
+        let expires = self.run.expires.filter(|_| matches!(state, RunState::Waiting | RunState::Held));
+        expires.map_or(Ok(()), |at| write!(f, "\n  it expires at {at} unless an attempt has begun by then"))
     }
 }
 
@@ -363,7 +370,9 @@ impl Client {
     }
 
     async fn explain_stored(&self, run: RunId) -> Result<Option<RunExplanation>> {
-        let Some(run) = self.store().all_runs(RunQuery::one(run)).await?.pop() else { return Ok(None) };
+        let Some(run) = self.store().all_runs(self.as_of_now(RunQuery::one(run))).await?.pop() else {
+            return Ok(None);
+        };
         let mut reasons = Vec::new();
         if run.state == RunState::Held {
             reasons.extend(self.paused_trigger(&run.cause).await?);

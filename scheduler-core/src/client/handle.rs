@@ -7,6 +7,7 @@ use std::sync::{Arc, Weak};
 use chrono::{DateTime, TimeDelta, Utc};
 use tokio::sync::watch;
 
+use super::lengths::Lengths;
 use crate::error::{Error, Result};
 use crate::execution_id::new_session;
 use crate::job::Registry;
@@ -54,6 +55,7 @@ pub struct Client {
     shared: Arc<Shared>,
     /// The life with which this client ends; none if it ends with nothing.
     life: Option<watch::Receiver<SchedulerState>>,
+    pub(super) lengths: Arc<Lengths>,
 }
 
 /// What a client works with.
@@ -69,6 +71,8 @@ pub(crate) struct Wiring {
     /// The policy of triggers that set none.
     pub(crate) misfire: Misfire,
     pub(crate) misfire_threshold: TimeDelta,
+    /// How many runs may wait in queues.
+    pub(crate) lengths: Lengths,
 }
 
 struct Shared {
@@ -102,17 +106,19 @@ impl Client {
             bus: Weak::new(),
             misfire: Misfire::Smart,
             misfire_threshold: MISFIRE_THRESHOLD,
+            lengths: Lengths::default(),
         })
     }
 
-    pub(crate) fn wired(wiring: Wiring) -> Self {
+    pub(crate) fn wired(mut wiring: Wiring) -> Self {
+        let lengths = Arc::new(std::mem::take(&mut wiring.lengths));
         let shared = Shared { wiring, runs: AtomicU64::new(0), names: AtomicU64::new(0) };
-        Self { shared: Arc::new(shared), life: None }
+        Self { shared: Arc::new(shared), life: None, lengths }
     }
 
     /// The same client, which refuses changes once this life is about to end.
     pub(crate) fn ending_with(&self, life: watch::Receiver<SchedulerState>) -> Self {
-        Self { shared: self.shared.clone(), life: Some(life) }
+        Self { life: Some(life), ..self.clone() }
     }
 
     pub(super) fn store(&self) -> &Arc<dyn JobStore> {
@@ -121,6 +127,10 @@ impl Client {
 
     pub(super) fn now(&self) -> DateTime<Utc> {
         self.shared.wiring.clock.now()
+    }
+
+    pub(super) fn clock(&self) -> &Arc<dyn Clock> {
+        &self.shared.wiring.clock
     }
 
     pub(super) fn registry(&self) -> Option<&Registry> {

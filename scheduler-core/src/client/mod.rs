@@ -37,15 +37,20 @@ mod calendars;
 mod enqueuing;
 mod explain;
 mod handle;
+mod lengths;
+mod limiting;
 mod queries;
 mod runs;
 mod scheduling;
+mod unique;
 
 pub(crate) use calendars::{Calendars, anew};
 pub(crate) use handle::{Wiring, closed};
+pub(crate) use lengths::Lengths;
 pub(crate) use scheduling::bind;
 
 pub use enqueuing::{Enqueue, EnqueueOutcome};
 pub use explain::{Explanation, Obstacle, RunExplanation};
 pub use handle::Client;
+pub use lengths::WhenFull;
 pub use scheduling::Scheduled;

@@ -20,7 +20,7 @@ impl Client {
     ///
     /// The store has failed.
     pub async fn runs(&self, query: RunQuery) -> Result<Page<RunStatus, RunCursor>> {
-        self.store().runs(query).await.during("runs")
+        self.store().runs(self.as_of_now(query)).await.during("runs")
     }
 
     /// All stored runs that match, each once: ended runs with the latest first, all others in the order of their ids. The store is
@@ -42,7 +42,7 @@ impl Client {
     ///
     /// The store has failed.
     pub async fn all_runs(&self, query: RunQuery) -> Result<Vec<RunStatus>> {
-        self.store().all_runs(query).await.during("runs")
+        self.store().all_runs(self.as_of_now(query)).await.during("runs")
     }
 
     /// Cancels a run. A run that waits has ended with that; one that a node runs is asked to stop, and is not attempted again. Says
@@ -88,6 +88,12 @@ impl Client {
     /// scheduler: the function of the job is registered there and cannot read its argument from the new data.
     pub async fn change_run(&self, run: RunId, change: RunChange) -> Result<RunChanged> {
         self.change_one(run, change).await.during("change_run")
+    }
+
+    /// The same query, which counts runs as expired whose time is over.
+    pub(super) fn as_of_now(&self, query: RunQuery) -> RunQuery {
+        let now = query.now.unwrap_or_else(|| self.now());
+        query.as_of(now)
     }
 
     async fn change_one(&self, run: RunId, change: RunChange) -> Result<RunChanged> {
@@ -160,7 +166,7 @@ impl Client {
         let mut left = query.limit;
         while left != Some(0) {
             query.limit = Some(left.map_or(MAX_PAGE_SIZE, |left| left.min(MAX_PAGE_SIZE)));
-            let page = self.store().runs(query.clone()).await?;
+            let page = self.store().runs(self.as_of_now(query.clone())).await?;
             self.check_edits(&page.items, change).await?;
             let runs: Vec<_> = page.items.iter().map(|run| run.id).collect();
             left = left.map(|left| left - runs.len().min(left));

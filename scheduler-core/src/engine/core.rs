@@ -17,7 +17,7 @@ use tokio_util::task::TaskTracker;
 use super::draw::QueueOrder;
 use super::ending::Ending;
 use super::running::Running;
-use crate::client::{Client, Wiring};
+use crate::client::{Client, Lengths, Wiring};
 use crate::execute::Pipeline;
 use crate::execution_id::new_session;
 use crate::job::{CancelReason, ExecutionId, Invocation, Registry};
@@ -42,6 +42,8 @@ pub(crate) struct Settings {
     pub(crate) order: QueueOrder,
     /// The queues from which the node takes.
     pub(crate) queues: QueueFilter,
+    /// How many runs may wait in queues, for what the scheduler itself enqueues.
+    pub(crate) lengths: Lengths,
     pub(crate) prune: bool,
     pub(crate) drains: bool,
 }
@@ -115,6 +117,7 @@ impl Core {
             bus: Arc::downgrade(&pipeline.bus),
             misfire: settings.misfire,
             misfire_threshold: settings.misfire_threshold(),
+            lengths: settings.lengths.clone(),
         });
         Self {
             settings,

@@ -60,6 +60,12 @@ impl Core {
         self.pipeline.bus.send(|| Event::DeadRunDropped { run, job: job.clone() });
     }
 
+    /// Reports a run that no node began in time.
+    pub(crate) fn report_expired(&self, run: RunId, job: &JobKey) {
+        tracing::warn!(%job, %run, "run {run} of job `{job}` has expired, since no node began it in time; `Scheduler::replay` runs it again");
+        self.pipeline.bus.send(|| Event::Expired { run, job: job.clone() });
+    }
+
     /// Reports what the store removed when a run ended, or that the store no longer knows the run.
     pub(crate) fn report_end(&self, ending: &Ending, result: CompleteResult) {
         let CompleteResult::Done { trigger_removed, job_removed } = result else {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use scheduler_syntax::{boost_problem, expiry_problem};
 use serde::{Deserialize, Serialize};
 
 use crate::data::JobData;
@@ -50,11 +51,20 @@ struct ColdFields {
     timeout: Option<Duration>,
     retry: Option<RetryPolicy>,
     queue: Option<Arc<str>>,
+    boost: Option<Duration>,
+    expires: Option<Duration>,
 }
 
 impl ColdFields {
-    const NOTHING: Self =
-        Self { description: None, data: JobData::new(), timeout: None, retry: None, queue: None };
+    const NOTHING: Self = Self {
+        description: None,
+        data: JobData::new(),
+        timeout: None,
+        retry: None,
+        queue: None,
+        boost: None,
+        expires: None,
+    };
 
     fn kept(self) -> Option<Box<Self>> {
         (self != Self::NOTHING).then(|| Box::new(self))
@@ -78,6 +88,10 @@ struct Record {
     retry: Option<RetryPolicy>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     queue: Option<Arc<str>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    boost: Option<Duration>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    expires: Option<Duration>,
     #[serde(default)]
     durable: bool,
     #[serde(default)]
@@ -94,8 +108,8 @@ impl TryFrom<Record> for JobDetail {
     fn try_from(record: Record) -> Result<Self, String> {
         let Record { key, job_type, durable, disallow_concurrent, persist_data, requests_recovery, .. } =
             record;
-        let Record { description, data, timeout, retry, queue, .. } = record;
-        let cold = ColdFields { description, data, timeout, retry, queue }.kept();
+        let Record { description, data, timeout, retry, queue, boost, expires, .. } = record;
+        let cold = ColdFields { description, data, timeout, retry, queue, boost, expires }.kept();
         let job = Self { key, job_type, durable, disallow_concurrent, persist_data, requests_recovery, cold };
         job.problem().map_or(Ok(job), Err)
     }
@@ -105,7 +119,7 @@ impl From<JobDetail> for Record {
     fn from(detail: JobDetail) -> Self {
         let JobDetail { key, job_type, durable, disallow_concurrent, persist_data, requests_recovery, cold } =
             detail;
-        let ColdFields { description, data, timeout, retry, queue } =
+        let ColdFields { description, data, timeout, retry, queue, boost, expires } =
             cold.map_or(ColdFields::NOTHING, |cold| *cold);
         Self {
             version: Version,
@@ -116,6 +130,8 @@ impl From<JobDetail> for Record {
             timeout,
             retry,
             queue,
+            boost,
+            expires,
             durable,
             disallow_concurrent,
             persist_data,
@@ -140,13 +156,25 @@ impl JobDetail {
 
     /// What keeps it from being a job.
     pub(crate) fn problem(&self) -> Option<String> {
+        self.problem_of(|_| true).map(|(_, problem)| format!("job `{}`: {problem}", self.key))
+    }
+
+    /// The first of these options that makes no sense, and why.
+    pub(crate) fn problem_of(
+        &self,
+        is_meant: impl Fn(&'static str) -> bool,
+    ) -> Option<(&'static str, String)> {
         let hasty = self.timeout().filter(|timeout| *timeout < Duration::from_millis(1));
         let timeout = hasty.map(|timeout| {
             let shown = scheduler_syntax::format_duration(timeout);
             format!("the timeout is {shown}; use at least 1ms or leave it out")
         });
         let retry = || Some(self.retry()?.checked().err()?.to_string());
-        timeout.or_else(retry).map(|problem| format!("job `{}`: {problem}", self.key))
+        let boost = || boost_problem(self.boost()?);
+        let expires = || expiry_problem(self.expires()?);
+        let all = [("timeout", timeout), ("retry", retry()), ("boost", boost()), ("expires", expires())];
+        let mut problems = all.into_iter().filter(|(option, _)| is_meant(option));
+        problems.find_map(|(option, problem)| Some((option, problem?)))
     }
 
     fn cold(&self) -> &ColdFields {
@@ -210,6 +238,16 @@ impl JobDetail {
     /// The [queue](JobDetailBuilder::queue) of its runs.
     pub fn queue(&self) -> Option<&Arc<str>> {
         self.cold().queue.as_ref()
+    }
+
+    /// By how much its enqueued runs go before others.
+    pub fn boost(&self) -> Option<Duration> {
+        self.cold().boost
+    }
+
+    /// How long after their due time its enqueued runs expire that have not begun; never unless set.
+    pub fn expires(&self) -> Option<Duration> {
+        self.cold().expires
     }
 
     /// Whether the job stays when its last trigger is gone.
@@ -331,6 +369,20 @@ impl JobDetailBuilder {
     /// concurrency of its own.
     pub fn queue(mut self, queue: impl Into<Arc<str>>) -> Self {
         self.0.edit_rare(|cold| cold.queue = Some(queue.into()));
+        self
+    }
+
+    /// By how much the enqueued runs of this job go before others: before what became due up to so much earlier. From 1 ms to one day.
+    /// Default: no boost. See [`Enqueue::boost`](crate::client::Enqueue::boost).
+    pub fn boost(mut self, boost: Duration) -> Self {
+        self.0.edit_rare(|cold| cold.boost = Some(boost));
+        self
+    }
+
+    /// How long after their due time enqueued runs of this job expire whose first attempt has not begun. At least 1 ms. Default: never.
+    /// See [`Enqueue::expires`](crate::client::Enqueue::expires).
+    pub fn expires(mut self, expires: Duration) -> Self {
+        self.0.edit_rare(|cold| cold.expires = Some(expires));
         self
     }
 

@@ -9,6 +9,7 @@ use std::time::Duration;
 use super::handle::{OwnHandle, Scheduler};
 use super::queue_settings::QueueSettings;
 use crate::calendar::Calendar;
+use crate::client::Lengths;
 use crate::client::bind;
 use crate::declare::{Declarations, Declared};
 use crate::engine::{Core, QueueOrder, Settings};
@@ -100,7 +101,7 @@ impl From<BuildError> for Error {
 /// ```
 #[must_use]
 pub struct SchedulerBuilder {
-    settings: Settings,
+    pub(super) settings: Settings,
     clock: Option<Arc<dyn Clock>>,
     store: Arc<dyn JobStore>,
     registry: Registry,
@@ -136,6 +137,7 @@ impl Default for SchedulerBuilder {
             retry: RetryPolicy::default(),
             order: QueueOrder::default(),
             queues: QueueFilter::default(),
+            lengths: Lengths::default(),
             prune: false,
             drains: true,
         };

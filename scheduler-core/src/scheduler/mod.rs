@@ -31,6 +31,7 @@
 mod builder;
 mod explain;
 mod handle;
+mod lengths;
 mod metadata;
 mod queue_settings;
 mod shutdown;

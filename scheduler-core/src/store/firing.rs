@@ -118,6 +118,8 @@ pub struct Acquired {
     pub next_due: Option<DateTime<Utc>>,
     /// Dead runs that this call has removed, since more of them were stored than [are kept](crate::run::Retention::at_most).
     pub dropped: Vec<(RunId, JobKey)>,
+    /// Runs that this call has found expired and has ended.
+    pub expired: Vec<(RunId, JobKey)>,
 }
 
 /// One claimed trigger.

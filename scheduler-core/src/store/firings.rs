@@ -204,6 +204,8 @@ pub enum FiringReason {
     Shutdown,
     /// Cancelled: others might have held the node for dead.
     ClaimLost,
+    /// Not run: no node began the run in time.
+    Expired,
     /// Another attempt follows.
     Retried,
     /// No attempt is left: the run is dead.

@@ -176,6 +176,8 @@ requests! {
     PutMark put_mark(request: PutMark) -> Option<u64>;
 
     /// Stores runs, all of them or none. A store may do more than 500 in parts. Says for each whether it is new.
+    ///
+    /// Errors: more runs would wait in a queue than [may](NewRun::most_waiting). Then nothing is stored.
     Enqueue enqueue(runs: Vec<NewRun>) -> Vec<Enqueued>;
 
     /// Changes runs. Says for each what has become of it. A store may change more than 500 in parts.

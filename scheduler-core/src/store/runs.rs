@@ -1,6 +1,7 @@
 //! Parameters and results of the verbs by which runs are stored, claimed and looked at.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -62,6 +63,14 @@ pub struct NewRun {
     pub attempts: u32,
     /// What they have failed with.
     pub errors: Vec<AttemptError>,
+    /// It goes before what became due up to so much earlier, in whole milliseconds; zero for no boost.
+    pub boost: Duration,
+    /// So long after its due time it expires, unless its first attempt has begun; none for never.
+    pub expires: Option<Duration>,
+    /// No more than so many runs may wait in its queue with this one; none for any number. Claimed, held and ended runs do not wait.
+    pub most_waiting: Option<usize>,
+    /// The present, for a boosted run. Without it the run counts as not due until a node finds it due.
+    pub now: Option<DateTime<Utc>>,
     /// Its key, if it is unique.
     pub unique: Option<Box<NewKey>>,
 }
@@ -124,10 +133,14 @@ impl NewRun {
             attempts: 0,
             errors: Vec::new(),
             unique: None,
+            boost: job.boost().unwrap_or_default(),
+            expires: job.expires(),
+            most_waiting: None,
+            now: None,
         }
     }
 
-    /// The run of a trigger's firing that this execution was the first attempt of.
+    /// The run of a trigger's firing that this execution was the first attempt of. It has no boost and does not expire, as its trigger.
     pub fn of_firing(
         execution: ExecutionId,
         job: &Arc<JobDetail>,
@@ -142,6 +155,8 @@ impl NewRun {
             priority: trigger.priority(),
             queue: trigger.queue().cloned(),
             cause,
+            boost: Duration::ZERO,
+            expires: None,
             ..Self::of(RunId::new(execution.session(), execution.count()), job, scheduled)
         }
     }
@@ -239,6 +254,9 @@ pub struct RunQuery {
     /// At most so many on a page; by default [`PAGE_SIZE`](super::PAGE_SIZE), and never more than
     /// [`MAX_PAGE_SIZE`](super::MAX_PAGE_SIZE). A query with `ids` has no limit by default.
     pub limit: Option<usize>,
+    /// The present, so that a run whose time to begin is over counts as expired before a node has found it; none for runs as they are
+    /// stored. A [`Client`](crate::Client) sets it.
+    pub now: Option<DateTime<Utc>>,
 }
 
 impl RunQuery {
@@ -286,6 +304,12 @@ impl RunQuery {
     #[must_use]
     pub fn with_error(self, part: impl Into<Arc<str>>) -> Self {
         Self { error: Some(part.into()), ..self }
+    }
+
+    /// Runs as they are seen at this time: a run whose time to begin is over has expired, whether a node has found that or not.
+    #[must_use]
+    pub fn as_of(self, now: DateTime<Utc>) -> Self {
+        Self { now: Some(now), ..self }
     }
 
     /// For a store: the ends that the query may mean, whose runs are listed by the time of their end; none if it means others, too.
@@ -352,6 +376,11 @@ pub struct RunStatus {
     pub ended: Option<DateTime<Utc>>,
     /// Until when it is kept, if it has ended.
     pub kept_until: Option<DateTime<Utc>>,
+    /// By how much it goes before others.
+    #[serde(rename = "boost_ms", serialize_with = "crate::stored::millis_or_none")]
+    pub boost: Option<Duration>,
+    /// When it expires unless its first attempt has begun by then.
+    pub expires: Option<DateTime<Utc>>,
     /// Its queue.
     pub queue: Option<Arc<str>>,
     /// Its priority.
@@ -372,4 +401,14 @@ pub struct RunStatus {
     pub key: Option<Arc<str>>,
     /// Why there is this run.
     pub cause: Cause,
+}
+
+impl RunStatus {
+    /// As it is seen at this time: a run whose time to begin is over has expired, whether a node has found that or not.
+    pub(super) fn at(self, now: Option<DateTime<Utc>>) -> Self {
+        let waits = matches!(self.state, RunState::Waiting | RunState::Held);
+        let is_over = now.zip(self.expires).is_some_and(|(now, expires)| waits && expires <= now);
+        let (state, end) = (RunState::Ended, Some(RunEnd::Expired));
+        if is_over { Self { state, end, ended: self.expires, expires: None, ..self } } else { self }
+    }
 }

@@ -120,6 +120,13 @@ pub enum Event {
         /// How many attempts were made.
         attempts: u32,
     },
+    /// No node began a run in time, so the run is over. It is kept for a while and can be replayed.
+    Expired {
+        /// The run.
+        run: RunId,
+        /// Its job.
+        job: JobKey,
+    },
     /// Somebody has changed stored runs.
     RunsChanged {
         /// What was done to them, in one word: `cancel`, `replay`, `delete`, `hold`, `release` or `edit`.

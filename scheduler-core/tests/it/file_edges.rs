@@ -172,6 +172,14 @@ async fn t22_nothing_in_a_calendar_or_job_is_dropped_silently() {
         ("[calendars.c]\ncron = \"* * * * * ?\"", ":2: calendars.c.cron: leaves out all time"),
         ("[jobs.j]\ntype = \"report\"\ntimeout = \"0s\"", ":3: jobs.j.timeout: job `j`: the timeout is 0s"),
         (
+            "[jobs.j]\ntype = \"report\"\nboost = \"2d\"",
+            ":3: jobs.j.boost: job `j`: the boost is 2d; use at most `1d`",
+        ),
+        (
+            "[jobs.j]\ntype = \"report\"\nexpires = \"0s\"",
+            ":3: jobs.j.expires: job `j`: a run would expire after 0s; use at least `1ms`",
+        ),
+        (
             "[jobs.j]\ntype = \"report\"\nretry = { backoff = \"exponental(1s, 2s)\" }",
             ":3: jobs.j.retry.backoff: backoff `exponental(1s, 2s)`, column 1: there is no backoff `exponental`; did you mean `exponential`?",
         ),

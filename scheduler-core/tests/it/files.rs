@@ -29,6 +29,8 @@ description = "when nobody works"
 type = "report"
 data = { subject = "sales" }
 timeout = "5m"
+boost = "2m"
+expires = "10m"
 retry = { max = 3, backoff = "fixed(30s)" }
 
 [triggers.morning]
@@ -62,6 +64,8 @@ jobs:
     type: report
     data: { subject: sales }
     timeout: 5m
+    boost: 2m
+    expires: 10m
     retry: { max: 3, backoff: "fixed(30s)" }
 triggers:
   morning:
@@ -90,7 +94,7 @@ const JSON: &str = r#"{
   },
   "jobs": {
     "reports/sales": {
-      "type": "report", "data": { "subject": "sales" }, "timeout": "5m",
+      "type": "report", "data": { "subject": "sales" }, "timeout": "5m", "boost": "2m", "expires": "10m",
       "retry": { "max": 3, "backoff": "fixed(30s)" }
     }
   },
@@ -194,6 +198,8 @@ async fn the_three_formats_say_the_same() {
         assert_eq!(often.trigger.data().get::<u32>("depth").unwrap(), Some(3));
         let job = scheduler.job(&"reports/sales".parse().unwrap()).await.unwrap().unwrap();
         assert_eq!((job.job_type(), job.timeout()), ("report", Some(Duration::from_secs(300))));
+        let minutes = |minutes: u64| Some(Duration::from_secs(60 * minutes));
+        assert_eq!((job.boost(), job.expires()), (minutes(2), minutes(10)));
         let backoff = Backoff::Fixed(Duration::from_secs(30));
         assert_eq!(job.retry(), Some(&RetryPolicy::new(3, backoff)));
         assert!(job.durable(), "as the code says");

@@ -25,7 +25,9 @@ mod history;
 mod hosting;
 mod identity;
 mod injecting;
+mod lateness;
 mod launching;
+mod lengths;
 mod limits;
 mod listening;
 #[path = "../../../tests/src/logged.rs"]

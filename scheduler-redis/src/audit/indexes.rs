@@ -4,13 +4,16 @@ use std::collections::BTreeSet;
 
 use scheduler_core::Result;
 use scheduler_core::run::RunEnd;
+use scheduler_core::store::rows::Standing;
 
 use super::named::{Named, Row};
 use super::question::Question;
 use super::records::of_lane;
 use super::{Audit, PAGE};
+use crate::codec;
 use crate::commit::{Step, Words, text};
-use crate::commit_runs::ended;
+use crate::commit_runs::{ended, later_in};
+use crate::lengths::waiting_in;
 use crate::names::Names;
 use crate::script::{bytes, list};
 
@@ -136,6 +139,7 @@ impl Audit<'_> {
             let entries = Entries { whose: None, fault, mends: &mends, belongs: &has_ended, name: &whole };
             self.pages(&zset, &entries).await?;
         }
+        self.lengths().await?;
         let mends = |entry: &[u8]| vec![(Step::HDel, "alone".to_owned(), vec![entry.to_vec()])];
         let fault = "it is noted to run alone, and does not";
         let entries = Entries { whose: None, fault, mends: &mends, belongs: &is_alone, name: &whole };
@@ -144,6 +148,36 @@ impl Audit<'_> {
             let (page, next) = self.scan("alone", &at).await?;
             self.entries(page.into_iter().map(|(key, _)| key.into_bytes()).collect(), &entries).await?;
             cursor = next;
+        }
+        Ok(())
+    }
+
+    /// What counts for the length of a queue and does not wait there.
+    async fn lengths(&mut self) -> Result<()> {
+        let mends = |entry: &[u8]| vec![(Step::HDel, "later".to_owned(), vec![entry.to_vec()])];
+        let is_later = |row: &Row, _: &Names, _: &[u8]| row.run().is_some_and(|run| later_in(run).is_some());
+        let fault = "it is noted to wait until it is due, and does not";
+        let entries = Entries { whose: None, fault, mends: &mends, belongs: &is_later, name: &whole };
+        let later = self.list("HKEYS", "later", &[]).await?;
+        for page in later.chunks(PAGE) {
+            self.entries(page.iter().map(|name| name.clone().into_bytes()).collect(), &entries).await?;
+        }
+        let mark = crate::script::word(Some(&self.ask("GET", "measured", &[]).await?));
+        for queue in self.list("SMEMBERS", "lengths", &[]).await? {
+            let mends = |entry: &[u8]| vec![(Step::SRem, waiting_in(&queue), vec![entry.to_vec()])];
+            let waits = |row: &Row, _: &Names, _: &[u8]| {
+                row.run().is_some_and(|run| {
+                    let is_here = run.queue.as_ref().is_some_and(|of| codec::queue(of) == queue);
+                    is_here && run.standing == Standing::Waiting
+                })
+            };
+            let fault = "the length of a queue counts it, and it does not wait there";
+            let entries = Entries { whose: None, fault, mends: &mends, belongs: &waits, name: &whole };
+            let mut names = self.list("SMEMBERS", &waiting_in(&queue), &[]).await?;
+            names.retain(|name| *name != mark);
+            for page in names.chunks(PAGE) {
+                self.entries(page.iter().map(|name| name.clone().into_bytes()).collect(), &entries).await?;
+            }
         }
         Ok(())
     }

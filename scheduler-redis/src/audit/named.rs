@@ -67,6 +67,14 @@ impl Row {
         }
     }
 
+    /// None for a trigger.
+    pub(super) const fn run(&self) -> Option<&RunRow> {
+        match self {
+            Self::Trigger(_) => None,
+            Self::Run(row) => Some(row),
+        }
+    }
+
     pub(super) fn name(&self) -> String {
         match self {
             Self::Trigger(row) => codec::key(row.trigger.key()),

@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use scheduler_core::job::ExecutionId;
 use scheduler_core::run::{RunEnd, RunId};
-use scheduler_core::store::rows::ClaimRow;
+use scheduler_core::store::rows::{ClaimRow, RunRow, Standing};
 use scheduler_core::store::rules::{self, Unsound};
 use scheduler_core::store::view::{View, record};
 use scheduler_core::{Result, TriggerKey};
@@ -16,7 +16,8 @@ use crate::bundles;
 use crate::claims;
 use crate::codec;
 use crate::commit::{Step, Words, text};
-use crate::commit_runs::{claimed_name, ended};
+use crate::commit_runs::{claimed_name, ended, later_in};
+use crate::lengths::waiting_in;
 use crate::load::{Broken, parts};
 use crate::names::Names;
 use crate::run::{Mode, each};
@@ -395,6 +396,7 @@ fn destroyed(named: Named, name: &str, whole: &[u8]) -> Question {
             mends.extend([of(Step::HDel, "at"), of(Step::ZRem, "nt"), of(Step::ZRem, "alarms")]);
         }
         Named::Run => {
+            mends.push(of(Step::HDel, "later"));
             mends.extend(RunEnd::ALL.map(|end| of(Step::ZRem, &ended(end))));
             mends.push(of(Step::ZRem, "alarms"));
         }
@@ -428,8 +430,24 @@ fn follows(named: Named, name: &str, whole: &[u8], row: &Row, names: &Names) -> 
             index("by", format!("{calendar}\0\0{name}"), "0", &fault);
         }
     }
+    row.run().into_iter().for_each(|run| waits(&mut question, name, run));
     stands(&mut question, name, row, names);
     question
+}
+
+/// Whether a run of a queue counts for the length of that.
+fn waits(question: &mut Question, name: &str, run: &RunRow) {
+    if let Some(queue) = later_in(run) {
+        let mends = vec![(Step::Later, queue.clone(), vec![text(name)])];
+        let fault = "it waits until it is due, and its queue does not know of it";
+        question.test(("value", "later".to_owned(), pair(name, queue)), fault, mends);
+    }
+    let Some(queue) = &run.queue else { return };
+    let (queue, waits) = (codec::queue(queue).into_owned(), run.standing == Standing::Waiting);
+    let step = if waits { Step::SAdd } else { Step::SRem };
+    let mends = vec![(step, waiting_in(&queue), vec![text(name)])];
+    let words = pair(name, if waits { "1" } else { "" });
+    question.test(("waits", queue, words), "the length of its queue counts it otherwise", mends);
 }
 
 /// Whether it is noted to run alone, and where it stands.

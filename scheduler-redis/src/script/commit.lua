@@ -86,16 +86,34 @@ end
 
 local ops = {}
 -- Plain commands, and how many words are one row.
-local PLAIN = { add = 2, HSET = 2, HDEL = 1, ZADD = 2, ZREM = 1, SADD = 1, SET = 1 }
+local PLAIN = { add = 2, HSET = 2, HDEL = 1, ZADD = 2, ZREM = 1, SADD = 1, SREM = 1, SET = 1 }
 
 local function now_in(lane)
   touched[lane] = true
   entered[lane] = not quiet or nil
 end
 
+local is_marked = false
+-- Whether runs of queues are counted at all. It is asked for if something of a queue comes or goes.
+local function has_mark()
+  if not is_marked then
+    local found = redis.pcall('GET', K'measured')
+    is_marked, mark = true, type(found) == 'string' and found or nil
+  end
+  return mark
+end
+
+-- What stands in lanes of queues comes or goes: members, in rows that are so wide.
+local function note_members(command, lane, from, many, width)
+  if byte(lane) ~= 49 or not has_mark() then return end
+  local queue = string.match(lane, '^1([^%z]*)')
+  for at = from, from + many - 1, width do note_waiting(command, queue, sub(ARGV[at], 5)) end
+end
+
 -- Time, member.
 function ops.stand(lane, from, many)
   each(2, 'ZADD', 'lane:' .. lane, from, many)
+  note_members('SADD', lane, from + 1, many - 1, 2)
   now_in(lane)
 end
 
@@ -217,6 +235,66 @@ local function define()
     for at = from, from + many - 1, 2 do compare(begin_with(zset, ARGV[at]) >= tonumber(ARGV[at + 1])) end
   end
 
+  -- Adds the runs of a sorted set to those that wait in a queue.
+  local function count_runs(key, zset)
+    check(zset)
+    for _, member in ipairs(call('ZRANGE', K(zset), 0, -1)) do
+      local name = sub(member, 5)
+      if is_run(name) then call('SADD', K(key), name) end
+    end
+  end
+
+  -- Counts the runs that wait in a queue. That is done once for each queue, and again if the mark is lost.
+  local function count_waiting(queue, key)
+    local begin = '1' .. queue .. '\0'
+    local function is_of_queue(lane) return sub(lane, 1, #begin) == begin end
+    call('DEL', K(key))
+    call('SADD', K(key), mark)
+    call('SADD', K'lengths', queue)
+    for _, lane in ipairs(call('ZRANGE', K'lanes', 0, -1)) do
+      if is_of_queue(lane) then count_runs(key, 'lane:' .. lane) end
+    end
+    local jobs, alone = {}, call('HGETALL', K'alone')
+    for n = 2, #alone, 2 do jobs[alone[n]] = true end
+    for job in pairs(jobs) do
+      check('ql:' .. job)
+      for _, lane in ipairs(call('SMEMBERS', K('ql:' .. job))) do
+        if is_of_queue(lane) then count_runs(key, waiting_of(lane, job)) end
+      end
+    end
+    local later = call('HGETALL', K'later')
+    for n = 1, #later, 2 do
+      if later[n + 1] == queue then call('SADD', K(key), later[n]) end
+    end
+    counted[queue] = true
+  end
+
+  -- So many runs wait in a queue at most.
+  function checks.room(queue, from)
+    local key = 'wait:' .. queue
+    check('measured', 'lengths', 'later', 'lanes', 'alone', key)
+    -- The mark has two places, since each script looks where it looks anyway. If one is lost, all is counted anew.
+    if not has_mark() or mark ~= call('HGET', K'meta', 'mark') then
+      mark, counted = text(count(1) + 1), {}
+      call('SET', K'measured', mark)
+      call('HSET', K'meta', 'mark', mark)
+    end
+    if not is_counted(queue) then count_waiting(queue, key) end
+    compare(call('SCARD', K(key)) - 1 <= tonumber(ARGV[from]))
+  end
+
+  -- For an audit. A run, and whether it waits in the queue unless it is claimed.
+  function checks.waits(queue, from, many)
+    if not has_mark() or not is_counted(queue) then
+      for _ = 1, many, 2 do compare(true) end
+      return
+    end
+    for at = from, from + many - 1, 2 do
+      local waits = ARGV[at + 1] == '1' and not claim_of(ARGV[at])
+      compare((call('SISMEMBER', K('wait:' .. queue), ARGV[at]) == 1) == waits)
+    end
+  end
+
   -- For an audit. Member, score or nothing.
   function checks.score(zset, from, many)
     for at = from, from + many - 1, 2 do compare((call('ZSCORE', K(zset), ARGV[at]) or '') == ARGV[at + 1]) end
@@ -274,6 +352,7 @@ local function define()
 
   function ops.leave(lane, from, many)
     each(1, 'ZREM', 'lane:' .. lane, from, many)
+    note_members('SREM', lane, from, many, 1)
     touched[lane] = true
   end
 
@@ -282,6 +361,7 @@ local function define()
     for at = from, from + many - 1, 3 do
       if not claim_of(ARGV[at + 2]) then
         call('ZADD', K('lane:' .. lane), ARGV[at], ARGV[at + 1])
+        note_members('SADD', lane, at + 1, 1, 1)
         now_in(lane)
       end
     end
@@ -305,6 +385,7 @@ local function define()
     for at = from, from + many - 1, 2 do
       local job, member = ARGV[at], ARGV[at + 1]
       call('ZREM', K(waiting_of(lane, job)), member)
+      note_members('SREM', lane, at + 1, 1, 1)
       local stood, list = call('ZREM', K('lane:' .. lane), member) == 1, waiting_of(lane, job)
       local may_offer = stood and call('HEXISTS', K'busy', job) == 0
       if may_offer or call('EXISTS', K(list)) == 0 then offer_in(lane, job) end
@@ -319,6 +400,7 @@ local function define()
       if ARGV[at + 3] == '' or not claim_of(ARGV[at + 3]) then
         call('SADD', K('ql:' .. job), lane)
         call('ZADD', K(waiting_of(lane, job)), time, member)
+        note_members('SADD', lane, at + 2, 1, 1)
         local first = call('ZRANGE', K(waiting_of(lane, job)), 0, 1)
         if first[1] == member and call('HEXISTS', K'busy', job) == 0 then
           if first[2] then call('ZREM', K('lane:' .. lane), first[2]) end
@@ -340,6 +422,31 @@ local function define()
     end
   end
 
+  -- Time, name: alarms of runs that wait. Nodes hear of one that comes first.
+  function ops.alarm(zset, from, many)
+    each(2, 'ZADD', zset, from, many)
+    local first = call('ZRANGE', K(zset), 0, 0)[1]
+    for at = from, from + many - 1, 2 do
+      if ARGV[at + 1] == first then woken = true end
+    end
+  end
+
+  -- Names of boosted runs that are not due.
+  function ops.later(queue, from, many)
+    for at = from, from + many - 1 do
+      call('HSET', K'later', ARGV[at], queue)
+      if has_mark() then note_waiting('SADD', queue, ARGV[at]) end
+    end
+  end
+
+  -- Names of runs that are due, or wait no longer.
+  function ops.arrive(queue, from, many)
+    for at = from, from + many - 1 do
+      call('HDEL', K'later', ARGV[at])
+      if has_mark() then note_waiting('SREM', queue, ARGV[at]) end
+    end
+  end
+
   -- Claims that are over, or have a record.
   function ops.unname(hash, from, many)
     for at = from, from + many - 1, 2 do blank(hash, ARGV[at], ARGV[at + 1]) end
@@ -357,7 +464,7 @@ local function define()
 
   -- Which keys an operation writes, beside its own; of those of jobs that allow one run, how wide their rows are.
   local OF_LANES = { 'lanes', 'at', 'busy' }
-  local WRITES = { free = OF_LANES, hold = OF_LANES, queue = { 'queues', 'awaited' }, unname = {} }
+  local WRITES = { free = OF_LANES, hold = OF_LANES, queue = { 'queues', 'awaited' }, alarm = { 'alarms' }, later = { 'later' }, arrive = { 'later' }, unname = {} }
   -- Which leave what is claimed where it is: how wide their rows are, which end with a name.
   local UNLESS_CLAIMED = { shift = 3, stand_alone = 4 }
   local OF_JOBS = { leave_alone = 2, stand_alone = 4, free = 2, hold = 2 }
@@ -403,7 +510,9 @@ setmetatable(ops, { __index = find })
 local number, floor, noted, given_up = 0, 0, '', ''
 
 local function is_late()
-  noted = call('GET', K('ad:' .. sender)) or ''
+  -- The mark is read along. A key of the wrong kind looks absent here, and its own command names it.
+  local found = call('MGET', P .. 'ad:' .. sender, P .. 'measured')
+  noted, is_marked, mark = found[1] or call('GET', K('ad:' .. sender)) or '', true, found[2] or nil
   local first, least, others = string.match(order, '^(%d+) (%d+)([ %d]*)$')
   given_up, number, floor = others, tonumber(first), math.max(tonumber(least), tonumber(string.match(noted, '^%d+') or '') or 0)
   return number < floor or string.find(noted .. ' ', ' ' .. first .. ' ', 1, true) ~= nil

@@ -18,7 +18,9 @@
 --   q:<lane> \1 <job>, ql:<job>   what waits for such a job, and in which lanes: the first stands in its lane, too, while the job is
 --                    free
 --   queues           queue -> claims of it       awaited   queues for which a node waits
---   alarms           triggers and ended runs that a rule has to look at, by when
+--   alarms           triggers and runs that a rule has to look at, by when: a boosted run that is not due stands only here
+--   wait:<queue>     names of the runs that wait in a queue with a maximum length, and the mark   lengths  such queues
+--   later            boosted run of a queue that is not due -> its queue       measured  the mark; none if no queue has a maximum
 --   nj, nt           all keys, in their order      of   job NUL NUL trigger      by   calendar NUL NUL trigger
 --   rest             pauses and calendars          marks   name -> record
 --   firings          the chunks of firing records there are        fr:<chunk>  a chunk: an entry for each record (see below), and from
@@ -43,7 +45,7 @@ local TYPES = {
   jobs = 'hash', triggers = 'hash', runs = 'hash', ended = 'zset', tags = 'zset', at = 'hash', lanes = 'zset', alone = 'hash', busy = 'hash', queues = 'hash', awaited = 'set',
   alarms = 'zset', nj = 'zset', nt = 'zset', of = 'zset', by = 'zset', rest = 'string', marks = 'hash', firings = 'set', fr = 'string', ss = 'hash',
   sl = 'zset', sn = 'hash', sc = 'hash', tn = 'hash', orphans = 'set', owners = 'hash', untold = 'set', chores = 'hash', aside = 'set',
-  meta = 'hash', homes = 'set', cl = 'hash', lane = 'zset', q = 'zset', ql = 'set', stop = 'hash', orphan = 'hash', ad = 'string',
+  wait = 'set', lengths = 'set', later = 'hash', measured = 'string', meta = 'hash', homes = 'set', cl = 'hash', lane = 'zset', q = 'zset', ql = 'set', stop = 'hash', orphan = 'hash', ad = 'string',
 }
 
 -- The last key that was used: a call that fails says which one it was.
@@ -153,6 +155,25 @@ local function claim_of(name)
     end
   end
   return by_run[name]
+end
+
+-- The mark of the sets of runs that wait in queues, as the script has found it: nothing if no queue has a maximum length. A set without
+-- the mark is out of date, since there was another mark or none when something changed.
+local mark
+local counted = {}
+
+-- Whether the runs that wait in this queue are counted. A set of the wrong kind counts as absent.
+local function is_counted(queue)
+  if counted[queue] == nil then
+    local key = P .. 'wait:' .. queue
+    counted[queue] = call('TYPE', key).ok == 'set' and call('SISMEMBER', key, mark) == 1
+  end
+  return counted[queue]
+end
+
+-- A run waits in a queue from now on (`SADD`), or no longer (`SREM`).
+local function note_waiting(command, queue, name)
+  if is_run(name) and is_counted(queue) then call(command, P .. 'wait:' .. queue, name) end
 end
 
 -- Lanes whose first may be another one, those of them in which something stands now, and whether others may find something.

@@ -138,7 +138,7 @@ end
 
 -- What is claimed: names, their lanes, their jobs if those allow one run at a time, records.
 local taken, taken_in, taken_for, records = {}, {}, {}, {}
-local gone, busy, of_queues = {}, {}, {}
+local gone, gone_from, busy, of_queues = {}, {}, {}, {}
 
 -- The records of triggers and runs.
 local function records_of(names)
@@ -218,7 +218,7 @@ local function claim(members, lanes, only)
   for n, name in ipairs(names) do
     local record, job, lane = found[n], jobs[n], lanes[n]
     if not record then
-      gone[#gone + 1] = name
+      gone[#gone + 1], gone_from[#gone + 1] = name, lane
     elseif not job or not (busy[job] or call('HEXISTS', K'busy', job) == 1) then
       if job then hold(job, lane, members[n]) end
       many = many + 1
@@ -280,6 +280,13 @@ local function take_shares()
     take()
   end
   scope, goal = nil, most
+end
+
+-- What has left these lanes waits no longer.
+local function note_taken(names, lanes)
+  for n, name in ipairs(names) do
+    if byte(lanes[n]) == 49 then note_waiting('SREM', sub(queue_of(lanes[n]), 2), name) end
+  end
 end
 
 local function note_claims()
@@ -351,13 +358,19 @@ return guarded(function()
     take()
   end
   note_lanes()
-  local base = #taken > 0 and note_claims() or ''
+  local base, versions = '', {}
+  if #taken > 0 then
+    base, versions = note_claims(), call('HMGET', K'meta', 'jv', 'mark')
+    mark = versions[2]
+    if mark then note_taken(taken, taken_in) end
+    if mark then note_taken(gone, gone_from) end
+  end
   local first = next_lane()
   local next_due = first and tonumber(call('ZSCORE', K'lanes', first))
   local alarm = tonumber(call('ZRANGE', K'alarms', 0, 0, 'WITHSCORES')[2] or '')
   if alarm and not (next_due and next_due < alarm) then next_due = alarm end
   return {
     'ok', run, base, next_due and text(next_due) or '', text(share or 0), call('HGETALL', K('stop:' .. session)), records, gone,
-    #taken > 0 and call('HGET', K'meta', 'jv') or '', of_queues,
+    versions[1] or '', of_queues,
   }
 end)

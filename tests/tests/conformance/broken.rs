@@ -72,6 +72,13 @@ bugs! {
     SharesBreakLimits,
     SharesBreakPauses,
     TakesFromAnyQueue,
+    DropsBoosts,
+    BoostsDueTimes,
+    DropsExpiries,
+    ForgetsToTellTheExpired,
+    ShowsTheExpiredAsWaiting,
+    IgnoresMaximums,
+    StoresWhatFits,
 }
 
 #[derive(Debug)]
@@ -129,6 +136,7 @@ impl Decorator for Broken {
                     acquired.next_due = acquired.next_due.map(|due| due + TimeDelta::seconds(1));
                 }
                 Bug::CancelsNothing => acquired.cancel.clear(),
+                Bug::ForgetsToTellTheExpired => acquired.expired.clear(),
                 _ => {}
             }
             Ok(acquired)
@@ -193,7 +201,11 @@ impl Decorator for Broken {
         }
     }
 
-    fn query(&self, query: Query) -> StoreFuture<'_, Found> {
+    fn query(&self, mut query: Query) -> StoreFuture<'_, Found> {
+        match &mut query {
+            Query::Runs { query } if self.bug == Bug::ShowsTheExpiredAsWaiting => query.now = None,
+            _ => {}
+        }
         let asked = self.store.query(query);
         let turns = self.bug == Bug::ListsTheOldestFirst;
         Box::pin(async move {
@@ -326,6 +338,24 @@ impl Broken {
                 (Bug::KeepsKeysTooLong, _) => unique.key.until_started = false,
                 _ => {}
             }
+        }
+        for run in &mut runs {
+            match self.bug {
+                Bug::DropsBoosts => run.boost = Duration::ZERO,
+                Bug::BoostsDueTimes => run.due -= std::mem::take(&mut run.boost),
+                Bug::DropsExpiries => run.expires = None,
+                Bug::IgnoresMaximums => run.most_waiting = None,
+                _ => {}
+            }
+        }
+        if self.bug == Bug::StoresWhatFits {
+            return Box::pin(async move {
+                let mut stored = Vec::new();
+                for run in runs {
+                    stored.extend(self.store.enqueue(vec![run]).await?);
+                }
+                Ok(stored)
+            });
         }
         self.store.enqueue(runs)
     }

@@ -54,6 +54,9 @@ bugs! {
     /// That of a job's triggers was another one when it was read.
     IgnoresCounts => who_goes_by_the_number_of_members_is_not_overtaken,
     IgnoresSeveral => who_goes_by_several_members_is_not_overtaken,
+    /// That of a queue was another one when it was read.
+    IgnoresRoom => who_found_room_in_a_queue_is_not_overtaken,
+    CountsWhatIsClaimed => the_runs_that_wait_in_a_queue_are_counted,
     IgnoresNewClaims => who_found_no_claim_is_refused_if_there_is_one,
     /// Of a job that allows one run at a time.
     IgnoresHolders => a_forgotten_claim_does_not_hold_a_job_that_another_holds,

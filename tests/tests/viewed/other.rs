@@ -61,9 +61,10 @@ impl Server {
         let (now, limits, late, heard) = (self.present, QueueLimits::default(), None, None);
         let request =
             AcquireDue { session: OTHER, now, until: far(), max: 9, limits, shares: Vec::new(), late, heard };
-        let taken = self.take(request, &Takes::default(), USE);
+        let (taken, misplaced) = self.take(request, &Takes::default(), USE);
         let of_triggers = taken.triggers.iter().map(|trigger| trigger.claim);
-        let claims = of_triggers.chain(taken.runs.iter().map(|run| run.claim)).collect();
+        let of_runs = taken.runs.iter().map(|run| run.claim).chain(misplaced.iter().map(|(claim, _)| *claim));
+        let claims = of_triggers.chain(of_runs).collect();
         Traces { claims, ..Traces::default() }
     }
 

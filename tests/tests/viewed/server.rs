@@ -136,7 +136,7 @@ impl Server {
 
     pub(crate) fn load(&self, view: &mut View<Numbers>, wants: Wants) {
         let Wants { mut jobs, mut triggers, mut runs, mut claims, sets, rest, marks, .. } = wants;
-        let Wants { members, groups, users, .. } = wants;
+        let Wants { members, groups, users, lengths, .. } = wants;
         for job in members {
             view.load_members(job, self.members_of(job));
         }
@@ -146,6 +146,10 @@ impl Server {
         for calendar in users {
             let user = self.user_of(&calendar);
             view.load_user(calendar, user);
+        }
+        for queue in lengths {
+            let length = self.length_of(&queue);
+            view.load_length(queue, length);
         }
         for set in sets {
             let members = self.members(&set);
@@ -190,6 +194,17 @@ impl Server {
             return Vec::new();
         }
         self.runs.iter().filter(|(_, (row, _))| row.has_tag(tag)).map(|(id, _)| *id).collect()
+    }
+
+    /// How many runs wait in a queue.
+    fn length_of(&self, queue: &Arc<str>) -> usize {
+        let waits = |id: &&Id<RunRow>| {
+            let row = &self.runs[*id].0;
+            row.queue.as_ref() == Some(queue)
+                && row.standing == Standing::Waiting
+                && (self.has(Bug::CountsWhatIsClaimed) || self.claim_of(**id).is_none())
+        };
+        self.runs.keys().filter(waits).count()
     }
 
     fn user_of(&self, calendar: &str) -> Option<TriggerKey> {
@@ -279,6 +294,8 @@ impl Server {
                 || view.several().all(|(job, least)| self.members_of(job) >= least))
             && (self.has(Bug::IgnoresNewTags)
                 || view.tags().all(|(tag, count)| self.tagged(tag).len() == count))
+            && (self.has(Bug::IgnoresRoom)
+                || view.rooms().all(|(queue, most)| self.length_of(queue) <= most))
             && view.unused().all(|calendar| self.user_of(calendar).is_none())
             && (self.has(Bug::IgnoresNewClaims)
                 || view.unfired().all(|(trigger, claim)| self.unfired_of(trigger) == claim)

@@ -235,16 +235,21 @@ impl JobStore for Viewed {
     }
 
     fn acquire_due(&self, mut request: AcquireDue) -> StoreFuture<'_, Acquired> {
-        let dropped = self.run(|view| rules::ring(view, request.now, request.session));
+        let mut rung = self.run(|view| rules::ring(view, request.now, request.session));
         if let Some(heard) = request.heard {
             self.run(|view| rules::give_back_unheard(view, request.session, heard));
         }
         let takes = self.takes.lock().get(&request.session).cloned().unwrap_or_default();
         let pauses = self.run(|view| view.pauses().cloned());
         pauses.close(&mut request.limits);
-        let session = request.session;
-        let mut acquired = self.server.lock().take(request, &takes, USE);
-        (acquired.cancel, acquired.dropped) = (self.run(|view| view.cancelled(session)), dropped);
+        let (session, now) = (request.session, request.now);
+        let (mut acquired, misplaced) = self.server.lock().take(request, &takes, USE);
+        for (claim, exclusive) in misplaced {
+            rung.expired.extend(self.run(|view| rules::resettle(view, claim, exclusive, now)));
+            acquired.next_due = Some(now);
+        }
+        (acquired.dropped, acquired.expired) = (rung.dropped, rung.expired);
+        acquired.cancel = self.run(|view| view.cancelled(session));
         Box::pin(ready(Ok(acquired)))
     }
 
@@ -331,7 +336,12 @@ impl ChangeHandler for Viewed {
     }
 
     fn enqueue(&self, runs: Vec<NewRun>) -> StoreFuture<'_, Vec<Enqueued>> {
-        let done = self.each(runs, rules::enqueue);
+        let done = self.try_call(|view| {
+            if let Some(full) = rules::full_queue(view, &runs)? {
+                return Ok(Err(full));
+            }
+            rules::each(view, runs.clone(), rules::enqueue).map(Ok)
+        });
         self.woken(done)
     }
 

@@ -170,11 +170,16 @@ impl Server {
         }
     }
 
-    pub(crate) fn take(&mut self, mut request: AcquireDue, takes: &Takes, timing: Attached) -> Acquired {
+    pub(crate) fn take(
+        &mut self,
+        mut request: AcquireDue,
+        takes: &Takes,
+        timing: Attached,
+    ) -> (Acquired, Vec<(ExecutionId, bool)>) {
         self.present = request.now;
         self.settle();
         self.hold(request.until);
-        let mut acquired = Acquired::default();
+        let (mut acquired, mut misplaced) = (Acquired::default(), Vec::new());
         let one_more = usize::from(request.max > 0 && self.has(Bug::TakesOneMore));
         let until = request.until + TimeDelta::seconds(i64::from(self.has(Bug::TakesEarly)));
         let mut waiting = self.waiting(&request, takes);
@@ -200,7 +205,13 @@ impl Server {
                     acquired.triggers.last().map(|one| one.trigger.clone())
                 }
                 Order::Run(_, id) => {
-                    acquired.runs.push(self.claim_run(&request, *id));
+                    let run = self.claim_run(&request, *id);
+                    let row = &self.runs[id].0;
+                    if row.may_not_begin(request.now, request.until) {
+                        misplaced.push((run.claim, row.exclusive));
+                        continue;
+                    }
+                    acquired.runs.push(run);
                     acquired.runs.last().map(|one| one.trigger.clone())
                 }
             };
@@ -211,12 +222,13 @@ impl Server {
                 waiting = self.waiting(&request, takes);
             }
         }
-        let alarms = self.triggers.values().filter_map(|(row, _)| row.alarm());
+        let of_runs = self.runs.values().filter_map(|(row, _)| row.alarm());
+        let alarms = self.triggers.values().filter_map(|(row, _)| row.alarm()).chain(of_runs);
         let lapses = self.claims.values().filter(|(claim, _)| !claim.fired).map(|(claim, _)| claim.lapse);
         let first = self.waiting(&request, takes).first().map(|waiting| waiting.at);
         let others = alarms.chain(lapses).chain(self.rest.0.pauses.next_ending());
         acquired.next_due = others.chain(first).min();
-        acquired
+        (acquired, misplaced)
     }
 
     fn claim_run(&mut self, request: &AcquireDue, id: Id<RunRow>) -> AcquiredRun {

@@ -62,7 +62,7 @@ use crate::trigger::Misfire;
 /// | `prune` | whether a trigger goes that this file has once declared and does not any more; default true |
 /// | `remove.jobs`, `.triggers`, `.job_groups`, `.trigger_groups` | what is removed before anything else |
 /// | `calendars.NAME` | `time_zone`, `base`, `description` and one of `annual = ["12-25"]`, `holidays = ["2026-12-25"]`, `monthly = [1]`, `weekly = ["sunday"]`, `daily = { from, to }`, `all_but = { from, to }`, `cron` |
-/// | `jobs.NAME` | `type`, the name of a registered job; `args`, its argument; `data`, `description`, `durable`, `disallow_concurrent`, `persist_data`, `requests_recovery`, `timeout`, `retry = 3` or `retry = { max, backoff = "exponential(15s, 1h)", jitter, within, on = "failed, timed_out" }`, `queue`: as the code says where the file does not |
+/// | `jobs.NAME` | `type`, the name of a registered job; `args`, its argument; `data`, `description`, `durable`, `disallow_concurrent`, `persist_data`, `requests_recovery`, `timeout`, `retry = 3` or `retry = { max, backoff = "exponential(15s, 1h)", jitter, within, on = "failed, timed_out" }`, `queue`, `boost = "2m"`, `expires = "10m"`: as the code says where the file does not |
 /// | `triggers.NAME` | `job` and one of `cron`, `every = "30s"`, `at`, `rrule`, `calendar_interval = { every, unit, skip_missing_hour, as_quartz, preserve_hour }`, `daily = { every, from, to, days, repeat_per_day, as_quartz }`, `union = [{ cron, time_zone }, { daily }, …]`; `time_zone`, `start`, `start_after`, `end`, `repeat`, `calendar`, `priority`, `misfire`, `overlap`, `queue`, `description`, `args`, `data`, `dst = { gap, overlap }` |
 ///
 /// Names are `name` or `group/name`.

@@ -122,7 +122,7 @@ fn job(name: &str, fields: Fields<'_>, around: &Around<'_>) -> Option<JobDetail>
     let sound = registered.is_some();
     // What the file does not say is as the code says.
     let base = registered.unwrap_or_else(|| JobDetail::builder(key.clone(), "unknown").build());
-    let mut builder = JobDetail::builder(key, base.job_type());
+    let mut builder = JobDetail::builder(key.clone(), base.job_type());
     builder = builder.durable(fields.flag("durable").unwrap_or(base.durable()));
     builder =
         builder.disallow_concurrent(fields.flag("disallow_concurrent").unwrap_or(base.disallow_concurrent()));
@@ -135,6 +135,12 @@ fn job(name: &str, fields: Fields<'_>, around: &Around<'_>) -> Option<JobDetail>
     if let Some(timeout) = fields.duration("timeout").or(base.timeout()) {
         builder = builder.timeout(timeout);
     }
+    if let Some(boost) = fields.duration("boost").or(base.boost()) {
+        builder = builder.boost(boost);
+    }
+    if let Some(expires) = fields.duration("expires").or(base.expires()) {
+        builder = builder.expires(expires);
+    }
     let of_code = base.retry().cloned();
     if let Some(policy) = retries::policy(&fields, of_code.as_ref()).or(of_code) {
         builder = builder.retry(policy);
@@ -144,8 +150,8 @@ fn job(name: &str, fields: Fields<'_>, around: &Around<'_>) -> Option<JobDetail>
         builder = builder.queue(queue);
     }
     let job = builder.build();
-    if let Some(problem) = job.problem().filter(|_| fields.has("timeout")) {
-        fields.note_at("timeout", problem);
+    if let Some((field, problem)) = job.problem_of(|field| fields.has(field)) {
+        fields.note_at(field, format_args!("job `{key}`: {problem}"));
     }
     fields.finish();
     sound.then_some(job)

@@ -5,10 +5,12 @@ use chrono::{DateTime, Utc};
 use super::lanes::{Due, Moment, Open, Stood};
 use super::table::Table;
 use crate::job::ExecutionId;
+use crate::key::JobKey;
+use crate::run::RunId;
 use crate::store::contract::Attached;
 use crate::store::firing::{AcquireDue, Acquired, AcquiredTrigger};
 use crate::store::rows::{Rows, StoredState};
-use crate::store::rules;
+use crate::store::rules::{self, Rung};
 use crate::store::runs::AcquiredRun;
 
 /// What a request has taken so far.
@@ -19,6 +21,8 @@ struct Taking<'a> {
     late: usize,
     triggers: Vec<AcquiredTrigger>,
     runs: Vec<AcquiredRun>,
+    /// Runs that have expired.
+    expired: Vec<(RunId, JobKey)>,
 }
 
 impl Taking<'_> {
@@ -29,7 +33,7 @@ impl Taking<'_> {
 
 impl Table {
     pub(super) fn acquire(&mut self, request: &AcquireDue, timing: Attached) -> Acquired {
-        let Ok(dropped) = rules::ring(self, request.now, request.session);
+        let Ok(Rung { dropped, expired }) = rules::ring(self, request.now, request.session);
         self.listings.forget_if_unused(request.now);
         if let Some(heard) = request.heard {
             let Ok(()) = rules::give_back_unheard(self, request.session, heard);
@@ -42,7 +46,7 @@ impl Table {
         }
         let mut open = self.lanes.open(types, takes.map(|takes| &takes.queues), &limits, &self.claimed);
         let late = request.late.map_or(0, |share| share.most);
-        let mut taking = Taking { request, timing, late, triggers: Vec::new(), runs: Vec::new() };
+        let mut taking = Taking { request, timing, late, triggers: Vec::new(), runs: Vec::new(), expired };
         for share in &request.shares {
             open.only_of(&self.lanes, Some(share.queues.clone()));
             self.take(&mut open, &mut taking, share.most);
@@ -51,10 +55,10 @@ impl Table {
             open.only_of(&self.lanes, None);
         }
         self.take(&mut open, &mut taking, request.max);
-        let Taking { triggers, runs, .. } = taking;
+        let Taking { triggers, runs, expired, .. } = taking;
         let next_due = self.next_wake().into_iter().chain(open.next_due(&self.lanes)).min();
         let Ok(cancel) = self.cancelled(request.session);
-        Acquired { triggers, runs, cancel, next_due, dropped }
+        Acquired { triggers, runs, cancel, next_due, dropped, expired }
     }
 
     /// Takes so many more of what is open: late ones up to what is left of their share, then those that are punctual, then the
@@ -77,6 +81,14 @@ impl Table {
                 } else {
                     let Ok(_) = rules::hold_if_paused(self, self.run_id(slot));
                 }
+                open.passed(&self.lanes, lane);
+                continue;
+            }
+            if let Stood::Run(slot) = due.what()
+                && self.runs[slot].row.may_not_begin(request.now, request.until)
+            {
+                self.lanes.insert(lane, due);
+                taking.expired.extend(self.put_off(slot, request));
                 open.passed(&self.lanes, lane);
                 continue;
             }
@@ -143,8 +155,19 @@ impl Table {
         trigger.is_some_and(|slot| self.triggers[slot].row.state == StoredState::Paused)
     }
 
+    /// A run that must not begin ends as expired, or waits until it is due.
+    fn put_off(&mut self, index: usize, request: &AcquireDue) -> Option<(RunId, JobKey)> {
+        if self.runs[index].row.is_expired(request.now) {
+            let Ok(expired) = rules::end_expired(self, self.run_id(index), request.session, request.now);
+            return expired;
+        }
+        self.edit_run(index, |row| row.wait_for(row.due, request.now));
+        None
+    }
+
     /// Claims a run that was taken out of its lane.
     fn claim_run(&mut self, index: usize, due: &Due, request: &AcquireDue) -> AcquiredRun {
+        self.lengths.leave(&self.runs[index]);
         let slot = &mut self.runs[index];
         (slot.stands, slot.claim) = (false, self.counter);
         let execution = ExecutionId::new(request.session, self.counter);

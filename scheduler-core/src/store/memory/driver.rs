@@ -158,7 +158,7 @@ impl Rows for Table {
 
     fn show_run(&mut self, run: Id<RunRow>) -> Always<()> {
         if let Some(slot) = self.run_of(run) {
-            self.runs[slot].claim = 0;
+            self.end_claim_of(slot);
             self.stand_run(slot);
         }
         Ok(())
@@ -328,6 +328,11 @@ impl Rows for Table {
         };
         let ids = candidates.map(|slot| (self.id_of(slot), &self.triggers[slot].row));
         Ok(ids.filter(|(id, row)| wanted(*id, row)).map(|(id, _)| id).collect())
+    }
+
+    fn room_in(&mut self, queue: &Arc<str>, many: usize, most: usize) -> Always<Result<(), usize>> {
+        let waiting = self.lengths.of(queue, &self.runs);
+        Ok(if waiting.saturating_add(many) <= most { Ok(()) } else { Err(waiting) })
     }
 
     fn runs(&mut self, query: &RunQuery) -> Always<Vec<Id<RunRow>>> {

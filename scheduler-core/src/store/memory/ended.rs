@@ -1,4 +1,4 @@
-//! Runs that have ended and are kept.
+//! Runs that have ended and are kept, and when a rule has to look at a run.
 
 use std::collections::BTreeSet;
 
@@ -10,8 +10,8 @@ use crate::store::rows::{Alarm, Id, Rank, RunRow};
 /// The largest number of runs that one step removes.
 const PART: usize = 500;
 
-/// The entries of an ended run in the orders: its rank among the runs of the same end, and the time until which the run is kept.
-type Stands = (Option<(RunEnd, Rank)>, Option<DateTime<Utc>>);
+/// The entries of a run in the orders: its rank among the runs of the same end, and its alarm.
+pub(super) type Stands = (Option<(RunEnd, Rank)>, Option<DateTime<Utc>>);
 
 /// The order of the ended runs.
 #[derive(Debug, Default)]
@@ -19,6 +19,7 @@ pub(super) struct Ended {
     pub(super) retention: Retention,
     /// By kind of end, in the order of [`RunEnd::ALL`].
     ranks: [BTreeSet<(Rank, Id<RunRow>)>; RunEnd::ALL.len()],
+    /// When a rule has to look at a run, ended or not.
     alarms: BTreeSet<(DateTime<Utc>, Id<RunRow>)>,
 }
 
@@ -28,10 +29,10 @@ pub(super) fn stands(row: &RunRow) -> Stands {
 }
 
 impl Ended {
-    /// The entries of a run have changed.
-    pub(super) fn change(&mut self, id: Id<RunRow>, before: Stands, after: Stands) {
+    /// The entries of a run have changed. Says whether an alarm comes earlier than all others did before.
+    pub(super) fn change(&mut self, id: Id<RunRow>, before: Stands, after: Stands) -> bool {
         if before == after {
-            return;
+            return false;
         }
         if let Some((end, rank)) = before.0 {
             self.ranks[end as usize].remove(&(rank, id));
@@ -41,6 +42,7 @@ impl Ended {
         }
         before.1.map(|at| self.alarms.remove(&(at, id)));
         after.1.map(|at| self.alarms.insert((at, id)));
+        after.1.is_some() && self.alarms.first().map(|(at, _)| *at) == after.1
     }
 
     pub(super) fn next_alarm(&self) -> Option<DateTime<Utc>> {
@@ -49,7 +51,7 @@ impl Ended {
         if has_excess { Some(DateTime::UNIX_EPOCH) } else { first }
     }
 
-    /// Runs that are no longer kept: their time is over, or there are too many of them.
+    /// Runs that a rule has to look at: their time has come, or there are too many of them.
     pub(super) fn alarms(&self, now: DateTime<Utc>) -> impl Iterator<Item = Alarm> {
         let over = self.alarms.iter().take_while(move |(at, _)| *at <= now).map(|(_, id)| Alarm::Run(*id));
         let most = self.retention.most();

@@ -12,6 +12,7 @@ mod ended;
 mod firings;
 mod index;
 mod lanes;
+mod lengths;
 mod listing;
 mod pages;
 mod slots;
@@ -262,11 +263,14 @@ impl ChangeHandler for MemoryJobStore {
     }
 
     fn enqueue(&self, runs: Vec<NewRun>) -> StoreFuture<'_, Vec<Enqueued>> {
-        self.call(|table| {
+        self.try_call(|table| {
+            if let Some(full) = rules::full_queue(table, &runs)? {
+                return Ok(Err(full));
+            }
             table.lanes.take_news();
-            let answers = runs.into_iter().map(|run| rules::enqueue(table, run)).collect();
+            let answers = runs.into_iter().map(|run| rules::enqueue(table, run)).collect::<Result<_, _>>();
             table.freed |= table.lanes.take_news();
-            answers
+            answers.map(Ok)
         })
     }
 

@@ -78,7 +78,7 @@ impl MemoryJobStore {
         let range = Range { kind, after, group: None, limit: query.page_size() };
         let page = self.page(range, |table, slot| {
             let run = &table.runs[slot];
-            let status = run.row.status(run.claim != 0);
+            let status = run.row.status(run.claim != 0).at(query.now);
             rules::is_meant(query, &status).then_some(status)
         });
         page.await.on_from(RunCursor::from)

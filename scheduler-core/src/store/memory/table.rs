@@ -8,7 +8,8 @@
 //!    costs the same however many triggers wait.
 //! 3. A job is `busy` if and only if a claim holds it.
 //! 4. `unfired` counts the claims that are not fired; none of them lapses before `earliest_lapse`.
-//! 5. Slots and keys map to each other; numbers of rows name a slot and its generation, since slots are reused.
+//! 5. `lengths` counts the runs that wait and have no claim, of the queues that it has.
+//! 6. Slots and keys map to each other; numbers of rows name a slot and its generation, since slots are reused.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
@@ -17,10 +18,11 @@ use chrono::{DateTime, Utc};
 use foldhash::HashMap;
 use slab::Slab;
 
-use super::ended::{Ended, stands};
+use super::ended::{Ended, Stands, stands};
 use super::firings::Firings;
 use super::index::{Index, place};
 use super::lanes::{Due, Lanes};
+use super::lengths::Lengths;
 use super::listing::Listings;
 use super::slots::{JobSlot, RunSlot, TriggerSlot, is_of, number, slot_of};
 use super::tags::{Tags, tags};
@@ -59,9 +61,10 @@ pub struct Table {
     pub(super) lanes: Lanes,
     /// Triggers that a rule has to look at.
     pub(super) alarms: BTreeSet<(DateTime<Utc>, Id<TriggerRow>)>,
-    /// Runs that have ended.
+    /// Runs that have ended, and alarms of runs.
     pub(super) ended: Ended,
     pub(super) tags: Tags,
+    pub(super) lengths: Lengths,
     pub(super) busy: HashMap<JobKey, u64>,
     /// What stands of jobs that disallow concurrent runs, by lane.
     waiting: HashMap<JobKey, BTreeMap<usize, BTreeSet<Due>>>,
@@ -309,16 +312,20 @@ impl Table {
         self.generation = self.generation.wrapping_add(1);
         self.listings.runs.added(number(index, self.generation), self.runs.len());
         self.lanes.join(row.lane.0 as usize);
-        self.tags.change(number(index, self.generation), &[], &tags(&row));
+        let (id, stood) = (number(index, self.generation), stands(&row));
+        self.tags.change(id, &[], &tags(&row));
         self.runs.insert(RunSlot { row, generation: self.generation, stands: false, claim: 0 });
+        self.lengths.enter(&self.runs[index]);
+        self.change_ended(id, (None, None), stood);
         self.stand_run(index);
-        number(index, self.generation)
+        id
     }
 
     pub(super) fn remove_run(&mut self, index: usize) {
         let place = self.runs[index].row.place();
         self.leave_run(index, place);
         let id = self.run_id(index);
+        self.lengths.leave(&self.runs[index]);
         let slot = self.runs.remove(index);
         self.ended.change(id, stands(&slot.row), (None, None));
         self.tags.change(id, &tags(&slot.row), &[]);
@@ -327,12 +334,15 @@ impl Table {
     }
 
     pub(super) fn edit_run<A>(&mut self, index: usize, edit: impl FnOnce(&mut RunRow) -> A) -> A {
+        self.lengths.leave(&self.runs[index]);
         let (id, row) = (self.run_id(index), &mut self.runs[index].row);
         let (before, end, lane, tagged) = (row.place(), stands(row), row.lane, tags(row));
         let answer = edit(row);
         let lane_now = row.lane;
-        self.ended.change(id, end, stands(row));
-        self.tags.change(id, &tagged, &tags(row));
+        let (end_now, tagged_now) = (stands(row), tags(row));
+        self.lengths.enter(&self.runs[index]);
+        self.change_ended(id, end, end_now);
+        self.tags.change(id, &tagged, &tagged_now);
         if lane_now != lane {
             self.lanes.join(lane_now.0 as usize);
         }
@@ -346,6 +356,21 @@ impl Table {
             self.lanes.leave(lane.0 as usize);
         }
         answer
+    }
+
+    /// The entries of a run in the orders of alarms and ended runs have changed.
+    fn change_ended(&mut self, id: Id<RunRow>, before: Stands, after: Stands) {
+        if self.ended.change(id, before, after) {
+            self.lanes.has_news();
+        }
+    }
+
+    /// A claim of a run is gone, if it had one.
+    pub(super) fn end_claim_of(&mut self, index: usize) {
+        if self.runs[index].claim != 0 {
+            self.runs[index].claim = 0;
+            self.lengths.enter(&self.runs[index]);
+        }
     }
 
     /// Puts a run into its place, if it has one and does not stand there.
@@ -405,7 +430,7 @@ impl Table {
             && let Some(slot) = self.run_slot(run)
             && self.runs[slot].claim == number
         {
-            self.runs[slot].claim = 0;
+            self.end_claim_of(slot);
         }
         if claim.cancel.is_some() {
             self.cancelled.remove(&ExecutionId::new(claim.session, number));

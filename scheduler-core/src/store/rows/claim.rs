@@ -94,7 +94,7 @@ pub enum Alarm {
     Claim(Id<ClaimRow>),
     /// The pause of a group, or of all, ends.
     Pauses,
-    /// The time for which an ended run is kept is over.
+    /// A boosted run is due, a run expires, or the time for which an ended run is kept is over.
     Run(Id<RunRow>),
     /// More runs have ended like this one than are kept, and this is one of the oldest.
     Excess(Id<RunRow>),

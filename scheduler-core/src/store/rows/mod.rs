@@ -33,8 +33,10 @@
 //! The kit `scheduler_conformance::drivers` checks all of this, and `docs/write-a-store.md` is a guide.
 
 mod claim;
+mod lateness;
 mod place;
 mod run;
+mod run_links;
 mod seam;
 mod tag;
 mod trigger;

@@ -7,12 +7,13 @@
 
 use std::cmp::Reverse;
 use std::sync::Arc;
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
+use super::lateness::{Lateness, whole_millis};
 use super::place::{Lane, Place};
-use super::tag::RunTag;
 use crate::data::JobData;
 use crate::job::JobDetail;
 use crate::key::{JobKey, TriggerKey};
@@ -82,33 +83,33 @@ pub(in crate::store) struct RareFields {
     #[serde(skip_serializing_if = "Option::is_none")]
     cause: Option<Cause>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    detail: Option<Arc<JobDetail>>,
+    pub(super) detail: Option<Arc<JobDetail>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    retry: Option<RetryPolicy>,
+    pub(super) retry: Option<RetryPolicy>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    errors: Vec<AttemptError>,
+    pub(super) errors: Vec<AttemptError>,
     /// When the first attempt that counts began.
     #[serde(skip_serializing_if = "Option::is_none")]
     first: Option<DateTime<Utc>>,
     #[serde(skip_serializing_if = "is_zero")]
     replays: u32,
     #[serde(skip_serializing_if = "Option::is_none")]
-    key: Option<RunKey>,
+    pub(super) key: Option<RunKey>,
     /// Its first attempt has begun, and its key was only taken until then.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
-    is_key_free: bool,
+    pub(super) is_key_free: bool,
     /// It waits for the end of the run that has its key.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
-    follows: bool,
+    pub(super) follows: bool,
     /// A run waits for its end.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
-    is_followed: bool,
+    pub(super) is_followed: bool,
     /// It has ended, and is kept only since its key is still taken.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
-    is_only_key: bool,
+    pub(super) is_only_key: bool,
     /// It is held because its trigger was paused when it was due.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
-    is_paused: bool,
+    pub(super) is_paused: bool,
     /// Attempts that were lost with their nodes, one after the other.
     #[serde(skip_serializing_if = "is_zero")]
     losses: u32,
@@ -118,6 +119,8 @@ pub(in crate::store) struct RareFields {
     /// Until when it is kept after its end.
     #[serde(skip_serializing_if = "Option::is_none")]
     kept_until: Option<DateTime<Utc>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) lateness: Option<Box<Lateness>>,
 }
 
 /// Where an ended run stands among those of the same end.
@@ -142,10 +145,11 @@ impl RunRow {
     /// A run that waits for its next attempt.
     pub fn new(run: NewRun, lane: Lane) -> Self {
         let NewRun { id, job, job_type, detail, data, due, priority, queue, exclusive, .. } = run;
-        let NewRun { retry, cause, attempts, errors, unique, .. } = run;
+        let NewRun { retry, cause, attempts, errors, unique, boost, expires, now, .. } = run;
         let key = unique.map(|unique| unique.key);
         let cause = (cause != Cause::Enqueued).then_some(cause);
-        let cold = RareFields { cause, detail, retry, errors, key, ..RareFields::default() };
+        let lateness = Lateness::of(boost, expires).map(|lateness| Box::new(lateness.due(due, now)));
+        let cold = RareFields { cause, detail, retry, errors, key, lateness, ..RareFields::default() };
         let cold = (cold != RareFields::default()).then(|| Box::new(cold));
         let (standing, epoch) = (Standing::Waiting, 0);
         Self {
@@ -165,11 +169,65 @@ impl RunRow {
         }
     }
 
-    /// Where it is found when its time has come; none if it does not wait for a time.
+    /// Where it is found when its time has come; none if it does not wait for a time, or is boosted and [not due yet](Self::is_later).
     pub fn place(&self) -> Option<Place> {
-        let waits = self.standing == Standing::Waiting;
+        let waits = self.standing == Standing::Waiting && !self.is_later();
+        let at = self.lateness().map_or(self.due, |lateness| lateness.place(self.due));
         let rank = Reverse(self.priority);
-        waits.then_some(Place { lane: self.lane, at: self.due, rank, exclusive: self.exclusive })
+        waits.then_some(Place { lane: self.lane, at, rank, exclusive: self.exclusive })
+    }
+
+    fn lateness(&self) -> Option<&Lateness> {
+        self.cold.as_deref()?.lateness.as_deref()
+    }
+
+    fn edit_lateness(&mut self, edit: impl FnOnce(&mut Lateness)) {
+        if let Some(lateness) = self.cold.as_mut().and_then(|cold| cold.lateness.as_deref_mut()) {
+            edit(lateness);
+        }
+    }
+
+    /// By how much it goes before others.
+    pub fn boost(&self) -> Option<Duration> {
+        self.lateness()?.boost()
+    }
+
+    /// Whether it is boosted and waits for its due time in no lane, so that nobody takes it early. Such a run is never claimed.
+    pub fn is_later(&self) -> bool {
+        self.standing == Standing::Waiting && self.lateness().is_some_and(Lateness::is_later)
+    }
+
+    /// It waits for this due time from now on. A boosted run that is not due yet waits in no lane.
+    pub fn wait_for(&mut self, due: DateTime<Utc>, now: DateTime<Utc>) {
+        self.due = due;
+        self.edit_lateness(|lateness| *lateness = lateness.due(due, Some(now)));
+    }
+
+    /// When it expires unless its first attempt has begun by then; none if it does not expire, or has ended.
+    pub fn expires(&self) -> Option<DateTime<Utc>> {
+        let may_expire = self.end().is_none() && self.attempts == 0;
+        self.lateness()?.deadline(self.due).filter(|_| may_expire)
+    }
+
+    /// Whether it has expired, unless its first attempt has begun in time: a claim says that.
+    pub fn is_expired(&self, now: DateTime<Utc>) -> bool {
+        self.expires().is_some_and(|at| at <= now)
+    }
+
+    /// Whether a node that takes work until then must not begin it: it has expired, or is boosted and not due yet.
+    pub fn may_not_begin(&self, now: DateTime<Utc>, until: DateTime<Utc>) -> bool {
+        let is_early = || self.due > until && self.boost().is_some();
+        self.lateness().is_some() && (self.is_expired(now) || is_early())
+    }
+
+    /// An attempt has begun, so the run does not expire any more, also if the attempt does not count.
+    pub fn note_beginning(&mut self) {
+        self.edit_lateness(Lateness::begin);
+    }
+
+    /// Whether its claim keeps it from expiring, so that no alarm is needed.
+    pub fn set_kept_alive(&mut self, is_kept: bool) {
+        self.edit_lateness(|lateness| lateness.set_kept_alive(is_kept));
     }
 
     /// What an attempt shows as its trigger: that of the occurrence which is tried again, otherwise one named by the run.
@@ -206,7 +264,9 @@ impl RunRow {
             state: self.standing.state(is_claimed),
             end: self.end(),
             ended: self.ended(),
-            kept_until: self.alarm(),
+            kept_until: self.kept_until(),
+            boost: self.boost(),
+            expires: self.expires(),
             queue: self.queue.clone(),
             priority: self.priority,
             due: self.due,
@@ -300,9 +360,22 @@ impl RunRow {
         self.end().and(self.cold.as_deref()?.ended)
     }
 
-    /// When the time for which it is kept after its end is over: a rule is to look at it then.
-    pub fn alarm(&self) -> Option<DateTime<Utc>> {
+    /// Until when it is kept after its end.
+    pub fn kept_until(&self) -> Option<DateTime<Utc>> {
         self.end().and(self.cold.as_deref()?.kept_until)
+    }
+
+    /// When a rule is to look at it: it is boosted and due, it expires, or the time for which it is kept after its end is over.
+    pub fn alarm(&self) -> Option<DateTime<Utc>> {
+        let cold = self.cold.as_deref()?;
+        match self.standing {
+            Standing::Ended(_) => cold.kept_until,
+            Standing::Waiting if self.is_later() => Some(whole_millis(self.due)),
+            Standing::Waiting | Standing::Held => {
+                let expires = || self.expires().map(whole_millis);
+                self.lateness().filter(|lateness| !lateness.is_kept_alive()).and_then(|_| expires())
+            }
+        }
     }
 
     /// Where it stands among the runs of the same end, if it has ended. Runs that end in one millisecond have mostly different numbers, so
@@ -315,118 +388,15 @@ impl RunRow {
         Some((end, Rank { number, run: self.id }))
     }
 
-    /// By what it is found, beside its id.
-    pub fn tags(&self) -> impl Iterator<Item = RunTag> {
-        let trigger = self.cold.is_some().then(|| self.occurrence_of()).flatten();
-        let retry = trigger.filter(|_| self.end().is_none()).cloned().map(RunTag::RetryOf);
-        [retry, self.tag_of_key()].into_iter().flatten()
-    }
-
-    fn tag_of_key(&self) -> Option<RunTag> {
-        let cold = self.cold.as_deref()?;
-        let key = cold.key.as_ref()?;
-        let is_over = self.end().is_some() || (key.until_started && (cold.is_key_free || self.attempts > 0));
-        match cold.follows {
-            true => self.end().is_none().then_some(RunTag::FollowUp(key.id)),
-            false => (key.until.is_some() || !is_over).then_some(RunTag::Key(key.id)),
-        }
-    }
-
-    /// Its key, if it is unique.
-    pub fn key(&self) -> Option<&RunKey> {
-        self.cold.as_deref()?.key.as_ref()
-    }
-
-    /// Until when its key is taken, whatever becomes of it; none if that is over.
-    pub fn key_until(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
-        self.key()?.until.filter(|until| *until > now)
-    }
-
-    /// Whether it has its key, if no node runs it. One that only has it until its first attempt begins has lost it once a node runs
-    /// it.
-    pub fn has_key(&self, is_claimed: bool, now: DateTime<Utc>) -> bool {
-        let Some(key) = self.key() else { return false };
-        let has_begun = key.until_started && is_claimed;
-        let has_tag = matches!(self.tag_of_key(), Some(RunTag::Key(_)));
-        has_tag && (self.key_until(now).is_some() || (self.end().is_none() && !has_begun))
-    }
-
-    /// An attempt has begun: a key that was only taken until then is free.
-    pub fn note_begun(&mut self) {
-        if let Some(cold) = self.cold.as_deref_mut().filter(|cold| cold.key.is_some()) {
-            cold.is_key_free = true;
-        }
-    }
-
-    /// It waits for the end of the run that has its key.
-    pub fn follow(&mut self) {
-        self.stand(Standing::Held);
-        self.cold().follows = true;
-    }
-
-    /// Whether it waits for the end of the run that has its key.
-    pub fn follows(&self) -> bool {
-        self.end().is_none() && self.cold.as_deref().is_some_and(|cold| cold.follows)
-    }
-
-    /// Whether a run waits for its end.
-    pub fn is_followed(&self) -> bool {
-        self.cold.as_deref().is_some_and(|cold| cold.is_followed)
-    }
-
-    /// A run waits for its end, or none does any more.
-    pub fn set_followed(&mut self, is_followed: bool) {
-        self.cold().is_followed = is_followed;
-    }
-
-    /// Whether it has ended, and is kept only since its key is still taken.
-    pub fn is_only_key(&self) -> bool {
-        self.end().is_some() && self.cold.as_deref().is_some_and(|cold| cold.is_only_key)
-    }
-
-    /// It has ended, and is kept only until its key is free.
-    pub fn keep_key(&mut self, end: RunEnd, now: DateTime<Utc>, until: DateTime<Utc>) {
-        self.finish(end, self.ended().unwrap_or(now), until);
-        self.data = JobData::new();
-        let cold = self.cold();
-        cold.is_only_key = true;
-        (cold.detail, cold.retry, cold.errors) = (None, None, Vec::new());
-    }
-
-    /// A new run of the same key takes its place: what it is to do comes from there.
-    pub fn replace(&mut self, new: &NewRun, data: JobData, due: DateTime<Utc>) {
-        self.epoch = self.epoch.wrapping_add(1);
-        (self.data, self.due, self.priority) = (data, due, new.priority);
-        if self.cold.is_some() || new.detail.is_some() || new.retry.is_some() {
-            let cold = self.cold();
-            (cold.detail, cold.retry) = (new.detail.clone(), new.retry.clone());
-        }
-    }
-
-    /// Whether a rule has to look at its row when it is over.
-    pub fn is_linked(&self) -> bool {
-        self.tags().next().is_some()
-    }
-
-    /// Whether it has this tag.
-    pub fn has_tag(&self, tag: &RunTag) -> bool {
-        self.tags().any(|known| known == *tag)
-    }
-
-    /// Whether it is held because its trigger was paused when it was due.
-    pub fn is_paused(&self) -> bool {
-        self.standing == Standing::Held && self.cold.as_deref().is_some_and(|cold| cold.is_paused)
-    }
-
-    /// It was due while its trigger is paused: it is held until the trigger is resumed.
-    pub fn hold_for_trigger(&mut self) {
-        self.stand(Standing::Held);
-        self.cold().is_paused = true;
+    /// What it has waited for has come. Nobody says what time it is, so a boosted run counts as not due until a rule finds it due.
+    pub fn release(&mut self) {
+        self.stand(Standing::Waiting, DateTime::<Utc>::MIN_UTC);
     }
 
     /// It stands like this from now on, without an attempt.
-    pub fn stand(&mut self, standing: Standing) {
+    pub fn stand(&mut self, standing: Standing, now: DateTime<Utc>) {
         self.standing = standing;
+        self.wait_for(self.due, now);
         self.epoch = self.epoch.wrapping_add(1);
         if let Some(cold) = &mut self.cold {
             (cold.is_paused, cold.follows) = (false, false);
@@ -442,18 +412,20 @@ impl RunRow {
         (cold.ended, cold.kept_until) = (ended, Some(kept_until));
     }
 
-    /// One replay more: it begins anew.
-    pub fn replay(&mut self, due: DateTime<Utc>) {
-        (self.standing, self.due, self.attempts) = (Standing::Waiting, due, 0);
+    /// One replay more: it begins anew, and expires so long after the new due time.
+    pub fn replay(&mut self, due: DateTime<Utc>, now: DateTime<Utc>) {
+        (self.standing, self.attempts) = (Standing::Waiting, 0);
         self.epoch = self.epoch.wrapping_add(1);
         let cold = self.cold();
         cold.replays = cold.replays.saturating_add(1);
         (cold.losses, cold.first, cold.ended, cold.kept_until) = (0, None, None, None);
         (cold.is_key_free, cold.follows, cold.is_followed) = (false, false, false);
+        self.edit_lateness(Lateness::begin_anew);
+        self.wait_for(due, now);
     }
 
     /// Somebody has edited it. A new queue is another lane.
-    pub fn edit(&mut self, edit: &RunEdit, lane: Lane) {
+    pub fn edit(&mut self, edit: &RunEdit, lane: Lane, now: DateTime<Utc>) {
         self.epoch = self.epoch.wrapping_add(1);
         if let Some(data) = &edit.data {
             self.data = data.clone();
@@ -462,7 +434,7 @@ impl RunRow {
             (self.queue, self.lane) = (queue.clone(), lane);
         }
         if let Some(due) = edit.due.filter(|_| self.end().is_none()) {
-            self.due = due;
+            self.wait_for(due, now);
         }
         self.priority = edit.priority.unwrap_or(self.priority);
         if let Some(retry) = &edit.retry {
@@ -482,7 +454,7 @@ impl RunRow {
         }
     }
 
-    fn cold(&mut self) -> &mut RareFields {
+    pub(super) fn cold(&mut self) -> &mut RareFields {
         self.cold.get_or_insert_default()
     }
 }

@@ -200,6 +200,11 @@ pub trait Rows: Table<JobRow> + Table<TriggerRow> + Table<RunRow> + Table<ClaimR
         wanted: impl Fn(Id<TriggerRow>, &TriggerRow) -> bool,
     ) -> Answer<Self, Vec<Id<TriggerRow>>>;
 
+    /// Whether `many` more runs can wait in a queue so that no more than `most` wait there; if not, how many wait. A run waits if it stands
+    /// [waiting](super::Standing::Waiting) and has no claim, also if it is due later. A rule asks before it adds a run. After the
+    /// answer that there is room, the commit is refused if there is none by then.
+    fn room_in(&mut self, queue: &Arc<str>, many: usize, most: usize) -> Answer<Self, Result<(), usize>>;
+
     /// The runs that the query means, apart from their state and the limit, in no order.
     fn runs(&mut self, query: &RunQuery) -> Answer<Self, Vec<Id<RunRow>>>;
 }

@@ -1,8 +1,9 @@
-//! Stored runs that users change, and ended runs that are no longer kept.
+//! Stored runs that users change, runs that are due or expire, and ended runs that are no longer kept.
 
 use chrono::{DateTime, Utc};
 
 use super::keying::{release_follow_up, taken_by};
+use super::recording::{append, expired as expired_record};
 use crate::job::CancelReason;
 use crate::key::JobKey;
 use crate::run::{RunEnd, RunId, RunStep};
@@ -19,6 +20,10 @@ pub fn change_run<R: Rows>(
     let now = *now;
     let Some(run) = rows.run(id)? else { return Ok(RunChanged::Unknown) };
     let claim = rows.claim_of(run)?;
+    if claim.is_none() && rows.get(run)?.is_some_and(|row| row.is_expired(now)) {
+        // No node has found it yet. It is over all the same.
+        end_expired(rows, run, 0, now)?;
+    }
     let Some(row) = rows.get(run)? else { return Ok(RunChanged::Unknown) };
     let state = row.standing.state(claim.is_some());
     let is_meant = request.state.is_none_or(|wanted| wanted == state)
@@ -48,7 +53,7 @@ pub fn change_run<R: Rows>(
                 return Ok(RunChanged::KeyTaken(owner));
             }
             let due = RunChange::due(*from, *spacing, at, now);
-            rows.edit(run, |row| row.replay(due))?;
+            rows.edit(run, |row| row.replay(due, now))?;
             wait(rows, run)?;
         }
         RunChange::Delete => {
@@ -56,13 +61,13 @@ pub fn change_run<R: Rows>(
             rows.remove(run)?;
         }
         RunChange::Hold => {
-            rows.edit(run, |row| row.stand(Standing::Held))?;
+            rows.edit(run, |row| row.stand(Standing::Held, now))?;
         }
         RunChange::Release => {
-            rows.edit(run, |row| row.stand(Standing::Waiting))?;
+            rows.edit(run, |row| row.stand(Standing::Waiting, now))?;
             wait(rows, run)?;
         }
-        RunChange::Edit(edit) => self::edit(rows, run, edit)?,
+        RunChange::Edit(edit) => self::edit(rows, run, edit, now)?,
     }
     Ok(RunChanged::Done)
 }
@@ -74,7 +79,7 @@ fn wait<R: Rows>(rows: &mut R, run: Id<RunRow>) -> Answer<R, ()> {
     Ok(())
 }
 
-fn edit<R: Rows>(rows: &mut R, run: Id<RunRow>, edit: &RunEdit) -> Answer<R, ()> {
+fn edit<R: Rows>(rows: &mut R, run: Id<RunRow>, edit: &RunEdit, now: DateTime<Utc>) -> Answer<R, ()> {
     let Some((queue, job_type, lane)) =
         rows.get(run)?.map(|row| (row.queue.clone(), row.job_type.clone(), row.lane))
     else {
@@ -84,7 +89,7 @@ fn edit<R: Rows>(rows: &mut R, run: Id<RunRow>, edit: &RunEdit) -> Answer<R, ()>
         Some(new) if *new != queue => rows.lane(new.as_ref(), &job_type),
         _ => lane,
     };
-    rows.edit(run, |row| row.edit(edit, lane))?;
+    rows.edit(run, |row| row.edit(edit, lane, now))?;
     wait(rows, run)
 }
 
@@ -104,14 +109,51 @@ pub(super) fn finish<R: Rows>(
     }
 }
 
-/// Removes a run whose time after its end is over.
-pub(super) fn ring_run<R: Rows>(rows: &mut R, run: Id<RunRow>, now: DateTime<Utc>) -> Answer<R, ()> {
-    let is_over = |row: &&RunRow| row.alarm().is_some_and(|at| at <= now);
-    let Some(row) = rows.get(run)?.filter(is_over) else { return Ok(()) };
-    match row.end().zip(row.key_until(now)) {
-        Some((end, until)) => rows.edit(run, |row| row.keep_key(end, now, until)).map(drop),
-        None => rows.remove(run),
+/// Looks at a run whose time has come. A boosted run that is due stands in its lane from now on. A run that no node has begun in time
+/// ends as expired, and is returned. An ended run that is no longer kept is removed.
+pub(super) fn ring_run<R: Rows>(
+    rows: &mut R,
+    run: Id<RunRow>,
+    session: u64,
+    now: DateTime<Utc>,
+) -> Answer<R, Option<(RunId, JobKey)>> {
+    let Some(row) = rows.get(run)?.filter(|row| row.alarm().is_some_and(|at| at <= now)) else {
+        return Ok(None);
+    };
+    if let Some(end) = row.end() {
+        let until = row.key_until(now);
+        match until {
+            Some(until) => drop(rows.edit(run, |row| row.keep_key(end, now, until))?),
+            None => rows.remove(run)?,
+        }
+        return Ok(None);
     }
+    let is_later = row.is_later();
+    if !row.is_expired(now) {
+        rows.edit(run, |row| row.wait_for(row.due, now))?;
+        return rows.show_run(run).map(|()| None);
+    }
+    if !is_later && rows.claim_of(run)?.is_some() {
+        // Its first attempt has begun in time.
+        rows.edit(run, |row| row.set_kept_alive(true))?;
+        return Ok(None);
+    }
+    end_expired(rows, run, session, now)
+}
+
+/// Ends a run whose first attempt has not begun in time.
+pub(crate) fn end_expired<R: Rows>(
+    rows: &mut R,
+    run: Id<RunRow>,
+    session: u64,
+    now: DateTime<Utc>,
+) -> Answer<R, Option<(RunId, JobKey)>> {
+    let Some(row) = rows.get(run)? else { return Ok(None) };
+    let expired = (row.id, row.job.clone());
+    let record = expired_record(row, session, now);
+    append(rows, record.into());
+    finish(rows, run, RunEnd::Expired, now)?;
+    Ok(Some(expired))
 }
 
 /// Removes one of too many ended runs. Returns a dead run, since somebody may miss it.

@@ -6,7 +6,7 @@ use super::changing::{drop_excess, ring_run};
 use super::recording::not_run;
 use super::retrying::{take_over, wait_for};
 use super::running::give_back_run;
-use super::steps::{end_claim, end_run, pause_trigger, step};
+use super::steps::{each, end_claim, end_run, pause_trigger, step};
 use crate::job::{CancelReason, ExecutionId};
 use crate::key::JobKey;
 use crate::run::RunId;
@@ -152,10 +152,22 @@ fn give_back<R: Rows>(rows: &mut R, id: Id<ClaimRow>) -> Answer<R, ()> {
     if is_good { rows.show(item) } else { Ok(()) }
 }
 
-/// What the clock brings: claims that lapse, pauses that end, runs that are to make room for the next one.
-pub fn ring<R: Rows>(rows: &mut R, now: DateTime<Utc>, session: u64) -> Answer<R, Vec<(RunId, JobKey)>> {
-    let mut dropped = Vec::new();
-    for alarm in rows.alarms(now)? {
+/// The runs that [`ring`] has ended or removed, with their jobs.
+#[derive(Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Rung {
+    /// Dead runs of which there were too many.
+    pub dropped: Vec<(RunId, JobKey)>,
+    /// Runs that have expired.
+    pub expired: Vec<(RunId, JobKey)>,
+}
+
+/// What the clock brings: claims that lapse, pauses that end, runs that are to make room for the next one, that are due, that expire or
+/// that are no longer kept.
+pub fn ring<R: Rows>(rows: &mut R, now: DateTime<Utc>, session: u64) -> Answer<R, Rung> {
+    let mut rung = Rung::default();
+    let alarms = rows.alarms(now)?;
+    each(rows, alarms, |rows, alarm| {
         match alarm {
             Alarm::Claim(id) => {
                 if rows.get(id)?.is_some_and(|claim| !claim.fired && claim.lapse <= now) {
@@ -164,11 +176,12 @@ pub fn ring<R: Rows>(rows: &mut R, now: DateTime<Utc>, session: u64) -> Answer<R
             }
             Alarm::Pauses => rows.edit_pauses(|pauses| pauses.end(now))?,
             Alarm::Trigger(id) => ring_trigger(rows, id, now, session)?,
-            Alarm::Run(id) => ring_run(rows, id, now)?,
-            Alarm::Excess(id) => dropped.extend(drop_excess(rows, id)?),
+            Alarm::Run(id) => rung.expired.extend(ring_run(rows, id, session, now)?),
+            Alarm::Excess(id) => rung.dropped.extend(drop_excess(rows, id)?),
         }
-    }
-    Ok(dropped)
+        Ok(())
+    })?;
+    Ok(rung)
 }
 
 fn ring_trigger<R: Rows>(

@@ -42,7 +42,7 @@ pub(super) fn release_held<R: Rows>(rows: &mut R, trigger: Id<TriggerRow>) -> An
     let retries = rows.tagged(&tag)?;
     for run in retries {
         if rows.get(run)?.is_some_and(RunRow::is_paused) {
-            rows.edit(run, |row| row.stand(Standing::Waiting))?;
+            rows.edit(run, RunRow::release)?;
             rows.show_run(run)?;
             rows.wake();
         }

@@ -53,9 +53,17 @@ pub(super) fn resolve<R: Rows>(rows: &mut R, new: &NewRun) -> Answer<R, Option<E
     rows.edit(owner, |row| row.set_followed(true))?;
     let lane = rows.lane(new.queue.as_ref(), &new.job_type);
     let mut row = RunRow::new(new.clone(), lane);
-    row.follow();
+    row.follow(unique.now);
     rows.add_run(row);
     Ok(Some(Enqueued::Created))
+}
+
+/// Whether another run has the key of a run that is to be stored, so that the new one does not wait beside it.
+pub(super) fn is_taken<R: Rows>(rows: &mut R, new: &NewRun) -> Answer<R, bool> {
+    match new.unique.as_deref() {
+        Some(unique) => Ok(owner(rows, unique.key.id, new.id, unique.now)?.is_some()),
+        None => Ok(false),
+    }
 }
 
 /// A run that waits does what the new one is to do.
@@ -69,7 +77,7 @@ fn replace<R: Rows>(rows: &mut R, run: Id<RunRow>, new: &NewRun, unique: &NewKey
     let due = if unique.keeps_due { row.due } else { new.due.min(latest) };
     let kept: Option<JobData> = (!data).then(|| row.data.clone());
     let id = row.id;
-    rows.edit(run, |row| row.replace(new, kept.unwrap_or_else(|| new.data.clone()), due))?;
+    rows.edit(run, |row| row.replace(new, kept.unwrap_or_else(|| new.data.clone()), (due, unique.now)))?;
     rows.show_run(run)?;
     rows.wake();
     Ok(Enqueued::Replaced(id))
@@ -106,7 +114,7 @@ pub(super) fn release_follow_up<R: Rows>(rows: &mut R, run: Id<RunRow>) -> Answe
     let Some(key) = row.key().map(|key| key.id) else { return Ok(()) };
     rows.edit(run, |row| row.set_followed(false))?;
     for next in rows.tagged(&RunTag::FollowUp(key))? {
-        rows.edit(next, |row| row.stand(Standing::Waiting))?;
+        rows.edit(next, RunRow::release)?;
         rows.show_run(next)?;
         rows.wake();
     }

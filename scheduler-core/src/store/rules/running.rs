@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
-use super::changing::finish;
+use super::changing::{end_expired, finish};
 use super::holding::note_retry;
 use super::keying::{give_back_key, release_follow_up, resolve};
 use super::steps::{each, end_claim, end_run};
 use crate::job::{CancelReason, ExecutionId};
+use crate::key::JobKey;
 use crate::run::{AttemptError, FailureKind, RunEnd, RunId};
 use crate::store::rows::*;
 
@@ -79,17 +80,30 @@ pub fn claimed_run(row: &RunRow, claim: ExecutionId, now: DateTime<Utc>) -> (Cla
     (claimed, acquired)
 }
 
-/// A run that was claimed as one of a job that does, or does not, allow several runs at a time, while its job now says the other: it is
-/// given back, and waits where its job wants it to.
-pub fn resettle<R: Rows>(rows: &mut R, claim: ExecutionId, exclusive: bool) -> Answer<R, ()> {
-    let Some((id, run, _)) = attempt_of(rows, claim)? else { return Ok(()) };
-    let Some(since) = rows.get(id)?.map(|row| row.since) else { return Ok(()) };
+/// A run that was claimed and must not begin, since it does not stand where it has to: it is given back, and stands there. Its job may
+/// allow one run at a time or not, other than when the run was stored. A run that has expired ends, and is returned. A boosted run that
+/// is not due waits until it is.
+pub fn resettle<R: Rows>(
+    rows: &mut R,
+    claim: ExecutionId,
+    exclusive: bool,
+    now: DateTime<Utc>,
+) -> Answer<R, Option<(RunId, JobKey)>> {
+    let Some((id, run, _)) = attempt_of(rows, claim)? else { return Ok(None) };
+    let Some(since) = rows.get(id)?.map(|row| row.since) else { return Ok(None) };
     if end_claim_of_run(rows, id, (run, None), since)? {
-        return Ok(());
+        return Ok(None);
     }
-    let Some(run) = rows.run(run)? else { return Ok(()) };
-    rows.edit(run, |row| row.exclusive = exclusive)?;
-    rows.show_run(run)
+    let Some(run) = rows.run(run)? else { return Ok(None) };
+    rows.edit(run, |row| {
+        row.exclusive = exclusive;
+        row.wait_for(row.due, now);
+    })?;
+    if rows.get(run)?.is_some_and(|row| row.is_expired(now)) {
+        return end_expired(rows, run, claim.session(), now);
+    }
+    rows.show_run(run)?;
+    Ok(None)
 }
 
 /// The row of a claim, its run, and the number of the attempt; none if it is over, or no run.
@@ -172,7 +186,9 @@ pub(super) fn end_attempt<R: Rows>(
         }
         Fate::Again { at, counts, error } => {
             rows.edit(run, |row| {
-                (row.due, row.attempts) = (at, if counts { number } else { row.attempts });
+                row.attempts = if counts { number } else { row.attempts };
+                row.wait_for(at, now);
+                row.note_beginning();
                 row.epoch = row.epoch.wrapping_add(1);
                 row.note_begun();
                 // Its node has ended it in order.
@@ -206,6 +222,9 @@ pub(super) fn give_back_run<R: Rows>(rows: &mut R, claim: ExecutionId) -> Answer
     }
     let Some(run) = rows.run(run)? else { return Ok(()) };
     give_back_key(rows, run, since)?;
+    if rows.get(run)?.is_some_and(|row| row.expires().is_some()) {
+        rows.edit(run, |row| row.set_kept_alive(false))?;
+    }
     rows.show_run(run)?;
     rows.wake();
     Ok(())
@@ -335,7 +354,7 @@ pub fn runs<R: Rows>(rows: &mut R, query: &RunQuery) -> Answer<R, Page<RunStatus
     let found = each(rows, ids, |rows, id| {
         let is_claimed = rows.claim_of(id)?.is_some();
         let row = rows.get(id)?.filter(|row| is_behind(query, row));
-        Ok(row.map(|row| (row.rank().map(|(_, rank)| Reverse(rank)), row.status(is_claimed))))
+        Ok(row.map(|row| (row.rank().map(|(_, rank)| Reverse(rank)), row.status(is_claimed).at(query.now))))
     })?;
     let looked_at = found.len();
     let mut found: Vec<_> = found.into_iter().flatten().filter(|(_, run)| is_meant(query, run)).collect();

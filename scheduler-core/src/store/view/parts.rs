@@ -95,6 +95,8 @@ pub struct Wants {
     pub groups: Vec<GroupKind>,
     /// A trigger that names this calendar.
     pub users: BTreeSet<Arc<str>>,
+    /// How many runs wait in these queues.
+    pub lengths: BTreeSet<Arc<str>>,
     /// Pauses and calendars.
     pub rest: bool,
     /// Notes.

@@ -380,6 +380,10 @@ impl<N: Names> Rows for View<N> {
         Ok(found)
     }
 
+    fn room_in(&mut self, queue: &Arc<str>, many: usize, most: usize) -> Result<Result<(), usize>, Missing> {
+        self.room(queue, many, most)
+    }
+
     fn runs(&mut self, query: &RunQuery) -> Result<Vec<Id<RunRow>>, Missing> {
         if !query.ids.is_empty() {
             let found = rules::each(self, &query.ids, |view, id| view.run(*id))?;

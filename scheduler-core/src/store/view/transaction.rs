@@ -32,6 +32,7 @@ struct Loaded {
     members: HashMap<Id<JobRow>, usize>,
     groups: Vec<(GroupKind, BTreeMap<Arc<str>, usize>)>,
     users: HashMap<Arc<str>, Option<TriggerKey>>,
+    lengths: HashMap<Arc<str>, usize>,
     rest: Option<(Rest, Version)>,
     marks: HashMap<Arc<str>, (Option<Mark>, Version)>,
 }
@@ -43,6 +44,7 @@ struct Drafts {
     several: BTreeMap<Id<JobRow>, usize>,
     joined: HashMap<Id<JobRow>, isize>,
     unused: BTreeSet<Arc<str>>,
+    rooms: BTreeMap<Arc<str>, usize>,
     rest: Option<Rest>,
     rest_looked: bool,
     marks: BTreeMap<Arc<str>, Mark>,
@@ -162,6 +164,11 @@ impl<N> View<N> {
         self.loaded.users.insert(calendar, user);
     }
 
+    /// How many runs wait in this queue. A guess will do if it is not too high: the commit compares.
+    pub fn load_length(&mut self, queue: Arc<str>, count: usize) {
+        self.loaded.lengths.insert(queue, count);
+    }
+
     /// Pauses and calendars were loaded.
     pub fn load_rest(&mut self, rest: Rest, version: Version) {
         self.loaded.rest = Some((rest, version));
@@ -228,6 +235,11 @@ impl<N> View<N> {
     /// Calendars that no trigger may name.
     pub fn unused(&self) -> impl Iterator<Item = &Arc<str>> {
         self.drafts.unused.iter()
+    }
+
+    /// Queues in which no more than so many runs may wait before the commit.
+    pub fn rooms(&self) -> impl Iterator<Item = (&Arc<str>, usize)> {
+        self.drafts.rooms.iter().map(|(queue, most)| (queue, *most))
     }
 
     /// The version of pauses and calendars, if they were read, and what they are to be, if they are written.
@@ -307,6 +319,25 @@ impl<N> View<N> {
 
     pub(super) fn looked_for_tag(&mut self, tag: &RunTag, count: usize) {
         self.drafts.tagged.insert(tag.clone(), count);
+    }
+
+    pub(super) fn room(
+        &mut self,
+        queue: &Arc<str>,
+        many: usize,
+        most: usize,
+    ) -> Result<Result<(), usize>, Missing> {
+        let Some(count) = self.loaded.lengths.get(queue).copied() else {
+            self.wants.lengths.insert(queue.clone());
+            return Err(Missing);
+        };
+        match most.checked_sub(many).filter(|before| count <= *before) {
+            Some(before) => {
+                self.drafts.rooms.insert(queue.clone(), before);
+                Ok(Ok(()))
+            }
+            None => Ok(Err(count)),
+        }
     }
 
     /// A trigger came to a job, or went.

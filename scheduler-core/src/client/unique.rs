@@ -1,0 +1,93 @@
+//! The keys of runs that are enqueued.
+
+use std::sync::Arc;
+
+use super::handle::Client;
+use crate::data::JobData;
+use crate::error::{Error, Result};
+use crate::job::{Delay, Invocation};
+use crate::key::JobKey;
+use crate::run::{Merge, OnConflict, RunId, RunState, Unique};
+use crate::store::*;
+
+/// A run that is ready to be stored.
+#[derive(Clone)]
+pub(super) struct Prepared {
+    pub(super) new: NewRun,
+    /// What makes one set of data of two, if another run has its key.
+    pub(super) merge: Option<Merge>,
+}
+
+/// Gives a run its key.
+pub(super) fn keyed(new: &mut NewRun, unique: &Unique) -> Result<Option<Merge>> {
+    if let Some(problem) = unique.problem() {
+        return Err(Error::config(format!("a run of job `{}` cannot be enqueued: {problem}", new.job)));
+    }
+    let quiet = unique.quiet();
+    let (conflict, merge) = match unique.conflict() {
+        OnConflict::Skip => (Conflict::Skip, None),
+        OnConflict::Refuse => (Conflict::Refuse, None),
+        OnConflict::Replace => {
+            let data = quiet.is_none_or(|(_, keeps_first)| !keeps_first);
+            (Conflict::Replace { data, of: None }, None)
+        }
+        OnConflict::Merge(merge) => (Conflict::Follow, Some(merge.clone())),
+    };
+    let now = new.due;
+    let mut key = NewKey::new(unique.stored(&new.job_type, now), conflict, now);
+    if let Some((quiet, _)) = quiet {
+        new.due = Delay::For(quiet).from(now);
+        key.keeps_due = false;
+    }
+    new.unique = Some(Box::new(key));
+    Ok(merge)
+}
+
+impl Client {
+    /// The key that the job makes of the data of a run, if its runs are unique.
+    pub(super) fn unique_of(&self, job: &Invocation, data: &JobData) -> Result<Option<Unique>> {
+        let of_registry = || self.registry()?.unique_of(job.detail().job_type());
+        let Some(of) = job.unique_of().or_else(of_registry) else { return Ok(None) };
+        let all = job.detail().data().merged(data);
+        let unique = of(&all).map_err(|error| {
+            Error::config(format!("the key of a run of job `{}` cannot be made: {error}", job.key()))
+        })?;
+        Ok(Some(unique))
+    }
+
+    /// Merges the data of a run into those of the one that has its key, as long as that waits. Another caller may do so at the same time.
+    pub(super) async fn merge_into(&self, run: &Prepared, of: RunId) -> Result<Enqueued> {
+        let (Some(merge), mut other) = (&run.merge, of) else { return Ok(Enqueued::Existing(of)) };
+        for _ in 0..MOST_MERGES {
+            let known = self.store().all_runs(RunQuery::one(other)).await?.pop();
+            let waiting =
+                known.as_ref().filter(|known| matches!(known.state, RunState::Waiting | RunState::Held));
+            if known.as_ref().is_some_and(|known| known.state == RunState::Ended) {
+                return Ok(Enqueued::Existing(other));
+            }
+            let mut new = run.new.clone();
+            if let (Some(waiting), Some(unique)) = (waiting, &mut new.unique) {
+                new.data = merge(&waiting.data, &run.new.data).map_err(Arc::new)?;
+                unique.conflict = Conflict::Replace { data: true, of: Some(waiting.data.clone()) };
+            }
+            let answer = self.store_limited(vec![new]).await?.pop();
+            match answer {
+                Some(Enqueued::Existing(run)) => other = run,
+                Some(answer) => return Ok(answer),
+                None => break,
+            }
+        }
+        Err(Error::transient(format!(
+            "the data of run {other} has changed {MOST_MERGES} times while others were to be merged into it; try again"
+        )))
+    }
+}
+
+/// So often somebody else may be faster in merging data.
+const MOST_MERGES: u32 = 100;
+
+pub(super) fn refused(run: RunId, job: &JobKey) -> Error {
+    Error::conflict(format!(
+        "run {run} has the same key, and job `{job}` refuses a second run; wait for its end, cancel it, or say what becomes of the new one by `on_conflict`"
+    ))
+}

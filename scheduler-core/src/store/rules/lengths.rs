@@ -1,0 +1,40 @@
+//! The maximum length of a queue.
+
+use std::collections::{BTreeMap, HashSet};
+
+use super::keying::is_taken;
+use crate::error::Error;
+use crate::run::RunEnd;
+use crate::store::rows::*;
+use crate::store::runs::NewRun;
+
+/// Why these runs must not be stored, if more would wait in a queue then than [may](NewRun::most_waiting). A rule that stores them
+/// asks before it stores the first one. A run that is stored already does not count, and neither does one
+/// whose key another run has.
+pub fn full_queue<R: Rows>(rows: &mut R, runs: &[NewRun]) -> Answer<R, Option<Error>> {
+    let (mut new, mut seen) = (BTreeMap::new(), HashSet::new());
+    for run in runs {
+        let (Some(queue), Some(most)) = (&run.queue, run.most_waiting) else { continue };
+        if !seen.insert(run.id) {
+            continue;
+        }
+        let is_stored = match rows.run(run.id)? {
+            // Its record is only kept for people, and the new run takes its place.
+            Some(known) => rows.get(known)?.and_then(RunRow::end) != Some(RunEnd::Cancelled),
+            None => is_taken(rows, run)?,
+        };
+        let (count, least) = new.entry(queue.clone()).or_insert((0, most));
+        *count += usize::from(!is_stored);
+        *least = most.min(*least);
+    }
+    for (queue, (count, most)) in new {
+        // A repeated call is answered, however many wait.
+        if count == 0 {
+            continue;
+        }
+        if let Err(waiting) = rows.room_in(&queue, count, most)? {
+            return Ok(Some(Error::full_queue(&queue, waiting, most, count)));
+        }
+    }
+    Ok(None)
+}
