@@ -183,7 +183,7 @@ async fn keys_of_unique_runs() {
     let again = client.enqueue(UniqueStruct { number: 9 }).outcome().await.unwrap();
     assert!(matches!(again, EnqueueOutcome::Existing(_)));
     let error = client.enqueue(unique_by_function::with(Order::of(6, "b"))).await.unwrap_err();
-    assert!(error.to_string().contains("has the same key"), "{error}");
+    assert!(error.to_string().contains("has the key"), "{error}");
     let first = client.enqueue(unique_merged::with(order)).await.unwrap();
     let merged = client.enqueue(unique_merged::with(Order::of(7, "b"))).outcome().await.unwrap();
     assert_eq!(merged, EnqueueOutcome::Replaced(first));

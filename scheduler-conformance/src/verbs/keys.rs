@@ -111,15 +111,85 @@ async fn runs_of_one_call_have_their_keys_too(bench) {
 
 async fn a_repeated_call_is_the_same_run(bench) {
     assert!(bench.is_free(1, &key()).await);
-    for conflict in [Conflict::Skip, Conflict::Refuse, replace()] {
+    for conflict in [Conflict::Skip, Conflict::Refuse, Conflict::Follow, replace()] {
         assert_eq!(bench.add(1, &key(), conflict).await, Enqueued::Existing(id(1)));
     }
 }
 
 async fn a_second_run_can_be_refused(bench) {
     assert!(bench.is_free(1, &key()).await);
-    assert_eq!(bench.add(2, &key(), Conflict::Refuse).await, Enqueued::Refused(id(1)));
-    assert!(bench.run_status(2).await.is_none());
+    for runs in [
+        vec![keyed(2, 1, &key(), Conflict::Refuse)],
+        vec![keyed(3, 1, &Unique::key("b"), Conflict::Refuse), keyed(2, 1, &key(), Conflict::Refuse)],
+        vec![keyed(3, 1, &Unique::key("b"), Conflict::Skip), keyed(4, 1, &Unique::key("b"), Conflict::Refuse)],
+    ] {
+        let error = bench.store.enqueue(runs).await.unwrap_err();
+        assert!(error.to_string().contains("has the key"), "{error}");
+        assert_eq!(bench.all_runs().await.len(), 1, "nothing of such a call is stored");
+    }
+    let free = vec![keyed(3, 1, &Unique::key("b"), Conflict::Refuse)];
+    assert_eq!(bench.store.enqueue(free.clone()).await.unwrap(), [Enqueued::Created]);
+    assert_eq!(bench.store.enqueue(free).await.unwrap(), [Enqueued::Existing(id(3))], "a repeated call");
+}
+
+/// An owner that waits for a retry has older data than the run behind it.
+async fn the_latest_data_run_last_also_if_the_owner_is_tried_again(bench) {
+    assert!(bench.is_free(1, &key()).await);
+    let first = bench.take_one(1).await;
+    assert_eq!(bench.add(2, &key(), replace()).await, Enqueued::Created);
+    bench.end(&first, again(5, true)).await;
+    assert_eq!(bench.add(3, &key(), replace()).await, Enqueued::Replaced(id(2)));
+    let retry = bench.take_one(5).await;
+    assert_eq!((retry.run, bench.text(1).await), (id(1), "of 1".into()));
+    bench.end(&retry, Fate::Over).await;
+    assert_eq!((bench.take_one(5).await.run, bench.text(2).await), (id(2), "of 3".into()));
+}
+
+/// Also before a node has found it.
+async fn a_run_that_has_expired_has_no_key(bench) {
+    let expiring = |number| {
+        let mut run = keyed(number, 1, &key(), Conflict::Skip);
+        run.expires = Some(Duration::from_secs(10));
+        run
+    };
+    assert_eq!(bench.store.enqueue(vec![expiring(1)]).await.unwrap(), [Enqueued::Created]);
+    let late = |number, conflict| {
+        let mut run = with_now(keyed(number, 20, &key(), conflict), 20);
+        run.expires = Some(Duration::from_secs(10));
+        run
+    };
+    assert_eq!(bench.store.enqueue(vec![late(2, replace())]).await.unwrap(), [Enqueued::Created]);
+    assert_eq!(bench.run_status(1).await.unwrap().end, Some(RunEnd::Expired));
+    assert_eq!(bench.store.enqueue(vec![late(3, Conflict::Skip)]).await.unwrap(), [Enqueued::Existing(id(2))]);
+    assert_eq!(numbers(&bench.take(20, 10).await), [2]);
+}
+
+/// A dead run is kept for weeks, and its key for a moment.
+async fn a_key_that_was_taken_for_a_time_is_free_while_its_run_is_kept(bench) {
+    let unique = key().for_at_least(LONG);
+    assert!(bench.is_free(1, &unique).await);
+    let taken = bench.take_one(1).await;
+    bench.end(&taken, DEAD).await;
+    assert_eq!(bench.add(2, &unique, Conflict::Skip).await, Enqueued::Existing(id(1)));
+    let asked = bench.ask(ONE, 999, 0, QueueLimits::default()).await;
+    assert_eq!(asked.next_due, Some(at(1000)), "a rule looks at it then");
+    let asked = bench.ask(ONE, 1001, 0, QueueLimits::default()).await;
+    assert!(asked.next_due.is_none_or(|due| due > at(100_000)), "and not again before it is dropped");
+    assert_eq!(bench.run_status(1).await.unwrap().end, Some(RunEnd::Dead), "it is kept");
+    let run = with_now(keyed(3, 1, &unique, Conflict::Skip), 1001);
+    assert_eq!(bench.store.enqueue(vec![run]).await.unwrap(), [Enqueued::Created]);
+}
+
+/// Of which one waits.
+async fn runs_of_one_key_need_one_place_in_a_queue(bench) {
+    let limited = |number| {
+        let mut run = keyed(number, 1, &key(), Conflict::Skip);
+        (run.queue, run.most_waiting) = (Some("mail".into()), Some(1));
+        run
+    };
+    let answers = bench.store.enqueue(vec![limited(1), limited(2)]).await.unwrap();
+    assert_eq!(answers, [Enqueued::Created, Enqueued::Existing(id(1))]);
+    assert_eq!(bench.store.enqueue(vec![limited(3)]).await.unwrap(), [Enqueued::Existing(id(1))]);
 }
 
 /// riverqueue/river#618: a job that came back collided with itself and was discarded.

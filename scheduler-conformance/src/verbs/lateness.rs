@@ -81,6 +81,23 @@ impl Bench {
 
 checks! { ($) lateness, __store_checks_of_lateness;
 
+/// As a node asks that drains: for what was due when it was told to stop.
+async fn a_boosted_run_that_is_due_does_not_come_up_again_and_again(bench) {
+    bench.enqueue(vec![boosted(1, 5, 60, 0)]).await;
+    let request = AcquireDue {
+        session: ONE,
+        now: at(10),
+        until: at(2),
+        max: 10,
+        limits: QueueLimits::default(),
+        shares: Vec::new(),
+        late: None,
+        heard: None,
+    };
+    let acquired = bench.store.acquire_due(request).await.unwrap();
+    assert_eq!(numbers(&acquired.runs), [1], "it is due, and its place is before the asked time");
+}
+
 async fn a_boosted_run_goes_before_what_became_due_earlier(bench) {
     let runs = vec![plain(1, 100), plain(2, 60), boosted(3, 110, 30, 110), plain(4, 80), plain(5, 79)];
     bench.enqueue(runs).await;

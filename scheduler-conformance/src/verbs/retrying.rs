@@ -1,7 +1,7 @@
 //! Occurrences of triggers that are tried again, and what their triggers do meanwhile.
 
 use scheduler_core::job::{CancelReason, JobDetail};
-use scheduler_core::run::{FiringCause, RunEnd, RunId, RunState};
+use scheduler_core::run::{FiringCause, RetryPolicy, RunEnd, RunId, RunState};
 use scheduler_core::store::*;
 use scheduler_core::trigger::{OverlapPolicy, TriggerBuilder};
 
@@ -193,8 +193,19 @@ async fn the_retry_of_a_trigger_that_has_ended_can_be_unscheduled(bench) {
     assert!(!bench.store.remove_triggers(vec![key("once")]).await.unwrap()[0].found);
 }
 
+/// A trigger that has fired for the last time has not been unscheduled: what still runs is tried again.
+async fn an_occurrence_is_tried_again_after_the_last_one_has_ended(bench) {
+    let work = job("work").durable(true).retry(RetryPolicy::default()).build();
+    bench.put(&work, [every_minute("a", 0).repeat(1)]).await;
+    let (first, last) = (bench.run(0).await, bench.run(60).await);
+    bench.complete_with(&last, Instruction::RemoveTrigger).await;
+    assert!(bench.status("a").await.is_none());
+    let retry = bench.fail_attempt(&work, &first, 60, 90).await;
+    assert_eq!(bench.retry_at(90).await.run, retry);
+}
+
 async fn an_attempt_whose_trigger_was_removed_is_the_last_one(bench) {
-    let work = job("work").durable(true).build();
+    let work = job("work").durable(true).retry(RetryPolicy::default()).build();
     bench.put(&work, [trigger(OverlapPolicy::AllowAll)]).await;
     bench.fail(&work, 0, 30).await;
     let (retry, next) = (bench.retry_at(30).await, bench.run(60).await);

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use scheduler_syntax::{boost_problem, expiry_problem};
 
 use super::handle::Client;
-use super::unique::{Prepared, keyed, refused};
+use super::unique::{Prepared, keyed};
 use crate::data::JobData;
 use crate::error::{During, Error, Result};
 use crate::job::{BoxFuture, Delay, IntoInvocation, Invocation};
@@ -291,10 +291,10 @@ impl Client {
         let has_merges = runs.iter().any(|run| run.merge.is_some());
         let told = if self.is_heard() || has_merges { runs.clone() } else { Vec::new() };
         let news: Vec<_> = runs.into_iter().map(|run| run.new).collect();
-        let ids: Vec<_> = news.iter().map(|run| (run.id, run.job.clone())).collect();
+        let ids: Vec<_> = news.iter().map(|run| run.id).collect();
         let stored = self.store_limited(news).await?;
         let mut outcomes = Vec::with_capacity(stored.len());
-        for (place, ((id, job), answer)) in ids.into_iter().zip(stored).enumerate() {
+        for (place, (id, answer)) in ids.into_iter().zip(stored).enumerate() {
             let run = told.get(place);
             let answer = match (answer, run) {
                 (Enqueued::Existing(other), Some(run)) if other != id && run.merge.is_some() => {
@@ -309,7 +309,6 @@ impl Client {
                 Enqueued::Created => EnqueueOutcome::Created(id),
                 Enqueued::Existing(run) => EnqueueOutcome::Existing(run),
                 Enqueued::Replaced(run) => EnqueueOutcome::Replaced(run),
-                Enqueued::Refused(run) => return Err(refused(run, &job)),
             });
         }
         Ok(outcomes)

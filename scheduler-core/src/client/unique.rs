@@ -6,7 +6,6 @@ use super::handle::Client;
 use crate::data::JobData;
 use crate::error::{Error, Result};
 use crate::job::{Delay, Invocation};
-use crate::key::JobKey;
 use crate::run::{Merge, OnConflict, RunId, RunState, Unique};
 use crate::store::*;
 
@@ -62,9 +61,7 @@ impl Client {
             let known = self.store().all_runs(RunQuery::one(other)).await?.pop();
             let waiting =
                 known.as_ref().filter(|known| matches!(known.state, RunState::Waiting | RunState::Held));
-            if known.as_ref().is_some_and(|known| known.state == RunState::Ended) {
-                return Ok(Enqueued::Existing(other));
-            }
+            let has_ended = known.as_ref().is_some_and(|known| known.state == RunState::Ended);
             let mut new = run.new.clone();
             if let (Some(waiting), Some(unique)) = (waiting, &mut new.unique) {
                 new.data = merge(&waiting.data, &run.new.data).map_err(Arc::new)?;
@@ -72,6 +69,10 @@ impl Client {
             }
             let answer = self.store_limited(vec![new]).await?.pop();
             match answer {
+                // It has its key for longer than it lives.
+                Some(Enqueued::Existing(run)) if has_ended && run == other => {
+                    return Ok(Enqueued::Existing(run));
+                }
                 Some(Enqueued::Existing(run)) => other = run,
                 Some(answer) => return Ok(answer),
                 None => break,
@@ -85,9 +86,3 @@ impl Client {
 
 /// So often somebody else may be faster in merging data.
 const MOST_MERGES: u32 = 100;
-
-pub(super) fn refused(run: RunId, job: &JobKey) -> Error {
-    Error::conflict(format!(
-        "run {run} has the same key, and job `{job}` refuses a second run; wait for its end, cancel it, or say what becomes of the new one by `on_conflict`"
-    ))
-}

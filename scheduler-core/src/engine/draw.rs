@@ -103,6 +103,9 @@ impl Weighed {
     }
 }
 
+/// A request draws for no more than so many, so that a node with very many slots draws for a moment only.
+const MOST_DRAWN: usize = 10_000;
+
 /// Shares by weights.
 #[derive(Debug)]
 pub(super) struct Weights {
@@ -128,6 +131,8 @@ impl Weights {
     /// Draws until the queues that may have work have their shares. Others come in between and are not counted, with no more than
     /// their part if all had work.
     fn shares(&mut self, max: usize) -> Vec<QueueShare> {
+        // What is beyond that goes by due time.
+        let max = max.min(MOST_DRAWN);
         self.max = max;
         self.asked.clear();
         self.queues.iter_mut().for_each(|queue| (queue.share, queue.taken) = (0, 0));
@@ -235,7 +240,7 @@ impl Tiers {
 
     /// How many of so many starts go to the tiers below.
     fn reserved(&self) -> usize {
-        (self.since + self.max).checked_div(self.reserve).unwrap_or_default().min(self.max)
+        self.since.saturating_add(self.max).checked_div(self.reserve).unwrap_or_default().min(self.max)
     }
 
     fn shares(&mut self, max: usize) -> Vec<QueueShare> {
@@ -263,7 +268,7 @@ impl Tiers {
             return;
         }
         let reserved = self.reserved();
-        self.since = (self.since + self.max).checked_rem(self.reserve).unwrap_or_default();
+        self.since = self.since.saturating_add(self.max).checked_rem(self.reserve).unwrap_or_default();
         // The last tier that was reached had more than was taken. A request for the reserve alone has reached none.
         if reserved < self.max {
             let mut sum = 0;

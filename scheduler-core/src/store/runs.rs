@@ -102,7 +102,7 @@ impl NewKey {
 pub enum Conflict {
     /// It is not stored.
     Skip,
-    /// It is not stored, and that is an error.
+    /// That is an error, and nothing of the call is stored.
     Refuse,
     /// Behind a run that runs, it waits, if no other one does. Otherwise it is not stored.
     Follow,
@@ -172,8 +172,6 @@ pub enum Enqueued {
     Existing(RunId),
     /// This run, which has the same key, does what the new one was to do.
     Replaced(RunId),
-    /// Nothing was stored, since this run has the same key, and that is an error.
-    Refused(RunId),
 }
 
 /// A run that was claimed. Its attempt has begun: there is nothing to fire.

@@ -141,4 +141,6 @@ async fn a_key_that_makes_no_sense_is_told() {
     let first = enqueue(&test, 1, refuse()).await.run();
     let error = test.scheduler().enqueue(call(1)).unique(refuse()).await.unwrap_err().to_string();
     assert!(error.contains(&first.to_string()) && error.contains("work"), "{error}");
+    let error = test.scheduler().enqueue_all([call(1)]).await.map(|ids| ids.len());
+    assert_eq!(error.unwrap(), 1, "without a key nobody minds");
 }

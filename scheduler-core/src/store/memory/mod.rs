@@ -264,7 +264,7 @@ impl ChangeHandler for MemoryJobStore {
 
     fn enqueue(&self, runs: Vec<NewRun>) -> StoreFuture<'_, Vec<Enqueued>> {
         self.try_call(|table| {
-            if let Some(full) = rules::full_queue(table, &runs)? {
+            if let Some(full) = rules::check_enqueue(table, &runs)? {
                 return Ok(Err(full));
             }
             table.lanes.take_news();

@@ -59,7 +59,8 @@ pub struct ClaimRow {
     pub since: DateTime<Utc>,
     /// When the firing was due by the schedule.
     pub due: DateTime<Utc>,
-    /// Somebody has removed its run: its end changes no row, also if a run of the same id has been stored since.
+    /// Somebody has removed its run: its end changes no row, also if a run of the same id has been stored since. Of a firing: somebody
+    /// has removed the trigger, and the occurrence is not tried again.
     pub run_removed: bool,
     /// It is to be stopped.
     pub cancel: Option<CancelReason>,

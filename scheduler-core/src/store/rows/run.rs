@@ -216,7 +216,7 @@ impl RunRow {
 
     /// Whether a node that takes work until then must not begin it: it has expired, or is boosted and not due yet.
     pub fn may_not_begin(&self, now: DateTime<Utc>, until: DateTime<Utc>) -> bool {
-        let is_early = || self.due > until && self.boost().is_some();
+        let is_early = || self.due > until.max(now) && self.boost().is_some();
         self.lateness().is_some() && (self.is_expired(now) || is_early())
     }
 
@@ -369,7 +369,10 @@ impl RunRow {
     pub fn alarm(&self) -> Option<DateTime<Utc>> {
         let cold = self.cold.as_deref()?;
         match self.standing {
-            Standing::Ended(_) => cold.kept_until,
+            // A key that is taken for a time is looked at when the time is over.
+            Standing::Ended(_) => {
+                cold.kept_until.into_iter().chain(cold.key.as_ref().and_then(|key| key.until)).min()
+            }
             Standing::Waiting if self.is_later() => Some(whole_millis(self.due)),
             Standing::Waiting | Standing::Held => {
                 let expires = || self.expires().map(whole_millis);

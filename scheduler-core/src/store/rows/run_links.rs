@@ -88,6 +88,13 @@ impl RunRow {
         (cold.detail, cold.retry, cold.errors) = (None, None, Vec::new());
     }
 
+    /// The time for which its key was taken is over.
+    pub fn free_key(&mut self) {
+        if let Some(key) = &mut self.cold().key {
+            key.until = None;
+        }
+    }
+
     /// A new run of the same key takes its place: what it is to do comes from there.
     pub fn replace(&mut self, new: &NewRun, data: JobData, (due, now): (DateTime<Utc>, DateTime<Utc>)) {
         self.epoch = self.epoch.wrapping_add(1);

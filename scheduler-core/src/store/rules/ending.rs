@@ -28,7 +28,7 @@ pub fn complete<R: Rows>(
     let known = rows.get(id)?.filter(|claim| claim.fired && claim.session == completion.execution.session());
     let Some(claim) = known else { return Ok(CompleteResult::Gone) };
     let (item, birth, lineage, counted) = (claim.trigger_id(), claim.birth, claim.lineage, claim.counted);
-    let trigger = claim.trigger.clone();
+    let (trigger, is_removed) = (claim.trigger.clone(), claim.run_removed);
     if let Some(data) = &completion.data {
         keep_data(rows, trigger.job(), data)?;
     }
@@ -44,8 +44,9 @@ pub fn complete<R: Rows>(
     if counted {
         end_run(rows, item, lineage, now)?;
     }
-    if let Some(run) = completion.promise {
-        promise(rows, (*run, completion.fate), (0, Some(lineage)), now)?;
+    // What somebody has unscheduled meanwhile is not retried.
+    if let Some(run) = completion.promise.filter(|_| !is_removed) {
+        promise(rows, (*run, completion.fate), 0, now)?;
     }
     match completion.instruction {
         Instruction::Continue => return Ok(DONE),

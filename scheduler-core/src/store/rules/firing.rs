@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
-use super::changing::{drop_excess, ring_run};
+use super::finishing::{drop_excess, ring_run};
 use super::recording::not_run;
 use super::retrying::{take_over, wait_for};
 use super::running::give_back_run;

@@ -4,16 +4,12 @@ use crate::key::TriggerKey;
 use crate::store::rows::*;
 use crate::store::state::StoredState;
 
-/// An occurrence of this trigger is to be stored as a run. Says whether the trigger is still there; `lineage` is that of the trigger which
-/// has fired.
-pub(super) fn note_retry<R: Rows>(rows: &mut R, key: &TriggerKey, lineage: Option<u64>) -> Answer<R, bool> {
-    let Some(trigger) = rows.trigger(key)? else { return Ok(false) };
-    let is_it = |row: &TriggerRow| lineage.is_none_or(|lineage| row.lineage() == lineage);
-    let noted = rows.edit(trigger, |row| {
-        row.retried |= is_it(row);
-        is_it(row)
-    })?;
-    Ok(noted == Some(true))
+/// An occurrence of this trigger is to be stored as a run.
+pub(super) fn note_retry<R: Rows>(rows: &mut R, key: &TriggerKey) -> Answer<R, ()> {
+    match rows.trigger(key)? {
+        Some(trigger) => rows.edit(trigger, |row| row.retried = true).map(drop),
+        None => Ok(()),
+    }
 }
 
 /// Whether there is a trigger of this name that is paused.
@@ -29,7 +25,7 @@ pub fn hold_if_paused<R: Rows>(rows: &mut R, run: Id<RunRow>) -> Answer<R, bool>
     if !is_paused(rows, &key)? {
         return Ok(false);
     }
-    note_retry(rows, &key, None)?;
+    note_retry(rows, &key)?;
     rows.edit(run, RunRow::hold_for_trigger)?;
     Ok(true)
 }

@@ -1,11 +1,18 @@
 //! Unique runs: who has a key, and what becomes of a run whose key is taken.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, Utc};
 
+use super::finishing::end_expired;
 use crate::data::JobData;
+use crate::error::Error;
 use crate::run::{KeyId, RunId};
 use crate::store::rows::*;
 use crate::store::runs::{Conflict, Enqueued, NewKey, NewRun};
+
+/// In the firing record of a run that no node has found expired.
+const NOBODY: u64 = 0;
 
 /// The run that has a key, other than this one, with its claim if that is known.
 fn owner<R: Rows>(
@@ -18,6 +25,12 @@ fn owner<R: Rows>(
         let Some(row) = rows.get(run)?.filter(|row| row.id != except && row.has_key(false, now)) else {
             continue;
         };
+        if row.is_expired(now) && rows.claim_of(run)?.is_none() {
+            // Nobody has found it yet.
+            end_expired(rows, run, NOBODY, now)?;
+            continue;
+        }
+        let Some(row) = rows.get(run)? else { continue };
         // Whether a node runs it only matters where that frees the key.
         let has_it = row.has_key(true, now) || rows.claim_of(run)?.is_none();
         if has_it {
@@ -36,15 +49,18 @@ pub(super) fn resolve<R: Rows>(rows: &mut R, new: &NewRun) -> Answer<R, Option<E
     };
     let is_of_waiting = matches!(&unique.conflict, Conflict::Replace { of: Some(_), .. });
     match &unique.conflict {
-        Conflict::Refuse => return Ok(Some(Enqueued::Refused(id))),
         Conflict::Follow | Conflict::Replace { .. } if !has_ended => {}
         _ => return Ok(Some(Enqueued::Existing(id))),
     }
+    // The run that waits behind it has later data than it, also if it waits for a retry itself.
+    let is_followed = rows.get(owner)?.is_some_and(RunRow::is_followed);
+    let next =
+        if is_followed { rows.tagged(&RunTag::FollowUp(unique.key.id))?.first().copied() } else { None };
+    if let Some(next) = next {
+        return replace(rows, next, new, unique).map(Some);
+    }
     if rows.claim_of(owner)?.is_none() {
         return replace(rows, owner, new, unique).map(Some);
-    }
-    if let Some(next) = rows.tagged(&RunTag::FollowUp(unique.key.id))?.first() {
-        return replace(rows, *next, new, unique).map(Some);
     }
     if is_of_waiting {
         // The run whose data the new ones were made of runs by now.
@@ -56,6 +72,30 @@ pub(super) fn resolve<R: Rows>(rows: &mut R, new: &NewRun) -> Answer<R, Option<E
     row.follow(unique.now);
     rows.add_run(row);
     Ok(Some(Enqueued::Created))
+}
+
+/// Why these runs must not be stored, if the key of one is taken and that is an error.
+pub(super) fn refuse<R: Rows>(rows: &mut R, runs: &[NewRun]) -> Answer<R, Option<Error>> {
+    let mut of_call = BTreeMap::new();
+    for run in runs {
+        let Some(unique) = run.unique.as_deref() else { continue };
+        let earlier = of_call.insert(unique.key.id, run.id).filter(|earlier| *earlier != run.id);
+        if unique.conflict != Conflict::Refuse || rows.run(run.id)?.is_some() {
+            continue;
+        }
+        let taken = match (earlier, owner(rows, unique.key.id, run.id, unique.now)?) {
+            (Some(earlier), _) => Some(earlier),
+            (None, Some(owner)) => rows.get(owner)?.map(|row| row.id),
+            (None, None) => None,
+        };
+        if let Some(taken) = taken {
+            let (job, text) = (&run.job, &unique.key.text);
+            return Ok(Some(Error::conflict(format!(
+                "run {taken} has the key `{text}`, and job `{job}` refuses a second run; wait for its end, cancel it, or say what becomes of the new one by `on_conflict`"
+            ))));
+        }
+    }
+    Ok(None)
 }
 
 /// Whether another run has the key of a run that is to be stored, so that the new one does not wait beside it.
@@ -104,19 +144,6 @@ pub(super) fn give_back_key<R: Rows>(rows: &mut R, run: Id<RunRow>, now: DateTim
     let is_open = |row: &RunRow| row.key().is_some_and(|key| key.until_started);
     if rows.get(run)?.is_some_and(is_open) && taken_by(rows, run, now)?.is_some() {
         rows.edit(run, RunRow::note_begun)?;
-    }
-    Ok(())
-}
-
-/// The run is over, or goes: the one that has waited for that waits for its due time.
-pub(super) fn release_follow_up<R: Rows>(rows: &mut R, run: Id<RunRow>) -> Answer<R, ()> {
-    let Some(row) = rows.get(run)?.filter(|row| row.is_followed()) else { return Ok(()) };
-    let Some(key) = row.key().map(|key| key.id) else { return Ok(()) };
-    rows.edit(run, |row| row.set_followed(false))?;
-    for next in rows.tagged(&RunTag::FollowUp(key))? {
-        rows.edit(next, RunRow::release)?;
-        rows.show_run(next)?;
-        rows.wake();
     }
     Ok(())
 }

@@ -2,17 +2,25 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use super::keying::is_taken;
+use super::keying::{is_taken, refuse};
 use crate::error::Error;
 use crate::run::RunEnd;
 use crate::store::rows::*;
 use crate::store::runs::NewRun;
 
-/// Why these runs must not be stored, if more would wait in a queue then than [may](NewRun::most_waiting). A rule that stores them
-/// asks before it stores the first one. A run that is stored already does not count, and neither does one
+/// Why these runs must not be stored: too many would wait in a queue, or the key of one is taken and that is an error. A store asks before
+/// it stores the first one of a call.
+pub fn check_enqueue<R: Rows>(rows: &mut R, runs: &[NewRun]) -> Answer<R, Option<Error>> {
+    match full_queue(rows, runs)? {
+        Some(full) => Ok(Some(full)),
+        None => refuse(rows, runs),
+    }
+}
+
+/// Why these runs must not be stored, if more would wait in a queue then than [may](NewRun::most_waiting). A run that is stored already does not count, and neither does one
 /// whose key another run has.
-pub fn full_queue<R: Rows>(rows: &mut R, runs: &[NewRun]) -> Answer<R, Option<Error>> {
-    let (mut new, mut seen) = (BTreeMap::new(), HashSet::new());
+fn full_queue<R: Rows>(rows: &mut R, runs: &[NewRun]) -> Answer<R, Option<Error>> {
+    let (mut new, mut seen, mut keys) = (BTreeMap::new(), HashSet::new(), HashSet::new());
     for run in runs {
         let (Some(queue), Some(most)) = (&run.queue, run.most_waiting) else { continue };
         if !seen.insert(run.id) {
@@ -23,6 +31,9 @@ pub fn full_queue<R: Rows>(rows: &mut R, runs: &[NewRun]) -> Answer<R, Option<Er
             Some(known) => rows.get(known)?.and_then(RunRow::end) != Some(RunEnd::Cancelled),
             None => is_taken(rows, run)?,
         };
+        // Of several runs of a call with one key, one waits.
+        let key = run.unique.as_ref().map(|unique| unique.key.id);
+        let is_stored = is_stored || key.is_some_and(|key| !keys.insert(key));
         let (count, least) = new.entry(queue.clone()).or_insert((0, most));
         *count += usize::from(!is_stored);
         *least = most.min(*least);

@@ -1,5 +1,7 @@
 //! Runs whose node is gone, and runs that a server has forgotten.
 
+use std::sync::Arc;
+
 use chrono::{DateTime, Utc};
 
 use super::ending::complete;
@@ -7,7 +9,7 @@ use super::firing::release;
 use super::recording::{append, lost};
 use super::running::{claimed_run, lose_attempt, node_died, promise};
 use super::steps::{end_claim, withdraw};
-use crate::job::ExecutionId;
+use crate::job::{ExecutionId, JobDetail};
 use crate::run::{RunEnd, RunId};
 use crate::store::firing::{CompleteResult, Completion, Instruction};
 use crate::store::firings::FiringReason;
@@ -71,13 +73,15 @@ pub fn lose<R: Rows>(
         Some(job) => rows.get(job)?.map(|job| job.detail.clone()),
         None => None,
     };
-    let wanted = detail.filter(|detail| detail.is_repeated_when_lost());
+    // A job that asks for recovery wants what has begun to come to its end, also if its trigger was removed meanwhile.
+    let may_repeat = |detail: &Arc<JobDetail>| detail.requests_recovery() || !claim.run_removed;
+    let wanted = detail.filter(|detail| detail.is_repeated_when_lost() && may_repeat(detail));
     let is_repeated = wanted.is_some();
     if let Some(detail) = wanted {
         record.iter_mut().for_each(|record| record.reason = Some(FiringReason::Retried));
         let run = NewRun::of_firing(execution, &detail, trigger, claim.due, claim.since);
         let fate = Fate::Again { at: claim.due, counts: true, error: Some(node_died(1, node, now).into()) };
-        promise(rows, (run, fate), (1, None), now)?;
+        promise(rows, (run, fate), 1, now)?;
     }
     let instruction = match trigger.declared_by() {
         Some(_) => Instruction::Continue,

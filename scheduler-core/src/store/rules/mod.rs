@@ -6,12 +6,13 @@
 //! * `mending`: what does not fit together any more;
 //! * `putting`: jobs and triggers that are stored, replaced, moved on, removed; calendars and marks;
 //! * `pausing`: pauses, resets, and the steps of the table of states;
-//! * `lengths`: the maximum lengths of queues;
+//! * `lengths`: what stands against a call that enqueues, such as the maximum length of a queue;
 //! * `running`: runs that are stored: enqueued, ended, lost;
 //! * `holding`: retries that are held while their triggers are paused;
 //! * `keying`: unique runs;
 //! * `retrying`: occurrences of triggers that are tried again, and their triggers;
-//! * `changing`: stored runs that users change, that are due or expire, and ended ones that are no longer kept;
+//! * `changing`: stored runs that users change;
+//! * `finishing`: runs that end without an attempt, that are due or expire, and ended ones that are no longer kept;
 //! * `recording`: firing records of what no node tells;
 //! * `asking`: lists.
 //!
@@ -21,6 +22,7 @@
 mod asking;
 mod changing;
 mod ending;
+mod finishing;
 mod firing;
 mod holding;
 mod keying;
@@ -37,11 +39,11 @@ mod steps;
 pub(crate) use asking::Running;
 pub use asking::{cancel, executions, groups, jobs, runs_by_session, triggers};
 pub use changing::change_run;
-pub(crate) use changing::end_expired;
 pub use ending::{complete, detach, end_job};
+pub(crate) use finishing::end_expired;
 pub use firing::{Rung, claimed, fire, release, ring, spoil};
 pub use holding::{hold_if_paused, is_paused};
-pub use lengths::full_queue;
+pub use lengths::check_enqueue;
 pub use losing::{Lost, Reasserted, abandon, lose, reassert, reassert_ended_run, reassert_run};
 pub use mending::{Unsound, drop_unused, examine};
 pub use pausing::{

@@ -7,7 +7,7 @@ use foldhash::{HashSet, HashSetExt};
 use super::ending::count_runs;
 use super::holding::release_held;
 use super::pausing::pause_at_birth;
-use super::retrying::remove_retries;
+use super::retrying::{forbid_retries, remove_retries};
 use super::running::remove_run;
 use super::steps::{each, remove_at, take_out, withdraw};
 use crate::calendar::Calendar;
@@ -255,6 +255,7 @@ pub fn reschedule<R: Rows>(rows: &mut R, request: Reschedule) -> Answer<R, Resul
             if rows.get(id)?.is_some_and(|row| row.retried) {
                 remove_retries(rows, &old)?;
             }
+            forbid_retries(rows, id)?;
             take_out(rows, id)?;
             add(rows, trigger, progress.unwrap_or(known))?;
         }
@@ -290,6 +291,7 @@ pub fn remove_trigger<R: Rows>(rows: &mut R, key: &TriggerKey) -> Answer<R, Remo
     if rows.get(id)?.is_some_and(|row| row.retried) {
         remove_retries(rows, key)?;
     }
+    forbid_retries(rows, id)?;
     remove_at(rows, id)
 }
 
@@ -300,6 +302,7 @@ pub fn remove_job<R: Rows>(rows: &mut R, key: &JobKey) -> Answer<R, bool> {
     each(rows, triggers, |rows, trigger| {
         let retried = rows.get(trigger)?.filter(|row| row.retried).map(|row| row.trigger.key().clone());
         retried.map_or(Ok(false), |key| remove_retries(rows, &key))?;
+        forbid_retries(rows, trigger)?;
         withdraw(rows, trigger)?;
         rows.remove(trigger)
     })?;

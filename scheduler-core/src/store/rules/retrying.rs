@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
-use super::changing::finish;
+use super::finishing::finish;
 use super::holding::hold_if_paused;
 use super::recording::append;
 use super::running::{end_claim_of_run, remove_run};
@@ -69,6 +69,24 @@ pub(super) fn remove_retries<R: Rows>(rows: &mut R, key: &TriggerKey) -> Answer<
     let found = !retries.is_empty();
     each(rows, retries, remove_run)?;
     Ok(found)
+}
+
+/// Somebody removes the trigger: what is under way is its last attempt.
+pub(super) fn forbid_retries<R: Rows>(rows: &mut R, trigger: Id<TriggerRow>) -> Answer<R, ()> {
+    let Some((key, lineage, job)) =
+        rows.get(trigger)?.map(|row| (row.trigger.key().clone(), row.lineage(), row.job))
+    else {
+        return Ok(());
+    };
+    if rows.get(job)?.is_none_or(|job| job.detail.retry().is_none()) {
+        return Ok(());
+    }
+    let is_firing =
+        |_, claim: &ClaimRow| claim.trigger_id().is_some() && claim.is_run_of((trigger, &key), lineage);
+    for claim in rows.claims(is_firing)? {
+        rows.edit(claim, |claim| claim.run_removed = true)?;
+    }
+    Ok(())
 }
 
 /// As [`hold_if_paused`], for a run that was claimed. It is given back if the trigger was resumed meanwhile.

@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
-use super::changing::{end_expired, finish};
+use super::finishing::{end_expired, finish, release_follow_up};
 use super::holding::note_retry;
-use super::keying::{give_back_key, release_follow_up, resolve};
+use super::keying::{give_back_key, resolve};
 use super::steps::{each, end_claim, end_run};
 use crate::job::{CancelReason, ExecutionId};
 use crate::key::JobKey;
@@ -97,11 +97,13 @@ pub fn resettle<R: Rows>(
     let Some(run) = rows.run(run)? else { return Ok(None) };
     rows.edit(run, |row| {
         row.exclusive = exclusive;
+        row.set_kept_alive(false);
         row.wait_for(row.due, now);
     })?;
     if rows.get(run)?.is_some_and(|row| row.is_expired(now)) {
         return end_expired(rows, run, claim.session(), now);
     }
+    give_back_key(rows, run, now)?;
     rows.show_run(run)?;
     Ok(None)
 }
@@ -268,20 +270,16 @@ pub(super) fn lose_attempt<R: Rows>(
     Ok(Some(is_dead == Some(false)))
 }
 
-/// The run of a trigger's firing which is not over: it is stored with what has become of its first attempt. With the `lineage` of its
-/// trigger only if nobody has removed that meanwhile: what somebody has unscheduled is not retried.
+/// The run of a trigger's firing which is not over: it is stored with what has become of its first attempt.
 pub(super) fn promise<R: Rows>(
     rows: &mut R,
     (run, fate): (NewRun, Fate),
-    (losses, lineage): (u32, Option<u64>),
+    losses: u32,
     now: DateTime<Utc>,
 ) -> Answer<R, ()> {
     let id = run.id;
-    if let (Fate::Again { .. }, Cause::Trigger { trigger, .. }) = (&fate, &run.cause)
-        && !note_retry(rows, trigger, lineage)?
-        && lineage.is_some()
-    {
-        return Ok(());
+    if let (Fate::Again { .. }, Cause::Trigger { trigger, .. }) = (&fate, &run.cause) {
+        note_retry(rows, trigger)?;
     }
     let (due, attempts, error, is_dead) = match fate {
         Fate::Over | Fate::Cancelled => return Ok(()),
