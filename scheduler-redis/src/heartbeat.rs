@@ -151,7 +151,7 @@ impl Shared {
         let sent = SystemClock.monotonic();
         match self.say(&sessions, sent).await {
             Ok(left_behind) => {
-                if let Err(error) = self.release_lapsed(self.clock.now()).await {
+                if let Err(error) = self.release_lapsed(None).await {
                     tracing::warn!(%error, "claims that have lapsed could not be given back; it is tried again with the next heartbeat: {error}");
                 }
                 let before = {

@@ -6,6 +6,7 @@ use scheduler_core::job::ExecutionId;
 use scheduler_core::store::rows::ClaimRow;
 use scheduler_core::store::view::View;
 use scheduler_core::store::*;
+use scheduler_core::time::{Clock, SystemClock};
 
 use crate::names::Names;
 use crate::run::{Mode, Ran, each};
@@ -20,11 +21,17 @@ fn may_be_given_back(claim: &ClaimRow) -> bool {
 
 impl Shared {
     /// Claims of this process that were not fired in time are those of nobody.
-    pub(crate) async fn release_lapsed(&self, now: DateTime<Utc>) -> Result<()> {
+    /// Without a present it is that of each node.
+    pub(crate) async fn release_lapsed(&self, now: Option<DateTime<Utc>>) -> Result<()> {
+        let monotonic = SystemClock.monotonic();
         let lapsed: Vec<_> = {
             let sessions = self.sessions.lock();
-            let all = sessions.values().flat_map(Session::lapses);
-            all.filter(|(_, lapse)| *lapse <= now).map(|(claim, _)| claim).collect()
+            let of_session = |session: &Session| {
+                let now = now.or_else(|| session.present(monotonic));
+                let lapsed = session.lapses().filter(|(_, lapse)| now.is_some_and(|now| *lapse <= now));
+                lapsed.map(|(claim, _)| claim).collect::<Vec<_>>()
+            };
+            sessions.values().flat_map(of_session).collect()
         };
         if lapsed.is_empty() { Ok(()) } else { self.release(lapsed).await }
     }

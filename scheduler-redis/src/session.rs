@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use foldhash::HashMap;
 use scheduler_core::job::{CancelReason, ExecutionId};
 use scheduler_core::run::RunId;
@@ -42,6 +42,8 @@ pub(crate) struct Session {
     pub(crate) unanswered: u32,
     /// There are such claims.
     pub(crate) is_unheard: bool,
+    /// What time it was when it asked last, by its own word, and by the monotonic clock.
+    pub(crate) asked: Option<(DateTime<Utc>, Duration)>,
     /// The last time it asked, there was more than it wished.
     pub(crate) had_more: bool,
     claims: HashMap<ExecutionId, Held>,
@@ -177,7 +179,7 @@ pub(crate) fn home_of(execution: ExecutionId) -> Arc<str> {
 impl Session {
     pub(crate) fn new(node: Node) -> Self {
         let (safe_until, since, losses, turn, unanswered, is_unheard, claims, ended) = Default::default();
-        let (fenced, takes, had_more) = (false, true, false);
+        let (fenced, takes, had_more, asked) = (false, true, false, None);
         Self {
             node,
             safe_until,
@@ -188,6 +190,7 @@ impl Session {
             turn,
             unanswered,
             is_unheard,
+            asked,
             had_more,
             claims,
             ended,
@@ -239,6 +242,12 @@ impl Session {
     /// Its runs, in no order.
     pub(crate) fn runs(&self) -> impl Iterator<Item = (ExecutionId, &Held)> {
         self.claims.iter().filter(|(_, held)| held.claim.fired).map(|(id, held)| (*id, held))
+    }
+
+    /// The present by the clock of the node: what it has said last, and the time since. A node in a test has a clock of its own.
+    pub(crate) fn present(&self, monotonic: Duration) -> Option<DateTime<Utc>> {
+        let (now, at) = self.asked?;
+        now.checked_add_signed(TimeDelta::from_std(monotonic.saturating_sub(at)).ok()?)
     }
 
     /// Claims that are not fired, with when they lapse.

@@ -162,7 +162,10 @@ impl Shared {
                 self.release(unheard).await?;
             }
         }
-        self.release_lapsed(request.now).await?;
+        if let Some(known) = self.sessions.lock().get_mut(&request.session) {
+            known.asked = Some((request.now, SystemClock.monotonic()));
+        }
+        self.release_lapsed(Some(request.now)).await?;
         if self.has_pauses_to_end(request.now) {
             self.ring(request).await?;
         }

@@ -140,12 +140,10 @@ async fn main() -> anyhow::Result<()> {
     scheduler.enqueue_all(letters.iter().cloned().map(deliver::with)).await?;
     until_quiet(&scheduler).await?;
 
-    let mut errors = BTreeMap::<String, usize>::new();
-    for run in scheduler.all_runs(RunQuery::dead()).await? {
-        *errors.entry(run.last_error.as_deref().unwrap_or_default().to_owned()).or_default() += 1;
-    }
     println!("{} of {} letters are delivered; dead are", post.delivered(), letters.len());
-    errors.iter().for_each(|(error, count)| println!("  {count:>3}  {error}"));
+    for group in scheduler.dead_groups(RunQuery::dead()).await? {
+        println!("  {:>3}  {}", group.count, group.error);
+    }
 
     open(&post, "new.pecs", None).await?;
     for run in scheduler.all_runs(RunQuery::dead().with_error("551 we have moved")).await? {

@@ -38,6 +38,20 @@ impl Bench {
 
 checks! { ($) changing, __store_checks_of_changing;
 
+async fn ended_runs_are_listed_by_the_time_of_their_end(bench) {
+    bench.enqueue((1..=3).map(|number| run(number, &job("work").build(), 500)).collect()).await;
+    for number in 1..=3 {
+        let cancel = ChangeRuns::new(vec![id(number)], RunChange::Cancel, at(10 * number as i64));
+        bench.store.change_runs(cancel).await.unwrap();
+    }
+    let found = async |from: i64, until: i64| {
+        let query = RunQuery::default().that_are(RunEnd::Cancelled).ended_in(at(from)..at(until));
+        let runs = bench.store.all_runs(query).await.unwrap();
+        runs.iter().map(|run| run.id.count()).collect::<Vec<_>>()
+    };
+    assert_eq!((found(0, 99).await, found(20, 30).await), (vec![3, 2, 1], vec![2]));
+}
+
 async fn an_ended_run_is_kept_until_its_time_is_over(bench) {
     bench.kill(1, 1, "no").await;
     bench.enqueue(vec![run(2, &job("work").build(), 2)]).await;

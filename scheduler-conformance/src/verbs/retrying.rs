@@ -216,6 +216,16 @@ async fn an_attempt_whose_trigger_was_removed_is_the_last_one(bench) {
     assert!(bench.all_runs().await.is_empty(), "another trigger of the name changes nothing");
 }
 
+async fn retries_are_listed_by_their_trigger(bench) {
+    let retry = bench.put_retried(OverlapPolicy::AllowAll, 90).await;
+    let other = super::running::run(1, &job("work").build(), 50);
+    bench.store.enqueue(vec![other]).await.unwrap();
+    let found = |name: &str| bench.store.all_runs(RunQuery::default().of_trigger(key(name)));
+    let ids: Vec<_> = found("a").await.unwrap().iter().map(|run| run.id).collect();
+    assert_eq!(ids, [retry]);
+    assert!(found("b").await.unwrap().is_empty());
+}
+
 async fn the_retries_of_a_job_go_with_it(bench) {
     bench.put_retried(OverlapPolicy::AllowAll, 30).await;
     assert_eq!(bench.store.remove_jobs(vec!["work".parse().unwrap()]).await.unwrap(), [true]);

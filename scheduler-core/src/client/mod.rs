@@ -36,6 +36,7 @@ mod admin;
 mod calendars;
 mod enqueuing;
 mod explain;
+mod groups;
 mod handle;
 mod lengths;
 mod limiting;
@@ -51,6 +52,7 @@ pub(crate) use scheduling::bind;
 
 pub use enqueuing::{Enqueue, EnqueueOutcome};
 pub use explain::{Explanation, Obstacle, RunExplanation};
+pub use groups::DeadGroup;
 pub use handle::Client;
 pub use lengths::WhenFull;
 pub use scheduling::Scheduled;

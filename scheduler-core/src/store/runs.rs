@@ -247,6 +247,12 @@ pub struct RunQuery {
     pub queue: Option<Option<Arc<str>>>,
     /// Only those whose last error has this in it.
     pub error: Option<Arc<str>>,
+    /// Only occurrences of this trigger that are tried again, or were.
+    pub trigger: Option<TriggerKey>,
+    /// Only those that ended at this time or later.
+    pub from: Option<DateTime<Utc>>,
+    /// Only those that ended before this time.
+    pub until: Option<DateTime<Utc>>,
     /// Only those from here on: the [`next`](super::Page::next) of the page before.
     pub after: Option<RunCursor>,
     /// At most so many on a page; by default [`PAGE_SIZE`](super::PAGE_SIZE), and never more than
@@ -296,6 +302,18 @@ impl RunQuery {
     #[must_use]
     pub fn of_queue(self, queue: impl Into<Arc<str>>) -> Self {
         Self { queue: Some(Some(queue.into())), ..self }
+    }
+
+    /// Only occurrences of this trigger that are tried again, or were.
+    #[must_use]
+    pub fn of_trigger(self, trigger: TriggerKey) -> Self {
+        Self { trigger: Some(trigger), ..self }
+    }
+
+    /// Only those that ended in this time: from its begin on, and before its end.
+    #[must_use]
+    pub fn ended_in(self, time: std::ops::Range<DateTime<Utc>>) -> Self {
+        Self { from: Some(time.start), until: Some(time.end), ..self }
     }
 
     /// Only those whose last error has this in it.

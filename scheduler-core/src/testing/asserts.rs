@@ -1,4 +1,4 @@
-//! What the macros `assert_fired!` and `assert_enqueued!` check.
+//! What the macros `assert_fired!`, `assert_enqueued!` and `assert_dead!` check.
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
@@ -61,6 +61,18 @@ impl Stage {
         assert!(found, "no run of `{key}` is waiting{with}; there are{there}");
     }
 
+    /// Fails unless a run of the job is dead, with this in its last error if it is given.
+    #[doc(hidden)]
+    pub async fn check_dead(&self, job: impl NamesJob, part: Option<&str>) {
+        let key = job.job_key();
+        let query = RunQuery::dead().of_job(key.clone());
+        let dead = self.scheduler().all_runs(query).await.unwrap_or_else(|error| panic!("{error}"));
+        let errors: Vec<_> = dead.iter().map(|run| run.last_error.as_deref().unwrap_or_default()).collect();
+        let found = errors.iter().any(|error| part.is_none_or(|part| error.contains(part)));
+        let with = part.map(|part| format!(" with `{part}` in its last error")).unwrap_or_default();
+        assert!(found, "no run of `{key}` is dead{with}; there are{}", list_or_none(&errors));
+    }
+
     fn account(&self) -> String {
         format!("\nwhat has run:{}", list_or_none(self.fired()))
     }
@@ -89,6 +101,20 @@ macro_rules! assert_fired {
     };
     ($test:expr, $job:expr, $times:expr $(,)?) => {
         $test.check_fired($job, $times)
+    };
+}
+
+/// Fails unless a run of a job is dead, with this text in its last error if one is given.
+///
+/// The job is a name, `group/name` or a key: `assert_dead!(test, "send")` or `assert_dead!(test, send::key(), "refused")`, in an async
+/// function.
+#[macro_export]
+macro_rules! assert_dead {
+    ($test:expr, $job:expr $(,)?) => {
+        $test.check_dead($job, None).await
+    };
+    ($test:expr, $job:expr, $part:expr $(,)?) => {
+        $test.check_dead($job, Some($part)).await
     };
 }
 

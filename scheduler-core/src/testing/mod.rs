@@ -48,7 +48,7 @@ use std::ops::Deref;
 
 use chrono::{DateTime, Utc};
 
-pub use crate::{assert_enqueued, assert_fired};
+pub use crate::{assert_dead, assert_enqueued, assert_fired};
 pub use faults::{Fault, FaultyStore, Verb};
 pub use host::TestHost;
 pub use names::{NamesJob, NamesTime};

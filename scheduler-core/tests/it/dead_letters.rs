@@ -8,7 +8,7 @@ use scheduler_core::job::{Invocation, JobDefinition, JobDetail, JobError};
 use scheduler_core::run::{Retention, RetryPolicy, RunEnd, RunId, RunState};
 use scheduler_core::scheduler::Event;
 use scheduler_core::store::{JobStore, MemoryJobStore, RunChange, RunChanged, RunEdit, RunQuery};
-use scheduler_core::testing::{Fault, FaultyStore, TestScheduler, Verb};
+use scheduler_core::testing::{Fault, FaultyStore, TestScheduler, Verb, assert_dead};
 use scheduler_core::time::Clock;
 use scheduler_core::{JobData, Scheduler};
 
@@ -106,6 +106,30 @@ async fn dead_runs_that_are_too_many_are_dropped_and_reported() {
         }
     }
     assert_eq!(dropped, dead[..2]);
+}
+
+/// After an outage: what has happened, how often, and one run to look at.
+#[tokio::test]
+async fn dead_runs_are_grouped_by_what_they_have_failed_with() {
+    let job = JobDefinition::new(letters(), |to: String| async move { Err::<(), _>(JobError::new(to)) });
+    let test = TestScheduler::start(NOW, Scheduler::builder().register(job)).await.unwrap();
+    for error in ["order 17 is gone", "order 4 is gone\nbacktrace", "refused", "order 99 is gone"] {
+        test.scheduler().enqueue(Invocation::with_args(letters(), &error)).await.unwrap();
+        test.run_due().await;
+        test.advance(Duration::from_secs(60)).await;
+    }
+    let groups = test.scheduler().dead_groups(RunQuery::dead()).await.unwrap();
+    let shown: Vec<_> = groups.iter().map(|group| (&*group.error, group.count)).collect();
+    assert_eq!(shown, [("order # is gone", 3), ("refused", 1)]);
+    let run = test.scheduler().all_runs(RunQuery::one(groups[0].example)).await.unwrap().remove(0);
+    assert_eq!((run.last_error.as_deref(), run.ended), (Some("order 99 is gone"), Some(groups[0].last)));
+    assert_eq!(groups[0].last - groups[0].first, chrono::TimeDelta::minutes(3));
+    let mut latest = RunQuery::dead();
+    latest.limit = Some(2);
+    let limited = test.scheduler().dead_groups(latest).await.unwrap();
+    assert_eq!(limited.iter().map(|group| group.count).collect::<Vec<_>>(), [1, 1], "of the latest two runs");
+    assert_dead!(test, "send");
+    assert_dead!(test, "send", "refused");
 }
 
 #[tokio::test]

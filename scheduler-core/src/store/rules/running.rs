@@ -10,7 +10,7 @@ use super::holding::note_retry;
 use super::keying::{give_back_key, resolve};
 use super::steps::{each, end_claim, end_run};
 use crate::job::{CancelReason, ExecutionId};
-use crate::key::JobKey;
+use crate::key::{JobKey, TriggerKey};
 use crate::run::{AttemptError, FailureKind, RunEnd, RunId};
 use crate::store::rows::*;
 
@@ -335,6 +335,13 @@ pub(crate) fn is_meant(query: &RunQuery, run: &RunStatus) -> bool {
             .error
             .as_ref()
             .is_none_or(|part| run.last_error.as_ref().is_some_and(|error| error.contains(&**part)))
+        && query.trigger.as_ref().is_none_or(|trigger| is_of_trigger(run, trigger))
+        && query.from.is_none_or(|from| run.ended.is_some_and(|ended| ended >= from))
+        && query.until.is_none_or(|until| run.ended.is_some_and(|ended| ended < until))
+}
+
+fn is_of_trigger(run: &RunStatus, key: &TriggerKey) -> bool {
+    matches!(&run.cause, Cause::Trigger { trigger, .. } if trigger == key)
 }
 
 /// Whether the run stands behind the cursor of a query, in the order of its list.
