@@ -205,16 +205,18 @@ impl Loader<'_> {
         }
     }
 
+    /// All members of a sorted set that begin with this.
+    fn beginning(&self, zset: &str, begin: &str) -> Cmd {
+        self.get("ZRANGEBYLEX", zset).arg(format!("[{begin}")).arg(after(begin)).to_owned()
+    }
+
     /// The triggers of jobs and the claims of triggers, of which there may be many, are asked for all at once.
     async fn sets(&mut self, sets: Vec<Set>) -> Result<()> {
         let (mut commands, mut simple, mut of_runs) = (Vec::new(), Vec::new(), Vec::new());
         for set in sets {
             match &set {
                 Set::Triggers(Selection::Job(job)) => {
-                    let begin = format!("{}\0\0", codec::key(job));
-                    commands.push(
-                        self.get("ZRANGEBYLEX", "of").arg(format!("[{begin}")).arg(after(&begin)).to_owned(),
-                    );
+                    commands.push(self.beginning("of", &format!("{}\0\0", codec::key(job))));
                 }
                 Set::Unfired(trigger) => {
                     let key = codec::key(self.view.names().trigger_key(*trigger));
@@ -224,15 +226,7 @@ impl Loader<'_> {
                     of_runs.push(*run);
                     continue;
                 }
-                Set::Tagged(tag) => {
-                    let begin = codec::tag(tag);
-                    commands.push(
-                        self.get("ZRANGEBYLEX", "tags")
-                            .arg(format!("[{begin}"))
-                            .arg(after(&begin))
-                            .to_owned(),
-                    );
-                }
+                Set::Tagged(tag) => commands.push(self.beginning("tags", &codec::tag(tag))),
                 Set::Holder(job) => commands.push(self.get("HGET", "busy").arg(codec::key(job)).to_owned()),
                 _ => {
                     let found = self.members(&set).await?;
@@ -411,8 +405,7 @@ impl Loader<'_> {
 
     async fn triggers_of(&self, job: &str) -> Result<Vec<String>> {
         let begin = format!("{job}\0\0");
-        let found =
-            self.one(self.get("ZRANGEBYLEX", "of").arg(format!("[{begin}")).arg(after(&begin))).await?;
+        let found = self.one(&self.beginning("of", &begin)).await?;
         Ok(words(Some(found))
             .into_iter()
             .filter_map(|member| Some(member.strip_prefix(&begin)?.to_owned()))

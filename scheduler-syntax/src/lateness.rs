@@ -6,7 +6,7 @@ use crate::duration::format_duration;
 
 const DAY: Duration = Duration::from_secs(86_400);
 
-/// What is wrong with a boost of this length: by more than a day, work would go before everything that waits.
+/// The fault of a boost of this length, if it has one. With more than a day, work would go before everything else that waits.
 pub fn boost_problem(boost: Duration) -> Option<String> {
     let shown = format_duration(boost);
     if boost > DAY {
@@ -16,7 +16,7 @@ pub fn boost_problem(boost: Duration) -> Option<String> {
         .then(|| format!("the boost is {shown}; use at least `1ms` or leave it out"))
 }
 
-/// What is wrong with an expiry after this time: a run whose time is over at once never begins.
+/// The fault of an expiry after this time, if it has one. A run that expires at once would never begin.
 pub fn expiry_problem(expires: Duration) -> Option<String> {
     let shown = format_duration(expires);
     (expires < Duration::from_millis(1))

@@ -101,7 +101,7 @@ async fn a_boosted_run_that_is_due_does_not_come_up_again_and_again(bench) {
 async fn a_boosted_run_goes_before_what_became_due_earlier(bench) {
     let runs = vec![plain(1, 100), plain(2, 60), boosted(3, 110, 30, 110), plain(4, 80), plain(5, 79)];
     bench.enqueue(runs).await;
-    // What is due at its very place comes by its name.
+    // Work that stands at the same place is taken in the order of its names.
     assert_eq!(numbers(&bench.take(110, 10).await), [2, 5, 3, 4, 1]);
 }
 

@@ -133,7 +133,7 @@ async fn triggers_and_other_queues_do_not_count(bench) {
     assert_eq!(bench.length().await, 0);
 }
 
-/// Whoever changes a run, its queue counts it as its state says.
+/// A queue counts a run by the state of the run, whoever has changed it.
 async fn the_length_follows_every_step_of_a_run(bench) {
     assert_eq!(bench.length().await, 0, "counted from here on");
     bench.enqueue((1..=9).map(free).collect()).await;

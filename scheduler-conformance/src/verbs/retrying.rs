@@ -246,7 +246,7 @@ async fn a_retry_of_a_paused_trigger_is_held_until_the_trigger_is_resumed(bench)
     assert_eq!((due.runs[0].run, due.runs[0].attempt), (retry, 2));
 }
 
-/// What is not due in the pause is not held.
+/// A retry that does not fall due during the pause is not held.
 async fn a_retry_that_is_due_after_the_pause_is_made(bench) {
     let retry = bench.put_retried(OverlapPolicy::AllowAll, 30).await;
     bench.pause(Selection::All).await;

@@ -1,5 +1,6 @@
 //! The keys of runs that are enqueued.
 
+use std::fmt::Display;
 use std::sync::Arc;
 
 use super::handle::Client;
@@ -8,6 +9,7 @@ use crate::error::{Error, Result};
 use crate::job::{Delay, Invocation};
 use crate::run::{Merge, OnConflict, RunId, RunState, Unique};
 use crate::store::*;
+use crate::user;
 
 /// A run that is ready to be stored.
 #[derive(Clone)]
@@ -48,10 +50,14 @@ impl Client {
         let of_registry = || self.registry()?.unique_of(job.detail().job_type());
         let Some(of) = job.unique_of().or_else(of_registry) else { return Ok(None) };
         let all = job.detail().data().merged(data);
-        let unique = of(&all).map_err(|error| {
-            Error::config(format!("the key of a run of job `{}` cannot be made: {error}", job.key()))
-        })?;
-        Ok(Some(unique))
+        let problem = |problem: &dyn Display| {
+            Error::config(format!("the key of a run of job `{}` cannot be made: {problem}", job.key()))
+        };
+        match user::call(|| of(&all)) {
+            Ok(Ok(unique)) => Ok(Some(unique)),
+            Ok(Err(error)) => Err(problem(&error)),
+            Err(panic) => Err(problem(&panic)),
+        }
     }
 
     /// Merges the data of a run into those of the one that has its key, as long as that waits. Another caller may do so at the same time.
@@ -64,7 +70,10 @@ impl Client {
             let has_ended = known.as_ref().is_some_and(|known| known.state == RunState::Ended);
             let mut new = run.new.clone();
             if let (Some(waiting), Some(unique)) = (waiting, &mut new.unique) {
-                new.data = merge(&waiting.data, &run.new.data).map_err(Arc::new)?;
+                let merged = user::call(|| merge(&waiting.data, &run.new.data)).map_err(|panic| {
+                    Error::config(format!("the function that merges runs of job `{}` {panic}", new.job))
+                })?;
+                new.data = merged.map_err(Arc::new)?;
                 unique.conflict = Conflict::Replace { data: true, of: Some(waiting.data.clone()) };
             }
             let answer = self.store_limited(vec![new]).await?.pop();

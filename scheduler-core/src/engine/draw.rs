@@ -131,7 +131,7 @@ impl Weights {
     /// Draws until the queues that may have work have their shares. Others come in between and are not counted, with no more than
     /// their part if all had work.
     fn shares(&mut self, max: usize) -> Vec<QueueShare> {
-        // What is beyond that goes by due time.
+        // The rest of a larger request goes by due time.
         let max = max.min(MOST_DRAWN);
         self.max = max;
         self.asked.clear();
@@ -211,7 +211,7 @@ impl Weights {
 pub(super) struct Tiers {
     /// With how many of each the answer has brought.
     tiers: Vec<(QueueSet, usize)>,
-    /// What is below each tier.
+    /// The queues below each tier.
     below: Vec<QueueSet>,
     reserve: usize,
     /// Starts since the last one of the reserve.

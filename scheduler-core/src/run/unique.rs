@@ -166,7 +166,7 @@ impl Unique {
         Self { on_conflict, ..self }
     }
 
-    /// What is wrong with it, if anything is.
+    /// The fault of the key, if it has one.
     pub(crate) fn problem(&self) -> Option<String> {
         let shown = || format!("the key `{}`", self.text);
         if self.text.is_empty() {

@@ -41,7 +41,7 @@ pub struct AcquireDue {
 }
 
 impl AcquireDue {
-    /// What is left of the limits, the shares and the part of late triggers when this one was taken, for a store that answers one request
+    /// Takes one trigger or run off the limits, the shares and the part of late triggers, for a store that answers one request
     /// in several parts.
     pub fn took(&mut self, queue: Option<&Arc<str>>, due: Option<DateTime<Utc>>) {
         if let Some(left) = self.limits.of(queue).map(|left| left.saturating_sub(1)) {

@@ -144,3 +144,21 @@ async fn a_key_that_makes_no_sense_is_told() {
     let error = test.scheduler().enqueue_all([call(1)]).await.map(|ids| ids.len());
     assert_eq!(error.unwrap(), 1, "without a key nobody minds");
 }
+
+/// Code of the user that panics fails its own call.
+#[tokio::test]
+async fn a_key_or_a_merge_that_panics_is_an_error_of_the_call() {
+    let (job, _) = slow(detail("work"));
+    let job = job.unique_by(|data| match data.get::<u64>("n") {
+        Ok(Some(13)) => panic!("no thirteen"),
+        _ => Unique::key("a").on_conflict(OnConflict::Merge(Arc::new(|_, _| panic!("no merge")))),
+    });
+    let test = TestScheduler::start(NOW, Scheduler::builder().register(job)).await.unwrap();
+    let scheduler = test.scheduler();
+    let error = scheduler.enqueue(call(13)).await.unwrap_err().to_string();
+    assert!(error.contains("no thirteen") && error.contains("`work`"), "{error}");
+    let first = scheduler.enqueue(call(1)).delay(60 * SECOND).await.unwrap();
+    let error = scheduler.enqueue(call(2)).await.unwrap_err().to_string();
+    assert!(error.contains("no merge") && error.contains("`work`"), "{error}");
+    assert_eq!(runs(scheduler).await.iter().map(|run| run.id).collect::<Vec<_>>(), [first]);
+}

@@ -17,7 +17,7 @@ use crate::store::runs::AcquiredRun;
 struct Taking<'a> {
     request: &'a AcquireDue,
     timing: Attached,
-    /// What is left of the share of late ones.
+    /// How many late ones may still be taken.
     late: usize,
     triggers: Vec<AcquiredTrigger>,
     runs: Vec<AcquiredRun>,

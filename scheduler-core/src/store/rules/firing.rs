@@ -52,23 +52,7 @@ pub fn fire<R: Rows>(rows: &mut R, firing: Firing, now: DateTime<Utc>) -> Answer
     let Some(item) = claim.trigger_id() else { return Ok(FireResult::Stale) };
     let (birth, epoch) = (claim.birth, claim.epoch);
     if claim.fired {
-        // The same call again, after its reply was lost.
-        let (trigger, counted, lineage) = (claim.trigger.clone(), claim.counted, claim.lineage);
-        // Its node has to know how it stands.
-        rows.get(item)?;
-        let job = match rows.job(trigger.job())? {
-            Some(job) => rows.get(job)?.map(|job| job.detail.clone()),
-            None => None,
-        };
-        let Some(job) = job else {
-            // Nobody will run it.
-            end_claim(rows, id)?;
-            if counted {
-                end_run(rows, item, lineage, now)?;
-            }
-            return Ok(FireResult::Stale);
-        };
-        return Ok(FireResult::Run { fence, job });
+        return fire_again(rows, firing.claim, item, now);
     }
     let good =
         |row: &&TriggerRow| row.birth == birth && row.epoch == epoch && row.state == StoredState::Waiting;
@@ -118,6 +102,33 @@ pub fn fire<R: Rows>(rows: &mut R, firing: Firing, now: DateTime<Utc>) -> Answer
     end_claim(rows, id)?;
     rows.show(item)?;
     Ok(if firing.dropped.is_none() { FireResult::Overlapped } else { FireResult::Advanced })
+}
+
+/// The same call again, after its reply was lost.
+fn fire_again<R: Rows>(
+    rows: &mut R,
+    claim: ExecutionId,
+    item: Id<TriggerRow>,
+    now: DateTime<Utc>,
+) -> Answer<R, FireResult> {
+    let id = Id::of(claim);
+    let Some(row) = rows.get(id)? else { return Ok(FireResult::Stale) };
+    let (trigger, counted, lineage) = (row.trigger.clone(), row.counted, row.lineage);
+    // Its node has to know how it stands.
+    rows.get(item)?;
+    let job = match rows.job(trigger.job())? {
+        Some(job) => rows.get(job)?.map(|job| job.detail.clone()),
+        None => None,
+    };
+    if let Some(job) = job {
+        return Ok(FireResult::Run { fence: claim.count(), job });
+    }
+    // Nobody will run it.
+    end_claim(rows, id)?;
+    if counted {
+        end_run(rows, item, lineage, now)?;
+    }
+    Ok(FireResult::Stale)
 }
 
 /// Gives back a claim that was not fired, or a run that has not begun.

@@ -73,7 +73,7 @@ pub fn lose<R: Rows>(
         Some(job) => rows.get(job)?.map(|job| job.detail.clone()),
         None => None,
     };
-    // A job that asks for recovery wants what has begun to come to its end, also if its trigger was removed meanwhile.
+    // A job that asks for recovery finishes what it has begun, even if its trigger was removed meanwhile.
     let may_repeat = |detail: &Arc<JobDetail>| detail.requests_recovery() || !claim.run_removed;
     let wanted = detail.filter(|detail| detail.is_repeated_when_lost() && may_repeat(detail));
     let is_repeated = wanted.is_some();
