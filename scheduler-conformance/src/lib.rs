@@ -53,6 +53,7 @@ pub fn checks<O: Open>() -> Vec<Check<O>> {
         verbs::firings::all(),
         verbs::firing::all(),
         verbs::keys::all(),
+        verbs::sequences::all(),
         verbs::lateness::all(),
         verbs::lengths::all(),
         verbs::overlap::all(),
@@ -84,6 +85,7 @@ macro_rules! store_conformance {
             $crate::__store_checks_of_firings!($open);
             $crate::__store_checks_of_firing!($open);
             $crate::__store_checks_of_keys!($open);
+            $crate::__store_checks_of_sequences!($open);
             $crate::__store_checks_of_lateness!($open);
             $crate::__store_checks_of_lengths!($open);
             $crate::__store_checks_of_overlap!($open);

@@ -31,6 +31,8 @@ pub(crate) fn tag(tag: &RunTag) -> String {
         RunTag::RetryOf(trigger) => format!("r{}\0\0", key(trigger)),
         RunTag::Key(key) => format!("k{}\0\0", text_of(key.number())),
         RunTag::FollowUp(key) => format!("f{}\0\0", text_of(key.number())),
+        RunTag::FirstOf(key) => format!("s{}\0\0", text_of(key.number())),
+        RunTag::Behind(run) => format!("b{}\0\0", self::run(*run)),
         _ => format!("?{tag:?}\0\0"),
     }
 }

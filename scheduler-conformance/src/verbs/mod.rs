@@ -47,3 +47,4 @@ pub mod pausing;
 pub mod queues;
 pub mod retrying;
 pub mod running;
+pub mod sequences;

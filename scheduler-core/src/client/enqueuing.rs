@@ -11,7 +11,7 @@ use crate::data::JobData;
 use crate::error::{During, Error, Result};
 use crate::job::{BoxFuture, Delay, IntoInvocation, Invocation};
 use crate::key::JobKey;
-use crate::run::{RetryPolicy, RunId, Unique};
+use crate::run::{RetryPolicy, RunId, Sequence, Unique};
 use crate::store::*;
 use crate::watch::Event;
 
@@ -35,6 +35,7 @@ pub struct Enqueue<'a> {
     priority: Option<i32>,
     retry: Option<RetryPolicy>,
     unique: Option<Unique>,
+    sequence: Option<Sequence>,
     boost: Option<Duration>,
     expires: Option<Duration>,
 }
@@ -121,6 +122,11 @@ impl Enqueue<'_> {
         Self { unique: Some(unique), ..self }
     }
 
+    /// The run begins when all runs of this sequence that were enqueued before are over. Default: it belongs to no sequence.
+    pub fn sequence(self, sequence: Sequence) -> Self {
+        Self { sequence: Some(sequence), ..self }
+    }
+
     /// Stores the run, and says whether it was stored, was there already, or has replaced another one. Awaiting the call itself only gives
     /// the id.
     ///
@@ -136,7 +142,7 @@ impl Enqueue<'_> {
     }
 
     async fn store(self) -> Result<EnqueueOutcome> {
-        let Self { client, job, due, id, priority, retry, unique, boost, expires } = self;
+        let Self { client, job, due, id, priority, retry, unique, sequence, boost, expires } = self;
         client.open()?;
         let key = job.key().clone();
         let policy = retry.as_ref().and_then(|policy| Some(policy.checked().err()?.to_string()));
@@ -144,11 +150,13 @@ impl Enqueue<'_> {
             let boost = boost.filter(|boost| !boost.is_zero()).and_then(boost_problem);
             boost.or_else(|| expires.and_then(expiry_problem))
         };
-        if let Some(problem) = policy.or_else(lateness) {
+        let line = || sequence.as_ref().and_then(Sequence::problem);
+        if let Some(problem) = policy.or_else(lateness).or_else(line) {
             return Err(Error::config(problem).for_job(&key));
         }
         let mut run = client.prepared(job, JobData::new(), unique).await.of_job(&key)?;
         let new = &mut run.new;
+        new.sequence = sequence.map(|sequence| Box::new(sequence.stored(&new.job_type)));
         if let Some(unique) = new.unique.as_mut().filter(|_| due.is_some()) {
             unique.keeps_due = false;
         }
@@ -205,8 +213,8 @@ impl Client {
     /// what the code declares, so the run brings the given job along.
     pub fn enqueue(&self, job: impl IntoInvocation) -> Enqueue<'_> {
         let job = job.into_invocation();
-        let (due, id, priority, retry, unique, boost, expires) = Default::default();
-        Enqueue { client: self, job, due, id, priority, retry, unique, boost, expires }
+        let (due, id, priority, retry, unique, sequence, boost, expires) = Default::default();
+        Enqueue { client: self, job, due, id, priority, retry, unique, sequence, boost, expires }
     }
 
     /// Stores a run for each job, all of them or none; a store may do more than 500 in parts. Returns their ids, in order.

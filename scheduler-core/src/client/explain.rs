@@ -56,6 +56,13 @@ pub enum Obstacle {
         /// When it is due.
         due: DateTime<Utc>,
     },
+    /// It waits for a run of its sequence that was enqueued before.
+    Behind {
+        /// The sequence.
+        sequence: Arc<str>,
+        /// The run before it.
+        run: RunId,
+    },
     /// It will not fire again.
     Complete,
     /// Its last run goes on; it will not fire again.
@@ -166,6 +173,7 @@ impl fmt::Display for RunExplanation {
             (RunState::Waiting, _) if self.reasons.is_empty() => f.write_str("is due and waits for its turn"),
             (RunState::Waiting, _) => f.write_str("does not begin:"),
             (RunState::Claimed, _) => f.write_str("is under way"),
+            (RunState::Held, _) if !self.reasons.is_empty() => f.write_str("is held:"),
             (RunState::Held, _) => f.write_str("is held until `RunChange::Release`"),
             (RunState::Ended, Some(RunEnd::Dead)) => {
                 let count = self.run.attempts;
@@ -198,6 +206,9 @@ impl fmt::Display for Obstacle {
                 f.write_str("it is not stored: never scheduled, fired for the last time, or removed")
             }
             Self::NotYetDue { due } => write!(f, "it is due at {due}"),
+            Self::Behind { sequence, run } => {
+                write!(f, "it waits for run {run}, which is before it in sequence `{sequence}`")
+            }
             Self::Complete => f.write_str("it is complete and will not fire again; reschedule it"),
             Self::LastRun { execution, since } => {
                 write!(
@@ -375,6 +386,8 @@ impl Client {
         };
         let mut reasons = Vec::new();
         if run.state == RunState::Held {
+            let behind = run.sequence.clone().zip(run.behind);
+            reasons.extend(behind.map(|(sequence, run)| Obstacle::Behind { sequence, run }));
             reasons.extend(self.paused_trigger(&run.cause).await?);
         }
         if run.state == RunState::Waiting {

@@ -21,6 +21,7 @@ mod id;
 mod invalid;
 mod retention;
 mod retry;
+mod sequence;
 mod state;
 mod unique;
 
@@ -33,5 +34,6 @@ pub use invalid::InvalidRetry;
 pub use retention::Retention;
 pub use retry::{FailureKind, RetryPolicy, Verdict};
 pub use scheduler_syntax::{BackoffError, Factor};
+pub use sequence::{RunSequence, Sequence};
 pub use state::{RunEnd, RunState, RunStep};
 pub use unique::{KeyId, Merge, OnConflict, RunKey, Unique};

@@ -10,7 +10,7 @@ use super::page::page_size;
 use crate::data::JobData;
 use crate::job::{ExecutionId, JobDetail};
 use crate::key::{JobKey, TriggerKey};
-use crate::run::{AttemptError, FiringCause, RetryPolicy, RunEnd, RunId, RunKey, RunState};
+use crate::run::{AttemptError, FiringCause, RetryPolicy, RunEnd, RunId, RunKey, RunSequence, RunState};
 use crate::trigger::Trigger;
 
 /// Why there is a run.
@@ -73,6 +73,8 @@ pub struct NewRun {
     pub now: Option<DateTime<Utc>>,
     /// Its key, if it is unique.
     pub unique: Option<Box<NewKey>>,
+    /// Its sequence, if it has one.
+    pub sequence: Option<Box<RunSequence>>,
 }
 
 /// The key of a run to be stored.
@@ -133,6 +135,7 @@ impl NewRun {
             attempts: 0,
             errors: Vec::new(),
             unique: None,
+            sequence: None,
             boost: job.boost().unwrap_or_default(),
             expires: job.expires(),
             most_waiting: None,
@@ -415,6 +418,10 @@ pub struct RunStatus {
     pub data: JobData,
     /// Its key, if it is unique.
     pub key: Option<Arc<str>>,
+    /// Its sequence, if it has one.
+    pub sequence: Option<Arc<str>>,
+    /// The run of its sequence for which it waits.
+    pub behind: Option<RunId>,
     /// Why there is this run.
     pub cause: Cause,
 }

@@ -79,6 +79,10 @@ bugs! {
     ShowsTheExpiredAsWaiting,
     IgnoresMaximums,
     StoresWhatFits,
+    IgnoresSequences,
+    ReordersSequences,
+    NeverHalts,
+    ReleasesOutOfTurn,
 }
 
 #[derive(Debug)]
@@ -331,6 +335,14 @@ impl Broken {
         if self.bug == Bug::IgnoresKeys {
             runs.iter_mut().for_each(|run| run.unique = None);
         }
+        match self.bug {
+            Bug::IgnoresSequences => runs.iter_mut().for_each(|run| run.sequence = None),
+            Bug::ReordersSequences if runs.iter().all(|run| run.sequence.is_some()) => runs.reverse(),
+            Bug::NeverHalts => {
+                runs.iter_mut().filter_map(|run| run.sequence.as_mut()).for_each(|of| of.halts = false);
+            }
+            _ => {}
+        }
         for unique in runs.iter_mut().filter_map(|run| run.unique.as_mut()) {
             match (self.bug, &unique.conflict) {
                 (Bug::ReplacesNothing, Conflict::Replace { .. }) => unique.conflict = Conflict::Skip,
@@ -366,6 +378,7 @@ impl Broken {
             RunChange::Replay { spacing, .. } if bug == Bug::ReplaysAllAtOnce => *spacing = Duration::ZERO,
             RunChange::Edit(edit) if bug == Bug::ForgetsQueuesOfEdits => edit.queue = None,
             RunChange::Hold if bug == Bug::HoldsNothing => *change = RunChange::edit(RunEdit::new()),
+            RunChange::Release if bug == Bug::ReleasesOutOfTurn => *change = RunChange::edit(RunEdit::new()),
             RunChange::Delete if bug == Bug::CancelsWhatIsDeleted => *change = RunChange::Cancel,
             _ => {}
         }

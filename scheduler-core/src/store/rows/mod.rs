@@ -34,8 +34,10 @@
 
 mod claim;
 mod lateness;
+mod line;
 mod place;
 mod run;
+mod run_line;
 mod run_links;
 mod seam;
 mod tag;
@@ -44,8 +46,10 @@ mod trigger;
 pub use super::pauses::Pauses;
 pub use super::state::StoredState;
 pub use claim::{Alarm, ClaimRow, Item};
+pub use line::LinePlace;
 pub use place::{Id, Lane, Place};
 pub use run::{Rank, RunRow, Standing};
+
 pub use seam::{Answer, Driver, Rows, Table};
 pub use tag::RunTag;
 pub use trigger::{JobRow, TriggerRow};

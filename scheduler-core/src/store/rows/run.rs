@@ -13,6 +13,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::lateness::{Lateness, whole_millis};
+use super::line::{Line, LinePlace};
 use super::place::{Lane, Place};
 use crate::data::JobData;
 use crate::job::JobDetail;
@@ -104,6 +105,8 @@ pub(in crate::store) struct RareFields {
     /// A run waits for its end.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub(super) is_followed: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) line: Option<Box<Line>>,
     /// It has ended, and is kept only since its key is still taken.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub(super) is_only_key: bool,
@@ -145,11 +148,12 @@ impl RunRow {
     /// A run that waits for its next attempt.
     pub fn new(run: NewRun, lane: Lane) -> Self {
         let NewRun { id, job, job_type, detail, data, due, priority, queue, exclusive, .. } = run;
-        let NewRun { retry, cause, attempts, errors, unique, boost, expires, now, .. } = run;
+        let NewRun { retry, cause, attempts, errors, unique, boost, expires, now, sequence, .. } = run;
         let key = unique.map(|unique| unique.key);
         let cause = (cause != Cause::Enqueued).then_some(cause);
         let lateness = Lateness::of(boost, expires).map(|lateness| Box::new(lateness.due(due, now)));
-        let cold = RareFields { cause, detail, retry, errors, key, lateness, ..RareFields::default() };
+        let line = sequence.map(|sequence| Box::new(Line { sequence: *sequence, place: LinePlace::Out }));
+        let cold = RareFields { cause, detail, retry, errors, key, lateness, line, ..RareFields::default() };
         let cold = (cold != RareFields::default()).then(|| Box::new(cold));
         let (standing, epoch) = (Standing::Waiting, 0);
         Self {
@@ -276,6 +280,8 @@ impl RunRow {
             errors: self.errors().to_vec(),
             data: self.data.clone(),
             key: self.key().map(|key| key.text.clone()),
+            sequence: self.sequence().map(|sequence| sequence.text.clone()),
+            behind: self.behind(),
             cause: self.cause().clone(),
         }
     }

@@ -14,7 +14,7 @@ impl RunRow {
     pub fn tags(&self) -> impl Iterator<Item = RunTag> {
         let trigger = self.cold.is_some().then(|| self.occurrence_of()).flatten();
         let retry = trigger.filter(|_| self.end().is_none()).cloned().map(RunTag::RetryOf);
-        [retry, self.tag_of_key()].into_iter().flatten()
+        [retry, self.tag_of_key(), self.tag_of_line()].into_iter().flatten()
     }
 
     fn tag_of_key(&self) -> Option<RunTag> {

@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 
 use super::finishing::{end_expired, finish, release_follow_up};
 use super::keying::taken_by;
+use super::sequencing::{leave_line, line_up};
 use crate::job::CancelReason;
 use crate::run::{RunEnd, RunId, RunStep};
 use crate::store::rows::*;
@@ -40,7 +41,7 @@ pub fn change_run<R: Rows>(
         RunChange::Cancel => state.after(RunStep::Cancel).is_some(),
         RunChange::Replay { .. } => state.after(RunStep::Replay).is_some() && !is_only_key,
         RunChange::Hold => state.after(RunStep::Hold).is_some(),
-        RunChange::Release => state.after(RunStep::Release).is_some(),
+        RunChange::Release => state.after(RunStep::Release).is_some() && row.behind().is_none(),
     };
     if !allows {
         return Ok(RunChanged::Refused(state));
@@ -53,10 +54,12 @@ pub fn change_run<R: Rows>(
             }
             let due = RunChange::due(*from, *spacing, at, now);
             rows.edit(run, |row| row.replay(due, now))?;
+            line_up(rows, run)?;
             wait(rows, run)?;
         }
         RunChange::Delete => {
             release_follow_up(rows, run)?;
+            leave_line(rows, run)?;
             rows.remove(run)?;
         }
         RunChange::Hold => {
@@ -64,6 +67,7 @@ pub fn change_run<R: Rows>(
         }
         RunChange::Release => {
             rows.edit(run, |row| row.stand(Standing::Waiting, now))?;
+            line_up(rows, run)?;
             wait(rows, run)?;
         }
         RunChange::Edit(edit) => self::edit(rows, run, edit, now)?,

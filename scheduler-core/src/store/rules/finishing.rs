@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 
 use super::recording::{append, expired as expired_record};
+use super::sequencing::{leave_line, line_up};
 use crate::key::JobKey;
 use crate::run::{RunEnd, RunId};
 use crate::store::rows::*;
@@ -15,6 +16,10 @@ pub(super) fn finish<R: Rows>(
     now: DateTime<Utc>,
 ) -> Answer<R, ()> {
     release_follow_up(rows, run)?;
+    let is_halted = |row: &RunRow| end == RunEnd::Dead && row.sequence().is_some_and(|of| of.halts);
+    if !rows.get(run)?.is_some_and(is_halted) || rows.retention().until(end, now).is_none() {
+        leave_line(rows, run)?;
+    }
     let key_until = rows.get(run)?.and_then(|row| row.key_until(now));
     match (rows.retention().until(end, now), key_until) {
         (Some(until), _) => rows.edit(run, |row| row.finish(end, now, until)).map(drop),
@@ -35,8 +40,11 @@ pub(super) fn ring_run<R: Rows>(
         return Ok(None);
     };
     if let Some(end) = row.end() {
-        let is_kept = row.kept_until().is_some_and(|until| until > now);
-        match row.key_until(now) {
+        let (is_kept, key_until) = (row.kept_until().is_some_and(|until| until > now), row.key_until(now));
+        if !is_kept {
+            leave_line(rows, run)?;
+        }
+        match key_until {
             _ if is_kept => drop(rows.edit(run, RunRow::free_key)?),
             Some(until) => drop(rows.edit(run, |row| row.keep_key(end, now, until))?),
             None => rows.remove(run)?,
@@ -75,6 +83,7 @@ pub(crate) fn end_expired<R: Rows>(
 pub(super) fn drop_excess<R: Rows>(rows: &mut R, run: Id<RunRow>) -> Answer<R, Option<(RunId, JobKey)>> {
     let Some(end) = rows.get(run)?.and_then(RunRow::end) else { return Ok(None) };
     let dropped = rows.get(run)?.map(|row| (row.id, row.job.clone()));
+    leave_line(rows, run)?;
     match rows.get(run)?.and_then(|row| row.key()?.until) {
         Some(until) => drop(rows.edit(run, |row| row.keep_key(end, until, until))?),
         None => rows.remove(run)?,
@@ -89,6 +98,7 @@ pub(super) fn release_follow_up<R: Rows>(rows: &mut R, run: Id<RunRow>) -> Answe
     rows.edit(run, |row| row.set_followed(false))?;
     for next in rows.tagged(&RunTag::FollowUp(key))? {
         rows.edit(next, RunRow::release)?;
+        line_up(rows, next)?;
         rows.show_run(next)?;
         rows.wake();
     }

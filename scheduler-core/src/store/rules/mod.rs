@@ -10,6 +10,7 @@
 //! * `running`: runs that are stored: enqueued, ended, lost;
 //! * `holding`: retries that are held while their triggers are paused;
 //! * `keying`: unique runs;
+//! * `sequencing`: runs that run one after the other;
 //! * `retrying`: occurrences of triggers that are tried again, and their triggers;
 //! * `changing`: stored runs that users change;
 //! * `finishing`: runs that end without an attempt, that are due or expire, and ended ones that are no longer kept;
@@ -34,6 +35,7 @@ mod putting;
 mod recording;
 mod retrying;
 mod running;
+mod sequencing;
 mod steps;
 
 pub(crate) use asking::Running;

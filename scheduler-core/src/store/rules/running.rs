@@ -8,6 +8,7 @@ use chrono::{DateTime, Utc};
 use super::finishing::{end_expired, finish, release_follow_up};
 use super::holding::note_retry;
 use super::keying::{give_back_key, resolve};
+use super::sequencing::{leave_line, line_up};
 use super::steps::{each, end_claim, end_run};
 use crate::job::{CancelReason, ExecutionId};
 use crate::key::{JobKey, TriggerKey};
@@ -36,7 +37,11 @@ pub fn enqueue<R: Rows>(rows: &mut R, run: NewRun) -> Answer<R, Enqueued> {
         return Ok(answer);
     }
     let lane = rows.lane(run.queue.as_ref(), &run.job_type);
-    rows.add_run(RunRow::new(run, lane));
+    let has_sequence = run.sequence.is_some();
+    let id = rows.add_run(RunRow::new(run, lane));
+    if has_sequence {
+        line_up(rows, id)?;
+    }
     Ok(Enqueued::Created)
 }
 
@@ -322,6 +327,7 @@ pub fn remove_run<R: Rows>(rows: &mut R, run: Id<RunRow>) -> Answer<R, ()> {
         rows.edit(claim, |claim| claim.run_removed = true)?;
     }
     release_follow_up(rows, run)?;
+    leave_line(rows, run)?;
     rows.remove(run)
 }
 
