@@ -52,6 +52,7 @@ pub fn checks<O: Open>() -> Vec<Check<O>> {
         verbs::ending::all(),
         verbs::firings::all(),
         verbs::firing::all(),
+        verbs::counting::all(),
         verbs::keys::all(),
         verbs::sequences::all(),
         verbs::lateness::all(),
@@ -84,6 +85,7 @@ macro_rules! store_conformance {
             $crate::__store_checks_of_ending!($open);
             $crate::__store_checks_of_firings!($open);
             $crate::__store_checks_of_firing!($open);
+            $crate::__store_checks_of_counting!($open);
             $crate::__store_checks_of_keys!($open);
             $crate::__store_checks_of_sequences!($open);
             $crate::__store_checks_of_lateness!($open);

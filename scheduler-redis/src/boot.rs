@@ -47,6 +47,7 @@ const PROBES: &[&str] = &[
     "EXISTS @s",
     "RENAME @s @r",
     "SET @t 1 EX 1",
+    "EXPIRE @t 1",
     "GET @t",
     "MGET @t",
     "SETRANGE @t 0 a",

@@ -54,6 +54,7 @@ const FAMILIES: &[(&str, &str)] = &[
     ("orphan", "hash"),
     ("ad", "string"),
     ("fr", "string"),
+    ("cnt", "hash"),
 ];
 
 /// What kind of key this is to be.

@@ -27,6 +27,7 @@ mod commit;
 mod commit_claims;
 mod commit_runs;
 mod connection;
+mod counts;
 mod damage;
 mod discovery;
 #[cfg(all(test, unix))]

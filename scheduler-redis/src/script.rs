@@ -38,6 +38,9 @@ pub(crate) static NODES: LazyLock<Script> = script!(" flags=allow-oom", "script/
 /// Reads firing records.
 pub(crate) static FIRINGS: LazyLock<Script> = script!(" flags=no-writes,allow-oom", "script/firings.lua");
 
+/// Adds to counters.
+pub(crate) static COUNTS: LazyLock<Script> = script!(" flags=allow-oom", "script/counts.lua");
+
 fn without_comments(text: &str) -> String {
     let code = text.lines().filter(|line| !line.is_empty() && !line.trim_start().starts_with("--"));
     code.flat_map(|line| [line, "\n"]).collect()

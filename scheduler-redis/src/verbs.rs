@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use chrono::{DateTime, Utc};
 use scheduler_core::calendar::Calendar;
 use scheduler_core::job::{ExecutionId, JobDetail};
 use scheduler_core::store::handler::{ChangeHandler, QueryHandler};
@@ -238,6 +239,11 @@ impl ChangeHandler for RedisJobStore {
         })
     }
 
+    fn count(&self, counts: Vec<EndCount>, now: DateTime<Utc>) -> StoreFuture<'_, ()> {
+        let shared = self.0.clone();
+        Box::pin(self.on_io(Box::pin(async move { shared.add_counts(&counts, now).await })))
+    }
+
     fn cancel(&self, what: Executions) -> StoreFuture<'_, Vec<ExecutionId>> {
         let shared = self.0.clone();
         Box::pin(self.on_io(Box::pin(async move { shared.cancel(what).await })))
@@ -309,6 +315,11 @@ impl QueryHandler for RedisJobStore {
     fn firings(&self, query: FiringQuery) -> StoreFuture<'_, Page<FiringRecord, FiringCursor>> {
         let shared = self.0.clone();
         Box::pin(self.on_io(Box::pin(async move { shared.page_of_firings(&query).await })))
+    }
+
+    fn counts(&self, query: CountQuery, now: DateTime<Utc>) -> StoreFuture<'_, Vec<CountBucket>> {
+        let shared = self.0.clone();
+        Box::pin(self.on_io(Box::pin(async move { shared.find_counts(&query, now).await })))
     }
 
     fn paused_queues(&self) -> StoreFuture<'_, Vec<PausedQueue>> {

@@ -20,6 +20,32 @@ impl Client {
         Ok(self.store().all_jobs(query).await.of_job(key).during("job")?.pop())
     }
 
+    /// How many attempts have ended, by function, queue and outcome, with how long they took and when the latest of them ended: one item for
+    /// each kind and each minute, hour or day.
+    ///
+    /// Nodes count always, in memory, and tell a store with a server every two seconds; a run costs the store nothing. What a node has
+    /// counted since then is lost if the node is killed, and an attempt that is lost with its node is not counted. Minutes are kept for three
+    /// hours, hours for 14 days, days for two years.
+    ///
+    /// ```
+    /// # use scheduler_core::prelude::*;
+    /// # use scheduler_core::store::{CountQuery, CountStep, FiringOutcome};
+    /// # async fn show(client: Client) -> scheduler_core::Result<()> {
+    /// let failed = CountQuery::kept(CountStep::Hour, chrono::Utc::now()).of_outcome(FiringOutcome::Failed);
+    /// for bucket in client.counts(failed).await? {
+    ///     println!("{}: {} of `{}` failed", bucket.start, bucket.ends.count, bucket.ends.key.job_type);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// The store has failed.
+    pub async fn counts(&self, query: CountQuery) -> Result<Vec<CountBucket>> {
+        self.store().counts(query, self.now()).await.during("counts")
+    }
+
     /// The trigger of this name, with its state and fire times.
     ///
     /// # Errors

@@ -38,7 +38,7 @@ impl Core {
             let record = self.record(&parts, &outcome, reason);
             let completion = Completion { instruction, fate, record, ..Completion::of(parts.id) };
             let ending = Ending::new(completion, parts.trigger.clone(), outcome, activity);
-            self.hand_over(ending.of_run(&parts));
+            self.hand_over(ending.of_run(&parts, self.clock.now()));
             return None;
         };
         let run = self.pipeline.run(parts, self.pipeline.cancel_grace);
@@ -47,7 +47,7 @@ impl Core {
     }
 
     /// What the store is told of the end of a run.
-    fn completion(&self, ended: &Ended<'_>) -> Completion {
+    fn completion(&self, ended: &Ended<'_>, now: DateTime<Utc>) -> Completion {
         let parts = &ended.run.parts;
         let wishes = ended.run.take_wishes();
         let instruction = match wishes.unschedule {
@@ -63,7 +63,7 @@ impl Core {
         let unfinished = matches!(ended.outcome, Outcome::Cancelled)
             && ended.run.cancel_reason() == Some(CancelReason::ClaimLost);
         let (execution, data) = (parts.id, wishes.data);
-        let fate = self.fate(ended);
+        let fate = self.fate(ended, now);
         let mut record = self.record(parts, ended.outcome, reason(ended, &fate));
         record.iter_mut().for_each(|record| record.overran = ended.overran);
         let promise = (fate != Fate::Over && parts.stored.is_none()).then(|| Box::new(self.promise(parts)));
@@ -72,8 +72,8 @@ impl Core {
 
     /// What becomes of the run: an attempt that failed is followed by another one as long as a retry is left, and a stored run that
     /// was interrupted waits again.
-    fn fate(&self, ended: &Ended<'_>) -> Fate {
-        let (parts, now) = (&ended.run.parts, self.clock.now());
+    fn fate(&self, ended: &Ended<'_>, now: DateTime<Utc>) -> Fate {
+        let parts = &ended.run.parts;
         let interrupted = || {
             let reason = ended.run.cancel_reason();
             ended.was_dropped || matches!(reason, Some(CancelReason::Shutdown | CancelReason::ClaimLost))
@@ -219,10 +219,11 @@ impl RunOwner for Core {
     fn ended(&self, ended: Ended<'_>) {
         let parts = &ended.run.parts;
         self.running.remove(parts.id);
-        let completion = self.completion(&ended);
+        let now = self.clock.now();
+        let completion = self.completion(&ended, now);
         self.executed.fetch_add(1, Ordering::Relaxed);
         let (trigger, activity) = (parts.trigger.clone(), ended.activity.clone());
         let ending = Ending::new(completion, trigger, ended.outcome.clone(), activity);
-        self.hand_over(ending.of_run(parts));
+        self.hand_over(ending.of_run(parts, now));
     }
 }

@@ -2,6 +2,9 @@
 
 use std::sync::Arc;
 
+use chrono::{DateTime, Utc};
+
+use super::counting::CountedEnd;
 use crate::job::{Outcome, RunParts};
 use crate::run::RunId;
 use crate::store::Completion;
@@ -16,6 +19,8 @@ pub(crate) struct Ending {
     pub(crate) outcome: Outcome,
     pub(crate) run: RunId,
     pub(crate) attempt: u32,
+    /// What is counted; none for what was no attempt.
+    pub(crate) end: Option<CountedEnd>,
     activity: Option<Activity>,
 }
 
@@ -27,12 +32,14 @@ impl Ending {
         activity: Activity,
     ) -> Self {
         let run = RunId::new(completion.execution.session(), completion.execution.count());
-        Self { completion, trigger, outcome, run, attempt: 1, activity: Some(activity) }
+        Self { completion, trigger, outcome, run, attempt: 1, end: None, activity: Some(activity) }
     }
 
-    /// That of a stored run.
-    pub(crate) fn of_run(mut self, parts: &RunParts) -> Self {
+    /// That of this attempt, which has ended at `at`.
+    pub(crate) fn of_run(mut self, parts: &RunParts, at: DateTime<Utc>) -> Self {
         (self.run, self.attempt) = (parts.run_id(), parts.attempt());
+        let took = (at - parts.fired).to_std().unwrap_or_default();
+        self.end = Some(CountedEnd { job_type: parts.job.shared_job_type().clone(), at, took });
         self
     }
 

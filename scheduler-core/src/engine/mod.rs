@@ -25,6 +25,7 @@ mod beginning;
 mod calls;
 mod completing;
 mod core;
+mod counting;
 mod deadlines;
 mod decision;
 mod draw;

@@ -16,6 +16,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::calls::{Answers, Calls};
 use super::core::Core;
+use super::counting::Counting;
 use super::deadlines::{Deadline, Deadlines};
 use super::decision::{Decided, decide};
 use super::draw::Draw;
@@ -58,6 +59,7 @@ pub(crate) struct Engine {
     /// How many of each queue are acquired or under way.
     pub(super) queues: Queues,
     draw: Draw,
+    counting: Counting,
     /// What is left of the share of late triggers, in parts of one.
     late_quarters: usize,
     store_failures: StoreFailures,
@@ -86,6 +88,7 @@ impl Engine {
             deadlines,
             queues,
             draw,
+            counting: Counting::default(),
             unwritten,
             calls,
             ask_again,
@@ -121,6 +124,7 @@ impl Engine {
         }
         // A run that goes on has an ending to be written.
         let over = state == SchedulerState::Shutdown && self.core.is_idle();
+        self.core.tell_counts(&mut self.counting, over);
         if over { Next::End } else { Next::Wait(self.wait(state)) }
     }
 
@@ -249,6 +253,8 @@ impl Engine {
 
     fn report_written(&mut self, ended: Vec<(Ending, CompleteResult)>) {
         let many = ended.len();
+        ended.iter().for_each(|(ending, _)| self.counting.note(ending));
+        self.core.tell_counts(&mut self.counting, false);
         for (ending, result) in ended {
             self.deadlines.remove(ending.completion.execution);
             self.core.report_end(&ending, result);

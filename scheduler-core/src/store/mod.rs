@@ -48,6 +48,7 @@
 
 mod admin;
 mod contract;
+mod counts;
 pub mod decorator;
 mod firing;
 mod firings;
@@ -70,6 +71,7 @@ pub mod handler {
 
 pub use admin::*;
 pub use contract::*;
+pub use counts::*;
 pub use firing::*;
 pub use firings::*;
 pub use memory::MemoryJobStore;

@@ -2,8 +2,11 @@
 
 use std::sync::Arc;
 
+use chrono::{DateTime, Utc};
+
 use super::admin::*;
 use super::contract::{JobStore, NamedCalendar, NodeStatus, StoreFuture};
+use super::counts::{CountBucket, CountQuery, EndCount};
 use super::firings::{FiringCursor, FiringQuery, FiringRecord};
 use super::page::{MAX_PAGE_SIZE, Page};
 use super::run_changes::*;
@@ -183,6 +186,9 @@ requests! {
     /// Changes runs. Says for each what has become of it. A store may change more than 500 in parts.
     ChangeRuns change_runs(request: ChangeRuns) -> Vec<RunChanged>;
 
+    /// Adds what a node has counted to the counters of this time. A call that is repeated may count twice.
+    Count count(counts: Vec<EndCount>, now: DateTime<Utc>) -> ();
+
     /// Asks executions to stop, wherever they run; their nodes find them among [`Acquired::cancel`](super::Acquired::cancel). Says
     /// which, in the order of their ids.
     Cancel cancel(what: Executions) -> Vec<ExecutionId>;
@@ -261,6 +267,9 @@ requests! {
 
     /// The groups of jobs or of triggers, in the order of their names: those in use, and those remembered as paused.
     Groups groups(kind: GroupKind) -> Vec<GroupStatus>;
+
+    /// The counters that match, in the order of their buckets, functions, queues and outcomes.
+    Counts counts(query: CountQuery, now: DateTime<Utc>) -> Vec<CountBucket>;
 
     /// The queues that are paused, in the order of their names.
     PausedQueues paused_queues() -> Vec<PausedQueue>;

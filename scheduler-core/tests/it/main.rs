@@ -8,6 +8,7 @@ mod calls;
 mod clients;
 mod clock;
 mod closing;
+mod counting;
 #[cfg(feature = "cron")]
 mod cron_crate;
 mod dead_letters;

@@ -25,6 +25,7 @@
 --   rest             pauses and calendars          marks   name -> record
 --   firings          the chunks of firing records there are        fr:<chunk>  a chunk: an entry for each record (see below), and from
 --                    the byte `HEAD` on the records, one after the other. The record `n` is in the chunk `(n - 1) / CHUNK`
+--   cnt:<bucket>     counters of attempts that have ended: what is counted -> a number. Each goes by itself (see `counts.rs`)
 --   stop:<session>   claim -> why it is to stop
 --   ss  session -> its node     sl  session -> end of its lease     sn  session -> when it was heard of
 --   sc  session -> its claims have larger numbers than this         tn  session -> its last turn (see `take.lua`)
@@ -43,7 +44,7 @@ local MANY = 5000
 -- What the types of the keys are; of those of which there may be many, by what they begin with.
 local TYPES = {
   jobs = 'hash', triggers = 'hash', runs = 'hash', ended = 'zset', tags = 'zset', at = 'hash', lanes = 'zset', alone = 'hash', busy = 'hash', queues = 'hash', awaited = 'set',
-  alarms = 'zset', nj = 'zset', nt = 'zset', of = 'zset', by = 'zset', rest = 'string', marks = 'hash', firings = 'set', fr = 'string', ss = 'hash',
+  alarms = 'zset', nj = 'zset', nt = 'zset', of = 'zset', by = 'zset', rest = 'string', marks = 'hash', firings = 'set', fr = 'string', cnt = 'hash', ss = 'hash',
   sl = 'zset', sn = 'hash', sc = 'hash', tn = 'hash', orphans = 'set', owners = 'hash', untold = 'set', chores = 'hash', aside = 'set',
   wait = 'set', lengths = 'set', later = 'hash', measured = 'string', meta = 'hash', homes = 'set', cl = 'hash', lane = 'zset', q = 'zset', ql = 'set', stop = 'hash', orphan = 'hash', ad = 'string',
 }

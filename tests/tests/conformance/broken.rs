@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use chrono::{DateTime, TimeDelta};
+use chrono::{DateTime, TimeDelta, Utc};
 use scheduler_conformance::checks;
 use scheduler_core::TriggerKey;
 use scheduler_core::job::ExecutionId;
@@ -83,6 +83,8 @@ bugs! {
     ReordersSequences,
     NeverHalts,
     ReleasesOutOfTurn,
+    CountsNothing,
+    MixesUpQueuesOfCounts,
 }
 
 #[derive(Debug)]
@@ -200,6 +202,7 @@ impl Decorator for Broken {
             }
             Change::PutMark { request } => reply(self.put_mark(request), Changed::PutMark),
             Change::Enqueue { runs } => reply(self.enqueue(runs), Changed::Enqueue),
+            Change::Count { counts, now } => reply(self.count(counts, now), Changed::Count),
             Change::ChangeRuns { request } => reply(self.change_runs(request), Changed::ChangeRuns),
             other => self.store.change(other),
         }
@@ -370,6 +373,18 @@ impl Broken {
             });
         }
         self.store.enqueue(runs)
+    }
+
+    fn count(&self, counts: Vec<EndCount>, now: DateTime<Utc>) -> StoreFuture<'_, ()> {
+        match self.bug {
+            Bug::CountsNothing => self.store.count(Vec::new(), now),
+            Bug::MixesUpQueuesOfCounts => {
+                let mut counts = counts;
+                counts.iter_mut().for_each(|ends| ends.key.queue = None);
+                self.store.count(counts, now)
+            }
+            _ => self.store.count(counts, now),
+        }
     }
 
     fn change_runs(&self, mut request: ChangeRuns) -> StoreFuture<'_, Vec<RunChanged>> {

@@ -6,6 +6,7 @@ use std::future::ready;
 use std::sync::Arc;
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use parking_lot::Mutex;
 use scheduler_conformance::drivers::{DriverUnderTest, Fault};
 use scheduler_core::calendar::Calendar;
@@ -39,6 +40,7 @@ pub(crate) struct Viewed {
     server: Mutex<Server>,
     nodes: Mutex<Vec<Node>>,
     takes: Mutex<HashMap<u64, Takes>>,
+    counts: Mutex<CountTable>,
     chance: Mutex<u64>,
     /// What happens to the next commit.
     fault: Mutex<Option<Fault>>,
@@ -68,6 +70,7 @@ impl Viewed {
             numbers,
             nodes,
             takes,
+            counts: Mutex::default(),
             chance: 1.into(),
             fault,
         }
@@ -361,6 +364,11 @@ impl ChangeHandler for Viewed {
         self.woken(done)
     }
 
+    fn count(&self, counts: Vec<EndCount>, now: DateTime<Utc>) -> StoreFuture<'_, ()> {
+        self.counts.lock().add(&counts, now);
+        Box::pin(ready(Ok(())))
+    }
+
     fn cancel(&self, what: Executions) -> StoreFuture<'_, Vec<ExecutionId>> {
         let asked = self.call(|view| rules::cancel(view, &what));
         self.woken(asked)
@@ -409,6 +417,10 @@ impl QueryHandler for Viewed {
         let looked_at = server.firings.len();
         let page = Page::first(found, query.page_size(), looked_at, |record| FiringCursor(record.number));
         Box::pin(ready(Ok(page)))
+    }
+
+    fn counts(&self, query: CountQuery, now: DateTime<Utc>) -> StoreFuture<'_, Vec<CountBucket>> {
+        Box::pin(ready(Ok(self.counts.lock().find(&query, now))))
     }
 
     fn paused_queues(&self) -> StoreFuture<'_, Vec<PausedQueue>> {

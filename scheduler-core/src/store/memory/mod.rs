@@ -25,8 +25,11 @@ use std::future::ready;
 use std::sync::Arc;
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
+
 use super::admin::*;
 use super::contract::*;
+use super::counts::*;
 use super::firing::*;
 use super::firings::*;
 use super::page::Page;
@@ -213,6 +216,13 @@ impl ChangeHandler for MemoryJobStore {
         self.waking(|table| adjustments.into_iter().map(|one| rules::adjust(table, one)).collect())
     }
 
+    fn count(&self, counts: Vec<EndCount>, now: DateTime<Utc>) -> StoreFuture<'_, ()> {
+        self.call(|table| {
+            table.counts.add(&counts, now);
+            Ok(())
+        })
+    }
+
     fn remove_triggers(&self, keys: Vec<TriggerKey>) -> StoreFuture<'_, Vec<Removed>> {
         self.call(|table| keys.iter().map(|key| rules::remove_trigger(table, key)).collect())
     }
@@ -337,6 +347,10 @@ impl QueryHandler for MemoryJobStore {
 
     fn groups(&self, kind: GroupKind) -> StoreFuture<'_, Vec<GroupStatus>> {
         self.call(|table| rules::groups(table, kind))
+    }
+
+    fn counts(&self, query: CountQuery, now: DateTime<Utc>) -> StoreFuture<'_, Vec<CountBucket>> {
+        self.call(|table| Ok(table.counts.find(&query, now)))
     }
 
     fn paused_queues(&self) -> StoreFuture<'_, Vec<PausedQueue>> {

@@ -31,6 +31,7 @@ use crate::job::{CancelReason, ExecutionId};
 use crate::key::{JobKey, TriggerKey};
 use crate::run::RunId;
 use crate::store::admin::Mark;
+use crate::store::counts::CountTable;
 use crate::store::pauses::Pauses;
 use crate::store::queues::QueueFilter;
 use crate::store::rows::*;
@@ -54,6 +55,7 @@ pub struct Table {
     pub(super) listings: Listings,
     pub(super) calendars: BTreeMap<Arc<str>, Arc<dyn Calendar>>,
     pub(super) pauses: Pauses,
+    pub(super) counts: CountTable,
     /// When the first pause of a group ends by itself.
     pub(super) pauses_end: Option<DateTime<Utc>>,
     /// What each attached node takes.
