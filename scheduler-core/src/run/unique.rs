@@ -102,14 +102,8 @@ impl Unique {
         self.push(&part)
     }
 
-    /// With a backslash before what would end a part, so that different parts never make the same key.
     fn push(mut self, part: &dyn Display) -> Self {
-        for letter in part.to_string().chars() {
-            if letter == '/' || letter == '\\' {
-                self.text.push('\\');
-            }
-            self.text.push(letter);
-        }
+        push_part(&mut self.text, part);
         self
     }
 
@@ -212,6 +206,16 @@ impl Unique {
     /// The delay of a debounced run, and whether it keeps the data of the first call.
     pub(crate) fn quiet(&self) -> Option<(Duration, bool)> {
         self.debounce.map(|debounce| (debounce.quiet, debounce.keeps_first))
+    }
+}
+
+/// With a backslash before what would end a part, so that different parts never make the same key.
+pub(super) fn push_part(text: &mut String, part: &dyn Display) {
+    for letter in part.to_string().chars() {
+        if letter == '/' || letter == '\\' {
+            text.push('\\');
+        }
+        text.push(letter);
     }
 }
 

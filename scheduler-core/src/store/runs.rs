@@ -10,7 +10,7 @@ use super::page::page_size;
 use crate::data::JobData;
 use crate::job::{ExecutionId, JobDetail};
 use crate::key::{JobKey, TriggerKey};
-use crate::run::{AttemptError, FiringCause, RetryPolicy, RunEnd, RunId, RunKey, RunState};
+use crate::run::{AttemptError, FiringCause, Gates, RetryPolicy, RunEnd, RunId, RunKey, RunState};
 use crate::trigger::Trigger;
 
 /// Why there is a run.
@@ -73,6 +73,8 @@ pub struct NewRun {
     pub now: Option<DateTime<Utc>>,
     /// Its key, if it is unique.
     pub unique: Option<Box<NewKey>>,
+    /// Its limits.
+    pub gates: Gates,
 }
 
 /// The key of a run to be stored.
@@ -133,6 +135,7 @@ impl NewRun {
             attempts: 0,
             errors: Vec::new(),
             unique: None,
+            gates: Gates::default(),
             boost: job.boost().unwrap_or_default(),
             expires: job.expires(),
             most_waiting: None,
