@@ -104,6 +104,7 @@ impl Loader<'_> {
             let known = match codec::read_claim(&word(Some(noted))) {
                 Ok(execution) => Some((format!("cl:{}", execution.session()).into(), execution)),
                 Err(_) if bytes(stands).is_some() => None,
+                Err(_) if self.is_parked(run).await? => None,
                 Err(_) => {
                     if by_run.is_none() {
                         by_run = Some(self.claims_by_run().await?);
@@ -120,6 +121,16 @@ impl Loader<'_> {
             self.view.load_set(Set::OfRun(run), members);
         }
         Ok(())
+    }
+
+    /// Whether the run waits at a gate, so that it has no claim.
+    async fn is_parked(&mut self, run: Id<RunRow>) -> Result<bool> {
+        if !self.view.runs().row(run).is_some_and(RunRow::is_gated) {
+            return Ok(false);
+        }
+        let name = codec::run(self.view.names().run_id(run));
+        let noted = self.one(self.get("HEXISTS", "parked").arg(name)).await?;
+        Ok(crate::script::number(Some(&noted)) == Some(1))
     }
 
     /// All claims that say only the name of their run: where each stands, and its id.

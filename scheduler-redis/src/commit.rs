@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use foldhash::{HashMap, HashSet};
 use scheduler_core::job::CancelReason;
+use scheduler_core::run::{GateId, Gates};
 use scheduler_core::store::rows::{ClaimRow, Id, Item, JobRow, Place, RunRow, TriggerRow};
 use scheduler_core::store::view::{Change, Version, View, record};
 use scheduler_core::{JobKey, Result};
@@ -57,6 +58,8 @@ pub(crate) struct Stand {
     pub(crate) time: i64,
     pub(crate) member: Vec<u8>,
     pub(crate) alone: Option<String>,
+    /// Where it may wait in place of its lane.
+    pub(crate) gates: Gates,
 }
 
 impl Stand {
@@ -73,7 +76,7 @@ pub(crate) fn stand_of(row: &TriggerRow, names: &Names) -> Option<Stand> {
 }
 
 pub(crate) fn stand_of_run(row: &RunRow, names: &Names) -> Option<Stand> {
-    Some(stand_at(row.place()?, &codec::run(row.id), &row.job, names))
+    Some(Stand { gates: row.gates(), ..stand_at(row.place()?, &codec::run(row.id), &row.job, names) })
 }
 
 /// What stands in a lane: the higher priority first, then by name.
@@ -89,6 +92,7 @@ fn stand_at(place: Place, name: &str, job: &JobKey, names: &Names) -> Stand {
         time: place.at.timestamp_millis(),
         member: member(place.rank.0, name),
         alone: place.exclusive.then(|| codec::key(job)),
+        gates: Gates::default(),
     }
 }
 
@@ -103,6 +107,8 @@ pub(crate) struct Commit {
     pub(crate) ends: bool,
     /// By how much the claims of queues change.
     pub(crate) queues: BTreeMap<Arc<str>, i64>,
+    /// By how much the use of gates changes.
+    pub(crate) gates: BTreeMap<GateId, i64>,
     pub(crate) version: Version,
 }
 
@@ -115,8 +121,8 @@ impl Commit {
         entry: Option<&Entry>,
         compares: bool,
     ) -> Result<Option<Self>> {
-        let (checks, checked, added, ops, queues) = Default::default();
-        let mut commit = Self { checks, checked, added, ops, ends: false, queues, version };
+        let (checks, checked, added, ops, queues, gates) = Default::default();
+        let mut commit = Self { checks, checked, added, ops, ends: false, queues, gates, version };
         if let Some(entry) = entry {
             commit.chore(entry);
         }
@@ -166,6 +172,9 @@ impl Commit {
         }
         for (queue, change) in std::mem::take(&mut self.queues) {
             self.ops.add(Step::Queue, "", [text(codec::queue(&queue)), text(change.to_string())]);
+        }
+        for (gate, change) in std::mem::take(&mut self.gates) {
+            self.ops.add(Step::Gate, "", [text(gate.text()), text(change.to_string())]);
         }
         self.check(view, names, &over);
         Ok(())
@@ -412,6 +421,10 @@ impl Commit {
     }
 
     pub(crate) fn leave(&mut self, stand: Stand) {
+        if !stand.gates.is_empty() {
+            let name = stand.member.get(4..).unwrap_or_default().to_vec();
+            self.ops.add(Step::Unpark, &*stand.lane, [name, stand.member.clone()]);
+        }
         match stand.alone {
             Some(job) => self.ops.add(Step::LeaveAlone, stand.lane, [text(job), stand.member]),
             None => self.ops.add(Step::Leave, stand.lane, [stand.member]),

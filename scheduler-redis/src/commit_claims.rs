@@ -21,7 +21,7 @@ impl Commit {
     ) -> Result<()> {
         let Some((home, execution)) = names.home_of(change.id) else { return Ok(()) };
         if let Some(claim) = change.before.filter(|claim| is_over && !claim.exclusive) {
-            self.leave_queue(claim);
+            self.leave_limits(claim);
             return Ok(());
         }
         let id = codec::claim(*execution);
@@ -79,10 +79,14 @@ impl Commit {
         if claim.exclusive {
             self.ops.add(Step::Free, "", [text(codec::key(claim.trigger.job())), text(id)]);
         }
-        self.leave_queue(claim);
+        self.leave_limits(claim);
     }
 
-    fn leave_queue(&mut self, claim: &ClaimRow) {
+    /// It does not count for its queue any more, and has no slot of its gates.
+    fn leave_limits(&mut self, claim: &ClaimRow) {
+        for gate in &claim.gates {
+            *self.gates.entry(gate.id.clone()).or_default() -= i64::from(gate.weight);
+        }
         if let Some(queue) = claim.trigger.queue() {
             *self.queues.entry(queue.clone()).or_default() -= 1;
         }
@@ -96,6 +100,9 @@ impl Commit {
         }
         if claim.exclusive {
             self.ops.add(Step::Hold, "", [text(codec::key(claim.trigger.job())), text(id)]);
+        }
+        for gate in &claim.gates {
+            *self.gates.entry(gate.id.clone()).or_default() += i64::from(gate.weight);
         }
         if let Some(queue) = claim.trigger.queue() {
             *self.queues.entry(queue.clone()).or_default() += 1;

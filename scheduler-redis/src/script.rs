@@ -1,6 +1,6 @@
 //! The scripts, and what they answer.
 //!
-//! Each has `common.lua` before it. A call carries its name as the first argument, so that whoever reads the log of slow calls, or of
+//! Each has `common.lua` before it, and those that claim and end runs have `gates.lua`, too. A call carries its name as the first argument, so that whoever reads the log of slow calls, or of
 //! all commands, sees what is done.
 
 use std::sync::LazyLock;
@@ -12,25 +12,26 @@ use scheduler_core::{Error, Result};
 use crate::codec;
 
 macro_rules! script {
-    ($flags:literal, $file:literal) => {
+    ($flags:literal, $($file:literal),*) => {
         LazyLock::new(|| {
-            let (common, own) = (include_str!("script/common.lua"), include_str!($file));
-            Script::new(&format!("#!lua{}\n{}{}", $flags, without_comments(common), without_comments(own)))
+            let parts = [include_str!("script/common.lua"), $(include_str!($file)),*];
+            Script::new(&format!("#!lua{}\n{}", $flags, parts.map(without_comments).concat()))
         })
     };
 }
 
 /// Memory is needed for what it takes.
-pub(crate) static TAKE: LazyLock<Script> = script!("", "script/take.lua");
+pub(crate) static TAKE: LazyLock<Script> = script!("", "script/gates.lua", "script/take.lua");
 
 /// Carried out also when the memory of the server is full, for it takes nothing.
-pub(crate) static LOOK: LazyLock<Script> = script!(" flags=allow-oom", "script/take.lua");
+pub(crate) static LOOK: LazyLock<Script> = script!(" flags=allow-oom", "script/gates.lua", "script/take.lua");
 
 /// Stores something new.
-pub(crate) static GROW: LazyLock<Script> = script!("", "script/commit.lua");
+pub(crate) static GROW: LazyLock<Script> = script!("", "script/gates.lua", "script/commit.lua");
 
 /// Carried out also when the memory of the server is full, for what it ends frees some.
-pub(crate) static COMMIT: LazyLock<Script> = script!(" flags=allow-oom", "script/commit.lua");
+pub(crate) static COMMIT: LazyLock<Script> =
+    script!(" flags=allow-oom", "script/gates.lua", "script/commit.lua");
 
 /// As well.
 pub(crate) static NODES: LazyLock<Script> = script!(" flags=allow-oom", "script/nodes.lua");

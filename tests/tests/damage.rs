@@ -9,7 +9,7 @@ use std::time::Duration;
 use chrono::TimeDelta;
 use scheduler_core::calendar::{Exclusion, StandardCalendar};
 use scheduler_core::job::{Invocation, JobDefinition, JobDetail};
-use scheduler_core::run::{AttemptError, FailureKind, RunEnd, RunId, RunState};
+use scheduler_core::run::{AttemptError, FailureKind, Gate, GateId, Gates, RunEnd, RunId, RunState};
 use scheduler_core::store::*;
 use scheduler_core::time::{Clock, SystemClock};
 use scheduler_core::trigger::{OverlapPolicy, Trigger};
@@ -26,9 +26,9 @@ const PREFIX: &str = "scheduler:{shared/0}:";
 /// Every key of the layout; `*` stands for any name of a family. Another layout has another list.
 const LAYOUT: &[&str] = &[
     "jobs", "triggers", "runs", "ended:*", "cl:*", "homes", "at", "lane:*", "lanes", "alone", "busy", "q:*",
-    "ql:*", "queues", "awaited", "alarms", "wait:*", "lengths", "later", "measured", "nj", "nt", "of", "by",
-    "rest", "marks", "firings", "fr:*", "stop:*", "ss", "sl", "sn", "sc", "tn", "orphans", "orphan:*",
-    "owners", "untold", "chores", "aside", "meta", "ad:*",
+    "ql:*", "queues", "awaited", "gates", "parked", "g:*", "gl:*", "go:*", "alarms", "wait:*", "lengths",
+    "later", "measured", "nj", "nt", "of", "by", "rest", "marks", "firings", "fr:*", "stop:*", "ss", "sl",
+    "sn", "sc", "tn", "orphans", "orphan:*", "owners", "untold", "chores", "aside", "meta", "ad:*",
 ];
 
 /// Keys that nodes take away again at once, with what the test puts there.
@@ -48,6 +48,7 @@ const MOMENTARY: &[(&str, &[&str])] = &[
     ("untold", &["SADD", "untold", "9", "10"]),
     ("aside", &["SADD", "aside", "a", "b"]),
     ("awaited", &["SADD", "awaited", "a", "b"]),
+    ("go:*", &["SADD", "go:0\0work\u{1}limit", "a", "b"]),
 ];
 
 /// Of the ids of the runs that the test enqueues itself.
@@ -312,6 +313,14 @@ async fn fill_with_runs(process: &Process) {
     let fate = Fate::Dead { error: Some(error.into()) };
     let executions = vec![Completion { fate, ..Completion::of(claim().await) }];
     store.complete(Complete { now, executions }).await.unwrap();
+    // One holds a slot of a limit, and two wait for it once somebody has looked at them.
+    let limited = |number| {
+        let mut run = NewRun::of(RunId::new(SENDER, number), &job("runs"), now - TimeDelta::hours(2));
+        run.gates = Gates::new(vec![Gate::new(GateId::of("limit", None), 1, 1)]);
+        run
+    };
+    store.enqueue((23..=25).map(limited).collect()).await.unwrap();
+    claim().await;
     enqueue(CLAIMED, &job("runs"), now).await;
     claim().await;
     enqueue(RunId::new(SENDER, 11), &of_queue, now).await;

@@ -146,6 +146,7 @@ pub mod claims;
 pub mod concurrent;
 pub mod contents;
 pub mod exclusive;
+pub mod gates;
 pub mod lanes;
 pub mod names;
 pub mod random;
@@ -165,6 +166,7 @@ pub fn all<D: DriverUnderTest>() -> Vec<Rule<D>> {
         contents::all(),
         records::all(),
         tags::all(),
+        gates::all(),
         concurrent::all(),
     ];
     let mut all: Vec<Rule<D>> = themes.into_iter().flatten().collect();
@@ -191,6 +193,7 @@ macro_rules! driver_conformance {
             $crate::__driver_rules_of_contents!($open);
             $crate::__driver_rules_of_records!($open);
             $crate::__driver_rules_of_tags!($open);
+            $crate::__driver_rules_of_gates!($open);
             $crate::__driver_rules_of_concurrent!($open);
 
             #[test]

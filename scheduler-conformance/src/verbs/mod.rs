@@ -42,6 +42,7 @@ pub mod firings;
 pub mod keys;
 pub mod lateness;
 pub mod lengths;
+pub mod limits;
 pub mod overlap;
 pub mod paging;
 pub mod pausing;

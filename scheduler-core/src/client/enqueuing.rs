@@ -11,7 +11,7 @@ use crate::data::JobData;
 use crate::error::{During, Error, Result};
 use crate::job::{BoxFuture, Delay, IntoInvocation, Invocation};
 use crate::key::JobKey;
-use crate::run::{RetryPolicy, RunId, Sequence, Unique};
+use crate::run::{Limit, RetryPolicy, RunId, Sequence, Unique};
 use crate::store::*;
 use crate::watch::Event;
 
@@ -38,6 +38,7 @@ pub struct Enqueue<'a> {
     sequence: Option<Sequence>,
     boost: Option<Duration>,
     expires: Option<Duration>,
+    pub(super) limits: Vec<Limit>,
 }
 
 /// What has become of a run that was to be enqueued.
@@ -142,7 +143,7 @@ impl Enqueue<'_> {
     }
 
     async fn store(self) -> Result<EnqueueOutcome> {
-        let Self { client, job, due, id, priority, retry, unique, sequence, boost, expires } = self;
+        let Self { client, job, due, id, priority, retry, unique, sequence, boost, expires, limits } = self;
         client.open()?;
         let key = job.key().clone();
         let policy = retry.as_ref().and_then(|policy| Some(policy.checked().err()?.to_string()));
@@ -154,7 +155,7 @@ impl Enqueue<'_> {
         if let Some(problem) = policy.or_else(lateness).or_else(line) {
             return Err(Error::config(problem).for_job(&key));
         }
-        let mut run = client.prepared(job, JobData::new(), unique).await.of_job(&key)?;
+        let mut run = client.prepared(job, JobData::new(), unique, limits).await.of_job(&key)?;
         let new = &mut run.new;
         new.sequence = sequence.map(|sequence| Box::new(sequence.stored(&new.job_type)));
         if let Some(unique) = new.unique.as_mut().filter(|_| due.is_some()) {
@@ -213,8 +214,8 @@ impl Client {
     /// what the code declares, so the run brings the given job along.
     pub fn enqueue(&self, job: impl IntoInvocation) -> Enqueue<'_> {
         let job = job.into_invocation();
-        let (due, id, priority, retry, unique, sequence, boost, expires) = Default::default();
-        Enqueue { client: self, job, due, id, priority, retry, unique, sequence, boost, expires }
+        let (due, id, priority, retry, unique, sequence, boost, expires, limits) = Default::default();
+        Enqueue { client: self, job, due, id, priority, retry, unique, sequence, boost, expires, limits }
     }
 
     /// Stores a run for each job, all of them or none; a store may do more than 500 in parts. Returns their ids, in order.
@@ -240,7 +241,7 @@ impl Client {
         let mut runs = Vec::with_capacity(jobs.len());
         for job in jobs {
             let key = job.key().clone();
-            runs.push(self.prepared(job, JobData::new(), None).await.of_job(&key)?);
+            runs.push(self.prepared(job, JobData::new(), None, Vec::new()).await.of_job(&key)?);
         }
         let outcomes = self.store_runs(runs).await?;
         Ok(outcomes.into_iter().map(EnqueueOutcome::run).collect())
@@ -263,7 +264,7 @@ impl Client {
             None if self.registry().is_some() => self.registered(job)?,
             None => return Err(self.no_job(job).await?),
         };
-        let mut run = self.prepared(Invocation::new(detail), data, None).await?;
+        let mut run = self.prepared(Invocation::new(detail), data, None, Vec::new()).await?;
         run.new.cause = Cause::Manual;
         let id = run.new.id;
         let outcomes = self.store_runs(vec![run]).await?;
@@ -272,7 +273,13 @@ impl Client {
 
     /// A run that is due now, ready to be stored, if its job can be run. `data` is laid over that of the call, and `unique` takes the place
     /// of the key that the job makes.
-    async fn prepared(&self, mut job: Invocation, data: JobData, unique: Option<Unique>) -> Result<Prepared> {
+    async fn prepared(
+        &self,
+        mut job: Invocation,
+        data: JobData,
+        unique: Option<Unique>,
+        limits: Vec<Limit>,
+    ) -> Result<Prepared> {
         if let Some(problem) = self.registry().and_then(|registry| registry.recognise(&mut job)) {
             return Err(Error::config(problem));
         }
@@ -287,10 +294,11 @@ impl Client {
             Some(unique) => Some(unique),
             None => self.unique_of(&job, &data)?,
         };
+        let gates = self.gates_of(&job, &data, limits)?;
         let now = self.now();
         let new = NewRun::of(self.new_run(), job.detail(), now);
         let most_waiting = self.most_waiting(new.queue.as_ref());
-        let mut new = NewRun { detail, data, most_waiting, now: Some(now), ..new };
+        let mut new = NewRun { detail, data, most_waiting, gates, now: Some(now), ..new };
         let merge = unique.map(|unique| keyed(&mut new, &unique)).transpose()?.flatten();
         Ok(Prepared { new, merge })
     }

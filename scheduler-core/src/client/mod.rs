@@ -40,6 +40,7 @@ mod groups;
 mod handle;
 mod lengths;
 mod limiting;
+mod limits;
 mod queries;
 mod runs;
 mod scheduling;

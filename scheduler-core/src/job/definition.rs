@@ -20,7 +20,7 @@ use super::handler::{BoxFuture, GeneratedJob, Threading};
 use super::outcome::Outcome;
 use crate::data::{DataError, JobData};
 use crate::key::JobKey;
-use crate::run::Unique;
+use crate::run::{Limit, Unique};
 use crate::trigger::TriggerBuilder;
 
 /// A job function under its name, with the triggers that its author has declared.
@@ -32,6 +32,7 @@ pub struct JobDefinition {
     triggers: Vec<TriggerBuilder>,
     job: Arc<dyn ErasedJob>,
     unique: Option<UniqueOf>,
+    limits: Vec<LimitOf>,
     place: &'static Location<'static>,
 }
 
@@ -40,6 +41,13 @@ pub(crate) type UniqueOf = Arc<dyn Fn(&JobData) -> Result<Unique, ExtractError> 
 
 fn unique_of<T: DeserializeOwned + 'static>(key: impl Fn(&T) -> Unique + Send + Sync + 'static) -> UniqueOf {
     Arc::new(move |data| argument_of(data).map(|args| key(&args)))
+}
+
+/// Makes a limit of a run of the data that its function gets.
+pub(crate) type LimitOf = Arc<dyn Fn(&JobData) -> Result<Limit, ExtractError> + Send + Sync>;
+
+fn limit_of<T: DeserializeOwned + 'static>(limit: impl Fn(&T) -> Limit + Send + Sync + 'static) -> LimitOf {
+    Arc::new(move |data| argument_of(data).map(|args| limit(&args)))
 }
 
 impl JobDefinition {
@@ -51,6 +59,7 @@ impl JobDefinition {
             triggers: Vec::new(),
             job: Arc::new(AsyncJob::new(function)),
             unique: None,
+            limits: Vec::new(),
             place: Location::caller(),
         }
     }
@@ -63,6 +72,7 @@ impl JobDefinition {
             triggers: Vec::new(),
             job: Arc::new(BlockingJob::new(function)),
             unique: None,
+            limits: Vec::new(),
             place: Location::caller(),
         }
     }
@@ -79,8 +89,8 @@ impl JobDefinition {
     ) -> Self {
         let threading = if blocking { Threading::Blocking } else { Threading::Async };
         let job = Arc::new(GeneratedJob { needs, accepts, run, threading });
-        let (triggers, place) = (Vec::new(), Location::caller());
-        Self { detail: detail.into(), triggers, job, unique: None, place }
+        let (triggers, limits, place) = (Vec::new(), Vec::new(), Location::caller());
+        Self { detail: detail.into(), triggers, job, unique: None, limits, place }
     }
 
     /// With one more trigger of its own, scheduled when the scheduler starts.
@@ -116,6 +126,37 @@ impl JobDefinition {
 
     pub(crate) fn unique_of(&self) -> Option<&UniqueOf> {
         self.unique.as_ref()
+    }
+
+    /// Enqueued runs of the job have one limit more: the function makes it of the argument of a run. A call may bring
+    /// [further ones](crate::client::Enqueue::limit).
+    ///
+    /// ```
+    /// # use scheduler_core::job::{JobDefinition, JobDetail};
+    /// # use scheduler_core::run::Limit;
+    /// # let detail = JobDetail::builder("sync".parse()?, "sync").build();
+    /// // Two runs of each customer at a time.
+    /// let job = JobDefinition::new(detail, || async {}).limit(|customer: &u64| Limit::new("sync", 2).key(customer));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn limit<T: DeserializeOwned + 'static>(
+        mut self,
+        limit: impl Fn(&T) -> Limit + Send + Sync + 'static,
+    ) -> Self {
+        self.limits.push(limit_of(limit));
+        self
+    }
+
+    /// As [`limit`](Self::limit), with a limit that is made of the data of a run.
+    #[must_use]
+    pub fn limit_by(mut self, limit: impl Fn(&JobData) -> Limit + Send + Sync + 'static) -> Self {
+        self.limits.push(Arc::new(move |data| Ok(limit(data))));
+        self
+    }
+
+    pub(crate) fn limits_of(&self) -> &[LimitOf] {
+        &self.limits
     }
 
     /// The job as it is stored.
@@ -188,6 +229,7 @@ pub struct Invocation {
     detail: Arc<JobDetail>,
     data: Result<JobData, Arc<DataError>>,
     unique: Option<UniqueOf>,
+    limits: Vec<LimitOf>,
 }
 
 impl fmt::Debug for Invocation {
@@ -202,13 +244,14 @@ impl fmt::Debug for Invocation {
 impl Invocation {
     /// The job without arguments.
     pub fn new(detail: impl Into<Arc<JobDetail>>) -> Self {
-        Self { detail: detail.into(), data: Ok(JobData::new()), unique: None }
+        Self { detail: detail.into(), data: Ok(JobData::new()), unique: None, limits: Vec::new() }
     }
 
     /// The job with these arguments, laid over its own data. Arguments that do not serialise to JSON are reported
     /// when it is scheduled.
     pub fn with_args<T: Serialize>(detail: impl Into<Arc<JobDetail>>, args: &T) -> Self {
-        Self { detail: detail.into(), data: JobData::from_args(args).map_err(Arc::new), unique: None }
+        let data = JobData::from_args(args).map_err(Arc::new);
+        Self { detail: detail.into(), data, unique: None, limits: Vec::new() }
     }
 
     /// Enqueued runs of it are unique: the function makes the key of a run of its argument.
@@ -228,6 +271,27 @@ impl Invocation {
 
     pub(crate) fn unique_of(&self) -> Option<&UniqueOf> {
         self.unique.as_ref()
+    }
+
+    /// Enqueued runs of it have one limit more: the function makes it of the argument of a run.
+    #[must_use]
+    pub fn limit<T: DeserializeOwned + 'static>(
+        mut self,
+        limit: impl Fn(&T) -> Limit + Send + Sync + 'static,
+    ) -> Self {
+        self.limits.push(limit_of(limit));
+        self
+    }
+
+    /// As [`limit`](Self::limit), with a limit that is made of the data of a run.
+    #[must_use]
+    pub fn limit_by(mut self, limit: impl Fn(&JobData) -> Limit + Send + Sync + 'static) -> Self {
+        self.limits.push(Arc::new(move |data| Ok(limit(data))));
+        self
+    }
+
+    pub(crate) fn limits_of(&self) -> &[LimitOf] {
+        &self.limits
     }
 
     /// The job.

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use foldhash::HashMap;
 
-use super::definition::UniqueOf;
 use super::definition::{Invocation, JobDefinition};
+use super::definition::{LimitOf, UniqueOf};
 use super::detail::JobDetail;
 use super::handler::ErasedJob;
 use super::provide::Providers;
@@ -172,6 +172,11 @@ impl Registry {
     /// What makes the keys of runs of this function, if they are unique.
     pub(crate) fn unique_of(&self, job_type: &str) -> Option<&UniqueOf> {
         self.functions.get(job_type)?.unique_of()
+    }
+
+    /// What makes the limits of runs of this function.
+    pub(crate) fn limits_of(&self, job_type: &str) -> &[LimitOf] {
+        self.functions.get(job_type).map_or(&[], JobDefinition::limits_of)
     }
 
     /// Whether jobs of this type can be run.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::unique::{KeyId, push};
+use super::unique::{KeyId, push_part};
 
 /// Runs of the same sequence run one after the other, in the order in which they were enqueued.
 ///
@@ -51,7 +51,7 @@ impl Sequence {
     }
 
     fn with(mut self, part: &dyn Display) -> Self {
-        push(&mut self.text, part);
+        push_part(&mut self.text, part);
         self
     }
 

@@ -103,7 +103,7 @@ impl Unique {
     }
 
     fn push(mut self, part: &dyn Display) -> Self {
-        push(&mut self.text, part);
+        push_part(&mut self.text, part);
         self
     }
 
@@ -209,8 +209,8 @@ impl Unique {
     }
 }
 
-/// Appends a part of a key, with a backslash before what would end the part, so that different parts never make the same key.
-pub(super) fn push(text: &mut String, part: &dyn Display) {
+/// With a backslash before what would end a part, so that different parts never make the same key.
+pub(super) fn push_part(text: &mut String, part: &dyn Display) {
     for letter in part.to_string().chars() {
         if letter == '/' || letter == '\\' {
             text.push('\\');

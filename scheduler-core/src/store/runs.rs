@@ -10,7 +10,9 @@ use super::page::page_size;
 use crate::data::JobData;
 use crate::job::{ExecutionId, JobDetail};
 use crate::key::{JobKey, TriggerKey};
-use crate::run::{AttemptError, FiringCause, RetryPolicy, RunEnd, RunId, RunKey, RunSequence, RunState};
+use crate::run::{
+    AttemptError, FiringCause, Gates, RetryPolicy, RunEnd, RunId, RunKey, RunSequence, RunState,
+};
 use crate::trigger::Trigger;
 
 /// Why there is a run.
@@ -75,6 +77,8 @@ pub struct NewRun {
     pub unique: Option<Box<NewKey>>,
     /// Its sequence, if it has one.
     pub sequence: Option<Box<RunSequence>>,
+    /// Its limits.
+    pub gates: Gates,
 }
 
 /// The key of a run to be stored.
@@ -136,6 +140,7 @@ impl NewRun {
             errors: Vec::new(),
             unique: None,
             sequence: None,
+            gates: Gates::default(),
             boost: job.boost().unwrap_or_default(),
             expires: job.expires(),
             most_waiting: None,

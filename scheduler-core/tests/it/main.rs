@@ -30,6 +30,7 @@ mod lateness;
 mod launching;
 mod lengths;
 mod limits;
+mod limits_by_key;
 mod listening;
 #[path = "../../../tests/src/logged.rs"]
 mod logged;

@@ -4,6 +4,7 @@
 //! has to follow, and asks the server in one script call whether it is so, on the condition that the record is still the same: so
 //! what changes meanwhile is no fault. What is mended is mended on that condition, too.
 
+mod gates;
 mod indexes;
 mod named;
 mod question;
@@ -74,6 +75,7 @@ enum Of {
     Claims,
     Owners,
     Queues,
+    Gates,
     Jobs,
     Triggers,
     Runs,
@@ -91,6 +93,7 @@ const PARTS: &[Of] = &[
     Of::Claims,
     Of::Owners,
     Of::Queues,
+    Of::Gates,
     Of::Jobs,
     Of::Triggers,
     Of::Runs,
@@ -136,6 +139,7 @@ impl Audit<'_> {
             Of::Claims => self.claims().await,
             Of::Owners => self.owners().await,
             Of::Queues => self.queues().await,
+            Of::Gates => self.gates().await,
             Of::Jobs => self.jobs().await,
             Of::Triggers => self.rows(Named::Trigger).await,
             Of::Runs => self.rows(Named::Run).await,

@@ -396,7 +396,7 @@ fn destroyed(named: Named, name: &str, whole: &[u8]) -> Question {
             mends.extend([of(Step::HDel, "at"), of(Step::ZRem, "nt"), of(Step::ZRem, "alarms")]);
         }
         Named::Run => {
-            mends.push(of(Step::HDel, "later"));
+            mends.extend([of(Step::HDel, "later"), of(Step::HDel, "parked")]);
             mends.extend(RunEnd::ALL.map(|end| of(Step::ZRem, &ended(end))));
             mends.push(of(Step::ZRem, "alarms"));
         }
@@ -431,7 +431,7 @@ fn follows(named: Named, name: &str, whole: &[u8], row: &Row, names: &Names) -> 
         }
     }
     row.run().into_iter().for_each(|run| waits(&mut question, name, run));
-    stands(&mut question, name, row, names);
+    stands(&mut question, (named, name), row, names);
     question
 }
 
@@ -451,7 +451,7 @@ fn waits(question: &mut Question, name: &str, run: &RunRow) {
 }
 
 /// Whether it is noted to run alone, and where it stands.
-fn stands(question: &mut Question, name: &str, row: &Row, names: &Names) {
+fn stands(question: &mut Question, (named, name): (Named, &str), row: &Row, names: &Names) {
     let (job, exclusive) = (row.job(), row.is_exclusive());
     let alone = if exclusive { job.clone() } else { String::new() };
     let mends = if exclusive {
@@ -466,6 +466,9 @@ fn stands(question: &mut Question, name: &str, row: &Row, names: &Names) {
     );
     let (lane, member) = row.lane(names);
     let mut mends = vec![(Step::Leave, lane.clone(), vec![member.clone()])];
+    if named == Named::Run {
+        mends.push((Step::Unpark, lane.clone(), vec![text(name), member.clone()]));
+    }
     if exclusive {
         mends.push((Step::LeaveAlone, lane.clone(), vec![text(&job), member.clone()]));
     }

@@ -262,6 +262,14 @@ local function define()
         if is_of_queue(lane) then count_runs(key, waiting_of(lane, job)) end
       end
     end
+    local of_gates, parked = {}, call('HGETALL', K'parked')
+    for n = 2, #parked, 2 do of_gates[sub(parked[n], 2)] = true end
+    for gate in pairs(of_gates) do
+      check('gl:' .. gate)
+      for _, lane in ipairs(call('SMEMBERS', K('gl:' .. gate))) do
+        if is_of_queue(lane) then count_runs(key, gates().list_of(lane, gate)) end
+      end
+    end
     local later = call('HGETALL', K'later')
     for n = 1, #later, 2 do
       if later[n + 1] == queue then call('SADD', K(key), later[n]) end
@@ -272,7 +280,7 @@ local function define()
   -- So many runs wait in a queue at most.
   function checks.room(queue, from)
     local key = 'wait:' .. queue
-    check('measured', 'lengths', 'later', 'lanes', 'alone', key)
+    check('measured', 'lengths', 'later', 'lanes', 'alone', 'parked', key)
     -- The mark has two places, since each script looks where it looks anyway. If one is lost, all is counted anew.
     if not has_mark() or mark ~= call('HGET', K'meta', 'mark') then
       mark, counted = text(count(1) + 1), {}
@@ -339,7 +347,13 @@ local function define()
       local job, member = ARGV[at], ARGV[at + 2]
       local due = claim_of(ARGV[at + 3]) and '' or ARGV[at + 1]
       local stands = call('ZSCORE', K('lane:' .. lane), member) or ''
-      if job == '' then
+      local parked = call('HGET', K'parked', ARGV[at + 3])
+      if parked and byte(parked) == 112 then
+        local gate = sub(parked, 2)
+        local waits = call('ZSCORE', K(gates().list_of(lane, gate)), member) or ''
+        local is_listed = call('SISMEMBER', K('gl:' .. gate), lane) == 1
+        compare(stands == '' and due ~= '' and waits == due and is_listed)
+      elseif job == '' then
         compare(stands == due)
       else
         local list = waiting_of(lane, job)
@@ -398,15 +412,8 @@ local function define()
     for at = from, from + many - 1, 4 do
       local job, time, member = ARGV[at], ARGV[at + 1], ARGV[at + 2]
       if ARGV[at + 3] == '' or not claim_of(ARGV[at + 3]) then
-        call('SADD', K('ql:' .. job), lane)
-        call('ZADD', K(waiting_of(lane, job)), time, member)
+        if stand_in_list(lane, job, time, member) then now_in(lane) end
         note_members('SADD', lane, at + 2, 1, 1)
-        local first = call('ZRANGE', K(waiting_of(lane, job)), 0, 1)
-        if first[1] == member and call('HEXISTS', K'busy', job) == 0 then
-          if first[2] then call('ZREM', K('lane:' .. lane), first[2]) end
-          call('ZADD', K('lane:' .. lane), time, member)
-          now_in(lane)
-        end
       end
     end
   end
@@ -462,9 +469,22 @@ local function define()
     end
   end
 
+  -- Gate, by how much its use changes.
+  function ops.gate(_, from, many)
+    for at = from, from + many - 1, 2 do
+      gates().use(ARGV[at], tonumber(ARGV[at + 1]))
+      gates().look_at(ARGV[at])
+    end
+  end
+
+  -- Name, member: runs that leave this lane, or the gate at which they wait.
+  function ops.unpark(lane, from, many)
+    for at = from, from + many - 1, 2 do gates().forget(ARGV[at], lane, ARGV[at + 1]) end
+  end
+
   -- Which keys an operation writes, beside its own; of those of jobs that allow one run, how wide their rows are.
   local OF_LANES = { 'lanes', 'at', 'busy' }
-  local WRITES = { free = OF_LANES, hold = OF_LANES, queue = { 'queues', 'awaited' }, alarm = { 'alarms' }, later = { 'later' }, arrive = { 'later' }, unname = {} }
+  local WRITES = { free = OF_LANES, hold = OF_LANES, queue = { 'queues', 'awaited' }, alarm = { 'alarms' }, gate = { 'gates' }, unpark = { 'parked' }, later = { 'later' }, arrive = { 'later' }, unname = {} }
   -- Which leave what is claimed where it is: how wide their rows are, which end with a name.
   local UNLESS_CLAIMED = { shift = 3, stand_alone = 4 }
   local OF_JOBS = { leave_alone = 2, stand_alone = 4, free = 2, hold = 2 }
@@ -474,6 +494,12 @@ local function define()
     local width = UNLESS_CLAIMED[name]
     for at = from + width - 1, from + many - 1, width do
       if ARGV[at] ~= '' then claim_of(ARGV[at]) end
+    end
+  end
+
+  local function check_gates(name, lane, from, many)
+    for at = from, from + many - 1, 2 do
+      if name == 'gate' then gates().check(ARGV[at]) else gates().check_noted(ARGV[at], lane) end
     end
   end
 
@@ -491,6 +517,7 @@ local function define()
   function ops.prepare(name, key, from, many)
     if WRITES[name] then check(unpack(WRITES[name])) else check('lane:' .. key, unpack(OF_LANES)) end
     if OF_JOBS[name] then check_waiting(name, key, from, many) end
+    if name == 'gate' or name == 'unpark' then check_gates(name, key, from, many) end
     if UNLESS_CLAIMED[name] then look_for_claims(name, from, many) end
   end
 end
@@ -575,6 +602,11 @@ return guarded(function()
       ops[name](key, at + 3, many)
     end
     at = at + 3 + many
+  end
+  if gates_of_call then
+    gates_of_call.open()
+    -- Another node may have to take what is let out.
+    if next(gates_of_call.lanes) then woken, loud = true, true end
   end
   note_lanes()
   if woken then

@@ -1,7 +1,7 @@
 -- What the scripts have in common. KEYS[1] is the prefix of every key, with one hash tag; ARGV[1] is the call, for whoever reads a
 -- log. The key of a job or trigger is `group NUL name`, with an empty group for the default one, so that the order of bytes is the
--- order of keys. A record begins with the eight bytes of its version. No script looks into a record, but for its version and one
--- flag of a trigger; what it finds destroyed it passes over.
+-- order of keys. A record begins with the eight bytes of its version. No script looks into a record, but for its version, one
+-- flag, and the gates of a run; what it finds destroyed it passes over.
 --
 -- The layout, each after the prefix:
 --   jobs, triggers   key -> record         runs   name -> record. The name of a run is U+10FFFF and 22 digits
@@ -17,6 +17,9 @@
 --   busy             such a job -> its one claim
 --   q:<lane> \1 <job>, ql:<job>   what waits for such a job, and in which lanes: the first stands in its lane, too, while the job is
 --                    free
+--   gates            gate -> sum of the weights of the claims that hold it. A gate is the name of a limit, and NUL and a key if it has one
+--   parked           run that waits at a gate -> `p` and the gate if it is parked there, `o` and the gate if it is let out
+--   g:<lane> \1 <gate>, gl:<gate>   what is parked at a gate, and in which lanes: it stands in no lane    go:<lane> \1 <gate>   who is let out
 --   queues           queue -> claims of it       awaited   queues for which a node waits
 --   alarms           triggers and runs that a rule has to look at, by when: a boosted run that is not due stands only here
 --   wait:<queue>     names of the runs that wait in a queue with a maximum length, and the mark   lengths  such queues
@@ -46,7 +49,7 @@ local TYPES = {
   jobs = 'hash', triggers = 'hash', runs = 'hash', ended = 'zset', tags = 'zset', at = 'hash', lanes = 'zset', alone = 'hash', busy = 'hash', queues = 'hash', awaited = 'set',
   alarms = 'zset', nj = 'zset', nt = 'zset', of = 'zset', by = 'zset', rest = 'string', marks = 'hash', firings = 'set', fr = 'string', cnt = 'hash', ss = 'hash',
   sl = 'zset', sn = 'hash', sc = 'hash', tn = 'hash', orphans = 'set', owners = 'hash', untold = 'set', chores = 'hash', aside = 'set',
-  wait = 'set', lengths = 'set', later = 'hash', measured = 'string', meta = 'hash', homes = 'set', cl = 'hash', lane = 'zset', q = 'zset', ql = 'set', stop = 'hash', orphan = 'hash', ad = 'string',
+  gates = 'hash', parked = 'hash', g = 'zset', gl = 'set', go = 'set', wait = 'set', lengths = 'set', later = 'hash', measured = 'string', meta = 'hash', homes = 'set', cl = 'hash', lane = 'zset', q = 'zset', ql = 'set', stop = 'hash', orphan = 'hash', ad = 'string',
 }
 
 -- The last key that was used: a call that fails says which one it was.
@@ -135,9 +138,11 @@ local by_run
 local function claim_of(name)
   local noted = call('HGET', K'at', name)
   if noted or not is_run(name) then return noted end
+  -- What waits at a gate is not claimed.
+  check('parked')
+  if call('HEXISTS', K'parked', name) == 1 then return nil end
   if not by_run then
-    check('homes', 'orphans')
-    local homes = {}
+  XX = {}
     for _, session in ipairs(call('SMEMBERS', K'homes')) do homes[#homes + 1] = 'cl:' .. session end
     for _, orphan in ipairs(call('SMEMBERS', K'orphans')) do homes[#homes + 1] = 'orphan:' .. orphan end
     by_run = {}
@@ -205,6 +210,20 @@ local function offer_in(lane, job)
     call('SREM', K('ql:' .. job), lane)
   end
 end
+
+-- Puts what waits for a job into its list, and into the lane if it is the first there and the job is free. Says whether it stands in the lane.
+local function stand_in_list(lane, job, time, member)
+  call('SADD', K('ql:' .. job), lane)
+  call('ZADD', K(waiting_of(lane, job)), time, member)
+  local first = call('ZRANGE', K(waiting_of(lane, job)), 0, 1)
+  if first[1] ~= member or call('HEXISTS', K'busy', job) == 1 then return false end
+  if first[2] then call('ZREM', K('lane:' .. lane), first[2]) end
+  call('ZADD', K('lane:' .. lane), time, member)
+  return true
+end
+
+-- Whether this is the record of a run that has gates.
+local function is_gated(record) return (string.byte(record, 11) or 0) % 8 >= 4 and string.byte(record, 9) == 114 end
 
 -- The number of firing records in a chunk, and the bytes of an entry: 1 for the outcome, 4 each for job, trigger and run, 3 for the
 -- length of the record.

@@ -203,13 +203,45 @@ local function leave(members, lanes, only)
   end
 end
 
--- Claims those that can be claimed. What cannot be leaves its lane, too: it stands in the waiting list of its job, or is destroyed.
+-- How many were parked at gates. After so many the node is to ask again at once, so that no call takes long.
+local parked, MOST_PARKED = 0, 200
+
+-- The gates of those that have some; nothing if none has.
+local function gates_in(lanes, found)
+  local of
+  for n, record in ipairs(found) do
+    if record and is_gated(record) then
+      of = of or {}
+      of[n] = gates().of(record)
+      for _, gate in ipairs(of[n]) do gates().check(gate[1], lanes[n]) end
+    end
+  end
+  return of
+end
+
+-- Whether the run finds no room at a gate, and is parked there. The next one of its job comes up in its place.
+local function must_wait(name, lane, member, of_run, job, offers)
+  local gate = gates().enter(name, lane, member, of_run)
+  if not gate then return false end
+  local time = call('ZSCORE', K('lane:' .. lane), member)
+  parked = parked + 1
+  if job then
+    call('ZREM', K(waiting_of(lane, job)), member)
+    offers[#offers + 1] = { lane, job }
+  end
+  if time then gates().park(name, lane, member, time, gate) end
+  return true
+end
+
+-- Claims those that can be claimed. What cannot be leaves its lane, too: it stands in the waiting list of its job, waits at a gate, or is
+-- destroyed.
 local function claim(members, lanes, only)
   local names = {}
   for n, member in ipairs(members) do names[n] = sub(member, 5) end
   local found = records_of(names)
   local jobs, many = jobs_of(names, found), #taken
-  local is_whole = many == 0 and not limits and not next(jobs)
+  local gated, offers = gates_in(lanes, found), {}
+  local is_whole = many == 0 and not limits and not next(jobs) and not gated
   for n = 1, #names do is_whole = is_whole and found[n] end
   if is_whole then
     taken, taken_in, records = names, lanes, found
@@ -219,7 +251,12 @@ local function claim(members, lanes, only)
     local record, job, lane = found[n], jobs[n], lanes[n]
     if not record then
       gone[#gone + 1], gone_from[#gone + 1] = name, lane
-    elseif not job or not (busy[job] or call('HEXISTS', K'busy', job) == 1) then
+    elseif job and (busy[job] or call('HEXISTS', K'busy', job) == 1) then
+      -- Whoever waits behind it at a gate need not wait for its job.
+      if gated and gated[n] then gates().forget(name, lane, members[n]) end
+    elseif gated and gated[n] and must_wait(name, lane, members[n], gated[n], job, offers) then
+      -- It was parked.
+    else
       if job then hold(job, lane, members[n]) end
       many = many + 1
       taken[many], taken_in[many], taken_for[many], records[many] = name, lane, job or nil, record
@@ -230,7 +267,14 @@ local function claim(members, lanes, only)
     end
   end
   -- Something beside them may have left this lane meanwhile.
-  leave(members, lanes, not next(jobs) and only)
+  leave(members, lanes, not next(jobs) and not gated and only)
+  for _, offer in ipairs(offers) do
+    if not busy[offer[2]] then
+      offer_in(offer[1], offer[2])
+      gates().lanes[offer[1]] = true
+    end
+  end
+  if gated then gates().open() end
   note_lanes()
 end
 
@@ -255,7 +299,7 @@ end
 local function pass(since, is_shared)
   -- Each step takes something out of a lane, or is the last one.
   for _ = 1, PART do
-    if #taken == goal then return false end
+    if #taken == goal or parked >= MOST_PARKED then return false end
     local is_used = false
     local members, lanes, times, only = first_of(since, goal - #taken, is_shared)
     -- Where nothing limits them there is nothing to choose.
@@ -287,6 +331,14 @@ local function note_taken(names, lanes)
   for n, name in ipairs(names) do
     if byte(lanes[n]) == 49 then note_waiting('SREM', sub(queue_of(lanes[n]), 2), name) end
   end
+end
+
+-- Whether somebody was let out whom this node does not take.
+local function is_for_others()
+  for lane in pairs(gates_of_call.lanes) do
+    if #taken == most or not is_open(lane) then return true end
+  end
+  return false
 end
 
 local function note_claims()
@@ -367,6 +419,11 @@ return guarded(function()
   end
   local first = next_lane()
   local next_due = first and tonumber(call('ZSCORE', K'lanes', first))
+  if parked >= MOST_PARKED then next_due = tonumber(now) end
+  if gates_of_call and is_for_others() then
+    call('HSET', K'meta', 'ver', text((tonumber(call('HGET', K'meta', 'ver') or '') or 0) + 1))
+    call('PUBLISH', K'wake', session)
+  end
   local alarm = tonumber(call('ZRANGE', K'alarms', 0, 0, 'WITHSCORES')[2] or '')
   if alarm and not (next_due and next_due < alarm) then next_due = alarm end
   return {

@@ -9,7 +9,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use scheduler_conformance::checks;
 use scheduler_core::TriggerKey;
 use scheduler_core::job::ExecutionId;
-use scheduler_core::run::RunId;
+use scheduler_core::run::{Gate, GateId, Gates, RunId};
 use scheduler_core::store::decorator::Decorator;
 use scheduler_core::store::*;
 use scheduler_core::trigger::Trigger;
@@ -85,6 +85,10 @@ bugs! {
     ReleasesOutOfTurn,
     CountsNothing,
     MixesUpQueuesOfCounts,
+    IgnoresLimitsOfRuns,
+    IgnoresWeights,
+    MixesKeysOfLimits,
+    KnowsOneLimitOfARun,
 }
 
 #[derive(Debug)]
@@ -334,6 +338,19 @@ impl Broken {
                 again
             };
             runs.extend(runs.iter().map(again).collect::<Vec<_>>());
+        }
+        for run in &mut runs {
+            let changed = run.gates.iter().map(|gate| match self.bug {
+                Bug::IgnoresWeights => Gate::new(gate.id.clone(), gate.cap, 1),
+                Bug::MixesKeysOfLimits => Gate::new(GateId::of(gate.id.name(), None), gate.cap, gate.weight),
+                _ => gate.clone(),
+            });
+            let many = match self.bug {
+                Bug::IgnoresLimitsOfRuns => 0,
+                Bug::KnowsOneLimitOfARun => 1,
+                _ => usize::MAX,
+            };
+            run.gates = Gates::new(changed.take(many).collect());
         }
         if self.bug == Bug::IgnoresKeys {
             runs.iter_mut().for_each(|run| run.unique = None);

@@ -5,6 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use scheduler_conformance::drivers;
 use scheduler_core::JobData;
+use scheduler_core::run::Gates;
 use scheduler_core::store::rows::*;
 use scheduler_core::store::view::View;
 
@@ -63,6 +64,11 @@ bugs! {
     FindsNoTags => runs_are_found_by_their_tags,
     /// Of runs.
     IgnoresNewTags => who_goes_by_the_number_of_tags_is_not_overtaken,
+    /// Of limits.
+    IgnoresGates => no_more_is_claimed_than_there_is_room_at_a_gate,
+    IgnoresWeights => a_gate_counts_weights,
+    /// Of claims that are over.
+    KeepsSlots => a_slot_goes_with_its_claim,
     OverwritesMarks => no_change_of_what_there_is_one_of_is_lost,
     /// Before it compares.
     WritesAHalf => a_refused_commit_changes_nothing_and_runs_again,
@@ -85,6 +91,8 @@ pub(crate) struct Debris {
     gone: HashMap<Id<JobRow>, usize>,
     pub(crate) shown: HashSet<Id<TriggerRow>>,
     pub(crate) before: Option<Box<Server>>,
+    /// Those of all claims that have ended.
+    pub(crate) slots: Vec<Gates>,
 }
 
 impl Debris {
@@ -106,6 +114,8 @@ impl Server {
                 _ => {}
             }
         }
+        let ended = view.claims().changes().filter(|change| change.after.is_none());
+        self.debris.slots.extend(ended.filter_map(|change| Some(change.before?.gates.clone())));
         self.debris.shown.extend(view.shown());
     }
 }

@@ -103,7 +103,7 @@ impl Viewed {
                     drop(server);
                     let ends_in_queue = view.claims().changes().any(|change| {
                         let claim = change.before.filter(|_| change.after.is_none());
-                        claim.is_some_and(|claim| claim.trigger.queue().is_some())
+                        claim.is_some_and(|claim| claim.trigger.queue().is_some() || !claim.gates.is_empty())
                     });
                     if view.is_woken() || ends_in_queue {
                         self.wake();

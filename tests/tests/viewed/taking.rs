@@ -1,12 +1,12 @@
 //! What nodes take: places are derived from rows whenever somebody asks.
 
 use std::cmp::Reverse;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use scheduler_core::job::ExecutionId;
-use scheduler_core::run::RunId;
+use scheduler_core::run::{GateId, RunId};
 use scheduler_core::store::rows::*;
 use scheduler_core::store::view::Version;
 use scheduler_core::store::*;
@@ -123,11 +123,41 @@ impl Server {
         };
         let mut waiting: Vec<_> = triggers.chain(runs).map(waiting).collect();
         waiting.sort_unstable();
+        self.park(&mut waiting);
         if self.has(Bug::MixesEqualTimes) {
             waiting.reverse();
             waiting.sort_by_key(|waiting| (waiting.at, waiting.rank));
         }
         waiting
+    }
+
+    /// How much of each gate is used.
+    fn used(&self) -> HashMap<GateId, u64> {
+        let mut used = HashMap::new();
+        let claims = self.claims.values().map(|(claim, _)| &claim.gates);
+        let gone = self.debris.slots.iter().filter(|_| self.has(Bug::KeepsSlots));
+        for gate in claims.chain(gone).flatten() {
+            let weight = if self.has(Bug::IgnoresWeights) { 1 } else { gate.weight };
+            *used.entry(gate.id.clone()).or_default() += u64::from(weight);
+        }
+        used
+    }
+
+    /// Who finds no room at a gate waits there, and whoever comes behind it waits, too.
+    fn park(&self, waiting: &mut Vec<Waiting>) {
+        let (used, mut full) = (self.used(), HashSet::new());
+        waiting.retain(|waiting| {
+            let Order::Run(_, id) = &waiting.order else { return true };
+            let gates = self.runs[id].0.gates();
+            let mut gates = gates.iter();
+            let found = gates.find(|gate| {
+                let used = used.get(&gate.id).copied().unwrap_or_default();
+                !gate.has_room(used) || full.contains(&gate.id)
+            });
+            let Some(gate) = found.filter(|_| !self.has(Bug::IgnoresGates)) else { return true };
+            full.insert(gate.id.clone());
+            false
+        });
     }
 
     fn left(&self, request: &AcquireDue, queue: Option<&Arc<str>>) -> Option<usize> {
@@ -218,7 +248,8 @@ impl Server {
             let queue = trigger.as_ref().and_then(|trigger| trigger.queue());
             request.took(queue, Some(next.at));
             // The claim has closed other places.
-            if next.is_exclusive || request.limits != QueueLimits::default() {
+            let is_gated = matches!(&next.order, Order::Run(_, id) if self.runs[id].0.is_gated());
+            if next.is_exclusive || is_gated || request.limits != QueueLimits::default() {
                 waiting = self.waiting(&request, takes);
             }
         }

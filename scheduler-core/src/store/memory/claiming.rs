@@ -23,7 +23,12 @@ struct Taking<'a> {
     runs: Vec<AcquiredRun>,
     /// Runs that have expired.
     expired: Vec<(RunId, JobKey)>,
+    /// How many runs wait at gates since.
+    parked: usize,
 }
+
+/// So many runs are parked at gates in one call, so that none takes long. The node asks again at once.
+const MOST_PARKED: usize = 500;
 
 impl Taking<'_> {
     fn len(&self) -> usize {
@@ -46,7 +51,8 @@ impl Table {
         }
         let mut open = self.lanes.open(types, takes.map(|takes| &takes.queues), &limits, &self.claimed);
         let late = request.late.map_or(0, |share| share.most);
-        let mut taking = Taking { request, timing, late, triggers: Vec::new(), runs: Vec::new(), expired };
+        let mut taking =
+            Taking { request, timing, late, triggers: Vec::new(), runs: Vec::new(), expired, parked: 0 };
         for share in &request.shares {
             open.only_of(&self.lanes, Some(share.queues.clone()));
             self.take(&mut open, &mut taking, share.most);
@@ -55,8 +61,9 @@ impl Table {
             open.only_of(&self.lanes, None);
         }
         self.take(&mut open, &mut taking, request.max);
-        let Taking { triggers, runs, expired, .. } = taking;
-        let next_due = self.next_wake().into_iter().chain(open.next_due(&self.lanes)).min();
+        let Taking { triggers, runs, expired, parked, .. } = taking;
+        let at_once = (parked >= MOST_PARKED).then_some(request.now);
+        let next_due = self.next_wake().into_iter().chain(open.next_due(&self.lanes)).chain(at_once).min();
         let Ok(cancel) = self.cancelled(request.session);
         Acquired { triggers, runs, cancel, next_due, dropped, expired }
     }
@@ -67,7 +74,8 @@ impl Table {
         let Taking { request, timing, .. } = *taking;
         let goal = taking.len().saturating_add(most).min(request.max);
         let mut before = request.late.map(|share| Moment::of(share.before));
-        while taking.len() < goal {
+        while taking.len() < goal && taking.parked < MOST_PARKED {
+            self.look_at_opened(open);
             let Some((due, lane)) = open.next(&mut self.lanes, request.until) else {
                 // Nothing punctual is left.
                 if open.all(&self.lanes) { continue } else { break }
@@ -89,6 +97,15 @@ impl Table {
             {
                 self.lanes.insert(lane, due);
                 taking.expired.extend(self.put_off(slot, request));
+                open.passed(&self.lanes, lane);
+                continue;
+            }
+            if let Stood::Run(slot) = due.what()
+                && let Some(gate) = self.full_gate(slot)
+            {
+                self.lanes.insert(lane, due);
+                self.park(slot, gate);
+                taking.parked += 1;
                 open.passed(&self.lanes, lane);
                 continue;
             }
@@ -180,7 +197,9 @@ impl Table {
         if let Some(job) = self.job_slot(claim.trigger.job()) {
             acquired.job = Some(self.jobs[job].row.detail.clone());
         }
+        let gates = claim.gates.clone();
         self.insert_claim(self.counter, claim);
+        self.pass_gates(index, &gates);
         acquired
     }
 }

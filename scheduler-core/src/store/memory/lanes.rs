@@ -274,6 +274,13 @@ impl Open {
         self.put_head(lanes, lane);
     }
 
+    /// Something else may be the first of this lane, which need not be open.
+    pub(super) fn looked_for(&mut self, lanes: &Lanes, lane: usize) {
+        if self.lanes.contains(&lane) {
+            self.put_head(lanes, lane);
+        }
+    }
+
     /// When the next one is due that the node can still take.
     pub(super) fn next_due(&self, lanes: &Lanes) -> Option<DateTime<Utc>> {
         let open = self.heads.iter().map(|Reverse((_, lane))| &lanes.lanes[*lane]);

@@ -20,6 +20,7 @@ use slab::Slab;
 
 use super::ended::{Ended, Stands, stands};
 use super::firings::Firings;
+use super::gates::GateTable;
 use super::index::{Index, place};
 use super::lanes::{Due, Lanes};
 use super::lengths::Lengths;
@@ -67,6 +68,7 @@ pub struct Table {
     pub(super) ended: Ended,
     pub(super) tags: Tags,
     pub(super) lengths: Lengths,
+    pub(super) gates: GateTable,
     pub(super) busy: HashMap<JobKey, u64>,
     /// What stands of jobs that disallow concurrent runs, by lane.
     waiting: HashMap<JobKey, BTreeMap<usize, BTreeSet<Due>>>,
@@ -158,7 +160,7 @@ impl Table {
         first
     }
 
-    fn stand_at(&mut self, due: Due, at: &Place, job: &JobKey) {
+    pub(super) fn stand_at(&mut self, due: Due, at: &Place, job: &JobKey) {
         let lane = at.lane.0 as usize;
         if at.exclusive { self.stand_in_job(due, lane, job) } else { self.lanes.insert(lane, due) }
     }
@@ -339,16 +341,17 @@ impl Table {
         self.lengths.leave(&self.runs[index]);
         let (id, row) = (self.run_id(index), &mut self.runs[index].row);
         let (before, end, lane, tagged) = (row.place(), stands(row), row.lane, tags(row));
+        let gates = row.gates();
         let answer = edit(row);
         let lane_now = row.lane;
-        let (end_now, tagged_now) = (stands(row), tags(row));
+        let (end_now, tagged_now, has_other_gates) = (stands(row), tags(row), row.gates() != gates);
         self.lengths.enter(&self.runs[index]);
         self.change_ended(id, end, end_now);
         self.tags.change(id, &tagged, &tagged_now);
         if lane_now != lane {
             self.lanes.join(lane_now.0 as usize);
         }
-        if self.runs[index].row.place() != before {
+        if self.runs[index].row.place() != before || has_other_gates {
             self.leave_run(index, before);
             if self.runs[index].claim == 0 {
                 self.stand_run(index);
@@ -384,14 +387,16 @@ impl Table {
         self.stand_at(due, &at, &job);
     }
 
-    fn leave_run(&mut self, index: usize, at: Option<Place>) {
+    pub(super) fn leave_run(&mut self, index: usize, at: Option<Place>) {
         let slot = &mut self.runs[index];
         if !std::mem::take(&mut slot.stands) {
             return;
         }
         if let Some(at) = at {
             let (due, job) = (Due::of_run(slot.row.id, index, &at), slot.row.job.clone());
-            self.leave_from(&due, &at, &job);
+            if !self.leave_gate(index, &due) {
+                self.leave_from(&due, &at, &job);
+            }
         }
     }
 }
@@ -410,6 +415,7 @@ impl Table {
         if claim.exclusive {
             self.busy.insert(claim.trigger.job().clone(), number);
         }
+        self.gates.hold(&claim.gates);
         self.claims.insert(number, claim);
     }
 
@@ -437,6 +443,7 @@ impl Table {
         if claim.cancel.is_some() {
             self.cancelled.remove(&ExecutionId::new(claim.session, number));
         }
+        self.free_gates(&claim.gates);
         let Some(queue) = claim.trigger.queue() else { return };
         // Another node may have waited for the end of it.
         self.freed = true;

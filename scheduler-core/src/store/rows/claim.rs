@@ -9,7 +9,7 @@ use super::run::RunRow;
 use super::trigger::TriggerRow;
 use crate::job::{CancelReason, ExecutionId};
 use crate::key::TriggerKey;
-use crate::run::RunId;
+use crate::run::{Gates, RunId};
 use crate::trigger::Trigger;
 
 impl Id<ClaimRow> {
@@ -64,6 +64,8 @@ pub struct ClaimRow {
     pub run_removed: bool,
     /// It is to be stopped.
     pub cancel: Option<CancelReason>,
+    /// It holds slots of these gates. A driver gives them back when the claim is removed, whatever the reason.
+    pub gates: Gates,
 }
 
 impl ClaimRow {

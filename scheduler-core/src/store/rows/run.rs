@@ -18,7 +18,9 @@ use super::place::{Lane, Place};
 use crate::data::JobData;
 use crate::job::JobDetail;
 use crate::key::{JobKey, TriggerKey};
-use crate::run::{AttemptError, FailureKind, FiringCause, RetryPolicy, RunEnd, RunId, RunKey, RunState};
+use crate::run::{
+    AttemptError, FailureKind, FiringCause, Gates, RetryPolicy, RunEnd, RunId, RunKey, RunState,
+};
 use crate::store::run_changes::RunEdit;
 use crate::store::runs::{Cause, NewRun, RunStatus};
 use crate::trigger::{Recovery, Trigger};
@@ -124,6 +126,9 @@ pub(in crate::store) struct RareFields {
     kept_until: Option<DateTime<Utc>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) lateness: Option<Box<Lateness>>,
+    /// What it needs to begin. A record has it in front, where a driver finds it.
+    #[serde(skip)]
+    pub(in crate::store) gates: Gates,
 }
 
 /// Where an ended run stands among those of the same end.
@@ -148,12 +153,13 @@ impl RunRow {
     /// A run that waits for its next attempt.
     pub fn new(run: NewRun, lane: Lane) -> Self {
         let NewRun { id, job, job_type, detail, data, due, priority, queue, exclusive, .. } = run;
-        let NewRun { retry, cause, attempts, errors, unique, boost, expires, now, sequence, .. } = run;
+        let NewRun { retry, cause, attempts, errors, unique, boost, expires, now, sequence, gates, .. } = run;
         let key = unique.map(|unique| unique.key);
         let cause = (cause != Cause::Enqueued).then_some(cause);
         let lateness = Lateness::of(boost, expires).map(|lateness| Box::new(lateness.due(due, now)));
         let line = sequence.map(|sequence| Box::new(Line { sequence: *sequence, place: LinePlace::Out }));
-        let cold = RareFields { cause, detail, retry, errors, key, lateness, line, ..RareFields::default() };
+        let cold =
+            RareFields { cause, detail, retry, errors, key, lateness, line, gates, ..RareFields::default() };
         let cold = (cold != RareFields::default()).then(|| Box::new(cold));
         let (standing, epoch) = (Standing::Waiting, 0);
         Self {

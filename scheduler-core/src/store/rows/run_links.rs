@@ -6,7 +6,7 @@ use super::lateness::Lateness;
 use super::run::{RunRow, Standing};
 use super::tag::RunTag;
 use crate::data::JobData;
-use crate::run::{RunEnd, RunKey};
+use crate::run::{Gates, RunEnd, RunKey};
 use crate::store::runs::NewRun;
 
 impl RunRow {
@@ -102,7 +102,18 @@ impl RunRow {
         let lateness = Lateness::of(new.boost, new.expires).map(Box::new);
         let cold = self.cold();
         (cold.detail, cold.retry, cold.lateness) = (new.detail.clone(), new.retry.clone(), lateness);
+        cold.gates = new.gates.clone();
         self.wait_for(due, now);
+    }
+
+    /// The gates where it has to have room before a node may claim it.
+    pub fn gates(&self) -> Gates {
+        self.cold.as_deref().map(|cold| cold.gates.clone()).unwrap_or_default()
+    }
+
+    /// Whether it has gates.
+    pub fn is_gated(&self) -> bool {
+        self.cold.as_deref().is_some_and(|cold| !cold.gates.is_empty())
     }
 
     /// Whether a rule has to look at its row when it is over.

@@ -9,7 +9,7 @@ use super::running::give_back_run;
 use super::steps::{each, end_claim, end_run, pause_trigger, step};
 use crate::job::{CancelReason, ExecutionId};
 use crate::key::JobKey;
-use crate::run::RunId;
+use crate::run::{Gates, RunId};
 use crate::store::firing::{FireResult, Firing};
 use crate::store::firings::FiringReason;
 use crate::store::rows::*;
@@ -41,6 +41,7 @@ pub fn claimed(
         due: row.progress().scheduled().unwrap_or(now),
         run_removed: false,
         cancel: None,
+        gates: Gates::default(),
     }
 }
 

@@ -66,6 +66,7 @@ pub fn claimed_run(row: &RunRow, claim: ExecutionId, now: DateTime<Utc>) -> (Cla
         due: row.scheduled(),
         run_removed: false,
         cancel: None,
+        gates: row.gates(),
     };
     let acquired = AcquiredRun {
         claim,

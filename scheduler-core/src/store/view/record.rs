@@ -13,7 +13,7 @@ use crate::data::JobData;
 use crate::error::Result;
 use crate::job::{CancelReason, JobDetail};
 use crate::key::DEFAULT_GROUP;
-use crate::run::RunEnd;
+use crate::run::{Gate, GateId, Gates, RunEnd};
 use crate::store::rows::*;
 use crate::store::state::StoredState;
 use crate::trigger::{Progress, Trigger};
@@ -175,6 +175,31 @@ fn read_with(
 }
 
 const HAS_COLD: u8 = 2;
+const OF_RUN_GATED: u8 = 4;
+const OF_CLAIM_GATED: u8 = 128;
+
+/// The weight, the cap and the length of each, before its text.
+fn gates(gates: &Gates) -> String {
+    let gate = |gate: &Gate| {
+        let text = gate.id.text();
+        format!("{} {} {}:{text}", gate.weight, gate.cap, text.len())
+    };
+    gates.iter().map(gate).collect()
+}
+
+fn read_gates(mut text: &str) -> Read<Gates> {
+    let mut gates = Vec::new();
+    let broken = || "its limits are destroyed".to_owned();
+    while !text.is_empty() {
+        let (head, left) = text.split_once(':').ok_or_else(broken)?;
+        let numbers: Vec<u32> = head.split(' ').map_while(|number| number.parse().ok()).collect();
+        let [weight, cap, many] = numbers[..] else { return Err(broken()) };
+        let (id, left) = left.split_at_checked(many as usize).ok_or_else(broken)?;
+        gates.push(Gate::new(GateId::read(id), cap, weight));
+        text = left;
+    }
+    Ok(Gates::new(gates))
+}
 
 fn standing(standing: Standing) -> u8 {
     match standing {
@@ -203,15 +228,20 @@ fn read_standing(standing: u8) -> Read<Standing> {
     })
 }
 
-/// A run as bytes. The third byte is odd if its job allows one run at a time.
+/// A run as bytes. The third byte is odd if its job allows one run at a time. If it has the bit 4, the gates of the run follow after the
+/// fourth byte.
 ///
 /// # Errors
 ///
 /// Its data cannot be written as JSON.
 pub fn run(row: &RunRow) -> Result<Vec<u8>> {
     let mut to = Writer::new(Kind::Run);
-    to.byte(flag(row.exclusive, EXCLUSIVE) | flag(row.cold.is_some(), HAS_COLD));
+    let flags = flag(row.exclusive, EXCLUSIVE) | flag(row.cold.is_some(), HAS_COLD);
+    to.byte(flags | flag(row.is_gated(), OF_RUN_GATED));
     to.byte(standing(row.standing));
+    if row.is_gated() {
+        to.text(&gates(&row.gates()));
+    }
     to.small(row.epoch);
     to.small(row.attempts);
     to.small(row.priority.cast_unsigned());
@@ -237,6 +267,7 @@ pub fn run(row: &RunRow) -> Result<Vec<u8>> {
 pub fn read_run(record: &[u8], names: &mut impl Names) -> Result<RunRow, String> {
     let mut from = Reader::new(record, Kind::Run)?;
     let (flags, standing) = (from.byte()?, read_standing(from.byte()?)?);
+    let gates = if flags & OF_RUN_GATED == 0 { Gates::default() } else { read_gates(from.text()?)? };
     let (epoch, attempts, priority) = (from.small()?, from.small()?, from.small()?.cast_signed());
     let (id, due) = (from.run()?, from.time()?.ok_or("it has no due time")?);
     let (group, name) = (from.text()?, from.text()?);
@@ -252,7 +283,7 @@ pub fn read_run(record: &[u8], names: &mut impl Names) -> Result<RunRow, String>
         _ => from.json()?,
     };
     let (exclusive, lane) = (flags & EXCLUSIVE != 0, names.lane(queue.as_ref(), &job_type));
-    Ok(RunRow {
+    let mut row = RunRow {
         id,
         job,
         job_type,
@@ -266,7 +297,9 @@ pub fn read_run(record: &[u8], names: &mut impl Names) -> Result<RunRow, String>
         epoch,
         lane,
         cold,
-    })
+    };
+    row.cold.iter_mut().for_each(|cold| cold.gates = gates.clone());
+    Ok(row)
 }
 
 /// Descriptions of triggers that were read before, so that they need not be read again and again.
@@ -298,7 +331,8 @@ pub fn claim(row: &ClaimRow) -> Result<Vec<u8>> {
     };
     let flags = flag(row.exclusive, EXCLUSIVE) | flag(row.fired, FIRED) | flag(row.counted, COUNTED);
     let of_run = flag(run.is_some(), OF_RUN) | flag(row.run_removed, RUN_REMOVED);
-    to.byte(flags | of_run | flag(row.linked, LINKED));
+    let is_gated = !row.gates.is_empty();
+    to.byte(flags | of_run | flag(row.linked, LINKED) | flag(is_gated, OF_CLAIM_GATED));
     to.byte(match row.cancel {
         None => b'-',
         Some(CancelReason::Superseded) => b's',
@@ -309,6 +343,9 @@ pub fn claim(row: &ClaimRow) -> Result<Vec<u8>> {
     run.into_iter().for_each(|run| to.run(run));
     [row.session, row.birth, row.lineage].into_iter().for_each(|number| to.number(number));
     [row.lapse, row.since, row.due].into_iter().for_each(|time| to.time(Some(time)));
+    if is_gated {
+        to.text(&gates(&row.gates));
+    }
     to.json(&*row.trigger)
 }
 
@@ -329,6 +366,7 @@ pub fn read_claim(record: &[u8], names: &mut impl Names) -> Result<ClaimRow, Str
     let run = if flags & OF_RUN == 0 { None } else { Some(from.run()?) };
     let [session, birth, lineage] = [from.number()?, from.number()?, from.number()?];
     let [lapse, since, due] = [from.time()?, from.time()?, from.time()?].map(Option::unwrap_or_default);
+    let gates = if flags & OF_CLAIM_GATED == 0 { Gates::default() } else { read_gates(from.text()?)? };
     let trigger: Arc<Trigger> = from.json::<Trigger>()?.into();
     let item = run.map_or_else(|| Item::Trigger(names.trigger(trigger.key())), Item::Run);
     let [exclusive, fired, counted] = [EXCLUSIVE, FIRED, COUNTED].map(|flag| flags & flag != 0);
@@ -349,5 +387,6 @@ pub fn read_claim(record: &[u8], names: &mut impl Names) -> Result<ClaimRow, Str
         due,
         run_removed: flags & RUN_REMOVED != 0,
         cancel,
+        gates,
     })
 }

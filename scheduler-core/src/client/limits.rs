@@ -1,0 +1,59 @@
+//! The limits of runs that are enqueued.
+
+use std::fmt::Display;
+
+use super::enqueuing::Enqueue;
+use super::handle::Client;
+use crate::data::JobData;
+use crate::error::{Error, Result};
+use crate::job::Invocation;
+use crate::run::{Gates, Limit, gates_of};
+use crate::user;
+
+impl Enqueue<'_> {
+    /// At most so many runs of this limit are under way at the same time, over all nodes; until then the run waits. A limit whose name the
+    /// job uses, too, takes its place. A run has at most four limits. Default: the limits of the job.
+    ///
+    /// ```
+    /// # use scheduler_core::prelude::*;
+    /// # use scheduler_core::run::Limit;
+    /// # #[job] async fn import(tenant: u64) {}
+    /// # async fn all(scheduler: Scheduler) -> scheduler_core::Result<()> {
+    /// // Two imports of a tenant at a time.
+    /// scheduler.enqueue(import::with(17)).limit(Limit::new("import", 2).key(17)).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn limit(mut self, limit: Limit) -> Self {
+        self.limits.push(limit);
+        self
+    }
+}
+
+impl Client {
+    /// The gates of a run: the limits that its job makes of its data, and those of the call.
+    pub(super) fn gates_of(&self, job: &Invocation, data: &JobData, of_call: Vec<Limit>) -> Result<Gates> {
+        let of_registry = || Some(self.registry()?.limits_of(job.detail().job_type()));
+        let own = job.limits_of();
+        let of_job = if own.is_empty() { of_registry().unwrap_or_default() } else { own };
+        if of_job.is_empty() && of_call.is_empty() {
+            return Ok(Gates::default());
+        }
+        let problem = |problem: &dyn Display| {
+            Error::config(format!("a run of job `{}` cannot be enqueued: {problem}", job.key()))
+        };
+        let (all, mut limits) = (job.detail().data().merged(data), Vec::new());
+        for of in of_job {
+            match user::call(|| of(&all)) {
+                Ok(Ok(limit)) => limits.push(limit),
+                Ok(Err(error)) => return Err(problem(&format_args!("its limit cannot be made: {error}"))),
+                Err(panic) => {
+                    return Err(problem(&format_args!("the function that makes its limit {panic}")));
+                }
+            }
+        }
+        limits.retain(|limit| of_call.iter().all(|other| other.name() != limit.name()));
+        limits.extend(of_call);
+        gates_of(&limits).map_err(|error| problem(&error))
+    }
+}

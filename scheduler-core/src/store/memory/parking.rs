@@ -1,0 +1,100 @@
+//! Runs that wait at gates: parked when a gate is full, and let out when there is room.
+
+use super::gates::{At, Entry};
+use super::lanes::{Due, Open, Stood};
+use super::table::Table;
+use crate::run::{Gate, GateId, Gates};
+
+/// So many runs of a lane are let out at a time.
+const MOST_OUT: u64 = 200;
+
+impl Table {
+    /// Where a run has to wait that was taken out of its lane. Those that wait already come first.
+    pub(super) fn full_gate(&self, slot: usize) -> Option<GateId> {
+        let row = &self.runs[slot].row;
+        if !row.is_gated() {
+            return None;
+        }
+        let is_out = self.gates.at.contains_key(&slot);
+        let is_full = |gate: &&Gate| {
+            let entry = self.gates.by_id.get(&gate.id);
+            let is_waited_for = || !is_out && entry.is_some_and(Entry::has_parked);
+            !gate.has_room(entry.map_or(0, |entry| entry.used)) || is_waited_for()
+        };
+        row.gates().iter().find(is_full).map(|gate| gate.id.clone())
+    }
+
+    /// A run that stands in its lane waits at this gate.
+    pub(super) fn park(&mut self, slot: usize, gate: GateId) {
+        let Some(place) = self.runs[slot].row.place() else { return };
+        self.leave_run(slot, Some(place));
+        let (lane, due) = (place.lane.0 as usize, Due::of_run(self.runs[slot].row.id, slot, &place));
+        let entry = self.gates.by_id.entry(gate.clone()).or_default();
+        entry.waiting.entry(lane).or_default().parked.insert(due);
+        self.gates.at.insert(slot, At { gate: gate.clone(), lane, is_out: false });
+        self.runs[slot].stands = true;
+        self.open_gate(&gate);
+    }
+
+    /// A run leaves its place, wherever that is. Says whether it was parked, and so stood in no lane.
+    pub(super) fn leave_gate(&mut self, slot: usize, due: &Due) -> bool {
+        let Some((gate, was_parked)) = self.gates.forget(slot, Some(due)) else { return false };
+        self.open_gate(&gate);
+        was_parked
+    }
+
+    /// A run has been claimed: whoever waits behind it may find room, too.
+    pub(super) fn pass_gates(&mut self, slot: usize, gates: &Gates) {
+        self.gates.forget(slot, None);
+        gates.iter().for_each(|gate| self.open_gate(&gate.id));
+    }
+
+    /// A claim that has held these gates is gone.
+    pub(super) fn free_gates(&mut self, gates: &Gates) {
+        for gate in gates {
+            if let Some(entry) = self.gates.by_id.get_mut(&gate.id) {
+                entry.used = entry.used.saturating_sub(gate.weight.into());
+            }
+            self.open_gate(&gate.id);
+        }
+    }
+
+    /// Lets out as many of those that wait as there is room for.
+    fn open_gate(&mut self, id: &GateId) {
+        let Some(entry) = self.gates.by_id.get_mut(id) else { return };
+        let mut out = Vec::new();
+        for waiting in entry.waiting.values_mut() {
+            while let Some(Stood::Run(slot)) = waiting.parked.first().map(Due::what) {
+                let gates = self.runs[slot].row.gates();
+                let room = |gate: &Gate| u64::from(gate.cap).saturating_sub(entry.used).min(MOST_OUT);
+                let fits = |gate: &Gate| gate.has_room(entry.used) && waiting.out < room(gate);
+                if !gates.iter().find(|gate| gate.id == *id).is_none_or(fits) {
+                    break;
+                }
+                waiting.out += 1;
+                out.extend(waiting.parked.pop_first().map(|due| (slot, due)));
+            }
+        }
+        entry.waiting.retain(|_, waiting| waiting.out > 0 || !waiting.parked.is_empty());
+        if entry.is_idle() {
+            self.gates.by_id.remove(id);
+        }
+        for (slot, due) in out {
+            let Some(place) = self.runs[slot].row.place() else { continue };
+            let job = self.runs[slot].row.job.clone();
+            if let Some(at) = self.gates.at.get_mut(&slot) {
+                at.is_out = true;
+            }
+            self.stand_at(due, &place, &job);
+            self.gates.opened.push(place.lane.0 as usize);
+            self.freed = true;
+        }
+    }
+
+    /// Looks anew at the lanes in which somebody was let out.
+    pub(super) fn look_at_opened(&mut self, open: &mut Open) {
+        for lane in std::mem::take(&mut self.gates.opened) {
+            open.looked_for(&self.lanes, lane);
+        }
+    }
+}

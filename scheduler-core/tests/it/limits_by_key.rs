@@ -1,0 +1,142 @@
+//! Limits of runs: so many of a key are under way at the same time.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use scheduler_core::client::Enqueue;
+use scheduler_core::job::{Invocation, JobContext, JobDefinition};
+use scheduler_core::run::{Limit, RunState};
+use scheduler_core::store::RunQuery;
+use scheduler_core::testing::TestScheduler;
+use scheduler_core::{JobData, Scheduler};
+
+use crate::retrying::{NOW, detail};
+
+/// How many runs of each key are under way, and the most of each that were.
+type Counts = Arc<Mutex<BTreeMap<String, (usize, usize)>>>;
+
+fn key_of(data: &JobData) -> String {
+    data.get("key").unwrap().unwrap_or_default()
+}
+
+/// A job that takes a minute, of which two runs of each key may be under way.
+fn counting() -> (JobDefinition, Counts) {
+    let counts = Counts::default();
+    let job = JobDefinition::new(detail("work"), {
+        let counts = counts.clone();
+        move |context: JobContext| {
+            let (counts, key) = (counts.clone(), key_of(context.data()));
+            async move {
+                let add = |many: isize| {
+                    let mut counts = counts.lock();
+                    let (now, most) = counts.entry(key.clone()).or_default();
+                    *now = now.saturating_add_signed(many);
+                    *most = (*now).max(*most);
+                };
+                add(1);
+                context.clock().sleep(Duration::from_secs(60)).await;
+                add(-1);
+            }
+        }
+    });
+    (job.limit_by(|data| Limit::new("work", 2).key(key_of(data))), counts)
+}
+
+async fn start() -> (TestScheduler, Counts) {
+    let (job, counts) = counting();
+    (TestScheduler::start(NOW, Scheduler::builder().register(job)).await.unwrap(), counts)
+}
+
+fn call(key: &str) -> Invocation {
+    let with_data = detail("work").to_builder().data(JobData::new().with("key", key)).build();
+    Invocation::new(with_data)
+}
+
+async fn running(test: &TestScheduler) -> usize {
+    let query = RunQuery::default().in_state(RunState::Claimed);
+    test.scheduler().runs(query).await.unwrap().items.len()
+}
+
+#[tokio::test]
+async fn so_many_runs_of_a_key_are_under_way_as_its_job_allows() {
+    let (test, counts) = start().await;
+    for key in ["a", "a", "a", "a", "a", "b", "b", "b"] {
+        test.scheduler().enqueue(call(key)).await.unwrap();
+    }
+    test.run_due().await;
+    assert_eq!(running(&test).await, 4);
+    test.advance(Duration::from_secs(61)).await;
+    assert_eq!(running(&test).await, 3, "the next ones began at once");
+    test.drain().await;
+    let counts: Vec<_> = counts.lock().values().copied().collect();
+    assert_eq!(counts, [(0, 2), (0, 2)]);
+}
+
+#[tokio::test]
+async fn a_call_brings_further_limits_and_takes_the_place_of_one_of_the_job() {
+    let (test, counts) = start().await;
+    let enqueue = async |key: &str, limit: Limit| {
+        test.scheduler().enqueue(call(key)).limit(limit).await.unwrap();
+    };
+    for key in ["a", "b", "c"] {
+        enqueue(key, Limit::new("all", 3).weight(2)).await;
+    }
+    test.run_due().await;
+    assert_eq!(running(&test).await, 1, "the limit of the call");
+    test.drain().await;
+    for _ in 0..4 {
+        enqueue("d", Limit::new("work", 3).key("d")).await;
+    }
+    test.drain().await;
+    assert_eq!(counts.lock()["d"], (0, 3), "three in place of two");
+}
+
+#[tokio::test]
+async fn what_could_never_begin_is_refused() {
+    let (test, _) = start().await;
+    let limit = || Limit::new("api", 5);
+    for (limits, expected) in [
+        (vec![limit().weight(6)], "limit `api` allows 5 and the weight of the run is 6"),
+        (vec![Limit::new("api", 0)], "limit `api` allows 0"),
+        (vec![limit().weight(0)], "the weight of limit `api` is 0"),
+        (vec![Limit::new("", 1)], "the name `` of a limit is empty"),
+        (vec![Limit::new("a\0b", 1)], "the name `a\\0b` of a limit"),
+        (vec![limit(), limit()], "has the limit `api` twice"),
+        (vec![limit().key(1), limit().key(2), limit().key(3), limit()], "has 5 limits; use at most 4"),
+    ] {
+        let call = limits.into_iter().fold(test.scheduler().enqueue(call("a")), Enqueue::limit);
+        let error = call.await.unwrap_err();
+        assert!(error.is_config() && error.to_string().contains(expected), "{error}");
+    }
+    assert!(test.scheduler().runs(RunQuery::default()).await.unwrap().items.is_empty());
+}
+
+#[tokio::test]
+async fn a_function_that_panics_fails_its_own_call() {
+    let job = JobDefinition::new(detail("work"), || async {});
+    let job = job.limit_by(|data| match &*key_of(data) {
+        "bad" => panic!("no such customer"),
+        key => Limit::new("work", 1).key(key),
+    });
+    let test = TestScheduler::start(NOW, Scheduler::builder().register(job)).await.unwrap();
+    let error = test.scheduler().enqueue(call("bad")).await.unwrap_err();
+    assert!(error.to_string().contains("the function that makes its limit"), "{error}");
+    assert!(error.to_string().contains("no such customer"), "{error}");
+    test.scheduler().enqueue(call("good")).await.unwrap();
+    test.drain().await;
+}
+
+#[tokio::test]
+async fn a_long_key_is_one_key() {
+    let (test, counts) = start().await;
+    let (long, other) = ("ä".repeat(500), "ä".repeat(501));
+    for key in [&long, &long, &long, &other] {
+        test.scheduler().enqueue(call(key)).await.unwrap();
+    }
+    test.run_due().await;
+    assert_eq!(running(&test).await, 3);
+    test.drain().await;
+    assert_eq!(counts.lock()[&long], (0, 2));
+}
