@@ -49,6 +49,7 @@ pub fn checks<O: Open>() -> Vec<Check<O>> {
     let rules = [
         verbs::admin::all(),
         verbs::changing::all(),
+        verbs::edges::all(),
         verbs::ending::all(),
         verbs::firings::all(),
         verbs::firing::all(),
@@ -80,6 +81,7 @@ macro_rules! store_conformance {
 
             $crate::__store_checks_of_admin!($open);
             $crate::__store_checks_of_changing!($open);
+            $crate::__store_checks_of_edges!($open);
             $crate::__store_checks_of_ending!($open);
             $crate::__store_checks_of_firings!($open);
             $crate::__store_checks_of_firing!($open);

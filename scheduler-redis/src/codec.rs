@@ -31,6 +31,8 @@ pub(crate) fn tag(tag: &RunTag) -> String {
         RunTag::RetryOf(trigger) => format!("r{}\0\0", key(trigger)),
         RunTag::Key(key) => format!("k{}\0\0", text_of(key.number())),
         RunTag::FollowUp(key) => format!("f{}\0\0", text_of(key.number())),
+        RunTag::ChildOf(parent) => format!("c{}\0\0", text_of(whole(*parent))),
+        RunTag::UnmetBy(parent) => format!("u{}\0\0", text_of(whole(*parent))),
         _ => format!("?{tag:?}\0\0"),
     }
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use redis::{Cmd, Value};
 use scheduler_core::run::RunId;
-use scheduler_core::store::rows::{ClaimRow, Id, JobRow, RunRow, TriggerRow};
+use scheduler_core::store::rows::{ClaimRow, Id, JobRow, RunRow, RunTag, TriggerRow};
 use scheduler_core::store::view::record;
 use scheduler_core::store::view::{Members, Names as _, Rest, Set, Version, View, Wants};
 use scheduler_core::store::{GroupKind, Mark, Selection};
@@ -210,6 +210,14 @@ impl Loader<'_> {
         self.get("ZRANGEBYLEX", zset).arg(format!("[{begin}")).arg(after(begin)).to_owned()
     }
 
+    fn tagged(&self, tag: &RunTag, most: usize) -> Cmd {
+        let mut command = self.beginning("tags", &codec::tag(tag));
+        if most < usize::MAX {
+            command.arg("LIMIT").arg(0).arg(most);
+        }
+        command
+    }
+
     /// The triggers of jobs and the claims of triggers, of which there may be many, are asked for all at once.
     async fn sets(&mut self, sets: Vec<Set>) -> Result<()> {
         let (mut commands, mut simple, mut of_runs) = (Vec::new(), Vec::new(), Vec::new());
@@ -226,7 +234,7 @@ impl Loader<'_> {
                     of_runs.push(*run);
                     continue;
                 }
-                Set::Tagged(tag) => commands.push(self.beginning("tags", &codec::tag(tag))),
+                Set::Tagged(tag, most) => commands.push(self.tagged(tag, *most)),
                 Set::Holder(job) => commands.push(self.get("HGET", "busy").arg(codec::key(job)).to_owned()),
                 _ => {
                     let found = self.members(&set).await?;
@@ -248,7 +256,7 @@ impl Loader<'_> {
                     members.triggers = self.numbered(&keys.collect::<Vec<_>>());
                     triggers.extend(&members.triggers);
                 }
-                Set::Tagged(tag) => {
+                Set::Tagged(tag, _) => {
                     let begin = codec::tag(tag);
                     let entries = words(Some(answer)).into_iter();
                     let found = entries.filter_map(|entry| codec::read_run(entry.strip_prefix(&begin)?));

@@ -35,6 +35,7 @@ macro_rules! checks {
 
 pub mod admin;
 pub mod changing;
+pub mod edges;
 pub mod ending;
 pub mod firing;
 pub mod firings;

@@ -11,7 +11,7 @@ use crate::data::JobData;
 use crate::error::{During, Error, Result};
 use crate::job::{BoxFuture, Delay, IntoInvocation, Invocation};
 use crate::key::JobKey;
-use crate::run::{RetryPolicy, RunId, Unique};
+use crate::run::{Edge, RetryPolicy, RunId, Unique};
 use crate::store::*;
 use crate::watch::Event;
 
@@ -28,15 +28,18 @@ use crate::watch::Event;
 #[must_use = "nothing is enqueued until this is awaited"]
 #[derive(Debug)]
 pub struct Enqueue<'a> {
-    client: &'a Client,
+    pub(super) client: &'a Client,
     job: Invocation,
     due: Option<Delay>,
-    id: Option<RunId>,
+    pub(super) id: Option<RunId>,
     priority: Option<i32>,
     retry: Option<RetryPolicy>,
     unique: Option<Unique>,
     boost: Option<Duration>,
     expires: Option<Duration>,
+    pub(super) after: Vec<Edge>,
+    /// Calls that are carried out in the same step, before this one.
+    pub(super) earlier: Vec<Self>,
 }
 
 /// What has become of a run that was to be enqueued.
@@ -135,9 +138,20 @@ impl Enqueue<'_> {
         self.store().await.during("enqueue")
     }
 
-    async fn store(self) -> Result<EnqueueOutcome> {
-        let Self { client, job, due, id, priority, retry, unique, boost, expires } = self;
+    async fn store(mut self) -> Result<EnqueueOutcome> {
+        let (client, key) = (self.client, self.job.key().clone());
         client.open()?;
+        let mut runs = Vec::with_capacity(self.earlier.len() + 1);
+        for call in std::mem::take(&mut self.earlier) {
+            runs.push(call.prepare().await?);
+        }
+        runs.push(self.prepare().await?);
+        let outcome = client.store_runs(runs).await.of_job(&key)?.pop();
+        outcome.ok_or_else(|| Error::transient("the store has given no answer; try again"))
+    }
+
+    async fn prepare(self) -> Result<Prepared> {
+        let Self { client, job, due, id, priority, retry, unique, boost, expires, after, earlier: _ } = self;
         let key = job.key().clone();
         let policy = retry.as_ref().and_then(|policy| Some(policy.checked().err()?.to_string()));
         let lateness = || {
@@ -148,7 +162,15 @@ impl Enqueue<'_> {
             return Err(Error::config(problem).for_job(&key));
         }
         let mut run = client.prepared(job, JobData::new(), unique).await.of_job(&key)?;
+        let is_merged = run.merge.is_some();
         let new = &mut run.new;
+        let replaces = |key: &NewKey| is_merged || matches!(key.conflict, Conflict::Replace { .. });
+        if !after.is_empty() && new.unique.as_deref().is_some_and(replaces) {
+            let problem = format!(
+                "a run of job `{key}` waits for another run, so it cannot take the place of a run with the same key; use `skip` or `refuse` as `on_conflict`"
+            );
+            return Err(Error::config(problem).for_job(&key));
+        }
         if let Some(unique) = new.unique.as_mut().filter(|_| due.is_some()) {
             unique.keeps_due = false;
         }
@@ -157,6 +179,11 @@ impl Enqueue<'_> {
             new.unique.as_ref().map_or((new.due, None), |key| (key.now, key.key.latest.and(Some(new.due))));
         let due = match due {
             Some(Delay::Until(time)) => time,
+            // From the end of its last parent on.
+            Some(Delay::For(delay)) if !after.is_empty() => {
+                new.delay = delay;
+                new.due
+            }
             Some(delay @ Delay::For(_)) => delay.from(now),
             None => new.due,
         };
@@ -166,11 +193,8 @@ impl Enqueue<'_> {
         new.retry = retry.or(new.retry.take());
         new.boost = boost.unwrap_or(new.boost);
         new.expires = expires.or(new.expires);
-        let outcomes = client.store_runs(vec![run]).await.of_job(&key)?;
-        outcomes
-            .into_iter()
-            .next()
-            .ok_or_else(|| Error::transient("the store has given no answer; try again"))
+        new.after = after;
+        Ok(run)
     }
 }
 
@@ -206,7 +230,8 @@ impl Client {
     pub fn enqueue(&self, job: impl IntoInvocation) -> Enqueue<'_> {
         let job = job.into_invocation();
         let (due, id, priority, retry, unique, boost, expires) = Default::default();
-        Enqueue { client: self, job, due, id, priority, retry, unique, boost, expires }
+        let (after, earlier) = Default::default();
+        Enqueue { client: self, job, due, id, priority, retry, unique, boost, expires, after, earlier }
     }
 
     /// Stores a run for each job, all of them or none; a store may do more than 500 in parts. Returns their ids, in order.

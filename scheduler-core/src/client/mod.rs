@@ -34,6 +34,7 @@
 mod absent;
 mod admin;
 mod calendars;
+mod dependents;
 mod enqueuing;
 mod explain;
 mod groups;

@@ -10,7 +10,7 @@ use super::page::page_size;
 use crate::data::JobData;
 use crate::job::{ExecutionId, JobDetail};
 use crate::key::{JobKey, TriggerKey};
-use crate::run::{AttemptError, FiringCause, RetryPolicy, RunEnd, RunId, RunKey, RunState};
+use crate::run::{AttemptError, Edge, FiringCause, RetryPolicy, RunEnd, RunId, RunKey, RunState};
 use crate::trigger::Trigger;
 
 /// Why there is a run.
@@ -73,6 +73,10 @@ pub struct NewRun {
     pub now: Option<DateTime<Utc>>,
     /// Its key, if it is unique.
     pub unique: Option<Box<NewKey>>,
+    /// It is held until these have ended. Each parent is stored, or an earlier run of the same call.
+    pub after: Vec<Edge>,
+    /// After the end of the last parent it is not due before this delay has passed, in whole milliseconds.
+    pub delay: Duration,
 }
 
 /// The key of a run to be stored.
@@ -133,6 +137,8 @@ impl NewRun {
             attempts: 0,
             errors: Vec::new(),
             unique: None,
+            after: Vec::new(),
+            delay: Duration::ZERO,
             boost: job.boost().unwrap_or_default(),
             expires: job.expires(),
             most_waiting: None,
@@ -417,6 +423,8 @@ pub struct RunStatus {
     pub key: Option<Arc<str>>,
     /// Why there is this run.
     pub cause: Cause,
+    /// The runs for which it waits; of a run that was cancelled since one of them has not ended as it has to, those with that one.
+    pub parents: Vec<Edge>,
 }
 
 impl RunStatus {

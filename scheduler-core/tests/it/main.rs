@@ -12,6 +12,7 @@ mod closing;
 mod cron_crate;
 mod dead_letters;
 mod declaring;
+mod dependents;
 mod draining;
 mod ending;
 mod errors;

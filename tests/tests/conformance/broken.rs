@@ -9,7 +9,7 @@ use chrono::{DateTime, TimeDelta};
 use scheduler_conformance::checks;
 use scheduler_core::TriggerKey;
 use scheduler_core::job::ExecutionId;
-use scheduler_core::run::RunId;
+use scheduler_core::run::{Condition, RunEnd, RunId};
 use scheduler_core::store::decorator::Decorator;
 use scheduler_core::store::*;
 use scheduler_core::trigger::Trigger;
@@ -79,6 +79,13 @@ bugs! {
     ShowsTheExpiredAsWaiting,
     IgnoresMaximums,
     StoresWhatFits,
+    IgnoresParents,
+    KnowsOneParent,
+    IgnoresConditions,
+    StoresOrphans,
+    StoresBackwards,
+    CountsDelaysFromTheCall,
+    LosesUnmetChildren,
 }
 
 #[derive(Debug)]
@@ -345,8 +352,26 @@ impl Broken {
                 Bug::BoostsDueTimes => run.due -= std::mem::take(&mut run.boost),
                 Bug::DropsExpiries => run.expires = None,
                 Bug::IgnoresMaximums => run.most_waiting = None,
+                Bug::IgnoresParents => run.after.clear(),
+                Bug::KnowsOneParent => run.after.truncate(1),
+                Bug::IgnoresConditions => run.after.iter_mut().for_each(|edge| edge.on = Condition::Any),
+                Bug::CountsDelaysFromTheCall => run.due += std::mem::take(&mut run.delay),
                 _ => {}
             }
+        }
+        if self.bug == Bug::StoresBackwards {
+            runs.reverse();
+        }
+        if self.bug == Bug::StoresOrphans {
+            return Box::pin(async move {
+                match self.store.enqueue(runs.clone()).await {
+                    Err(error) if error.is_not_found() => {
+                        runs.iter_mut().for_each(|run| run.after.clear());
+                        self.store.enqueue(runs).await
+                    }
+                    answer => answer,
+                }
+            });
         }
         if self.bug == Bug::StoresWhatFits {
             return Box::pin(async move {
@@ -374,6 +399,12 @@ impl Broken {
         }
         let is_replay = matches!(request.change, RunChange::Replay { .. });
         Box::pin(async move {
+            if is_replay && bug == Bug::LosesUnmetChildren {
+                let cancelled = self.store.all_runs(RunQuery::default().that_are(RunEnd::Cancelled)).await?;
+                let unmet = cancelled.iter().filter(|run| !run.parents.is_empty()).map(|run| run.id);
+                let lost = ChangeRuns::new(unmet.collect(), RunChange::Delete, request.now);
+                self.store.change_runs(lost).await?;
+            }
             let changed = self.store.change_runs(request).await?;
             let lies = is_replay && bug == Bug::ReplaysWhatWaits;
             Ok(if lies { vec![RunChanged::Done; many] } else { changed })

@@ -61,6 +61,8 @@ bugs! {
     /// Of a job that allows one run at a time.
     IgnoresHolders => a_forgotten_claim_does_not_hold_a_job_that_another_holds,
     FindsNoTags => runs_are_found_by_their_tags,
+    /// The same ones each time, whether they have the tag or not.
+    FindsTheFirstTagged => some_of_the_runs_of_a_tag_are_found,
     /// Of runs.
     IgnoresNewTags => who_goes_by_the_number_of_tags_is_not_overtaken,
     OverwritesMarks => no_change_of_what_there_is_one_of_is_lost,

@@ -255,7 +255,13 @@ impl Server {
                 }
             }
             Set::Excess => Members::default(),
-            Set::Tagged(tag) => Members { runs: self.tagged(tag), ..Members::default() },
+            Set::Tagged(tag, most) if self.has(Bug::FindsTheFirstTagged) && *most < usize::MAX => {
+                let _ = tag;
+                Members { runs: self.runs.keys().take(*most).copied().collect(), ..Members::default() }
+            }
+            Set::Tagged(tag, most) => {
+                Members { runs: self.tagged(tag).into_iter().take(*most).collect(), ..Members::default() }
+            }
             Set::Triggers(Selection::Job(job)) => {
                 let is_of = |id: &&Id<TriggerRow>| self.triggers[*id].0.trigger.job() == job;
                 Members { triggers: triggers.filter(is_of).copied().collect(), ..Members::default() }

@@ -192,8 +192,10 @@ impl Rows for Table {
         Ok(self.busy.get(job).copied().map(Id::new))
     }
 
-    fn tagged(&mut self, tag: &RunTag) -> Always<Vec<Id<RunRow>>> {
-        Ok(self.tags.of(tag))
+    fn some_tagged(&mut self, tag: &RunTag, most: usize) -> Always<(Vec<Id<RunRow>>, bool)> {
+        let found = self.tags.of(tag, most);
+        let may_be_more = found.len() >= most;
+        Ok((found, may_be_more))
     }
 
     fn claims(&mut self, wanted: impl Fn(Id<ClaimRow>, &ClaimRow) -> bool) -> Always<Vec<Id<ClaimRow>>> {

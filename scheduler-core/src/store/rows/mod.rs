@@ -36,6 +36,7 @@ mod claim;
 mod lateness;
 mod place;
 mod run;
+mod run_edges;
 mod run_links;
 mod seam;
 mod tag;

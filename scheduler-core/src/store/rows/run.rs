@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use super::lateness::{Lateness, whole_millis};
 use super::place::{Lane, Place};
+use super::run_edges::Links;
 use crate::data::JobData;
 use crate::job::JobDetail;
 use crate::key::{JobKey, TriggerKey};
@@ -121,6 +122,8 @@ pub(in crate::store) struct RareFields {
     kept_until: Option<DateTime<Utc>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) lateness: Option<Box<Lateness>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) links: Option<Box<Links>>,
 }
 
 /// Where an ended run stands among those of the same end.
@@ -145,13 +148,15 @@ impl RunRow {
     /// A run that waits for its next attempt.
     pub fn new(run: NewRun, lane: Lane) -> Self {
         let NewRun { id, job, job_type, detail, data, due, priority, queue, exclusive, .. } = run;
-        let NewRun { retry, cause, attempts, errors, unique, boost, expires, now, .. } = run;
+        let NewRun { retry, cause, attempts, errors, unique, boost, expires, now, after, delay, .. } = run;
         let key = unique.map(|unique| unique.key);
         let cause = (cause != Cause::Enqueued).then_some(cause);
         let lateness = Lateness::of(boost, expires).map(|lateness| Box::new(lateness.due(due, now)));
-        let cold = RareFields { cause, detail, retry, errors, key, lateness, ..RareFields::default() };
+        let links = Links::of(after, delay).map(Box::new);
+        let cold = RareFields { cause, detail, retry, errors, key, lateness, links, ..RareFields::default() };
         let cold = (cold != RareFields::default()).then(|| Box::new(cold));
-        let (standing, epoch) = (Standing::Waiting, 0);
+        let waits = cold.as_ref().and_then(|cold| cold.links.as_ref()).is_none();
+        let (standing, epoch) = (if waits { Standing::Waiting } else { Standing::Held }, 0);
         Self {
             id,
             job,
@@ -205,7 +210,7 @@ impl RunRow {
 
     /// When it expires unless its first attempt has begun by then; none if it does not expire, or has ended.
     pub fn expires(&self) -> Option<DateTime<Utc>> {
-        let may_expire = self.end().is_none() && self.attempts == 0;
+        let may_expire = self.end().is_none() && self.attempts == 0 && !self.has_parents();
         self.lateness()?.deadline(self.due).filter(|_| may_expire)
     }
 
@@ -277,6 +282,7 @@ impl RunRow {
             data: self.data.clone(),
             key: self.key().map(|key| key.text.clone()),
             cause: self.cause().clone(),
+            parents: self.parents().to_vec(),
         }
     }
 
@@ -298,6 +304,7 @@ impl RunRow {
         match self.cause() {
             _ if self.losses() > 0 => FiringCause::Recovery,
             _ if self.attempts > 0 => FiringCause::Retry,
+            Cause::Enqueued if self.replays() == 0 && self.is_child() => FiringCause::Continuation,
             Cause::Enqueued if self.replays() == 0 => FiringCause::Enqueued,
             Cause::Trigger { .. } if self.replays() == 0 => FiringCause::Schedule,
             _ => FiringCause::Manual,
@@ -365,9 +372,13 @@ impl RunRow {
         self.end().and(self.cold.as_deref()?.kept_until)
     }
 
-    /// When a rule is to look at it: it is boosted and due, it expires, or the time for which it is kept after its end is over.
+    /// When a rule is to look at it: it is boosted and due, it expires, the time for which it is kept after its end is over, or there are
+    /// more runs that wait for it than one step touches.
     pub fn alarm(&self) -> Option<DateTime<Utc>> {
         let cold = self.cold.as_deref()?;
+        if self.has_more_children() {
+            return Some(DateTime::UNIX_EPOCH);
+        }
         match self.standing {
             // A key that is taken for a time is looked at when the time is over.
             Standing::Ended(_) => {
@@ -384,7 +395,7 @@ impl RunRow {
     /// Where it stands among the runs of the same end, if it has ended. Runs that end in one millisecond have mostly different numbers, so
     /// that a driver whose order is that of numbers need not go through all of them.
     pub fn rank(&self) -> Option<(RunEnd, Rank)> {
-        let end = self.end().filter(|_| !self.is_only_key())?;
+        let end = self.end().filter(|_| !self.is_only_key() && !self.has_more_children())?;
         let millis = self.ended().unwrap_or_default().timestamp_millis();
         let millis = u64::try_from(millis).unwrap_or_default().min((1 << 43) - 1);
         let number = (millis << 10) | (self.id.scatter(0) % (1 << 10));
@@ -404,6 +415,9 @@ impl RunRow {
         if let Some(cold) = &mut self.cold {
             (cold.is_paused, cold.follows) = (false, false);
         }
+        if standing == Standing::Waiting {
+            self.forget_parents();
+        }
     }
 
     /// It has ended like this.
@@ -413,6 +427,9 @@ impl RunRow {
         let ended = DateTime::from_timestamp_millis(now.timestamp_millis());
         let cold = self.cold();
         (cold.ended, cold.kept_until) = (ended, Some(kept_until));
+        if !self.is_unmet() {
+            self.forget_parents();
+        }
     }
 
     /// One replay more: it begins anew, and expires so long after the new due time.
@@ -423,6 +440,7 @@ impl RunRow {
         cold.replays = cold.replays.saturating_add(1);
         (cold.losses, cold.first, cold.ended, cold.kept_until) = (0, None, None, None);
         (cold.is_key_free, cold.follows, cold.is_followed) = (false, false, false);
+        self.forget_parents();
         self.edit_lateness(Lateness::begin_anew);
         self.wait_for(due, now);
     }

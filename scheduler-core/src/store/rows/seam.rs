@@ -133,7 +133,13 @@ pub trait Rows: Table<JobRow> + Table<TriggerRow> + Table<RunRow> + Table<ClaimR
 
     /// The runs that have this tag, in no order, with those that the transaction itself has added or changed. The commit is refused if
     /// their number has changed by then.
-    fn tagged(&mut self, tag: &RunTag) -> Answer<Self, Vec<Id<RunRow>>>;
+    fn tagged(&mut self, tag: &RunTag) -> Answer<Self, Vec<Id<RunRow>>> {
+        Ok(self.some_tagged(tag, usize::MAX)?.0)
+    }
+
+    /// As [`tagged`](Self::tagged), at most about so many of them, and whether there may be more. If there are no more, the commit is
+    /// refused if their number has changed by then.
+    fn some_tagged(&mut self, tag: &RunTag, most: usize) -> Answer<Self, (Vec<Id<RunRow>>, bool)>;
 
     /// The claims that are meant, in no order.
     fn claims(&mut self, wanted: impl Fn(Id<ClaimRow>, &ClaimRow) -> bool)

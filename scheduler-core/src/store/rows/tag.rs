@@ -1,7 +1,7 @@
 //! By what a run is found, beside its id.
 
 use crate::key::TriggerKey;
-use crate::run::KeyId;
+use crate::run::{KeyId, RunId};
 
 /// What a run has to do with something else that a rule knows. A driver keeps an index of the tags of all runs, as they follow from
 /// their rows.
@@ -14,4 +14,8 @@ pub enum RunTag {
     Key(KeyId),
     /// It waits for the end of the run that has this key.
     FollowUp(KeyId),
+    /// It waits for the end of this run.
+    ChildOf(RunId),
+    /// It is cancelled, since this run has not ended as it has to.
+    UnmetBy(RunId),
 }

@@ -2,8 +2,9 @@
 
 use chrono::{DateTime, Utc};
 
-use super::finishing::{end_expired, finish, release_follow_up};
 use super::keying::taken_by;
+use super::reviving::hold_children_again;
+use super::settling::{FIRST, delete, end_expired, finish};
 use crate::job::CancelReason;
 use crate::run::{RunEnd, RunId, RunStep};
 use crate::store::rows::*;
@@ -34,7 +35,7 @@ pub fn change_run<R: Rows>(
         rows.edit(claim, |row| *row.cancel.get_or_insert(CancelReason::Requested))?;
         return Ok(RunChanged::Done);
     }
-    let is_only_key = row.is_only_key();
+    let (is_only_key, is_busy) = (row.is_only_key(), row.has_more_children());
     let allows = match change {
         RunChange::Delete | RunChange::Edit(_) => claim.is_none(),
         RunChange::Cancel => state.after(RunStep::Cancel).is_some(),
@@ -42,7 +43,8 @@ pub fn change_run<R: Rows>(
         RunChange::Hold => state.after(RunStep::Hold).is_some(),
         RunChange::Release => state.after(RunStep::Release).is_some(),
     };
-    if !allows {
+    // A rule is about to go on with its children.
+    if !allows || is_busy {
         return Ok(RunChanged::Refused(state));
     }
     match change {
@@ -53,12 +55,12 @@ pub fn change_run<R: Rows>(
             }
             let due = RunChange::due(*from, *spacing, at, now);
             rows.edit(run, |row| row.replay(due, now))?;
+            if !hold_children_again(rows, run, now, FIRST)? {
+                rows.edit(run, |row| row.stand(Standing::Held, now))?;
+            }
             wait(rows, run)?;
         }
-        RunChange::Delete => {
-            release_follow_up(rows, run)?;
-            rows.remove(run)?;
-        }
+        RunChange::Delete => delete(rows, run, now)?,
         RunChange::Hold => {
             rows.edit(run, |row| row.stand(Standing::Held, now))?;
         }

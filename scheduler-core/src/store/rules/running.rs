@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
-use super::finishing::{end_expired, finish, release_follow_up};
 use super::holding::note_retry;
 use super::keying::{give_back_key, resolve};
+use super::settling::{attach, end_expired, finish, release_follow_up};
 use super::steps::{each, end_claim, end_run};
 use crate::job::{CancelReason, ExecutionId};
 use crate::key::{JobKey, TriggerKey};
@@ -24,8 +24,11 @@ pub const MOST_LOSSES: u32 = 5;
 /// Stores a run.
 pub fn enqueue<R: Rows>(rows: &mut R, run: NewRun) -> Answer<R, Enqueued> {
     if let Some(known) = rows.run(run.id)? {
-        // A cancelled run has done nothing. Its record is only kept for people.
-        if rows.get(known)?.and_then(RunRow::end) != Some(RunEnd::Cancelled) {
+        // A cancelled run has done nothing. Its record is only kept for people, unless it has to do with others.
+        let is_spent = |row: &RunRow| {
+            row.end() == Some(RunEnd::Cancelled) && !row.is_unmet() && !row.has_more_children()
+        };
+        if !rows.get(known)?.is_some_and(is_spent) {
             return Ok(Enqueued::Existing(run.id));
         }
         rows.remove(known)?;
@@ -35,8 +38,11 @@ pub fn enqueue<R: Rows>(rows: &mut R, run: NewRun) -> Answer<R, Enqueued> {
     {
         return Ok(answer);
     }
-    let lane = rows.lane(run.queue.as_ref(), &run.job_type);
-    rows.add_run(RunRow::new(run, lane));
+    let (lane, now) = (rows.lane(run.queue.as_ref(), &run.job_type), run.now.unwrap_or(run.due));
+    let mut row = RunRow::new(run, lane);
+    if !row.has_parents() || attach(rows, &mut row, now)? {
+        rows.add_run(row);
+    }
     Ok(Enqueued::Created)
 }
 
@@ -317,11 +323,28 @@ pub fn give_back_unheard<R: Rows>(rows: &mut R, session: u64, heard: u64) -> Ans
 }
 
 /// Removes a run, whatever its state. An attempt under way goes on, and its end does nothing.
-pub fn remove_run<R: Rows>(rows: &mut R, run: Id<RunRow>) -> Answer<R, ()> {
+pub(super) fn remove_run<R: Rows>(rows: &mut R, run: Id<RunRow>) -> Answer<R, ()> {
     if let Some(claim) = rows.claim_of(run)? {
         rows.edit(claim, |claim| claim.run_removed = true)?;
     }
     release_follow_up(rows, run)?;
+    let is_parent = rows.get(run)?.is_some_and(|row| row.is_parent() && row.end().is_none());
+    if !is_parent {
+        return rows.remove(run);
+    }
+    // Nobody says what time it is. Whoever rings settles its children as those of a cancelled run, and removes it.
+    rows.edit(run, |row| {
+        row.finish_with_children(RunEnd::Cancelled, DateTime::UNIX_EPOCH, DateTime::UNIX_EPOCH)
+    })?;
+    rows.wake();
+    Ok(())
+}
+
+/// Removes a run together with all others, so that nobody waits for it.
+pub fn clear_run<R: Rows>(rows: &mut R, run: Id<RunRow>) -> Answer<R, ()> {
+    if let Some(claim) = rows.claim_of(run)? {
+        rows.edit(claim, |claim| claim.run_removed = true)?;
+    }
     rows.remove(run)
 }
 

@@ -67,8 +67,8 @@ pub enum Set {
     Holder(JobKey),
     /// The runs that a query may mean, apart from those of which it knows the ids.
     Runs(Option<RunState>),
-    /// The runs that have this tag, exactly.
-    Tagged(RunTag),
+    /// The runs that have this tag, exactly; of more than so many, so many.
+    Tagged(RunTag, usize),
     /// Triggers, claims and ended runs whose alarm has come by then.
     Alarms(DateTime<Utc>),
     /// The oldest ended runs of which there are more than are kept.

@@ -201,6 +201,10 @@ impl<N: Names> Rows for View<N> {
 
     fn claim_of(&mut self, run: Id<RunRow>) -> Result<Option<Id<ClaimRow>>, Missing> {
         let Some(id) = self.get(run)?.map(|row| row.id) else { return Ok(None) };
+        if self.runs.loaded(run).is_none() {
+            // The transaction has just added it.
+            return Ok(None);
+        }
         let mut found = None;
         for claim in self.set(&Set::OfRun(run))?.claims {
             if self.get(claim)?.is_some_and(|claim| claim.item == Item::Run(id)) {
@@ -227,9 +231,12 @@ impl<N: Names> Rows for View<N> {
         Ok(found.or_else(|| added.find(|change| change.after.is_some_and(holds)).map(|change| change.id)))
     }
 
-    fn tagged(&mut self, tag: &RunTag) -> Result<Vec<Id<RunRow>>, Missing> {
-        let loaded = self.set(&Set::Tagged(tag.clone()))?.runs;
-        self.looked_for_tag(tag, loaded.len());
+    fn some_tagged(&mut self, tag: &RunTag, most: usize) -> Result<(Vec<Id<RunRow>>, bool), Missing> {
+        let loaded = self.set(&Set::Tagged(tag.clone(), most))?.runs;
+        let may_be_more = loaded.len() >= most;
+        if !may_be_more {
+            self.looked_for_tag(tag, loaded.len());
+        }
         let has_tag = |row: &RunRow| row.has_tag(tag);
         let found =
             rules::each(self, loaded, |view, id| Ok(view.get_run(id)?.is_some_and(has_tag).then_some(id)))?;
@@ -237,7 +244,7 @@ impl<N: Names> Rows for View<N> {
         let changed = self.runs.changes().filter(|change| change.after.is_some_and(has_tag));
         let new: Vec<_> = changed.map(|change| change.id).filter(|id| !found.contains(id)).collect();
         found.extend(new);
-        Ok(found)
+        Ok((found, may_be_more))
     }
 
     /// The commit checks only the claims that `wanted` lets pass. A claim changes nothing that `wanted` looks at, but for `fired`.
