@@ -167,6 +167,7 @@ impl Commit {
         for (queue, change) in std::mem::take(&mut self.queues) {
             self.ops.add(Step::Queue, "", [text(codec::queue(&queue)), text(change.to_string())]);
         }
+        self.batches(view, names);
         self.check(view, names, &over);
         Ok(())
     }
@@ -277,6 +278,7 @@ impl Commit {
             unfired.extend([text(codec::key(names.trigger_key(trigger))), text(names.noted_at(trigger))]);
         }
         self.check_unclaimed(view, names);
+        self.check_counts(view);
         let holders =
             view.holders().flat_map(|(job, _)| [text(codec::key(job)), text(names.noted_holder(job))]);
         let holders: Words = holders.collect();
@@ -326,7 +328,7 @@ impl Commit {
         }
     }
 
-    fn add_check(&mut self, name: &str, key: &str, words: Words, checked: Vec<Checked>) {
+    pub(crate) fn add_check(&mut self, name: &str, key: &str, words: Words, checked: Vec<Checked>) {
         self.checks.extend([text(name), text(key), text(words.len().to_string())]);
         self.checks.extend(words);
         self.checked.extend(checked);

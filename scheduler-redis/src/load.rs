@@ -53,6 +53,7 @@ impl Loader<'_> {
     pub(crate) async fn load(mut self, wants: Wants) -> Result<()> {
         let Wants { jobs, triggers, runs, claims, sets, rest, marks, members, groups, users, .. } = wants;
         self.lengths(wants.lengths).await?;
+        self.counts(wants.counts).await?;
         self.sets(sets).await?;
         self.jobs(jobs.into_iter().collect()).await?;
         self.triggers(triggers.into_iter().collect(), self.broken == Broken::IsNone).await?;
@@ -144,7 +145,7 @@ impl Loader<'_> {
     }
 
     /// Of those that many ask for, one that cannot be read is left out and told; whoever asks for it by its name hears why.
-    async fn triggers(&mut self, ids: Vec<Id<TriggerRow>>, of_many: bool) -> Result<()> {
+    pub(crate) async fn triggers(&mut self, ids: Vec<Id<TriggerRow>>, of_many: bool) -> Result<()> {
         if ids.is_empty() {
             return Ok(());
         }
@@ -347,16 +348,7 @@ impl Loader<'_> {
                 }
             }
             Set::ClaimsOf(session) => members.claims = self.claims_in(&format!("cl:{session}")).await?,
-            Set::Alarms(now) => {
-                let command =
-                    self.get("ZRANGEBYSCORE", "alarms").arg("-inf").arg(now.timestamp_millis()).to_owned();
-                let keys = words(Some(self.one(command.clone().arg("LIMIT").arg(0).arg(100)).await?));
-                let runs: Vec<_> = keys.iter().filter_map(|key| codec::read_run(key)).collect();
-                members.runs = runs.iter().map(|run| self.view.names().run(*run)).collect();
-                members.triggers = self.numbered(&keys);
-                self.triggers(members.triggers.clone(), true).await?;
-                self.runs(members.runs.clone(), true).await?;
-            }
+            Set::Alarms(now) => return self.alarms(*now).await,
             Set::Excess => {
                 members.runs = self.excess().await?;
                 self.runs(members.runs.clone(), true).await?;
@@ -381,7 +373,7 @@ impl Loader<'_> {
         Ok((ids.collect(), next.filter(|next| *next != 0)))
     }
 
-    fn numbered(&mut self, keys: &[String]) -> Vec<Id<TriggerRow>> {
+    pub(crate) fn numbered(&mut self, keys: &[String]) -> Vec<Id<TriggerRow>> {
         let names = self.view.names();
         // An audit takes care of an entry that is no key.
         let keys = keys.iter().filter(|key| codec::read_run(key).is_none());

@@ -34,6 +34,7 @@ macro_rules! checks {
 }
 
 pub mod admin;
+pub mod batches;
 pub mod changing;
 pub mod edges;
 pub mod ending;

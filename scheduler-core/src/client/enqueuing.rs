@@ -12,6 +12,7 @@ use crate::error::{During, Error, Result};
 use crate::job::{BoxFuture, Delay, IntoInvocation, Invocation};
 use crate::key::JobKey;
 use crate::run::{Edge, RetryPolicy, RunId, Unique};
+use crate::store::batches::InBatch;
 use crate::store::*;
 use crate::watch::Event;
 
@@ -38,6 +39,7 @@ pub struct Enqueue<'a> {
     boost: Option<Duration>,
     expires: Option<Duration>,
     pub(super) after: Vec<Edge>,
+    batch: Option<InBatch>,
     /// Calls that are carried out in the same step, before this one.
     pub(super) earlier: Vec<Self>,
 }
@@ -124,6 +126,11 @@ impl Enqueue<'_> {
         Self { unique: Some(unique), ..self }
     }
 
+    /// The run is one of this batch.
+    pub(super) fn in_batch(self, batch: InBatch) -> Self {
+        Self { batch: Some(batch), ..self }
+    }
+
     /// Stores the run, and says whether it was stored, was there already, or has replaced another one. Awaiting the call itself only gives
     /// the id.
     ///
@@ -151,7 +158,8 @@ impl Enqueue<'_> {
     }
 
     async fn prepare(self) -> Result<Prepared> {
-        let Self { client, job, due, id, priority, retry, unique, boost, expires, after, earlier: _ } = self;
+        let Self { client, job, due, id, priority, retry, unique, boost, expires, after, batch, earlier: _ } =
+            self;
         let key = job.key().clone();
         let policy = retry.as_ref().and_then(|policy| Some(policy.checked().err()?.to_string()));
         let lateness = || {
@@ -193,7 +201,7 @@ impl Enqueue<'_> {
         new.retry = retry.or(new.retry.take());
         new.boost = boost.unwrap_or(new.boost);
         new.expires = expires.or(new.expires);
-        new.after = after;
+        (new.after, new.batch) = (after, batch);
         Ok(run)
     }
 }
@@ -230,8 +238,8 @@ impl Client {
     pub fn enqueue(&self, job: impl IntoInvocation) -> Enqueue<'_> {
         let job = job.into_invocation();
         let (due, id, priority, retry, unique, boost, expires) = Default::default();
-        let (after, earlier) = Default::default();
-        Enqueue { client: self, job, due, id, priority, retry, unique, boost, expires, after, earlier }
+        let (after, batch, earlier) = Default::default();
+        Enqueue { client: self, job, due, id, priority, retry, unique, boost, expires, after, batch, earlier }
     }
 
     /// Stores a run for each job, all of them or none; a store may do more than 500 in parts. Returns their ids, in order.
@@ -249,18 +257,24 @@ impl Client {
         jobs: impl IntoIterator<Item = impl IntoInvocation>,
     ) -> Result<Vec<RunId>> {
         let jobs: Vec<_> = jobs.into_iter().map(IntoInvocation::into_invocation).collect();
-        self.store_all(jobs).await.during("enqueue_all")
+        let outcomes = self.store_all(jobs, None).await.during("enqueue_all")?;
+        Ok(outcomes.into_iter().map(EnqueueOutcome::run).collect())
     }
 
-    async fn store_all(&self, jobs: Vec<Invocation>) -> Result<Vec<RunId>> {
+    pub(super) async fn store_all(
+        &self,
+        jobs: Vec<Invocation>,
+        batch: Option<InBatch>,
+    ) -> Result<Vec<EnqueueOutcome>> {
         self.open()?;
         let mut runs = Vec::with_capacity(jobs.len());
         for job in jobs {
             let key = job.key().clone();
-            runs.push(self.prepared(job, JobData::new(), None).await.of_job(&key)?);
+            let mut run = self.prepared(job, JobData::new(), None).await.of_job(&key)?;
+            run.new.batch = batch;
+            runs.push(run);
         }
-        let outcomes = self.store_runs(runs).await?;
-        Ok(outcomes.into_iter().map(EnqueueOutcome::run).collect())
+        self.store_runs(runs).await
     }
 
     /// Runs a stored or registered job as soon as a slot is free, with `data` laid over its own. Returns the id of the run.
@@ -289,7 +303,12 @@ impl Client {
 
     /// A run that is due now, ready to be stored, if its job can be run. `data` is laid over that of the call, and `unique` takes the place
     /// of the key that the job makes.
-    async fn prepared(&self, mut job: Invocation, data: JobData, unique: Option<Unique>) -> Result<Prepared> {
+    pub(super) async fn prepared(
+        &self,
+        mut job: Invocation,
+        data: JobData,
+        unique: Option<Unique>,
+    ) -> Result<Prepared> {
         if let Some(problem) = self.registry().and_then(|registry| registry.recognise(&mut job)) {
             return Err(Error::config(problem));
         }
@@ -312,7 +331,7 @@ impl Client {
         Ok(Prepared { new, merge })
     }
 
-    async fn store_runs(&self, runs: Vec<Prepared>) -> Result<Vec<EnqueueOutcome>> {
+    pub(super) async fn store_runs(&self, runs: Vec<Prepared>) -> Result<Vec<EnqueueOutcome>> {
         let has_merges = runs.iter().any(|run| run.merge.is_some());
         let told = if self.is_heard() || has_merges { runs.clone() } else { Vec::new() };
         let news: Vec<_> = runs.into_iter().map(|run| run.new).collect();

@@ -175,6 +175,7 @@ impl fmt::Display for RunExplanation {
             (RunState::Waiting, _) if self.reasons.is_empty() => f.write_str("is due and waits for its turn"),
             (RunState::Waiting, _) => f.write_str("does not begin:"),
             (RunState::Claimed, _) => f.write_str("is under way"),
+            (RunState::Held, _) if self.run.batch.is_some() => f.write_str("is a batch that has not ended"),
             (RunState::Held, _) if !self.run.parents.is_empty() => f.write_str("is held for other runs:"),
             (RunState::Held, _) => f.write_str("is held until `RunChange::Release`"),
             (RunState::Ended, Some(RunEnd::Dead)) => {

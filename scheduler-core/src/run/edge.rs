@@ -11,7 +11,8 @@ use super::{RunEnd, RunId};
 /// | condition | met by |
 /// |---|---|
 /// | [`Success`](Self::Success) | succeeded |
-/// | [`Failure`](Self::Failure) | dead, discarded, expired |
+/// | [`Failure`](Self::Failure) | dead, discarded, expired; of a batch: not all of its runs have succeeded |
+/// | [`Death`](Self::Death) | dead; of a batch: the first of its runs is dead, while the others go on |
 /// | [`Cancelled`](Self::Cancelled) | cancelled, superseded, deleted by hand |
 /// | [`Any`](Self::Any) | every end |
 ///
@@ -29,6 +30,8 @@ pub enum Condition {
     Cancelled,
     /// The parent ends, in whatever way.
     Any,
+    /// The parent is dead. Of a batch: one of its runs is.
+    Death,
 }
 
 impl Condition {
@@ -36,9 +39,12 @@ impl Condition {
     pub const fn is_met_by(self, end: RunEnd) -> bool {
         match self {
             Self::Success => matches!(end, RunEnd::Succeeded),
-            Self::Failure => matches!(end, RunEnd::Dead | RunEnd::Discarded | RunEnd::Expired),
+            Self::Failure => {
+                matches!(end, RunEnd::Dead | RunEnd::Discarded | RunEnd::Expired | RunEnd::Incomplete)
+            }
             Self::Cancelled => matches!(end, RunEnd::Cancelled | RunEnd::Superseded),
             Self::Any => true,
+            Self::Death => matches!(end, RunEnd::Dead),
         }
     }
 }
@@ -50,6 +56,7 @@ impl fmt::Display for Condition {
             Self::Failure => "failure",
             Self::Cancelled => "cancellation",
             Self::Any => "end",
+            Self::Death => "death",
         })
     }
 }

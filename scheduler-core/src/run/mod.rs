@@ -16,6 +16,7 @@
 
 mod attempt_error;
 mod backoff;
+mod batch;
 mod cause;
 mod edge;
 mod id;
@@ -28,6 +29,7 @@ mod unique;
 pub use attempt_error::AttemptError;
 pub(crate) use attempt_error::cut;
 pub use backoff::Backoff;
+pub use batch::BatchCounts;
 pub use cause::FiringCause;
 pub use edge::{Condition, Edge};
 pub use id::{InvalidRunId, RunId};

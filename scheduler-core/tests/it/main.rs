@@ -1,6 +1,7 @@
 //! The scheduler from outside, on a manual clock unless a test says why not.
 #![allow(clippy::unwrap_used, reason = "a test says what went wrong by failing")]
 
+mod batches;
 mod budget;
 mod building;
 mod calendars;

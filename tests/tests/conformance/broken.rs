@@ -10,6 +10,7 @@ use scheduler_conformance::checks;
 use scheduler_core::TriggerKey;
 use scheduler_core::job::ExecutionId;
 use scheduler_core::run::{Condition, RunEnd, RunId};
+use scheduler_core::store::batches::NewBatch;
 use scheduler_core::store::decorator::Decorator;
 use scheduler_core::store::*;
 use scheduler_core::trigger::Trigger;
@@ -86,6 +87,12 @@ bugs! {
     StoresBackwards,
     CountsDelaysFromTheCall,
     LosesUnmetChildren,
+    IgnoresBatches,
+    SealsNothing,
+    ForgetsDeaths,
+    LetsStrangersIn,
+    CancelsNoBatch,
+    ListsAllAsMembers,
 }
 
 #[derive(Debug)]
@@ -210,6 +217,7 @@ impl Decorator for Broken {
 
     fn query(&self, mut query: Query) -> StoreFuture<'_, Found> {
         match &mut query {
+            Query::Runs { query } if self.bug == Bug::ListsAllAsMembers => query.batch = None,
             Query::Runs { query } if self.bug == Bug::ShowsTheExpiredAsWaiting => query.now = None,
             _ => {}
         }
@@ -353,6 +361,8 @@ impl Broken {
                 Bug::DropsExpiries => run.expires = None,
                 Bug::IgnoresMaximums => run.most_waiting = None,
                 Bug::IgnoresParents => run.after.clear(),
+                Bug::IgnoresBatches => run.batch = None,
+                Bug::ForgetsDeaths => run.opens = run.opens.map(|_| NewBatch::new(None)),
                 Bug::KnowsOneParent => run.after.truncate(1),
                 Bug::IgnoresConditions => run.after.iter_mut().for_each(|edge| edge.on = Condition::Any),
                 Bug::CountsDelaysFromTheCall => run.due += std::mem::take(&mut run.delay),
@@ -361,6 +371,17 @@ impl Broken {
         }
         if self.bug == Bug::StoresBackwards {
             runs.reverse();
+        }
+        if self.bug == Bug::LetsStrangersIn {
+            return Box::pin(async move {
+                match self.store.enqueue(runs.clone()).await {
+                    Err(error) if error.is_conflict() => {
+                        runs.iter_mut().for_each(|run| run.batch = None);
+                        self.store.enqueue(runs).await
+                    }
+                    answer => answer,
+                }
+            });
         }
         if self.bug == Bug::StoresOrphans {
             return Box::pin(async move {
@@ -391,6 +412,8 @@ impl Broken {
             RunChange::Replay { spacing, .. } if bug == Bug::ReplaysAllAtOnce => *spacing = Duration::ZERO,
             RunChange::Edit(edit) if bug == Bug::ForgetsQueuesOfEdits => edit.queue = None,
             RunChange::Hold if bug == Bug::HoldsNothing => *change = RunChange::edit(RunEdit::new()),
+            RunChange::Seal if bug == Bug::SealsNothing => *change = RunChange::Hold,
+            RunChange::Cancel if bug == Bug::CancelsNoBatch => *change = RunChange::Seal,
             RunChange::Delete if bug == Bug::CancelsWhatIsDeleted => *change = RunChange::Cancel,
             _ => {}
         }

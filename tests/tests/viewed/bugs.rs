@@ -65,6 +65,8 @@ bugs! {
     FindsTheFirstTagged => some_of_the_runs_of_a_tag_are_found,
     /// Of runs.
     IgnoresNewTags => who_goes_by_the_number_of_tags_is_not_overtaken,
+    AddsToNoCounters => the_counters_of_a_batch_are_added_up,
+    IgnoresCounters => who_finds_nothing_pending_is_not_overtaken,
     OverwritesMarks => no_change_of_what_there_is_one_of_is_lost,
     /// Before it compares.
     WritesAHalf => a_refused_commit_changes_nothing_and_runs_again,

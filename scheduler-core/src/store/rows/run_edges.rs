@@ -99,6 +99,11 @@ impl RunRow {
         });
     }
 
+    /// What it has waited for has come, though the parent has not ended.
+    pub fn meet(&mut self, parent: RunId) {
+        self.edit_links(|links| links.parents.retain(|edge| edge.parent != parent));
+    }
+
     /// A parent that has not ended as it has to runs again.
     pub fn wait_again_for(&mut self, parent: RunId) {
         self.edit_links(|links| {
@@ -123,7 +128,7 @@ impl RunRow {
 
     /// Whether it is held for parents, and the last of them has ended.
     pub fn is_free(&self) -> bool {
-        let is_held = self.standing == Standing::Held && !self.follows();
+        let is_held = self.standing == Standing::Held && !self.follows() && !self.is_batch();
         is_held && self.parents().is_empty() && !self.has_more_children()
     }
 

@@ -18,7 +18,11 @@ impl RunRow {
             true => RunTag::UnmetBy(edge.parent),
             false => RunTag::ChildOf(edge.parent),
         });
-        [retry, self.tag_of_key()].into_iter().flatten().chain(parents)
+        [retry, self.tag_of_key()]
+            .into_iter()
+            .flatten()
+            .chain(parents)
+            .chain(self.tag_of_batch().map(RunTag::Member))
     }
 
     fn tag_of_key(&self) -> Option<RunTag> {
@@ -119,7 +123,10 @@ impl RunRow {
 
     /// Whether a rule has to look at its row when it is over.
     pub fn is_linked(&self) -> bool {
-        self.tags().next().is_some() || self.alarm().is_some() || self.is_parent()
+        self.tags().next().is_some()
+            || self.alarm().is_some()
+            || self.is_parent()
+            || self.member_of().is_some()
     }
 
     /// Whether it has this tag.

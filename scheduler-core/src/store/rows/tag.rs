@@ -18,4 +18,6 @@ pub enum RunTag {
     ChildOf(RunId),
     /// It is cancelled, since this run has not ended as it has to.
     UnmetBy(RunId),
+    /// It is in this batch, has not ended, and has to hear if the batch is cancelled.
+    Member(RunId),
 }

@@ -2,11 +2,12 @@
 
 use chrono::{DateTime, Utc};
 
+use super::batching::{cancel, seal};
 use super::keying::taken_by;
-use super::reviving::hold_children_again;
+use super::reviving::{hold_children_again, note_replay};
 use super::settling::{FIRST, delete, end_expired, finish};
 use crate::job::CancelReason;
-use crate::run::{RunEnd, RunId, RunStep};
+use crate::run::{RunEnd, RunId, RunState, RunStep};
 use crate::store::rows::*;
 use crate::store::run_changes::{ChangeRuns, RunChange, RunChanged, RunEdit};
 
@@ -35,6 +36,9 @@ pub fn change_run<R: Rows>(
         rows.edit(claim, |row| *row.cancel.get_or_insert(CancelReason::Requested))?;
         return Ok(RunChanged::Done);
     }
+    if row.is_batch() {
+        return change_batch(rows, run, change, state);
+    }
     let (is_only_key, is_busy) = (row.is_only_key(), row.has_more_children());
     let allows = match change {
         RunChange::Delete | RunChange::Edit(_) => claim.is_none(),
@@ -42,6 +46,7 @@ pub fn change_run<R: Rows>(
         RunChange::Replay { .. } => state.after(RunStep::Replay).is_some() && !is_only_key,
         RunChange::Hold => state.after(RunStep::Hold).is_some(),
         RunChange::Release => state.after(RunStep::Release).is_some(),
+        RunChange::Seal => false,
     };
     // A rule is about to go on with its children.
     if !allows || is_busy {
@@ -54,7 +59,9 @@ pub fn change_run<R: Rows>(
                 return Ok(RunChanged::KeyTaken(owner));
             }
             let due = RunChange::due(*from, *spacing, at, now);
+            let member = rows.get(run)?.and_then(|row| Some((row.member_of(), row.end()?)));
             rows.edit(run, |row| row.replay(due, now))?;
+            member.map_or(Ok(()), |member| note_replay(rows, member))?;
             if !hold_children_again(rows, run, now, FIRST)? {
                 rows.edit(run, |row| row.stand(Standing::Held, now))?;
             }
@@ -69,6 +76,25 @@ pub fn change_run<R: Rows>(
             wait(rows, run)?;
         }
         RunChange::Edit(edit) => self::edit(rows, run, edit, now)?,
+        RunChange::Seal => {}
+    }
+    Ok(RunChanged::Done)
+}
+
+/// A batch can only be sealed, cancelled and, after its end, deleted.
+fn change_batch<R: Rows>(
+    rows: &mut R,
+    batch: Id<RunRow>,
+    change: &RunChange,
+    state: RunState,
+) -> Answer<R, RunChanged> {
+    let is_open = state != RunState::Ended;
+    let is_busy = rows.get(batch)?.is_some_and(RunRow::has_more_children);
+    match change {
+        RunChange::Seal if is_open => seal(rows, batch)?,
+        RunChange::Cancel if is_open => cancel(rows, batch)?,
+        RunChange::Delete if !is_open && !is_busy => rows.remove(batch)?,
+        _ => return Ok(RunChanged::Refused(state)),
     }
     Ok(RunChanged::Done)
 }

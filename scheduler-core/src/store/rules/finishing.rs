@@ -2,10 +2,11 @@
 
 use chrono::{DateTime, Utc};
 
+use super::batching::go_on_cancelling;
 use super::reviving::hold_children_again;
 use super::settling::{end_expired, let_go, settle};
 use crate::key::JobKey;
-use crate::run::{RunEnd, RunId};
+use crate::run::{BatchCounts, RunEnd, RunId};
 use crate::store::rows::*;
 
 /// A step that goes on with children touches so many, of so many parents.
@@ -17,7 +18,9 @@ pub(super) fn bound<R: Rows>(rows: &mut R, alarms: Vec<Alarm>) -> Answer<R, (Vec
     let (mut parents, mut kept) = (0, Vec::with_capacity(alarms.len()));
     for alarm in alarms {
         let is_parent = match alarm {
-            Alarm::Run(run) => rows.get(run)?.is_some_and(RunRow::has_more_children),
+            Alarm::Run(run) => {
+                rows.get(run)?.is_some_and(|row| row.has_more_children() || row.is_cancelling())
+            }
             _ => false,
         };
         parents += usize::from(is_parent);
@@ -35,6 +38,9 @@ fn go_on<R: Rows>(rows: &mut R, run: Id<RunRow>, now: DateTime<Utc>, most: usize
     let Some(end) = end else {
         if hold_children_again(rows, run, now, most)? {
             let_go(rows, run, now)?;
+            // The batch may be over by now.
+            let batch = rows.get(run)?.filter(|row| row.is_batch()).map(|row| row.id);
+            batch.into_iter().for_each(|batch| rows.tally(batch, BatchCounts::default()));
         }
         return Ok(());
     };
@@ -59,6 +65,9 @@ pub(super) fn ring_run<R: Rows>(
         if !rows.get(run)?.is_some_and(is_over) {
             return Ok(None);
         }
+    }
+    if rows.get(run)?.is_some_and(RunRow::is_cancelling) {
+        return go_on_cancelling(rows, run, now, children).map(|()| None);
     }
     let Some(row) = rows.get(run)?.filter(|row| row.alarm().is_some_and(|at| at <= now)) else {
         return Ok(None);

@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
+use super::batching::ring_batch;
 use super::finishing::{bound, drop_excess, ring_run};
 use super::recording::not_run;
 use super::retrying::{take_over, wait_for};
@@ -189,6 +190,7 @@ pub fn ring<R: Rows>(rows: &mut R, now: DateTime<Utc>, session: u64) -> Answer<R
             Alarm::Pauses => rows.edit_pauses(|pauses| pauses.end(now))?,
             Alarm::Trigger(id) => ring_trigger(rows, id, now, session)?,
             Alarm::Run(id) => rung.expired.extend(ring_run(rows, id, session, now, children)?),
+            Alarm::Batch(id) => ring_batch(rows, id, now)?,
             Alarm::Excess(id) => rung.dropped.extend(drop_excess(rows, id)?),
         }
         Ok(())

@@ -13,6 +13,7 @@
 //! * `retrying`: occurrences of triggers that are tried again, and their triggers;
 //! * `changing`: stored runs that users change;
 //! * `finishing`: what an alarm of a run asks for, such as runs that are due or expire, and ended ones that are no longer kept;
+//! * `batching`: batches, and the runs in them;
 //! * `settling`: runs that end without an attempt, and runs that wait for the ends of others;
 //! * `reviving`: runs that are held again with a run that is replayed;
 //! * `recording`: firing records of what no node tells;
@@ -22,6 +23,7 @@
 #![expect(clippy::missing_errors_doc, reason = "the error of a rule is a row that was not loaded")]
 
 mod asking;
+mod batching;
 mod changing;
 mod ending;
 mod finishing;
@@ -39,6 +41,7 @@ mod reviving;
 mod running;
 mod settling;
 mod steps;
+mod tallying;
 
 pub(crate) use asking::Running;
 pub use asking::{cancel, executions, groups, jobs, runs_by_session, triggers};

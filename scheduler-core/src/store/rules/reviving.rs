@@ -4,7 +4,8 @@ use chrono::{DateTime, Utc};
 
 use super::keying::taken_by;
 use super::steps::each;
-use crate::run::RunId;
+use crate::run::{BatchCounts, RunEnd, RunId};
+use crate::store::batches::MOST_DEPTH;
 use crate::store::rows::*;
 
 /// A run is replayed: the runs that were cancelled since it has not ended as it has to are held again. With more than `most` of them the
@@ -36,5 +37,27 @@ fn hold_again<R: Rows>(rows: &mut R, child: Id<RunRow>, parent: RunId, now: Date
     if taken_by(rows, child, now)?.is_some() {
         return rows.edit(child, RunRow::give_up_parents).map(drop);
     }
-    rows.edit(child, RunRow::hold_again).map(drop)
+    let member = rows.get(child)?.and_then(|row| Some((row.member_of(), row.end()?)));
+    rows.edit(child, RunRow::hold_again)?;
+    member.map_or(Ok(()), |member| note_replay(rows, member))
+}
+
+/// A run of this batch, which has ended like this, is to run again. The batch has not ended then, and neither has the one that it is in. What
+/// was cancelled with the end of a batch is held again by the alarm of the batch.
+pub(super) fn note_replay<R: Rows>(
+    rows: &mut R,
+    (mut batch, mut end): (Option<RunId>, RunEnd),
+) -> Answer<R, ()> {
+    for _ in 0..=MOST_DEPTH {
+        let Some(id) = batch else { return Ok(()) };
+        rows.tally(id, BatchCounts::ended(end, -1));
+        let Some(run) = rows.run(id)? else { return Ok(()) };
+        let Some((outer, Some(ended))) = rows.get(run)?.map(|row| (row.member_of(), row.end())) else {
+            return Ok(());
+        };
+        (batch, end) = (outer, ended);
+        rows.edit(run, RunRow::reopen_batch)?;
+        rows.wake();
+    }
+    Ok(())
 }

@@ -10,6 +10,7 @@ use chrono::{DateTime, Utc};
 
 use super::recording::{append, not_begun};
 use super::steps::each;
+use super::tallying::note_end;
 use crate::error::Error;
 use crate::key::JobKey;
 use crate::run::{RunEnd, RunId};
@@ -109,6 +110,7 @@ pub(super) fn finish_with<R: Rows>(
     now: DateTime<Utc>,
     (at_least, most): (Option<DateTime<Utc>>, usize),
 ) -> Answer<R, ()> {
+    note_end(rows, run, end)?;
     release_follow_up(rows, run)?;
     let kept_until = rows.retention().until(end, now).max(at_least);
     if !settle(rows, run, (end, kept_until), now, most)? {
@@ -141,6 +143,7 @@ pub(crate) fn end_expired<R: Rows>(
 
 /// Removes a run that no node runs. Runs that wait for its end see it cancelled.
 pub(super) fn delete<R: Rows>(rows: &mut R, run: Id<RunRow>, now: DateTime<Utc>) -> Answer<R, ()> {
+    note_end(rows, run, RunEnd::Cancelled)?;
     release_follow_up(rows, run)?;
     let has_ended = rows.get(run)?.is_none_or(|row| row.end().is_some());
     if has_ended || settle(rows, run, (RunEnd::Cancelled, None), now, FIRST)? {
@@ -205,6 +208,19 @@ fn settle_edge<R: Rows>(
         let_go(rows, child, now)?;
     }
     Ok(is_unmet)
+}
+
+/// What a run has waited for has come before the end of the parent.
+pub(super) fn meet<R: Rows>(
+    rows: &mut R,
+    run: Id<RunRow>,
+    parent: RunId,
+    now: DateTime<Utc>,
+) -> Answer<R, ()> {
+    if rows.edit(run, |row| row.meet(parent))?.is_none() {
+        return Ok(());
+    }
+    let_go(rows, run, now)
 }
 
 /// A run that is held for nothing any more waits for its due time.

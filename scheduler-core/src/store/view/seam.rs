@@ -10,7 +10,7 @@ use super::transaction::View;
 use crate::calendar::Calendar;
 use crate::job::{CancelReason, ExecutionId, JobDetail};
 use crate::key::{JobKey, TriggerKey};
-use crate::run::{Retention, RunId};
+use crate::run::{BatchCounts, Retention, RunId};
 use crate::store::admin::{GroupKind, Mark, Selection, TriggerQuery};
 use crate::store::firings::FiringRecord;
 use crate::store::rows::*;
@@ -247,6 +247,18 @@ impl<N: Names> Rows for View<N> {
         Ok((found, may_be_more))
     }
 
+    fn counts(&mut self, batch: RunId) -> Result<BatchCounts, Missing> {
+        self.counts_of(batch)
+    }
+
+    fn tally(&mut self, batch: RunId, change: BatchCounts) {
+        self.add_to_counts(batch, change);
+    }
+
+    fn heard(&mut self, batch: RunId) {
+        self.hear(batch);
+    }
+
     /// The commit checks only the claims that `wanted` lets pass. A claim changes nothing that `wanted` looks at, but for `fired`.
     fn claims(
         &mut self,
@@ -272,10 +284,11 @@ impl<N: Names> Rows for View<N> {
     fn alarms(&mut self, now: DateTime<Utc>) -> Result<Vec<Alarm>, Missing> {
         let pauses = self.rest()?.pauses.next_ending().filter(|end| *end <= now).map(|_| Alarm::Pauses);
         let (due, excess) = (self.set(&Set::Alarms(now)), self.set(&Set::Excess));
-        let Members { triggers, claims, runs, .. } = due?;
+        let Members { triggers, claims, runs, batches, .. } = due?;
         let mut alarms: Vec<_> = pauses.into_iter().chain(triggers.into_iter().map(Alarm::Trigger)).collect();
         alarms.extend(claims.into_iter().map(Alarm::Claim));
         alarms.extend(runs.into_iter().map(Alarm::Run));
+        alarms.extend(batches.into_iter().map(Alarm::Batch));
         alarms.extend(excess?.runs.into_iter().map(Alarm::Excess));
         Ok(alarms)
     }
