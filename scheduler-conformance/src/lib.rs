@@ -48,7 +48,9 @@ pub type Check<O> = (&'static str, fn(&O));
 pub fn checks<O: Open>() -> Vec<Check<O>> {
     let rules = [
         verbs::admin::all(),
+        verbs::batches::all(),
         verbs::changing::all(),
+        verbs::edges::all(),
         verbs::ending::all(),
         verbs::firings::all(),
         verbs::firing::all(),
@@ -82,7 +84,9 @@ macro_rules! store_conformance {
             use super::*;
 
             $crate::__store_checks_of_admin!($open);
+            $crate::__store_checks_of_batches!($open);
             $crate::__store_checks_of_changing!($open);
+            $crate::__store_checks_of_edges!($open);
             $crate::__store_checks_of_ending!($open);
             $crate::__store_checks_of_firings!($open);
             $crate::__store_checks_of_firing!($open);

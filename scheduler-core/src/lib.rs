@@ -161,6 +161,10 @@ struct Retries;
 struct UniqueRuns;
 
 #[cfg(doctest)]
+#[doc = include_str!("../../docs/batches-and-workflows.md")]
+struct BatchesAndWorkflows;
+
+#[cfg(doctest)]
 #[doc = include_str!("../../docs/queues-and-limits.md")]
 struct QueuesAndLimits;
 

@@ -5,19 +5,35 @@ use std::sync::atomic::Ordering;
 use chrono::{DateTime, TimeDelta, Utc};
 use scheduler_core::Result;
 use scheduler_core::run::RunEnd;
-use scheduler_core::store::view::record;
+use scheduler_core::store::view::{Members, Names as _, record};
 use scheduler_core::store::{AcquireDue, rules};
 
 use crate::bundles;
 use crate::codec;
 use crate::commit::{Ops, Step, operation, text};
 use crate::commit_runs::ended;
-use crate::load::parts;
+use crate::load::{Loader, parts};
 use crate::names::Names;
 use crate::run::Mode;
 use crate::script::{bytes, list, number, word, words};
 use crate::shared::Shared;
 use crate::take::{BATCH, Unusable, millis};
+
+impl Loader<'_> {
+    /// Whose time has come, some at a time.
+    pub(crate) async fn alarms(&mut self, now: DateTime<Utc>) -> Result<Members> {
+        let mut command = self.get("ZRANGEBYSCORE", "alarms");
+        command.arg("-inf").arg(now.timestamp_millis()).arg("LIMIT").arg(0).arg(BATCH);
+        let keys = words(Some(self.one(&command).await?));
+        let (names, mut members) = (self.view.names(), Members::default());
+        members.batches = keys.iter().filter_map(|key| codec::read_ring(key)).collect();
+        members.runs = keys.iter().filter_map(|key| codec::read_run(key)).map(|run| names.run(run)).collect();
+        members.triggers = self.numbered(&keys);
+        self.triggers(members.triggers.clone(), true).await?;
+        self.runs(members.runs.clone(), true).await?;
+        Ok(members)
+    }
+}
 
 impl Shared {
     pub(crate) async fn ring(&self, request: &AcquireDue) -> Result<()> {
@@ -62,7 +78,8 @@ impl Shared {
         if keys.is_empty() {
             return Ok(());
         }
-        let (runs, triggers) = keys.into_iter().partition(|key| codec::read_run(key).is_some());
+        let keys = keys.into_iter().filter(|key| codec::read_ring(key).is_none());
+        let (runs, triggers) = keys.partition(|key| codec::read_run(key).is_some());
         self.tidy_alarms_of("triggers", triggers, now).await?;
         self.tidy_alarms_of("runs", runs, now).await
     }

@@ -27,6 +27,7 @@ const PROBES: &[&str] = &[
     "HEXISTS @h a",
     "HSETNX @h b 1",
     "HDEL @h b",
+    "HINCRBY @h n 1",
     "ZADD @z 1 a",
     "ZRANGE @z 0 0",
     "ZRANGEBYSCORE @z 0 1",

@@ -33,8 +33,21 @@ pub(crate) fn tag(tag: &RunTag) -> String {
         RunTag::FollowUp(key) => format!("f{}\0\0", text_of(key.number())),
         RunTag::FirstOf(key) => format!("s{}\0\0", text_of(key.number())),
         RunTag::Behind(run) => format!("b{}\0\0", self::run(*run)),
+        RunTag::ChildOf(parent) => format!("c{}\0\0", text_of(whole(*parent))),
+        RunTag::Member(batch) => format!("m{}\0\0", text_of(whole(*batch))),
+        RunTag::UnmetBy(parent) => format!("u{}\0\0", text_of(whole(*parent))),
         _ => format!("?{tag:?}\0\0"),
     }
+}
+
+/// What stands among the alarms for a batch that rings. The name of a run begins otherwise.
+pub(crate) fn ring(batch: RunId) -> String {
+    format!("b{}", run(batch))
+}
+
+/// The batch of such an entry; none for another one.
+pub(crate) fn read_ring(entry: &str) -> Option<RunId> {
+    read_run(entry.strip_prefix('b')?)
 }
 
 /// Digits whose order is that of their values.

@@ -176,6 +176,7 @@ impl Commit {
         for (gate, change) in std::mem::take(&mut self.gates) {
             self.ops.add(Step::Gate, "", [text(gate.text()), text(change.to_string())]);
         }
+        self.batches(view, names);
         self.check(view, names, &over);
         Ok(())
     }
@@ -286,6 +287,7 @@ impl Commit {
             unfired.extend([text(codec::key(names.trigger_key(trigger))), text(names.noted_at(trigger))]);
         }
         self.check_unclaimed(view, names);
+        self.check_counts(view);
         let holders =
             view.holders().flat_map(|(job, _)| [text(codec::key(job)), text(names.noted_holder(job))]);
         let holders: Words = holders.collect();
@@ -335,7 +337,7 @@ impl Commit {
         }
     }
 
-    fn add_check(&mut self, name: &str, key: &str, words: Words, checked: Vec<Checked>) {
+    pub(crate) fn add_check(&mut self, name: &str, key: &str, words: Words, checked: Vec<Checked>) {
         self.checks.extend([text(name), text(key), text(words.len().to_string())]);
         self.checks.extend(words);
         self.checked.extend(checked);

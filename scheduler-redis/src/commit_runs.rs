@@ -34,6 +34,9 @@ pub(crate) fn over_of(view: &View<Names>, names: &Names) -> Over {
 
 /// Where a run stands that is not claimed: the name of a sorted set, and its member.
 pub(crate) fn where_it_stands(row: &RunRow, names: &Names) -> Option<(String, Vec<u8>)> {
+    if row.has_more_children() {
+        return Some(("alarms".to_owned(), codec::run(row.id).into_bytes()));
+    }
     if row.end().is_some() {
         return row.rank().map(|(end, _)| (ended(end), codec::run(row.id).into_bytes()));
     }
@@ -85,7 +88,7 @@ impl Commit {
         match (at(before), at(after)) {
             (before, after) if before == after => {}
             (_, Some(at)) => {
-                let waits = after.is_some_and(|row| row.end().is_none());
+                let waits = after.is_some_and(|row| row.end().is_none() || row.has_more_children());
                 let step = if waits { Step::Alarm } else { Step::ZAdd };
                 self.ops.add(step, "alarms", [text(at.to_string()), text(name)]);
             }

@@ -47,6 +47,7 @@ pub(crate) const KINDS: &[(&str, &str)] = &[
 
 const FAMILIES: &[(&str, &str)] = &[
     ("cl", "hash"),
+    ("bc", "hash"),
     ("lane", "zset"),
     ("q", "zset"),
     ("ended", "zset"),

@@ -17,6 +17,7 @@
 
 mod alarms;
 mod audit;
+mod batches;
 mod boot;
 mod bundles;
 mod cache;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use redis::{Cmd, Value};
 use scheduler_core::run::RunId;
-use scheduler_core::store::rows::{ClaimRow, Id, JobRow, RunRow, TriggerRow};
+use scheduler_core::store::rows::{ClaimRow, Id, JobRow, RunRow, RunTag, TriggerRow};
 use scheduler_core::store::view::record;
 use scheduler_core::store::view::{Members, Names as _, Rest, Set, Version, View, Wants};
 use scheduler_core::store::{GroupKind, Mark, Selection};
@@ -53,6 +53,7 @@ impl Loader<'_> {
     pub(crate) async fn load(mut self, wants: Wants) -> Result<()> {
         let Wants { jobs, triggers, runs, claims, sets, rest, marks, members, groups, users, .. } = wants;
         self.lengths(wants.lengths).await?;
+        self.counts(wants.counts).await?;
         self.sets(sets).await?;
         self.jobs(jobs.into_iter().collect()).await?;
         self.triggers(triggers.into_iter().collect(), self.broken == Broken::IsNone).await?;
@@ -144,7 +145,7 @@ impl Loader<'_> {
     }
 
     /// Of those that many ask for, one that cannot be read is left out and told; whoever asks for it by its name hears why.
-    async fn triggers(&mut self, ids: Vec<Id<TriggerRow>>, of_many: bool) -> Result<()> {
+    pub(crate) async fn triggers(&mut self, ids: Vec<Id<TriggerRow>>, of_many: bool) -> Result<()> {
         if ids.is_empty() {
             return Ok(());
         }
@@ -210,6 +211,14 @@ impl Loader<'_> {
         self.get("ZRANGEBYLEX", zset).arg(format!("[{begin}")).arg(after(begin)).to_owned()
     }
 
+    fn tagged(&self, tag: &RunTag, most: usize) -> Cmd {
+        let mut command = self.beginning("tags", &codec::tag(tag));
+        if most < usize::MAX {
+            command.arg("LIMIT").arg(0).arg(most);
+        }
+        command
+    }
+
     /// The triggers of jobs and the claims of triggers, of which there may be many, are asked for all at once.
     async fn sets(&mut self, sets: Vec<Set>) -> Result<()> {
         let (mut commands, mut simple, mut of_runs) = (Vec::new(), Vec::new(), Vec::new());
@@ -226,7 +235,7 @@ impl Loader<'_> {
                     of_runs.push(*run);
                     continue;
                 }
-                Set::Tagged(tag) => commands.push(self.beginning("tags", &codec::tag(tag))),
+                Set::Tagged(tag, most) => commands.push(self.tagged(tag, *most)),
                 Set::Holder(job) => commands.push(self.get("HGET", "busy").arg(codec::key(job)).to_owned()),
                 _ => {
                     let found = self.members(&set).await?;
@@ -248,7 +257,7 @@ impl Loader<'_> {
                     members.triggers = self.numbered(&keys.collect::<Vec<_>>());
                     triggers.extend(&members.triggers);
                 }
-                Set::Tagged(tag) => {
+                Set::Tagged(tag, _) => {
                     let begin = codec::tag(tag);
                     let entries = words(Some(answer)).into_iter();
                     let found = entries.filter_map(|entry| codec::read_run(entry.strip_prefix(&begin)?));
@@ -339,16 +348,7 @@ impl Loader<'_> {
                 }
             }
             Set::ClaimsOf(session) => members.claims = self.claims_in(&format!("cl:{session}")).await?,
-            Set::Alarms(now) => {
-                let command =
-                    self.get("ZRANGEBYSCORE", "alarms").arg("-inf").arg(now.timestamp_millis()).to_owned();
-                let keys = words(Some(self.one(command.clone().arg("LIMIT").arg(0).arg(100)).await?));
-                let runs: Vec<_> = keys.iter().filter_map(|key| codec::read_run(key)).collect();
-                members.runs = runs.iter().map(|run| self.view.names().run(*run)).collect();
-                members.triggers = self.numbered(&keys);
-                self.triggers(members.triggers.clone(), true).await?;
-                self.runs(members.runs.clone(), true).await?;
-            }
+            Set::Alarms(now) => return self.alarms(*now).await,
             Set::Excess => {
                 members.runs = self.excess().await?;
                 self.runs(members.runs.clone(), true).await?;
@@ -373,7 +373,7 @@ impl Loader<'_> {
         Ok((ids.collect(), next.filter(|next| *next != 0)))
     }
 
-    fn numbered(&mut self, keys: &[String]) -> Vec<Id<TriggerRow>> {
+    pub(crate) fn numbered(&mut self, keys: &[String]) -> Vec<Id<TriggerRow>> {
         let names = self.view.names();
         // An audit takes care of an entry that is no key.
         let keys = keys.iter().filter(|key| codec::read_run(key).is_none());

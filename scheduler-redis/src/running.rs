@@ -25,6 +25,14 @@ const WHOLE: usize = 500;
 impl Shared {
     pub(crate) async fn enqueue(&self, runs: Vec<NewRun>) -> Result<Vec<Enqueued>> {
         let part = if runs.len() <= WHOLE { WHOLE } else { PART };
+        if runs.iter().any(|run| !run.after.is_empty()) {
+            // A part may wait for runs of the part before.
+            let mut enqueued = Vec::with_capacity(runs.len());
+            for part in runs.chunks(part) {
+                enqueued.extend(self.enqueue_part(part).await?);
+            }
+            return Ok(enqueued);
+        }
         let enqueued = two_at_a_time(runs.chunks(part), |part| Box::pin(self.enqueue_part(part))).await?;
         Ok(enqueued.into_iter().flatten().collect())
     }
@@ -36,7 +44,7 @@ impl Shared {
             let id = view.names().run(run.id);
             view.load_run(id, None, 0);
             if let Some(unique) = &run.unique {
-                view.load_set(Set::Tagged(RunTag::Key(unique.key.id)), Members::default());
+                view.load_set(Set::Tagged(RunTag::Key(unique.key.id), usize::MAX), Members::default());
             }
             // There mostly is room; the commit tells.
             let limited = run.queue.as_ref().filter(|_| run.most_waiting.is_some());
@@ -214,7 +222,7 @@ pub(crate) fn take_run(
 
 fn remove(view: &mut View<Names>, runs: &[RunId]) -> Result<(), view::Missing> {
     each(view, runs, |view, run| match rows::Rows::run(view, run)? {
-        Some(run) => rules::remove_run(view, run),
+        Some(run) => rules::clear_run(view, run),
         None => Ok(()),
     })
     .map(drop)

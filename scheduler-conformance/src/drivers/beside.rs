@@ -33,7 +33,7 @@ fn rings<D: DriverUnderTest>(bench: &Bench<D>, now: DateTime<Utc>) -> (Vec<Strin
             match alarm {
                 Alarm::Trigger(id) => triggers.extend(rows.get(id)?.map(|row| row.trigger.key().to_string())),
                 Alarm::Pauses => pauses = true,
-                Alarm::Claim(_) | Alarm::Run(_) | Alarm::Excess(_) => {}
+                Alarm::Claim(_) | Alarm::Run(_) | Alarm::Batch(_) | Alarm::Excess(_) => {}
             }
         }
         triggers.sort_unstable();

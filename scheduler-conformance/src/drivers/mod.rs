@@ -140,6 +140,7 @@ macro_rules! rules {
     };
 }
 
+pub mod batches;
 mod bench;
 pub mod beside;
 pub mod claims;
@@ -165,6 +166,7 @@ pub fn all<D: DriverUnderTest>() -> Vec<Rule<D>> {
         beside::all(),
         contents::all(),
         records::all(),
+        batches::all(),
         tags::all(),
         gates::all(),
         concurrent::all(),
@@ -192,6 +194,7 @@ macro_rules! driver_conformance {
             $crate::__driver_rules_of_beside!($open);
             $crate::__driver_rules_of_contents!($open);
             $crate::__driver_rules_of_records!($open);
+            $crate::__driver_rules_of_batches!($open);
             $crate::__driver_rules_of_tags!($open);
             $crate::__driver_rules_of_gates!($open);
             $crate::__driver_rules_of_concurrent!($open);

@@ -108,13 +108,14 @@ fn a_transaction_may_write_five_hundred_records(bench) {
 fn all_that_a_record_says_comes_back(bench) {
     let long = "ö".repeat(2_000);
     let texts = ["", "\0", "a\0b", "\n", "'; --", "日本語\u{1F600}", &long, "y"];
-    let causes = [FiringCause::Schedule, FiringCause::Manual, FiringCause::Enqueued, FiringCause::Retry, FiringCause::Recovery];
+    let causes = [FiringCause::Schedule, FiringCause::Manual, FiringCause::Enqueued, FiringCause::Retry, FiringCause::Recovery, FiringCause::Continuation];
     let reasons = [
         FiringReason::Misfired, FiringReason::Excluded, FiringReason::Overlapped, FiringReason::Vetoed, FiringReason::Requested,
         FiringReason::Superseded, FiringReason::Shutdown, FiringReason::ClaimLost, FiringReason::Retried, FiringReason::Dead,
+        FiringReason::Expired, FiringReason::Dependency,
     ];
     let mut written = vec![*numbered(0)];
-    for (n, text) in (0..).zip(texts) {
+    for (n, text) in (0..12).zip(texts.into_iter().cycle()) {
         let mut record = *numbered(u32::MAX - n);
         let of = n as usize;
         record.cause = causes[of % causes.len()];

@@ -74,6 +74,29 @@ fn a_transaction_finds_the_tags_of_what_it_has_changed_itself(bench) {
     assert_eq!(found, (vec![1], vec![1, 2], vec![2]));
 }
 
+fn some_of_the_runs_of_a_tag_are_found(bench) {
+    bench.run(|rows| (1..=5).try_for_each(|number| add_retry(rows, number, "a")));
+    let some = |most: usize| bench.run(|rows| rows.some_tagged(&RunTag::RetryOf(key("a")), most));
+    for (most, expected) in [(1, (1, true)), (4, (4, true)), (6, (5, false)), (usize::MAX, (5, false))] {
+        let (found, may_be_more) = some(most);
+        assert_eq!((found.len(), may_be_more), expected, "at most {most}");
+    }
+    // What has left the tag makes room for the others.
+    let mut seen = Vec::new();
+    for _ in 0..3 {
+        seen.extend(bench.run(|rows| {
+            let (found, _) = rows.some_tagged(&RunTag::RetryOf(key("a")), 2)?;
+            each(rows, found, |rows, run| rows.edit(run, |row| {
+                row.finish(RunEnd::Dead, at(60), at(999));
+                row.id.count()
+            }))
+        }).into_iter().flatten());
+    }
+    seen.sort_unstable();
+    assert_eq!(seen, [1, 2, 3, 4, 5]);
+    assert_eq!(some(3).0.len(), 0);
+}
+
 fn who_goes_by_the_number_of_tags_is_not_overtaken(bench) {
     let patience = AtomicU32::new(PATIENCE);
     for round in 0..20 {

@@ -34,8 +34,10 @@ macro_rules! checks {
 }
 
 pub mod admin;
+pub mod batches;
 pub mod changing;
 pub mod counting;
+pub mod edges;
 pub mod ending;
 pub mod firing;
 pub mod firings;

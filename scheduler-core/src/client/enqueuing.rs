@@ -11,7 +11,8 @@ use crate::data::JobData;
 use crate::error::{During, Error, Result};
 use crate::job::{BoxFuture, Delay, IntoInvocation, Invocation};
 use crate::key::JobKey;
-use crate::run::{Limit, RetryPolicy, RunId, Sequence, Unique};
+use crate::run::{Edge, Limit, RetryPolicy, RunId, Sequence, Unique};
+use crate::store::batches::InBatch;
 use crate::store::*;
 use crate::watch::Event;
 
@@ -28,10 +29,10 @@ use crate::watch::Event;
 #[must_use = "nothing is enqueued until this is awaited"]
 #[derive(Debug)]
 pub struct Enqueue<'a> {
-    client: &'a Client,
+    pub(super) client: &'a Client,
     job: Invocation,
     due: Option<Delay>,
-    id: Option<RunId>,
+    pub(super) id: Option<RunId>,
     priority: Option<i32>,
     retry: Option<RetryPolicy>,
     unique: Option<Unique>,
@@ -39,6 +40,10 @@ pub struct Enqueue<'a> {
     boost: Option<Duration>,
     expires: Option<Duration>,
     pub(super) limits: Vec<Limit>,
+    pub(super) after: Vec<Edge>,
+    batch: Option<InBatch>,
+    /// Calls that are carried out in the same step, before this one.
+    pub(super) earlier: Vec<Self>,
 }
 
 /// What has become of a run that was to be enqueued.
@@ -128,6 +133,11 @@ impl Enqueue<'_> {
         Self { sequence: Some(sequence), ..self }
     }
 
+    /// The run is one of this batch.
+    pub(super) fn in_batch(self, batch: InBatch) -> Self {
+        Self { batch: Some(batch), ..self }
+    }
+
     /// Stores the run, and says whether it was stored, was there already, or has replaced another one. Awaiting the call itself only gives
     /// the id.
     ///
@@ -142,9 +152,21 @@ impl Enqueue<'_> {
         self.store().await.during("enqueue")
     }
 
-    async fn store(self) -> Result<EnqueueOutcome> {
-        let Self { client, job, due, id, priority, retry, unique, sequence, boost, expires, limits } = self;
+    async fn store(mut self) -> Result<EnqueueOutcome> {
+        let (client, key) = (self.client, self.job.key().clone());
         client.open()?;
+        let mut runs = Vec::with_capacity(self.earlier.len() + 1);
+        for call in std::mem::take(&mut self.earlier) {
+            runs.push(call.prepare().await?);
+        }
+        runs.push(self.prepare().await?);
+        let outcome = client.store_runs(runs).await.of_job(&key)?.pop();
+        outcome.ok_or_else(|| Error::transient("the store has given no answer; try again"))
+    }
+
+    async fn prepare(self) -> Result<Prepared> {
+        let Self { client, job, due, id, priority, retry, unique, sequence, .. } = self;
+        let Self { boost, expires, limits, after, batch, .. } = self;
         let key = job.key().clone();
         let policy = retry.as_ref().and_then(|policy| Some(policy.checked().err()?.to_string()));
         let lateness = || {
@@ -156,8 +178,16 @@ impl Enqueue<'_> {
             return Err(Error::config(problem).for_job(&key));
         }
         let mut run = client.prepared(job, JobData::new(), unique, limits).await.of_job(&key)?;
+        let is_merged = run.merge.is_some();
         let new = &mut run.new;
         new.sequence = sequence.map(|sequence| Box::new(sequence.stored(&new.job_type)));
+        let replaces = |key: &NewKey| is_merged || matches!(key.conflict, Conflict::Replace { .. });
+        if !after.is_empty() && new.unique.as_deref().is_some_and(replaces) {
+            let problem = format!(
+                "a run of job `{key}` waits for another run, so it cannot take the place of a run with the same key; use `skip` or `refuse` as `on_conflict`"
+            );
+            return Err(Error::config(problem).for_job(&key));
+        }
         if let Some(unique) = new.unique.as_mut().filter(|_| due.is_some()) {
             unique.keeps_due = false;
         }
@@ -166,6 +196,11 @@ impl Enqueue<'_> {
             new.unique.as_ref().map_or((new.due, None), |key| (key.now, key.key.latest.and(Some(new.due))));
         let due = match due {
             Some(Delay::Until(time)) => time,
+            // From the end of its last parent on.
+            Some(Delay::For(delay)) if !after.is_empty() => {
+                new.delay = delay;
+                new.due
+            }
             Some(delay @ Delay::For(_)) => delay.from(now),
             None => new.due,
         };
@@ -175,11 +210,8 @@ impl Enqueue<'_> {
         new.retry = retry.or(new.retry.take());
         new.boost = boost.unwrap_or(new.boost);
         new.expires = expires.or(new.expires);
-        let outcomes = client.store_runs(vec![run]).await.of_job(&key)?;
-        outcomes
-            .into_iter()
-            .next()
-            .ok_or_else(|| Error::transient("the store has given no answer; try again"))
+        (new.after, new.batch) = (after, batch);
+        Ok(run)
     }
 }
 
@@ -214,8 +246,24 @@ impl Client {
     /// what the code declares, so the run brings the given job along.
     pub fn enqueue(&self, job: impl IntoInvocation) -> Enqueue<'_> {
         let job = job.into_invocation();
-        let (due, id, priority, retry, unique, sequence, boost, expires, limits) = Default::default();
-        Enqueue { client: self, job, due, id, priority, retry, unique, sequence, boost, expires, limits }
+        let (due, id, priority, retry, unique, sequence, boost, expires) = Default::default();
+        let (limits, after, batch, earlier) = Default::default();
+        Enqueue {
+            client: self,
+            job,
+            due,
+            id,
+            priority,
+            retry,
+            unique,
+            sequence,
+            boost,
+            expires,
+            limits,
+            after,
+            batch,
+            earlier,
+        }
     }
 
     /// Stores a run for each job, all of them or none; a store may do more than 500 in parts. Returns their ids, in order.
@@ -233,18 +281,24 @@ impl Client {
         jobs: impl IntoIterator<Item = impl IntoInvocation>,
     ) -> Result<Vec<RunId>> {
         let jobs: Vec<_> = jobs.into_iter().map(IntoInvocation::into_invocation).collect();
-        self.store_all(jobs).await.during("enqueue_all")
+        let outcomes = self.store_all(jobs, None).await.during("enqueue_all")?;
+        Ok(outcomes.into_iter().map(EnqueueOutcome::run).collect())
     }
 
-    async fn store_all(&self, jobs: Vec<Invocation>) -> Result<Vec<RunId>> {
+    pub(super) async fn store_all(
+        &self,
+        jobs: Vec<Invocation>,
+        batch: Option<InBatch>,
+    ) -> Result<Vec<EnqueueOutcome>> {
         self.open()?;
         let mut runs = Vec::with_capacity(jobs.len());
         for job in jobs {
             let key = job.key().clone();
-            runs.push(self.prepared(job, JobData::new(), None, Vec::new()).await.of_job(&key)?);
+            let mut run = self.prepared(job, JobData::new(), None, Vec::new()).await.of_job(&key)?;
+            run.new.batch = batch;
+            runs.push(run);
         }
-        let outcomes = self.store_runs(runs).await?;
-        Ok(outcomes.into_iter().map(EnqueueOutcome::run).collect())
+        self.store_runs(runs).await
     }
 
     /// Runs a stored or registered job as soon as a slot is free, with `data` laid over its own. Returns the id of the run.
@@ -273,7 +327,7 @@ impl Client {
 
     /// A run that is due now, ready to be stored, if its job can be run. `data` is laid over that of the call, and `unique` takes the place
     /// of the key that the job makes.
-    async fn prepared(
+    pub(super) async fn prepared(
         &self,
         mut job: Invocation,
         data: JobData,
@@ -303,7 +357,7 @@ impl Client {
         Ok(Prepared { new, merge })
     }
 
-    async fn store_runs(&self, runs: Vec<Prepared>) -> Result<Vec<EnqueueOutcome>> {
+    pub(super) async fn store_runs(&self, runs: Vec<Prepared>) -> Result<Vec<EnqueueOutcome>> {
         let has_merges = runs.iter().any(|run| run.merge.is_some());
         let told = if self.is_heard() || has_merges { runs.clone() } else { Vec::new() };
         let news: Vec<_> = runs.into_iter().map(|run| run.new).collect();

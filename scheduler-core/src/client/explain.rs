@@ -11,7 +11,7 @@ use super::handle::Client;
 use crate::error::{During, Result};
 use crate::job::ExecutionId;
 use crate::key::{JobKey, TriggerKey};
-use crate::run::{RunEnd, RunId, RunState};
+use crate::run::{Condition, RunEnd, RunId, RunState};
 use crate::store::*;
 use crate::trigger::OverlapPolicy;
 use crate::watch::SchedulerState;
@@ -140,6 +140,15 @@ pub enum Obstacle {
         /// Why, by whom, since when and for how long.
         note: PauseNote,
     },
+    /// It waits for the end of another run.
+    Parent {
+        /// The run that has to end.
+        run: RunId,
+        /// How it has to end.
+        on: Condition,
+        /// Its state; none if it is not stored.
+        state: Option<RunState>,
+    },
     /// All slots of this node are in use.
     NoSlot {
         /// How many there are.
@@ -173,6 +182,8 @@ impl fmt::Display for RunExplanation {
             (RunState::Waiting, _) if self.reasons.is_empty() => f.write_str("is due and waits for its turn"),
             (RunState::Waiting, _) => f.write_str("does not begin:"),
             (RunState::Claimed, _) => f.write_str("is under way"),
+            (RunState::Held, _) if self.run.batch.is_some() => f.write_str("is a batch that has not ended"),
+            (RunState::Held, _) if !self.run.parents.is_empty() => f.write_str("is held for other runs:"),
             (RunState::Held, _) if !self.reasons.is_empty() => f.write_str("is held:"),
             (RunState::Held, _) => f.write_str("is held until `RunChange::Release`"),
             (RunState::Ended, Some(RunEnd::Dead)) => {
@@ -181,6 +192,16 @@ impl fmt::Display for RunExplanation {
                 write!(f, "is dead after {count} {attempts}")?;
                 self.run.last_error.iter().try_for_each(|error| write!(f, ": {error}"))?;
                 f.write_str("; `replay` runs it again")
+            }
+            (RunState::Ended, Some(RunEnd::Cancelled)) if !self.run.parents.is_empty() => {
+                let unmet = self.run.parents.iter().filter(|edge| edge.is_unmet);
+                let unmet: Vec<_> =
+                    unmet.map(|edge| format!("the {} of run {}", edge.on, edge.parent)).collect();
+                write!(
+                    f,
+                    "was cancelled, since it waits for {}; a replay of that run holds it again",
+                    unmet.join(" and ")
+                )
             }
             (RunState::Ended, Some(RunEnd::Cancelled)) => {
                 f.write_str("was cancelled; `replay` runs it again")
@@ -261,6 +282,13 @@ impl fmt::Display for Obstacle {
             Self::QueueFullOnAllNodes { queue, limit } => {
                 write!(f, "{limit} runs of queue `{queue}` are under way on all nodes, which is its limit")
             }
+            Self::Parent { run, on, state: Some(state) } => {
+                write!(f, "it waits for the {on} of run {run}, which is {state}")
+            }
+            Self::Parent { run, on, state: None } => write!(
+                f,
+                "it waits for the {on} of run {run}, which is not stored; let it go with `RunChange::Release`"
+            ),
             Self::NoSlot { concurrency } => write!(f, "all {concurrency} slots of this node are in use"),
             Self::NotRunning { state } => write!(f, "this scheduler is {state}"),
         }
@@ -389,6 +417,7 @@ impl Client {
             let behind = run.sequence.clone().zip(run.behind);
             reasons.extend(behind.map(|(sequence, run)| Obstacle::Behind { sequence, run }));
             reasons.extend(self.paused_trigger(&run.cause).await?);
+            reasons.extend(self.parents_of(&run).await?);
         }
         if run.state == RunState::Waiting {
             if run.due > self.now() {

@@ -33,7 +33,9 @@
 
 mod absent;
 mod admin;
+mod batches;
 mod calendars;
+mod dependents;
 mod enqueuing;
 mod explain;
 mod groups;
@@ -51,6 +53,7 @@ pub(crate) use handle::{Wiring, closed};
 pub(crate) use lengths::Lengths;
 pub(crate) use scheduling::bind;
 
+pub use batches::{Batch, BatchBuilder};
 pub use enqueuing::{Enqueue, EnqueueOutcome};
 pub use explain::{Explanation, Obstacle, RunExplanation};
 pub use groups::DeadGroup;

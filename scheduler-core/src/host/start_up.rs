@@ -45,6 +45,7 @@ impl StartUp {
                 id: run,
                 occurrence_of,
                 cause,
+                batch: None,
                 attempt,
                 most,
                 first,

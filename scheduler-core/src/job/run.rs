@@ -48,6 +48,8 @@ pub(crate) struct StoredRun {
     /// The trigger of the occurrence that is tried again.
     pub(crate) occurrence_of: Option<TriggerKey>,
     pub(crate) cause: FiringCause,
+    /// The batch that it is in, or of whose end it tells.
+    pub(crate) batch: Option<RunId>,
     pub(crate) attempt: u32,
     /// How many attempts it may have.
     pub(crate) most: u32,

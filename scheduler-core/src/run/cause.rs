@@ -13,6 +13,8 @@ pub enum FiringCause {
     Manual,
     /// Somebody has enqueued the run.
     Enqueued,
+    /// A run for which it has waited has ended.
+    Continuation,
     /// The attempt before has failed.
     Retry,
     /// The attempt before was lost with its node.

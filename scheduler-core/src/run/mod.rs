@@ -16,7 +16,9 @@
 
 mod attempt_error;
 mod backoff;
+mod batch;
 mod cause;
+mod edge;
 mod id;
 mod invalid;
 mod limit;
@@ -29,7 +31,9 @@ mod unique;
 pub use attempt_error::AttemptError;
 pub(crate) use attempt_error::cut;
 pub use backoff::Backoff;
+pub use batch::BatchCounts;
 pub use cause::FiringCause;
+pub use edge::{Condition, Edge};
 pub use id::{InvalidRunId, RunId};
 pub use invalid::InvalidRetry;
 pub(crate) use limit::gates_of;

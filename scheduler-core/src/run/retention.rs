@@ -61,7 +61,7 @@ impl Retention {
     pub const fn of(&self, end: RunEnd) -> Duration {
         match end {
             RunEnd::Dead => self.dead,
-            RunEnd::Cancelled | RunEnd::Expired | RunEnd::Superseded => self.other,
+            RunEnd::Cancelled | RunEnd::Expired | RunEnd::Superseded | RunEnd::Incomplete => self.other,
             RunEnd::Succeeded | RunEnd::Discarded => Duration::ZERO,
         }
     }

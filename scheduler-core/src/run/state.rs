@@ -36,12 +36,21 @@ pub enum RunEnd {
     Expired,
     /// Another run has taken its place.
     Superseded,
+    /// All runs of the batch have ended, and not all have succeeded.
+    Incomplete,
 }
 
 impl RunEnd {
     /// Every way to end.
-    pub const ALL: [Self; 6] =
-        [Self::Succeeded, Self::Discarded, Self::Dead, Self::Cancelled, Self::Expired, Self::Superseded];
+    pub const ALL: [Self; 7] = [
+        Self::Succeeded,
+        Self::Discarded,
+        Self::Dead,
+        Self::Cancelled,
+        Self::Expired,
+        Self::Superseded,
+        Self::Incomplete,
+    ];
 
     /// The word for it, as shown and stored.
     pub const fn word(self) -> &'static str {
@@ -52,6 +61,7 @@ impl RunEnd {
             Self::Cancelled => "cancelled",
             Self::Expired => "expired",
             Self::Superseded => "superseded",
+            Self::Incomplete => "incomplete",
         }
     }
 }

@@ -36,6 +36,7 @@ mod metadata;
 mod queue_settings;
 mod shutdown;
 mod start;
+mod this_batch;
 
 pub(crate) use handle::OwnHandle;
 
@@ -48,3 +49,4 @@ pub use builder::{BuildError, SchedulerBuilder};
 pub use handle::{Scheduler, WeakScheduler};
 pub use metadata::SchedulerMetadata;
 pub use shutdown::ShutdownReport;
+pub use this_batch::ThisBatch;

@@ -206,6 +206,8 @@ pub enum FiringReason {
     ClaimLost,
     /// Not run: no node began the run in time.
     Expired,
+    /// Not run: a run for which it has waited has not ended as it has to.
+    Dependency,
     /// Another attempt follows.
     Retried,
     /// No attempt is left: the run is dead.

@@ -47,6 +47,7 @@
 //! * the node's [`wake`](Node::wake) is called after every change that may bring a due time forward.
 
 mod admin;
+pub mod batches;
 mod contract;
 mod counts;
 pub mod decorator;

@@ -31,6 +31,8 @@ pub enum RunChange {
     Release,
     /// Changes what runs are to do. A run that a node runs is refused.
     Edit(Box<RunEdit>),
+    /// Seals batches: from now on only their own runs add others, and they end when nothing is pending.
+    Seal,
 }
 
 impl RunChange {
@@ -59,6 +61,7 @@ impl RunChange {
             Self::Hold => "hold",
             Self::Release => "release",
             Self::Edit(_) => "edit",
+            Self::Seal => "seal",
         }
     }
 

@@ -6,12 +6,13 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
+use super::batches::{BatchState, InBatch, NewBatch};
 use super::page::page_size;
 use crate::data::JobData;
 use crate::job::{ExecutionId, JobDetail};
 use crate::key::{JobKey, TriggerKey};
 use crate::run::{
-    AttemptError, FiringCause, Gates, RetryPolicy, RunEnd, RunId, RunKey, RunSequence, RunState,
+    AttemptError, Edge, FiringCause, Gates, RetryPolicy, RunEnd, RunId, RunKey, RunSequence, RunState,
 };
 use crate::trigger::Trigger;
 
@@ -79,6 +80,14 @@ pub struct NewRun {
     pub sequence: Option<Box<RunSequence>>,
     /// Its limits.
     pub gates: Gates,
+    /// It is held until these have ended. Each parent is stored, or an earlier run of the same call.
+    pub after: Vec<Edge>,
+    /// After the end of the last parent it is not due before this delay has passed, in whole milliseconds.
+    pub delay: Duration,
+    /// The batch that it is in, or of whose end it tells.
+    pub batch: Option<InBatch>,
+    /// It is a batch.
+    pub opens: Option<NewBatch>,
 }
 
 /// The key of a run to be stored.
@@ -141,6 +150,10 @@ impl NewRun {
             unique: None,
             sequence: None,
             gates: Gates::default(),
+            after: Vec::new(),
+            delay: Duration::ZERO,
+            batch: None,
+            opens: None,
             boost: job.boost().unwrap_or_default(),
             expires: job.expires(),
             most_waiting: None,
@@ -191,6 +204,8 @@ pub struct AcquiredRun {
     pub run: RunId,
     /// The number of the attempt, counted from 1.
     pub attempt: u32,
+    /// The batch that it is in, or of whose end it tells.
+    pub batch: Option<RunId>,
     /// The job, if one of this name is stored, or as the run brings it along.
     pub job: Option<Arc<JobDetail>>,
     /// The function of the job.
@@ -257,6 +272,8 @@ pub struct RunQuery {
     pub error: Option<Arc<str>>,
     /// Only occurrences of this trigger that are tried again, or were.
     pub trigger: Option<TriggerKey>,
+    /// Only those of this batch, as far as they are stored: a run that has succeeded is not.
+    pub batch: Option<RunId>,
     /// Only those that ended at this time or later.
     pub from: Option<DateTime<Utc>>,
     /// Only those that ended before this time.
@@ -316,6 +333,12 @@ impl RunQuery {
     #[must_use]
     pub fn of_trigger(self, trigger: TriggerKey) -> Self {
         Self { trigger: Some(trigger), ..self }
+    }
+
+    /// Only those of this batch.
+    #[must_use]
+    pub fn of_batch(self, batch: RunId) -> Self {
+        Self { batch: Some(batch), ..self }
     }
 
     /// Only those that ended in this time: from its begin on, and before its end.
@@ -429,6 +452,12 @@ pub struct RunStatus {
     pub behind: Option<RunId>,
     /// Why there is this run.
     pub cause: Cause,
+    /// The runs for which it waits; of a run that was cancelled since one of them has not ended as it has to, those with that one.
+    pub parents: Vec<Edge>,
+    /// The batch that it is in.
+    pub member_of: Option<RunId>,
+    /// Its state as a batch, if it is one.
+    pub batch: Option<BatchState>,
 }
 
 impl RunStatus {

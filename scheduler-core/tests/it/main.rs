@@ -1,6 +1,7 @@
 //! The scheduler from outside, on a manual clock unless a test says why not.
 #![allow(clippy::unwrap_used, reason = "a test says what went wrong by failing")]
 
+mod batches;
 mod budget;
 mod building;
 mod calendars;
@@ -13,6 +14,7 @@ mod counting;
 mod cron_crate;
 mod dead_letters;
 mod declaring;
+mod dependents;
 mod draining;
 mod ending;
 mod errors;

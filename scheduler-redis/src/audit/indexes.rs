@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use scheduler_core::Result;
 use scheduler_core::run::RunEnd;
-use scheduler_core::store::rows::Standing;
+use scheduler_core::store::rows::{RunRow, Standing};
 
 use super::named::{Named, Row};
 use super::question::Question;
@@ -44,6 +44,11 @@ fn behind_tag(entry: &[u8]) -> Option<String> {
 
 fn whole(entry: &[u8]) -> Option<String> {
     std::str::from_utf8(entry).ok().map(str::to_owned)
+}
+
+fn who_rings(entry: &[u8]) -> Option<String> {
+    let entry = whole(entry)?;
+    Some(codec::read_ring(&entry).map_or(entry, codec::run))
 }
 
 fn behind_rank(entry: &[u8]) -> Option<String> {
@@ -114,7 +119,11 @@ impl Audit<'_> {
             let calendar = row.trigger().and_then(|row| row.trigger.calendar());
             calendar.is_some_and(|name| format!("{name}\0\0{}", row.name()).as_bytes() == entry)
         };
-        let rings = |row: &Row, _: &Names, _: &[u8]| row.alarm().is_some();
+        let is_batch = |row: &Row| row.run().is_some_and(RunRow::is_batch);
+        let rings = |row: &Row, _: &Names, entry: &[u8]| match entry.first() {
+            Some(b'b') if is_batch(row) => true,
+            _ => row.alarm().is_some(),
+        };
         let is_alone = |row: &Row, _: &Names, _: &[u8]| row.is_exclusive();
         let is_tagged =
             |row: &Row, _: &Names, entry: &[u8]| row.tags().iter().any(|tag| tag.as_bytes() == entry);
@@ -123,7 +132,7 @@ impl Audit<'_> {
             ("of", "another job knows of it", &of_job, &behind_job),
             ("by", "another calendar knows of it", &of_calendar, &behind_job),
             ("tags", "it is found by what it has not", &is_tagged, &behind_tag),
-            ("alarms", "a rule is to look at it, and needs not", &rings, &whole),
+            ("alarms", "a rule is to look at it, and needs not", &rings, &who_rings),
         ];
         for (zset, fault, belongs, name) in all {
             let mends = out_of(zset);

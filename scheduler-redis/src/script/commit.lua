@@ -85,6 +85,8 @@ function checks.held(hash, from, many)
 end
 
 local ops = {}
+-- The counters of a batch.
+local COUNTERS = { 'total', 'pending', 'succeeded', 'discarded', 'dead', 'cancelled', 'expired', 'skipped' }
 -- Plain commands, and how many words are one row.
 local PLAIN = { add = 2, HSET = 2, HDEL = 1, ZADD = 2, ZREM = 1, SADD = 1, SREM = 1, SET = 1 }
 
@@ -291,6 +293,14 @@ local function define()
     compare(call('SCARD', K(key)) - 1 <= tonumber(ARGV[from]))
   end
 
+  -- The counters of a batch, in their order; or one empty word: something is pending.
+  function checks.counts(key, from, many)
+    local found = call('HMGET', K(key), unpack(COUNTERS))
+    local is_same = many > 1 or (tonumber(found[2] or '0') or 0) > 0
+    for n = 1, many > 1 and many or 0 do is_same = is_same and (found[n] or '0') == ARGV[from + n - 1] end
+    compare(is_same)
+  end
+
   -- For an audit. A run, and whether it waits in the queue unless it is claimed.
   function checks.waits(queue, from, many)
     if not has_mark() or not is_counted(queue) then
@@ -438,6 +448,19 @@ local function define()
     end
   end
 
+  -- Counter, amount: counters of a batch that is there. It rings if nothing is pending, or if the first run is dead.
+  function ops.tally(key, from, many)
+    if call('EXISTS', K(key)) == 0 then return end
+    local was_dead = tonumber(call('HGET', K(key), 'dead') or '') or 0
+    for at = from, from + many - 1, 2 do call('HINCRBY', K(key), ARGV[at], ARGV[at + 1]) end
+    local now = call('HMGET', K(key), 'pending', 'dead')
+    local pending, dead = tonumber(now[1] or '') or 0, tonumber(now[2] or '') or 0
+    if pending <= 0 or (dead > 0 and was_dead <= 0) then
+      call('ZADD', K'alarms', 0, 'b' .. sub(key, 4))
+      woken = true
+    end
+  end
+
   -- Names of boosted runs that are not due.
   function ops.later(queue, from, many)
     for at = from, from + many - 1 do
@@ -484,7 +507,7 @@ local function define()
 
   -- Which keys an operation writes, beside its own; of those of jobs that allow one run, how wide their rows are.
   local OF_LANES = { 'lanes', 'at', 'busy' }
-  local WRITES = { free = OF_LANES, hold = OF_LANES, queue = { 'queues', 'awaited' }, alarm = { 'alarms' }, gate = { 'gates' }, unpark = { 'parked' }, later = { 'later' }, arrive = { 'later' }, unname = {} }
+  local WRITES = { free = OF_LANES, hold = OF_LANES, queue = { 'queues', 'awaited' }, alarm = { 'alarms' }, tally = { 'alarms' }, gate = { 'gates' }, unpark = { 'parked' }, later = { 'later' }, arrive = { 'later' }, unname = {} }
   -- Which leave what is claimed where it is: how wide their rows are, which end with a name.
   local UNLESS_CLAIMED = { shift = 3, stand_alone = 4 }
   local OF_JOBS = { leave_alone = 2, stand_alone = 4, free = 2, hold = 2 }
@@ -515,6 +538,7 @@ local function define()
 
   -- Looks before anything is written at what an operation may write.
   function ops.prepare(name, key, from, many)
+    if name == 'tally' then check(key) end
     if WRITES[name] then check(unpack(WRITES[name])) else check('lane:' .. key, unpack(OF_LANES)) end
     if OF_JOBS[name] then check_waiting(name, key, from, many) end
     if name == 'gate' or name == 'unpark' then check_gates(name, key, from, many) end

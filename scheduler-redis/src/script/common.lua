@@ -22,6 +22,7 @@
 --   g:<lane> \1 <gate>, gl:<gate>   what is parked at a gate, and in which lanes: it stands in no lane    go:<lane> \1 <gate>   who is let out
 --   queues           queue -> claims of it       awaited   queues for which a node waits
 --   alarms           triggers and runs that a rule has to look at, by when: a boosted run that is not due stands only here
+--   bc:<run>         the counters of a batch. A batch that rings stands among the alarms as `b` and its name
 --   wait:<queue>     names of the runs that wait in a queue with a maximum length, and the mark   lengths  such queues
 --   later            boosted run of a queue that is not due -> its queue       measured  the mark; none if no queue has a maximum
 --   nj, nt           all keys, in their order      of   job NUL NUL trigger      by   calendar NUL NUL trigger
@@ -49,7 +50,7 @@ local TYPES = {
   jobs = 'hash', triggers = 'hash', runs = 'hash', ended = 'zset', tags = 'zset', at = 'hash', lanes = 'zset', alone = 'hash', busy = 'hash', queues = 'hash', awaited = 'set',
   alarms = 'zset', nj = 'zset', nt = 'zset', of = 'zset', by = 'zset', rest = 'string', marks = 'hash', firings = 'set', fr = 'string', cnt = 'hash', ss = 'hash',
   sl = 'zset', sn = 'hash', sc = 'hash', tn = 'hash', orphans = 'set', owners = 'hash', untold = 'set', chores = 'hash', aside = 'set',
-  gates = 'hash', parked = 'hash', g = 'zset', gl = 'set', go = 'set', wait = 'set', lengths = 'set', later = 'hash', measured = 'string', meta = 'hash', homes = 'set', cl = 'hash', lane = 'zset', q = 'zset', ql = 'set', stop = 'hash', orphan = 'hash', ad = 'string',
+  bc = 'hash', gates = 'hash', parked = 'hash', g = 'zset', gl = 'set', go = 'set', wait = 'set', lengths = 'set', later = 'hash', measured = 'string', meta = 'hash', homes = 'set', cl = 'hash', lane = 'zset', q = 'zset', ql = 'set', stop = 'hash', orphan = 'hash', ad = 'string',
 }
 
 -- The last key that was used: a call that fails says which one it was.

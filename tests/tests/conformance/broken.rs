@@ -9,7 +9,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 use scheduler_conformance::checks;
 use scheduler_core::TriggerKey;
 use scheduler_core::job::ExecutionId;
-use scheduler_core::run::{Gate, GateId, Gates, RunId};
+use scheduler_core::run::{Condition, Gate, GateId, Gates, RunEnd, RunId};
+use scheduler_core::store::batches::NewBatch;
 use scheduler_core::store::decorator::Decorator;
 use scheduler_core::store::*;
 use scheduler_core::trigger::Trigger;
@@ -89,6 +90,19 @@ bugs! {
     IgnoresWeights,
     MixesKeysOfLimits,
     KnowsOneLimitOfARun,
+    IgnoresParents,
+    KnowsOneParent,
+    IgnoresConditions,
+    StoresOrphans,
+    StoresBackwards,
+    CountsDelaysFromTheCall,
+    LosesUnmetChildren,
+    IgnoresBatches,
+    SealsNothing,
+    ForgetsDeaths,
+    LetsStrangersIn,
+    CancelsNoBatch,
+    ListsAllAsMembers,
 }
 
 #[derive(Debug)]
@@ -214,6 +228,7 @@ impl Decorator for Broken {
 
     fn query(&self, mut query: Query) -> StoreFuture<'_, Found> {
         match &mut query {
+            Query::Runs { query } if self.bug == Bug::ListsAllAsMembers => query.batch = None,
             Query::Runs { query } if self.bug == Bug::ShowsTheExpiredAsWaiting => query.now = None,
             _ => {}
         }
@@ -377,8 +392,39 @@ impl Broken {
                 Bug::BoostsDueTimes => run.due -= std::mem::take(&mut run.boost),
                 Bug::DropsExpiries => run.expires = None,
                 Bug::IgnoresMaximums => run.most_waiting = None,
+                Bug::IgnoresParents => run.after.clear(),
+                Bug::IgnoresBatches => run.batch = None,
+                Bug::ForgetsDeaths => run.opens = run.opens.map(|_| NewBatch::new(None)),
+                Bug::KnowsOneParent => run.after.truncate(1),
+                Bug::IgnoresConditions => run.after.iter_mut().for_each(|edge| edge.on = Condition::Any),
+                Bug::CountsDelaysFromTheCall => run.due += std::mem::take(&mut run.delay),
                 _ => {}
             }
+        }
+        if self.bug == Bug::StoresBackwards {
+            runs.reverse();
+        }
+        if self.bug == Bug::LetsStrangersIn {
+            return Box::pin(async move {
+                match self.store.enqueue(runs.clone()).await {
+                    Err(error) if error.is_conflict() => {
+                        runs.iter_mut().for_each(|run| run.batch = None);
+                        self.store.enqueue(runs).await
+                    }
+                    answer => answer,
+                }
+            });
+        }
+        if self.bug == Bug::StoresOrphans {
+            return Box::pin(async move {
+                match self.store.enqueue(runs.clone()).await {
+                    Err(error) if error.is_not_found() => {
+                        runs.iter_mut().for_each(|run| run.after.clear());
+                        self.store.enqueue(runs).await
+                    }
+                    answer => answer,
+                }
+            });
         }
         if self.bug == Bug::StoresWhatFits {
             return Box::pin(async move {
@@ -411,6 +457,8 @@ impl Broken {
             RunChange::Edit(edit) if bug == Bug::ForgetsQueuesOfEdits => edit.queue = None,
             RunChange::Hold if bug == Bug::HoldsNothing => *change = RunChange::edit(RunEdit::new()),
             RunChange::Release if bug == Bug::ReleasesOutOfTurn => *change = RunChange::edit(RunEdit::new()),
+            RunChange::Seal if bug == Bug::SealsNothing => *change = RunChange::Hold,
+            RunChange::Cancel if bug == Bug::CancelsNoBatch => *change = RunChange::Seal,
             RunChange::Delete if bug == Bug::CancelsWhatIsDeleted => *change = RunChange::Cancel,
             _ => {}
         }
@@ -419,6 +467,12 @@ impl Broken {
         }
         let is_replay = matches!(request.change, RunChange::Replay { .. });
         Box::pin(async move {
+            if is_replay && bug == Bug::LosesUnmetChildren {
+                let cancelled = self.store.all_runs(RunQuery::default().that_are(RunEnd::Cancelled)).await?;
+                let unmet = cancelled.iter().filter(|run| !run.parents.is_empty()).map(|run| run.id);
+                let lost = ChangeRuns::new(unmet.collect(), RunChange::Delete, request.now);
+                self.store.change_runs(lost).await?;
+            }
             let changed = self.store.change_runs(request).await?;
             let lies = is_replay && bug == Bug::ReplaysWhatWaits;
             Ok(if lies { vec![RunChanged::Done; many] } else { changed })

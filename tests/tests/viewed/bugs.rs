@@ -62,6 +62,8 @@ bugs! {
     /// Of a job that allows one run at a time.
     IgnoresHolders => a_forgotten_claim_does_not_hold_a_job_that_another_holds,
     FindsNoTags => runs_are_found_by_their_tags,
+    /// The same ones each time, whether they have the tag or not.
+    FindsTheFirstTagged => some_of_the_runs_of_a_tag_are_found,
     /// Of runs.
     IgnoresNewTags => who_goes_by_the_number_of_tags_is_not_overtaken,
     /// Of limits.
@@ -69,6 +71,8 @@ bugs! {
     IgnoresWeights => a_gate_counts_weights,
     /// Of claims that are over.
     KeepsSlots => a_slot_goes_with_its_claim,
+    AddsToNoCounters => the_counters_of_a_batch_are_added_up,
+    IgnoresCounters => who_finds_nothing_pending_is_not_overtaken,
     OverwritesMarks => no_change_of_what_there_is_one_of_is_lost,
     /// Before it compares.
     WritesAHalf => a_refused_commit_changes_nothing_and_runs_again,

@@ -5,6 +5,7 @@
 //! the run.
 #![allow(clippy::unwrap_used, reason = "a test says what went wrong by failing")]
 
+mod batches;
 mod bugs;
 mod other;
 mod server;

@@ -13,6 +13,7 @@ use scheduler_core::store::view::*;
 use scheduler_core::store::*;
 use scheduler_core::{JobKey, TriggerKey};
 
+use crate::batches::Batches;
 use crate::bugs::{self, Bug, Debris};
 
 /// Numbers are hashes of names, as where no index of names is wanted.
@@ -81,6 +82,7 @@ pub(crate) struct Server {
     pub(crate) present: DateTime<Utc>,
     pub(crate) rest: (Rest, Version),
     marks: BTreeMap<Arc<str>, (Mark, Version)>,
+    pub(crate) batches: Batches,
     /// The latest come last.
     pub(crate) firings: Vec<FiringRecord>,
     pub(crate) version: Version,
@@ -136,7 +138,10 @@ impl Server {
 
     pub(crate) fn load(&self, view: &mut View<Numbers>, wants: Wants) {
         let Wants { mut jobs, mut triggers, mut runs, mut claims, sets, rest, marks, .. } = wants;
-        let Wants { members, groups, users, lengths, .. } = wants;
+        let Wants { members, groups, users, lengths, counts, .. } = wants;
+        for batch in counts {
+            view.load_counts(batch, self.batches.of(batch));
+        }
         for job in members {
             view.load_members(job, self.members_of(job));
         }
@@ -251,11 +256,18 @@ impl Server {
                     triggers: triggers.filter(rings).copied().collect(),
                     claims: claims.filter(lapses).copied().collect(),
                     runs: self.runs.keys().filter(is_over).copied().collect(),
+                    batches: self.batches.ringing(),
                     ..Members::default()
                 }
             }
             Set::Excess => Members::default(),
-            Set::Tagged(tag) => Members { runs: self.tagged(tag), ..Members::default() },
+            Set::Tagged(tag, most) if self.has(Bug::FindsTheFirstTagged) && *most < usize::MAX => {
+                let _ = tag;
+                Members { runs: self.runs.keys().take(*most).copied().collect(), ..Members::default() }
+            }
+            Set::Tagged(tag, most) => {
+                Members { runs: self.tagged(tag).into_iter().take(*most).collect(), ..Members::default() }
+            }
             Set::Triggers(Selection::Job(job)) => {
                 let is_of = |id: &&Id<TriggerRow>| self.triggers[*id].0.trigger.job() == job;
                 Members { triggers: triggers.filter(is_of).copied().collect(), ..Members::default() }
@@ -296,6 +308,8 @@ impl Server {
                 || view.tags().all(|(tag, count)| self.tagged(tag).len() == count))
             && (self.has(Bug::IgnoresRoom)
                 || view.rooms().all(|(queue, most)| self.length_of(queue) <= most))
+            && (self.has(Bug::IgnoresCounters)
+                || view.read_counts().all(|(batch, read)| self.batches.is_same(batch, &read)))
             && view.unused().all(|calendar| self.user_of(calendar).is_none())
             && (self.has(Bug::IgnoresNewClaims)
                 || view.unfired().all(|(trigger, claim)| self.unfired_of(trigger) == claim)
@@ -316,6 +330,7 @@ impl Server {
         write(&mut self.triggers, view.triggers(), self.version);
         write(&mut self.runs, view.runs(), self.version);
         write(&mut self.claims, view.claims(), self.version);
+        self.batches.write(view, self.has(Bug::AddsToNoCounters));
         if let Some(rest) = new_rest {
             self.rest = (rest.clone(), self.version);
         }

@@ -133,7 +133,14 @@ impl Table {
     fn next_wake(&self) -> Option<DateTime<Utc>> {
         let lapse = (self.unfired > 0).then_some(self.earliest_lapse);
         let alarm = self.alarms.first().map(|(at, _)| *at);
-        lapse.into_iter().chain(alarm).chain(self.ended.next_alarm()).chain(self.pauses_end).min()
+        let rings = self.batches.is_ringing().then_some(DateTime::UNIX_EPOCH);
+        lapse
+            .into_iter()
+            .chain(rings)
+            .chain(alarm)
+            .chain(self.ended.next_alarm())
+            .chain(self.pauses_end)
+            .min()
     }
 
     /// Claims a trigger that was taken out of its lane.

@@ -12,7 +12,7 @@ use super::table::Table;
 use crate::calendar::Calendar;
 use crate::job::{CancelReason, ExecutionId, JobDetail};
 use crate::key::{JobKey, TriggerKey};
-use crate::run::{Retention, RunId};
+use crate::run::{BatchCounts, Retention, RunId};
 use crate::store::NamedCalendar;
 use crate::store::admin::{GroupKind, Mark, Selection, TriggerQuery};
 use crate::store::firings::FiringRecord;
@@ -192,8 +192,22 @@ impl Rows for Table {
         Ok(self.busy.get(job).copied().map(Id::new))
     }
 
-    fn tagged(&mut self, tag: &RunTag) -> Always<Vec<Id<RunRow>>> {
-        Ok(self.tags.of(tag))
+    fn some_tagged(&mut self, tag: &RunTag, most: usize) -> Always<(Vec<Id<RunRow>>, bool)> {
+        let found = self.tags.of(tag, most);
+        let may_be_more = found.len() >= most;
+        Ok((found, may_be_more))
+    }
+
+    fn counts(&mut self, batch: RunId) -> Always<BatchCounts> {
+        Ok(self.batches.of(batch))
+    }
+
+    fn tally(&mut self, batch: RunId, change: BatchCounts) {
+        self.freed |= self.batches.add(batch, change);
+    }
+
+    fn heard(&mut self, batch: RunId) {
+        self.batches.heard(batch);
     }
 
     fn claims(&mut self, wanted: impl Fn(Id<ClaimRow>, &ClaimRow) -> bool) -> Always<Vec<Id<ClaimRow>>> {
@@ -214,6 +228,7 @@ impl Rows for Table {
         let pauses = self.pauses_end.filter(|end| *end <= now).map(|_| Alarm::Pauses);
         let triggers = self.alarms.iter().take_while(|(at, _)| *at <= now).map(|(_, id)| Alarm::Trigger(*id));
         let mut alarms: Vec<_> = pauses.into_iter().chain(triggers).chain(self.ended.alarms(now)).collect();
+        alarms.extend(self.batches.ringing().map(Alarm::Batch));
         if self.unfired > 0 && now >= self.earliest_lapse {
             let open = self.claims.iter().filter(|(_, claim)| !claim.fired);
             let (lapsed, alive): (Vec<_>, Vec<_>) =

@@ -6,6 +6,7 @@
 //! 2. That of the table is taken once per verb, but for pages of lists, which release it after each part (`pages.rs`).
 //! 3. Neither is held across an await or a call of foreign code; the nodes' wake-up is called after both are released.
 
+mod batches;
 mod claiming;
 mod driver;
 mod ended;

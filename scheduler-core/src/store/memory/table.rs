@@ -18,6 +18,7 @@ use chrono::{DateTime, Utc};
 use foldhash::HashMap;
 use slab::Slab;
 
+use super::batches::Batches;
 use super::ended::{Ended, Stands, stands};
 use super::firings::Firings;
 use super::gates::GateTable;
@@ -67,6 +68,7 @@ pub struct Table {
     /// Runs that have ended, and alarms of runs.
     pub(super) ended: Ended,
     pub(super) tags: Tags,
+    pub(super) batches: Batches,
     pub(super) lengths: Lengths,
     pub(super) gates: GateTable,
     pub(super) busy: HashMap<JobKey, u64>,
@@ -318,6 +320,7 @@ impl Table {
         self.lanes.join(row.lane.0 as usize);
         let (id, stood) = (number(index, self.generation), stands(&row));
         self.tags.change(id, &[], &tags(&row));
+        self.batches.entered(&row);
         self.runs.insert(RunSlot { row, generation: self.generation, stands: false, claim: 0 });
         self.lengths.enter(&self.runs[index]);
         self.change_ended(id, (None, None), stood);
@@ -333,6 +336,7 @@ impl Table {
         let slot = self.runs.remove(index);
         self.ended.change(id, stands(&slot.row), (None, None));
         self.tags.change(id, &tags(&slot.row), &[]);
+        self.batches.left(&slot.row);
         self.runs_by_id.remove(&slot.row.id);
         self.lanes.leave(slot.row.lane.0 as usize);
     }

@@ -20,10 +20,10 @@ impl Tags {
         self.0.extend(after.iter().map(|tag| (tag.clone(), id)));
     }
 
-    /// The runs that have this tag.
-    pub(super) fn of(&self, tag: &RunTag) -> Vec<Id<RunRow>> {
+    /// The runs that have this tag, at most so many.
+    pub(super) fn of(&self, tag: &RunTag, most: usize) -> Vec<Id<RunRow>> {
         let from = (tag.clone(), Id::new(0));
-        self.0.range(from..).take_while(|(known, _)| known == tag).map(|(_, id)| *id).collect()
+        self.0.range(from..).take_while(|(known, _)| known == tag).map(|(_, id)| *id).take(most).collect()
     }
 }
 

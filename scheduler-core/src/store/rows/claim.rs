@@ -99,6 +99,8 @@ pub enum Alarm {
     Pauses,
     /// A boosted run is due, a run expires, or the time for which an ended run is kept is over.
     Run(Id<RunRow>),
+    /// No run of this batch is pending, or the first is dead.
+    Batch(RunId),
     /// More runs have ended like this one than are kept, and this is one of the oldest.
     Excess(Id<RunRow>),
 }

@@ -15,13 +15,14 @@ use serde::{Deserialize, Serialize};
 use super::lateness::{Lateness, whole_millis};
 use super::line::{Line, LinePlace};
 use super::place::{Lane, Place};
+use super::run_batch::Batching;
+use super::run_edges::Links;
 use crate::data::JobData;
 use crate::job::JobDetail;
 use crate::key::{JobKey, TriggerKey};
 use crate::run::{
     AttemptError, FailureKind, FiringCause, Gates, RetryPolicy, RunEnd, RunId, RunKey, RunState,
 };
-use crate::store::run_changes::RunEdit;
 use crate::store::runs::{Cause, NewRun, RunStatus};
 use crate::trigger::{Recovery, Trigger};
 
@@ -93,9 +94,9 @@ pub(in crate::store) struct RareFields {
     pub(super) errors: Vec<AttemptError>,
     /// When the first attempt that counts began.
     #[serde(skip_serializing_if = "Option::is_none")]
-    first: Option<DateTime<Utc>>,
+    pub(super) first: Option<DateTime<Utc>>,
     #[serde(skip_serializing_if = "is_zero")]
-    replays: u32,
+    pub(super) replays: u32,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) key: Option<RunKey>,
     /// Its first attempt has begun, and its key was only taken until then.
@@ -117,18 +118,22 @@ pub(in crate::store) struct RareFields {
     pub(super) is_paused: bool,
     /// Attempts that were lost with their nodes, one after the other.
     #[serde(skip_serializing_if = "is_zero")]
-    losses: u32,
+    pub(super) losses: u32,
     /// When it ended.
     #[serde(skip_serializing_if = "Option::is_none")]
-    ended: Option<DateTime<Utc>>,
+    pub(super) ended: Option<DateTime<Utc>>,
     /// Until when it is kept after its end.
     #[serde(skip_serializing_if = "Option::is_none")]
-    kept_until: Option<DateTime<Utc>>,
+    pub(super) kept_until: Option<DateTime<Utc>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) lateness: Option<Box<Lateness>>,
     /// What it needs to begin. A record has it in front, where a driver finds it.
     #[serde(skip)]
     pub(in crate::store) gates: Gates,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) links: Option<Box<Links>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) batching: Option<Box<Batching>>,
 }
 
 /// Where an ended run stands among those of the same end.
@@ -153,15 +158,45 @@ impl RunRow {
     /// A run that waits for its next attempt.
     pub fn new(run: NewRun, lane: Lane) -> Self {
         let NewRun { id, job, job_type, detail, data, due, priority, queue, exclusive, .. } = run;
-        let NewRun { retry, cause, attempts, errors, unique, boost, expires, now, sequence, gates, .. } = run;
+        let NewRun {
+            retry,
+            cause,
+            attempts,
+            errors,
+            unique,
+            boost,
+            expires,
+            now,
+            sequence,
+            gates,
+            after,
+            delay,
+            batch,
+            opens,
+            ..
+        } = run;
         let key = unique.map(|unique| unique.key);
         let cause = (cause != Cause::Enqueued).then_some(cause);
         let lateness = Lateness::of(boost, expires).map(|lateness| Box::new(lateness.due(due, now)));
         let line = sequence.map(|sequence| Box::new(Line { sequence: *sequence, place: LinePlace::Out }));
-        let cold =
-            RareFields { cause, detail, retry, errors, key, lateness, line, gates, ..RareFields::default() };
+        let links = Links::of(after, delay).map(Box::new);
+        let batching = Batching::of(batch.as_ref(), opens.as_ref()).map(Box::new);
+        let waits = links.is_none() && opens.is_none();
+        let cold = RareFields {
+            cause,
+            detail,
+            retry,
+            errors,
+            key,
+            lateness,
+            line,
+            gates,
+            links,
+            batching,
+            ..RareFields::default()
+        };
         let cold = (cold != RareFields::default()).then(|| Box::new(cold));
-        let (standing, epoch) = (Standing::Waiting, 0);
+        let (standing, epoch) = (if waits { Standing::Waiting } else { Standing::Held }, 0);
         Self {
             id,
             job,
@@ -191,7 +226,7 @@ impl RunRow {
         self.cold.as_deref()?.lateness.as_deref()
     }
 
-    fn edit_lateness(&mut self, edit: impl FnOnce(&mut Lateness)) {
+    pub(super) fn edit_lateness(&mut self, edit: impl FnOnce(&mut Lateness)) {
         if let Some(lateness) = self.cold.as_mut().and_then(|cold| cold.lateness.as_deref_mut()) {
             edit(lateness);
         }
@@ -215,7 +250,7 @@ impl RunRow {
 
     /// When it expires unless its first attempt has begun by then; none if it does not expire, or has ended.
     pub fn expires(&self) -> Option<DateTime<Utc>> {
-        let may_expire = self.end().is_none() && self.attempts == 0;
+        let may_expire = self.end().is_none() && self.attempts == 0 && !self.has_parents();
         self.lateness()?.deadline(self.due).filter(|_| may_expire)
     }
 
@@ -289,6 +324,9 @@ impl RunRow {
             sequence: self.sequence().map(|sequence| sequence.text.clone()),
             behind: self.behind(),
             cause: self.cause().clone(),
+            parents: self.parents().to_vec(),
+            member_of: self.member_of(),
+            batch: self.batch_state(),
         }
     }
 
@@ -310,6 +348,7 @@ impl RunRow {
         match self.cause() {
             _ if self.losses() > 0 => FiringCause::Recovery,
             _ if self.attempts > 0 => FiringCause::Retry,
+            Cause::Enqueued if self.replays() == 0 && self.is_child() => FiringCause::Continuation,
             Cause::Enqueued if self.replays() == 0 => FiringCause::Enqueued,
             Cause::Trigger { .. } if self.replays() == 0 => FiringCause::Schedule,
             _ => FiringCause::Manual,
@@ -377,9 +416,13 @@ impl RunRow {
         self.end().and(self.cold.as_deref()?.kept_until)
     }
 
-    /// When a rule is to look at it: it is boosted and due, it expires, or the time for which it is kept after its end is over.
+    /// When a rule is to look at it: it is boosted and due, it expires, the time for which it is kept after its end is over, or there are
+    /// more runs that wait for it than one step touches.
     pub fn alarm(&self) -> Option<DateTime<Utc>> {
         let cold = self.cold.as_deref()?;
+        if self.has_more_children() || self.is_cancelling() {
+            return Some(DateTime::UNIX_EPOCH);
+        }
         match self.standing {
             // A key that is taken for a time is looked at when the time is over.
             Standing::Ended(_) => {
@@ -396,65 +439,11 @@ impl RunRow {
     /// Where it stands among the runs of the same end, if it has ended. Runs that end in one millisecond have mostly different numbers, so
     /// that a driver whose order is that of numbers need not go through all of them.
     pub fn rank(&self) -> Option<(RunEnd, Rank)> {
-        let end = self.end().filter(|_| !self.is_only_key())?;
+        let end = self.end().filter(|_| !self.is_only_key() && !self.has_more_children())?;
         let millis = self.ended().unwrap_or_default().timestamp_millis();
         let millis = u64::try_from(millis).unwrap_or_default().min((1 << 43) - 1);
         let number = (millis << 10) | (self.id.scatter(0) % (1 << 10));
         Some((end, Rank { number, run: self.id }))
-    }
-
-    /// What it has waited for has come. Nobody says what time it is, so a boosted run counts as not due until a rule finds it due.
-    pub fn release(&mut self) {
-        self.stand(Standing::Waiting, DateTime::<Utc>::MIN_UTC);
-    }
-
-    /// It stands like this from now on, without an attempt.
-    pub fn stand(&mut self, standing: Standing, now: DateTime<Utc>) {
-        self.standing = standing;
-        self.wait_for(self.due, now);
-        self.epoch = self.epoch.wrapping_add(1);
-        if let Some(cold) = &mut self.cold {
-            (cold.is_paused, cold.follows) = (false, false);
-        }
-    }
-
-    /// It has ended like this.
-    pub fn finish(&mut self, end: RunEnd, now: DateTime<Utc>, kept_until: DateTime<Utc>) {
-        self.standing = Standing::Ended(end);
-        self.epoch = self.epoch.wrapping_add(1);
-        let ended = DateTime::from_timestamp_millis(now.timestamp_millis());
-        let cold = self.cold();
-        (cold.ended, cold.kept_until) = (ended, Some(kept_until));
-    }
-
-    /// One replay more: it begins anew, and expires so long after the new due time.
-    pub fn replay(&mut self, due: DateTime<Utc>, now: DateTime<Utc>) {
-        (self.standing, self.attempts) = (Standing::Waiting, 0);
-        self.epoch = self.epoch.wrapping_add(1);
-        let cold = self.cold();
-        cold.replays = cold.replays.saturating_add(1);
-        (cold.losses, cold.first, cold.ended, cold.kept_until) = (0, None, None, None);
-        (cold.is_key_free, cold.follows, cold.is_followed) = (false, false, false);
-        self.edit_lateness(Lateness::begin_anew);
-        self.wait_for(due, now);
-    }
-
-    /// Somebody has edited it. A new queue is another lane.
-    pub fn edit(&mut self, edit: &RunEdit, lane: Lane, now: DateTime<Utc>) {
-        self.epoch = self.epoch.wrapping_add(1);
-        if let Some(data) = &edit.data {
-            self.data = data.clone();
-        }
-        if let Some(queue) = &edit.queue {
-            (self.queue, self.lane) = (queue.clone(), lane);
-        }
-        if let Some(due) = edit.due.filter(|_| self.end().is_none()) {
-            self.wait_for(due, now);
-        }
-        self.priority = edit.priority.unwrap_or(self.priority);
-        if let Some(retry) = &edit.retry {
-            self.cold().retry.clone_from(retry);
-        }
     }
 
     /// How many attempts were lost with their nodes, one after the other.

@@ -14,7 +14,15 @@ impl RunRow {
     pub fn tags(&self) -> impl Iterator<Item = RunTag> {
         let trigger = self.cold.is_some().then(|| self.occurrence_of()).flatten();
         let retry = trigger.filter(|_| self.end().is_none()).cloned().map(RunTag::RetryOf);
-        [retry, self.tag_of_key(), self.tag_of_line()].into_iter().flatten()
+        let parents = self.parents().iter().map(|edge| match edge.is_unmet {
+            true => RunTag::UnmetBy(edge.parent),
+            false => RunTag::ChildOf(edge.parent),
+        });
+        [retry, self.tag_of_key(), self.tag_of_line()]
+            .into_iter()
+            .flatten()
+            .chain(parents)
+            .chain(self.tag_of_batch().map(RunTag::Member))
     }
 
     fn tag_of_key(&self) -> Option<RunTag> {
@@ -57,6 +65,14 @@ impl RunRow {
     pub fn follow(&mut self, now: DateTime<Utc>) {
         self.stand(Standing::Held, now);
         self.cold().follows = true;
+    }
+
+    /// The run that has had its key is over. If it waits for nothing else, it waits for its due time.
+    pub fn stop_following(&mut self) {
+        match self.has_parents() {
+            true => self.cold().follows = false,
+            false => self.release(),
+        }
     }
 
     /// Whether it waits for the end of the run that has its key.
@@ -118,7 +134,10 @@ impl RunRow {
 
     /// Whether a rule has to look at its row when it is over.
     pub fn is_linked(&self) -> bool {
-        self.tags().next().is_some() || self.alarm().is_some()
+        self.tags().next().is_some()
+            || self.alarm().is_some()
+            || self.is_parent()
+            || self.member_of().is_some()
     }
 
     /// Whether it has this tag.

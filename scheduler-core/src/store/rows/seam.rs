@@ -13,7 +13,7 @@ use super::trigger::{JobRow, TriggerRow};
 use crate::calendar::Calendar;
 use crate::job::{CancelReason, ExecutionId, JobDetail};
 use crate::key::{JobKey, TriggerKey};
-use crate::run::{Retention, RunId};
+use crate::run::{BatchCounts, Retention, RunId};
 use crate::store::admin::{GroupKind, Mark, Selection, TriggerQuery};
 use crate::store::contract::NamedCalendar;
 use crate::store::firings::FiringRecord;
@@ -133,7 +133,25 @@ pub trait Rows: Table<JobRow> + Table<TriggerRow> + Table<RunRow> + Table<ClaimR
 
     /// The runs that have this tag, in no order, with those that the transaction itself has added or changed. The commit is refused if
     /// their number has changed by then.
-    fn tagged(&mut self, tag: &RunTag) -> Answer<Self, Vec<Id<RunRow>>>;
+    fn tagged(&mut self, tag: &RunTag) -> Answer<Self, Vec<Id<RunRow>>> {
+        Ok(self.some_tagged(tag, usize::MAX)?.0)
+    }
+
+    /// As [`tagged`](Self::tagged), at most about so many of them, and whether there may be more. If there are no more, the commit is
+    /// refused if their number has changed by then.
+    fn some_tagged(&mut self, tag: &RunTag, most: usize) -> Answer<Self, (Vec<Id<RunRow>>, bool)>;
+
+    /// The counters of a batch. If none is pending, the commit is refused if any of them has changed by then; otherwise if none is
+    /// pending by then.
+    fn counts(&mut self, batch: RunId) -> Answer<Self, BatchCounts>;
+
+    /// Adds to the counters of a batch, in the step of the commit; nothing if the batch is not stored. Not a read, so that commits of
+    /// many nodes do not refuse each other. If then no run is pending, or the first is dead, the batch is among the alarms until a rule
+    /// has [heard](Self::heard) of it. Nodes are woken for that.
+    fn tally(&mut self, batch: RunId, change: BatchCounts);
+
+    /// A rule has looked at the counters of a batch, or the batch is not stored any more.
+    fn heard(&mut self, batch: RunId);
 
     /// The claims that are meant, in no order.
     fn claims(&mut self, wanted: impl Fn(Id<ClaimRow>, &ClaimRow) -> bool)

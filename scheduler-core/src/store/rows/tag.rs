@@ -18,4 +18,10 @@ pub enum RunTag {
     FirstOf(KeyId),
     /// It comes after this run in their sequence.
     Behind(RunId),
+    /// It waits for the end of this run.
+    ChildOf(RunId),
+    /// It is cancelled, since this run has not ended as it has to.
+    UnmetBy(RunId),
+    /// It is in this batch, has not ended, and has to hear if the batch is cancelled.
+    Member(RunId),
 }

@@ -2,11 +2,13 @@
 
 use chrono::{DateTime, Utc};
 
-use super::finishing::{end_expired, finish, release_follow_up};
+use super::batching::{cancel, seal};
 use super::keying::taken_by;
-use super::sequencing::{leave_line, line_up};
+use super::reviving::{hold_children_again, note_replay};
+use super::sequencing::line_up;
+use super::settling::{FIRST, delete, end_expired, finish};
 use crate::job::CancelReason;
-use crate::run::{RunEnd, RunId, RunStep};
+use crate::run::{RunEnd, RunId, RunState, RunStep};
 use crate::store::rows::*;
 use crate::store::run_changes::{ChangeRuns, RunChange, RunChanged, RunEdit};
 
@@ -35,15 +37,20 @@ pub fn change_run<R: Rows>(
         rows.edit(claim, |row| *row.cancel.get_or_insert(CancelReason::Requested))?;
         return Ok(RunChanged::Done);
     }
-    let is_only_key = row.is_only_key();
+    if row.is_batch() {
+        return change_batch(rows, run, change, state);
+    }
+    let (is_only_key, is_busy) = (row.is_only_key(), row.has_more_children());
     let allows = match change {
         RunChange::Delete | RunChange::Edit(_) => claim.is_none(),
         RunChange::Cancel => state.after(RunStep::Cancel).is_some(),
         RunChange::Replay { .. } => state.after(RunStep::Replay).is_some() && !is_only_key,
         RunChange::Hold => state.after(RunStep::Hold).is_some(),
         RunChange::Release => state.after(RunStep::Release).is_some() && row.behind().is_none(),
+        RunChange::Seal => false,
     };
-    if !allows {
+    // A rule is about to go on with its children.
+    if !allows || is_busy {
         return Ok(RunChanged::Refused(state));
     }
     match change {
@@ -53,15 +60,16 @@ pub fn change_run<R: Rows>(
                 return Ok(RunChanged::KeyTaken(owner));
             }
             let due = RunChange::due(*from, *spacing, at, now);
+            let member = rows.get(run)?.and_then(|row| Some((row.member_of(), row.end()?)));
             rows.edit(run, |row| row.replay(due, now))?;
+            member.map_or(Ok(()), |member| note_replay(rows, member))?;
+            if !hold_children_again(rows, run, now, FIRST)? {
+                rows.edit(run, |row| row.stand(Standing::Held, now))?;
+            }
             line_up(rows, run)?;
             wait(rows, run)?;
         }
-        RunChange::Delete => {
-            release_follow_up(rows, run)?;
-            leave_line(rows, run)?;
-            rows.remove(run)?;
-        }
+        RunChange::Delete => delete(rows, run, now)?,
         RunChange::Hold => {
             rows.edit(run, |row| row.stand(Standing::Held, now))?;
         }
@@ -71,6 +79,25 @@ pub fn change_run<R: Rows>(
             wait(rows, run)?;
         }
         RunChange::Edit(edit) => self::edit(rows, run, edit, now)?,
+        RunChange::Seal => {}
+    }
+    Ok(RunChanged::Done)
+}
+
+/// A batch can only be sealed, cancelled and, after its end, deleted.
+fn change_batch<R: Rows>(
+    rows: &mut R,
+    batch: Id<RunRow>,
+    change: &RunChange,
+    state: RunState,
+) -> Answer<R, RunChanged> {
+    let is_open = state != RunState::Ended;
+    let is_busy = rows.get(batch)?.is_some_and(RunRow::has_more_children);
+    match change {
+        RunChange::Seal if is_open => seal(rows, batch)?,
+        RunChange::Cancel if is_open => cancel(rows, batch)?,
+        RunChange::Delete if !is_open && !is_busy => rows.remove(batch)?,
+        _ => return Ok(RunChanged::Refused(state)),
     }
     Ok(RunChanged::Done)
 }

@@ -1,41 +1,75 @@
-//! Runs that end without an attempt, and ended runs that are no longer kept.
+//! What an alarm of a run asks for: runs that are due, expire or are no longer kept, and children that are left to be settled.
 
 use chrono::{DateTime, Utc};
 
-use super::recording::{append, expired as expired_record};
-use super::sequencing::{leave_line, line_up};
+use super::batching::go_on_cancelling;
+use super::reviving::hold_children_again;
+use super::sequencing::leave_line;
+use super::settling::{end_expired, let_go, settle};
 use crate::key::JobKey;
-use crate::run::{RunEnd, RunId};
+use crate::run::{BatchCounts, RunEnd, RunId};
 use crate::store::rows::*;
 
-/// Ends a run that no node runs: it is kept for as long as its kind of end is, or removed.
-pub(super) fn finish<R: Rows>(
-    rows: &mut R,
-    run: Id<RunRow>,
-    end: RunEnd,
-    now: DateTime<Utc>,
-) -> Answer<R, ()> {
-    release_follow_up(rows, run)?;
-    let is_halted = |row: &RunRow| end == RunEnd::Dead && row.sequence().is_some_and(|of| of.halts);
-    if !rows.get(run)?.is_some_and(is_halted) || rows.retention().until(end, now).is_none() {
-        leave_line(rows, run)?;
+/// A step that goes on with children touches so many, of so many parents.
+const PART: usize = 400;
+const PARENTS: usize = 20;
+
+/// The alarms that one step looks at, and with how many children of each run it goes on.
+pub(super) fn bound<R: Rows>(rows: &mut R, alarms: Vec<Alarm>) -> Answer<R, (Vec<Alarm>, usize)> {
+    let (mut parents, mut kept) = (0, Vec::with_capacity(alarms.len()));
+    for alarm in alarms {
+        let is_parent = match alarm {
+            Alarm::Run(run) => {
+                rows.get(run)?.is_some_and(|row| row.has_more_children() || row.is_cancelling())
+            }
+            _ => false,
+        };
+        parents += usize::from(is_parent);
+        if !is_parent || parents <= PARENTS {
+            kept.push(alarm);
+        }
     }
-    let key_until = rows.get(run)?.and_then(|row| row.key_until(now));
-    match (rows.retention().until(end, now), key_until) {
-        (Some(until), _) => rows.edit(run, |row| row.finish(end, now, until)).map(drop),
-        (None, Some(until)) => rows.edit(run, |row| row.keep_key(end, now, until)).map(drop),
-        (None, None) => rows.remove(run),
+    Ok((kept, PART / parents.clamp(1, PARENTS)))
+}
+
+/// Goes on with so many children of a run.
+fn go_on<R: Rows>(rows: &mut R, run: Id<RunRow>, now: DateTime<Utc>, most: usize) -> Answer<R, ()> {
+    let Some(row) = rows.get(run)? else { return Ok(()) };
+    let (end, kept_until) = (row.end(), row.kept_until());
+    let Some(end) = end else {
+        if hold_children_again(rows, run, now, most)? {
+            let_go(rows, run, now)?;
+            // The batch may be over by now.
+            let batch = rows.get(run)?.filter(|row| row.is_batch()).map(|row| row.id);
+            batch.into_iter().for_each(|batch| rows.tally(batch, BatchCounts::default()));
+        }
+        return Ok(());
+    };
+    if settle(rows, run, (end, kept_until.filter(|until| *until > now)), now, most)? {
+        rows.edit(run, |row| row.set_more_children(false))?;
     }
+    Ok(())
 }
 
 /// Looks at a run whose time has come. A boosted run that is due stands in its lane from now on. A run that no node has begun in time
-/// ends as expired, and is returned. An ended run that is no longer kept is removed.
+/// ends as expired, and is returned. An ended run that is no longer kept is removed. Of a run with many children so many are looked at.
 pub(super) fn ring_run<R: Rows>(
     rows: &mut R,
     run: Id<RunRow>,
     session: u64,
     now: DateTime<Utc>,
+    children: usize,
 ) -> Answer<R, Option<(RunId, JobKey)>> {
+    if rows.get(run)?.is_some_and(RunRow::has_more_children) {
+        go_on(rows, run, now, children)?;
+        let is_over = |row: &RunRow| !row.has_more_children() && row.kept_until().is_some_and(|at| at <= now);
+        if !rows.get(run)?.is_some_and(is_over) {
+            return Ok(None);
+        }
+    }
+    if rows.get(run)?.is_some_and(RunRow::is_cancelling) {
+        return go_on_cancelling(rows, run, now, children).map(|()| None);
+    }
     let Some(row) = rows.get(run)?.filter(|row| row.alarm().is_some_and(|at| at <= now)) else {
         return Ok(None);
     };
@@ -64,21 +98,6 @@ pub(super) fn ring_run<R: Rows>(
     end_expired(rows, run, session, now)
 }
 
-/// Ends a run whose first attempt has not begun in time.
-pub(crate) fn end_expired<R: Rows>(
-    rows: &mut R,
-    run: Id<RunRow>,
-    session: u64,
-    now: DateTime<Utc>,
-) -> Answer<R, Option<(RunId, JobKey)>> {
-    let Some(row) = rows.get(run)? else { return Ok(None) };
-    let expired = (row.id, row.job.clone());
-    let record = expired_record(row, session, now);
-    append(rows, record.into());
-    finish(rows, run, RunEnd::Expired, now)?;
-    Ok(Some(expired))
-}
-
 /// Removes one of too many ended runs. Returns a dead run, since somebody may miss it.
 pub(super) fn drop_excess<R: Rows>(rows: &mut R, run: Id<RunRow>) -> Answer<R, Option<(RunId, JobKey)>> {
     let Some(end) = rows.get(run)?.and_then(RunRow::end) else { return Ok(None) };
@@ -89,18 +108,4 @@ pub(super) fn drop_excess<R: Rows>(rows: &mut R, run: Id<RunRow>) -> Answer<R, O
         None => rows.remove(run)?,
     }
     Ok(dropped.filter(|_| end == RunEnd::Dead))
-}
-
-/// The run is over, or goes: the one that has waited for that waits for its due time.
-pub(super) fn release_follow_up<R: Rows>(rows: &mut R, run: Id<RunRow>) -> Answer<R, ()> {
-    let Some(row) = rows.get(run)?.filter(|row| row.is_followed()) else { return Ok(()) };
-    let Some(key) = row.key().map(|key| key.id) else { return Ok(()) };
-    rows.edit(run, |row| row.set_followed(false))?;
-    for next in rows.tagged(&RunTag::FollowUp(key))? {
-        rows.edit(next, RunRow::release)?;
-        line_up(rows, next)?;
-        rows.show_run(next)?;
-        rows.wake();
-    }
-    Ok(())
 }

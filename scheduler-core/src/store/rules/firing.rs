@@ -2,7 +2,8 @@
 
 use chrono::{DateTime, Utc};
 
-use super::finishing::{drop_excess, ring_run};
+use super::batching::ring_batch;
+use super::finishing::{bound, drop_excess, ring_run};
 use super::recording::not_run;
 use super::retrying::{take_over, wait_for};
 use super::running::give_back_run;
@@ -179,6 +180,7 @@ pub struct Rung {
 pub fn ring<R: Rows>(rows: &mut R, now: DateTime<Utc>, session: u64) -> Answer<R, Rung> {
     let mut rung = Rung::default();
     let alarms = rows.alarms(now)?;
+    let (alarms, children) = bound(rows, alarms)?;
     each(rows, alarms, |rows, alarm| {
         match alarm {
             Alarm::Claim(id) => {
@@ -188,7 +190,8 @@ pub fn ring<R: Rows>(rows: &mut R, now: DateTime<Utc>, session: u64) -> Answer<R
             }
             Alarm::Pauses => rows.edit_pauses(|pauses| pauses.end(now))?,
             Alarm::Trigger(id) => ring_trigger(rows, id, now, session)?,
-            Alarm::Run(id) => rung.expired.extend(ring_run(rows, id, session, now)?),
+            Alarm::Run(id) => rung.expired.extend(ring_run(rows, id, session, now, children)?),
+            Alarm::Batch(id) => ring_batch(rows, id, now)?,
             Alarm::Excess(id) => rung.dropped.extend(drop_excess(rows, id)?),
         }
         Ok(())

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 
-use super::finishing::end_expired;
+use super::settling::end_expired;
 use crate::data::JobData;
 use crate::error::Error;
 use crate::run::{KeyId, RunId};

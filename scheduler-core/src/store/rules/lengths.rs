@@ -2,15 +2,23 @@
 
 use std::collections::{BTreeMap, HashSet};
 
+use super::batching::refuse_strangers;
 use super::keying::{is_taken, refuse};
+use super::settling::refuse_orphans;
 use crate::error::Error;
 use crate::run::RunEnd;
 use crate::store::rows::*;
 use crate::store::runs::NewRun;
 
-/// Why these runs must not be stored: too many would wait in a queue, or the key of one is taken and that is an error. A store asks before
-/// it stores the first one of a call.
+/// Why these runs must not be stored: one waits for a run that is not there, a batch takes no more runs, too many would wait in a queue, or the key of one is taken and
+/// that is an error. A store asks before it stores the first one of a call.
 pub fn check_enqueue<R: Rows>(rows: &mut R, runs: &[NewRun]) -> Answer<R, Option<Error>> {
+    if let Some(orphan) = refuse_orphans(rows, runs)? {
+        return Ok(Some(orphan));
+    }
+    if let Some(stranger) = refuse_strangers(rows, runs)? {
+        return Ok(Some(stranger));
+    }
     match full_queue(rows, runs)? {
         Some(full) => Ok(Some(full)),
         None => refuse(rows, runs),
@@ -23,7 +31,8 @@ fn full_queue<R: Rows>(rows: &mut R, runs: &[NewRun]) -> Answer<R, Option<Error>
     let (mut new, mut seen, mut keys) = (BTreeMap::new(), HashSet::new(), HashSet::new());
     for run in runs {
         let (Some(queue), Some(most)) = (&run.queue, run.most_waiting) else { continue };
-        if !seen.insert(run.id) {
+        // A run that is held does not wait.
+        if !run.after.is_empty() || run.opens.is_some() || !seen.insert(run.id) {
             continue;
         }
         let is_stored = match rows.run(run.id)? {

@@ -159,10 +159,10 @@ pub fn reassert_run<R: Rows>(
         return Ok(Reasserted::Known);
     }
     let known = rows.run(run.id)?;
-    if let Some(known) = known
-        && as_claimed(rows, known, claim.epoch)?.is_none()
-    {
-        return Ok(Reasserted::Overtaken);
+    let mut linked = claim.linked;
+    if let Some(known) = known {
+        let Some(row) = as_claimed(rows, known, claim.epoch)? else { return Ok(Reasserted::Overtaken) };
+        linked |= row.is_linked();
     }
     if claim.exclusive
         && let Some(refusal) = free_for(rows, id, claim, is_open)?
@@ -172,7 +172,7 @@ pub fn reassert_run<R: Rows>(
     if known.is_none() {
         rows.add_run(run.clone());
     }
-    rows.add_claim(id, claim.clone());
+    rows.add_claim(id, ClaimRow { linked, ..claim.clone() });
     Ok(Reasserted::Again)
 }
 

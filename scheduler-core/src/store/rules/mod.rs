@@ -13,7 +13,10 @@
 //! * `sequencing`: runs that run one after the other;
 //! * `retrying`: occurrences of triggers that are tried again, and their triggers;
 //! * `changing`: stored runs that users change;
-//! * `finishing`: runs that end without an attempt, that are due or expire, and ended ones that are no longer kept;
+//! * `finishing`: what an alarm of a run asks for, such as runs that are due or expire, and ended ones that are no longer kept;
+//! * `batching`: batches, and the runs in them;
+//! * `settling`: runs that end without an attempt, and runs that wait for the ends of others;
+//! * `reviving`: runs that are held again with a run that is replayed;
 //! * `recording`: firing records of what no node tells;
 //! * `asking`: lists.
 //!
@@ -21,6 +24,7 @@
 #![expect(clippy::missing_errors_doc, reason = "the error of a rule is a row that was not loaded")]
 
 mod asking;
+mod batching;
 mod changing;
 mod ending;
 mod finishing;
@@ -34,15 +38,17 @@ mod pausing;
 mod putting;
 mod recording;
 mod retrying;
+mod reviving;
 mod running;
 mod sequencing;
+mod settling;
 mod steps;
+mod tallying;
 
 pub(crate) use asking::Running;
 pub use asking::{cancel, executions, groups, jobs, runs_by_session, triggers};
 pub use changing::change_run;
 pub use ending::{complete, detach, end_job};
-pub(crate) use finishing::end_expired;
 pub use firing::{Rung, claimed, fire, release, ring, spoil};
 pub use holding::{hold_if_paused, is_paused};
 pub use lengths::check_enqueue;
@@ -58,5 +64,6 @@ pub use putting::{
 };
 pub use retrying::hold_claimed;
 pub(crate) use running::is_meant;
-pub use running::{MOST_LOSSES, claimed_run, enqueue, give_back_unheard, remove_run, resettle, runs};
+pub use running::{MOST_LOSSES, claimed_run, clear_run, enqueue, give_back_unheard, resettle, runs};
+pub(crate) use settling::end_expired;
 pub use steps::each;

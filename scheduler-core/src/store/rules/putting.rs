@@ -8,7 +8,7 @@ use super::ending::count_runs;
 use super::holding::release_held;
 use super::pausing::pause_at_birth;
 use super::retrying::{forbid_retries, remove_retries};
-use super::running::remove_run;
+use super::running::clear_run;
 use super::steps::{each, remove_at, take_out, withdraw};
 use crate::calendar::Calendar;
 use crate::error::{Error, Result};
@@ -313,7 +313,7 @@ pub fn remove_job<R: Rows>(rows: &mut R, key: &JobKey) -> Answer<R, bool> {
 /// Removes jobs with their triggers, runs, calendars and remembered pauses.
 pub fn clear<R: Rows>(rows: &mut R) -> Answer<R, ()> {
     let runs = rows.runs(&RunQuery::default())?;
-    each(rows, runs, remove_run)?;
+    each(rows, runs, clear_run)?;
     let jobs = rows.jobs(&[], |_| true)?;
     each(rows, jobs, |rows, job| remove_job(rows, job.key()))?;
     for (name, _) in rows.calendars()? {

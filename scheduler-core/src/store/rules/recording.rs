@@ -35,15 +35,20 @@ pub(super) fn not_run<R: Rows>(
     Ok(())
 }
 
-/// The record of a run that no node has begun in time. The session is that of the node that has found the run, 0 if no node has.
-pub(super) fn expired(run: &RunRow, session: u64, now: DateTime<Utc>) -> FiringRecord {
+/// The record of a run that no node begins any more. The session is that of the node that has found that, 0 if no node has.
+pub(super) fn not_begun(
+    run: &RunRow,
+    reason: FiringReason,
+    session: u64,
+    now: DateTime<Utc>,
+) -> FiringRecord {
     let times = (run.scheduled(), now);
     let (cause, outcome) = (run.cause_of_attempt(), FiringOutcome::NotRun);
     let mut record = FiringRecord::new(run.job.clone(), session, cause, times, outcome);
     record.run = Some(run.id);
     record.job_type = Some(run.job_type.clone());
     record.queue = run.queue.clone();
-    record.reason = Some(FiringReason::Expired);
+    record.reason = Some(reason);
     record
 }
 

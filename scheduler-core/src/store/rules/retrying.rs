@@ -2,10 +2,10 @@
 
 use chrono::{DateTime, Utc};
 
-use super::finishing::finish;
 use super::holding::hold_if_paused;
 use super::recording::append;
 use super::running::{end_claim_of_run, remove_run};
+use super::settling::finish;
 use super::steps::each;
 use crate::job::ExecutionId;
 use crate::key::TriggerKey;

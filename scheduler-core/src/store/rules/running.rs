@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
-use super::finishing::{end_expired, finish, release_follow_up};
 use super::holding::note_retry;
 use super::keying::{give_back_key, resolve};
 use super::sequencing::{leave_line, line_up};
+use super::settling::{attach, end_expired, finish, release_follow_up};
 use super::steps::{each, end_claim, end_run};
+use super::tallying::{depth_of, note_added, note_end};
 use crate::job::{CancelReason, ExecutionId};
 use crate::key::{JobKey, TriggerKey};
 use crate::run::{AttemptError, FailureKind, RunEnd, RunId};
@@ -24,9 +25,20 @@ pub const MOST_LOSSES: u32 = 5;
 
 /// Stores a run.
 pub fn enqueue<R: Rows>(rows: &mut R, run: NewRun) -> Answer<R, Enqueued> {
+    let (member, id) = (run.batch, run.id);
+    let answer = store(rows, run)?;
+    note_added(rows, member, id, answer)?;
+    Ok(answer)
+}
+
+fn store<R: Rows>(rows: &mut R, run: NewRun) -> Answer<R, Enqueued> {
     if let Some(known) = rows.run(run.id)? {
-        // A cancelled run has done nothing. Its record is only kept for people.
-        if rows.get(known)?.and_then(RunRow::end) != Some(RunEnd::Cancelled) {
+        // A cancelled run has done nothing. Its record is only kept for people, unless it has to do with others.
+        let is_spent = |row: &RunRow| {
+            let is_linked = row.is_unmet() || row.has_more_children() || row.batch_of().is_some();
+            row.end() == Some(RunEnd::Cancelled) && !is_linked
+        };
+        if !rows.get(known)?.is_some_and(is_spent) {
             return Ok(Enqueued::Existing(run.id));
         }
         rows.remove(known)?;
@@ -36,11 +48,16 @@ pub fn enqueue<R: Rows>(rows: &mut R, run: NewRun) -> Answer<R, Enqueued> {
     {
         return Ok(answer);
     }
-    let lane = rows.lane(run.queue.as_ref(), &run.job_type);
-    let has_sequence = run.sequence.is_some();
-    let id = rows.add_run(RunRow::new(run, lane));
-    if has_sequence {
-        line_up(rows, id)?;
+    let (lane, now) = (rows.lane(run.queue.as_ref(), &run.job_type), run.now.unwrap_or(run.due));
+    let depth = depth_of(rows, &run)?;
+    let mut row = RunRow::new(run, lane);
+    row.set_depth(depth);
+    if !row.has_parents() || attach(rows, &mut row, now)? {
+        let has_sequence = row.sequence().is_some();
+        let id = rows.add_run(row);
+        if has_sequence {
+            line_up(rows, id)?;
+        }
     }
     Ok(Enqueued::Created)
 }
@@ -72,6 +89,7 @@ pub fn claimed_run(row: &RunRow, claim: ExecutionId, now: DateTime<Utc>) -> (Cla
         claim,
         run: row.id,
         attempt,
+        batch: row.batch_of(),
         job: row.detail().cloned(),
         job_type: row.job_type.clone(),
         trigger,
@@ -323,12 +341,30 @@ pub fn give_back_unheard<R: Rows>(rows: &mut R, session: u64, heard: u64) -> Ans
 }
 
 /// Removes a run, whatever its state. An attempt under way goes on, and its end does nothing.
-pub fn remove_run<R: Rows>(rows: &mut R, run: Id<RunRow>) -> Answer<R, ()> {
+pub(super) fn remove_run<R: Rows>(rows: &mut R, run: Id<RunRow>) -> Answer<R, ()> {
     if let Some(claim) = rows.claim_of(run)? {
         rows.edit(claim, |claim| claim.run_removed = true)?;
     }
+    note_end(rows, run, RunEnd::Cancelled)?;
     release_follow_up(rows, run)?;
     leave_line(rows, run)?;
+    let is_parent = rows.get(run)?.is_some_and(|row| row.is_parent() && row.end().is_none());
+    if !is_parent {
+        return rows.remove(run);
+    }
+    // Nobody says what time it is. Whoever rings settles its children as those of a cancelled run, and removes it.
+    rows.edit(run, |row| {
+        row.finish_with_children(RunEnd::Cancelled, DateTime::UNIX_EPOCH, DateTime::UNIX_EPOCH);
+    })?;
+    rows.wake();
+    Ok(())
+}
+
+/// Removes a run together with all others, so that nobody waits for it.
+pub fn clear_run<R: Rows>(rows: &mut R, run: Id<RunRow>) -> Answer<R, ()> {
+    if let Some(claim) = rows.claim_of(run)? {
+        rows.edit(claim, |claim| claim.run_removed = true)?;
+    }
     rows.remove(run)
 }
 
@@ -342,6 +378,7 @@ pub(crate) fn is_meant(query: &RunQuery, run: &RunStatus) -> bool {
             .error
             .as_ref()
             .is_none_or(|part| run.last_error.as_ref().is_some_and(|error| error.contains(&**part)))
+        && query.batch.is_none_or(|batch| run.member_of == Some(batch))
         && query.trigger.as_ref().is_none_or(|trigger| is_of_trigger(run, trigger))
         && query.from.is_none_or(|from| run.ended.is_some_and(|ended| ended >= from))
         && query.until.is_none_or(|until| run.ended.is_some_and(|ended| ended < until))
@@ -366,7 +403,14 @@ pub fn runs<R: Rows>(rows: &mut R, query: &RunQuery) -> Answer<R, Page<RunStatus
     let found = each(rows, ids, |rows, id| {
         let is_claimed = rows.claim_of(id)?.is_some();
         let row = rows.get(id)?.filter(|row| is_behind(query, row));
-        Ok(row.map(|row| (row.rank().map(|(_, rank)| Reverse(rank)), row.status(is_claimed).at(query.now))))
+        let Some((rank, mut status)) = row.map(|row| (row.rank(), row.status(is_claimed).at(query.now)))
+        else {
+            return Ok(None);
+        };
+        if let Some(batch) = &mut status.batch {
+            batch.counts = rows.counts(status.id)?;
+        }
+        Ok(Some((rank.map(|(_, rank)| Reverse(rank)), status)))
     })?;
     let looked_at = found.len();
     let mut found: Vec<_> = found.into_iter().flatten().filter(|(_, run)| is_meant(query, run)).collect();

@@ -15,7 +15,8 @@ fn first_of<R: Rows>(rows: &mut R, sequence: KeyId, except: RunId) -> Answer<R, 
 
 /// A run that waits for nothing else joins its sequence, if it has one and is not in it yet: it waits behind the last run of it.
 pub(super) fn line_up<R: Rows>(rows: &mut R, run: Id<RunRow>) -> Answer<R, ()> {
-    let Some(row) = rows.get(run)?.filter(|row| row.line_place() == LinePlace::Out) else { return Ok(()) };
+    let joins = |row: &&RunRow| row.line_place() == LinePlace::Out && row.standing == Standing::Waiting;
+    let Some(row) = rows.get(run)?.filter(joins) else { return Ok(()) };
     let (id, Some(sequence)) = (row.id, row.sequence().map(|sequence| sequence.id)) else { return Ok(()) };
     let Some(first) = first_of(rows, sequence, id)? else {
         rows.edit(run, |row| row.set_line_place(LinePlace::First(None)))?;

@@ -26,10 +26,11 @@ const FAILURE: u8 = 8;
 /// As its length a text that is longer than the others has this.
 const LONG: u8 = u8::MAX;
 
-const CAUSES: [(FiringCause, u8); 5] = [
+const CAUSES: [(FiringCause, u8); 6] = [
     (FiringCause::Schedule, b's'),
     (FiringCause::Manual, b'm'),
     (FiringCause::Enqueued, b'e'),
+    (FiringCause::Continuation, b'c'),
     (FiringCause::Retry, b'r'),
     (FiringCause::Recovery, b'l'),
 ];
@@ -46,7 +47,7 @@ const OUTCOMES: [(FiringOutcome, u8); 9] = [
     (FiringOutcome::Snoozed, b'z'),
 ];
 
-const REASONS: [(Option<FiringReason>, u8); 11] = [
+const REASONS: [(Option<FiringReason>, u8); 13] = [
     (None, b'-'),
     (Some(FiringReason::Misfired), b'm'),
     (Some(FiringReason::Excluded), b'x'),
@@ -58,6 +59,8 @@ const REASONS: [(Option<FiringReason>, u8); 11] = [
     (Some(FiringReason::ClaimLost), b'l'),
     (Some(FiringReason::Retried), b'r'),
     (Some(FiringReason::Dead), b'd'),
+    (Some(FiringReason::Expired), b'e'),
+    (Some(FiringReason::Dependency), b'y'),
 ];
 
 fn letter<T: PartialEq>(all: &[(T, u8)], value: &T) -> u8 {

@@ -20,6 +20,7 @@
 //! it keeps in line in its commit.
 
 mod bytes;
+mod counting;
 mod firing;
 mod parts;
 pub mod record;

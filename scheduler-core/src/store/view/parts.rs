@@ -67,9 +67,9 @@ pub enum Set {
     Holder(JobKey),
     /// The runs that a query may mean, apart from those of which it knows the ids.
     Runs(Option<RunState>),
-    /// The runs that have this tag, exactly.
-    Tagged(RunTag),
-    /// Triggers, claims and ended runs whose alarm has come by then.
+    /// The runs that have this tag, exactly; of more than so many, so many.
+    Tagged(RunTag, usize),
+    /// Triggers, claims and runs whose alarm has come by then, and batches that ring.
     Alarms(DateTime<Utc>),
     /// The oldest ended runs of which there are more than are kept.
     Excess,
@@ -97,6 +97,8 @@ pub struct Wants {
     pub users: BTreeSet<Arc<str>>,
     /// How many runs wait in these queues.
     pub lengths: BTreeSet<Arc<str>>,
+    /// The counters of these batches.
+    pub counts: BTreeSet<RunId>,
     /// Pauses and calendars.
     pub rest: bool,
     /// Notes.
@@ -124,4 +126,6 @@ pub struct Members {
     pub runs: Vec<Id<RunRow>>,
     /// Claims in it.
     pub claims: Vec<Id<ClaimRow>>,
+    /// Batches in it that ring.
+    pub batches: Vec<RunId>,
 }

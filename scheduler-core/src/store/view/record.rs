@@ -211,6 +211,7 @@ fn standing(standing: Standing) -> u8 {
         Standing::Ended(RunEnd::Cancelled) => b'c',
         Standing::Ended(RunEnd::Expired) => b'e',
         Standing::Ended(RunEnd::Superseded) => b'u',
+        Standing::Ended(RunEnd::Incomplete) => b'i',
     }
 }
 
@@ -224,6 +225,7 @@ fn read_standing(standing: u8) -> Read<Standing> {
         b'c' => Standing::Ended(RunEnd::Cancelled),
         b'e' => Standing::Ended(RunEnd::Expired),
         b'u' => Standing::Ended(RunEnd::Superseded),
+        b'i' => Standing::Ended(RunEnd::Incomplete),
         other => return Err(format!("{other} is no standing of a run")),
     })
 }

@@ -10,7 +10,7 @@ use super::transaction::View;
 use crate::calendar::Calendar;
 use crate::job::{CancelReason, ExecutionId, JobDetail};
 use crate::key::{JobKey, TriggerKey};
-use crate::run::{Retention, RunId};
+use crate::run::{BatchCounts, Retention, RunId};
 use crate::store::admin::{GroupKind, Mark, Selection, TriggerQuery};
 use crate::store::firings::FiringRecord;
 use crate::store::rows::*;
@@ -201,6 +201,10 @@ impl<N: Names> Rows for View<N> {
 
     fn claim_of(&mut self, run: Id<RunRow>) -> Result<Option<Id<ClaimRow>>, Missing> {
         let Some(id) = self.get(run)?.map(|row| row.id) else { return Ok(None) };
+        if self.runs.loaded(run).is_none() {
+            // The transaction has just added it.
+            return Ok(None);
+        }
         let mut found = None;
         for claim in self.set(&Set::OfRun(run))?.claims {
             if self.get(claim)?.is_some_and(|claim| claim.item == Item::Run(id)) {
@@ -227,9 +231,12 @@ impl<N: Names> Rows for View<N> {
         Ok(found.or_else(|| added.find(|change| change.after.is_some_and(holds)).map(|change| change.id)))
     }
 
-    fn tagged(&mut self, tag: &RunTag) -> Result<Vec<Id<RunRow>>, Missing> {
-        let loaded = self.set(&Set::Tagged(tag.clone()))?.runs;
-        self.looked_for_tag(tag, loaded.len());
+    fn some_tagged(&mut self, tag: &RunTag, most: usize) -> Result<(Vec<Id<RunRow>>, bool), Missing> {
+        let loaded = self.set(&Set::Tagged(tag.clone(), most))?.runs;
+        let may_be_more = loaded.len() >= most;
+        if !may_be_more {
+            self.looked_for_tag(tag, loaded.len());
+        }
         let has_tag = |row: &RunRow| row.has_tag(tag);
         let found =
             rules::each(self, loaded, |view, id| Ok(view.get_run(id)?.is_some_and(has_tag).then_some(id)))?;
@@ -237,7 +244,19 @@ impl<N: Names> Rows for View<N> {
         let changed = self.runs.changes().filter(|change| change.after.is_some_and(has_tag));
         let new: Vec<_> = changed.map(|change| change.id).filter(|id| !found.contains(id)).collect();
         found.extend(new);
-        Ok(found)
+        Ok((found, may_be_more))
+    }
+
+    fn counts(&mut self, batch: RunId) -> Result<BatchCounts, Missing> {
+        self.counts_of(batch)
+    }
+
+    fn tally(&mut self, batch: RunId, change: BatchCounts) {
+        self.add_to_counts(batch, change);
+    }
+
+    fn heard(&mut self, batch: RunId) {
+        self.hear(batch);
     }
 
     /// The commit checks only the claims that `wanted` lets pass. A claim changes nothing that `wanted` looks at, but for `fired`.
@@ -265,10 +284,11 @@ impl<N: Names> Rows for View<N> {
     fn alarms(&mut self, now: DateTime<Utc>) -> Result<Vec<Alarm>, Missing> {
         let pauses = self.rest()?.pauses.next_ending().filter(|end| *end <= now).map(|_| Alarm::Pauses);
         let (due, excess) = (self.set(&Set::Alarms(now)), self.set(&Set::Excess));
-        let Members { triggers, claims, runs, .. } = due?;
+        let Members { triggers, claims, runs, batches, .. } = due?;
         let mut alarms: Vec<_> = pauses.into_iter().chain(triggers.into_iter().map(Alarm::Trigger)).collect();
         alarms.extend(claims.into_iter().map(Alarm::Claim));
         alarms.extend(runs.into_iter().map(Alarm::Run));
+        alarms.extend(batches.into_iter().map(Alarm::Batch));
         alarms.extend(excess?.runs.into_iter().map(Alarm::Excess));
         Ok(alarms)
     }

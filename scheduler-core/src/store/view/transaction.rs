@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
+use super::counting::Counting;
 use super::parts::{Members, Missing, Rest, Set, Wants};
 use super::shelf::{Shelf, Version};
 use crate::key::{JobKey, TriggerKey};
@@ -21,6 +22,7 @@ pub struct View<N> {
     pub(super) runs: Shelf<RunRow>,
     pub(super) claims: Shelf<ClaimRow>,
     pub(super) wants: Wants,
+    pub(super) counting: Counting,
     /// The rules see only these triggers of a selection.
     parts: Vec<(Selection, Vec<Id<TriggerRow>>)>,
 }
@@ -64,9 +66,9 @@ struct Drafts {
 impl<N> View<N> {
     /// A view that knows nothing yet.
     pub fn new(names: N) -> Self {
-        let (loaded, drafts, wants, parts) = Default::default();
+        let (loaded, drafts, wants, parts, counting) = Default::default();
         let (jobs, triggers, runs, claims) = Default::default();
-        Self { names, loaded, drafts, jobs, triggers, runs, claims, wants, parts }
+        Self { names, loaded, drafts, jobs, triggers, runs, claims, wants, parts, counting }
     }
 
     /// How its rows are numbered.
@@ -90,6 +92,7 @@ impl<N> View<N> {
         self.runs.reset();
         self.claims.reset();
         self.drafts = Drafts::default();
+        self.counting.reset();
     }
 
     /// Forgets everything that was loaded, since some of it has changed.
@@ -98,6 +101,7 @@ impl<N> View<N> {
         self.triggers.forget_all();
         self.runs.forget_all();
         self.claims.forget_all();
+        self.counting.forget();
         self.loaded = Loaded::default();
     }
 
@@ -113,6 +117,7 @@ impl<N> View<N> {
         triggers.iter().for_each(|id| self.triggers.forget(*id));
         runs.iter().for_each(|id| self.runs.forget(*id));
         claims.iter().for_each(|id| self.claims.forget(*id));
+        self.counting.forget();
         self.loaded = Loaded::default();
     }
 

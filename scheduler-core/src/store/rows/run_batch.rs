@@ -1,0 +1,178 @@
+//! A run that is a batch, and a run that is in one.
+//!
+//! A batch is a run that no node ever claims: it is held until its runs have ended. So whatever waits for a run can wait for a batch, and a
+//! batch can be in another one. The counters of a batch are no part of its row, since all nodes add to them.
+
+use serde::{Deserialize, Serialize};
+
+use super::run::{RunRow, Standing};
+use crate::run::{RunEnd, RunId};
+use crate::store::batches::{BatchState, InBatch, NewBatch};
+
+/// What a run has to do with batches. Most runs have nothing to do with any.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub(super) struct Batching {
+    /// The batch that the run is in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    member_of: Option<RunId>,
+    /// The batch of whose end it tells.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tells_of: Option<RunId>,
+    /// Its batch was cancelled, and its node was asked to stop it.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    is_asked: bool,
+    /// The run is a batch.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    batch: Option<Batch>,
+}
+
+/// The state of a batch, apart from its counters.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+struct Batch {
+    /// In so many other batches.
+    depth: u32,
+    /// Only its own runs add others.
+    is_sealed: bool,
+    /// Nobody adds runs.
+    is_cancelled: bool,
+    /// Not all of its runs know of that.
+    is_cancelling: bool,
+    /// The run that waits for the first death.
+    on_death: Option<RunId>,
+}
+
+impl Batching {
+    /// None for a run that is no batch and in none.
+    pub(super) fn of(member: Option<&InBatch>, batch: Option<&NewBatch>) -> Option<Self> {
+        let batch = batch.map(|new| Batch { on_death: new.on_death, ..Batch::default() });
+        let member_of = member.filter(|member| !member.is_callback).map(|member| member.batch);
+        let tells_of = member.filter(|member| member.is_callback).map(|member| member.batch);
+        let batching = Self { member_of, tells_of, is_asked: false, batch };
+        (batching != Self::default()).then_some(batching)
+    }
+}
+
+impl RunRow {
+    fn batching(&self) -> Option<&Batching> {
+        self.cold.as_deref()?.batching.as_deref()
+    }
+
+    fn batch(&self) -> Option<&Batch> {
+        self.batching()?.batch.as_ref()
+    }
+
+    fn edit_batch(&mut self, edit: impl FnOnce(&mut Batch)) {
+        let batching = self.cold.as_mut().and_then(|cold| cold.batching.as_deref_mut());
+        if let Some(batch) = batching.and_then(|batching| batching.batch.as_mut()) {
+            edit(batch);
+        }
+    }
+
+    /// Whether it is a batch.
+    pub fn is_batch(&self) -> bool {
+        self.batch().is_some()
+    }
+
+    /// The batch that it is in.
+    pub fn member_of(&self) -> Option<RunId> {
+        self.batching()?.member_of
+    }
+
+    /// The batch that it is in, or of whose end it tells.
+    pub fn batch_of(&self) -> Option<RunId> {
+        let batching = self.batching()?;
+        batching.member_of.or(batching.tells_of)
+    }
+
+    /// The batch whose cancelling it has to hear of.
+    pub(super) fn tag_of_batch(&self) -> Option<RunId> {
+        let batching = self.batching().filter(|batching| !batching.is_asked)?;
+        batching.member_of.filter(|_| self.end().is_none())
+    }
+
+    /// Its node was asked to stop it.
+    pub fn note_asked(&mut self) {
+        if let Some(batching) = self.cold.as_mut().and_then(|cold| cold.batching.as_deref_mut()) {
+            batching.is_asked = true;
+        }
+    }
+
+    /// What people see of it as a batch, without its counters.
+    pub(super) fn batch_state(&self) -> Option<BatchState> {
+        let batch = self.batch()?;
+        Some(BatchState::new(batch.is_sealed, batch.is_cancelled, batch.depth))
+    }
+
+    /// It is in so many other batches.
+    pub fn set_depth(&mut self, depth: u32) {
+        self.edit_batch(|batch| batch.depth = depth);
+    }
+
+    /// In how many other batches it is.
+    pub fn depth(&self) -> u32 {
+        self.batch().map_or(0, |batch| batch.depth)
+    }
+
+    /// Whether only its own runs add others to a batch.
+    pub fn is_sealed(&self) -> bool {
+        self.batch().is_some_and(|batch| batch.is_sealed)
+    }
+
+    /// Only its own runs add others.
+    pub fn seal(&mut self) {
+        self.edit_batch(|batch| batch.is_sealed = true);
+    }
+
+    /// Whether somebody has cancelled the batch.
+    pub fn is_cancelled(&self) -> bool {
+        self.batch().is_some_and(|batch| batch.is_cancelled)
+    }
+
+    /// Whether there are runs of a cancelled batch that do not know of that yet.
+    pub fn is_cancelling(&self) -> bool {
+        self.batch().is_some_and(|batch| batch.is_cancelling)
+    }
+
+    /// The batch is cancelled: a rule ends its runs, part by part.
+    pub fn cancel_batch(&mut self) {
+        self.edit_batch(|batch| {
+            (batch.is_sealed, batch.is_cancelled, batch.is_cancelling) = (true, true, true);
+        });
+    }
+
+    /// All its runs know that it is cancelled.
+    pub fn end_cancelling(&mut self) {
+        self.edit_batch(|batch| batch.is_cancelling = false);
+    }
+
+    /// The run that waits for the first death in the batch, if it still does.
+    pub fn take_on_death(&mut self) -> Option<RunId> {
+        let mut taken = None;
+        self.edit_batch(|batch| taken = batch.on_death.take());
+        taken
+    }
+
+    /// The run that waits for the first death in the batch, if it still does.
+    pub fn on_death(&self) -> Option<RunId> {
+        self.batch()?.on_death
+    }
+
+    /// A run of the batch runs again, so the batch has not ended.
+    pub fn reopen_batch(&mut self) {
+        self.stand(Standing::Held, chrono::DateTime::<chrono::Utc>::MIN_UTC);
+        self.edit_batch(|batch| batch.is_cancelled = false);
+        // What was cancelled with its end comes back.
+        self.set_more_children(self.has_unmet_children());
+    }
+
+    /// How a batch has ended whose runs have.
+    pub fn end_of_batch(&self, all_succeeded: bool) -> RunEnd {
+        match (self.is_cancelled(), all_succeeded) {
+            (true, _) => RunEnd::Cancelled,
+            (false, true) => RunEnd::Succeeded,
+            (false, false) => RunEnd::Incomplete,
+        }
+    }
+}

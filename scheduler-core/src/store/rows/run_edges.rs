@@ -1,0 +1,180 @@
+//! A run that waits for the ends of others, and a run for whose end others wait.
+//!
+//! A child has an [edge](Edge) for each parent that it still waits for, and a tag for each edge. The edge leaves the row in the step that
+//! settles it, so nothing is settled twice, and the tag says what is left to be settled.
+
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use serde::{Deserialize, Serialize};
+
+use super::run::{RunRow, Standing};
+use crate::run::{Edge, RunEnd, RunId};
+
+/// What a run has to do with its parents and children. Most runs have neither.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub(super) struct Links {
+    /// The parents for which it waits, and those whose ends keep it from running.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    parents: Vec<Edge>,
+    /// In milliseconds from the end of the last parent.
+    #[serde(skip_serializing_if = "is_zero")]
+    delay: u64,
+    /// It has waited for a parent.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    is_child: bool,
+    /// A run waits for its end, or has.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    is_parent: bool,
+    /// A run is cancelled since it has not ended as it has to.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    has_unmet: bool,
+    /// There are more children to be settled, or to be held again, than one step touches: a rule goes on with them.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    has_more: bool,
+}
+
+fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
+
+impl Links {
+    /// None for a run without parents.
+    pub(super) fn of(parents: Vec<Edge>, delay: Duration) -> Option<Self> {
+        let delay = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX);
+        (!parents.is_empty()).then(|| Self { parents, delay, is_child: true, ..Self::default() })
+    }
+
+    fn delay(&self) -> TimeDelta {
+        let millis = i64::try_from(self.delay).ok();
+        millis.and_then(TimeDelta::try_milliseconds).unwrap_or(TimeDelta::MAX)
+    }
+}
+
+impl RunRow {
+    fn links(&self) -> Option<&Links> {
+        self.cold.as_deref()?.links.as_deref()
+    }
+
+    fn edit_links(&mut self, edit: impl FnOnce(&mut Links)) {
+        if let Some(links) = self.cold.as_mut().and_then(|cold| cold.links.as_deref_mut()) {
+            edit(links);
+        }
+    }
+
+    /// Its edges to parents that it waits for, and to those that keep it from running.
+    pub fn parents(&self) -> &[Edge] {
+        self.links().map_or(&[], |links| &links.parents)
+    }
+
+    /// Whether it waits for a parent.
+    pub fn has_parents(&self) -> bool {
+        self.end().is_none() && !self.parents().is_empty()
+    }
+
+    /// Whether it has waited for parents.
+    pub(super) fn is_child(&self) -> bool {
+        self.links().is_some_and(|links| links.is_child)
+    }
+
+    /// Whether a parent has not ended as it has to.
+    pub fn is_unmet(&self) -> bool {
+        self.parents().iter().any(|edge| edge.is_unmet)
+    }
+
+    /// It waits for nobody any more.
+    pub(super) fn forget_parents(&mut self) {
+        self.edit_links(|links| links.parents.clear());
+    }
+
+    /// A parent has ended like this: the edge is removed, or says that it is not met.
+    pub fn settle(&mut self, parent: RunId, end: RunEnd) {
+        self.edit_links(|links| {
+            links.parents.retain_mut(|edge| {
+                let is_settled = edge.parent == parent && !edge.is_unmet;
+                edge.is_unmet |= is_settled && !edge.on.is_met_by(end);
+                !is_settled || edge.is_unmet
+            });
+        });
+    }
+
+    /// What it has waited for has come, though the parent has not ended.
+    pub fn meet(&mut self, parent: RunId) {
+        self.edit_links(|links| links.parents.retain(|edge| edge.parent != parent));
+    }
+
+    /// A parent that has not ended as it has to runs again.
+    pub fn wait_again_for(&mut self, parent: RunId) {
+        self.edit_links(|links| {
+            links
+                .parents
+                .iter_mut()
+                .filter(|edge| edge.parent == parent)
+                .for_each(|edge| edge.is_unmet = false);
+        });
+    }
+
+    /// Nothing can be changed that keeps it from running.
+    pub(in crate::store) fn give_up_parents(&mut self) {
+        self.forget_parents();
+    }
+
+    /// It is held again, since no parent keeps it from running any more. Runs that were cancelled with it come back, too.
+    pub fn hold_again(&mut self) {
+        self.stand(Standing::Held, DateTime::<Utc>::MIN_UTC);
+        self.edit_links(|links| links.has_more = links.has_unmet);
+    }
+
+    /// Whether it is held for parents, and the last of them has ended.
+    pub fn is_free(&self) -> bool {
+        let is_held = self.standing == Standing::Held && !self.follows() && !self.is_batch();
+        is_held && self.behind().is_none() && self.parents().is_empty() && !self.has_more_children()
+    }
+
+    /// The last parent has ended: it is due now, if it is not to wait for longer.
+    pub fn begin_waiting(&mut self, now: DateTime<Utc>) {
+        let delay = self.links().map_or(TimeDelta::zero(), Links::delay);
+        let earliest = now.checked_add_signed(delay).unwrap_or(DateTime::<Utc>::MAX_UTC);
+        self.due = self.due.max(earliest);
+        self.stand(Standing::Waiting, now);
+    }
+
+    /// Whether runs wait for its end, or have.
+    pub fn is_parent(&self) -> bool {
+        self.links().is_some_and(|links| links.is_parent)
+    }
+
+    /// A run waits for its end.
+    pub fn become_parent(&mut self) {
+        self.cold().links.get_or_insert_default().is_parent = true;
+    }
+
+    /// Whether runs are cancelled since it has not ended as it has to.
+    pub fn has_unmet_children(&self) -> bool {
+        self.links().is_some_and(|links| links.has_unmet)
+    }
+
+    /// Whether there are such runs.
+    pub fn set_unmet_children(&mut self, has_unmet: bool) {
+        if has_unmet || self.has_unmet_children() {
+            self.cold().links.get_or_insert_default().has_unmet = has_unmet;
+        }
+    }
+
+    /// Whether a rule has to go on with its children.
+    pub fn has_more_children(&self) -> bool {
+        self.links().is_some_and(|links| links.has_more)
+    }
+
+    /// It has ended like this, and a rule has to go on with its children before it is removed.
+    pub fn finish_with_children(&mut self, end: RunEnd, now: DateTime<Utc>, kept_until: DateTime<Utc>) {
+        self.finish(end, now, kept_until);
+        self.set_more_children(true);
+    }
+
+    /// Whether there are more children than one step touches.
+    pub fn set_more_children(&mut self, has_more: bool) {
+        self.edit_links(|links| links.has_more = has_more);
+    }
+}

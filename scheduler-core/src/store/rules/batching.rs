@@ -1,0 +1,167 @@
+//! Batches: who adds runs, when a batch has ended, and what follows.
+//!
+//! The step that ends a run adds to the counters of its batch. When nothing is pending any more, or when the first run is dead, the driver
+//! rings, and whichever node looks next decides what follows. A batch in another one ends in a step of its own, so nothing recurses.
+
+use std::collections::HashSet;
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use super::settling::{self, FIRST, finish_with};
+use super::steps::each;
+use super::tallying::membership;
+use crate::error::Error;
+use crate::job::CancelReason;
+use crate::run::{BatchCounts, RunEnd, RunId};
+use crate::store::batches::{InBatch, MOST_DEPTH};
+use crate::store::rows::*;
+use crate::store::runs::NewRun;
+
+/// A batch is kept for so long after its end, so that somebody may ask how it went.
+const KEPT: TimeDelta = TimeDelta::days(7);
+
+/// Why these runs must not be stored, if the batch of one takes no more.
+pub(super) fn refuse_strangers<R: Rows>(rows: &mut R, runs: &[NewRun]) -> Answer<R, Option<Error>> {
+    let of_call: HashSet<_> = runs.iter().filter(|run| run.opens.is_some()).map(|run| run.id).collect();
+    let new = runs.iter().filter_map(|run| Some((run, membership(run)?)));
+    let new: Vec<_> = new.filter(|(_, member)| !of_call.contains(&member.batch)).collect();
+    let refused = each(rows, new, |rows, (run, member)| {
+        if rows.run(run.id)?.is_some() {
+            return Ok(None);
+        }
+        Ok(refusal(rows, run, member)?.map(|problem| {
+            let (batch, text) =
+                (member.batch, format!("a run of job `{}` cannot be added to batch", run.job));
+            let text = format!("{text} {batch}: {problem}");
+            let error =
+                if problem.contains("not stored") { Error::not_found(text) } else { Error::conflict(text) };
+            error.for_job(&run.job)
+        }))
+    })?;
+    Ok(refused.into_iter().flatten().next())
+}
+
+fn refusal<R: Rows>(rows: &mut R, run: &NewRun, member: InBatch) -> Answer<R, Option<&'static str>> {
+    let batch = match rows.run(member.batch)? {
+        Some(batch) => rows.get(batch)?.cloned(),
+        None => None,
+    };
+    let is_member = match member.by {
+        Some(by) => match rows.run(by)? {
+            Some(by) => {
+                rows.get(by)?.is_some_and(|row| row.member_of() == Some(member.batch) && row.end().is_none())
+            }
+            None => false,
+        },
+        None => false,
+    };
+    let Some(batch) = batch.filter(RunRow::is_batch) else {
+        return Ok(Some("it is not stored; it has ended long ago, or never was opened"));
+    };
+    Ok(match () {
+        () if batch.is_cancelled() => Some("it was cancelled"),
+        () if batch.end().is_some() => {
+            Some("it has ended, and its callbacks have gone out; open another one")
+        }
+        () if batch.is_sealed() && !is_member => Some("it is sealed, so only its own runs add others"),
+        () if run.opens.is_some() && batch.depth() >= MOST_DEPTH => {
+            Some("batches are in each other up to 8 levels deep; add to one of the outer ones")
+        }
+        () => None,
+    })
+}
+
+/// The driver rings: no run of a batch is pending, or the first is dead.
+pub(super) fn ring_batch<R: Rows>(rows: &mut R, id: RunId, now: DateTime<Utc>) -> Answer<R, ()> {
+    let batch = rows.run(id)?;
+    let is_open = |row: &RunRow| row.is_batch() && row.end().is_none();
+    let is_open = match batch {
+        Some(batch) => rows.get(batch)?.is_some_and(is_open),
+        None => false,
+    };
+    let (Some(batch), true) = (batch, is_open) else {
+        rows.heard(id);
+        return Ok(());
+    };
+    let counts = rows.counts(id)?;
+    rows.heard(id);
+    if counts.dead > 0 {
+        tell_of_death(rows, batch, now)?;
+    }
+    let is_over = |row: &RunRow| {
+        row.is_sealed() && !row.is_cancelling() && !row.has_more_children() && counts.pending <= 0
+    };
+    let Some(end) =
+        rows.get(batch)?.filter(|row| is_over(row)).map(|row| row.end_of_batch(counts.all_succeeded()))
+    else {
+        return Ok(());
+    };
+    let kept = now.checked_add_signed(KEPT);
+    finish_with(rows, batch, end, now, (kept, FIRST))
+}
+
+/// The first run is dead.
+fn tell_of_death<R: Rows>(rows: &mut R, batch: Id<RunRow>, now: DateTime<Utc>) -> Answer<R, ()> {
+    let Some((id, on_death)) = rows.get(batch)?.and_then(|row| Some((row.id, row.on_death()?))) else {
+        return Ok(());
+    };
+    let told = rows.run(on_death)?;
+    rows.edit(batch, RunRow::take_on_death)?;
+    match told {
+        Some(told) => settling::meet(rows, told, id, now),
+        None => Ok(()),
+    }
+}
+
+/// Nobody but its own runs adds to a batch from now on.
+pub(super) fn seal<R: Rows>(rows: &mut R, batch: Id<RunRow>) -> Answer<R, ()> {
+    let Some(id) = rows.edit(batch, |row| {
+        row.seal();
+        row.id
+    })?
+    else {
+        return Ok(());
+    };
+    // There may be nothing to wait for.
+    rows.tally(id, BatchCounts::default());
+    Ok(())
+}
+
+/// A batch is cancelled: a rule goes on with its runs.
+pub(super) fn cancel<R: Rows>(rows: &mut R, batch: Id<RunRow>) -> Answer<R, ()> {
+    rows.edit(batch, RunRow::cancel_batch)?;
+    rows.wake();
+    Ok(())
+}
+
+/// Goes on with so many runs of a cancelled batch.
+pub(super) fn go_on_cancelling<R: Rows>(
+    rows: &mut R,
+    batch: Id<RunRow>,
+    now: DateTime<Utc>,
+    most: usize,
+) -> Answer<R, ()> {
+    let Some(id) = rows.get(batch)?.map(|row| row.id) else { return Ok(()) };
+    let (members, may_be_more) = rows.some_tagged(&RunTag::Member(id), most)?;
+    each(rows, members, |rows, member| cancel_member(rows, member, now))?;
+    if !may_be_more {
+        rows.edit(batch, RunRow::end_cancelling)?;
+        rows.tally(id, BatchCounts::default());
+    }
+    Ok(())
+}
+
+fn cancel_member<R: Rows>(rows: &mut R, member: Id<RunRow>, now: DateTime<Utc>) -> Answer<R, ()> {
+    if rows.get(member)?.is_some_and(RunRow::is_batch) {
+        rows.edit(member, |row| {
+            row.cancel_batch();
+            row.note_asked();
+        })?;
+        return Ok(());
+    }
+    let Some(claim) = rows.claim_of(member)? else {
+        return finish_with(rows, member, RunEnd::Cancelled, now, (None, 0));
+    };
+    rows.edit(claim, |claim| *claim.cancel.get_or_insert(CancelReason::Requested))?;
+    rows.edit(member, RunRow::note_asked).map(drop)
+}

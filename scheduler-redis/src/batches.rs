@@ -1,0 +1,75 @@
+//! The counters of batches: read, compared, added to.
+//!
+//! They stand beside the row of the batch, and the server adds to them. So commits of many nodes do not refuse each other. A batch of which
+//! nothing is pending rings: an entry of its own among the alarms says so until a rule has looked.
+
+use std::collections::BTreeSet;
+
+use scheduler_core::Result;
+use scheduler_core::run::{BatchCounts, RunId};
+use scheduler_core::store::rows::RunRow;
+use scheduler_core::store::view::View;
+
+use crate::codec;
+use crate::commit::{Checked, Commit};
+use crate::load::Loader;
+use crate::names::Names;
+use crate::ops::{Step, text};
+use crate::script::{list, word};
+
+/// The key of the counters of a batch.
+fn counters(batch: RunId) -> String {
+    format!("bc:{}", codec::run(batch))
+}
+
+impl Loader<'_> {
+    pub(crate) async fn counts(&mut self, batches: BTreeSet<RunId>) -> Result<()> {
+        let command =
+            |batch: &RunId| self.get("HMGET", &counters(*batch)).arg(&BatchCounts::NAMES).to_owned();
+        let answers = self.shared.ask_all(batches.iter().map(command).collect()).await?;
+        for (batch, answer) in batches.into_iter().zip(answers) {
+            let found = list(Some(answer));
+            let number = |place| word(found.get(place)).parse().unwrap_or_default();
+            self.view.load_counts(batch, BatchCounts::of(std::array::from_fn(number)));
+        }
+        Ok(())
+    }
+}
+
+impl Commit {
+    /// What is written of batches, and compared.
+    pub(crate) fn batches(&mut self, view: &View<Names>, names: &Names) {
+        for change in view.runs().changes() {
+            let is_batch = |row: Option<&RunRow>| row.is_some_and(RunRow::is_batch);
+            let batch = names.run_id(change.id);
+            match (is_batch(change.before), is_batch(change.after)) {
+                (false, true) => self.ops.add(Step::HSet, counters(batch), [text("total"), text("0")]),
+                (true, false) => {
+                    self.ops.add(Step::HDel, counters(batch), BatchCounts::NAMES.map(text));
+                    self.ops.add(Step::ZRem, "alarms", [text(codec::ring(batch))]);
+                }
+                _ => {}
+            }
+        }
+        for batch in view.heard_batches() {
+            self.ops.add(Step::ZRem, "alarms", [text(codec::ring(*batch))]);
+        }
+        for (batch, change) in view.tallies() {
+            let counters_of = BatchCounts::NAMES.into_iter().zip(change.numbers());
+            let changed = counters_of.filter(|(_, by)| *by != 0);
+            let words: Vec<_> = changed.flat_map(|(name, by)| [text(name), text(by.to_string())]).collect();
+            self.ops.add(Step::Tally, counters(*batch), words);
+        }
+    }
+
+    /// Counters that a rule has gone by: all of them if nothing is pending, otherwise that something is.
+    pub(crate) fn check_counts(&mut self, view: &View<Names>) {
+        for (batch, counts) in view.read_counts() {
+            let words = match counts.pending {
+                ..=0 => counts.numbers().map(|number| text(number.to_string())).to_vec(),
+                _ => vec![text("")],
+            };
+            self.add_check("counts", &counters(batch), words, vec![Checked::Other]);
+        }
+    }
+}
