@@ -54,6 +54,7 @@ pub fn checks<O: Open>() -> Vec<Check<O>> {
         verbs::firing::all(),
         verbs::keys::all(),
         verbs::lateness::all(),
+        verbs::notes::all(),
         verbs::lengths::all(),
         verbs::overlap::all(),
         verbs::paging::all(),
@@ -85,6 +86,7 @@ macro_rules! store_conformance {
             $crate::__store_checks_of_firing!($open);
             $crate::__store_checks_of_keys!($open);
             $crate::__store_checks_of_lateness!($open);
+            $crate::__store_checks_of_notes!($open);
             $crate::__store_checks_of_lengths!($open);
             $crate::__store_checks_of_overlap!($open);
             $crate::__store_checks_of_paging!($open);

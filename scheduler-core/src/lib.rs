@@ -161,6 +161,10 @@ struct Retries;
 struct UniqueRuns;
 
 #[cfg(doctest)]
+#[doc = include_str!("../../docs/progress-and-results.md")]
+struct ProgressAndResults;
+
+#[cfg(doctest)]
 #[doc = include_str!("../../docs/queues-and-limits.md")]
 struct QueuesAndLimits;
 

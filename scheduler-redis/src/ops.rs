@@ -42,6 +42,7 @@ pub(crate) enum Step {
     StandAlone,
     Wake,
     Cry,
+    Ended,
 }
 
 impl Step {
@@ -71,6 +72,7 @@ impl Step {
             Self::StandAlone => "stand_alone",
             Self::Wake => "wake",
             Self::Cry => "cry",
+            Self::Ended => "ended",
         }
     }
 }

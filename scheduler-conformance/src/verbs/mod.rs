@@ -41,6 +41,7 @@ pub mod firings;
 pub mod keys;
 pub mod lateness;
 pub mod lengths;
+pub mod notes;
 pub mod overlap;
 pub mod paging;
 pub mod pausing;

@@ -17,6 +17,7 @@
 mod attempt_error;
 mod backoff;
 mod cause;
+mod ended;
 mod id;
 mod invalid;
 mod retention;
@@ -28,6 +29,7 @@ pub use attempt_error::AttemptError;
 pub(crate) use attempt_error::cut;
 pub use backoff::Backoff;
 pub use cause::FiringCause;
+pub use ended::{MAX_OUTPUT, RunError};
 pub use id::{InvalidRunId, RunId};
 pub use invalid::InvalidRetry;
 pub use retention::Retention;

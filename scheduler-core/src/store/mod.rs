@@ -49,6 +49,7 @@
 mod admin;
 mod contract;
 pub mod decorator;
+mod end_signals;
 mod firing;
 mod firings;
 mod memory;
@@ -70,6 +71,7 @@ pub mod handler {
 
 pub use admin::*;
 pub use contract::*;
+pub use end_signals::{EndSignal, EndSignals};
 pub use firing::*;
 pub use firings::*;
 pub use memory::MemoryJobStore;

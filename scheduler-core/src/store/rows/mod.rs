@@ -34,6 +34,7 @@
 
 mod claim;
 mod lateness;
+mod notes;
 mod place;
 mod run;
 mod run_links;

@@ -13,6 +13,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::lateness::{Lateness, whole_millis};
+use super::notes::Notes;
 use super::place::{Lane, Place};
 use crate::data::JobData;
 use crate::job::JobDetail;
@@ -121,6 +122,9 @@ pub(in crate::store) struct RareFields {
     kept_until: Option<DateTime<Utc>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) lateness: Option<Box<Lateness>>,
+    /// What an attempt has noted, and what becomes of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) notes: Option<Box<Notes>>,
 }
 
 /// Where an ended run stands among those of the same end.
@@ -145,11 +149,12 @@ impl RunRow {
     /// A run that waits for its next attempt.
     pub fn new(run: NewRun, lane: Lane) -> Self {
         let NewRun { id, job, job_type, detail, data, due, priority, queue, exclusive, .. } = run;
-        let NewRun { retry, cause, attempts, errors, unique, boost, expires, now, .. } = run;
+        let NewRun { retry, cause, attempts, errors, unique, boost, expires, keep, now, .. } = run;
         let key = unique.map(|unique| unique.key);
         let cause = (cause != Cause::Enqueued).then_some(cause);
         let lateness = Lateness::of(boost, expires).map(|lateness| Box::new(lateness.due(due, now)));
-        let cold = RareFields { cause, detail, retry, errors, key, lateness, ..RareFields::default() };
+        let notes = Notes::of(keep).map(Box::new);
+        let cold = RareFields { cause, detail, retry, errors, key, lateness, notes, ..RareFields::default() };
         let cold = (cold != RareFields::default()).then(|| Box::new(cold));
         let (standing, epoch) = (Standing::Waiting, 0);
         Self {
@@ -276,6 +281,7 @@ impl RunRow {
             errors: self.errors().to_vec(),
             data: self.data.clone(),
             key: self.key().map(|key| key.text.clone()),
+            output: self.output().cloned(),
             cause: self.cause().clone(),
         }
     }
@@ -424,6 +430,7 @@ impl RunRow {
         (cold.losses, cold.first, cold.ended, cold.kept_until) = (0, None, None, None);
         (cold.is_key_free, cold.follows, cold.is_followed) = (false, false, false);
         self.edit_lateness(Lateness::begin_anew);
+        self.forget_output();
         self.wait_for(due, now);
     }
 

@@ -85,7 +85,7 @@ impl RunRow {
         self.data = JobData::new();
         let cold = self.cold();
         cold.is_only_key = true;
-        (cold.detail, cold.retry, cold.errors) = (None, None, Vec::new());
+        (cold.detail, cold.retry, cold.errors, cold.notes) = (None, None, Vec::new(), None);
     }
 
     /// The time for which its key was taken is over.
@@ -107,7 +107,7 @@ impl RunRow {
 
     /// Whether a rule has to look at its row when it is over.
     pub fn is_linked(&self) -> bool {
-        self.tags().next().is_some() || self.alarm().is_some()
+        self.tags().next().is_some() || self.alarm().is_some() || self.is_kept()
     }
 
     /// Whether it has this tag.

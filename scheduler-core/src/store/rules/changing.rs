@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
-use super::finishing::{end_expired, finish, release_follow_up};
+use super::finishing::{end_expired, finish, release_follow_up, tell_end};
 use super::keying::taken_by;
 use crate::job::CancelReason;
 use crate::run::{RunEnd, RunId, RunStep};
@@ -57,6 +57,7 @@ pub fn change_run<R: Rows>(
         }
         RunChange::Delete => {
             release_follow_up(rows, run)?;
+            tell_end(rows, run)?;
             rows.remove(run)?;
         }
         RunChange::Hold => {

@@ -15,8 +15,10 @@ pub(super) fn finish<R: Rows>(
     now: DateTime<Utc>,
 ) -> Answer<R, ()> {
     release_follow_up(rows, run)?;
-    let key_until = rows.get(run)?.and_then(|row| row.key_until(now));
-    match (rows.retention().until(end, now), key_until) {
+    tell_end(rows, run)?;
+    let (key_until, keep) =
+        rows.get(run)?.map_or((None, None), |row| (row.key_until(now), row.kept_for(now)));
+    match (rows.retention().until(end, now).max(keep), key_until) {
         (Some(until), _) => rows.edit(run, |row| row.finish(end, now, until)).map(drop),
         (None, Some(until)) => rows.edit(run, |row| row.keep_key(end, now, until)).map(drop),
         (None, None) => rows.remove(run),
@@ -80,6 +82,14 @@ pub(super) fn drop_excess<R: Rows>(rows: &mut R, run: Id<RunRow>) -> Answer<R, O
         None => rows.remove(run)?,
     }
     Ok(dropped.filter(|_| end == RunEnd::Dead))
+}
+
+/// The run has ended, or goes: whoever waits for that is told.
+pub(super) fn tell_end<R: Rows>(rows: &mut R, run: Id<RunRow>) -> Answer<R, ()> {
+    if let Some(id) = rows.get(run)?.filter(|row| row.is_kept()).map(|row| row.id) {
+        rows.tell_end(id);
+    }
+    Ok(())
 }
 
 /// The run is over, or goes: the one that has waited for that waits for its due time.

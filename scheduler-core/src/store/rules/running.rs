@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
-use super::finishing::{end_expired, finish, release_follow_up};
+use super::finishing::{end_expired, finish, release_follow_up, tell_end};
 use super::holding::note_retry;
 use super::keying::{give_back_key, resolve};
 use super::steps::{each, end_claim, end_run};
@@ -155,11 +155,11 @@ fn free_claim_of_run<R: Rows>(rows: &mut R, claim: Id<ClaimRow>, now: DateTime<U
 pub(super) fn end_attempt<R: Rows>(
     rows: &mut R,
     claim: ExecutionId,
-    fate: Fate,
+    (fate, output): (Fate, Option<Arc<str>>),
     now: DateTime<Utc>,
 ) -> Answer<R, bool> {
     let Some((id, run, number)) = attempt_of(rows, claim)? else { return Ok(false) };
-    if fate == Fate::Over {
+    if let Fate::Over | Fate::Discarded = fate {
         // Also if somebody has cancelled it meanwhile: it has done its work.
         let Some((is_removed, linked)) = rows.get(id)?.map(|row| (row.run_removed, row.linked)) else {
             return Ok(false);
@@ -171,7 +171,11 @@ pub(super) fn end_attempt<R: Rows>(
         if !linked {
             rows.drop_run(run)?;
         } else if let Some(run) = rows.run(run)? {
-            finish(rows, run, RunEnd::Succeeded, now)?;
+            let end = if fate == Fate::Over { RunEnd::Succeeded } else { RunEnd::Discarded };
+            if output.is_some() {
+                rows.edit(run, |row| row.set_output(output))?;
+            }
+            finish(rows, run, end, now)?;
         }
         return Ok(true);
     }
@@ -181,7 +185,7 @@ pub(super) fn end_attempt<R: Rows>(
     }
     let Some(run) = rows.run(run)? else { return Ok(true) };
     match fate {
-        Fate::Over => {}
+        Fate::Over | Fate::Discarded => {}
         Fate::Cancelled => {
             rows.edit(run, |row| row.attempts = number)?;
             finish(rows, run, RunEnd::Cancelled, now)?;
@@ -282,7 +286,7 @@ pub(super) fn promise<R: Rows>(
         note_retry(rows, trigger)?;
     }
     let (due, attempts, error, is_dead) = match fate {
-        Fate::Over | Fate::Cancelled => return Ok(()),
+        Fate::Over | Fate::Discarded | Fate::Cancelled => return Ok(()),
         Fate::Again { at, counts, error } => (at, counts.into(), error, false),
         Fate::Dead { error } => (run.due, 1, error, true),
     };
@@ -322,6 +326,7 @@ pub fn remove_run<R: Rows>(rows: &mut R, run: Id<RunRow>) -> Answer<R, ()> {
         rows.edit(claim, |claim| claim.run_removed = true)?;
     }
     release_follow_up(rows, run)?;
+    tell_end(rows, run)?;
     rows.remove(run)
 }
 
@@ -359,7 +364,7 @@ pub fn runs<R: Rows>(rows: &mut R, query: &RunQuery) -> Answer<R, Page<RunStatus
     let found = each(rows, ids, |rows, id| {
         let is_claimed = rows.claim_of(id)?.is_some();
         let row = rows.get(id)?.filter(|row| is_behind(query, row));
-        Ok(row.map(|row| (row.rank().map(|(_, rank)| Reverse(rank)), row.status(is_claimed).at(query.now))))
+        Ok(row.map(|row| (row.rank().map(|(_, rank)| Reverse(rank)), row.status(is_claimed).seen_by(query))))
     })?;
     let looked_at = found.len();
     let mut found: Vec<_> = found.into_iter().flatten().filter(|(_, run)| is_meant(query, run)).collect();
