@@ -58,6 +58,7 @@ pub fn checks<O: Open>() -> Vec<Check<O>> {
         verbs::keys::all(),
         verbs::sequences::all(),
         verbs::lateness::all(),
+        verbs::notes::all(),
         verbs::lengths::all(),
         verbs::limits::all(),
         verbs::overlap::all(),
@@ -94,6 +95,7 @@ macro_rules! store_conformance {
             $crate::__store_checks_of_keys!($open);
             $crate::__store_checks_of_sequences!($open);
             $crate::__store_checks_of_lateness!($open);
+            $crate::__store_checks_of_notes!($open);
             $crate::__store_checks_of_lengths!($open);
             $crate::__store_checks_of_limits!($open);
             $crate::__store_checks_of_overlap!($open);

@@ -165,6 +165,10 @@ struct UniqueRuns;
 struct BatchesAndWorkflows;
 
 #[cfg(doctest)]
+#[doc = include_str!("../../docs/progress-and-results.md")]
+struct ProgressAndResults;
+
+#[cfg(doctest)]
 #[doc = include_str!("../../docs/queues-and-limits.md")]
 struct QueuesAndLimits;
 

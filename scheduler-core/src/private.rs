@@ -1,5 +1,6 @@
 //! What generated code needs and nobody else should use; no promise is made about it.
 
+use std::convert::Infallible;
 use std::fmt::Display;
 use std::future::Future;
 use std::marker::PhantomData;
@@ -184,7 +185,7 @@ impl<E: Into<BoxError>> Fallible for Result<(), E> {
     type Error = E;
 
     fn asked(self) -> Asked<E> {
-        Asked(self)
+        Asked(self, None)
     }
 }
 
@@ -192,7 +193,7 @@ impl<E: Into<BoxError>> Fallible for Result<(), E> {
 ///
 /// Its method asks nothing of the type, so that a job that returns no such result is reported by [`asked`] alone.
 #[derive(Debug)]
-pub struct Asked<E>(Result<(), E>);
+pub struct Asked<E>(Result<(), E>, Option<JobError>);
 
 /// The result of a job with `retry(when = …)`.
 pub fn asked<T: Fallible>(value: T) -> Asked<T::Error> {
@@ -202,6 +203,9 @@ pub fn asked<T: Fallible>(value: T) -> Asked<T::Error> {
 impl<E: Into<BoxError>> Asked<E> {
     /// The outcome that the result stands for, where `when` says which errors are retried.
     pub fn retried_if(self, when: fn(&E) -> bool) -> Outcome {
+        if let Some(error) = self.1 {
+            return Outcome::Failed(error);
+        }
         let is_retried = self.0.as_ref().err().is_none_or(when);
         match self.0.into_outcome() {
             // An error that says by itself what it means has the last word.
@@ -213,6 +217,54 @@ impl<E: Into<BoxError>> Asked<E> {
     }
 }
 
+/// What a job with `output` returns that can fail.
+#[diagnostic::on_unimplemented(
+    message = "a job with `output` cannot return `{Self}`",
+    note = "return `T` or `Result<T, E>`, where `E` is an error"
+)]
+pub trait HasOutput {
+    /// The value.
+    type Output;
+    /// The error.
+    type Error: Into<BoxError>;
+
+    /// The result.
+    fn result(self) -> Result<Self::Output, Self::Error>;
+}
+
+impl<T, E: Into<BoxError>> HasOutput for Result<T, E> {
+    type Output = T;
+    type Error = E;
+
+    fn result(self) -> Self {
+        self
+    }
+}
+
+/// The result of a job with `output`, whose value is noted.
+pub fn produced<T: HasOutput<Output: OutputAlone>>(value: T, context: &JobContext) -> Asked<T::Error> {
+    match value.result() {
+        Ok(output) => Asked(Ok(()), context.set_output(&output).err()),
+        Err(error) => Asked(Err(error), None),
+    }
+}
+
+/// A value that a job with `output` returns, by itself or in a result.
+#[diagnostic::on_unimplemented(
+    message = "a job with `output` cannot return `{Self}`",
+    label = "no value that could be stored",
+    note = "return `T` or `Result<T, E>`, where `T` implements `serde::Serialize` and `serde::Deserialize`, and `E` is an error"
+)]
+pub trait OutputAlone: Serialize + DeserializeOwned {}
+
+#[diagnostic::do_not_recommend]
+impl<T: Serialize + DeserializeOwned> OutputAlone for T {}
+
+/// The value of a job with `output` that cannot fail.
+pub fn produced_alone<T: OutputAlone>(value: T, context: &JobContext) -> Asked<Infallible> {
+    Asked(Ok(()), context.set_output(&value).err())
+}
+
 type Running = Pin<Box<dyn Future<Output = Outcome> + Send>>;
 
 /// A job of an async function: makes the parameters, then calls it.
@@ -222,6 +274,20 @@ pub fn run<P, F, R>(
     parameters: impl Future<Output = Result<P, ExtractError>> + Send + 'static,
     function: fn(P) -> F,
     outcome: fn(R) -> Outcome,
+) -> Running
+where
+    P: Send + 'static,
+    F: Future<Output = R> + Send + 'static,
+    R: 'static,
+{
+    run_noting(parameters, function, outcome)
+}
+
+/// As [`run`], of a job whose outcome is noted in its context.
+pub fn run_noting<P, F, R>(
+    parameters: impl Future<Output = Result<P, ExtractError>> + Send + 'static,
+    function: fn(P) -> F,
+    outcome: impl FnOnce(R) -> Outcome + Send + 'static,
 ) -> Running
 where
     P: Send + 'static,
@@ -241,6 +307,15 @@ pub fn run_blocking<P: Send + 'static, R: 'static>(
     parameters: impl Future<Output = Result<P, ExtractError>> + Send + 'static,
     function: fn(P) -> R,
     outcome: fn(R) -> Outcome,
+) -> Running {
+    run_blocking_noting(parameters, function, outcome)
+}
+
+/// As [`run_blocking`], of a job whose outcome is noted in its context.
+pub fn run_blocking_noting<P: Send + 'static, R: 'static>(
+    parameters: impl Future<Output = Result<P, ExtractError>> + Send + 'static,
+    function: fn(P) -> R,
+    outcome: impl FnOnce(R) -> Outcome + Send + 'static,
 ) -> Running {
     Box::pin(async move {
         match parameters.await {

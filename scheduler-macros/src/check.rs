@@ -11,6 +11,7 @@ use syn::{ExprPath, Ident, LitStr};
 
 use crate::errors::Errors;
 use crate::options::Options;
+use crate::output;
 use crate::retry::Policy;
 
 /// Options that make sense.
@@ -27,6 +28,7 @@ pub(crate) struct Rules {
     pub(crate) queue: Option<String>,
     pub(crate) boost: Option<u64>,
     pub(crate) expires: Option<u64>,
+    pub(crate) keep: Option<u64>,
     pub(crate) trigger: Option<Declared>,
 }
 
@@ -56,6 +58,7 @@ impl Rules {
             queue: options.text("queue").map(LitStr::value),
             boost: options.text("boost").and_then(|text| duration(text, "boost", errors)),
             expires: options.text("expires").and_then(|text| duration(text, "expires", errors)),
+            keep: keep(options, errors),
             trigger: trigger(options, errors),
         }
     }
@@ -76,6 +79,14 @@ fn name(options: &Options, option: &str, default: &str, errors: &mut Errors) -> 
         errors.at(text, format!("`{option}` contains a NUL character; leave it out"));
     }
     value
+}
+
+/// For how long runs are kept; with an output that is an hour unless the job says otherwise.
+fn keep(options: &Options, errors: &mut Errors) -> Option<u64> {
+    match options.text("keep") {
+        Some(text) => duration(text, "keep", errors),
+        None => options.output.as_ref().map(|_| output::KEPT_MILLIS),
+    }
 }
 
 /// Whole milliseconds.

@@ -33,6 +33,12 @@ pub(crate) fn expand(item: TokenStream) -> TokenStream {
             "`when` is for functions with `#[job]`; in `execute`, return `JobError::fatal(error)` for an error that is not retried",
         );
     }
+    if let Some(output) = &options.output {
+        errors.push(syn::Error::new(
+            output.span,
+            "`output` is for functions with `#[job]`; in `execute`, call `context.set_output(&value)`, and say by `keep` how long it is kept",
+        ));
+    }
     if !errors.is_empty() {
         return errors.to_compile_errors();
     }
@@ -56,7 +62,7 @@ fn generate(input: &DeriveInput, options: &Options, rules: &Rules) -> TokenStrea
     let (ident, visibility, krate) = (&input.ident, &input.vis, &options.krate);
     let blocking = options.flag("blocking").is_some();
     let unique = options.unique.as_ref();
-    let job = Job { ident, visibility, rules, unique, krate };
+    let job = Job { ident, visibility, rules, unique, output: None, krate };
     let own: Type = syn::parse_quote!(#ident);
     let constructor = Ident::new(if blocking { "blocking" } else { "new" }, ident.span());
     let method = quote_spanned!(ident.span()=> #ident::execute);
@@ -68,6 +74,8 @@ fn generate(input: &DeriveInput, options: &Options, rules: &Rules) -> TokenStrea
         #items
 
         impl #krate::job::IntoInvocation for #ident {
+            type Output = ();
+
             fn into_invocation(self) -> #krate::job::Invocation {
                 let argument = #argument;
                 argument.invocation(#ident::detail().clone(), &self) #keyed

@@ -8,6 +8,7 @@ use syn::{Ident, Path, Type, Visibility};
 
 use crate::check::Rules;
 use crate::function::{Parameters, innermost};
+use crate::output::Returned;
 use crate::unique::Unique;
 
 /// A job, whatever it was made of.
@@ -16,6 +17,8 @@ pub(crate) struct Job<'a> {
     pub(crate) visibility: &'a Visibility,
     pub(crate) rules: &'a Rules,
     pub(crate) unique: Option<&'a Unique>,
+    /// What its function returns, if that is stored.
+    pub(crate) output: Option<&'a Returned>,
     pub(crate) krate: &'a Path,
 }
 
@@ -103,6 +106,7 @@ fn detail(job: &Job<'_>, args: Option<&Type>) -> TokenStream {
     let millis = |millis: &u64| quote!(::core::time::Duration::from_millis(#millis));
     let timeout = rules.timeout.iter().map(millis);
     let (boost, expires) = (rules.boost.iter().map(millis), rules.expires.iter().map(millis));
+    let keep = rules.keep.iter().map(millis);
     let retry = rules.retry.iter().map(|policy| policy.expression(krate));
     let queue = rules.queue.iter().map(|name| quote!(.queue(#name)));
     let data = args.zip(rules.trigger.as_ref()).map(
@@ -111,7 +115,7 @@ fn detail(job: &Job<'_>, args: Option<&Type>) -> TokenStream {
     quote! {
         #krate::job::JobDetail::builder(#krate::__private::job_key(#group, #name), #name)
             #(#description)* #(.timeout(#timeout))* #(.retry(#retry))* #(#queue)* #data
-            #(.boost(#boost))* #(.expires(#expires))*
+            #(.boost(#boost))* #(.expires(#expires))* #(.keep(#keep))*
             .durable(#durable)
             .disallow_concurrent(#exclusive)
             .persist_data(#persist)
@@ -130,21 +134,24 @@ fn keyed(job: &Job<'_>, args: Option<&Type>) -> Option<TokenStream> {
 
 fn with(job: &Job<'_>, parameters: &Parameters) -> TokenStream {
     let (krate, keyed) = (job.krate, keyed(job, parameters.args()));
+    let output = job.output.map(|returned| returned.value(krate));
+    let (of, returns) =
+        (output.iter().map(|ty| quote!(<#ty>)), output.iter().map(|ty| quote!(.returns::<#ty>())));
     match parameters.args() {
         Some(args) => {
             let argument = argument(krate, args);
             quote! {
                 /// The job with this argument, to be scheduled or enqueued.
-                pub fn with(args: #args) -> #krate::job::Invocation {
+                pub fn with(args: #args) -> #krate::job::Invocation #(#of)* {
                     let argument = #argument;
-                    argument.invocation(Self::detail().clone(), &args) #keyed
+                    argument.invocation(Self::detail().clone(), &args) #keyed #(#returns)*
                 }
             }
         }
         None => quote! {
             /// The job, to be scheduled or enqueued.
-            pub fn with() -> #krate::job::Invocation {
-                #krate::job::Invocation::new(Self::detail().clone()) #keyed
+            pub fn with() -> #krate::job::Invocation #(#of)* {
+                #krate::job::Invocation::new(Self::detail().clone()) #keyed #(#returns)*
             }
         },
     }
@@ -157,7 +164,7 @@ fn argument(krate: &Path, args: &Type) -> TokenStream {
 
 /// The tokens as if all of them stood at `span`. The compiler reports a mistake once only if every expression that has it is
 /// at the same place.
-fn at(span: Span, tokens: TokenStream) -> TokenStream {
+pub(crate) fn at(span: Span, tokens: TokenStream) -> TokenStream {
     let moved = tokens.into_iter().map(|token| match token {
         TokenTree::Group(group) => {
             let mut moved = Group::new(group.delimiter(), at(span, group.stream()));
@@ -198,15 +205,22 @@ fn definition(job: &Job<'_>, parameters: &Parameters, output: Option<&Type>, blo
         None => quote!(|_| ::core::result::Result::Ok(())),
     };
     let output = output.map_or_else(|| quote!(()), ToTokens::to_token_stream);
-    let outcome = match job.rules.when() {
-        Some(when) => {
+    let outcome = match (job.output, job.rules.when()) {
+        (Some(returned), when) => returned.outcome(krate, when),
+        (None, Some(when)) => {
             let asked =
                 at(output.span(), quote!(|value: #output| #krate::__private::asked::<#output>(value)));
             quote_spanned!(output.span()=> #asked.retried_if(#when))
         }
-        None => quote_spanned!(output.span()=> #krate::__private::outcome_of::<#output>),
+        (None, None) => quote_spanned!(output.span()=> #krate::__private::outcome_of::<#output>),
     };
-    let run = Ident::new(if blocking { "run_blocking" } else { "run" }, ident.span());
+    let run = match (blocking, job.output) {
+        (false, None) => "run",
+        (true, None) => "run_blocking",
+        (false, Some(_)) => "run_noting",
+        (true, Some(_)) => "run_blocking_noting",
+    };
+    let run = Ident::new(run, ident.span());
     let run = quote_spanned!(ident.span()=> #krate::__private::#run(parameters, |(#(#names,)*)| #ident(#(#names),*), outcome));
     quote! {
         #krate::__private::definition(
@@ -238,15 +252,17 @@ pub(crate) fn stand_in(
     visibility: &Visibility,
     parameters: &Parameters,
     krate: &Path,
+    output: Option<&Returned>,
 ) -> TokenStream {
     let args = parameters.args().map(|ty| quote!(_: #ty));
+    let of = output.map(|returned| returned.value(krate)).map(|ty| quote!(<#ty>));
     quote! {
         #[allow(non_camel_case_types, missing_docs)]
         #visibility struct #ident {}
 
         #[allow(missing_docs, dead_code)]
         impl #ident {
-            pub fn with(#args) -> #krate::job::Invocation { ::core::unreachable!() }
+            pub fn with(#args) -> #krate::job::Invocation #of { ::core::unreachable!() }
             pub fn key() -> #krate::JobKey { ::core::unreachable!() }
             pub fn definition() -> #krate::job::JobDefinition { ::core::unreachable!() }
         }

@@ -30,12 +30,14 @@ pub(crate) fn expand(options: TokenStream, item: TokenStream) -> TokenStream {
         errors.at(when, "the function returns no error that `when` could be asked about; return `Result<(), E>`, or leave `when` out");
     }
     check_unique(&options, parameters.args(), &mut errors);
+    let returned = options.output.as_ref().and_then(|output| output.of(&function.sig, &mut errors));
     let (ident, visibility) = (&function.sig.ident, &function.vis);
     if !errors.is_empty() {
         let errors = errors.to_compile_errors();
         // A method stands where no type can.
         let is_method = function.sig.receiver().is_some();
-        let stand_in = (!is_method).then(|| expand::stand_in(ident, visibility, &parameters, &options.krate));
+        let stand_in = (!is_method)
+            .then(|| expand::stand_in(ident, visibility, &parameters, &options.krate, returned.as_ref()));
         return quote!(#function #stand_in #errors);
     }
     let output = match &function.sig.output {
@@ -43,8 +45,9 @@ pub(crate) fn expand(options: TokenStream, item: TokenStream) -> TokenStream {
         ReturnType::Type(_, output) => Some((**output).clone()),
     };
     let blocking = options.flag("blocking").is_some();
+    let (unique, krate, output_of) = (options.unique.as_ref(), &options.krate, returned.as_ref());
     let generated = expand::function(
-        &Job { ident, visibility, rules: &rules, unique: options.unique.as_ref(), krate: &options.krate },
+        &Job { ident, visibility, rules: &rules, unique, output: output_of, krate },
         &parameters,
         output.as_ref(),
         blocking,

@@ -11,6 +11,7 @@ mod expand;
 mod foreign;
 mod function;
 mod options;
+mod output;
 mod retry;
 mod unique;
 
@@ -44,6 +45,8 @@ use proc_macro::TokenStream;
 /// | `timeout = "…"` | how long one run may take, such as `"15m"` | for ever |
 /// | `retry = 3`, `retry(max = 3, backoff = "exponential(15s, 1h)")` | how often a failed run is tried again, and when; see [Retries](#retries) | ten times if enqueued, otherwise never |
 /// | `unique(key = "customer")`, `debounce(key = "customer", quiet = "5s")` | of enqueued runs with the same key only one is stored at a time; see [Unique runs](#unique-runs) | no |
+/// | `output` | what the function returns is stored with the run, for whoever waits for it: `T`, or the `T` of a `Result<T, E>`, which is known by a name that ends in `Result`; for functions | nothing is stored |
+/// | `keep = "1h"` | how long an enqueued run is kept at least after its end, with its output | `1h` with `output`, otherwise a run that succeeds leaves nothing |
 /// | `durable` | the job stays when its last trigger is gone | no |
 /// | `calendar = "holidays"` | the calendar of the declared trigger | none |
 /// | `misfire = "skip"` | what a firing does that comes too late: `smart`, `ignore`, `fire_now`, `skip` | that of the scheduler |

@@ -10,10 +10,11 @@ use syn::{Expr, ExprLit, Lit, LitStr, Meta, Path, Token};
 
 use crate::errors::Errors;
 use crate::foreign;
+use crate::output::Output;
 use crate::retry;
 use crate::unique::Unique;
 
-const TEXTS: [&str; 13] = [
+const TEXTS: [&str; 14] = [
     "name",
     "group",
     "description",
@@ -27,11 +28,14 @@ const TEXTS: [&str; 13] = [
     "timeout",
     "boost",
     "expires",
+    "keep",
 ];
 const FLAGS: [&str; 5] = ["durable", "disallow_concurrent", "persist_data", "requests_recovery", "blocking"];
 
 /// What makes runs unique.
 const UNIQUE: [&str; 2] = ["unique", "debounce"];
+
+const OUTPUT: &str = "output";
 
 const QUEUE: &str = "queue";
 /// What Quartz calls a queue.
@@ -43,6 +47,7 @@ pub(crate) struct Options {
     flags: [Option<Span>; FLAGS.len()],
     pub(crate) retry: Option<retry::Written>,
     pub(crate) unique: Option<Unique>,
+    pub(crate) output: Option<Output>,
     seen: Vec<String>,
     /// The options that those with a wrong name stand for.
     meant: Vec<&'static str>,
@@ -58,6 +63,7 @@ impl Options {
             flags: Default::default(),
             retry: None,
             unique: None,
+            output: None,
             seen: Vec::new(),
             meant: Vec::new(),
             unreadable: false,
@@ -119,10 +125,12 @@ impl Options {
                 errors.at(option.path(), "`debounce` makes runs unique, too; keep `unique` or `debounce`");
             }
             self.unique = Unique::read(&name, &option, errors);
+        } else if name == OUTPUT {
+            self.output = Output::read(&option, errors);
         } else if name == "crate" {
             self.take_crate(&option, errors);
         } else {
-            let known = [&TEXTS[..], &["retry"], &UNIQUE, &FLAGS, &["crate"]].concat();
+            let known = [&TEXTS[..], &["retry"], &UNIQUE, &FLAGS, &[OUTPUT, "crate"]].concat();
             self.meant.extend(foreign::meant(&name, &known));
             errors.at(option.path(), foreign::unknown(&name, &known));
         }
@@ -144,7 +152,7 @@ fn text_of(name: &str, option: &Meta, errors: &mut Errors) -> Option<LitStr> {
     let example = match name {
         "cron" => "0 0 2 * * ?",
         "time_zone" => "Europe/Berlin",
-        "every" | "timeout" | "boost" | "expires" => "30s",
+        "every" | "timeout" | "boost" | "expires" | "keep" => "30s",
         "misfire" | "overlap" => "skip",
         _ => "…",
     };

@@ -127,6 +127,7 @@ impl Commit {
             commit.chore(entry);
         }
         let is_woken = view.is_woken();
+        let ended: Vec<_> = view.ended().iter().map(|run| text(run.to_string())).collect();
         // The names are only looked up, but belong to the view.
         let names = std::mem::replace(view.names(), Names::nothing());
         let done = commit.write(view, &names, keeps);
@@ -137,6 +138,9 @@ impl Commit {
         }
         if is_woken {
             commit.ops.add(Step::Wake, "", []);
+        }
+        if !ended.is_empty() {
+            commit.ops.add(Step::Ended, "", ended);
         }
         Ok(Some(commit))
     }

@@ -165,7 +165,7 @@ impl Shared {
 
 /// A run that is over and changes nothing of its job needs only its claim to end.
 fn asks(completion: &Completion) -> Asks {
-    let is_over = completion.fate == Fate::Over && !completion.unfinished;
+    let is_over = matches!(completion.fate, Fate::Over | Fate::Discarded) && !completion.unfinished;
     let of_job = completion.data.is_some() || completion.instruction != Instruction::Continue;
     if is_over && !of_job { Asks::ForClaim } else { Asks::ForAll }
 }

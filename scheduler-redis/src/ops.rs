@@ -45,6 +45,7 @@ pub(crate) enum Step {
     StandAlone,
     Wake,
     Cry,
+    Ended,
 }
 
 impl Step {
@@ -77,6 +78,7 @@ impl Step {
             Self::StandAlone => "stand_alone",
             Self::Wake => "wake",
             Self::Cry => "cry",
+            Self::Ended => "ended",
         }
     }
 }

@@ -30,6 +30,9 @@ use crate::settings::{Kind, Settings, cap, margin};
 /// The oldest server that knows everything the script needs.
 const OLDEST: (u32, u32) = (7, 0);
 
+/// How a message begins that names runs which have ended.
+const ENDED: &[u8] = b"ended ";
+
 /// As long as it is there no server is told what it has forgotten.
 pub(crate) type NothingIsTold = OwnedRwLockReadGuard<()>;
 
@@ -66,6 +69,8 @@ pub(crate) struct Shared {
     pub(crate) rung: Mutex<rules::Rung>,
     /// Runs that are over in the store, of calls that have failed before they could say so.
     pub(crate) settled: Mutex<HashMap<ExecutionId, CompleteResult>>,
+    /// Who in this process waits for the end of a run.
+    pub(crate) ends: EndSignals,
     /// Read while triggers are acquired or fired, written while the store is told what it has forgotten.
     pub(crate) tells: Arc<RwLock<()>>,
     /// The heart is to beat now.
@@ -158,8 +163,17 @@ impl Shared {
         let shared = Arc::new_cyclic(|own: &Weak<Self>| {
             let (own, sender) = (own.clone(), id.clone().into_bytes());
             let heard = Arc::new(move |message: Option<Vec<u8>>| {
-                let store = own.upgrade().filter(|_| message.as_ref() != Some(&sender));
-                store.iter().for_each(|store| store.wake());
+                let Some(store) = own.upgrade() else { return };
+                match message {
+                    Some(message) if message == sender => {}
+                    Some(message) if message.starts_with(ENDED) => store.hear_of_ends(&message),
+                    // Others may have taken nothing, and messages of ends may be lost.
+                    None => {
+                        store.wake();
+                        store.ends.tell_all();
+                    }
+                    Some(_) => store.wake(),
+                }
             });
             let slow = Connection::new(settings.clone(), 1).listen(format!("{}wake", settings.prefix), heard);
             Self {
@@ -176,6 +190,7 @@ impl Shared {
                 may_exceed: AtomicBool::new(true),
                 rung: Mutex::default(),
                 settled: Mutex::default(),
+                ends: EndSignals::default(),
                 tells: Arc::default(),
                 nudge: Arc::default(),
                 renewed: Arc::default(),
@@ -245,6 +260,12 @@ impl Shared {
     /// This process, among those who send messages.
     pub(crate) fn id(&self) -> &str {
         &self.id
+    }
+
+    /// Somebody says which runs have ended.
+    fn hear_of_ends(&self, message: &[u8]) {
+        let names = std::str::from_utf8(&message[ENDED.len()..]).unwrap_or_default();
+        names.split(' ').filter_map(|name| name.parse().ok()).for_each(|run| self.ends.tell(run));
     }
 
     /// A change that somebody waits for, until this is dropped.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use scheduler_core::calendar::Calendar;
 use scheduler_core::job::{ExecutionId, JobDetail};
+use scheduler_core::run::RunId;
 use scheduler_core::store::handler::{ChangeHandler, QueryHandler};
 use scheduler_core::store::rows::Rows;
 use scheduler_core::store::view::{Missing, View};
@@ -141,6 +142,10 @@ impl JobStore for RedisJobStore {
 
     fn query(&self, query: Query) -> StoreFuture<'_, Found> {
         QueryHandler::query(self, query)
+    }
+
+    fn listen(&self, run: RunId) -> EndSignal {
+        self.0.ends.listen(run)
     }
 }
 

@@ -18,6 +18,7 @@ use clap::Parser;
 use examples::{StoreOption, println};
 use scheduler_core::client::Batch;
 use scheduler_core::job::JobError;
+use scheduler_core::Client;
 use scheduler_core::prelude::*;
 use scheduler_core::run::RetryPolicy;
 use scheduler_core::scheduler::ThisBatch;

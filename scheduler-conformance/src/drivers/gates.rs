@@ -46,7 +46,7 @@ fn a_slot_goes_with_its_claim(bench) {
     bench.finish(&first);
     let second = bench.take_one(99);
     bench.run(|rows| match rows.run(RunId::new(7, 2))? {
-        Some(run) => rules::remove_run(rows, run),
+        Some(run) => rules::clear_run(rows, run),
         None => Ok(()),
     });
     assert_eq!(names(&bench.take(ONE, 99, 99)), [""; 0], "its run is gone, and its claim is not");

@@ -52,7 +52,7 @@ impl Bench {
     }
 
     /// Takes what is due until nothing is left, and ends all of it after each call. Answers the largest number of runs at a time.
-    async fn drain(&self, seconds: i64) -> usize {
+    async fn drain_limited(&self, seconds: i64) -> usize {
         let mut most = 0;
         for _ in 0..1000 {
             let taken = self.take_all(ONE, seconds).await;
@@ -101,7 +101,7 @@ async fn each_key_and_each_name_has_slots_of_its_own(bench) {
     for run in &taken {
         bench.end(run, Fate::Over).await;
     }
-    assert_eq!(bench.drain(1).await, 7, "the others");
+    assert_eq!(bench.drain_limited(1).await, 7, "the others");
 }
 
 async fn a_run_takes_as_many_slots_as_its_weight(bench) {
@@ -362,7 +362,7 @@ async fn a_limit_that_is_never_reached_changes_nothing(bench) {
     for run in &taken {
         bench.end(run, Fate::Over).await;
     }
-    assert_eq!(bench.drain(1).await, 0);
+    assert_eq!(bench.drain_limited(1).await, 0);
     assert!(bench.store.all_runs(RunQuery::default().in_state(RunState::Waiting)).await.unwrap().is_empty());
 }
 }

@@ -45,6 +45,7 @@ pub mod keys;
 pub mod lateness;
 pub mod lengths;
 pub mod limits;
+pub mod notes;
 pub mod overlap;
 pub mod paging;
 pub mod pausing;

@@ -107,7 +107,7 @@ impl BatchBuilder<'_> {
         let mut runs = Vec::with_capacity(callbacks.len() + 1);
         let mut on_death = None;
         for (place, (on, job)) in callbacks.into_iter().enumerate() {
-            let mut run = client.prepared(job, JobData::new(), None).await?;
+            let mut run = client.prepared(job, JobData::new(), None, Vec::new()).await?;
             // A second call makes the same run.
             run.new.id = RunId::from_key(&format!("{id} {place} {on}"));
             run.new.after = vec![Edge::new(id, on)];
@@ -147,7 +147,7 @@ impl Batch {
     ///
     /// When it is awaited: the batch has ended, was cancelled, or is sealed and the handle is not that of one of its runs; otherwise as
     /// [`enqueue`](Client::enqueue).
-    pub fn add(&self, job: impl IntoInvocation) -> Enqueue<'_> {
+    pub fn add<J: IntoInvocation>(&self, job: J) -> Enqueue<'_, J::Output> {
         self.client.enqueue(job).in_batch(self.member())
     }
 

@@ -7,7 +7,7 @@ use crate::error::Result;
 use crate::run::{Condition, Edge, RunId};
 use crate::store::*;
 
-impl Enqueue<'_> {
+impl<'a, T> Enqueue<'a, T> {
     /// Holds the run until this one has succeeded. Several parents can be named, one call for each; the run is let go when the last of them
     /// has succeeded. If one ends in another way, the run is cancelled. It is held again if that parent is replayed.
     ///
@@ -56,15 +56,15 @@ impl Enqueue<'_> {
     /// # Ok(())
     /// # }
     /// ```
-    pub fn then(self, next: Self) -> Self {
+    pub fn then<U>(self, next: Enqueue<'a, U>) -> Enqueue<'a, U> {
         self.then_on(Condition::Success, next)
     }
 
     /// As [`then`](Self::then), for another end of the first run.
-    pub fn then_on(mut self, on: Condition, mut next: Self) -> Self {
+    pub fn then_on<U>(mut self, on: Condition, mut next: Enqueue<'a, U>) -> Enqueue<'a, U> {
         let id = *self.id.get_or_insert_with(|| self.client.new_run());
         let mut earlier = std::mem::take(&mut self.earlier);
-        earlier.push(self);
+        earlier.push(self.untyped());
         earlier.append(&mut next.earlier);
         next = next.after_on(on, id);
         next.earlier = earlier;

@@ -1,11 +1,13 @@
 //! Runs that are stored by a call, and what can be done with them.
 
+use std::marker::PhantomData;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use scheduler_syntax::{boost_problem, expiry_problem};
 
 use super::handle::Client;
+use super::results::{KEPT_FOR_HANDLES, RunHandle};
 use super::unique::{Prepared, keyed};
 use crate::data::JobData;
 use crate::error::{During, Error, Result};
@@ -28,7 +30,7 @@ use crate::watch::Event;
 /// Dropped early, the run may or may not be stored. While the call waits for room in a queue, nothing is stored.
 #[must_use = "nothing is enqueued until this is awaited"]
 #[derive(Debug)]
-pub struct Enqueue<'a> {
+pub struct Enqueue<'a, T = ()> {
     pub(super) client: &'a Client,
     job: Invocation,
     due: Option<Delay>,
@@ -43,7 +45,9 @@ pub struct Enqueue<'a> {
     pub(super) after: Vec<Edge>,
     batch: Option<InBatch>,
     /// Calls that are carried out in the same step, before this one.
-    pub(super) earlier: Vec<Self>,
+    pub(super) earlier: Vec<Enqueue<'a>>,
+    keep: Option<Duration>,
+    output: PhantomData<fn() -> T>,
 }
 
 /// What has become of a run that was to be enqueued.
@@ -67,7 +71,7 @@ impl EnqueueOutcome {
     }
 }
 
-impl Enqueue<'_> {
+impl<'a, T> Enqueue<'a, T> {
     /// Not before `time`; at once if that has passed. Default: at once.
     pub fn at(self, time: DateTime<Utc>) -> Self {
         Self { due: Some(Delay::Until(time)), ..self }
@@ -115,6 +119,44 @@ impl Enqueue<'_> {
         Self { expires: Some(expires), ..self }
     }
 
+    /// For so long the run is kept at least after its end, with what its job has [returned](crate::job::JobContext::set_output), so that a
+    /// [handle](Self::handle) can tell what has become of it. Zero keeps nothing. A run that is kept keeps its [id](Self::id), too. Default: that
+    /// of the [job](crate::job::JobDetailBuilder::keep), which is one hour for `#[job(output)]`; otherwise a run that succeeds leaves nothing.
+    pub fn keep(self, keep: Duration) -> Self {
+        Self { keep: Some(keep), ..self }
+    }
+
+    /// Stores the run, and gives a handle by which its end and its output can be waited for. The run is kept for an hour after its end,
+    /// unless the job or the call [says otherwise](Self::keep).
+    ///
+    /// ```
+    /// # use scheduler_core::prelude::*;
+    /// #[job(output)]
+    /// async fn add(numbers: (u64, u64)) -> u64 {
+    ///     numbers.0 + numbers.1
+    /// }
+    ///
+    /// # async fn all(scheduler: Scheduler) -> Result<(), Box<dyn std::error::Error>> {
+    /// let sum = scheduler.enqueue(add::with((2, 3))).handle().await?;
+    /// assert_eq!(sum.result().await?, 5);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As for the call itself.
+    ///
+    /// # Cancel safety
+    ///
+    /// As for the call itself.
+    pub async fn handle(self) -> Result<RunHandle<T>> {
+        let keep = self.keep.or(self.job.detail().keep()).unwrap_or(KEPT_FOR_HANDLES);
+        let client = self.client.clone();
+        let outcome = self.keep(keep).outcome().await?;
+        Ok(RunHandle::new(client, outcome))
+    }
+
     /// An id of the caller, such as that of a [key](RunId::from_key). If a run of this id is stored already, nothing is stored,
     /// so a call without an answer can be repeated. That also holds for a dead run, which [`replay`](Client::replay) runs again. A run
     /// that has succeeded leaves nothing, and one that was cancelled does not keep its id: a call that is repeated after that stores
@@ -131,6 +173,30 @@ impl Enqueue<'_> {
     /// The run begins when all runs of this sequence that were enqueued before are over. Default: it belongs to no sequence.
     pub fn sequence(self, sequence: Sequence) -> Self {
         Self { sequence: Some(sequence), ..self }
+    }
+
+    /// The same call, whose run returns whatever it returns.
+    pub(super) fn untyped(self) -> Enqueue<'a> {
+        let Self { client, job, due, id, priority, retry, unique, sequence, boost, expires, .. } = self;
+        let Self { keep, limits, after, batch, earlier, .. } = self;
+        Enqueue {
+            client,
+            job,
+            due,
+            id,
+            priority,
+            retry,
+            unique,
+            sequence,
+            boost,
+            expires,
+            limits,
+            after,
+            batch,
+            earlier,
+            keep,
+            output: PhantomData,
+        }
     }
 
     /// The run is one of this batch.
@@ -166,7 +232,7 @@ impl Enqueue<'_> {
 
     async fn prepare(self) -> Result<Prepared> {
         let Self { client, job, due, id, priority, retry, unique, sequence, .. } = self;
-        let Self { boost, expires, limits, after, batch, .. } = self;
+        let Self { boost, expires, keep, limits, after, batch, .. } = self;
         let key = job.key().clone();
         let policy = retry.as_ref().and_then(|policy| Some(policy.checked().err()?.to_string()));
         let lateness = || {
@@ -210,12 +276,13 @@ impl Enqueue<'_> {
         new.retry = retry.or(new.retry.take());
         new.boost = boost.unwrap_or(new.boost);
         new.expires = expires.or(new.expires);
+        new.keep = keep.or(new.keep);
         (new.after, new.batch) = (after, batch);
         Ok(run)
     }
 }
 
-impl<'a> IntoFuture for Enqueue<'a> {
+impl<'a, T: 'a> IntoFuture for Enqueue<'a, T> {
     type Output = Result<RunId>;
     type IntoFuture = BoxFuture<'a, Result<RunId>>;
 
@@ -244,12 +311,12 @@ impl Client {
     /// No job is stored for it: options come from the stored job of this name if there is one, otherwise from the code of the node
     /// that runs it, or from the given job if that differs from what the code declares. A client without a scheduler does not know
     /// what the code declares, so the run brings the given job along.
-    pub fn enqueue(&self, job: impl IntoInvocation) -> Enqueue<'_> {
-        let job = job.into_invocation();
+    pub fn enqueue<J: IntoInvocation>(&self, job: J) -> Enqueue<'_, J::Output> {
+        let (client, job, output) = (self, job.into_invocation(), PhantomData);
         let (due, id, priority, retry, unique, sequence, boost, expires) = Default::default();
-        let (limits, after, batch, earlier) = Default::default();
+        let (limits, after, batch, earlier, keep) = Default::default();
         Enqueue {
-            client: self,
+            client,
             job,
             due,
             id,
@@ -263,6 +330,8 @@ impl Client {
             after,
             batch,
             earlier,
+            keep,
+            output,
         }
     }
 

@@ -10,7 +10,7 @@ use crate::job::Invocation;
 use crate::run::{Gates, Limit, gates_of};
 use crate::user;
 
-impl Enqueue<'_> {
+impl<T> Enqueue<'_, T> {
     /// At most so many runs of this limit are under way at the same time, over all nodes; until then the run waits. A limit whose name the
     /// job uses, too, takes its place. A run has at most four limits. Default: the limits of the job.
     ///

@@ -63,11 +63,12 @@ impl Core {
         let unfinished = matches!(ended.outcome, Outcome::Cancelled)
             && ended.run.cancel_reason() == Some(CancelReason::ClaimLost);
         let (execution, data) = (parts.id, wishes.data);
+        let output = wishes.output.filter(|_| parts.stored.is_some() && ended.outcome.is_success());
         let fate = self.fate(ended, now);
         let mut record = self.record(parts, ended.outcome, reason(ended, &fate));
         record.iter_mut().for_each(|record| record.overran = ended.overran);
         let promise = (fate != Fate::Over && parts.stored.is_none()).then(|| Box::new(self.promise(parts)));
-        Completion { execution, instruction, data, record, unfinished, fate, promise }
+        Completion { execution, instruction, data, record, unfinished, fate, promise, output }
     }
 
     /// What becomes of the run: an attempt that failed is followed by another one as long as a retry is left, and a stored run that
@@ -79,7 +80,10 @@ impl Core {
             ended.was_dropped || matches!(reason, Some(CancelReason::Shutdown | CancelReason::ClaimLost))
         };
         match *ended.outcome {
-            Outcome::Succeeded | Outcome::Vetoed | Outcome::Discarded(_) => Fate::Over,
+            Outcome::Succeeded => Fate::Over,
+            // The end of a firing that leaves nothing has no name.
+            Outcome::Vetoed | Outcome::Discarded(_) if parts.stored.is_none() => Fate::Over,
+            Outcome::Vetoed | Outcome::Discarded(_) => Fate::Discarded,
             Outcome::Snoozed(delay) => {
                 let soonest = now + SHORTEST_SNOOZE;
                 Fate::Again { at: delay.from(now).max(soonest), counts: false, error: None }
@@ -176,7 +180,7 @@ fn reason(ended: &Ended<'_>, fate: &Fate) -> Option<FiringReason> {
         Outcome::Vetoed => Some(FiringReason::Vetoed),
         Outcome::Cancelled => ended.run.cancel_reason().map(Into::into),
         Outcome::Failed(_) | Outcome::Panicked(_) | Outcome::TimedOut => match fate {
-            Fate::Over | Fate::Cancelled => None,
+            Fate::Over | Fate::Discarded | Fate::Cancelled => None,
             Fate::Again { .. } => Some(FiringReason::Retried),
             Fate::Dead { .. } => Some(FiringReason::Dead),
         },

@@ -75,7 +75,7 @@ impl Core {
         };
         let (run, job) = (ending.run, ending.trigger.job());
         match &ending.completion.fate {
-            Fate::Over | Fate::Cancelled => {}
+            Fate::Over | Fate::Discarded | Fate::Cancelled => {}
             Fate::Again { at, .. } if matches!(ending.outcome, Outcome::Snoozed(_)) => {
                 let (due, shown) = (*at, When(Some(*at)));
                 tracing::debug!(%job, %run, "run {run} of job `{job}` has nothing to do yet and waits; it is attempted again at {shown}");

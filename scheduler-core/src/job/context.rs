@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::detail::JobDetail;
 use super::launcher::Launcher;
+use super::outcome::JobError;
 use super::provide::Providers;
 use super::run::{Run, Unschedule};
 use super::scope::Scope;
@@ -17,7 +18,7 @@ use crate::data::JobData;
 use crate::error::{Error, Result};
 use crate::execution_id::ExecutionId;
 use crate::key::{JobKey, TriggerKey};
-use crate::run::{AttemptError, FiringCause, RunId};
+use crate::run::{AttemptError, FiringCause, MAX_OUTPUT, RunId};
 use crate::time::Clock;
 use crate::trigger::{Recovery, Trigger};
 
@@ -184,6 +185,27 @@ impl JobContext {
             .for_job(job));
         }
         self.0.wishes.lock().data = Some(data);
+        Ok(())
+    }
+
+    /// What the run is to return to whoever [waits](crate::client::RunHandle::result) for it, if it succeeds. `#[job(output)]` does this with
+    /// what the function returns. The value is stored as JSON with a run that is [kept](crate::client::Enqueue::keep), and goes with it. The
+    /// last value of an attempt holds.
+    ///
+    /// # Errors
+    ///
+    /// The value cannot be written as JSON, or is longer than [`MAX_OUTPUT`](crate::run::MAX_OUTPUT). No retry helps, so a job that returns the error is
+    /// dead.
+    pub fn set_output(&self, output: &impl Serialize) -> Result<(), JobError> {
+        let text = serde_json::to_string(output)
+            .map_err(|error| JobError::fatal(format!("the output of the job is no JSON: {error}")))?;
+        if text.len() > MAX_OUTPUT {
+            return Err(JobError::fatal(format!(
+                "the output of the job has {} bytes as JSON, and {MAX_OUTPUT} are the most; store it elsewhere and return its address",
+                text.len()
+            )));
+        }
+        self.0.wishes.lock().output = Some(text.into());
         Ok(())
     }
 

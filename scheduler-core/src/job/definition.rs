@@ -1,6 +1,7 @@
 //! A job function together with everything its author has declared about it.
 
 use std::fmt;
+use std::marker::PhantomData;
 use std::panic::Location;
 use std::sync::Arc;
 
@@ -223,16 +224,23 @@ pub trait JobFn {
     fn definition() -> JobDefinition;
 }
 
-/// A job together with the arguments of one run or one schedule.
-#[derive(Clone)]
-pub struct Invocation {
+/// A job together with the arguments of one run or one schedule. `T` is what its runs return.
+pub struct Invocation<T = ()> {
     detail: Arc<JobDetail>,
     data: Result<JobData, Arc<DataError>>,
     unique: Option<UniqueOf>,
     limits: Vec<LimitOf>,
+    output: PhantomData<fn() -> T>,
 }
 
-impl fmt::Debug for Invocation {
+impl<T> Clone for Invocation<T> {
+    fn clone(&self) -> Self {
+        let (detail, data, unique) = (self.detail.clone(), self.data.clone(), self.unique.clone());
+        Self { detail, data, unique, limits: self.limits.clone(), output: PhantomData }
+    }
+}
+
+impl<T> fmt::Debug for Invocation<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Invocation")
             .field("detail", &self.detail)
@@ -244,21 +252,43 @@ impl fmt::Debug for Invocation {
 impl Invocation {
     /// The job without arguments.
     pub fn new(detail: impl Into<Arc<JobDetail>>) -> Self {
-        Self { detail: detail.into(), data: Ok(JobData::new()), unique: None, limits: Vec::new() }
+        Self {
+            detail: detail.into(),
+            data: Ok(JobData::new()),
+            unique: None,
+            limits: Vec::new(),
+            output: PhantomData,
+        }
     }
 
     /// The job with these arguments, laid over its own data. Arguments that do not serialise to JSON are reported
     /// when it is scheduled.
     pub fn with_args<T: Serialize>(detail: impl Into<Arc<JobDetail>>, args: &T) -> Self {
         let data = JobData::from_args(args).map_err(Arc::new);
-        Self { detail: detail.into(), data, unique: None, limits: Vec::new() }
+        Self { detail: detail.into(), data, unique: None, limits: Vec::new(), output: PhantomData }
+    }
+
+    /// Many jobs of one function share its name in memory, if nobody else has this one yet.
+    pub(crate) fn share_job_type(&mut self, job_type: &Arc<str>) {
+        if let Some(detail) = Arc::get_mut(&mut self.detail) {
+            detail.share_job_type(job_type);
+        }
+    }
+}
+
+impl<T> Invocation<T> {
+    /// The same job, whose runs return a `U`.
+    #[must_use]
+    pub fn returns<U>(self) -> Invocation<U> {
+        let Self { detail, data, unique, limits, .. } = self;
+        Invocation { detail, data, unique, limits, output: PhantomData }
     }
 
     /// Enqueued runs of it are unique: the function makes the key of a run of its argument.
     #[must_use]
-    pub fn unique<T: DeserializeOwned + 'static>(
+    pub fn unique<A: DeserializeOwned + 'static>(
         self,
-        key: impl Fn(&T) -> Unique + Send + Sync + 'static,
+        key: impl Fn(&A) -> Unique + Send + Sync + 'static,
     ) -> Self {
         Self { unique: Some(unique_of(key)), ..self }
     }
@@ -275,9 +305,9 @@ impl Invocation {
 
     /// Enqueued runs of it have one limit more: the function makes it of the argument of a run.
     #[must_use]
-    pub fn limit<T: DeserializeOwned + 'static>(
+    pub fn limit<A: DeserializeOwned + 'static>(
         mut self,
-        limit: impl Fn(&T) -> Limit + Send + Sync + 'static,
+        limit: impl Fn(&A) -> Limit + Send + Sync + 'static,
     ) -> Self {
         self.limits.push(limit_of(limit));
         self
@@ -297,13 +327,6 @@ impl Invocation {
     /// The job.
     pub fn detail(&self) -> &Arc<JobDetail> {
         &self.detail
-    }
-
-    /// Many jobs of one function share its name in memory, if nobody else has this one yet.
-    pub(crate) fn share_job_type(&mut self, job_type: &Arc<str>) {
-        if let Some(detail) = Arc::get_mut(&mut self.detail) {
-            detail.share_job_type(job_type);
-        }
     }
 
     pub(crate) fn into_detail(self) -> Arc<JobDetail> {
@@ -336,17 +359,24 @@ impl Invocation {
     note = "a struct with `#[derive(Job)]` is scheduled by its value"
 )]
 pub trait IntoInvocation {
+    /// What a run returns; `()` for a job without an output.
+    type Output: DeserializeOwned;
+
     /// The job with its arguments.
     fn into_invocation(self) -> Invocation;
 }
 
-impl IntoInvocation for Invocation {
+impl<T: DeserializeOwned> IntoInvocation for Invocation<T> {
+    type Output = T;
+
     fn into_invocation(self) -> Invocation {
-        self
+        self.returns()
     }
 }
 
 impl IntoInvocation for JobDetail {
+    type Output = ();
+
     fn into_invocation(self) -> Invocation {
         Invocation::new(self)
     }

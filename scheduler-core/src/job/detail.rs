@@ -53,6 +53,7 @@ struct ColdFields {
     queue: Option<Arc<str>>,
     boost: Option<Duration>,
     expires: Option<Duration>,
+    keep: Option<Duration>,
 }
 
 impl ColdFields {
@@ -64,6 +65,7 @@ impl ColdFields {
         queue: None,
         boost: None,
         expires: None,
+        keep: None,
     };
 
     fn kept(self) -> Option<Box<Self>> {
@@ -92,6 +94,8 @@ struct Record {
     boost: Option<Duration>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     expires: Option<Duration>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    keep: Option<Duration>,
     #[serde(default)]
     durable: bool,
     #[serde(default)]
@@ -108,8 +112,8 @@ impl TryFrom<Record> for JobDetail {
     fn try_from(record: Record) -> Result<Self, String> {
         let Record { key, job_type, durable, disallow_concurrent, persist_data, requests_recovery, .. } =
             record;
-        let Record { description, data, timeout, retry, queue, boost, expires, .. } = record;
-        let cold = ColdFields { description, data, timeout, retry, queue, boost, expires }.kept();
+        let Record { description, data, timeout, retry, queue, boost, expires, keep, .. } = record;
+        let cold = ColdFields { description, data, timeout, retry, queue, boost, expires, keep }.kept();
         let job = Self { key, job_type, durable, disallow_concurrent, persist_data, requests_recovery, cold };
         job.problem().map_or(Ok(job), Err)
     }
@@ -119,7 +123,7 @@ impl From<JobDetail> for Record {
     fn from(detail: JobDetail) -> Self {
         let JobDetail { key, job_type, durable, disallow_concurrent, persist_data, requests_recovery, cold } =
             detail;
-        let ColdFields { description, data, timeout, retry, queue, boost, expires } =
+        let ColdFields { description, data, timeout, retry, queue, boost, expires, keep } =
             cold.map_or(ColdFields::NOTHING, |cold| *cold);
         Self {
             version: Version,
@@ -132,6 +136,7 @@ impl From<JobDetail> for Record {
             queue,
             boost,
             expires,
+            keep,
             durable,
             disallow_concurrent,
             persist_data,
@@ -248,6 +253,11 @@ impl JobDetail {
     /// How long after their due time its enqueued runs expire that have not begun; never unless set.
     pub fn expires(&self) -> Option<Duration> {
         self.cold().expires
+    }
+
+    /// How long its enqueued runs are kept at least after their end, with what they return; unless set, as long as their kind of end.
+    pub fn keep(&self) -> Option<Duration> {
+        self.cold().keep
     }
 
     /// Whether the job stays when its last trigger is gone.
@@ -383,6 +393,14 @@ impl JobDetailBuilder {
     /// See [`Enqueue::expires`](crate::client::Enqueue::expires).
     pub fn expires(mut self, expires: Duration) -> Self {
         self.0.edit_rare(|cold| cold.expires = Some(expires));
+        self
+    }
+
+    /// How long the enqueued runs of this job are kept at least after their end, however they end, with their
+    /// [output](crate::job::JobContext::set_output). Zero keeps nothing. Default: a run that succeeds leaves nothing. See
+    /// [`Enqueue::keep`](crate::client::Enqueue::keep).
+    pub fn keep(mut self, keep: Duration) -> Self {
+        self.0.edit_rare(|cold| cold.keep = Some(keep));
         self
     }
 

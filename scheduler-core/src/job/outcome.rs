@@ -299,7 +299,7 @@ impl From<Panic> for Outcome {
 /// What a job function may return: `()`, or `Result<(), E>` with any error.
 #[diagnostic::on_unimplemented(
     message = "a job cannot return `{Self}`",
-    note = "return `()`, `JobResult`, or `Result<(), E>` where `E` is an error"
+    note = "return `()`, `JobResult`, or `Result<(), E>` where `E` is an error; a value is stored for whoever waits for it by `#[job(output)]`"
 )]
 pub trait IntoOutcome {
     /// The outcome that this value stands for.

@@ -82,6 +82,8 @@ pub(crate) struct Wishes {
     pub(super) refire: bool,
     pub(crate) unschedule: Option<Unschedule>,
     pub(crate) data: Option<JobData>,
+    /// What the job has returned, as JSON.
+    pub(crate) output: Option<Arc<str>>,
 }
 
 /// Which triggers a run wishes to end.

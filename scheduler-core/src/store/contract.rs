@@ -10,12 +10,14 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::Serialize;
 
+use super::end_signals::EndSignal;
 use super::firing::*;
 use super::queues::QueueFilter;
 use super::requests::{Change, Changed, Found, Query};
 use crate::calendar::Calendar;
 use crate::error::Result;
 use crate::job::{CancelReason, ExecutionId};
+use crate::run::RunId;
 use crate::time::Clock;
 
 /// What every verb returns.
@@ -75,6 +77,12 @@ pub trait JobStore: Debug + Send + Sync + 'static {
 
     /// Reads what is stored. [`Queries`](super::Queries) has a method for each.
     fn query(&self, query: Query) -> StoreFuture<'_, Found>;
+
+    /// Tells a client when this run, which is [kept](super::NewRun::keep), may have ended, on whatever node. A signal may come too early,
+    /// and may be lost between processes: a client looks now and then by itself. Default: no signal ever comes.
+    fn listen(&self, _run: RunId) -> EndSignal {
+        EndSignal::never()
+    }
 }
 
 /// One life of one node.

@@ -4,9 +4,11 @@ use std::fmt::Debug;
 use std::sync::Arc;
 
 use super::contract::*;
+use super::end_signals::EndSignal;
 use super::firing::*;
 use super::requests::{Change, Changed, Found, Query};
 use crate::job::ExecutionId;
+use crate::run::RunId;
 use crate::time::Clock;
 
 /// A job store around another one. Every call is passed on to the inner store by default, so an implementation overrides only the
@@ -101,6 +103,11 @@ pub trait Decorator: Debug + Send + Sync + 'static {
     fn query(&self, query: Query) -> StoreFuture<'_, Found> {
         self.inner().query(query)
     }
+
+    /// See [`JobStore::listen`].
+    fn listen(&self, run: RunId) -> EndSignal {
+        self.inner().listen(run)
+    }
 }
 
 /// A store that a program chooses when it starts.
@@ -153,5 +160,9 @@ impl<D: Decorator> JobStore for D {
 
     fn query(&self, query: Query) -> StoreFuture<'_, Found> {
         Decorator::query(self, query)
+    }
+
+    fn listen(&self, run: RunId) -> EndSignal {
+        Decorator::listen(self, run)
     }
 }

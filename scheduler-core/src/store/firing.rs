@@ -203,13 +203,24 @@ pub struct Completion {
     pub fate: Fate,
     /// The run of a trigger's firing, to be stored if it is not over.
     pub promise: Option<Box<NewRun>>,
+    /// What its job has returned, as JSON. It is stored with a run that is [kept](NewRun::keep).
+    pub output: Option<Arc<str>>,
 }
 
 impl Completion {
     /// The execution is over, and its trigger goes on as scheduled.
     pub fn of(execution: ExecutionId) -> Self {
         let (instruction, fate) = (Instruction::Continue, Fate::Over);
-        Self { execution, instruction, data: None, record: None, unfinished: false, fate, promise: None }
+        Self {
+            execution,
+            instruction,
+            data: None,
+            record: None,
+            unfinished: false,
+            fate,
+            promise: None,
+            output: None,
+        }
     }
 }
 

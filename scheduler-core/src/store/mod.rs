@@ -51,6 +51,7 @@ pub mod batches;
 mod contract;
 mod counts;
 pub mod decorator;
+mod end_signals;
 mod firing;
 mod firings;
 mod memory;
@@ -73,6 +74,7 @@ pub mod handler {
 pub use admin::*;
 pub use contract::*;
 pub use counts::*;
+pub use end_signals::{EndSignal, EndSignals};
 pub use firing::*;
 pub use firings::*;
 pub use memory::MemoryJobStore;

@@ -70,6 +70,9 @@ pub struct NewRun {
     pub boost: Duration,
     /// So long after its due time it expires, unless its first attempt has begun; none for never.
     pub expires: Option<Duration>,
+    /// So long after its end it is kept at least, however it ends, with its [output](super::Completion::output). None for as long as its
+    /// kind of end is.
+    pub keep: Option<Duration>,
     /// No more than so many runs may wait in its queue with this one; none for any number. Claimed, held and ended runs do not wait.
     pub most_waiting: Option<usize>,
     /// The present, for a boosted run. Without it the run counts as not due until a node finds it due.
@@ -156,12 +159,14 @@ impl NewRun {
             opens: None,
             boost: job.boost().unwrap_or_default(),
             expires: job.expires(),
+            keep: job.keep(),
             most_waiting: None,
             now: None,
         }
     }
 
-    /// The run of a trigger's firing that this execution was the first attempt of. It has no boost and does not expire, as its trigger.
+    /// The run of a trigger's firing that this execution was the first attempt of. It has no boost and does not expire, as its trigger, and
+    /// nobody waits for its output.
     pub fn of_firing(
         execution: ExecutionId,
         job: &Arc<JobDetail>,
@@ -178,6 +183,7 @@ impl NewRun {
             cause,
             boost: Duration::ZERO,
             expires: None,
+            keep: None,
             ..Self::of(RunId::new(execution.session(), execution.count()), job, scheduled)
         }
     }
@@ -232,9 +238,11 @@ pub struct AcquiredRun {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Fate {
-    /// It is over and leaves no record.
+    /// It has succeeded, and leaves no record unless it is [kept](NewRun::keep).
     #[default]
     Over,
+    /// Its job was not called, or has said that nobody needs to look at its error. It leaves no record unless it is kept.
+    Discarded,
     /// It waits for another attempt.
     Again {
         /// When that is due.
@@ -283,6 +291,8 @@ pub struct RunQuery {
     /// At most so many on a page; by default [`PAGE_SIZE`](super::PAGE_SIZE), and never more than
     /// [`MAX_PAGE_SIZE`](super::MAX_PAGE_SIZE). A query with `ids` has no limit by default.
     pub limit: Option<usize>,
+    /// Whether the [output](RunStatus::output) of each run is shown, which may be long. Default: no, except for [`one`](Self::one).
+    pub with_output: bool,
     /// The present, so that a run whose time to begin is over counts as expired before a node has found it; none for runs as they are
     /// stored. A [`Client`](crate::Client) sets it.
     pub now: Option<DateTime<Utc>>,
@@ -368,9 +378,15 @@ impl RunQuery {
         }
     }
 
+    /// Shows what the jobs of the runs have returned.
+    #[must_use]
+    pub fn with_output(self) -> Self {
+        Self { with_output: true, ..self }
+    }
+
     /// Only this one.
     pub fn one(id: RunId) -> Self {
-        Self { ids: vec![id], ..Self::default() }
+        Self { ids: vec![id], with_output: true, ..Self::default() }
     }
 }
 
@@ -450,6 +466,8 @@ pub struct RunStatus {
     pub sequence: Option<Arc<str>>,
     /// The run of its sequence for which it waits.
     pub behind: Option<RunId>,
+    /// What its job has returned, as JSON. Only shown if the query [asks for it](RunQuery::with_output).
+    pub output: Option<Arc<str>>,
     /// Why there is this run.
     pub cause: Cause,
     /// The runs for which it waits; of a run that was cancelled since one of them has not ended as it has to, those with that one.
@@ -461,8 +479,14 @@ pub struct RunStatus {
 }
 
 impl RunStatus {
-    /// As it is seen at this time: a run whose time to begin is over has expired, whether a node has found that or not.
-    pub(super) fn at(self, now: Option<DateTime<Utc>>) -> Self {
+    /// As a query sees it: a run whose time to begin is over has expired, whether a node has found that or not, and long outputs do not
+    /// belong into long lists.
+    pub(super) fn seen_by(mut self, query: &RunQuery) -> Self {
+        self.output = self.output.filter(|_| query.with_output);
+        self.at(query.now)
+    }
+
+    fn at(self, now: Option<DateTime<Utc>>) -> Self {
         let waits = matches!(self.state, RunState::Waiting | RunState::Held);
         let is_over = now.zip(self.expires).is_some_and(|(now, expires)| waits && expires <= now);
         let (state, end) = (RunState::Ended, Some(RunEnd::Expired));

@@ -48,6 +48,7 @@ mod queues;
 mod races;
 mod refusing;
 mod regressions;
+mod results;
 mod retries_of_triggers;
 mod retry_policies;
 mod retrying;

@@ -203,6 +203,10 @@ end
 
 function ops.wake() woken = true end
 function ops.cry() woken, loud = true, true end
+-- Names of runs whose end clients may wait for.
+function ops.ended(_, from, many)
+  call('PUBLISH', K'wake', 'ended ' .. table.concat(ARGV, ' ', from, from + many - 1))
+end
 
 -- What few commits need. To define it costs as much as some commands, so it is defined when it is asked for.
 local function define()
@@ -607,7 +611,7 @@ return guarded(function()
         check('runs')
       elseif name == 'firings' then
         prepare_firings(ARGV[at + 3])
-      elseif name ~= 'wake' and name ~= 'cry' then
+      elseif name ~= 'wake' and name ~= 'cry' and name ~= 'ended' then
         ops.prepare(name, key, at + 3, many)
       end
     end

@@ -103,6 +103,10 @@ bugs! {
     LetsStrangersIn,
     CancelsNoBatch,
     ListsAllAsMembers,
+    DropsOutputs,
+    KeepsNothing,
+    TakesDiscardsForSuccess,
+    TellsNobody,
 }
 
 #[derive(Debug)]
@@ -187,6 +191,7 @@ impl Decorator for Broken {
             match self.bug {
                 Bug::DropsInstructions => completion.instruction = Instruction::Continue,
                 Bug::DropsData => completion.data = None,
+                Bug::DropsOutputs => completion.output = None,
                 Bug::ForgetsWhoseRetriesTheyAre => {
                     completion.promise.iter_mut().for_each(|run| run.cause = Cause::Enqueued);
                 }
@@ -199,6 +204,7 @@ impl Decorator for Broken {
                 (Bug::CountsInterruptions, Fate::Again { at, error, .. }) => {
                     Fate::Again { at, counts: true, error }
                 }
+                (Bug::TakesDiscardsForSuccess, Fate::Discarded) => Fate::Over,
                 (_, fate) => fate,
             };
         }
@@ -224,6 +230,10 @@ impl Decorator for Broken {
             Change::ChangeRuns { request } => reply(self.change_runs(request), Changed::ChangeRuns),
             other => self.store.change(other),
         }
+    }
+
+    fn listen(&self, run: RunId) -> EndSignal {
+        if self.bug == Bug::TellsNobody { EndSignal::never() } else { self.store.listen(run) }
     }
 
     fn query(&self, mut query: Query) -> StoreFuture<'_, Found> {
@@ -391,6 +401,7 @@ impl Broken {
                 Bug::DropsBoosts => run.boost = Duration::ZERO,
                 Bug::BoostsDueTimes => run.due -= std::mem::take(&mut run.boost),
                 Bug::DropsExpiries => run.expires = None,
+                Bug::KeepsNothing => run.keep = None,
                 Bug::IgnoresMaximums => run.most_waiting = None,
                 Bug::IgnoresParents => run.after.clear(),
                 Bug::IgnoresBatches => run.batch = None,

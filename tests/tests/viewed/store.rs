@@ -11,6 +11,7 @@ use parking_lot::Mutex;
 use scheduler_conformance::drivers::{DriverUnderTest, Fault};
 use scheduler_core::calendar::Calendar;
 use scheduler_core::job::{ExecutionId, JobDetail};
+use scheduler_core::run::RunId;
 use scheduler_core::store::handler::{ChangeHandler, QueryHandler};
 use scheduler_core::store::rows::Rows;
 use scheduler_core::store::view::{Missing, View};
@@ -44,6 +45,7 @@ pub(crate) struct Viewed {
     chance: Mutex<u64>,
     /// What happens to the next commit.
     fault: Mutex<Option<Fault>>,
+    ends: EndSignals,
 }
 
 impl Viewed {
@@ -73,6 +75,7 @@ impl Viewed {
             counts: Mutex::default(),
             chance: 1.into(),
             fault,
+            ends: EndSignals::default(),
         }
     }
 
@@ -108,6 +111,7 @@ impl Viewed {
                     if view.is_woken() || ends_in_queue {
                         self.wake();
                     }
+                    view.ended().iter().for_each(|run| self.ends.tell(*run));
                     return answer;
                 }
                 view.forget();
@@ -275,6 +279,10 @@ impl JobStore for Viewed {
 
     fn query(&self, query: Query) -> StoreFuture<'_, Found> {
         QueryHandler::query(self, query)
+    }
+
+    fn listen(&self, run: RunId) -> EndSignal {
+        self.ends.listen(run)
     }
 }
 

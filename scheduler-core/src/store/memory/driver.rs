@@ -168,6 +168,10 @@ impl Rows for Table {
         self.freed = true;
     }
 
+    fn tell_end(&mut self, run: RunId) {
+        self.told.push(run);
+    }
+
     fn members(&mut self, job: Id<JobRow>) -> Always<usize> {
         Ok(self.job_of(job).map_or(0, |slot| self.jobs[slot].count()))
     }

@@ -1,6 +1,7 @@
 //! The store of a single process: everything in memory, behind one short lock.
 //!
-//! There are two locks, that of the table and that of the nodes. Invariants:
+//! There are two locks, that of the table and that of the nodes, and one of those who wait for the ends of runs, which is only taken
+//! by itself. Invariants:
 //!
 //! 1. Nobody holds both: each is released before the other is taken. So there is no order in which they could block each other.
 //! 2. That of the table is taken once per verb, but for pages of lists, which release it after each part (`pages.rs`).
@@ -33,6 +34,7 @@ use chrono::{DateTime, Utc};
 use super::admin::*;
 use super::contract::*;
 use super::counts::*;
+use super::end_signals::{EndSignal, EndSignals};
 use super::firing::*;
 use super::firings::*;
 use super::page::Page;
@@ -45,7 +47,7 @@ use crate::calendar::Calendar;
 use crate::error::Result;
 use crate::job::{ExecutionId, JobDetail};
 use crate::key::{JobKey, TriggerKey};
-use crate::run::Retention;
+use crate::run::{Retention, RunId};
 use crate::sync::Mutex;
 use firings::Firings;
 use table::Takes;
@@ -72,6 +74,7 @@ pub struct MemoryJobStore(Arc<Shared>);
 struct Shared {
     table: Mutex<Table>,
     nodes: Mutex<Vec<Node>>,
+    ends: EndSignals,
 }
 
 impl MemoryJobStore {
@@ -97,13 +100,14 @@ impl MemoryJobStore {
     /// Runs one rule in a transaction of its own. The verbs do the same; a test of the seam needs it by itself.
     #[doc(hidden)]
     pub fn transact<T>(&self, rule: impl FnOnce(&mut Table) -> Result<T, Infallible>) -> T {
-        let (Ok(answer), freed) = {
+        let (Ok(answer), freed, told) = {
             let mut table = self.0.table.lock();
-            (rule(&mut table), std::mem::take(&mut table.freed))
+            (rule(&mut table), std::mem::take(&mut table.freed), std::mem::take(&mut table.told))
         };
         if freed {
             self.wake();
         }
+        told.into_iter().for_each(|run| self.0.ends.tell(run));
         answer
     }
 
@@ -195,6 +199,10 @@ impl JobStore for MemoryJobStore {
 
     fn query(&self, query: Query) -> StoreFuture<'_, Found> {
         QueryHandler::query(self, query)
+    }
+
+    fn listen(&self, run: RunId) -> EndSignal {
+        self.0.ends.listen(run)
     }
 }
 

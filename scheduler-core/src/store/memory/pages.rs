@@ -78,7 +78,7 @@ impl MemoryJobStore {
         let range = Range { kind, after, group: None, limit: query.page_size() };
         let page = self.page(range, |table, slot| {
             let run = &table.runs[slot];
-            let status = table.status_of(run.row.status(run.claim != 0).at(query.now));
+            let status = table.status_of(run.row.status(run.claim != 0).seen_by(query));
             rules::is_meant(query, &status).then_some(status)
         });
         page.await.on_from(RunCursor::from)
@@ -101,8 +101,8 @@ impl MemoryJobStore {
                 for (rank, id) in part {
                     behind = Some(rank);
                     looked_at += 1;
-                    let status =
-                        table.run_of(id).map(|slot| table.status_of(table.runs[slot].row.status(false)));
+                    let row = table.run_of(id).map(|slot| &table.runs[slot].row);
+                    let status = row.map(|row| table.status_of(row.status(false).seen_by(query)));
                     items.extend(status.filter(|run| rules::is_meant(query, run)));
                     if items.len() == limit {
                         break;

@@ -84,6 +84,8 @@ pub struct Table {
     pub(super) earliest_lapse: DateTime<Utc>,
     /// Something waits again that was kept back: other nodes may take it.
     pub(super) freed: bool,
+    /// Runs whose end clients may wait for.
+    pub(super) told: Vec<RunId>,
     pub(super) counter: u64,
     generation: u32,
     pub(super) marks: BTreeMap<Arc<str>, Mark>,

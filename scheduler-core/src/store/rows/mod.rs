@@ -35,6 +35,7 @@
 mod claim;
 mod lateness;
 mod line;
+mod notes;
 mod place;
 mod run;
 mod run_batch;

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use super::lateness::{Lateness, whole_millis};
 use super::line::{Line, LinePlace};
+use super::notes::Notes;
 use super::place::{Lane, Place};
 use super::run_batch::Batching;
 use super::run_edges::Links;
@@ -134,6 +135,9 @@ pub(in crate::store) struct RareFields {
     pub(super) links: Option<Box<Links>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) batching: Option<Box<Batching>>,
+    /// What an attempt has noted, and what becomes of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) notes: Option<Box<Notes>>,
 }
 
 /// Where an ended run stands among those of the same end.
@@ -166,6 +170,7 @@ impl RunRow {
             unique,
             boost,
             expires,
+            keep,
             now,
             sequence,
             gates,
@@ -181,6 +186,7 @@ impl RunRow {
         let line = sequence.map(|sequence| Box::new(Line { sequence: *sequence, place: LinePlace::Out }));
         let links = Links::of(after, delay).map(Box::new);
         let batching = Batching::of(batch.as_ref(), opens.as_ref()).map(Box::new);
+        let notes = Notes::of(keep).map(Box::new);
         let waits = links.is_none() && opens.is_none();
         let cold = RareFields {
             cause,
@@ -193,6 +199,7 @@ impl RunRow {
             gates,
             links,
             batching,
+            notes,
             ..RareFields::default()
         };
         let cold = (cold != RareFields::default()).then(|| Box::new(cold));
@@ -323,6 +330,7 @@ impl RunRow {
             key: self.key().map(|key| key.text.clone()),
             sequence: self.sequence().map(|sequence| sequence.text.clone()),
             behind: self.behind(),
+            output: self.output().cloned(),
             cause: self.cause().clone(),
             parents: self.parents().to_vec(),
             member_of: self.member_of(),

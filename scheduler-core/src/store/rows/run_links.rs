@@ -101,7 +101,7 @@ impl RunRow {
         self.data = JobData::new();
         let cold = self.cold();
         cold.is_only_key = true;
-        (cold.detail, cold.retry, cold.errors) = (None, None, Vec::new());
+        (cold.detail, cold.retry, cold.errors, cold.notes) = (None, None, Vec::new(), None);
     }
 
     /// The time for which its key was taken is over.
@@ -138,6 +138,7 @@ impl RunRow {
             || self.alarm().is_some()
             || self.is_parent()
             || self.member_of().is_some()
+            || self.is_kept()
     }
 
     /// Whether it has this tag.

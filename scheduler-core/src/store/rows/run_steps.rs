@@ -49,6 +49,7 @@ impl RunRow {
         (cold.is_key_free, cold.follows, cold.is_followed) = (false, false, false);
         self.forget_parents();
         self.edit_lateness(Lateness::begin_anew);
+        self.forget_output();
         self.wait_for(due, now);
     }
 

@@ -111,6 +111,10 @@ pub trait Rows: Table<JobRow> + Table<TriggerRow> + Table<RunRow> + Table<ClaimR
     /// Other nodes may find something to take. A driver wakes them by itself when a claim of a queue goes.
     fn wake(&mut self);
 
+    /// A run that is [kept](RunRow::is_kept) has ended or goes: a client may wait for that, on whatever node, and is told once the
+    /// transaction is committed.
+    fn tell_end(&mut self, run: RunId);
+
     /// How many triggers a job has, with those that the transaction has added and without those it has removed. The commit is
     /// refused if others have changed the number.
     fn members(&mut self, job: Id<JobRow>) -> Answer<Self, usize>;

@@ -36,7 +36,7 @@ pub fn complete<R: Rows>(
         append(rows, record);
     }
     let Some(item) = item else {
-        end_attempt(rows, completion.execution, completion.fate, now)?;
+        end_attempt(rows, completion.execution, (completion.fate, completion.output), now)?;
         end_job(rows, trigger.job(), completion.instruction)?;
         return Ok(DONE);
     };

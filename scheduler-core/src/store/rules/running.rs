@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 use super::holding::note_retry;
 use super::keying::{give_back_key, resolve};
 use super::sequencing::{leave_line, line_up};
-use super::settling::{attach, end_expired, finish, release_follow_up};
+use super::settling::{attach, end_expired, finish, release_follow_up, tell_end};
 use super::steps::{each, end_claim, end_run};
 use super::tallying::{depth_of, note_added, note_end};
 use crate::job::{CancelReason, ExecutionId};
@@ -179,11 +179,11 @@ fn free_claim_of_run<R: Rows>(rows: &mut R, claim: Id<ClaimRow>, now: DateTime<U
 pub(super) fn end_attempt<R: Rows>(
     rows: &mut R,
     claim: ExecutionId,
-    fate: Fate,
+    (fate, output): (Fate, Option<Arc<str>>),
     now: DateTime<Utc>,
 ) -> Answer<R, bool> {
     let Some((id, run, number)) = attempt_of(rows, claim)? else { return Ok(false) };
-    if fate == Fate::Over {
+    if let Fate::Over | Fate::Discarded = fate {
         // Also if somebody has cancelled it meanwhile: it has done its work.
         let Some((is_removed, linked)) = rows.get(id)?.map(|row| (row.run_removed, row.linked)) else {
             return Ok(false);
@@ -195,7 +195,11 @@ pub(super) fn end_attempt<R: Rows>(
         if !linked {
             rows.drop_run(run)?;
         } else if let Some(run) = rows.run(run)? {
-            finish(rows, run, RunEnd::Succeeded, now)?;
+            let end = if fate == Fate::Over { RunEnd::Succeeded } else { RunEnd::Discarded };
+            if output.is_some() {
+                rows.edit(run, |row| row.set_output(output))?;
+            }
+            finish(rows, run, end, now)?;
         }
         return Ok(true);
     }
@@ -205,7 +209,7 @@ pub(super) fn end_attempt<R: Rows>(
     }
     let Some(run) = rows.run(run)? else { return Ok(true) };
     match fate {
-        Fate::Over => {}
+        Fate::Over | Fate::Discarded => {}
         Fate::Cancelled => {
             rows.edit(run, |row| row.attempts = number)?;
             finish(rows, run, RunEnd::Cancelled, now)?;
@@ -306,7 +310,7 @@ pub(super) fn promise<R: Rows>(
         note_retry(rows, trigger)?;
     }
     let (due, attempts, error, is_dead) = match fate {
-        Fate::Over | Fate::Cancelled => return Ok(()),
+        Fate::Over | Fate::Discarded | Fate::Cancelled => return Ok(()),
         Fate::Again { at, counts, error } => (at, counts.into(), error, false),
         Fate::Dead { error } => (run.due, 1, error, true),
     };
@@ -347,6 +351,7 @@ pub(super) fn remove_run<R: Rows>(rows: &mut R, run: Id<RunRow>) -> Answer<R, ()
     }
     note_end(rows, run, RunEnd::Cancelled)?;
     release_follow_up(rows, run)?;
+    tell_end(rows, run)?;
     leave_line(rows, run)?;
     let is_parent = rows.get(run)?.is_some_and(|row| row.is_parent() && row.end().is_none());
     if !is_parent {
@@ -365,6 +370,7 @@ pub fn clear_run<R: Rows>(rows: &mut R, run: Id<RunRow>) -> Answer<R, ()> {
     if let Some(claim) = rows.claim_of(run)? {
         rows.edit(claim, |claim| claim.run_removed = true)?;
     }
+    tell_end(rows, run)?;
     rows.remove(run)
 }
 
@@ -403,7 +409,7 @@ pub fn runs<R: Rows>(rows: &mut R, query: &RunQuery) -> Answer<R, Page<RunStatus
     let found = each(rows, ids, |rows, id| {
         let is_claimed = rows.claim_of(id)?.is_some();
         let row = rows.get(id)?.filter(|row| is_behind(query, row));
-        let Some((rank, mut status)) = row.map(|row| (row.rank(), row.status(is_claimed).at(query.now)))
+        let Some((rank, mut status)) = row.map(|row| (row.rank(), row.status(is_claimed).seen_by(query)))
         else {
             return Ok(None);
         };

@@ -113,7 +113,9 @@ pub(super) fn finish_with<R: Rows>(
 ) -> Answer<R, ()> {
     note_end(rows, run, end)?;
     release_follow_up(rows, run)?;
-    let kept_until = rows.retention().until(end, now).max(at_least);
+    tell_end(rows, run)?;
+    let keep = rows.get(run)?.and_then(|row| row.kept_for(now));
+    let kept_until = rows.retention().until(end, now).max(at_least).max(keep);
     let is_halted = |row: &RunRow| end == RunEnd::Dead && row.sequence().is_some_and(|of| of.halts);
     if kept_until.is_none() || !rows.get(run)?.is_some_and(is_halted) {
         leave_line(rows, run)?;
@@ -150,6 +152,7 @@ pub(crate) fn end_expired<R: Rows>(
 pub(super) fn delete<R: Rows>(rows: &mut R, run: Id<RunRow>, now: DateTime<Utc>) -> Answer<R, ()> {
     note_end(rows, run, RunEnd::Cancelled)?;
     release_follow_up(rows, run)?;
+    tell_end(rows, run)?;
     leave_line(rows, run)?;
     let has_ended = rows.get(run)?.is_none_or(|row| row.end().is_some());
     if has_ended || settle(rows, run, (RunEnd::Cancelled, None), now, FIRST)? {
@@ -157,6 +160,14 @@ pub(super) fn delete<R: Rows>(rows: &mut R, run: Id<RunRow>, now: DateTime<Utc>)
     }
     rows.wake();
     rows.edit(run, |row| row.finish_with_children(RunEnd::Cancelled, now, now)).map(drop)
+}
+
+/// The run has ended, or goes: whoever waits for that is told.
+pub(super) fn tell_end<R: Rows>(rows: &mut R, run: Id<RunRow>) -> Answer<R, ()> {
+    if let Some(id) = rows.get(run)?.filter(|row| row.is_kept()).map(|row| row.id) {
+        rows.tell_end(id);
+    }
+    Ok(())
 }
 
 /// The run is over, or goes: the one that has waited for that waits for its due time.

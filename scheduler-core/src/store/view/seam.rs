@@ -179,6 +179,10 @@ impl<N: Names> Rows for View<N> {
         self.call_others();
     }
 
+    fn tell_end(&mut self, run: RunId) {
+        self.has_ended(run);
+    }
+
     fn members(&mut self, job: Id<JobRow>) -> Result<usize, Missing> {
         self.members_of(job)
     }

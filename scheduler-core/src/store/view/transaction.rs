@@ -7,6 +7,7 @@ use super::counting::Counting;
 use super::parts::{Members, Missing, Rest, Set, Wants};
 use super::shelf::{Shelf, Version};
 use crate::key::{JobKey, TriggerKey};
+use crate::run::RunId;
 use crate::store::admin::{GroupKind, Mark, Selection};
 use crate::store::firings::FiringRecord;
 use crate::store::rows::*;
@@ -60,6 +61,7 @@ struct Drafts {
     freed: Vec<JobKey>,
     unfired_looked: BTreeMap<Id<TriggerRow>, Option<Id<ClaimRow>>>,
     woken: bool,
+    ended: Vec<RunId>,
 }
 
 /// Loading.
@@ -285,6 +287,11 @@ impl<N> View<N> {
         &self.drafts.freed
     }
 
+    /// Runs whose end clients may wait for.
+    pub fn ended(&self) -> &[RunId] {
+        &self.drafts.ended
+    }
+
     /// Other nodes may find something to take.
     pub fn is_woken(&self) -> bool {
         self.drafts.woken || !self.drafts.freed.is_empty()
@@ -320,6 +327,10 @@ impl<N> View<N> {
     /// As [`looked_for_unfired`](Self::looked_for_unfired), for the claim that holds a job.
     pub(super) fn looked_for_holder(&mut self, job: &JobKey, stored: Option<Id<ClaimRow>>) {
         self.drafts.holders.entry(job.clone()).or_insert(stored);
+    }
+
+    pub(super) fn has_ended(&mut self, run: RunId) {
+        self.drafts.ended.push(run);
     }
 
     pub(super) fn looked_for_tag(&mut self, tag: &RunTag, count: usize) {
