@@ -15,7 +15,7 @@ use crate::commit_runs::ended;
 use crate::load::parts;
 use crate::names::Names;
 use crate::run::Mode;
-use crate::script::{bytes, list, number, word, words};
+use crate::script::{alarms, bytes, list, number, word};
 use crate::shared::Shared;
 use crate::take::{BATCH, Unusable, millis};
 
@@ -58,7 +58,7 @@ impl Shared {
     async fn tidy_alarms(&self, now: DateTime<Utc>) -> Result<()> {
         let mut command = self.command("ZRANGEBYSCORE", "alarms");
         command.arg("-inf").arg(now.timestamp_millis()).arg("LIMIT").arg(0).arg(BATCH);
-        let keys = words(Some(self.ask(&command).await?));
+        let keys = alarms(Some(self.ask(&command).await?));
         if keys.is_empty() {
             return Ok(());
         }

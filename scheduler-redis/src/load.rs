@@ -16,7 +16,7 @@ use scheduler_core::{DEFAULT_GROUP, Error, Result};
 use crate::codec;
 use crate::names::Names;
 use crate::rest;
-use crate::script::{bytes, list, number, word, words};
+use crate::script::{alarms, bytes, list, number, word, words};
 use crate::shared::Shared;
 
 /// No command asks for more at once.
@@ -342,7 +342,7 @@ impl Loader<'_> {
             Set::Alarms(now) => {
                 let command =
                     self.get("ZRANGEBYSCORE", "alarms").arg("-inf").arg(now.timestamp_millis()).to_owned();
-                let keys = words(Some(self.one(command.clone().arg("LIMIT").arg(0).arg(100)).await?));
+                let keys = alarms(Some(self.one(command.clone().arg("LIMIT").arg(0).arg(100)).await?));
                 let runs: Vec<_> = keys.iter().filter_map(|key| codec::read_run(key)).collect();
                 members.runs = runs.iter().map(|run| self.view.names().run(*run)).collect();
                 members.triggers = self.numbered(&keys);

@@ -46,5 +46,6 @@ pub mod overlap;
 pub mod paging;
 pub mod pausing;
 pub mod queues;
+pub mod rates;
 pub mod retrying;
 pub mod running;

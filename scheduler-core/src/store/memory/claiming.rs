@@ -40,6 +40,7 @@ impl Table {
     pub(super) fn acquire(&mut self, request: &AcquireDue, timing: Attached) -> Acquired {
         let Ok(Rung { dropped, expired }) = rules::ring(self, request.now, request.session);
         self.listings.forget_if_unused(request.now);
+        self.open_rates(request.now);
         if let Some(heard) = request.heard {
             let Ok(()) = rules::give_back_unheard(self, request.session, heard);
         }
@@ -133,7 +134,13 @@ impl Table {
     fn next_wake(&self) -> Option<DateTime<Utc>> {
         let lapse = (self.unfired > 0).then_some(self.earliest_lapse);
         let alarm = self.alarms.first().map(|(at, _)| *at);
-        lapse.into_iter().chain(alarm).chain(self.ended.next_alarm()).chain(self.pauses_end).min()
+        lapse
+            .into_iter()
+            .chain(alarm)
+            .chain(self.ended.next_alarm())
+            .chain(self.pauses_end)
+            .chain(self.gates.next_opening())
+            .min()
     }
 
     /// Claims a trigger that was taken out of its lane.
@@ -199,6 +206,7 @@ impl Table {
         }
         let gates = claim.gates.clone();
         self.insert_claim(self.counter, claim);
+        self.gates.begin(&gates);
         self.pass_gates(index, &gates);
         acquired
     }
