@@ -15,7 +15,7 @@ use crate::commit_runs::ended;
 use crate::load::{Loader, parts};
 use crate::names::Names;
 use crate::run::Mode;
-use crate::script::{bytes, list, number, word, words};
+use crate::script::{alarms, bytes, list, number, word};
 use crate::shared::Shared;
 use crate::take::{BATCH, Unusable, millis};
 
@@ -24,7 +24,7 @@ impl Loader<'_> {
     pub(crate) async fn alarms(&mut self, now: DateTime<Utc>) -> Result<Members> {
         let mut command = self.get("ZRANGEBYSCORE", "alarms");
         command.arg("-inf").arg(now.timestamp_millis()).arg("LIMIT").arg(0).arg(BATCH);
-        let keys = words(Some(self.one(&command).await?));
+        let keys = alarms(Some(self.one(&command).await?));
         let (names, mut members) = (self.view.names(), Members::default());
         members.batches = keys.iter().filter_map(|key| codec::read_ring(key)).collect();
         members.runs = keys.iter().filter_map(|key| codec::read_run(key)).map(|run| names.run(run)).collect();
@@ -74,7 +74,7 @@ impl Shared {
     async fn tidy_alarms(&self, now: DateTime<Utc>) -> Result<()> {
         let mut command = self.command("ZRANGEBYSCORE", "alarms");
         command.arg("-inf").arg(now.timestamp_millis()).arg("LIMIT").arg(0).arg(BATCH);
-        let keys = words(Some(self.ask(&command).await?));
+        let keys = alarms(Some(self.ask(&command).await?));
         if keys.is_empty() {
             return Ok(());
         }

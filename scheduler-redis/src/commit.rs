@@ -181,6 +181,17 @@ impl Commit {
             self.ops.add(Step::Gate, "", [text(gate.text()), text(change.to_string())]);
         }
         self.batches(view, names);
+        for (gate, since) in view.unbegun() {
+            let Some(pace) = gate.pace else { continue };
+            let numbers =
+                [gate.weight, gate.cap, pace.window, pace.burst].map(|number| text(number.to_string()));
+            let since = text(since.timestamp_millis().to_string());
+            self.ops.add(
+                Step::Unbegin,
+                "",
+                [vec![text(gate.id.text())], numbers.to_vec(), vec![since]].concat(),
+            );
+        }
         self.check(view, names, &over);
         Ok(())
     }

@@ -84,7 +84,7 @@ impl Commit {
 
     /// It does not count for its queue any more, and has no slot of its gates.
     fn leave_limits(&mut self, claim: &ClaimRow) {
-        for gate in &claim.gates {
+        for gate in claim.gates.iter().filter(|gate| gate.pace.is_none()) {
             *self.gates.entry(gate.id.clone()).or_default() -= i64::from(gate.weight);
         }
         if let Some(queue) = claim.trigger.queue() {
@@ -101,7 +101,7 @@ impl Commit {
         if claim.exclusive {
             self.ops.add(Step::Hold, "", [text(codec::key(claim.trigger.job())), text(id)]);
         }
-        for gate in &claim.gates {
+        for gate in claim.gates.iter().filter(|gate| gate.pace.is_none()) {
             *self.gates.entry(gate.id.clone()).or_default() += i64::from(gate.weight);
         }
         if let Some(queue) = claim.trigger.queue() {

@@ -55,6 +55,7 @@ const FAMILIES: &[(&str, &str)] = &[
     ("g", "zset"),
     ("gl", "set"),
     ("go", "set"),
+    ("rt", "string"),
     ("wait", "set"),
     ("stop", "hash"),
     ("orphan", "hash"),

@@ -46,6 +46,9 @@ mod ops;
 mod pages;
 mod parts;
 mod put;
+#[cfg(all(test, unix))]
+#[allow(clippy::unwrap_used, reason = "a test says what went wrong by failing")]
+mod rates;
 mod reconcile;
 mod recover;
 mod release;

@@ -36,13 +36,17 @@ pub(crate) static COMMIT: LazyLock<Script> =
 /// As well.
 pub(crate) static NODES: LazyLock<Script> = script!(" flags=allow-oom", "script/nodes.lua");
 
+/// What a test needs of rates.
+#[cfg(all(test, unix))]
+pub(crate) const GATES: [&str; 2] = [include_str!("script/common.lua"), include_str!("script/gates.lua")];
+
 /// Reads firing records.
 pub(crate) static FIRINGS: LazyLock<Script> = script!(" flags=no-writes,allow-oom", "script/firings.lua");
 
 /// Adds to counters.
 pub(crate) static COUNTS: LazyLock<Script> = script!(" flags=allow-oom", "script/counts.lua");
 
-fn without_comments(text: &str) -> String {
+pub(crate) fn without_comments(text: &str) -> String {
     let code = text.lines().filter(|line| !line.is_empty() && !line.trim_start().starts_with("--"));
     code.flat_map(|line| [line, "\n"]).collect()
 }
@@ -77,6 +81,12 @@ pub(crate) fn list(value: Option<Value>) -> Vec<Value> {
 
 pub(crate) fn words(value: Option<Value>) -> Vec<String> {
     list(value).iter().map(|value| word(Some(value))).collect()
+}
+
+/// The names among these alarms. Those of gates are none: only the script looks at them.
+pub(crate) fn alarms(value: Option<Value>) -> Vec<String> {
+    let is_name = |value: &&Value| bytes(value).is_some_and(|name| name.first() != Some(&255));
+    list(value).iter().filter(is_name).map(|value| word(Some(value))).collect()
 }
 
 /// The runs of a node that are to stop, in the order of their ids.

@@ -26,9 +26,10 @@ const PREFIX: &str = "scheduler:{shared/0}:";
 /// Every key of the layout; `*` stands for any name of a family. Another layout has another list.
 const LAYOUT: &[&str] = &[
     "jobs", "triggers", "runs", "ended:*", "cl:*", "homes", "at", "lane:*", "lanes", "alone", "busy", "q:*",
-    "ql:*", "queues", "awaited", "gates", "parked", "g:*", "gl:*", "go:*", "alarms", "wait:*", "lengths",
-    "later", "measured", "nj", "nt", "of", "by", "rest", "marks", "firings", "fr:*", "stop:*", "ss", "sl",
-    "sn", "sc", "tn", "orphans", "orphan:*", "owners", "untold", "chores", "aside", "meta", "ad:*",
+    "ql:*", "queues", "awaited", "gates", "parked", "g:*", "gl:*", "go:*", "rt:*", "alarms", "wait:*",
+    "lengths", "later", "measured", "nj", "nt", "of", "by", "rest", "marks", "firings", "fr:*", "stop:*",
+    "ss", "sl", "sn", "sc", "tn", "orphans", "orphan:*", "owners", "untold", "chores", "aside", "meta",
+    "ad:*",
 ];
 
 /// Keys that nodes take away again at once, with what the test puts there.
@@ -48,6 +49,7 @@ const MOMENTARY: &[(&str, &[&str])] = &[
     ("untold", &["SADD", "untold", "9", "10"]),
     ("aside", &["SADD", "aside", "a", "b"]),
     ("awaited", &["SADD", "awaited", "a", "b"]),
+    ("rt:*", &["SET", "rt:limit", "x"]),
     ("go:*", &["SADD", "go:0\0work\u{1}limit", "a", "b"]),
 ];
 

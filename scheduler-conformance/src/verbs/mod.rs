@@ -50,6 +50,7 @@ pub mod overlap;
 pub mod paging;
 pub mod pausing;
 pub mod queues;
+pub mod rates;
 pub mod retrying;
 pub mod running;
 pub mod sequences;

@@ -1,12 +1,18 @@
-//! Limits: how many runs of one key may be under way at the same time, over all nodes.
+//! Limits: how many runs of one key may be under way at the same time, or begin in a time, over all nodes.
 
 use std::fmt::Display;
 use std::sync::Arc;
+use std::time::Duration;
 
+use super::rate::Pace;
 use super::unique::push_part;
 
 /// A run has at most so many limits.
 pub(crate) const MOST_LIMITS: usize = 4;
+
+/// The shortest and the longest window of a rate.
+const SHORTEST: Duration = Duration::from_millis(1);
+const LONGEST: Duration = Duration::from_secs(24 * 86_400);
 
 /// A key has at most so many bytes as it is given. Of a longer one the begin and a hash are kept.
 const MOST_OF_KEY: usize = 200;
@@ -36,12 +42,48 @@ pub struct Limit {
     key: Option<String>,
     max: u32,
     weight: u32,
+    rate: Option<(Duration, u32)>,
 }
 
 impl Limit {
     /// At most `max` runs of this limit at the same time. Without a [key](Self::key) all runs with this name share it.
     pub fn new(name: impl Into<String>, max: u32) -> Self {
-        Self { name: name.into(), key: None, max, weight: 1 }
+        Self { name: name.into(), key: None, max, weight: 1, rate: None }
+    }
+
+    /// At most `max` attempts begin in any time of this length, whenever it begins. Retries and replays count, too; an attempt that is given
+    /// back before it has begun does not. What is over waits.
+    ///
+    /// Up to 32 attempts in a window are counted exactly. Of more, the rate is up to a twentieth lower than `max`, and never higher. The clock is that
+    /// of the store; one that goes back is read as the newest time seen.
+    ///
+    /// ```
+    /// # use scheduler_core::prelude::*;
+    /// # use scheduler_core::run::Limit;
+    /// # use std::time::Duration;
+    /// # #[job] async fn fetch(repository: String) {}
+    /// # async fn all(scheduler: Scheduler) -> scheduler_core::Result<()> {
+    /// // 100 calls a minute for each organisation.
+    /// let rate = Limit::rate("github", 100, Duration::from_secs(60)).key("rust-lang");
+    /// scheduler.enqueue(fetch::with("rust".into())).limit(rate).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn rate(name: impl Into<String>, max: u32, window: Duration) -> Self {
+        Self { rate: Some((window, 0)), ..Self::new(name, max) }
+    }
+
+    /// The attempts of a [rate](Self::rate) are spread evenly over its window, and not begun as soon as the rate allows.
+    #[must_use]
+    pub fn smooth(self) -> Self {
+        self.burst(1)
+    }
+
+    /// As [`smooth`](Self::smooth), and so many attempts of a rate may begin at once when none have begun for a while.
+    #[must_use]
+    pub fn burst(mut self, burst: u32) -> Self {
+        self.rate.iter_mut().for_each(|(_, known)| *known = burst.max(1));
+        self
     }
 
     /// The limit holds for each key apart: any value with a text, such as a number, a name or an id. A second call adds a part to
@@ -59,7 +101,7 @@ impl Limit {
         self
     }
 
-    /// The run takes so many slots. Default: 1.
+    /// The run takes so many slots; of a rate, it counts as so many attempts. Default: 1.
     #[must_use]
     pub fn weight(self, weight: u32) -> Self {
         Self { weight, ..self }
@@ -83,13 +125,26 @@ impl Limit {
                 "the weight of limit `{name}` is 0, so it would limit nothing; use at least 1 or leave the limit out"
             ));
         }
+        if let Some((window, burst)) = self.rate {
+            if window < SHORTEST || window > LONGEST {
+                return Some(format!(
+                    "the rate `{name}` is one of {window:?}; use a time from a millisecond to 24 days"
+                ));
+            }
+            if burst > *max || (burst > 0 && *weight > burst) {
+                return Some(format!(
+                    "the rate `{name}` allows {max}, with a burst of {burst} and a weight of {weight}; the weight is at most the burst, and the burst at most the rate"
+                ));
+            }
+        }
         (weight > max).then(|| {
             format!("limit `{name}` allows {max} and the weight of the run is {weight}, so the run could never begin; raise the limit or lower the weight")
         })
     }
 
     fn gate(&self) -> Gate {
-        Gate { id: GateId::of(&self.name, self.key.as_deref()), cap: self.max, weight: self.weight }
+        let pace = self.rate.map(|(window, burst)| Pace::of(window, burst));
+        Gate { id: GateId::of(&self.name, self.key.as_deref()), cap: self.max, weight: self.weight, pace }
     }
 }
 
@@ -175,15 +230,22 @@ pub struct Gate {
     pub cap: u32,
     /// What the run adds to it.
     pub weight: u32,
+    /// Of a rate, its window: so many attempts may begin in it. None for a limit of what is under way.
+    pub pace: Option<Pace>,
 }
 
 impl Gate {
     /// A gate.
     pub const fn new(id: GateId, cap: u32, weight: u32) -> Self {
-        Self { id, cap, weight }
+        Self { id, cap, weight, pace: None }
     }
 
-    /// Whether there is room if so much is used.
+    /// A gate where so many attempts may begin in a time.
+    pub const fn rate(id: GateId, cap: u32, pace: Pace, weight: u32) -> Self {
+        Self { id, cap, weight, pace: Some(pace) }
+    }
+
+    /// Whether there is room if so much is used. Not for a rate.
     pub fn has_room(&self, used: u64) -> bool {
         used.saturating_add(self.weight.into()) <= self.cap.into()
     }

@@ -17,7 +17,7 @@ impl Audit<'_> {
             let mut counts = BTreeMap::<String, u64>::new();
             for id in Rows::claims(view, |_, claim| !claim.gates.is_empty())? {
                 let claim = rows::Table::get(view, id)?.map(|claim| claim.gates.clone());
-                for gate in claim.iter().flatten() {
+                for gate in claim.iter().flatten().filter(|gate| gate.pace.is_none()) {
                     *counts.entry(gate.id.text().to_owned()).or_default() += u64::from(gate.weight);
                 }
             }

@@ -504,6 +504,15 @@ local function define()
     end
   end
 
+  -- Gate, weight, cap, window, burst, and when an attempt was to begin that has not begun.
+  function ops.unbegin(_, from, many)
+    for at = from, from + many - 1, 6 do
+      local gate = { ARGV[at] }
+      for n = 2, 5 do gate[n] = tonumber(ARGV[at + n - 1]) end
+      gates().unbegin(gate, tonumber(ARGV[at + 5]))
+    end
+  end
+
   -- Name, member: runs that leave this lane, or the gate at which they wait.
   function ops.unpark(lane, from, many)
     for at = from, from + many - 1, 2 do gates().forget(ARGV[at], lane, ARGV[at + 1]) end
@@ -511,7 +520,7 @@ local function define()
 
   -- Which keys an operation writes, beside its own; of those of jobs that allow one run, how wide their rows are.
   local OF_LANES = { 'lanes', 'at', 'busy' }
-  local WRITES = { free = OF_LANES, hold = OF_LANES, queue = { 'queues', 'awaited' }, alarm = { 'alarms' }, tally = { 'alarms' }, gate = { 'gates' }, unpark = { 'parked' }, later = { 'later' }, arrive = { 'later' }, unname = {} }
+  local WRITES = { free = OF_LANES, hold = OF_LANES, queue = { 'queues', 'awaited' }, alarm = { 'alarms' }, tally = { 'alarms' }, gate = { 'gates' }, unbegin = { 'alarms' }, unpark = { 'parked' }, later = { 'later' }, arrive = { 'later' }, unname = {} }
   -- Which leave what is claimed where it is: how wide their rows are, which end with a name.
   local UNLESS_CLAIMED = { shift = 3, stand_alone = 4 }
   local OF_JOBS = { leave_alone = 2, stand_alone = 4, free = 2, hold = 2 }
@@ -525,8 +534,8 @@ local function define()
   end
 
   local function check_gates(name, lane, from, many)
-    for at = from, from + many - 1, 2 do
-      if name == 'gate' then gates().check(ARGV[at]) else gates().check_noted(ARGV[at], lane) end
+    for at = from, from + many - 1, name == 'unbegin' and 6 or 2 do
+      if name ~= 'unpark' then gates().check(ARGV[at]) else gates().check_noted(ARGV[at], lane) end
     end
   end
 
@@ -545,7 +554,7 @@ local function define()
     if name == 'tally' then check(key) end
     if WRITES[name] then check(unpack(WRITES[name])) else check('lane:' .. key, unpack(OF_LANES)) end
     if OF_JOBS[name] then check_waiting(name, key, from, many) end
-    if name == 'gate' or name == 'unpark' then check_gates(name, key, from, many) end
+    if name == 'gate' or name == 'unpark' or name == 'unbegin' then check_gates(name, key, from, many) end
     if UNLESS_CLAIMED[name] then look_for_claims(name, from, many) end
   end
 end

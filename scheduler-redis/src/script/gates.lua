@@ -18,7 +18,7 @@ local function gates()
   local function out_of(lane, gate) return 'go:' .. lane .. '\1' .. gate end
   G.list_of, G.out_of = list_of, out_of
 
-  -- The gates of a run: name and key, weight, cap.
+  -- The gates of a run: name and key, weight, cap, and of a rate its window and burst.
   function G.of(record)
     local at, many, scale = 13, 0, 1
     repeat
@@ -29,10 +29,12 @@ local function gates()
     if seen[text] then return seen[text] end
     local found, from = {}, 1
     while from <= #text do
-      local weight, cap, length, begin = string.match(text, '^(%d+) (%d+) (%d+):()', from)
+      local weight, cap, window, length, begin = string.match(text, '^(%d+) (%d+) ([%d ]-)(%d+):()', from)
       if not weight then break end
+      local burst
+      window, burst = string.match(window, '(%d+) (%d+)')
       from = begin + tonumber(length)
-      found[#found + 1] = { sub(text, begin, from - 1), tonumber(weight), tonumber(cap) }
+      found[#found + 1] = { sub(text, begin, from - 1), tonumber(weight), tonumber(cap), tonumber(window), tonumber(burst) }
     end
     seen[text] = found
     return found
@@ -44,7 +46,7 @@ local function gates()
     local known = checked[gate] or {}
     if checked[gate] and (not lane or known[lane]) then return end
     checked[gate], known[lane or ''] = known, true
-    check('gates', 'parked', 'runs', 'alone', 'busy', 'lanes', 'gl:' .. gate)
+    check('gates', 'rt:' .. gate, 'alarms', 'parked', 'runs', 'alone', 'busy', 'lanes', 'gl:' .. gate)
     local lanes = call('SMEMBERS', K('gl:' .. gate))
     lanes[#lanes + 1] = lane
     for _, known in ipairs(lanes) do check(list_of(known, gate), out_of(known, gate), 'lane:' .. known) end
@@ -60,6 +62,143 @@ local function gates()
   local function used_of(gate)
     if not used[gate] then used[gate] = tonumber(call('HGET', K'gates', gate) or '') or 0 end
     return used[gate]
+  end
+
+  -- Rates. What follows is the same as in `run/rate.rs`, which tells more, and a test holds the two against each other.
+  local EXACT, PARTS = 32, 20
+
+  local function read_rate(words)
+    local state = { seen = tonumber(string.match(words, '^-?%d+') or '') or 0, begun = {} }
+    state.smooth = tonumber(string.match(words, ' ~(-?%d+)') or '')
+    for time, many in string.gmatch(words, ' (-?%d+)x(%d+)') do
+      state.begun[#state.begun + 1] = { tonumber(time), tonumber(many) }
+    end
+    return state
+  end
+
+  local function rate_text(state)
+    local words = { text(state.seen) }
+    if state.smooth then words[2] = '~' .. text(state.smooth) end
+    for _, one in ipairs(state.begun) do words[#words + 1] = text(one[1]) .. 'x' .. text(one[2]) end
+    return table.concat(words, ' ')
+  end
+
+  local function end_of_part(gate, time)
+    local part = math.floor((gate[4] + PARTS - 1) / PARTS)
+    return gate[3] <= EXACT and time or math.floor(time / part) * part + part
+  end
+
+  local function interval(gate)
+    local spread = math.max(0, gate[3] - gate[5]) + 1
+    return math.floor((gate[4] * 1000 + spread - 1) / spread)
+  end
+
+  local function rate_at(state, gate, now)
+    local at = { seen = math.max(state.seen, now), begun = {} }
+    if gate[5] > 0 then
+      local all = state.begun[1] and (state.seen + gate[4]) * 1000
+      at.smooth = math.max(state.smooth or all or 0, at.seen * 1000)
+      return at
+    end
+    for _, one in ipairs(state.smooth and { { state.seen, gate[3] } } or state.begun) do
+      if one[1] + gate[4] > at.seen then at.begun[#at.begun + 1] = { one[1], one[2] } end
+    end
+    return at
+  end
+
+  local function total_of(state)
+    local total = 0
+    for _, one in ipairs(state.begun) do total = total + one[2] end
+    return total
+  end
+
+  local function left_of_rate(state, gate, now)
+    local at = rate_at(state, gate, now)
+    if not at.smooth then return math.max(0, gate[3] - total_of(at)) end
+    local each = interval(gate)
+    return math.max(0, math.floor((at.seen * 1000 + gate[5] * each - at.smooth) / each))
+  end
+
+  -- The state after an attempt of this gate has begun, or nothing and when it may begin.
+  local function take_of_rate(state, gate, now)
+    local at = rate_at(state, gate, now)
+    if at.smooth then
+      local after = at.smooth + gate[2] * interval(gate)
+      local opens = after - gate[5] * interval(gate)
+      if opens > at.seen * 1000 then return nil, math.floor((opens + 999) / 1000) end
+      at.smooth = after
+      return at
+    end
+    local too_many = total_of(at) + gate[2] - gate[3]
+    if too_many > 0 then
+      for _, one in ipairs(at.begun) do
+        too_many = too_many - one[2]
+        if too_many <= 0 then return nil, one[1] + gate[4] end
+      end
+      return nil, 2 ^ 52
+    end
+    local time, last = end_of_part(gate, at.seen), at.begun[#at.begun]
+    if last and last[1] == time then last[2] = last[2] + gate[2] else at.begun[#at.begun + 1] = { time, gate[2] } end
+    return at
+  end
+
+  local function give_back_to_rate(state, gate, since)
+    if since + gate[4] <= state.seen then return state end
+    if state.smooth then
+      state.smooth = state.smooth - gate[2] * interval(gate)
+      return state
+    end
+    local time, kept = end_of_part(gate, since), {}
+    for _, one in ipairs(state.begun) do
+      if time and one[1] >= time then one[2], time = math.max(0, one[2] - gate[2]), nil end
+      if one[2] > 0 then kept[#kept + 1] = one end
+    end
+    state.begun = kept
+    return state
+  end
+
+  G.rates = { read = read_rate, text = rate_text, take = take_of_rate, give_back = give_back_to_rate, left = left_of_rate }
+
+  -- Rates that were read, and of those that have changed when nothing is known of them any more.
+  local rates, idle = {}, {}
+  -- What time it is by the node that takes; by the server if none does.
+  G.now = nil
+
+  local function now_of()
+    G.now = G.now or math.floor(now_micros() / 1000)
+    return G.now
+  end
+
+  local function rate_of(id)
+    if not rates[id] then rates[id] = read_rate(call('GET', K('rt:' .. id)) or '') end
+    return rates[id]
+  end
+
+  local function keep_rate(gate, state)
+    rates[gate[1]] = state
+    local last = state.begun[#state.begun]
+    idle[gate[1]] = state.smooth and math.ceil(state.smooth / 1000) or (last and last[1] or state.seen) + gate[4]
+  end
+
+  -- An attempt that was to begin at this time has not begun.
+  function G.unbegin(gate, since)
+    keep_rate(gate, give_back_to_rate(rate_of(gate[1]), gate, since))
+    moved[gate[1]] = true
+  end
+
+  -- How much room there is for a gate of a run.
+  local function room_of(gate)
+    if gate[4] then return left_of_rate(rate_of(gate[1]), gate, now_of()) end
+    return gate[3] - used_of(gate[1])
+  end
+
+  -- When a gate opens for which somebody waits is among the alarms.
+  local function note_opening(gate)
+    if not gate[4] then return end
+    local _, opens = take_of_rate(rate_of(gate[1]), gate, now_of())
+    local member = '\255' .. gate[1]
+    local known = opens and tonumber(call('ZSCORE', K'alarms', member) or '')
+    if opens and not (known and known <= opens) then call('ZADD', K'alarms', text(opens), member) end
   end
 
   -- So much more is used, or less.
@@ -90,15 +229,34 @@ local function gates()
     moved[gate] = true
   end
 
+  -- Whether somebody waits at the gate who comes before this run of the same lane.
+  local function is_behind(gate, lane, member)
+    local time = is_waited_for(gate) and call('ZSCORE', K('lane:' .. lane), member)
+    if not time then return false end
+    local list = list_of(lane, gate)
+    call('ZADD', K(list), time, member)
+    local first = call('ZRANGE', K(list), 0, 0)[1]
+    call('ZREM', K(list), member)
+    return first ~= member
+  end
+
   -- Takes a slot of each gate, if all have room. Otherwise answers where the run has to wait: those that wait already come first.
   function G.enter(name, lane, member, of_run)
     local noted = noted_of(name)
     for _, gate in ipairs(of_run) do
-      if used_of(gate[1]) + gate[2] > gate[3] or (not noted and is_waited_for(gate[1])) then return gate[1] end
+      if gate[2] > room_of(gate) then
+        note_opening(gate)
+        return gate[1]
+      end
+      if not noted and is_behind(gate[1], lane, member) then return gate[1] end
     end
     if noted then G.forget(name, lane, member) end
     for _, gate in ipairs(of_run) do
-      G.use(gate[1], gate[2])
+      if gate[4] then
+        keep_rate(gate, take_of_rate(rate_of(gate[1]), gate, now_of()) or rate_of(gate[1]))
+      else
+        G.use(gate[1], gate[2])
+      end
       if is_waited_for(gate[1]) then moved[gate[1]] = true end
     end
   end
@@ -115,7 +273,8 @@ local function gates()
   local function stays(record, gate, out)
     for _, own in ipairs(record and is_gated(record) and G.of(record) or {}) do
       if own[1] == gate then
-        local left = own[3] - used_of(gate)
+        local left = room_of(own)
+        if own[2] > left then note_opening(own) end
         return own[2] > left or out >= math.min(left, MOST_OUT)
       end
     end
@@ -163,6 +322,27 @@ local function gates()
       if used[gate] > 0 then call('HSET', K'gates', gate, text(used[gate])) else call('HDEL', K'gates', gate) end
     end
     changed = {}
+    for gate, at in pairs(idle) do
+      -- An idle rate has no record.
+      call('SET', K('rt:' .. gate), rate_text(rates[gate]), 'PX', text(math.max(1, at - now_of()) + 1000))
+    end
+    idle = {}
+  end
+
+  -- Gates whose time has come are looked at. Says whether something else is to be looked at.
+  function G.ring(names)
+    local others = false
+    for _, name in ipairs(names) do
+      if byte(name) == 255 then
+        G.check(sub(name, 2))
+        call('ZREM', K'alarms', name)
+        moved[sub(name, 2)] = true
+      else
+        others = true
+      end
+    end
+    G.open()
+    return others
   end
 
   -- This gate may have room.

@@ -7,6 +7,8 @@
 -- nothing if none has one.
 local session, turn, now, until_then, most = ARGV[2], ARGV[3], ARGV[4], ARGV[5], math.min(tonumber(ARGV[6]), PLACES)
 local late, share = tonumber(ARGV[7]), tonumber(ARGV[8])
+-- So many alarms are looked at in one step.
+local MOST_RUNG = 20
 -- Lanes that are looked at in one step.
 local PART = 100
 local byte, sub = string.byte, string.sub
@@ -203,6 +205,13 @@ local function leave(members, lanes, only)
   end
 end
 
+-- The gates, at the time that the node says it is.
+local function at_gates()
+  local all = gates()
+  all.now = all.now or tonumber(now)
+  return all
+end
+
 -- How many were parked at gates. After so many the node is to ask again at once, so that no call takes long.
 local parked, MOST_PARKED = 0, 200
 
@@ -212,8 +221,8 @@ local function gates_in(lanes, found)
   for n, record in ipairs(found) do
     if record and is_gated(record) then
       of = of or {}
-      of[n] = gates().of(record)
-      for _, gate in ipairs(of[n]) do gates().check(gate[1], lanes[n]) end
+      of[n] = at_gates().of(record)
+      for _, gate in ipairs(of[n]) do at_gates().check(gate[1], lanes[n]) end
     end
   end
   return of
@@ -221,7 +230,7 @@ end
 
 -- Whether the run finds no room at a gate, and is parked there. The next one of its job comes up in its place.
 local function must_wait(name, lane, member, of_run, job, offers)
-  local gate = gates().enter(name, lane, member, of_run)
+  local gate = at_gates().enter(name, lane, member, of_run)
   if not gate then return false end
   local time = call('ZSCORE', K('lane:' .. lane), member)
   parked = parked + 1
@@ -229,7 +238,7 @@ local function must_wait(name, lane, member, of_run, job, offers)
     call('ZREM', K(waiting_of(lane, job)), member)
     offers[#offers + 1] = { lane, job }
   end
-  if time then gates().park(name, lane, member, time, gate) end
+  if time then at_gates().park(name, lane, member, time, gate) end
   return true
 end
 
@@ -253,7 +262,7 @@ local function claim(members, lanes, only)
       gone[#gone + 1], gone_from[#gone + 1] = name, lane
     elseif job and (busy[job] or call('HEXISTS', K'busy', job) == 1) then
       -- Whoever waits behind it at a gate need not wait for its job.
-      if gated and gated[n] then gates().forget(name, lane, members[n]) end
+      if gated and gated[n] then at_gates().forget(name, lane, members[n]) end
     elseif gated and gated[n] and must_wait(name, lane, members[n], gated[n], job, offers) then
       -- It was parked.
     else
@@ -271,10 +280,10 @@ local function claim(members, lanes, only)
   for _, offer in ipairs(offers) do
     if not busy[offer[2]] then
       offer_in(offer[1], offer[2])
-      gates().lanes[offer[1]] = true
+      at_gates().lanes[offer[1]] = true
     end
   end
-  if gated then gates().open() end
+  if gated then at_gates().open() end
   note_lanes()
 end
 
@@ -395,7 +404,11 @@ return guarded(function()
   end
   local rest = call('GET', K'rest')
   if (rest and #rest >= 8 and string.sub(rest, 1, 8) or '') ~= ARGV[9] then return { 'rest', run } end
-  if ARGV[12] == '1' and call('ZCOUNT', K'alarms', '-inf', now) > 0 then return { 'alarm', run } end
+  local rung = ARGV[12] == '1' and call('ZRANGEBYSCORE', K'alarms', '-inf', now, 'LIMIT', 0, MOST_RUNG) or {}
+  if rung[1] and at_gates().ring(rung) then
+    note_lanes()
+    return { 'alarm', run }
+  end
   check('triggers', 'runs', 'cl:' .. session, 'at', 'homes', 'busy', 'alone', 'queues', 'awaited', 'lanes', 'stop:' .. session)
   if ARGV[10] ~= '' then
     served = {}

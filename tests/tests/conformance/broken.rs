@@ -107,6 +107,8 @@ bugs! {
     KeepsNothing,
     TakesDiscardsForSuccess,
     TellsNobody,
+    IgnoresRates,
+    SpreadsNothing,
 }
 
 #[derive(Debug)]
@@ -368,6 +370,12 @@ impl Broken {
             let changed = run.gates.iter().map(|gate| match self.bug {
                 Bug::IgnoresWeights => Gate::new(gate.id.clone(), gate.cap, 1),
                 Bug::MixesKeysOfLimits => Gate::new(GateId::of(gate.id.name(), None), gate.cap, gate.weight),
+                Bug::IgnoresRates if gate.pace.is_some() => Gate::new(gate.id.clone(), u32::MAX, 1),
+                Bug::SpreadsNothing => {
+                    let mut gate = gate.clone();
+                    gate.pace.iter_mut().for_each(|pace| pace.burst = 0);
+                    gate
+                }
                 _ => gate.clone(),
             });
             let many = match self.bug {

@@ -1,13 +1,13 @@
 //! Rows with versions, and what a driver needs of them: load and commit.
 
 use std::collections::hash_map::DefaultHasher;
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use chrono::{DateTime, Utc};
-use scheduler_core::run::RunId;
+use scheduler_core::run::{GateId, RateState, RunId};
 use scheduler_core::store::rows::*;
 use scheduler_core::store::view::*;
 use scheduler_core::store::*;
@@ -78,6 +78,8 @@ pub(crate) struct Server {
     pub(crate) triggers: Rows<TriggerRow>,
     pub(crate) runs: Rows<RunRow>,
     pub(crate) claims: Rows<ClaimRow>,
+    /// What is known of the attempts at rates.
+    pub(crate) rates: HashMap<GateId, RateState>,
     /// By whoever has taken something last.
     pub(crate) present: DateTime<Utc>,
     pub(crate) rest: (Rest, Version),
@@ -322,6 +324,13 @@ impl Server {
             return false;
         }
         self.note_debris(view);
+        let counts = self.has(Bug::CountsWhatHasNotBegun);
+        for (gate, since) in view.unbegun().iter().filter(|_| !counts) {
+            if let (Some(pace), Some(rate)) = (gate.pace, self.rates.remove(&gate.id)) {
+                let rate = rate.give_back(gate.cap, pace, since.timestamp_millis(), gate.weight);
+                self.rates.insert(gate.id.clone(), rate);
+            }
+        }
         self.done.insert(number);
         self.version += 1;
         if !self.has(Bug::KeepsNames) || view.jobs().changes().all(|change| change.after.is_some()) {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use scheduler_core::job::ExecutionId;
-use scheduler_core::run::{GateId, RunId};
+use scheduler_core::run::{GateId, Gates, RateState, RunId};
 use scheduler_core::store::rows::*;
 use scheduler_core::store::view::Version;
 use scheduler_core::store::*;
@@ -131,12 +131,45 @@ impl Server {
         waiting
     }
 
+    fn millis(&self) -> i64 {
+        self.present.timestamp_millis()
+    }
+
+    fn rate(&self, gate: &GateId) -> RateState {
+        self.rates.get(gate).cloned().unwrap_or_default()
+    }
+
+    /// An attempt begins: it counts for its rates.
+    fn begin(&mut self, gates: &Gates) {
+        for gate in gates {
+            let Some(pace) = gate.pace else { continue };
+            if let Ok(rate) = self.rate(&gate.id).take(gate.cap, pace, self.millis(), gate.weight) {
+                self.rates.insert(gate.id.clone(), rate);
+            }
+        }
+    }
+
+    /// When the first rate opens for which somebody waits.
+    fn opening(&self) -> Option<DateTime<Utc>> {
+        let claimed: HashSet<_> = self.claims.values().filter_map(|(claim, _)| run_of(claim)).collect();
+        let runs = self.runs.values().map(|(row, _)| row).filter(|row| !claimed.contains(&row.id));
+        let due = runs.filter(|row| row.place().is_some_and(|place| place.at <= self.present));
+        let opens = due.flat_map(|row| {
+            let gates = row.gates();
+            let opens = gates.iter().filter_map(|gate| {
+                self.rate(&gate.id).take(gate.cap, gate.pace?, self.millis(), gate.weight).err()
+            });
+            opens.collect::<Vec<_>>()
+        });
+        opens.min().and_then(DateTime::from_timestamp_millis)
+    }
+
     /// How much of each gate is used.
     fn used(&self) -> HashMap<GateId, u64> {
         let mut used = HashMap::new();
         let claims = self.claims.values().map(|(claim, _)| &claim.gates);
         let gone = self.debris.slots.iter().filter(|_| self.has(Bug::KeepsSlots));
-        for gate in claims.chain(gone).flatten() {
+        for gate in claims.chain(gone).flatten().filter(|gate| gate.pace.is_none()) {
             let weight = if self.has(Bug::IgnoresWeights) { 1 } else { gate.weight };
             *used.entry(gate.id.clone()).or_default() += u64::from(weight);
         }
@@ -152,7 +185,11 @@ impl Server {
             let mut gates = gates.iter();
             let found = gates.find(|gate| {
                 let used = used.get(&gate.id).copied().unwrap_or_default();
-                !gate.has_room(used) || full.contains(&gate.id)
+                let has_room = match gate.pace {
+                    Some(pace) => self.rate(&gate.id).left(gate.cap, pace, self.millis()) >= gate.weight,
+                    None => gate.has_room(used),
+                };
+                !has_room || full.contains(&gate.id)
             });
             let Some(gate) = found.filter(|_| !self.has(Bug::IgnoresGates)) else { return true };
             full.insert(gate.id.clone());
@@ -257,7 +294,7 @@ impl Server {
         let alarms = self.triggers.values().filter_map(|(row, _)| row.alarm()).chain(of_runs);
         let lapses = self.claims.values().filter(|(claim, _)| !claim.fired).map(|(claim, _)| claim.lapse);
         let first = self.waiting(&request, takes).first().map(|waiting| waiting.at);
-        let others = alarms.chain(lapses).chain(self.rest.0.pauses.next_ending());
+        let others = alarms.chain(lapses).chain(self.opening()).chain(self.rest.0.pauses.next_ending());
         acquired.next_due = others.chain(first).min();
         (acquired, misplaced)
     }
@@ -271,6 +308,7 @@ impl Server {
             acquired.job = Some(job.detail.clone());
         }
         self.version += 1;
+        self.begin(&claim.gates);
         self.claims.insert(Id::new(number), (claim, self.version));
         acquired
     }

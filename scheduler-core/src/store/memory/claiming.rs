@@ -40,6 +40,7 @@ impl Table {
     pub(super) fn acquire(&mut self, request: &AcquireDue, timing: Attached) -> Acquired {
         let Ok(Rung { dropped, expired }) = rules::ring(self, request.now, request.session);
         self.listings.forget_if_unused(request.now);
+        self.open_rates(request.now);
         if let Some(heard) = request.heard {
             let Ok(()) = rules::give_back_unheard(self, request.session, heard);
         }
@@ -140,6 +141,7 @@ impl Table {
             .chain(alarm)
             .chain(self.ended.next_alarm())
             .chain(self.pauses_end)
+            .chain(self.gates.next_opening())
             .min()
     }
 
@@ -206,6 +208,7 @@ impl Table {
         }
         let gates = claim.gates.clone();
         self.insert_claim(self.counter, claim);
+        self.gates.begin(&gates);
         self.pass_gates(index, &gates);
         acquired
     }

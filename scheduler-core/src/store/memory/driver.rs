@@ -164,6 +164,13 @@ impl Rows for Table {
         Ok(())
     }
 
+    fn unbegin(&mut self, claim: Id<ClaimRow>) -> Always<()> {
+        if let Some(claim) = self.claims.get(&claim.0) {
+            self.gates.unbegin(&claim.gates, claim.since.timestamp_millis());
+        }
+        Ok(())
+    }
+
     fn wake(&mut self) {
         self.freed = true;
     }

@@ -8,10 +8,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use chrono::{DateTime, Utc};
 use foldhash::HashMap;
 
 use super::lanes::Due;
-use crate::run::{GateId, Gates};
+use crate::run::{Gate, GateId, Gates, RateState};
+
+/// So many rates are forgotten at a time.
+const MOST_SWEPT: usize = 100;
 
 /// The gates that are used or waited for.
 #[derive(Debug, Default)]
@@ -21,11 +25,24 @@ pub(super) struct GateTable {
     pub(super) at: HashMap<usize, At>,
     /// Lanes in which somebody was let out.
     pub(super) opened: Vec<usize>,
+    /// Rates for which somebody waits, by when they open, in milliseconds.
+    pub(super) opens: BTreeSet<(i64, GateId)>,
+    /// Rates, by when nothing may be known of them any more.
+    idle: BTreeSet<(i64, GateId)>,
+    /// The newest time that is known.
+    pub(super) now: i64,
 }
 
 #[derive(Debug, Default)]
 pub(super) struct Entry {
     pub(super) used: u64,
+    /// Of a rate.
+    pub(super) rate: RateState,
+    /// Until when there is something to be known of the rate.
+    pub(super) idle_at: i64,
+    /// When it opens, if somebody waits for that.
+    pub(super) opens: Option<i64>,
+    pub(super) is_swept: bool,
     /// By lane.
     pub(super) waiting: BTreeMap<usize, Waiting>,
 }
@@ -46,21 +63,100 @@ pub(super) struct At {
 }
 
 impl Entry {
-    pub(super) fn has_parked(&self) -> bool {
-        self.waiting.values().any(|waiting| !waiting.parked.is_empty())
+    /// Whether there is room for this gate of a run.
+    pub(super) fn has_room(&self, gate: &Gate, now: i64) -> bool {
+        match gate.pace {
+            Some(pace) => self.rate.left(gate.cap, pace, now) >= gate.weight,
+            None => gate.has_room(self.used),
+        }
     }
 
-    pub(super) fn is_idle(&self) -> bool {
-        self.used == 0 && self.waiting.is_empty()
+    /// How much room there is at this gate.
+    pub(super) fn room(&self, gate: &Gate, now: i64) -> u64 {
+        match gate.pace {
+            Some(pace) => self.rate.left(gate.cap, pace, now).into(),
+            None => u64::from(gate.cap).saturating_sub(self.used),
+        }
+    }
+
+    pub(super) fn is_idle(&self, now: i64) -> bool {
+        self.used == 0 && self.waiting.is_empty() && self.idle_at <= now
     }
 }
 
 impl GateTable {
     /// A claim holds these gates from now on.
     pub(super) fn hold(&mut self, gates: &Gates) {
-        for gate in gates {
+        for gate in gates.iter().filter(|gate| gate.pace.is_none()) {
             self.by_id.entry(gate.id.clone()).or_default().used += u64::from(gate.weight);
         }
+    }
+
+    /// An attempt begins: it counts for its rates.
+    pub(super) fn begin(&mut self, gates: &Gates) {
+        for gate in gates {
+            let Some(pace) = gate.pace else { continue };
+            let entry = self.by_id.entry(gate.id.clone()).or_default();
+            if let Ok(after) = entry.rate.take(gate.cap, pace, self.now, gate.weight) {
+                entry.rate = after;
+            }
+            entry.idle_at = entry.rate.idle_at(pace);
+            if !std::mem::replace(&mut entry.is_swept, true) {
+                self.idle.insert((entry.idle_at, gate.id.clone()));
+            }
+        }
+    }
+
+    /// An attempt that was to begin at this time has not begun.
+    pub(super) fn unbegin(&mut self, gates: &Gates, since: i64) {
+        for gate in gates {
+            if let (Some(pace), Some(entry)) = (gate.pace, self.by_id.get_mut(&gate.id)) {
+                entry.rate = std::mem::take(&mut entry.rate).give_back(gate.cap, pace, since, gate.weight);
+            }
+        }
+    }
+
+    /// Somebody waits for a rate that opens then.
+    pub(super) fn opens_at(&mut self, id: &GateId, at: i64) {
+        let Some(entry) = self.by_id.get_mut(id) else { return };
+        if let Some(known) = entry.opens.replace(at) {
+            self.opens.remove(&(known, id.clone()));
+        }
+        self.opens.insert((at, id.clone()));
+    }
+
+    /// A rate that opens by now.
+    pub(super) fn pop_open(&mut self) -> Option<GateId> {
+        let (_, id) = self.opens.first().filter(|(at, _)| *at <= self.now)?;
+        let id = id.clone();
+        self.opens.pop_first();
+        if let Some(entry) = self.by_id.get_mut(&id) {
+            entry.opens = None;
+        }
+        Some(id)
+    }
+
+    /// Forgets some of the rates of which nothing is to be known any more.
+    pub(super) fn sweep(&mut self) {
+        for _ in 0..MOST_SWEPT {
+            let Some((at, id)) = self.idle.pop_first() else { return };
+            if at > self.now {
+                self.idle.insert((at, id));
+                return;
+            }
+            let Some(entry) = self.by_id.get_mut(&id) else { continue };
+            entry.is_swept = entry.idle_at > self.now;
+            if entry.is_swept {
+                self.idle.insert((entry.idle_at, id));
+            } else if entry.is_idle(self.now) {
+                self.by_id.remove(&id);
+            }
+        }
+    }
+
+    /// When the first rate opens for which somebody waits.
+    pub(super) fn next_opening(&self) -> Option<DateTime<Utc>> {
+        self.opens.first().and_then(|(at, _)| DateTime::from_timestamp_millis(*at))
     }
 
     /// The run does not wait at a gate any more. Says at which it did, and whether it stood in no lane because of that.

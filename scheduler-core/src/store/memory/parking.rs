@@ -1,5 +1,7 @@
 //! Runs that wait at gates: parked when a gate is full, and let out when there is room.
 
+use chrono::{DateTime, Utc};
+
 use super::gates::{At, Entry};
 use super::lanes::{Due, Open, Stood};
 use super::table::Table;
@@ -9,17 +11,22 @@ use crate::run::{Gate, GateId, Gates};
 const MOST_OUT: u64 = 200;
 
 impl Table {
-    /// Where a run has to wait that was taken out of its lane. Those that wait already come first.
+    /// Where a run has to wait that was taken out of its lane: where there is no room, or one that comes before it waits in the same lane.
     pub(super) fn full_gate(&self, slot: usize) -> Option<GateId> {
         let row = &self.runs[slot].row;
         if !row.is_gated() {
             return None;
         }
         let is_out = self.gates.at.contains_key(&slot);
+        let is_behind = |entry: &Entry| {
+            let Some(place) = row.place().filter(|_| !is_out) else { return false };
+            let first =
+                entry.waiting.get(&(place.lane.0 as usize)).and_then(|waiting| waiting.parked.first());
+            first.is_some_and(|first| *first < Due::of_run(row.id, slot, &place))
+        };
         let is_full = |gate: &&Gate| {
-            let entry = self.gates.by_id.get(&gate.id);
-            let is_waited_for = || !is_out && entry.is_some_and(Entry::has_parked);
-            !gate.has_room(entry.map_or(0, |entry| entry.used)) || is_waited_for()
+            let Some(entry) = self.gates.by_id.get(&gate.id) else { return gate.weight > gate.cap };
+            !entry.has_room(gate, self.gates.now) || is_behind(entry)
         };
         row.gates().iter().find(is_full).map(|gate| gate.id.clone())
     }
@@ -52,7 +59,7 @@ impl Table {
     /// A claim that has held these gates is gone.
     pub(super) fn free_gates(&mut self, gates: &Gates) {
         for gate in gates {
-            if let Some(entry) = self.gates.by_id.get_mut(&gate.id) {
+            if let Some(entry) = self.gates.by_id.get_mut(&gate.id).filter(|_| gate.pace.is_none()) {
                 entry.used = entry.used.saturating_sub(gate.weight.into());
             }
             self.open_gate(&gate.id);
@@ -62,13 +69,17 @@ impl Table {
     /// Lets out as many of those that wait as there is room for.
     fn open_gate(&mut self, id: &GateId) {
         let Some(entry) = self.gates.by_id.get_mut(id) else { return };
-        let mut out = Vec::new();
+        let (mut out, mut opens, now) = (Vec::new(), None, self.gates.now);
+        let of_gate = Entry { used: entry.used, rate: entry.rate.clone(), ..Entry::default() };
+        let (fits, room) = (|gate: &Gate| of_gate.has_room(gate, now), |gate: &Gate| of_gate.room(gate, now));
+        let opening = |gate: &Gate| of_gate.rate.take(gate.cap, gate.pace?, now, gate.weight).err();
         for waiting in entry.waiting.values_mut() {
             while let Some(Stood::Run(slot)) = waiting.parked.first().map(Due::what) {
                 let gates = self.runs[slot].row.gates();
-                let room = |gate: &Gate| u64::from(gate.cap).saturating_sub(entry.used).min(MOST_OUT);
-                let fits = |gate: &Gate| gate.has_room(entry.used) && waiting.out < room(gate);
-                if !gates.iter().find(|gate| gate.id == *id).is_none_or(fits) {
+                let of_gate = gates.iter().find(|gate| gate.id == *id);
+                let fits = |gate: &Gate| fits(gate) && waiting.out < room(gate).min(MOST_OUT);
+                if !of_gate.is_none_or(fits) {
+                    opens = opens.into_iter().chain(of_gate.and_then(opening)).min();
                     break;
                 }
                 waiting.out += 1;
@@ -76,8 +87,11 @@ impl Table {
             }
         }
         entry.waiting.retain(|_, waiting| waiting.out > 0 || !waiting.parked.is_empty());
-        if entry.is_idle() {
+        if entry.is_idle(now) {
             self.gates.by_id.remove(id);
+        }
+        if let Some(opens) = opens {
+            self.gates.opens_at(id, opens);
         }
         for (slot, due) in out {
             let Some(place) = self.runs[slot].row.place() else { continue };
@@ -89,6 +103,15 @@ impl Table {
             self.gates.opened.push(place.lane.0 as usize);
             self.freed = true;
         }
+    }
+
+    /// It is this time by now: gates with a rate may be open.
+    pub(super) fn open_rates(&mut self, now: DateTime<Utc>) {
+        self.gates.now = now.timestamp_millis().max(self.gates.now);
+        while let Some(id) = self.gates.pop_open() {
+            self.open_gate(&id);
+        }
+        self.gates.sweep();
     }
 
     /// Looks anew at the lanes in which somebody was let out.

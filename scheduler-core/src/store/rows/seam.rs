@@ -108,6 +108,9 @@ pub trait Rows: Table<JobRow> + Table<TriggerRow> + Table<RunRow> + Table<ClaimR
     /// can be claimed.
     fn free(&mut self, job: &JobKey) -> Answer<Self, ()>;
 
+    /// An attempt that was claimed has not begun, and its claim is about to be removed: its gates with a rate do not count it.
+    fn unbegin(&mut self, claim: Id<ClaimRow>) -> Answer<Self, ()>;
+
     /// Other nodes may find something to take. A driver wakes them by itself when a claim of a queue goes.
     fn wake(&mut self);
 

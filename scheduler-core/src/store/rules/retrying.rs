@@ -94,6 +94,7 @@ pub fn hold_claimed<R: Rows>(rows: &mut R, claim: ExecutionId) -> Answer<R, ()> 
     let id = Id::of(claim);
     let Some(row) = rows.get(id)?.filter(|row| row.session == claim.session()) else { return Ok(()) };
     let (Item::Run(run), since) = (row.item, row.since) else { return Ok(()) };
+    rows.unbegin(id)?;
     if end_claim_of_run(rows, id, (run, None), since)? {
         return Ok(());
     }

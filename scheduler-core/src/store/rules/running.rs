@@ -115,6 +115,7 @@ pub fn resettle<R: Rows>(
 ) -> Answer<R, Option<(RunId, JobKey)>> {
     let Some((id, run, _)) = attempt_of(rows, claim)? else { return Ok(None) };
     let Some(since) = rows.get(id)?.map(|row| row.since) else { return Ok(None) };
+    rows.unbegin(id)?;
     if end_claim_of_run(rows, id, (run, None), since)? {
         return Ok(None);
     }
@@ -247,6 +248,7 @@ pub(super) fn give_back_run<R: Rows>(rows: &mut R, claim: ExecutionId) -> Answer
     let Some((id, run, _)) = attempt_of(rows, claim)? else { return Ok(()) };
     // Nobody says when it was given back.
     let Some(since) = rows.get(id)?.map(|row| row.since) else { return Ok(()) };
+    rows.unbegin(id)?;
     if end_claim_of_run(rows, id, (run, None), since)? {
         return Ok(());
     }

@@ -13,7 +13,7 @@ use crate::data::JobData;
 use crate::error::Result;
 use crate::job::{CancelReason, JobDetail};
 use crate::key::DEFAULT_GROUP;
-use crate::run::{Gate, GateId, Gates, RunEnd};
+use crate::run::{Gate, GateId, Gates, Pace, RunEnd};
 use crate::store::rows::*;
 use crate::store::state::StoredState;
 use crate::trigger::{Progress, Trigger};
@@ -178,11 +178,12 @@ const HAS_COLD: u8 = 2;
 const OF_RUN_GATED: u8 = 4;
 const OF_CLAIM_GATED: u8 = 128;
 
-/// The weight, the cap and the length of each, before its text.
+/// The weight, the cap and the length of each, before its text. A rate has its window and burst before the length.
 fn gates(gates: &Gates) -> String {
     let gate = |gate: &Gate| {
         let text = gate.id.text();
-        format!("{} {} {}:{text}", gate.weight, gate.cap, text.len())
+        let pace = gate.pace.map(|pace| format!("{} {} ", pace.window, pace.burst)).unwrap_or_default();
+        format!("{} {} {pace}{}:{text}", gate.weight, gate.cap, text.len())
     };
     gates.iter().map(gate).collect()
 }
@@ -193,9 +194,13 @@ fn read_gates(mut text: &str) -> Read<Gates> {
     while !text.is_empty() {
         let (head, left) = text.split_once(':').ok_or_else(broken)?;
         let numbers: Vec<u32> = head.split(' ').map_while(|number| number.parse().ok()).collect();
-        let [weight, cap, many] = numbers[..] else { return Err(broken()) };
+        let (weight, cap, pace, many) = match numbers[..] {
+            [weight, cap, many] => (weight, cap, None, many),
+            [weight, cap, window, burst, many] => (weight, cap, Some(Pace::new(window, burst)), many),
+            _ => return Err(broken()),
+        };
         let (id, left) = left.split_at_checked(many as usize).ok_or_else(broken)?;
-        gates.push(Gate::new(GateId::read(id), cap, weight));
+        gates.push(Gate { pace, ..Gate::new(GateId::read(id), cap, weight) });
         text = left;
     }
     Ok(Gates::new(gates))

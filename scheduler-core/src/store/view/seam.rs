@@ -175,6 +175,13 @@ impl<N: Names> Rows for View<N> {
         Ok(())
     }
 
+    fn unbegin(&mut self, claim: Id<ClaimRow>) -> Result<(), Missing> {
+        if let Some(row) = self.get_claim(claim)?.filter(|row| !row.gates.is_empty()).cloned() {
+            self.give_back(&row);
+        }
+        Ok(())
+    }
+
     fn wake(&mut self) {
         self.call_others();
     }

@@ -3,11 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
+use chrono::{DateTime, Utc};
+
 use super::counting::Counting;
 use super::parts::{Members, Missing, Rest, Set, Wants};
 use super::shelf::{Shelf, Version};
 use crate::key::{JobKey, TriggerKey};
-use crate::run::RunId;
+use crate::run::{Gate, RunId};
 use crate::store::admin::{GroupKind, Mark, Selection};
 use crate::store::firings::FiringRecord;
 use crate::store::rows::*;
@@ -60,6 +62,7 @@ struct Drafts {
     tagged: BTreeMap<RunTag, usize>,
     freed: Vec<JobKey>,
     unfired_looked: BTreeMap<Id<TriggerRow>, Option<Id<ClaimRow>>>,
+    unbegun: Vec<(Gate, DateTime<Utc>)>,
     woken: bool,
     ended: Vec<RunId>,
 }
@@ -287,6 +290,11 @@ impl<N> View<N> {
         &self.drafts.freed
     }
 
+    /// Gates with a rate, where an attempt that was to begin then has not begun.
+    pub fn unbegun(&self) -> &[(Gate, DateTime<Utc>)] {
+        &self.drafts.unbegun
+    }
+
     /// Runs whose end clients may wait for.
     pub fn ended(&self) -> &[RunId] {
         &self.drafts.ended
@@ -455,6 +463,11 @@ impl<N> View<N> {
 
     pub(super) fn set_free(&mut self, job: JobKey) {
         self.drafts.freed.push(job);
+    }
+
+    pub(super) fn give_back(&mut self, claim: &ClaimRow) {
+        let rates = claim.gates.iter().filter(|gate| gate.pace.is_some());
+        self.drafts.unbegun.extend(rates.map(|gate| (gate.clone(), claim.since)));
     }
 
     pub(super) fn call_others(&mut self) {
