@@ -34,6 +34,7 @@
 
 mod claim;
 mod lateness;
+mod links;
 mod place;
 mod run;
 mod run_batch;

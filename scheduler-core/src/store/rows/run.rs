@@ -13,9 +13,8 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::lateness::{Lateness, whole_millis};
+use super::links::{Batching, Links};
 use super::place::{Lane, Place};
-use super::run_batch::Batching;
-use super::run_edges::Links;
 use crate::data::JobData;
 use crate::job::JobDetail;
 use crate::key::{JobKey, TriggerKey};
