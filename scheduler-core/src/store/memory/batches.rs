@@ -4,10 +4,8 @@ use std::collections::BTreeSet;
 
 use foldhash::HashMap;
 
-use super::table::Table;
 use crate::run::{BatchCounts, RunId};
 use crate::store::rows::RunRow;
-use crate::store::runs::RunStatus;
 
 /// So many batches ring in one step.
 const PART: usize = 100;
@@ -55,15 +53,5 @@ impl Batches {
 
     pub(super) fn is_ringing(&self) -> bool {
         !self.ringing.is_empty()
-    }
-}
-
-impl Table {
-    /// With the counters of a batch.
-    pub(super) fn status_of(&self, mut run: RunStatus) -> RunStatus {
-        if let Some(batch) = &mut run.batch {
-            batch.counts = self.batches.of(run.id);
-        }
-        run
     }
 }

@@ -259,6 +259,16 @@ enum Part {
     Ends,
 }
 
+impl Table {
+    /// With the counters of a batch.
+    pub(super) fn status_of(&self, mut run: RunStatus) -> RunStatus {
+        if let Some(batch) = &mut run.batch {
+            batch.counts = self.batches.of(run.id);
+        }
+        run
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use chrono::{DateTime, TimeDelta, Utc};

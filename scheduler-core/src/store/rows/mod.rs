@@ -35,6 +35,7 @@
 mod claim;
 mod lateness;
 mod line;
+mod links;
 mod notes;
 mod place;
 mod run;

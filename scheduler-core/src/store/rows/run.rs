@@ -14,10 +14,9 @@ use serde::{Deserialize, Serialize};
 
 use super::lateness::{Lateness, whole_millis};
 use super::line::{Line, LinePlace};
+use super::links::{Batching, Links};
 use super::notes::Notes;
 use super::place::{Lane, Place};
-use super::run_batch::Batching;
-use super::run_edges::Links;
 use crate::data::JobData;
 use crate::job::JobDetail;
 use crate::key::{JobKey, TriggerKey};

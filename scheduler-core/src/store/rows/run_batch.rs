@@ -3,56 +3,10 @@
 //! A batch is a run that no node ever claims: it is held until its runs have ended. So whatever waits for a run can wait for a batch, and a
 //! batch can be in another one. The counters of a batch are no part of its row, since all nodes add to them.
 
-use serde::{Deserialize, Serialize};
-
+use super::links::{Batch, Batching};
 use super::run::{RunRow, Standing};
 use crate::run::{RunEnd, RunId};
-use crate::store::batches::{BatchState, InBatch, NewBatch};
-
-/// What a run has to do with batches. Most runs have nothing to do with any.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-pub(super) struct Batching {
-    /// The batch that the run is in.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    member_of: Option<RunId>,
-    /// The batch of whose end it tells.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    tells_of: Option<RunId>,
-    /// Its batch was cancelled, and its node was asked to stop it.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    is_asked: bool,
-    /// The run is a batch.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    batch: Option<Batch>,
-}
-
-/// The state of a batch, apart from its counters.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-struct Batch {
-    /// In so many other batches.
-    depth: u32,
-    /// Only its own runs add others.
-    is_sealed: bool,
-    /// Nobody adds runs.
-    is_cancelled: bool,
-    /// Not all of its runs know of that.
-    is_cancelling: bool,
-    /// The run that waits for the first death.
-    on_death: Option<RunId>,
-}
-
-impl Batching {
-    /// None for a run that is no batch and in none.
-    pub(super) fn of(member: Option<&InBatch>, batch: Option<&NewBatch>) -> Option<Self> {
-        let batch = batch.map(|new| Batch { on_death: new.on_death, ..Batch::default() });
-        let member_of = member.filter(|member| !member.is_callback).map(|member| member.batch);
-        let tells_of = member.filter(|member| member.is_callback).map(|member| member.batch);
-        let batching = Self { member_of, tells_of, is_asked: false, batch };
-        (batching != Self::default()).then_some(batching)
-    }
-}
+use crate::store::batches::BatchState;
 
 impl RunRow {
     fn batching(&self) -> Option<&Batching> {

@@ -3,54 +3,11 @@
 //! A child has an [edge](Edge) for each parent that it still waits for, and a tag for each edge. The edge leaves the row in the step that
 //! settles it, so nothing is settled twice, and the tag says what is left to be settled.
 
-use std::time::Duration;
-
 use chrono::{DateTime, TimeDelta, Utc};
-use serde::{Deserialize, Serialize};
 
+use super::links::Links;
 use super::run::{RunRow, Standing};
 use crate::run::{Edge, RunEnd, RunId};
-
-/// What a run has to do with its parents and children. Most runs have neither.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-pub(super) struct Links {
-    /// The parents for which it waits, and those whose ends keep it from running.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    parents: Vec<Edge>,
-    /// In milliseconds from the end of the last parent.
-    #[serde(skip_serializing_if = "is_zero")]
-    delay: u64,
-    /// It has waited for a parent.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    is_child: bool,
-    /// A run waits for its end, or has.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    is_parent: bool,
-    /// A run is cancelled since it has not ended as it has to.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    has_unmet: bool,
-    /// There are more children to be settled, or to be held again, than one step touches: a rule goes on with them.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    has_more: bool,
-}
-
-fn is_zero(number: &u64) -> bool {
-    *number == 0
-}
-
-impl Links {
-    /// None for a run without parents.
-    pub(super) fn of(parents: Vec<Edge>, delay: Duration) -> Option<Self> {
-        let delay = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX);
-        (!parents.is_empty()).then(|| Self { parents, delay, is_child: true, ..Self::default() })
-    }
-
-    fn delay(&self) -> TimeDelta {
-        let millis = i64::try_from(self.delay).ok();
-        millis.and_then(TimeDelta::try_milliseconds).unwrap_or(TimeDelta::MAX)
-    }
-}
 
 impl RunRow {
     fn links(&self) -> Option<&Links> {

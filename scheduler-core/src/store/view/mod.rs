@@ -26,6 +26,7 @@ mod parts;
 pub mod record;
 mod seam;
 mod shelf;
+mod tallies;
 mod transaction;
 
 pub use firing::{firing, read_firing};

@@ -1,0 +1,170 @@
+//! Bursts of runs that wait for others: how long the longest call is.
+//!
+//! ```text
+//! cargo run --release -p benches --bin bursts
+//! cargo run --release -p benches --bin bursts -- --children 100000 --members 1000000 --store redis://localhost:6379
+//! ```
+//!
+//! A parent with many children succeeds, and another one dies; a batch with many runs is filled, run and told of. Printed are the time of
+//! the whole and of its longest call to the store.
+
+use std::time::{Duration, Instant};
+
+use benches::steps::begin;
+use chrono::TimeDelta;
+use clap::Parser;
+use scheduler_core::job::JobDetail;
+use scheduler_core::run::{Condition, Edge, RunId};
+use scheduler_core::store::batches::{InBatch, NewBatch};
+use scheduler_core::store::*;
+use scheduler_redis::RedisJobStore;
+
+const SESSION: u64 = 1;
+/// So many runs are stored by a call, and so many are ended.
+const STORED: usize = 500;
+const ENDED: usize = 100;
+
+#[derive(Parser)]
+struct Args {
+    /// How many children a parent has
+    #[arg(long, default_value_t = 100_000)]
+    children: u64,
+    /// How many runs are in the batch
+    #[arg(long, default_value_t = 1_000_000)]
+    members: u64,
+    /// `memory`, or the address of a Redis
+    #[arg(long, default_value = "memory")]
+    store: String,
+}
+
+/// The calls of one burst.
+#[derive(Default)]
+struct Burst {
+    longest: Duration,
+    calls: usize,
+}
+
+impl Burst {
+    async fn call<T>(&mut self, call: StoreFuture<'_, T>) -> scheduler_core::Result<T> {
+        let began = Instant::now();
+        let answer = call.await;
+        self.longest = self.longest.max(began.elapsed());
+        self.calls += 1;
+        answer
+    }
+
+    fn print(&self, what: &str, many: u64, began: Instant) {
+        let (took, Self { longest, calls }) = (began.elapsed(), self);
+        println!("{what:<28} {many:>9} runs in {took:>8.2?}, {calls} calls, the longest {longest:.2?}");
+    }
+}
+
+fn id(number: u64) -> RunId {
+    RunId::new(7, number)
+}
+
+fn run(number: u64) -> NewRun {
+    let job = JobDetail::builder("work".parse().expect("a name"), "work").build();
+    NewRun::of(id(number), &job, begin())
+}
+
+async fn enqueue(
+    store: &dyn JobStore,
+    burst: &mut Burst,
+    runs: impl Iterator<Item = NewRun>,
+) -> scheduler_core::Result<()> {
+    let mut runs = runs.peekable();
+    while runs.peek().is_some() {
+        burst.call(store.enqueue(runs.by_ref().take(STORED).collect())).await?;
+    }
+    Ok(())
+}
+
+/// Takes what is due, and what rings, until there is nothing, and ends all of it like this. Says how many ran.
+async fn drain(store: &dyn JobStore, burst: &mut Burst, fate: &Fate) -> scheduler_core::Result<u64> {
+    let (now, mut ran) = (begin() + TimeDelta::hours(1), 0);
+    loop {
+        let (limits, shares) = (QueueLimits::default(), Vec::new());
+        let (until, max, late, heard) = (now, ENDED, None, None);
+        let request = AcquireDue { session: SESSION, now, until, max, limits, shares, late, heard };
+        let acquired = burst.call(store.acquire_due(request)).await?;
+        if acquired.runs.is_empty() && acquired.next_due.is_none_or(|due| due > now) {
+            return Ok(ran);
+        }
+        ran += acquired.runs.len() as u64;
+        let end = |run: &AcquiredRun| Completion { fate: fate.clone(), ..Completion::of(run.claim) };
+        let executions: Vec<_> = acquired.runs.iter().map(end).collect();
+        if !executions.is_empty() {
+            burst.call(store.complete(Complete { now, executions })).await?;
+        }
+    }
+}
+
+async fn children(store: &dyn JobStore, many: u64, fate: Fate, what: &str) -> scheduler_core::Result<()> {
+    store.clear().await?;
+    let mut filling = Burst::default();
+    let child = |number| {
+        let mut child = run(number);
+        child.after = vec![Edge::new(id(1), Condition::Success)];
+        child
+    };
+    let began = Instant::now();
+    enqueue(store, &mut filling, std::iter::once(run(1)).chain((2..2 + many).map(child))).await?;
+    filling.print(&format!("{what}: stored"), many, began);
+    let (mut ending, began) = (Burst::default(), Instant::now());
+    let ran = drain(store, &mut ending, &fate).await?;
+    ending.print(&format!("{what}: settled"), many, began);
+    let expected = if fate == Fate::Over { many + 1 } else { 1 };
+    assert_eq!(ran, expected, "each child is settled once");
+    Ok(())
+}
+
+async fn batch(store: &dyn JobStore, many: u64) -> scheduler_core::Result<()> {
+    store.clear().await?;
+    let (mut filling, began) = (Burst::default(), Instant::now());
+    let mut batch = run(1);
+    batch.opens = Some(NewBatch::new(None));
+    let member = |number| {
+        let mut member = run(number);
+        member.batch = Some(InBatch::member(id(1), None));
+        member
+    };
+    enqueue(store, &mut filling, std::iter::once(batch).chain((2..2 + many).map(member))).await?;
+    let seal = ChangeRuns::new(vec![id(1)], RunChange::Seal, begin());
+    filling.call(store.change_runs(seal)).await?;
+    filling.print("batch: filled", many, began);
+    let (mut ending, began) = (Burst::default(), Instant::now());
+    drain(store, &mut ending, &Fate::Over).await?;
+    ending.print("batch: run", many, began);
+    let stored = store.all_runs(RunQuery::one(id(1))).await?.pop();
+    let counts = stored.and_then(|run| run.batch).expect("it is kept for seven days").counts;
+    assert_eq!(
+        (counts.total, counts.succeeded),
+        (many.cast_signed(), many.cast_signed()),
+        "the counters are exact"
+    );
+    Ok(())
+}
+
+#[tokio::main]
+async fn main() -> scheduler_core::Result<()> {
+    let Args { children: of_parent, members, store } = Args::parse();
+    let store: std::sync::Arc<dyn JobStore> = match &*store {
+        "memory" => std::sync::Arc::new(MemoryJobStore::new()),
+        address => std::sync::Arc::new(RedisJobStore::connect(address, "bursts").await?),
+    };
+    let (wake, stop): (std::sync::Arc<dyn Fn() + Send + Sync>, _) =
+        (std::sync::Arc::new(|| {}), std::sync::Arc::new(|_, _| {}));
+    let node = Node {
+        session: SESSION,
+        name: "bursts".into(),
+        types: None,
+        queues: QueueFilter::default(),
+        wake,
+        stop,
+    };
+    store.attach(node).await?;
+    children(&*store, of_parent, Fate::Over, "parent that succeeds").await?;
+    children(&*store, of_parent, Fate::Dead { error: None }, "parent that dies").await?;
+    batch(&*store, members).await
+}
