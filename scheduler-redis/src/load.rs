@@ -16,7 +16,7 @@ use scheduler_core::{DEFAULT_GROUP, Error, Result};
 use crate::codec;
 use crate::names::Names;
 use crate::rest;
-use crate::script::{alarms, bytes, list, number, word, words};
+use crate::script::{bytes, list, number, word, words};
 use crate::shared::Shared;
 
 /// No command asks for more at once.

@@ -372,6 +372,7 @@ mod tests {
 
     #[test]
     fn no_date_overflows() {
+        // elsa-workflows/elsa-extensions PR#179: a delay that no date can hold.
         let policy = RetryPolicy::new(u32::MAX, Backoff::fixed(Duration::MAX).unwrap()).jitter(1.0).unwrap();
         for count in 0..100 {
             assert!(delay(&policy, RunId::new(0, count), u32::MAX).is_some());

@@ -33,7 +33,8 @@ async fn failing(overlap: OverlapPolicy, delay: Duration) -> (TestScheduler, See
     (test, seen)
 }
 
-/// It fails for three days, and no night is skipped.
+/// It fails for three days, and no night is skipped (elsa-workflows/elsa-extensions#180: a retry that took the place of its trigger lost
+/// the recurrence).
 #[tokio::test]
 async fn a_retry_that_waits_does_not_keep_the_next_night_from_running() {
     let (test, seen) = failing(OverlapPolicy::Skip, 40 * HOUR).await;

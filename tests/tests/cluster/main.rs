@@ -80,6 +80,7 @@ async fn n18_the_work_of_a_dead_node_is_taken_over_and_a_run_repeated_where_its_
     assert_eq!(living.store.audit(false).await.unwrap(), [""; 0]);
 }
 
+/// HangfireIO/Hangfire#2505: a job that ended its process was tried again for ever.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_firing_that_ends_every_node_ends_some_day_itself() {
     let server = Server::start();
