@@ -1,6 +1,6 @@
 //! Gates: a claim of a run holds a slot of each of its gates, and whoever finds no room waits.
 
-use scheduler_core::run::{Gate, GateId, Gates, Pace, RunId};
+use scheduler_core::run::{Gate, GateId, Gates, RunId};
 use scheduler_core::store::rows::*;
 use scheduler_core::store::{NewRun, rules};
 
@@ -50,23 +50,8 @@ fn a_slot_goes_with_its_claim(bench) {
         None => Ok(()),
     });
     assert_eq!(names(&bench.take(ONE, 99, 99)), [""; 0], "its run is gone, and its claim is not");
-    bench.run(|rows| rows.remove(Id::<ClaimRow>::of(second.claim)));
+    bench.run(|rows| end_claim(rows, second.claim));
     assert_eq!(names(&[bench.take_one(99)]), ["run 3"]);
-}
-
-fn an_attempt_that_has_not_begun_does_not_count_at_a_rate(bench) {
-    bench.run(|rows| each(rows, 1..=2_u64, |rows, number| {
-        let mut new = NewRun::of(RunId::new(7, number), &run(number, 50).detail(), at(50));
-        new.gates = Gates::new(vec![Gate::rate(GateId::of("rate", None), 1, Pace::new(3_600_000, 0), 1)]);
-        let lane = rows.lane(None, &new.job_type);
-        rows.add_run(RunRow::new(new, lane));
-        Ok(())
-    }));
-    let first = bench.take_one(99);
-    bench.run(|rows| rules::release(rows, first.claim));
-    let first = bench.take_one(99);
-    bench.finish(&first);
-    assert_eq!(names(&bench.take(ONE, 99, 99)), [""; 0], "it has begun");
 }
 
 fn a_claim_that_was_forgotten_holds_its_slot_again(bench) {
@@ -74,7 +59,7 @@ fn a_claim_that_was_forgotten_holds_its_slot_again(bench) {
     let first = bench.take_one(99);
     let id = Id::<ClaimRow>::of(first.claim);
     let row = bench.run(|rows| Ok(rows.get(id)?.cloned())).expect("a claim");
-    bench.run(|rows| rows.remove(id));
+    bench.run(|rows| end_claim(rows, first.claim));
     bench.run(|rows| {
         rows.get(id)?;
         rows.add_claim(id, row.clone());

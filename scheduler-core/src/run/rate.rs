@@ -145,8 +145,10 @@ impl RateState {
             return self;
         }
         let time = end_of_part(max, pace, since);
-        // A clock that had gone back was read as a later time.
-        if let Some((_, many)) = self.begun.iter_mut().find(|(known, _)| *known >= time) {
+        // A clock that had gone back was read as a later time, and clocks of nodes differ a little.
+        let found = self.begun.iter().position(|(known, _)| *known >= time);
+        let found = found.or_else(|| self.begun.len().checked_sub(1));
+        if let Some((_, many)) = found.and_then(|place| self.begun.get_mut(place)) {
             *many = many.saturating_sub(cost);
         }
         self.begun.retain(|(_, many)| *many > 0);
@@ -199,21 +201,20 @@ mod tests {
     /// Asks at random times, some of them earlier than before, and whenever the rate says; answers when attempts began, and what they cost.
     fn begun(max: u32, pace: Pace, most_cost: u32, seed: u64) -> Vec<(i64, u32)> {
         let (mut state, mut begun, mut seed) = (RateState::default(), Vec::new(), seed);
-        let (mut clock, mut newest) = (1_000_000_i64, 0);
+        let mut clock = 1_000_000_i64;
         for _ in 0..600 {
             let back = random(&mut seed, 10) == 0;
             let step = random(&mut seed, u64::from(2 * pace.window / max).max(2)) as i64;
             clock += if back { -(pace.window as i64) } else { step };
             let cost = 1 + random(&mut seed, most_cost.into()) as u32;
-            newest = newest.max(clock);
             match state.take(max, pace, clock, cost) {
                 Ok(after) => {
                     assert_eq!(RateState::read(&after.text()), after);
-                    begun.push((newest, cost));
+                    begun.push((after.seen, cost));
                     state = after;
                 }
                 Err(opens) => {
-                    assert!(opens > newest, "it is not open");
+                    assert!(opens > state.seen.max(clock), "it is not open");
                     assert!(state.take(max, pace, opens, cost).is_ok(), "it opens when it says");
                     assert!(state.take(max, pace, opens - 1, cost).is_err(), "and not before");
                     clock = if random(&mut seed, 2) == 0 { opens } else { clock };

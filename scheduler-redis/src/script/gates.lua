@@ -148,9 +148,13 @@ local function gates()
       state.smooth = state.smooth - gate[2] * interval(gate)
       return state
     end
-    local time, kept = end_of_part(gate, since), {}
+    local time, found, kept = end_of_part(gate, since), nil, {}
     for _, one in ipairs(state.begun) do
-      if time and one[1] >= time then one[2], time = math.max(0, one[2] - gate[2]), nil end
+      if not found and one[1] >= time then found = one end
+    end
+    found = found or state.begun[#state.begun]
+    if found then found[2] = math.max(0, found[2] - gate[2]) end
+    for _, one in ipairs(state.begun) do
       if one[2] > 0 then kept[#kept + 1] = one end
     end
     state.begun = kept

@@ -69,8 +69,6 @@ bugs! {
     /// Of limits.
     IgnoresGates => no_more_is_claimed_than_there_is_room_at_a_gate,
     IgnoresWeights => a_gate_counts_weights,
-    /// At a rate.
-    CountsWhatHasNotBegun => an_attempt_that_has_not_begun_does_not_count_at_a_rate,
     /// Of claims that are over.
     KeepsSlots => a_slot_goes_with_its_claim,
     AddsToNoCounters => the_counters_of_a_batch_are_added_up,

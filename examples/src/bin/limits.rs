@@ -1,0 +1,129 @@
+//! Runs that are limited by key, and by a rate.
+//!
+//! ```text
+//! cargo run --bin limits
+//! cargo run --bin limits -- --store redis://localhost:6379
+//! ```
+//!
+//! One tenant enqueues 200 imports at once, and four others ten each. All of them call an API that allows 60 calls a second. What you see: at
+//! most two imports of a tenant are under way at a time, those of the small tenants do not wait for those of the large one, no second has more
+//! calls than the API allows, and the account of all runs.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use anyhow::ensure;
+use clap::Parser;
+use examples::{StoreOption, println};
+use scheduler_core::job::JobDefinition;
+use scheduler_core::prelude::*;
+use scheduler_core::run::Limit;
+use scheduler_core::store::RunQuery;
+use scheduler_core::time::{Clock, SystemClock};
+use serde::{Deserialize, Serialize};
+
+const TENANTS: [(&str, usize); 5] =
+    [("large", 200), ("north", 10), ("east", 10), ("south", 10), ("west", 10)];
+const AT_ONCE: u32 = 2;
+const CALLS: u32 = 60;
+const SECOND: Duration = Duration::from_secs(1);
+
+/// Limits by key and a rate
+#[derive(Parser)]
+struct Args {
+    #[command(flatten)]
+    store: StoreOption,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Import {
+    tenant: String,
+    file: usize,
+}
+
+/// What has happened to the imports of a tenant.
+#[derive(Debug, Clone, Default)]
+struct Account {
+    under_way: u32,
+    most: u32,
+    /// When each began and the last one ended, since the start of the program.
+    begun: Vec<Duration>,
+    over: Duration,
+}
+
+#[derive(Clone, Default)]
+struct Ledger(Arc<Mutex<BTreeMap<String, Account>>>);
+
+impl Ledger {
+    fn with<T>(&self, tenant: &str, change: impl FnOnce(&mut Account) -> T) -> T {
+        let mut accounts = self.0.lock().expect("nobody panics with the lock");
+        change(accounts.entry(tenant.to_owned()).or_default())
+    }
+}
+
+/// Imports a file of a tenant.
+#[job]
+async fn import(import: Import, State(ledger): State<Ledger>) {
+    ledger.with(&import.tenant, |account| {
+        account.under_way += 1;
+        account.most = account.most.max(account.under_way);
+        account.begun.push(SystemClock.monotonic());
+    });
+    SystemClock.sleep(Duration::from_millis(20)).await;
+    ledger.with(&import.tenant, |account| {
+        account.under_way -= 1;
+        account.over = SystemClock.monotonic();
+    });
+}
+
+/// The import with its limits.
+fn limited() -> JobDefinition {
+    import::definition()
+        .limit(|import: &Import| Limit::new("imports", AT_ONCE).key(&import.tenant))
+        .limit(|_: &Import| Limit::rate("api", CALLS, SECOND))
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    tracing_subscriber::fmt().with_env_filter("off").init();
+    let store = Args::parse().store.open("limits").await?;
+    let ledger = Ledger::default();
+    let scheduler = Scheduler::builder().store(store).provide(ledger.clone()).register(limited()).build()?;
+    scheduler.start().await?;
+    // What an earlier run of this example has left.
+    scheduler.clear().await?;
+
+    let started = SystemClock.monotonic();
+    let of_tenant = |(tenant, many): &(&str, usize)| {
+        let tenant = (*tenant).to_owned();
+        (0..*many).map(move |file| import::with(Import { tenant: tenant.clone(), file })).collect::<Vec<_>>()
+    };
+    let runs = scheduler.enqueue_all(TENANTS.iter().flat_map(of_tenant)).await?;
+    while !scheduler.all_runs(RunQuery::default()).await?.is_empty() {
+        SystemClock.sleep(Duration::from_millis(20)).await;
+    }
+
+    let (mut done, mut begun) = (0, Vec::new());
+    for (tenant, many) in TENANTS {
+        let account = ledger.with(tenant, |account| account.clone());
+        let over = account.over.saturating_sub(started);
+        println!("{tenant:<6} {many:>4} imports, at most {} at once, done after {over:.1?}", account.most);
+        ensure!(account.most <= AT_ONCE, "{} imports of {tenant} were under way at once", account.most);
+        done += account.begun.len();
+        begun.extend(account.begun);
+    }
+    begun.sort_unstable();
+    // A run begins some moments after its node has claimed it, so a bound on what is seen here is a little longer than a second.
+    let window = SECOND - Duration::from_millis(100);
+    let most =
+        begun.iter().map(|from| begun.iter().filter(|at| (*from..*from + window).contains(at)).count()).max();
+    println!(
+        "at most {} calls in nine tenths of a second; {CALLS} a second are allowed",
+        most.unwrap_or_default()
+    );
+    println!("account: {} runs enqueued = {done} done", runs.len());
+    ensure!(runs.len() == done, "some are missing");
+    scheduler.shutdown(Duration::from_secs(5)).await;
+    Ok(())
+}
