@@ -16,6 +16,7 @@ use std::time::Duration;
 use anyhow::{Context as _, ensure};
 use clap::Parser;
 use examples::{StoreOption, println};
+use scheduler_core::Client;
 use scheduler_core::client::Batch;
 use scheduler_core::job::JobError;
 use scheduler_core::prelude::*;
