@@ -8,7 +8,7 @@
 //! A parent with many children succeeds, and another one dies; a batch with many runs is filled, run and told of. Printed are the time of
 //! the whole and of its longest call to the store.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use benches::steps::begin;
 use chrono::TimeDelta;
@@ -17,6 +17,7 @@ use scheduler_core::job::JobDetail;
 use scheduler_core::run::{Condition, Edge, RunId};
 use scheduler_core::store::batches::{InBatch, NewBatch};
 use scheduler_core::store::*;
+use scheduler_core::time::{Clock, SystemClock};
 use scheduler_redis::RedisJobStore;
 
 const SESSION: u64 = 1;
@@ -46,15 +47,15 @@ struct Burst {
 
 impl Burst {
     async fn call<T>(&mut self, call: StoreFuture<'_, T>) -> scheduler_core::Result<T> {
-        let began = Instant::now();
+        let began = SystemClock.monotonic();
         let answer = call.await;
-        self.longest = self.longest.max(began.elapsed());
+        self.longest = self.longest.max(SystemClock.monotonic().saturating_sub(began));
         self.calls += 1;
         answer
     }
 
-    fn print(&self, what: &str, many: u64, began: Instant) {
-        let (took, Self { longest, calls }) = (began.elapsed(), self);
+    fn print(&self, what: &str, many: u64, began: Duration) {
+        let (took, Self { longest, calls }) = (SystemClock.monotonic().saturating_sub(began), self);
         println!("{what:<28} {many:>9} runs in {took:>8.2?}, {calls} calls, the longest {longest:.2?}");
     }
 }
@@ -108,10 +109,10 @@ async fn children(store: &dyn JobStore, many: u64, fate: Fate, what: &str) -> sc
         child.after = vec![Edge::new(id(1), Condition::Success)];
         child
     };
-    let began = Instant::now();
+    let began = SystemClock.monotonic();
     enqueue(store, &mut filling, std::iter::once(run(1)).chain((2..2 + many).map(child))).await?;
     filling.print(&format!("{what}: stored"), many, began);
-    let (mut ending, began) = (Burst::default(), Instant::now());
+    let (mut ending, began) = (Burst::default(), SystemClock.monotonic());
     let ran = drain(store, &mut ending, &fate).await?;
     ending.print(&format!("{what}: settled"), many, began);
     let expected = if fate == Fate::Over { many + 1 } else { 1 };
@@ -121,7 +122,7 @@ async fn children(store: &dyn JobStore, many: u64, fate: Fate, what: &str) -> sc
 
 async fn batch(store: &dyn JobStore, many: u64) -> scheduler_core::Result<()> {
     store.clear().await?;
-    let (mut filling, began) = (Burst::default(), Instant::now());
+    let (mut filling, began) = (Burst::default(), SystemClock.monotonic());
     let mut batch = run(1);
     batch.opens = Some(NewBatch::new(None));
     let member = |number| {
@@ -133,7 +134,7 @@ async fn batch(store: &dyn JobStore, many: u64) -> scheduler_core::Result<()> {
     let seal = ChangeRuns::new(vec![id(1)], RunChange::Seal, begin());
     filling.call(store.change_runs(seal)).await?;
     filling.print("batch: filled", many, began);
-    let (mut ending, began) = (Burst::default(), Instant::now());
+    let (mut ending, began) = (Burst::default(), SystemClock.monotonic());
     drain(store, &mut ending, &Fate::Over).await?;
     ending.print("batch: run", many, began);
     let stored = store.all_runs(RunQuery::one(id(1))).await?.pop();

@@ -85,8 +85,6 @@ function checks.held(hash, from, many)
 end
 
 local ops = {}
--- The counters of a batch.
-local COUNTERS = { 'total', 'pending', 'succeeded', 'discarded', 'dead', 'cancelled', 'expired', 'skipped' }
 -- Plain commands, and how many words are one row.
 local PLAIN = { add = 2, HSET = 2, HDEL = 1, ZADD = 2, ZREM = 1, SADD = 1, SREM = 1, SET = 1 }
 
@@ -298,6 +296,7 @@ local function define()
   end
 
   -- The counters of a batch, in their order; or one empty word: something is pending.
+  local COUNTERS = { 'total', 'pending', 'succeeded', 'discarded', 'dead', 'cancelled', 'expired', 'skipped' }
   function checks.counts(key, from, many)
     local found = call('HMGET', K(key), unpack(COUNTERS))
     local is_same = many > 1 or (tonumber(found[2] or '0') or 0) > 0
