@@ -11,8 +11,8 @@ use crate::options::Options;
 use crate::unique::Key;
 
 /// Types that come from the run, by the last segment of their path.
-const EXTRACTORS: [&str; 7] =
-    ["State", "Provided", "Scoped", "JobContext", "CancellationToken", "Scheduler", "Client"];
+const EXTRACTORS: [&str; 8] =
+    ["State", "Provided", "Scoped", "JobContext", "CancellationToken", "Scheduler", "Client", "Resume"];
 const MOST_PARAMETERS: usize = 8;
 
 pub(crate) fn expand(options: TokenStream, item: TokenStream) -> TokenStream {

@@ -34,6 +34,7 @@
 mod absent;
 mod admin;
 mod calendars;
+mod enqueue_outcome;
 mod enqueuing;
 mod explain;
 mod groups;
@@ -51,7 +52,8 @@ pub(crate) use handle::{Wiring, closed};
 pub(crate) use lengths::Lengths;
 pub(crate) use scheduling::bind;
 
-pub use enqueuing::{Enqueue, EnqueueOutcome};
+pub use enqueue_outcome::EnqueueOutcome;
+pub use enqueuing::Enqueue;
 pub use explain::{Explanation, Obstacle, RunExplanation};
 pub use groups::DeadGroup;
 pub use handle::Client;

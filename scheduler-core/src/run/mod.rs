@@ -29,7 +29,7 @@ pub use attempt_error::AttemptError;
 pub(crate) use attempt_error::cut;
 pub use backoff::Backoff;
 pub use cause::FiringCause;
-pub use ended::{MAX_OUTPUT, RunError};
+pub use ended::{MAX_CHECKPOINT, MAX_OUTPUT, RunError};
 pub use id::{InvalidRunId, RunId};
 pub use invalid::InvalidRetry;
 pub use retention::Retention;

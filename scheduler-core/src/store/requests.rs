@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::admin::*;
 use super::contract::{JobStore, NamedCalendar, NodeStatus, StoreFuture};
+use super::firing::RunNote;
 use super::firings::{FiringCursor, FiringQuery, FiringRecord};
 use super::page::{MAX_PAGE_SIZE, Page};
 use super::run_changes::*;
@@ -182,6 +183,10 @@ requests! {
 
     /// Changes runs. Says for each what has become of it. A store may change more than 500 in parts.
     ChangeRuns change_runs(request: ChangeRuns) -> Vec<RunChanged>;
+
+    /// Stores what attempts under way have noted. Says for each whether its claim is still good; nothing is stored otherwise. A store may
+    /// do more than 500 in parts.
+    Note note(notes: Vec<RunNote>) -> Vec<bool>;
 
     /// Asks executions to stop, wherever they run; their nodes find them among [`Acquired::cancel`](super::Acquired::cancel). Says
     /// which, in the order of their ids.

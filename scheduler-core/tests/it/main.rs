@@ -5,6 +5,7 @@ mod budget;
 mod building;
 mod calendars;
 mod calls;
+mod checkpoints;
 mod clients;
 mod clock;
 mod closing;

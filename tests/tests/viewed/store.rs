@@ -369,6 +369,10 @@ impl ChangeHandler for Viewed {
         self.woken(done)
     }
 
+    fn note(&self, notes: Vec<RunNote>) -> StoreFuture<'_, Vec<bool>> {
+        self.each(notes, rules::note)
+    }
+
     fn cancel(&self, what: Executions) -> StoreFuture<'_, Vec<ExecutionId>> {
         let asked = self.call(|view| rules::cancel(view, &what));
         self.woken(asked)

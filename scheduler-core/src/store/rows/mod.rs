@@ -38,6 +38,7 @@ mod notes;
 mod place;
 mod run;
 mod run_links;
+mod run_notes;
 mod seam;
 mod tag;
 mod trigger;

@@ -149,11 +149,12 @@ impl RunRow {
     /// A run that waits for its next attempt.
     pub fn new(run: NewRun, lane: Lane) -> Self {
         let NewRun { id, job, job_type, detail, data, due, priority, queue, exclusive, .. } = run;
-        let NewRun { retry, cause, attempts, errors, unique, boost, expires, keep, now, .. } = run;
+        let NewRun { retry, cause, attempts, errors, unique, boost, expires, keep, checkpoint, now, .. } =
+            run;
         let key = unique.map(|unique| unique.key);
         let cause = (cause != Cause::Enqueued).then_some(cause);
         let lateness = Lateness::of(boost, expires).map(|lateness| Box::new(lateness.due(due, now)));
-        let notes = Notes::of(keep).map(Box::new);
+        let notes = Notes::of(keep, checkpoint).map(Box::new);
         let cold = RareFields { cause, detail, retry, errors, key, lateness, notes, ..RareFields::default() };
         let cold = (cold != RareFields::default()).then(|| Box::new(cold));
         let (standing, epoch) = (Standing::Waiting, 0);
@@ -282,6 +283,7 @@ impl RunRow {
             data: self.data.clone(),
             key: self.key().map(|key| key.text.clone()),
             output: self.output().cloned(),
+            checkpoint: self.checkpoint().cloned(),
             cause: self.cause().clone(),
         }
     }

@@ -49,6 +49,8 @@ const OF_RUN: u8 = 16;
 const RUN_REMOVED: u8 = 32;
 const LINKED: u8 = 64;
 const RETRIED: u8 = 128;
+/// Of a claim.
+const NOTED: u8 = 2;
 
 pub(super) fn flag(holds: bool, flag: u8) -> u8 {
     if holds { flag } else { 0 }
@@ -298,7 +300,7 @@ pub fn claim(row: &ClaimRow) -> Result<Vec<u8>> {
     };
     let flags = flag(row.exclusive, EXCLUSIVE) | flag(row.fired, FIRED) | flag(row.counted, COUNTED);
     let of_run = flag(run.is_some(), OF_RUN) | flag(row.run_removed, RUN_REMOVED);
-    to.byte(flags | of_run | flag(row.linked, LINKED));
+    to.byte(flags | of_run | flag(row.linked, LINKED) | flag(row.checkpoint.is_some(), NOTED));
     to.byte(match row.cancel {
         None => b'-',
         Some(CancelReason::Superseded) => b's',
@@ -309,6 +311,7 @@ pub fn claim(row: &ClaimRow) -> Result<Vec<u8>> {
     run.into_iter().for_each(|run| to.run(run));
     [row.session, row.birth, row.lineage].into_iter().for_each(|number| to.number(number));
     [row.lapse, row.since, row.due].into_iter().for_each(|time| to.time(Some(time)));
+    row.checkpoint.iter().for_each(|checkpoint| to.text(checkpoint));
     to.json(&*row.trigger)
 }
 
@@ -329,6 +332,7 @@ pub fn read_claim(record: &[u8], names: &mut impl Names) -> Result<ClaimRow, Str
     let run = if flags & OF_RUN == 0 { None } else { Some(from.run()?) };
     let [session, birth, lineage] = [from.number()?, from.number()?, from.number()?];
     let [lapse, since, due] = [from.time()?, from.time()?, from.time()?].map(Option::unwrap_or_default);
+    let checkpoint = if flags & NOTED == 0 { None } else { Some(from.text()?.into()) };
     let trigger: Arc<Trigger> = from.json::<Trigger>()?.into();
     let item = run.map_or_else(|| Item::Trigger(names.trigger(trigger.key())), Item::Run);
     let [exclusive, fired, counted] = [EXCLUSIVE, FIRED, COUNTED].map(|flag| flags & flag != 0);
@@ -348,6 +352,7 @@ pub fn read_claim(record: &[u8], names: &mut impl Names) -> Result<ClaimRow, Str
         since,
         due,
         run_removed: flags & RUN_REMOVED != 0,
+        checkpoint,
         cancel,
     })
 }
