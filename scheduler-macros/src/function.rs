@@ -11,8 +11,17 @@ use crate::options::Options;
 use crate::unique::Key;
 
 /// Types that come from the run, by the last segment of their path.
-const EXTRACTORS: [&str; 8] =
-    ["State", "Provided", "Scoped", "JobContext", "CancellationToken", "Scheduler", "Client", "ThisBatch"];
+const EXTRACTORS: [&str; 9] = [
+    "State",
+    "Provided",
+    "Scoped",
+    "JobContext",
+    "CancellationToken",
+    "Scheduler",
+    "Client",
+    "ThisBatch",
+    "Resume",
+];
 const MOST_PARAMETERS: usize = 8;
 
 pub(crate) fn expand(options: TokenStream, item: TokenStream) -> TokenStream {

@@ -29,7 +29,7 @@ use proc_macro::TokenStream;
 /// # Parameters of the function
 ///
 /// At most one parameter is the job's argument: any type with `serde::Serialize` and `serde::Deserialize`. Every other one
-/// comes from the run: `State<T>`, `JobContext`, `CancellationToken`, `Scheduler`, `Client`, or a type of your own that implements
+/// comes from the run: `State<T>`, `JobContext`, `Resume<C>`, `CancellationToken`, `Scheduler`, `Client`, or a type of your own that implements
 /// `FromContext`, marked `#[extract]`. An argument whose type has one of these names is marked `#[args]`. It returns `()` or `Result<(), E>` with any error.
 ///
 /// # Options

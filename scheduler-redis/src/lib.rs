@@ -42,6 +42,7 @@ mod io;
 mod lengths;
 mod load;
 mod names;
+mod notes;
 mod ops;
 mod pages;
 mod parts;

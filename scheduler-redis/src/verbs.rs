@@ -249,6 +249,11 @@ impl ChangeHandler for RedisJobStore {
         Box::pin(self.on_io(Box::pin(async move { shared.add_counts(&counts, now).await })))
     }
 
+    fn note(&self, notes: Vec<RunNote>) -> StoreFuture<'_, Vec<bool>> {
+        let shared = self.0.clone();
+        Box::pin(self.on_io(Box::pin(async move { shared.note(notes).await })))
+    }
+
     fn cancel(&self, what: Executions) -> StoreFuture<'_, Vec<ExecutionId>> {
         let shared = self.0.clone();
         Box::pin(self.on_io(Box::pin(async move { shared.cancel(what).await })))

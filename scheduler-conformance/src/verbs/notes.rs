@@ -1,8 +1,9 @@
-//! What runs leave behind: how long they are kept, what they have returned, and who is told.
+//! What attempts note and runs leave behind: how far they have got, what they have returned, how long that is kept, and who is told.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use scheduler_core::job::ExecutionId;
 use scheduler_core::run::{RunEnd, RunState};
 use scheduler_core::store::*;
 
@@ -20,6 +21,10 @@ fn text(text: &str) -> Option<Arc<str>> {
     Some(text.into())
 }
 
+fn again(seconds: i64) -> Fate {
+    Fate::Again { at: at(seconds), counts: true, error: Some(error("no")) }
+}
+
 impl Bench {
     /// Ends an attempt at this time.
     async fn end_at(&self, run: &AcquiredRun, fate: Fate, output: Option<Arc<str>>, seconds: i64) {
@@ -32,6 +37,17 @@ impl Bench {
     async fn ended(&self, number: u64) -> Option<(RunEnd, Option<Arc<str>>)> {
         let status = self.run_status(number).await?;
         Some((status.end?, status.output))
+    }
+
+    async fn note(&self, notes: &[(ExecutionId, &str)]) -> Vec<bool> {
+        let notes = notes.iter().map(|(claim, text)| RunNote::checkpoint(*claim, *text)).collect();
+        self.store.note(notes).await.unwrap()
+    }
+
+    /// Ends an attempt that has got so far.
+    async fn end_noting(&self, run: &AcquiredRun, fate: Fate, checkpoint: &str) {
+        let completion = Completion { fate, checkpoint: text(checkpoint), ..Completion::of(run.claim) };
+        self.complete_as(completion).await;
     }
 
     /// Waits for a signal, for as long as a store may take to send one.
@@ -111,8 +127,7 @@ async fn a_replay_forgets_what_was_returned(bench) {
 
 async fn a_retry_keeps_what_was_asked_for(bench) {
     bench.enqueue(vec![kept(1, 1, 60)]).await;
-    let again = Fate::Again { at: at(5), counts: true, error: Some(error("no")) };
-    bench.end_at(&bench.take_one(1).await, again, None, 2).await;
+    bench.end_at(&bench.take_one(1).await, again(5), None, 2).await;
     bench.end_at(&bench.take_one(5).await, Fate::Over, text("2"), 6).await;
     assert_eq!(bench.ended(1).await, Some((RunEnd::Succeeded, text("2"))));
 }
@@ -148,6 +163,87 @@ async fn a_long_output_comes_back_whole_and_stands_in_no_list(bench) {
     assert_eq!(listed.iter().map(|run| run.output.clone()).collect::<Vec<_>>(), [None]);
     let query = RunQuery::default().in_state(RunState::Ended).with_output();
     assert!(bench.store.all_runs(query).await.unwrap()[0].output.is_some(), "unless somebody asks for it");
+}
+
+async fn a_checkpoint_comes_with_the_next_attempt(bench) {
+    bench.enqueue(vec![run(1, &job("work").build(), 1)]).await;
+    let first = bench.take_one(1).await;
+    assert_eq!(first.checkpoint, None);
+    assert_eq!(bench.note(&[(first.claim, "7")]).await, [true]);
+    assert_eq!(bench.note(&[(first.claim, "8")]).await, [true], "the latest one holds");
+    assert_eq!(bench.run_status(1).await.unwrap().checkpoint, text("8"));
+    bench.end_at(&first, again(5), None, 2).await;
+    let second = bench.take_one(5).await;
+    assert_eq!((second.attempt, second.checkpoint.clone()), (2, text("8")));
+    bench.end_at(&second, Fate::Over, None, 6).await;
+    assert!(bench.all_runs().await.is_empty(), "a run that succeeds leaves nothing");
+}
+
+async fn the_end_of_an_attempt_brings_its_checkpoint(bench) {
+    bench.enqueue(vec![run(1, &job("work").build(), 1)]).await;
+    let first = bench.take_one(1).await;
+    bench.note(&[(first.claim, "7")]).await;
+    bench.end_noting(&first, again(5), "9").await;
+    let second = bench.take_one(5).await;
+    assert_eq!(second.checkpoint, text("9"));
+    bench.end_at(&second, again(7), None, 6).await;
+    assert_eq!(bench.take_one(7).await.checkpoint, text("9"), "an attempt that notes nothing keeps it");
+}
+
+/// What has died is replayed from where it was.
+async fn a_replay_goes_on_from_the_checkpoint(bench) {
+    bench.enqueue(vec![run(1, &job("work").build(), 1)]).await;
+    let first = bench.take_one(1).await;
+    bench.end_noting(&first, Fate::Dead { error: Some(error("no")) }, "9").await;
+    assert_eq!(bench.change(&[1], RunChange::replay()).await, [RunChanged::Done]);
+    let replay = bench.take_one(3).await;
+    assert_eq!((replay.attempt, replay.checkpoint), (1, text("9")));
+}
+
+/// A node that was frozen and wakes cannot turn the cursor back.
+async fn a_claim_that_is_gone_notes_nothing(bench) {
+    bench.enqueue(vec![run(1, &job("work").build(), 1)]).await;
+    let frozen = bench.take_one(1).await;
+    bench.note(&[(frozen.claim, "1")]).await;
+    bench.store.release(vec![frozen.claim]).await.unwrap();
+    assert_eq!(bench.note(&[(frozen.claim, "0")]).await, [false], "nobody has the run");
+    let other = bench.ask(TWO, 1, 1, QueueLimits::default()).await.runs.remove(0);
+    assert_eq!(other.checkpoint, text("1"));
+    assert_eq!(bench.note(&[(other.claim, "2"), (frozen.claim, "0")]).await, [true, false]);
+    assert_eq!(bench.run_status(1).await.unwrap().checkpoint, text("2"));
+    bench.end_at(&other, Fate::Over, None, 2).await;
+    assert_eq!(bench.note(&[(other.claim, "3")]).await, [false], "the run is over");
+}
+
+/// The first attempt of an occurrence has no row: what it has noted comes with its end, or with the loss of its node.
+async fn a_firing_hands_its_checkpoint_on(bench) {
+    let work = job("work").build();
+    bench.put(&work, [once("a", 0)]).await;
+    let fired = bench.run(0).await;
+    assert_eq!(bench.note(&[(fired.claim, "7")]).await, [true]);
+    let mut run = NewRun::of_firing(fired.claim, &work.into(), &fired.trigger, at(0), at(0));
+    run.checkpoint = text("8");
+    let promise = Some(Box::new(run));
+    let end = Completion { fate: again(5), promise, ..Completion::of(fired.claim) };
+    bench.complete_as(end).await;
+    assert_eq!(bench.take_one(5).await.checkpoint, text("8"));
+}
+
+async fn notes_of_many_attempts_are_answered_in_their_order(bench) {
+    let work = job("work").build();
+    bench.enqueue((1..=30).map(|number| run(number, &work, 1)).collect()).await;
+    let taken = bench.take(1, 30).await;
+    bench.end_at(&taken[10], Fate::Over, None, 2).await;
+    let texts: Vec<_> = taken.iter().map(|run| run.run.count().to_string()).collect();
+    let notes: Vec<_> = taken.iter().zip(&texts).map(|(run, text)| (run.claim, &**text)).collect();
+    let answers = bench.note(&notes).await;
+    assert!(answers.iter().enumerate().all(|(place, is_noted)| *is_noted == (place != 10)), "{answers:?}");
+    for run in taken.iter().filter(|run| run.claim != taken[10].claim) {
+        bench.end_at(run, again(5), None, 3).await;
+    }
+    for run in bench.take(5, 30).await {
+        assert_eq!(run.checkpoint, text(&run.run.count().to_string()));
+    }
 }
 
 }

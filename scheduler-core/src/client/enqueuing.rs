@@ -6,6 +6,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use scheduler_syntax::{boost_problem, expiry_problem};
 
+use super::enqueue_outcome::EnqueueOutcome;
 use super::handle::Client;
 use super::results::{KEPT_FOR_HANDLES, RunHandle};
 use super::unique::{Prepared, keyed};
@@ -48,27 +49,6 @@ pub struct Enqueue<'a, T = ()> {
     pub(super) earlier: Vec<Enqueue<'a>>,
     keep: Option<Duration>,
     output: PhantomData<fn() -> T>,
-}
-
-/// What has become of a run that was to be enqueued.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum EnqueueOutcome {
-    /// It is stored.
-    Created(RunId),
-    /// Nothing was stored: this run has the same id or the same [key](Unique).
-    Existing(RunId),
-    /// This run, which has the same key, does what the new one was to do.
-    Replaced(RunId),
-}
-
-impl EnqueueOutcome {
-    /// The run that stands for the call.
-    pub const fn run(self) -> RunId {
-        match self {
-            Self::Created(run) | Self::Existing(run) | Self::Replaced(run) => run,
-        }
-    }
 }
 
 impl<'a, T> Enqueue<'a, T> {

@@ -36,6 +36,7 @@ mod admin;
 mod batches;
 mod calendars;
 mod dependents;
+mod enqueue_outcome;
 mod enqueuing;
 mod explain;
 mod groups;
@@ -55,7 +56,8 @@ pub(crate) use lengths::Lengths;
 pub(crate) use scheduling::bind;
 
 pub use batches::{Batch, BatchBuilder};
-pub use enqueuing::{Enqueue, EnqueueOutcome};
+pub use enqueue_outcome::EnqueueOutcome;
+pub use enqueuing::Enqueue;
 pub use explain::{Explanation, Obstacle, RunExplanation};
 pub use groups::DeadGroup;
 pub use handle::Client;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 
-use super::enqueuing::EnqueueOutcome;
+use super::enqueue_outcome::EnqueueOutcome;
 use super::handle::Client;
 use crate::error::{During, Result};
 use crate::run::{RunEnd, RunError, RunId};

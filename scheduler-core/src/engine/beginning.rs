@@ -59,7 +59,8 @@ impl Engine {
     /// A run that the store has claimed for this node, as an execution.
     pub(super) fn begin_run(&mut self, acquired: AcquiredRun, now: DateTime<Utc>) -> Option<Execution> {
         let AcquiredRun { claim: id, run, attempt, job, job_type, trigger, .. } = acquired;
-        let AcquiredRun { scheduled, first, retry, errors, occurrence_of, cause, batch, .. } = acquired;
+        let AcquiredRun { scheduled, first, retry, errors, checkpoint, occurrence_of, cause, batch, .. } =
+            acquired;
         let defined = || self.core.registry.declared(trigger.job(), &job_type).cloned();
         let job = job.filter(|job| job.job_type() == &*job_type).or_else(defined).unwrap_or_else(|| {
             // The program that enqueued the run declares the job, and this program does not.
@@ -71,7 +72,18 @@ impl Engine {
             let policy = retry.as_ref().or(job.retry()).or(of_scheduler);
             policy.map_or(1, |policy| policy.max().saturating_add(1))
         };
-        let stored = StoredRun { id: run, occurrence_of, cause, batch, attempt, most, first, retry, errors };
+        let stored = StoredRun {
+            id: run,
+            occurrence_of,
+            cause,
+            batch,
+            attempt,
+            most,
+            first,
+            retry,
+            errors,
+            checkpoint,
+        };
         self.execute(RunParts {
             id,
             job,

@@ -67,8 +67,12 @@ impl Core {
         let fate = self.fate(ended, now);
         let mut record = self.record(parts, ended.outcome, reason(ended, &fate));
         record.iter_mut().for_each(|record| record.overran = ended.overran);
-        let promise = (fate != Fate::Over && parts.stored.is_none()).then(|| Box::new(self.promise(parts)));
-        Completion { execution, instruction, data, record, unfinished, fate, promise, output }
+        let notes = &ended.run.notebook;
+        let of_firing = || NewRun { checkpoint: notes.latest(), ..self.promise(parts) };
+        let promise = (fate != Fate::Over && parts.stored.is_none()).then(|| Box::new(of_firing()));
+        let goes_on = parts.stored.is_some() && !matches!(fate, Fate::Over | Fate::Discarded);
+        let checkpoint = notes.unstored().map(|(text, _)| text).filter(|_| goes_on);
+        Completion { execution, instruction, data, record, unfinished, fate, promise, output, checkpoint }
     }
 
     /// What becomes of the run: an attempt that failed is followed by another one as long as a retry is left, and a stored run that

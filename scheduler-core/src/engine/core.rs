@@ -67,6 +67,10 @@ pub(crate) struct Core {
     pub(crate) pipeline: Arc<Pipeline>,
     pub(crate) limits: RwLock<QueueLimits>,
     pub(crate) running: Running,
+    /// Something that attempts have noted is going to be stored.
+    pub(super) notes_are_due: PlainBool,
+    /// Held by whoever stores notes; only across that one call of the store.
+    pub(super) noting: tokio::sync::Mutex<()>,
     /// How many executions have ended.
     pub(crate) executed: AtomicU64,
     pub(crate) started: OnceLock<DateTime<Utc>>,
@@ -130,6 +134,8 @@ impl Core {
             pipeline: Arc::new(pipeline),
             limits: RwLock::default(),
             running: Running::default(),
+            notes_are_due: PlainBool::new(false),
+            noting: tokio::sync::Mutex::default(),
             executed: AtomicU64::new(0),
             started: OnceLock::new(),
             phase: watch::Sender::new(SchedulerState::Created),

@@ -30,6 +30,7 @@ mod deadlines;
 mod decision;
 mod draw;
 mod ending;
+mod noting;
 mod queues;
 mod reporting;
 mod running;

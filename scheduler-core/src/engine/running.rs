@@ -86,6 +86,12 @@ impl Running {
         }
     }
 
+    /// The executions with something noted that is not stored.
+    pub(crate) fn with_notes(&self) -> Vec<Arc<Run>> {
+        let noted = self.0.iter().filter(|entry| entry.run.notebook.unstored().is_some());
+        noted.map(|entry| entry.run.clone()).collect()
+    }
+
     pub(crate) fn ids(&self) -> Vec<ExecutionId> {
         self.0.iter().map(|entry| *entry.key()).collect()
     }

@@ -1,10 +1,10 @@
 //! The pipeline around every run of a scheduler or host, and the owner that a run reports to.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
 use super::middleware::{Chain, ErasedMiddleware};
-use crate::job::{BoxFuture, Outcome, Providers, Run, RunParts};
+use crate::job::{BoxFuture, Noting, Outcome, Providers, Run, RunParts};
 use crate::time::{Activity, Clock};
 use crate::watch::{Bus, Event, Listeners};
 
@@ -36,6 +36,8 @@ pub(crate) struct Pipeline {
     pub(crate) bus: Arc<Bus>,
     /// How long a run that listens may take to stop.
     pub(crate) cancel_grace: Duration,
+    /// Who stores what attempts note. Weak, since the scheduler has the pipeline.
+    noting: OnceLock<Weak<dyn Noting>>,
 }
 
 impl Pipeline {
@@ -47,12 +49,18 @@ impl Pipeline {
     ) -> Self {
         let Surroundings { listeners, middleware } = surroundings;
         let (bus, middleware) = (Arc::new(Bus::new(clock.clone())), middleware.into());
-        Self { clock, providers, listeners, middleware, bus, cancel_grace }
+        Self { clock, providers, listeners, middleware, bus, cancel_grace, noting: OnceLock::new() }
     }
 
     /// A run that may take as long as `grace` to stop.
     pub(crate) fn run(&self, parts: RunParts, grace: Duration) -> Arc<Run> {
-        Arc::new(Run::new(parts, self.providers.clone(), self.clock.clone(), grace))
+        let noting = self.noting.get().cloned();
+        Arc::new(Run::new(parts, self.providers.clone(), self.clock.clone(), grace, noting))
+    }
+
+    /// Has attempts note to this one. The first one stays.
+    pub(crate) fn note_to(&self, noting: Weak<dyn Noting>) {
+        self.noting.set(noting).ok();
     }
 
     pub(crate) fn report_fired(&self, parts: &RunParts) {

@@ -51,6 +51,7 @@ impl StartUp {
                 first,
                 retry,
                 errors: errors.clone(),
+                checkpoint: None,
             };
             let error = match self.attempt(context, lost, fence, stored).await {
                 Ok(()) => return Ok(()),

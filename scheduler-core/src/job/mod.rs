@@ -35,6 +35,7 @@
 //! | [`JobContext`] | keys, fire times, attempt, fence, data of this run |
 //! | `CancellationToken` | cancelled when the run should stop |
 //! | [`Scheduler`](crate::Scheduler) | the scheduler that runs the job |
+//! | [`Resume<C>`](Resume) | how far earlier attempts of the run have got |
 //! | any type that implements [`FromContext`] | whatever it makes of the context |
 //! | one type with `serde::Deserialize` | the job's argument, from the data of job and trigger |
 //!
@@ -44,12 +45,14 @@
 //! nothing for the next one. A run that is asked to stop (see [`CancelReason`]) learns it from its token; one that
 //! does not watch its token is dropped at its next await point.
 
+mod checkpoints;
 mod context;
 mod definition;
 mod detail;
 mod extract;
 mod handler;
 mod launcher;
+mod notebook;
 mod outcome;
 mod provide;
 mod registry;
@@ -58,6 +61,7 @@ mod scope;
 
 pub use crate::error::BoxError;
 pub use crate::execution_id::{ExecutionId, InvalidExecutionId};
+pub use checkpoints::Resume;
 pub use context::{CancelReason, JobContext};
 pub use definition::{IntoInvocation, Invocation, JobDefinition, JobFn};
 pub use detail::{JobDetail, JobDetailBuilder};
@@ -69,6 +73,7 @@ pub use extract::{Extract, ExtractError, FromContext, Need, State, ViaArgs, ViaC
 pub use handler::{BlockingHandler, Handler};
 pub(crate) use handler::{BoxFuture, ErasedJob, Identity, Threading};
 pub use launcher::Launcher;
+pub(crate) use notebook::{Noting, Storing};
 pub(crate) use outcome::CANNOT_SNOOZE;
 pub use outcome::{Delay, Failure, IntoOutcome, JobError, JobResult, Outcome};
 pub(crate) use provide::provide_methods;

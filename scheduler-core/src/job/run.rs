@@ -3,7 +3,7 @@
 use std::any::Any;
 use std::future::Future;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::context::CancelReason;
 use super::detail::JobDetail;
 use super::launcher::Launcher;
+use super::notebook::{Notebook, Noting};
 use super::outcome::Outcome;
 use super::provide::Providers;
 use super::scope::Scope;
@@ -58,6 +59,8 @@ pub(crate) struct StoredRun {
     pub(crate) retry: Option<RetryPolicy>,
     /// What the attempts before have failed with.
     pub(crate) errors: Vec<AttemptError>,
+    /// How far the attempts before have got, as JSON.
+    pub(crate) checkpoint: Option<Arc<str>>,
 }
 
 impl RunParts {
@@ -109,6 +112,8 @@ pub(crate) struct Run {
     grace: Duration,
     pub(super) refires: AtomicU32,
     pub(super) wishes: Mutex<Wishes>,
+    pub(crate) notebook: Notebook,
+    noting: Option<Weak<dyn Noting>>,
     pub(crate) providers: Arc<Providers>,
     pub(super) clock: Arc<dyn Clock>,
     scope: Scope,
@@ -121,9 +126,10 @@ impl Run {
         providers: Arc<Providers>,
         clock: Arc<dyn Clock>,
         grace: Duration,
+        noting: Option<Weak<dyn Noting>>,
     ) -> Self {
         let (data, reason, token, listens, ending) = Default::default();
-        let (settled, wishes, scope, abort) = Default::default();
+        let (settled, wishes, notebook, scope, abort) = Default::default();
         let refires = AtomicU32::new(0);
         Self {
             parts,
@@ -136,11 +142,19 @@ impl Run {
             grace,
             refires,
             wishes,
+            notebook,
+            noting,
             providers,
             clock,
             scope,
             abort,
         }
+    }
+
+    /// Who stores what it notes; none if no store has it.
+    pub(super) fn noting(&self) -> Option<Arc<dyn Noting>> {
+        let has_claim = matches!(self.parts.launcher, Launcher::Trigger | Launcher::Run);
+        self.noting.as_ref().filter(|_| has_claim)?.upgrade()
     }
 
     /// The values of its own.

@@ -8,6 +8,9 @@ use crate::error::Error;
 /// The longest output of a run, in bytes of JSON: 64 KiB. A job that has more to return stores it elsewhere and returns its address.
 pub const MAX_OUTPUT: usize = 64 * 1024;
 
+/// The longest checkpoint of a run, in bytes of JSON: 4 KiB.
+pub const MAX_CHECKPOINT: usize = 4 * 1024;
+
 /// Why a run has no result.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]

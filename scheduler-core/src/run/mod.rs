@@ -36,7 +36,7 @@ pub use backoff::Backoff;
 pub use batch::BatchCounts;
 pub use cause::FiringCause;
 pub use edge::{Condition, Edge};
-pub use ended::{MAX_OUTPUT, RunError};
+pub use ended::{MAX_CHECKPOINT, MAX_OUTPUT, RunError};
 pub use id::{InvalidRunId, RunId};
 pub use invalid::InvalidRetry;
 pub(crate) use limit::gates_of;

@@ -153,8 +153,11 @@ impl Scheduler {
     ) -> Self {
         let own = core.pipeline.providers.get::<OwnHandle>();
         let (client, open) = (core.client.clone(), core.client.ending_with(core.phase.subscribe()));
+        let core = Arc::new(core);
+        let noting: Weak<Core> = Arc::downgrade(&core);
+        core.pipeline.note_to(noting);
         let scheduler = Self(Arc::new(Owner {
-            core: Arc::new(core),
+            core,
             client: open,
             declared,
             listeners: Mutex::new(listeners),

@@ -205,6 +205,8 @@ pub struct Completion {
     pub promise: Option<Box<NewRun>>,
     /// What its job has returned, as JSON. It is stored with a run that is [kept](NewRun::keep).
     pub output: Option<Arc<str>>,
+    /// How far it has got, as JSON, if that is not stored yet. For a run that is not over.
+    pub checkpoint: Option<Arc<str>>,
 }
 
 impl Completion {
@@ -220,7 +222,26 @@ impl Completion {
             fate,
             promise: None,
             output: None,
+            checkpoint: None,
         }
+    }
+}
+
+/// What an attempt under way has noted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RunNote {
+    /// The attempt. A claim that is gone, or no longer good, notes nothing: a node that was frozen cannot turn back what another one has
+    /// noted since.
+    pub claim: ExecutionId,
+    /// How far it has got, as JSON.
+    pub checkpoint: Arc<str>,
+}
+
+impl RunNote {
+    /// How far an attempt has got.
+    pub fn checkpoint(claim: ExecutionId, checkpoint: impl Into<Arc<str>>) -> Self {
+        Self { claim, checkpoint: checkpoint.into() }
     }
 }
 

@@ -7,6 +7,7 @@ use chrono::{DateTime, Utc};
 use super::admin::*;
 use super::contract::{JobStore, NamedCalendar, NodeStatus, StoreFuture};
 use super::counts::{CountBucket, CountQuery, EndCount};
+use super::firing::RunNote;
 use super::firings::{FiringCursor, FiringQuery, FiringRecord};
 use super::page::{MAX_PAGE_SIZE, Page};
 use super::run_changes::*;
@@ -188,6 +189,10 @@ requests! {
 
     /// Adds what a node has counted to the counters of this time. A call that is repeated may count twice.
     Count count(counts: Vec<EndCount>, now: DateTime<Utc>) -> ();
+
+    /// Stores what attempts under way have noted. Says for each whether its claim is still good; nothing is stored otherwise. A store may
+    /// do more than 500 in parts.
+    Note note(notes: Vec<RunNote>) -> Vec<bool>;
 
     /// Asks executions to stop, wherever they run; their nodes find them among [`Acquired::cancel`](super::Acquired::cancel). Says
     /// which, in the order of their ids.

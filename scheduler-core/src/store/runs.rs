@@ -73,6 +73,8 @@ pub struct NewRun {
     /// So long after its end it is kept at least, however it ends, with its [output](super::Completion::output). None for as long as its
     /// kind of end is.
     pub keep: Option<Duration>,
+    /// How far attempts before it was stored have got, as JSON.
+    pub checkpoint: Option<Arc<str>>,
     /// No more than so many runs may wait in its queue with this one; none for any number. Claimed, held and ended runs do not wait.
     pub most_waiting: Option<usize>,
     /// The present, for a boosted run. Without it the run counts as not due until a node finds it due.
@@ -160,6 +162,7 @@ impl NewRun {
             boost: job.boost().unwrap_or_default(),
             expires: job.expires(),
             keep: job.keep(),
+            checkpoint: None,
             most_waiting: None,
             now: None,
         }
@@ -232,6 +235,8 @@ pub struct AcquiredRun {
     pub retry: Option<RetryPolicy>,
     /// What the attempts before have failed with, the latest last. Empty for the first attempt.
     pub errors: Vec<AttemptError>,
+    /// How far the attempts before have got, as JSON.
+    pub checkpoint: Option<Arc<str>>,
 }
 
 /// What becomes of a run whose attempt has ended.
@@ -468,6 +473,8 @@ pub struct RunStatus {
     pub behind: Option<RunId>,
     /// What its job has returned, as JSON. Only shown if the query [asks for it](RunQuery::with_output).
     pub output: Option<Arc<str>>,
+    /// How far its attempts have got, as JSON. At most 4 KiB.
+    pub checkpoint: Option<Arc<str>>,
     /// Why there is this run.
     pub cause: Cause,
     /// The runs for which it waits; of a run that was cancelled since one of them has not ended as it has to, those with that one.

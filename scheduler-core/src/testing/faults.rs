@@ -51,7 +51,7 @@ macro_rules! verbs {
 
 verbs! {
     of_nodes: Attach Detach AcquireDue Fire Complete Release;
-    changes: Put Reschedule Adjust RemoveTriggers RemoveJobs Clear Pause Resume PauseQueue ResumeQueue Reset PutCalendar RemoveCalendar PutMark Enqueue ChangeRuns Count Cancel;
+    changes: Put Reschedule Adjust RemoveTriggers RemoveJobs Clear Pause Resume PauseQueue ResumeQueue Reset PutCalendar RemoveCalendar PutMark Enqueue ChangeRuns Note Count Cancel;
     queries: Nodes Calendars Jobs Triggers Runs Executions Mark Firings Groups Counts PausedQueues
 }
 

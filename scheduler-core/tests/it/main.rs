@@ -6,6 +6,7 @@ mod budget;
 mod building;
 mod calendars;
 mod calls;
+mod checkpoints;
 mod clients;
 mod clock;
 mod closing;

@@ -109,6 +109,10 @@ bugs! {
     TellsNobody,
     IgnoresRates,
     SpreadsNothing,
+    DropsCheckpoints,
+    DropsLastCheckpoints,
+    DropsCheckpointsOfFirings,
+    TrustsTheFrozen,
 }
 
 #[derive(Debug)]
@@ -194,6 +198,10 @@ impl Decorator for Broken {
                 Bug::DropsInstructions => completion.instruction = Instruction::Continue,
                 Bug::DropsData => completion.data = None,
                 Bug::DropsOutputs => completion.output = None,
+                Bug::DropsLastCheckpoints => completion.checkpoint = None,
+                Bug::DropsCheckpointsOfFirings => {
+                    completion.promise.iter_mut().for_each(|run| run.checkpoint = None);
+                }
                 Bug::ForgetsWhoseRetriesTheyAre => {
                     completion.promise.iter_mut().for_each(|run| run.cause = Cause::Enqueued);
                 }
@@ -230,6 +238,14 @@ impl Decorator for Broken {
             Change::Enqueue { runs } => reply(self.enqueue(runs), Changed::Enqueue),
             Change::Count { counts, now } => reply(self.count(counts, now), Changed::Count),
             Change::ChangeRuns { request } => reply(self.change_runs(request), Changed::ChangeRuns),
+            Change::Note { notes } if self.bug == Bug::DropsCheckpoints => {
+                Box::pin(std::future::ready(Ok(Changed::Note(vec![true; notes.len()]))))
+            }
+            Change::Note { notes } if self.bug == Bug::TrustsTheFrozen => Box::pin(async move {
+                let many = notes.len();
+                self.store.note(notes).await?;
+                Ok(Changed::Note(vec![true; many]))
+            }),
             other => self.store.change(other),
         }
     }

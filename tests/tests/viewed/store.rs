@@ -377,6 +377,10 @@ impl ChangeHandler for Viewed {
         Box::pin(ready(Ok(())))
     }
 
+    fn note(&self, notes: Vec<RunNote>) -> StoreFuture<'_, Vec<bool>> {
+        self.each(notes, rules::note)
+    }
+
     fn cancel(&self, what: Executions) -> StoreFuture<'_, Vec<ExecutionId>> {
         let asked = self.call(|view| rules::cancel(view, &what));
         self.woken(asked)

@@ -302,6 +302,10 @@ impl ChangeHandler for MemoryJobStore {
         })
     }
 
+    fn note(&self, notes: Vec<RunNote>) -> StoreFuture<'_, Vec<bool>> {
+        self.call(|table| notes.into_iter().map(|note| rules::note(table, note)).collect())
+    }
+
     fn cancel(&self, what: Executions) -> StoreFuture<'_, Vec<ExecutionId>> {
         self.waking(|table| rules::cancel(table, &what))
     }

@@ -43,6 +43,7 @@ mod run_batch;
 mod run_edges;
 mod run_line;
 mod run_links;
+mod run_notes;
 mod run_steps;
 mod seam;
 mod tag;

@@ -36,7 +36,12 @@ pub fn complete<R: Rows>(
         append(rows, record);
     }
     let Some(item) = item else {
-        end_attempt(rows, completion.execution, (completion.fate, completion.output), now)?;
+        end_attempt(
+            rows,
+            completion.execution,
+            (completion.fate, completion.output, completion.checkpoint),
+            now,
+        )?;
         end_job(rows, trigger.job(), completion.instruction)?;
         return Ok(DONE);
     };

@@ -80,6 +80,7 @@ pub fn lose<R: Rows>(
     if let Some(detail) = wanted {
         record.iter_mut().for_each(|record| record.reason = Some(FiringReason::Retried));
         let run = NewRun::of_firing(execution, &detail, trigger, claim.due, claim.since);
+        let run = NewRun { checkpoint: claim.checkpoint.clone(), ..run };
         let fate = Fate::Again { at: claim.due, counts: true, error: Some(node_died(1, node, now).into()) };
         promise(rows, (run, fate), 1, now)?;
     }

@@ -34,6 +34,7 @@ mod keying;
 mod lengths;
 mod losing;
 mod mending;
+mod noting;
 mod pausing;
 mod putting;
 mod recording;
@@ -54,6 +55,7 @@ pub use holding::{hold_if_paused, is_paused};
 pub use lengths::check_enqueue;
 pub use losing::{Lost, Reasserted, abandon, lose, reassert, reassert_ended_run, reassert_run};
 pub use mending::{Unsound, drop_unused, examine};
+pub use noting::note;
 pub use pausing::{
     forget, pause, pause_queue, pause_selected, paused_queues, remember, reset, resume, resume_queue,
     resume_selected,

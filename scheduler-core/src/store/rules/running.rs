@@ -82,6 +82,7 @@ pub fn claimed_run(row: &RunRow, claim: ExecutionId, now: DateTime<Utc>) -> (Cla
         since: now,
         due: row.scheduled(),
         run_removed: false,
+        checkpoint: None,
         cancel: None,
         gates: row.gates(),
     };
@@ -100,6 +101,7 @@ pub fn claimed_run(row: &RunRow, claim: ExecutionId, now: DateTime<Utc>) -> (Cla
         first: row.first(),
         retry: row.retry().cloned(),
         errors: if row.attempts > 0 { row.errors().to_vec() } else { Vec::new() },
+        checkpoint: row.checkpoint().cloned(),
     };
     (claimed, acquired)
 }
@@ -180,7 +182,7 @@ fn free_claim_of_run<R: Rows>(rows: &mut R, claim: Id<ClaimRow>, now: DateTime<U
 pub(super) fn end_attempt<R: Rows>(
     rows: &mut R,
     claim: ExecutionId,
-    (fate, output): (Fate, Option<Arc<str>>),
+    (fate, output, checkpoint): (Fate, Option<Arc<str>>, Option<Arc<str>>),
     now: DateTime<Utc>,
 ) -> Answer<R, bool> {
     let Some((id, run, number)) = attempt_of(rows, claim)? else { return Ok(false) };
@@ -209,6 +211,9 @@ pub(super) fn end_attempt<R: Rows>(
         return Ok(true);
     }
     let Some(run) = rows.run(run)? else { return Ok(true) };
+    if let Some(checkpoint) = checkpoint {
+        rows.edit(run, |row| row.set_checkpoint(checkpoint))?;
+    }
     match fate {
         Fate::Over | Fate::Discarded => {}
         Fate::Cancelled => {

@@ -49,6 +49,8 @@ const OF_RUN: u8 = 16;
 const RUN_REMOVED: u8 = 32;
 const LINKED: u8 = 64;
 const RETRIED: u8 = 128;
+/// Of a claim.
+const NOTED: u8 = 2;
 
 pub(super) fn flag(holds: bool, flag: u8) -> u8 {
     if holds { flag } else { 0 }
@@ -339,7 +341,8 @@ pub fn claim(row: &ClaimRow) -> Result<Vec<u8>> {
     let flags = flag(row.exclusive, EXCLUSIVE) | flag(row.fired, FIRED) | flag(row.counted, COUNTED);
     let of_run = flag(run.is_some(), OF_RUN) | flag(row.run_removed, RUN_REMOVED);
     let is_gated = !row.gates.is_empty();
-    to.byte(flags | of_run | flag(row.linked, LINKED) | flag(is_gated, OF_CLAIM_GATED));
+    let noted = flag(is_gated, OF_CLAIM_GATED) | flag(row.checkpoint.is_some(), NOTED);
+    to.byte(flags | of_run | flag(row.linked, LINKED) | noted);
     to.byte(match row.cancel {
         None => b'-',
         Some(CancelReason::Superseded) => b's',
@@ -353,6 +356,7 @@ pub fn claim(row: &ClaimRow) -> Result<Vec<u8>> {
     if is_gated {
         to.text(&gates(&row.gates));
     }
+    row.checkpoint.iter().for_each(|checkpoint| to.text(checkpoint));
     to.json(&*row.trigger)
 }
 
@@ -374,6 +378,7 @@ pub fn read_claim(record: &[u8], names: &mut impl Names) -> Result<ClaimRow, Str
     let [session, birth, lineage] = [from.number()?, from.number()?, from.number()?];
     let [lapse, since, due] = [from.time()?, from.time()?, from.time()?].map(Option::unwrap_or_default);
     let gates = if flags & OF_CLAIM_GATED == 0 { Gates::default() } else { read_gates(from.text()?)? };
+    let checkpoint = if flags & NOTED == 0 { None } else { Some(from.text()?.into()) };
     let trigger: Arc<Trigger> = from.json::<Trigger>()?.into();
     let item = run.map_or_else(|| Item::Trigger(names.trigger(trigger.key())), Item::Run);
     let [exclusive, fired, counted] = [EXCLUSIVE, FIRED, COUNTED].map(|flag| flags & flag != 0);
@@ -393,6 +398,7 @@ pub fn read_claim(record: &[u8], names: &mut impl Names) -> Result<ClaimRow, Str
         since,
         due,
         run_removed: flags & RUN_REMOVED != 0,
+        checkpoint,
         cancel,
         gates,
     })

@@ -1,0 +1,61 @@
+//! What a run says of its attempts beside their end.
+
+use std::sync::Arc;
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use super::notes::Notes;
+use super::run::RunRow;
+
+impl RunRow {
+    fn notes(&self) -> Option<&Notes> {
+        self.cold.as_deref()?.notes.as_deref()
+    }
+
+    fn edit_notes(&mut self, edit: impl FnOnce(&mut Notes)) {
+        let cold = self.cold();
+        let mut notes = cold.notes.take().unwrap_or_default();
+        edit(&mut notes);
+        cold.notes = Some(notes).filter(|notes| **notes != Notes::default());
+    }
+
+    /// Whether it is kept after its end because its caller or its job has asked for that.
+    pub fn is_kept(&self) -> bool {
+        self.notes().is_some_and(|notes| notes.keep.is_some())
+    }
+
+    /// Until when it is kept at least if it ends now.
+    pub fn kept_for(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        let keep = i64::try_from(self.notes()?.keep?).ok().and_then(TimeDelta::try_milliseconds);
+        Some(keep.and_then(|keep| now.checked_add_signed(keep)).unwrap_or(DateTime::<Utc>::MAX_UTC))
+    }
+
+    /// What its job has returned, as JSON.
+    pub fn output(&self) -> Option<&Arc<str>> {
+        self.notes()?.output.as_ref()
+    }
+
+    /// Its job has returned this. A run that is not kept keeps no output either.
+    pub fn set_output(&mut self, output: Option<Arc<str>>) {
+        if output.is_some() && self.is_kept() {
+            self.edit_notes(|notes| notes.output = output);
+        }
+    }
+
+    /// How far its attempts have got, as JSON.
+    pub fn checkpoint(&self) -> Option<&Arc<str>> {
+        self.notes()?.checkpoint.as_ref()
+    }
+
+    /// An attempt has got so far.
+    pub fn set_checkpoint(&mut self, checkpoint: Arc<str>) {
+        self.edit_notes(|notes| notes.checkpoint = Some(checkpoint));
+    }
+
+    /// It begins anew.
+    pub(super) fn forget_output(&mut self) {
+        if self.output().is_some() {
+            self.edit_notes(|notes| notes.output = None);
+        }
+    }
+}
