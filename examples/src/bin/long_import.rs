@@ -140,7 +140,7 @@ async fn main() -> anyhow::Result<()> {
     let args = Args::parse();
     let store = args.store.open("long-import").await?;
     if let Some(ledger) = args.worker {
-        let _scheduler = worker(store, &Ledger(ledger)).await?;
+        let _scheduler = worker(store.clone(), &Ledger(ledger)).await?;
         std::future::pending::<()>().await;
     }
     let folder = tempfile::tempdir()?;

@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use super::enqueuing::{Enqueue, EnqueueOutcome};
+use super::enqueue_outcome::EnqueueOutcome;
+use super::enqueuing::Enqueue;
 use super::handle::Client;
 use super::unique::Prepared;
 use crate::data::JobData;
