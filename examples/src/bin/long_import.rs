@@ -142,6 +142,7 @@ async fn main() -> anyhow::Result<()> {
     if let Some(ledger) = args.worker {
         let _scheduler = worker(store.clone(), &Ledger(ledger)).await?;
         std::future::pending::<()>().await;
+        return Ok(());
     }
     let folder = tempfile::tempdir()?;
     let ledger = Ledger(folder.path().join("letters"));

@@ -139,6 +139,7 @@ impl Client {
     ///
     /// ```
     /// # use scheduler_core::prelude::*;
+    /// # use scheduler_core::Client;
     /// # use scheduler_core::run::RunId;
     /// # async fn all(client: Client, id: String) -> Result<(), Box<dyn std::error::Error>> {
     /// let run: RunId = id.parse()?; // for example from the URL of a request
