@@ -179,7 +179,7 @@ impl ChangeHandler for RedisJobStore {
 
     fn pause(&self, request: Pause) -> StoreFuture<'_, Vec<TriggerKey>> {
         let shared = self.0.clone();
-        Box::pin(self.on_io(Box::pin(async move { shared.pause(request).await })))
+        Box::pin(self.on_io(Box::pin(async move { Box::pin(shared.pause(request)).await })))
     }
 
     fn resume(&self, what: Selection) -> StoreFuture<'_, Vec<TriggerKey>> {

@@ -5,8 +5,6 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
-
 use super::core::Core;
 use super::ending::Ending;
 use crate::store::{Changes, CountKey, EndCount, FiringOutcome};
@@ -56,14 +54,6 @@ impl Counting {
         self.places.clear();
         std::mem::take(&mut self.sums)
     }
-}
-
-/// What is counted of an attempt.
-#[derive(Debug)]
-pub(crate) struct CountedEnd {
-    pub(crate) job_type: Arc<str>,
-    pub(crate) at: DateTime<Utc>,
-    pub(crate) took: Duration,
 }
 
 impl Core {

@@ -1,10 +1,10 @@
 //! The ends of runs on their way to the store.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
-use super::counting::CountedEnd;
 use crate::job::{Outcome, RunParts};
 use crate::run::RunId;
 use crate::store::Completion;
@@ -47,4 +47,12 @@ impl Ending {
     pub(crate) fn wait(&mut self) {
         self.activity = None;
     }
+}
+
+/// What is counted of an attempt.
+#[derive(Debug)]
+pub(crate) struct CountedEnd {
+    pub(crate) job_type: Arc<str>,
+    pub(crate) at: DateTime<Utc>,
+    pub(crate) took: Duration,
 }

@@ -55,6 +55,7 @@ mod end_signals;
 mod firing;
 mod firings;
 mod memory;
+mod new_keys;
 mod page;
 mod pauses;
 mod queues;
@@ -80,6 +81,7 @@ pub use firings::*;
 pub use memory::MemoryJobStore;
 #[doc(hidden)]
 pub use memory::Table as MemoryRows;
+pub use new_keys::{Conflict, NewKey};
 pub use page::{MAX_PAGE_SIZE, PAGE_SIZE, Page};
 pub use queues::*;
 pub use requests::{Change, Changed, Changes, Found, Queries, Query};

@@ -3,14 +3,12 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, TimeDelta};
 use scheduler_conformance::checks;
 use scheduler_core::TriggerKey;
 use scheduler_core::job::ExecutionId;
-use scheduler_core::run::{Condition, Gate, GateId, Gates, RunEnd, RunId};
-use scheduler_core::store::batches::NewBatch;
+use scheduler_core::run::RunId;
 use scheduler_core::store::decorator::Decorator;
 use scheduler_core::store::*;
 use scheduler_core::trigger::Trigger;
@@ -20,7 +18,7 @@ macro_rules! bugs {
     ($($bug:ident,)*) => {
         /// What is wrong.
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-        enum Bug {
+        pub(super) enum Bug {
             $($bug,)*
         }
 
@@ -116,10 +114,10 @@ bugs! {
 }
 
 #[derive(Debug)]
-struct Broken {
-    store: MemoryJobStore,
-    bug: Bug,
-    acquired: AtomicUsize,
+pub(super) struct Broken {
+    pub(super) store: MemoryJobStore,
+    pub(super) bug: Bug,
+    pub(super) acquired: AtomicUsize,
 }
 
 impl Decorator for Broken {
@@ -369,148 +367,6 @@ impl Broken {
                 request.revision = self.store.mark(request.name.clone()).await?.map(|mark| mark.revision);
             }
             self.store.put_mark(request).await
-        })
-    }
-
-    fn enqueue(&self, mut runs: Vec<NewRun>) -> StoreFuture<'_, Vec<Enqueued>> {
-        if self.bug == Bug::StoresRunsTwice {
-            let sender = 1000 + self.acquired.fetch_add(1, Ordering::Relaxed) as u64;
-            let again = |run: &NewRun| {
-                let mut again = run.clone();
-                again.id = RunId::new(sender, run.id.count());
-                again
-            };
-            runs.extend(runs.iter().map(again).collect::<Vec<_>>());
-        }
-        for run in &mut runs {
-            let changed = run.gates.iter().map(|gate| match self.bug {
-                Bug::IgnoresWeights => Gate::new(gate.id.clone(), gate.cap, 1),
-                Bug::MixesKeysOfLimits => Gate::new(GateId::of(gate.id.name(), None), gate.cap, gate.weight),
-                Bug::IgnoresRates if gate.pace.is_some() => Gate::new(gate.id.clone(), u32::MAX, 1),
-                Bug::SpreadsNothing => {
-                    let mut gate = gate.clone();
-                    gate.pace.iter_mut().for_each(|pace| pace.burst = 0);
-                    gate
-                }
-                _ => gate.clone(),
-            });
-            let many = match self.bug {
-                Bug::IgnoresLimitsOfRuns => 0,
-                Bug::KnowsOneLimitOfARun => 1,
-                _ => usize::MAX,
-            };
-            run.gates = Gates::new(changed.take(many).collect());
-        }
-        if self.bug == Bug::IgnoresKeys {
-            runs.iter_mut().for_each(|run| run.unique = None);
-        }
-        match self.bug {
-            Bug::IgnoresSequences => runs.iter_mut().for_each(|run| run.sequence = None),
-            Bug::ReordersSequences if runs.iter().all(|run| run.sequence.is_some()) => runs.reverse(),
-            Bug::NeverHalts => {
-                runs.iter_mut().filter_map(|run| run.sequence.as_mut()).for_each(|of| of.halts = false);
-            }
-            _ => {}
-        }
-        for unique in runs.iter_mut().filter_map(|run| run.unique.as_mut()) {
-            match (self.bug, &unique.conflict) {
-                (Bug::ReplacesNothing, Conflict::Replace { .. }) => unique.conflict = Conflict::Skip,
-                (Bug::ForgetsBounds, _) => unique.key.latest = None,
-                (Bug::KeepsKeysTooLong, _) => unique.key.until_started = false,
-                _ => {}
-            }
-        }
-        for run in &mut runs {
-            match self.bug {
-                Bug::DropsBoosts => run.boost = Duration::ZERO,
-                Bug::BoostsDueTimes => run.due -= std::mem::take(&mut run.boost),
-                Bug::DropsExpiries => run.expires = None,
-                Bug::KeepsNothing => run.keep = None,
-                Bug::IgnoresMaximums => run.most_waiting = None,
-                Bug::IgnoresParents => run.after.clear(),
-                Bug::IgnoresBatches => run.batch = None,
-                Bug::ForgetsDeaths => run.opens = run.opens.map(|_| NewBatch::new(None)),
-                Bug::KnowsOneParent => run.after.truncate(1),
-                Bug::IgnoresConditions => run.after.iter_mut().for_each(|edge| edge.on = Condition::Any),
-                Bug::CountsDelaysFromTheCall => run.due += std::mem::take(&mut run.delay),
-                _ => {}
-            }
-        }
-        if self.bug == Bug::StoresBackwards {
-            runs.reverse();
-        }
-        if self.bug == Bug::LetsStrangersIn {
-            return Box::pin(async move {
-                match self.store.enqueue(runs.clone()).await {
-                    Err(error) if error.is_conflict() => {
-                        runs.iter_mut().for_each(|run| run.batch = None);
-                        self.store.enqueue(runs).await
-                    }
-                    answer => answer,
-                }
-            });
-        }
-        if self.bug == Bug::StoresOrphans {
-            return Box::pin(async move {
-                match self.store.enqueue(runs.clone()).await {
-                    Err(error) if error.is_not_found() => {
-                        runs.iter_mut().for_each(|run| run.after.clear());
-                        self.store.enqueue(runs).await
-                    }
-                    answer => answer,
-                }
-            });
-        }
-        if self.bug == Bug::StoresWhatFits {
-            return Box::pin(async move {
-                let mut stored = Vec::new();
-                for run in runs {
-                    stored.extend(self.store.enqueue(vec![run]).await?);
-                }
-                Ok(stored)
-            });
-        }
-        self.store.enqueue(runs)
-    }
-
-    fn count(&self, counts: Vec<EndCount>, now: DateTime<Utc>) -> StoreFuture<'_, ()> {
-        match self.bug {
-            Bug::CountsNothing => self.store.count(Vec::new(), now),
-            Bug::MixesUpQueuesOfCounts => {
-                let mut counts = counts;
-                counts.iter_mut().for_each(|ends| ends.key.queue = None);
-                self.store.count(counts, now)
-            }
-            _ => self.store.count(counts, now),
-        }
-    }
-
-    fn change_runs(&self, mut request: ChangeRuns) -> StoreFuture<'_, Vec<RunChanged>> {
-        let (many, bug, change) = (request.runs.len(), self.bug, &mut request.change);
-        match change {
-            RunChange::Replay { spacing, .. } if bug == Bug::ReplaysAllAtOnce => *spacing = Duration::ZERO,
-            RunChange::Edit(edit) if bug == Bug::ForgetsQueuesOfEdits => edit.queue = None,
-            RunChange::Hold if bug == Bug::HoldsNothing => *change = RunChange::edit(RunEdit::new()),
-            RunChange::Release if bug == Bug::ReleasesOutOfTurn => *change = RunChange::edit(RunEdit::new()),
-            RunChange::Seal if bug == Bug::SealsNothing => *change = RunChange::Hold,
-            RunChange::Cancel if bug == Bug::CancelsNoBatch => *change = RunChange::Seal,
-            RunChange::Delete if bug == Bug::CancelsWhatIsDeleted => *change = RunChange::Cancel,
-            _ => {}
-        }
-        if bug == Bug::ChangesWhatIsNotMeant {
-            (request.state, request.end) = (None, None);
-        }
-        let is_replay = matches!(request.change, RunChange::Replay { .. });
-        Box::pin(async move {
-            if is_replay && bug == Bug::LosesUnmetChildren {
-                let cancelled = self.store.all_runs(RunQuery::default().that_are(RunEnd::Cancelled)).await?;
-                let unmet = cancelled.iter().filter(|run| !run.parents.is_empty()).map(|run| run.id);
-                let lost = ChangeRuns::new(unmet.collect(), RunChange::Delete, request.now);
-                self.store.change_runs(lost).await?;
-            }
-            let changed = self.store.change_runs(request).await?;
-            let lies = is_replay && bug == Bug::ReplaysWhatWaits;
-            Ok(if lies { vec![RunChanged::Done; many] } else { changed })
         })
     }
 }

@@ -8,8 +8,9 @@ use super::settling::end_expired;
 use crate::data::JobData;
 use crate::error::Error;
 use crate::run::{KeyId, RunId};
+use crate::store::new_keys::{Conflict, NewKey};
 use crate::store::rows::*;
-use crate::store::runs::{Conflict, Enqueued, NewKey, NewRun};
+use crate::store::runs::{Enqueued, NewRun};
 
 /// In the firing record of a run that no node has found expired.
 const NOBODY: u64 = 0;
