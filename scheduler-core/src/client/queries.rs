@@ -28,7 +28,7 @@ impl Client {
     /// hours, hours for 14 days, days for two years.
     ///
     /// ```
-    /// # use scheduler_core::prelude::*;
+    /// # use scheduler_core::Client;
     /// # use scheduler_core::store::{CountQuery, CountStep, FiringOutcome};
     /// # async fn show(client: Client) -> scheduler_core::Result<()> {
     /// let failed = CountQuery::kept(CountStep::Hour, chrono::Utc::now()).of_outcome(FiringOutcome::Failed);
