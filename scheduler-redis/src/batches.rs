@@ -37,7 +37,7 @@ impl Loader<'_> {
 }
 
 impl Commit {
-    /// What is written of batches, and compared.
+    /// Adds to the counters of batches, and compares those that the rule has read.
     pub(crate) fn batches(&mut self, view: &View<Names>, names: &Names) {
         for change in view.runs().changes() {
             let is_batch = |row: Option<&RunRow>| row.is_some_and(RunRow::is_batch);
@@ -65,9 +65,9 @@ impl Commit {
     /// Counters that a rule has gone by: all of them if nothing is pending, otherwise that something is.
     pub(crate) fn check_counts(&mut self, view: &View<Names>) {
         for (batch, counts) in view.read_counts() {
-            let words = match counts.pending {
-                ..=0 => counts.numbers().map(|number| text(number.to_string())).to_vec(),
-                _ => vec![text("")],
+            let words = match counts {
+                Some(counts) => counts.numbers().map(|number| text(number.to_string())).to_vec(),
+                None => vec![text("")],
             };
             self.add_check("counts", &counters(batch), words, vec![Checked::Other]);
         }

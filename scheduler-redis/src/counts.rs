@@ -1,7 +1,7 @@
-//! Counters of attempts that have ended: one hash for each bucket, which goes by itself when it is not kept any longer.
+//! Counters of attempts that have ended: one hash for each bucket. Redis removes a bucket that is not kept any longer.
 //!
-//! The fields of a bucket begin with what they are: `n` how many, `d` and two digits how many there are at a bound of durations, `l` when the
-//! latest one ended. What was counted follows, as JSON.
+//! The name of a field begins with its kind: `n` for the number of attempts, `d` and two digits for those at a bound of durations, `l` for the end
+//! of the latest one. The kind of attempts follows, as JSON.
 
 use std::collections::BTreeMap;
 

@@ -69,7 +69,7 @@ pub(crate) struct Shared {
     pub(crate) rung: Mutex<rules::Rung>,
     /// Runs that are over in the store, of calls that have failed before they could say so.
     pub(crate) settled: Mutex<HashMap<ExecutionId, CompleteResult>>,
-    /// Who in this process waits for the end of a run.
+    /// The clients of this process that wait for the ends of runs.
     pub(crate) ends: EndSignals,
     /// Read while triggers are acquired or fired, written while the store is told what it has forgotten.
     pub(crate) tells: Arc<RwLock<()>>,

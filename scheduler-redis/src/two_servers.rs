@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::TimeDelta;
-use scheduler_core::job::JobDetail;
+use scheduler_core::job::{ExecutionId, JobDetail};
 use scheduler_core::store::*;
 use scheduler_core::trigger::Trigger;
 use tests::proxy::Proxy;
@@ -17,24 +17,8 @@ const SESSION: u64 = 7;
 
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// It would let go of a run that the next server knows, and that run would hold its job for ever.
-#[tokio::test]
-async fn a_server_is_told_of_nothing_that_was_read_from_another_one() {
-    let before = Server::start();
-    let proxy = Proxy::to(before.port());
-    let store = RedisJobStore::builder(&proxy.url()).name("two").connect().await.unwrap();
-    let (types, wake, stop) = (None, Arc::new(|| {}), Arc::new(|_, _| {}));
-    store
-        .attach(Node {
-            session: SESSION,
-            name: "node".into(),
-            types,
-            queues: QueueFilter::default(),
-            wake,
-            stop,
-        })
-        .await
-        .unwrap();
+/// A node has one firing of a job that allows one run at a time.
+async fn fire_one(store: &RedisJobStore) -> ExecutionId {
     let now = store.clock().unwrap().now();
     let job = JobDetail::builder("alone".parse().unwrap(), "work").disallow_concurrent(true).build();
     let trigger =
@@ -57,6 +41,28 @@ async fn a_server_is_told_of_nothing_that_was_read_from_another_one() {
     let fired =
         store.fire(Fire { now, firings: vec![Firing { claim, progress, dropped: None }] }).await.unwrap();
     assert!(matches!(fired[..], [FireResult::Run { .. }]), "{fired:?}");
+    claim
+}
+
+/// It would let go of a run that the next server knows, and that run would hold its job for ever.
+#[tokio::test]
+async fn a_server_is_told_of_nothing_that_was_read_from_another_one() {
+    let before = Server::start();
+    let proxy = Proxy::to(before.port());
+    let store = RedisJobStore::builder(&proxy.url()).name("two").connect().await.unwrap();
+    let (types, wake, stop) = (None, Arc::new(|| {}), Arc::new(|_, _| {}));
+    store
+        .attach(Node {
+            session: SESSION,
+            name: "node".into(),
+            types,
+            queues: QueueFilter::default(),
+            wake,
+            stop,
+        })
+        .await
+        .unwrap();
+    let claim = fire_one(&store).await;
 
     let after = Server::replica_of(before.port());
     after.command(&["REPLICAOF", "NO", "ONE"]);

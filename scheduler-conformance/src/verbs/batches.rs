@@ -377,4 +377,65 @@ async fn a_batch_is_no_run_that_could_be_run(bench) {
     bench.enqueue(vec![plain(1)]).await;
     assert_eq!(bench.change(&[1], RunChange::Seal).await, [RunChanged::Refused(RunState::Waiting)]);
 }
+
+async fn a_batch_that_is_cancelled_again_reaches_its_replayed_runs(bench) {
+    bench.open_batch().await;
+    bench.enqueue(vec![member(1, BATCH)]).await;
+    let taken = bench.take_one(1).await;
+    bench.change(&[BATCH], RunChange::Cancel).await;
+    bench.settle().await;
+    bench.end(&taken, Fate::Cancelled).await;
+    assert_eq!(bench.end_of(BATCH).await, Some(RunEnd::Cancelled));
+    assert_eq!(bench.change(&[1], RunChange::replay()).await, [RunChanged::Done]);
+    assert_eq!(bench.end_of(BATCH).await, None);
+    bench.change(&[BATCH], RunChange::Cancel).await;
+    assert_eq!(bench.end_of(BATCH).await, Some(RunEnd::Cancelled));
+    assert_eq!(bench.run_status(1).await.unwrap().end, Some(RunEnd::Cancelled));
+}
+
+/// It would wait for the batch, and the batch for it.
+async fn a_run_does_not_wait_for_the_batch_that_it_is_in(bench) {
+    bench.open_batch().await;
+    let mut inner = batch(500, None);
+    inner.batch = Some(InBatch::member(id(BATCH), None));
+    bench.enqueue(vec![inner]).await;
+    for (of, after) in [(BATCH, BATCH), (500, 500), (500, BATCH)] {
+        let mut run = member(1, of);
+        run.after = vec![Edge::new(id(after), Condition::Any)];
+        let error = bench.store.enqueue(vec![run]).await.unwrap_err();
+        assert!(error.to_string().contains("waits for the batch that it is in"), "{error}");
+    }
+    let mut run = member(1, BATCH);
+    run.after = vec![Edge::new(id(500), Condition::Any)];
+    assert_eq!(bench.store.enqueue(vec![run]).await.unwrap(), [Enqueued::Created], "an inner one ends first");
+}
+
+/// Another run takes the id of a cancelled one.
+async fn the_id_of_a_cancelled_run_opens_no_batch(bench) {
+    bench.open_batch().await;
+    bench.seal(BATCH).await;
+    bench.enqueue(vec![plain(1)]).await;
+    bench.change(&[1], RunChange::Cancel).await;
+    let error = bench.store.enqueue(vec![member(1, BATCH)]).await.unwrap_err();
+    assert!(error.to_string().contains("cannot be added to batch"), "{error}");
+}
+
+async fn whoever_waits_for_a_batch_is_told_of_its_end(bench) {
+    bench.open_batch().await;
+    let signal = bench.store.listen(id(BATCH));
+    bench.seal(BATCH).await;
+    assert_eq!(bench.end_of(BATCH).await, Some(RunEnd::Succeeded));
+    assert!(tokio::time::timeout(Duration::from_secs(60), signal).await.is_ok());
+}
+
+/// A person has released the run of the first death, and has held it again.
+async fn a_death_does_not_let_go_what_a_person_holds(bench) {
+    bench.open_batch().await;
+    bench.enqueue(vec![member(1, BATCH)]).await;
+    bench.change(&[DEATH], RunChange::Release).await;
+    bench.change(&[DEATH], RunChange::Hold).await;
+    bench.end(&bench.take_one(1).await, DEAD).await;
+    bench.settle().await;
+    assert_eq!(bench.run_status(DEATH).await.unwrap().state, RunState::Held);
+}
 }

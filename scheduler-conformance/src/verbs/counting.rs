@@ -21,7 +21,7 @@ fn sent() -> CountKey {
     key("send", Some("mail"), FiringOutcome::Succeeded)
 }
 
-/// What is found: seconds, function, how many.
+/// The counters that a query finds: second, function, count.
 async fn found(bench: &Bench, query: CountQuery, now: i64) -> Vec<(i64, String, u64)> {
     let found = bench.store.counts(query, at(now)).await.unwrap();
     let shown = |bucket: CountBucket| {

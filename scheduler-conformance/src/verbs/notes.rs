@@ -3,8 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use scheduler_core::JobData;
 use scheduler_core::job::ExecutionId;
-use scheduler_core::run::{RunEnd, RunState};
+use scheduler_core::run::{RunEnd, RunState, Unique};
 use scheduler_core::store::*;
 
 use super::running::{error, id, run};
@@ -246,4 +247,43 @@ async fn notes_of_many_attempts_are_answered_in_their_order(bench) {
     }
 }
 
+/// Row 500 of a file says nothing of another file.
+async fn other_data_begin_without_a_checkpoint(bench) {
+    let keyed = |number, file: &str| {
+        let mut run = run(number, &job("work").build(), 1);
+        let key = Unique::key("k").stored("work", at(0));
+        run.unique = Some(Box::new(NewKey::new(key, Conflict::Replace { data: true, of: None }, at(0))));
+        run.data = JobData::new().with("file", file);
+        run
+    };
+    bench.enqueue(vec![keyed(1, "a")]).await;
+    bench.end_noting(&bench.take_one(1).await, again(5), "500").await;
+    assert_eq!(bench.store.enqueue(vec![keyed(2, "a")]).await.unwrap(), [Enqueued::Replaced(id(1))]);
+    assert_eq!(bench.run_status(1).await.unwrap().checkpoint, text("500"), "the same data");
+    assert_eq!(bench.store.enqueue(vec![keyed(3, "b")]).await.unwrap(), [Enqueued::Replaced(id(1))]);
+    assert_eq!(bench.run_status(1).await.unwrap().checkpoint, None);
+    bench.end_noting(&bench.take_one(5).await, again(9), "7").await;
+    let edit = RunEdit::new().data(JobData::new().with("file", "c"));
+    assert_eq!(bench.change(&[1], RunChange::edit(edit)).await, [RunChanged::Done]);
+    assert_eq!(bench.take_one(9).await.checkpoint, None);
+}
+
+async fn a_run_that_has_succeeded_is_replayed_from_the_begin(bench) {
+    bench.enqueue(vec![kept(1, 1, 60)]).await;
+    let first = bench.take_one(1).await;
+    assert_eq!(bench.note(&[(first.claim, "500")]).await, [true]);
+    bench.end_at(&first, Fate::Over, None, 2).await;
+    assert_eq!(bench.change(&[1], RunChange::replay()).await, [RunChanged::Done]);
+    assert_eq!(bench.take_one(5).await.checkpoint, None);
+}
+
+/// Also while a node runs it.
+async fn whoever_asks_for_a_run_that_is_stored_gets_it_kept(bench) {
+    let plain = run(1, &job("work").build(), 1);
+    bench.enqueue(vec![plain]).await;
+    let taken = bench.take_one(1).await;
+    assert_eq!(bench.store.enqueue(vec![kept(1, 1, 60)]).await.unwrap(), [Enqueued::Existing(id(1))]);
+    bench.end_at(&taken, Fate::Over, text("1"), 2).await;
+    assert_eq!(bench.ended(1).await, Some((RunEnd::Succeeded, text("1"))));
+}
 }

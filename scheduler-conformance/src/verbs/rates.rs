@@ -22,7 +22,7 @@ fn again(at: i64) -> Fate {
 }
 
 impl Bench {
-    /// What is taken at that time, and when to ask again.
+    /// The runs that can be claimed at that time, and when to ask again.
     async fn begin(&self, session: u64, seconds: i64) -> (Vec<AcquiredRun>, Option<i64>) {
         let mut all = Vec::new();
         for _ in 0..100 {

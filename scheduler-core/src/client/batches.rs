@@ -113,6 +113,7 @@ impl BatchBuilder<'_> {
             run.new.id = RunId::from_key(&format!("{id} {place} {on}"));
             run.new.after = vec![Edge::new(id, on)];
             run.new.batch = Some(InBatch::callback(id));
+            run.refuse_to_replace()?;
             on_death = on_death.or((on == Condition::Death).then_some(run.new.id));
             runs.push(run);
         }

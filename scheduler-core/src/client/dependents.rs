@@ -36,9 +36,10 @@ impl<'a, T> Enqueue<'a, T> {
         self.after_on(Condition::Success, parent)
     }
 
-    /// As [`after`](Self::after), for another end of the parent.
+    /// As [`after`](Self::after), for another end of the parent. A run waits for at most 100 others; for more of them there are
+    /// [batches](Client::batch).
     pub fn after_on(mut self, on: Condition, parent: RunId) -> Self {
-        self.after.push(Edge::new(parent, on));
+        self.options.after.push(Edge::new(parent, on));
         self
     }
 
@@ -62,7 +63,7 @@ impl<'a, T> Enqueue<'a, T> {
 
     /// As [`then`](Self::then), for another end of the first run.
     pub fn then_on<U>(mut self, on: Condition, mut next: Enqueue<'a, U>) -> Enqueue<'a, U> {
-        let id = *self.id.get_or_insert_with(|| self.client.new_run());
+        let id = *self.options.id.get_or_insert_with(|| self.client.new_run());
         let mut earlier = std::mem::take(&mut self.earlier);
         earlier.push(self.untyped());
         earlier.append(&mut next.earlier);

@@ -19,6 +19,9 @@ use crate::store::batches::InBatch;
 use crate::store::*;
 use crate::watch::Event;
 
+/// A run waits for so many others at most: each of them writes the row of the run when it ends.
+const MOST_PARENTS: usize = 100;
+
 /// A run that is about to be enqueued; awaiting it stores the run and gives its id.
 ///
 /// # Errors
@@ -34,6 +37,15 @@ use crate::watch::Event;
 pub struct Enqueue<'a, T = ()> {
     pub(super) client: &'a Client,
     job: Invocation,
+    pub(super) options: CallOptions,
+    /// Calls that are carried out in the same step, before this one.
+    pub(super) earlier: Vec<Enqueue<'a>>,
+    output: PhantomData<fn() -> T>,
+}
+
+/// What a call says of its run, apart from the job.
+#[derive(Debug, Default)]
+pub(super) struct CallOptions {
     due: Option<Delay>,
     pub(super) id: Option<RunId>,
     priority: Option<i32>,
@@ -42,35 +54,36 @@ pub struct Enqueue<'a, T = ()> {
     sequence: Option<Sequence>,
     boost: Option<Duration>,
     expires: Option<Duration>,
+    keep: Option<Duration>,
     pub(super) limits: Vec<Limit>,
     pub(super) after: Vec<Edge>,
     batch: Option<InBatch>,
-    /// Calls that are carried out in the same step, before this one.
-    pub(super) earlier: Vec<Enqueue<'a>>,
-    keep: Option<Duration>,
-    output: PhantomData<fn() -> T>,
 }
 
 impl<'a, T> Enqueue<'a, T> {
     /// Not before `time`; at once if that has passed. Default: at once.
-    pub fn at(self, time: DateTime<Utc>) -> Self {
-        Self { due: Some(Delay::Until(time)), ..self }
+    pub fn at(mut self, time: DateTime<Utc>) -> Self {
+        self.options.due = Some(Delay::Until(time));
+        self
     }
 
     /// Not before this delay has passed. Default: no delay.
-    pub fn delay(self, delay: Duration) -> Self {
-        Self { due: Some(Delay::For(delay)), ..self }
+    pub fn delay(mut self, delay: Duration) -> Self {
+        self.options.due = Some(Delay::For(delay));
+        self
     }
 
     /// Of several runs that are due at the same time, the one with the highest priority begins first. Default: 5.
-    pub fn priority(self, priority: i32) -> Self {
-        Self { priority: Some(priority), ..self }
+    pub fn priority(mut self, priority: i32) -> Self {
+        self.options.priority = Some(priority);
+        self
     }
 
     /// Another retry policy than that of the job. A job without one has that of the
     /// [scheduler](crate::scheduler::SchedulerBuilder::retry_enqueued) that runs it, by default ten retries.
-    pub fn retry(self, policy: RetryPolicy) -> Self {
-        Self { retry: Some(policy), ..self }
+    pub fn retry(mut self, policy: RetryPolicy) -> Self {
+        self.options.retry = Some(policy);
+        self
     }
 
     /// The run goes before what became due up to so much earlier, at most one day; also its retries. Without a backlog a boost has no
@@ -87,23 +100,26 @@ impl<'a, T> Enqueue<'a, T> {
     /// # Ok(())
     /// # }
     /// ```
-    pub fn boost(self, boost: Duration) -> Self {
-        Self { boost: Some(boost), ..self }
+    pub fn boost(mut self, boost: Duration) -> Self {
+        self.options.boost = Some(boost);
+        self
     }
 
     /// If the first attempt has not begun so long after the due time, the run ends as [expired](crate::run::RunEnd::Expired): it is not
     /// run, it is kept for a day by default, and can be replayed. Retries do not expire. A replay begins anew, and expires so long after
     /// its own due time. Default: the expiry of the [job](crate::job::JobDetailBuilder::expires), otherwise never; [`Duration::MAX`] is
     /// never.
-    pub fn expires(self, expires: Duration) -> Self {
-        Self { expires: Some(expires), ..self }
+    pub fn expires(mut self, expires: Duration) -> Self {
+        self.options.expires = Some(expires);
+        self
     }
 
     /// For so long the run is kept at least after its end, with what its job has [returned](crate::job::JobContext::set_output), so that a
     /// [handle](Self::handle) can tell what has become of it. Zero keeps nothing. A run that is kept keeps its [id](Self::id), too. Default: that
     /// of the [job](crate::job::JobDetailBuilder::keep), which is one hour for `#[job(output)]`; otherwise a run that succeeds leaves nothing.
-    pub fn keep(self, keep: Duration) -> Self {
-        Self { keep: Some(keep), ..self }
+    pub fn keep(mut self, keep: Duration) -> Self {
+        self.options.keep = Some(keep);
+        self
     }
 
     /// Stores the run, and gives a handle by which its end and its output can be waited for. The run is kept for an hour after its end,
@@ -131,7 +147,7 @@ impl<'a, T> Enqueue<'a, T> {
     ///
     /// As for the call itself.
     pub async fn handle(self) -> Result<RunHandle<T>> {
-        let keep = self.keep.or(self.job.detail().keep()).unwrap_or(KEPT_FOR_HANDLES);
+        let keep = self.options.keep.or(self.job.detail().keep()).unwrap_or(KEPT_FOR_HANDLES);
         let client = self.client.clone();
         let outcome = self.keep(keep).outcome().await?;
         Ok(RunHandle::new(client, outcome))
@@ -141,47 +157,33 @@ impl<'a, T> Enqueue<'a, T> {
     /// so a call without an answer can be repeated. That also holds for a dead run, which [`replay`](Client::replay) runs again. A run
     /// that has succeeded leaves nothing, and one that was cancelled does not keep its id: a call that is repeated after that stores
     /// the run again. Default: an id that no other run has.
-    pub fn id(self, id: RunId) -> Self {
-        Self { id: Some(id), ..self }
+    pub fn id(mut self, id: RunId) -> Self {
+        self.options.id = Some(id);
+        self
     }
 
     /// Of runs with the same key, only one is stored at a time. Default: the key of the job, if it has one.
-    pub fn unique(self, unique: Unique) -> Self {
-        Self { unique: Some(unique), ..self }
+    pub fn unique(mut self, unique: Unique) -> Self {
+        self.options.unique = Some(unique);
+        self
     }
 
     /// The run begins when all runs of this sequence that were enqueued before are over. Default: it belongs to no sequence.
-    pub fn sequence(self, sequence: Sequence) -> Self {
-        Self { sequence: Some(sequence), ..self }
+    pub fn sequence(mut self, sequence: Sequence) -> Self {
+        self.options.sequence = Some(sequence);
+        self
     }
 
     /// The same call, whose run returns whatever it returns.
     pub(super) fn untyped(self) -> Enqueue<'a> {
-        let Self { client, job, due, id, priority, retry, unique, sequence, boost, expires, .. } = self;
-        let Self { keep, limits, after, batch, earlier, .. } = self;
-        Enqueue {
-            client,
-            job,
-            due,
-            id,
-            priority,
-            retry,
-            unique,
-            sequence,
-            boost,
-            expires,
-            limits,
-            after,
-            batch,
-            earlier,
-            keep,
-            output: PhantomData,
-        }
+        let Self { client, job, options, earlier, .. } = self;
+        Enqueue { client, job, options, earlier, output: PhantomData }
     }
 
     /// The run is one of this batch.
-    pub(super) fn in_batch(self, batch: InBatch) -> Self {
-        Self { batch: Some(batch), ..self }
+    pub(super) fn in_batch(mut self, batch: InBatch) -> Self {
+        self.options.batch = Some(batch);
+        self
     }
 
     /// Stores the run, and says whether it was stored, was there already, or has replaced another one. Awaiting the call itself only gives
@@ -211,8 +213,9 @@ impl<'a, T> Enqueue<'a, T> {
     }
 
     async fn prepare(self) -> Result<Prepared> {
-        let Self { client, job, due, id, priority, retry, unique, sequence, .. } = self;
-        let Self { boost, expires, keep, limits, after, batch, .. } = self;
+        let Self { client, job, options, .. } = self;
+        let CallOptions { due, id, priority, retry, unique, sequence, .. } = options;
+        let CallOptions { boost, expires, keep, limits, after, batch, .. } = options;
         let key = job.key().clone();
         let policy = retry.as_ref().and_then(|policy| Some(policy.checked().err()?.to_string()));
         let lateness = || {
@@ -220,20 +223,21 @@ impl<'a, T> Enqueue<'a, T> {
             boost.or_else(|| expires.and_then(expiry_problem))
         };
         let line = || sequence.as_ref().and_then(Sequence::problem);
-        if let Some(problem) = policy.or_else(lateness).or_else(line) {
+        let parents = || {
+            (after.len() > MOST_PARENTS).then(|| {
+                let many = after.len();
+                format!("a run waits for {many} runs, and {MOST_PARENTS} are allowed; put them into a batch and wait for that")
+            })
+        };
+        if let Some(problem) = policy.or_else(lateness).or_else(line).or_else(parents) {
             return Err(Error::config(problem).for_job(&key));
         }
         let mut run = client.prepared(job, JobData::new(), unique, limits).await.of_job(&key)?;
-        let is_merged = run.merge.is_some();
+        let has_parents = !after.is_empty();
+        (run.new.after, run.new.batch) = (after, batch);
+        run.refuse_to_replace()?;
         let new = &mut run.new;
         new.sequence = sequence.map(|sequence| Box::new(sequence.stored(&new.job_type)));
-        let replaces = |key: &NewKey| is_merged || matches!(key.conflict, Conflict::Replace { .. });
-        if !after.is_empty() && new.unique.as_deref().is_some_and(replaces) {
-            let problem = format!(
-                "a run of job `{key}` waits for another run, so it cannot take the place of a run with the same key; use `skip` or `refuse` as `on_conflict`"
-            );
-            return Err(Error::config(problem).for_job(&key));
-        }
         if let Some(unique) = new.unique.as_mut().filter(|_| due.is_some()) {
             unique.keeps_due = false;
         }
@@ -243,7 +247,7 @@ impl<'a, T> Enqueue<'a, T> {
         let due = match due {
             Some(Delay::Until(time)) => time,
             // From the end of its last parent on.
-            Some(Delay::For(delay)) if !after.is_empty() => {
+            Some(Delay::For(delay)) if has_parents => {
                 new.delay = delay;
                 new.due
             }
@@ -257,7 +261,6 @@ impl<'a, T> Enqueue<'a, T> {
         new.boost = boost.unwrap_or(new.boost);
         new.expires = expires.or(new.expires);
         new.keep = keep.or(new.keep);
-        (new.after, new.batch) = (after, batch);
         Ok(run)
     }
 }
@@ -292,27 +295,8 @@ impl Client {
     /// that runs it, or from the given job if that differs from what the code declares. A client without a scheduler does not know
     /// what the code declares, so the run brings the given job along.
     pub fn enqueue<J: IntoInvocation>(&self, job: J) -> Enqueue<'_, J::Output> {
-        let (client, job, output) = (self, job.into_invocation(), PhantomData);
-        let (due, id, priority, retry, unique, sequence, boost, expires) = Default::default();
-        let (limits, after, batch, earlier, keep) = Default::default();
-        Enqueue {
-            client,
-            job,
-            due,
-            id,
-            priority,
-            retry,
-            unique,
-            sequence,
-            boost,
-            expires,
-            limits,
-            after,
-            batch,
-            earlier,
-            keep,
-            output,
-        }
+        let (job, options, earlier) = (job.into_invocation(), CallOptions::default(), Vec::new());
+        Enqueue { client: self, job, options, earlier, output: PhantomData }
     }
 
     /// Stores a run for each job, all of them or none; a store may do more than 500 in parts. Returns their ids, in order.

@@ -242,12 +242,7 @@ impl fmt::Display for Obstacle {
             }
             Self::Paused { note } => write!(f, "it is {note}"),
             Self::PreviousRun { policy, execution, since } => {
-                let meanwhile = match policy {
-                    OverlapPolicy::AllowAll => "the next run may begin beside it",
-                    OverlapPolicy::Skip => "a firing that is due meanwhile is dropped",
-                    OverlapPolicy::BufferOne => "a firing that is due meanwhile waits for its end",
-                    OverlapPolicy::CancelPrevious => "it is asked to stop when the trigger is due again",
-                };
+                let meanwhile = meanwhile(*policy);
                 write!(f, "its previous run {execution} has been running since {since}; {meanwhile}")
             }
             Self::JobBusy { job, execution, trigger, since } => {
@@ -462,6 +457,16 @@ impl Client {
         }
         let is_taken = nodes.iter().any(|node| node.queues.takes(queue));
         Ok((!is_taken).then(|| Obstacle::NoNodeForQueue { queue: queue.cloned() }))
+    }
+}
+
+/// What becomes of a firing that is due while the previous run goes on.
+fn meanwhile(policy: OverlapPolicy) -> &'static str {
+    match policy {
+        OverlapPolicy::AllowAll => "the next run may begin beside it",
+        OverlapPolicy::Skip => "a firing that is due meanwhile is dropped",
+        OverlapPolicy::BufferOne => "a firing that is due meanwhile waits for its end",
+        OverlapPolicy::CancelPrevious => "it is asked to stop when the trigger is due again",
     }
 }
 

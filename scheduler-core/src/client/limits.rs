@@ -25,7 +25,7 @@ impl<T> Enqueue<'_, T> {
     /// # }
     /// ```
     pub fn limit(mut self, limit: Limit) -> Self {
-        self.limits.push(limit);
+        self.options.limits.push(limit);
         self
     }
 }

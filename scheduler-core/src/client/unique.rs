@@ -19,6 +19,22 @@ pub(super) struct Prepared {
     pub(super) merge: Option<Merge>,
 }
 
+impl Prepared {
+    /// A run that waits for others must not take the place of one with the same key.
+    pub(super) fn refuse_to_replace(&self) -> Result<()> {
+        let replaces =
+            |key: &NewKey| self.merge.is_some() || matches!(key.conflict, Conflict::Replace { .. });
+        if self.new.after.is_empty() || !self.new.unique.as_deref().is_some_and(replaces) {
+            return Ok(());
+        }
+        let job = &self.new.job;
+        Err(Error::config(format!(
+            "a run of job `{job}` waits for another run, so it cannot take the place of a run with the same key; use `skip` or `refuse` as `on_conflict`"
+        ))
+        .for_job(job))
+    }
+}
+
 /// Gives a run its key.
 pub(super) fn keyed(new: &mut NewRun, unique: &Unique) -> Result<Option<Merge>> {
     if let Some(problem) = unique.problem() {

@@ -19,7 +19,7 @@ pub(crate) struct Ending {
     pub(crate) outcome: Outcome,
     pub(crate) run: RunId,
     pub(crate) attempt: u32,
-    /// What is counted; none for what was no attempt.
+    /// The attempt for the counters; none for an ending that was no attempt.
     pub(crate) end: Option<CountedEnd>,
     activity: Option<Activity>,
 }
@@ -49,7 +49,7 @@ impl Ending {
     }
 }
 
-/// What is counted of an attempt.
+/// An attempt for the counters.
 #[derive(Debug)]
 pub(crate) struct CountedEnd {
     pub(crate) job_type: Arc<str>,

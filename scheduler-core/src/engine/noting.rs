@@ -15,7 +15,7 @@ const STORE_WITHIN: Duration = Duration::from_secs(5);
 impl Noting for Core {
     fn noted(self: Arc<Self>) {
         // At the end of the scheduler, the ends of the attempts bring along what they have noted.
-        if self.state().ends() || self.notes_are_due.swap(true, Ordering::AcqRel) {
+        if self.state() == SchedulerState::Shutdown || self.notes_are_due.swap(true, Ordering::AcqRel) {
             return;
         }
         let (core, activity) = (self.clone(), self.clock.begin(&"notes of attempts"));
@@ -23,11 +23,12 @@ impl Noting for Core {
             let mut phase = core.phase.subscribe();
             tokio::select! {
                 () = core.clock.sleep(STORE_WITHIN) => {}
-                _ = phase.wait_for(SchedulerState::ends) => {}
+                _ = phase.wait_for(|state| *state == SchedulerState::Shutdown) => {}
             }
             core.notes_are_due.store(false, Ordering::Release);
             if let Err(error) = core.clone().store_notes().await {
-                tracing::warn!(%error, "checkpoints of runs could not be stored; the next ones are stored with them: {error}");
+                core.clone().noted();
+                tracing::warn!(%error, "checkpoints of runs could not be stored; trying again in five seconds: {error}");
             }
         }));
     }

@@ -36,7 +36,7 @@ pub(crate) struct Pipeline {
     pub(crate) bus: Arc<Bus>,
     /// How long a run that listens may take to stop.
     pub(crate) cancel_grace: Duration,
-    /// Who stores what attempts note. Weak, since the scheduler has the pipeline.
+    /// Stores what attempts note. Weak, since the scheduler has the pipeline.
     noting: OnceLock<Weak<dyn Noting>>,
 }
 

@@ -26,6 +26,10 @@ impl SchedulerService {
                 biased;
                 () = context.stopping() => {}
                 () = scheduler.ending() => {
+                    // The host may have asked for the end after the first look.
+                    if context.is_stopping() {
+                        return;
+                    }
                     let failure = "it was shut down by the program, not by its host; stop the host instead";
                     tracing::error!(service = context.name(), failure, "the scheduler has ended; the host stops");
                     context.core.service_failed(context.name(), failure);

@@ -10,7 +10,7 @@ use crate::sync::Mutex;
 /// A call of the store.
 pub(crate) type Storing = Pin<Box<dyn Future<Output = Result<()>> + Send>>;
 
-/// Who stores what attempts note.
+/// The part of the scheduler that stores what attempts note.
 pub(crate) trait Noting: Send + Sync {
     /// Something was noted, and is to be stored soon.
     fn noted(self: Arc<Self>);

@@ -151,7 +151,7 @@ impl Run {
         }
     }
 
-    /// Who stores what it notes; none if no store has it.
+    /// Stores what the attempt notes; none for an attempt that no store knows.
     pub(super) fn noting(&self) -> Option<Arc<dyn Noting>> {
         let has_claim = matches!(self.parts.launcher, Launcher::Trigger | Launcher::Run);
         self.noting.as_ref().filter(|_| has_claim)?.upgrade()

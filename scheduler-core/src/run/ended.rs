@@ -52,7 +52,7 @@ pub enum RunError {
         run: RunId,
         /// The type.
         wanted: &'static str,
-        /// What is wrong.
+        /// The fault of the output.
         problem: Arc<str>,
     },
     /// The store has failed. The run is not concerned, and asking again may help.

@@ -152,7 +152,7 @@ impl Limit {
 ///
 /// # Errors
 ///
-/// What is wrong with them.
+/// The first fault of these limits.
 pub(crate) fn gates_of(limits: &[Limit]) -> Result<Gates, String> {
     if let Some(problem) = limits.iter().find_map(Limit::problem) {
         return Err(problem);

@@ -34,7 +34,7 @@ impl Pace {
     }
 }
 
-/// What is known of the attempts that have begun at a rate. Times are milliseconds since 1970.
+/// The attempts that have begun at a rate, as far as they still count. Times are milliseconds since 1970.
 ///
 /// The promise: in no window do more attempts begin than the rate allows, by the times at which the store was asked. A clock that goes back is
 /// read as the newest time seen.

@@ -58,7 +58,11 @@ impl CountStep {
 
     /// When the bucket of this time began, in seconds of Unix time.
     pub const fn start(self, at: DateTime<Utc>) -> i64 {
-        at.timestamp() - at.timestamp().rem_euclid(self.seconds())
+        self.floor(at.timestamp())
+    }
+
+    const fn floor(self, seconds: i64) -> i64 {
+        seconds - seconds.rem_euclid(self.seconds())
     }
 
     /// The first bucket that is still kept.
@@ -67,7 +71,7 @@ impl CountStep {
     }
 }
 
-/// What is counted together.
+/// The kind of attempts that one counter counts.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct CountKey {
@@ -220,7 +224,7 @@ impl CountQuery {
     pub fn kept(step: CountStep, now: DateTime<Utc>) -> Self {
         let from = DateTime::from_timestamp(step.oldest(now), 0).unwrap_or_default();
         // Nodes whose clocks are ahead count, too.
-        let until = now.checked_add_signed(TimeDelta::days(1)).unwrap_or(now);
+        let until = now.checked_add_signed(TimeDelta::seconds(2 * step.seconds())).unwrap_or(now);
         Self { step, from, until, job_type: None, queue: None, outcome: None }
     }
 
@@ -263,18 +267,12 @@ impl CountQuery {
 
     /// For a store: the begins of the buckets that may be meant and are kept, the first and the last; none if there is none.
     pub fn starts(&self, now: DateTime<Utc>) -> Option<(i64, i64)> {
-        let step = self.step.seconds();
-        let first = self.step.start(self.from);
-        let first = if first < self.from.timestamp() || self.from.timestamp_subsec_nanos() > 0 {
-            first + step
-        } else {
-            first
-        };
-        let first = first.max(self.step.oldest(now));
-        let last = self
-            .step
-            .start(self.until - TimeDelta::nanoseconds(1))
-            .min(self.step.start(now + TimeDelta::days(1)));
+        let step = self.step;
+        // The first second from which on a bucket may begin, and the last one.
+        let from = self.from.timestamp() + i64::from(self.from.timestamp_subsec_nanos() > 0);
+        let until = self.until.timestamp() - i64::from(self.until.timestamp_subsec_nanos() == 0);
+        let first = step.floor(from + step.seconds() - 1).max(step.oldest(now));
+        let last = step.floor(until).min(step.floor(now.timestamp() + step.seconds()));
         (first <= last).then_some((first, last))
     }
 }
@@ -338,6 +336,15 @@ mod tests {
         let query = query.from(at(999_901)).until(at(999_960));
         assert_eq!(query.starts(now), None, "a bucket begins at 999,900 and one at 999,960");
         assert_eq!(query.clone().from(at(999_900)).starts(now), Some((999_900, 999_900)));
-        assert_eq!(query.until(at(999_961)).starts(now), Some((999_960, 999_960)));
+        assert_eq!(query.clone().until(at(999_961)).starts(now), Some((999_960, 999_960)));
+        let (first, last) = (DateTime::<Utc>::MIN_UTC, DateTime::<Utc>::MAX_UTC);
+        assert_eq!(query.clone().until(first).starts(now), None);
+        assert_eq!(
+            query.from(first).until(last).starts(now),
+            CountQuery::kept(CountStep::Minute, now).starts(now)
+        );
+        for now in [first, last] {
+            CountQuery::kept(CountStep::Day, now).starts(now);
+        }
     }
 }

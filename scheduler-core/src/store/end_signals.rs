@@ -13,7 +13,7 @@ use crate::sync::Mutex;
 
 type Waiting = HashMap<RunId, Vec<oneshot::Sender<()>>>;
 
-/// Who in this process waits for the end of which run. A store keeps one, and says when a run has ended.
+/// The clients of this process that wait for the ends of runs. A store keeps one list, and says when a run has ended.
 #[derive(Debug, Clone, Default)]
 pub struct EndSignals(Arc<Mutex<Waiting>>);
 
@@ -38,7 +38,7 @@ impl EndSignals {
     }
 }
 
-/// Whoever does not wait any more is told nothing.
+/// A client that waits no longer has dropped its receiver, which is no error.
 fn told(waiting: oneshot::Sender<()>) {
     let _ = waiting.send(());
 }

@@ -140,7 +140,7 @@ impl RunEdit {
         Self::default()
     }
 
-    /// Replaces the data that is laid over that of the job.
+    /// Replaces the data that is laid over that of the job. A checkpoint of other data is dropped.
     #[must_use]
     pub fn data(self, data: JobData) -> Self {
         Self { data: Some(data), ..self }

@@ -309,7 +309,8 @@ impl RunQuery {
         Self { trigger: Some(trigger), ..self }
     }
 
-    /// Only those of this batch.
+    /// Only those of this batch. A store looks at all runs that match the rest of the query, page by page; the
+    /// [counters](super::batches::BatchState) of a batch cost nothing.
     #[must_use]
     pub fn of_batch(self, batch: RunId) -> Self {
         Self { batch: Some(batch), ..self }

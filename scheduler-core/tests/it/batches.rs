@@ -6,7 +6,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use scheduler_core::Scheduler;
 use scheduler_core::job::{Invocation, JobDefinition, JobError, JobResult};
-use scheduler_core::run::{RetryPolicy, RunEnd, RunId};
+use scheduler_core::run::{OnConflict, RetryPolicy, RunEnd, RunId, Unique};
 use scheduler_core::scheduler::ThisBatch;
 use scheduler_core::store::RunQuery;
 use scheduler_core::testing::TestScheduler;
@@ -119,4 +119,18 @@ async fn a_run_without_a_batch_that_asks_for_it_fails_and_says_why() {
     let dead = scheduler.all_runs(RunQuery::one(run)).await.unwrap().pop().unwrap();
     let error = dead.last_error.unwrap();
     assert!(error.contains("the run is in no batch"), "{error}");
+}
+
+/// Its run would begin before the batch has ended, or wait for ever.
+#[tokio::test]
+async fn a_callback_does_not_take_the_place_of_another_run() {
+    let (test, ..) = scheduler().await;
+    let latest = |_: &u32| Unique::key("latest").on_conflict(OnConflict::Replace);
+    let error =
+        test.scheduler().batch("numbers").on_success(number(1).unique(latest)).open().await.unwrap_err();
+    assert!(
+        error.is_config() && error.to_string().contains("a run of job `number` waits for another run"),
+        "{error}"
+    );
+    assert!(test.scheduler().all_runs(RunQuery::default()).await.unwrap().is_empty());
 }

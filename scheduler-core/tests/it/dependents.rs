@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use scheduler_core::client::Enqueue;
 use scheduler_core::job::{Invocation, JobDefinition, JobError, JobResult};
 use scheduler_core::run::{Condition, FiringCause, OnConflict, RetryPolicy, RunEnd, RunId, RunState, Unique};
 use scheduler_core::store::{FiringQuery, FiringReason, MemoryJobStore, RunChange, RunEdit, RunQuery};
@@ -121,4 +122,13 @@ async fn a_run_that_waits_does_not_replace_another() {
     let replacing = Unique::key("a").on_conflict(OnConflict::Replace);
     let error = scheduler.enqueue(number(2)).unique(replacing).after(parent).await.unwrap_err();
     assert!(error.is_config() && error.to_string().contains("use `skip` or `refuse`"), "{error}");
+}
+
+#[tokio::test]
+async fn a_run_that_waits_for_too_many_is_refused_and_the_error_names_batches() {
+    let (test, _) = scheduler().await;
+    let many = (0..101).map(|number| RunId::new(1, number));
+    let call = many.fold(test.scheduler().enqueue(number(1)), Enqueue::after);
+    let error = call.await.unwrap_err().to_string();
+    assert!(error.contains("101 runs") && error.contains("batch"), "{error}");
 }

@@ -10,7 +10,7 @@ use super::question::Question;
 use crate::commit::{Step, operation, text};
 
 impl Audit<'_> {
-    /// What is used of each gate, counted anew from the claims.
+    /// The use of each gate, counted anew from the claims.
     pub(super) async fn gates(&mut self) -> Result<()> {
         let known: BTreeMap<_, _> = self.scan_all("gates").await?.into_iter().collect();
         let counts = self.shared.look(|view| {
@@ -47,7 +47,7 @@ impl Audit<'_> {
         self.waiting().await
     }
 
-    /// Runs that are noted to wait at a gate. Who is noted wrongly stands in a lane again, as what follows from its record.
+    /// Runs that are noted to wait at a gate. A run that is noted by mistake stands in its lane again, as its record says.
     async fn waiting(&mut self) -> Result<()> {
         let noted = self.scan_all("parked").await?;
         let (mut gates, mut out) = (BTreeSet::new(), BTreeSet::new());
@@ -80,7 +80,7 @@ impl Audit<'_> {
                 }
             }
             if self.repair {
-                // Whoever has room is let out.
+                // A run for which there is room is let out.
                 let body = operation("gate", "", &[text(gate), text("0")]);
                 self.shared.commit_plain("audit", body).await?;
             }

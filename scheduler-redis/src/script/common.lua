@@ -31,7 +31,7 @@
 --   rest             pauses and calendars          marks   name -> record
 --   firings          the chunks of firing records there are        fr:<chunk>  a chunk: an entry for each record (see below), and from
 --                    the byte `HEAD` on the records, one after the other. The record `n` is in the chunk `(n - 1) / CHUNK`
---   cnt:<bucket>     counters of attempts that have ended: what is counted -> a number. Each goes by itself (see `counts.rs`)
+--   cnt:<bucket>     counters of attempts that have ended (see `counts.rs`). Each bucket expires
 --   stop:<session>   claim -> why it is to stop
 --   ss  session -> its node     sl  session -> end of its lease     sn  session -> when it was heard of
 --   sc  session -> its claims have larger numbers than this         tn  session -> its last turn (see `take.lua`)

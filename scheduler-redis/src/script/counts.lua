@@ -1,4 +1,4 @@
--- Adds to counters. What is in the way of one is overwritten.
+-- Adds to counters. A value that is no number is overwritten.
 --
 -- ARGV: for each bucket its name, for how many more seconds it is kept, and how many fields follow; then fields and numbers. A field that
 -- begins with `l` has the largest number, all others have the sum.

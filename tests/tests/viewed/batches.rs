@@ -23,9 +23,9 @@ impl Batches {
         self.ringing.iter().copied().collect()
     }
 
-    pub(crate) fn is_same(&self, batch: RunId, read: &BatchCounts) -> bool {
+    pub(crate) fn is_same(&self, batch: RunId, read: Option<BatchCounts>) -> bool {
         let now = self.of(batch);
-        if read.pending > 0 { now.pending > 0 } else { now == *read }
+        read.map_or(now.pending > 0, |read| now == read)
     }
 
     /// With a fault nothing is ever added.

@@ -78,7 +78,7 @@ pub(crate) struct Server {
     pub(crate) triggers: Rows<TriggerRow>,
     pub(crate) runs: Rows<RunRow>,
     pub(crate) claims: Rows<ClaimRow>,
-    /// What is known of the attempts at rates.
+    /// The attempts that have begun at each rate.
     pub(crate) rates: HashMap<GateId, RateState>,
     /// By whoever has taken something last.
     pub(crate) present: DateTime<Utc>,
@@ -311,7 +311,7 @@ impl Server {
             && (self.has(Bug::IgnoresRoom)
                 || view.rooms().all(|(queue, most)| self.length_of(queue) <= most))
             && (self.has(Bug::IgnoresCounters)
-                || view.read_counts().all(|(batch, read)| self.batches.is_same(batch, &read)))
+                || view.read_counts().all(|(batch, read)| self.batches.is_same(batch, read)))
             && view.unused().all(|calendar| self.user_of(calendar).is_none())
             && (self.has(Bug::IgnoresNewClaims)
                 || view.unfired().all(|(trigger, claim)| self.unfired_of(trigger) == claim)

@@ -176,7 +176,7 @@ impl Server {
         used
     }
 
-    /// Who finds no room at a gate waits there, and whoever comes behind it waits, too.
+    /// A run that finds no room at a gate waits there, and so does every run behind it.
     fn park(&self, waiting: &mut Vec<Waiting>) {
         let (used, mut full) = (self.used(), HashSet::new());
         waiting.retain(|waiting| {

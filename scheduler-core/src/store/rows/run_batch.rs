@@ -46,10 +46,10 @@ impl RunRow {
         batching.member_of.filter(|_| self.end().is_none())
     }
 
-    /// Its node was asked to stop it.
-    pub fn note_asked(&mut self) {
+    /// Whether it has heard that its batch was cancelled.
+    pub fn set_asked(&mut self, is_asked: bool) {
         if let Some(batching) = self.cold.as_mut().and_then(|cold| cold.batching.as_deref_mut()) {
-            batching.is_asked = true;
+            batching.is_asked = is_asked;
         }
     }
 
@@ -117,6 +117,7 @@ impl RunRow {
     pub fn reopen_batch(&mut self) {
         self.stand(Standing::Held, chrono::DateTime::<chrono::Utc>::MIN_UTC);
         self.edit_batch(|batch| batch.is_cancelled = false);
+        self.set_asked(false);
         // What was cancelled with its end comes back.
         self.set_more_children(self.has_unmet_children());
     }

@@ -56,9 +56,11 @@ impl RunRow {
         });
     }
 
-    /// What it has waited for has come, though the parent has not ended.
-    pub fn meet(&mut self, parent: RunId) {
+    /// What it has waited for has come, though the parent has not ended. Says whether it has waited for that.
+    pub fn meet(&mut self, parent: RunId) -> bool {
+        let waits = self.parents().iter().any(|edge| edge.parent == parent);
         self.edit_links(|links| links.parents.retain(|edge| edge.parent != parent));
+        waits
     }
 
     /// A parent that has not ended as it has to runs again.
@@ -81,6 +83,13 @@ impl RunRow {
     pub fn hold_again(&mut self) {
         self.stand(Standing::Held, DateTime::<Utc>::MIN_UTC);
         self.edit_links(|links| links.has_more = links.has_unmet);
+    }
+
+    /// Whether it was cancelled and has done nothing: its record is only kept for people, unless it has to do with others. Another run may take
+    /// its id.
+    pub fn is_spent(&self) -> bool {
+        let is_linked = self.is_unmet() || self.has_more_children() || self.batch_of().is_some();
+        self.end() == Some(RunEnd::Cancelled) && !is_linked
     }
 
     /// Whether it is held for parents, and the last of them has ended.

@@ -114,6 +114,9 @@ impl RunRow {
     /// A new run of the same key takes its place: what it is to do comes from there.
     pub fn replace(&mut self, new: &NewRun, data: JobData, (due, now): (DateTime<Utc>, DateTime<Utc>)) {
         self.epoch = self.epoch.wrapping_add(1);
+        if self.data != data {
+            self.forget_checkpoint();
+        }
         (self.data, self.priority) = (data, new.priority);
         let lateness = Lateness::of(new.boost, new.expires).map(Box::new);
         let cold = self.cold();

@@ -1,6 +1,7 @@
 //! What a run says of its attempts beside their end.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
@@ -50,6 +51,27 @@ impl RunRow {
     /// An attempt has got so far.
     pub fn set_checkpoint(&mut self, checkpoint: Arc<str>) {
         self.edit_notes(|notes| notes.checkpoint = Some(checkpoint));
+    }
+
+    /// What it did so far does not count for what it is to do now.
+    pub(super) fn forget_checkpoint(&mut self) {
+        if self.checkpoint().is_some() {
+            self.edit_notes(|notes| notes.checkpoint = None);
+        }
+    }
+
+    /// Whether somebody wants it to be kept for longer than it is.
+    pub fn is_kept_for_less(&self, keep: Duration) -> bool {
+        Notes::of(Some(keep), None)
+            .is_some_and(|wanted| wanted.keep > self.notes().and_then(|notes| notes.keep))
+    }
+
+    /// It is kept for so long at least.
+    pub fn keep_for(&mut self, keep: Duration) {
+        if self.is_kept_for_less(keep) {
+            let keep = Notes::of(Some(keep), None).and_then(|wanted| wanted.keep);
+            self.edit_notes(|notes| notes.keep = keep);
+        }
     }
 
     /// It begins anew.

@@ -41,6 +41,9 @@ impl RunRow {
 
     /// One replay more: it begins anew, and expires so long after the new due time.
     pub fn replay(&mut self, due: DateTime<Utc>, now: DateTime<Utc>) {
+        if self.end() == Some(RunEnd::Succeeded) {
+            self.forget_checkpoint();
+        }
         (self.standing, self.attempts) = (Standing::Waiting, 0);
         self.epoch = self.epoch.wrapping_add(1);
         let cold = self.cold();
@@ -48,6 +51,7 @@ impl RunRow {
         (cold.losses, cold.first, cold.ended, cold.kept_until) = (0, None, None, None);
         (cold.is_key_free, cold.follows, cold.is_followed) = (false, false, false);
         self.forget_parents();
+        self.set_asked(false);
         self.edit_lateness(Lateness::begin_anew);
         self.forget_output();
         self.wait_for(due, now);
@@ -56,7 +60,8 @@ impl RunRow {
     /// Somebody has edited it. A new queue is another lane.
     pub fn edit(&mut self, edit: &RunEdit, lane: Lane, now: DateTime<Utc>) {
         self.epoch = self.epoch.wrapping_add(1);
-        if let Some(data) = &edit.data {
+        if let Some(data) = edit.data.as_ref().filter(|data| **data != self.data) {
+            self.forget_checkpoint();
             self.data = data.clone();
         }
         if let Some(queue) = &edit.queue {

@@ -9,6 +9,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::settling::{self, FIRST, finish_with};
 use super::steps::each;
+use super::stored::is_stored;
 use super::tallying::membership;
 use crate::error::Error;
 use crate::job::CancelReason;
@@ -26,7 +27,7 @@ pub(super) fn refuse_strangers<R: Rows>(rows: &mut R, runs: &[NewRun]) -> Answer
     let new = runs.iter().filter_map(|run| Some((run, membership(run)?)));
     let new: Vec<_> = new.filter(|(_, member)| !of_call.contains(&member.batch)).collect();
     let refused = each(rows, new, |rows, (run, member)| {
-        if rows.run(run.id)?.is_some() {
+        if is_stored(rows, run.id)? {
             return Ok(None);
         }
         Ok(refusal(rows, run, member)?.map(|problem| {
@@ -58,17 +59,37 @@ fn refusal<R: Rows>(rows: &mut R, run: &NewRun, member: InBatch) -> Answer<R, Op
     let Some(batch) = batch.filter(RunRow::is_batch) else {
         return Ok(Some("it is not stored; it has ended long ago, or never was opened"));
     };
+    let waits_for_itself = waits_for_batch(rows, run, member.batch)?;
     Ok(match () {
         () if batch.is_cancelled() => Some("it was cancelled"),
         () if batch.end().is_some() => {
             Some("it has ended, and its callbacks have gone out; open another one")
         }
         () if batch.is_sealed() && !is_member => Some("it is sealed, so only its own runs add others"),
+        () if waits_for_itself => {
+            Some("it waits for the batch that it is in, which waits for it; leave out `after`")
+        }
         () if run.opens.is_some() && batch.depth() >= MOST_DEPTH => {
             Some("batches are in each other up to 8 levels deep; add to one of the outer ones")
         }
         () => None,
     })
+}
+
+/// Whether the run waits for the batch that it is in, or for one around it.
+fn waits_for_batch<R: Rows>(rows: &mut R, run: &NewRun, batch: RunId) -> Answer<R, bool> {
+    let mut outer = Some(batch).filter(|_| !run.after.is_empty());
+    for _ in 0..=MOST_DEPTH {
+        let Some(id) = outer else { return Ok(false) };
+        if run.after.iter().any(|edge| edge.parent == id) {
+            return Ok(true);
+        }
+        outer = match rows.run(id)? {
+            Some(batch) => rows.get(batch)?.and_then(RunRow::member_of),
+            None => None,
+        };
+    }
+    Ok(false)
 }
 
 /// The driver rings: no run of a batch is pending, or the first is dead.
@@ -155,7 +176,7 @@ fn cancel_member<R: Rows>(rows: &mut R, member: Id<RunRow>, now: DateTime<Utc>) 
     if rows.get(member)?.is_some_and(RunRow::is_batch) {
         rows.edit(member, |row| {
             row.cancel_batch();
-            row.note_asked();
+            row.set_asked(true);
         })?;
         return Ok(());
     }
@@ -163,5 +184,5 @@ fn cancel_member<R: Rows>(rows: &mut R, member: Id<RunRow>, now: DateTime<Utc>) 
         return finish_with(rows, member, RunEnd::Cancelled, now, (None, 0));
     };
     rows.edit(claim, |claim| *claim.cancel.get_or_insert(CancelReason::Requested))?;
-    rows.edit(member, RunRow::note_asked).map(drop)
+    rows.edit(member, |row| row.set_asked(true)).map(drop)
 }

@@ -50,7 +50,8 @@ pub(super) fn resolve<R: Rows>(rows: &mut R, new: &NewRun) -> Answer<R, Option<E
     };
     let is_of_waiting = matches!(&unique.conflict, Conflict::Replace { of: Some(_), .. });
     match &unique.conflict {
-        Conflict::Follow | Conflict::Replace { .. } if !has_ended => {}
+        // A run that waits for others cannot take the place of one that does not.
+        Conflict::Follow | Conflict::Replace { .. } if !has_ended && new.after.is_empty() => {}
         _ => return Ok(Some(Enqueued::Existing(id))),
     }
     // The run that waits behind it has later data than it, also if it waits for a retry itself.

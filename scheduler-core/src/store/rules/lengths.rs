@@ -6,7 +6,6 @@ use super::batching::refuse_strangers;
 use super::keying::{is_taken, refuse};
 use super::settling::refuse_orphans;
 use crate::error::Error;
-use crate::run::RunEnd;
 use crate::store::rows::*;
 use crate::store::runs::NewRun;
 
@@ -37,7 +36,7 @@ fn full_queue<R: Rows>(rows: &mut R, runs: &[NewRun]) -> Answer<R, Option<Error>
         }
         let is_stored = match rows.run(run.id)? {
             // Its record is only kept for people, and the new run takes its place.
-            Some(known) => rows.get(known)?.and_then(RunRow::end) != Some(RunEnd::Cancelled),
+            Some(known) => !rows.get(known)?.is_some_and(RunRow::is_spent),
             None => is_taken(rows, run)?,
         };
         // Of several runs of a call with one key, one waits.

@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use super::ending::complete;
 use super::firing::release;
 use super::recording::{append, lost};
-use super::running::{claimed_run, lose_attempt, node_died, promise};
+use super::running::{claimed_run, give_back_begun, lose_attempt, node_died, promise};
 use super::steps::{end_claim, withdraw};
 use crate::job::{ExecutionId, JobDetail};
 use crate::run::{RunEnd, RunId};
@@ -247,7 +247,13 @@ pub fn abandon<R: Rows>(
         if let Some(record) = completion.record {
             append(rows, record);
         }
-        release(rows, execution)?;
+        if let (Some(checkpoint), Some(Item::Run(run))) =
+            (completion.checkpoint, rows.get(id)?.map(|row| row.item))
+            && let Some(run) = rows.run(run)?
+        {
+            rows.edit(run, |row| row.set_checkpoint(checkpoint))?;
+        }
+        give_back_begun(rows, execution)?;
         return Ok(CompleteResult::Done { trigger_removed: false, job_removed: false });
     }
     Ok(match lose(rows, execution, node, now)? {

@@ -10,6 +10,7 @@
 //! * `running`: runs that are stored: enqueued, ended, lost;
 //! * `holding`: retries that are held while their triggers are paused;
 //! * `keying`: unique runs;
+//! * `stored`: runs that are stored already when somebody enqueues one;
 //! * `sequencing`: runs that run one after the other;
 //! * `retrying`: occurrences of triggers that are tried again, and their triggers;
 //! * `changing`: stored runs that users change;
@@ -44,6 +45,7 @@ mod running;
 mod sequencing;
 mod settling;
 mod steps;
+mod stored;
 mod tallying;
 
 pub(crate) use asking::Running;

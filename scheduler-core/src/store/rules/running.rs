@@ -10,12 +10,14 @@ use super::keying::{give_back_key, resolve};
 use super::sequencing::{leave_line, line_up};
 use super::settling::{attach, end_expired, finish, release_follow_up, tell_end};
 use super::steps::{each, end_claim, end_run};
+use super::stored::keep_for;
 use super::tallying::{depth_of, note_added, note_end};
 use crate::job::{CancelReason, ExecutionId};
 use crate::key::{JobKey, TriggerKey};
 use crate::run::{AttemptError, FailureKind, RunEnd, RunId};
 use crate::store::rows::*;
 
+use crate::store::new_keys::Conflict;
 use crate::store::page::Page;
 use crate::store::runs::{AcquiredRun, Cause, Enqueued, Fate, NewRun, RunCursor, RunQuery, RunStatus};
 
@@ -26,19 +28,19 @@ pub const MOST_LOSSES: u32 = 5;
 /// Stores a run.
 pub fn enqueue<R: Rows>(rows: &mut R, run: NewRun) -> Answer<R, Enqueued> {
     let (member, id) = (run.batch, run.id);
+    // The caller merges it into the run that has its key, and that is when it is skipped.
+    let is_merged = run.unique.as_deref().is_some_and(|unique| unique.conflict == Conflict::Follow);
     let answer = store(rows, run)?;
-    note_added(rows, member, id, answer)?;
+    if !(is_merged && matches!(answer, Enqueued::Existing(_))) {
+        note_added(rows, member, id, answer)?;
+    }
     Ok(answer)
 }
 
 fn store<R: Rows>(rows: &mut R, run: NewRun) -> Answer<R, Enqueued> {
     if let Some(known) = rows.run(run.id)? {
-        // A cancelled run has done nothing. Its record is only kept for people, unless it has to do with others.
-        let is_spent = |row: &RunRow| {
-            let is_linked = row.is_unmet() || row.has_more_children() || row.batch_of().is_some();
-            row.end() == Some(RunEnd::Cancelled) && !is_linked
-        };
-        if !rows.get(known)?.is_some_and(is_spent) {
+        if !rows.get(known)?.is_some_and(RunRow::is_spent) {
+            keep_for(rows, known, run.keep)?;
             return Ok(Enqueued::Existing(run.id));
         }
         rows.remove(known)?;
@@ -46,6 +48,11 @@ fn store<R: Rows>(rows: &mut R, run: NewRun) -> Answer<R, Enqueued> {
     if run.unique.is_some()
         && let Some(answer) = resolve(rows, &run)?
     {
+        if let Enqueued::Existing(other) | Enqueued::Replaced(other) = answer
+            && let Some(other) = rows.run(other)?
+        {
+            keep_for(rows, other, run.keep)?;
+        }
         return Ok(answer);
     }
     let (lane, now) = (rows.lane(run.queue.as_ref(), &run.job_type), run.now.unwrap_or(run.due));
@@ -117,7 +124,6 @@ pub fn resettle<R: Rows>(
 ) -> Answer<R, Option<(RunId, JobKey)>> {
     let Some((id, run, _)) = attempt_of(rows, claim)? else { return Ok(None) };
     let Some(since) = rows.get(id)?.map(|row| row.since) else { return Ok(None) };
-    rows.unbegin(id)?;
     if end_claim_of_run(rows, id, (run, None), since)? {
         return Ok(None);
     }
@@ -248,8 +254,14 @@ pub(super) fn end_attempt<R: Rows>(
     Ok(true)
 }
 
-/// Gives back a run that was claimed: the attempt does not count.
+/// Gives back a run that was claimed and has not begun: the attempt does not count, at no rate either.
 pub(super) fn give_back_run<R: Rows>(rows: &mut R, claim: ExecutionId) -> Answer<R, ()> {
+    rows.unbegin(Id::of(claim))?;
+    give_back_begun(rows, claim)
+}
+
+/// Gives back a run whose attempt has begun: it counts for rates, and for nothing else.
+pub(super) fn give_back_begun<R: Rows>(rows: &mut R, claim: ExecutionId) -> Answer<R, ()> {
     let Some((id, run, _)) = attempt_of(rows, claim)? else { return Ok(()) };
     // Nobody says when it was given back.
     let Some(since) = rows.get(id)?.map(|row| row.since) else { return Ok(()) };

@@ -11,6 +11,7 @@ use chrono::{DateTime, Utc};
 use super::recording::{append, not_begun};
 use super::sequencing::{leave_line, line_up};
 use super::steps::each;
+use super::stored::is_stored;
 use super::tallying::note_end;
 use crate::error::Error;
 use crate::key::JobKey;
@@ -35,7 +36,7 @@ pub(super) fn refuse_orphans<R: Rows>(rows: &mut R, runs: &[NewRun]) -> Answer<R
         earlier.insert(run.id);
     }
     let missing = each(rows, orphans, |rows, (run, parent)| {
-        let is_known = rows.run(parent)?.is_some() || rows.run(run.id)?.is_some();
+        let is_known = rows.run(parent)?.is_some() || is_stored(rows, run.id)?;
         Ok((!is_known).then_some((run, parent)))
     })?;
     Ok(missing.into_iter().flatten().next().map(|(run, parent)| {
@@ -164,7 +165,7 @@ pub(super) fn delete<R: Rows>(rows: &mut R, run: Id<RunRow>, now: DateTime<Utc>)
 
 /// The run has ended, or goes: whoever waits for that is told.
 pub(super) fn tell_end<R: Rows>(rows: &mut R, run: Id<RunRow>) -> Answer<R, ()> {
-    if let Some(id) = rows.get(run)?.filter(|row| row.is_kept()).map(|row| row.id) {
+    if let Some(id) = rows.get(run)?.filter(|row| row.is_kept() || row.is_batch()).map(|row| row.id) {
         rows.tell_end(id);
     }
     Ok(())
@@ -235,10 +236,10 @@ pub(super) fn meet<R: Rows>(
     parent: RunId,
     now: DateTime<Utc>,
 ) -> Answer<R, ()> {
-    if rows.edit(run, |row| row.meet(parent))?.is_none() {
-        return Ok(());
+    match rows.edit(run, |row| row.meet(parent))? {
+        Some(true) => let_go(rows, run, now),
+        _ => Ok(()),
     }
-    let_go(rows, run, now)
 }
 
 /// A run that is held for nothing any more waits for its due time.

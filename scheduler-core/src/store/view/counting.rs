@@ -8,7 +8,8 @@ use crate::run::{BatchCounts, RunId};
 #[derive(Debug, Default)]
 pub(super) struct Counting {
     pub(super) loaded: HashMap<RunId, BatchCounts>,
-    pub(super) read: BTreeSet<RunId>,
+    /// Whether the rule has found nothing pending.
+    pub(super) read: BTreeMap<RunId, bool>,
     pub(super) changes: BTreeMap<RunId, BatchCounts>,
     pub(super) heard: BTreeSet<RunId>,
 }

@@ -12,11 +12,11 @@ impl<N> View<N> {
         self.counting.loaded.insert(batch, counts);
     }
 
-    /// Batches, with their counters as they were read. If none was pending, the commit is refused if any of them has changed; otherwise if
-    /// none is pending.
-    pub fn read_counts(&self) -> impl Iterator<Item = (RunId, BatchCounts)> {
+    /// Batches whose counters the rule has gone by. If the rule has found nothing pending, they are given as they were loaded, and the commit
+    /// is refused if any of them has changed. Otherwise it is refused if nothing is pending.
+    pub fn read_counts(&self) -> impl Iterator<Item = (RunId, Option<BatchCounts>)> {
         let read = self.counting.read.iter();
-        read.filter_map(|batch| Some((*batch, *self.counting.loaded.get(batch)?)))
+        read.map(|(batch, is_over)| (*batch, self.counting.loaded.get(batch).copied().filter(|_| *is_over)))
     }
 
     /// What the commit adds to the counters of batches that are stored.
@@ -34,8 +34,8 @@ impl<N> View<N> {
             self.wants.counts.insert(batch);
             return Err(Missing);
         };
-        self.counting.read.insert(batch);
         counts += self.counting.changes.get(&batch).copied().unwrap_or_default();
+        *self.counting.read.entry(batch).or_default() |= counts.pending <= 0;
         Ok(counts)
     }
 
