@@ -53,6 +53,7 @@ pub fn checks<O: Open>() -> Vec<Check<O>> {
         verbs::edges::all(),
         verbs::ending::all(),
         verbs::firings::all(),
+        verbs::flows::all(),
         verbs::firing::all(),
         verbs::counting::all(),
         verbs::keys::all(),
@@ -91,6 +92,7 @@ macro_rules! store_conformance {
             $crate::__store_checks_of_edges!($open);
             $crate::__store_checks_of_ending!($open);
             $crate::__store_checks_of_firings!($open);
+            $crate::__store_checks_of_flows!($open);
             $crate::__store_checks_of_firing!($open);
             $crate::__store_checks_of_counting!($open);
             $crate::__store_checks_of_keys!($open);

@@ -40,6 +40,19 @@ impl DataError {
     }
 }
 
+impl DataError {
+    /// A part of an argument cannot be written as JSON.
+    pub(crate) fn of_arguments(source: serde_json::Error) -> Self {
+        Self::new("of the arguments", source)
+    }
+
+    /// An argument that is not known before other runs have ended.
+    pub(crate) fn not_known() -> Self {
+        let text = "only a run that is enqueued can wait for the outputs of others";
+        Self::new("consists of the outputs of other runs", serde::de::Error::custom(text))
+    }
+}
+
 impl JobData {
     /// No data at all; takes no memory.
     pub const fn new() -> Self {
@@ -102,6 +115,19 @@ impl JobData {
         });
         self.insert(name, value);
         self
+    }
+
+    /// Makes `value` the argument, or the element of this index of an argument that is a list.
+    pub(crate) fn fill(&mut self, item: Option<usize>, value: Value) -> Result<(), DataError> {
+        let Some(item) = item else {
+            *self = Self::from_args(&value)?;
+            return Ok(());
+        };
+        let whole = self.edit().entry(WHOLE).or_insert(Value::Null);
+        if let Some(place) = whole.get_mut(item) {
+            *place = value;
+        }
+        Ok(())
     }
 
     /// Puts `value` under `name` and returns what was there.

@@ -14,7 +14,7 @@ use crate::data::JobData;
 use crate::error::BoxError;
 use crate::job::{
     ExtractError, Failure, FromContext, IntoOutcome, Invocation, JobContext, JobDefinition, JobDetail,
-    JobError, Need, Outcome, argument_of,
+    JobError, Need, Outcome, Outputs, argument_of,
 };
 use crate::key::JobKey;
 use crate::run::OnConflict;
@@ -131,6 +131,11 @@ impl<T> Argument<T> {
     pub fn accepts(&self, data: &JobData) -> Result<(), ExtractError> {
         (self.read)(data).map(drop)
     }
+}
+
+/// The job with the outputs of other runs as its argument.
+pub fn with_outputs<T>(detail: Arc<JobDetail>, outputs: impl Outputs<T>) -> Invocation {
+    Invocation::with_outputs(detail, outputs)
 }
 
 /// A parameter that comes from the run, made by [`parameter`].

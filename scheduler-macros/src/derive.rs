@@ -73,6 +73,13 @@ fn generate(input: &DeriveInput, options: &Options, rules: &Rules) -> TokenStrea
     quote! {
         #items
 
+        impl #ident {
+            /// The job with the output of another run in its place, to be enqueued. It waits until that run has succeeded.
+            pub fn with_output(output: impl #krate::job::Outputs<Self>) -> #krate::job::Invocation {
+                #krate::__private::with_outputs::<Self>(Self::detail().clone(), output) #keyed
+            }
+        }
+
         impl #krate::job::IntoInvocation for #ident {
             type Output = ();
 

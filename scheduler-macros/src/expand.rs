@@ -135,8 +135,8 @@ fn keyed(job: &Job<'_>, args: Option<&Type>) -> Option<TokenStream> {
 fn with(job: &Job<'_>, parameters: &Parameters) -> TokenStream {
     let (krate, keyed) = (job.krate, keyed(job, parameters.args()));
     let output = job.output.map(|returned| returned.value(krate));
-    let (of, returns) =
-        (output.iter().map(|ty| quote!(<#ty>)), output.iter().map(|ty| quote!(.returns::<#ty>())));
+    let of: Vec<_> = output.iter().map(|ty| quote!(<#ty>)).collect();
+    let returns: Vec<_> = output.iter().map(|ty| quote!(.returns::<#ty>())).collect();
     match parameters.args() {
         Some(args) => {
             let argument = argument(krate, args);
@@ -145,6 +145,11 @@ fn with(job: &Job<'_>, parameters: &Parameters) -> TokenStream {
                 pub fn with(args: #args) -> #krate::job::Invocation #(#of)* {
                     let argument = #argument;
                     argument.invocation(Self::detail().clone(), &args) #keyed #(#returns)*
+                }
+
+                /// The job with the outputs of other runs as its argument, to be enqueued. It waits until they have succeeded.
+                pub fn with_output(outputs: impl #krate::job::Outputs<#args>) -> #krate::job::Invocation #(#of)* {
+                    #krate::__private::with_outputs::<#args>(Self::detail().clone(), outputs) #keyed #(#returns)*
                 }
             }
         }
@@ -263,6 +268,7 @@ pub(crate) fn stand_in(
         #[allow(missing_docs, dead_code)]
         impl #ident {
             pub fn with(#args) -> #krate::job::Invocation #of { ::core::unreachable!() }
+            pub fn with_output<O>(_: O) -> #krate::job::Invocation #of { ::core::unreachable!() }
             pub fn key() -> #krate::JobKey { ::core::unreachable!() }
             pub fn definition() -> #krate::job::JobDefinition { ::core::unreachable!() }
         }

@@ -11,7 +11,7 @@ use crate::script::word;
 use crate::shared::Shared;
 
 /// Written and read; see `nodes.lua`, which writes it down again where it is lost.
-pub(crate) const FORMAT: &str = "3:9";
+pub(crate) const FORMAT: &str = "3:10";
 
 /// What an ACL may forbid: each once, on a key of its own. `@` stands before a key.
 const PROBES: &[&str] = &[
@@ -96,14 +96,13 @@ impl Shared {
         let known = self.node_call_on(&self.hot, "boot", &json!({})).await?;
         let schema = codec::text(&known["schema"]);
         if schema != FORMAT {
-            let own = FORMAT.split(':').next().unwrap_or_default();
-            let format = schema.split(':').next().unwrap_or_default();
-            let way_out = match (format.parse::<u32>(), own.parse::<u32>()) {
+            let parts = |format: &str| format.split(':').map(str::parse).collect::<Result<Vec<u32>, _>>();
+            let way_out = match (parts(schema), parts(FORMAT)) {
                 (Ok(format), Ok(own)) if format < own => "empty the store, or give this one another name",
                 _ => "upgrade `scheduler-redis`",
             };
             return Err(refused(format!(
-                "the job store has the format {format}, and this program reads and writes {own} only; {way_out}"
+                "the job store has the format {schema}, and this program reads and writes {FORMAT} only; {way_out}"
             )));
         }
         Ok(known)

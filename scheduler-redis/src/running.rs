@@ -50,10 +50,7 @@ impl Shared {
             let limited = run.queue.as_ref().filter(|_| run.most_waiting.is_some());
             limited.into_iter().for_each(|queue| view.load_length(queue.clone(), 0));
         }
-        let rule = |view: &mut View<Names>| match rules::check_enqueue(view, runs)? {
-            Some(full) => Ok(Err(full)),
-            None => each(view, runs, rules::enqueue).map(Ok),
-        };
+        let rule = |view: &mut View<Names>| rules::enqueue_all(view, runs.to_vec());
         self.run("enqueue", Mode::Change, view, rule).await?.answer
     }
 

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use scheduler_core::job::JobDetail;
-use scheduler_core::run::{Backoff, RetryPolicy, RunId};
+use scheduler_core::run::{Backoff, Gate, GateId, Gates, RetryPolicy, RunId};
 use scheduler_core::store::NewRun;
+use scheduler_core::store::batches::NewBatch;
 
 /// A job of the nodes.
 #[derive(Debug, Clone, Copy)]
@@ -32,7 +33,7 @@ const AGAIN: Job =
     Job { name: "", triggers: 1, every: 0, takes: 5, exclusive: false, recovers: false, once: false };
 
 /// Every kind of job that differs for the store.
-pub const JOBS: [Job; 8] = [
+pub const JOBS: [Job; 9] = [
     Job { name: "plain", triggers: 20, every: 500, takes: 1, ..AGAIN },
     Job { name: "one", triggers: 4, every: 700, exclusive: true, ..AGAIN },
     Job { name: "count", every: 300, exclusive: true, ..AGAIN },
@@ -41,6 +42,7 @@ pub const JOBS: [Job; 8] = [
     Job { name: "single", every: 300, takes: 50, exclusive: true, recovers: true, once: true, ..AGAIN },
     Job { name: "sent", triggers: 0, takes: 20, ..AGAIN },
     Job { name: "lone", triggers: 0, takes: 20, exclusive: true, ..AGAIN },
+    Job { name: "gated", triggers: 0, takes: 60, ..AGAIN },
 ];
 
 /// Runs that are enqueued in the same way.
@@ -54,6 +56,21 @@ pub struct RunKind {
     pub fails: u32,
     /// So often they are tried again.
     pub retries: u32,
+    /// So many of them are under way at the same time; 0 for any number.
+    pub limit: u32,
+    /// The run of the same call before it, for whose success it waits, is of this kind.
+    pub follows: Option<usize>,
+    /// It is one of the runs of a batch, or tells of its end.
+    pub batch: Option<InBatch>,
+}
+
+/// What a run has to do with the batch of its call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum InBatch {
+    /// It is one of the runs.
+    Member,
+    /// It begins when all of them have ended.
+    Callback,
 }
 
 impl RunKind {
@@ -65,10 +82,11 @@ impl RunKind {
 }
 
 /// At once, and without retries.
-const SENT: RunKind = RunKind { job: "sent", delay: 0, fails: 0, retries: 0 };
+const SENT: RunKind =
+    RunKind { job: "sent", delay: 0, fails: 0, retries: 0, limit: 0, follows: None, batch: None };
 
 /// Every kind of run that differs for the store.
-pub const RUNS: [RunKind; 6] = [
+pub const RUNS: [RunKind; 12] = [
     SENT,
     RunKind { delay: 3000, ..SENT },
     RunKind { fails: 2, retries: 3, ..SENT },
@@ -76,7 +94,22 @@ pub const RUNS: [RunKind; 6] = [
     RunKind { job: "lone", delay: 1000, ..SENT },
     // Beside triggers of the same job.
     RunKind { job: "one", ..SENT },
+    RunKind { job: "gated", limit: 2, ..SENT },
+    RunKind { follows: Some(FAILS_FIRST), ..SENT },
+    RunKind { follows: Some(DIES), ..SENT },
+    RunKind { batch: Some(InBatch::Member), delay: 300, ..SENT },
+    RunKind { batch: Some(InBatch::Member), fails: 2, retries: 1, ..SENT },
+    RunKind { batch: Some(InBatch::Callback), ..SENT },
 ];
+
+/// The places of the kinds that others follow.
+const FAILS_FIRST: usize = 2;
+const DIES: usize = 3;
+
+/// The place of the runs that tell of the end of a batch, and those of its members.
+pub const CALLBACK: usize = 11;
+/// Those of its members.
+pub const MEMBERS: [usize; 2] = [9, 10];
 
 /// How long a run waits before it is tried again.
 pub const RETRY_AFTER: Duration = Duration::from_millis(300);
@@ -91,12 +124,30 @@ const SENDERS: u64 = 0xC0DE_0000;
 /// The kind has no job.
 #[must_use]
 pub fn new_run(kind: usize, count: u64, due: DateTime<Utc>, priority: i32) -> NewRun {
-    let RunKind { job, retries, .. } = RUNS[kind];
+    let RunKind { job, retries, limit, .. } = RUNS[kind];
     let job = JOBS.into_iter().find(|known| known.name == job).expect("a job");
     let mut run = NewRun::of(RunId::new(SENDERS + kind as u64, count), &detail(job), due);
     run.priority = priority;
     run.retry = (retries > 0).then(|| RetryPolicy::new(retries, Backoff::Fixed(RETRY_AFTER)));
+    if limit > 0 {
+        run.gates = Gates::new(vec![Gate::new(GateId::of("chaos", None), limit, 1)]);
+    }
     run
+}
+
+/// A batch that is stored together with its runs.
+///
+/// # Panics
+///
+/// `batch` is no name.
+#[must_use]
+pub fn new_batch(count: u64, due: DateTime<Utc>) -> NewRun {
+    let job = JobDetail::builder("batch".parse().expect("a name"), "batch").build();
+    let mut batch = NewRun::of(RunId::new(SENDERS + RUNS.len() as u64, count), &job, due);
+    let mut opens = NewBatch::new(None);
+    opens.is_sealed = true;
+    (batch.opens, batch.now) = (Some(opens), Some(due));
+    batch
 }
 
 /// The kind of a run that was enqueued; none for one of a trigger.

@@ -21,7 +21,7 @@ fn plain(number: u64) -> NewRun {
     super::running::run(number, &job("work").build(), 1)
 }
 
-fn member(number: u64, batch: u64) -> NewRun {
+pub(super) fn member(number: u64, batch: u64) -> NewRun {
     let mut run = plain(number);
     run.batch = Some(InBatch::member(id(batch), None));
     run
@@ -33,7 +33,7 @@ fn by(number: u64, batch: u64, by: u64) -> NewRun {
     run
 }
 
-fn batch(number: u64, on_death: Option<u64>) -> NewRun {
+pub(super) fn batch(number: u64, on_death: Option<u64>) -> NewRun {
     let mut run = plain(number);
     run.opens = Some(NewBatch::new(on_death.map(id)));
     run
@@ -62,32 +62,32 @@ impl Bench {
         self.enqueue(call).await;
     }
 
-    async fn seal(&self, batch: u64) {
+    pub(super) async fn seal(&self, batch: u64) {
         assert_eq!(self.change(&[batch], RunChange::Seal).await, [RunChanged::Done]);
     }
 
     /// Looks until nothing rings any more.
-    async fn settle(&self) {
+    pub(super) async fn settle(&self) {
         for _ in 0..20 {
             self.ask(ONE, 1, 0, QueueLimits::default()).await;
         }
     }
 
-    async fn counts(&self, batch: u64) -> BatchCounts {
+    pub(super) async fn counts(&self, batch: u64) -> BatchCounts {
         let counts = self.run_status(batch).await.unwrap().batch.unwrap().counts;
         let sum: i64 = counts.numbers()[1..].iter().sum();
         assert_eq!(sum, counts.total, "{counts:?}");
         counts
     }
 
-    async fn end_of(&self, batch: u64) -> Option<RunEnd> {
+    pub(super) async fn end_of(&self, batch: u64) -> Option<RunEnd> {
         self.settle().await;
         let status = self.store.all_runs(of(id(batch)).unwrap()).await.unwrap().pop();
         status.and_then(|run| run.end)
     }
 
     /// Runs what is due, so that each run ends like this. The numbers of the runs, in order.
-    async fn run_all(&self, fate: impl Fn(u64) -> Fate) -> Vec<u64> {
+    pub(super) async fn run_all(&self, fate: impl Fn(u64) -> Fate) -> Vec<u64> {
         let (mut ran, mut idle) = (Vec::new(), 0);
         while idle < 20 {
             let taken = self.take(1, 50).await;

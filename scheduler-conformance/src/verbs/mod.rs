@@ -41,6 +41,7 @@ pub mod edges;
 pub mod ending;
 pub mod firing;
 pub mod firings;
+pub mod flows;
 pub mod keys;
 pub mod lateness;
 pub mod lengths;

@@ -28,7 +28,7 @@ fn again(seconds: i64) -> Fate {
 
 impl Bench {
     /// Ends an attempt at this time.
-    async fn end_at(&self, run: &AcquiredRun, fate: Fate, output: Option<Arc<str>>, seconds: i64) {
+    pub(super) async fn end_at(&self, run: &AcquiredRun, fate: Fate, output: Option<Arc<str>>, seconds: i64) {
         let completion = Completion { fate, output, ..Completion::of(run.claim) };
         let request = Complete { now: at(seconds), executions: vec![completion] };
         let done = CompleteResult::Done { trigger_removed: false, job_removed: false };

@@ -1,6 +1,7 @@
 //! Batches: runs that are followed together.
 
 use std::fmt;
+use std::time::Duration;
 
 use super::enqueue_outcome::EnqueueOutcome;
 use super::enqueuing::Enqueue;
@@ -8,7 +9,7 @@ use super::handle::Client;
 use super::unique::Prepared;
 use crate::data::JobData;
 use crate::error::{During, Error, Result};
-use crate::job::{IntoInvocation, Invocation, JobDetail};
+use crate::job::{Delay, IntoInvocation, Invocation, JobDetail};
 use crate::key::JobKey;
 use crate::run::{Condition, Edge, RunId};
 use crate::store::batches::{InBatch, NewBatch};
@@ -19,13 +20,16 @@ const GROUP: &str = "batch";
 
 /// A batch that is about to be opened. See [`Client::batch`].
 #[must_use = "nothing is stored until `open` or `run` is awaited"]
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct BatchBuilder<'a> {
     client: &'a Client,
     name: String,
     id: Option<RunId>,
     outer: Option<InBatch>,
     callbacks: Vec<(Condition, Invocation)>,
+    stops_on_death: bool,
+    open_for: Option<Duration>,
+    is_held: bool,
 }
 
 impl BatchBuilder<'_> {
@@ -62,6 +66,23 @@ impl BatchBuilder<'_> {
         Self { outer: Some(InBatch::member(outer.id, outer.by)), ..self }
     }
 
+    /// Cancels the batch once the first of its runs is dead. The batch ends as [incomplete](crate::run::RunEnd::Incomplete) then, when the
+    /// runs that are under way have ended. Default: the other runs go on.
+    pub fn stop_on_death(self) -> Self {
+        Self { stops_on_death: true, ..self }
+    }
+
+    /// Holds the runs of the batch until it is [sealed](Batch::seal), so that nothing is done if the caller fails before that. Runs of
+    /// batches [inside](Self::inside) this one wait, too. Default: each run begins as soon as it is stored.
+    pub fn held(self) -> Self {
+        Self { is_held: true, ..self }
+    }
+
+    /// Cancels the batch if nobody has sealed it so long after this call, such as when its caller was killed. Default: it stays open.
+    pub fn open_for(self, open_for: Duration) -> Self {
+        Self { open_for: Some(open_for), ..self }
+    }
+
     /// Opens the batch. It ends once it is [sealed](Batch::seal) and all its runs have ended.
     ///
     /// # Errors
@@ -92,35 +113,54 @@ impl BatchBuilder<'_> {
     }
 
     async fn store(self) -> Result<Batch> {
-        let Self { client, name, id, outer, callbacks } = self;
+        let (client, given) = (self.client, self.id);
         client.open()?;
-        let key = JobKey::in_group(GROUP, &name)
-            .map_err(|error| Error::config(format!("`{name}` cannot be the name of a batch: {error}")))?;
-        if let Some(id) = id {
+        if let Some(id) = given {
             // A callback that has run left nothing, and must not run again.
             let known = client.batch_of(id);
             if known.status().await?.is_some() {
                 return Ok(known);
             }
         }
-        let id = id.unwrap_or_else(|| client.new_run());
-        let mut new = NewRun::of(id, &JobDetail::builder(key, GROUP).build(), client.now());
-        let mut runs = Vec::with_capacity(callbacks.len() + 1);
-        let mut on_death = None;
+        let id = given.unwrap_or_else(|| client.new_run());
+        let (mut runs, callbacks) = self.prepare(id).await?;
+        runs.extend(callbacks);
+        client.store_runs(runs).await?;
+        Ok(client.batch_of(id))
+    }
+
+    /// So many runs are stored when it is opened, if it is not [held](Self::held).
+    pub(super) fn size(&self) -> usize {
+        1 + self.callbacks.len()
+    }
+
+    /// The batch, behind what its runs wait for, and the runs that tell of it.
+    pub(super) async fn prepare(self, id: RunId) -> Result<(Vec<Prepared>, Vec<Prepared>)> {
+        let Self { client, name, outer, callbacks, stops_on_death, open_for, is_held, .. } = self;
+        let mut told = Vec::with_capacity(callbacks.len());
+        let mut opens = NewBatch::new(None);
         for (place, (on, job)) in callbacks.into_iter().enumerate() {
             let mut run = client.prepared(job, JobData::new(), None, Vec::new()).await?;
             // A second call makes the same run.
             run.new.id = RunId::from_key(&format!("{id} {place} {on}"));
-            run.new.after = vec![Edge::new(id, on)];
+            run.new.after.push(Edge::new(id, on));
             run.new.batch = Some(InBatch::callback(id));
             run.refuse_to_replace()?;
-            on_death = on_death.or((on == Condition::Death).then_some(run.new.id));
-            runs.push(run);
+            opens.on_death = opens.on_death.or((on == Condition::Death).then_some(run.new.id));
+            told.push(run);
         }
-        (new.opens, new.batch, new.now) = (Some(NewBatch::new(on_death)), outer, Some(client.now()));
-        runs.insert(0, Prepared { new, merge: None });
-        client.store_runs(runs).await?;
-        Ok(Batch { client: client.clone(), id, by: None })
+        let mut runs = Vec::new();
+        if is_held {
+            let start = RunId::from_key(&format!("{id} start"));
+            runs.push(client.batch_row(start, &format!("{name} start"), NewBatch::new(None))?);
+            opens.start = Some(start);
+        }
+        opens.stops_on_death = stops_on_death;
+        opens.open_until = open_for.map(|open_for| Delay::For(open_for).from(client.now()));
+        let mut batch = client.batch_row(id, &name, opens)?;
+        batch.new.batch = outer;
+        runs.push(batch);
+        Ok((runs, told))
     }
 }
 
@@ -241,7 +281,25 @@ impl Client {
     /// # }
     /// ```
     pub fn batch(&self, name: impl Into<String>) -> BatchBuilder<'_> {
-        BatchBuilder { client: self, name: name.into(), id: None, outer: None, callbacks: Vec::new() }
+        BatchBuilder {
+            client: self,
+            name: name.into(),
+            id: None,
+            outer: None,
+            callbacks: Vec::new(),
+            stops_on_death: false,
+            open_for: None,
+            is_held: false,
+        }
+    }
+
+    /// A batch as it is to be stored.
+    pub(super) fn batch_row(&self, id: RunId, name: &str, opens: NewBatch) -> Result<Prepared> {
+        let key = JobKey::in_group(GROUP, name)
+            .map_err(|error| Error::config(format!("`{name}` cannot be the name of a batch: {error}")))?;
+        let mut new = NewRun::of(id, &JobDetail::builder(key, GROUP).build(), self.now());
+        (new.opens, new.now) = (Some(opens), Some(self.now()));
+        Ok(Prepared { new, merge: None })
     }
 
     /// The batch of this id.

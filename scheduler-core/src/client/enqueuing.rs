@@ -36,7 +36,7 @@ const MOST_PARENTS: usize = 100;
 #[derive(Debug)]
 pub struct Enqueue<'a, T = ()> {
     pub(super) client: &'a Client,
-    job: Invocation,
+    pub(super) job: Invocation,
     pub(super) options: CallOptions,
     /// Calls that are carried out in the same step, before this one.
     pub(super) earlier: Vec<Enqueue<'a>>,
@@ -44,7 +44,7 @@ pub struct Enqueue<'a, T = ()> {
 }
 
 /// What a call says of its run, apart from the job.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct CallOptions {
     due: Option<Delay>,
     pub(super) id: Option<RunId>,
@@ -212,7 +212,7 @@ impl<'a, T> Enqueue<'a, T> {
         outcome.ok_or_else(|| Error::transient("the store has given no answer; try again"))
     }
 
-    async fn prepare(self) -> Result<Prepared> {
+    pub(super) async fn prepare(self) -> Result<Prepared> {
         let Self { client, job, options, .. } = self;
         let CallOptions { due, id, priority, retry, unique, sequence, .. } = options;
         let CallOptions { boost, expires, keep, limits, after, batch, .. } = options;
@@ -223,9 +223,9 @@ impl<'a, T> Enqueue<'a, T> {
             boost.or_else(|| expires.and_then(expiry_problem))
         };
         let line = || sequence.as_ref().and_then(Sequence::problem);
+        let many = after.len() + job.inputs().len();
         let parents = || {
-            (after.len() > MOST_PARENTS).then(|| {
-                let many = after.len();
+            (many > MOST_PARENTS).then(|| {
                 format!("a run waits for {many} runs, and {MOST_PARENTS} are allowed; put them into a batch and wait for that")
             })
         };
@@ -233,8 +233,9 @@ impl<'a, T> Enqueue<'a, T> {
             return Err(Error::config(problem).for_job(&key));
         }
         let mut run = client.prepared(job, JobData::new(), unique, limits).await.of_job(&key)?;
-        let has_parents = !after.is_empty();
-        (run.new.after, run.new.batch) = (after, batch);
+        run.new.after.extend(after);
+        run.new.batch = batch;
+        let has_parents = !run.new.after.is_empty();
         run.refuse_to_replace()?;
         let new = &mut run.new;
         new.sequence = sequence.map(|sequence| Box::new(sequence.stored(&new.job_type)));
@@ -295,8 +296,11 @@ impl Client {
     /// that runs it, or from the given job if that differs from what the code declares. A client without a scheduler does not know
     /// what the code declares, so the run brings the given job along.
     pub fn enqueue<J: IntoInvocation>(&self, job: J) -> Enqueue<'_, J::Output> {
-        let (job, options, earlier) = (job.into_invocation(), CallOptions::default(), Vec::new());
-        Enqueue { client: self, job, options, earlier, output: PhantomData }
+        self.call(job.into_invocation(), CallOptions::default())
+    }
+
+    pub(super) const fn call<T>(&self, job: Invocation, options: CallOptions) -> Enqueue<'_, T> {
+        Enqueue { client: self, job, options, earlier: Vec::new(), output: PhantomData }
     }
 
     /// Stores a run for each job, all of them or none; a store may do more than 500 in parts. Returns their ids, in order.
@@ -373,19 +377,28 @@ impl Client {
         if let Some(problem) = job.detail().problem() {
             return Err(Error::config(problem));
         }
-        let data = job.data()?.merged(&data);
-        self.check_arguments(&job, &data).await?;
+        let data = job.known_data()?.merged(&data);
+        if job.inputs().is_empty() {
+            self.check_arguments(&job, &data).await?;
+        }
         let declared = self.registry().is_some_and(|registry| registry.defines(job.detail()));
         let detail = (!declared).then(|| job.detail().clone());
+        let explained = |error: Error| match job.inputs().is_empty() {
+            true => error,
+            false => Error::config(format!(
+                "{error}; the argument of the run is the output of another one, so name the key or the limit with the call"
+            )),
+        };
         let unique = match unique {
             Some(unique) => Some(unique),
-            None => self.unique_of(&job, &data)?,
+            None => self.unique_of(&job, &data).map_err(explained)?,
         };
-        let gates = self.gates_of(&job, &data, limits)?;
+        let gates = self.gates_of(&job, &data, limits).map_err(explained)?;
         let now = self.now();
         let new = NewRun::of(self.new_run(), job.detail(), now);
         let most_waiting = self.most_waiting(new.queue.as_ref());
-        let mut new = NewRun { detail, data, most_waiting, gates, now: Some(now), ..new };
+        let after = job.inputs().to_vec();
+        let mut new = NewRun { detail, data, most_waiting, gates, after, now: Some(now), ..new };
         let merge = unique.map(|unique| keyed(&mut new, &unique)).transpose()?.flatten();
         Ok(Prepared { new, merge })
     }

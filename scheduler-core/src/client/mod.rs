@@ -49,6 +49,7 @@ mod results;
 mod runs;
 mod scheduling;
 mod unique;
+mod workflow;
 
 pub(crate) use calendars::{Calendars, anew};
 pub(crate) use handle::{Wiring, closed};
@@ -64,3 +65,4 @@ pub use handle::Client;
 pub use lengths::WhenFull;
 pub use results::RunHandle;
 pub use scheduling::Scheduled;
+pub use workflow::{OnFailure, Workflow, WorkflowBatch, WorkflowStep};

@@ -19,9 +19,10 @@ use super::handler::{AsyncJob, BlockingHandler, BlockingJob, ErasedJob, Handler,
 use super::handler::{BoxFuture, GeneratedJob, Threading};
 #[cfg(feature = "macros")]
 use super::outcome::Outcome;
+use super::outputs::Outputs;
 use crate::data::{DataError, JobData};
 use crate::key::JobKey;
-use crate::run::{Limit, Unique};
+use crate::run::{Edge, Limit, Unique};
 use crate::trigger::TriggerBuilder;
 
 /// A job function under its name, with the triggers that its author has declared.
@@ -230,13 +231,16 @@ pub struct Invocation<T = ()> {
     data: Result<JobData, Arc<DataError>>,
     unique: Option<UniqueOf>,
     limits: Vec<LimitOf>,
+    /// The runs whose outputs are the argument, or parts of it.
+    inputs: Vec<Edge>,
     output: PhantomData<fn() -> T>,
 }
 
 impl<T> Clone for Invocation<T> {
     fn clone(&self) -> Self {
         let (detail, data, unique) = (self.detail.clone(), self.data.clone(), self.unique.clone());
-        Self { detail, data, unique, limits: self.limits.clone(), output: PhantomData }
+        let (limits, inputs) = (self.limits.clone(), self.inputs.clone());
+        Self { detail, data, unique, limits, inputs, output: PhantomData }
     }
 }
 
@@ -252,20 +256,23 @@ impl<T> fmt::Debug for Invocation<T> {
 impl Invocation {
     /// The job without arguments.
     pub fn new(detail: impl Into<Arc<JobDetail>>) -> Self {
-        Self {
-            detail: detail.into(),
-            data: Ok(JobData::new()),
-            unique: None,
-            limits: Vec::new(),
-            output: PhantomData,
-        }
+        Self::of(detail.into(), Ok(JobData::new()), Vec::new())
+    }
+
+    fn of(detail: Arc<JobDetail>, data: Result<JobData, Arc<DataError>>, inputs: Vec<Edge>) -> Self {
+        Self { detail, data, unique: None, limits: Vec::new(), inputs, output: PhantomData }
     }
 
     /// The job with these arguments, laid over its own data. Arguments that do not serialise to JSON are reported
     /// when it is scheduled.
     pub fn with_args<T: Serialize>(detail: impl Into<Arc<JobDetail>>, args: &T) -> Self {
-        let data = JobData::from_args(args).map_err(Arc::new);
-        Self { detail: detail.into(), data, unique: None, limits: Vec::new(), output: PhantomData }
+        Self::of(detail.into(), JobData::from_args(args).map_err(Arc::new), Vec::new())
+    }
+
+    /// The job with the outputs of other runs as its argument `A`. It can only be enqueued, and waits until these runs have succeeded.
+    pub fn with_outputs<A>(detail: impl Into<Arc<JobDetail>>, outputs: impl Outputs<A>) -> Self {
+        let argument = outputs.argument();
+        Self::of(detail.into(), argument.data, argument.inputs)
     }
 
     /// Many jobs of one function share its name in memory, if nobody else has this one yet.
@@ -280,8 +287,8 @@ impl<T> Invocation<T> {
     /// The same job, whose runs return a `U`.
     #[must_use]
     pub fn returns<U>(self) -> Invocation<U> {
-        let Self { detail, data, unique, limits, .. } = self;
-        Invocation { detail, data, unique, limits, output: PhantomData }
+        let Self { detail, data, unique, limits, inputs, .. } = self;
+        Invocation { detail, data, unique, limits, inputs, output: PhantomData }
     }
 
     /// Enqueued runs of it are unique: the function makes the key of a run of its argument.
@@ -342,9 +349,22 @@ impl<T> Invocation<T> {
     ///
     /// # Errors
     ///
-    /// They do not serialise to JSON.
+    /// They do not serialise to JSON, or consist of the outputs of other runs.
     pub fn data(&self) -> Result<&JobData, Arc<DataError>> {
+        match self.inputs.is_empty() {
+            true => self.known_data(),
+            false => Err(Arc::new(DataError::not_known())),
+        }
+    }
+
+    /// What is known of the arguments.
+    pub(crate) fn known_data(&self) -> Result<&JobData, Arc<DataError>> {
         self.data.as_ref().map_err(Clone::clone)
+    }
+
+    /// The runs whose outputs are the argument, or parts of it.
+    pub(crate) fn inputs(&self) -> &[Edge] {
+        &self.inputs
     }
 }
 

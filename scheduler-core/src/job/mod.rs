@@ -54,6 +54,7 @@ mod handler;
 mod launcher;
 mod notebook;
 mod outcome;
+mod outputs;
 mod provide;
 mod registry;
 mod run;
@@ -76,6 +77,8 @@ pub use launcher::Launcher;
 pub(crate) use notebook::{Noting, Storing};
 pub(crate) use outcome::CANNOT_SNOOZE;
 pub use outcome::{Delay, Failure, IntoOutcome, JobError, JobResult, Outcome};
+pub(crate) use outputs::{ArgumentPart, PartialArgument};
+pub use outputs::{OutputOr, Outputs};
 pub(crate) use provide::provide_methods;
 pub use provide::{Factory, Providers, ScopedFactory, Shared};
 #[cfg(feature = "macros")]

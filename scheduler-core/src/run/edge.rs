@@ -73,12 +73,31 @@ pub struct Edge {
     /// The parent has ended in another way, so the dependent run is cancelled. It comes back if the parent is replayed.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_unmet: bool,
+    /// The output of the parent becomes this part of the argument.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub input: Option<Input>,
+}
+
+/// Which part of the argument of a run the output of its parent is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Input {
+    /// The argument.
+    Whole,
+    /// The element of this index, from zero, of an argument that is a list or a tuple.
+    Item(u32),
 }
 
 impl Edge {
     /// Waits for this run.
     pub const fn new(parent: RunId, on: Condition) -> Self {
-        Self { parent, on, is_unmet: false }
+        Self { parent, on, is_unmet: false, input: None }
+    }
+
+    /// Waits for the success of this run, and takes its output as this part of the argument.
+    pub const fn input(parent: RunId, input: Input) -> Self {
+        Self { input: Some(input), ..Self::new(parent, Condition::Success) }
     }
 }
 

@@ -35,7 +35,7 @@ pub(crate) use attempt_error::cut;
 pub use backoff::Backoff;
 pub use batch::BatchCounts;
 pub use cause::FiringCause;
-pub use edge::{Condition, Edge};
+pub use edge::{Condition, Edge, Input};
 pub use ended::{MAX_CHECKPOINT, MAX_OUTPUT, RunError};
 pub use id::{InvalidRunId, RunId};
 pub use invalid::InvalidRetry;

@@ -1,5 +1,6 @@
 //! Batches, as they are stored.
 
+use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::run::{BatchCounts, RunId};
@@ -37,12 +38,20 @@ impl InBatch {
 pub struct NewBatch {
     /// The run that is let go when the first run of the batch is dead. It waits for the [death](crate::run::Condition::Death) of the batch.
     pub on_death: Option<RunId>,
+    /// It is stored together with all of its runs: only these add others.
+    pub is_sealed: bool,
+    /// It is cancelled once the first of its runs is dead.
+    pub stops_on_death: bool,
+    /// It is cancelled at this time unless it is sealed by then.
+    pub open_until: Option<DateTime<Utc>>,
+    /// An empty batch for which all its runs wait, also those of batches in this one. It is sealed, or cancelled, together with this one.
+    pub start: Option<RunId>,
 }
 
 impl NewBatch {
     /// A batch, with the run that is let go when the first of its runs is dead.
     pub const fn new(on_death: Option<RunId>) -> Self {
-        Self { on_death }
+        Self { on_death, is_sealed: false, stops_on_death: false, open_until: None, start: None }
     }
 }
 

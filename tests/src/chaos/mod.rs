@@ -346,7 +346,9 @@ impl Chaos {
             let millis = |next: DateTime<Utc>| (self.end - next).num_milliseconds().max(1);
             let due: i64 = due.filter_map(|status| status.progress.next.map(millis)).sum();
             let running = store.executions(Executions::All).await?.len();
-            let runs = store.all_runs(RunQuery::default().in_state(RunState::Waiting)).await?.len() + running;
+            let waiting = store.all_runs(RunQuery::default().in_state(RunState::Waiting)).await?.len();
+            let held = store.all_runs(RunQuery::default().in_state(RunState::Held)).await?.len();
+            let runs = waiting + held + running;
             Ok((!triggers.is_empty()).then(|| due + i64::try_from(runs).unwrap_or(i64::MAX)))
         });
         left.ok().flatten()

@@ -1,19 +1,21 @@
 //! A client that enqueues runs while everything goes wrong, and keeps what it has promised outside of the store.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta};
-use scheduler_core::run::RunId;
+use scheduler_core::run::{Condition, Edge, RunId};
+use scheduler_core::store::batches::InBatch;
 use scheduler_core::store::{ChangeRuns, Changes as _, NewRun, RunChange};
 use scheduler_core::time::{Clock, SystemClock};
 use scheduler_redis::RedisJobStore;
 
 use super::{CALM, now};
 use crate::history::{Promise, Window};
-use crate::workload::{self, RUNS};
+use crate::workload::{self, CALLBACK, MEMBERS, RUNS};
 
 /// The pause between two calls.
 const PAUSE: Duration = Duration::from_millis(40);
@@ -61,10 +63,11 @@ async fn send(url: &str, seed: u64, is_over: Arc<AtomicBool>) -> Vec<Promise> {
         }
         let first = client.promises.len();
         let runs = client.promise();
-        client.enqueue(first, &runs).await;
+        let promised = first..client.promises.len();
+        client.enqueue(promised.clone(), &runs).await;
         let waits = runs.iter().all(|run| (run.due - SystemClock.now()).num_milliseconds() > 500);
         if waits && client.below(TWICE) == 0 {
-            client.enqueue(first, &runs).await;
+            client.enqueue(promised, &runs).await;
         }
         let chance = client.below(CANCELLED);
         match chance {
@@ -99,10 +102,39 @@ impl Client {
         self.is_over.load(Ordering::SeqCst)
     }
 
-    /// Some runs of one kind.
+    /// Some runs of one kind, a run and one that waits for its success, or a batch.
     fn promise(&mut self) -> Vec<NewRun> {
         let kind = usize::try_from(self.below(RUNS.len() as u64)).unwrap_or_default();
-        (0..=self.below(MOST)).map(|_| self.promise_one(kind)).collect()
+        if RUNS[kind].batch.is_some() {
+            return self.promise_batch();
+        }
+        let Some(parent) = RUNS[kind].follows else {
+            return (0..=self.below(MOST)).map(|_| self.promise_one(kind)).collect();
+        };
+        let mut runs = vec![self.promise_one(parent), self.promise_one(kind)];
+        runs[1].after = vec![Edge::new(runs[0].id, Condition::Success)];
+        self.promised_after(vec![runs[0].id]);
+        runs
+    }
+
+    /// A batch that is stored with its runs, and with the one that begins when all of them have ended.
+    fn promise_batch(&mut self) -> Vec<NewRun> {
+        let now = DateTime::from_timestamp_millis(now()).expect("the present");
+        let batch = workload::new_batch(self.promises.len() as u64, now);
+        let mut runs: Vec<_> = MEMBERS.into_iter().map(|kind| self.promise_one(kind)).collect();
+        runs.iter_mut().for_each(|run| run.batch = Some(InBatch::member(batch.id, None)));
+        let mut callback = self.promise_one(CALLBACK);
+        callback.after = vec![Edge::new(batch.id, Condition::Any)];
+        callback.batch = Some(InBatch::callback(batch.id));
+        self.promised_after(runs.iter().map(|run| run.id).collect());
+        runs.insert(0, batch);
+        runs.push(callback);
+        runs
+    }
+
+    /// The latest promise is one of a run that begins after these.
+    fn promised_after(&mut self, runs: Vec<RunId>) {
+        self.promises.iter_mut().last().into_iter().for_each(|promise| promise.after.clone_from(&runs));
     }
 
     fn promise_one(&mut self, kind: usize) -> NewRun {
@@ -112,17 +144,18 @@ impl Client {
         let run = workload::new_run(kind, self.promises.len() as u64, due, priority);
         let (calls, is_answered, is_cancelled) = (Vec::new(), false, false);
         let due = due.timestamp_millis();
-        self.promises.push(Promise { run: run.id, due, calls, is_answered, is_cancelled });
+        let after = Vec::new();
+        self.promises.push(Promise { run: run.id, due, calls, is_answered, is_cancelled, after });
         run
     }
 
     /// Repeats the call under the same ids until it is answered.
-    async fn enqueue(&mut self, first: usize, runs: &[NewRun]) {
+    async fn enqueue(&mut self, promised: Range<usize>, runs: &[NewRun]) {
         loop {
             let begin = now();
             let is_answered = self.store.enqueue(runs.to_vec()).await.is_ok();
             let call = Window { begin, end: now() };
-            for promise in &mut self.promises[first..first + runs.len()] {
+            for promise in &mut self.promises[promised.clone()] {
                 promise.calls.push(call);
                 promise.is_answered = is_answered;
             }

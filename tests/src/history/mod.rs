@@ -12,6 +12,7 @@ use scheduler_core::run::RunId;
 use crate::workload::{self, Expected};
 
 mod changes;
+mod dependents;
 mod exclusive;
 mod promises;
 mod read;
@@ -415,6 +416,8 @@ impl History {
             self.nobody_starves(),
             self.runs_are_conserved(),
             self.attempts_are_as_promised(),
+            self.limits_hold(),
+            self.dependents_come_after(),
         ]
         .concat()
     }
@@ -427,7 +430,14 @@ impl History {
 
     /// Of jobs that wait for nothing but their time.
     fn first_runs(&self) -> impl Iterator<Item = &Line> {
-        let is_free = |line: &&Line| workload::job_of(&line.trigger).is_some_and(|job| !job.exclusive);
+        let waits_for_others = |run| {
+            workload::kind_of(run)
+                .is_some_and(|kind| kind.limit > 0 || kind.follows.is_some() || kind.batch.is_some())
+        };
+        let is_free = move |line: &&Line| {
+            workload::job_of(&line.trigger).is_some_and(|job| !job.exclusive)
+                && !line.trigger.parse().is_ok_and(waits_for_others)
+        };
         self.lines.iter().filter(|line| line.begins && !line.again && line.attempt == 1).filter(is_free)
     }
 

@@ -20,6 +20,8 @@ pub struct Promise {
     pub is_answered: bool,
     /// Whether the sender has asked to cancel it.
     pub is_cancelled: bool,
+    /// The runs that have to end before it begins.
+    pub after: Vec<RunId>,
 }
 
 impl History {

@@ -273,6 +273,9 @@ fn fired(claim: String, whole: &[u8]) -> Option<Write> {
 
 fn stored(name: &[u8], whole: &[u8], runs: &mut Runs) -> Option<Write> {
     let row = record::read_run(text(whole)?, &mut Nameless).ok()?;
+    if row.is_batch() {
+        return None;
+    }
     runs.insert(name.to_owned(), row.id);
     let (run, attempts, losses) = (row.id, row.attempts, row.losses());
     if row.end() == Some(RunEnd::Cancelled) {

@@ -216,6 +216,7 @@ impl<'a> Walk<'a> {
 
     fn removed(&mut self, run: RunId) {
         let (ended, told) = (self.ended.get(&run).copied(), self.told.get(&run));
+        let waits_in_vain = self.promised.get(&run).is_some_and(|promise| self.has_failed(&promise.after));
         let is_cancelled = self.promised.get(&run).is_some_and(|promise| promise.is_cancelled);
         let track = self.tracks.entry(run).or_default();
         let claim = track.now.take().and_then(|life| life.claim);
@@ -232,12 +233,18 @@ impl<'a> Walk<'a> {
             (None, Some(claim)) => {
                 self.faults.push(format!("run lost: {run} was removed while {claim} had it"));
             }
-            (None, None) if is_cancelled => track.cancelled += 1,
+            (None, None) if is_cancelled || waits_in_vain => track.cancelled += 1,
             (None, None) if told.is_some() => track.over += 1,
             (None, None) => {
                 self.faults.push(format!("run lost: {run} was removed, and nobody has cancelled it"));
             }
         }
+    }
+
+    /// Whether one of these has ended without success, so that a run which waits for them never begins.
+    fn has_failed(&self, runs: &[RunId]) -> bool {
+        let has_failed = |track: &Track<'_>| track.dead + track.cancelled > 0;
+        runs.iter().any(|run| self.tracks.get(run).is_some_and(has_failed))
     }
 
     fn end_of_call(&mut self) {

@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use scheduler_core::run::{Condition, Gate, GateId, Gates, RunEnd, RunId};
+use scheduler_core::run::{Condition, Gate, GateId, Gates, Input, RunEnd, RunId};
 use scheduler_core::store::batches::NewBatch;
 use scheduler_core::store::*;
 
@@ -24,6 +24,7 @@ impl Broken {
         runs.iter_mut().for_each(|run| self.spoil_limits(run));
         self.spoil_links(&mut runs);
         runs.iter_mut().for_each(|run| self.spoil_options(run));
+        runs.iter_mut().filter_map(|run| run.opens.as_mut()).for_each(|opens| self.spoil_batches(opens));
         if self.bug == Bug::StoresBackwards {
             runs.reverse();
         }
@@ -36,6 +37,17 @@ impl Broken {
                     }
                     answer => answer,
                 }
+            });
+        }
+        if self.bug == Bug::RepeatsWholeCalls {
+            return Box::pin(async move {
+                let answer = self.store.enqueue(runs.clone()).await?;
+                if runs.iter().any(|run| run.opens.is_some()) && !answer.contains(&Enqueued::Created) {
+                    runs.retain(|run| run.opens.is_none());
+                    runs.iter_mut().for_each(|run| run.after.clear());
+                    self.store.enqueue(runs).await?;
+                }
+                Ok(answer)
             });
         }
         if self.bug == Bug::StoresOrphans {
@@ -144,6 +156,17 @@ impl Broken {
         }
     }
 
+    fn spoil_batches(&self, opens: &mut NewBatch) {
+        match self.bug {
+            Bug::ForgetsDeaths => opens.on_death = None,
+            Bug::LeavesWholeBatchesOpen => opens.is_sealed = false,
+            Bug::BeginsHeldBatches => opens.start = None,
+            Bug::KeepsBatchesOpen => opens.open_until = None,
+            Bug::NeverStopsBatches => opens.stops_on_death = false,
+            _ => {}
+        }
+    }
+
     fn spoil_options(&self, run: &mut NewRun) {
         match self.bug {
             Bug::DropsBoosts => run.boost = Duration::ZERO,
@@ -153,7 +176,11 @@ impl Broken {
             Bug::IgnoresMaximums => run.most_waiting = None,
             Bug::IgnoresParents => run.after.clear(),
             Bug::IgnoresBatches => run.batch = None,
-            Bug::ForgetsDeaths => run.opens = run.opens.map(|_| NewBatch::new(None)),
+            Bug::DropsInputs => run.after.iter_mut().for_each(|edge| edge.input = None),
+            Bug::MixesUpInputs => {
+                let inputs = run.after.iter_mut().filter_map(|edge| edge.input.as_mut());
+                inputs.for_each(|input| *input = Input::Item(0));
+            }
             Bug::KnowsOneParent => run.after.truncate(1),
             Bug::IgnoresConditions => run.after.iter_mut().for_each(|edge| edge.on = Condition::Any),
             Bug::CountsDelaysFromTheCall => run.due += std::mem::take(&mut run.delay),

@@ -6,7 +6,7 @@ use scheduler_core::store::rows::{Lane, RunRow};
 use scheduler_core::store::rules;
 use scheduler_core::store::view::record;
 use tests::history::{Faults, History, Line, Promise, RunCounts, Window, Write};
-use tests::workload::{Expected, RUNS, new_run};
+use tests::workload::{CALLBACK, Expected, MEMBERS, RUNS, new_run};
 
 use super::{begin, logged, millis};
 
@@ -74,6 +74,9 @@ fn id(kind: usize) -> RunId {
     new_run(kind, 0, begin(), 5).id
 }
 
+/// The kind of a run whose parent dies.
+const WAITS_IN_VAIN: usize = 8;
+
 /// The one that is cancelled before it is due.
 fn cancelled() -> RunId {
     new_run(1, 1, begin(), 5).id
@@ -88,8 +91,16 @@ fn right_runs() -> History {
     let mut history = History::default();
     for (kind, of_kind) in RUNS.into_iter().enumerate() {
         let (run, due) = (id(kind), millis(10_000 * kind as i64));
-        history.promises.push(promise(run, due));
+        let after = match kind {
+            CALLBACK => MEMBERS.map(id).to_vec(),
+            _ => of_kind.follows.into_iter().map(id).collect(),
+        };
+        history.promises.push(Promise { after, ..promise(run, due) });
         history.writes.push(stored(run, 0));
+        if kind == WAITS_IN_VAIN {
+            history.writes.push(Write::Removed(run));
+            continue;
+        }
         for attempt in 1..=of_kind.fails.min(of_kind.retries) + 1 {
             let (claim, job) = (claim(kind, attempt), of_kind.job.to_owned());
             let (fails, is_dead) = (attempt <= of_kind.fails, attempt > of_kind.retries);
@@ -126,7 +137,7 @@ fn right_runs() -> History {
 
 fn promise(run: RunId, due: i64) -> Promise {
     let calls = vec![Window { begin: due - 1000, end: due - 900 }];
-    Promise { run, due, calls, is_answered: true, is_cancelled: false }
+    Promise { run, due, calls, is_answered: true, is_cancelled: false, after: Vec::new() }
 }
 
 fn run_faults(change: impl FnOnce(&mut History)) -> Faults {
@@ -148,14 +159,15 @@ fn line_by<'a>(history: &'a mut History, claim: &str, begins: bool) -> &'a mut L
 #[test]
 fn right_runs_have_no_faults_and_are_counted() {
     assert_eq!(run_faults(|_| {}), [""; 0]);
-    let counts = RunCounts { expected: 7, over: 5, dead: 1, cancelled: 1, claims: 9, ..RunCounts::default() };
+    let counts =
+        RunCounts { expected: 13, over: 9, dead: 2, cancelled: 2, claims: 15, ..RunCounts::default() };
     assert_eq!(right_runs().run_counts(), counts);
 }
 
 #[test]
 fn each_wrong_life_of_a_run_is_found() {
     type Wrong = fn(&mut History);
-    let cases: [(&str, Wrong); 21] = [
+    let cases: [(&str, Wrong); 25] = [
         ("run lost: 00000000c0de0000-0000000000000000 was promised and not stored", |history| {
             let is_of_it = |write: &Write| matches!(write, Write::Stored { run, .. } | Write::Claimed { run, .. } | Write::Removed(run) if *run == id(0));
             history.writes.retain(|write| !is_of_it(write));
@@ -226,6 +238,23 @@ fn each_wrong_life_of_a_run_is_found() {
             write_after(history, &first, Write::Cancelled(claim(2, 1)));
         }),
         ("invented: run 00000000c0de0000-0000000000000000", |history| drop(history.promises.remove(0))),
+        ("limit of 2: run 00000000c0de0006-0000000000000002 by 9-99 is number 3", |history| {
+            let first = claimed(id(6), claim(6, 1));
+            for (count, claim) in [(2, "9-99"), (1, "9-98")] {
+                let run = new_run(6, count, begin(), 5).id;
+                write_after(history, &first, claimed(run, claim.into()));
+            }
+        }),
+        ("before its parent: run 00000000c0de0007-0000000000000000 by 9-71", |history| {
+            history.writes.retain(|write| *write != Write::Removed(id(2)));
+        }),
+        ("before its parent: run 00000000c0de000b-0000000000000000 by 9-111", |history| {
+            let dead = Write::Stored { run: id(10), attempts: 2, losses: 0, is_dead: true };
+            history.writes.retain(|write| *write != dead);
+        }),
+        ("after a failure: run 00000000c0de0008-0000000000000000 by 9-99", |history| {
+            history.writes.push(claimed(id(8), "9-99".into()));
+        }),
         ("run 00000000c0de0000-0000000000000000 was never answered for", |history| {
             history.promises[0].is_answered = false;
         }),
@@ -267,7 +296,7 @@ fn what_faults_explain_is_no_fault_of_runs() {
     // A call without an answer is repeated when the run is over already, which the store does not remember.
     let late = Window { begin: millis(100), end: millis(200) };
     let again = |history: &mut History| {
-        history.promises[6].calls.push(Window { begin: late.begin + 90_000, end: late.end + 90_000 });
+        history.promises[12].calls.push(Window { begin: late.begin + 90_000, end: late.end + 90_000 });
         history.writes.extend([stored(cancelled(), 0), Write::Removed(cancelled())]);
     };
     assert_eq!(run_faults(again), [""; 0]);
@@ -295,7 +324,7 @@ fn what_faults_explain_is_no_fault_of_runs() {
     replace(&mut history);
     history.replaced = vec![Window { begin: millis(89_050), end: millis(89_060) }];
     assert_eq!(history.faults(&Expected::new()), [""; 0]);
-    assert_eq!((history.run_counts().forgotten, history.run_counts().over), (1, 5));
+    assert_eq!((history.run_counts().forgotten, history.run_counts().over), (1, 9));
 }
 
 /// Of the attempts after the first one, or of all, only a server knows that was replaced. The next one is told of them in one call.

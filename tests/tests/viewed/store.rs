@@ -347,12 +347,7 @@ impl ChangeHandler for Viewed {
     }
 
     fn enqueue(&self, runs: Vec<NewRun>) -> StoreFuture<'_, Vec<Enqueued>> {
-        let done = self.try_call(|view| {
-            if let Some(full) = rules::check_enqueue(view, &runs)? {
-                return Ok(Err(full));
-            }
-            rules::each(view, runs.clone(), rules::enqueue).map(Ok)
-        });
+        let done = self.try_call(|view| rules::enqueue_all(view, runs.clone()));
         self.woken(done)
     }
 

@@ -285,13 +285,10 @@ impl ChangeHandler for MemoryJobStore {
 
     fn enqueue(&self, runs: Vec<NewRun>) -> StoreFuture<'_, Vec<Enqueued>> {
         self.try_call(|table| {
-            if let Some(full) = rules::check_enqueue(table, &runs)? {
-                return Ok(Err(full));
-            }
             table.lanes.take_news();
-            let answers = runs.into_iter().map(|run| rules::enqueue(table, run)).collect::<Result<_, _>>();
+            let answers = rules::enqueue_all(table, runs);
             table.freed |= table.lanes.take_news();
-            answers.map(Ok)
+            answers
         })
     }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::run::{Edge, RunId};
@@ -81,12 +81,31 @@ pub(super) struct Batch {
     pub(super) is_cancelling: bool,
     /// The run that waits for the first death.
     pub(super) on_death: Option<RunId>,
+    /// It is cancelled at the first death.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(super) stops_on_death: bool,
+    /// It is cancelled then unless it is sealed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) open_until: Option<DateTime<Utc>>,
+    /// What its runs wait for, which is sealed together with it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) start: Option<RunId>,
+    /// What the runs of the batch that it is in wait for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) start_of_outer: Option<RunId>,
 }
 
 impl Batching {
     /// None for a run that is no batch and in none.
     pub(super) fn of(member: Option<&InBatch>, batch: Option<&NewBatch>) -> Option<Self> {
-        let batch = batch.map(|new| Batch { on_death: new.on_death, ..Batch::default() });
+        let batch = batch.map(|new| Batch {
+            on_death: new.on_death,
+            is_sealed: new.is_sealed,
+            stops_on_death: new.stops_on_death,
+            open_until: new.open_until,
+            start: new.start,
+            ..Batch::default()
+        });
         let member_of = member.filter(|member| !member.is_callback).map(|member| member.batch);
         let tells_of = member.filter(|member| member.is_callback).map(|member| member.batch);
         let batching = Self { member_of, tells_of, is_asked: false, batch };

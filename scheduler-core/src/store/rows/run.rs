@@ -425,7 +425,7 @@ impl RunRow {
         self.end().and(self.cold.as_deref()?.kept_until)
     }
 
-    /// When a rule is to look at it: it is boosted and due, it expires, the time for which it is kept after its end is over, or there are
+    /// When a rule is to look at it: it is boosted and due, it expires, it is a batch that nobody has sealed in time, the time for which it is kept after its end is over, or there are
     /// more runs that wait for it than one step touches.
     pub fn alarm(&self) -> Option<DateTime<Utc>> {
         let cold = self.cold.as_deref()?;
@@ -438,6 +438,7 @@ impl RunRow {
                 cold.kept_until.into_iter().chain(cold.key.as_ref().and_then(|key| key.until)).min()
             }
             Standing::Waiting if self.is_later() => Some(whole_millis(self.due)),
+            Standing::Held if self.is_batch() => self.open_until().map(whole_millis),
             Standing::Waiting | Standing::Held => {
                 let expires = || self.expires().map(whole_millis);
                 self.lateness().filter(|lateness| !lateness.is_kept_alive()).and_then(|_| expires())

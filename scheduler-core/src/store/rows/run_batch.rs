@@ -3,9 +3,11 @@
 //! A batch is a run that no node ever claims: it is held until its runs have ended. So whatever waits for a run can wait for a batch, and a
 //! batch can be in another one. The counters of a batch are no part of its row, since all nodes add to them.
 
+use chrono::{DateTime, Utc};
+
 use super::links::{Batch, Batching};
 use super::run::{RunRow, Standing};
-use crate::run::{RunEnd, RunId};
+use crate::run::{BatchCounts, RunEnd, RunId};
 use crate::store::batches::BatchState;
 
 impl RunRow {
@@ -115,16 +117,43 @@ impl RunRow {
 
     /// A run of the batch runs again, so the batch has not ended.
     pub fn reopen_batch(&mut self) {
-        self.stand(Standing::Held, chrono::DateTime::<chrono::Utc>::MIN_UTC);
+        self.stand(Standing::Held, DateTime::<Utc>::MIN_UTC);
         self.edit_batch(|batch| batch.is_cancelled = false);
         self.set_asked(false);
         // What was cancelled with its end comes back.
         self.set_more_children(self.has_unmet_children());
     }
 
+    /// Whether the batch is cancelled once the first of its runs is dead.
+    pub fn stops_on_death(&self) -> bool {
+        self.batch().is_some_and(|batch| batch.stops_on_death)
+    }
+
+    /// When the batch is cancelled unless somebody seals it.
+    pub fn open_until(&self) -> Option<DateTime<Utc>> {
+        self.batch()?.open_until.filter(|_| !self.is_sealed() && self.end().is_none())
+    }
+
+    /// What is sealed together with the batch.
+    pub fn start(&self) -> Option<RunId> {
+        self.batch()?.start
+    }
+
+    /// What the runs of the batch wait for.
+    pub fn start_of_runs(&self) -> Option<RunId> {
+        let batch = self.batch()?;
+        batch.start.or(batch.start_of_outer)
+    }
+
+    /// Its runs wait for what those of the batch wait for that it is in.
+    pub fn set_start_of_outer(&mut self, start: RunId) {
+        self.edit_batch(|batch| batch.start_of_outer = Some(start));
+    }
+
     /// How a batch has ended whose runs have.
-    pub fn end_of_batch(&self, all_succeeded: bool) -> RunEnd {
-        match (self.is_cancelled(), all_succeeded) {
+    pub fn end_of_batch(&self, counts: &BatchCounts) -> RunEnd {
+        let has_stopped = self.stops_on_death() && counts.dead > 0;
+        match (self.is_cancelled() && !has_stopped, counts.all_succeeded()) {
             (true, _) => RunEnd::Cancelled,
             (false, true) => RunEnd::Succeeded,
             (false, false) => RunEnd::Incomplete,

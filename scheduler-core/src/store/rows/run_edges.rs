@@ -3,11 +3,30 @@
 //! A child has an [edge](Edge) for each parent that it still waits for, and a tag for each edge. The edge leaves the row in the step that
 //! settles it, so nothing is settled twice, and the tag says what is left to be settled.
 
+use std::sync::Arc;
+
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::links::Links;
 use super::run::{RunRow, Standing};
-use crate::run::{Edge, RunEnd, RunId};
+use crate::data::JobData;
+use crate::run::{AttemptError, Edge, FailureKind, Input, RunEnd, RunId};
+
+/// An argument that consists of outputs has so many bytes at most.
+const MOST_INPUT: usize = 256 * 1024;
+
+/// Makes the output a part of the argument, if that does not become too long.
+fn fill(data: &mut JobData, input: Input, output: Option<&Arc<str>>) -> bool {
+    // A job that returns nothing has stored nothing.
+    let output = output.map_or("null", |output| output);
+    let value = serde_json::from_str(output).unwrap_or(serde_json::Value::Null);
+    let item = match input {
+        Input::Whole => None,
+        Input::Item(item) => usize::try_from(item).ok(),
+    };
+    let length = |data: &JobData| serde_json::to_string(data).map_or(usize::MAX, |text| text.len());
+    data.fill(item, value).is_ok() && length(data) <= MOST_INPUT
+}
 
 impl RunRow {
     fn links(&self) -> Option<&Links> {
@@ -45,15 +64,34 @@ impl RunRow {
         self.edit_links(|links| links.parents.clear());
     }
 
-    /// A parent has ended like this: the edge is removed, or says that it is not met.
-    pub fn settle(&mut self, parent: RunId, end: RunEnd) {
+    /// A parent has ended like this, with this output: the edge is removed, or says that it is not met. The output goes into the argument.
+    pub fn settle(&mut self, parent: RunId, (end, output): (RunEnd, Option<&Arc<str>>), now: DateTime<Utc>) {
+        let mut data = self.data.clone();
+        let mut is_too_long = false;
         self.edit_links(|links| {
             links.parents.retain_mut(|edge| {
                 let is_settled = edge.parent == parent && !edge.is_unmet;
                 edge.is_unmet |= is_settled && !edge.on.is_met_by(end);
+                if let Some(input) = edge.input.filter(|_| is_settled && !edge.is_unmet) {
+                    edge.is_unmet = !fill(&mut data, input, output);
+                    is_too_long |= edge.is_unmet;
+                }
                 !is_settled || edge.is_unmet
             });
         });
+        self.data = data;
+        if is_too_long {
+            let text = format!(
+                "the outputs that are the argument of this run are longer than {} KB together; store them elsewhere and return their addresses",
+                MOST_INPUT / 1024
+            );
+            self.push_error(AttemptError::new(0, FailureKind::Failed, now, &text));
+        }
+    }
+
+    /// Whether an output that is a part of its argument has not come.
+    pub fn lacks_input(&self) -> bool {
+        self.parents().iter().any(|edge| edge.input.is_some())
     }
 
     /// What it has waited for has come, though the parent has not ended. Says whether it has waited for that.

@@ -36,9 +36,9 @@ impl RunRow {
         self.notes()?.output.as_ref()
     }
 
-    /// Its job has returned this. A run that is not kept keeps no output either.
+    /// Its job has returned this. A run that is not kept, and for which no run waits, keeps no output either.
     pub fn set_output(&mut self, output: Option<Arc<str>>) {
-        if output.is_some() && self.is_kept() {
+        if output.is_some() && (self.is_kept() || self.is_parent()) {
             self.edit_notes(|notes| notes.output = output);
         }
     }

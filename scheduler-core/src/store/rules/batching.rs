@@ -13,13 +13,22 @@ use super::stored::is_stored;
 use super::tallying::membership;
 use crate::error::Error;
 use crate::job::CancelReason;
-use crate::run::{BatchCounts, RunEnd, RunId};
+use crate::run::{BatchCounts, Condition, Edge, RunEnd, RunId};
 use crate::store::batches::{InBatch, MOST_DEPTH};
 use crate::store::rows::*;
 use crate::store::runs::NewRun;
 
 /// A batch is kept for so long after its end, so that somebody may ask how it went.
 const KEPT: TimeDelta = TimeDelta::days(7);
+
+/// Whether a call that opens a batch was carried out before, since the batch is stored. Then nothing of it is stored: what is not there
+/// any more has ended.
+pub(super) fn is_repeated<R: Rows>(rows: &mut R, runs: &[NewRun]) -> Answer<R, bool> {
+    match runs.iter().find(|run| run.opens.is_some()) {
+        Some(batch) => is_stored(rows, batch.id),
+        None => Ok(false),
+    }
+}
 
 /// Why these runs must not be stored, if the batch of one takes no more.
 pub(super) fn refuse_strangers<R: Rows>(rows: &mut R, runs: &[NewRun]) -> Answer<R, Option<Error>> {
@@ -108,13 +117,14 @@ pub(super) fn ring_batch<R: Rows>(rows: &mut R, id: RunId, now: DateTime<Utc>) -
     rows.heard(id);
     if counts.dead > 0 {
         tell_of_death(rows, batch, now)?;
+        if rows.get(batch)?.is_some_and(|row| row.stops_on_death() && !row.is_cancelled()) {
+            cancel(rows, batch)?;
+        }
     }
     let is_over = |row: &RunRow| {
         row.is_sealed() && !row.is_cancelling() && !row.has_more_children() && counts.pending <= 0
     };
-    let Some(end) =
-        rows.get(batch)?.filter(|row| is_over(row)).map(|row| row.end_of_batch(counts.all_succeeded()))
-    else {
+    let Some(end) = rows.get(batch)?.filter(|row| is_over(row)).map(|row| row.end_of_batch(&counts)) else {
         return Ok(());
     };
     let kept = now.checked_add_signed(KEPT);
@@ -145,14 +155,42 @@ pub(super) fn seal<R: Rows>(rows: &mut R, batch: Id<RunRow>) -> Answer<R, ()> {
     };
     // There may be nothing to wait for.
     rows.tally(id, BatchCounts::default());
-    Ok(())
+    match start_of(rows, batch)? {
+        Some(start) => seal(rows, start),
+        None => Ok(()),
+    }
+}
+
+/// What the runs of a batch wait for until it is sealed.
+fn start_of<R: Rows>(rows: &mut R, batch: Id<RunRow>) -> Answer<R, Option<Id<RunRow>>> {
+    let Some(start) = rows.get(batch)?.and_then(RunRow::start) else { return Ok(None) };
+    let Some(start) = rows.run(start)? else { return Ok(None) };
+    Ok(rows.get(start)?.is_some_and(|row| row.end().is_none()).then_some(start))
+}
+
+/// A run of a batch that is not to begin before the batch is sealed waits for that.
+pub(super) fn wait_for_start<R: Rows>(rows: &mut R, new: &mut NewRun) -> Answer<R, Option<RunId>> {
+    let Some(member) = membership(new) else { return Ok(None) };
+    let Some(batch) = rows.run(member.batch)? else { return Ok(None) };
+    let Some(id) = rows.get(batch)?.and_then(RunRow::start_of_runs) else { return Ok(None) };
+    let Some(start) = rows.run(id)? else { return Ok(None) };
+    if rows.get(start)?.is_none_or(|row| row.end().is_some()) {
+        return Ok(None);
+    }
+    if new.opens.is_none() && !new.after.iter().any(|edge| edge.parent == id) {
+        new.after.push(Edge::new(id, Condition::Success));
+    }
+    Ok(Some(id))
 }
 
 /// A batch is cancelled: a rule goes on with its runs.
 pub(super) fn cancel<R: Rows>(rows: &mut R, batch: Id<RunRow>) -> Answer<R, ()> {
     rows.edit(batch, RunRow::cancel_batch)?;
     rows.wake();
-    Ok(())
+    match start_of(rows, batch)? {
+        Some(start) => cancel(rows, start),
+        None => Ok(()),
+    }
 }
 
 /// Goes on with so many runs of a cancelled batch.

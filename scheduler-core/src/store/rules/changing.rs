@@ -40,13 +40,16 @@ pub fn change_run<R: Rows>(
     if row.is_batch() {
         return change_batch(rows, run, change, state);
     }
-    let (is_only_key, is_busy) = (row.is_only_key(), row.has_more_children());
+    let (is_only_key, is_busy, is_complete) =
+        (row.is_only_key(), row.has_more_children(), !row.lacks_input());
     let allows = match change {
         RunChange::Delete | RunChange::Edit(_) => claim.is_none(),
         RunChange::Cancel => state.after(RunStep::Cancel).is_some(),
-        RunChange::Replay { .. } => state.after(RunStep::Replay).is_some() && !is_only_key,
+        RunChange::Replay { .. } => state.after(RunStep::Replay).is_some() && !is_only_key && is_complete,
         RunChange::Hold => state.after(RunStep::Hold).is_some(),
-        RunChange::Release => state.after(RunStep::Release).is_some() && row.behind().is_none(),
+        RunChange::Release => {
+            state.after(RunStep::Release).is_some() && row.behind().is_none() && is_complete
+        }
         RunChange::Seal => false,
     };
     // A rule is about to go on with its children.

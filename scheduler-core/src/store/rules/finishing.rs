@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
-use super::batching::go_on_cancelling;
+use super::batching::{cancel, go_on_cancelling};
 use super::reviving::hold_children_again;
 use super::sequencing::leave_line;
 use super::settling::{end_expired, let_go, settle};
@@ -52,7 +52,7 @@ fn go_on<R: Rows>(rows: &mut R, run: Id<RunRow>, now: DateTime<Utc>, most: usize
 }
 
 /// Looks at a run whose time has come. A boosted run that is due stands in its lane from now on. A run that no node has begun in time
-/// ends as expired, and is returned. An ended run that is no longer kept is removed. Of a run with many children so many are looked at.
+/// ends as expired, and is returned. A batch that nobody has sealed in time is cancelled. An ended run that is no longer kept is removed. Of a run with many children so many are looked at.
 pub(super) fn ring_run<R: Rows>(
     rows: &mut R,
     run: Id<RunRow>,
@@ -69,6 +69,9 @@ pub(super) fn ring_run<R: Rows>(
     }
     if rows.get(run)?.is_some_and(RunRow::is_cancelling) {
         return go_on_cancelling(rows, run, now, children).map(|()| None);
+    }
+    if rows.get(run)?.and_then(RunRow::open_until).is_some_and(|until| until <= now) {
+        return cancel(rows, run).map(|()| None);
     }
     let Some(row) = rows.get(run)?.filter(|row| row.alarm().is_some_and(|at| at <= now)) else {
         return Ok(None);

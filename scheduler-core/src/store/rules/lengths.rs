@@ -2,16 +2,29 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use super::batching::refuse_strangers;
+use super::batching::{is_repeated, refuse_strangers};
 use super::keying::{is_taken, refuse};
+use super::running::enqueue;
 use super::settling::refuse_orphans;
+use super::steps::each;
 use crate::error::Error;
 use crate::store::rows::*;
-use crate::store::runs::NewRun;
+use crate::store::runs::{Enqueued, NewRun};
+
+/// Stores the runs of a call, all of them or none, or says why they must not be stored.
+pub fn enqueue_all<R: Rows>(rows: &mut R, runs: Vec<NewRun>) -> Answer<R, Result<Vec<Enqueued>, Error>> {
+    if is_repeated(rows, &runs)? {
+        return Ok(Ok(runs.iter().map(|run| Enqueued::Existing(run.id)).collect()));
+    }
+    match check_enqueue(rows, &runs)? {
+        Some(error) => Ok(Err(error)),
+        None => each(rows, runs, enqueue).map(Ok),
+    }
+}
 
 /// Why these runs must not be stored: one waits for a run that is not there, a batch takes no more runs, too many would wait in a queue, or the key of one is taken and
-/// that is an error. A store asks before it stores the first one of a call.
-pub fn check_enqueue<R: Rows>(rows: &mut R, runs: &[NewRun]) -> Answer<R, Option<Error>> {
+/// that is an error.
+fn check_enqueue<R: Rows>(rows: &mut R, runs: &[NewRun]) -> Answer<R, Option<Error>> {
     if let Some(orphan) = refuse_orphans(rows, runs)? {
         return Ok(Some(orphan));
     }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
+use super::batching::wait_for_start;
 use super::holding::note_retry;
 use super::keying::{give_back_key, resolve};
 use super::sequencing::{leave_line, line_up};
@@ -14,7 +15,7 @@ use super::stored::keep_for;
 use super::tallying::{depth_of, note_added, note_end};
 use crate::job::{CancelReason, ExecutionId};
 use crate::key::{JobKey, TriggerKey};
-use crate::run::{AttemptError, FailureKind, RunEnd, RunId};
+use crate::run::{AttemptError, BatchCounts, FailureKind, RunEnd, RunId};
 use crate::store::rows::*;
 
 use crate::store::new_keys::Conflict;
@@ -37,7 +38,7 @@ pub fn enqueue<R: Rows>(rows: &mut R, run: NewRun) -> Answer<R, Enqueued> {
     Ok(answer)
 }
 
-fn store<R: Rows>(rows: &mut R, run: NewRun) -> Answer<R, Enqueued> {
+fn store<R: Rows>(rows: &mut R, mut run: NewRun) -> Answer<R, Enqueued> {
     if let Some(known) = rows.run(run.id)? {
         if !rows.get(known)?.is_some_and(RunRow::is_spent) {
             keep_for(rows, known, run.keep)?;
@@ -57,14 +58,22 @@ fn store<R: Rows>(rows: &mut R, run: NewRun) -> Answer<R, Enqueued> {
     }
     let (lane, now) = (rows.lane(run.queue.as_ref(), &run.job_type), run.now.unwrap_or(run.due));
     let depth = depth_of(rows, &run)?;
+    let start = wait_for_start(rows, &mut run)?;
+    let is_ready = run.opens.is_some_and(|batch| batch.is_sealed).then_some(run.id);
     let mut row = RunRow::new(run, lane);
     row.set_depth(depth);
+    start.into_iter().for_each(|start| row.set_start_of_outer(start));
     if !row.has_parents() || attach(rows, &mut row, now)? {
         let has_sequence = row.sequence().is_some();
         let id = rows.add_run(row);
         if has_sequence {
             line_up(rows, id)?;
         }
+    }
+    if let Some(batch) = is_ready {
+        // There may be nothing to wait for.
+        rows.tally(batch, BatchCounts::default());
+        rows.wake();
     }
     Ok(Enqueued::Created)
 }

@@ -5,6 +5,7 @@
 //! a long chain nor many children make a long step.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
@@ -54,19 +55,22 @@ pub(super) fn attach<R: Rows>(rows: &mut R, row: &mut RunRow, now: DateTime<Utc>
     let mut kept_until = rows.retention().until(RunEnd::Cancelled, now);
     let ended = each(rows, edges, |rows, edge| {
         // Another run has had the key of a parent that is not there, so it was not stored.
-        let Some(parent) = rows.run(edge.parent)? else { return Ok(Some((edge, RunEnd::Cancelled, None))) };
+        let Some(parent) = rows.run(edge.parent)? else {
+            return Ok(Some((edge, RunEnd::Cancelled, (None, None))));
+        };
         let Some(end) = rows.get(parent)?.and_then(RunRow::end) else {
             become_parent(rows, parent)?;
             return Ok(None);
         };
-        let until = rows.get(parent)?.and_then(RunRow::kept_until);
+        let (until, output) =
+            rows.get(parent)?.map_or((None, None), |row| (row.kept_until(), row.output().cloned()));
         if !edge.on.is_met_by(end) {
             rows.edit(parent, |parent| parent.set_unmet_children(true))?;
         }
-        Ok(Some((edge, end, until)))
+        Ok(Some((edge, end, (until, output))))
     })?;
-    for (edge, end, until) in ended.into_iter().flatten() {
-        row.settle(edge.parent, end);
+    for (edge, end, (until, output)) in ended.into_iter().flatten() {
+        row.settle(edge.parent, (end, output.as_ref()), now);
         if !edge.on.is_met_by(end) {
             kept_until = kept_until.max(until);
         }
@@ -193,12 +197,14 @@ pub(super) fn settle<R: Rows>(
     now: DateTime<Utc>,
     most: usize,
 ) -> Answer<R, bool> {
-    let Some(id) = rows.get(parent)?.filter(|row| row.is_parent()).map(|row| row.id) else { return Ok(true) };
+    let of = rows.get(parent)?.filter(|row| row.is_parent()).map(|row| (row.id, row.output().cloned()));
+    let Some((id, output)) = of else { return Ok(true) };
     if most == 0 {
         return Ok(false);
     }
     let (children, may_be_more) = rows.some_tagged(&RunTag::ChildOf(id), most)?;
-    let unmet = each(rows, children, |rows, child| settle_edge(rows, child, (id, end), kept_until, now))?;
+    let unmet =
+        each(rows, children, |rows, child| settle_edge(rows, child, (id, end, &output), kept_until, now))?;
     if unmet.contains(&true) {
         rows.edit(parent, |row| row.set_unmet_children(true))?;
     }
@@ -209,11 +215,11 @@ pub(super) fn settle<R: Rows>(
 fn settle_edge<R: Rows>(
     rows: &mut R,
     child: Id<RunRow>,
-    (parent, end): (RunId, RunEnd),
+    (parent, end, output): (RunId, RunEnd, &Option<Arc<str>>),
     kept_until: Option<DateTime<Utc>>,
     now: DateTime<Utc>,
 ) -> Answer<R, bool> {
-    rows.edit(child, |row| row.settle(parent, end))?;
+    rows.edit(child, |row| row.settle(parent, (end, output.as_ref()), now))?;
     let Some(row) = rows.get(child)? else { return Ok(false) };
     let is_unmet = row.parents().iter().any(|edge| edge.parent == parent && edge.is_unmet);
     if row.end().is_some() {
