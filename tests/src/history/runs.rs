@@ -101,6 +101,8 @@ struct Walk<'a> {
     stops: HashSet<&'a str>,
     /// The claims that end in this call.
     ended: HashMap<RunId, &'a str>,
+    /// Runs that were removed though nobody has cancelled them: it has to be with a parent.
+    in_vain: Vec<RunId>,
     faults: Faults,
 }
 
@@ -126,6 +128,7 @@ impl<'a> Walk<'a> {
             told_claims: HashSet::new(),
             stops: HashSet::new(),
             ended: HashMap::new(),
+            in_vain: Vec::new(),
             faults: Faults::new(),
         };
         history.writes.iter().for_each(|write| walk.read(write));
@@ -216,7 +219,7 @@ impl<'a> Walk<'a> {
 
     fn removed(&mut self, run: RunId) {
         let (ended, told) = (self.ended.get(&run).copied(), self.told.get(&run));
-        let waits_in_vain = self.promised.get(&run).is_some_and(|promise| self.has_failed(&promise.after));
+        let waits = workload::kind_of(run).is_some_and(|kind| kind.follows.is_some());
         let is_cancelled = self.promised.get(&run).is_some_and(|promise| promise.is_cancelled);
         let track = self.tracks.entry(run).or_default();
         let claim = track.now.take().and_then(|life| life.claim);
@@ -233,7 +236,11 @@ impl<'a> Walk<'a> {
             (None, Some(claim)) => {
                 self.faults.push(format!("run lost: {run} was removed while {claim} had it"));
             }
-            (None, None) if is_cancelled || waits_in_vain => track.cancelled += 1,
+            (None, None) if is_cancelled => track.cancelled += 1,
+            (None, None) if waits => {
+                track.cancelled += 1;
+                self.in_vain.push(run);
+            }
             (None, None) if told.is_some() => track.over += 1,
             (None, None) => {
                 self.faults.push(format!("run lost: {run} was removed, and nobody has cancelled it"));
@@ -241,10 +248,11 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// Whether one of these has ended without success, so that a run which waits for them never begins.
-    fn has_failed(&self, runs: &[RunId]) -> bool {
+    /// Whether one of the runs for which this one waits has ended without success, so that it never begins.
+    fn waits_in_vain(&self, run: RunId) -> bool {
         let has_failed = |track: &Track<'_>| track.dead + track.cancelled > 0;
-        runs.iter().any(|run| self.tracks.get(run).is_some_and(has_failed))
+        let parents = self.promised.get(&run).map_or(&[][..], |promise| &promise.after);
+        parents.iter().any(|parent| self.tracks.get(parent).is_some_and(has_failed))
     }
 
     fn end_of_call(&mut self) {
@@ -263,6 +271,8 @@ impl History {
         let mut walk = Walk::of(self);
         let mut faults = std::mem::take(&mut walk.faults);
         faults.extend(walk.tracks.iter().filter_map(|(run, track)| track.open(*run)));
+        let lost = walk.in_vain.iter().filter(|run| !walk.waits_in_vain(**run));
+        faults.extend(lost.map(|run| format!("run lost: {run} was removed, and its parent has not failed")));
         faults.extend(self.promises.iter().filter_map(|promise| self.broken(promise, &walk)));
         let strange = walk
             .tracks

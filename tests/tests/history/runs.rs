@@ -167,7 +167,7 @@ fn right_runs_have_no_faults_and_are_counted() {
 #[test]
 fn each_wrong_life_of_a_run_is_found() {
     type Wrong = fn(&mut History);
-    let cases: [(&str, Wrong); 25] = [
+    let cases: [(&str, Wrong); 26] = [
         ("run lost: 00000000c0de0000-0000000000000000 was promised and not stored", |history| {
             let is_of_it = |write: &Write| matches!(write, Write::Stored { run, .. } | Write::Claimed { run, .. } | Write::Removed(run) if *run == id(0));
             history.writes.retain(|write| !is_of_it(write));
@@ -175,6 +175,13 @@ fn each_wrong_life_of_a_run_is_found() {
         ("was removed, and nobody has cancelled it", |history| {
             history.promises.iter_mut().for_each(|promise| promise.is_cancelled = false);
         }),
+        (
+            "run lost: 00000000c0de0008-0000000000000000 was removed, and its parent has not failed",
+            |history| {
+                let dead = Write::Stored { run: id(3), attempts: 2, losses: 0, is_dead: true };
+                history.writes.retain(|write| *write != dead);
+            },
+        ),
         ("run lost: 00000000c0de0000-0000000000000000 still waits", |history| {
             history.writes.retain(|write| *write != Write::Removed(id(0)));
         }),
