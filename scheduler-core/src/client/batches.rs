@@ -108,7 +108,7 @@ impl BatchBuilder<'_> {
         let mut runs = Vec::with_capacity(callbacks.len() + 1);
         let mut on_death = None;
         for (place, (on, job)) in callbacks.into_iter().enumerate() {
-            let mut run = client.prepared(job, JobData::new(), None, Vec::new()).await?;
+            let mut run = client.prepared(job, JobData::new(), None, Vec::new(), None).await?;
             // A second call makes the same run.
             run.new.id = RunId::from_key(&format!("{id} {place} {on}"));
             run.new.after = vec![Edge::new(id, on)];

@@ -21,7 +21,7 @@ use super::handler::{BoxFuture, GeneratedJob, Threading};
 use super::outcome::Outcome;
 use crate::data::{DataError, JobData};
 use crate::key::JobKey;
-use crate::run::{Limit, Unique};
+use crate::run::{Limit, Sequence, Unique};
 use crate::trigger::TriggerBuilder;
 
 /// A job function under its name, with the triggers that its author has declared.
@@ -34,6 +34,7 @@ pub struct JobDefinition {
     job: Arc<dyn ErasedJob>,
     unique: Option<UniqueOf>,
     limits: Vec<LimitOf>,
+    sequence: Option<SequenceOf>,
     place: &'static Location<'static>,
 }
 
@@ -51,6 +52,15 @@ fn limit_of<T: DeserializeOwned + 'static>(limit: impl Fn(&T) -> Limit + Send + 
     Arc::new(move |data| argument_of(data).map(|args| limit(&args)))
 }
 
+/// Makes the sequence of a run of the data that its function gets.
+pub(crate) type SequenceOf = Arc<dyn Fn(&JobData) -> Result<Sequence, ExtractError> + Send + Sync>;
+
+fn sequence_of<T: DeserializeOwned + 'static>(
+    sequence: impl Fn(&T) -> Sequence + Send + Sync + 'static,
+) -> SequenceOf {
+    Arc::new(move |data| argument_of(data).map(|args| sequence(&args)))
+}
+
 impl JobDefinition {
     /// An async function as a job.
     #[track_caller]
@@ -61,6 +71,7 @@ impl JobDefinition {
             job: Arc::new(AsyncJob::new(function)),
             unique: None,
             limits: Vec::new(),
+            sequence: None,
             place: Location::caller(),
         }
     }
@@ -74,6 +85,7 @@ impl JobDefinition {
             job: Arc::new(BlockingJob::new(function)),
             unique: None,
             limits: Vec::new(),
+            sequence: None,
             place: Location::caller(),
         }
     }
@@ -91,7 +103,7 @@ impl JobDefinition {
         let threading = if blocking { Threading::Blocking } else { Threading::Async };
         let job = Arc::new(GeneratedJob { needs, accepts, run, threading });
         let (triggers, limits, place) = (Vec::new(), Vec::new(), Location::caller());
-        Self { detail: detail.into(), triggers, job, unique: None, limits, place }
+        Self { detail: detail.into(), triggers, job, unique: None, limits, sequence: None, place }
     }
 
     /// With one more trigger of its own, scheduled when the scheduler starts.
@@ -158,6 +170,35 @@ impl JobDefinition {
 
     pub(crate) fn limits_of(&self) -> &[LimitOf] {
         &self.limits
+    }
+
+    /// Enqueued runs of the job belong to a sequence: the function makes it of the argument of a run. A call may name
+    /// [another one](crate::client::Enqueue::sequence). Occurrences of triggers belong to no sequence.
+    ///
+    /// ```
+    /// # use scheduler_core::job::{JobDefinition, JobDetail};
+    /// # use scheduler_core::run::Sequence;
+    /// # let detail = JobDetail::builder("book".parse()?, "book").build();
+    /// // The bookings of each account run one after the other.
+    /// let job = JobDefinition::new(detail, || async {}).sequence(|account: &u64| Sequence::of(account));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn sequence<T: DeserializeOwned + 'static>(
+        self,
+        sequence: impl Fn(&T) -> Sequence + Send + Sync + 'static,
+    ) -> Self {
+        Self { sequence: Some(sequence_of(sequence)), ..self }
+    }
+
+    /// As [`sequence`](Self::sequence), with a sequence that is made of the data of a run.
+    #[must_use]
+    pub fn sequence_by(self, sequence: impl Fn(&JobData) -> Sequence + Send + Sync + 'static) -> Self {
+        Self { sequence: Some(Arc::new(move |data| Ok(sequence(data)))), ..self }
+    }
+
+    pub(crate) fn sequence_of(&self) -> Option<&SequenceOf> {
+        self.sequence.as_ref()
     }
 
     /// The job as it is stored.
@@ -230,13 +271,15 @@ pub struct Invocation<T = ()> {
     data: Result<JobData, Arc<DataError>>,
     unique: Option<UniqueOf>,
     limits: Vec<LimitOf>,
+    sequence: Option<SequenceOf>,
     output: PhantomData<fn() -> T>,
 }
 
 impl<T> Clone for Invocation<T> {
     fn clone(&self) -> Self {
         let (detail, data, unique) = (self.detail.clone(), self.data.clone(), self.unique.clone());
-        Self { detail, data, unique, limits: self.limits.clone(), output: PhantomData }
+        let (limits, sequence) = (self.limits.clone(), self.sequence.clone());
+        Self { detail, data, unique, limits, sequence, output: PhantomData }
     }
 }
 
@@ -252,20 +295,18 @@ impl<T> fmt::Debug for Invocation<T> {
 impl Invocation {
     /// The job without arguments.
     pub fn new(detail: impl Into<Arc<JobDetail>>) -> Self {
-        Self {
-            detail: detail.into(),
-            data: Ok(JobData::new()),
-            unique: None,
-            limits: Vec::new(),
-            output: PhantomData,
-        }
+        Self::of(detail.into(), Ok(JobData::new()))
     }
 
     /// The job with these arguments, laid over its own data. Arguments that do not serialise to JSON are reported
     /// when it is scheduled.
     pub fn with_args<T: Serialize>(detail: impl Into<Arc<JobDetail>>, args: &T) -> Self {
         let data = JobData::from_args(args).map_err(Arc::new);
-        Self { detail: detail.into(), data, unique: None, limits: Vec::new(), output: PhantomData }
+        Self::of(detail.into(), data)
+    }
+
+    fn of(detail: Arc<JobDetail>, data: Result<JobData, Arc<DataError>>) -> Self {
+        Self { detail, data, unique: None, limits: Vec::new(), sequence: None, output: PhantomData }
     }
 
     /// Many jobs of one function share its name in memory, if nobody else has this one yet.
@@ -280,8 +321,8 @@ impl<T> Invocation<T> {
     /// The same job, whose runs return a `U`.
     #[must_use]
     pub fn returns<U>(self) -> Invocation<U> {
-        let Self { detail, data, unique, limits, .. } = self;
-        Invocation { detail, data, unique, limits, output: PhantomData }
+        let Self { detail, data, unique, limits, sequence, .. } = self;
+        Invocation { detail, data, unique, limits, sequence, output: PhantomData }
     }
 
     /// Enqueued runs of it are unique: the function makes the key of a run of its argument.
@@ -322,6 +363,25 @@ impl<T> Invocation<T> {
 
     pub(crate) fn limits_of(&self) -> &[LimitOf] {
         &self.limits
+    }
+
+    /// Enqueued runs of it belong to a sequence: the function makes it of the argument of a run.
+    #[must_use]
+    pub fn sequence<A: DeserializeOwned + 'static>(
+        self,
+        sequence: impl Fn(&A) -> Sequence + Send + Sync + 'static,
+    ) -> Self {
+        Self { sequence: Some(sequence_of(sequence)), ..self }
+    }
+
+    /// As [`sequence`](Self::sequence), with a sequence that is made of the data of a run.
+    #[must_use]
+    pub fn sequence_by(self, sequence: impl Fn(&JobData) -> Sequence + Send + Sync + 'static) -> Self {
+        Self { sequence: Some(Arc::new(move |data| Ok(sequence(data)))), ..self }
+    }
+
+    pub(crate) fn sequence_of(&self) -> Option<&SequenceOf> {
+        self.sequence.as_ref()
     }
 
     /// The job.
