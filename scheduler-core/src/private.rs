@@ -41,6 +41,34 @@ pub fn merge<T: Args>(merge: fn(T, T) -> T) -> OnConflict {
     }))
 }
 
+/// What a run can weigh.
+#[diagnostic::on_unimplemented(
+    message = "the weight of a run is a whole number, and `{Self}` is not one",
+    label = "not a whole number",
+    note = "name a field such as `size: u32`, or a function that returns a whole number"
+)]
+pub trait Weight {
+    /// The weight. A number that is negative or too large is larger than every limit, so that the call says what is wrong.
+    fn weight(self) -> u32;
+}
+
+#[diagnostic::do_not_recommend]
+impl<T: TryInto<u32>> Weight for T {
+    fn weight(self) -> u32 {
+        self.try_into().unwrap_or(u32::MAX)
+    }
+}
+
+/// The weight of a run.
+pub fn weight<T: Weight>(value: T) -> u32 {
+    value.weight()
+}
+
+/// The weight of a run that a field of its argument gives.
+pub fn weight_of<T: Weight + Clone>(value: &T) -> u32 {
+    value.clone().weight()
+}
+
 /// A value that the macro has checked.
 ///
 /// # Panics

@@ -10,7 +10,7 @@ use syn::{Data, DeriveInput, Ident, Meta, Type};
 use crate::check::Rules;
 use crate::errors::Errors;
 use crate::expand::{self, Job};
-use crate::function::first_doc_line;
+use crate::function::{check_keys, first_doc_line};
 use crate::options::Options;
 
 pub(crate) fn expand(item: TokenStream) -> TokenStream {
@@ -39,6 +39,7 @@ pub(crate) fn expand(item: TokenStream) -> TokenStream {
             "`output` is for functions with `#[job]`; in `execute`, call `context.set_output(&value)`, and say by `keep` how long it is kept",
         ));
     }
+    check_keys(&options, Some(&syn::parse_quote!(Self)), &mut errors);
     if !errors.is_empty() {
         return errors.to_compile_errors();
     }
@@ -61,14 +62,13 @@ fn written_options(input: &DeriveInput, errors: &mut Errors) -> TokenStream {
 fn generate(input: &DeriveInput, options: &Options, rules: &Rules) -> TokenStream {
     let (ident, visibility, krate) = (&input.ident, &input.vis, &options.krate);
     let blocking = options.flag("blocking").is_some();
-    let unique = options.unique.as_ref();
-    let job = Job { ident, visibility, rules, unique, output: None, krate };
+    let job = Job { ident, visibility, rules, options, output: None };
     let own: Type = syn::parse_quote!(#ident);
     let constructor = Ident::new(if blocking { "blocking" } else { "new" }, ident.span());
     let method = quote_spanned!(ident.span()=> #ident::execute);
     let definition = quote!(#krate::job::JobDefinition::#constructor((**Self::detail()).clone(), #method));
     let items = expand::items(&job, &definition, (Some(&own), None));
-    let keyed = unique.map(|_| quote!(.unique(#ident::__unique)));
+    let keyed = expand::keyed(options, &quote!(#ident), Some(&own));
     let argument = quote_spanned!(ident.span()=> #krate::__private::argument::<#ident>());
     quote! {
         #items

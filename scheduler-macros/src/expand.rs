@@ -8,18 +8,19 @@ use syn::{Ident, Path, Type, Visibility};
 
 use crate::check::Rules;
 use crate::function::{Parameters, innermost};
+use crate::limits::{self, Args};
+use crate::options::Options;
 use crate::output::Returned;
-use crate::unique::Unique;
+use crate::sequence::sequencing;
 
 /// A job, whatever it was made of.
 pub(crate) struct Job<'a> {
     pub(crate) ident: &'a Ident,
     pub(crate) visibility: &'a Visibility,
     pub(crate) rules: &'a Rules,
-    pub(crate) unique: Option<&'a Unique>,
+    pub(crate) options: &'a Options,
     /// What its function returns, if that is stored.
     pub(crate) output: Option<&'a Returned>,
-    pub(crate) krate: &'a Path,
 }
 
 /// All that belongs to an annotated function.
@@ -52,15 +53,18 @@ pub(crate) fn items(
     definition: &TokenStream,
     (args, parameter): (Option<&Type>, Option<&Ident>),
 ) -> TokenStream {
-    let (ident, krate) = (job.ident, job.krate);
+    let (ident, krate) = (job.ident, &job.options.krate);
     let name = &job.rules.name;
     let detail = detail(job, args);
     let trigger = job.rules.trigger.as_ref().map(|declared| {
         let builder = &declared.builder;
         quote!(.with_trigger(#builder))
     });
-    let unique = job.unique.map(|unique| unique.function(krate, args, parameter));
-    let keyed = keyed(job, args);
+    let keyed = keyed(job.options, &quote!(Self), args);
+    let made = Args { krate, ty: args, parameter };
+    let unique = job.options.unique.iter().map(|unique| unique.function(krate, args, parameter));
+    let limits = limits::functions(&job.options.limits, &made);
+    let sequence = job.options.sequence.iter().map(|sequence| sequence.function(&made));
     quote! {
         impl #ident {
             /// The name under which the job is stored.
@@ -83,7 +87,9 @@ pub(crate) fn items(
                 #definition #trigger #keyed
             }
 
-            #unique
+            #(#unique)*
+            #limits
+            #(#sequence)*
         }
 
         impl #krate::job::JobFn for #ident {
@@ -98,7 +104,7 @@ pub(crate) fn items(
 
 /// The expression that builds the detail. Runs of a declared trigger get the default argument.
 fn detail(job: &Job<'_>, args: Option<&Type>) -> TokenStream {
-    let (krate, rules) = (job.krate, job.rules);
+    let (krate, rules) = (&job.options.krate, job.rules);
     let (group, name, durable, exclusive) =
         (&rules.group, &rules.name, rules.durable, rules.disallow_concurrent);
     let (persist, recovery) = (rules.persist_data, rules.requests_recovery);
@@ -124,16 +130,20 @@ fn detail(job: &Job<'_>, args: Option<&Type>) -> TokenStream {
     }
 }
 
-/// What gives runs their keys.
-fn keyed(job: &Job<'_>, args: Option<&Type>) -> Option<TokenStream> {
-    job.unique.map(|_| match args {
-        Some(args) => quote!(.unique::<#args>(Self::__unique)),
-        None => quote!(.unique_by(Self::__unique)),
-    })
+/// The calls that give runs their keys, limits and sequences; `owner` has the functions that make these.
+pub(crate) fn keyed(options: &Options, owner: &TokenStream, args: Option<&Type>) -> TokenStream {
+    let unique = options.unique.iter().map(|_| match args {
+        Some(args) => quote!(.unique::<#args>(#owner::__unique)),
+        None => quote!(.unique_by(#owner::__unique)),
+    });
+    let limits = limits::limiting(&options.limits, owner, args);
+    let sequence = sequencing(options.sequence.as_ref(), owner, args);
+    quote!(#(#unique)* #limits #sequence)
 }
 
 fn with(job: &Job<'_>, parameters: &Parameters) -> TokenStream {
-    let (krate, keyed) = (job.krate, keyed(job, parameters.args()));
+    let krate = &job.options.krate;
+    let keyed = keyed(job.options, &quote!(Self), parameters.args());
     let output = job.output.map(|returned| returned.value(krate));
     let of: Vec<_> = output.iter().map(|ty| quote!(<#ty>)).collect();
     let returns: Vec<_> = output.iter().map(|ty| quote!(.returns::<#ty>())).collect();
@@ -187,7 +197,7 @@ pub(crate) fn at(span: Span, tokens: TokenStream) -> TokenStream {
 /// The expression of the definition. Each bound of a correct job is asked for at the parameter, the return type or the name of
 /// the function, so that whatever is wrong is one error there.
 fn definition(job: &Job<'_>, parameters: &Parameters, output: Option<&Type>, blocking: bool) -> TokenStream {
-    let (krate, ident) = (job.krate, job.ident);
+    let (krate, ident) = (&job.options.krate, job.ident);
     let parameter = |ty: &Type, rest: TokenStream| {
         at(innermost(ty).span(), quote!(#krate::__private::parameter::<#ty>() #rest))
     };

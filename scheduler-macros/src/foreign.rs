@@ -55,10 +55,15 @@ fn way_here(name: &str) -> Option<&'static str> {
         "unique_for" => "the time is part of `unique`: `unique(for = \"1h\")`",
         "unique_key" | "dedup" | "dedupe" | "idempotent" => "make runs unique by `unique(key = \"…\")`",
         "throttle" => "of several calls in a time one makes a run: `unique(key = \"…\", for = \"1h\")`",
-        "pool" | "max_concurrent" | "concurrency" | "max_concurrency" | "limit" | "workers"
-        | "parallelism" => {
-            "put the job into a queue with `queue = \"…\"` and limit the runs of the queue with \
+        "pool" | "max_concurrent" | "concurrency" | "max_concurrency" | "workers" | "parallelism" => {
+            "limit the enqueued runs of the job by `limit(max = 4)`, or all work of a queue with `queue = \"…\"` and \
              `Scheduler::builder().limit_queue(\"…\", most)`; `disallow_concurrent` allows one run of the job at a time"
+        }
+        "limits" | "limits_concurrency" | "semaphore" | "mutex" | "max_concurrent_per_key" => {
+            "limit the enqueued runs of each key by `limit(key = \"…\", max = 1)`"
+        }
+        "ordered" | "in_order" | "fifo" | "ordering_key" | "message_group" => {
+            "runs of one key run one after the other by `sequence(key = \"…\")`"
         }
         "concurrent" | "allow_concurrent" | "max_instances" => {
             "runs of a job may overlap by default; `disallow_concurrent` allows one run at a time"
@@ -67,8 +72,8 @@ fn way_here(name: &str) -> Option<&'static str> {
             "`every = \"…\"` counts from one start to the next; with `disallow_concurrent` a run that is due while another \
              one is under way waits"
         }
-        "rate" | "rate_limit" => {
-            "runs are limited by number, not by rate: use `queue = \"…\"` with `limit_queue`, or `every = \"…\"`"
+        "rate_limit" | "rate_limited" | "throttled" => {
+            "limit how many attempts begin in a time by `rate = \"100/1m\"`"
         }
         "priority" => {
             "the priority belongs to a trigger: `scheduler.schedule(job::with(…), Trigger::now().priority(7))`; \

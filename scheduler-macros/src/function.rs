@@ -7,8 +7,9 @@ use syn::{FnArg, GenericArgument, ItemFn, PatType, PathArguments, ReturnType, Sa
 use crate::check::Rules;
 use crate::errors::Errors;
 use crate::expand::{self, Job};
+use crate::keys::Key;
+use crate::limits;
 use crate::options::Options;
-use crate::unique::Key;
 
 /// Types that come from the run, by the last segment of their path.
 const EXTRACTORS: [&str; 9] = [
@@ -38,7 +39,7 @@ pub(crate) fn expand(options: TokenStream, item: TokenStream) -> TokenStream {
     if let (Some(when), ReturnType::Default) = (rules.when(), &function.sig.output) {
         errors.at(when, "the function returns no error that `when` could be asked about; return `Result<(), E>`, or leave `when` out");
     }
-    check_unique(&options, parameters.args(), &mut errors);
+    check_keys(&options, parameters.args(), &mut errors);
     let returned = options.output.as_ref().and_then(|output| output.of(&function.sig, &mut errors));
     let (ident, visibility) = (&function.sig.ident, &function.vis);
     if !errors.is_empty() {
@@ -54,9 +55,8 @@ pub(crate) fn expand(options: TokenStream, item: TokenStream) -> TokenStream {
         ReturnType::Type(_, output) => Some((**output).clone()),
     };
     let blocking = options.flag("blocking").is_some();
-    let (unique, krate, output_of) = (options.unique.as_ref(), &options.krate, returned.as_ref());
     let generated = expand::function(
-        &Job { ident, visibility, rules: &rules, unique, output: output_of, krate },
+        &Job { ident, visibility, rules: &rules, options: &options, output: returned.as_ref() },
         &parameters,
         output.as_ref(),
         blocking,
@@ -64,8 +64,12 @@ pub(crate) fn expand(options: TokenStream, item: TokenStream) -> TokenStream {
     quote!(#function #generated)
 }
 
-/// A key is made of an argument.
-fn check_unique(options: &Options, args: Option<&Type>, errors: &mut Errors) {
+/// Keys are made of an argument.
+pub(crate) fn check_keys(options: &Options, args: Option<&Type>, errors: &mut Errors) {
+    limits::check(&options.limits, args, errors);
+    if let Some(sequence) = &options.sequence {
+        sequence.check(&options.limits, args, errors);
+    }
     let Some(unique) = &options.unique else { return };
     if args.is_none() && !matches!(unique.key, Key::Job) {
         let problem = "the job has no argument that a key could be made of; leave `key` out for one run of the job at a time";

@@ -10,9 +10,12 @@ mod errors;
 mod expand;
 mod foreign;
 mod function;
+mod keys;
+mod limits;
 mod options;
 mod output;
 mod retry;
+mod sequence;
 mod unique;
 
 use proc_macro::TokenStream;
@@ -45,6 +48,9 @@ use proc_macro::TokenStream;
 /// | `timeout = "…"` | how long one run may take, such as `"15m"` | for ever |
 /// | `retry = 3`, `retry(max = 3, backoff = "exponential(15s, 1h)")` | how often a failed run is tried again, and when; see [Retries](#retries) | ten times if enqueued, otherwise never |
 /// | `unique(key = "customer")`, `debounce(key = "customer", quiet = "5s")` | of enqueued runs with the same key only one is stored at a time; see [Unique runs](#unique-runs) | no |
+/// | `limit(key = "tenant", max = 2)`, several times | of the enqueued runs of each key so many are under way at the same time, over all nodes; see [Limits](#limits) | no limit |
+/// | `rate = "100/1m"`, `rate("100/1m", key = "tenant")`, several times | in any time of this length so many attempts of enqueued runs begin, over all nodes; see [Limits](#limits) | no limit |
+/// | `sequence(key = "account")` | enqueued runs of the same key run one after the other, in the order in which they were enqueued; see [Sequences](#sequences) | no |
 /// | `output` | what the function returns is stored with the run, for whoever waits for it: `T`, or the `T` of a `Result<T, E>`, which is known by a name that ends in `Result`; for functions | nothing is stored |
 /// | `keep = "1h"` | how long an enqueued run is kept at least after its end, with its output | `1h` with `output`, otherwise a run that succeeds leaves nothing |
 /// | `durable` | the job stays when its last trigger is gone | no |
@@ -102,6 +108,30 @@ use proc_macro::TokenStream;
 ///
 /// `debounce` makes one run of a burst of calls. The run begins when there was no call for the time `quiet`, and at the latest `at_most`
 /// after the first call (by default ten times `quiet`). It has the argument of the latest call, or with `keep = "first"` of the first one.
+///
+/// # Limits
+///
+/// The limits of a run are made of its argument when it is enqueued. A run has at most four. Occurrences of triggers have no limits.
+///
+/// | part | meaning | default |
+/// |---|---|---|
+/// | `max = 2` | of `limit`: so many runs are under way at the same time | |
+/// | `"100/1m"` | of `rate`: so many attempts begin in any time of this length | |
+/// | `key = "tenant"` | each value has a limit of its own: a field, several fields or a function, as for [unique runs](#unique-runs) | one limit for all |
+/// | `name = "github"` | the name of the limit; jobs whose limits have the same name and key share the limit | the name of the job |
+/// | `weight = 3`, `weight = "size"`, `weight = Letter::size` | how many slots a run takes: a number, a field or a function. Of `rate` this part is called `cost` | 1 |
+/// | `smooth` | of `rate`: attempts are spread evenly | attempts begin as soon as allowed |
+/// | `burst = 5` | of `rate`: attempts are spread evenly, and so many may begin at once after a pause | 1 with `smooth` |
+///
+/// # Sequences
+///
+/// Of a sequence one run is under way at a time. A run keeps the later ones waiting until it is over, also while it waits for a retry.
+///
+/// | part | meaning | default |
+/// |---|---|---|
+/// | `key = "account"` | each value has a sequence of its own: a field, several fields or a function, as for [unique runs](#unique-runs) | all runs of the job are one sequence |
+/// | `on_dead = "halt"` | a dead run keeps the others waiting until it is replayed with success, cancelled or deleted | `"continue"`: the next run begins |
+/// | `across = "jobs"` | all jobs have the sequence in common | `"job"` |
 ///
 /// # Example
 ///

@@ -10,8 +10,10 @@ use syn::{Expr, ExprLit, Lit, LitStr, Meta, Path, Token};
 
 use crate::errors::Errors;
 use crate::foreign;
+use crate::limits::{LIMITS, Limit};
 use crate::output::Output;
 use crate::retry;
+use crate::sequence::{SEQUENCE, Sequence};
 use crate::unique::Unique;
 
 const TEXTS: [&str; 14] = [
@@ -47,6 +49,8 @@ pub(crate) struct Options {
     flags: [Option<Span>; FLAGS.len()],
     pub(crate) retry: Option<retry::Written>,
     pub(crate) unique: Option<Unique>,
+    pub(crate) limits: Vec<Limit>,
+    pub(crate) sequence: Option<Sequence>,
     pub(crate) output: Option<Output>,
     seen: Vec<String>,
     /// The options that those with a wrong name stand for.
@@ -63,6 +67,8 @@ impl Options {
             flags: Default::default(),
             retry: None,
             unique: None,
+            limits: Vec::new(),
+            sequence: None,
             output: None,
             seen: Vec::new(),
             meant: Vec::new(),
@@ -106,7 +112,7 @@ impl Options {
         let Some(name) = option.path().get_ident().map(ToString::to_string) else {
             return errors.at(option.path(), "expected the name of an option");
         };
-        if self.seen.contains(&name) {
+        if self.seen.contains(&name) && !LIMITS.contains(&&*name) {
             return errors.at(option.path(), format!("`{name}` is given twice; keep one"));
         }
         let meant = if name == ALIAS { QUEUE } else { &name };
@@ -125,12 +131,17 @@ impl Options {
                 errors.at(option.path(), "`debounce` makes runs unique, too; keep `unique` or `debounce`");
             }
             self.unique = Unique::read(&name, &option, errors);
+        } else if LIMITS.contains(&&*name) {
+            self.limits.extend(Limit::read(&name, &option, errors));
+        } else if name == SEQUENCE {
+            self.sequence = Sequence::read(&option, errors);
         } else if name == OUTPUT {
             self.output = Output::read(&option, errors);
         } else if name == "crate" {
             self.take_crate(&option, errors);
         } else {
-            let known = [&TEXTS[..], &["retry"], &UNIQUE, &FLAGS, &[OUTPUT, "crate"]].concat();
+            let known =
+                [&TEXTS[..], &["retry"], &UNIQUE, &LIMITS, &[SEQUENCE], &FLAGS, &[OUTPUT, "crate"]].concat();
             self.meant.extend(foreign::meant(&name, &known));
             errors.at(option.path(), foreign::unknown(&name, &known));
         }

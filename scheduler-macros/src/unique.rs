@@ -6,40 +6,16 @@ use proc_macro2::{Span, TokenStream};
 use quote::{quote, quote_spanned};
 use scheduler_syntax::{nearest, parse_duration};
 use syn::ext::IdentExt;
-use syn::parse::{Parse, ParseStream, Parser};
+use syn::parse::Parser;
 use syn::punctuated::Punctuated;
 use syn::spanned::Spanned;
-use syn::{Expr, ExprLit, ExprPath, Ident, Lit, LitStr, Meta, Path, Token, Type};
+use syn::{Expr, ExprLit, ExprPath, Ident, Lit, Meta, Path, Token, Type};
 
 use crate::errors::Errors;
+use crate::keys::{Key, Part, key, place, word};
 
 const UNIQUE: [&str; 6] = ["key", "while", "for", "on_conflict", "merge", "across"];
 const DEBOUNCE: [&str; 5] = ["key", "quiet", "at_most", "keep", "across"];
-const KEYS: &str = "name a field of the argument, such as `key = \"customer\"`, several in brackets, or a function of the argument, such as `key = Order::number`";
-
-/// One part in the parentheses. Its name may be a keyword.
-struct Part {
-    name: Ident,
-    value: Option<Expr>,
-}
-
-impl Parse for Part {
-    fn parse(input: ParseStream<'_>) -> syn::Result<Self> {
-        let name = Ident::parse_any(input)?;
-        let value = if input.parse::<Option<Token![=]>>()?.is_some() { Some(input.parse()?) } else { None };
-        Ok(Self { name, value })
-    }
-}
-
-/// What a key is made of.
-pub(crate) enum Key {
-    /// The job: it has one key.
-    Job,
-    /// Fields of the argument.
-    Fields(Vec<LitStr>),
-    /// A function of the argument.
-    Function(ExprPath),
-}
 
 /// The option, without its mistakes.
 pub(crate) struct Unique {
@@ -192,53 +168,6 @@ impl Unique {
     }
 }
 
-/// The place of a field in the argument; the name of the parameter is the argument itself.
-fn place(field: &LitStr, parameter: Option<&Ident>) -> TokenStream {
-    let text = field.value();
-    if parameter.is_some_and(|parameter| *parameter == text) {
-        return quote_spanned!(field.span()=> args);
-    }
-    let members = text.split('.').map(|member| match member.parse::<u32>() {
-        Ok(index) => syn::Member::Unnamed(syn::Index { index, span: field.span() }),
-        Err(_) => syn::Member::Named(Ident::new(member, field.span())),
-    });
-    quote_spanned!(field.span()=> &args #(.#members)*)
-}
-
-fn key(part: &Part, errors: &mut Errors) -> Option<Key> {
-    let field = |text: &LitStr, errors: &mut Errors| {
-        let value = text.value();
-        let is_name = |part: &str| syn::parse_str::<Ident>(part).is_ok() || part.parse::<u32>().is_ok();
-        if value.is_empty() || !value.split('.').all(is_name) {
-            errors.at(text, format!("`{value}` is no field; {KEYS}"));
-            return None;
-        }
-        Some(text.clone())
-    };
-    match &part.value {
-        Some(Expr::Lit(ExprLit { lit: Lit::Str(text), .. })) => Some(Key::Fields(vec![field(text, errors)?])),
-        Some(Expr::Path(path)) => Some(Key::Function(path.clone())),
-        Some(Expr::Array(array)) if !array.elems.is_empty() => {
-            let mut fields = Vec::new();
-            for element in &array.elems {
-                match element {
-                    Expr::Lit(ExprLit { lit: Lit::Str(text), .. }) => fields.extend(field(text, errors)),
-                    other => errors.at(other, format!("this is no name of a field; {KEYS}")),
-                }
-            }
-            (!fields.is_empty()).then_some(Key::Fields(fields))
-        }
-        Some(other) => {
-            errors.at(other, format!("this is no key; {KEYS}"));
-            None
-        }
-        None => {
-            errors.at(&part.name, format!("`key` has no value; {KEYS}"));
-            None
-        }
-    }
-}
-
 fn debounce(
     option: &Meta,
     quiet: Option<(Duration, Span)>,
@@ -279,34 +208,6 @@ fn time(part: &Part, errors: &mut Errors) -> Option<Duration> {
         return None;
     }
     Some(time)
-}
-
-/// Which of these words it is.
-fn word(part: &Part, words: &[&'static str], errors: &mut Errors) -> Option<&'static str> {
-    let name = part.name.unraw();
-    let all = words.iter().map(|word| format!("`\"{word}\"`")).collect::<Vec<_>>().join(", ");
-    let Some(Expr::Lit(ExprLit { lit: Lit::Str(text), .. })) = &part.value else {
-        errors.at(&part.name, format!("`{name}` takes one of {all}"));
-        return None;
-    };
-    let value = text.value();
-    if let Some(word) = words.iter().find(|word| **word == value) {
-        return Some(word);
-    }
-    let hint = match &*value {
-        "keep_last" => {
-            "`\"replace\"` also lets one run wait behind the one that runs, with the latest data".to_owned()
-        }
-        "merge" => "name the function: `merge = Order::merge`".to_owned(),
-        "started" | "waiting" => "use `\"queued\"` for until the first attempt begins".to_owned(),
-        "finished" | "running" => "use `\"unfinished\"`, the default, for until the run is over".to_owned(),
-        _ => match nearest(&value, words.iter().copied()) {
-            Some(near) => format!("did you mean `\"{near}\"`?"),
-            None => format!("use one of {all}"),
-        },
-    };
-    errors.at(text, format!("there is no `{value}` here; {hint}"));
-    None
 }
 
 fn unknown(option: &str, part: &str, known: &[&'static str]) -> String {

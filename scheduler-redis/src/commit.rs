@@ -192,6 +192,10 @@ impl Commit {
                 [vec![text(gate.id.text())], numbers.to_vec(), vec![since]].concat(),
             );
         }
+        for (gate, until) in view.shut_gates() {
+            let until = text(until.timestamp_millis().to_string());
+            self.ops.add(Step::Shut, "", [text(gate.text()), until]);
+        }
         self.check(view, names, &over);
         Ok(())
     }

@@ -17,6 +17,7 @@ pub(crate) const KINDS: &[(&str, &str)] = &[
     ("alone", "hash"),
     ("busy", "hash"),
     ("gates", "hash"),
+    ("shut", "hash"),
     ("parked", "hash"),
     ("queues", "hash"),
     ("awaited", "set"),

@@ -18,6 +18,10 @@ fn add_gated<R: Rows>(rows: &mut R, number: u64, gates: &[(&str, u32, u32)]) -> 
     Ok(())
 }
 
+fn shut_at<R: Rows>(rows: &mut R, until: i64) -> Answer<R, ()> {
+    rows.shut(&GateId::of("gate", Some("a")), at(until))
+}
+
 rules! { ($) gates, __driver_rules_of_gates;
 
 fn no_more_is_claimed_than_there_is_room_at_a_gate(bench) {
@@ -68,6 +72,20 @@ fn a_claim_that_was_forgotten_holds_its_slot_again(bench) {
     assert_eq!(names(&bench.take(ONE, 99, 99)), [""; 0]);
     bench.finish(&first);
     assert_eq!(names(&[bench.take_one(99)]), ["run 2"]);
+}
+
+fn nobody_enters_a_gate_that_is_shut(bench) {
+    bench.run(|rows| each(rows, 1..=3, |rows, number| add_gated(rows, number, &[("a", 2, 1)])));
+    bench.run(|rows| add_gated(rows, 4, &[("b", 1, 1)]));
+    let first = bench.take_one(99);
+    let shut = |until| move |rows: &mut _| shut_at(rows, until);
+    bench.run(shut(200));
+    assert_eq!(names(&bench.take(ONE, 199, 99)), ["run 4"]);
+    bench.run(shut(150));
+    assert_eq!(names(&bench.take(ONE, 199, 99)), [""; 0], "an earlier time changes nothing");
+    bench.finish(&first);
+    assert_eq!(names(&bench.take(ONE, 199, 99)), [""; 0]);
+    assert_eq!(names(&bench.take(ONE, 200, 99)), ["run 2", "run 3"]);
 }
 
 fn who_waits_at_a_gate_can_be_changed_and_removed(bench) {

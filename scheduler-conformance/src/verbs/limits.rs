@@ -33,6 +33,13 @@ fn again(at: i64) -> Fate {
 }
 
 impl Bench {
+    /// An attempt ends since it was asked for a pause.
+    async fn throttle(&self, of: &AcquiredRun, limit: &str, until: i64) {
+        let fate = Fate::Again { at: at(until), counts: false, error: None };
+        let throttles = Some(limit.into());
+        self.complete_as(Completion { fate, throttles, ..Completion::of(of.claim) }).await;
+    }
+
     /// What can be taken at that time, however often the store asks to be called again at once.
     async fn take_all(&self, session: u64, seconds: i64) -> Vec<AcquiredRun> {
         let mut all = Vec::new();
@@ -86,6 +93,39 @@ async fn no_more_runs_are_under_way_than_their_limit_allows(bench) {
         bench.end(run, Fate::Over).await;
     }
     assert_eq!(bench.numbers_of(ONE, 1).await, [5, 6]);
+}
+
+async fn a_throttled_limit_opens_for_nobody_before_its_time(bench) {
+    let (slow, other) = (("limit", "a", 3, 1), ("other", "a", 9, 1));
+    bench.enqueue((1..=6).map(|number| limited(number, 1, &[slow, other])).collect()).await;
+    bench.enqueue(vec![limited(10, 1, &[("limit", "b", 1, 1)]), limited(11, 1, &[other])]).await;
+    let first = bench.take(1, 2).await;
+    assert_eq!(numbers(&first), [1, 2]);
+    bench.throttle(&first[0], "limit", 60).await;
+    assert_eq!(bench.numbers_of(TWO, 59).await, [10, 11], "another key and another limit are open");
+    bench.throttle(&first[1], "limit", 30).await;
+    assert!(bench.take_all(ONE, 59).await.is_empty(), "an earlier time changes nothing");
+    let taken = bench.take_all(ONE, 60).await;
+    assert_eq!(numbers(&taken), [3, 4, 5]);
+    bench.throttle(&taken[0], "limit", 90).await;
+    bench.throttle(&taken[1], "limit", 95).await;
+    bench.end(&taken[2], Fate::Over).await;
+    assert!(bench.take_all(ONE, 94).await.is_empty(), "a later time replaces an earlier one");
+    let next = bench.ask(ONE, 94, 9, QueueLimits::default()).await.next_due;
+    assert_eq!(next, Some(at(95)), "and the node is told");
+    assert_eq!(bench.numbers_of(ONE, 95).await, [6, 2, 1]);
+}
+
+async fn a_run_without_the_limit_waits_alone(bench) {
+    bench.enqueue((1..=2).map(|number| limited(number, 1, &[("limit", "a", 1, 1)])).collect()).await;
+    let first = bench.take_all(ONE, 1).await;
+    bench.throttle(&first[0], "another", 60).await;
+    let second = bench.take_all(ONE, 1).await;
+    assert_eq!(numbers(&second), [2]);
+    bench.end(&second[0], Fate::Over).await;
+    let state = bench.all_runs().await;
+    assert_eq!((state[0].attempts, state[0].due), (0, at(60)), "the attempt does not count");
+    assert_eq!(bench.numbers_of(ONE, 60).await, [1]);
 }
 
 /// triggerdotdev/trigger.dev#4628: a key named `*`.

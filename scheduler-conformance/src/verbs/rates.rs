@@ -137,6 +137,22 @@ async fn a_clock_that_goes_back_opens_nothing(bench) {
     assert_eq!(bench.begun(1060).await, [2]);
 }
 
+async fn a_throttled_rate_opens_later_and_not_earlier(bench) {
+    bench.enqueue((1..=4).map(|number| rated(number, 1, ("a", 2, 0, 1))).collect()).await;
+    let (taken, _) = bench.begin(ONE, 1).await;
+    let throttle = |run: &AcquiredRun, until| {
+        let fate = Fate::Again { at: at(until), counts: false, error: None };
+        Completion { fate, throttles: Some("rate".into()), ..Completion::of(run.claim) }
+    };
+    bench.complete_as(throttle(&taken[0], 30)).await;
+    let (none, next) = bench.begin(ONE, 59).await;
+    assert_eq!((numbers(&none), next), (vec![], Some(61)), "the window is not over");
+    bench.complete_as(throttle(&taken[1], 100)).await;
+    let (none, next) = bench.begin(ONE, 99).await;
+    assert_eq!((numbers(&none), next), (vec![], Some(100)));
+    assert_eq!(bench.begun(100).await.len(), 2);
+}
+
 /// OptimalBits/bull#1110: a large backlog behind a rate stood still for good.
 async fn a_backlog_behind_a_rate_goes_on(bench) {
     bench.enqueue((1..=300).map(|number| rated(number, 1, ("a", 25, 0, 1))).collect()).await;

@@ -51,7 +51,7 @@ pub(super) struct CallOptions {
     priority: Option<i32>,
     retry: Option<RetryPolicy>,
     unique: Option<Unique>,
-    sequence: Option<Sequence>,
+    pub(super) sequence: Option<Sequence>,
     boost: Option<Duration>,
     expires: Option<Duration>,
     keep: Option<Duration>,
@@ -168,12 +168,6 @@ impl<'a, T> Enqueue<'a, T> {
         self
     }
 
-    /// The run begins when all runs of this sequence that were enqueued before are over. Default: it belongs to no sequence.
-    pub fn sequence(mut self, sequence: Sequence) -> Self {
-        self.options.sequence = Some(sequence);
-        self
-    }
-
     /// The same call, whose run returns whatever it returns.
     pub(super) fn untyped(self) -> Enqueue<'a> {
         let Self { client, job, options, earlier, .. } = self;
@@ -222,23 +216,21 @@ impl<'a, T> Enqueue<'a, T> {
             let boost = boost.filter(|boost| !boost.is_zero()).and_then(boost_problem);
             boost.or_else(|| expires.and_then(expiry_problem))
         };
-        let line = || sequence.as_ref().and_then(Sequence::problem);
         let many = after.len() + job.inputs().len();
         let parents = || {
             (many > MOST_PARENTS).then(|| {
                 format!("a run waits for {many} runs, and {MOST_PARENTS} are allowed; put them into a batch and wait for that")
             })
         };
-        if let Some(problem) = policy.or_else(lateness).or_else(line).or_else(parents) {
+        if let Some(problem) = policy.or_else(lateness).or_else(parents) {
             return Err(Error::config(problem).for_job(&key));
         }
-        let mut run = client.prepared(job, JobData::new(), unique, limits).await.of_job(&key)?;
+        let mut run = client.prepared(job, JobData::new(), unique, limits, sequence).await.of_job(&key)?;
         run.new.after.extend(after);
         run.new.batch = batch;
         let has_parents = !run.new.after.is_empty();
         run.refuse_to_replace()?;
         let new = &mut run.new;
-        new.sequence = sequence.map(|sequence| Box::new(sequence.stored(&new.job_type)));
         if let Some(unique) = new.unique.as_mut().filter(|_| due.is_some()) {
             unique.keeps_due = false;
         }
@@ -331,7 +323,7 @@ impl Client {
         let mut runs = Vec::with_capacity(jobs.len());
         for job in jobs {
             let key = job.key().clone();
-            let mut run = self.prepared(job, JobData::new(), None, Vec::new()).await.of_job(&key)?;
+            let mut run = self.prepared(job, JobData::new(), None, Vec::new(), None).await.of_job(&key)?;
             run.new.batch = batch;
             runs.push(run);
         }
@@ -355,21 +347,22 @@ impl Client {
             None if self.registry().is_some() => self.registered(job)?,
             None => return Err(self.no_job(job).await?),
         };
-        let mut run = self.prepared(Invocation::new(detail), data, None, Vec::new()).await?;
+        let mut run = self.prepared(Invocation::new(detail), data, None, Vec::new(), None).await?;
         run.new.cause = Cause::Manual;
         let id = run.new.id;
         let outcomes = self.store_runs(vec![run]).await?;
         Ok(outcomes.first().map_or(id, |outcome| outcome.run()))
     }
 
-    /// A run that is due now, ready to be stored, if its job can be run. `data` is laid over that of the call, and `unique` takes the place
-    /// of the key that the job makes.
+    /// A run that is due now, ready to be stored, if its job can be run. `data` is laid over that of the call; `unique` and `sequence` take
+    /// the place of those that the job makes.
     pub(super) async fn prepared(
         &self,
         mut job: Invocation,
         data: JobData,
         unique: Option<Unique>,
         limits: Vec<Limit>,
+        sequence: Option<Sequence>,
     ) -> Result<Prepared> {
         if let Some(problem) = self.registry().and_then(|registry| registry.recognise(&mut job)) {
             return Err(Error::config(problem));
@@ -394,11 +387,12 @@ impl Client {
             None => self.unique_of(&job, &data).map_err(explained)?,
         };
         let gates = self.gates_of(&job, &data, limits).map_err(explained)?;
+        let sequence = self.sequence_of(&job, &data, sequence).map_err(explained)?;
         let now = self.now();
         let new = NewRun::of(self.new_run(), job.detail(), now);
         let most_waiting = self.most_waiting(new.queue.as_ref());
         let after = job.inputs().to_vec();
-        let mut new = NewRun { detail, data, most_waiting, gates, after, now: Some(now), ..new };
+        let mut new = NewRun { detail, data, most_waiting, gates, sequence, after, now: Some(now), ..new };
         let merge = unique.map(|unique| keyed(&mut new, &unique)).transpose()?.flatten();
         Ok(Prepared { new, merge })
     }

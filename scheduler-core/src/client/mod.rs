@@ -48,6 +48,7 @@ mod queries;
 mod results;
 mod runs;
 mod scheduling;
+mod sequences;
 mod unique;
 mod workflow;
 

@@ -72,7 +72,13 @@ impl Core {
         let promise = (fate != Fate::Over && parts.stored.is_none()).then(|| Box::new(of_firing()));
         let goes_on = parts.stored.is_some() && !matches!(fate, Fate::Over | Fate::Discarded);
         let checkpoint = notes.unstored().map(|(text, _)| text).filter(|_| goes_on);
-        Completion { execution, instruction, data, record, unfinished, fate, promise, output, checkpoint }
+        let throttles = match ended.outcome {
+            Outcome::Throttled { limit, .. } => Some(limit.clone()),
+            _ => None,
+        };
+        let rest = Completion::of(execution);
+        let of_run = Completion { fate, promise, output, checkpoint, throttles, ..rest };
+        Completion { instruction, data, record, unfinished, ..of_run }
     }
 
     /// What becomes of the run: an attempt that failed is followed by another one as long as a retry is left, and a stored run that
@@ -88,7 +94,7 @@ impl Core {
             // The end of a firing that leaves nothing has no name.
             Outcome::Vetoed | Outcome::Discarded(_) if parts.stored.is_none() => Fate::Over,
             Outcome::Vetoed | Outcome::Discarded(_) => Fate::Discarded,
-            Outcome::Snoozed(delay) => {
+            Outcome::Snoozed(delay) | Outcome::Throttled { delay, .. } => {
                 let soonest = now + SHORTEST_SNOOZE;
                 Fate::Again { at: delay.from(now).max(soonest), counts: false, error: None }
             }
@@ -181,6 +187,7 @@ impl Core {
 fn reason(ended: &Ended<'_>, fate: &Fate) -> Option<FiringReason> {
     match ended.outcome {
         Outcome::Succeeded | Outcome::Discarded(_) | Outcome::Snoozed(_) => None,
+        Outcome::Throttled { .. } => None,
         Outcome::Vetoed => Some(FiringReason::Vetoed),
         Outcome::Cancelled => ended.run.cancel_reason().map(Into::into),
         Outcome::Failed(_) | Outcome::Panicked(_) | Outcome::TimedOut => match fate {

@@ -1,5 +1,7 @@
 //! Events and log lines about triggers that were fired, and about runs that ended.
 
+use std::sync::Arc;
+
 use chrono::{DateTime, Utc};
 
 use super::core::Core;
@@ -66,6 +68,13 @@ impl Core {
         self.pipeline.bus.send(|| Event::Expired { run, job: job.clone() });
     }
 
+    /// Reports that a job was asked for a pause.
+    fn report_throttled(&self, ending: &Ending, limit: &Arc<str>, until: DateTime<Utc>) {
+        let (run, job, shown) = (ending.run, ending.trigger.job(), When(Some(until)));
+        tracing::info!(%job, %run, %limit, "run {run} of job `{job}` was asked for a pause: no run of limit `{limit}` with the same key begins before {shown}");
+        self.pipeline.bus.send(|| Event::Throttled { run, job: job.clone(), limit: limit.clone(), until });
+    }
+
     /// Reports what the store removed when a run ended, or that the store no longer knows the run.
     pub(crate) fn report_end(&self, ending: &Ending, result: CompleteResult) {
         let CompleteResult::Done { trigger_removed, job_removed } = result else {
@@ -82,6 +91,9 @@ impl Core {
                 self.pipeline.bus.send(|| Event::Snoozed { run, job: job.clone(), due });
             }
             Fate::Again { at, counts, .. } => {
+                if let Outcome::Throttled { limit, .. } = &ending.outcome {
+                    return self.report_throttled(ending, limit, *at);
+                }
                 let (attempt, due) = (ending.attempt, *at);
                 let (shown, what) = (When(Some(due)), if *counts { "failed" } else { "was interrupted" });
                 tracing::info!(%job, %run, attempt, "attempt {attempt} of run {run} of job `{job}` {what}; the run is attempted again at {shown}");

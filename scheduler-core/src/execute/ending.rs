@@ -172,9 +172,10 @@ pub(super) fn classify(own: Option<Outcome>, asked: Option<CancelReason>) -> Out
         (Some(Outcome::Panicked(message)), _) => Outcome::Panicked(message),
         (Some(Outcome::Vetoed), _) => Outcome::Vetoed,
         // The run would be attempted again anyway, and the job knows when.
-        (Some(Outcome::Snoozed(delay)), Some(CancelReason::Shutdown | CancelReason::ClaimLost)) => {
-            Outcome::Snoozed(delay)
-        }
+        (
+            Some(own @ (Outcome::Snoozed(_) | Outcome::Throttled { .. })),
+            Some(CancelReason::Shutdown | CancelReason::ClaimLost),
+        ) => own,
         (_, Some(CancelReason::Timeout)) => Outcome::TimedOut,
         (_, Some(_)) => Outcome::Cancelled,
         (Some(own), None) => own,
@@ -213,10 +214,13 @@ fn trouble(parts: &RunParts, outcome: &Outcome, took: Duration) -> Option<String
             format!("job `{job}` timed out: its timeout is {timeout}, and it was stopped after {after}")
         }
         Outcome::Cancelled => format!("job `{job}` was cancelled and has stopped after {after}"),
-        Outcome::Snoozed(_) if !matches!(parts.launcher, Launcher::Trigger | Launcher::Run) => {
+        Outcome::Snoozed(_) | Outcome::Throttled { .. }
+            if !matches!(parts.launcher, Launcher::Trigger | Launcher::Run) =>
+        {
             format!("job `{job}` is over after {after}: {CANNOT_SNOOZE}; enqueue the job instead")
         }
-        Outcome::Vetoed | Outcome::Discarded(_) | Outcome::Snoozed(_) => return None,
+        Outcome::Vetoed | Outcome::Discarded(_) => return None,
+        Outcome::Snoozed(_) | Outcome::Throttled { .. } => return None,
         Outcome::Succeeded => {
             let late = Shown(overrun(parts.job.timeout(), took)?);
             format!(

@@ -132,7 +132,7 @@ pub(super) fn result_of(outcome: Outcome) -> JobResult {
     match outcome {
         Outcome::Succeeded | Outcome::Vetoed => Ok(()),
         Outcome::Failed(error) | Outcome::Discarded(error) => Err(error),
-        Outcome::Snoozed(_) => Err(JobError::new(CANNOT_SNOOZE)),
+        Outcome::Snoozed(_) | Outcome::Throttled { .. } => Err(JobError::new(CANNOT_SNOOZE)),
         other => Err(JobError::new(other.failure().unwrap_or_default())),
     }
 }

@@ -22,7 +22,7 @@ use super::outcome::Outcome;
 use super::outputs::Outputs;
 use crate::data::{DataError, JobData};
 use crate::key::JobKey;
-use crate::run::{Edge, Limit, Unique};
+use crate::run::{Edge, Limit, Sequence, Unique};
 use crate::trigger::TriggerBuilder;
 
 /// A job function under its name, with the triggers that its author has declared.
@@ -35,6 +35,7 @@ pub struct JobDefinition {
     job: Arc<dyn ErasedJob>,
     unique: Option<UniqueOf>,
     limits: Vec<LimitOf>,
+    sequence: Option<SequenceOf>,
     place: &'static Location<'static>,
 }
 
@@ -52,6 +53,15 @@ fn limit_of<T: DeserializeOwned + 'static>(limit: impl Fn(&T) -> Limit + Send + 
     Arc::new(move |data| argument_of(data).map(|args| limit(&args)))
 }
 
+/// Makes the sequence of a run of the data that its function gets.
+pub(crate) type SequenceOf = Arc<dyn Fn(&JobData) -> Result<Sequence, ExtractError> + Send + Sync>;
+
+fn sequence_of<T: DeserializeOwned + 'static>(
+    sequence: impl Fn(&T) -> Sequence + Send + Sync + 'static,
+) -> SequenceOf {
+    Arc::new(move |data| argument_of(data).map(|args| sequence(&args)))
+}
+
 impl JobDefinition {
     /// An async function as a job.
     #[track_caller]
@@ -62,6 +72,7 @@ impl JobDefinition {
             job: Arc::new(AsyncJob::new(function)),
             unique: None,
             limits: Vec::new(),
+            sequence: None,
             place: Location::caller(),
         }
     }
@@ -75,6 +86,7 @@ impl JobDefinition {
             job: Arc::new(BlockingJob::new(function)),
             unique: None,
             limits: Vec::new(),
+            sequence: None,
             place: Location::caller(),
         }
     }
@@ -92,7 +104,7 @@ impl JobDefinition {
         let threading = if blocking { Threading::Blocking } else { Threading::Async };
         let job = Arc::new(GeneratedJob { needs, accepts, run, threading });
         let (triggers, limits, place) = (Vec::new(), Vec::new(), Location::caller());
-        Self { detail: detail.into(), triggers, job, unique: None, limits, place }
+        Self { detail: detail.into(), triggers, job, unique: None, limits, sequence: None, place }
     }
 
     /// With one more trigger of its own, scheduled when the scheduler starts.
@@ -159,6 +171,35 @@ impl JobDefinition {
 
     pub(crate) fn limits_of(&self) -> &[LimitOf] {
         &self.limits
+    }
+
+    /// Enqueued runs of the job belong to a sequence: the function makes it of the argument of a run. A call may name
+    /// [another one](crate::client::Enqueue::sequence). Occurrences of triggers belong to no sequence.
+    ///
+    /// ```
+    /// # use scheduler_core::job::{JobDefinition, JobDetail};
+    /// # use scheduler_core::run::Sequence;
+    /// # let detail = JobDetail::builder("book".parse()?, "book").build();
+    /// // The bookings of each account run one after the other.
+    /// let job = JobDefinition::new(detail, || async {}).sequence(|account: &u64| Sequence::of(account));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn sequence<T: DeserializeOwned + 'static>(
+        self,
+        sequence: impl Fn(&T) -> Sequence + Send + Sync + 'static,
+    ) -> Self {
+        Self { sequence: Some(sequence_of(sequence)), ..self }
+    }
+
+    /// As [`sequence`](Self::sequence), with a sequence that is made of the data of a run.
+    #[must_use]
+    pub fn sequence_by(self, sequence: impl Fn(&JobData) -> Sequence + Send + Sync + 'static) -> Self {
+        Self { sequence: Some(Arc::new(move |data| Ok(sequence(data)))), ..self }
+    }
+
+    pub(crate) fn sequence_of(&self) -> Option<&SequenceOf> {
+        self.sequence.as_ref()
     }
 
     /// The job as it is stored.
@@ -231,6 +272,7 @@ pub struct Invocation<T = ()> {
     data: Result<JobData, Arc<DataError>>,
     unique: Option<UniqueOf>,
     limits: Vec<LimitOf>,
+    sequence: Option<SequenceOf>,
     /// The runs whose outputs are the argument, or parts of it.
     inputs: Vec<Edge>,
     output: PhantomData<fn() -> T>,
@@ -239,8 +281,8 @@ pub struct Invocation<T = ()> {
 impl<T> Clone for Invocation<T> {
     fn clone(&self) -> Self {
         let (detail, data, unique) = (self.detail.clone(), self.data.clone(), self.unique.clone());
-        let (limits, inputs) = (self.limits.clone(), self.inputs.clone());
-        Self { detail, data, unique, limits, inputs, output: PhantomData }
+        let (limits, sequence) = (self.limits.clone(), self.sequence.clone());
+        Self { detail, data, unique, limits, sequence, inputs: self.inputs.clone(), output: PhantomData }
     }
 }
 
@@ -260,7 +302,7 @@ impl Invocation {
     }
 
     fn of(detail: Arc<JobDetail>, data: Result<JobData, Arc<DataError>>, inputs: Vec<Edge>) -> Self {
-        Self { detail, data, unique: None, limits: Vec::new(), inputs, output: PhantomData }
+        Self { detail, data, unique: None, limits: Vec::new(), sequence: None, inputs, output: PhantomData }
     }
 
     /// The job with these arguments, laid over its own data. Arguments that do not serialise to JSON are reported
@@ -287,8 +329,8 @@ impl<T> Invocation<T> {
     /// The same job, whose runs return a `U`.
     #[must_use]
     pub fn returns<U>(self) -> Invocation<U> {
-        let Self { detail, data, unique, limits, inputs, .. } = self;
-        Invocation { detail, data, unique, limits, inputs, output: PhantomData }
+        let Self { detail, data, unique, limits, sequence, inputs, .. } = self;
+        Invocation { detail, data, unique, limits, sequence, inputs, output: PhantomData }
     }
 
     /// Enqueued runs of it are unique: the function makes the key of a run of its argument.
@@ -329,6 +371,25 @@ impl<T> Invocation<T> {
 
     pub(crate) fn limits_of(&self) -> &[LimitOf] {
         &self.limits
+    }
+
+    /// Enqueued runs of it belong to a sequence: the function makes it of the argument of a run.
+    #[must_use]
+    pub fn sequence<A: DeserializeOwned + 'static>(
+        self,
+        sequence: impl Fn(&A) -> Sequence + Send + Sync + 'static,
+    ) -> Self {
+        Self { sequence: Some(sequence_of(sequence)), ..self }
+    }
+
+    /// As [`sequence`](Self::sequence), with a sequence that is made of the data of a run.
+    #[must_use]
+    pub fn sequence_by(self, sequence: impl Fn(&JobData) -> Sequence + Send + Sync + 'static) -> Self {
+        Self { sequence: Some(Arc::new(move |data| Ok(sequence(data)))), ..self }
+    }
+
+    pub(crate) fn sequence_of(&self) -> Option<&SequenceOf> {
+        self.sequence.as_ref()
     }
 
     /// The job.

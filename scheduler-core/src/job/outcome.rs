@@ -52,7 +52,7 @@ impl From<DateTime<Utc>> for Delay {
 }
 
 /// What an error of a job means for its run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum Failure {
     /// The run is tried again as its [retry policy](crate::run::RetryPolicy) says.
@@ -66,6 +66,13 @@ pub enum Failure {
     Discard,
     /// It is no failure: the attempt does not count, and the run waits.
     Snooze(Delay),
+    /// It is no failure: the attempt does not count, the run waits, and a limit of it opens for nobody before that.
+    Throttle {
+        /// The name of the limit.
+        limit: Arc<str>,
+        /// How long.
+        delay: Delay,
+    },
 }
 
 /// Why a job failed: the error that its function returned, and what that means for its run.
@@ -141,6 +148,42 @@ impl JobError {
         Self::new("it has nothing to do yet").meaning(Failure::Snooze(at.into()))
     }
 
+    /// Somebody has asked for a pause, as a server does with status 429: no run begins that has the limit of this name, with the key that
+    /// this run has for it, before the delay has passed. That is no failure: the attempt does not count, and the run waits for as long, at
+    /// least a tenth of a second. The outcome is [`Outcome::Throttled`].
+    ///
+    /// A later end of the pause replaces an earlier one, and an earlier one changes nothing. Attempts under way go on. If the run has no
+    /// limit of this name, only the run waits; so does an occurrence of a trigger, which has no limits.
+    ///
+    /// ```
+    /// # use scheduler_core::prelude::*;
+    /// # use scheduler_core::job::JobError;
+    /// # use std::time::Duration;
+    /// # struct Answer { retry_after: Option<Duration> }
+    /// # async fn call(_: &str) -> Answer { Answer { retry_after: None } }
+    /// #[job(limit(name = "github", key = "organisation", max = 20))]
+    /// async fn fetch(organisation: String) -> JobResult {
+    ///     let answer = call(&organisation).await;
+    ///     if let Some(pause) = answer.retry_after {
+    ///         // All runs of this organisation wait, whichever job they belong to.
+    ///         return Err(JobError::throttled("github", pause));
+    ///     }
+    ///     Ok(())
+    /// }
+    /// ```
+    pub fn throttled(limit: impl Into<Arc<str>>, delay: Duration) -> Self {
+        Self::throttling(limit.into(), delay.into())
+    }
+
+    /// As [`throttled`](Self::throttled), with the time before which no run begins.
+    pub fn throttled_until(limit: impl Into<Arc<str>>, at: DateTime<Utc>) -> Self {
+        Self::throttling(limit.into(), at.into())
+    }
+
+    fn throttling(limit: Arc<str>, delay: Delay) -> Self {
+        Self::new(format!("limit `{limit}` is throttled")).meaning(Failure::Throttle { limit, delay })
+    }
+
     /// The same error with another meaning, as for a [middleware](crate::scheduler::Middleware) that knows errors of a library.
     #[must_use]
     pub fn meaning(self, means: Failure) -> Self {
@@ -149,7 +192,7 @@ impl JobError {
 
     /// What it means for the run.
     pub fn means(&self) -> Failure {
-        self.means
+        self.means.clone()
     }
 
     /// The error as such, with its chain of sources.
@@ -232,6 +275,14 @@ pub enum Outcome {
     Discarded(JobError),
     /// The job has nothing to do yet: the run waits, and the attempt does not count.
     Snoozed(Delay),
+    /// Somebody has asked the job for a pause: the run waits, the attempt does not count, and the limit of this name opens for nobody
+    /// before that.
+    Throttled {
+        /// The name of the limit.
+        limit: Arc<str>,
+        /// How long.
+        delay: Delay,
+    },
 }
 
 impl Outcome {
@@ -240,8 +291,8 @@ impl Outcome {
         matches!(self, Self::Succeeded)
     }
 
-    /// One word for logs and tables: `succeeded`, `failed`, `panicked`, `timed out`, `cancelled`, `vetoed`, `discarded` or
-    /// `snoozed`.
+    /// One word for logs and tables: `succeeded`, `failed`, `panicked`, `timed out`, `cancelled`, `vetoed`, `discarded`,
+    /// `snoozed` or `throttled`.
     pub fn word(&self) -> &'static str {
         match self {
             Self::Succeeded => "succeeded",
@@ -252,13 +303,14 @@ impl Outcome {
             Self::Vetoed => "vetoed",
             Self::Discarded(_) => "discarded",
             Self::Snoozed(_) => "snoozed",
+            Self::Throttled { .. } => "throttled",
         }
     }
 
-    /// What went wrong, in words; none after a success, a veto or a snooze.
+    /// What went wrong, in words; none after a success, a veto, a snooze or a throttling.
     pub fn failure(&self) -> Option<String> {
         match self {
-            Self::Succeeded | Self::Vetoed | Self::Snoozed(_) => None,
+            Self::Succeeded | Self::Vetoed | Self::Snoozed(_) | Self::Throttled { .. } => None,
             Self::Failed(error) | Self::Discarded(error) => Some(error.to_string()),
             Self::Panicked(message) => Some(format!("panicked: {message}")),
             Self::TimedOut => Some("ran longer than its timeout allows".to_owned()),
@@ -282,9 +334,10 @@ impl Serialize for Outcome {
 
 impl From<JobError> for Outcome {
     fn from(error: JobError) -> Self {
-        match error.means {
+        match error.means() {
             Failure::Discard => Self::Discarded(error),
             Failure::Snooze(delay) => Self::Snoozed(delay),
+            Failure::Throttle { limit, delay } => Self::Throttled { limit, delay },
             _ => Self::Failed(error),
         }
     }
@@ -354,6 +407,11 @@ mod tests {
         let snoozed = JobResult::<()>::Err(JobError::snooze(Duration::from_secs(5))).into_outcome();
         assert!(matches!(snoozed, Outcome::Snoozed(Delay::For(time)) if time == Duration::from_secs(5)));
         assert_eq!((snoozed.word(), snoozed.failure()), ("snoozed", None));
+        let throttled: BoxError = JobError::throttled("github", Duration::from_secs(5)).into();
+        let outcome = Err::<(), _>(throttled).into_outcome();
+        let is_meant = |limit: &str, delay| limit == "github" && delay == Delay::For(Duration::from_secs(5));
+        assert!(matches!(&outcome, Outcome::Throttled { limit, delay } if is_meant(limit, *delay)));
+        assert_eq!((outcome.word(), outcome.failure()), ("throttled", None));
     }
 
     #[test]

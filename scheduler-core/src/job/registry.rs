@@ -6,7 +6,7 @@ use std::sync::Arc;
 use foldhash::HashMap;
 
 use super::definition::{Invocation, JobDefinition};
-use super::definition::{LimitOf, UniqueOf};
+use super::definition::{LimitOf, SequenceOf, UniqueOf};
 use super::detail::JobDetail;
 use super::handler::ErasedJob;
 use super::provide::Providers;
@@ -177,6 +177,11 @@ impl Registry {
     /// What makes the limits of runs of this function.
     pub(crate) fn limits_of(&self, job_type: &str) -> &[LimitOf] {
         self.functions.get(job_type).map_or(&[], JobDefinition::limits_of)
+    }
+
+    /// What makes the sequences of runs of this function, if they have one.
+    pub(crate) fn sequence_of(&self, job_type: &str) -> Option<&SequenceOf> {
+        self.functions.get(job_type)?.sequence_of()
     }
 
     /// Whether jobs of this type can be run.

@@ -273,7 +273,7 @@ fn succeeded(job: &Invocation, outcome: Result<Outcome, oneshot::error::RecvErro
     let gone = |_| Outcome::Panicked("the runtime was shut down while the job ran".to_owned());
     let outcome = outcome.unwrap_or_else(gone);
     let failure = match &outcome {
-        Outcome::Snoozed(_) => Some(CANNOT_SNOOZE.to_owned()),
+        Outcome::Snoozed(_) | Outcome::Throttled { .. } => Some(CANNOT_SNOOZE.to_owned()),
         outcome => outcome.failure(),
     };
     let Some(failure) = failure else { return Ok(()) };

@@ -207,6 +207,9 @@ pub struct Completion {
     pub output: Option<Arc<str>>,
     /// How far it has got, as JSON, if that is not stored yet. For a run that is not over.
     pub checkpoint: Option<Arc<str>>,
+    /// The name of a limit of the run. With [`Fate::Again`], the gates of this limit that the run has open for nobody before that time.
+    /// An earlier time than one that is known changes nothing.
+    pub throttles: Option<Arc<str>>,
 }
 
 impl Completion {
@@ -223,6 +226,7 @@ impl Completion {
             promise: None,
             output: None,
             checkpoint: None,
+            throttles: None,
         }
     }
 }

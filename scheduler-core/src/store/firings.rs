@@ -136,11 +136,13 @@ pub enum FiringOutcome {
     Discarded,
     /// The job had nothing to do yet, and its run waits.
     Snoozed,
+    /// The job was asked for a pause, and its run waits.
+    Throttled,
 }
 
 impl FiringOutcome {
     /// All of them, in their order.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Succeeded,
         Self::Failed,
         Self::Panicked,
@@ -150,6 +152,7 @@ impl FiringOutcome {
         Self::NotRun,
         Self::Discarded,
         Self::Snoozed,
+        Self::Throttled,
     ];
 
     /// In words, for logs and tables.
@@ -164,6 +167,7 @@ impl FiringOutcome {
             Self::NotRun => "not run",
             Self::Discarded => "discarded",
             Self::Snoozed => "snoozed",
+            Self::Throttled => "throttled",
         }
     }
 }
@@ -179,6 +183,7 @@ impl From<&Outcome> for FiringOutcome {
             Outcome::Vetoed => Self::NotRun,
             Outcome::Discarded(_) => Self::Discarded,
             Outcome::Snoozed(_) => Self::Snoozed,
+            Outcome::Throttled { .. } => Self::Throttled,
         }
     }
 }

@@ -111,6 +111,18 @@ pub enum Event {
         /// When the run is due again.
         due: DateTime<Utc>,
     },
+    /// A job was asked for a pause, and its run waits. The attempt does not count. No run that has the limit of this name, with the key that
+    /// this run has for it, begins before the end of the pause.
+    Throttled {
+        /// The run.
+        run: RunId,
+        /// Its job.
+        job: JobKey,
+        /// The name of the limit.
+        limit: Arc<str>,
+        /// The end of the pause. The pause of another run may last longer.
+        until: DateTime<Utc>,
+    },
     /// An attempt failed, and no retry is left. The run stays stored and can be replayed.
     Dead {
         /// The run.

@@ -2,17 +2,21 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use parking_lot::Mutex;
 use scheduler_core::client::Enqueue;
-use scheduler_core::job::{Invocation, JobContext, JobDefinition};
+use scheduler_core::job::{Invocation, JobContext, JobDefinition, JobError};
 use scheduler_core::run::{Limit, RunState};
+use scheduler_core::scheduler::Event;
 use scheduler_core::store::RunQuery;
 use scheduler_core::testing::TestScheduler;
+use scheduler_core::trigger::Trigger;
 use scheduler_core::{JobData, Scheduler};
 
-use crate::retrying::{NOW, detail};
+use crate::retrying::{NOW, detail, told};
 
 /// How many runs of each key are under way, and the most of each that were.
 type Counts = Arc<Mutex<BTreeMap<String, (usize, usize)>>>;
@@ -139,4 +143,57 @@ async fn a_long_key_is_one_key() {
     assert_eq!(running(&test).await, 3);
     test.drain().await;
     assert_eq!(counts.lock()[&long], (0, 2));
+}
+
+#[tokio::test]
+async fn a_job_that_is_asked_for_a_pause_stops_all_runs_of_its_limit_and_key() {
+    let (key, pause) = (|data: &JobData| Limit::new("api", 9).key(key_of(data)), Duration::from_secs(60));
+    let begun = Arc::new(Mutex::new(Vec::new()));
+    let job = JobDefinition::new(detail("work"), {
+        let begun = begun.clone();
+        move |context: JobContext| {
+            let mut begun = begun.lock();
+            begun.push((key_of(context.data()), context.attempt()));
+            let is_first = begun.len() == 1;
+            async move { if is_first { Err(JobError::throttled("api", pause)) } else { Ok(()) } }
+        }
+    });
+    let builder = Scheduler::builder().register(job.limit_by(key)).concurrency(1);
+    let test = TestScheduler::start(NOW, builder).await.unwrap();
+    let mut events = test.scheduler().events();
+    let runs = test.scheduler().enqueue_all(["a", "a", "b"].map(call)).await.unwrap();
+    test.run_due().await;
+    let text =
+        |of: &[(&str, u32)]| of.iter().map(|(key, number)| ((*key).to_owned(), *number)).collect::<Vec<_>>();
+    assert_eq!(*begun.lock(), text(&[("a", 1), ("b", 1)]), "the other run of this key waits, too");
+    test.advance(pause).await;
+    assert_eq!(*begun.lock(), text(&[("a", 1), ("b", 1), ("a", 1), ("a", 1)]), "the attempt did not count");
+    let mut paused = Vec::new();
+    while let Some(event) = told(&mut events).await {
+        if let Event::Throttled { run, limit, until, .. } = event {
+            paused.push((run, limit.to_string(), until));
+        }
+    }
+    let until = NOW.parse::<DateTime<Utc>>().unwrap() + pause;
+    assert_eq!(paused, [(runs[0], "api".to_owned(), until)]);
+}
+
+#[tokio::test]
+async fn an_occurrence_that_is_asked_for_a_pause_waits_alone() {
+    let begun = Arc::new(AtomicUsize::new(0));
+    let job = JobDefinition::new(detail("work"), {
+        let begun = begun.clone();
+        move || {
+            let is_first = begun.fetch_add(1, Ordering::SeqCst) == 0;
+            let pause = Duration::from_secs(60);
+            async move { if is_first { Err(JobError::throttled("api", pause)) } else { Ok(()) } }
+        }
+    });
+    let test = TestScheduler::start(NOW, Scheduler::builder().register(job)).await.unwrap();
+    test.scheduler().schedule(call("a"), Trigger::now()).await.unwrap();
+    test.run_due().await;
+    let waiting = test.scheduler().all_runs(RunQuery::default()).await.unwrap();
+    assert_eq!((waiting.len(), waiting[0].attempts, waiting[0].state), (1, 0, RunState::Waiting));
+    test.advance(Duration::from_secs(60)).await;
+    assert_eq!(begun.load(Ordering::SeqCst), 2);
 }

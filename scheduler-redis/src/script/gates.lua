@@ -46,7 +46,7 @@ local function gates()
     local known = checked[gate] or {}
     if checked[gate] and (not lane or known[lane]) then return end
     checked[gate], known[lane or ''] = known, true
-    check('gates', 'rt:' .. gate, 'alarms', 'parked', 'runs', 'alone', 'busy', 'lanes', 'gl:' .. gate)
+    check('gates', 'shut', 'rt:' .. gate, 'alarms', 'parked', 'runs', 'alone', 'busy', 'lanes', 'gl:' .. gate)
     local lanes = call('SMEMBERS', K('gl:' .. gate))
     lanes[#lanes + 1] = lane
     for _, known in ipairs(lanes) do check(list_of(known, gate), out_of(known, gate), 'lane:' .. known) end
@@ -190,16 +190,49 @@ local function gates()
     moved[gate[1]] = true
   end
 
+  -- Gates that nobody enters before these times; most often there are none.
+  local shut, any_shut = {}, nil
+
+  local function shut_of(id)
+    if any_shut == nil then any_shut = call('EXISTS', K'shut') == 1 end
+    if any_shut and shut[id] == nil then shut[id] = tonumber(call('HGET', K'shut', id) or '') or 0 end
+    return any_shut and shut[id] or 0
+  end
+
+  -- Nobody enters this gate before that time.
+  function G.shut(id, until_then)
+    if shut_of(id) < until_then then
+      any_shut, shut[id] = true, until_then
+      call('HSET', K'shut', id, text(until_then))
+      local known = tonumber(call('ZSCORE', K'alarms', '\255' .. id) or '')
+      if not (known and known <= until_then) then call('ZADD', K'alarms', text(until_then), '\255' .. id) end
+    end
+    moved[id] = true
+  end
+
+  -- The time has come to look at this gate. It stays among the alarms as long as it is shut.
+  local function ring_shut(id)
+    local until_then = shut_of(id)
+    if until_then > now_of() then
+      call('ZADD', K'alarms', text(until_then), '\255' .. id)
+    elseif until_then > 0 then
+      shut[id] = 0
+      call('HDEL', K'shut', id)
+    end
+  end
+
   -- How much room there is for a gate of a run.
   local function room_of(gate)
+    if shut_of(gate[1]) > now_of() then return 0 end
     if gate[4] then return left_of_rate(rate_of(gate[1]), gate, now_of()) end
     return gate[3] - used_of(gate[1])
   end
 
   -- When a gate opens for which somebody waits is among the alarms.
   local function note_opening(gate)
-    if not gate[4] then return end
-    local _, opens = take_of_rate(rate_of(gate[1]), gate, now_of())
+    local until_then, _, opens = shut_of(gate[1]), nil, nil
+    if gate[4] then _, opens = take_of_rate(rate_of(gate[1]), gate, now_of()) end
+    if until_then > now_of() then opens = math.max(opens or 0, until_then) end
     local member = '\255' .. gate[1]
     local known = opens and tonumber(call('ZSCORE', K'alarms', member) or '')
     if opens and not (known and known <= opens) then call('ZADD', K'alarms', text(opens), member) end
@@ -340,6 +373,7 @@ local function gates()
       if byte(name) == 255 then
         G.check(sub(name, 2))
         call('ZREM', K'alarms', name)
+        ring_shut(sub(name, 2))
         moved[sub(name, 2)] = true
       else
         others = true

@@ -114,6 +114,7 @@ bugs! {
     TellsNobody,
     IgnoresRates,
     SpreadsNothing,
+    ThrottlesNobodyElse,
     DropsCheckpoints,
     DropsLastCheckpoints,
     DropsCheckpointsOfFirings,
@@ -203,6 +204,7 @@ impl Decorator for Broken {
                 Bug::DropsInstructions => completion.instruction = Instruction::Continue,
                 Bug::DropsData => completion.data = None,
                 Bug::DropsOutputs => completion.output = None,
+                Bug::ThrottlesNobodyElse => completion.throttles = None,
                 Bug::DropsLastCheckpoints => completion.checkpoint = None,
                 Bug::DropsCheckpointsOfFirings => {
                     completion.promise.iter_mut().for_each(|run| run.checkpoint = None);

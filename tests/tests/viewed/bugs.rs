@@ -69,6 +69,7 @@ bugs! {
     /// Of limits.
     IgnoresGates => no_more_is_claimed_than_there_is_room_at_a_gate,
     IgnoresWeights => a_gate_counts_weights,
+    ForgetsShutGates => nobody_enters_a_gate_that_is_shut,
     /// Of claims that are over.
     KeepsSlots => a_slot_goes_with_its_claim,
     AddsToNoCounters => the_counters_of_a_batch_are_added_up,

@@ -80,6 +80,8 @@ pub(crate) struct Server {
     pub(crate) claims: Rows<ClaimRow>,
     /// The attempts that have begun at each rate.
     pub(crate) rates: HashMap<GateId, RateState>,
+    /// Gates that nobody enters before these times.
+    pub(crate) shut: HashMap<GateId, DateTime<Utc>>,
     /// By whoever has taken something last.
     pub(crate) present: DateTime<Utc>,
     pub(crate) rest: (Rest, Version),
@@ -329,6 +331,11 @@ impl Server {
                 let rate = rate.give_back(gate.cap, pace, since.timestamp_millis(), gate.weight);
                 self.rates.insert(gate.id.clone(), rate);
             }
+        }
+        let keeps_shut = !self.has(Bug::ForgetsShutGates);
+        for (gate, until) in view.shut_gates().iter().filter(|_| keeps_shut) {
+            let known = self.shut.entry(gate.clone()).or_insert(*until);
+            *known = (*known).max(*until);
         }
         self.done.insert(number);
         self.version += 1;

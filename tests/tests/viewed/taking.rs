@@ -139,6 +139,11 @@ impl Server {
         self.rates.get(gate).cloned().unwrap_or_default()
     }
 
+    /// Before when nobody enters this gate, if that is to come.
+    fn shut_until(&self, gate: &GateId) -> Option<i64> {
+        self.shut.get(gate).map(DateTime::timestamp_millis).filter(|until| *until > self.millis())
+    }
+
     /// An attempt begins: it counts for its rates.
     fn begin(&mut self, gates: &Gates) {
         for gate in gates {
@@ -149,7 +154,7 @@ impl Server {
         }
     }
 
-    /// When the first rate opens for which somebody waits.
+    /// When the first gate opens for which somebody waits.
     fn opening(&self) -> Option<DateTime<Utc>> {
         let claimed: HashSet<_> = self.claims.values().filter_map(|(claim, _)| run_of(claim)).collect();
         let runs = self.runs.values().map(|(row, _)| row).filter(|row| !claimed.contains(&row.id));
@@ -157,7 +162,10 @@ impl Server {
         let opens = due.flat_map(|row| {
             let gates = row.gates();
             let opens = gates.iter().filter_map(|gate| {
-                self.rate(&gate.id).take(gate.cap, gate.pace?, self.millis(), gate.weight).err()
+                let of_rate = gate.pace.and_then(|pace| {
+                    self.rate(&gate.id).take(gate.cap, pace, self.millis(), gate.weight).err()
+                });
+                of_rate.into_iter().chain(self.shut_until(&gate.id)).max()
             });
             opens.collect::<Vec<_>>()
         });
@@ -189,7 +197,7 @@ impl Server {
                     Some(pace) => self.rate(&gate.id).left(gate.cap, pace, self.millis()) >= gate.weight,
                     None => gate.has_room(used),
                 };
-                !has_room || full.contains(&gate.id)
+                !has_room || self.shut_until(&gate.id).is_some() || full.contains(&gate.id)
             });
             let Some(gate) = found.filter(|_| !self.has(Bug::IgnoresGates)) else { return true };
             full.insert(gate.id.clone());

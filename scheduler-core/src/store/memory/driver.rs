@@ -12,7 +12,7 @@ use super::table::Table;
 use crate::calendar::Calendar;
 use crate::job::{CancelReason, ExecutionId, JobDetail};
 use crate::key::{JobKey, TriggerKey};
-use crate::run::{BatchCounts, Retention, RunId};
+use crate::run::{BatchCounts, GateId, Retention, RunId};
 use crate::store::NamedCalendar;
 use crate::store::admin::{GroupKind, Mark, Selection, TriggerQuery};
 use crate::store::firings::FiringRecord;
@@ -168,6 +168,11 @@ impl Rows for Table {
         if let Some(claim) = self.claims.get(&claim.0) {
             self.gates.unbegin(&claim.gates, claim.since.timestamp_millis());
         }
+        Ok(())
+    }
+
+    fn shut(&mut self, gate: &GateId, until: DateTime<Utc>) -> Always<()> {
+        self.shut_gate(gate, until.timestamp_millis());
         Ok(())
     }
 

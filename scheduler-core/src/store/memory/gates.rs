@@ -40,6 +40,8 @@ pub(super) struct Entry {
     pub(super) rate: RateState,
     /// Until when there is something to be known of the rate.
     pub(super) idle_at: i64,
+    /// Nobody enters before this time.
+    pub(super) shut: i64,
     /// When it opens, if somebody waits for that.
     pub(super) opens: Option<i64>,
     pub(super) is_swept: bool,
@@ -65,18 +67,22 @@ pub(super) struct At {
 impl Entry {
     /// Whether there is room for this gate of a run.
     pub(super) fn has_room(&self, gate: &Gate, now: i64) -> bool {
-        match gate.pace {
-            Some(pace) => self.rate.left(gate.cap, pace, now) >= gate.weight,
-            None => gate.has_room(self.used),
-        }
+        self.room(gate, now) >= gate.weight.into()
     }
 
     /// How much room there is at this gate.
     pub(super) fn room(&self, gate: &Gate, now: i64) -> u64 {
         match gate.pace {
+            _ if self.shut > now => 0,
             Some(pace) => self.rate.left(gate.cap, pace, now).into(),
             None => u64::from(gate.cap).saturating_sub(self.used),
         }
+    }
+
+    /// When there may be room, if the clock brings it.
+    pub(super) fn opening(&self, gate: &Gate, now: i64) -> Option<i64> {
+        let of_rate = gate.pace.and_then(|pace| self.rate.take(gate.cap, pace, now, gate.weight).err());
+        of_rate.into_iter().chain((self.shut > now).then_some(self.shut)).max()
     }
 
     pub(super) fn is_idle(&self, now: i64) -> bool {
@@ -100,10 +106,20 @@ impl GateTable {
             if let Ok(after) = entry.rate.take(gate.cap, pace, self.now, gate.weight) {
                 entry.rate = after;
             }
-            entry.idle_at = entry.rate.idle_at(pace);
+            entry.idle_at = entry.rate.idle_at(pace).max(entry.shut);
             if !std::mem::replace(&mut entry.is_swept, true) {
                 self.idle.insert((entry.idle_at, gate.id.clone()));
             }
+        }
+    }
+
+    /// Nobody enters this gate before that time.
+    pub(super) fn shut(&mut self, id: &GateId, until: i64) {
+        let entry = self.by_id.entry(id.clone()).or_default();
+        entry.shut = entry.shut.max(until);
+        entry.idle_at = entry.idle_at.max(until);
+        if !std::mem::replace(&mut entry.is_swept, true) {
+            self.idle.insert((entry.idle_at, id.clone()));
         }
     }
 

@@ -66,13 +66,20 @@ impl Table {
         }
     }
 
+    /// Nobody enters this gate before that time.
+    pub(super) fn shut_gate(&mut self, id: &GateId, until: i64) {
+        self.gates.shut(id, until);
+        self.open_gate(id);
+    }
+
     /// Lets out as many of those that wait as there is room for.
     fn open_gate(&mut self, id: &GateId) {
         let Some(entry) = self.gates.by_id.get_mut(id) else { return };
         let (mut out, mut opens, now) = (Vec::new(), None, self.gates.now);
-        let of_gate = Entry { used: entry.used, rate: entry.rate.clone(), ..Entry::default() };
+        let (used, rate, shut) = (entry.used, entry.rate.clone(), entry.shut);
+        let of_gate = Entry { used, rate, shut, ..Entry::default() };
         let (fits, room) = (|gate: &Gate| of_gate.has_room(gate, now), |gate: &Gate| of_gate.room(gate, now));
-        let opening = |gate: &Gate| of_gate.rate.take(gate.cap, gate.pace?, now, gate.weight).err();
+        let opening = |gate: &Gate| of_gate.opening(gate, now);
         for waiting in entry.waiting.values_mut() {
             while let Some(Stood::Run(slot)) = waiting.parked.first().map(Due::what) {
                 let gates = self.runs[slot].row.gates();

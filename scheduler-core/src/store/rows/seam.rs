@@ -13,7 +13,7 @@ use super::trigger::{JobRow, TriggerRow};
 use crate::calendar::Calendar;
 use crate::job::{CancelReason, ExecutionId, JobDetail};
 use crate::key::{JobKey, TriggerKey};
-use crate::run::{BatchCounts, Retention, RunId};
+use crate::run::{BatchCounts, GateId, Retention, RunId};
 use crate::store::admin::{GroupKind, Mark, Selection, TriggerQuery};
 use crate::store::contract::NamedCalendar;
 use crate::store::firings::FiringRecord;
@@ -110,6 +110,9 @@ pub trait Rows: Table<JobRow> + Table<TriggerRow> + Table<RunRow> + Table<ClaimR
 
     /// An attempt that was claimed has not begun, and its claim is about to be removed: its gates with a rate do not count it.
     fn unbegin(&mut self, claim: Id<ClaimRow>) -> Answer<Self, ()>;
+
+    /// Nobody enters this gate before that time. An earlier time than one that is known changes nothing. Not a read.
+    fn shut(&mut self, gate: &GateId, until: DateTime<Utc>) -> Answer<Self, ()>;
 
     /// Other nodes may find something to take. A driver wakes them by itself when a claim of a queue goes.
     fn wake(&mut self);

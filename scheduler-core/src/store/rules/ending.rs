@@ -5,6 +5,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 
 use super::firing::release;
+use super::limiting::throttle;
 use super::recording::{append, lost};
 use super::running::{end_attempt, promise};
 use super::steps::{end_claim, end_run, remove_at, step, step_job};
@@ -13,6 +14,7 @@ use crate::job::ExecutionId;
 use crate::key::JobKey;
 use crate::store::firing::{CompleteResult, Completion, Instruction};
 use crate::store::rows::*;
+use crate::store::runs::Fate;
 use crate::store::state::Step;
 use crate::trigger::OverlapPolicy;
 
@@ -34,6 +36,9 @@ pub fn complete<R: Rows>(
     }
     if let Some(record) = completion.record {
         append(rows, record);
+    }
+    if let (Some(limit), Fate::Again { at, .. }) = (&completion.throttles, &completion.fate) {
+        throttle(rows, id, limit, *at)?;
     }
     let Some(item) = item else {
         end_attempt(

@@ -33,6 +33,7 @@ mod firing;
 mod holding;
 mod keying;
 mod lengths;
+mod limiting;
 mod losing;
 mod mending;
 mod noting;

@@ -35,7 +35,7 @@ const CAUSES: [(FiringCause, u8); 6] = [
     (FiringCause::Recovery, b'l'),
 ];
 
-const OUTCOMES: [(FiringOutcome, u8); 9] = [
+const OUTCOMES: [(FiringOutcome, u8); 10] = [
     (FiringOutcome::Succeeded, b's'),
     (FiringOutcome::Failed, b'f'),
     (FiringOutcome::Panicked, b'p'),
@@ -45,6 +45,7 @@ const OUTCOMES: [(FiringOutcome, u8); 9] = [
     (FiringOutcome::NotRun, b'n'),
     (FiringOutcome::Discarded, b'd'),
     (FiringOutcome::Snoozed, b'z'),
+    (FiringOutcome::Throttled, b'h'),
 ];
 
 const REASONS: [(Option<FiringReason>, u8); 13] = [

@@ -10,7 +10,7 @@ use super::transaction::View;
 use crate::calendar::Calendar;
 use crate::job::{CancelReason, ExecutionId, JobDetail};
 use crate::key::{JobKey, TriggerKey};
-use crate::run::{BatchCounts, Retention, RunId};
+use crate::run::{BatchCounts, GateId, Retention, RunId};
 use crate::store::admin::{GroupKind, Mark, Selection, TriggerQuery};
 use crate::store::firings::FiringRecord;
 use crate::store::rows::*;
@@ -179,6 +179,11 @@ impl<N: Names> Rows for View<N> {
         if let Some(row) = self.get_claim(claim)?.filter(|row| !row.gates.is_empty()).cloned() {
             self.give_back(&row);
         }
+        Ok(())
+    }
+
+    fn shut(&mut self, gate: &GateId, until: DateTime<Utc>) -> Result<(), Missing> {
+        self.shut_gate(gate.clone(), until);
         Ok(())
     }
 

@@ -9,7 +9,7 @@ use super::counting::Counting;
 use super::parts::{Members, Missing, Rest, Set, Wants};
 use super::shelf::{Shelf, Version};
 use crate::key::{JobKey, TriggerKey};
-use crate::run::{Gate, RunId};
+use crate::run::{Gate, GateId, RunId};
 use crate::store::admin::{GroupKind, Mark, Selection};
 use crate::store::firings::FiringRecord;
 use crate::store::rows::*;
@@ -63,6 +63,7 @@ struct Drafts {
     freed: Vec<JobKey>,
     unfired_looked: BTreeMap<Id<TriggerRow>, Option<Id<ClaimRow>>>,
     unbegun: Vec<(Gate, DateTime<Utc>)>,
+    shut: Vec<(GateId, DateTime<Utc>)>,
     woken: bool,
     ended: Vec<RunId>,
 }
@@ -295,6 +296,11 @@ impl<N> View<N> {
         &self.drafts.unbegun
     }
 
+    /// Gates that nobody enters before these times.
+    pub fn shut_gates(&self) -> &[(GateId, DateTime<Utc>)] {
+        &self.drafts.shut
+    }
+
     /// Runs whose end clients may wait for.
     pub fn ended(&self) -> &[RunId] {
         &self.drafts.ended
@@ -468,6 +474,10 @@ impl<N> View<N> {
     pub(super) fn give_back(&mut self, claim: &ClaimRow) {
         let rates = claim.gates.iter().filter(|gate| gate.pace.is_some());
         self.drafts.unbegun.extend(rates.map(|gate| (gate.clone(), claim.since)));
+    }
+
+    pub(super) fn shut_gate(&mut self, gate: GateId, until: DateTime<Utc>) {
+        self.drafts.shut.push((gate, until));
     }
 
     pub(super) fn call_others(&mut self) {
