@@ -13,7 +13,7 @@ use crate::calendar::Calendar;
 use crate::data::JobData;
 use crate::job::{CancelReason, ExecutionId, JobDetail};
 use crate::key::JobKey;
-use crate::run::RunId;
+use crate::run::{AttemptNotes, RunId};
 use crate::trigger::{Progress, Trigger};
 
 /// Claim due triggers.
@@ -205,8 +205,10 @@ pub struct Completion {
     pub promise: Option<Box<NewRun>>,
     /// What its job has returned, as JSON. It is stored with a run that is [kept](NewRun::keep).
     pub output: Option<Arc<str>>,
-    /// How far it has got, as JSON, if that is not stored yet. For a run that is not over.
-    pub checkpoint: Option<Arc<str>>,
+    /// What it has noted that is not stored yet.
+    pub noted: Option<Box<AttemptNotes>>,
+    /// It has got further than the attempts before, and by its retry policy they do not count any more.
+    pub resets: bool,
 }
 
 impl Completion {
@@ -222,7 +224,8 @@ impl Completion {
             fate,
             promise: None,
             output: None,
-            checkpoint: None,
+            noted: None,
+            resets: false,
         }
     }
 }
@@ -234,14 +237,19 @@ pub struct RunNote {
     /// The attempt. A claim that is gone, or no longer good, notes nothing: a node that was frozen cannot turn back what another one has
     /// noted since.
     pub claim: ExecutionId,
-    /// How far it has got, as JSON.
-    pub checkpoint: Arc<str>,
+    /// What is new.
+    pub notes: AttemptNotes,
 }
 
 impl RunNote {
+    /// What an attempt has noted since the last time.
+    pub const fn new(claim: ExecutionId, notes: AttemptNotes) -> Self {
+        Self { claim, notes }
+    }
+
     /// How far an attempt has got.
     pub fn checkpoint(claim: ExecutionId, checkpoint: impl Into<Arc<str>>) -> Self {
-        Self { claim, checkpoint: checkpoint.into() }
+        Self::new(claim, AttemptNotes::default().checkpoint(checkpoint))
     }
 }
 

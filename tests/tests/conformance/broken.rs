@@ -111,6 +111,10 @@ bugs! {
     DropsLastCheckpoints,
     DropsCheckpointsOfFirings,
     TrustsTheFrozen,
+    DropsProgress,
+    DropsLogs,
+    LogsTwice,
+    IgnoresResets,
 }
 
 #[derive(Debug)]
@@ -196,9 +200,10 @@ impl Decorator for Broken {
                 Bug::DropsInstructions => completion.instruction = Instruction::Continue,
                 Bug::DropsData => completion.data = None,
                 Bug::DropsOutputs => completion.output = None,
-                Bug::DropsLastCheckpoints => completion.checkpoint = None,
+                Bug::DropsLastCheckpoints => completion.noted = None,
+                Bug::IgnoresResets => completion.resets = false,
                 Bug::DropsCheckpointsOfFirings => {
-                    completion.promise.iter_mut().for_each(|run| run.checkpoint = None);
+                    completion.noted = completion.noted.take().filter(|_| completion.promise.is_none());
                 }
                 Bug::ForgetsWhoseRetriesTheyAre => {
                     completion.promise.iter_mut().for_each(|run| run.cause = Cause::Enqueued);
@@ -244,6 +249,7 @@ impl Decorator for Broken {
                 self.store.note(notes).await?;
                 Ok(Changed::Note(vec![true; many]))
             }),
+            Change::Note { notes } => reply(self.note(notes), Changed::Note),
             other => self.store.change(other),
         }
     }
