@@ -92,6 +92,7 @@
 //! | feature | default | adds |
 //! |---|---|---|
 //! | `macros` | yes | `#[job]`, `#[derive(Job)]` and [`discover_jobs`](scheduler::SchedulerBuilder::discover_jobs) |
+//! | `run-log` | no | [`RunLogLayer`](job::RunLogLayer): a layer for `tracing` subscribers that keeps what jobs log |
 //! | `schedule-file` | no | [`plugin::ScheduleFile`]: schedules from a TOML, YAML or JSON file |
 //! | `cron` | no | [`CronSchedule`](trigger::CronSchedule) and [`Schedule`](trigger::Schedule) from a `Schedule` of the crate `cron` |
 //! | `systemd` | no | the [host] tells systemd when it is ready, what it does, and that it is alive |

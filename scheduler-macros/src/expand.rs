@@ -115,13 +115,14 @@ fn detail(job: &Job<'_>, args: Option<&Type>) -> TokenStream {
     let keep = rules.keep.iter().map(millis);
     let retry = rules.retry.iter().map(|policy| policy.expression(krate));
     let queue = rules.queue.iter().map(|name| quote!(.queue(#name)));
+    let log = rules.log.then(|| quote!(.log(true)));
     let data = args.zip(rules.trigger.as_ref()).map(
         |(args, declared)| quote_spanned!(declared.span=> .data(#krate::__private::default_args::<#args>())),
     );
     quote! {
         #krate::job::JobDetail::builder(#krate::__private::job_key(#group, #name), #name)
             #(#description)* #(.timeout(#timeout))* #(.retry(#retry))* #(#queue)* #data
-            #(.boost(#boost))* #(.expires(#expires))* #(.keep(#keep))*
+            #(.boost(#boost))* #(.expires(#expires))* #(.keep(#keep))* #log
             .durable(#durable)
             .disallow_concurrent(#exclusive)
             .persist_data(#persist)

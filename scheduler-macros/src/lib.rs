@@ -63,6 +63,7 @@ use proc_macro::TokenStream;
 /// | `disallow_concurrent` | at most one run at a time | no |
 /// | `persist_data` | keep the data that a run sets for the next one | no |
 /// | `requests_recovery` | run again what a crash of its node has cut off | no |
+/// | `log` | keep the last lines that a run logs by `tracing`; with the feature `run-log` and its layer | no |
 /// | `blocking` | the function is not async and may block its thread | no |
 /// | `crate = path` | where `scheduler_core` is, if it was renamed | `::scheduler_core` |
 ///
@@ -85,6 +86,7 @@ use proc_macro::TokenStream;
 /// | `jitter = 0.3` | how much each delay varies, from 0 to 1 | 0.2 |
 /// | `within = "3d"` | no retry begins later than this after the first attempt | no limit |
 /// | `on = "failed, timed_out"` | the kinds of failure that are retried: `failed`, `panicked`, `timed_out`, `lost` | all |
+/// | `progress = "resets"` | attempts count anew after one that has noted another checkpoint than the one from which it began | no |
 /// | `when = SendError::is_transient` | a function from the error of the job to `bool`: an error for which it is false is not retried; not for `#[derive(Job)]` | all errors |
 ///
 /// `retry = 3` is short for `retry(max = 3)`.

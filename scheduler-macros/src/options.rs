@@ -32,7 +32,8 @@ const TEXTS: [&str; 14] = [
     "expires",
     "keep",
 ];
-const FLAGS: [&str; 5] = ["durable", "disallow_concurrent", "persist_data", "requests_recovery", "blocking"];
+const FLAGS: [&str; 6] =
+    ["durable", "disallow_concurrent", "persist_data", "requests_recovery", "log", "blocking"];
 
 /// What makes runs unique.
 const UNIQUE: [&str; 2] = ["unique", "debounce"];

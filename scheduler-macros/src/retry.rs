@@ -24,6 +24,7 @@ pub(crate) struct Written {
     within: Option<LitStr>,
     on: Option<LitStr>,
     when: Option<ExprPath>,
+    progress: bool,
 }
 
 /// What the option means. What is missing has the default of the run time.
@@ -33,6 +34,7 @@ pub(crate) struct Policy {
     jitter: Option<f64>,
     within: Option<Duration>,
     on: Option<Vec<&'static str>>,
+    is_reset_by_progress: bool,
     /// The function that says which errors are retried.
     pub(crate) when: Option<ExprPath>,
 }
@@ -83,6 +85,7 @@ impl Written {
             "within" => self.within = values::text(key, "within", "3d", errors),
             "on" => self.on = values::text(key, "on", "failed, timed_out", errors),
             "when" => self.when = values::function(key, errors),
+            "progress" => self.progress = values::progress(key, errors),
             _ => errors.at(key.path(), values::unknown(&name)),
         }
         seen.push(name);
@@ -108,7 +111,8 @@ impl Written {
         let mut kinds =
             |text: &LitStr| parse_failures(&text.value()).map_err(|problem| errors.at(text, problem)).ok();
         let on = self.on.as_ref().and_then(&mut kinds);
-        Policy { max, backoff, jitter, within, on, when: self.when.clone() }
+        let (is_reset_by_progress, when) = (self.progress, self.when.clone());
+        Policy { max, backoff, jitter, within, on, is_reset_by_progress, when }
     }
 
     /// With `max = 0`, nothing else has an effect.
@@ -119,6 +123,7 @@ impl Written {
             ("within", self.within.is_some()),
             ("on", self.on.is_some()),
             ("when", self.when.is_some()),
+            ("progress", self.progress),
         ];
         let given: Vec<_> =
             given.iter().filter(|(_, given)| *given).map(|(name, _)| format!("`{name}`")).collect();
@@ -176,6 +181,9 @@ impl Policy {
         if let Some(kinds) = &self.on {
             let kinds = kinds.iter().map(|kind| variant(kind));
             policy = quote!(#policy.on([#(#krate::run::FailureKind::#kinds),*]));
+        }
+        if self.is_reset_by_progress {
+            policy = quote!(#policy.reset_by_progress());
         }
         policy
     }

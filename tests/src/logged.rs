@@ -13,15 +13,18 @@ use std::io;
 use std::sync::LazyLock;
 
 use parking_lot::Mutex;
+use scheduler_core::job::RunLogLayer;
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::prelude::*;
 
 /// Everything from the first use on.
 static LINES: LazyLock<Mutex<Vec<u8>>> = LazyLock::new(|| {
-    let subscriber = tracing_subscriber::fmt().with_writer(|| Lines).with_ansi(false).without_time();
-    subscriber
-        .with_env_filter("scheduler_core=debug,scheduler_redis=debug,scheduler::history=info")
-        .try_init()
-        .unwrap();
+    let lines = tracing_subscriber::fmt::layer().with_writer(|| Lines).with_ansi(false).without_time();
+    let of_us = EnvFilter::new("scheduler_core=debug,scheduler_redis=debug,scheduler::history=info");
+    let of_runs = RunLogLayer::new().with_filter(LevelFilter::INFO);
+    tracing_subscriber::registry().with(lines.with_filter(of_us)).with(of_runs).try_init().unwrap();
     Mutex::default()
 });
 

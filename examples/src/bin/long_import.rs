@@ -6,8 +6,8 @@
 //! ```
 //!
 //! 320 letters are imported one after the other. In the middle of that the import is cut off: with a Redis, the process that runs it is
-//! killed; in memory, its scheduler is shut down. What you see: from which letter the next attempt goes on, how many letters were imported
-//! twice, the result that the caller has waited for, and the account. After a kill the others wait for the lease of the dead node, about ten
+//! killed; in memory, its scheduler is shut down. What you see: how far the import was, from which letter the next attempt goes on, how many
+//! letters were imported twice, the result that the caller has waited for, what both attempts have logged, and the account. After a kill the others wait for the lease of the dead node, about ten
 //! seconds.
 
 use std::collections::BTreeMap;
@@ -22,12 +22,15 @@ use anyhow::{Context as _, ensure};
 use clap::Parser;
 use examples::{StoreOption, println};
 use scheduler_core::Client;
-use scheduler_core::job::Resume;
+use scheduler_core::client::RunHandle;
+use scheduler_core::job::{Resume, RunLogLayer};
 use scheduler_core::prelude::*;
 use scheduler_core::run::RunId;
 use scheduler_core::store::JobStore;
 use scheduler_core::time::{Clock, SystemClock};
 use serde::{Deserialize, Serialize};
+use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::prelude::*;
 
 const LETTERS: &str = include_str!("../../quickstart/data/outbox.jsonl");
 
@@ -81,7 +84,7 @@ impl Ledger {
 }
 
 /// Imports all letters.
-#[job(output)]
+#[job(output, log)]
 async fn import(
     name: String,
     State(ledger): State<Ledger>,
@@ -89,7 +92,10 @@ async fn import(
     context: JobContext,
 ) -> JobResult<Imported> {
     let letters: Vec<_> = LETTERS.lines().collect();
-    ledger.note(&format!("from {}", from.map_or(0, |last| last + 1)))?;
+    let first = from.map_or(0, |last| last + 1);
+    ledger.note(&format!("from {first}"))?;
+    tracing::info!(first, "the import begins");
+    context.progress_message("importing letters");
     let behind =
         |from: Option<usize>| (from.map_or(0, |last| last + 1)..letters.len()).map(|number| (number, number));
     let each = |number: usize| {
@@ -99,6 +105,7 @@ async fn import(
             if !letter.is_empty() {
                 ledger.note(&number.to_string())?;
             }
+            context.progress(number as u64, LETTERS.lines().count() as u64);
             if number.is_multiple_of(BETWEEN) {
                 // The others are stored every five seconds.
                 context.checkpoint_now(&number).await?;
@@ -137,6 +144,7 @@ async fn until(what: impl Fn() -> bool) {
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
+    tracing_subscriber::registry().with(RunLogLayer::new().with_filter(LevelFilter::INFO)).init();
     let args = Args::parse();
     let store = args.store.open("long-import").await?;
     if let Some(ledger) = args.worker {
@@ -156,6 +164,7 @@ async fn main() -> anyhow::Result<()> {
         until(is_in_the_middle).await;
         first.shutdown(Duration::ZERO).await;
         println!("its scheduler was shut down after {} letters", ledger.letters().len());
+        print_progress(&imported).await?;
         let second = worker(store, &ledger).await?;
         report(&imported.result().await?, &ledger)?;
         second.shutdown(Duration::from_secs(5)).await;
@@ -169,11 +178,24 @@ async fn main() -> anyhow::Result<()> {
             "its process was killed after {} letters; another one waits for the lease of its node",
             ledger.letters().len()
         );
+        print_progress(&imported).await?;
         let mut second = spawn(&own, &ledger.0)?;
         let result = imported.result().await;
         second.kill()?;
         second.wait()?;
         report(&result?, &ledger)?;
+    }
+    let log = client.run_log(id).await?.context("the run is kept with its log")?;
+    println!("what it has logged:");
+    log.lines.iter().for_each(|line| println!("  attempt {}: {}", line.attempt, line.text));
+    Ok(())
+}
+
+/// How far the import is, as of a second ago.
+async fn print_progress(imported: &RunHandle<Imported>) -> scheduler_core::Result<()> {
+    if let Some(progress) = imported.progress().await? {
+        let message = progress.message.unwrap_or_default();
+        println!("its progress: {message}, {} of {}", progress.done, progress.total);
     }
     Ok(())
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use scheduler_core::JobData;
 use scheduler_core::job::ExecutionId;
-use scheduler_core::run::{RunEnd, RunState, Unique};
+use scheduler_core::run::{AttemptNotes, LogLevel, LogLine, RunEnd, RunLog, RunProgress, RunState, Unique};
 use scheduler_core::store::*;
 
 use super::running::{error, id, run};
@@ -24,6 +24,27 @@ fn text(text: &str) -> Option<Arc<str>> {
 
 fn again(seconds: i64) -> Fate {
     Fate::Again { at: at(seconds), counts: true, error: Some(error("no")) }
+}
+
+fn done(done: u64) -> AttemptNotes {
+    let mut progress = RunProgress::default();
+    (progress.done, progress.total, progress.message) = (done, 10, text("ä"));
+    AttemptNotes::default().progress(progress)
+}
+
+fn logged(first: u64, lines: &[&str]) -> AttemptNotes {
+    let (at, attempt, level) = (at(1), 1, LogLevel::Warn);
+    let line = |text: &&str| LogLine { at, attempt, level, target: "it".into(), text: (*text).into() };
+    AttemptNotes::default().lines(first, lines.iter().map(line).collect())
+}
+
+fn lines(texts: &[&str]) -> Vec<String> {
+    texts.iter().map(|text| (*text).to_owned()).collect()
+}
+
+fn texts(log: Option<Arc<RunLog>>) -> (Vec<String>, u64) {
+    let log = log.unwrap();
+    (log.lines.iter().map(|line| line.text.to_string()).collect(), log.dropped)
 }
 
 impl Bench {
@@ -47,8 +68,19 @@ impl Bench {
 
     /// Ends an attempt that has got so far.
     async fn end_noting(&self, run: &AcquiredRun, fate: Fate, checkpoint: &str) {
-        let completion = Completion { fate, checkpoint: text(checkpoint), ..Completion::of(run.claim) };
+        let noted = Some(AttemptNotes::default().checkpoint(checkpoint).into());
+        let completion = Completion { fate, noted, ..Completion::of(run.claim) };
         self.complete_as(completion).await;
+    }
+
+    async fn note_as(&self, claim: ExecutionId, notes: AttemptNotes) -> Vec<bool> {
+        self.store.note(vec![RunNote::new(claim, notes)]).await.unwrap()
+    }
+
+    /// The texts of a run's log, and how many lines were dropped.
+    async fn log(&self, number: u64) -> (Vec<String>, u64) {
+        let query = RunQuery::one(id(number)).with_log();
+        texts(self.store.all_runs(query).await.unwrap().remove(0).log)
     }
 
     /// Waits for a signal, for as long as a store may take to send one.
@@ -222,12 +254,80 @@ async fn a_firing_hands_its_checkpoint_on(bench) {
     bench.put(&work, [once("a", 0)]).await;
     let fired = bench.run(0).await;
     assert_eq!(bench.note(&[(fired.claim, "7")]).await, [true]);
-    let mut run = NewRun::of_firing(fired.claim, &work.into(), &fired.trigger, at(0), at(0));
-    run.checkpoint = text("8");
-    let promise = Some(Box::new(run));
-    let end = Completion { fate: again(5), promise, ..Completion::of(fired.claim) };
+    let run = NewRun::of_firing(fired.claim, &work.into(), &fired.trigger, at(0), at(0));
+    let (promise, noted) = (Some(Box::new(run)), Some(AttemptNotes::default().checkpoint("8").into()));
+    let end = Completion { fate: again(5), promise, noted, ..Completion::of(fired.claim) };
     bench.complete_as(end).await;
     assert_eq!(bench.take_one(5).await.checkpoint, text("8"));
+}
+
+async fn progress_is_shown_until_there_is_another(bench) {
+    bench.enqueue(vec![kept(1, 1, 60)]).await;
+    let taken = bench.take_one(1).await;
+    let progress = async || bench.run_status(1).await.unwrap().progress;
+    assert_eq!(progress().await, None);
+    assert_eq!(bench.note_as(taken.claim, done(3)).await, [true]);
+    assert_eq!(progress().await, done(3).progress);
+    let executions = bench.store.executions(Executions::All).await.unwrap();
+    assert_eq!(executions[0].progress, done(3).progress);
+    assert_eq!(bench.note(&[(taken.claim, "7")]).await, [true]);
+    let status = bench.run_status(1).await.unwrap();
+    assert_eq!((status.progress, status.checkpoint), (done(3).progress, text("7")), "beside a checkpoint");
+    let completion = Completion { noted: Some(done(9).into()), ..Completion::of(taken.claim) };
+    bench.complete_as(completion).await;
+    assert_eq!(progress().await, done(9).progress, "the end brings the last one");
+    assert_eq!(bench.note_as(taken.claim, done(4)).await, [false], "the run is over");
+    assert_eq!(bench.change(&[1], RunChange::replay()).await, [RunChanged::Done]);
+    assert_eq!(progress().await, None, "a run that has succeeded begins anew");
+}
+
+/// A call whose answer was lost is repeated.
+async fn each_line_is_logged_once_and_stays_for_the_next_attempt(bench) {
+    bench.enqueue(vec![run(1, &job("work").build(), 1)]).await;
+    let first = bench.take_one(1).await;
+    for (from, lines) in [(0, vec!["a", "b"]), (0, vec!["a", "b", "c"]), (3, vec!["d"])] {
+        assert_eq!(bench.note_as(first.claim, logged(from, &lines)).await, [true]);
+    }
+    assert_eq!(bench.log(1).await, (lines(&["a", "b", "c", "d"]), 0));
+    let noted = Some(logged(5, &["f"]).into());
+    bench.complete_as(Completion { fate: again(5), noted, ..Completion::of(first.claim) }).await;
+    assert_eq!(bench.log(1).await, (lines(&["a", "b", "c", "d", "f"]), 1), "one did not come");
+    let second = bench.take_one(5).await;
+    bench.note_as(second.claim, logged(0, &["a"])).await;
+    assert_eq!(bench.log(1).await, (lines(&["a", "b", "c", "d", "f", "a"]), 1));
+    let listed = bench.store.all_runs(RunQuery::default()).await.unwrap();
+    assert_eq!(listed[0].log, None, "a log stands in no list");
+    bench.end_at(&second, Fate::Over, None, 6).await;
+    assert!(bench.all_runs().await.is_empty(), "the log goes with the run");
+}
+
+/// It has no run of its own until its first attempt has ended.
+async fn a_firing_shows_what_it_notes_and_hands_it_on(bench) {
+    let work = job("work").build();
+    bench.put(&work, [once("a", 0)]).await;
+    let fired = bench.run(0).await;
+    bench.note_as(fired.claim, logged(0, &["a"])).await;
+    bench.note_as(fired.claim, done(3)).await;
+    let shown = bench.store.executions(Executions::One(fired.claim)).await.unwrap().remove(0);
+    assert_eq!((shown.progress, texts(shown.log)), (done(3).progress, (lines(&["a"]), 0)));
+    let run = NewRun::of_firing(fired.claim, &work.into(), &fired.trigger, at(0), at(0));
+    let (promise, noted, run) = (Some(Box::new(run.clone())), Some(logged(1, &["b"]).into()), run.id);
+    let end = Completion { fate: again(5), promise, noted, ..Completion::of(fired.claim) };
+    bench.complete_as(end).await;
+    let stored = bench.store.all_runs(RunQuery::one(run).with_log()).await.unwrap().remove(0);
+    assert_eq!((stored.progress, texts(stored.log)), (done(3).progress, (lines(&["a", "b"]), 0)));
+}
+
+/// The policy counts attempts from one that has got further.
+async fn an_end_may_let_the_attempts_before_not_count(bench) {
+    bench.enqueue(vec![run(1, &job("work").build(), 1)]).await;
+    for (due, expected, resets) in [(1, 1, false), (5, 2, false), (9, 3, true), (13, 2, false)] {
+        let taken = bench.take_one(due).await;
+        assert_eq!(taken.attempt, expected);
+        let fate = again(due + 4);
+        bench.complete_as(Completion { fate, resets, ..Completion::of(taken.claim) }).await;
+    }
+    assert_eq!(bench.run_status(1).await.unwrap().attempts, 2);
 }
 
 async fn notes_of_many_attempts_are_answered_in_their_order(bench) {

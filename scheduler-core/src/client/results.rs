@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 use super::enqueue_outcome::EnqueueOutcome;
 use super::handle::Client;
 use crate::error::{During, Result};
-use crate::run::{RunEnd, RunError, RunId};
+use crate::run::{RunEnd, RunError, RunId, RunProgress};
 use crate::store::*;
 
 /// How long a run is kept after its end if a handle of it was asked for, and nothing else is said.
@@ -50,6 +50,18 @@ impl<T> RunHandle<T> {
     pub async fn status(&self) -> Result<Option<RunStatus>> {
         let query = self.client.as_of_now(RunQuery::one(self.id()));
         Ok(self.client.store().all_runs(query).await.during("status")?.pop())
+    }
+}
+
+impl<T> RunHandle<T> {
+    /// How far the run has got, as its job [says](crate::job::JobContext::progress); none if it has said nothing, or is not stored.
+    /// Up to a second old.
+    ///
+    /// # Errors
+    ///
+    /// The store has failed.
+    pub async fn progress(&self) -> Result<Option<RunProgress>> {
+        Ok(self.status().await?.and_then(|status| status.progress))
     }
 }
 

@@ -1,12 +1,14 @@
 //! Stored runs: listed, cancelled, replayed, edited, removed.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
 use super::handle::Client;
 use crate::error::{During, Error, Result};
-use crate::run::RunId;
+use crate::job::ExecutionId;
+use crate::run::{RunId, RunLog};
 use crate::store::*;
 use crate::watch::Event;
 
@@ -43,6 +45,36 @@ impl Client {
     /// The store has failed.
     pub async fn all_runs(&self, query: RunQuery) -> Result<Vec<RunStatus>> {
         self.store().all_runs(self.as_of_now(query)).await.during("runs")
+    }
+
+    /// The last lines that a run has logged, over all of its attempts, if its job [logs](crate::job::JobDetailBuilder::log); none if nothing
+    /// is stored of the run. Up to a second old. The log is removed with the run, which leaves nothing once it has succeeded unless it is
+    /// [kept](super::Enqueue::keep). Of an occurrence of a trigger, the first attempt shows its log while it runs.
+    ///
+    /// ```
+    /// # use scheduler_core::Client;
+    /// # use scheduler_core::run::RunId;
+    /// # async fn look(client: Client, dead: RunId) -> scheduler_core::Result<()> {
+    /// for line in client.run_log(dead).await?.iter().flat_map(|log| &log.lines) {
+    ///     println!("{line}");
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// The store has failed.
+    pub async fn run_log(&self, run: RunId) -> Result<Option<Arc<RunLog>>> {
+        let query = RunQuery::one(run).with_log();
+        let found = self.store().all_runs(query).await.during("run_log")?.pop();
+        if found.is_some() {
+            return Ok(found.and_then(|run| run.log));
+        }
+        // The first attempt of an occurrence has no run of its own yet.
+        let first = Executions::One(ExecutionId::new(run.sender(), run.count()));
+        let found = self.store().executions(first).await.during("run_log")?.pop();
+        Ok(found.and_then(|execution| execution.log))
     }
 
     /// Cancels a run. A run that waits has ended with that; one that a node runs is asked to stop, and is not attempted again. Says

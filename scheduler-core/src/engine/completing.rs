@@ -64,26 +64,26 @@ impl Core {
             && ended.run.cancel_reason() == Some(CancelReason::ClaimLost);
         let (execution, data) = (parts.id, wishes.data);
         let output = wishes.output.filter(|_| parts.stored.is_some() && ended.outcome.is_success());
-        let fate = self.fate(ended, now);
+        let resets = self.resets(ended);
+        let fate = self.fate(ended, resets, now);
         let mut record = self.record(parts, ended.outcome, reason(ended, &fate));
         record.iter_mut().for_each(|record| record.overran = ended.overran);
         let notes = &ended.run.notebook;
-        let of_firing = || NewRun { checkpoint: notes.latest(), ..self.promise(parts) };
-        let promise = (fate != Fate::Over && parts.stored.is_none()).then(|| Box::new(of_firing()));
-        let goes_on = parts.stored.is_some() && !matches!(fate, Fate::Over | Fate::Discarded);
-        let checkpoint = notes.unstored().map(|(text, _)| text).filter(|_| goes_on);
+        let promise = (fate != Fate::Over && parts.stored.is_none()).then(|| Box::new(self.promise(parts)));
+        let is_stored = parts.stored.is_some() || promise.is_some();
+        let noted = notes.unstored().filter(|_| is_stored).map(|(notes, _)| Box::new(notes));
         let throttles = match ended.outcome {
             Outcome::Throttled { limit, .. } => Some(limit.clone()),
             _ => None,
         };
-        let rest = Completion::of(execution);
-        let of_run = Completion { fate, promise, output, checkpoint, throttles, ..rest };
+        let of_run =
+            Completion { fate, promise, output, noted, resets, throttles, ..Completion::of(execution) };
         Completion { instruction, data, record, unfinished, ..of_run }
     }
 
     /// What becomes of the run: an attempt that failed is followed by another one as long as a retry is left, and a stored run that
     /// was interrupted waits again.
-    fn fate(&self, ended: &Ended<'_>, now: DateTime<Utc>) -> Fate {
+    fn fate(&self, ended: &Ended<'_>, resets: bool, now: DateTime<Utc>) -> Fate {
         let parts = &ended.run.parts;
         let interrupted = || {
             let reason = ended.run.cancel_reason();
@@ -111,12 +111,20 @@ impl Core {
                 let Some(policy) = self.policy(parts) else { return Fate::Over };
                 let error =
                     ended.outcome.failure().map(|text| self.error_of(parts, kind_of(ended.outcome), &text));
-                match verdict(policy, parts, ended.outcome, now) {
+                match verdict(policy, (parts, resets), ended.outcome, now) {
                     Verdict::Again(at) => Fate::Again { at, counts: true, error },
                     Verdict::Dead => Fate::Dead { error },
                 }
             }
         }
+    }
+
+    /// Whether the attempts before do not count any more: the policy says so, and this one has noted another checkpoint.
+    fn resets(&self, ended: &Ended<'_>) -> bool {
+        let parts = &ended.run.parts;
+        let before = parts.stored.as_ref().and_then(|run| run.checkpoint.as_ref());
+        self.policy(parts).is_some_and(RetryPolicy::is_reset_by_progress)
+            && ended.run.notebook.checkpoint().is_some_and(|latest| before != Some(&latest))
     }
 
     fn error_of(&self, parts: &RunParts, kind: FailureKind, text: &str) -> Box<AttemptError> {
@@ -208,13 +216,19 @@ fn kind_of(outcome: &Outcome) -> FailureKind {
 }
 
 /// The verdict of the policy, unless the error itself says when to try again, or that no retry can help.
-fn verdict(policy: &RetryPolicy, parts: &RunParts, outcome: &Outcome, now: DateTime<Utc>) -> Verdict {
+fn verdict(
+    policy: &RetryPolicy,
+    (parts, resets): (&RunParts, bool),
+    outcome: &Outcome,
+    now: DateTime<Utc>,
+) -> Verdict {
     let means = match outcome {
         Outcome::Failed(error) => error.means(),
         _ => Failure::Retry,
     };
     let kind = kind_of(outcome);
-    let (attempt, first) = (parts.attempt(), parts.first_attempt());
+    let attempt = if resets { 1 } else { parts.attempt() };
+    let first = parts.first_attempt();
     match means {
         Failure::Fatal => Verdict::Dead,
         Failure::RetryAfter(delay) => policy.verdict(kind, attempt, first, delay.from(now)),

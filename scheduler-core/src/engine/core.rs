@@ -68,7 +68,7 @@ pub(crate) struct Core {
     pub(crate) limits: RwLock<QueueLimits>,
     pub(crate) running: Running,
     /// Something that attempts have noted is going to be stored.
-    pub(super) notes_are_due: PlainBool,
+    pub(super) notes_are_due: [PlainBool; 2],
     /// Held by whoever stores notes; only across that one call of the store.
     pub(super) noting: tokio::sync::Mutex<()>,
     /// How many executions have ended.
@@ -134,7 +134,7 @@ impl Core {
             pipeline: Arc::new(pipeline),
             limits: RwLock::default(),
             running: Running::default(),
-            notes_are_due: PlainBool::new(false),
+            notes_are_due: [false, false].map(PlainBool::new),
             noting: tokio::sync::Mutex::default(),
             executed: AtomicU64::new(0),
             started: OnceLock::new(),

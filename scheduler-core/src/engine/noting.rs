@@ -5,30 +5,35 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::core::Core;
-use crate::job::{Noting, Run, Storing};
+use crate::job::{Noting, Storing};
 use crate::store::{Changes, RunNote};
 use crate::watch::SchedulerState;
 
-/// What has been noted is stored so long after.
+/// A checkpoint is stored so long after it was noted.
 const STORE_WITHIN: Duration = Duration::from_secs(5);
 
+/// What people look at is stored so long after it was noted.
+const SHOW_WITHIN: Duration = Duration::from_secs(1);
+
 impl Noting for Core {
-    fn noted(self: Arc<Self>) {
+    fn noted(self: Arc<Self>, for_people: bool) {
         // At the end of the scheduler, the ends of the attempts bring along what they have noted.
-        if self.state() == SchedulerState::Shutdown || self.notes_are_due.swap(true, Ordering::AcqRel) {
+        let is_due = &self.notes_are_due[usize::from(for_people)];
+        if self.state() == SchedulerState::Shutdown || is_due.swap(true, Ordering::AcqRel) {
             return;
         }
+        let within = if for_people { SHOW_WITHIN } else { STORE_WITHIN };
         let (core, activity) = (self.clone(), self.clock.begin(&"notes of attempts"));
         self.spawn(activity.observe(async move {
             let mut phase = core.phase.subscribe();
             tokio::select! {
-                () = core.clock.sleep(STORE_WITHIN) => {}
+                () = core.clock.sleep(within) => {}
                 _ = phase.wait_for(|state| *state == SchedulerState::Shutdown) => {}
             }
-            core.notes_are_due.store(false, Ordering::Release);
+            core.notes_are_due[usize::from(for_people)].store(false, Ordering::Release);
             if let Err(error) = core.clone().store_notes().await {
-                core.clone().noted();
-                tracing::warn!(%error, "checkpoints of runs could not be stored; trying again in five seconds: {error}");
+                core.clone().noted(for_people);
+                tracing::warn!(%error, "what runs have noted could not be stored; trying again in {within:?}: {error}");
             }
         }));
     }
@@ -42,13 +47,13 @@ impl Noting for Core {
             if noted.is_empty() {
                 return Ok(());
             }
-            let of_run = |(run, (text, _)): &(&Arc<Run>, (Arc<str>, u64))| {
-                RunNote::checkpoint(run.parts.id, text.clone())
-            };
-            let answers = self.store.note(noted.iter().map(of_run).collect()).await?;
-            for ((run, (_, number)), is_stored) in noted.iter().zip(answers) {
+            let (runs, notes): (Vec<_>, Vec<_>) = noted
+                .into_iter()
+                .map(|(run, (notes, number))| ((run, number), RunNote::new(run.parts.id, notes)))
+                .unzip();
+            for ((run, number), is_stored) in runs.into_iter().zip(self.store.note(notes).await?) {
                 if is_stored {
-                    run.notebook.set_stored(*number);
+                    run.notebook.set_stored(number);
                 }
             }
             Ok(())

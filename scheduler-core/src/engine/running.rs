@@ -88,7 +88,7 @@ impl Running {
 
     /// The executions with something noted that is not stored.
     pub(crate) fn with_notes(&self) -> Vec<Arc<Run>> {
-        let noted = self.0.iter().filter(|entry| entry.run.notebook.unstored().is_some());
+        let noted = self.0.iter().filter(|entry| entry.run.notebook.has_unstored());
         noted.map(|entry| entry.run.clone()).collect()
     }
 

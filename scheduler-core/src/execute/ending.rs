@@ -25,7 +25,7 @@ impl Guard {
         audience: Option<Arc<Audience>>,
         activity: Activity,
     ) -> Self {
-        let (started, span) = (owner.pipeline().clock.monotonic(), span_of(&run.parts));
+        let (started, span) = (owner.pipeline().clock.monotonic(), span_of(&run));
         Self { end: End { owner, run, audience, activity, span, started, was_dropped: false }, outcome: None }
     }
 
@@ -148,8 +148,18 @@ impl End {
     }
 }
 
+#[cfg(feature = "run-log")]
+fn span_of(run: &Arc<Run>) -> Span {
+    crate::job::span_of(run, || span(&run.parts))
+}
+
+#[cfg(not(feature = "run-log"))]
+fn span_of(run: &Run) -> Span {
+    span(&run.parts)
+}
+
 /// What a subscriber sees around everything that happens in a run, the same for every launcher.
-fn span_of(parts: &RunParts) -> Span {
+fn span(parts: &RunParts) -> Span {
     tracing::info_span!(
         "run",
         job = %parts.job.key(),

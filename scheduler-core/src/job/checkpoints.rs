@@ -38,7 +38,7 @@ impl JobContext {
     pub fn checkpoint(&self, cursor: &impl Serialize) -> Result<(), JobError> {
         self.0.notebook.write(text_of(cursor)?);
         if let Some(noting) = self.0.noting() {
-            noting.noted();
+            noting.noted(false);
         }
         Ok(())
     }

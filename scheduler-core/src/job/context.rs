@@ -18,7 +18,7 @@ use crate::data::JobData;
 use crate::error::{Error, Result};
 use crate::execution_id::ExecutionId;
 use crate::key::{JobKey, TriggerKey};
-use crate::run::{AttemptError, FiringCause, MAX_OUTPUT, RunId};
+use crate::run::{AttemptError, FiringCause, MAX_OUTPUT, MAX_PROGRESS_MESSAGE, RunId, RunProgress, cut};
 use crate::time::Clock;
 use crate::trigger::{Recovery, Trigger};
 
@@ -207,6 +207,47 @@ impl JobContext {
         }
         self.0.wishes.lock().output = Some(text.into());
         Ok(())
+    }
+
+    /// Says how far this attempt has got, for people: so many units of so many, and 0 for a total that is not known. The value is one in
+    /// memory until it is stored with those of all runs of the node, once a second if it has changed, and with the end of the attempt. So a
+    /// job may say it for each item. [`RunHandle::progress`](crate::client::RunHandle::progress) and
+    /// [`RunStatus::progress`](crate::store::RunStatus::progress) show it, and
+    /// [`ExecutionStatus::progress`](crate::store::ExecutionStatus::progress) that of the first attempt of an occurrence.
+    ///
+    /// Nothing depends on it: where the next attempt goes on is said by a [checkpoint](Self::checkpoint). A run that nobody has stored, as
+    /// in a queue in memory, shows nothing.
+    ///
+    /// ```
+    /// use scheduler_core::prelude::*;
+    ///
+    /// #[job]
+    /// async fn import(context: JobContext) -> JobResult {
+    ///     let rows = ["a", "b", "c"];
+    ///     context.progress_message("the rows of today");
+    ///     for (done, row) in (1..).zip(rows) {
+    ///         println!("{row}");
+    ///         context.progress(done, 3);
+    ///     }
+    ///     Ok(())
+    /// }
+    /// ```
+    pub fn progress(&self, done: u64, total: u64) {
+        self.note_progress(|progress| (progress.done, progress.total) = (done, total));
+    }
+
+    /// Says in words what this attempt does, beside its [progress](Self::progress). Of a text longer than
+    /// [`MAX_PROGRESS_MESSAGE`](crate::run::MAX_PROGRESS_MESSAGE) the rest is cut off.
+    pub fn progress_message(&self, text: &str) {
+        self.note_progress(|progress| progress.message = Some(cut(text, MAX_PROGRESS_MESSAGE).into()));
+    }
+
+    fn note_progress(&self, change: impl FnOnce(&mut RunProgress)) {
+        if let Some(noting) = self.0.noting()
+            && self.0.notebook.set_progress(change)
+        {
+            noting.noted(true);
+        }
     }
 
     /// Calls the job again as soon as this call has ended, however it ends, in the same attempt. Without limit or

@@ -54,6 +54,7 @@ struct ColdFields {
     boost: Option<Duration>,
     expires: Option<Duration>,
     keep: Option<Duration>,
+    log: bool,
 }
 
 impl ColdFields {
@@ -66,6 +67,7 @@ impl ColdFields {
         boost: None,
         expires: None,
         keep: None,
+        log: false,
     };
 
     fn kept(self) -> Option<Box<Self>> {
@@ -96,6 +98,8 @@ struct Record {
     expires: Option<Duration>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     keep: Option<Duration>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    log: bool,
     #[serde(default)]
     durable: bool,
     #[serde(default)]
@@ -112,8 +116,8 @@ impl TryFrom<Record> for JobDetail {
     fn try_from(record: Record) -> Result<Self, String> {
         let Record { key, job_type, durable, disallow_concurrent, persist_data, requests_recovery, .. } =
             record;
-        let Record { description, data, timeout, retry, queue, boost, expires, keep, .. } = record;
-        let cold = ColdFields { description, data, timeout, retry, queue, boost, expires, keep }.kept();
+        let Record { description, data, timeout, retry, queue, boost, expires, keep, log, .. } = record;
+        let cold = ColdFields { description, data, timeout, retry, queue, boost, expires, keep, log }.kept();
         let job = Self { key, job_type, durable, disallow_concurrent, persist_data, requests_recovery, cold };
         job.problem().map_or(Ok(job), Err)
     }
@@ -123,7 +127,7 @@ impl From<JobDetail> for Record {
     fn from(detail: JobDetail) -> Self {
         let JobDetail { key, job_type, durable, disallow_concurrent, persist_data, requests_recovery, cold } =
             detail;
-        let ColdFields { description, data, timeout, retry, queue, boost, expires, keep } =
+        let ColdFields { description, data, timeout, retry, queue, boost, expires, keep, log } =
             cold.map_or(ColdFields::NOTHING, |cold| *cold);
         Self {
             version: Version,
@@ -137,6 +141,7 @@ impl From<JobDetail> for Record {
             boost,
             expires,
             keep,
+            log,
             durable,
             disallow_concurrent,
             persist_data,
@@ -260,6 +265,11 @@ impl JobDetail {
         self.cold().keep
     }
 
+    /// Whether what its runs log is kept with them.
+    pub fn log(&self) -> bool {
+        self.cold().log
+    }
+
     /// Whether the job stays when its last trigger is gone.
     pub fn durable(&self) -> bool {
         self.durable
@@ -287,6 +297,7 @@ impl JobDetail {
         let rules = [
             ("timeout", timeout(self), timeout(declared)),
             ("retry", retry(self), retry(declared)),
+            ("log", self.log().to_string(), declared.log().to_string()),
             ("job_type", self.job_type.to_string(), declared.job_type.to_string()),
             (
                 "disallow_concurrent",
@@ -308,7 +319,10 @@ impl JobDetail {
             cold: self.cold.clone(),
             ..declared.clone()
         };
-        detail.edit_rare(|cold| (cold.timeout, cold.retry) = (declared.timeout(), declared.retry().cloned()));
+        detail.edit_rare(|cold| {
+            (cold.timeout, cold.retry) = (declared.timeout(), declared.retry().cloned());
+            cold.log = declared.log();
+        });
         detail
     }
 
@@ -401,6 +415,15 @@ impl JobDetailBuilder {
     /// [`Enqueue::keep`](crate::client::Enqueue::keep).
     pub fn keep(mut self, keep: Duration) -> Self {
         self.0.edit_rare(|cold| cold.keep = Some(keep));
+        self
+    }
+
+    /// Keeps the last lines that each run of this job logs by `tracing`, so that [`Client::run_log`](crate::Client::run_log) shows them:
+    /// at most [200 lines](crate::run::MAX_LOG_LINES) of [1 KiB](crate::run::MAX_LOG_LINE) each, and [64 KiB](crate::run::MAX_LOG) in
+    /// all. The program needs the feature `run-log` and a `RunLogLayer` in its subscriber. Lines are stored once a second with the run,
+    /// so a run that logs much is written often. Default: false.
+    pub fn log(mut self, log: bool) -> Self {
+        self.0.edit_rare(|cold| cold.log = log);
         self
     }
 

@@ -58,6 +58,8 @@ mod outputs;
 mod provide;
 mod registry;
 mod run;
+#[cfg(feature = "run-log")]
+mod run_log;
 mod scope;
 
 pub use crate::error::BoxError;
@@ -85,4 +87,8 @@ pub use provide::{Factory, Providers, ScopedFactory, Shared};
 pub use registry::Discovered;
 pub use registry::{Registry, RegistryProblem};
 pub(crate) use run::{Run, RunParts, StoredRun, Unschedule};
+#[cfg(feature = "run-log")]
+pub use run_log::RunLogLayer;
+#[cfg(feature = "run-log")]
+pub(crate) use run_log::span_of;
 pub use scope::Scoped;

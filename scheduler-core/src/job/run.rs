@@ -157,6 +157,15 @@ impl Run {
         self.noting.as_ref().filter(|_| has_claim)?.upgrade()
     }
 
+    /// Adds a line to the log of an attempt that a store knows.
+    #[cfg(feature = "run-log")]
+    pub(super) fn log(&self, line: impl FnOnce(DateTime<Utc>) -> crate::run::LogLine) {
+        if let Some(noting) = self.noting() {
+            self.notebook.log(line(self.clock.now()));
+            noting.noted(true);
+        }
+    }
+
     /// The values of its own.
     pub(crate) fn scope(&self) -> &Scope {
         &self.scope

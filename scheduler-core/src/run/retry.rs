@@ -39,6 +39,8 @@ pub struct RetryPolicy {
     pub(crate) within: Option<Duration>,
     #[serde(default, skip_serializing_if = "Kinds::are_all")]
     on: Kinds,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) is_reset_by_progress: bool,
 }
 
 /// A kind of failure.
@@ -159,7 +161,7 @@ impl Default for RetryPolicy {
 impl RetryPolicy {
     /// At most `max` retries after the first attempt.
     pub const fn new(max: u32, backoff: Backoff) -> Self {
-        Self { max, backoff, jitter: JITTER, within: None, on: Kinds::ALL }
+        Self { max, backoff, jitter: JITTER, within: None, on: Kinds::ALL, is_reset_by_progress: false }
     }
 
     /// No retry: a run whose attempt fails is dead, and can be replayed.
@@ -195,6 +197,19 @@ impl RetryPolicy {
     #[must_use]
     pub fn on(self, kinds: impl IntoIterator<Item = FailureKind>) -> Self {
         Self { on: kinds.into_iter().collect(), ..self }
+    }
+
+    /// Counts attempts anew after an attempt that has noted another [checkpoint](crate::job::JobContext::checkpoint) than the one from which it
+    /// began: for an import that fails every hour at another place. So the next attempt has the number 2, and the backoff begins anew.
+    /// [`within`](Self::within) still counts from the very first attempt. Default: no.
+    #[must_use]
+    pub fn reset_by_progress(self) -> Self {
+        Self { is_reset_by_progress: true, ..self }
+    }
+
+    /// Whether an attempt that has noted another checkpoint lets those before it not count.
+    pub const fn is_reset_by_progress(&self) -> bool {
+        self.is_reset_by_progress
     }
 
     /// The largest number of retries. The number of attempts is larger by one.
@@ -276,6 +291,9 @@ impl fmt::Display for RetryPolicy {
         if !self.on.are_all() {
             let words: Vec<_> = self.on.iter().map(FailureKind::word).collect();
             write!(f, ", on {}", words.join(", "))?;
+        }
+        if self.is_reset_by_progress {
+            f.write_str(", reset by progress")?;
         }
         Ok(())
     }

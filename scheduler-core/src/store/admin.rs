@@ -13,6 +13,7 @@ use super::state::TriggerState;
 use crate::job::{ExecutionId, JobDetail};
 use crate::key::{JobKey, TriggerKey};
 use crate::matcher::Text;
+use crate::run::{RunLog, RunProgress};
 use crate::trigger::{Progress, Trigger};
 
 /// What to do with something that is there already.
@@ -316,6 +317,10 @@ pub struct ExecutionStatus {
     pub queue: Option<Arc<str>>,
     /// When it fired.
     pub fired: DateTime<Utc>,
+    /// How far it has got, for people.
+    pub progress: Option<RunProgress>,
+    /// What its run has logged, if its job [logs](crate::job::JobDetail::log). Only shown by [`Executions::One`].
+    pub log: Option<Arc<RunLog>>,
 }
 
 /// A note that the store keeps under a name.

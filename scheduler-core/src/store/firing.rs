@@ -13,7 +13,7 @@ use crate::calendar::Calendar;
 use crate::data::JobData;
 use crate::job::{CancelReason, ExecutionId, JobDetail};
 use crate::key::JobKey;
-use crate::run::RunId;
+use crate::run::{AttemptNotes, RunId};
 use crate::trigger::{Progress, Trigger};
 
 /// Claim due triggers.
@@ -205,11 +205,13 @@ pub struct Completion {
     pub promise: Option<Box<NewRun>>,
     /// What its job has returned, as JSON. It is stored with a run that is [kept](NewRun::keep).
     pub output: Option<Arc<str>>,
-    /// How far it has got, as JSON, if that is not stored yet. For a run that is not over.
-    pub checkpoint: Option<Arc<str>>,
     /// The name of a limit of the run. With [`Fate::Again`], the gates of this limit that the run has open for nobody before that time.
     /// An earlier time than one that is known changes nothing.
     pub throttles: Option<Arc<str>>,
+    /// What it has noted that is not stored yet.
+    pub noted: Option<Box<AttemptNotes>>,
+    /// It has got further than the attempts before, and by its retry policy they do not count any more.
+    pub resets: bool,
 }
 
 impl Completion {
@@ -225,8 +227,9 @@ impl Completion {
             fate,
             promise: None,
             output: None,
-            checkpoint: None,
             throttles: None,
+            noted: None,
+            resets: false,
         }
     }
 }
@@ -238,14 +241,19 @@ pub struct RunNote {
     /// The attempt. A claim that is gone, or no longer good, notes nothing: a node that was frozen cannot turn back what another one has
     /// noted since.
     pub claim: ExecutionId,
-    /// How far it has got, as JSON.
-    pub checkpoint: Arc<str>,
+    /// What is new.
+    pub notes: AttemptNotes,
 }
 
 impl RunNote {
+    /// What an attempt has noted since the last time.
+    pub const fn new(claim: ExecutionId, notes: AttemptNotes) -> Self {
+        Self { claim, notes }
+    }
+
     /// How far an attempt has got.
     pub fn checkpoint(claim: ExecutionId, checkpoint: impl Into<Arc<str>>) -> Self {
-        Self { claim, checkpoint: checkpoint.into() }
+        Self::new(claim, AttemptNotes::default().checkpoint(checkpoint))
     }
 }
 

@@ -12,7 +12,10 @@ use super::page::page_size;
 use crate::data::JobData;
 use crate::job::{ExecutionId, JobDetail};
 use crate::key::{JobKey, TriggerKey};
-use crate::run::{AttemptError, Edge, FiringCause, Gates, RetryPolicy, RunEnd, RunId, RunSequence, RunState};
+use crate::run::{
+    AttemptError, Edge, FiringCause, Gates, Noted, RetryPolicy, RunEnd, RunId, RunLog, RunProgress,
+    RunSequence, RunState,
+};
 use crate::trigger::Trigger;
 
 /// Why there is a run.
@@ -72,8 +75,8 @@ pub struct NewRun {
     /// So long after its end it is kept at least, however it ends, with its [output](super::Completion::output). None for as long as its
     /// kind of end is.
     pub keep: Option<Duration>,
-    /// How far attempts before it was stored have got, as JSON.
-    pub checkpoint: Option<Arc<str>>,
+    /// What attempts before it was stored have noted.
+    pub noted: Option<Box<Noted>>,
     /// No more than so many runs may wait in its queue with this one; none for any number. Claimed, held and ended runs do not wait.
     pub most_waiting: Option<usize>,
     /// The present, for a boosted run. Without it the run counts as not due until a node finds it due.
@@ -121,7 +124,7 @@ impl NewRun {
             boost: job.boost().unwrap_or_default(),
             expires: job.expires(),
             keep: job.keep(),
-            checkpoint: None,
+            noted: None,
             most_waiting: None,
             now: None,
         }
@@ -257,6 +260,8 @@ pub struct RunQuery {
     pub limit: Option<usize>,
     /// Whether the [output](RunStatus::output) of each run is shown, which may be long. Default: no, except for [`one`](Self::one).
     pub with_output: bool,
+    /// Whether the [log](RunStatus::log) of each run is shown. Default: no.
+    pub with_log: bool,
     /// The present, so that a run whose time to begin is over counts as expired before a node has found it; none for runs as they are
     /// stored. A [`Client`](crate::Client) sets it.
     pub now: Option<DateTime<Utc>>,
@@ -349,6 +354,12 @@ impl RunQuery {
         Self { with_output: true, ..self }
     }
 
+    /// Shows what the jobs of the runs have logged.
+    #[must_use]
+    pub fn with_log(self) -> Self {
+        Self { with_log: true, ..self }
+    }
+
     /// Only this one.
     pub fn one(id: RunId) -> Self {
         Self { ids: vec![id], with_output: true, ..Self::default() }
@@ -435,6 +446,10 @@ pub struct RunStatus {
     pub output: Option<Arc<str>>,
     /// How far its attempts have got, as JSON. At most 4 KiB.
     pub checkpoint: Option<Arc<str>>,
+    /// How far its last attempt has got, for people.
+    pub progress: Option<RunProgress>,
+    /// What its attempts have logged, if its job [logs](crate::job::JobDetail::log). Only shown if the query [asks for it](RunQuery::with_log).
+    pub log: Option<Arc<RunLog>>,
     /// Why there is this run.
     pub cause: Cause,
     /// The runs for which it waits; of a run that was cancelled since one of them has not ended as it has to, those with that one.
@@ -450,6 +465,7 @@ impl RunStatus {
     /// belong into long lists.
     pub(super) fn seen_by(mut self, query: &RunQuery) -> Self {
         self.output = self.output.filter(|_| query.with_output);
+        self.log = self.log.filter(|_| query.with_log);
         self.at(query.now)
     }
 

@@ -213,7 +213,7 @@ async fn t22_nothing_in_a_calendar_or_job_is_dropped_silently() {
         ),
         (
             "[jobs.j]\ntype = \"report\"\nretry = { when = \"is_transient\" }",
-            ":3: jobs.j.retry.when: unknown; use one of backoff, jitter, max, on, within",
+            ":3: jobs.j.retry.when: unknown; use one of backoff, jitter, max, on, progress, within",
         ),
         ("[jobs.j]\ntype = \"report\"\nretry = -1", ":3: jobs.j.retry: -1 is out of range"),
         (

@@ -44,6 +44,7 @@ mod misbehaving_services;
 mod ordering;
 mod overrunning;
 mod paging;
+mod progress;
 mod queueing;
 mod queues;
 mod races;

@@ -6,7 +6,10 @@ use syn::{Expr, ExprLit, ExprPath, Lit, LitInt, LitStr, Meta};
 
 use crate::errors::Errors;
 
-const KEYS: [&str; 6] = ["max", "backoff", "jitter", "within", "on", "when"];
+const KEYS: [&str; 7] = ["max", "backoff", "jitter", "within", "on", "when", "progress"];
+
+/// What to say of another value of `progress`.
+const PROGRESS: &str = "`progress` has one value, which counts attempts anew after one that has noted another checkpoint; write `progress = \"resets\"`, or leave it out";
 
 /// What to say of `retry = "…"`.
 pub(super) fn of_text(text: &str, forms: &str) -> String {
@@ -60,6 +63,16 @@ pub(super) fn text(key: &Meta, name: &str, example: &str, errors: &mut Errors) -
         None => errors.at(key, hint),
     }
     None
+}
+
+/// Whether progress resets the count of attempts.
+pub(super) fn progress(key: &Meta, errors: &mut Errors) -> bool {
+    match value_of(key) {
+        Some(Expr::Lit(ExprLit { lit: Lit::Str(text), .. })) if text.value() == "resets" => return true,
+        Some(other) => errors.at(other, PROGRESS),
+        None => errors.at(key, PROGRESS),
+    }
+    false
 }
 
 /// The path of a function.

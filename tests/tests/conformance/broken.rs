@@ -119,6 +119,10 @@ bugs! {
     DropsLastCheckpoints,
     DropsCheckpointsOfFirings,
     TrustsTheFrozen,
+    DropsProgress,
+    DropsLogs,
+    LogsTwice,
+    IgnoresResets,
 }
 
 #[derive(Debug)]
@@ -205,9 +209,10 @@ impl Decorator for Broken {
                 Bug::DropsData => completion.data = None,
                 Bug::DropsOutputs => completion.output = None,
                 Bug::ThrottlesNobodyElse => completion.throttles = None,
-                Bug::DropsLastCheckpoints => completion.checkpoint = None,
+                Bug::DropsLastCheckpoints => completion.noted = None,
+                Bug::IgnoresResets => completion.resets = false,
                 Bug::DropsCheckpointsOfFirings => {
-                    completion.promise.iter_mut().for_each(|run| run.checkpoint = None);
+                    completion.noted = completion.noted.take().filter(|_| completion.promise.is_none());
                 }
                 Bug::ForgetsWhoseRetriesTheyAre => {
                     completion.promise.iter_mut().for_each(|run| run.cause = Cause::Enqueued);
@@ -253,6 +258,7 @@ impl Decorator for Broken {
                 self.store.note(notes).await?;
                 Ok(Changed::Note(vec![true; many]))
             }),
+            Change::Note { notes } => reply(self.note(notes), Changed::Note),
             other => self.store.change(other),
         }
     }

@@ -73,6 +73,20 @@ impl Broken {
         self.store.enqueue(runs)
     }
 
+    pub(super) fn note(&self, mut notes: Vec<RunNote>) -> StoreFuture<'_, Vec<bool>> {
+        for RunNote { notes, .. } in &mut notes {
+            match self.bug {
+                Bug::DropsProgress => notes.progress = None,
+                Bug::DropsLogs => notes.lines.clear(),
+                Bug::LogsTwice => {
+                    notes.first_line += 1_000 * self.acquired.fetch_add(1, Ordering::Relaxed) as u64;
+                }
+                _ => {}
+            }
+        }
+        self.store.note(notes)
+    }
+
     pub(super) fn count(&self, counts: Vec<EndCount>, now: DateTime<Utc>) -> StoreFuture<'_, ()> {
         match self.bug {
             Bug::CountsNothing => self.store.count(Vec::new(), now),

@@ -33,10 +33,19 @@ fn of_table(table: &Fields<'_>, mut base: RetryPolicy) -> RetryPolicy {
         base.jitter = percent;
     }
     base.within = within(table).or(base.within);
+    if table.parsed("progress", progress).is_some() {
+        base.is_reset_by_progress = true;
+    }
     match table.parsed("on", FailureKind::read) {
         Some(kinds) => base.on(kinds),
         None => base,
     }
+}
+
+fn progress(word: &str) -> Result<(), String> {
+    (word == "resets").then_some(()).ok_or_else(|| {
+        format!("`{word}` is nothing that progress can do; write `resets`, or leave `progress` out")
+    })
 }
 
 fn jitter(table: &Fields<'_>) -> Option<u8> {

@@ -9,7 +9,7 @@ use super::run::RunRow;
 use super::trigger::TriggerRow;
 use crate::job::{CancelReason, ExecutionId};
 use crate::key::TriggerKey;
-use crate::run::{Gates, RunId};
+use crate::run::{Gates, Noted, RunId};
 use crate::trigger::Trigger;
 
 impl Id<ClaimRow> {
@@ -62,8 +62,8 @@ pub struct ClaimRow {
     /// Somebody has removed its run: its end changes no row, also if a run of the same id has been stored since. Of a firing: somebody
     /// has removed the trigger, and the occurrence is not tried again.
     pub run_removed: bool,
-    /// How far the firing of a trigger has got, as JSON, which has no row of a run yet.
-    pub checkpoint: Option<Arc<str>>,
+    /// What the firing of a trigger has noted, which has no row of a run yet.
+    pub noted: Option<Box<Noted>>,
     /// It is to be stopped.
     pub cancel: Option<CancelReason>,
     /// It holds slots of these gates. A driver gives them back when the claim is removed, whatever the reason.

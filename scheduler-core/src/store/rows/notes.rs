@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::run::Noted;
+
 /// What few runs have. There is none where it would say nothing.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -15,18 +17,18 @@ pub(super) struct Notes {
     /// What its job has returned, as JSON.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) output: Option<Arc<str>>,
-    /// How far its attempts have got, as JSON.
+    /// What its attempts have noted.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) checkpoint: Option<Arc<str>>,
+    pub(super) noted: Option<Box<Noted>>,
 }
 
 impl Notes {
     /// Those of a new run.
-    pub(super) fn of(keep: Option<Duration>, checkpoint: Option<Arc<str>>) -> Option<Self> {
+    pub(super) fn of(keep: Option<Duration>, noted: Option<Box<Noted>>) -> Option<Self> {
         // Less than a millisecond is kept for one.
         let millis = |keep: Duration| u64::try_from(keep.as_millis()).unwrap_or(u64::MAX).max(1);
         let keep = keep.filter(|keep| !keep.is_zero()).map(millis);
-        let notes = Self { keep, checkpoint, ..Self::default() };
+        let notes = Self { keep, noted, ..Self::default() };
         (notes != Self::default()).then_some(notes)
     }
 }

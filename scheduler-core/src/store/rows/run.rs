@@ -170,7 +170,7 @@ impl RunRow {
             boost,
             expires,
             keep,
-            checkpoint,
+            noted,
             now,
             sequence,
             gates,
@@ -186,7 +186,7 @@ impl RunRow {
         let line = sequence.map(|sequence| Box::new(Line { sequence: *sequence, place: LinePlace::Out }));
         let links = Links::of(after, delay).map(Box::new);
         let batching = Batching::of(batch.as_ref(), opens.as_ref()).map(Box::new);
-        let notes = Notes::of(keep, checkpoint).map(Box::new);
+        let notes = Notes::of(keep, noted).map(Box::new);
         let waits = links.is_none() && opens.is_none();
         let cold = RareFields {
             cause,
@@ -332,6 +332,8 @@ impl RunRow {
             behind: self.behind(),
             output: self.output().cloned(),
             checkpoint: self.checkpoint().cloned(),
+            progress: self.progress().cloned(),
+            log: self.log().cloned(),
             cause: self.cause().clone(),
             parents: self.parents().to_vec(),
             member_of: self.member_of(),

@@ -7,6 +7,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::notes::Notes;
 use super::run::RunRow;
+use crate::job::ExecutionId;
+use crate::run::{AttemptNotes, Noted, RunLog, RunProgress};
 
 impl RunRow {
     fn notes(&self) -> Option<&Notes> {
@@ -43,20 +45,37 @@ impl RunRow {
         }
     }
 
-    /// How far its attempts have got, as JSON.
-    pub fn checkpoint(&self) -> Option<&Arc<str>> {
-        self.notes()?.checkpoint.as_ref()
+    fn noted(&self) -> Option<&Noted> {
+        self.notes()?.noted.as_deref()
     }
 
-    /// An attempt has got so far.
-    pub fn set_checkpoint(&mut self, checkpoint: Arc<str>) {
-        self.edit_notes(|notes| notes.checkpoint = Some(checkpoint));
+    /// How far its attempts have got, as JSON.
+    pub fn checkpoint(&self) -> Option<&Arc<str>> {
+        self.noted()?.checkpoint.as_ref()
+    }
+
+    /// How far its last attempt has got, for people.
+    pub fn progress(&self) -> Option<&RunProgress> {
+        self.noted()?.progress.as_ref()
+    }
+
+    /// What its attempts have logged.
+    pub fn log(&self) -> Option<&Arc<RunLog>> {
+        self.noted()?.log.as_ref()
+    }
+
+    /// An attempt has noted this.
+    pub fn note(&mut self, claim: ExecutionId, new: AttemptNotes) {
+        self.edit_notes(|notes| notes.noted.get_or_insert_default().take(claim.count(), new));
     }
 
     /// What it did so far does not count for what it is to do now.
     pub(super) fn forget_checkpoint(&mut self) {
-        if self.checkpoint().is_some() {
-            self.edit_notes(|notes| notes.checkpoint = None);
+        if self.checkpoint().is_some() || self.progress().is_some() {
+            self.edit_notes(|notes| {
+                let log = notes.noted.take().and_then(|noted| noted.log);
+                notes.noted = log.map(|log| Noted { log: Some(log), ..Noted::default() }.into());
+            });
         }
     }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use foldhash::{HashMap, HashMapExt, HashSet, HashSetExt};
 
+use super::steps::each;
 use crate::job::{CancelReason, ExecutionId, JobDetail};
 use crate::key::{JobKey, TriggerKey};
 use crate::store::admin::*;
@@ -117,17 +118,30 @@ fn fired<R: Rows>(rows: &mut R, what: &Executions) -> Answer<R, Vec<(ExecutionId
 
 /// The executions under way, in the order of their ids.
 pub fn executions<R: Rows>(rows: &mut R, what: &Executions) -> Answer<R, Vec<ExecutionStatus>> {
-    let mut statuses = Vec::new();
-    for (execution, id) in fired(rows, what)? {
-        statuses.extend(rows.get(id)?.map(|claim| ExecutionStatus {
+    let fired = fired(rows, what)?;
+    let with_log = matches!(what, Executions::One(_));
+    let statuses = each(rows, fired, |rows, (execution, id)| {
+        let Some(claim) = rows.get(id)? else { return Ok(None) };
+        let noted = claim.noted.as_deref();
+        let mut status = ExecutionStatus {
             id: execution,
             job: claim.trigger.job().clone(),
             trigger: claim.trigger.key().clone(),
             queue: claim.trigger.queue().cloned(),
             fired: claim.since,
-        }));
-    }
-    Ok(statuses)
+            progress: noted.and_then(|noted| noted.progress.clone()),
+            log: noted.and_then(|noted| noted.log.clone()).filter(|_| with_log),
+        };
+        if let Item::Run(run) = claim.item
+            && let Some(run) = rows.run(run)?
+            && let Some(row) = rows.get(run)?
+        {
+            status.progress = row.progress().cloned();
+            status.log = row.log().cloned().filter(|_| with_log);
+        }
+        Ok(Some(status))
+    })?;
+    Ok(statuses.into_iter().flatten().collect())
 }
 
 /// Asks runs to stop; says which.

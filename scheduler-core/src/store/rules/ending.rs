@@ -14,7 +14,7 @@ use crate::job::ExecutionId;
 use crate::key::JobKey;
 use crate::store::firing::{CompleteResult, Completion, Instruction};
 use crate::store::rows::*;
-use crate::store::runs::Fate;
+use crate::store::runs::{Fate, NewRun};
 use crate::store::state::Step;
 use crate::trigger::OverlapPolicy;
 
@@ -23,7 +23,7 @@ const DONE: CompleteResult = CompleteResult::Done { trigger_removed: false, job_
 /// Ends a run, and does to its trigger what it says.
 pub fn complete<R: Rows>(
     rows: &mut R,
-    completion: Completion,
+    mut completion: Completion,
     now: DateTime<Utc>,
 ) -> Answer<R, CompleteResult> {
     let id = Id::of(completion.execution);
@@ -31,23 +31,20 @@ pub fn complete<R: Rows>(
     let Some(claim) = known else { return Ok(CompleteResult::Gone) };
     let (item, birth, lineage, counted) = (claim.trigger_id(), claim.birth, claim.lineage, claim.counted);
     let (trigger, is_removed) = (claim.trigger.clone(), claim.run_removed);
+    let mut noted = claim.noted.clone().filter(|_| completion.promise.is_some());
     if let Some(data) = &completion.data {
         keep_data(rows, trigger.job(), data)?;
     }
-    if let Some(record) = completion.record {
+    if let Some(record) = completion.record.take() {
         append(rows, record);
     }
     if let (Some(limit), Fate::Again { at, .. }) = (&completion.throttles, &completion.fate) {
         throttle(rows, id, limit, *at)?;
     }
     let Some(item) = item else {
-        end_attempt(
-            rows,
-            completion.execution,
-            (completion.fate, completion.output, completion.checkpoint),
-            now,
-        )?;
-        end_job(rows, trigger.job(), completion.instruction)?;
+        let instruction = completion.instruction;
+        end_attempt(rows, completion, now)?;
+        end_job(rows, trigger.job(), instruction)?;
         return Ok(DONE);
     };
     end_claim(rows, id)?;
@@ -56,7 +53,10 @@ pub fn complete<R: Rows>(
     }
     // What somebody has unscheduled meanwhile is not retried.
     if let Some(run) = completion.promise.filter(|_| !is_removed) {
-        promise(rows, (*run, completion.fate), 0, now)?;
+        if let Some(new) = completion.noted {
+            noted.get_or_insert_default().take(completion.execution.count(), *new);
+        }
+        promise(rows, (NewRun { noted, ..*run }, completion.fate), 0, now)?;
     }
     match completion.instruction {
         Instruction::Continue => return Ok(DONE),

@@ -41,7 +41,7 @@ pub fn claimed(
         since: now,
         due: row.progress().scheduled().unwrap_or(now),
         run_removed: false,
-        checkpoint: None,
+        noted: None,
         cancel: None,
         gates: Gates::default(),
     }

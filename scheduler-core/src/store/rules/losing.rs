@@ -80,7 +80,7 @@ pub fn lose<R: Rows>(
     if let Some(detail) = wanted {
         record.iter_mut().for_each(|record| record.reason = Some(FiringReason::Retried));
         let run = NewRun::of_firing(execution, &detail, trigger, claim.due, claim.since);
-        let run = NewRun { checkpoint: claim.checkpoint.clone(), ..run };
+        let run = NewRun { noted: claim.noted.clone(), ..run };
         let fate = Fate::Again { at: claim.due, counts: true, error: Some(node_died(1, node, now).into()) };
         promise(rows, (run, fate), 1, now)?;
     }
@@ -247,11 +247,10 @@ pub fn abandon<R: Rows>(
         if let Some(record) = completion.record {
             append(rows, record);
         }
-        if let (Some(checkpoint), Some(Item::Run(run))) =
-            (completion.checkpoint, rows.get(id)?.map(|row| row.item))
+        if let (Some(noted), Some(Item::Run(run))) = (completion.noted, rows.get(id)?.map(|row| row.item))
             && let Some(run) = rows.run(run)?
         {
-            rows.edit(run, |row| row.set_checkpoint(checkpoint))?;
+            rows.edit(run, |row| row.note(execution, *noted))?;
         }
         give_back_begun(rows, execution)?;
         return Ok(CompleteResult::Done { trigger_removed: false, job_removed: false });

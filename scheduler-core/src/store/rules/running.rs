@@ -18,6 +18,7 @@ use crate::key::{JobKey, TriggerKey};
 use crate::run::{AttemptError, BatchCounts, FailureKind, RunEnd, RunId};
 use crate::store::rows::*;
 
+use crate::store::firing::Completion;
 use crate::store::new_keys::Conflict;
 use crate::store::page::Page;
 use crate::store::runs::{AcquiredRun, Cause, Enqueued, Fate, NewRun, RunCursor, RunQuery, RunStatus};
@@ -98,7 +99,7 @@ pub fn claimed_run(row: &RunRow, claim: ExecutionId, now: DateTime<Utc>) -> (Cla
         since: now,
         due: row.scheduled(),
         run_removed: false,
-        checkpoint: None,
+        noted: None,
         cancel: None,
         gates: row.gates(),
     };
@@ -196,10 +197,10 @@ fn free_claim_of_run<R: Rows>(rows: &mut R, claim: Id<ClaimRow>, now: DateTime<U
 /// Ends an attempt; says whether it was still there. A call that is repeated changes nothing.
 pub(super) fn end_attempt<R: Rows>(
     rows: &mut R,
-    claim: ExecutionId,
-    (fate, output, checkpoint): (Fate, Option<Arc<str>>, Option<Arc<str>>),
+    completion: Completion,
     now: DateTime<Utc>,
 ) -> Answer<R, bool> {
+    let Completion { execution: claim, fate, output, noted, resets, .. } = completion;
     let Some((id, run, number)) = attempt_of(rows, claim)? else { return Ok(false) };
     if let Fate::Over | Fate::Discarded = fate {
         // Also if somebody has cancelled it meanwhile: it has done its work.
@@ -214,8 +215,11 @@ pub(super) fn end_attempt<R: Rows>(
             rows.drop_run(run)?;
         } else if let Some(run) = rows.run(run)? {
             let end = if fate == Fate::Over { RunEnd::Succeeded } else { RunEnd::Discarded };
-            if output.is_some() {
-                rows.edit(run, |row| row.set_output(output))?;
+            if output.is_some() || noted.is_some() {
+                rows.edit(run, |row| {
+                    row.set_output(output);
+                    noted.into_iter().for_each(|noted| row.note(claim, *noted));
+                })?;
             }
             finish(rows, run, end, now)?;
         }
@@ -226,8 +230,8 @@ pub(super) fn end_attempt<R: Rows>(
         return Ok(true);
     }
     let Some(run) = rows.run(run)? else { return Ok(true) };
-    if let Some(checkpoint) = checkpoint {
-        rows.edit(run, |row| row.set_checkpoint(checkpoint))?;
+    if let Some(noted) = noted {
+        rows.edit(run, |row| row.note(claim, *noted))?;
     }
     match fate {
         Fate::Over | Fate::Discarded => {}
@@ -237,7 +241,11 @@ pub(super) fn end_attempt<R: Rows>(
         }
         Fate::Again { at, counts, error } => {
             rows.edit(run, |row| {
-                row.attempts = if counts { number } else { row.attempts };
+                row.attempts = match counts {
+                    true if resets => 1,
+                    true => number,
+                    false => row.attempts,
+                };
                 row.wait_for(at, now);
                 row.note_beginning();
                 row.epoch = row.epoch.wrapping_add(1);

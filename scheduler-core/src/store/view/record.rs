@@ -10,7 +10,7 @@ pub use super::bytes::{Kind, kind_of};
 use super::bytes::{Read, Reader, Writer};
 use super::parts::Names;
 use crate::data::JobData;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::job::{CancelReason, JobDetail};
 use crate::key::DEFAULT_GROUP;
 use crate::run::{Gate, GateId, Gates, Pace, RunEnd};
@@ -341,7 +341,7 @@ pub fn claim(row: &ClaimRow) -> Result<Vec<u8>> {
     let flags = flag(row.exclusive, EXCLUSIVE) | flag(row.fired, FIRED) | flag(row.counted, COUNTED);
     let of_run = flag(run.is_some(), OF_RUN) | flag(row.run_removed, RUN_REMOVED);
     let is_gated = !row.gates.is_empty();
-    let noted = flag(is_gated, OF_CLAIM_GATED) | flag(row.checkpoint.is_some(), NOTED);
+    let noted = flag(is_gated, OF_CLAIM_GATED) | flag(row.noted.is_some(), NOTED);
     to.byte(flags | of_run | flag(row.linked, LINKED) | noted);
     to.byte(match row.cancel {
         None => b'-',
@@ -356,7 +356,11 @@ pub fn claim(row: &ClaimRow) -> Result<Vec<u8>> {
     if is_gated {
         to.text(&gates(&row.gates));
     }
-    row.checkpoint.iter().for_each(|checkpoint| to.text(checkpoint));
+    if let Some(noted) = &row.noted {
+        to.text(&serde_json::to_string(noted).map_err(|error| {
+            Error::config("notes of an attempt cannot be written as JSON").caused_by(error)
+        })?);
+    }
     to.json(&*row.trigger)
 }
 
@@ -378,7 +382,10 @@ pub fn read_claim(record: &[u8], names: &mut impl Names) -> Result<ClaimRow, Str
     let [session, birth, lineage] = [from.number()?, from.number()?, from.number()?];
     let [lapse, since, due] = [from.time()?, from.time()?, from.time()?].map(Option::unwrap_or_default);
     let gates = if flags & OF_CLAIM_GATED == 0 { Gates::default() } else { read_gates(from.text()?)? };
-    let checkpoint = if flags & NOTED == 0 { None } else { Some(from.text()?.into()) };
+    let noted = match flags & NOTED {
+        0 => None,
+        _ => Some(serde_json::from_str(from.text()?).map_err(|error| error.to_string())?),
+    };
     let trigger: Arc<Trigger> = from.json::<Trigger>()?.into();
     let item = run.map_or_else(|| Item::Trigger(names.trigger(trigger.key())), Item::Run);
     let [exclusive, fired, counted] = [EXCLUSIVE, FIRED, COUNTED].map(|flag| flags & flag != 0);
@@ -398,7 +405,7 @@ pub fn read_claim(record: &[u8], names: &mut impl Names) -> Result<ClaimRow, Str
         since,
         due,
         run_removed: flags & RUN_REMOVED != 0,
-        checkpoint,
+        noted,
         cancel,
         gates,
     })
