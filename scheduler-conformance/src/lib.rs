@@ -63,6 +63,7 @@ pub fn checks<O: Open>() -> Vec<Check<O>> {
         verbs::lengths::all(),
         verbs::limits::all(),
         verbs::rates::all(),
+        verbs::caps::all(),
         verbs::overlap::all(),
         verbs::paging::all(),
         verbs::pausing::all(),
@@ -102,6 +103,7 @@ macro_rules! store_conformance {
             $crate::__store_checks_of_lengths!($open);
             $crate::__store_checks_of_limits!($open);
             $crate::__store_checks_of_rates!($open);
+            $crate::__store_checks_of_caps!($open);
             $crate::__store_checks_of_overlap!($open);
             $crate::__store_checks_of_paging!($open);
             $crate::__store_checks_of_pausing!($open);

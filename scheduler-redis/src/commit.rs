@@ -192,6 +192,10 @@ impl Commit {
                 [vec![text(gate.id.text())], numbers.to_vec(), vec![since]].concat(),
             );
         }
+        for (limit, cap) in view.caps() {
+            let set = cap.as_ref().map(crate::limits::write).transpose()?.unwrap_or_default();
+            self.ops.add(Step::Cap, "", [text(limit.text()), text(set)]);
+        }
         for (gate, until) in view.shut_gates() {
             let until = text(until.timestamp_millis().to_string());
             self.ops.add(Step::Shut, "", [text(gate.text()), until]);

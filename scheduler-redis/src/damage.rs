@@ -18,6 +18,8 @@ pub(crate) const KINDS: &[(&str, &str)] = &[
     ("busy", "hash"),
     ("gates", "hash"),
     ("shut", "hash"),
+    ("caps", "hash"),
+    ("limits", "zset"),
     ("parked", "hash"),
     ("queues", "hash"),
     ("awaited", "set"),

@@ -40,6 +40,7 @@ mod firings;
 mod heartbeat;
 mod io;
 mod lengths;
+mod limits;
 mod load;
 mod names;
 mod notes;

@@ -43,6 +43,9 @@ pub(crate) const GATES: [&str; 2] = [include_str!("script/common.lua"), include_
 /// Reads firing records.
 pub(crate) static FIRINGS: LazyLock<Script> = script!(" flags=no-writes,allow-oom", "script/firings.lua");
 
+/// Reads what is known of limits.
+pub(crate) static LIMITS: LazyLock<Script> = script!(" flags=no-writes,allow-oom", "script/limits.lua");
+
 /// Adds to counters.
 pub(crate) static COUNTS: LazyLock<Script> = script!(" flags=allow-oom", "script/counts.lua");
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use scheduler_core::calendar::Calendar;
 use scheduler_core::job::{ExecutionId, JobDetail};
-use scheduler_core::run::RunId;
+use scheduler_core::run::{GateId, RunId};
 use scheduler_core::store::handler::{ChangeHandler, QueryHandler};
 use scheduler_core::store::rows::Rows;
 use scheduler_core::store::view::{Missing, View};
@@ -184,7 +184,7 @@ impl ChangeHandler for RedisJobStore {
 
     fn resume(&self, what: Selection) -> StoreFuture<'_, Vec<TriggerKey>> {
         let shared = self.0.clone();
-        Box::pin(self.on_io(Box::pin(async move { shared.resume(what).await })))
+        Box::pin(self.on_io(Box::pin(async move { Box::pin(shared.resume(what)).await })))
     }
 
     fn reset(&self, keys: Vec<TriggerKey>) -> StoreFuture<'_, Vec<bool>> {
@@ -223,6 +223,10 @@ impl ChangeHandler for RedisJobStore {
 
     fn resume_queue(&self, queue: Arc<str>) -> StoreFuture<'_, bool> {
         self.write("resume_queue", Mode::Change, move |view| rules::resume_queue(view, &queue))
+    }
+
+    fn set_limit(&self, limit: GateId, cap: Option<LimitOverride>) -> StoreFuture<'_, ()> {
+        self.write("set_limit", Mode::Change, move |view| rules::set_limit(view, &limit, cap.as_ref()))
     }
 
     fn change_runs(&self, request: ChangeRuns) -> StoreFuture<'_, Vec<RunChanged>> {
@@ -330,6 +334,11 @@ impl QueryHandler for RedisJobStore {
     fn counts(&self, query: CountQuery, now: DateTime<Utc>) -> StoreFuture<'_, Vec<CountBucket>> {
         let shared = self.0.clone();
         Box::pin(self.on_io(Box::pin(async move { shared.find_counts(&query, now).await })))
+    }
+
+    fn limits(&self, query: LimitQuery, now: DateTime<Utc>) -> StoreFuture<'_, Page<LimitStatus, GateId>> {
+        let shared = self.0.clone();
+        Box::pin(self.on_io(Box::pin(async move { shared.page_of_limits(&query, now).await })))
     }
 
     fn paused_queues(&self) -> StoreFuture<'_, Vec<PausedQueue>> {

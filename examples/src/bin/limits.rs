@@ -7,7 +7,7 @@
 //!
 //! One tenant enqueues 200 imports at once, and four others ten each. All of them call an API that allows 60 calls a second. What you see: at
 //! most two imports of a tenant are under way at a time, those of the small tenants do not wait for those of the large one, no second has more
-//! calls than the API allows, and the account of all runs.
+//! calls than the API allows, a limit that is lowered while its runs wait, and the account of all runs.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -19,12 +19,12 @@ use examples::{StoreOption, println};
 use scheduler_core::job::JobDefinition;
 use scheduler_core::prelude::*;
 use scheduler_core::run::Limit;
-use scheduler_core::store::RunQuery;
+use scheduler_core::store::{LimitOverride, LimitQuery, RunQuery};
 use scheduler_core::time::{Clock, SystemClock};
 use serde::{Deserialize, Serialize};
 
-const TENANTS: [(&str, usize); 5] =
-    [("large", 200), ("north", 10), ("east", 10), ("south", 10), ("west", 10)];
+const TENANTS: [(&str, usize); 5] = [(LARGE, 200), ("north", 10), ("east", 10), ("south", 10), ("west", 10)];
+const LARGE: &str = "large";
 const AT_ONCE: u32 = 2;
 const CALLS: u32 = 60;
 const SECOND: Duration = Duration::from_secs(1);
@@ -93,6 +93,7 @@ async fn main() -> anyhow::Result<()> {
     scheduler.start().await?;
     // What an earlier run of this example has left.
     scheduler.clear().await?;
+    scheduler.reset_limit("imports", Some(LARGE)).await?;
 
     let started = SystemClock.monotonic();
     let of_tenant = |(tenant, many): &(&str, usize)| {
@@ -100,6 +101,13 @@ async fn main() -> anyhow::Result<()> {
         (0..*many).map(move |file| import::with(Import { tenant: tenant.clone(), file })).collect::<Vec<_>>()
     };
     let runs = scheduler.enqueue_all(TENANTS.iter().flat_map(of_tenant)).await?;
+    // An operator slows the large tenant down, without a new release.
+    let slower = LimitOverride::of(1).because("their files fill the disk").by("ada");
+    scheduler.set_limit("imports", Some(LARGE), slower).await?;
+    for limit in scheduler.limits(LimitQuery::one("imports", Some(LARGE))).await?.items {
+        let set = limit.overridden.map(|set| set.to_string()).unwrap_or_default();
+        println!("the cap of tenant {LARGE} is {set}");
+    }
     while !scheduler.all_runs(RunQuery::default()).await?.is_empty() {
         SystemClock.sleep(Duration::from_millis(20)).await;
     }
@@ -122,6 +130,7 @@ async fn main() -> anyhow::Result<()> {
         "at most {} calls in nine tenths of a second; {CALLS} a second are allowed",
         most.unwrap_or_default()
     );
+    scheduler.reset_limit("imports", Some(LARGE)).await?;
     println!("account: {} runs enqueued = {done} done", runs.len());
     ensure!(runs.len() == done, "some are missing");
     scheduler.shutdown(Duration::from_secs(5)).await;

@@ -2,7 +2,7 @@
 
 use scheduler_core::run::{Gate, GateId, Gates, RunId};
 use scheduler_core::store::rows::*;
-use scheduler_core::store::{NewRun, rules};
+use scheduler_core::store::{LimitOverride, NewRun, rules};
 
 use super::bench::*;
 
@@ -18,8 +18,12 @@ fn add_gated<R: Rows>(rows: &mut R, number: u64, gates: &[(&str, u32, u32)]) -> 
     Ok(())
 }
 
-fn shut_at<R: Rows>(rows: &mut R, until: i64) -> Answer<R, ()> {
-    rows.shut(&GateId::of("gate", Some("a")), at(until))
+fn set_cap<R: Rows>(rows: &mut R, key: Option<&str>, cap: Option<u32>) -> Answer<R, ()> {
+    rows.set_cap(&GateId::of("gate", key), cap.map(LimitOverride::of).as_ref())
+}
+
+fn shut_at<R: Rows>(rows: &mut R, key: &str, until: i64) -> Answer<R, ()> {
+    rows.shut(&GateId::of("gate", Some(key)), at(until))
 }
 
 rules! { ($) gates, __driver_rules_of_gates;
@@ -77,15 +81,32 @@ fn a_claim_that_was_forgotten_holds_its_slot_again(bench) {
 fn nobody_enters_a_gate_that_is_shut(bench) {
     bench.run(|rows| each(rows, 1..=3, |rows, number| add_gated(rows, number, &[("a", 2, 1)])));
     bench.run(|rows| add_gated(rows, 4, &[("b", 1, 1)]));
+    let first = bench.take(ONE, 99, 99);
+    assert_eq!(names(&first), ["run 1", "run 2", "run 4"]);
+    bench.run(|rows| add_gated(rows, 5, &[("b", 1, 1)]));
+    bench.run(|rows| shut_at(rows, "a", 200));
+    bench.run(|rows| shut_at(rows, "b", -1));
+    bench.finish(&first[0]);
+    bench.finish(&first[2]);
+    assert_eq!(names(&bench.take(ONE, 99, 99)), ["run 5"], "another gate is open");
+    bench.run(|rows| shut_at(rows, "a", 150));
+    bench.finish(&first[1]);
+    assert_eq!(names(&bench.take(ONE, 99, 99)), [""; 0], "an earlier time changes nothing");
+}
+
+fn a_cap_that_is_set_wins_over_that_of_runs(bench) {
+    bench.run(|rows| each(rows, 1..=6, |rows, number| add_gated(rows, number, &[("a", 1, 1)])));
     let first = bench.take_one(99);
-    let shut = |until| move |rows: &mut _| shut_at(rows, until);
-    bench.run(shut(200));
-    assert_eq!(names(&bench.take(ONE, 199, 99)), ["run 4"]);
-    bench.run(shut(150));
-    assert_eq!(names(&bench.take(ONE, 199, 99)), [""; 0], "an earlier time changes nothing");
+    bench.run(|rows| set_cap(rows, Some("a"), Some(2)));
+    assert_eq!(names(&bench.take(TWO, 99, 99)), ["run 2"]);
+    bench.run(|rows| set_cap(rows, None, Some(9)));
+    assert_eq!(names(&bench.take(TWO, 99, 99)), [""; 0], "that of the key comes first");
+    bench.run(|rows| set_cap(rows, Some("a"), Some(0)));
     bench.finish(&first);
-    assert_eq!(names(&bench.take(ONE, 199, 99)), [""; 0]);
-    assert_eq!(names(&bench.take(ONE, 200, 99)), ["run 2", "run 3"]);
+    assert_eq!(names(&bench.take(TWO, 99, 99)), [""; 0]);
+    bench.run(|rows| set_cap(rows, Some("a"), None));
+    bench.run(|rows| set_cap(rows, None, Some(3)));
+    assert_eq!(names(&bench.take(TWO, 99, 99)), ["run 3", "run 4"]);
 }
 
 fn who_waits_at_a_gate_can_be_changed_and_removed(bench) {

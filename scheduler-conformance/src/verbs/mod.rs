@@ -35,6 +35,7 @@ macro_rules! checks {
 
 pub mod admin;
 pub mod batches;
+pub mod caps;
 pub mod changing;
 pub mod counting;
 pub mod edges;

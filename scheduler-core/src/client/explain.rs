@@ -7,6 +7,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
+use super::explain_limits::describe;
 use super::handle::Client;
 use crate::error::{During, Result};
 use crate::job::ExecutionId;
@@ -62,6 +63,13 @@ pub enum Obstacle {
         sequence: Arc<str>,
         /// The run before it.
         run: RunId,
+    },
+    /// One of its limits has no room.
+    Limited {
+        /// The limit: its cap, who holds it, who waits and when it opens.
+        limit: Box<LimitStatus>,
+        /// How much the run needs.
+        weight: u32,
     },
     /// It will not fire again.
     Complete,
@@ -230,6 +238,7 @@ impl fmt::Display for Obstacle {
             Self::Behind { sequence, run } => {
                 write!(f, "it waits for run {run}, which is before it in sequence `{sequence}`")
             }
+            Self::Limited { limit, weight } => describe(limit, *weight, f),
             Self::Complete => f.write_str("it is complete and will not fire again; reschedule it"),
             Self::LastRun { execution, since } => {
                 write!(
@@ -418,6 +427,8 @@ impl Client {
             if run.due > self.now() {
                 reasons.push(Obstacle::NotYetDue { due: run.due });
             }
+            let full = self.full_limits(&run).await?.into_iter();
+            reasons.extend(full.map(|(limit, weight)| Obstacle::Limited { limit: Box::new(limit), weight }));
             let job = self.job(&run.job).await?;
             if job.as_ref().map_or(run.exclusive, |job| job.disallow_concurrent()) {
                 reasons.extend(self.executions(Executions::OfJob(run.job.clone())).await?.first().map(busy));

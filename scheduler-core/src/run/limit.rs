@@ -1,5 +1,6 @@
 //! Limits: how many runs of one key may be under way at the same time, or begin in a time, over all nodes.
 
+use std::borrow::Borrow;
 use std::fmt::Display;
 use std::sync::Arc;
 use std::time::Duration;
@@ -203,6 +204,13 @@ impl GateId {
     }
 }
 
+/// By its [text](GateId::text).
+impl Borrow<str> for GateId {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
+}
+
 impl Display for GateId {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self.key() {
@@ -243,6 +251,20 @@ impl Gate {
     /// A gate where so many attempts may begin in a time.
     pub const fn rate(id: GateId, cap: u32, pace: Pace, weight: u32) -> Self {
         Self { id, cap, weight, pace: Some(pace) }
+    }
+
+    /// The same gate with another cap.
+    #[must_use]
+    pub fn capped(&self, cap: u32) -> Self {
+        let burst = |pace: Pace| if pace.burst == 0 { 0 } else { pace.burst.min(cap).max(1) };
+        let pace = self.pace.map(|pace| Pace { burst: burst(pace), ..pace });
+        Self { cap, pace, ..self.clone() }
+    }
+
+    /// Whether the run finds room at all, if nothing else is under way.
+    pub fn is_enough(&self) -> bool {
+        let burst = self.pace.map(|pace| pace.burst).filter(|burst| *burst > 0);
+        self.weight <= burst.unwrap_or(self.cap).min(self.cap)
     }
 
     /// Whether there is room if so much is used. Not for a rate.

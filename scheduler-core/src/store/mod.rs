@@ -54,6 +54,7 @@ pub mod decorator;
 mod end_signals;
 mod firing;
 mod firings;
+mod limits;
 mod memory;
 mod new_keys;
 mod page;
@@ -78,6 +79,7 @@ pub use counts::*;
 pub use end_signals::{EndSignal, EndSignals};
 pub use firing::*;
 pub use firings::*;
+pub use limits::*;
 pub use memory::MemoryJobStore;
 #[doc(hidden)]
 pub use memory::Table as MemoryRows;

@@ -9,6 +9,7 @@ use super::contract::{JobStore, NamedCalendar, NodeStatus, StoreFuture};
 use super::counts::{CountBucket, CountQuery, EndCount};
 use super::firing::RunNote;
 use super::firings::{FiringCursor, FiringQuery, FiringRecord};
+use super::limits::{LimitOverride, LimitQuery, LimitStatus};
 use super::page::{MAX_PAGE_SIZE, Page};
 use super::run_changes::*;
 use super::runs::*;
@@ -16,6 +17,7 @@ use crate::calendar::Calendar;
 use crate::error::Error;
 use crate::job::{ExecutionId, JobDetail};
 use crate::key::{JobKey, TriggerKey};
+use crate::run::GateId;
 
 macro_rules! requests {
     ($(#[$of_request:meta])* $request:ident, $(#[$of_answer:meta])* $answer:ident, $verb:ident, $(#[$of_calls:meta])* $calls:ident { $($more:tt)* },
@@ -162,6 +164,10 @@ requests! {
     /// Resumes a queue. Says whether it was paused.
     ResumeQueue resume_queue(queue: Arc<str>) -> bool;
 
+    /// Sets a cap that holds in place of those with which runs were enqueued: for one key, or without one for each key of the name that has
+    /// none of its own. None removes it. No attempt is stopped; runs for which there is room begin. The removal of everything leaves it.
+    SetLimit set_limit(limit: GateId, cap: Option<LimitOverride>) -> ();
+
     /// Clears the error of triggers. Says for each whether it was in error.
     Reset reset(keys: Vec<TriggerKey>) -> Vec<bool>;
 
@@ -275,6 +281,10 @@ requests! {
 
     /// The counters that match, in the order of their buckets, functions, queues and outcomes.
     Counts counts(query: CountQuery, now: DateTime<Utc>) -> Vec<CountBucket>;
+
+    /// A page of the limits that are in use, in the order of names and keys: those that claims hold, for which due runs wait, that are
+    /// throttled, or whose cap was set. Of those that the query names, each is answered, in the order of the query.
+    Limits limits(query: LimitQuery, now: DateTime<Utc>) -> Page<LimitStatus, GateId>;
 
     /// The queues that are paused, in the order of their names.
     PausedQueues paused_queues() -> Vec<PausedQueue>;

@@ -7,6 +7,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::batches::{BatchState, InBatch, NewBatch};
+use super::limits::RunLimit;
 use super::new_keys::NewKey;
 use super::page::page_size;
 use crate::data::JobData;
@@ -442,6 +443,8 @@ pub struct RunStatus {
     pub sequence: Option<Arc<str>>,
     /// The run of its sequence for which it waits.
     pub behind: Option<RunId>,
+    /// Its limits, as they were when it was enqueued.
+    pub limits: Vec<RunLimit>,
     /// What its job has returned, as JSON. Only shown if the query [asks for it](RunQuery::with_output).
     pub output: Option<Arc<str>>,
     /// How far its attempts have got, as JSON. At most 4 KiB.

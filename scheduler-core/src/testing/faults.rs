@@ -51,8 +51,8 @@ macro_rules! verbs {
 
 verbs! {
     of_nodes: Attach Detach AcquireDue Fire Complete Release;
-    changes: Put Reschedule Adjust RemoveTriggers RemoveJobs Clear Pause Resume PauseQueue ResumeQueue Reset PutCalendar RemoveCalendar PutMark Enqueue ChangeRuns Note Count Cancel;
-    queries: Nodes Calendars Jobs Triggers Runs Executions Mark Firings Groups Counts PausedQueues
+    changes: Put Reschedule Adjust RemoveTriggers RemoveJobs Clear Pause Resume PauseQueue ResumeQueue SetLimit Reset PutCalendar RemoveCalendar PutMark Enqueue ChangeRuns Note Count Cancel;
+    queries: Nodes Calendars Jobs Triggers Runs Executions Mark Firings Groups Counts Limits PausedQueues
 }
 
 impl Decorator for FaultyStore {

@@ -102,6 +102,15 @@ pub enum Event {
         /// When the next attempt is due.
         due: DateTime<Utc>,
     },
+    /// Somebody has given a limit another cap than that of the code, or has removed that. Heard where it was done.
+    LimitChanged {
+        /// The name of the limit.
+        name: Arc<str>,
+        /// The key; none for all keys that have no cap of their own.
+        key: Option<Arc<str>>,
+        /// What holds now; none for what the runs were enqueued with.
+        cap: Option<u32>,
+    },
     /// A job had nothing to do yet, and its run waits. The attempt does not count.
     Snoozed {
         /// The run.

@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use parking_lot::Mutex;
-use scheduler_core::client::Enqueue;
+use scheduler_core::client::{Enqueue, Obstacle};
 use scheduler_core::job::{Invocation, JobContext, JobDefinition, JobError};
 use scheduler_core::run::{Limit, RunState};
 use scheduler_core::scheduler::Event;
-use scheduler_core::store::RunQuery;
+use scheduler_core::store::{LimitOverride, LimitQuery, RunQuery};
 use scheduler_core::testing::TestScheduler;
 use scheduler_core::trigger::Trigger;
 use scheduler_core::{JobData, Scheduler};
@@ -196,4 +196,75 @@ async fn an_occurrence_that_is_asked_for_a_pause_waits_alone() {
     assert_eq!((waiting.len(), waiting[0].attempts, waiting[0].state), (1, 0, RunState::Waiting));
     test.advance(Duration::from_secs(60)).await;
     assert_eq!(begun.load(Ordering::SeqCst), 2);
+}
+
+#[tokio::test]
+async fn a_cap_that_is_set_while_runs_wait_holds_at_once_and_is_told() {
+    let (test, _) = start().await;
+    let scheduler = test.scheduler();
+    let mut events = scheduler.events();
+    let runs = scheduler.enqueue_all((0..6).map(|_| call("a"))).await.unwrap();
+    test.run_due().await;
+    assert_eq!(running(&test).await, 2);
+    let cap = LimitOverride::of(4).because("more machines").by("ada");
+    scheduler.set_limit("work", Some("a"), cap).await.unwrap();
+    test.run_due().await;
+    assert_eq!(running(&test).await, 4);
+    let limit = scheduler.limits(LimitQuery::of("work")).await.unwrap().items.remove(0);
+    assert_eq!((limit.key.as_deref(), limit.cap, limit.declared), (Some("a"), Some(4), Some(2)));
+    assert_eq!((limit.used, limit.waiting, limit.holders.len()), (4, 2, 4));
+    let set = limit.overridden.unwrap();
+    let text = "4 since 2026-03-01 00:00:00 UTC by ada: more machines";
+    assert_eq!((set.author.as_deref(), set.to_string()), (Some("ada"), text.to_owned()));
+
+    scheduler.set_limit("work", None, LimitOverride::of(0)).await.unwrap();
+    scheduler.reset_limit("work", Some("a")).await.unwrap();
+    test.advance(Duration::from_secs(60)).await;
+    assert_eq!(running(&test).await, 0, "the cap of all keys holds");
+    let why = scheduler.explain_run(runs[5]).await.unwrap().unwrap().to_string();
+    assert!(why.contains("limit `work/a` has no room: 0 of 0 are used; the cap was set to 0 since"), "{why}");
+    scheduler.reset_limit("work", None).await.unwrap();
+    test.run_due().await;
+    assert_eq!(running(&test).await, 2);
+
+    let mut changes = Vec::new();
+    while let Some(event) = told(&mut events).await {
+        if let Event::LimitChanged { name, key, cap } = event {
+            changes.push((name.to_string(), key.map(|key| key.to_string()), cap));
+        }
+    }
+    let (name, key) = (|| "work".to_owned(), || Some("a".to_owned()));
+    assert_eq!(
+        changes,
+        [(name(), key(), Some(4)), (name(), None, Some(0)), (name(), key(), None), (name(), None, None)]
+    );
+    let refused = scheduler.set_limit("", None, LimitOverride::of(1)).await.unwrap_err();
+    assert!(refused.to_string().contains("the name `` of a limit is empty"), "{refused}");
+}
+
+#[tokio::test]
+async fn a_run_that_waits_for_its_limits_says_for_which_and_until_when() {
+    let (test, _) = start().await;
+    let scheduler = test.scheduler();
+    let rate = || Limit::rate("api", 1, Duration::from_secs(600));
+    let runs = [
+        scheduler.enqueue(call("a")).limit(Limit::new("work", 1).key("a")).limit(rate()).await.unwrap(),
+        scheduler.enqueue(call("b")).limit(rate()).await.unwrap(),
+        scheduler.enqueue(call("a")).limit(Limit::new("work", 2).key("a").weight(2)).await.unwrap(),
+        scheduler.enqueue(call("c")).delay(Duration::from_secs(60)).await.unwrap(),
+    ];
+    test.run_due().await;
+    let why = async |run| scheduler.explain_run(run).await.unwrap().unwrap();
+    assert!(why(runs[0]).await.reasons.is_empty(), "it is under way");
+    let of_rate = why(runs[1]).await.to_string();
+    assert!(
+        of_rate.contains("limit `api` has no room: 1 of 1 are used; it opens at 2026-03-01 00:10:00 UTC"),
+        "{of_rate}"
+    );
+    let of_key = why(runs[2]).await;
+    let Obstacle::Limited { limit, weight } = &of_key.reasons[0] else { panic!("{of_key}") };
+    assert_eq!((limit.name.as_ref(), limit.used, limit.holders[0].run, *weight), ("work", 1, runs[0], 2));
+    assert!(of_key.to_string().contains("1 of 2 are used, and the run needs 2;"), "{of_key}");
+    let later = why(runs[3]).await;
+    assert!(matches!(&*later.reasons, [Obstacle::NotYetDue { .. }]), "{later}");
 }

@@ -24,6 +24,7 @@ impl Audit<'_> {
             Ok(counts)
         });
         let counts = counts.await?;
+        self.listed(counts.keys().cloned().collect()).await?;
         let gates: BTreeSet<_> = known.keys().chain(counts.keys()).cloned().collect();
         for gate in gates {
             let found = known.get(&gate).map(|found| String::from_utf8_lossy(found).into_owned());
@@ -47,6 +48,17 @@ impl Audit<'_> {
         self.waiting().await
     }
 
+    /// Gates that are in use are listed.
+    async fn listed(&mut self, gates: BTreeSet<String>) -> Result<()> {
+        let listed: BTreeSet<_> = self.list("ZRANGE", "limits", &["0", "-1"]).await?.into_iter().collect();
+        for gate in gates.difference(&listed) {
+            let mends = vec![(Step::ZAdd, "limits".to_owned(), vec![text("0"), text(gate)])];
+            let question = Question { kind: "limit", key: gate.clone(), guard: None, checks: Vec::new() };
+            self.settle(vec![question.certain("it is in use, and no list shows it", mends)]).await?;
+        }
+        Ok(())
+    }
+
     /// Runs that are noted to wait at a gate. A run that is noted by mistake stands in its lane again, as its record says.
     async fn waiting(&mut self) -> Result<()> {
         let noted = self.scan_all("parked").await?;
@@ -65,6 +77,7 @@ impl Audit<'_> {
                 out.insert((gate.to_owned(), run.clone()));
             }
         }
+        self.listed(gates.clone()).await?;
         for gate in gates {
             for lane in self.list("SMEMBERS", &format!("gl:{gate}"), &[]).await? {
                 let key = format!("go:{lane}\u{1}{gate}");

@@ -512,6 +512,11 @@ local function define()
     end
   end
 
+  -- Limit or gate, what somebody has set for it.
+  function ops.cap(_, from, many)
+    for at = from, from + many - 1, 2 do gates().cap(ARGV[at], ARGV[at + 1]) end
+  end
+
   -- Gate, before when nobody enters it.
   function ops.shut(_, from, many)
     for at = from, from + many - 1, 2 do gates().shut(ARGV[at], tonumber(ARGV[at + 1])) end
@@ -524,7 +529,7 @@ local function define()
 
   -- Which keys an operation writes, beside its own; of those of jobs that allow one run, how wide their rows are.
   local OF_LANES = { 'lanes', 'at', 'busy' }
-  local WRITES = { free = OF_LANES, hold = OF_LANES, queue = { 'queues', 'awaited' }, alarm = { 'alarms' }, tally = { 'alarms' }, gate = { 'gates' }, unbegin = { 'alarms' }, shut = { 'shut', 'alarms' }, unpark = { 'parked' }, later = { 'later' }, arrive = { 'later' }, unname = {} }
+  local WRITES = { free = OF_LANES, hold = OF_LANES, queue = { 'queues', 'awaited' }, alarm = { 'alarms' }, tally = { 'alarms' }, gate = { 'gates' }, unbegin = { 'alarms' }, shut = { 'shut', 'alarms' }, cap = { 'caps', 'alarms', 'limits' }, unpark = { 'parked' }, later = { 'later' }, arrive = { 'later' }, unname = {} }
   -- Which leave what is claimed where it is: how wide their rows are, which end with a name.
   local UNLESS_CLAIMED = { shift = 3, stand_alone = 4 }
   local OF_JOBS = { leave_alone = 2, stand_alone = 4, free = 2, hold = 2 }
@@ -558,7 +563,7 @@ local function define()
     if name == 'tally' then check(key) end
     if WRITES[name] then check(unpack(WRITES[name])) else check('lane:' .. key, unpack(OF_LANES)) end
     if OF_JOBS[name] then check_waiting(name, key, from, many) end
-    if name == 'gate' or name == 'unpark' or name == 'unbegin' or name == 'shut' then check_gates(name, key, from, many) end
+    if name == 'gate' or name == 'unpark' or name == 'unbegin' or name == 'shut' or name == 'cap' then check_gates(name, key, from, many) end
     if UNLESS_CLAIMED[name] then look_for_claims(name, from, many) end
   end
 end

@@ -19,12 +19,14 @@
 --                    free
 --   gates            gate -> sum of the weights of the claims that hold it. A gate is the name of a limit, and NUL and a key if it has one
 --   shut             gate -> before when nobody enters it, in milliseconds. When that time has come, the alarm of the gate removes it
+--   caps             limit, or gate -> the cap that somebody has set, and who and why; \1 and a limit -> the last of its gates that was
+--                    looked at since       limits  gates that are used or waited for, that are shut, or for which a cap was set
 --   rt:<gate>        what is known of the attempts at a rate, as long as they count
 --   parked           run that waits at a gate -> `p` and the gate if it is parked there, `o` and the gate if it is let out
 --   g:<lane> \1 <gate>, gl:<gate>   what is parked at a gate, and in which lanes: it stands in no lane    go:<lane> \1 <gate>   who is let out
 --   queues           queue -> claims of it       awaited   queues for which a node waits
 --   alarms           triggers and runs that a rule has to look at, by when: a boosted run that is not due stands only here. Also gates
---                    that open then, after the byte 255: rates for which somebody waits, and what is shut
+--                    that open then, after the byte 255: rates for which somebody waits, and what is shut; and after the bytes 255 and 1 limits whose cap has changed
 --   bc:<run>         the counters of a batch. A batch that rings stands among the alarms as `b` and its name
 --   wait:<queue>     names of the runs that wait in a queue with a maximum length, and the mark   lengths  such queues
 --   later            boosted run of a queue that is not due -> its queue       measured  the mark; none if no queue has a maximum
@@ -53,7 +55,7 @@ local TYPES = {
   jobs = 'hash', triggers = 'hash', runs = 'hash', ended = 'zset', tags = 'zset', at = 'hash', lanes = 'zset', alone = 'hash', busy = 'hash', queues = 'hash', awaited = 'set',
   alarms = 'zset', nj = 'zset', nt = 'zset', of = 'zset', by = 'zset', rest = 'string', marks = 'hash', firings = 'set', fr = 'string', cnt = 'hash', ss = 'hash',
   sl = 'zset', sn = 'hash', sc = 'hash', tn = 'hash', orphans = 'set', owners = 'hash', untold = 'set', chores = 'hash', aside = 'set',
-  bc = 'hash', gates = 'hash', shut = 'hash', rt = 'string', parked = 'hash', g = 'zset', gl = 'set', go = 'set', wait = 'set', lengths = 'set', later = 'hash', measured = 'string', meta = 'hash', homes = 'set', cl = 'hash', lane = 'zset', q = 'zset', ql = 'set', stop = 'hash', orphan = 'hash', ad = 'string',
+  bc = 'hash', gates = 'hash', shut = 'hash', caps = 'hash', limits = 'zset', rt = 'string', parked = 'hash', g = 'zset', gl = 'set', go = 'set', wait = 'set', lengths = 'set', later = 'hash', measured = 'string', meta = 'hash', homes = 'set', cl = 'hash', lane = 'zset', q = 'zset', ql = 'set', stop = 'hash', orphan = 'hash', ad = 'string',
 }
 
 -- The last key that was used: a call that fails says which one it was.

@@ -13,10 +13,35 @@ local function gates()
   -- Of one lane no more are out at a time.
   local MOST_OUT = 100
   local used, changed, waits, seen, moved, any = {}, {}, {}, {}, {}, nil
+  -- What was used of a gate before the call, and gates that may be in use since, or are no longer.
+  local before, relisted = {}, {}
+  -- So many gates of a limit are looked at in one step after its cap has changed.
+  local MOST_CHANGED = 20
 
   local function list_of(lane, gate) return 'g:' .. lane .. '\1' .. gate end
   local function out_of(lane, gate) return 'go:' .. lane .. '\1' .. gate end
   G.list_of, G.out_of = list_of, out_of
+
+  -- Caps that somebody has set; most often there are none.
+  local caps, any_caps = {}, nil
+
+  local function set_for(id)
+    if any_caps == nil then any_caps = call('EXISTS', K'caps') == 1 end
+    if not any_caps then return false end
+    if caps[id] == nil then caps[id] = tonumber(string.match(call('HGET', K'caps', id) or '', '^%d+') or '') or false end
+    return caps[id]
+  end
+
+  -- The gate with the cap that holds for it.
+  local function capped(gate)
+    local name = string.match(gate[1], '^[^%z]*')
+    local cap = set_for(gate[1]) or (name ~= gate[1] and set_for(name))
+    if cap then
+      gate[3] = cap
+      if gate[5] and gate[5] > 0 then gate[5] = math.max(1, math.min(gate[5], cap)) end
+    end
+    return gate
+  end
 
   -- The gates of a run: name and key, weight, cap, and of a rate its window and burst.
   function G.of(record)
@@ -34,7 +59,7 @@ local function gates()
       local burst
       window, burst = string.match(window, '(%d+) (%d+)')
       from = begin + tonumber(length)
-      found[#found + 1] = { sub(text, begin, from - 1), tonumber(weight), tonumber(cap), tonumber(window), tonumber(burst) }
+      found[#found + 1] = capped({ sub(text, begin, from - 1), tonumber(weight), tonumber(cap), tonumber(window), tonumber(burst) })
     end
     seen[text] = found
     return found
@@ -46,7 +71,7 @@ local function gates()
     local known = checked[gate] or {}
     if checked[gate] and (not lane or known[lane]) then return end
     checked[gate], known[lane or ''] = known, true
-    check('gates', 'shut', 'rt:' .. gate, 'alarms', 'parked', 'runs', 'alone', 'busy', 'lanes', 'gl:' .. gate)
+    check('gates', 'shut', 'caps', 'limits', 'rt:' .. gate, 'alarms', 'parked', 'runs', 'alone', 'busy', 'lanes', 'gl:' .. gate)
     local lanes = call('SMEMBERS', K('gl:' .. gate))
     lanes[#lanes + 1] = lane
     for _, known in ipairs(lanes) do check(list_of(known, gate), out_of(known, gate), 'lane:' .. known) end
@@ -186,6 +211,7 @@ local function gates()
 
   -- An attempt that was to begin at this time has not begun.
   function G.unbegin(gate, since)
+    gate = capped(gate)
     keep_rate(gate, give_back_to_rate(rate_of(gate[1]), gate, since))
     moved[gate[1]] = true
   end
@@ -206,6 +232,7 @@ local function gates()
       call('HSET', K'shut', id, text(until_then))
       local known = tonumber(call('ZSCORE', K'alarms', '\255' .. id) or '')
       if not (known and known <= until_then) then call('ZADD', K'alarms', text(until_then), '\255' .. id) end
+      relisted[id] = true
     end
     moved[id] = true
   end
@@ -216,7 +243,7 @@ local function gates()
     if until_then > now_of() then
       call('ZADD', K'alarms', text(until_then), '\255' .. id)
     elseif until_then > 0 then
-      shut[id] = 0
+      shut[id], relisted[id] = 0, true
       call('HDEL', K'shut', id)
     end
   end
@@ -224,14 +251,15 @@ local function gates()
   -- How much room there is for a gate of a run.
   local function room_of(gate)
     if shut_of(gate[1]) > now_of() then return 0 end
-    if gate[4] then return left_of_rate(rate_of(gate[1]), gate, now_of()) end
+    if gate[4] then return math.min(gate[3], left_of_rate(rate_of(gate[1]), gate, now_of())) end
     return gate[3] - used_of(gate[1])
   end
 
   -- When a gate opens for which somebody waits is among the alarms.
   local function note_opening(gate)
     local until_then, _, opens = shut_of(gate[1]), nil, nil
-    if gate[4] then _, opens = take_of_rate(rate_of(gate[1]), gate, now_of()) end
+    local is_enough = gate[2] <= gate[3] and not ((gate[5] or 0) > 0 and gate[2] > gate[5])
+    if gate[4] and is_enough then _, opens = take_of_rate(rate_of(gate[1]), gate, now_of()) end
     if until_then > now_of() then opens = math.max(opens or 0, until_then) end
     local member = '\255' .. gate[1]
     local known = opens and tonumber(call('ZSCORE', K'alarms', member) or '')
@@ -240,6 +268,7 @@ local function gates()
 
   -- So much more is used, or less.
   function G.use(gate, many)
+    before[gate] = before[gate] or used_of(gate)
     used[gate] = math.max(0, used_of(gate) + many)
     changed[gate] = true
     if many < 0 then moved[gate] = true end
@@ -301,7 +330,7 @@ local function gates()
   function G.park(name, lane, member, time, gate)
     G.forget(name, lane, member)
     call('ZADD', K(list_of(lane, gate)), time, member)
-    call('SADD', K('gl:' .. gate), lane)
+    if call('SADD', K('gl:' .. gate), lane) == 1 then relisted[gate] = true end
     call('HSET', K'parked', name, 'p' .. gate)
     waits[gate], moved[gate], any = true, true, true
   end
@@ -325,7 +354,7 @@ local function gates()
       local member, time = first[1], first[2]
       if not member then
         call('SREM', K('gl:' .. gate), lane)
-        waits[gate] = nil
+        waits[gate], relisted[gate] = nil, true
         return
       end
       local name = sub(member, 5)
@@ -357,8 +386,14 @@ local function gates()
     end
     for gate in pairs(changed) do
       if used[gate] > 0 then call('HSET', K'gates', gate, text(used[gate])) else call('HDEL', K'gates', gate) end
+      if (used[gate] > 0) ~= (before[gate] > 0) then relisted[gate] = true end
     end
-    changed = {}
+    changed, before = {}, {}
+    for gate in pairs(relisted) do
+      local is_in_use = used_of(gate) > 0 or shut_of(gate) > 0 or set_for(gate) or call('EXISTS', K('gl:' .. gate)) == 1
+      if is_in_use then call('ZADD', K'limits', 0, gate) else call('ZREM', K'limits', gate) end
+    end
+    relisted = {}
     for gate, at in pairs(idle) do
       -- An idle rate has no record.
       call('SET', K('rt:' .. gate), rate_text(rates[gate]), 'PX', text(math.max(1, at - now_of()) + 1000))
@@ -366,11 +401,44 @@ local function gates()
     idle = {}
   end
 
+  -- What somebody has set for a gate, or for each gate of a limit; nothing removes it.
+  function G.cap(id, words)
+    if words == '' then call('HDEL', K'caps', id) else call('HSET', K'caps', id, words) end
+    caps, any_caps, seen, relisted[id] = {}, nil, {}, true
+    if string.find(id, '%z') then
+      moved[id] = true
+    else
+      -- There may be many of them: those who take look at some with each call.
+      call('HDEL', K'caps', '\1' .. id)
+      call('ZADD', K'alarms', 0, '\255\1' .. id)
+    end
+  end
+
+  -- The cap of a limit has changed: some of its gates are looked at.
+  local function ring_changed(member)
+    local name = sub(member, 3)
+    check('caps', 'limits', 'alarms')
+    local after = call('HGET', K'caps', '\1' .. name)
+    local part = call('ZRANGEBYLEX', K'limits', after and '(' .. after or '[' .. name, '(' .. name .. '\1', 'LIMIT', 0, MOST_CHANGED)
+    for _, gate in ipairs(part) do
+      G.check(gate)
+      moved[gate] = true
+    end
+    if #part == MOST_CHANGED then
+      call('HSET', K'caps', '\1' .. name, part[#part])
+    else
+      call('HDEL', K'caps', '\1' .. name)
+      call('ZREM', K'alarms', member)
+    end
+  end
+
   -- Gates whose time has come are looked at. Says whether something else is to be looked at.
   function G.ring(names)
     local others = false
     for _, name in ipairs(names) do
-      if byte(name) == 255 then
+      if byte(name) == 255 and byte(name, 2) == 1 then
+        ring_changed(name)
+      elseif byte(name) == 255 then
         G.check(sub(name, 2))
         call('ZREM', K'alarms', name)
         ring_shut(sub(name, 2))

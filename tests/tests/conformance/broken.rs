@@ -115,6 +115,11 @@ bugs! {
     IgnoresRates,
     SpreadsNothing,
     ThrottlesNobodyElse,
+    IgnoresCaps,
+    NeverRemovesCaps,
+    SetsCapsOfAllKeys,
+    NamesNoHolders,
+    CountsNoWaiters,
     DropsCheckpoints,
     DropsLastCheckpoints,
     DropsCheckpointsOfFirings,
@@ -246,6 +251,7 @@ impl Decorator for Broken {
             Change::PauseQueue { .. } if self.bug == Bug::ForgetsPausedQueues => {
                 Box::pin(std::future::ready(Ok(Changed::PauseQueue(true))))
             }
+            Change::SetLimit { limit, cap } => reply(self.set_limit(limit, cap), Changed::SetLimit),
             Change::PutMark { request } => reply(self.put_mark(request), Changed::PutMark),
             Change::Enqueue { runs } => reply(self.enqueue(runs), Changed::Enqueue),
             Change::Count { counts, now } => reply(self.count(counts, now), Changed::Count),
@@ -279,6 +285,7 @@ impl Decorator for Broken {
             let mut found = asked.await?;
             match &mut found {
                 Found::Runs(page) if turns => page.items.reverse(),
+                Found::Limits(page) => page.items.iter_mut().for_each(|limit| self.spoil_status(limit)),
                 _ => {}
             }
             Ok(found)

@@ -128,6 +128,23 @@ impl Broken {
         })
     }
 
+    pub(super) fn set_limit(&self, limit: GateId, cap: Option<LimitOverride>) -> StoreFuture<'_, ()> {
+        match self.bug {
+            Bug::IgnoresCaps => Box::pin(std::future::ready(Ok(()))),
+            Bug::NeverRemovesCaps if cap.is_none() => Box::pin(std::future::ready(Ok(()))),
+            Bug::SetsCapsOfAllKeys => self.store.set_limit(GateId::of(limit.name(), None), cap),
+            _ => self.store.set_limit(limit, cap),
+        }
+    }
+
+    pub(super) fn spoil_status(&self, limit: &mut LimitStatus) {
+        match self.bug {
+            Bug::NamesNoHolders => limit.holders.clear(),
+            Bug::CountsNoWaiters => limit.waiting = 0,
+            _ => {}
+        }
+    }
+
     fn spoil_limits(&self, run: &mut NewRun) {
         let changed = run.gates.iter().map(|gate| match self.bug {
             Bug::IgnoresWeights => Gate::new(gate.id.clone(), gate.cap, 1),

@@ -69,6 +69,7 @@ bugs! {
     /// Of limits.
     IgnoresGates => no_more_is_claimed_than_there_is_room_at_a_gate,
     IgnoresWeights => a_gate_counts_weights,
+    ForgetsCaps => a_cap_that_is_set_wins_over_that_of_runs,
     ForgetsShutGates => nobody_enters_a_gate_that_is_shut,
     /// Of claims that are over.
     KeepsSlots => a_slot_goes_with_its_claim,

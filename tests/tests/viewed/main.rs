@@ -7,6 +7,7 @@
 
 mod batches;
 mod bugs;
+mod limits;
 mod other;
 mod server;
 mod store;

@@ -80,6 +80,8 @@ pub(crate) struct Server {
     pub(crate) claims: Rows<ClaimRow>,
     /// The attempts that have begun at each rate.
     pub(crate) rates: HashMap<GateId, RateState>,
+    /// Caps that somebody has set.
+    pub(crate) caps: BTreeMap<GateId, LimitOverride>,
     /// Gates that nobody enters before these times.
     pub(crate) shut: HashMap<GateId, DateTime<Utc>>,
     /// By whoever has taken something last.
@@ -327,9 +329,17 @@ impl Server {
         }
         self.note_debris(view);
         for (gate, since) in view.unbegun() {
+            let gate = self.capped(gate);
             if let (Some(pace), Some(rate)) = (gate.pace, self.rates.remove(&gate.id)) {
                 let rate = rate.give_back(gate.cap, pace, since.timestamp_millis(), gate.weight);
                 self.rates.insert(gate.id.clone(), rate);
+            }
+        }
+        let keeps_caps = !self.has(Bug::ForgetsCaps);
+        for (limit, cap) in view.caps().iter().filter(|_| keeps_caps) {
+            match cap {
+                Some(cap) => drop(self.caps.insert(limit.clone(), cap.clone())),
+                None => drop(self.caps.remove(limit)),
             }
         }
         let keeps_shut = !self.has(Bug::ForgetsShutGates);

@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 use scheduler_conformance::drivers::{DriverUnderTest, Fault};
 use scheduler_core::calendar::Calendar;
 use scheduler_core::job::{ExecutionId, JobDetail};
-use scheduler_core::run::RunId;
+use scheduler_core::run::{GateId, RunId};
 use scheduler_core::store::handler::{ChangeHandler, QueryHandler};
 use scheduler_core::store::rows::Rows;
 use scheduler_core::store::view::{Missing, View};
@@ -361,6 +361,11 @@ impl ChangeHandler for Viewed {
         self.woken(resumed)
     }
 
+    fn set_limit(&self, limit: GateId, cap: Option<LimitOverride>) -> StoreFuture<'_, ()> {
+        let set = self.call(|view| rules::set_limit(view, &limit, cap.as_ref()));
+        self.woken(set)
+    }
+
     fn change_runs(&self, request: ChangeRuns) -> StoreFuture<'_, Vec<RunChanged>> {
         let runs = request.runs.iter().copied().enumerate().collect();
         let done = self.each(runs, |view, run| rules::change_run(view, run, &request));
@@ -428,6 +433,14 @@ impl QueryHandler for Viewed {
 
     fn counts(&self, query: CountQuery, now: DateTime<Utc>) -> StoreFuture<'_, Vec<CountBucket>> {
         Box::pin(ready(Ok(self.counts.lock().find(&query, now))))
+    }
+
+    fn limits(&self, query: LimitQuery, now: DateTime<Utc>) -> StoreFuture<'_, Page<LimitStatus, GateId>> {
+        let uses = self.server.lock().uses(&query);
+        let limits = self.run(|view| rules::limits(view, &uses, now));
+        let looked_at = limits.len();
+        let page = Page::first(limits, query.page_size(), looked_at, LimitStatus::gate);
+        Box::pin(ready(Ok(page)))
     }
 
     fn paused_queues(&self) -> StoreFuture<'_, Vec<PausedQueue>> {

@@ -131,22 +131,23 @@ impl Server {
         waiting
     }
 
-    fn millis(&self) -> i64 {
+    pub(crate) fn millis(&self) -> i64 {
         self.present.timestamp_millis()
     }
 
-    fn rate(&self, gate: &GateId) -> RateState {
+    pub(crate) fn rate(&self, gate: &GateId) -> RateState {
         self.rates.get(gate).cloned().unwrap_or_default()
     }
 
     /// Before when nobody enters this gate, if that is to come.
-    fn shut_until(&self, gate: &GateId) -> Option<i64> {
+    pub(crate) fn shut_until(&self, gate: &GateId) -> Option<i64> {
         self.shut.get(gate).map(DateTime::timestamp_millis).filter(|until| *until > self.millis())
     }
 
     /// An attempt begins: it counts for its rates.
     fn begin(&mut self, gates: &Gates) {
         for gate in gates {
+            let gate = self.capped(gate);
             let Some(pace) = gate.pace else { continue };
             if let Ok(rate) = self.rate(&gate.id).take(gate.cap, pace, self.millis(), gate.weight) {
                 self.rates.insert(gate.id.clone(), rate);
@@ -162,9 +163,7 @@ impl Server {
         let opens = due.flat_map(|row| {
             let gates = row.gates();
             let opens = gates.iter().filter_map(|gate| {
-                let of_rate = gate.pace.and_then(|pace| {
-                    self.rate(&gate.id).take(gate.cap, pace, self.millis(), gate.weight).err()
-                });
+                let of_rate = self.opening_of_rate(&self.capped(gate));
                 of_rate.into_iter().chain(self.shut_until(&gate.id)).max()
             });
             opens.collect::<Vec<_>>()
@@ -173,7 +172,7 @@ impl Server {
     }
 
     /// How much of each gate is used.
-    fn used(&self) -> HashMap<GateId, u64> {
+    pub(crate) fn used(&self) -> HashMap<GateId, u64> {
         let mut used = HashMap::new();
         let claims = self.claims.values().map(|(claim, _)| &claim.gates);
         let gone = self.debris.slots.iter().filter(|_| self.has(Bug::KeepsSlots));
@@ -190,17 +189,9 @@ impl Server {
         waiting.retain(|waiting| {
             let Order::Run(_, id) = &waiting.order else { return true };
             let gates = self.runs[id].0.gates();
-            let mut gates = gates.iter();
-            let found = gates.find(|gate| {
-                let used = used.get(&gate.id).copied().unwrap_or_default();
-                let has_room = match gate.pace {
-                    Some(pace) => self.rate(&gate.id).left(gate.cap, pace, self.millis()) >= gate.weight,
-                    None => gate.has_room(used),
-                };
-                !has_room || self.shut_until(&gate.id).is_some() || full.contains(&gate.id)
-            });
+            let found = self.full_gate(&gates, &used, &full);
             let Some(gate) = found.filter(|_| !self.has(Bug::IgnoresGates)) else { return true };
-            full.insert(gate.id.clone());
+            full.insert(gate);
             false
         });
     }

@@ -63,7 +63,8 @@ impl Table {
         }
         self.take(&mut open, &mut taking, request.max);
         let Taking { triggers, runs, expired, parked, .. } = taking;
-        let at_once = (parked >= MOST_PARKED).then_some(request.now);
+        let is_unfinished = parked >= MOST_PARKED || self.gates.caps.is_unfinished();
+        let at_once = is_unfinished.then_some(request.now);
         let next_due = self.next_wake().into_iter().chain(open.next_due(&self.lanes)).chain(at_once).min();
         let Ok(cancel) = self.cancelled(request.session);
         Acquired { triggers, runs, cancel, next_due, dropped, expired }

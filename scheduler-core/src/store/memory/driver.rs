@@ -16,6 +16,7 @@ use crate::run::{BatchCounts, GateId, Retention, RunId};
 use crate::store::NamedCalendar;
 use crate::store::admin::{GroupKind, Mark, Selection, TriggerQuery};
 use crate::store::firings::FiringRecord;
+use crate::store::limits::LimitOverride;
 use crate::store::pauses::Pauses;
 use crate::store::rows::{self, *};
 use crate::store::runs::RunQuery;
@@ -173,6 +174,11 @@ impl Rows for Table {
 
     fn shut(&mut self, gate: &GateId, until: DateTime<Utc>) -> Always<()> {
         self.shut_gate(gate, until.timestamp_millis());
+        Ok(())
+    }
+
+    fn set_cap(&mut self, limit: &GateId, cap: Option<&LimitOverride>) -> Always<()> {
+        self.set_cap_of(limit, cap);
         Ok(())
     }
 

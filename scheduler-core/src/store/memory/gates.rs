@@ -4,13 +4,14 @@
 //! 1. What is used of a gate is the sum of the weights of the claims that hold it.
 //! 2. A run that was looked at while a gate was full is *parked* there, and stands in no lane. It holds nothing.
 //! 3. Of each lane whose runs are parked at a gate, the first has no room there, or some of them are *let out*: they stand in the lane
-//!    again and were not looked at since. Whatever else becomes of a run that is let out, the next one is.
+//!    again and were not looked at since; or the cap of the limit has changed, and the gate is still to be looked at. Whatever else becomes of a run that is let out, the next one is.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 use foldhash::HashMap;
 
+use super::caps::Caps;
 use super::lanes::Due;
 use crate::run::{Gate, GateId, Gates, RateState};
 
@@ -20,7 +21,9 @@ const MOST_SWEPT: usize = 100;
 /// The gates that are used or waited for.
 #[derive(Debug, Default)]
 pub(super) struct GateTable {
-    pub(super) by_id: HashMap<GateId, Entry>,
+    pub(super) by_id: BTreeMap<GateId, Entry>,
+    /// What somebody has set.
+    pub(super) caps: Caps,
     /// By the slots of runs.
     pub(super) at: HashMap<usize, At>,
     /// Lanes in which somebody was let out.
@@ -74,14 +77,15 @@ impl Entry {
     pub(super) fn room(&self, gate: &Gate, now: i64) -> u64 {
         match gate.pace {
             _ if self.shut > now => 0,
-            Some(pace) => self.rate.left(gate.cap, pace, now).into(),
+            Some(pace) => self.rate.left(gate.cap, pace, now).min(gate.cap).into(),
             None => u64::from(gate.cap).saturating_sub(self.used),
         }
     }
 
     /// When there may be room, if the clock brings it.
     pub(super) fn opening(&self, gate: &Gate, now: i64) -> Option<i64> {
-        let of_rate = gate.pace.and_then(|pace| self.rate.take(gate.cap, pace, now, gate.weight).err());
+        let pace = gate.pace.filter(|_| gate.is_enough());
+        let of_rate = pace.and_then(|pace| self.rate.take(gate.cap, pace, now, gate.weight).err());
         of_rate.into_iter().chain((self.shut > now).then_some(self.shut)).max()
     }
 
@@ -101,6 +105,7 @@ impl GateTable {
     /// An attempt begins: it counts for its rates.
     pub(super) fn begin(&mut self, gates: &Gates) {
         for gate in gates {
+            let gate = self.caps.capped(gate);
             let Some(pace) = gate.pace else { continue };
             let entry = self.by_id.entry(gate.id.clone()).or_default();
             if let Ok(after) = entry.rate.take(gate.cap, pace, self.now, gate.weight) {
@@ -126,6 +131,7 @@ impl GateTable {
     /// An attempt that was to begin at this time has not begun.
     pub(super) fn unbegin(&mut self, gates: &Gates, since: i64) {
         for gate in gates {
+            let gate = self.caps.capped(gate);
             if let (Some(pace), Some(entry)) = (gate.pace, self.by_id.get_mut(&gate.id)) {
                 entry.rate = std::mem::take(&mut entry.rate).give_back(gate.cap, pace, since, gate.weight);
             }

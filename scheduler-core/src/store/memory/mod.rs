@@ -8,6 +8,7 @@
 //! 3. Neither is held across an await or a call of foreign code; the nodes' wake-up is called after both are released.
 
 mod batches;
+mod caps;
 mod claiming;
 mod driver;
 mod ended;
@@ -16,6 +17,7 @@ mod gates;
 mod index;
 mod lanes;
 mod lengths;
+mod limits;
 mod listing;
 mod pages;
 mod parking;
@@ -37,6 +39,7 @@ use super::counts::*;
 use super::end_signals::{EndSignal, EndSignals};
 use super::firing::*;
 use super::firings::*;
+use super::limits::*;
 use super::page::Page;
 use super::requests::*;
 use super::rows::Rows;
@@ -47,7 +50,7 @@ use crate::calendar::Calendar;
 use crate::error::Result;
 use crate::job::{ExecutionId, JobDetail};
 use crate::key::{JobKey, TriggerKey};
-use crate::run::{Retention, RunId};
+use crate::run::{GateId, Retention, RunId};
 use crate::sync::Mutex;
 use firings::Firings;
 use table::Takes;
@@ -262,6 +265,10 @@ impl ChangeHandler for MemoryJobStore {
         self.waking(|table| rules::resume_queue(table, &queue))
     }
 
+    fn set_limit(&self, limit: GateId, cap: Option<LimitOverride>) -> StoreFuture<'_, ()> {
+        self.waking(|table| rules::set_limit(table, &limit, cap.as_ref()))
+    }
+
     fn reset(&self, keys: Vec<TriggerKey>) -> StoreFuture<'_, Vec<bool>> {
         self.waking(|table| keys.iter().map(|key| rules::reset(table, key)).collect())
     }
@@ -363,6 +370,14 @@ impl QueryHandler for MemoryJobStore {
 
     fn counts(&self, query: CountQuery, now: DateTime<Utc>) -> StoreFuture<'_, Vec<CountBucket>> {
         self.call(|table| Ok(table.counts.find(&query, now)))
+    }
+
+    fn limits(&self, query: LimitQuery, now: DateTime<Utc>) -> StoreFuture<'_, Page<LimitStatus, GateId>> {
+        self.call(|table| {
+            let Page { items, next, looked_at, complete } = table.uses_of(&query);
+            let items = rules::limits(table, &items, now)?;
+            Ok(Page { items, next, looked_at, complete })
+        })
     }
 
     fn paused_queues(&self) -> StoreFuture<'_, Vec<PausedQueue>> {

@@ -25,8 +25,9 @@ impl Table {
             first.is_some_and(|first| *first < Due::of_run(row.id, slot, &place))
         };
         let is_full = |gate: &&Gate| {
-            let Some(entry) = self.gates.by_id.get(&gate.id) else { return gate.weight > gate.cap };
-            !entry.has_room(gate, self.gates.now) || is_behind(entry)
+            let capped = self.gates.caps.capped(gate);
+            let Some(entry) = self.gates.by_id.get(&gate.id) else { return !capped.is_enough() };
+            !entry.has_room(&capped, self.gates.now) || is_behind(entry)
         };
         row.gates().iter().find(is_full).map(|gate| gate.id.clone())
     }
@@ -73,7 +74,8 @@ impl Table {
     }
 
     /// Lets out as many of those that wait as there is room for.
-    fn open_gate(&mut self, id: &GateId) {
+    pub(super) fn open_gate(&mut self, id: &GateId) {
+        let caps = &self.gates.caps;
         let Some(entry) = self.gates.by_id.get_mut(id) else { return };
         let (mut out, mut opens, now) = (Vec::new(), None, self.gates.now);
         let (used, rate, shut) = (entry.used, entry.rate.clone(), entry.shut);
@@ -83,10 +85,10 @@ impl Table {
         for waiting in entry.waiting.values_mut() {
             while let Some(Stood::Run(slot)) = waiting.parked.first().map(Due::what) {
                 let gates = self.runs[slot].row.gates();
-                let of_gate = gates.iter().find(|gate| gate.id == *id);
+                let of_gate = gates.iter().find(|gate| gate.id == *id).map(|gate| caps.capped(gate));
                 let fits = |gate: &Gate| fits(gate) && waiting.out < room(gate).min(MOST_OUT);
-                if !of_gate.is_none_or(fits) {
-                    opens = opens.into_iter().chain(of_gate.and_then(opening)).min();
+                if !of_gate.as_deref().is_none_or(fits) {
+                    opens = opens.into_iter().chain(of_gate.as_deref().and_then(opening)).min();
                     break;
                 }
                 waiting.out += 1;
@@ -118,6 +120,7 @@ impl Table {
         while let Some(id) = self.gates.pop_open() {
             self.open_gate(&id);
         }
+        self.look_at_changed();
         self.gates.sweep();
     }
 

@@ -23,6 +23,7 @@ use crate::key::{JobKey, TriggerKey};
 use crate::run::{
     AttemptError, FailureKind, FiringCause, Gates, RetryPolicy, RunEnd, RunId, RunKey, RunState,
 };
+use crate::store::limits::RunLimit;
 use crate::store::runs::{Cause, NewRun, RunStatus};
 use crate::trigger::{Recovery, Trigger};
 
@@ -330,6 +331,7 @@ impl RunRow {
             key: self.key().map(|key| key.text.clone()),
             sequence: self.sequence().map(|sequence| sequence.text.clone()),
             behind: self.behind(),
+            limits: self.gates().iter().map(RunLimit::of).collect(),
             output: self.output().cloned(),
             checkpoint: self.checkpoint().cloned(),
             progress: self.progress().cloned(),

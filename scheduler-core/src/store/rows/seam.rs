@@ -17,6 +17,7 @@ use crate::run::{BatchCounts, GateId, Retention, RunId};
 use crate::store::admin::{GroupKind, Mark, Selection, TriggerQuery};
 use crate::store::contract::NamedCalendar;
 use crate::store::firings::FiringRecord;
+use crate::store::limits::LimitOverride;
 use crate::store::pauses::Pauses;
 use crate::store::runs::RunQuery;
 
@@ -113,6 +114,9 @@ pub trait Rows: Table<JobRow> + Table<TriggerRow> + Table<RunRow> + Table<ClaimR
 
     /// Nobody enters this gate before that time. An earlier time than one that is known changes nothing. Not a read.
     fn shut(&mut self, gate: &GateId, until: DateTime<Utc>) -> Answer<Self, ()>;
+
+    /// This cap holds for a gate, or for each gate of its name if it has no key. The driver looks at those that wait there. Not a read.
+    fn set_cap(&mut self, limit: &GateId, cap: Option<&LimitOverride>) -> Answer<Self, ()>;
 
     /// Other nodes may find something to take. A driver wakes them by itself when a claim of a queue goes.
     fn wake(&mut self);

@@ -1,7 +1,12 @@
-//! Limits that somebody changes while runs wait for them.
+//! Limits that somebody changes while runs wait for them, and what is known of limits.
+
+use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
 
+use crate::job::ExecutionId;
+use crate::run::GateId;
+use crate::store::limits::{GateUse, LimitHolder, LimitOverride, LimitStatus};
 use crate::store::rows::*;
 
 /// An attempt was asked for a pause: of its gates, those of this limit open for nobody before that time.
@@ -16,4 +21,41 @@ pub(super) fn throttle<R: Rows>(
         rows.shut(&gate.id, until)?;
     }
     Ok(())
+}
+
+/// This cap holds in place of those with which runs were enqueued; with none, those of the runs hold again.
+pub fn set_limit<R: Rows>(rows: &mut R, limit: &GateId, cap: Option<&LimitOverride>) -> Answer<R, ()> {
+    rows.set_cap(limit, cap)?;
+    rows.wake();
+    Ok(())
+}
+
+/// What is known of these gates: who holds them, and which caps they have.
+pub fn limits<R: Rows>(rows: &mut R, gates: &[GateUse], now: DateTime<Utc>) -> Answer<R, Vec<LimitStatus>> {
+    let places: HashMap<_, _> = gates.iter().enumerate().map(|(place, of)| (&of.id, place)).collect();
+    let mut all: Vec<_> = gates.iter().map(|of| LimitStatus::new(of, now)).collect();
+    let mut claims = rows.claims(|_, claim| claim.gates.iter().any(|gate| places.contains_key(&gate.id)))?;
+    claims.sort_unstable();
+    for id in claims {
+        let Some(claim) = rows.get(id)? else { continue };
+        let Item::Run(run) = claim.item else { continue };
+        for gate in &claim.gates {
+            let Some(place) = places.get(&gate.id) else { continue };
+            all[*place].note_gate(gate, &gates[*place], now);
+            let holders = &mut all[*place].holders;
+            if holders.len() < LimitStatus::MOST_HOLDERS {
+                let (execution, job) = (ExecutionId::new(claim.session, id.0), claim.trigger.job().clone());
+                holders.push(LimitHolder { execution, run, job, weight: gate.weight, since: claim.since });
+            }
+        }
+    }
+    for (status, of) in all.iter_mut().zip(gates) {
+        let Some(first) = of.first.filter(|_| status.declared.is_none()) else { continue };
+        let Some(run) = rows.run(first)? else { continue };
+        let gates = rows.get(run)?.map(RunRow::gates).unwrap_or_default();
+        if let Some(gate) = gates.iter().find(|gate| gate.id == of.id) {
+            status.note_gate(gate, of, now);
+        }
+    }
+    Ok(all)
 }

@@ -56,6 +56,7 @@ pub use ending::{complete, detach, end_job};
 pub use firing::{Rung, claimed, fire, release, ring, spoil};
 pub use holding::{hold_if_paused, is_paused};
 pub use lengths::enqueue_all;
+pub use limiting::{limits, set_limit};
 pub use losing::{Lost, Reasserted, abandon, lose, reassert, reassert_ended_run, reassert_run};
 pub use mending::{Unsound, drop_unused, examine};
 pub use noting::note;

@@ -13,6 +13,7 @@ use crate::key::{JobKey, TriggerKey};
 use crate::run::{BatchCounts, GateId, Retention, RunId};
 use crate::store::admin::{GroupKind, Mark, Selection, TriggerQuery};
 use crate::store::firings::FiringRecord;
+use crate::store::limits::LimitOverride;
 use crate::store::rows::*;
 use crate::store::runs::RunQuery;
 use crate::store::{NamedCalendar, rules};
@@ -184,6 +185,11 @@ impl<N: Names> Rows for View<N> {
 
     fn shut(&mut self, gate: &GateId, until: DateTime<Utc>) -> Result<(), Missing> {
         self.shut_gate(gate.clone(), until);
+        Ok(())
+    }
+
+    fn set_cap(&mut self, limit: &GateId, cap: Option<&LimitOverride>) -> Result<(), Missing> {
+        self.note_cap(limit.clone(), cap.cloned());
         Ok(())
     }
 

@@ -12,6 +12,7 @@ use crate::key::{JobKey, TriggerKey};
 use crate::run::{Gate, GateId, RunId};
 use crate::store::admin::{GroupKind, Mark, Selection};
 use crate::store::firings::FiringRecord;
+use crate::store::limits::LimitOverride;
 use crate::store::rows::*;
 
 /// A transaction of rows that stand elsewhere.
@@ -64,6 +65,7 @@ struct Drafts {
     unfired_looked: BTreeMap<Id<TriggerRow>, Option<Id<ClaimRow>>>,
     unbegun: Vec<(Gate, DateTime<Utc>)>,
     shut: Vec<(GateId, DateTime<Utc>)>,
+    caps: Vec<(GateId, Option<LimitOverride>)>,
     woken: bool,
     ended: Vec<RunId>,
 }
@@ -301,6 +303,11 @@ impl<N> View<N> {
         &self.drafts.shut
     }
 
+    /// Limits whose cap is set or removed.
+    pub fn caps(&self) -> &[(GateId, Option<LimitOverride>)] {
+        &self.drafts.caps
+    }
+
     /// Runs whose end clients may wait for.
     pub fn ended(&self) -> &[RunId] {
         &self.drafts.ended
@@ -478,6 +485,10 @@ impl<N> View<N> {
 
     pub(super) fn shut_gate(&mut self, gate: GateId, until: DateTime<Utc>) {
         self.drafts.shut.push((gate, until));
+    }
+
+    pub(super) fn note_cap(&mut self, limit: GateId, cap: Option<LimitOverride>) {
+        self.drafts.caps.push((limit, cap));
     }
 
     pub(super) fn call_others(&mut self) {

@@ -1,0 +1,72 @@
+//! What is known of limits: who holds them and who waits, and the caps that somebody has set.
+
+use chrono::{DateTime, Utc};
+use redis::Value;
+use scheduler_core::Result;
+use scheduler_core::run::{GateId, RateState};
+use scheduler_core::store::{GateUse, LimitOverride, LimitQuery, LimitStatus, Page, rules};
+
+use crate::codec;
+use crate::commit::text;
+use crate::script::{self, number, word};
+use crate::shared::Shared;
+
+/// So many words the script says of a gate.
+const WORDS: usize = 8;
+
+/// A cap as it is stored: the script reads the number, and programs what follows.
+pub(crate) fn write(cap: &LimitOverride) -> Result<String> {
+    Ok(format!("{} {}", cap.cap, codec::encode(cap)?))
+}
+
+fn read(limit: &GateId, words: &str) -> Option<LimitOverride> {
+    let (_, record) = words.split_once(' ')?;
+    codec::decode("cap of a limit", &limit.to_string(), record)
+        .inspect_err(|error| tracing::error!(%limit, %error, "the cap that was set for limit `{limit}` cannot be read: {error}; set it again"))
+        .ok()
+}
+
+/// What is known of a gate, and whether it is in use.
+fn read_use(words: &[Value], now: DateTime<Utc>) -> (GateUse, bool) {
+    let mut of = GateUse::new(GateId::read(&word(words.first())));
+    of.used = number(words.get(1)).unwrap_or_default();
+    of.waiting = number(words.get(2)).unwrap_or_default();
+    of.first = codec::read_run(&word(words.get(3)));
+    let opens = word(words.get(4)).parse().ok().and_then(DateTime::from_timestamp_millis);
+    of.opens = opens.filter(|opens| *opens > now);
+    of.rate = RateState::read(&word(words.get(5)));
+    let own = read(&of.id, &word(words.get(6)));
+    let is_in_use = of.used > 0 || of.waiting > 0 || of.opens.is_some() || own.is_some();
+    of.overridden = own.or_else(|| read(&of.id, &word(words.get(7))));
+    (of, is_in_use)
+}
+
+impl Shared {
+    pub(crate) async fn page_of_limits(
+        &self,
+        query: &LimitQuery,
+        now: DateTime<Utc>,
+    ) -> Result<Page<LimitStatus, GateId>> {
+        if query.page_size() == 0 {
+            return Ok(Page::empty());
+        }
+        let after = query.after.as_ref().map_or("", GateId::text);
+        let mut words = vec![text("limits"), text(query.name.as_deref().unwrap_or_default()), text(after)];
+        words.push(text(query.page_size().to_string()));
+        words.extend(query.gates.iter().map(|gate| text(gate.text())));
+        let asked = async || self.evaluate(&self.hot, &script::LIMITS, "limits", &words).await;
+        let answer = match asked().await {
+            // It changes nothing, so it is asked again. What was of the wrong kind is out of the way by then.
+            Err(error) if error.is_transient() => asked().await?,
+            answer => answer?,
+        };
+        let onward = word(answer.first());
+        let found = answer.get(1..).unwrap_or_default().chunks_exact(WORDS);
+        let looked_at = found.len();
+        let is_meant = |(of, is_in_use)| (is_in_use || !query.gates.is_empty()).then_some(of);
+        let uses: Vec<_> = found.filter_map(|words| is_meant(read_use(words, now))).collect();
+        let limits = self.look(|view| rules::limits(view, &uses, now)).await?;
+        let next = (!onward.is_empty()).then(|| GateId::read(&onward));
+        Ok(Page::new(limits, next, looked_at))
+    }
+}
