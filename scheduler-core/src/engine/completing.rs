@@ -9,11 +9,14 @@ use super::core::Core;
 use super::ending::Ending;
 use crate::execute::{Ended, Execution, Pipeline, RunOwner};
 use crate::job::{BoxFuture, CancelReason, Failure, JobError, Outcome, RunParts, Unschedule};
-use crate::run::{AttemptError, FailureKind, FiringCause, RetryPolicy, Verdict};
+use crate::run::{AttemptError, Delivery, FailureKind, FiringCause, RetryPolicy, Verdict};
 use crate::store::{Completion, Fate, FiringReason, FiringRecord, Instruction, NewRun};
 
 /// A shorter snooze would keep the node busy with a job that has nothing to do.
 const SHORTEST_SNOOZE: TimeDelta = TimeDelta::milliseconds(100);
+
+/// From so many interruptions of a run on, an operator should know of them.
+const MANY_INTERRUPTIONS: u32 = 5;
 
 /// Why a job that its node has no function for cannot run.
 const NO_FUNCTION: &str = "no such job function is registered";
@@ -72,7 +75,24 @@ impl Core {
         let promise = (fate != Fate::Over && parts.stored.is_none()).then(|| Box::new(self.promise(parts)));
         let is_stored = parts.stored.is_some() || promise.is_some();
         let noted = notes.unstored().filter(|_| is_stored).map(|(notes, _)| Box::new(notes));
-        Completion { execution, instruction, data, record, unfinished, fate, promise, output, noted, resets }
+        let is_snoozed = matches!(ended.outcome, Outcome::Snoozed(_));
+        let interrupted = !is_snoozed && matches!(fate, Fate::Again { counts: false, .. });
+        if interrupted {
+            warn_of_interruptions(parts);
+        }
+        Completion {
+            execution,
+            instruction,
+            data,
+            record,
+            unfinished,
+            fate,
+            promise,
+            output,
+            noted,
+            resets,
+            interrupted,
+        }
     }
 
     /// What becomes of the run: an attempt that failed is followed by another one as long as a retry is left, and a stored run that
@@ -97,7 +117,10 @@ impl Core {
                     && interrupted()
                     && (ended.was_dropped || matches!(ended.outcome, Outcome::Cancelled)) =>
             {
-                Fate::Again { at: parts.trigger.start(), counts: false, error: None }
+                match parts.stored.as_ref().is_some_and(|run| run.delivery == Delivery::AtMostOnce) {
+                    true => Fate::Cancelled,
+                    false => Fate::Again { at: parts.trigger.start(), counts: false, error: None },
+                }
             }
             Outcome::Cancelled if parts.stored.is_some() => Fate::Cancelled,
             Outcome::Cancelled => Fate::Over,
@@ -182,6 +205,15 @@ impl Core {
         let completion = Completion { instruction, record, ..Completion::of(parts.id) };
         let activity = self.clock.begin(&"the failure of a trigger");
         self.hand_over(Ending::new(completion, parts.trigger.clone(), outcome, activity));
+    }
+}
+
+/// A run that is interrupted again and again never ends.
+fn warn_of_interruptions(parts: &RunParts) {
+    let count = parts.stored.as_ref().map_or(0, |run| run.interruptions).saturating_add(1);
+    if count >= MANY_INTERRUPTIONS {
+        let (run, job) = (parts.run_id(), parts.job.key());
+        tracing::warn!(%run, %job, count, "run {run} of job `{job}` was interrupted for the {count}th time and begins again; let the job note checkpoints, or allow more time for the shutdown");
     }
 }
 

@@ -115,6 +115,9 @@ bugs! {
     DropsLogs,
     LogsTwice,
     IgnoresResets,
+    ForgetsNominalTimes,
+    IgnoresInterruptions,
+    DeliversAgain,
 }
 
 #[derive(Debug)]
@@ -201,6 +204,7 @@ impl Decorator for Broken {
                 Bug::DropsData => completion.data = None,
                 Bug::DropsOutputs => completion.output = None,
                 Bug::DropsLastCheckpoints => completion.noted = None,
+                Bug::IgnoresInterruptions => completion.interrupted = false,
                 Bug::IgnoresResets => completion.resets = false,
                 Bug::DropsCheckpointsOfFirings => {
                     completion.noted = completion.noted.take().filter(|_| completion.promise.is_none());
