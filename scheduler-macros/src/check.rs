@@ -30,6 +30,7 @@ pub(crate) struct Rules {
     pub(crate) boost: Option<u64>,
     pub(crate) expires: Option<u64>,
     pub(crate) keep: Option<u64>,
+    pub(crate) delivery: Option<Ident>,
     pub(crate) trigger: Option<Declared>,
 }
 
@@ -61,6 +62,7 @@ impl Rules {
             boost: options.text("boost").and_then(|text| duration(text, "boost", errors)),
             expires: options.text("expires").and_then(|text| duration(text, "expires", errors)),
             keep: keep(options, errors),
+            delivery: options.text("delivery").and_then(|text| delivery(text, errors)),
             trigger: trigger(options, errors),
         }
     }
@@ -174,6 +176,11 @@ fn of_trigger(options: &Options, declared: bool, errors: &mut Errors) -> TokenSt
     let overlap = options.text("overlap").and_then(|text| word(text, "overlap", &OVERLAP, errors));
     let overlap = overlap.map(|variant| quote!(.overlap(#krate::trigger::OverlapPolicy::#variant)));
     quote!(#calendar #misfire #overlap)
+}
+
+fn delivery(text: &LitStr, errors: &mut Errors) -> Option<Ident> {
+    const DELIVERIES: [(&str, &str); 2] = [("at_least_once", "AtLeastOnce"), ("at_most_once", "AtMostOnce")];
+    word(text, "delivery", &DELIVERIES, errors)
 }
 
 /// The variant that a word stands for.

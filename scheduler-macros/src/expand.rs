@@ -115,6 +115,8 @@ fn detail(job: &Job<'_>, args: Option<&Type>) -> TokenStream {
     let keep = rules.keep.iter().map(millis);
     let retry = rules.retry.iter().map(|policy| policy.expression(krate));
     let queue = rules.queue.iter().map(|name| quote!(.queue(#name)));
+    let delivery = rules.delivery.iter().map(|variant| quote!(.delivery(#krate::run::Delivery::#variant)));
+    let delivery = quote!(#(#delivery)*);
     let log = rules.log.then(|| quote!(.log(true)));
     let data = args.zip(rules.trigger.as_ref()).map(
         |(args, declared)| quote_spanned!(declared.span=> .data(#krate::__private::default_args::<#args>())),
@@ -122,7 +124,7 @@ fn detail(job: &Job<'_>, args: Option<&Type>) -> TokenStream {
     quote! {
         #krate::job::JobDetail::builder(#krate::__private::job_key(#group, #name), #name)
             #(#description)* #(.timeout(#timeout))* #(.retry(#retry))* #(#queue)* #data
-            #(.boost(#boost))* #(.expires(#expires))* #(.keep(#keep))* #log
+            #(.boost(#boost))* #(.expires(#expires))* #(.keep(#keep))* #log #delivery
             .durable(#durable)
             .disallow_concurrent(#exclusive)
             .persist_data(#persist)

@@ -63,6 +63,7 @@ use proc_macro::TokenStream;
 /// | `disallow_concurrent` | at most one run at a time | no |
 /// | `persist_data` | keep the data that a run sets for the next one | no |
 /// | `requests_recovery` | run again what a crash of its node has cut off | no |
+/// | `delivery = "at_most_once"` | an enqueued run whose attempt was cut off, since its node has died or was shut down, does not begin again | `at_least_once` |
 /// | `log` | keep the last lines that a run logs by `tracing`; with the feature `run-log` and its layer | no |
 /// | `blocking` | the function is not async and may block its thread | no |
 /// | `crate = path` | where `scheduler_core` is, if it was renamed | `::scheduler_core` |

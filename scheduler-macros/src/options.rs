@@ -16,7 +16,7 @@ use crate::retry;
 use crate::sequence::{SEQUENCE, Sequence};
 use crate::unique::Unique;
 
-const TEXTS: [&str; 14] = [
+const TEXTS: [&str; 15] = [
     "name",
     "group",
     "description",
@@ -31,6 +31,7 @@ const TEXTS: [&str; 14] = [
     "boost",
     "expires",
     "keep",
+    "delivery",
 ];
 const FLAGS: [&str; 6] =
     ["durable", "disallow_concurrent", "persist_data", "requests_recovery", "log", "blocking"];
@@ -166,6 +167,7 @@ fn text_of(name: &str, option: &Meta, errors: &mut Errors) -> Option<LitStr> {
         "time_zone" => "Europe/Berlin",
         "every" | "timeout" | "boost" | "expires" | "keep" => "30s",
         "misfire" | "overlap" => "skip",
+        "delivery" => "at_most_once",
         _ => "…",
     };
     match option {

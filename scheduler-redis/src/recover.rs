@@ -83,7 +83,8 @@ impl Shared {
         let mut changes: Vec<_> =
             ran.view.claims().changes().map(|change| (change.id, change.before.cloned())).collect();
         for (execution, lost) in claims.iter().zip(&ran.answer) {
-            let Lost::Ended { is_repeated, is_given_up } = lost else { continue };
+            let Lost::Ended { is_repeated, is_given_up, dead } = lost else { continue };
+            self.rung.lock().dead.extend(dead.clone());
             let place = changes.iter().position(|(id, _)| *id == Id::of(*execution));
             let Some(claim) = place.and_then(|place| changes.swap_remove(place).1) else { continue };
             let (job, trigger) = (claim.trigger.job(), claim.trigger.key());

@@ -144,6 +144,7 @@ impl Shared {
         let rung = std::mem::take(&mut *self.rung.lock());
         all.dropped = rung.dropped;
         all.expired = rung.expired;
+        all.dead = rung.dead;
         if may_be_excess {
             all.next_due = Some(now);
         }

@@ -11,7 +11,9 @@ use scheduler_core::prelude::*;
     overlap = "cancel_previous",
     queue = "reports",
     persist_data,
-    requests_recovery
+    requests_recovery,
+    log,
+    delivery = "at_most_once"
 )]
 async fn all_options() {}
 
@@ -35,7 +37,8 @@ async fn retry_by_both() {}
     backoff = "exponential(1s, 1m, 1.5)",
     jitter = 0.3,
     within = "3d",
-    on = "failed, timed_out"
+    on = "failed, timed_out",
+    progress = "resets"
 ))]
 async fn retry_by_all() {}
 
@@ -205,7 +208,7 @@ fn retry_policies() {
         (retry_by_max::detail(), policy(0, "exponential(15s, 6h)")),
         (retry_by_backoff::detail(), policy(10, "fixed(1ms)")),
         (retry_by_both::detail(), policy(u32::MAX, "exponential(15s, 90m)")),
-        (retry_by_all::detail(), all.on([FailureKind::Failed, FailureKind::TimedOut])),
+        (retry_by_all::detail(), all.on([FailureKind::Failed, FailureKind::TimedOut]).reset_by_progress()),
         (retry_by_preset::detail(), policy(10, "hangfire").jitter(0.0).unwrap().on([FailureKind::Lost])),
         (send::detail(), policy(2, "fixed(1m)")),
         (Retried::detail(), policy(2, "fixed(30s)")),
@@ -243,10 +246,14 @@ async fn errors_are_retried_if_when_says_so() {
 
 #[test]
 fn options_of_triggers_and_details() {
+    use scheduler_core::run::Delivery;
     use scheduler_core::trigger::{Misfire, OverlapPolicy};
 
     let definition = all_options::definition();
     assert!(definition.detail().persist_data() && definition.detail().requests_recovery());
+    assert!(definition.detail().log() && !queue_by_alias::detail().log());
+    let deliveries = [definition.detail(), queue_by_alias::detail()].map(|detail| detail.delivery());
+    assert_eq!(deliveries, [Delivery::AtMostOnce, Delivery::AtLeastOnce]);
     let now = "2026-03-01T00:00:00Z".parse().unwrap();
     let trigger = definition.triggers()[0].clone().name("t").for_job("all_options").build(now).unwrap();
     assert_eq!((trigger.calendar(), trigger.misfire()), (Some("workdays"), Misfire::Skip));

@@ -1,8 +1,10 @@
 //! Complete, cancel, and what becomes of runs whose trigger or job changes.
 
 use scheduler_core::job::CancelReason;
+use scheduler_core::run::{Delivery, FiringCause};
 use scheduler_core::store::*;
 
+use super::running::{error, run};
 use crate::bench::*;
 
 const KEPT: CompleteResult = CompleteResult::Done { trigger_removed: false, job_removed: false };
@@ -170,5 +172,41 @@ async fn what_is_claimed_and_not_fired_cannot_be_stopped(bench) {
     bench.acquire(0, 1).await;
     assert_eq!(bench.store.cancel(Executions::All).await.unwrap(), []);
     assert!(bench.store.executions(Executions::All).await.unwrap().is_empty());
+}
+
+/// Somebody runs an occurrence of the past. The run shows when that was due, and waits from now on.
+async fn a_run_of_a_past_occurrence_keeps_its_time(bench) {
+    let mut past = run(1, &job("work").build(), 1);
+    past.cause = Cause::Backfill { trigger: key("a"), scheduled: at(-100) };
+    bench.enqueue(vec![past.clone()]).await;
+    let taken = bench.take_one(1).await;
+    assert_eq!((taken.scheduled, taken.due, taken.cause), (at(-100), at(1), FiringCause::Backfill));
+    assert_eq!((taken.trigger.key(), taken.occurrence_of), (&key("a"), None));
+    assert_eq!(bench.run_status(1).await.unwrap().cause, past.cause);
+}
+
+/// They are no attempts, and a replay forgets them.
+async fn interruptions_of_a_run_are_counted(bench) {
+    bench.enqueue(vec![run(1, &job("work").build(), 1)]).await;
+    for (due, before, interrupted) in [(1, 0, true), (2, 1, false), (3, 1, true)] {
+        let taken = bench.take_one(due).await;
+        assert_eq!((taken.interruptions, taken.attempt), (before, 1));
+        let fate = Fate::Again { at: at(due + 1), counts: false, error: None };
+        bench.complete_as(Completion { fate, interrupted, ..Completion::of(taken.claim) }).await;
+    }
+    assert_eq!(bench.run_status(1).await.unwrap().interruptions, 2);
+    let taken = bench.take_one(4).await;
+    let fate = Fate::Dead { error: Some(error("no")) };
+    bench.complete_as(Completion { fate, ..Completion::of(taken.claim) }).await;
+    assert_eq!(bench.change(&[1], RunChange::replay()).await, [RunChanged::Done]);
+    assert_eq!(bench.take_one(9).await.interruptions, 0);
+}
+
+async fn a_node_is_told_whether_a_run_may_begin_again(bench) {
+    let mut once = run(1, &job("work").build(), 1);
+    once.delivery = Delivery::AtMostOnce;
+    bench.enqueue(vec![once, run(2, &job("work").build(), 2)]).await;
+    assert_eq!(bench.take_one(1).await.delivery, Delivery::AtMostOnce);
+    assert_eq!(bench.take_one(2).await.delivery, Delivery::AtLeastOnce);
 }
 }

@@ -35,13 +35,15 @@ impl Client {
     }
 
     async fn check_trigger_exists(&self, key: &TriggerKey) -> Result<()> {
-        if self.trigger(key).await?.is_some() {
-            return Ok(());
-        }
+        if self.trigger(key).await?.is_some() { Ok(()) } else { Err(self.no_trigger(key).await?) }
+    }
+
+    /// There is no trigger of this name.
+    pub(super) async fn no_trigger(&self, key: &TriggerKey) -> Result<Error> {
         let group = Text::is(key.group());
         let query = TriggerQuery { group, limit: Some(MOST_COMPARED), ..TriggerQuery::default() };
         let others = self.all_triggers(query).await?;
-        Err(absent("trigger", key, others.iter().map(|status| status.trigger.key())))
+        Ok(absent("trigger", key, others.iter().map(|status| status.trigger.key())))
     }
 
     async fn check_job_exists(&self, key: &JobKey) -> Result<()> {

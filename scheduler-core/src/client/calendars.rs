@@ -1,5 +1,6 @@
 //! Calendars: stored, removed, and asked for the times that they leave out.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
@@ -130,6 +131,18 @@ impl Calendars {
     ) -> Result<Vec<DateTime<Utc>>> {
         let calendar = self.of(trigger)?;
         user::call(|| trigger.upcoming(progress, calendar).take(most).collect())
+            .map_err(|panic| broken_calendar(trigger, &panic))
+    }
+
+    /// At most so many fire times of a trigger in a range, by the calendar that it names.
+    pub(super) fn occurrences(
+        &self,
+        trigger: &Trigger,
+        times: Range<DateTime<Utc>>,
+        most: usize,
+    ) -> Result<Vec<DateTime<Utc>>> {
+        let calendar = self.of(trigger)?;
+        user::call(|| trigger.occurrences(times, calendar).take(most).collect())
             .map_err(|panic| broken_calendar(trigger, &panic))
     }
 

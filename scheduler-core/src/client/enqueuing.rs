@@ -14,7 +14,7 @@ use crate::data::JobData;
 use crate::error::{During, Error, Result};
 use crate::job::{BoxFuture, Delay, IntoInvocation, Invocation};
 use crate::key::JobKey;
-use crate::run::{Edge, Limit, RetryPolicy, RunId, Sequence, Unique};
+use crate::run::{Delivery, Edge, Limit, RetryPolicy, RunId, Sequence, Unique};
 use crate::store::batches::InBatch;
 use crate::store::*;
 use crate::watch::Event;
@@ -55,6 +55,7 @@ pub(super) struct CallOptions {
     boost: Option<Duration>,
     expires: Option<Duration>,
     keep: Option<Duration>,
+    delivery: Option<Delivery>,
     pub(super) limits: Vec<Limit>,
     pub(super) after: Vec<Edge>,
     batch: Option<InBatch>,
@@ -119,6 +120,13 @@ impl<'a, T> Enqueue<'a, T> {
     /// of the [job](crate::job::JobDetailBuilder::keep), which is one hour for `#[job(output)]`; otherwise a run that succeeds leaves nothing.
     pub fn keep(mut self, keep: Duration) -> Self {
         self.options.keep = Some(keep);
+        self
+    }
+
+    /// Whether the run begins again after an attempt that was cut off, since its node has died or was shut down. Default: that of the
+    /// [job](crate::job::JobDetailBuilder::delivery), otherwise [at least once](Delivery::AtLeastOnce).
+    pub fn delivery(mut self, delivery: Delivery) -> Self {
+        self.options.delivery = Some(delivery);
         self
     }
 
@@ -209,7 +217,7 @@ impl<'a, T> Enqueue<'a, T> {
     pub(super) async fn prepare(self) -> Result<Prepared> {
         let Self { client, job, options, .. } = self;
         let CallOptions { due, id, priority, retry, unique, sequence, .. } = options;
-        let CallOptions { boost, expires, keep, limits, after, batch, .. } = options;
+        let CallOptions { boost, expires, keep, delivery, limits, after, batch, .. } = options;
         let key = job.key().clone();
         let policy = retry.as_ref().and_then(|policy| Some(policy.checked().err()?.to_string()));
         let lateness = || {
@@ -254,6 +262,7 @@ impl<'a, T> Enqueue<'a, T> {
         new.boost = boost.unwrap_or(new.boost);
         new.expires = expires.or(new.expires);
         new.keep = keep.or(new.keep);
+        new.delivery = delivery.unwrap_or(new.delivery);
         Ok(run)
     }
 }
@@ -397,7 +406,8 @@ impl Client {
         Ok(Prepared { new, merge })
     }
 
-    pub(super) async fn store_runs(&self, runs: Vec<Prepared>) -> Result<Vec<EnqueueOutcome>> {
+    pub(super) async fn store_runs(&self, mut runs: Vec<Prepared>) -> Result<Vec<EnqueueOutcome>> {
+        self.call_hooks(&mut runs)?;
         let has_merges = runs.iter().any(|run| run.merge.is_some());
         let told = if self.is_heard() || has_merges { runs.clone() } else { Vec::new() };
         let news: Vec<_> = runs.into_iter().map(|run| run.new).collect();

@@ -7,6 +7,7 @@ use std::sync::{Arc, Weak};
 use chrono::{DateTime, TimeDelta, Utc};
 use tokio::sync::watch;
 
+use super::hooks::Hooks;
 use super::lengths::Lengths;
 use crate::error::{Error, Result};
 use crate::execution_id::new_session;
@@ -56,6 +57,7 @@ pub struct Client {
     /// The life with which this client ends; none if it ends with nothing.
     life: Option<watch::Receiver<SchedulerState>>,
     pub(super) lengths: Arc<Lengths>,
+    pub(super) hooks: Arc<Hooks>,
 }
 
 /// What a client works with.
@@ -73,6 +75,8 @@ pub(crate) struct Wiring {
     pub(crate) misfire_threshold: TimeDelta,
     /// How many runs may wait in queues.
     pub(crate) lengths: Lengths,
+    /// Who sees the runs that are enqueued.
+    pub(crate) hooks: Hooks,
 }
 
 struct Shared {
@@ -107,13 +111,15 @@ impl Client {
             misfire: Misfire::Smart,
             misfire_threshold: MISFIRE_THRESHOLD,
             lengths: Lengths::default(),
+            hooks: Hooks::default(),
         })
     }
 
     pub(crate) fn wired(mut wiring: Wiring) -> Self {
         let lengths = Arc::new(std::mem::take(&mut wiring.lengths));
+        let hooks = Arc::new(std::mem::take(&mut wiring.hooks));
         let shared = Shared { wiring, runs: AtomicU64::new(0), names: AtomicU64::new(0) };
-        Self { shared: Arc::new(shared), life: None, lengths }
+        Self { shared: Arc::new(shared), life: None, lengths, hooks }
     }
 
     /// The same client, which refuses changes once this life is about to end.

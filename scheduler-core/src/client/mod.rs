@@ -33,6 +33,7 @@
 
 mod absent;
 mod admin;
+mod backfill;
 mod batches;
 mod calendars;
 mod caps;
@@ -41,8 +42,11 @@ mod enqueue_outcome;
 mod enqueuing;
 mod explain;
 mod explain_limits;
+mod exporting;
 mod groups;
 mod handle;
+mod hooking;
+mod hooks;
 mod lengths;
 mod limiting;
 mod limits;
@@ -56,15 +60,19 @@ mod workflow;
 
 pub(crate) use calendars::{Calendars, anew};
 pub(crate) use handle::{Wiring, closed};
+pub(crate) use hooks::Hooks;
 pub(crate) use lengths::Lengths;
 pub(crate) use scheduling::bind;
 
+pub use backfill::Backfill;
 pub use batches::{Batch, BatchBuilder};
 pub use enqueue_outcome::EnqueueOutcome;
 pub use enqueuing::Enqueue;
 pub use explain::{Explanation, Obstacle, RunExplanation};
+pub use exporting::RunExport;
 pub use groups::DeadGroup;
 pub use handle::Client;
+pub use hooks::Enqueuing;
 pub use lengths::WhenFull;
 pub use results::RunHandle;
 pub use scheduling::Scheduled;

@@ -61,6 +61,7 @@ impl Engine {
         let AcquiredRun { claim: id, run, attempt, job, job_type, trigger, .. } = acquired;
         let AcquiredRun { scheduled, first, retry, errors, checkpoint, occurrence_of, cause, batch, .. } =
             acquired;
+        let AcquiredRun { interruptions, delivery, .. } = acquired;
         let defined = || self.core.registry.declared(trigger.job(), &job_type).cloned();
         let job = job.filter(|job| job.job_type() == &*job_type).or_else(defined).unwrap_or_else(|| {
             // The program that enqueued the run declares the job, and this program does not.
@@ -83,6 +84,8 @@ impl Engine {
             retry,
             errors,
             checkpoint,
+            interruptions,
+            delivery,
         };
         self.execute(RunParts {
             id,

@@ -9,11 +9,14 @@ use super::core::Core;
 use super::ending::Ending;
 use crate::execute::{Ended, Execution, Pipeline, RunOwner};
 use crate::job::{BoxFuture, CancelReason, Failure, JobError, Outcome, RunParts, Unschedule};
-use crate::run::{AttemptError, FailureKind, FiringCause, RetryPolicy, Verdict};
+use crate::run::{AttemptError, Delivery, FailureKind, FiringCause, RetryPolicy, Verdict};
 use crate::store::{Completion, Fate, FiringReason, FiringRecord, Instruction, NewRun};
 
 /// A shorter snooze would keep the node busy with a job that has nothing to do.
 const SHORTEST_SNOOZE: TimeDelta = TimeDelta::milliseconds(100);
+
+/// From so many interruptions of a run on, an operator should know of them.
+const MANY_INTERRUPTIONS: u32 = 5;
 
 /// Why a job that its node has no function for cannot run.
 const NO_FUNCTION: &str = "no such job function is registered";
@@ -76,8 +79,13 @@ impl Core {
             Outcome::Throttled { limit, .. } => Some(limit.clone()),
             _ => None,
         };
-        let of_run =
-            Completion { fate, promise, output, noted, resets, throttles, ..Completion::of(execution) };
+        let asks_for_that = matches!(ended.outcome, Outcome::Snoozed(_) | Outcome::Throttled { .. });
+        let interrupted = !asks_for_that && matches!(fate, Fate::Again { counts: false, .. });
+        if interrupted {
+            warn_of_interruptions(parts);
+        }
+        let rest = Completion::of(execution);
+        let of_run = Completion { fate, promise, output, noted, resets, interrupted, throttles, ..rest };
         Completion { instruction, data, record, unfinished, ..of_run }
     }
 
@@ -103,7 +111,10 @@ impl Core {
                     && interrupted()
                     && (ended.was_dropped || matches!(ended.outcome, Outcome::Cancelled)) =>
             {
-                Fate::Again { at: parts.trigger.start(), counts: false, error: None }
+                match parts.stored.as_ref().is_some_and(|run| run.delivery == Delivery::AtMostOnce) {
+                    true => Fate::Cancelled,
+                    false => Fate::Again { at: parts.trigger.start(), counts: false, error: None },
+                }
             }
             Outcome::Cancelled if parts.stored.is_some() => Fate::Cancelled,
             Outcome::Cancelled => Fate::Over,
@@ -188,6 +199,15 @@ impl Core {
         let completion = Completion { instruction, record, ..Completion::of(parts.id) };
         let activity = self.clock.begin(&"the failure of a trigger");
         self.hand_over(Ending::new(completion, parts.trigger.clone(), outcome, activity));
+    }
+}
+
+/// A run that is interrupted again and again never ends.
+fn warn_of_interruptions(parts: &RunParts) {
+    let count = parts.stored.as_ref().map_or(0, |run| run.interruptions).saturating_add(1);
+    if count >= MANY_INTERRUPTIONS {
+        let (run, job) = (parts.run_id(), parts.job.key());
+        tracing::warn!(%run, %job, count, "run {run} of job `{job}` was interrupted for the {count}th time and begins again; let the job note checkpoints, or allow more time for the shutdown");
     }
 }
 

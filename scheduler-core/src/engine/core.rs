@@ -17,7 +17,7 @@ use tokio_util::task::TaskTracker;
 use super::draw::QueueOrder;
 use super::ending::Ending;
 use super::running::Running;
-use crate::client::{Client, Lengths, Wiring};
+use crate::client::{Client, Hooks, Lengths, Wiring};
 use crate::execute::Pipeline;
 use crate::execution_id::new_session;
 use crate::job::{CancelReason, ExecutionId, Invocation, Registry};
@@ -44,6 +44,7 @@ pub(crate) struct Settings {
     pub(crate) queues: QueueFilter,
     /// How many runs may wait in queues, for what the scheduler itself enqueues.
     pub(crate) lengths: Lengths,
+    pub(crate) hooks: Hooks,
     pub(crate) prune: bool,
     pub(crate) drains: bool,
 }
@@ -122,6 +123,7 @@ impl Core {
             misfire: settings.misfire,
             misfire_threshold: settings.misfire_threshold(),
             lengths: settings.lengths.clone(),
+            hooks: settings.hooks.clone(),
         });
         Self {
             settings,

@@ -9,7 +9,7 @@ use super::ending::Ending;
 use crate::job::Outcome;
 use crate::key::JobKey;
 use crate::log::{Shown, When};
-use crate::run::RunId;
+use crate::run::{DeadRun, RunId};
 use crate::store::*;
 use crate::trigger::Trigger;
 use crate::watch::{Event, Misfired};
@@ -62,6 +62,18 @@ impl Core {
         self.pipeline.bus.send(|| Event::DeadRunDropped { run, job: job.clone() });
     }
 
+    /// Reports a run of which no retry is left.
+    pub(crate) fn report_dead(&self, dead: &DeadRun) {
+        let DeadRun { run, job, attempts, error } = dead;
+        tracing::error!(%job, %run, attempts, "run {run} of job `{job}` is dead after {attempts} attempts; `Scheduler::replay` runs it again");
+        self.pipeline.bus.send(|| Event::Dead {
+            run: *run,
+            job: job.clone(),
+            attempts: *attempts,
+            error: error.clone(),
+        });
+    }
+
     /// Reports a run that no node began in time.
     pub(crate) fn report_expired(&self, run: RunId, job: &JobKey) {
         tracing::warn!(%job, %run, "run {run} of job `{job}` has expired, since no node began it in time; `Scheduler::replay` runs it again");
@@ -99,10 +111,9 @@ impl Core {
                 tracing::info!(%job, %run, attempt, "attempt {attempt} of run {run} of job `{job}` {what}; the run is attempted again at {shown}");
                 self.pipeline.bus.send(|| Event::Retrying { run, job: job.clone(), attempt, due });
             }
-            Fate::Dead { .. } => {
-                let attempts = ending.attempt;
-                tracing::error!(%job, %run, attempts, "run {run} of job `{job}` is dead after {attempts} attempts; `Scheduler::replay` runs it again");
-                self.pipeline.bus.send(|| Event::Dead { run, job: job.clone(), attempts });
+            Fate::Dead { error } => {
+                let error = error.as_ref().map_or_else(Default::default, |error| error.text.clone());
+                self.report_dead(&DeadRun::new(run, job.clone(), ending.attempt, error));
             }
         }
         if trigger_removed || ending.completion.instruction == Instruction::FinishTrigger {

@@ -12,7 +12,7 @@ use super::service::{ErasedService, Phase, ServiceContext, StopContext};
 use crate::execute::Ask;
 use crate::job::{BoxFuture, CancelReason, ErasedJob, JobError, JobResult, Launcher, Outcome, StoredRun};
 use crate::log::Shown;
-use crate::run::{AttemptError, FailureKind, FiringCause, RunId};
+use crate::run::{AttemptError, Delivery, FailureKind, FiringCause, RunId};
 
 /// What the names of marks begin with of tasks that run once for all nodes.
 const GROUP: &str = "start-up";
@@ -52,6 +52,8 @@ impl StartUp {
                 retry,
                 errors: errors.clone(),
                 checkpoint: None,
+                interruptions: 0,
+                delivery: Delivery::default(),
             };
             let error = match self.attempt(context, lost, fence, stored).await {
                 Ok(()) => return Ok(()),

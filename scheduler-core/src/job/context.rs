@@ -136,6 +136,13 @@ impl JobContext {
         self.0.parts.stored.as_ref().map_or(&[], |run| &run.errors)
     }
 
+    /// How many attempts of this run were interrupted before: by a shutdown, or since their node had lost its claims. They do not count as
+    /// attempts. A run that is interrupted again and again is longer than the life of its node, and needs
+    /// [checkpoints](Self::checkpoint). From the fifth time on, a warning says so.
+    pub fn interruptions(&self) -> u32 {
+        self.0.parts.stored.as_ref().map_or(0, |run| run.interruptions)
+    }
+
     /// Why there is this attempt. Manual where neither a trigger nor a stored run is the reason, as in a queue in memory.
     pub fn cause(&self) -> FiringCause {
         match (&self.0.parts.stored, &self.0.parts.launcher) {

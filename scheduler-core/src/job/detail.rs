@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::data::JobData;
 use crate::key::JobKey;
-use crate::run::{FailureKind, RetryPolicy};
+use crate::run::{Delivery, FailureKind, RetryPolicy};
 use crate::stored::Version;
 
 /// A job as it is stored: its name, the function that runs it, its data and its rules.
@@ -55,6 +55,7 @@ struct ColdFields {
     expires: Option<Duration>,
     keep: Option<Duration>,
     log: bool,
+    delivery: Delivery,
 }
 
 impl ColdFields {
@@ -68,6 +69,7 @@ impl ColdFields {
         expires: None,
         keep: None,
         log: false,
+        delivery: Delivery::AtLeastOnce,
     };
 
     fn kept(self) -> Option<Box<Self>> {
@@ -100,6 +102,8 @@ struct Record {
     keep: Option<Duration>,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     log: bool,
+    #[serde(default, skip_serializing_if = "Delivery::is_default")]
+    delivery: Delivery,
     #[serde(default)]
     durable: bool,
     #[serde(default)]
@@ -116,8 +120,11 @@ impl TryFrom<Record> for JobDetail {
     fn try_from(record: Record) -> Result<Self, String> {
         let Record { key, job_type, durable, disallow_concurrent, persist_data, requests_recovery, .. } =
             record;
-        let Record { description, data, timeout, retry, queue, boost, expires, keep, log, .. } = record;
-        let cold = ColdFields { description, data, timeout, retry, queue, boost, expires, keep, log }.kept();
+        let Record { description, data, timeout, retry, queue, boost, expires, keep, log, delivery, .. } =
+            record;
+        let cold =
+            ColdFields { description, data, timeout, retry, queue, boost, expires, keep, log, delivery }
+                .kept();
         let job = Self { key, job_type, durable, disallow_concurrent, persist_data, requests_recovery, cold };
         job.problem().map_or(Ok(job), Err)
     }
@@ -127,7 +134,7 @@ impl From<JobDetail> for Record {
     fn from(detail: JobDetail) -> Self {
         let JobDetail { key, job_type, durable, disallow_concurrent, persist_data, requests_recovery, cold } =
             detail;
-        let ColdFields { description, data, timeout, retry, queue, boost, expires, keep, log } =
+        let ColdFields { description, data, timeout, retry, queue, boost, expires, keep, log, delivery } =
             cold.map_or(ColdFields::NOTHING, |cold| *cold);
         Self {
             version: Version,
@@ -142,6 +149,7 @@ impl From<JobDetail> for Record {
             expires,
             keep,
             log,
+            delivery,
             durable,
             disallow_concurrent,
             persist_data,
@@ -263,6 +271,11 @@ impl JobDetail {
     /// How long its enqueued runs are kept at least after their end, with what they return; unless set, as long as their kind of end.
     pub fn keep(&self) -> Option<Duration> {
         self.cold().keep
+    }
+
+    /// Whether its enqueued runs begin again after an attempt that was cut off.
+    pub fn delivery(&self) -> Delivery {
+        self.cold().delivery
     }
 
     /// Whether what its runs log is kept with them.
@@ -415,6 +428,14 @@ impl JobDetailBuilder {
     /// [`Enqueue::keep`](crate::client::Enqueue::keep).
     pub fn keep(mut self, keep: Duration) -> Self {
         self.0.edit_rare(|cold| cold.keep = Some(keep));
+        self
+    }
+
+    /// Whether an enqueued run of this job begins again whose attempt was cut off, since its node has died or was shut down. It concerns no
+    /// occurrence of a trigger: that is repeated only if the job says [`requests_recovery`](Self::requests_recovery) or
+    /// [`retry`](Self::retry). Default: [at least once](Delivery::AtLeastOnce), so the run begins again.
+    pub fn delivery(mut self, delivery: Delivery) -> Self {
+        self.0.edit_rare(|cold| cold.delivery = delivery);
         self
     }
 

@@ -19,7 +19,7 @@ use super::scope::Scope;
 use crate::data::JobData;
 use crate::execution_id::ExecutionId;
 use crate::key::TriggerKey;
-use crate::run::{AttemptError, FiringCause, RetryPolicy, RunId};
+use crate::run::{AttemptError, Delivery, FiringCause, RetryPolicy, RunId};
 use crate::sync::{AbortHandle, Mutex};
 use crate::time::Clock;
 use crate::trigger::Trigger;
@@ -61,6 +61,9 @@ pub(crate) struct StoredRun {
     pub(crate) errors: Vec<AttemptError>,
     /// How far the attempts before have got, as JSON.
     pub(crate) checkpoint: Option<Arc<str>>,
+    /// How many attempts before were interrupted.
+    pub(crate) interruptions: u32,
+    pub(crate) delivery: Delivery,
 }
 
 impl RunParts {

@@ -13,6 +13,8 @@ pub enum FiringCause {
     Manual,
     /// Somebody has enqueued the run.
     Enqueued,
+    /// Somebody runs an occurrence of a trigger afterwards.
+    Backfill,
     /// A run for which it has waited has ended.
     Continuation,
     /// The attempt before has failed.

@@ -2,14 +2,38 @@
 
 use std::sync::Arc;
 
+use serde::Serialize;
+
 use super::id::RunId;
 use crate::error::Error;
+use crate::key::JobKey;
 
 /// The longest output of a run, in bytes of JSON: 64 KiB. A job that has more to return stores it elsewhere and returns its address.
 pub const MAX_OUTPUT: usize = 64 * 1024;
 
 /// The longest checkpoint of a run, in bytes of JSON: 4 KiB.
 pub const MAX_CHECKPOINT: usize = 4 * 1024;
+
+/// A run of which no retry is left. It stays stored for a while and can be replayed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct DeadRun {
+    /// The run.
+    pub run: RunId,
+    /// Its job.
+    pub job: JobKey,
+    /// How many attempts were made.
+    pub attempts: u32,
+    /// What the last one has failed with.
+    pub error: Arc<str>,
+}
+
+impl DeadRun {
+    /// A run that is dead after so many attempts.
+    pub fn new(run: RunId, job: JobKey, attempts: u32, error: impl Into<Arc<str>>) -> Self {
+        Self { run, job, attempts, error: error.into() }
+    }
+}
 
 /// Why a run has no result.
 #[derive(Debug, thiserror::Error)]

@@ -9,23 +9,23 @@ use std::time::Duration;
 use super::handle::{OwnHandle, Scheduler};
 use super::queue_settings::QueueSettings;
 use crate::calendar::Calendar;
-use crate::client::Lengths;
 use crate::client::bind;
+use crate::client::{Hooks, Lengths};
 use crate::declare::{Declarations, Declared};
 use crate::engine::{Core, QueueOrder, Settings};
 use crate::error::{Error, Result};
 use crate::execute::{CANCEL_GRACE, Middleware, Pipeline, Surroundings};
 use crate::job::provide_methods;
 use crate::job::{IntoInvocation, Invocation, JobDefinition, Providers, Registry};
-use crate::key::{JobKey, TriggerKey};
-use crate::matcher::Matcher;
+use crate::key::JobKey;
 use crate::plugin::Plugin;
 use crate::run::{FailureKind, RetryPolicy};
 use crate::store::{JobStore, MemoryJobStore, Queries, QueueFilter, QueueLimits, StoreFuture};
 use crate::time::{Clock, SystemClock};
 use crate::trigger::{Misfire, Trigger, TriggerBuilder};
-use crate::watch::{ErasedSchedulerListener, JobListener, SchedulerListener, TriggerListener};
+use crate::watch::{Event, Listening, MakeOnDead, is_death};
 
+mod listeners;
 mod queues;
 
 /// Everything that keeps a scheduler or a host from being built.
@@ -109,7 +109,8 @@ pub struct SchedulerBuilder {
     start_up: Vec<Invocation>,
     surroundings: Surroundings,
     cancel_grace: Duration,
-    scheduler_listeners: Vec<Arc<dyn ErasedSchedulerListener>>,
+    scheduler_listeners: Vec<Listening>,
+    on_dead: Vec<MakeOnDead>,
     limits: QueueLimits,
     queues: QueueSettings,
     calendars: BTreeMap<Arc<str>, Arc<dyn Calendar>>,
@@ -138,6 +139,7 @@ impl Default for SchedulerBuilder {
             order: QueueOrder::default(),
             queues: QueueFilter::default(),
             lengths: Lengths::default(),
+            hooks: Hooks::default(),
             prune: false,
             drains: true,
         };
@@ -153,6 +155,7 @@ impl Default for SchedulerBuilder {
             surroundings: Surroundings::default(),
             cancel_grace: CANCEL_GRACE,
             scheduler_listeners: Vec::new(),
+            on_dead: Vec::new(),
             limits: QueueLimits::default(),
             queues: QueueSettings::default(),
             calendars: BTreeMap::new(),
@@ -243,24 +246,6 @@ impl SchedulerBuilder {
     #[cfg(feature = "macros")]
     pub fn discover_jobs(mut self) -> Self {
         self.registry.discover();
-        self
-    }
-
-    /// A listener to the executions of the jobs that match. Listeners are called in the order in which they were added.
-    pub fn job_listener(self, jobs: Matcher<JobKey>, listener: impl JobListener) -> Self {
-        self.surroundings.listeners.add_job(jobs, listener);
-        self
-    }
-
-    /// A listener to the firings of the triggers that match.
-    pub fn trigger_listener(self, triggers: Matcher<TriggerKey>, listener: impl TriggerListener) -> Self {
-        self.surroundings.listeners.add_trigger(triggers, listener);
-        self
-    }
-
-    /// A listener to everything that happens.
-    pub fn listener(mut self, listener: impl SchedulerListener) -> Self {
-        self.scheduler_listeners.push(Arc::new(listener));
         self
     }
 
@@ -400,6 +385,9 @@ impl SchedulerBuilder {
         if !problems.is_empty() {
             return Err(BuildError { problems, cause });
         }
+        let hooks =
+            self.on_dead.into_iter().map(|make| (make(clock.clone()), is_death as fn(&Event) -> bool));
+        self.scheduler_listeners.extend(hooks);
         let pipeline = Pipeline::new(clock, Arc::new(self.providers), self.surroundings, self.cancel_grace);
         let mut core = Core::new(self.settings, self.store, self.registry, pipeline);
         core.start_up = self.start_up;

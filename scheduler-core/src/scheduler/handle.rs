@@ -21,9 +21,7 @@ use crate::job::{ExecutionId, ExtractError, FromContext, JobContext, Need};
 use crate::key::{JobKey, TriggerKey};
 use crate::matcher::Matcher;
 use crate::store::*;
-use crate::watch::{
-    ErasedSchedulerListener, Events, JobListener, ListenerId, SchedulerState, TriggerListener,
-};
+use crate::watch::{Events, JobListener, ListenerId, Listening, SchedulerState, TriggerListener};
 
 /// A scheduler. Cloning gives a handle to the same one; when the last handle is dropped it stops firing.
 ///
@@ -63,7 +61,7 @@ pub(super) struct Owner {
     /// Refuses changes once the shutdown has begun.
     client: Client,
     pub(super) declared: Declarations,
-    pub(super) listeners: Mutex<Vec<Arc<dyn ErasedSchedulerListener>>>,
+    pub(super) listeners: Mutex<Vec<Listening>>,
     pub(super) ended: Mutex<Option<oneshot::Receiver<()>>>,
     pub(super) starting: Starting,
 }
@@ -146,11 +144,7 @@ impl Scheduler {
         SchedulerBuilder::default()
     }
 
-    pub(super) fn new(
-        core: Core,
-        declared: Declarations,
-        listeners: Vec<Arc<dyn ErasedSchedulerListener>>,
-    ) -> Self {
+    pub(super) fn new(core: Core, declared: Declarations, listeners: Vec<Listening>) -> Self {
         let own = core.pipeline.providers.get::<OwnHandle>();
         let (client, open) = (core.client.clone(), core.client.ending_with(core.phase.subscribe()));
         let core = Arc::new(core);

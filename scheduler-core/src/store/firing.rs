@@ -13,7 +13,7 @@ use crate::calendar::Calendar;
 use crate::data::JobData;
 use crate::job::{CancelReason, ExecutionId, JobDetail};
 use crate::key::JobKey;
-use crate::run::{AttemptNotes, RunId};
+use crate::run::{AttemptNotes, DeadRun, RunId};
 use crate::trigger::{Progress, Trigger};
 
 /// Claim due triggers.
@@ -120,6 +120,8 @@ pub struct Acquired {
     pub dropped: Vec<(RunId, JobKey)>,
     /// Runs that this call has found expired and has ended.
     pub expired: Vec<(RunId, JobKey)>,
+    /// Runs that are dead since this node has found that theirs has died.
+    pub dead: Vec<DeadRun>,
 }
 
 /// One claimed trigger.
@@ -212,6 +214,8 @@ pub struct Completion {
     pub noted: Option<Box<AttemptNotes>>,
     /// It has got further than the attempts before, and by its retry policy they do not count any more.
     pub resets: bool,
+    /// It was interrupted, by a shutdown or since its node has lost its claims. For a run that is attempted again.
+    pub interrupted: bool,
 }
 
 impl Completion {
@@ -230,6 +234,7 @@ impl Completion {
             throttles: None,
             noted: None,
             resets: false,
+            interrupted: false,
         }
     }
 }

@@ -14,7 +14,7 @@ use crate::data::JobData;
 use crate::job::{ExecutionId, JobDetail};
 use crate::key::{JobKey, TriggerKey};
 use crate::run::{
-    AttemptError, Edge, FiringCause, Gates, Noted, RetryPolicy, RunEnd, RunId, RunLog, RunProgress,
+    AttemptError, Delivery, Edge, FiringCause, Gates, Noted, RetryPolicy, RunEnd, RunId, RunLog, RunProgress,
     RunSequence, RunState,
 };
 use crate::trigger::Trigger;
@@ -28,6 +28,13 @@ pub enum Cause {
     Enqueued,
     /// Somebody has started a job by hand.
     Manual,
+    /// Somebody has an occurrence of a trigger run afterwards.
+    Backfill {
+        /// The trigger.
+        trigger: TriggerKey,
+        /// When the occurrence was due by the schedule.
+        scheduled: DateTime<Utc>,
+    },
     /// An occurrence of a trigger, whose first attempt failed, snoozed or was lost.
     Trigger {
         /// The trigger.
@@ -92,6 +99,8 @@ pub struct NewRun {
     pub after: Vec<Edge>,
     /// After the end of the last parent it is not due before this delay has passed, in whole milliseconds.
     pub delay: Duration,
+    /// Whether it begins again after an attempt that was cut off.
+    pub delivery: Delivery,
     /// The batch that it is in, or of whose end it tells.
     pub batch: Option<InBatch>,
     /// It is a batch.
@@ -125,6 +134,7 @@ impl NewRun {
             boost: job.boost().unwrap_or_default(),
             expires: job.expires(),
             keep: job.keep(),
+            delivery: job.delivery(),
             noted: None,
             most_waiting: None,
             now: None,
@@ -150,6 +160,7 @@ impl NewRun {
             boost: Duration::ZERO,
             expires: None,
             keep: None,
+            delivery: Delivery::default(),
             ..Self::of(RunId::new(execution.session(), execution.count()), job, scheduled)
         }
     }
@@ -200,6 +211,10 @@ pub struct AcquiredRun {
     pub errors: Vec<AttemptError>,
     /// How far the attempts before have got, as JSON.
     pub checkpoint: Option<Arc<str>>,
+    /// How many attempts before were interrupted.
+    pub interruptions: u32,
+    /// Whether the run begins again if this attempt is cut off.
+    pub delivery: Delivery,
 }
 
 /// What becomes of a run whose attempt has ended.
@@ -431,6 +446,8 @@ pub struct RunStatus {
     pub attempts: u32,
     /// How often somebody has run it again after its end.
     pub replays: u32,
+    /// How many attempts were interrupted, by a shutdown or since their node had lost its claims. They do not count.
+    pub interruptions: u32,
     /// What the last attempt failed with.
     pub last_error: Option<Arc<str>>,
     /// What the latest attempts have failed with, in their order; at most [`AttemptError::MOST`].

@@ -1,9 +1,11 @@
 //! The fire times to come.
 
-use chrono::{DateTime, Utc};
+use std::ops::Range;
 
-use super::Trigger;
+use chrono::{DateTime, TimeDelta, Utc};
+
 use super::progress::Progress;
+use super::{Schedule, Trigger};
 use crate::calendar::Calendar;
 
 impl Trigger {
@@ -30,5 +32,27 @@ impl Trigger {
         let steps =
             std::iter::successors(Some(progress.clone()), move |step| Some(self.fired(step, calendar)));
         steps.map_while(|step| step.next)
+    }
+
+    /// The fire times in a range, in order, without those that `calendar` leaves out, wherever the trigger has got. A cron expression has
+    /// fire times before the start of its trigger; those of all others follow from the start.
+    pub(crate) fn occurrences<'a>(
+        &'a self,
+        range: Range<DateTime<Utc>>,
+        calendar: Option<&'a dyn Calendar>,
+    ) -> impl Iterator<Item = DateTime<Utc>> + use<'a> {
+        let Range { start: from, end } = range;
+        let start = matches!(self.schedule(), Schedule::Cron(_)).then(|| from.min(self.start()));
+        let mut first = Progress { start, ..Progress::default() };
+        if self.repeat(&first).is_some() {
+            // They are counted from the first one on.
+            first = self.first(calendar);
+        } else {
+            let before = from.checked_sub_signed(TimeDelta::milliseconds(1)).unwrap_or(from);
+            first.next = self.following(&first, before, calendar);
+        }
+        self.upcoming(&first, calendar)
+            .skip_while(move |time| *time < from)
+            .take_while(move |time| *time < end)
     }
 }

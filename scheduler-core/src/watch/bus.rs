@@ -23,10 +23,15 @@ pub(crate) struct Bus {
     clock: Arc<dyn Clock>,
 }
 
+/// A listener, and which events it hears of.
+pub(crate) type Listening = (Arc<dyn ErasedSchedulerListener>, fn(&Event) -> bool);
+
 /// The way to one scheduler listener. The clock stands still until it has heard of an event.
 struct Subscriber {
     sender: mpsc::Sender<Message>,
     missed: Arc<Mutex<u64>>,
+    /// The events that it hears of.
+    wants: fn(&Event) -> bool,
 }
 
 /// An event on its way to a listener.
@@ -99,7 +104,7 @@ impl Bus {
             return;
         }
         let event = event();
-        for listener in &*listeners {
+        for listener in listeners.iter().filter(|listener| (listener.wants)(&event)) {
             listener.send(event.clone(), self.clock.begin(&"an event"));
         }
         // Fails only if the last reader has just gone.
@@ -110,14 +115,11 @@ impl Bus {
         Events(self.stream.subscribe())
     }
 
-    /// A task that tells a listener of every event until the scheduler ends.
-    pub(crate) fn attach(
-        &self,
-        listener: Arc<dyn ErasedSchedulerListener>,
-    ) -> impl Future<Output = ()> + Send + 'static {
+    /// A task that tells a listener of the events that it wants until the scheduler ends.
+    pub(crate) fn attach(&self, (listener, wants): Listening) -> impl Future<Output = ()> + Send + 'static {
         let (sender, messages) = mpsc::channel(BUFFER);
         let missed = Arc::<Mutex<u64>>::default();
-        self.listeners.write().push(Subscriber { sender, missed: missed.clone() });
+        self.listeners.write().push(Subscriber { sender, missed: missed.clone(), wants });
         Hearer { listener, messages, missed }.hear()
     }
 

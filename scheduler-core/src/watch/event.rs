@@ -140,6 +140,8 @@ pub enum Event {
         job: JobKey,
         /// How many attempts were made.
         attempts: u32,
+        /// What the last attempt failed with.
+        error: Arc<str>,
     },
     /// No node began a run in time, so the run is over. It is kept for a while and can be replayed.
     Expired {

@@ -3,12 +3,14 @@
 //! Whoever runs jobs or changes what is stored tells this room; it calls nobody but the code of users who listen.
 
 mod bus;
+mod dead;
 mod event;
 mod listener;
 mod state;
 
-pub(crate) use bus::Bus;
-pub(crate) use listener::{Audience, ErasedSchedulerListener, Listeners, Misfired};
+pub(crate) use bus::{Bus, Listening};
+pub(crate) use dead::{MakeOnDead, OnDead, is_death};
+pub(crate) use listener::{Audience, Listeners, Misfired};
 
 pub use event::{Event, Events};
 pub use listener::{JobListener, ListenerId, SchedulerListener, TriggerListener};

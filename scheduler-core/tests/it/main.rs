@@ -1,6 +1,7 @@
 //! The scheduler from outside, on a manual clock unless a test says why not.
 #![allow(clippy::unwrap_used, reason = "a test says what went wrong by failing")]
 
+mod backfill;
 mod batches;
 mod budget;
 mod building;
@@ -15,9 +16,11 @@ mod counting;
 mod cron_crate;
 mod dead_letters;
 mod declaring;
+mod delivery;
 mod dependents;
 mod draining;
 mod ending;
+mod enqueuing;
 mod errors;
 mod explaining;
 mod failures;
@@ -41,6 +44,7 @@ mod logs;
 mod managing;
 mod misbehaving;
 mod misbehaving_services;
+mod on_dead;
 mod ordering;
 mod overrunning;
 mod paging;

@@ -114,7 +114,7 @@ pub(super) fn unknown(name: &str) -> String {
         "retry_if" | "only_if" | "filter" | "predicate" => "did you mean `when`?",
         _ => match nearest(name, KEYS) {
             Some(near) => return format!("`retry` has no `{name}`; did you mean `{near}`?"),
-            None => "use `max`, `backoff`, `jitter`, `within`, `on` and `when`",
+            None => "use `max`, `backoff`, `jitter`, `within`, `on`, `when` and `progress`",
         },
     };
     format!("`retry` has no `{name}`; {way}")

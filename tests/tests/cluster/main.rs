@@ -29,7 +29,7 @@ use std::time::Duration;
 use chrono::TimeDelta;
 use scheduler_core::calendar::{Calendar, Exclusion, StandardCalendar};
 use scheduler_core::job::{CancelReason, JobDetail};
-use scheduler_core::run::{RunEnd, RunId};
+use scheduler_core::run::{DeadRun, Delivery, RunEnd, RunId};
 use scheduler_core::store::rules::MOST_LOSSES;
 use scheduler_core::store::*;
 use scheduler_core::trigger::{Progress, Trigger};
@@ -78,6 +78,30 @@ async fn n18_the_work_of_a_dead_node_is_taken_over_and_a_run_repeated_where_its_
         [("busy", TriggerState::Normal), ("safe", TriggerState::Normal), ("waits", TriggerState::Normal)]
     );
     assert_eq!(living.store.audit(false).await.unwrap(), [""; 0]);
+}
+
+/// It may have done its work, so it does not begin again, and the node that has found it tells of it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_run_that_may_begin_once_is_dead_with_its_node() {
+    let server = Server::start();
+    let (dead, living) = (Process::start(&server.url(), 1).await, Process::start(&server.url(), 2).await);
+    let run = |number| NewRun::of(RunId::new(7, number), &job("work"), living.now());
+    let mut once = run(1);
+    once.delivery = Delivery::AtMostOnce;
+    living.store.enqueue(vec![once, run(2)]).await.unwrap();
+    assert_eq!(dead.ask(2).await.unwrap().runs.len(), 2);
+    drop(dead);
+    until("node 1 is gone", async || living.sessions().await == [2]).await;
+    until("its runs are over", async || living.store.executions(Executions::All).await.unwrap().is_empty())
+        .await;
+    let acquired = living.ask(9).await.unwrap();
+    assert_eq!(acquired.runs.iter().map(|run| run.run).collect::<Vec<_>>(), [RunId::new(7, 2)]);
+    assert_eq!(
+        acquired.dead,
+        [DeadRun::new(RunId::new(7, 1), job("work").key().clone(), 1, "its node died")]
+    );
+    let stored = living.store.all_runs(RunQuery::dead()).await.unwrap();
+    assert_eq!(stored.iter().map(|run| run.id).collect::<Vec<_>>(), [RunId::new(7, 1)]);
 }
 
 /// HangfireIO/Hangfire#2505: a job that ended its process was tried again for ever.

@@ -128,6 +128,9 @@ bugs! {
     DropsLogs,
     LogsTwice,
     IgnoresResets,
+    ForgetsNominalTimes,
+    IgnoresInterruptions,
+    DeliversAgain,
 }
 
 #[derive(Debug)]
@@ -215,6 +218,7 @@ impl Decorator for Broken {
                 Bug::DropsOutputs => completion.output = None,
                 Bug::ThrottlesNobodyElse => completion.throttles = None,
                 Bug::DropsLastCheckpoints => completion.noted = None,
+                Bug::IgnoresInterruptions => completion.interrupted = false,
                 Bug::IgnoresResets => completion.resets = false,
                 Bug::DropsCheckpointsOfFirings => {
                     completion.noted = completion.noted.take().filter(|_| completion.promise.is_none());

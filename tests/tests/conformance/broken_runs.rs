@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use scheduler_core::run::{Condition, Gate, GateId, Gates, Input, RunEnd, RunId};
+use scheduler_core::run::{Condition, Delivery, Gate, GateId, Gates, Input, RunEnd, RunId};
 use scheduler_core::store::batches::NewBatch;
 use scheduler_core::store::*;
 
@@ -200,6 +200,8 @@ impl Broken {
 
     fn spoil_options(&self, run: &mut NewRun) {
         match self.bug {
+            Bug::ForgetsNominalTimes => run.cause = Cause::Enqueued,
+            Bug::DeliversAgain => run.delivery = Delivery::AtLeastOnce,
             Bug::DropsBoosts => run.boost = Duration::ZERO,
             Bug::BoostsDueTimes => run.due -= std::mem::take(&mut run.boost),
             Bug::DropsExpiries => run.expires = None,

@@ -10,6 +10,7 @@ const BUILDS_ON: &[(&str, &[&str])] = &[
     ("scheduler-macros", &["scheduler-syntax"]),
     ("scheduler-core", &["scheduler-syntax", "scheduler-macros"]),
     ("scheduler-redis", &["scheduler-syntax", "scheduler-core"]),
+    ("scheduler-webhook", &["scheduler-core"]),
     ("scheduler-conformance", &["scheduler-syntax", "scheduler-core"]),
 ];
 

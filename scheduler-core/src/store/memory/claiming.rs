@@ -38,7 +38,7 @@ impl Taking<'_> {
 
 impl Table {
     pub(super) fn acquire(&mut self, request: &AcquireDue, timing: Attached) -> Acquired {
-        let Ok(Rung { dropped, expired }) = rules::ring(self, request.now, request.session);
+        let Ok(Rung { dropped, expired, dead }) = rules::ring(self, request.now, request.session);
         self.listings.forget_if_unused(request.now);
         self.open_rates(request.now);
         if let Some(heard) = request.heard {
@@ -67,7 +67,7 @@ impl Table {
         let at_once = is_unfinished.then_some(request.now);
         let next_due = self.next_wake().into_iter().chain(open.next_due(&self.lanes)).chain(at_once).min();
         let Ok(cancel) = self.cancelled(request.session);
-        Acquired { triggers, runs, cancel, next_due, dropped, expired }
+        Acquired { triggers, runs, cancel, next_due, dropped, expired, dead }
     }
 
     /// Takes so many more of what is open: late ones up to what is left of their share, then those that are punctual, then the

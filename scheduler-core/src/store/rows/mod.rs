@@ -40,6 +40,7 @@ mod notes;
 mod place;
 mod run;
 mod run_batch;
+mod run_delivery;
 mod run_edges;
 mod run_line;
 mod run_links;

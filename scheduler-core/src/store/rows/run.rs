@@ -21,7 +21,7 @@ use crate::data::JobData;
 use crate::job::JobDetail;
 use crate::key::{JobKey, TriggerKey};
 use crate::run::{
-    AttemptError, FailureKind, FiringCause, Gates, RetryPolicy, RunEnd, RunId, RunKey, RunState,
+    AttemptError, Delivery, FailureKind, FiringCause, Gates, RetryPolicy, RunEnd, RunId, RunKey, RunState,
 };
 use crate::store::limits::RunLimit;
 use crate::store::runs::{Cause, NewRun, RunStatus};
@@ -120,6 +120,12 @@ pub(in crate::store) struct RareFields {
     /// Attempts that were lost with their nodes, one after the other.
     #[serde(skip_serializing_if = "is_zero")]
     pub(super) losses: u32,
+    /// Attempts that were interrupted.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub(super) interruptions: u32,
+    /// Whether it begins again after an attempt that was cut off.
+    #[serde(skip_serializing_if = "Delivery::is_default")]
+    pub(super) delivery: Delivery,
     /// When it ended.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) ended: Option<DateTime<Utc>>,
@@ -179,6 +185,7 @@ impl RunRow {
             delay,
             batch,
             opens,
+            delivery,
             ..
         } = run;
         let key = unique.map(|unique| unique.key);
@@ -201,6 +208,7 @@ impl RunRow {
             links,
             batching,
             notes,
+            delivery,
             ..RareFields::default()
         };
         let cold = (cold != RareFields::default()).then(|| Box::new(cold));
@@ -293,8 +301,10 @@ impl RunRow {
             }
             _ => None,
         };
-        let of_run = || self.id.name_beside(&self.job);
-        let key = self.occurrence_of().cloned().unwrap_or_else(of_run);
+        let key = match cause {
+            Cause::Trigger { trigger, .. } | Cause::Backfill { trigger, .. } => trigger.clone(),
+            Cause::Enqueued | Cause::Manual => self.id.name_beside(&self.job),
+        };
         let (data, queue) = (self.data.clone(), self.queue.clone());
         Trigger::of_run(key, &self.job, self.due, self.priority, data, queue, recovery)
     }
@@ -302,7 +312,7 @@ impl RunRow {
     /// When the run was due by the schedule of its trigger; for a run without one, when the attempt is due.
     pub fn scheduled(&self) -> DateTime<Utc> {
         match self.cause() {
-            Cause::Trigger { scheduled, .. } => *scheduled,
+            Cause::Trigger { scheduled, .. } | Cause::Backfill { scheduled, .. } => *scheduled,
             _ => self.due,
         }
     }
@@ -325,6 +335,7 @@ impl RunRow {
             due: self.due,
             attempts: self.attempts,
             replays: self.replays(),
+            interruptions: self.interruptions(),
             last_error: self.errors().last().map(|error| error.text.clone()),
             errors: self.errors().to_vec(),
             data: self.data.clone(),
@@ -364,6 +375,7 @@ impl RunRow {
             Cause::Enqueued if self.replays() == 0 && self.is_child() => FiringCause::Continuation,
             Cause::Enqueued if self.replays() == 0 => FiringCause::Enqueued,
             Cause::Trigger { .. } if self.replays() == 0 => FiringCause::Schedule,
+            Cause::Backfill { .. } if self.replays() == 0 => FiringCause::Backfill,
             _ => FiringCause::Manual,
         }
     }
@@ -380,7 +392,8 @@ impl RunRow {
 
     /// Whether the run is over once an attempt is lost with its node.
     pub fn ends_when_lost(&self) -> bool {
-        self.retry().is_some_and(|policy| !policy.retries(FailureKind::Lost))
+        let is_retried = self.retry().is_none_or(|policy| policy.retries(FailureKind::Lost));
+        !is_retried || self.delivery() == Delivery::AtMostOnce
     }
 
     /// When the first attempt that counts began; none if no attempt has ended yet that does.

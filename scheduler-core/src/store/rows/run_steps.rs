@@ -48,7 +48,8 @@ impl RunRow {
         self.epoch = self.epoch.wrapping_add(1);
         let cold = self.cold();
         cold.replays = cold.replays.saturating_add(1);
-        (cold.losses, cold.first, cold.ended, cold.kept_until) = (0, None, None, None);
+        (cold.losses, cold.interruptions) = (0, 0);
+        (cold.first, cold.ended, cold.kept_until) = (None, None, None);
         (cold.is_key_free, cold.follows, cold.is_followed) = (false, false, false);
         self.forget_parents();
         self.set_asked(false);

@@ -10,7 +10,7 @@ use super::running::give_back_run;
 use super::steps::{each, end_claim, end_run, pause_trigger, step};
 use crate::job::{CancelReason, ExecutionId};
 use crate::key::JobKey;
-use crate::run::{Gates, RunId};
+use crate::run::{DeadRun, Gates, RunId};
 use crate::store::firing::{FireResult, Firing};
 use crate::store::firings::FiringReason;
 use crate::store::rows::*;
@@ -174,6 +174,8 @@ pub struct Rung {
     pub dropped: Vec<(RunId, JobKey)>,
     /// Runs that have expired.
     pub expired: Vec<(RunId, JobKey)>,
+    /// Runs that are dead since their nodes have died. Whoever buries these adds them.
+    pub dead: Vec<DeadRun>,
 }
 
 /// What the clock brings: claims that lapse, pauses that end, runs that are to make room for the next one, that are due, that expire or

@@ -7,10 +7,11 @@ use chrono::{DateTime, Utc};
 use super::ending::complete;
 use super::firing::release;
 use super::recording::{append, lost};
-use super::running::{claimed_run, give_back_begun, lose_attempt, node_died, promise};
+use super::running::{NODE_DIED, claimed_run, give_back_begun, lose_attempt, node_died, promise};
+use super::settling::finish;
 use super::steps::{end_claim, withdraw};
 use crate::job::{ExecutionId, JobDetail};
-use crate::run::{RunEnd, RunId};
+use crate::run::{DeadRun, Delivery, RunEnd, RunId};
 use crate::store::firing::{CompleteResult, Completion, Instruction};
 use crate::store::firings::FiringReason;
 use crate::store::rows::*;
@@ -32,6 +33,8 @@ pub enum Lost {
         is_repeated: bool,
         /// Its job asks for that, and it was lost too often.
         is_given_up: bool,
+        /// No retry is left.
+        dead: Option<DeadRun>,
     },
 }
 
@@ -67,7 +70,8 @@ pub fn lose<R: Rows>(
             };
             append(rows, record);
         }
-        return Ok(Lost::Ended { is_repeated, is_given_up });
+        let dead = is_dead.then(|| DeadRun::new(run, job.clone(), claim.attempt, NODE_DIED));
+        return Ok(Lost::Ended { is_repeated, is_given_up, dead });
     }
     let detail = match rows.job(job)? {
         Some(job) => rows.get(job)?.map(|job| job.detail.clone()),
@@ -89,7 +93,7 @@ pub fn lose<R: Rows>(
         None => Instruction::RemoveTrigger,
     };
     complete(rows, Completion { instruction, record, ..Completion::of(execution) }, now)?;
-    Ok(Lost::Ended { is_repeated, is_given_up: false })
+    Ok(Lost::Ended { is_repeated, is_given_up: false, dead: None })
 }
 
 /// What a server knows of a run that its node knows.
@@ -233,6 +237,16 @@ fn free_for<R: Rows>(
     })
 }
 
+/// A run that was interrupted and must not begin twice is cancelled.
+fn end_if_once<R: Rows>(rows: &mut R, run: RunId, now: DateTime<Utc>) -> Answer<R, ()> {
+    let Some(run) = rows.run(run)? else { return Ok(()) };
+    let waits = |row: &RunRow| row.standing == Standing::Waiting && row.delivery() == Delivery::AtMostOnce;
+    match rows.get(run)?.is_some_and(waits) {
+        true => finish(rows, run, RunEnd::Cancelled, now),
+        false => Ok(()),
+    }
+}
+
 /// As [`complete`], of a run that was stopped before its end since others might have held its node for dead. A stored run is given back.
 pub fn abandon<R: Rows>(
     rows: &mut R,
@@ -247,12 +261,15 @@ pub fn abandon<R: Rows>(
         if let Some(record) = completion.record {
             append(rows, record);
         }
-        if let (Some(noted), Some(Item::Run(run))) = (completion.noted, rows.get(id)?.map(|row| row.item))
-            && let Some(run) = rows.run(run)?
-        {
-            rows.edit(run, |row| row.note(execution, *noted))?;
+        let Some(Item::Run(run)) = rows.get(id)?.map(|row| row.item) else { return Ok(CompleteResult::Gone) };
+        if let Some(run) = rows.run(run)? {
+            rows.edit(run, |row| {
+                completion.noted.into_iter().for_each(|noted| row.note(execution, *noted));
+                row.note_interruption();
+            })?;
         }
         give_back_begun(rows, execution)?;
+        end_if_once(rows, run, now)?;
         return Ok(CompleteResult::Done { trigger_removed: false, job_removed: false });
     }
     Ok(match lose(rows, execution, node, now)? {

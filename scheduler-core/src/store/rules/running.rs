@@ -119,6 +119,8 @@ pub fn claimed_run(row: &RunRow, claim: ExecutionId, now: DateTime<Utc>) -> (Cla
         retry: row.retry().cloned(),
         errors: if row.attempts > 0 { row.errors().to_vec() } else { Vec::new() },
         checkpoint: row.checkpoint().cloned(),
+        interruptions: row.interruptions(),
+        delivery: row.delivery(),
     };
     (claimed, acquired)
 }
@@ -200,7 +202,7 @@ pub(super) fn end_attempt<R: Rows>(
     completion: Completion,
     now: DateTime<Utc>,
 ) -> Answer<R, bool> {
-    let Completion { execution: claim, fate, output, noted, resets, .. } = completion;
+    let Completion { execution: claim, fate, output, noted, resets, interrupted, .. } = completion;
     let Some((id, run, number)) = attempt_of(rows, claim)? else { return Ok(false) };
     if let Fate::Over | Fate::Discarded = fate {
         // Also if somebody has cancelled it meanwhile: it has done its work.
@@ -252,6 +254,9 @@ pub(super) fn end_attempt<R: Rows>(
                 row.note_begun();
                 // Its node has ended it in order.
                 row.set_losses(0);
+                if interrupted {
+                    row.note_interruption();
+                }
                 if counts {
                     error.into_iter().for_each(|error| row.push_error(*error));
                     began.into_iter().for_each(|began| row.note_attempt(began));
@@ -296,9 +301,12 @@ pub(super) fn give_back_begun<R: Rows>(rows: &mut R, claim: ExecutionId) -> Answ
     Ok(())
 }
 
+/// The error of an attempt whose node has died.
+pub(super) const NODE_DIED: &str = "its node died";
+
 /// What an attempt has failed with whose node has died.
 pub(super) fn node_died(attempt: u32, node: &str, now: DateTime<Utc>) -> AttemptError {
-    AttemptError::new(attempt, FailureKind::Lost, now, "its node died").on_node(node.into())
+    AttemptError::new(attempt, FailureKind::Lost, now, NODE_DIED).on_node(node.into())
 }
 
 /// The attempt of a node that is gone. The run is attempted again at once, since it was due before; one that was lost too often in a

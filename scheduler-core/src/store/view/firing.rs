@@ -26,11 +26,12 @@ const FAILURE: u8 = 8;
 /// As its length a text that is longer than the others has this.
 const LONG: u8 = u8::MAX;
 
-const CAUSES: [(FiringCause, u8); 6] = [
+const CAUSES: [(FiringCause, u8); 7] = [
     (FiringCause::Schedule, b's'),
     (FiringCause::Manual, b'm'),
     (FiringCause::Enqueued, b'e'),
     (FiringCause::Continuation, b'c'),
+    (FiringCause::Backfill, b'b'),
     (FiringCause::Retry, b'r'),
     (FiringCause::Recovery, b'l'),
 ];

@@ -1,0 +1,95 @@
+//! The hook for dead runs: who calls it, and that it holds up nothing.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use scheduler_core::Scheduler;
+use scheduler_core::job::{JobDefinition, JobError};
+use scheduler_core::run::DeadRun;
+use scheduler_core::scheduler::{Event, SchedulerListener};
+use scheduler_core::testing::TestScheduler;
+
+use crate::retrying::{NOW, detail, retried};
+
+fn refused(name: &str) -> JobDefinition {
+    JobDefinition::new(retried(name, 1), || async { Err::<(), _>(JobError::new("refused")) })
+}
+
+type Heard = Arc<Mutex<Vec<DeadRun>>>;
+
+#[tokio::test]
+async fn each_dead_run_is_one_call() {
+    let heard = Heard::default();
+    let hook = {
+        let heard = heard.clone();
+        move |dead| {
+            heard.lock().push(dead);
+            async {}
+        }
+    };
+    let fine = JobDefinition::new(detail("fine"), || async {});
+    let builder = Scheduler::builder().register(refused("work")).register(fine).on_dead(hook);
+    let test = TestScheduler::start(NOW, builder).await.unwrap();
+    let run = test.scheduler().enqueue(retried("work", 1)).await.unwrap();
+    test.scheduler().enqueue(detail("fine")).await.unwrap();
+    test.run_due().await;
+    assert!(heard.lock().is_empty(), "a retry is left");
+    test.drain().await;
+    let expected = DeadRun::new(run, "work".parse().unwrap(), 2, "refused");
+    assert_eq!(*heard.lock(), std::slice::from_ref(&expected));
+    assert!(test.scheduler().replay(run).await.unwrap());
+    test.drain().await;
+    assert_eq!(*heard.lock(), [expected.clone(), expected], "it is dead once more");
+}
+
+/// The first call panics, the second one never ends.
+#[tokio::test]
+async fn a_hook_that_panics_or_hangs_harms_nothing() {
+    let heard = Heard::default();
+    let hook = {
+        let heard = heard.clone();
+        move |dead| {
+            let mut heard = heard.lock();
+            heard.push(dead);
+            let calls = heard.len();
+            async move {
+                match calls {
+                    1 => panic!("no pager"),
+                    2 => std::future::pending().await,
+                    _ => {}
+                }
+            }
+        }
+    };
+    let builder = Scheduler::builder().register(refused("work")).on_dead(hook);
+    let test = TestScheduler::start(NOW, builder).await.unwrap();
+    for _ in 0..2 {
+        test.scheduler().enqueue(retried("work", 1)).await.unwrap();
+    }
+    test.drain().await;
+    assert_eq!(heard.lock().len(), 2, "the first one has harmed nobody");
+    test.advance(Duration::from_secs(31)).await;
+    test.scheduler().enqueue(retried("work", 1)).await.unwrap();
+    test.drain().await;
+    assert_eq!(heard.lock().len(), 3, "the one that hangs was dropped");
+}
+
+struct Names(Arc<Mutex<Vec<String>>>);
+
+impl SchedulerListener for Names {
+    async fn on_event(&self, event: &Event) {
+        self.0.lock().push(format!("{event:?}").split([' ', '{']).next().unwrap_or_default().to_owned());
+    }
+}
+
+#[tokio::test]
+async fn a_listener_hears_only_of_what_it_wants() {
+    let names = Arc::<Mutex<Vec<String>>>::default();
+    let wants = |event: &Event| matches!(event, Event::Enqueued { .. } | Event::Dead { .. });
+    let builder = Scheduler::builder().register(refused("work")).listener_to(wants, Names(names.clone()));
+    let test = TestScheduler::start(NOW, builder).await.unwrap();
+    test.scheduler().enqueue(retried("work", 1)).await.unwrap();
+    test.drain().await;
+    assert_eq!(*names.lock(), ["Enqueued", "Dead"]);
+}
