@@ -10,6 +10,9 @@ use serde_json::{Map, Value};
 /// Where arguments live that are no map by themselves, such as a number or a list.
 const WHOLE: &str = "$value";
 
+/// Says of data that are shown to the functions which make keys and limits that a part of the argument is not known.
+const AWAITS: &str = "$awaits";
+
 static EMPTY: LazyLock<Map<String, Value>> = LazyLock::new(Map::new);
 
 /// Named values that travel with a job or a trigger, stored as JSON.
@@ -128,6 +131,17 @@ impl JobData {
             *place = value;
         }
         Ok(())
+    }
+
+    /// The same data, parts of which are the outputs of runs that have not ended.
+    pub(crate) fn awaiting_outputs(mut self) -> Self {
+        self.insert(AWAITS, Value::Bool(true));
+        self
+    }
+
+    /// Whether parts of it are the outputs of runs that have not ended, so that no argument can be read from it.
+    pub(crate) fn awaits_outputs(&self) -> bool {
+        self.entries().contains_key(AWAITS)
     }
 
     /// Puts `value` under `name` and returns what was there.

@@ -67,6 +67,11 @@ impl Parse for Parts {
 }
 
 impl Limit {
+    /// Whether the argument of a run says what its key or its weight is.
+    fn reads_argument(&self) -> bool {
+        self.key.span().is_some() || matches!(self.weight, Some(Weight::Field(_) | Weight::Function(_)))
+    }
+
     pub(crate) fn read(of: &str, option: &Meta, errors: &mut Errors) -> Option<Self> {
         let Parts { rate, parts } = parts_of(of, option, errors)?;
         let span = option.path().span();
@@ -200,7 +205,8 @@ impl Limit {
             }
         });
         let function = format_ident!("__limit_{number}");
-        let args = ty.map_or_else(|| quote!(#krate::JobData), |ty| quote!(#ty));
+        let args = ty.filter(|_| self.reads_argument());
+        let args = args.map_or_else(|| quote!(#krate::JobData), |ty| quote!(#ty));
         quote! {
             #[allow(unused_variables)]
             fn #function(args: &#args) -> #krate::run::Limit {
@@ -224,14 +230,14 @@ pub(crate) fn functions(limits: &[Limit], args: &Args<'_>) -> TokenStream {
 
 /// The calls that give runs their limits; `owner` has the functions.
 pub(crate) fn limiting(limits: &[Limit], owner: &TokenStream, args: Option<&Type>) -> TokenStream {
-    let call = |number| {
+    let call = |(number, limit): (usize, &Limit)| {
         let function = format_ident!("__limit_{number}");
-        match args {
+        match args.filter(|_| limit.reads_argument()) {
             Some(args) => quote!(.limit::<#args>(#owner::#function)),
             None => quote!(.limit_by(#owner::#function)),
         }
     };
-    (0..limits.len()).map(call).collect()
+    limits.iter().enumerate().map(call).collect()
 }
 
 /// What is wrong with all limits of a job together.

@@ -39,20 +39,20 @@
 //! * Requests are sent one after the other. Nothing in the scheduler waits for them. Up to 4,096 dead runs wait, and a warning says how many
 //!   were missed beyond. A shutdown drops what is not sent.
 
+mod request;
+
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::prelude::BASE64_STANDARD;
-use hmac::{Hmac, KeyInit, Mac};
 use scheduler_core::plugin::Plugin;
 use scheduler_core::scheduler::{Event, SchedulerListener};
 use scheduler_core::time::{Clock, SystemClock};
 use scheduler_core::{Error, SchedulerBuilder};
-use sha2::Sha256;
 use ureq::http::{StatusCode, Uri};
-use ureq::tls::{RootCerts, TlsConfig};
+use ureq::tls::{Certificate, RootCerts, TlsConfig};
+
+use request::Request;
 
 /// A shorter secret can be guessed.
 const SHORTEST_SECRET: usize = 16;
@@ -119,8 +119,11 @@ impl DeadRunWebhook {
     }
 
     fn agent(&self) -> ureq::Agent {
+        // Those that cannot be read are left out; without any, an address with `https` cannot be reached.
+        let of_system = rustls_native_certs::load_native_certs().certs;
+        let roots: Vec<_> = of_system.iter().map(|root| Certificate::from_der(root).to_owned()).collect();
         let tls = TlsConfig::builder()
-            .root_certs(RootCerts::PlatformVerifier)
+            .root_certs(RootCerts::new_with_certs(&roots))
             .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::ring::default_provider()))
             .build();
         let config = ureq::Agent::config_builder()
@@ -181,25 +184,6 @@ impl DeadRunWebhook {
 /// Whether the endpoint may have another answer later.
 fn is_passing(status: StatusCode) -> bool {
     status.is_server_error() || matches!(status, StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS)
-}
-
-/// What is sent.
-struct Request {
-    id: String,
-    timestamp: String,
-    signature: String,
-    body: String,
-}
-
-impl Request {
-    fn new(event: &Event, run: &str, clock: &dyn Clock, secret: &[u8]) -> Option<Self> {
-        let (now, body) = (clock.now(), serde_json::to_string(event).ok()?);
-        let (id, timestamp) = (format!("{run}-{}", now.timestamp_millis()), now.timestamp().to_string());
-        let mut mac = Hmac::<Sha256>::new_from_slice(secret).ok()?;
-        mac.update(format!("{id}.{timestamp}.{body}").as_bytes());
-        let signature = format!("v1,{}", BASE64_STANDARD.encode(mac.finalize().into_bytes()));
-        Some(Self { id, timestamp, signature, body })
-    }
 }
 
 impl SchedulerListener for DeadRunWebhook {

@@ -7,7 +7,7 @@ use parking_lot::Mutex;
 use scheduler_core::client::OnFailure;
 use scheduler_core::job::JobError;
 use scheduler_core::prelude::*;
-use scheduler_core::run::{BatchCounts, Condition, RetryPolicy, RunEnd, RunId};
+use scheduler_core::run::{BatchCounts, Condition, RetryPolicy, RunEnd, RunId, RunState};
 use scheduler_core::scheduler::ThisBatch;
 use scheduler_core::store::{RunChange, RunEdit, RunQuery};
 use scheduler_core::testing::TestScheduler;
@@ -249,6 +249,42 @@ async fn what_a_workflow_cannot_do_is_an_error_at_its_start() {
     let error = flow.start().await.unwrap_err().to_string();
     assert!(error.contains("use `after`"), "{error}");
     assert!(scheduler.all_runs(RunQuery::default()).await.unwrap().is_empty(), "nothing is stored");
+}
+
+#[job(output, limit(max = 1), rate("100/1m", name = "pages"))]
+async fn limited(page: Page) -> usize {
+    page.words.len()
+}
+
+#[job(limit(name = "per page", key = "url", max = 1))]
+async fn by_url(page: Page) {
+    let _ = page;
+}
+
+#[tokio::test]
+async fn a_limit_is_made_of_no_argument_that_has_not_come() {
+    let (test, _) = start().await;
+    let scheduler = test.scheduler();
+    let page = scheduler.enqueue(fetch::with("a-b".to_owned())).handle().await.unwrap();
+    scheduler.enqueue(limited::with_output(&page)).await.unwrap();
+    let error = scheduler.enqueue(by_url::with_output(&page)).await.unwrap_err().to_string();
+    assert!(error.contains("output of a run that has not ended"), "{error}");
+    let limit = scheduler_core::run::Limit::new("per page", 1).key("a-b");
+    scheduler.enqueue(by_url::with_output(&page)).limit(limit).await.unwrap();
+    test.drain().await;
+    assert!(scheduler.all_runs(RunQuery::default().in_state(RunState::Held)).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_step_may_be_after_one_that_is_added_later() {
+    let (test, ran) = start().await;
+    let flow = test.scheduler().workflow("backwards");
+    let last = flow.add(note::with("last".to_owned()));
+    let first = flow.add(note::with("first".to_owned()));
+    last.after([first.id()]);
+    flow.start().await.unwrap();
+    test.drain().await;
+    assert_eq!(*ran.0.lock(), ["first", "last"]);
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use scheduler_core::JobData;
-use scheduler_core::run::{Condition, Edge, Input, RunEnd, RunState};
+use scheduler_core::run::{Condition, Edge, Input, RunEnd, RunState, Unique};
 use scheduler_core::store::*;
 
 use super::batches::{batch, member};
@@ -157,6 +157,33 @@ async fn a_run_whose_argument_has_not_come_cannot_be_run(bench) {
     assert_eq!(bench.data(2).await.to_args::<u32>().unwrap(), 3);
 }
 
+async fn a_run_that_was_cancelled_before_its_argument_came_cannot_be_replayed(bench) {
+    let mut in_batch = fed(3, 1);
+    in_batch.batch = member(3, BATCH).batch;
+    bench.enqueue(vec![plain(1), fed(2, 1), batch(BATCH, None), in_batch]).await;
+    assert_eq!(bench.change(&[2, BATCH], RunChange::Cancel).await, [RunChanged::Done; 2]);
+    bench.settle().await;
+    let refused = bench.change(&[2, 3], RunChange::replay()).await;
+    assert_eq!(refused, [RunChanged::Refused(RunState::Ended); 2], "they have no argument");
+    let given = RunEdit::new().data(JobData::from_args(&5).unwrap());
+    assert_eq!(bench.change(&[2], RunChange::edit(given)).await, [RunChanged::Done]);
+    assert_eq!(bench.change(&[2], RunChange::replay()).await, [RunChanged::Done], "now it has one");
+}
+
+async fn the_output_of_a_run_of_which_only_the_key_is_left_is_not_there(bench) {
+    let mut keyed = plain(1);
+    let unique = Unique::key("a").for_at_least(std::time::Duration::from_secs(60));
+    keyed.unique = Some(Box::new(NewKey::new(unique.stored("work", at(1)), Conflict::Skip, at(1))));
+    bench.enqueue(vec![keyed]).await;
+    bench.end_at(&bench.take_one(1).await, Fate::Over, text("5"), 2).await;
+    let refused = bench.store.enqueue(vec![fed(2, 1)]).await.unwrap_err();
+    assert!(refused.is_not_found(), "{refused}");
+    let mut child = plain(3);
+    child.after = vec![Edge::new(id(1), Condition::Success)];
+    bench.enqueue(vec![child]).await;
+    assert_eq!(numbers(&bench.take(2, 10).await), [3], "its end is known");
+}
+
 async fn an_argument_that_becomes_too_long_cancels_the_run(bench) {
     let long = format!("\"{}\"", "x".repeat(60 * 1024));
     bench.enqueue((1..=5).map(plain).collect()).await;
@@ -219,6 +246,67 @@ async fn the_runs_of_a_held_batch_wait_until_it_is_sealed(bench) {
     assert_eq!(bench.end_of(BATCH).await, Some(RunEnd::Succeeded));
     let counts = bench.counts(BATCH).await;
     assert_eq!((counts.total, counts.succeeded), (31, 31), "what they wait for is none of them");
+}
+
+async fn the_runs_of_a_held_batch_in_a_held_batch_wait_for_both(bench) {
+    bench.enqueue(held()).await;
+    let mut inner = batch(INNER, None);
+    inner.opens.as_mut().unwrap().start = Some(id(START + 1));
+    inner.batch = member(0, BATCH).batch;
+    bench.enqueue(vec![batch(START + 1, None), inner, member(1, INNER)]).await;
+    bench.seal(INNER).await;
+    bench.settle().await;
+    assert!(bench.takes_nothing(1).await, "the outer batch is open");
+    bench.seal(BATCH).await;
+    assert_eq!(bench.run_all(over).await, [1]);
+    assert_eq!(bench.end_of(BATCH).await, Some(RunEnd::Succeeded));
+}
+
+async fn what_the_runs_of_an_inner_batch_wait_for_is_cancelled_with_the_outer_one(bench) {
+    let mut inner = batch(INNER, None);
+    inner.opens.as_mut().unwrap().start = Some(id(START));
+    inner.batch = member(0, BATCH).batch;
+    bench.enqueue(vec![batch(BATCH, None), batch(START, None), inner, member(1, INNER)]).await;
+    assert_eq!(bench.change(&[BATCH], RunChange::Cancel).await, [RunChanged::Done]);
+    for batch in [BATCH, INNER, START] {
+        assert_eq!(bench.end_of(batch).await, Some(RunEnd::Cancelled), "{batch}");
+    }
+}
+
+async fn a_run_that_takes_the_place_of_another_one_waits_for_its_held_batch(bench) {
+    let keyed = |mut run: NewRun| {
+        let unique = Unique::key("a");
+        let replace = Conflict::Replace { data: true, of: None };
+        run.unique = Some(Box::new(NewKey::new(unique.stored("work", at(1)), replace, at(1))));
+        run
+    };
+    bench.enqueue(vec![keyed(plain(1))]).await;
+    bench.enqueue(held()).await;
+    let mut new = keyed(member(2, BATCH));
+    new.data = JobData::from_args(&2).unwrap();
+    bench.enqueue(vec![new]).await;
+    assert!(bench.run_status(1).await.unwrap().data.is_empty(), "the batch may never be sealed");
+}
+
+async fn a_call_that_opens_batches_is_checked_like_any_other(bench) {
+    let mut after = member(1, INNER);
+    after.after = vec![Edge::new(id(BATCH), Condition::Any)];
+    let mut inner = whole(INNER);
+    inner.batch = member(0, BATCH).batch;
+    let refused = bench.store.enqueue(vec![whole(BATCH), inner.clone(), after.clone()]).await.unwrap_err();
+    assert!(refused.is_conflict() && refused.to_string().contains("waits for it"), "{refused}");
+    bench.enqueue(vec![batch(BATCH, None)]).await;
+    let refused = bench.store.enqueue(vec![inner, after]).await.unwrap_err();
+    assert!(refused.is_conflict() && refused.to_string().contains("waits for it"), "{refused}");
+    let nested = (0..10).map(|depth: u64| {
+        let mut nested = whole(2000 + depth);
+        nested.batch = depth.checked_sub(1).and_then(|outer| member(0, 2000 + outer).batch);
+        nested
+    });
+    let nested: Vec<_> = nested.collect();
+    let refused = bench.store.enqueue(nested.clone()).await.unwrap_err();
+    assert!(refused.to_string().contains("8 levels"), "{refused}");
+    bench.enqueue(nested.into_iter().take(9).collect()).await;
 }
 
 async fn a_held_batch_that_is_cancelled_leaves_nothing_that_waits(bench) {

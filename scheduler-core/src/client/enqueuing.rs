@@ -22,6 +22,12 @@ use crate::watch::Event;
 /// A run waits for so many others at most: each of them writes the row of the run when it ends.
 const MOST_PARENTS: usize = 100;
 
+fn too_many_parents(many: usize) -> String {
+    format!(
+        "a run waits for {many} runs, and {MOST_PARENTS} are allowed; put them into a batch and wait for that"
+    )
+}
+
 /// A run that is about to be enqueued; awaiting it stores the run and gives its id.
 ///
 /// # Errors
@@ -225,11 +231,7 @@ impl<'a, T> Enqueue<'a, T> {
             boost.or_else(|| expires.and_then(expiry_problem))
         };
         let many = after.len() + job.inputs().len();
-        let parents = || {
-            (many > MOST_PARENTS).then(|| {
-                format!("a run waits for {many} runs, and {MOST_PARENTS} are allowed; put them into a batch and wait for that")
-            })
-        };
+        let parents = || (many > MOST_PARENTS).then(|| too_many_parents(many));
         if let Some(problem) = policy.or_else(lateness).or_else(parents) {
             return Err(Error::config(problem).for_job(&key));
         }
@@ -385,25 +387,26 @@ impl Client {
         }
         let declared = self.registry().is_some_and(|registry| registry.defines(job.detail()));
         let detail = (!declared).then(|| job.detail().clone());
-        let explained = |error: Error| match job.inputs().is_empty() {
-            true => error,
-            false => Error::config(format!(
-                "{error}; the argument of the run is the output of another one, so name the key or the limit with the call"
-            )),
+        let known = match job.inputs().len() {
+            0 => data.clone(),
+            1..=MOST_PARENTS => data.clone().awaiting_outputs(),
+            many => return Err(Error::config(too_many_parents(many))),
         };
         let unique = match unique {
             Some(unique) => Some(unique),
-            None => self.unique_of(&job, &data).map_err(explained)?,
+            None => self.unique_of(&job, &known)?,
         };
-        let gates = self.gates_of(&job, &data, limits).map_err(explained)?;
-        let sequence = self.sequence_of(&job, &data, sequence).map_err(explained)?;
+        let gates = self.gates_of(&job, &known, limits)?;
+        let sequence = self.sequence_of(&job, &known, sequence)?;
         let now = self.now();
         let new = NewRun::of(self.new_run(), job.detail(), now);
         let most_waiting = self.most_waiting(new.queue.as_ref());
         let after = job.inputs().to_vec();
         let mut new = NewRun { detail, data, most_waiting, gates, sequence, after, now: Some(now), ..new };
         let merge = unique.map(|unique| keyed(&mut new, &unique)).transpose()?.flatten();
-        Ok(Prepared { new, merge })
+        let run = Prepared { new, merge };
+        run.refuse_to_replace()?;
+        Ok(run)
     }
 
     pub(super) async fn store_runs(&self, mut runs: Vec<Prepared>) -> Result<Vec<EnqueueOutcome>> {

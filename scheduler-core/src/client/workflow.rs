@@ -27,7 +27,8 @@ pub enum OnFailure {
     CancelDependents,
     /// Runs that wait for the success of that run begin all the same, apart from those whose argument is its output.
     Continue,
-    /// All runs of the workflow that have not ended are cancelled, as by [`stop_on_death`](BatchBuilder::stop_on_death).
+    /// Once a run of the workflow is dead, all others that have not ended are cancelled, as by
+    /// [`stop_on_death`](BatchBuilder::stop_on_death). A run that is discarded or expires cancels what waits for its success.
     CancelAll,
 }
 
@@ -230,8 +231,10 @@ impl<'a> Workflow<'a> {
         if let Some(problem) = *self.problem.lock() {
             return Err(Error::config(format!("the workflow cannot be started: {problem}")));
         }
-        let (plan, builder) = (self.plan.lock().clone(), self.builder.clone());
-        refuse_circles(id, &plan)?;
+        let (mut plan, builder) = (self.plan.lock().clone(), self.builder.clone());
+        let order = order(id, &plan)?;
+        // Batches before their runs, and runs before those that are after them.
+        plan.sort_by_key(|planned| planned.call.as_ref().and_then(|_| order.get(&planned.id).copied()));
         let batch = client.batch_of(id);
         if batch.status().await?.is_some_and(|known| known.batch.is_none_or(|own| own.is_sealed)) {
             return Ok(batch);
@@ -279,7 +282,7 @@ impl Planned {
         let member = Some(InBatch::member(within, None));
         let Some((job, mut options)) = call else {
             let mut opens = NewBatch::new(None);
-            opens.is_sealed = is_whole;
+            (opens.is_sealed, opens.stops_on_death) = (is_whole, on_failure == OnFailure::CancelAll);
             let mut batch = client.batch_row(id, &name, opens)?;
             batch.new.batch = member;
             return Ok(batch);
@@ -304,8 +307,8 @@ impl Planned {
     }
 }
 
-/// A batch waits for its runs, and a run for those that it is after. So a batch can wait for a run that waits for the batch.
-fn refuse_circles(root: RunId, plan: &[Planned]) -> Result<()> {
+/// The order in which runs and batches can end. A batch waits for its runs, and a run for those that it is after, so there may be none.
+fn order(root: RunId, plan: &[Planned]) -> Result<HashMap<RunId, usize>> {
     let mut before: HashMap<RunId, HashSet<RunId>> = HashMap::from([(root, HashSet::new())]);
     for planned in plan {
         before.entry(planned.id).or_default().extend(planned.waits_for());
@@ -318,8 +321,10 @@ fn refuse_circles(root: RunId, plan: &[Planned]) -> Result<()> {
         waits.iter().for_each(|other| ends.entry(*other).or_default().push(*id));
     }
     let mut free: Vec<_> = before.iter().filter(|(_, waits)| waits.is_empty()).map(|(id, _)| *id).collect();
+    let mut order = HashMap::new();
     while let Some(id) = free.pop() {
         before.remove(&id);
+        order.insert(id, order.len());
         for next in ends.remove(&id).unwrap_or_default() {
             let is_free = before.get_mut(&next).is_some_and(|waits| {
                 waits.remove(&id);
@@ -332,7 +337,7 @@ fn refuse_circles(root: RunId, plan: &[Planned]) -> Result<()> {
     }
     let names: Vec<_> = plan.iter().filter(|planned| before.contains_key(&planned.id)).collect();
     if before.is_empty() {
-        return Ok(());
+        return Ok(order);
     }
     let names: Vec<_> = names.iter().map(|planned| format!("`{}`", planned.name)).collect();
     Err(Error::config(format!(

@@ -15,6 +15,9 @@ use crate::store::{Completion, Fate, FiringReason, FiringRecord, Instruction, Ne
 /// A shorter snooze would keep the node busy with a job that has nothing to do.
 const SHORTEST_SNOOZE: TimeDelta = TimeDelta::milliseconds(100);
 
+/// No limit is shut for longer, as no rate has a longer window.
+const LONGEST_PAUSE: TimeDelta = TimeDelta::days(24);
+
 /// From so many interruptions of a run on, an operator should know of them.
 const MANY_INTERRUPTIONS: u32 = 5;
 
@@ -104,7 +107,12 @@ impl Core {
             Outcome::Vetoed | Outcome::Discarded(_) => Fate::Discarded,
             Outcome::Snoozed(delay) | Outcome::Throttled { delay, .. } => {
                 let soonest = now + SHORTEST_SNOOZE;
-                Fate::Again { at: delay.from(now).max(soonest), counts: false, error: None }
+                let latest = match *ended.outcome {
+                    // A pause of all runs of a limit ends some day, whatever the answer of a service was taken for.
+                    Outcome::Throttled { .. } => now + LONGEST_PAUSE,
+                    _ => DateTime::<Utc>::MAX_UTC,
+                };
+                Fate::Again { at: delay.from(now).clamp(soonest, latest), counts: false, error: None }
             }
             Outcome::Cancelled | Outcome::Failed(_)
                 if parts.stored.is_some()

@@ -39,18 +39,28 @@ pub struct JobDefinition {
     place: &'static Location<'static>,
 }
 
+/// The argument in this data, of which a key or a limit is made.
+fn known_argument<T: DeserializeOwned + 'static>(data: &JobData) -> Result<T, ExtractError> {
+    match data.awaits_outputs() {
+        false => argument_of(data),
+        true => Err(ExtractError::new(
+            "its argument is the output of a run that has not ended; give the call a key, a limit or a sequence of its own",
+        )),
+    }
+}
+
 /// Makes the key of a run of the data that its function gets.
 pub(crate) type UniqueOf = Arc<dyn Fn(&JobData) -> Result<Unique, ExtractError> + Send + Sync>;
 
 fn unique_of<T: DeserializeOwned + 'static>(key: impl Fn(&T) -> Unique + Send + Sync + 'static) -> UniqueOf {
-    Arc::new(move |data| argument_of(data).map(|args| key(&args)))
+    Arc::new(move |data| known_argument(data).map(|args| key(&args)))
 }
 
 /// Makes a limit of a run of the data that its function gets.
 pub(crate) type LimitOf = Arc<dyn Fn(&JobData) -> Result<Limit, ExtractError> + Send + Sync>;
 
 fn limit_of<T: DeserializeOwned + 'static>(limit: impl Fn(&T) -> Limit + Send + Sync + 'static) -> LimitOf {
-    Arc::new(move |data| argument_of(data).map(|args| limit(&args)))
+    Arc::new(move |data| known_argument(data).map(|args| limit(&args)))
 }
 
 /// Makes the sequence of a run of the data that its function gets.
@@ -59,7 +69,7 @@ pub(crate) type SequenceOf = Arc<dyn Fn(&JobData) -> Result<Sequence, ExtractErr
 fn sequence_of<T: DeserializeOwned + 'static>(
     sequence: impl Fn(&T) -> Sequence + Send + Sync + 'static,
 ) -> SequenceOf {
-    Arc::new(move |data| argument_of(data).map(|args| sequence(&args)))
+    Arc::new(move |data| known_argument(data).map(|args| sequence(&args)))
 }
 
 impl JobDefinition {

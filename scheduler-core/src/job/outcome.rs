@@ -150,7 +150,7 @@ impl JobError {
 
     /// Somebody has asked for a pause, as a server does with status 429: no run begins that has the limit of this name, with the key that
     /// this run has for it, before the delay has passed. That is no failure: the attempt does not count, and the run waits for as long, at
-    /// least a tenth of a second. The outcome is [`Outcome::Throttled`].
+    /// least a tenth of a second and at most 24 days. The outcome is [`Outcome::Throttled`].
     ///
     /// A later end of the pause replaces an earlier one, and an earlier one changes nothing. Attempts under way go on. If the run has no
     /// limit of this name, only the run waits; so does an occurrence of a trigger, which has no limits.

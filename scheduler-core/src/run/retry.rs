@@ -201,7 +201,8 @@ impl RetryPolicy {
 
     /// Counts attempts anew after an attempt that has noted another [checkpoint](crate::job::JobContext::checkpoint) than the one from which it
     /// began: for an import that fails every hour at another place. So the next attempt has the number 2, and the backoff begins anew.
-    /// [`within`](Self::within) still counts from the very first attempt. Default: no.
+    /// [`within`](Self::within) still counts from the very first attempt, and an attempt that is lost with its node counts as ever. Default:
+    /// no.
     #[must_use]
     pub fn reset_by_progress(self) -> Self {
         Self { is_reset_by_progress: true, ..self }

@@ -27,6 +27,9 @@ pub(super) struct Links {
     /// A run is cancelled since it has not ended as it has to.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub(super) has_unmet: bool,
+    /// It was cancelled before an output came that is a part of its argument.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(super) lacks_input: bool,
     /// There are more children to be settled, or to be held again, than one step touches: a rule goes on with them.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub(super) has_more: bool,
@@ -68,7 +71,7 @@ pub(super) struct Batching {
 }
 
 /// The state of a batch, apart from its counters.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub(super) struct Batch {
     /// In so many other batches.
@@ -90,9 +93,9 @@ pub(super) struct Batch {
     /// What its runs wait for, which is sealed together with it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) start: Option<RunId>,
-    /// What the runs of the batch that it is in wait for.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) start_of_outer: Option<RunId>,
+    /// What the runs of the batches that it is in wait for.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) starts_of_outer: Vec<RunId>,
 }
 
 impl Batching {

@@ -139,15 +139,16 @@ impl RunRow {
         self.batch()?.start
     }
 
-    /// What the runs of the batch wait for.
-    pub fn start_of_runs(&self) -> Option<RunId> {
-        let batch = self.batch()?;
-        batch.start.or(batch.start_of_outer)
+    /// What the runs of the batch wait for: its own start, and those of the batches that it is in.
+    pub fn starts_of_runs(&self) -> Vec<RunId> {
+        self.batch().map_or_else(Vec::new, |batch| {
+            batch.start.iter().chain(&batch.starts_of_outer).copied().collect()
+        })
     }
 
     /// Its runs wait for what those of the batch wait for that it is in.
-    pub fn set_start_of_outer(&mut self, start: RunId) {
-        self.edit_batch(|batch| batch.start_of_outer = Some(start));
+    pub fn set_starts_of_outer(&mut self, starts: Vec<RunId>) {
+        self.edit_batch(|batch| batch.starts_of_outer = starts);
     }
 
     /// How a batch has ended whose runs have.

@@ -24,8 +24,13 @@ fn fill(data: &mut JobData, input: Input, output: Option<&Arc<str>>) -> bool {
         Input::Whole => None,
         Input::Item(item) => usize::try_from(item).ok(),
     };
-    let length = |data: &JobData| serde_json::to_string(data).map_or(usize::MAX, |text| text.len());
-    data.fill(item, value).is_ok() && length(data) <= MOST_INPUT
+    let mut filled = data.clone();
+    let is_filled = filled.fill(item, value).is_ok();
+    let fits = is_filled && serde_json::to_string(&filled).is_ok_and(|text| text.len() <= MOST_INPUT);
+    if fits {
+        *data = filled;
+    }
+    fits
 }
 
 impl RunRow {
@@ -61,7 +66,10 @@ impl RunRow {
 
     /// It waits for nobody any more.
     pub(super) fn forget_parents(&mut self) {
-        self.edit_links(|links| links.parents.clear());
+        self.edit_links(|links| {
+            links.lacks_input |= links.parents.iter().any(|edge| edge.input.is_some());
+            links.parents.clear();
+        });
     }
 
     /// A parent has ended like this, with this output: the edge is removed, or says that it is not met. The output goes into the argument.
@@ -92,6 +100,12 @@ impl RunRow {
     /// Whether an output that is a part of its argument has not come.
     pub fn lacks_input(&self) -> bool {
         self.parents().iter().any(|edge| edge.input.is_some())
+            || self.links().is_some_and(|links| links.lacks_input)
+    }
+
+    /// Somebody has said what its argument is.
+    pub(super) fn has_input(&mut self) {
+        self.edit_links(|links| links.lacks_input = false);
     }
 
     /// What it has waited for has come, though the parent has not ended. Says whether it has waited for that.

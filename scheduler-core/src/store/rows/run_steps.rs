@@ -65,6 +65,9 @@ impl RunRow {
             self.forget_checkpoint();
             self.data = data.clone();
         }
+        if edit.data.is_some() {
+            self.has_input();
+        }
         if let Some(queue) = &edit.queue {
             (self.queue, self.lane) = (queue.clone(), lane);
         }

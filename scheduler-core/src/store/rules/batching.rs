@@ -3,7 +3,7 @@
 //! The step that ends a run adds to the counters of its batch. When nothing is pending any more, or when the first run is dead, the driver
 //! rings, and whichever node looks next decides what follows. A batch in another one ends in a step of its own, so nothing recurses.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
@@ -32,9 +32,16 @@ pub(super) fn is_repeated<R: Rows>(rows: &mut R, runs: &[NewRun]) -> Answer<R, b
 
 /// Why these runs must not be stored, if the batch of one takes no more.
 pub(super) fn refuse_strangers<R: Rows>(rows: &mut R, runs: &[NewRun]) -> Answer<R, Option<Error>> {
-    let of_call: HashSet<_> = runs.iter().filter(|run| run.opens.is_some()).map(|run| run.id).collect();
-    let new = runs.iter().filter_map(|run| Some((run, membership(run)?)));
-    let new: Vec<_> = new.filter(|(_, member)| !of_call.contains(&member.batch)).collect();
+    let opened = runs.iter().filter(|run| run.opens.is_some());
+    let of_call: HashMap<_, _> = opened.map(|run| (run.id, membership(run))).collect();
+    let (of_new, new): (Vec<_>, Vec<_>) = runs
+        .iter()
+        .filter_map(|run| Some((run, membership(run)?)))
+        .partition(|(_, member)| of_call.contains_key(&member.batch));
+    let refused = each(rows, of_new, |rows, (run, member)| refuse_nested(rows, run, member, &of_call))?;
+    if let Some(error) = refused.into_iter().flatten().next() {
+        return Ok(Some(error));
+    }
     let refused = each(rows, new, |rows, (run, member)| {
         if is_stored(rows, run.id)? {
             return Ok(None);
@@ -50,6 +57,41 @@ pub(super) fn refuse_strangers<R: Rows>(rows: &mut R, runs: &[NewRun]) -> Answer
     })?;
     Ok(refused.into_iter().flatten().next())
 }
+
+/// Why a run must not be stored in a batch of the same call: the batch is in too many others, or the run waits for one of them.
+fn refuse_nested<R: Rows>(
+    rows: &mut R,
+    run: &NewRun,
+    member: InBatch,
+    of_call: &HashMap<RunId, Option<InBatch>>,
+) -> Answer<R, Option<Error>> {
+    let (mut batch, mut depth) = (member.batch, 1);
+    let mut waits_for_itself = run.after.iter().any(|edge| edge.parent == batch);
+    while let Some(outer) = of_call.get(&batch).copied().flatten() {
+        (batch, depth) = (outer.batch, depth + 1);
+        waits_for_itself |= run.after.iter().any(|edge| edge.parent == batch);
+        if depth > MOST_DEPTH {
+            break;
+        }
+    }
+    if !of_call.contains_key(&batch) {
+        waits_for_itself |= waits_for_batch(rows, run, batch)?;
+        depth += match rows.run(batch)? {
+            Some(batch) => rows.get(batch)?.map_or(0, RunRow::depth),
+            None => 0,
+        };
+    }
+    let problem = match () {
+        () if waits_for_itself => WAITS_FOR_ITSELF,
+        () if run.opens.is_some() && depth > MOST_DEPTH => TOO_DEEP,
+        () => return Ok(None),
+    };
+    let text = format!("a run of job `{}` cannot be added to batch {}: {problem}", run.job, member.batch);
+    Ok(Some(Error::conflict(text).for_job(&run.job)))
+}
+
+const WAITS_FOR_ITSELF: &str = "it waits for the batch that it is in, which waits for it; leave out `after`";
+const TOO_DEEP: &str = "batches are in each other up to 8 levels deep; add to one of the outer ones";
 
 fn refusal<R: Rows>(rows: &mut R, run: &NewRun, member: InBatch) -> Answer<R, Option<&'static str>> {
     let batch = match rows.run(member.batch)? {
@@ -75,12 +117,8 @@ fn refusal<R: Rows>(rows: &mut R, run: &NewRun, member: InBatch) -> Answer<R, Op
             Some("it has ended, and its callbacks have gone out; open another one")
         }
         () if batch.is_sealed() && !is_member => Some("it is sealed, so only its own runs add others"),
-        () if waits_for_itself => {
-            Some("it waits for the batch that it is in, which waits for it; leave out `after`")
-        }
-        () if run.opens.is_some() && batch.depth() >= MOST_DEPTH => {
-            Some("batches are in each other up to 8 levels deep; add to one of the outer ones")
-        }
+        () if waits_for_itself => Some(WAITS_FOR_ITSELF),
+        () if run.opens.is_some() && batch.depth() >= MOST_DEPTH => Some(TOO_DEEP),
         () => None,
     })
 }
@@ -168,19 +206,22 @@ fn start_of<R: Rows>(rows: &mut R, batch: Id<RunRow>) -> Answer<R, Option<Id<Run
     Ok(rows.get(start)?.is_some_and(|row| row.end().is_none()).then_some(start))
 }
 
-/// A run of a batch that is not to begin before the batch is sealed waits for that.
-pub(super) fn wait_for_start<R: Rows>(rows: &mut R, new: &mut NewRun) -> Answer<R, Option<RunId>> {
-    let Some(member) = membership(new) else { return Ok(None) };
-    let Some(batch) = rows.run(member.batch)? else { return Ok(None) };
-    let Some(id) = rows.get(batch)?.and_then(RunRow::start_of_runs) else { return Ok(None) };
-    let Some(start) = rows.run(id)? else { return Ok(None) };
-    if rows.get(start)?.is_none_or(|row| row.end().is_some()) {
-        return Ok(None);
+/// A run of a batch that is not to begin before the batch is sealed waits for that. What it waits for, also the runs of a batch.
+pub(super) fn wait_for_start<R: Rows>(rows: &mut R, new: &mut NewRun) -> Answer<R, Vec<RunId>> {
+    let Some(member) = membership(new) else { return Ok(Vec::new()) };
+    let Some(batch) = rows.run(member.batch)? else { return Ok(Vec::new()) };
+    let starts = rows.get(batch)?.map_or_else(Vec::new, RunRow::starts_of_runs);
+    let open = each(rows, starts, |rows, id| {
+        let Some(start) = rows.run(id)? else { return Ok(None) };
+        Ok(rows.get(start)?.is_some_and(|row| row.end().is_none()).then_some(id))
+    })?;
+    let open: Vec<_> = open.into_iter().flatten().collect();
+    if new.opens.is_none() {
+        let is_new = |id: &&RunId| !new.after.iter().any(|edge| edge.parent == **id);
+        let edges: Vec<_> = open.iter().filter(is_new).map(|id| Edge::new(*id, Condition::Success)).collect();
+        new.after.extend(edges);
     }
-    if new.opens.is_none() && !new.after.iter().any(|edge| edge.parent == id) {
-        new.after.push(Edge::new(id, Condition::Success));
-    }
-    Ok(Some(id))
+    Ok(open)
 }
 
 /// A batch is cancelled: a rule goes on with its runs.
@@ -212,11 +253,8 @@ pub(super) fn go_on_cancelling<R: Rows>(
 
 fn cancel_member<R: Rows>(rows: &mut R, member: Id<RunRow>, now: DateTime<Utc>) -> Answer<R, ()> {
     if rows.get(member)?.is_some_and(RunRow::is_batch) {
-        rows.edit(member, |row| {
-            row.cancel_batch();
-            row.set_asked(true);
-        })?;
-        return Ok(());
+        cancel(rows, member)?;
+        return rows.edit(member, |row| row.set_asked(true)).map(drop);
     }
     let Some(claim) = rows.claim_of(member)? else {
         return finish_with(rows, member, RunEnd::Cancelled, now, (None, 0));

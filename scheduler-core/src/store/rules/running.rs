@@ -47,6 +47,7 @@ fn store<R: Rows>(rows: &mut R, mut run: NewRun) -> Answer<R, Enqueued> {
         }
         rows.remove(known)?;
     }
+    let starts = wait_for_start(rows, &mut run)?;
     if run.unique.is_some()
         && let Some(answer) = resolve(rows, &run)?
     {
@@ -59,11 +60,10 @@ fn store<R: Rows>(rows: &mut R, mut run: NewRun) -> Answer<R, Enqueued> {
     }
     let (lane, now) = (rows.lane(run.queue.as_ref(), &run.job_type), run.now.unwrap_or(run.due));
     let depth = depth_of(rows, &run)?;
-    let start = wait_for_start(rows, &mut run)?;
     let is_ready = run.opens.is_some_and(|batch| batch.is_sealed).then_some(run.id);
     let mut row = RunRow::new(run, lane);
     row.set_depth(depth);
-    start.into_iter().for_each(|start| row.set_start_of_outer(start));
+    row.set_starts_of_outer(starts);
     if !row.has_parents() || attach(rows, &mut row, now)? {
         let has_sequence = row.sequence().is_some();
         let id = rows.add_run(row);
@@ -227,14 +227,18 @@ pub(super) fn end_attempt<R: Rows>(
         }
         return Ok(true);
     }
-    let began = rows.get(id)?.map(|claim| claim.since);
+    let Some((began, is_removed)) = rows.get(id)?.map(|claim| (claim.since, claim.run_removed)) else {
+        return Ok(false);
+    };
+    if let Some(noted) = noted.filter(|_| !is_removed)
+        && let Some(row) = rows.run(run)?
+    {
+        rows.edit(row, |row| row.note(claim, *noted))?;
+    }
     if end_claim_of_run(rows, id, (run, Some(number)), now)? {
         return Ok(true);
     }
     let Some(run) = rows.run(run)? else { return Ok(true) };
-    if let Some(noted) = noted {
-        rows.edit(run, |row| row.note(claim, *noted))?;
-    }
     match fate {
         Fate::Over | Fate::Discarded => {}
         Fate::Cancelled => {
@@ -259,7 +263,7 @@ pub(super) fn end_attempt<R: Rows>(
                 }
                 if counts {
                     error.into_iter().for_each(|error| row.push_error(*error));
-                    began.into_iter().for_each(|began| row.note_attempt(began));
+                    row.note_attempt(began);
                 }
             })?;
             rows.show_run(run)?;

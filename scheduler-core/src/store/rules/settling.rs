@@ -32,13 +32,19 @@ pub(super) fn refuse_orphans<R: Rows>(rows: &mut R, runs: &[NewRun]) -> Answer<R
     let mut earlier = HashSet::new();
     let mut orphans = Vec::new();
     for run in runs {
-        let parents = run.after.iter().map(|edge| edge.parent);
-        orphans.extend(parents.filter(|parent| !earlier.contains(parent)).map(|parent| (run, parent)));
+        let parents = run.after.iter().filter(|edge| !earlier.contains(&edge.parent));
+        orphans.extend(parents.map(|edge| (run, edge)));
         earlier.insert(run.id);
     }
-    let missing = each(rows, orphans, |rows, (run, parent)| {
-        let is_known = rows.run(parent)?.is_some() || is_stored(rows, run.id)?;
-        Ok((!is_known).then_some((run, parent)))
+    let missing = each(rows, orphans, |rows, (run, edge)| {
+        // Of a run whose key is still taken nothing else may be left.
+        let has_output = |row: &RunRow| edge.input.is_none() || !row.is_only_key();
+        let is_there = match rows.run(edge.parent)? {
+            Some(parent) => rows.get(parent)?.is_some_and(has_output),
+            None => false,
+        };
+        let is_known = is_there || is_stored(rows, run.id)?;
+        Ok((!is_known).then_some((run, edge.parent)))
     })?;
     Ok(missing.into_iter().flatten().next().map(|(run, parent)| {
         let text = format!(
