@@ -57,7 +57,7 @@ use request::Request;
 /// A shorter secret can be guessed.
 const SHORTEST_SECRET: usize = 16;
 
-/// A listener that tells an HTTP endpoint of dead runs. See the [crate](crate).
+/// A listener that tells an HTTP endpoint of dead runs. See the [crate].
 #[derive(Clone)]
 pub struct DeadRunWebhook {
     url: String,

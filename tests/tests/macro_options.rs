@@ -1,7 +1,7 @@
 //! Options of `#[job]` that need a calendar to be there; apart, since every job of a binary is discovered.
 #![allow(clippy::unwrap_used, reason = "a test says what went wrong by failing")]
 
-use scheduler_core::job::JobError;
+use scheduler_core::job::{JobDetail, JobError};
 use scheduler_core::prelude::*;
 
 #[job(
@@ -252,7 +252,7 @@ fn options_of_triggers_and_details() {
     let definition = all_options::definition();
     assert!(definition.detail().persist_data() && definition.detail().requests_recovery());
     assert!(definition.detail().log() && !queue_by_alias::detail().log());
-    let deliveries = [definition.detail(), queue_by_alias::detail()].map(|detail| detail.delivery());
+    let deliveries = [definition.detail(), queue_by_alias::detail()].map(JobDetail::delivery);
     assert_eq!(deliveries, [Delivery::AtMostOnce, Delivery::AtLeastOnce]);
     let now = "2026-03-01T00:00:00Z".parse().unwrap();
     let trigger = definition.triggers()[0].clone().name("t").for_job("all_options").build(now).unwrap();

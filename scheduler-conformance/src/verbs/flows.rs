@@ -284,7 +284,7 @@ async fn a_run_that_takes_the_place_of_another_one_waits_for_its_held_batch(benc
     bench.enqueue(held()).await;
     let mut new = keyed(member(2, BATCH));
     new.data = JobData::from_args(&2).unwrap();
-    bench.enqueue(vec![new]).await;
+    bench.store.enqueue(vec![new]).await.unwrap();
     assert!(bench.run_status(1).await.unwrap().data.is_empty(), "the batch may never be sealed");
 }
 

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use scheduler_core::run::RunId;
 
 use super::{Faults, History, Write};
-use crate::workload::{self, InBatch, RunKind};
+use crate::workload;
 
 impl History {
     /// No claim is given while as many are under way as the limit allows. A server may be told of claims by their nodes, which it cannot
@@ -30,11 +30,13 @@ impl History {
         faults
     }
 
-    /// No run begins before those have ended for which it waits, and none whose parent never succeeds. Nothing is said of runs that a server
+    /// No run begins before those have ended for which it waits, and none whose parent has not succeeded. Nothing is said of runs that a server
     /// may have taken with it.
     #[must_use]
     pub fn dependents_come_after(&self) -> Faults {
         let (promised, mut ended, mut faults) = (self.promised(), HashSet::new(), Faults::new());
+        let succeeded = self.lines.iter().filter(|line| !line.begins && !line.fails);
+        let succeeded: HashSet<RunId> = succeeded.filter_map(|line| line.trigger.parse().ok()).collect();
         for write in &self.writes {
             match write {
                 Write::Removed(run) | Write::Stored { run, is_dead: true, .. } => drop(ended.insert(*run)),
@@ -53,8 +55,9 @@ impl History {
                             "before its parent: run {run} by {claim}, before {other} has ended"
                         ));
                     }
-                    let kind = workload::kind_of(*run);
-                    if kind.is_some_and(Self::never_begins) {
+                    let waits_for_success =
+                        workload::kind_of(*run).is_some_and(|kind| kind.follows.is_some());
+                    if waits_for_success && !promise.after.iter().all(|parent| succeeded.contains(parent)) {
                         faults.push(format!(
                             "after a failure: run {run} by {claim}, which waits for a success"
                         ));
@@ -64,10 +67,5 @@ impl History {
             }
         }
         faults
-    }
-
-    fn never_begins(kind: RunKind) -> bool {
-        let parent = kind.follows.and_then(|parent| workload::RUNS.get(parent));
-        kind.batch != Some(InBatch::Callback) && parent.is_some_and(RunKind::dies)
     }
 }
