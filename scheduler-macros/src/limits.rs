@@ -232,8 +232,9 @@ pub(crate) fn functions(limits: &[Limit], args: &Args<'_>) -> TokenStream {
 pub(crate) fn limiting(limits: &[Limit], owner: &TokenStream, args: Option<&Type>) -> TokenStream {
     let call = |(number, limit): (usize, &Limit)| {
         let function = format_ident!("__limit_{number}");
+        let name = limit.name.as_ref().map_or_else(|| quote!(#owner::NAME), |name| quote!(#name));
         match args.filter(|_| limit.reads_argument()) {
-            Some(args) => quote!(.limit::<#args>(#owner::#function)),
+            Some(args) => quote!(.limit::<#args>(#owner::#function).limit_named(#name)),
             None => quote!(.limit_by(#owner::#function)),
         }
     };

@@ -12,7 +12,7 @@ use crate::script::{self, number, word};
 use crate::shared::Shared;
 
 /// So many words the script says of a gate.
-const WORDS: usize = 8;
+const WORDS: usize = 9;
 
 /// A cap as it is stored: the script reads the number, and programs what follows.
 pub(crate) fn write(cap: &LimitOverride) -> Result<String> {
@@ -32,12 +32,15 @@ fn read_use(words: &[Value], now: DateTime<Utc>) -> (GateUse, bool) {
     of.used = number(words.get(1)).unwrap_or_default();
     of.waiting = number(words.get(2)).unwrap_or_default();
     of.first = codec::read_run(&word(words.get(3)));
-    let opens = word(words.get(4)).parse().ok().and_then(DateTime::from_timestamp_millis);
-    of.opens = opens.filter(|opens| *opens > now);
-    of.rate = RateState::read(&word(words.get(5)));
-    let own = read(&of.id, &word(words.get(6)));
-    let is_in_use = of.used > 0 || of.waiting > 0 || of.opens.is_some() || own.is_some();
-    of.overridden = own.or_else(|| read(&of.id, &word(words.get(7))));
+    let time = |place| {
+        let time = word(words.get(place)).parse().ok().and_then(DateTime::from_timestamp_millis);
+        time.filter(|time| *time > now)
+    };
+    (of.opens, of.shut) = (time(4), time(5));
+    of.rate = RateState::read(&word(words.get(6)));
+    let own = read(&of.id, &word(words.get(7)));
+    let is_in_use = of.used > 0 || of.waiting > 0 || of.shut.is_some() || own.is_some();
+    of.overridden = own.or_else(|| read(&of.id, &word(words.get(8))));
     (of, is_in_use)
 }
 

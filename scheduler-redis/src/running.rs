@@ -73,7 +73,7 @@ impl Shared {
         for part in claims.chunks(PART) {
             let mut view = self.view();
             knows(&mut view, part.iter().copied());
-            let rule = |view: &mut View<Names>| each(view, part, rules::release);
+            let rule = |view: &mut View<Names>| each(view, part, rules::release_at_end);
             self.run("release", Mode::GiveBack, view, rule).await?;
         }
         Ok(())

@@ -27,7 +27,8 @@
 //! ```
 //!
 //! The signature is the HMAC-SHA256, by the secret, of `{webhook-id}.{webhook-timestamp}.{body}` in Base64. A receiver that refuses old
-//! timestamps cannot be fooled by a request that somebody has recorded. The id is the same in all tries of a request.
+//! timestamps cannot be fooled by a request that somebody has recorded. The id is the same in all tries of a request, and the timestamp is that
+//! of the try.
 //!
 //! # Delivery
 //!
@@ -35,16 +36,18 @@
 //!   [`on_dead`](scheduler_core::SchedulerBuilder::on_dead): at most one node, and none if that node ends before. A try that the endpoint
 //!   has got and not answered is sent again, so the endpoint may get a request twice, with the same id.
 //! * An answer of 2xx ends the request. After no answer, 408, 429 and 5xx it is tried again, five times in all with pauses of 1 s, 2 s, 4 s and
-//!   8 s. Any other answer is an error that is logged; redirections are not followed.
+//!   8 s. More tries have pauses of up to a minute. Any other answer is an error that is logged; redirections are not followed.
 //! * Requests are sent one after the other. Nothing in the scheduler waits for them. Up to 4,096 dead runs wait, and a warning says how many
 //!   were missed beyond. A shutdown drops what is not sent.
 
 mod request;
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use scheduler_core::plugin::Plugin;
 use scheduler_core::scheduler::{Event, SchedulerListener};
 use scheduler_core::time::{Clock, SystemClock};
@@ -57,11 +60,20 @@ use request::Request;
 /// A shorter secret can be guessed.
 const SHORTEST_SECRET: usize = 16;
 
+/// The longest pause between two tries.
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+
+/// With this a secret begins that is written in Base64.
+const IN_BASE64: &[u8] = b"whsec_";
+
 /// A listener that tells an HTTP endpoint of dead runs. See the [crate].
 #[derive(Clone)]
 pub struct DeadRunWebhook {
     url: String,
+    /// The address without what may be secret: no path, no query, no password.
+    shown: String,
     secret: Vec<u8>,
+    agent: Arc<OnceLock<ureq::Agent>>,
     tries: u32,
     pause: Duration,
     timeout: Duration,
@@ -69,21 +81,30 @@ pub struct DeadRunWebhook {
 }
 
 impl DeadRunWebhook {
-    /// Tells this `http` or `https` address, and signs with this secret.
+    /// Tells this `http` or `https` address, and signs with this secret: `whsec_` and Base64, as Standard Webhooks write it, or else the bytes
+    /// themselves, for which a receiver is given `whsec_` and their Base64. Logs and errors show the host of the address and nothing more.
     ///
     /// # Errors
     ///
-    /// The address is none, or has another scheme. The secret has fewer than 16 bytes.
+    /// The address is none, or has another scheme. The secret has fewer than 16 bytes, or begins with `whsec_` and is not Base64.
     pub fn new(url: &str, secret: impl AsRef<[u8]>) -> Result<Self, Error> {
-        let uri: Uri = url.parse().map_err(|error| {
-            Error::config(format!("the address `{url}` of the webhook cannot be read: {error}"))
-        })?;
-        if !matches!(uri.scheme_str(), Some("http" | "https")) || uri.host().is_none() {
-            return Err(Error::config(format!(
-                "the address `{url}` of the webhook does not begin with `http://` or `https://` and the name of a host"
-            )));
-        }
-        let secret = secret.as_ref().to_vec();
+        let uri: Uri = url
+            .parse()
+            .map_err(|error| Error::config(format!("the address of the webhook cannot be read: {error}")))?;
+        let (Some(scheme @ ("http" | "https")), Some(host)) = (uri.scheme_str(), uri.host()) else {
+            return Err(Error::config(
+                "the address of the webhook does not begin with `http://` or `https://` and the name of a host",
+            ));
+        };
+        let shown = format!("{scheme}://{host}");
+        let secret = match secret.as_ref().strip_prefix(IN_BASE64) {
+            None => secret.as_ref().to_vec(),
+            Some(text) => BASE64_STANDARD.decode(text).map_err(|error| {
+                Error::config(format!(
+                    "the secret of the webhook begins with `whsec_` and is not Base64: {error}"
+                ))
+            })?,
+        };
         if secret.len() < SHORTEST_SECRET {
             let length = secret.len();
             return Err(Error::config(format!(
@@ -91,7 +112,8 @@ impl DeadRunWebhook {
             )));
         }
         let (pause, timeout) = (Duration::from_secs(1), Duration::from_secs(10));
-        Ok(Self { url: url.to_owned(), secret, tries: 5, pause, timeout, clock: Arc::new(SystemClock) })
+        let (url, agent, clock) = (url.to_owned(), Arc::default(), Arc::new(SystemClock));
+        Ok(Self { url, shown, secret, agent, tries: 5, pause, timeout, clock })
     }
 
     /// So often a request is sent before it is given up; at least once. Default: 5.
@@ -100,7 +122,7 @@ impl DeadRunWebhook {
         Self { tries: tries.max(1), ..self }
     }
 
-    /// The pause before the second try. Each further one is twice as long. Default: 1 s.
+    /// The pause before the second try. Each further one is twice as long, and at most a minute. Default: 1 s.
     #[must_use]
     pub fn pause(self, pause: Duration) -> Self {
         Self { pause, ..self }
@@ -109,7 +131,7 @@ impl DeadRunWebhook {
     /// A try without an answer for so long has failed. Default: 10 s.
     #[must_use]
     pub fn timeout(self, timeout: Duration) -> Self {
-        Self { timeout, ..self }
+        Self { timeout, agent: Arc::default(), ..self }
     }
 
     /// The clock for timestamps and pauses. Default: that of the machine.
@@ -118,7 +140,8 @@ impl DeadRunWebhook {
         Self { clock: Arc::new(clock), ..self }
     }
 
-    fn agent(&self) -> ureq::Agent {
+    /// Reads the certificates of the system, so the thread may block.
+    fn make_agent(timeout: Duration) -> ureq::Agent {
         // Those that cannot be read are left out; without any, an address with `https` cannot be reached.
         let of_system = rustls_native_certs::load_native_certs().certs;
         let roots: Vec<_> = of_system.iter().map(|root| Certificate::from_der(root).to_owned()).collect();
@@ -128,7 +151,7 @@ impl DeadRunWebhook {
             .build();
         let config = ureq::Agent::config_builder()
             .tls_config(tls)
-            .timeout_global(Some(self.timeout))
+            .timeout_global(Some(timeout))
             .http_status_as_error(false)
             .max_redirects(0)
             .max_redirects_will_error(false)
@@ -137,44 +160,48 @@ impl DeadRunWebhook {
     }
 
     async fn deliver(&self, request: Request) {
-        let (agent, request) = (self.agent(), Arc::new(request));
+        let request = Arc::new(request);
         let mut pause = self.pause;
         for left in (0..self.tries).rev() {
-            let problem = match self.send(&agent, &request).await {
+            let problem = match self.send(&request).await {
                 Ok(status) if status.is_success() => return,
                 Ok(status) if !is_passing(status) => {
-                    return tracing::error!(url = self.url, %status, "the webhook for dead runs has refused a request with {status}, so the request is not sent again; look at its address and its secret");
+                    return tracing::error!(url = self.shown, %status, "the webhook for dead runs has refused a request with {status}, so the request is not sent again; look at its address and its secret");
                 }
                 Ok(status) => status.to_string(),
                 Err(problem) => problem,
             };
             if left == 0 {
                 return tracing::error!(
-                    url = self.url,
+                    url = self.shown,
                     problem,
                     "the webhook for dead runs could not be reached, and a dead run was not reported: {problem}; `RunQuery::dead()` lists all"
                 );
             }
             tracing::warn!(
-                url = self.url,
+                url = self.shown,
                 problem,
                 "the webhook for dead runs could not be reached and is tried again in {pause:?}: {problem}"
             );
             self.clock.sleep(pause).await;
-            pause = pause.saturating_mul(2);
+            pause = pause.saturating_mul(2).min(LONGEST_PAUSE);
         }
     }
 
     /// Sends a request once, on a thread that may block.
-    async fn send(&self, agent: &ureq::Agent, request: &Arc<Request>) -> Result<StatusCode, String> {
-        let (agent, request, url) = (agent.clone(), request.clone(), self.url.clone());
+    async fn send(&self, request: &Arc<Request>) -> Result<StatusCode, String> {
+        let (agent, request, url, timeout) =
+            (self.agent.clone(), request.clone(), self.url.clone(), self.timeout);
+        // Each try has its own timestamp, since receivers refuse old ones.
+        let signed = request.signed(&*self.clock, &self.secret).ok_or("the request cannot be signed")?;
         let sending = tokio::task::spawn_blocking(move || {
             let call = agent
+                .get_or_init(|| Self::make_agent(timeout))
                 .post(&url)
                 .header("content-type", "application/json")
                 .header("webhook-id", &request.id)
-                .header("webhook-timestamp", &request.timestamp)
-                .header("webhook-signature", &request.signature);
+                .header("webhook-timestamp", &signed.timestamp)
+                .header("webhook-signature", &signed.signature);
             call.send(&request.body).map(|answer| answer.status()).map_err(|error| error.to_string())
         });
         sending.await.unwrap_or_else(|error| Err(error.to_string()))
@@ -190,13 +217,13 @@ impl SchedulerListener for DeadRunWebhook {
     async fn on_event(&self, event: &Event) {
         match event {
             Event::Dead { run, .. } => {
-                if let Some(request) = Request::new(event, &run.to_string(), &*self.clock, &self.secret) {
+                if let Some(request) = Request::new(event, &run.to_string(), &*self.clock) {
                     self.deliver(request).await;
                 }
             }
             Event::Missed { count } => {
                 tracing::warn!(
-                    url = self.url,
+                    url = self.shown,
                     count,
                     "the webhook for dead runs is too slow and has missed {count} dead runs; `RunQuery::dead()` lists all"
                 );
@@ -213,9 +240,9 @@ impl Plugin for DeadRunWebhook {
 }
 
 impl fmt::Debug for DeadRunWebhook {
-    /// Without the secret.
+    /// Without what is secret.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { url, tries, pause, timeout, .. } = self;
+        let Self { shown: url, tries, pause, timeout, .. } = self;
         let mut out = f.debug_struct("DeadRunWebhook");
         out.field("url", url).field("tries", tries).field("pause", pause).field("timeout", timeout);
         out.finish_non_exhaustive()

@@ -107,12 +107,28 @@ async fn a_dead_run_is_a_signed_request() {
     });
     assert_eq!(body, expected);
     assert_eq!(seen.header("content-type"), "application/json");
+    assert!(seen.header("webhook-id").starts_with(&run.to_string()), "{seen:?}");
+    check(&seen, SECRET.as_bytes());
+    scheduler.shutdown(Duration::from_secs(5)).await;
+}
+
+/// As a receiver checks it.
+fn check(seen: &Seen, secret: &[u8]) {
     let (id, timestamp) = (seen.header("webhook-id"), seen.header("webhook-timestamp"));
-    assert!(id.starts_with(&run.to_string()), "{id}");
-    let mut mac = Hmac::<Sha256>::new_from_slice(SECRET.as_bytes()).unwrap();
+    let mut mac = Hmac::<Sha256>::new_from_slice(secret).unwrap();
     mac.update(format!("{id}.{timestamp}.{}", seen.body).as_bytes());
     let signature = seen.header("webhook-signature").strip_prefix("v1,").unwrap();
     mac.verify_slice(&BASE64_STANDARD.decode(signature).unwrap()).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_secret_of_standard_webhooks_is_decoded() {
+    let secret = [7; 24];
+    let (url, mut requests) = serve(&[]);
+    let written = format!("whsec_{}", BASE64_STANDARD.encode(secret));
+    let scheduler = started(DeadRunWebhook::new(&url, written).unwrap()).await;
+    die(&scheduler).await;
+    check(&next(&mut requests).await, &secret);
     scheduler.shutdown(Duration::from_secs(5)).await;
 }
 
@@ -122,8 +138,12 @@ async fn a_request_that_fails_is_sent_again() {
     let scheduler = started(webhook(&url)).await;
     die(&scheduler).await;
     let first = next(&mut requests).await;
-    assert_eq!(next(&mut requests).await, first);
-    assert_eq!(next(&mut requests).await, first, "the same id and the same signature");
+    for _ in 0..2 {
+        let again = next(&mut requests).await;
+        assert_eq!(again.body, first.body);
+        assert_eq!(again.header("webhook-id"), first.header("webhook-id"), "it is the same request");
+        check(&again, SECRET.as_bytes());
+    }
     let another = die(&scheduler).await;
     assert_eq!(next(&mut requests).await.run(), another.to_string(), "the third one was answered");
     scheduler.shutdown(Duration::from_secs(5)).await;
@@ -170,10 +190,14 @@ fn mistakes_are_explained() {
         ("ftp://example.org", SECRET, "does not begin with `http://` or `https://`"),
         ("https://a b", SECRET, "cannot be read"),
         ("https://example.org", "short", "has 5 bytes; use at least 16"),
+        ("https://example.org", "whsec_no base64 at all", "is not Base64"),
     ] {
         let error = DeadRunWebhook::new(url, secret).unwrap_err().to_string();
         assert!(error.contains(problem), "{error}");
     }
-    let shown = format!("{:?}", webhook("https://example.org"));
-    assert!(!shown.contains("secret"), "{shown}");
+    let shown = format!("{:?}", webhook("https://me:password@example.org/token?key=value"));
+    assert!(shown.contains("https://example.org"), "{shown}");
+    for part in ["secret", "me", "password", "token", "key"] {
+        assert!(!shown.replace("example", "").replace("timeout", "").contains(part), "{part}: {shown}");
+    }
 }

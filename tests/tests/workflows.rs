@@ -7,10 +7,13 @@ use parking_lot::Mutex;
 use scheduler_core::client::OnFailure;
 use scheduler_core::job::JobError;
 use scheduler_core::prelude::*;
-use scheduler_core::run::{BatchCounts, Condition, RetryPolicy, RunEnd, RunId, RunState};
+use scheduler_core::run::{
+    BatchCounts, Condition, Limit, OnConflict, RetryPolicy, RunEnd, RunId, RunState, Unique,
+};
 use scheduler_core::scheduler::ThisBatch;
 use scheduler_core::store::{RunChange, RunEdit, RunQuery};
 use scheduler_core::testing::TestScheduler;
+use scheduler_core::{DataError, JobData};
 use serde::{Deserialize, Serialize};
 
 const NOW: &str = "2026-03-01T00:00:00Z";
@@ -174,7 +177,7 @@ async fn a_failure_cancels_what_depends_on_it_and_a_replay_brings_it_back() {
     assert_eq!(end(scheduler, ids[2]).await, Some(RunEnd::Cancelled));
     assert_eq!(end(scheduler, batch.id()).await, Some(RunEnd::Incomplete));
     assert!(!scheduler.replay(ids[1]).await.unwrap(), "it has no argument");
-    let good = scheduler_core::JobData::from_args(&"a-b".to_owned()).unwrap();
+    let good = JobData::from_args(&"a-b".to_owned()).unwrap();
     scheduler.change_run(ids[0], RunChange::edit(RunEdit::new().data(good))).await.unwrap();
     scheduler.replay(ids[0]).await.unwrap();
     test.drain().await;
@@ -269,10 +272,40 @@ async fn a_limit_is_made_of_no_argument_that_has_not_come() {
     scheduler.enqueue(limited::with_output(&page)).await.unwrap();
     let error = scheduler.enqueue(by_url::with_output(&page)).await.unwrap_err().to_string();
     assert!(error.contains("output of a run that has not ended"), "{error}");
-    let limit = scheduler_core::run::Limit::new("per page", 1).key("a-b");
+    let other = Limit::new("other", 1);
+    assert!(
+        scheduler.enqueue(by_url::with_output(&page)).limit(other).await.is_err(),
+        "one would be missing"
+    );
+    let limit = Limit::new("per page", 1).key("a-b");
     scheduler.enqueue(by_url::with_output(&page)).limit(limit).await.unwrap();
     test.drain().await;
     assert!(scheduler.all_runs(RunQuery::default().in_state(RunState::Held)).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_run_of_a_held_batch_is_not_merged_into_another_one() {
+    let (test, _) = start().await;
+    let scheduler = test.scheduler();
+    let collect = || {
+        let both = |old: &JobData, new: &JobData| -> Result<JobData, DataError> {
+            JobData::from_args(&[old.to_args::<Vec<u32>>()?, new.to_args::<Vec<u32>>()?].concat())
+        };
+        Unique::key("a").on_conflict(OnConflict::Merge(Arc::new(both)))
+    };
+    let minute = std::time::Duration::from_secs(60);
+    let first = scheduler.enqueue(gather::with(vec![1])).unique(collect()).delay(minute).await.unwrap();
+    let held = scheduler.batch("letters").held().open().await.unwrap();
+    let merged = held.add(gather::with(vec![2])).unique(collect()).await.unwrap();
+    assert_eq!(merged, first, "the run that is there");
+    let data = scheduler.all_runs(RunQuery::one(first)).await.unwrap().pop().unwrap().data;
+    assert_eq!(data.to_args::<Vec<u32>>().unwrap(), [1], "the batch may never be sealed");
+    assert_eq!(counts(scheduler, held.id()).await.skipped, 1);
+}
+
+#[job]
+async fn gather(numbers: Vec<u32>) {
+    let _ = numbers;
 }
 
 #[tokio::test]

@@ -5,8 +5,9 @@
 //! cargo run --release -p benches --bin bursts -- --children 100000 --members 1000000 --store redis://localhost:6379
 //! ```
 //!
-//! A parent with many children succeeds, and another one dies; a batch with many runs is filled, run and told of. Printed are the time of
-//! the whole and of its longest call to the store.
+//! A parent with many children succeeds, and another one dies; a batch with many runs is filled, run and told of; many runs wait at a limit of
+//! ten, and the same runs without the limit. Printed are the time of the whole and of its longest call to the store, and for a Redis what its
+//! slow log holds of calls over 5 ms.
 
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ use benches::steps::begin;
 use chrono::TimeDelta;
 use clap::Parser;
 use scheduler_core::job::JobDetail;
-use scheduler_core::run::{Condition, Edge, RunId};
+use scheduler_core::run::{Condition, Edge, Gate, GateId, Gates, RunId};
 use scheduler_core::store::batches::{InBatch, NewBatch};
 use scheduler_core::store::*;
 use scheduler_core::time::{Clock, SystemClock};
@@ -30,6 +31,9 @@ struct Args {
     /// How many children a parent has
     #[arg(long, default_value_t = 100_000)]
     children: u64,
+    /// How many runs wait at the limit
+    #[arg(long, default_value_t = 100_000)]
+    waiters: u64,
     /// How many runs are in the batch
     #[arg(long, default_value_t = 1_000_000)]
     members: u64,
@@ -147,9 +151,62 @@ async fn batch(store: &dyn JobStore, many: u64) -> scheduler_core::Result<()> {
     Ok(())
 }
 
+/// Runs of a limit of so many; of none without one.
+async fn limited(
+    store: &dyn JobStore,
+    many: u64,
+    cap: Option<u32>,
+    what: &str,
+) -> scheduler_core::Result<()> {
+    store.clear().await?;
+    let (mut filling, began) = (Burst::default(), SystemClock.monotonic());
+    let waiter = |number| {
+        let mut waiter = run(number);
+        let gate = |cap| Gate::new(GateId::of("github", None), cap, 1);
+        waiter.gates = Gates::new(cap.map(gate).into_iter().collect());
+        waiter
+    };
+    enqueue(store, &mut filling, (1..=many).map(waiter)).await?;
+    filling.print(&format!("{what}: stored"), many, began);
+    let (mut ending, began) = (Burst::default(), SystemClock.monotonic());
+    let ran = drain(store, &mut ending, &Fate::Over).await?;
+    ending.print(&format!("{what}: run"), many, began);
+    assert_eq!(ran, many, "each run has begun");
+    Ok(())
+}
+
+/// The calls that have held the server up for longer than 5 ms since it was asked to note them.
+async fn slow_calls(address: &str, reset: bool) -> scheduler_core::Result<Vec<u64>> {
+    let slow = async {
+        let client = redis::Client::open(address)?;
+        let mut server = client.get_multiplexed_async_connection().await?;
+        if reset {
+            let () = redis::cmd("CONFIG")
+                .arg(&["SET", "slowlog-log-slower-than", "5000"])
+                .query_async(&mut server)
+                .await?;
+            let () = redis::cmd("CONFIG")
+                .arg(&["SET", "slowlog-max-len", "10000"])
+                .query_async(&mut server)
+                .await?;
+            let () = redis::cmd("SLOWLOG").arg("RESET").query_async(&mut server).await?;
+        }
+        let entries: Vec<Vec<redis::Value>> =
+            redis::cmd("SLOWLOG").arg(&["GET", "-1"]).query_async(&mut server).await?;
+        let micros = entries.iter().filter_map(|entry| redis::from_redis_value_ref(entry.get(2)?).ok());
+        Ok::<Vec<u64>, redis::RedisError>(micros.collect())
+    };
+    slow.await
+        .map_err(|error| scheduler_core::Error::transient(format!("the slow log cannot be read: {error}")))
+}
+
 #[tokio::main]
 async fn main() -> scheduler_core::Result<()> {
-    let Args { children: of_parent, members, store } = Args::parse();
+    let Args { children: of_parent, members, waiters, store } = Args::parse();
+    let address = Some(store.clone()).filter(|store| store != "memory");
+    if let Some(address) = &address {
+        slow_calls(address, true).await?;
+    }
     let store: std::sync::Arc<dyn JobStore> = match &*store {
         "memory" => std::sync::Arc::new(MemoryJobStore::new()),
         address => std::sync::Arc::new(RedisJobStore::connect(address, "bursts").await?),
@@ -167,5 +224,14 @@ async fn main() -> scheduler_core::Result<()> {
     store.attach(node).await?;
     children(&*store, of_parent, Fate::Over, "parent that succeeds").await?;
     children(&*store, of_parent, Fate::Dead { error: None }, "parent that dies").await?;
-    batch(&*store, members).await
+    batch(&*store, members).await?;
+    limited(&*store, waiters, Some(10), "limit of ten").await?;
+    limited(&*store, waiters, Some(u32::MAX), "limit that never binds").await?;
+    limited(&*store, waiters, None, "no limit").await?;
+    if let Some(address) = &address {
+        let slow = slow_calls(address, false).await?;
+        let longest = slow.iter().max().map_or(0, |micros| micros / 1000);
+        println!("slow log of the server: {} calls over 5 ms, the longest {longest} ms", slow.len());
+    }
+    Ok(())
 }

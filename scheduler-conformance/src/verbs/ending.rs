@@ -1,10 +1,10 @@
 //! Complete, cancel, and what becomes of runs whose trigger or job changes.
 
 use scheduler_core::job::CancelReason;
-use scheduler_core::run::{Delivery, FiringCause};
+use scheduler_core::run::{Delivery, FiringCause, RunEnd};
 use scheduler_core::store::*;
 
-use super::running::{error, run};
+use super::running::{error, numbers, run};
 use crate::bench::*;
 
 const KEPT: CompleteResult = CompleteResult::Done { trigger_removed: false, job_removed: false };
@@ -200,6 +200,17 @@ async fn interruptions_of_a_run_are_counted(bench) {
     bench.complete_as(Completion { fate, ..Completion::of(taken.claim) }).await;
     assert_eq!(bench.change(&[1], RunChange::replay()).await, [RunChanged::Done]);
     assert_eq!(bench.take_one(9).await.interruptions, 0);
+}
+
+/// Nobody says whether the attempt has begun.
+async fn a_run_that_begins_at_most_once_is_cancelled_with_the_end_of_its_node(bench) {
+    let mut once = run(1, &job("work").build(), 1);
+    once.delivery = Delivery::AtMostOnce;
+    bench.enqueue(vec![once, run(2, &job("work").build(), 1)]).await;
+    assert_eq!(bench.take(1, 10).await.len(), 2);
+    bench.store.detach(ONE).await.unwrap();
+    assert_eq!(bench.run_status(1).await.unwrap().end, Some(RunEnd::Cancelled));
+    assert_eq!(numbers(&bench.ask(TWO, 5, 10, QueueLimits::default()).await.runs), [2]);
 }
 
 async fn a_node_is_told_whether_a_run_may_begin_again(bench) {

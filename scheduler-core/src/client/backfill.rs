@@ -104,7 +104,7 @@ impl Backfill<'_> {
         trigger: &crate::trigger::Trigger,
         times: &[DateTime<Utc>],
     ) -> Vec<Prepared> {
-        let (key, now, many) = (trigger.key(), pattern.due, times.len());
+        let (key, now, many) = (trigger.key(), pattern.now.unwrap_or(pattern.due), times.len());
         let queue = self.queue.clone().or(trigger.queue().cloned()).or(pattern.queue.clone());
         let run = |(place, time): (usize, &DateTime<Utc>)| {
             let turn = if self.newest_first { many - 1 - place } else { place };
@@ -119,6 +119,7 @@ impl Backfill<'_> {
             new.cause = Cause::Backfill { trigger: key.clone(), scheduled: *time };
             new.priority = trigger.priority();
             (new.keep, new.unique) = (Some(self.keep), None);
+            new.most_waiting = self.client.most_waiting(new.queue.as_ref());
             Prepared { new, merge: None }
         };
         times.iter().enumerate().map(run).collect()

@@ -10,7 +10,8 @@ impl Client {
     /// Gives a limit another cap than its runs were enqueued with, on all nodes and for all runs that are stored or to come, until
     /// [`reset_limit`](Self::reset_limit). Without a key the cap holds for each key of the name that has no cap of its own.
     ///
-    /// If the cap is lower, no attempt is stopped, and nothing begins until there is room. If it is higher, runs that wait begin at once.
+    /// If the cap is lower, no attempt is stopped, and nothing begins until there is room. If it is higher, runs that wait begin at once;
+    /// at a rate that spreads its attempts, the pause that is under way is waited for.
     /// With 0 nothing begins. Of a rate the cap is the number of attempts in its window. A run whose weight is more than the cap waits
     /// until the cap is raised. [`clear`](Self::clear) leaves the cap.
     ///

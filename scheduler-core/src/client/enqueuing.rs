@@ -411,6 +411,11 @@ impl Client {
 
     pub(super) async fn store_runs(&self, mut runs: Vec<Prepared>) -> Result<Vec<EnqueueOutcome>> {
         self.call_hooks(&mut runs)?;
+        self.store_hooked(runs).await
+    }
+
+    /// As [`store_runs`](Self::store_runs), of runs that the hooks have seen.
+    pub(super) async fn store_hooked(&self, runs: Vec<Prepared>) -> Result<Vec<EnqueueOutcome>> {
         let has_merges = runs.iter().any(|run| run.merge.is_some());
         let told = if self.is_heard() || has_merges { runs.clone() } else { Vec::new() };
         let news: Vec<_> = runs.into_iter().map(|run| run.new).collect();

@@ -3,8 +3,9 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::store::NewRun;
+use crate::user;
 
 /// Code that sees, and may change, each run that a client is about to enqueue: to note the tenant or the trace of the request, to choose a
 /// queue, to set defaults, or to refuse a run.
@@ -55,7 +56,10 @@ impl Hooks {
 
     /// Hands a run to each hook.
     pub(super) fn call(&self, run: &mut NewRun) -> Result<()> {
-        self.0.iter().try_for_each(|hook| hook.enqueuing(run))
+        self.0.iter().try_for_each(|hook| {
+            user::call(|| hook.enqueuing(run))
+                .unwrap_or_else(|panic| Err(Error::config(format!("a hook around enqueue {panic}"))))
+        })
     }
 }
 

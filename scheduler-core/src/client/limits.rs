@@ -44,10 +44,9 @@ impl Client {
         };
         let (all, mut limits) = (job.detail().data().merged(data), Vec::new());
         for of in of_job {
-            match user::call(|| of(&all)) {
+            match user::call(|| (of.make)(&all)) {
                 Ok(Ok(limit)) => limits.push(limit),
-                // The call has one in its place.
-                Ok(Err(_)) if all.awaits_outputs() && !of_call.is_empty() => {}
+                Ok(Err(_)) if of_call.iter().any(|limit| Some(limit.name()) == of.name) => {}
                 Ok(Err(error)) => return Err(problem(&format_args!("its limit cannot be made: {error}"))),
                 Err(panic) => {
                     return Err(problem(&format_args!("the function that makes its limit {panic}")));

@@ -84,6 +84,7 @@ impl Client {
             let waiting =
                 known.as_ref().filter(|known| matches!(known.state, RunState::Waiting | RunState::Held));
             let has_ended = known.as_ref().is_some_and(|known| known.state == RunState::Ended);
+            let before = waiting.map(|waiting| waiting.data.clone());
             let mut new = run.new.clone();
             if let (Some(waiting), Some(unique)) = (waiting, &mut new.unique) {
                 let merged = user::call(|| merge(&waiting.data, &run.new.data)).map_err(|panic| {
@@ -97,6 +98,13 @@ impl Client {
                 // It has its key for longer than it lives.
                 Some(Enqueued::Existing(run)) if has_ended && run == other => {
                     return Ok(Enqueued::Existing(run));
+                }
+                Some(Enqueued::Existing(run)) if run == other && before.is_some() => {
+                    let now = self.store().all_runs(RunQuery::one(other)).await?.pop();
+                    // It is as it was, so the new run must not take its place: it waits for its batch to be sealed.
+                    if now.is_some_and(|now| Some(now.data) == before) {
+                        return Ok(Enqueued::Existing(run));
+                    }
                 }
                 Some(Enqueued::Existing(run)) => other = run,
                 Some(answer) => return Ok(answer),

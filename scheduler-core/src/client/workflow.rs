@@ -232,9 +232,9 @@ impl<'a> Workflow<'a> {
             return Err(Error::config(format!("the workflow cannot be started: {problem}")));
         }
         let (mut plan, builder) = (self.plan.lock().clone(), self.builder.clone());
-        let order = order(id, &plan)?;
-        // Batches before their runs, and runs before those that are after them.
-        plan.sort_by_key(|planned| planned.call.as_ref().and_then(|_| order.get(&planned.id).copied()));
+        let levels = levels(id, &plan)?;
+        // Batches before their runs, and runs before those that are after them: the same order in each call.
+        plan.sort_by_key(|planned| planned.call.as_ref().and_then(|_| levels.get(&planned.id).copied()));
         let batch = client.batch_of(id);
         if batch.status().await?.is_some_and(|known| known.batch.is_none_or(|own| own.is_sealed)) {
             return Ok(batch);
@@ -261,9 +261,10 @@ impl<'a> Workflow<'a> {
             client.store_runs(runs).await?;
             return Ok(batch);
         }
+        client.call_hooks(&mut runs)?;
         while !runs.is_empty() {
             let rest = runs.split_off(runs.len().min(WHOLE));
-            client.store_runs(std::mem::replace(&mut runs, rest)).await?;
+            client.store_hooked(std::mem::replace(&mut runs, rest)).await?;
         }
         for part in parts {
             client.batch_of(part).seal().await?;
@@ -307,8 +308,9 @@ impl Planned {
     }
 }
 
-/// The order in which runs and batches can end. A batch waits for its runs, and a run for those that it is after, so there may be none.
-fn order(root: RunId, plan: &[Planned]) -> Result<HashMap<RunId, usize>> {
+/// How many runs and batches have to end one after the other before each of them can. A batch waits for its runs, and a run for those that it
+/// is after, so there may be circles.
+fn levels(root: RunId, plan: &[Planned]) -> Result<HashMap<RunId, usize>> {
     let mut before: HashMap<RunId, HashSet<RunId>> = HashMap::from([(root, HashSet::new())]);
     for planned in plan {
         before.entry(planned.id).or_default().extend(planned.waits_for());
@@ -321,11 +323,13 @@ fn order(root: RunId, plan: &[Planned]) -> Result<HashMap<RunId, usize>> {
         waits.iter().for_each(|other| ends.entry(*other).or_default().push(*id));
     }
     let mut free: Vec<_> = before.iter().filter(|(_, waits)| waits.is_empty()).map(|(id, _)| *id).collect();
-    let mut order = HashMap::new();
+    let mut levels = HashMap::new();
     while let Some(id) = free.pop() {
         before.remove(&id);
-        order.insert(id, order.len());
+        let own: usize = *levels.entry(id).or_default();
         for next in ends.remove(&id).unwrap_or_default() {
+            let of_next = levels.entry(next).or_default();
+            *of_next = (own + 1).max(*of_next);
             let is_free = before.get_mut(&next).is_some_and(|waits| {
                 waits.remove(&id);
                 waits.is_empty()
@@ -337,7 +341,7 @@ fn order(root: RunId, plan: &[Planned]) -> Result<HashMap<RunId, usize>> {
     }
     let names: Vec<_> = plan.iter().filter(|planned| before.contains_key(&planned.id)).collect();
     if before.is_empty() {
-        return Ok(order);
+        return Ok(levels);
     }
     let names: Vec<_> = names.iter().map(|planned| format!("`{}`", planned.name)).collect();
     Err(Error::config(format!(

@@ -56,11 +56,24 @@ fn unique_of<T: DeserializeOwned + 'static>(key: impl Fn(&T) -> Unique + Send + 
     Arc::new(move |data| known_argument(data).map(|args| key(&args)))
 }
 
+type MakeLimit = dyn Fn(&JobData) -> Result<Limit, ExtractError> + Send + Sync;
+
 /// Makes a limit of a run of the data that its function gets.
-pub(crate) type LimitOf = Arc<dyn Fn(&JobData) -> Result<Limit, ExtractError> + Send + Sync>;
+#[derive(Clone)]
+pub(crate) struct LimitOf {
+    /// Its name, if that is known before.
+    pub(crate) name: Option<&'static str>,
+    pub(crate) make: Arc<MakeLimit>,
+}
+
+impl LimitOf {
+    fn new(make: impl Fn(&JobData) -> Result<Limit, ExtractError> + Send + Sync + 'static) -> Self {
+        Self { name: None, make: Arc::new(make) }
+    }
+}
 
 fn limit_of<T: DeserializeOwned + 'static>(limit: impl Fn(&T) -> Limit + Send + Sync + 'static) -> LimitOf {
-    Arc::new(move |data| known_argument(data).map(|args| limit(&args)))
+    LimitOf::new(move |data| known_argument(data).map(|args| limit(&args)))
 }
 
 /// Makes the sequence of a run of the data that its function gets.
@@ -175,7 +188,15 @@ impl JobDefinition {
     /// As [`limit`](Self::limit), with a limit that is made of the data of a run.
     #[must_use]
     pub fn limit_by(mut self, limit: impl Fn(&JobData) -> Limit + Send + Sync + 'static) -> Self {
-        self.limits.push(Arc::new(move |data| Ok(limit(data))));
+        self.limits.push(LimitOf::new(move |data| Ok(limit(data))));
+        self
+    }
+
+    /// The limit that was given last has this name, whatever the argument is.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn limit_named(mut self, name: &'static str) -> Self {
+        self.limits.last_mut().into_iter().for_each(|limit| limit.name = Some(name));
         self
     }
 
@@ -375,7 +396,15 @@ impl<T> Invocation<T> {
     /// As [`limit`](Self::limit), with a limit that is made of the data of a run.
     #[must_use]
     pub fn limit_by(mut self, limit: impl Fn(&JobData) -> Limit + Send + Sync + 'static) -> Self {
-        self.limits.push(Arc::new(move |data| Ok(limit(data))));
+        self.limits.push(LimitOf::new(move |data| Ok(limit(data))));
+        self
+    }
+
+    /// The limit that was given last has this name, whatever the argument is.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn limit_named(mut self, name: &'static str) -> Self {
+        self.limits.last_mut().into_iter().for_each(|limit| limit.name = Some(name));
         self
     }
 

@@ -25,9 +25,18 @@ pub(crate) fn span_of(run: &Arc<Run>, make: impl FnOnce() -> Span) -> Span {
         return make();
     }
     OPENING.set(Some(Arc::downgrade(run)));
-    let span = make();
-    OPENING.take();
-    span
+    // A layer may panic.
+    let _opened = Opened;
+    make()
+}
+
+/// The span of a run is being made.
+struct Opened;
+
+impl Drop for Opened {
+    fn drop(&mut self) {
+        OPENING.take();
+    }
 }
 
 /// A layer for a `tracing` subscriber that keeps what jobs log. Feature `run-log`.
@@ -67,7 +76,8 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for RunLogLayer {
     fn on_new_span(&self, _: &Attributes<'_>, id: &Id, context: Context<'_, S>) {
         let run = OPENING.with_borrow(Clone::clone);
         if let Some((run, span)) = run.zip(context.span(id)) {
-            span.extensions_mut().insert(Logged(run));
+            // Also where a subscriber has the layer twice.
+            span.extensions_mut().replace(Logged(run));
         }
     }
 

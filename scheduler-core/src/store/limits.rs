@@ -144,6 +144,12 @@ pub struct LimitStatus {
     /// When it opens, if that is known: a rate for which somebody waits, or a limit that was
     /// [throttled](crate::job::JobError::throttled).
     pub opens: Option<DateTime<Utc>>,
+    /// It was throttled, and has no room however much is used.
+    #[serde(skip)]
+    pub(crate) is_shut: bool,
+    /// How many attempts may begin now at a rate.
+    #[serde(skip)]
+    pub(crate) left: Option<u32>,
 }
 
 /// An attempt under way that holds a limit.
@@ -183,7 +189,14 @@ impl LimitStatus {
             used: of.used,
             holders: Vec::new(),
             waiting: of.waiting,
-            opens: of.opens.filter(|opens| *opens > now),
+            opens: of
+                .shut
+                .into_iter()
+                .chain(of.opens.filter(|_| of.waiting > 0))
+                .filter(|opens| *opens > now)
+                .max(),
+            is_shut: of.shut.is_some_and(|shut| shut > now),
+            left: None,
         }
     }
 
@@ -198,14 +211,16 @@ impl LimitStatus {
         if let Some(pace) = gate.pace {
             self.window = Some(Duration::from_millis(pace.window.into()));
             let left = of.rate.left(gate.cap, pace, now.timestamp_millis());
-            self.used = gate.cap.saturating_sub(left).into();
+            let most = if pace.burst > 0 { pace.burst.min(gate.cap) } else { gate.cap };
+            (self.used, self.left) = (most.saturating_sub(left).into(), Some(left));
         }
     }
 
     /// Whether a run of this weight finds no room now.
     pub(crate) fn is_full(&self, weight: u32) -> bool {
         let cap = self.cap.unwrap_or(u32::MAX);
-        self.opens.is_some() || self.used.saturating_add(weight.into()) > cap.into()
+        let is_used_up = || self.used.saturating_add(weight.into()) > cap.into();
+        self.is_shut || self.left.map_or_else(is_used_up, |left| weight > left)
     }
 }
 
@@ -223,8 +238,10 @@ pub struct GateUse {
     pub waiting: u64,
     /// One of those that wait.
     pub first: Option<RunId>,
-    /// When it opens, if the clock brings that.
+    /// When the next run has room, if the clock brings that.
     pub opens: Option<DateTime<Utc>>,
+    /// Nobody has room before this time.
+    pub shut: Option<DateTime<Utc>>,
     /// The cap that holds for it in place of those of runs.
     pub overridden: Option<LimitOverride>,
 }
@@ -232,7 +249,7 @@ pub struct GateUse {
 impl GateUse {
     /// A gate that nobody uses.
     pub fn new(id: GateId) -> Self {
-        let (used, rate, waiting, first, opens, overridden) = Default::default();
-        Self { id, used, rate, waiting, first, opens, overridden }
+        let (used, rate, waiting, first, opens, shut, overridden) = Default::default();
+        Self { id, used, rate, waiting, first, opens, shut, overridden }
     }
 }

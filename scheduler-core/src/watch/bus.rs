@@ -104,7 +104,9 @@ impl Bus {
             return;
         }
         let event = event();
-        for listener in listeners.iter().filter(|listener| (listener.wants)(&event)) {
+        // A filter that panics wants nothing.
+        let wants = |listener: &&Subscriber| user::call(|| (listener.wants)(&event)).unwrap_or(false);
+        for listener in listeners.iter().filter(wants) {
             listener.send(event.clone(), self.clock.begin(&"an event"));
         }
         // Fails only if the last reader has just gone.

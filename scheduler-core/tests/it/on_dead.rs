@@ -84,6 +84,25 @@ impl SchedulerListener for Names {
 }
 
 #[tokio::test]
+async fn a_listener_whose_filter_panics_harms_nobody() {
+    let names = Arc::<Mutex<Vec<String>>>::default();
+    let wants = |event: &Event| match event {
+        Event::Ended { .. } => panic!("a mistake in the filter"),
+        event => matches!(event, Event::Dead { .. }),
+    };
+    let builder = Scheduler::builder()
+        .concurrency(1)
+        .register(refused("work"))
+        .listener_to(wants, Names(names.clone()));
+    let test = TestScheduler::start(NOW, builder).await.unwrap();
+    for _ in 0..2 {
+        test.scheduler().enqueue(retried("work", 1)).await.unwrap();
+    }
+    test.drain().await;
+    assert_eq!(*names.lock(), ["Dead", "Dead"], "the slot is free again");
+}
+
+#[tokio::test]
 async fn a_listener_hears_only_of_what_it_wants() {
     let names = Arc::<Mutex<Vec<String>>>::default();
     let wants = |event: &Event| matches!(event, Event::Enqueued { .. } | Event::Dead { .. });

@@ -1,7 +1,7 @@
 -- What is known of limits. Changes nothing.
 --
 -- ARGV: name or nothing, after which gate or nothing, how many, and gates if only these are meant. Answers where the list goes on, or
--- nothing, and for each gate: itself, what is used, how many wait, one of those, when it opens, what is known of its rate, and the caps that
+-- nothing, and for each gate: itself, what is used, how many wait, one of those, when it opens, until when it is shut, what is known of its rate, and the caps that
 -- were set for it and for all keys.
 local name, after, most = ARGV[2], ARGV[3], tonumber(ARGV[4])
 
@@ -37,7 +37,7 @@ return guarded(function()
     local shut = tonumber(call('HGET', K'shut', gate) or '') or 0
     local alarm = tonumber(call('ZSCORE', K'alarms', '\255' .. gate) or '') or 0
     for _, word in ipairs({
-      gate, call('HGET', K'gates', gate) or '0', text(waiting), first, text(math.max(shut, alarm)), call('GET', K('rt:' .. gate)) or '',
+      gate, call('HGET', K'gates', gate) or '0', text(waiting), first, text(alarm), text(shut), call('GET', K('rt:' .. gate)) or '',
       call('HGET', K'caps', gate) or '', name_of(gate) ~= gate and call('HGET', K'caps', name_of(gate)) or '',
     }) do answer[#answer + 1] = word end
   end

@@ -350,6 +350,11 @@ local function is_for_others()
   return false
 end
 
+local function tell_others(session)
+  call('HSET', K'meta', 'ver', text((tonumber(call('HGET', K'meta', 'ver') or '') or 0) + 1))
+  call('PUBLISH', K'wake', session)
+end
+
 local function note_claims()
   local base = count(PLACES, nil, PLACES)
   local bundle = text((base + 1) / PLACES)
@@ -407,6 +412,7 @@ return guarded(function()
   local rung = ARGV[12] == '1' and call('ZRANGEBYSCORE', K'alarms', '-inf', now, 'LIMIT', 0, MOST_RUNG) or {}
   if rung[1] and at_gates().ring(rung) then
     note_lanes()
+    if next(gates_of_call.lanes) then tell_others(session) end
     return { 'alarm', run }
   end
   check('triggers', 'runs', 'cl:' .. session, 'at', 'homes', 'busy', 'alone', 'queues', 'awaited', 'lanes', 'stop:' .. session)
@@ -433,10 +439,7 @@ return guarded(function()
   local first = next_lane()
   local next_due = first and tonumber(call('ZSCORE', K'lanes', first))
   if parked >= MOST_PARKED then next_due = tonumber(now) end
-  if gates_of_call and is_for_others() then
-    call('HSET', K'meta', 'ver', text((tonumber(call('HGET', K'meta', 'ver') or '') or 0) + 1))
-    call('PUBLISH', K'wake', session)
-  end
+  if gates_of_call and is_for_others() then tell_others(session) end
   local alarm = tonumber(call('ZRANGE', K'alarms', 0, 0, 'WITHSCORES')[2] or '')
   if alarm and not (next_due and next_due < alarm) then next_due = alarm end
   return {

@@ -80,6 +80,7 @@ impl Server {
             of.waiting = runs.len() as u64;
             of.first = runs.first().map(|run| self.runs[run].0.id);
             of.opens = self.opening_of(&id, runs);
+            of.shut = self.shut_until(&id).and_then(chrono::DateTime::from_timestamp_millis);
             of.overridden = self.cap_of(&id).cloned();
             of
         };
@@ -95,8 +96,7 @@ impl Server {
             let gate = self.capped(gates.iter().find(|gate| gate.id == *id)?);
             self.opening_of_rate(&gate)
         });
-        let opens = of_rate.min().into_iter().chain(self.shut_until(id)).max();
-        opens.and_then(chrono::DateTime::from_timestamp_millis)
+        of_rate.min().and_then(chrono::DateTime::from_timestamp_millis)
     }
 
     /// When there is room at a rate, if that ever comes.

@@ -83,8 +83,8 @@ impl Table {
             Stood::Run(slot) => Some(self.runs[slot].row.id),
             Stood::Trigger(_) => None,
         });
-        let opens = entry.opens.into_iter().chain((entry.shut > 0).then_some(entry.shut)).max();
-        of.opens = opens.and_then(DateTime::from_timestamp_millis);
+        of.opens = entry.opens.and_then(DateTime::from_timestamp_millis);
+        of.shut = (entry.shut > 0).then_some(entry.shut).and_then(DateTime::from_timestamp_millis);
         (of.used, of.rate) = (entry.used, entry.rate.clone());
         of
     }

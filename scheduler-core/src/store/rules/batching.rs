@@ -206,16 +206,21 @@ fn start_of<R: Rows>(rows: &mut R, batch: Id<RunRow>) -> Answer<R, Option<Id<Run
     Ok(rows.get(start)?.is_some_and(|row| row.end().is_none()).then_some(start))
 }
 
-/// A run of a batch that is not to begin before the batch is sealed waits for that. What it waits for, also the runs of a batch.
-pub(super) fn wait_for_start<R: Rows>(rows: &mut R, new: &mut NewRun) -> Answer<R, Vec<RunId>> {
-    let Some(member) = membership(new) else { return Ok(Vec::new()) };
-    let Some(batch) = rows.run(member.batch)? else { return Ok(Vec::new()) };
+/// What the runs of a batch wait for until it is sealed, and the batches that it is in are.
+pub(super) fn open_starts<R: Rows>(rows: &mut R, batch: RunId) -> Answer<R, Vec<RunId>> {
+    let Some(batch) = rows.run(batch)? else { return Ok(Vec::new()) };
     let starts = rows.get(batch)?.map_or_else(Vec::new, RunRow::starts_of_runs);
     let open = each(rows, starts, |rows, id| {
         let Some(start) = rows.run(id)? else { return Ok(None) };
         Ok(rows.get(start)?.is_some_and(|row| row.end().is_none()).then_some(id))
     })?;
-    let open: Vec<_> = open.into_iter().flatten().collect();
+    Ok(open.into_iter().flatten().collect())
+}
+
+/// A run of a batch that is not to begin before the batch is sealed waits for that. What it waits for, also the runs of a batch.
+pub(super) fn wait_for_start<R: Rows>(rows: &mut R, new: &mut NewRun) -> Answer<R, Vec<RunId>> {
+    let Some(member) = membership(new) else { return Ok(Vec::new()) };
+    let open = open_starts(rows, member.batch)?;
     if new.opens.is_none() {
         let is_new = |id: &&RunId| !new.after.iter().any(|edge| edge.parent == **id);
         let edges: Vec<_> = open.iter().filter(is_new).map(|id| Edge::new(*id, Condition::Success)).collect();

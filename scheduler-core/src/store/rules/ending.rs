@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
-use super::firing::release;
 use super::limiting::throttle;
+use super::once::release_at_end;
 use super::recording::{append, lost};
 use super::running::{end_attempt, promise};
 use super::steps::{end_claim, end_run, remove_at, step, step_job};
@@ -112,7 +112,7 @@ pub fn detach<R: Rows>(rows: &mut R, session: u64, node: Option<&Arc<str>>) -> A
         };
         let execution = ExecutionId::new(session, id.0);
         match fires {
-            false => release(rows, execution)?,
+            false => release_at_end(rows, execution)?,
             true => {
                 let record = lost(rows, execution, node, since)?;
                 complete(rows, Completion { record, ..Completion::of(execution) }, since)?;

@@ -2,11 +2,12 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use super::batching::{is_repeated, refuse_strangers};
+use super::batching::{is_repeated, open_starts, refuse_strangers};
 use super::keying::{is_taken, refuse};
 use super::running::enqueue;
 use super::settling::refuse_orphans;
 use super::steps::each;
+use super::tallying::membership;
 use crate::error::Error;
 use crate::store::rows::*;
 use crate::store::runs::{Enqueued, NewRun};
@@ -37,6 +38,16 @@ fn check_enqueue<R: Rows>(rows: &mut R, runs: &[NewRun]) -> Answer<R, Option<Err
     }
 }
 
+/// Whether the run is in a batch that is not sealed, and waits for that.
+fn is_held<R: Rows>(rows: &mut R, run: &NewRun, call: &[NewRun]) -> Answer<R, bool> {
+    let Some(member) = membership(run) else { return Ok(false) };
+    let of_call = call.iter().find(|other| other.id == member.batch).and_then(|batch| batch.opens);
+    match of_call {
+        Some(opens) if opens.start.is_some() => Ok(true),
+        _ => Ok(!open_starts(rows, member.batch)?.is_empty()),
+    }
+}
+
 /// Why these runs must not be stored, if more would wait in a queue then than [may](NewRun::most_waiting). A run that is stored already does not count, and neither does one
 /// whose key another run has.
 fn full_queue<R: Rows>(rows: &mut R, runs: &[NewRun]) -> Answer<R, Option<Error>> {
@@ -44,7 +55,7 @@ fn full_queue<R: Rows>(rows: &mut R, runs: &[NewRun]) -> Answer<R, Option<Error>
     for run in runs {
         let (Some(queue), Some(most)) = (&run.queue, run.most_waiting) else { continue };
         // A run that is held does not wait.
-        if !run.after.is_empty() || run.opens.is_some() || !seen.insert(run.id) {
+        if !run.after.is_empty() || run.opens.is_some() || !seen.insert(run.id) || is_held(rows, run, runs)? {
             continue;
         }
         let is_stored = match rows.run(run.id)? {

@@ -6,12 +6,12 @@ use chrono::{DateTime, Utc};
 
 use super::ending::complete;
 use super::firing::release;
+use super::once::end_if_once;
 use super::recording::{append, lost};
 use super::running::{NODE_DIED, claimed_run, give_back_begun, lose_attempt, node_died, promise};
-use super::settling::finish;
 use super::steps::{end_claim, withdraw};
 use crate::job::{ExecutionId, JobDetail};
-use crate::run::{DeadRun, Delivery, RunEnd, RunId};
+use crate::run::{DeadRun, RunEnd, RunId};
 use crate::store::firing::{CompleteResult, Completion, Instruction};
 use crate::store::firings::FiringReason;
 use crate::store::rows::*;
@@ -237,16 +237,6 @@ fn free_for<R: Rows>(
     })
 }
 
-/// A run that was interrupted and must not begin twice is cancelled.
-fn end_if_once<R: Rows>(rows: &mut R, run: RunId, now: DateTime<Utc>) -> Answer<R, ()> {
-    let Some(run) = rows.run(run)? else { return Ok(()) };
-    let waits = |row: &RunRow| row.standing == Standing::Waiting && row.delivery() == Delivery::AtMostOnce;
-    match rows.get(run)?.is_some_and(waits) {
-        true => finish(rows, run, RunEnd::Cancelled, now),
-        false => Ok(()),
-    }
-}
-
 /// As [`complete`], of a run that was stopped before its end since others might have held its node for dead. A stored run is given back.
 pub fn abandon<R: Rows>(
     rows: &mut R,
@@ -266,6 +256,9 @@ pub fn abandon<R: Rows>(
             rows.edit(run, |row| {
                 completion.noted.into_iter().for_each(|noted| row.note(execution, *noted));
                 row.note_interruption();
+                if completion.resets {
+                    row.attempts = 0;
+                }
             })?;
         }
         give_back_begun(rows, execution)?;

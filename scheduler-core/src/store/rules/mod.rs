@@ -37,6 +37,7 @@ mod limiting;
 mod losing;
 mod mending;
 mod noting;
+mod once;
 mod pausing;
 mod putting;
 mod recording;
@@ -60,6 +61,7 @@ pub use limiting::{limits, set_limit};
 pub use losing::{Lost, Reasserted, abandon, lose, reassert, reassert_ended_run, reassert_run};
 pub use mending::{Unsound, drop_unused, examine};
 pub use noting::note;
+pub use once::release_at_end;
 pub use pausing::{
     forget, pause, pause_queue, pause_selected, paused_queues, remember, reset, resume, resume_queue,
     resume_selected,

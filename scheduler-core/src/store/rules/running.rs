@@ -247,9 +247,11 @@ pub(super) fn end_attempt<R: Rows>(
         }
         Fate::Again { at, counts, error } => {
             rows.edit(run, |row| {
+                // An attempt that has got further and does not count leaves none that do.
                 row.attempts = match counts {
                     true if resets => 1,
                     true => number,
+                    false if resets => 0,
                     false => row.attempts,
                 };
                 row.wait_for(at, now);

@@ -32,16 +32,17 @@ pub(super) fn refuse_orphans<R: Rows>(rows: &mut R, runs: &[NewRun]) -> Answer<R
     let mut earlier = HashSet::new();
     let mut orphans = Vec::new();
     for run in runs {
-        let parents = run.after.iter().filter(|edge| !earlier.contains(&edge.parent));
-        orphans.extend(parents.map(|edge| (run, edge)));
+        // Also the output of a run of the same call, which may have ended before: the call is repeated.
+        let parents = run.after.iter().filter(|edge| edge.input.is_some() || !earlier.contains(&edge.parent));
+        orphans.extend(parents.map(|edge| (run, edge, earlier.contains(&edge.parent))));
         earlier.insert(run.id);
     }
-    let missing = each(rows, orphans, |rows, (run, edge)| {
+    let missing = each(rows, orphans, |rows, (run, edge, is_of_call)| {
         // Of a run whose key is still taken nothing else may be left.
         let has_output = |row: &RunRow| edge.input.is_none() || !row.is_only_key();
         let is_there = match rows.run(edge.parent)? {
             Some(parent) => rows.get(parent)?.is_some_and(has_output),
-            None => false,
+            None => is_of_call,
         };
         let is_known = is_there || is_stored(rows, run.id)?;
         Ok((!is_known).then_some((run, edge.parent)))
