@@ -53,7 +53,6 @@ use scheduler_core::scheduler::{Event, SchedulerListener};
 use scheduler_core::time::{Clock, SystemClock};
 use scheduler_core::{Error, SchedulerBuilder};
 use ureq::http::{StatusCode, Uri};
-use ureq::tls::{Certificate, RootCerts, TlsConfig};
 
 use request::Request;
 
@@ -140,25 +139,6 @@ impl DeadRunWebhook {
         Self { clock: Arc::new(clock), ..self }
     }
 
-    /// Reads the certificates of the system, so the thread may block.
-    fn make_agent(timeout: Duration) -> ureq::Agent {
-        // Those that cannot be read are left out; without any, an address with `https` cannot be reached.
-        let of_system = rustls_native_certs::load_native_certs().certs;
-        let roots: Vec<_> = of_system.iter().map(|root| Certificate::from_der(root).to_owned()).collect();
-        let tls = TlsConfig::builder()
-            .root_certs(RootCerts::new_with_certs(&roots))
-            .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::ring::default_provider()))
-            .build();
-        let config = ureq::Agent::config_builder()
-            .tls_config(tls)
-            .timeout_global(Some(timeout))
-            .http_status_as_error(false)
-            .max_redirects(0)
-            .max_redirects_will_error(false)
-            .build();
-        config.into()
-    }
-
     async fn deliver(&self, request: Request) {
         let request = Arc::new(request);
         let mut pause = self.pause;
@@ -196,7 +176,7 @@ impl DeadRunWebhook {
         let signed = request.signed(&*self.clock, &self.secret).ok_or("the request cannot be signed")?;
         let sending = tokio::task::spawn_blocking(move || {
             let call = agent
-                .get_or_init(|| Self::make_agent(timeout))
+                .get_or_init(|| request::agent(timeout))
                 .post(&url)
                 .header("content-type", "application/json")
                 .header("webhook-id", &request.id)

@@ -1,4 +1,7 @@
-//! What is sent, and its signature.
+//! What is sent, its signature, and what sends it.
+
+use std::sync::Arc;
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -6,6 +9,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use scheduler_core::scheduler::Event;
 use scheduler_core::time::Clock;
 use sha2::Sha256;
+use ureq::tls::{Certificate, RootCerts, TlsConfig};
 
 /// What is sent, the same in each try.
 pub(crate) struct Request {
@@ -33,4 +37,23 @@ impl Request {
         let signature = format!("v1,{}", BASE64_STANDARD.encode(mac.finalize().into_bytes()));
         Some(Signed { timestamp, signature })
     }
+}
+
+/// Reads the certificates of the system, so the thread may block.
+pub(crate) fn agent(timeout: Duration) -> ureq::Agent {
+    // Those that cannot be read are left out; without any, an address with `https` cannot be reached.
+    let of_system = rustls_native_certs::load_native_certs().certs;
+    let roots: Vec<_> = of_system.iter().map(|root| Certificate::from_der(root).to_owned()).collect();
+    let tls = TlsConfig::builder()
+        .root_certs(RootCerts::new_with_certs(&roots))
+        .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .build();
+    let config = ureq::Agent::config_builder()
+        .tls_config(tls)
+        .timeout_global(Some(timeout))
+        .http_status_as_error(false)
+        .max_redirects(0)
+        .max_redirects_will_error(false)
+        .build();
+    config.into()
 }

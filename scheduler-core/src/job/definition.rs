@@ -10,10 +10,11 @@ use serde::de::DeserializeOwned;
 
 #[cfg(feature = "macros")]
 use super::context::JobContext;
+use super::deriving::{LimitOf, SequenceOf, UniqueOf, limit_of, sequence_of, unique_of};
 use super::detail::JobDetail;
+use super::extract::ExtractError;
 #[cfg(feature = "macros")]
 use super::extract::Need;
-use super::extract::{ExtractError, argument_of};
 use super::handler::{AsyncJob, BlockingHandler, BlockingJob, ErasedJob, Handler, Identity};
 #[cfg(feature = "macros")]
 use super::handler::{BoxFuture, GeneratedJob, Threading};
@@ -37,52 +38,6 @@ pub struct JobDefinition {
     limits: Vec<LimitOf>,
     sequence: Option<SequenceOf>,
     place: &'static Location<'static>,
-}
-
-/// The argument in this data, of which a key or a limit is made.
-fn known_argument<T: DeserializeOwned + 'static>(data: &JobData) -> Result<T, ExtractError> {
-    match data.awaits_outputs() {
-        false => argument_of(data),
-        true => Err(ExtractError::new(
-            "its argument is the output of a run that has not ended; give the call a key, a limit or a sequence of its own",
-        )),
-    }
-}
-
-/// Makes the key of a run of the data that its function gets.
-pub(crate) type UniqueOf = Arc<dyn Fn(&JobData) -> Result<Unique, ExtractError> + Send + Sync>;
-
-fn unique_of<T: DeserializeOwned + 'static>(key: impl Fn(&T) -> Unique + Send + Sync + 'static) -> UniqueOf {
-    Arc::new(move |data| known_argument(data).map(|args| key(&args)))
-}
-
-type MakeLimit = dyn Fn(&JobData) -> Result<Limit, ExtractError> + Send + Sync;
-
-/// Makes a limit of a run of the data that its function gets.
-#[derive(Clone)]
-pub(crate) struct LimitOf {
-    /// Its name, if that is known before.
-    pub(crate) name: Option<&'static str>,
-    pub(crate) make: Arc<MakeLimit>,
-}
-
-impl LimitOf {
-    fn new(make: impl Fn(&JobData) -> Result<Limit, ExtractError> + Send + Sync + 'static) -> Self {
-        Self { name: None, make: Arc::new(make) }
-    }
-}
-
-fn limit_of<T: DeserializeOwned + 'static>(limit: impl Fn(&T) -> Limit + Send + Sync + 'static) -> LimitOf {
-    LimitOf::new(move |data| known_argument(data).map(|args| limit(&args)))
-}
-
-/// Makes the sequence of a run of the data that its function gets.
-pub(crate) type SequenceOf = Arc<dyn Fn(&JobData) -> Result<Sequence, ExtractError> + Send + Sync>;
-
-fn sequence_of<T: DeserializeOwned + 'static>(
-    sequence: impl Fn(&T) -> Sequence + Send + Sync + 'static,
-) -> SequenceOf {
-    Arc::new(move |data| known_argument(data).map(|args| sequence(&args)))
 }
 
 impl JobDefinition {

@@ -48,6 +48,7 @@
 mod checkpoints;
 mod context;
 mod definition;
+mod deriving;
 mod detail;
 mod extract;
 mod handler;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use foldhash::HashMap;
 
 use super::definition::{Invocation, JobDefinition};
-use super::definition::{LimitOf, SequenceOf, UniqueOf};
+use super::deriving::{LimitOf, SequenceOf, UniqueOf};
 use super::detail::JobDetail;
 use super::handler::ErasedJob;
 use super::provide::Providers;
