@@ -241,7 +241,7 @@ pub(crate) fn limiting(limits: &[Limit], owner: &TokenStream, args: Option<&Type
     limits.iter().enumerate().map(call).collect()
 }
 
-/// What is wrong with all limits of a job together.
+/// Reports mistakes that only show when all limits of a job are read together.
 pub(crate) fn check(limits: &[Limit], args: Option<&Type>, errors: &mut Errors) {
     let name = |limit: &Limit| limit.name.as_ref().map(LitStr::value);
     for (place, limit) in limits.iter().enumerate() {

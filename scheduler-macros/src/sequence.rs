@@ -66,7 +66,7 @@ impl Sequence {
         }
     }
 
-    /// What is wrong with it beside the other options.
+    /// Reports mistakes that only show beside the other options of the job.
     pub(crate) fn check(&self, limits: &[Limit], args: Option<&Type>, errors: &mut Errors) {
         if let (None, Some(span)) = (args, self.key.span()) {
             let problem = "the job has no argument that a key could be made of; leave `key` out for one sequence of all runs";

@@ -1,4 +1,4 @@
-//! What is known of limits: who holds them and who waits, and the caps that somebody has set.
+//! The status of limits: their holders, the runs that wait, and the caps that somebody has set.
 
 use chrono::{DateTime, Utc};
 use redis::Value;
@@ -26,7 +26,7 @@ fn read(limit: &GateId, words: &str) -> Option<LimitOverride> {
         .ok()
 }
 
-/// What is known of a gate, and whether it is in use.
+/// Reads the state of a gate, and whether the gate is in use.
 fn read_use(words: &[Value], now: DateTime<Utc>) -> (GateUse, bool) {
     let mut of = GateUse::new(GateId::read(&word(words.first())));
     of.used = number(words.get(1)).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! What is sent, its signature, and what sends it.
+//! The request, its signature, and the HTTP agent that sends it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use scheduler_core::time::Clock;
 use sha2::Sha256;
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
 
-/// What is sent, the same in each try.
+/// A request; all tries send the same.
 pub(crate) struct Request {
     pub(crate) id: String,
     pub(crate) body: String,

@@ -412,7 +412,7 @@ impl<T> Invocation<T> {
         }
     }
 
-    /// What is known of the arguments.
+    /// The known part of the arguments as data.
     pub(crate) fn known_data(&self) -> Result<&JobData, Arc<DataError>> {
         self.data.as_ref().map_err(Clone::clone)
     }

@@ -98,7 +98,7 @@ impl Notebook {
         self.0.lock().as_ref().is_some_and(|page| !page.is_stored())
     }
 
-    /// What is not stored, with the number of the latest.
+    /// The notes that are not stored yet, with the number of the latest.
     pub(crate) fn unstored(&self) -> Option<(AttemptNotes, u64)> {
         let page = self.0.lock();
         let page = page.as_ref().filter(|page| !page.is_stored())?;

@@ -246,7 +246,7 @@ pub struct RunNote {
     /// The attempt. A claim that is gone, or no longer good, notes nothing: a node that was frozen cannot turn back what another one has
     /// noted since.
     pub claim: ExecutionId,
-    /// What is new.
+    /// The notes that are new.
     pub notes: AttemptNotes,
 }
 

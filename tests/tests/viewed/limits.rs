@@ -1,4 +1,4 @@
-//! What is known of limits in the server of a few maps.
+//! The state of limits in the server of a few maps.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
@@ -64,7 +64,7 @@ impl Server {
         waiting
     }
 
-    /// What is known of the gates that a query means, in their order.
+    /// The state of the gates that a query asks for, in their order.
     pub(crate) fn uses(&self, query: &LimitQuery) -> Vec<GateUse> {
         let (used, waiting) = (self.used(), self.waiting_at());
         let mut known: BTreeSet<_> =

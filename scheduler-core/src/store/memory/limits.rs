@@ -1,4 +1,4 @@
-//! What is known of gates, and those that are looked at since the cap of their limit has changed.
+//! The state of gates for people, and the gates that a changed cap has to let go.
 
 use std::ops::Bound;
 

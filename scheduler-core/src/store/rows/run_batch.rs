@@ -134,7 +134,7 @@ impl RunRow {
         self.batch()?.open_until.filter(|_| !self.is_sealed() && self.end().is_none())
     }
 
-    /// What is sealed together with the batch.
+    /// The empty batch that is sealed together with this one.
     pub fn start(&self) -> Option<RunId> {
         self.batch()?.start
     }

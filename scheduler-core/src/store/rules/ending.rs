@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
+use super::attempts::end_attempt;
 use super::limiting::throttle;
 use super::once::release_at_end;
 use super::recording::{append, lost};
-use super::running::{end_attempt, promise};
+use super::running::promise;
 use super::steps::{end_claim, end_run, remove_at, step, step_job};
 use crate::data::JobData;
 use crate::job::ExecutionId;

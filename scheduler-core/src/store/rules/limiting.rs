@@ -30,7 +30,7 @@ pub fn set_limit<R: Rows>(rows: &mut R, limit: &GateId, cap: Option<&LimitOverri
     Ok(())
 }
 
-/// What is known of these gates: who holds them, and which caps they have.
+/// The status of these gates: their holders and their caps.
 pub fn limits<R: Rows>(rows: &mut R, gates: &[GateUse], now: DateTime<Utc>) -> Answer<R, Vec<LimitStatus>> {
     let places: HashMap<_, _> = gates.iter().enumerate().map(|(place, of)| (&of.id, place)).collect();
     let mut all: Vec<_> = gates.iter().map(|of| LimitStatus::new(of, now)).collect();

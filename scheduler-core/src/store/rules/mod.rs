@@ -25,6 +25,7 @@
 #![expect(clippy::missing_errors_doc, reason = "the error of a rule is a row that was not loaded")]
 
 mod asking;
+mod attempts;
 mod batching;
 mod changing;
 mod ending;

@@ -18,7 +18,6 @@ use crate::key::{JobKey, TriggerKey};
 use crate::run::{AttemptError, BatchCounts, FailureKind, RunEnd, RunId};
 use crate::store::rows::*;
 
-use crate::store::firing::Completion;
 use crate::store::new_keys::Conflict;
 use crate::store::page::Page;
 use crate::store::runs::{AcquiredRun, Cause, Enqueued, Fate, NewRun, RunCursor, RunQuery, RunStatus};
@@ -154,7 +153,10 @@ pub fn resettle<R: Rows>(
 }
 
 /// The row of a claim, its run, and the number of the attempt; none if it is over, or no run.
-fn attempt_of<R: Rows>(rows: &mut R, claim: ExecutionId) -> Answer<R, Option<(Id<ClaimRow>, RunId, u32)>> {
+pub(super) fn attempt_of<R: Rows>(
+    rows: &mut R,
+    claim: ExecutionId,
+) -> Answer<R, Option<(Id<ClaimRow>, RunId, u32)>> {
     let id = Id::of(claim);
     let row = rows.get(id)?.filter(|row| row.session == claim.session());
     Ok(row.and_then(|row| match row.item {
@@ -186,7 +188,11 @@ pub(super) fn end_claim_of_run<R: Rows>(
 }
 
 /// Takes the claim of a run away, and lets its trigger go on if that has waited for the attempt.
-fn free_claim_of_run<R: Rows>(rows: &mut R, claim: Id<ClaimRow>, now: DateTime<Utc>) -> Answer<R, ()> {
+pub(super) fn free_claim_of_run<R: Rows>(
+    rows: &mut R,
+    claim: Id<ClaimRow>,
+    now: DateTime<Utc>,
+) -> Answer<R, ()> {
     let counted = rows.get(claim)?.filter(|row| row.counted).map(|row| (row.trigger.clone(), row.lineage));
     end_claim(rows, claim)?;
     let Some((trigger, lineage)) = counted else { return Ok(()) };
@@ -194,92 +200,6 @@ fn free_claim_of_run<R: Rows>(rows: &mut R, claim: Id<ClaimRow>, now: DateTime<U
         Some(trigger) => end_run(rows, trigger, lineage, now),
         None => Ok(()),
     }
-}
-
-/// Ends an attempt; says whether it was still there. A call that is repeated changes nothing.
-pub(super) fn end_attempt<R: Rows>(
-    rows: &mut R,
-    completion: Completion,
-    now: DateTime<Utc>,
-) -> Answer<R, bool> {
-    let Completion { execution: claim, fate, output, noted, resets, interrupted, .. } = completion;
-    let Some((id, run, number)) = attempt_of(rows, claim)? else { return Ok(false) };
-    if let Fate::Over | Fate::Discarded = fate {
-        // Also if somebody has cancelled it meanwhile: it has done its work.
-        let Some((is_removed, linked)) = rows.get(id)?.map(|row| (row.run_removed, row.linked)) else {
-            return Ok(false);
-        };
-        free_claim_of_run(rows, id, now)?;
-        if is_removed {
-            return Ok(true);
-        }
-        if !linked {
-            rows.drop_run(run)?;
-        } else if let Some(run) = rows.run(run)? {
-            let end = if fate == Fate::Over { RunEnd::Succeeded } else { RunEnd::Discarded };
-            if output.is_some() || noted.is_some() {
-                rows.edit(run, |row| {
-                    row.set_output(output);
-                    noted.into_iter().for_each(|noted| row.note(claim, *noted));
-                })?;
-            }
-            finish(rows, run, end, now)?;
-        }
-        return Ok(true);
-    }
-    let Some((began, is_removed)) = rows.get(id)?.map(|claim| (claim.since, claim.run_removed)) else {
-        return Ok(false);
-    };
-    if let Some(noted) = noted.filter(|_| !is_removed)
-        && let Some(row) = rows.run(run)?
-    {
-        rows.edit(row, |row| row.note(claim, *noted))?;
-    }
-    if end_claim_of_run(rows, id, (run, Some(number)), now)? {
-        return Ok(true);
-    }
-    let Some(run) = rows.run(run)? else { return Ok(true) };
-    match fate {
-        Fate::Over | Fate::Discarded => {}
-        Fate::Cancelled => {
-            rows.edit(run, |row| row.attempts = number)?;
-            finish(rows, run, RunEnd::Cancelled, now)?;
-        }
-        Fate::Again { at, counts, error } => {
-            rows.edit(run, |row| {
-                // An attempt that has got further and does not count leaves none that do.
-                row.attempts = match counts {
-                    true if resets => 1,
-                    true => number,
-                    false if resets => 0,
-                    false => row.attempts,
-                };
-                row.wait_for(at, now);
-                row.note_beginning();
-                row.epoch = row.epoch.wrapping_add(1);
-                row.note_begun();
-                // Its node has ended it in order.
-                row.set_losses(0);
-                if interrupted {
-                    row.note_interruption();
-                }
-                if counts {
-                    error.into_iter().for_each(|error| row.push_error(*error));
-                    row.note_attempt(began);
-                }
-            })?;
-            rows.show_run(run)?;
-            rows.wake();
-        }
-        Fate::Dead { error } => {
-            rows.edit(run, |row| {
-                row.attempts = number;
-                error.into_iter().for_each(|error| row.push_error(*error));
-            })?;
-            finish(rows, run, RunEnd::Dead, now)?;
-        }
-    }
-    Ok(true)
 }
 
 /// Gives back a run that was claimed and has not begun: the attempt does not count, at no rate either.
