@@ -202,6 +202,20 @@ async fn interruptions_of_a_run_are_counted(bench) {
     assert_eq!(bench.take_one(9).await.interruptions, 0);
 }
 
+async fn a_node_is_told_that_a_run_was_withdrawn_which_it_wants_to_be_retried_or_dead(bench) {
+    bench.enqueue((1..=4).map(|number| run(number, &job("work").build(), 1)).collect()).await;
+    let taken = bench.take(1, 10).await;
+    assert_eq!(bench.change(&[1, 2, 3, 4], RunChange::Cancel).await, [RunChanged::Done; 4]);
+    let again = Fate::Again { at: at(3), counts: true, error: Some(error("no")) };
+    for (run, fate) in taken.iter().zip([again, Fate::Dead { error: None }]) {
+        assert_eq!(bench.end(run, fate).await, CompleteResult::Withdrawn);
+        assert_eq!(bench.run_status(run.run.count()).await.unwrap().end, Some(RunEnd::Cancelled));
+    }
+    for (run, fate) in taken[2..].iter().zip([Fate::Cancelled, Fate::Over]) {
+        assert!(matches!(bench.end(run, fate).await, CompleteResult::Done { .. }));
+    }
+}
+
 /// Nobody says whether the attempt has begun.
 async fn a_run_that_begins_at_most_once_is_cancelled_with_the_end_of_its_node(bench) {
     let mut once = run(1, &job("work").build(), 1);

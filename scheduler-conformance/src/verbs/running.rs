@@ -270,7 +270,7 @@ async fn a_run_that_is_cancelled_while_it_runs_comes_back_no_more(bench) {
     bench.enqueue((1..=3).map(|number| run(number, &work, 1)).collect()).await;
     let taken = bench.take(1, 3).await;
     assert_eq!(bench.change(&[1, 2, 3], RunChange::Cancel).await, [RunChanged::Done; 3]);
-    assert_eq!(bench.end(&taken[0], again(2, true)).await, DONE);
+    assert_eq!(bench.end(&taken[0], again(2, true)).await, CompleteResult::Withdrawn);
     bench.store.release(vec![taken[1].claim]).await.unwrap();
     bench.store.detach(ONE).await.unwrap();
     let other = bench.ask(TWO, 9, 10, QueueLimits::default()).await;
@@ -375,7 +375,7 @@ async fn clearing_removes_runs_and_what_runs_goes_on(bench) {
     bench.store.clear().await.unwrap();
     assert!(bench.all_runs().await.is_empty());
     assert!(bench.take(9, 10).await.is_empty());
-    assert_eq!(bench.end(&taken, again(10, true)).await, DONE);
+    assert_eq!(bench.end(&taken, again(10, true)).await, CompleteResult::Withdrawn);
     assert!(bench.all_runs().await.is_empty() && bench.take(99, 10).await.is_empty());
 }
 
@@ -387,7 +387,8 @@ async fn a_run_that_is_stored_anew_after_it_was_removed_is_another_one(bench) {
             let old = bench.take_one(1).await;
             bench.store.clear().await.unwrap();
             bench.enqueue(vec![run(number, &job, 3)]).await;
-            assert_eq!(bench.end(&old, fate).await, DONE);
+            let expected = if fate == Fate::Over { DONE } else { CompleteResult::Withdrawn };
+            assert_eq!(bench.end(&old, fate).await, expected);
             let status = bench.run_status(number).await.unwrap();
             assert_eq!((status.state, status.attempts, status.due), (RunState::Waiting, 0, at(3)));
             let new = bench.take_one(3).await;

@@ -33,8 +33,8 @@ impl<T> Enqueue<'_, T> {
 impl Client {
     /// The gates of a run: the limits that its job makes of its data, and those of the call.
     pub(super) fn gates_of(&self, job: &Invocation, data: &JobData, of_call: Vec<Limit>) -> Result<Gates> {
-        let of_registry = || Some(self.registry()?.limits_of(job.detail().job_type()));
-        let own = job.limits_of();
+        let of_registry = || Some(&*self.registry()?.derivations(job.detail().job_type())?.limits);
+        let own = &*job.derivations().limits;
         let of_job = if own.is_empty() { of_registry().unwrap_or_default() } else { own };
         if of_job.is_empty() && of_call.is_empty() {
             return Ok(Gates::default());

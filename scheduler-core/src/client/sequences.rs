@@ -27,11 +27,11 @@ impl Client {
         of_call: Option<Sequence>,
     ) -> Result<Option<Box<RunSequence>>> {
         let job_type = job.detail().job_type();
-        let of_registry = || self.registry()?.sequence_of(job_type);
+        let of_registry = || self.registry()?.derivations(job_type)?.sequence.as_ref();
         let problem = |problem: &dyn Display| {
             Error::config(format!("a run of job `{}` cannot be enqueued: {problem}", job.key()))
         };
-        let sequence = match (of_call, job.sequence_of().or_else(of_registry)) {
+        let sequence = match (of_call, job.derivations().sequence.as_ref().or_else(of_registry)) {
             (Some(sequence), _) => sequence,
             (None, None) => return Ok(None),
             (None, Some(of)) => match user::call(|| of(&job.detail().data().merged(data))) {

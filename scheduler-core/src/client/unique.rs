@@ -63,8 +63,8 @@ pub(super) fn keyed(new: &mut NewRun, unique: &Unique) -> Result<Option<Merge>> 
 impl Client {
     /// The key that the job makes of the data of a run, if its runs are unique.
     pub(super) fn unique_of(&self, job: &Invocation, data: &JobData) -> Result<Option<Unique>> {
-        let of_registry = || self.registry()?.unique_of(job.detail().job_type());
-        let Some(of) = job.unique_of().or_else(of_registry) else { return Ok(None) };
+        let of_registry = || self.registry()?.derivations(job.detail().job_type())?.unique.as_ref();
+        let Some(of) = job.derivations().unique.as_ref().or_else(of_registry) else { return Ok(None) };
         let all = job.detail().data().merged(data);
         let problem = |problem: &dyn Display| {
             Error::config(format!("the key of a run of job `{}` cannot be made: {problem}", job.key()))

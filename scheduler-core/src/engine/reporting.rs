@@ -89,12 +89,16 @@ impl Core {
 
     /// Reports what the store removed when a run ended, or that the store no longer knows the run.
     pub(crate) fn report_end(&self, ending: &Ending, result: CompleteResult) {
+        let (run, job) = (ending.run, ending.trigger.job());
+        if result == CompleteResult::Withdrawn {
+            tracing::info!(%job, %run, "run {run} of job `{job}` was cancelled or removed while its attempt was under way; there is no further one");
+            return;
+        }
         let CompleteResult::Done { trigger_removed, job_removed } = result else {
-            let (job, execution) = (ending.trigger.job(), ending.completion.execution);
+            let execution = ending.completion.execution;
             tracing::warn!(%job, %execution, "run {execution} of job `{job}` has ended, but the store no longer knows it: another node may have taken it over and run it again");
             return;
         };
-        let (run, job) = (ending.run, ending.trigger.job());
         match &ending.completion.fate {
             Fate::Over | Fate::Discarded | Fate::Cancelled => {}
             Fate::Again { at, .. } if matches!(ending.outcome, Outcome::Snoozed(_)) => {

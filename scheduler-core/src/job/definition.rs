@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 
 #[cfg(feature = "macros")]
 use super::context::JobContext;
-use super::deriving::{LimitOf, SequenceOf, UniqueOf, limit_of, sequence_of, unique_of};
+use super::deriving::{Derivations, LimitOf, deriving_methods, limit_of, sequence_of, unique_of};
 use super::detail::JobDetail;
 use super::extract::ExtractError;
 #[cfg(feature = "macros")]
@@ -34,9 +34,7 @@ pub struct JobDefinition {
     detail: Arc<JobDetail>,
     triggers: Vec<TriggerBuilder>,
     job: Arc<dyn ErasedJob>,
-    unique: Option<UniqueOf>,
-    limits: Vec<LimitOf>,
-    sequence: Option<SequenceOf>,
+    derivations: Derivations,
     place: &'static Location<'static>,
 }
 
@@ -48,9 +46,7 @@ impl JobDefinition {
             detail: detail.into(),
             triggers: Vec::new(),
             job: Arc::new(AsyncJob::new(function)),
-            unique: None,
-            limits: Vec::new(),
-            sequence: None,
+            derivations: Derivations::default(),
             place: Location::caller(),
         }
     }
@@ -62,9 +58,7 @@ impl JobDefinition {
             detail: detail.into(),
             triggers: Vec::new(),
             job: Arc::new(BlockingJob::new(function)),
-            unique: None,
-            limits: Vec::new(),
-            sequence: None,
+            derivations: Derivations::default(),
             place: Location::caller(),
         }
     }
@@ -81,8 +75,8 @@ impl JobDefinition {
     ) -> Self {
         let threading = if blocking { Threading::Blocking } else { Threading::Async };
         let job = Arc::new(GeneratedJob { needs, accepts, run, threading });
-        let (triggers, limits, place) = (Vec::new(), Vec::new(), Location::caller());
-        Self { detail: detail.into(), triggers, job, unique: None, limits, sequence: None, place }
+        let (triggers, derivations, place) = (Vec::new(), Derivations::default(), Location::caller());
+        Self { detail: detail.into(), triggers, job, derivations, place }
     }
 
     /// With one more trigger of its own, scheduled when the scheduler starts.
@@ -92,101 +86,7 @@ impl JobDefinition {
         self
     }
 
-    /// Enqueued runs of the job are unique: the function makes the key of a run of its argument. A call may bring
-    /// [another key](crate::client::Enqueue::unique). Occurrences of triggers have no key.
-    ///
-    /// ```
-    /// # use scheduler_core::job::{JobDefinition, JobDetail};
-    /// # use scheduler_core::run::Unique;
-    /// # let detail = JobDetail::builder("sync".parse()?, "sync").build();
-    /// let job = JobDefinition::new(detail, || async {}).unique(|customer: &u64| Unique::key(customer));
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    #[must_use]
-    pub fn unique<T: DeserializeOwned + 'static>(
-        self,
-        key: impl Fn(&T) -> Unique + Send + Sync + 'static,
-    ) -> Self {
-        Self { unique: Some(unique_of(key)), ..self }
-    }
-
-    /// As [`unique`](Self::unique), with a key that is made of the data of a run.
-    #[must_use]
-    pub fn unique_by(self, key: impl Fn(&JobData) -> Unique + Send + Sync + 'static) -> Self {
-        Self { unique: Some(Arc::new(move |data| Ok(key(data)))), ..self }
-    }
-
-    pub(crate) fn unique_of(&self) -> Option<&UniqueOf> {
-        self.unique.as_ref()
-    }
-
-    /// Enqueued runs of the job have one limit more: the function makes it of the argument of a run. A call may bring
-    /// [further ones](crate::client::Enqueue::limit).
-    ///
-    /// ```
-    /// # use scheduler_core::job::{JobDefinition, JobDetail};
-    /// # use scheduler_core::run::Limit;
-    /// # let detail = JobDetail::builder("sync".parse()?, "sync").build();
-    /// // Two runs of each customer at a time.
-    /// let job = JobDefinition::new(detail, || async {}).limit(|customer: &u64| Limit::new("sync", 2).key(customer));
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    #[must_use]
-    pub fn limit<T: DeserializeOwned + 'static>(
-        mut self,
-        limit: impl Fn(&T) -> Limit + Send + Sync + 'static,
-    ) -> Self {
-        self.limits.push(limit_of(limit));
-        self
-    }
-
-    /// As [`limit`](Self::limit), with a limit that is made of the data of a run.
-    #[must_use]
-    pub fn limit_by(mut self, limit: impl Fn(&JobData) -> Limit + Send + Sync + 'static) -> Self {
-        self.limits.push(LimitOf::new(move |data| Ok(limit(data))));
-        self
-    }
-
-    /// The limit that was given last has this name, whatever the argument is.
-    #[doc(hidden)]
-    #[must_use]
-    pub fn limit_named(mut self, name: &'static str) -> Self {
-        self.limits.last_mut().into_iter().for_each(|limit| limit.name = Some(name));
-        self
-    }
-
-    pub(crate) fn limits_of(&self) -> &[LimitOf] {
-        &self.limits
-    }
-
-    /// Enqueued runs of the job belong to a sequence: the function makes it of the argument of a run. A call may name
-    /// [another one](crate::client::Enqueue::sequence). Occurrences of triggers belong to no sequence.
-    ///
-    /// ```
-    /// # use scheduler_core::job::{JobDefinition, JobDetail};
-    /// # use scheduler_core::run::Sequence;
-    /// # let detail = JobDetail::builder("book".parse()?, "book").build();
-    /// // The bookings of each account run one after the other.
-    /// let job = JobDefinition::new(detail, || async {}).sequence(|account: &u64| Sequence::of(account));
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    #[must_use]
-    pub fn sequence<T: DeserializeOwned + 'static>(
-        self,
-        sequence: impl Fn(&T) -> Sequence + Send + Sync + 'static,
-    ) -> Self {
-        Self { sequence: Some(sequence_of(sequence)), ..self }
-    }
-
-    /// As [`sequence`](Self::sequence), with a sequence that is made of the data of a run.
-    #[must_use]
-    pub fn sequence_by(self, sequence: impl Fn(&JobData) -> Sequence + Send + Sync + 'static) -> Self {
-        Self { sequence: Some(Arc::new(move |data| Ok(sequence(data)))), ..self }
-    }
-
-    pub(crate) fn sequence_of(&self) -> Option<&SequenceOf> {
-        self.sequence.as_ref()
-    }
+    deriving_methods!();
 
     /// The job as it is stored.
     pub fn detail(&self) -> &JobDetail {
@@ -256,9 +156,7 @@ pub trait JobFn {
 pub struct Invocation<T = ()> {
     detail: Arc<JobDetail>,
     data: Result<JobData, Arc<DataError>>,
-    unique: Option<UniqueOf>,
-    limits: Vec<LimitOf>,
-    sequence: Option<SequenceOf>,
+    derivations: Derivations,
     /// The runs whose outputs are the argument, or parts of it.
     inputs: Vec<Edge>,
     output: PhantomData<fn() -> T>,
@@ -266,9 +164,8 @@ pub struct Invocation<T = ()> {
 
 impl<T> Clone for Invocation<T> {
     fn clone(&self) -> Self {
-        let (detail, data, unique) = (self.detail.clone(), self.data.clone(), self.unique.clone());
-        let (limits, sequence) = (self.limits.clone(), self.sequence.clone());
-        Self { detail, data, unique, limits, sequence, inputs: self.inputs.clone(), output: PhantomData }
+        let (detail, data, derivations) = (self.detail.clone(), self.data.clone(), self.derivations.clone());
+        Self { detail, data, derivations, inputs: self.inputs.clone(), output: PhantomData }
     }
 }
 
@@ -288,7 +185,7 @@ impl Invocation {
     }
 
     fn of(detail: Arc<JobDetail>, data: Result<JobData, Arc<DataError>>, inputs: Vec<Edge>) -> Self {
-        Self { detail, data, unique: None, limits: Vec::new(), sequence: None, inputs, output: PhantomData }
+        Self { detail, data, derivations: Derivations::default(), inputs, output: PhantomData }
     }
 
     /// The job with these arguments, laid over its own data. Arguments that do not serialise to JSON are reported
@@ -315,76 +212,11 @@ impl<T> Invocation<T> {
     /// The same job, whose runs return a `U`.
     #[must_use]
     pub fn returns<U>(self) -> Invocation<U> {
-        let Self { detail, data, unique, limits, sequence, inputs, .. } = self;
-        Invocation { detail, data, unique, limits, sequence, inputs, output: PhantomData }
+        let Self { detail, data, derivations, inputs, .. } = self;
+        Invocation { detail, data, derivations, inputs, output: PhantomData }
     }
 
-    /// Enqueued runs of it are unique: the function makes the key of a run of its argument.
-    #[must_use]
-    pub fn unique<A: DeserializeOwned + 'static>(
-        self,
-        key: impl Fn(&A) -> Unique + Send + Sync + 'static,
-    ) -> Self {
-        Self { unique: Some(unique_of(key)), ..self }
-    }
-
-    /// As [`unique`](Self::unique), with a key that is made of the data of a run.
-    #[must_use]
-    pub fn unique_by(self, key: impl Fn(&JobData) -> Unique + Send + Sync + 'static) -> Self {
-        Self { unique: Some(Arc::new(move |data| Ok(key(data)))), ..self }
-    }
-
-    pub(crate) fn unique_of(&self) -> Option<&UniqueOf> {
-        self.unique.as_ref()
-    }
-
-    /// Enqueued runs of it have one limit more: the function makes it of the argument of a run.
-    #[must_use]
-    pub fn limit<A: DeserializeOwned + 'static>(
-        mut self,
-        limit: impl Fn(&A) -> Limit + Send + Sync + 'static,
-    ) -> Self {
-        self.limits.push(limit_of(limit));
-        self
-    }
-
-    /// As [`limit`](Self::limit), with a limit that is made of the data of a run.
-    #[must_use]
-    pub fn limit_by(mut self, limit: impl Fn(&JobData) -> Limit + Send + Sync + 'static) -> Self {
-        self.limits.push(LimitOf::new(move |data| Ok(limit(data))));
-        self
-    }
-
-    /// The limit that was given last has this name, whatever the argument is.
-    #[doc(hidden)]
-    #[must_use]
-    pub fn limit_named(mut self, name: &'static str) -> Self {
-        self.limits.last_mut().into_iter().for_each(|limit| limit.name = Some(name));
-        self
-    }
-
-    pub(crate) fn limits_of(&self) -> &[LimitOf] {
-        &self.limits
-    }
-
-    /// Enqueued runs of it belong to a sequence: the function makes it of the argument of a run.
-    #[must_use]
-    pub fn sequence<A: DeserializeOwned + 'static>(
-        self,
-        sequence: impl Fn(&A) -> Sequence + Send + Sync + 'static,
-    ) -> Self {
-        Self { sequence: Some(sequence_of(sequence)), ..self }
-    }
-
-    /// As [`sequence`](Self::sequence), with a sequence that is made of the data of a run.
-    #[must_use]
-    pub fn sequence_by(self, sequence: impl Fn(&JobData) -> Sequence + Send + Sync + 'static) -> Self {
-        Self { sequence: Some(Arc::new(move |data| Ok(sequence(data)))), ..self }
-    }
-
-    pub(crate) fn sequence_of(&self) -> Option<&SequenceOf> {
-        self.sequence.as_ref()
-    }
+    deriving_methods!();
 
     /// The job.
     pub fn detail(&self) -> &Arc<JobDetail> {

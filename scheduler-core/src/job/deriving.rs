@@ -8,6 +8,14 @@ use super::extract::{ExtractError, argument_of};
 use crate::data::JobData;
 use crate::run::{Limit, Sequence, Unique};
 
+/// The functions that make the key, the limits and the sequence of a run.
+#[derive(Clone, Default)]
+pub(crate) struct Derivations {
+    pub(crate) unique: Option<UniqueOf>,
+    pub(crate) limits: Vec<LimitOf>,
+    pub(crate) sequence: Option<SequenceOf>,
+}
+
 /// The argument in this data, of which a key or a limit is made.
 fn known_argument<T: DeserializeOwned + 'static>(data: &JobData) -> Result<T, ExtractError> {
     match data.awaits_outputs() {
@@ -59,3 +67,105 @@ pub(super) fn sequence_of<T: DeserializeOwned + 'static>(
 ) -> SequenceOf {
     Arc::new(move |data| known_argument(data).map(|args| sequence(&args)))
 }
+
+/// The methods of whoever has [`Derivations`] in the field `derivations`.
+macro_rules! deriving_methods {
+    () => {
+        /// Enqueued runs of the job are unique: the function makes the key of a run of its argument. A call may bring
+        /// [another key](crate::client::Enqueue::unique). Occurrences of triggers have no key.
+        ///
+        /// ```
+        /// # use scheduler_core::job::{JobDefinition, JobDetail};
+        /// # use scheduler_core::run::Unique;
+        /// # let detail = JobDetail::builder("sync".parse()?, "sync").build();
+        /// let job = JobDefinition::new(detail, || async {}).unique(|customer: &u64| Unique::key(customer));
+        /// # Ok::<(), Box<dyn std::error::Error>>(())
+        /// ```
+        #[must_use]
+        pub fn unique<A: DeserializeOwned + 'static>(
+            mut self,
+            key: impl Fn(&A) -> Unique + Send + Sync + 'static,
+        ) -> Self {
+            self.derivations.unique = Some(unique_of(key));
+            self
+        }
+
+        /// As [`unique`](Self::unique), with a key that is made of the data of a run.
+        #[must_use]
+        pub fn unique_by(mut self, key: impl Fn(&JobData) -> Unique + Send + Sync + 'static) -> Self {
+            self.derivations.unique = Some(Arc::new(move |data| Ok(key(data))));
+            self
+        }
+
+        /// Enqueued runs of the job have one limit more: the function makes it of the argument of a run. A call may bring
+        /// [further ones](crate::client::Enqueue::limit).
+        ///
+        /// ```
+        /// # use scheduler_core::job::{JobDefinition, JobDetail};
+        /// # use scheduler_core::run::Limit;
+        /// # let detail = JobDetail::builder("sync".parse()?, "sync").build();
+        /// // Two runs of each customer at a time.
+        /// let job = JobDefinition::new(detail, || async {}).limit(|customer: &u64| Limit::new("sync", 2).key(customer));
+        /// # Ok::<(), Box<dyn std::error::Error>>(())
+        /// ```
+        #[must_use]
+        pub fn limit<A: DeserializeOwned + 'static>(
+            mut self,
+            limit: impl Fn(&A) -> Limit + Send + Sync + 'static,
+        ) -> Self {
+            self.derivations.limits.push(limit_of(limit));
+            self
+        }
+
+        /// As [`limit`](Self::limit), with a limit that is made of the data of a run.
+        #[must_use]
+        pub fn limit_by(mut self, limit: impl Fn(&JobData) -> Limit + Send + Sync + 'static) -> Self {
+            self.derivations.limits.push(LimitOf::new(move |data| Ok(limit(data))));
+            self
+        }
+
+        /// The limit that was given last has this name, whatever the argument is.
+        #[doc(hidden)]
+        #[must_use]
+        pub fn limit_named(mut self, name: &'static str) -> Self {
+            self.derivations.limits.last_mut().into_iter().for_each(|limit| limit.name = Some(name));
+            self
+        }
+
+        /// Enqueued runs of the job belong to a sequence: the function makes it of the argument of a run. A call may name
+        /// [another one](crate::client::Enqueue::sequence). Occurrences of triggers belong to no sequence.
+        ///
+        /// ```
+        /// # use scheduler_core::job::{JobDefinition, JobDetail};
+        /// # use scheduler_core::run::Sequence;
+        /// # let detail = JobDetail::builder("book".parse()?, "book").build();
+        /// // The bookings of each account run one after the other.
+        /// let job = JobDefinition::new(detail, || async {}).sequence(|account: &u64| Sequence::of(account));
+        /// # Ok::<(), Box<dyn std::error::Error>>(())
+        /// ```
+        #[must_use]
+        pub fn sequence<A: DeserializeOwned + 'static>(
+            mut self,
+            sequence: impl Fn(&A) -> Sequence + Send + Sync + 'static,
+        ) -> Self {
+            self.derivations.sequence = Some(sequence_of(sequence));
+            self
+        }
+
+        /// As [`sequence`](Self::sequence), with a sequence that is made of the data of a run.
+        #[must_use]
+        pub fn sequence_by(
+            mut self,
+            sequence: impl Fn(&JobData) -> Sequence + Send + Sync + 'static,
+        ) -> Self {
+            self.derivations.sequence = Some(Arc::new(move |data| Ok(sequence(data))));
+            self
+        }
+
+        pub(crate) const fn derivations(&self) -> &Derivations {
+            &self.derivations
+        }
+    };
+}
+
+pub(super) use deriving_methods;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use foldhash::HashMap;
 
 use super::definition::{Invocation, JobDefinition};
-use super::deriving::{LimitOf, SequenceOf, UniqueOf};
+use super::deriving::Derivations;
 use super::detail::JobDetail;
 use super::handler::ErasedJob;
 use super::provide::Providers;
@@ -169,19 +169,9 @@ impl Registry {
         self.definitions.get(job).filter(of_type).map(JobDefinition::shared_detail)
     }
 
-    /// What makes the keys of runs of this function, if they are unique.
-    pub(crate) fn unique_of(&self, job_type: &str) -> Option<&UniqueOf> {
-        self.functions.get(job_type)?.unique_of()
-    }
-
-    /// What makes the limits of runs of this function.
-    pub(crate) fn limits_of(&self, job_type: &str) -> &[LimitOf] {
-        self.functions.get(job_type).map_or(&[], JobDefinition::limits_of)
-    }
-
-    /// What makes the sequences of runs of this function, if they have one.
-    pub(crate) fn sequence_of(&self, job_type: &str) -> Option<&SequenceOf> {
-        self.functions.get(job_type)?.sequence_of()
+    /// The functions that make keys, limits and sequences of runs of this function.
+    pub(crate) fn derivations(&self, job_type: &str) -> Option<&Derivations> {
+        self.functions.get(job_type).map(JobDefinition::derivations)
     }
 
     /// Whether jobs of this type can be run.

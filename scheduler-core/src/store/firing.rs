@@ -291,6 +291,9 @@ pub enum CompleteResult {
         /// It was the last trigger of a job that is not durable, which went with it.
         job_removed: bool,
     },
+    /// The execution is over, and so is its run: somebody has cancelled or removed the run meanwhile. There is no retry, and the run is not
+    /// dead.
+    Withdrawn,
     /// The claim is unknown: it was completed before, or another node has taken over.
     Gone,
 }

@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use scheduler_core::Scheduler;
-use scheduler_core::job::{JobDefinition, JobError};
-use scheduler_core::run::DeadRun;
+use scheduler_core::job::{JobContext, JobDefinition, JobError};
+use scheduler_core::run::{DeadRun, RunEnd};
 use scheduler_core::scheduler::{Event, SchedulerListener};
+use scheduler_core::store::RunQuery;
 use scheduler_core::testing::TestScheduler;
 
 use crate::retrying::{NOW, detail, retried};
@@ -41,6 +42,30 @@ async fn each_dead_run_is_one_call() {
     assert!(test.scheduler().replay(run).await.unwrap());
     test.drain().await;
     assert_eq!(*heard.lock(), [expected.clone(), expected], "it is dead once more");
+}
+
+/// A job that panics has not heard that it is to stop.
+#[tokio::test]
+async fn a_run_that_was_cancelled_during_its_last_attempt_is_not_told_as_dead() {
+    let heard = Heard::default();
+    let hook = {
+        let heard = heard.clone();
+        move |dead| {
+            heard.lock().push(dead);
+            async {}
+        }
+    };
+    let job =
+        JobDefinition::new(retried("work", 0), |scheduler: Scheduler, context: JobContext| async move {
+            let is_asked = scheduler.cancel_run(context.run_id()).await.unwrap();
+            assert!(!is_asked, "it panics");
+        });
+    let builder = Scheduler::builder().register(job).on_dead(hook);
+    let test = TestScheduler::start(NOW, builder).await.unwrap();
+    let run = test.scheduler().enqueue(retried("work", 0)).await.unwrap();
+    test.drain().await;
+    let end = test.scheduler().all_runs(RunQuery::one(run)).await.unwrap()[0].end;
+    assert_eq!((end, heard.lock().len()), (Some(RunEnd::Cancelled), 0));
 }
 
 /// The first call panics, the second one never ends.

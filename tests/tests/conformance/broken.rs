@@ -112,6 +112,7 @@ bugs! {
     KeepsNothing,
     TakesDiscardsForSuccess,
     TellsNobody,
+    PromisesWhatIsWithdrawn,
     IgnoresRates,
     SpreadsNothing,
     ThrottlesNobodyElse,
@@ -238,6 +239,14 @@ impl Decorator for Broken {
                 (Bug::TakesDiscardsForSuccess, Fate::Discarded) => Fate::Over,
                 (_, fate) => fate,
             };
+        }
+        if self.bug == Bug::PromisesWhatIsWithdrawn {
+            let done = CompleteResult::Done { trigger_removed: false, job_removed: false };
+            return Box::pin(async move {
+                let results = self.store.complete(request).await?;
+                let told = |result| if result == CompleteResult::Withdrawn { done } else { result };
+                Ok(results.into_iter().map(told).collect())
+            });
         }
         self.store.complete(request)
     }

@@ -9,15 +9,16 @@ use crate::store::firing::Completion;
 use crate::store::rows::*;
 use crate::store::runs::Fate;
 
-/// Ends an attempt; says whether it was still there. A call that is repeated changes nothing.
+/// Ends an attempt. Says whether the run follows what the end asks for: no retry and no death comes of a run that somebody has cancelled or
+/// removed meanwhile.
 pub(super) fn end_attempt<R: Rows>(
     rows: &mut R,
     completion: Completion,
     now: DateTime<Utc>,
 ) -> Answer<R, bool> {
-    let Some((id, run, number)) = attempt_of(rows, completion.execution)? else { return Ok(false) };
+    let Some((id, run, number)) = attempt_of(rows, completion.execution)? else { return Ok(true) };
     let Some((began, is_removed)) = rows.get(id)?.map(|claim| (claim.since, claim.run_removed)) else {
-        return Ok(false);
+        return Ok(true);
     };
     let end = match completion.fate {
         Fate::Over => Some(RunEnd::Succeeded),
@@ -34,8 +35,9 @@ pub(super) fn end_attempt<R: Rows>(
     {
         rows.edit(row, |row| row.note(completion.execution, (**noted).clone()))?;
     }
+    let asks = completion.fate != Fate::Cancelled;
     if end_claim_of_run(rows, id, (run, Some(number)), now)? {
-        return Ok(true);
+        return Ok(!asks);
     }
     if let Some(run) = rows.run(run)? {
         follow(rows, run, (number, began), completion, now)?;

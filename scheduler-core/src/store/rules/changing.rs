@@ -40,20 +40,7 @@ pub fn change_run<R: Rows>(
     if row.is_batch() {
         return change_batch(rows, run, change, state);
     }
-    let (is_only_key, is_busy, is_complete) =
-        (row.is_only_key(), row.has_more_children(), !row.lacks_input());
-    let allows = match change {
-        RunChange::Delete | RunChange::Edit(_) => claim.is_none(),
-        RunChange::Cancel => state.after(RunStep::Cancel).is_some(),
-        RunChange::Replay { .. } => state.after(RunStep::Replay).is_some() && !is_only_key && is_complete,
-        RunChange::Hold => state.after(RunStep::Hold).is_some(),
-        RunChange::Release => {
-            state.after(RunStep::Release).is_some() && row.behind().is_none() && is_complete
-        }
-        RunChange::Seal => false,
-    };
-    // A rule is about to go on with its children.
-    if !allows || is_busy {
+    if !allows(row, change, state, claim.is_some()) {
         return Ok(RunChanged::Refused(state));
     }
     match change {
@@ -85,6 +72,26 @@ pub fn change_run<R: Rows>(
         RunChange::Seal => {}
     }
     Ok(RunChanged::Done)
+}
+
+/// Whether a run that is no batch can be changed like this.
+fn allows(row: &RunRow, change: &RunChange, state: RunState, is_claimed: bool) -> bool {
+    // A rule is about to go on with its children.
+    if row.has_more_children() {
+        return false;
+    }
+    match change {
+        RunChange::Delete | RunChange::Edit(_) => !is_claimed,
+        RunChange::Cancel => state.after(RunStep::Cancel).is_some(),
+        RunChange::Replay { .. } => {
+            state.after(RunStep::Replay).is_some() && !row.is_only_key() && !row.lacks_input()
+        }
+        RunChange::Hold => state.after(RunStep::Hold).is_some(),
+        RunChange::Release => {
+            state.after(RunStep::Release).is_some() && row.behind().is_none() && !row.lacks_input()
+        }
+        RunChange::Seal => false,
+    }
 }
 
 /// A batch can only be sealed, cancelled and, after its end, deleted.

@@ -44,15 +44,16 @@ pub fn complete<R: Rows>(
     }
     let Some(item) = item else {
         let instruction = completion.instruction;
-        end_attempt(rows, completion, now)?;
+        let follows = end_attempt(rows, completion, now)?;
         end_job(rows, trigger.job(), instruction)?;
-        return Ok(DONE);
+        return Ok(if follows { DONE } else { CompleteResult::Withdrawn });
     };
     end_claim(rows, id)?;
     if counted {
         end_run(rows, item, lineage, now)?;
     }
     // What somebody has unscheduled meanwhile is not retried.
+    let done = if is_removed && completion.promise.is_some() { CompleteResult::Withdrawn } else { DONE };
     if let Some(run) = completion.promise.filter(|_| !is_removed) {
         if let Some(new) = completion.noted {
             noted.get_or_insert_default().take(completion.execution.count(), *new);
@@ -60,7 +61,7 @@ pub fn complete<R: Rows>(
         promise(rows, (NewRun { noted, ..*run }, completion.fate), 0, now)?;
     }
     match completion.instruction {
-        Instruction::Continue => return Ok(DONE),
+        Instruction::Continue => return Ok(done),
         Instruction::FinishJob | Instruction::FailJob => {
             end_job(rows, trigger.job(), completion.instruction)?;
         }
@@ -71,7 +72,7 @@ pub fn complete<R: Rows>(
         },
         _ => {}
     }
-    Ok(DONE)
+    Ok(done)
 }
 
 /// Does what a run says of all triggers of its job: they finish or fail. Nothing for another instruction.
