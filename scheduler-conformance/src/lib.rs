@@ -61,6 +61,7 @@ pub fn checks<O: Open>() -> Vec<Check<O>> {
         verbs::lateness::all(),
         verbs::notes::all(),
         verbs::lengths::all(),
+        verbs::filling::all(),
         verbs::limits::all(),
         verbs::rates::all(),
         verbs::caps::all(),
@@ -101,6 +102,7 @@ macro_rules! store_conformance {
             $crate::__store_checks_of_lateness!($open);
             $crate::__store_checks_of_notes!($open);
             $crate::__store_checks_of_lengths!($open);
+            $crate::__store_checks_of_filling!($open);
             $crate::__store_checks_of_limits!($open);
             $crate::__store_checks_of_rates!($open);
             $crate::__store_checks_of_caps!($open);

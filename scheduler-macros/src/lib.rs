@@ -114,7 +114,7 @@ use proc_macro::TokenStream;
 ///
 /// # Limits
 ///
-/// The limits of a run are made of its argument when it is enqueued. A run has at most four. Occurrences of triggers have no limits.
+/// The limits of a run are made of its argument when it is enqueued, and those of an occurrence of a trigger when it is due. A run has at most four.
 ///
 /// | part | meaning | default |
 /// |---|---|---|
@@ -123,6 +123,8 @@ use proc_macro::TokenStream;
 /// | `key = "tenant"` | each value has a limit of its own: a field, several fields or a function, as for [unique runs](#unique-runs) | one limit for all |
 /// | `name = "github"` | the name of the limit; jobs whose limits have the same name and key share the limit | the name of the job |
 /// | `weight = 3`, `weight = "size"`, `weight = Letter::size` | how many slots a run takes: a number, a field or a function. Of `rate` this part is called `cost` | 1 |
+/// | `when_full = "skip"` | what becomes of a run that is due while the limit is full: `"wait"`, `"skip"` (it ends as superseded), `"keep_newest"`, `"keep_oldest"`, or `"cancel_running"`, which a rate does not have | `"wait"` |
+/// | `hold = "run"` | a run keeps its slot between its attempts, to its end. Not for `rate` | `"attempt"` |
 /// | `smooth` | of `rate`: attempts are spread evenly | attempts begin as soon as allowed |
 /// | `burst = 5` | of `rate`: attempts are spread evenly, and so many may begin at once after a pause | 1 with `smooth` |
 ///

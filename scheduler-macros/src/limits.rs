@@ -12,14 +12,26 @@ use syn::spanned::Spanned;
 use syn::{Expr, ExprLit, ExprPath, Ident, Lit, LitInt, LitStr, Meta, Path, Token, Type};
 
 use crate::errors::Errors;
-use crate::keys::{Key, Part, key, place};
+use crate::keys::{Key, Part, key, place, word};
 
 /// The options that limit runs. Each may be given several times.
 pub(crate) const LIMITS: [&str; 2] = ["limit", RATE];
 
 const RATE: &str = "rate";
-const PARTS_OF_LIMIT: [&str; 4] = ["key", "name", "max", "weight"];
-const PARTS_OF_RATE: [&str; 5] = ["key", "name", "cost", "smooth", "burst"];
+const PARTS_OF_LIMIT: [&str; 6] = ["key", "name", "max", "weight", "when_full", "hold"];
+const PARTS_OF_RATE: [&str; 6] = ["key", "name", "cost", "smooth", "burst", "when_full"];
+
+/// What becomes of a run that finds its limit full. The last one is none of a rate.
+const WHEN_FULL: [(&str, &str); 5] = [
+    ("wait", "Wait"),
+    ("skip", "Skip"),
+    ("keep_newest", "KeepNewest"),
+    ("keep_oldest", "KeepOldest"),
+    ("cancel_running", "CancelRunning"),
+];
+
+/// How long a run holds its limit.
+const HOLD: [(&str, &str); 2] = [("attempt", "Attempt"), ("run", "Run")];
 
 /// A run has at most so many limits.
 const MOST: usize = 4;
@@ -43,6 +55,8 @@ pub(crate) struct Limit {
     max: u32,
     weight: Option<Weight>,
     rate: Option<Rate>,
+    when_full: Option<Ident>,
+    hold: Option<Ident>,
 }
 
 struct Rate {
@@ -75,7 +89,8 @@ impl Limit {
     pub(crate) fn read(of: &str, option: &Meta, errors: &mut Errors) -> Option<Self> {
         let Parts { rate, parts } = parts_of(of, option, errors)?;
         let span = option.path().span();
-        let mut limit = Self { span, name: None, key: Key::Job, max: 0, weight: None, rate: None };
+        let (name, weight, when_full, hold) = Default::default();
+        let mut limit = Self { span, name, key: Key::Job, max: 0, weight, rate: None, when_full, hold };
         match rate {
             Some(text) if of == RATE => {
                 let (max, window) = rate_of(&text, errors)?;
@@ -131,6 +146,11 @@ impl Limit {
                 errors.at(&part.value, "`smooth` has no value; write `smooth`, or `burst = 5`");
             }
             "smooth" => self.spread((1, part.name.span())),
+            "when_full" => {
+                let known = if self.is_rate() { &WHEN_FULL[..WHEN_FULL.len() - 1] } else { &WHEN_FULL[..] };
+                self.when_full = case(part, known, errors);
+            }
+            "hold" => self.hold = case(part, &HOLD, errors),
             "burst" => number(part, errors).into_iter().for_each(|burst| self.spread(burst)),
             _ => self.weight = weight(part, errors),
         }
@@ -204,13 +224,15 @@ impl Limit {
                 quote_spanned!(field.span()=> .weight(#krate::__private::weight_of(#value)))
             }
         });
+        let when_full = self.when_full.iter().map(|case| quote!(.when_full(#krate::run::WhenFull::#case)));
+        let hold = self.hold.iter().map(|case| quote!(.hold(#krate::run::Hold::#case)));
         let function = format_ident!("__limit_{number}");
         let args = ty.filter(|_| self.reads_argument());
         let args = args.map_or_else(|| quote!(#krate::JobData), |ty| quote!(#ty));
         quote! {
             #[allow(unused_variables)]
             fn #function(args: &#args) -> #krate::run::Limit {
-                #krate::run::Limit::#limit #(#keys)* #(#weight)*
+                #krate::run::Limit::#limit #(#keys)* #(#weight)* #(#when_full)* #(#hold)*
             }
         }
     }
@@ -233,10 +255,13 @@ pub(crate) fn limiting(limits: &[Limit], owner: &TokenStream, args: Option<&Type
     let call = |(number, limit): (usize, &Limit)| {
         let function = format_ident!("__limit_{number}");
         let name = limit.name.as_ref().map_or_else(|| quote!(#owner::NAME), |name| quote!(#name));
-        match args.filter(|_| limit.reads_argument()) {
-            Some(args) => quote!(.limit::<#args>(#owner::#function).limit_named(#name)),
+        let max = limit.max;
+        let millis = limit.rate.as_ref().map_or(0, |rate| rate.window.as_millis() as u64);
+        let made = match args.filter(|_| limit.reads_argument()) {
+            Some(args) => quote!(.limit::<#args>(#owner::#function)),
             None => quote!(.limit_by(#owner::#function)),
-        }
+        };
+        quote!(#made.limit_declared(#name, #max, #millis))
     };
     limits.iter().enumerate().map(call).collect()
 }
@@ -324,6 +349,13 @@ fn rate_of(text: &LitStr, errors: &mut Errors) -> Option<(u32, Duration)> {
         Err(_) => errors.at(text, format!("`{max}` is not a number of attempts; {HOW_TO_RATE}")),
     }
     None
+}
+
+/// The case of an enum that a word stands for.
+fn case(part: &Part, known: &[(&'static str, &str)], errors: &mut Errors) -> Option<Ident> {
+    let words: Vec<_> = known.iter().map(|(word, _)| *word).collect();
+    let found = word(part, &words, errors)?;
+    known.iter().find(|(word, _)| *word == found).map(|(_, case)| format_ident!("{case}"))
 }
 
 fn name_of(part: &Part, errors: &mut Errors) -> Option<LitStr> {

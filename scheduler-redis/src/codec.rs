@@ -33,6 +33,7 @@ pub(crate) fn tag(tag: &RunTag) -> String {
         RunTag::FollowUp(key) => format!("f{}\0\0", text_of(key.number())),
         RunTag::FirstOf(key) => format!("s{}\0\0", text_of(key.number())),
         RunTag::Behind(run) => format!("b{}\0\0", self::run(*run)),
+        RunTag::Holder(gate) => format!("h{}\0\0", text_of(gate.number())),
         RunTag::ChildOf(parent) => format!("c{}\0\0", text_of(whole(*parent))),
         RunTag::Member(batch) => format!("m{}\0\0", text_of(whole(*batch))),
         RunTag::UnmetBy(parent) => format!("u{}\0\0", text_of(whole(*parent))),

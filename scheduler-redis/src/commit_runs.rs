@@ -81,6 +81,15 @@ impl Commit {
         }
     }
 
+    /// The gates that the run itself holds.
+    fn hold(&mut self, before: Option<&RunRow>, after: Option<&RunRow>) {
+        for (row, sign) in [(before, -1), (after, 1)] {
+            for gate in row.filter(|row| row.is_gated()).map(|row| row.gates().of_run()).iter().flatten() {
+                *self.gates.entry(gate.id.clone()).or_default() += sign * i64::from(gate.weight);
+            }
+        }
+    }
+
     /// When a rule is to look at it. A node that waits for something else has to know of an alarm of a run that waits; the removal of an
     /// ended run may be late.
     fn alarm(&mut self, name: &str, before: Option<&RunRow>, after: Option<&RunRow>) {
@@ -126,6 +135,7 @@ impl Commit {
             None => self.ops.add(Step::HDel, "runs", [text(&name)]),
         }
         self.rank(&name, before, after);
+        self.hold(before, after);
         let tagged = |row: Option<&RunRow>| -> Vec<_> {
             let tags = row.into_iter().flat_map(RunRow::tags);
             tags.map(|tag| format!("{}{name}", codec::tag(&tag))).collect()

@@ -2,13 +2,19 @@
 
 use chrono::{DateTime, Utc};
 use redis::Value;
-use scheduler_core::Result;
-use scheduler_core::run::{GateId, RateState};
-use scheduler_core::store::{GateUse, LimitOverride, LimitQuery, LimitStatus, Page, rules};
+use scheduler_core::run::{GateId, RateState, RunId, WhenFull};
+use scheduler_core::store::view::{View, record};
+use scheduler_core::store::{
+    AcquireDue, FullLimit, GateUse, LimitOverride, LimitQuery, LimitStatus, Page, rules,
+};
+use scheduler_core::{JobKey, Result};
 
 use crate::codec;
 use crate::commit::text;
-use crate::script::{self, number, word};
+use crate::load::parts;
+use crate::names::Names;
+use crate::run::{Mode, each};
+use crate::script::{self, bytes, list, number, word};
 use crate::shared::Shared;
 
 /// So many words the script says of a gate.
@@ -45,6 +51,39 @@ fn read_use(words: &[Value], now: DateTime<Utc>) -> (GateUse, bool) {
 }
 
 impl Shared {
+    /// Runs that have found a limit full, as the script says. Those that are not to wait for that have ended then, and are returned, too.
+    pub(crate) async fn meet_full_limits(
+        &self,
+        request: &AcquireDue,
+        found: &[Value],
+    ) -> Result<(Vec<FullLimit>, Vec<(RunId, JobKey)>)> {
+        let (mut limited, mut unwilling) = (Vec::with_capacity(found.len()), Vec::new());
+        let mut names = Names::new(self.numbers.clone(), request.now);
+        for words in found {
+            let words = list(Some(words.clone()));
+            let record = words.get(1).and_then(bytes).and_then(parts);
+            // One that cannot be read is told when it is taken.
+            let Some(Ok(row)) = record.map(|(_, text)| record::read_run(text, &mut names)) else { continue };
+            let mut full = FullLimit::new(row.id, row.job.clone(), GateId::read(&word(words.get(2))));
+            let gate = row.gates().iter().find(|gate| gate.id == full.limit).map(|gate| gate.when_full);
+            if gate.is_some_and(|when_full| when_full != WhenFull::Wait) {
+                let waiting = list(words.get(3).cloned());
+                full.waiting = waiting.iter().filter_map(|name| codec::read_run(&word(Some(name)))).collect();
+                unwilling.push(full.clone());
+            }
+            limited.push(full);
+        }
+        if unwilling.is_empty() {
+            return Ok((limited, Vec::new()));
+        }
+        let AcquireDue { session, now, .. } = *request;
+        let rule = |view: &mut View<Names>| {
+            each(view, &unwilling, |view, full| rules::meet_full_limit(view, &full, session, now))
+        };
+        let ended = self.run("full", Mode::Chore, self.view(), rule).await?.answer;
+        Ok((limited, ended.into_iter().flatten().collect()))
+    }
+
     pub(crate) async fn page_of_limits(
         &self,
         query: &LimitQuery,

@@ -181,7 +181,8 @@ impl Shared {
         while let Some(at) = cursor {
             let (ids, next) = self.loader(&mut self.empty_view()).scan_runs(at, MANY).await?;
             cursor = next;
-            for part in ids.chunks(PART) {
+            // Each may have tags, an alarm and a place.
+            for part in ids.chunks(PART / 2) {
                 let mut view = self.view();
                 let all = part.iter().map(|run| view.names().run(*run)).collect();
                 // A run that cannot be read is left for an audit.

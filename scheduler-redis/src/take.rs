@@ -305,13 +305,14 @@ impl Shared {
             // Its node does not wait for this any more.
             return Err(touch_lost());
         }
-        let of_jobs = word(answer.get(8));
+        let (of_jobs, limited) = (word(answer.get(8)), list(answer.get(10).cloned()));
         let (mut acquired, unusable) = self.read_taken(request, answer);
         let is_done = async {
             self.drop_unreadable(request.session, &unusable).await?;
             self.spoil(unusable.spoilt).await?;
             let has_moved = self.settle(&mut acquired.runs, &of_jobs, request).await?;
             self.hold_paused(&mut acquired.runs).await?;
+            (acquired.limited, acquired.superseded) = self.meet_full_limits(request, &limited).await?;
             Ok(has_moved)
         };
         let has_moved = is_done.await;

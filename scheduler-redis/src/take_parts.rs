@@ -110,6 +110,8 @@ impl Shared {
         for (_, part) in taken {
             all.triggers.extend(part.triggers);
             all.runs.extend(part.runs);
+            all.limited.extend(part.limited);
+            all.superseded.extend(part.superseded);
             (all.cancel, all.next_due) = (part.cancel, part.next_due);
         }
         is_done

@@ -29,6 +29,21 @@ async fn twice(letter: Letter) {}
 #[job(limit(max = 2, weight = 3))]
 async fn too_heavy(letter: Letter) {}
 
+#[job(limit(key = "tenant", max = 2, when_full = "drop"))]
+async fn unknown_when_full(letter: Letter) {}
+
+#[job(limit(key = "tenant", max = 2, when_full = skip))]
+async fn when_full_without_quotes(letter: Letter) {}
+
+#[job(limit(key = "tenant", max = 2, hold = "runs"))]
+async fn unknown_hold(letter: Letter) {}
+
+#[job(rate("100/1m", when_full = "cancel_running"))]
+async fn rate_that_cancels(letter: Letter) {}
+
+#[job(rate("100/1m", hold = "run"))]
+async fn rate_that_is_held(letter: Letter) {}
+
 #[job(limit(key = "tenant", max = 2))]
 async fn without_argument() {}
 

@@ -7,7 +7,7 @@
 //!
 //! A parent with many children succeeds, and another one dies; a batch with many runs is filled, run and told of; many runs wait at a limit of
 //! ten, and the same runs without the limit. Printed are the time of the whole and of its longest call to the store, and for a Redis what its
-//! slow log holds of calls over 5 ms.
+//! slow log holds of calls over 5 ms. `--only parent`, `batch`, `limit` or `free` runs a part of them.
 
 use std::time::Duration;
 
@@ -22,8 +22,8 @@ use scheduler_core::time::{Clock, SystemClock};
 use scheduler_redis::RedisJobStore;
 
 const SESSION: u64 = 1;
-/// So many runs are stored by a call, and so many are ended.
-const STORED: usize = 500;
+/// So many runs are stored by a call, which a store may do in parts, and so many are ended.
+const STORED: usize = 1000;
 const ENDED: usize = 100;
 
 #[derive(Parser)]
@@ -37,6 +37,9 @@ struct Args {
     /// How many runs are in the batch
     #[arg(long, default_value_t = 1_000_000)]
     members: u64,
+    /// Only bursts whose names contain this
+    #[arg(long, default_value = "")]
+    only: String,
     /// `memory`, or the address of a Redis
     #[arg(long, default_value = "memory")]
     store: String,
@@ -50,9 +53,10 @@ struct Burst {
 }
 
 impl Burst {
-    async fn call<T>(&mut self, call: StoreFuture<'_, T>) -> scheduler_core::Result<T> {
+    async fn call<'a, T>(&mut self, call: impl FnOnce() -> StoreFuture<'a, T>) -> scheduler_core::Result<T> {
         let began = SystemClock.monotonic();
-        let answer = call.await;
+        // A store in memory does its work before it returns.
+        let answer = call().await;
         self.longest = self.longest.max(SystemClock.monotonic().saturating_sub(began));
         self.calls += 1;
         answer
@@ -80,7 +84,7 @@ async fn enqueue(
 ) -> scheduler_core::Result<()> {
     let mut runs = runs.peekable();
     while runs.peek().is_some() {
-        burst.call(store.enqueue(runs.by_ref().take(STORED).collect())).await?;
+        burst.call(|| store.enqueue(runs.by_ref().take(STORED).collect())).await?;
     }
     Ok(())
 }
@@ -92,7 +96,7 @@ async fn drain(store: &dyn JobStore, burst: &mut Burst, fate: &Fate) -> schedule
         let (limits, shares) = (QueueLimits::default(), Vec::new());
         let (until, max, late, heard) = (now, ENDED, None, None);
         let request = AcquireDue { session: SESSION, now, until, max, limits, shares, late, heard };
-        let acquired = burst.call(store.acquire_due(request)).await?;
+        let acquired = burst.call(|| store.acquire_due(request)).await?;
         if acquired.runs.is_empty() && acquired.next_due.is_none_or(|due| due > now) {
             return Ok(ran);
         }
@@ -100,7 +104,7 @@ async fn drain(store: &dyn JobStore, burst: &mut Burst, fate: &Fate) -> schedule
         let end = |run: &AcquiredRun| Completion { fate: fate.clone(), ..Completion::of(run.claim) };
         let executions: Vec<_> = acquired.runs.iter().map(end).collect();
         if !executions.is_empty() {
-            burst.call(store.complete(Complete { now, executions })).await?;
+            burst.call(|| store.complete(Complete { now, executions })).await?;
         }
     }
 }
@@ -136,7 +140,7 @@ async fn batch(store: &dyn JobStore, many: u64) -> scheduler_core::Result<()> {
     };
     enqueue(store, &mut filling, std::iter::once(batch).chain((2..2 + many).map(member))).await?;
     let seal = ChangeRuns::new(vec![id(1)], RunChange::Seal, begin());
-    filling.call(store.change_runs(seal)).await?;
+    filling.call(|| store.change_runs(seal)).await?;
     filling.print("batch: filled", many, began);
     let (mut ending, began) = (Burst::default(), SystemClock.monotonic());
     drain(store, &mut ending, &Fate::Over).await?;
@@ -157,7 +161,7 @@ async fn limited(
     many: u64,
     cap: Option<u32>,
     what: &str,
-) -> scheduler_core::Result<()> {
+) -> scheduler_core::Result<Duration> {
     store.clear().await?;
     let (mut filling, began) = (Burst::default(), SystemClock.monotonic());
     let waiter = |number| {
@@ -170,8 +174,78 @@ async fn limited(
     filling.print(&format!("{what}: stored"), many, began);
     let (mut ending, began) = (Burst::default(), SystemClock.monotonic());
     let ran = drain(store, &mut ending, &Fate::Over).await?;
+    let took = SystemClock.monotonic().saturating_sub(began);
     ending.print(&format!("{what}: run"), many, began);
     assert_eq!(ran, many, "each run has begun");
+    Ok(took)
+}
+
+/// The same runs with a limit that never binds and without one, one after the other and back.
+async fn compare(store: &dyn JobStore, many: u64, address: Option<&str>) -> scheduler_core::Result<()> {
+    let (mut took, mut served) = ([Duration::ZERO; 2], [0; 2]);
+    for is_limited in [true, false, false, true] {
+        let (cap, what) =
+            if is_limited { (Some(u32::MAX), "limit that never binds") } else { (None, "no limit") };
+        let before = served_micros(address).await?;
+        took[usize::from(is_limited)] += limited(store, many, cap, what).await?;
+        served[usize::from(is_limited)] += served_micros(address).await? - before;
+    }
+    let cost = 100.0 * (took[1].as_secs_f64() / took[0].as_secs_f64() - 1.0);
+    println!("a limit that never binds costs {cost:.0} %");
+    if address.is_some() {
+        let of_server = served.map(|micros| micros as f64 / (2 * many) as f64);
+        println!(
+            "of the server, stored and run: {:.1} µs with it, {:.1} µs without",
+            of_server[1], of_server[0]
+        );
+    }
+    Ok(())
+}
+
+/// For how long the server has carried out scripts, in microseconds.
+async fn served_micros(address: Option<&str>) -> scheduler_core::Result<u64> {
+    let Some(address) = address else { return Ok(0) };
+    let asked = async {
+        let mut server = redis::Client::open(address)?.get_multiplexed_async_connection().await?;
+        redis::cmd("INFO").arg("commandstats").query_async::<String>(&mut server).await
+    };
+    let info = asked
+        .await
+        .map_err(|error| scheduler_core::Error::transient(format!("the server says nothing: {error}")))?;
+    let line = info.lines().find(|line| line.starts_with("cmdstat_evalsha:")).unwrap_or_default();
+    let micros = line.split(',').find_map(|word| word.strip_prefix("usec="));
+    Ok(micros.and_then(|micros| micros.parse().ok()).unwrap_or_default())
+}
+
+/// Runs wait at a limit of one until it becomes a thousand.
+async fn raised(store: &dyn JobStore, many: u64) -> scheduler_core::Result<()> {
+    store.clear().await?;
+    let id = GateId::of("github", None);
+    let waiter = |number| {
+        let mut waiter = run(number);
+        waiter.gates = Gates::new(vec![Gate::new(id.clone(), 1, 1)]);
+        waiter
+    };
+    let mut waiting = Burst::default();
+    let began = SystemClock.monotonic();
+    enqueue(store, &mut waiting, (1..=many).map(waiter)).await?;
+    let now = begin() + TimeDelta::hours(1);
+    let first = loop {
+        let (limits, shares, (late, heard)) = (QueueLimits::default(), Vec::new(), (None, None));
+        let request =
+            AcquireDue { session: SESSION, now, until: now, max: ENDED, limits, shares, late, heard };
+        let acquired = waiting.call(|| store.acquire_due(request)).await?;
+        if let Some(run) = acquired.runs.into_iter().next() {
+            break run.claim;
+        }
+    };
+    waiting.print("limit of one: parked", many, began);
+    let (mut ending, began) = (Burst::default(), SystemClock.monotonic());
+    ending.call(|| store.set_limit(id, Some(LimitOverride::of(1000)))).await?;
+    ending.call(|| store.complete(Complete { now, executions: vec![Completion::of(first)] })).await?;
+    let ran = drain(store, &mut ending, &Fate::Over).await?;
+    ending.print("limit raised to 1000: run", many, began);
+    assert_eq!(ran, many - 1, "each run has begun");
     Ok(())
 }
 
@@ -202,14 +276,17 @@ async fn slow_calls(address: &str, reset: bool) -> scheduler_core::Result<Vec<u6
 
 #[tokio::main]
 async fn main() -> scheduler_core::Result<()> {
-    let Args { children: of_parent, members, waiters, store } = Args::parse();
+    let Args { children: of_parent, members, waiters, only, store } = Args::parse();
     let address = Some(store.clone()).filter(|store| store != "memory");
     if let Some(address) = &address {
         slow_calls(address, true).await?;
     }
     let store: std::sync::Arc<dyn JobStore> = match &*store {
         "memory" => std::sync::Arc::new(MemoryJobStore::new()),
-        address => std::sync::Arc::new(RedisJobStore::connect(address, "bursts").await?),
+        // A prefix of its own, so that nothing of an earlier process is waited for.
+        address => std::sync::Arc::new(
+            RedisJobStore::connect(address, &format!("bursts-{}", std::process::id())).await?,
+        ),
     };
     let (wake, stop): (std::sync::Arc<dyn Fn() + Send + Sync>, _) =
         (std::sync::Arc::new(|| {}), std::sync::Arc::new(|_, _| {}));
@@ -222,12 +299,22 @@ async fn main() -> scheduler_core::Result<()> {
         stop,
     };
     store.attach(node).await?;
-    children(&*store, of_parent, Fate::Over, "parent that succeeds").await?;
-    children(&*store, of_parent, Fate::Dead { error: None }, "parent that dies").await?;
-    batch(&*store, members).await?;
-    limited(&*store, waiters, Some(10), "limit of ten").await?;
-    limited(&*store, waiters, Some(u32::MAX), "limit that never binds").await?;
-    limited(&*store, waiters, None, "no limit").await?;
+    let is_meant = |burst: &str| burst.contains(&*only);
+    if is_meant("parent") {
+        children(&*store, of_parent, Fate::Over, "parent that succeeds").await?;
+        children(&*store, of_parent, Fate::Dead { error: None }, "parent that dies").await?;
+    }
+    if is_meant("batch") {
+        batch(&*store, members).await?;
+    }
+    if is_meant("limit") {
+        limited(&*store, waiters, Some(10), "limit of ten").await?;
+        raised(&*store, waiters).await?;
+    }
+    if is_meant("free") {
+        compare(&*store, waiters, address.as_deref()).await?;
+    }
+    store.clear().await?;
     if let Some(address) = &address {
         let slow = slow_calls(address, false).await?;
         let longest = slow.iter().max().map_or(0, |micros| micros / 1000);

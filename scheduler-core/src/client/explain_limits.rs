@@ -40,7 +40,12 @@ pub(super) fn describe(limit: &LimitStatus, weight: u32, f: &mut fmt::Formatter<
         write!(f, "; it opens at {opens}")?;
     }
     if let Some(first) = limit.holders.first() {
-        write!(f, "; {} of job `{}` has it since {}", first.execution, first.job, first.since)?;
+        match first.execution {
+            Some(execution) => {
+                write!(f, "; {execution} of job `{}` has it since {}", first.job, first.since)?;
+            }
+            None => write!(f, "; run {} of job `{}` has it since {}", first.run, first.job, first.since)?,
+        }
         match limit.holders.len() {
             1 => {}
             many => write!(f, ", and {} others have it", many - 1)?,

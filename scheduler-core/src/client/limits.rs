@@ -1,14 +1,11 @@
 //! The limits of runs that are enqueued.
 
-use std::fmt::Display;
-
 use super::enqueuing::Enqueue;
 use super::handle::Client;
 use crate::data::JobData;
 use crate::error::{Error, Result};
-use crate::job::Invocation;
-use crate::run::{Gates, Limit, gates_of};
-use crate::user;
+use crate::job::{Invocation, make_gates};
+use crate::run::{Gates, Limit};
 
 impl<T> Enqueue<'_, T> {
     /// At most so many runs of this limit are under way at the same time, over all nodes; until then the run waits. A limit whose name the
@@ -39,22 +36,8 @@ impl Client {
         if of_job.is_empty() && of_call.is_empty() {
             return Ok(Gates::default());
         }
-        let problem = |problem: &dyn Display| {
+        make_gates(of_job, &job.detail().data().merged(data), of_call).map_err(|problem| {
             Error::config(format!("a run of job `{}` cannot be enqueued: {problem}", job.key()))
-        };
-        let (all, mut limits) = (job.detail().data().merged(data), Vec::new());
-        for of in of_job {
-            match user::call(|| (of.make)(&all)) {
-                Ok(Ok(limit)) => limits.push(limit),
-                Ok(Err(_)) if of_call.iter().any(|limit| Some(limit.name()) == of.name) => {}
-                Ok(Err(error)) => return Err(problem(&format_args!("its limit cannot be made: {error}"))),
-                Err(panic) => {
-                    return Err(problem(&format_args!("the function that makes its limit {panic}")));
-                }
-            }
-        }
-        limits.retain(|limit| of_call.iter().all(|other| other.name() != limit.name()));
-        limits.extend(of_call);
-        gates_of(&limits).map_err(|error| problem(&error))
+        })
     }
 }

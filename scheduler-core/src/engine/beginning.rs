@@ -53,6 +53,9 @@ impl Engine {
             self.core.fail_trigger(&parts);
             return None;
         }
+        if self.core.queues(&parts) {
+            return None;
+        }
         self.execute(parts)
     }
 

@@ -7,6 +7,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::core::Core;
 use super::ending::Ending;
+use super::queueing::instruction_of;
 use crate::execute::{Ended, Execution, Pipeline, RunOwner};
 use crate::job::{BoxFuture, CancelReason, Failure, JobError, Outcome, RunParts, Unschedule};
 use crate::run::{AttemptError, Delivery, FailureKind, FiringCause, RetryPolicy, Verdict};
@@ -57,12 +58,7 @@ impl Core {
         let parts = &ended.run.parts;
         let wishes = ended.run.take_wishes();
         let instruction = match wishes.unschedule {
-            // What is declared stays, complete: otherwise the next start would declare it anew.
-            None if parts.stored.is_some() => Instruction::Continue,
-            None if parts.next.is_none() && parts.trigger.declared_by().is_none() => {
-                Instruction::RemoveTrigger
-            }
-            None => Instruction::Continue,
+            None => instruction_of(parts),
             Some(Unschedule::Trigger) => Instruction::FinishTrigger,
             Some(Unschedule::Job) => Instruction::FinishJob,
         };
@@ -127,7 +123,10 @@ impl Core {
             Outcome::Cancelled if parts.stored.is_some() => Fate::Cancelled,
             Outcome::Cancelled => Fate::Over,
             Outcome::Failed(_) | Outcome::Panicked(_) | Outcome::TimedOut => {
-                let Some(policy) = self.policy(parts) else { return Fate::Over };
+                let Some(policy) = self.policy(parts) else {
+                    // An occurrence without a policy has a successor in place of a retry.
+                    return if parts.stored.is_some() { Fate::Discarded } else { Fate::Over };
+                };
                 let error =
                     ended.outcome.failure().map(|text| self.error_of(parts, kind_of(ended.outcome), &text));
                 match verdict(policy, (parts, resets), ended.outcome, now) {
@@ -161,7 +160,7 @@ impl Core {
     }
 
     /// The run of a trigger's firing, of which this was the first attempt.
-    fn promise(&self, parts: &RunParts) -> NewRun {
+    pub(super) fn promise(&self, parts: &RunParts) -> NewRun {
         let RunParts { id, job, trigger, scheduled, fired, .. } = parts;
         let run = NewRun::of_firing(*id, job, trigger, *scheduled, *fired);
         let is_defined = self.registry.defines(job);
@@ -169,7 +168,7 @@ impl Core {
     }
 
     /// The record of an attempt, if the store keeps it.
-    fn record(
+    pub(super) fn record(
         &self,
         parts: &RunParts,
         outcome: &Outcome,

@@ -21,6 +21,8 @@ pub(crate) struct Ending {
     pub(crate) attempt: u32,
     /// The attempt for the counters; none for an ending that was no attempt.
     pub(crate) end: Option<CountedEnd>,
+    /// It was put into the queue, and nothing has run.
+    pub(crate) is_queued: bool,
     activity: Option<Activity>,
 }
 
@@ -32,7 +34,16 @@ impl Ending {
         activity: Activity,
     ) -> Self {
         let run = RunId::new(completion.execution.session(), completion.execution.count());
-        Self { completion, trigger, outcome, run, attempt: 1, end: None, activity: Some(activity) }
+        Self {
+            completion,
+            trigger,
+            outcome,
+            run,
+            attempt: 1,
+            end: None,
+            is_queued: false,
+            activity: Some(activity),
+        }
     }
 
     /// That of this attempt, which has ended at `at`.
@@ -41,6 +52,11 @@ impl Ending {
         let took = (at - parts.fired).to_std().unwrap_or_default();
         self.end = Some(CountedEnd { job_type: parts.job.shared_job_type().clone(), at, took });
         self
+    }
+
+    /// It was put into the queue, and nothing has run.
+    pub(crate) fn queued(self) -> Self {
+        Self { is_queued: true, ..self }
     }
 
     /// The loop has it.

@@ -17,6 +17,7 @@
 //! | `draw` | which queues the next starts belong to, by weights or tiers |
 //! | `store_failures` | backoff while the store fails |
 //! | `beginning` | executions of the firings and runs that the store hands out |
+//! | `queueing` | occurrences that are put into the queue, since their jobs have limits or a sequence |
 //! | `completing` | how an execution is created, and how its ending reaches the loop |
 //! | `ending` | an ending on its way to the store |
 //! | `reporting` | events and logs |
@@ -31,6 +32,7 @@ mod decision;
 mod draw;
 mod ending;
 mod noting;
+mod queueing;
 mod queues;
 mod reporting;
 mod running;

@@ -80,6 +80,24 @@ impl Core {
         self.pipeline.bus.send(|| Event::Expired { run, job: job.clone() });
     }
 
+    /// Reports a run that has found a limit full.
+    pub(crate) fn report_limited(&self, full: &FullLimit) {
+        let (run, job, limit) = (full.run, &full.job, &full.limit);
+        tracing::debug!(%job, %run, %limit, "run {run} of job `{job}` has found no room at limit `{limit}`; `Scheduler::explain_run` says who has it");
+        self.pipeline.bus.send(|| Event::Limited {
+            run,
+            job: job.clone(),
+            limit: limit.name().into(),
+            key: limit.key().map(Into::into),
+        });
+    }
+
+    /// Reports a run that is not run, since another one has taken its place.
+    pub(crate) fn report_superseded(&self, run: RunId, job: &JobKey) {
+        tracing::info!(%job, %run, "run {run} of job `{job}` has ended without an attempt: its limit was full, and such runs do not wait for it");
+        self.pipeline.bus.send(|| Event::Superseded { run, job: job.clone() });
+    }
+
     /// Reports that a job was asked for a pause.
     fn report_throttled(&self, ending: &Ending, limit: &Arc<str>, until: DateTime<Utc>) {
         let (run, job, shown) = (ending.run, ending.trigger.job(), When(Some(until)));
@@ -100,6 +118,11 @@ impl Core {
             return;
         };
         match &ending.completion.fate {
+            Fate::Again { at, .. } if ending.is_queued => {
+                let due = *at;
+                tracing::debug!(%job, %run, "an occurrence of job `{job}` waits as run {run}, since the job has limits or a sequence");
+                self.pipeline.bus.send(|| Event::Enqueued { run, job: job.clone(), due });
+            }
             Fate::Over | Fate::Discarded | Fate::Cancelled => {}
             Fate::Again { at, .. } if matches!(ending.outcome, Outcome::Snoozed(_)) => {
                 let (due, shown) = (*at, When(Some(*at)));

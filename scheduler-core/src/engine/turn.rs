@@ -344,6 +344,8 @@ impl Engine {
         acquired.cancel.into_iter().for_each(|(run, reason)| self.stop(run, reason));
         acquired.dropped.iter().for_each(|(run, job)| self.core.report_dropped(*run, job));
         acquired.expired.iter().for_each(|(run, job)| self.core.report_expired(*run, job));
+        acquired.limited.iter().for_each(|full| self.core.report_limited(full));
+        acquired.superseded.iter().for_each(|(run, job)| self.core.report_superseded(*run, job));
         acquired.dead.iter().for_each(|dead| self.core.report_dead(dead));
         let triggers = acquired.triggers.iter().map(|acquired| (acquired.claim, &acquired.trigger));
         let runs = acquired.runs.iter().map(|acquired| (acquired.claim, &acquired.trigger));

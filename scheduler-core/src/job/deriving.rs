@@ -1,12 +1,15 @@
 //! Keys, limits and sequences that are made of the argument of a run.
 
+use std::fmt::{self, Display};
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 
 use super::extract::{ExtractError, argument_of};
 use crate::data::JobData;
-use crate::run::{Limit, Sequence, Unique};
+use crate::run::{Gates, Limit, RunSequence, Sequence, Unique, gates_of};
+use crate::user;
 
 /// The functions that make the key, the limits and the sequence of a run.
 #[derive(Clone, Default)]
@@ -14,6 +17,60 @@ pub(crate) struct Derivations {
     pub(crate) unique: Option<UniqueOf>,
     pub(crate) limits: Vec<LimitOf>,
     pub(crate) sequence: Option<SequenceOf>,
+}
+
+impl Derivations {
+    /// Whether runs of the job wait for others, so that its occurrences have to wait, too.
+    pub(crate) fn has_waits(&self) -> bool {
+        !self.limits.is_empty() || self.sequence.is_some()
+    }
+}
+
+/// The gates of a run: the limits that its job makes of its data, and those of the call, which take the place of others of the same name.
+///
+/// # Errors
+///
+/// What is wrong with a limit, or with the function that makes it.
+pub(crate) fn make_gates(of_job: &[LimitOf], data: &JobData, of_call: Vec<Limit>) -> Result<Gates, String> {
+    let mut limits = Vec::new();
+    for of in of_job {
+        match user::call(|| (of.make)(data)) {
+            Ok(Ok(limit)) => limits.push(limit),
+            Ok(Err(_)) if of_call.iter().any(|limit| of.is_named(limit.name())) => {}
+            Ok(Err(error)) => return Err(format!("its limit cannot be made: {error}")),
+            Err(panic) => return Err(format!("the function that makes its limit {panic}")),
+        }
+    }
+    limits.retain(|limit| of_call.iter().all(|other| other.name() != limit.name()));
+    limits.extend(of_call);
+    gates_of(&limits)
+}
+
+/// The sequence that a job makes of the data of a run.
+///
+/// # Errors
+///
+/// What is wrong with the sequence, or with the function that makes it.
+pub(crate) fn make_sequence(
+    of: &SequenceOf,
+    data: &JobData,
+    job_type: &str,
+) -> Result<Box<RunSequence>, String> {
+    let made =
+        user::call(|| of(data)).map_err(|panic| format!("the function that makes its sequence {panic}"))?;
+    stored_sequence(made.map_err(|error| format!("its sequence cannot be made: {error}"))?, job_type)
+}
+
+/// A sequence as it is stored.
+///
+/// # Errors
+///
+/// What is wrong with it.
+pub(crate) fn stored_sequence(sequence: Sequence, job_type: &str) -> Result<Box<RunSequence>, String> {
+    match sequence.problem() {
+        Some(fault) => Err(fault),
+        None => Ok(Box::new(sequence.stored(job_type))),
+    }
 }
 
 /// The argument in this data, of which a key or a limit is made.
@@ -37,19 +94,48 @@ pub(super) fn unique_of<T: DeserializeOwned + 'static>(
 
 type MakeLimit = dyn Fn(&JobData) -> Result<Limit, ExtractError> + Send + Sync;
 
+/// What the code says of a limit, whatever the argument is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct DeclaredLimit {
+    pub(crate) name: &'static str,
+    cap: u32,
+    /// The window of a rate in milliseconds; 0 for a limit of what is under way.
+    window: u64,
+}
+
+impl DeclaredLimit {
+    pub(crate) const fn new(name: &'static str, cap: u32, window: u64) -> Self {
+        Self { name, cap, window }
+    }
+}
+
+impl Display for DeclaredLimit {
+    /// How much it allows, in words.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.window {
+            0 => write!(f, "{} at a time", self.cap),
+            window => write!(f, "{} in {:?}", self.cap, Duration::from_millis(window)),
+        }
+    }
+}
+
 /// Makes a limit of a run of the data that its function gets.
 #[derive(Clone)]
 pub(crate) struct LimitOf {
-    /// Its name, if that is known before.
-    pub(crate) name: Option<&'static str>,
+    /// What is known of it before.
+    pub(crate) declared: Option<DeclaredLimit>,
     pub(crate) make: Arc<MakeLimit>,
 }
 
 impl LimitOf {
+    fn is_named(&self, name: &str) -> bool {
+        self.declared.is_some_and(|declared| declared.name == name)
+    }
+
     pub(super) fn new(
         make: impl Fn(&JobData) -> Result<Limit, ExtractError> + Send + Sync + 'static,
     ) -> Self {
-        Self { name: None, make: Arc::new(make) }
+        Self { declared: None, make: Arc::new(make) }
     }
 }
 
@@ -97,8 +183,9 @@ macro_rules! deriving_methods {
             self
         }
 
-        /// Enqueued runs of the job have one limit more: the function makes it of the argument of a run. A call may bring
-        /// [further ones](crate::client::Enqueue::limit).
+        /// Runs of the job have one limit more: the function makes it of the argument of a run. A call may bring
+        /// [further ones](crate::client::Enqueue::limit). Occurrences of triggers have it, too: one that is due is put into its queue as a
+        /// run, and begins when there is room.
         ///
         /// ```
         /// # use scheduler_core::job::{JobDefinition, JobDetail};
@@ -124,16 +211,17 @@ macro_rules! deriving_methods {
             self
         }
 
-        /// The limit that was given last has this name, whatever the argument is.
+        /// The limit that was given last is this one, whatever the argument is.
         #[doc(hidden)]
         #[must_use]
-        pub fn limit_named(mut self, name: &'static str) -> Self {
-            self.derivations.limits.last_mut().into_iter().for_each(|limit| limit.name = Some(name));
+        pub fn limit_declared(mut self, name: &'static str, cap: u32, window: u64) -> Self {
+            let declared = Some(DeclaredLimit::new(name, cap, window));
+            self.derivations.limits.last_mut().into_iter().for_each(|limit| limit.declared = declared);
             self
         }
 
-        /// Enqueued runs of the job belong to a sequence: the function makes it of the argument of a run. A call may name
-        /// [another one](crate::client::Enqueue::sequence). Occurrences of triggers belong to no sequence.
+        /// Runs of the job belong to a sequence, occurrences of triggers too: the function makes it of the argument of a run. A call may name
+        /// [another one](crate::client::Enqueue::sequence).
         ///
         /// ```
         /// # use scheduler_core::job::{JobDefinition, JobDetail};

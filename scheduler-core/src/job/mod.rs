@@ -68,6 +68,7 @@ pub use crate::execution_id::{ExecutionId, InvalidExecutionId};
 pub use checkpoints::Resume;
 pub use context::{CancelReason, JobContext};
 pub use definition::{IntoInvocation, Invocation, JobDefinition, JobFn};
+pub(crate) use deriving::{make_gates, make_sequence, stored_sequence};
 pub use detail::{JobDetail, JobDetailBuilder};
 /// [`State`] under a name that no web framework uses.
 pub use extract::State as Provided;

@@ -90,8 +90,27 @@ impl Registry {
             problems
                 .extend(unmet.map(|problem| RegistryProblem(format!("job `{name}` ({place}) {problem}"))));
         }
+        problems.extend(self.problems_of_limits());
         // Jobs of one function lack the same.
         problems.dedup();
+        problems
+    }
+
+    /// Limits of one name that are declared differently: which of the two would hold depended on the run that is looked at.
+    fn problems_of_limits(&self) -> Vec<RegistryProblem> {
+        let (mut known, mut problems) = (HashMap::default(), Vec::new());
+        for definition in self.in_order() {
+            let declared = definition.derivations().limits.iter().filter_map(|limit| limit.declared);
+            for limit in declared {
+                let (first, place) = *known.entry(limit.name).or_insert((limit, definition.place()));
+                if first != limit {
+                    let (name, other) = (limit.name, definition.place());
+                    problems.push(RegistryProblem(format!(
+                        "the limit `{name}` allows {first} at {place} and {limit} at {other}; give both the same numbers, or one of them another name"
+                    )));
+                }
+            }
+        }
         problems
     }
 

@@ -1,10 +1,9 @@
 //! Limits: how many runs of one key may be under way at the same time, or begin in a time, over all nodes.
 
-use std::borrow::Borrow;
 use std::fmt::Display;
-use std::sync::Arc;
 use std::time::Duration;
 
+use super::gate::{Gate, GateId, Gates, Hold, WhenFull};
 use super::rate::Pace;
 use super::unique::push_part;
 
@@ -14,9 +13,6 @@ pub(crate) const MOST_LIMITS: usize = 4;
 /// The shortest and the longest window of a rate.
 const SHORTEST: Duration = Duration::from_millis(1);
 const LONGEST: Duration = Duration::from_secs(24 * 86_400);
-
-/// A key has at most so many bytes as it is given. Of a longer one the begin and a hash are kept.
-const MOST_OF_KEY: usize = 200;
 
 /// Allows at most so many runs to be under way at the same time, over all nodes.
 ///
@@ -44,12 +40,15 @@ pub struct Limit {
     max: u32,
     weight: u32,
     rate: Option<(Duration, u32)>,
+    when_full: WhenFull,
+    hold: Hold,
 }
 
 impl Limit {
     /// At most `max` runs of this limit at the same time. Without a [key](Self::key) all runs with this name share it.
     pub fn new(name: impl Into<String>, max: u32) -> Self {
-        Self { name: name.into(), key: None, max, weight: 1, rate: None }
+        let (name, when_full, hold) = (name.into(), WhenFull::Wait, Hold::Attempt);
+        Self { name, key: None, max, weight: 1, rate: None, when_full, hold }
     }
 
     /// At most `max` attempts begin in any time of this length, whenever it begins. Retries and replays count, too; an attempt that is given
@@ -108,6 +107,30 @@ impl Limit {
         Self { weight, ..self }
     }
 
+    /// What becomes of the run if the limit has no room when the run is due. Default: [`WhenFull::Wait`].
+    ///
+    /// ```
+    /// # use scheduler_core::run::{Limit, WhenFull};
+    /// // Of the previews of a document that wait, only the latest is of use.
+    /// let limit = Limit::new("preview", 1).key("document 7").when_full(WhenFull::KeepNewest);
+    /// ```
+    #[must_use]
+    pub fn when_full(self, when_full: WhenFull) -> Self {
+        Self { when_full, ..self }
+    }
+
+    /// How long the run holds its slot. Default: [`Hold::Attempt`]. Without meaning for a rate, which refuses [`Hold::Run`].
+    ///
+    /// ```
+    /// # use scheduler_core::run::{Hold, Limit};
+    /// // While a migration is retried, no other one of the tenant begins.
+    /// let limit = Limit::new("migration", 1).key("tenant 7").hold(Hold::Run);
+    /// ```
+    #[must_use]
+    pub fn hold(self, hold: Hold) -> Self {
+        Self { hold, ..self }
+    }
+
     pub(crate) fn name(&self) -> &str {
         &self.name
     }
@@ -127,6 +150,16 @@ impl Limit {
             ));
         }
         if let Some((window, burst)) = self.rate {
+            if self.hold == Hold::Run {
+                return Some(format!(
+                    "the rate `{name}` is to be held to the end of the run, and a rate only counts beginnings; leave `hold` out"
+                ));
+            }
+            if self.when_full == WhenFull::CancelRunning {
+                return Some(format!(
+                    "the rate `{name}` is to cancel what is running when it is full, which makes no room for it; use a limit of what is under way"
+                ));
+            }
             if window < SHORTEST || window > LONGEST {
                 return Some(format!(
                     "the rate `{name}` is one of {window:?}; use a time from a millisecond to 24 days"
@@ -145,7 +178,9 @@ impl Limit {
 
     fn gate(&self) -> Gate {
         let pace = self.rate.map(|(window, burst)| Pace::of(window, burst));
-        Gate { id: GateId::of(&self.name, self.key.as_deref()), cap: self.max, weight: self.weight, pace }
+        let id = GateId::of(&self.name, self.key.as_deref());
+        let (when_full, hold) = (self.when_full, self.hold);
+        Gate { pace, when_full, hold, ..Gate::new(id, self.max, self.weight) }
     }
 }
 
@@ -168,137 +203,4 @@ pub(crate) fn gates_of(limits: &[Limit]) -> Result<Gates, String> {
         }
     }
     Ok(Gates::new(gates))
-}
-
-/// By what a gate is known: the name of a limit, and the key if it has one.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct GateId(Arc<str>);
-
-impl GateId {
-    /// The gate of this limit for this key.
-    pub fn of(name: &str, key: Option<&str>) -> Self {
-        match key {
-            Some(key) => Self(format!("{name}\0{}", short(key)).into()),
-            None => Self(name.into()),
-        }
-    }
-
-    /// For a store: the gate of a [text](Self::text).
-    pub fn read(text: &str) -> Self {
-        Self(text.into())
-    }
-
-    /// For a store: name and key as one text.
-    pub fn text(&self) -> &str {
-        &self.0
-    }
-
-    /// The name of the limit.
-    pub fn name(&self) -> &str {
-        self.0.split_once('\0').map_or(&*self.0, |(name, _)| name)
-    }
-
-    /// The key; none for a limit without keys.
-    pub fn key(&self) -> Option<&str> {
-        Some(self.0.split_once('\0')?.1)
-    }
-}
-
-/// By its [text](GateId::text).
-impl Borrow<str> for GateId {
-    fn borrow(&self) -> &str {
-        &self.0
-    }
-}
-
-impl Display for GateId {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self.key() {
-            Some(key) => write!(f, "{}/{key}", self.name()),
-            None => f.write_str(self.name()),
-        }
-    }
-}
-
-fn short(key: &str) -> String {
-    if key.len() <= MOST_OF_KEY {
-        return key.to_owned();
-    }
-    let end = (0..=MOST_OF_KEY).rev().find(|end| key.is_char_boundary(*end)).unwrap_or_default();
-    format!("{}…{:032x}", &key[..end], super::KeyId::of("", key).number())
-}
-
-/// What a run needs to begin: a place among those of its limit.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Gate {
-    /// By what it is known.
-    pub id: GateId,
-    /// The sum of weights that may be under way, as it was declared when the run was enqueued.
-    pub cap: u32,
-    /// What the run adds to it.
-    pub weight: u32,
-    /// Of a rate, its window: so many attempts may begin in it. None for a limit of what is under way.
-    pub pace: Option<Pace>,
-}
-
-impl Gate {
-    /// A gate.
-    pub const fn new(id: GateId, cap: u32, weight: u32) -> Self {
-        Self { id, cap, weight, pace: None }
-    }
-
-    /// A gate where so many attempts may begin in a time.
-    pub const fn rate(id: GateId, cap: u32, pace: Pace, weight: u32) -> Self {
-        Self { id, cap, weight, pace: Some(pace) }
-    }
-
-    /// The same gate with another cap.
-    #[must_use]
-    pub fn capped(&self, cap: u32) -> Self {
-        let burst = |pace: Pace| if pace.burst == 0 { 0 } else { pace.burst.min(cap).max(1) };
-        let pace = self.pace.map(|pace| Pace { burst: burst(pace), ..pace });
-        Self { cap, pace, ..self.clone() }
-    }
-
-    /// Whether the run finds room at all, if nothing else is under way.
-    pub fn is_enough(&self) -> bool {
-        let burst = self.pace.map(|pace| pace.burst).filter(|burst| *burst > 0);
-        self.weight <= burst.unwrap_or(self.cap).min(self.cap)
-    }
-
-    /// Whether there is room if so much is used. Not for a rate.
-    pub fn has_room(&self, used: u64) -> bool {
-        used.saturating_add(self.weight.into()) <= self.cap.into()
-    }
-}
-
-/// The gates of a run. Most runs have none.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Gates(Option<Arc<[Gate]>>);
-
-impl Gates {
-    /// These gates.
-    pub fn new(gates: Vec<Gate>) -> Self {
-        Self((!gates.is_empty()).then(|| gates.into()))
-    }
-
-    /// Whether there are none.
-    pub const fn is_empty(&self) -> bool {
-        self.0.is_none()
-    }
-
-    /// Each of them.
-    pub fn iter(&self) -> std::slice::Iter<'_, Gate> {
-        self.0.as_deref().unwrap_or_default().iter()
-    }
-}
-
-impl<'a> IntoIterator for &'a Gates {
-    type Item = &'a Gate;
-    type IntoIter = std::slice::Iter<'a, Gate>;
-
-    fn into_iter(self) -> Self::IntoIter {
-        self.iter()
-    }
 }

@@ -7,6 +7,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::firings::{FiringReason, FiringRecord};
+use super::limits::FullLimit;
 use super::queues::QueueShare;
 use super::runs::{AcquiredRun, Fate, NewRun};
 use crate::calendar::Calendar;
@@ -120,6 +121,10 @@ pub struct Acquired {
     pub dropped: Vec<(RunId, JobKey)>,
     /// Runs that this call has found expired and has ended.
     pub expired: Vec<(RunId, JobKey)>,
+    /// Runs that have found a limit full for the first time since their latest attempt, and wait or have ended.
+    pub limited: Vec<FullLimit>,
+    /// Runs that this call has ended, since a limit was full and they [are not to wait](crate::run::WhenFull).
+    pub superseded: Vec<(RunId, JobKey)>,
     /// Runs that are dead since this node has found that theirs has died.
     pub dead: Vec<DeadRun>,
 }

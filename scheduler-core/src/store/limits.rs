@@ -137,7 +137,7 @@ pub struct LimitStatus {
     pub window: Option<Duration>,
     /// The sum of weights that are under way; of a rate, how many attempts count at present.
     pub used: u64,
-    /// The attempts under way that hold it, or have begun at this rate; at most [`MOST_HOLDERS`](Self::MOST_HOLDERS).
+    /// The attempts under way and the runs that hold it, and attempts that have begun at this rate; at most [`MOST_HOLDERS`](Self::MOST_HOLDERS).
     pub holders: Vec<LimitHolder>,
     /// How many due runs have found no room and wait for it. A run that waits for another limit does not count.
     pub waiting: u64,
@@ -152,12 +152,12 @@ pub struct LimitStatus {
     pub(crate) left: Option<u32>,
 }
 
-/// An attempt under way that holds a limit.
+/// An attempt under way that holds a limit, or a run that holds one to its end.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct LimitHolder {
-    /// The attempt.
-    pub execution: ExecutionId,
+    /// The attempt; none if the run [holds it to its end](crate::run::Hold::Run) and waits for another attempt.
+    pub execution: Option<ExecutionId>,
     /// Its run.
     pub run: RunId,
     /// Its job.
@@ -221,6 +221,27 @@ impl LimitStatus {
         let cap = self.cap.unwrap_or(u32::MAX);
         let is_used_up = || self.used.saturating_add(weight.into()) > cap.into();
         self.is_shut || self.left.map_or_else(is_used_up, |left| weight > left)
+    }
+}
+
+/// A run that was due and found no room at a limit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct FullLimit {
+    /// The run.
+    pub run: RunId,
+    /// Its job.
+    pub job: JobKey,
+    /// The limit.
+    pub limit: GateId,
+    /// For a store: runs that wait for it, if the [rule](super::rules::meet_full_limit) has to know them.
+    pub waiting: Vec<RunId>,
+}
+
+impl FullLimit {
+    /// The run has found this limit full.
+    pub const fn new(run: RunId, job: JobKey, limit: GateId) -> Self {
+        Self { run, job, limit, waiting: Vec::new() }
     }
 }
 

@@ -111,6 +111,25 @@ pub enum Event {
         /// What holds now; none for what the runs were enqueued with.
         cap: Option<u32>,
     },
+    /// A run was due and found a limit full. It waits, unless the limit [says something else](crate::run::WhenFull). Told once for each
+    /// attempt, and for each limit that is met; heard on the node that has looked.
+    Limited {
+        /// The run.
+        run: RunId,
+        /// Its job.
+        job: JobKey,
+        /// The name of the limit.
+        limit: Arc<str>,
+        /// The key; none for a limit without keys.
+        key: Option<Arc<str>>,
+    },
+    /// A run has ended without an attempt: a limit was full, and the run was [not to wait](crate::run::WhenFull) for it.
+    Superseded {
+        /// The run.
+        run: RunId,
+        /// Its job.
+        job: JobKey,
+    },
     /// A job had nothing to do yet, and its run waits. The attempt does not count.
     Snoozed {
         /// The run.

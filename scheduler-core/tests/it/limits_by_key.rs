@@ -11,7 +11,7 @@ use scheduler_core::client::{Enqueue, Obstacle};
 use scheduler_core::job::{Invocation, JobContext, JobDefinition, JobError};
 use scheduler_core::run::{Limit, RunState};
 use scheduler_core::scheduler::Event;
-use scheduler_core::store::{LimitOverride, LimitQuery, RunQuery};
+use scheduler_core::store::{LimitOverride, LimitQuery, MemoryJobStore, RunQuery};
 use scheduler_core::testing::TestScheduler;
 use scheduler_core::trigger::Trigger;
 use scheduler_core::{JobData, Scheduler};
@@ -19,14 +19,14 @@ use scheduler_core::{JobData, Scheduler};
 use crate::retrying::{NOW, detail, told};
 
 /// How many runs of each key are under way, and the most of each that were.
-type Counts = Arc<Mutex<BTreeMap<String, (usize, usize)>>>;
+pub(crate) type Counts = Arc<Mutex<BTreeMap<String, (usize, usize)>>>;
 
 fn key_of(data: &JobData) -> String {
     data.get("key").unwrap().unwrap_or_default()
 }
 
 /// A job that takes a minute, of which two runs of each key may be under way.
-fn counting() -> (JobDefinition, Counts) {
+pub(crate) fn counting() -> (JobDefinition, Counts) {
     let counts = Counts::default();
     let job = JobDefinition::new(detail("work"), {
         let counts = counts.clone();
@@ -48,17 +48,18 @@ fn counting() -> (JobDefinition, Counts) {
     (job.limit_by(|data| Limit::new("work", 2).key(key_of(data))), counts)
 }
 
-async fn start() -> (TestScheduler, Counts) {
+pub(crate) async fn start() -> (TestScheduler, Counts) {
     let (job, counts) = counting();
-    (TestScheduler::start(NOW, Scheduler::builder().register(job)).await.unwrap(), counts)
+    let builder = Scheduler::builder().store(MemoryJobStore::keeping_history(1000)).register(job);
+    (TestScheduler::start(NOW, builder).await.unwrap(), counts)
 }
 
-fn call(key: &str) -> Invocation {
+pub(crate) fn call(key: &str) -> Invocation {
     let with_data = detail("work").to_builder().data(JobData::new().with("key", key)).build();
     Invocation::new(with_data)
 }
 
-async fn running(test: &TestScheduler) -> usize {
+pub(crate) async fn running(test: &TestScheduler) -> usize {
     let query = RunQuery::default().in_state(RunState::Claimed);
     test.scheduler().runs(query).await.unwrap().items.len()
 }

@@ -35,6 +35,7 @@ mod injecting;
 mod lateness;
 mod launching;
 mod lengths;
+mod limited_occurrences;
 mod limits;
 mod limits_by_key;
 mod listening;

@@ -7,17 +7,29 @@ use scheduler_core::store::rows::{self, Rows};
 
 use super::Audit;
 use super::question::Question;
+use crate::codec;
 use crate::commit::{Step, operation, text};
 
 impl Audit<'_> {
-    /// The use of each gate, counted anew from the claims.
+    /// The use of each gate, counted anew from the claims and from the runs that hold one themselves.
     pub(super) async fn gates(&mut self) -> Result<()> {
         let known: BTreeMap<_, _> = self.scan_all("gates").await?.into_iter().collect();
+        // Runs that hold a gate themselves have a tag for that.
+        let holders = self.list("ZRANGEBYLEX", "tags", &["[h", "(i"]).await?;
+        let holders: BTreeSet<_> =
+            holders.iter().filter_map(|tag| codec::read_run(tag.rsplit('\0').next()?)).collect();
         let counts = self.shared.look(|view| {
             let mut counts = BTreeMap::<String, u64>::new();
             for id in Rows::claims(view, |_, claim| !claim.gates.is_empty())? {
                 let claim = rows::Table::get(view, id)?.map(|claim| claim.gates.clone());
                 for gate in claim.iter().flatten().filter(|gate| gate.pace.is_none()) {
+                    *counts.entry(gate.id.text().to_owned()).or_default() += u64::from(gate.weight);
+                }
+            }
+            for run in &holders {
+                let Some(run) = Rows::run(view, *run)? else { continue };
+                let gates = rows::Table::get(view, run)?.map(rows::RunRow::gates).unwrap_or_default();
+                for gate in &gates.of_run() {
                     *counts.entry(gate.id.text().to_owned()).or_default() += u64::from(gate.weight);
                 }
             }

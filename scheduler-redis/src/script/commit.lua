@@ -199,6 +199,14 @@ function ops.firings(keep, from)
   call('HSET', K'meta', 'fl', text(last_firing), 'ff', text(first), 'fb', text(firing_bytes))
 end
 
+-- Gate, by how much its use changes.
+function ops.gate(_, from, many)
+  for at = from, from + many - 1, 2 do
+    gates().use(ARGV[at], tonumber(ARGV[at + 1]))
+    gates().look_at(ARGV[at])
+  end
+end
+
 function ops.wake() woken = true end
 function ops.cry() woken, loud = true, true end
 -- Names of runs whose end clients may wait for.
@@ -495,14 +503,6 @@ local function define()
     end
   end
 
-  -- Gate, by how much its use changes.
-  function ops.gate(_, from, many)
-    for at = from, from + many - 1, 2 do
-      gates().use(ARGV[at], tonumber(ARGV[at + 1]))
-      gates().look_at(ARGV[at])
-    end
-  end
-
   -- Gate, weight, cap, window, burst, and when an attempt was to begin that has not begun.
   function ops.unbegin(_, from, many)
     for at = from, from + many - 1, 6 do
@@ -529,7 +529,7 @@ local function define()
 
   -- Which keys an operation writes, beside its own; of those of jobs that allow one run, how wide their rows are.
   local OF_LANES = { 'lanes', 'at', 'busy' }
-  local WRITES = { free = OF_LANES, hold = OF_LANES, queue = { 'queues', 'awaited' }, alarm = { 'alarms' }, tally = { 'alarms' }, gate = { 'gates' }, unbegin = { 'alarms' }, shut = { 'shut', 'alarms' }, cap = { 'caps', 'alarms', 'limits' }, unpark = { 'parked' }, later = { 'later' }, arrive = { 'later' }, unname = {} }
+  local WRITES = { free = OF_LANES, hold = OF_LANES, queue = { 'queues', 'awaited' }, alarm = { 'alarms' }, tally = { 'alarms' }, unbegin = { 'alarms' }, shut = { 'shut', 'alarms' }, cap = { 'caps', 'alarms', 'limits' }, unpark = { 'parked' }, later = { 'later' }, arrive = { 'later' }, unname = {} }
   -- Which leave what is claimed where it is: how wide their rows are, which end with a name.
   local UNLESS_CLAIMED = { shift = 3, stand_alone = 4 }
   local OF_JOBS = { leave_alone = 2, stand_alone = 4, free = 2, hold = 2 }
@@ -563,7 +563,7 @@ local function define()
     if name == 'tally' then check(key) end
     if WRITES[name] then check(unpack(WRITES[name])) else check('lane:' .. key, unpack(OF_LANES)) end
     if OF_JOBS[name] then check_waiting(name, key, from, many) end
-    if name == 'gate' or name == 'unpark' or name == 'unbegin' or name == 'shut' or name == 'cap' then check_gates(name, key, from, many) end
+    if name == 'unpark' or name == 'unbegin' or name == 'shut' or name == 'cap' then check_gates(name, key, from, many) end
     if UNLESS_CLAIMED[name] then look_for_claims(name, from, many) end
   end
 end
@@ -629,6 +629,8 @@ return guarded(function()
         check('runs')
       elseif name == 'firings' then
         prepare_firings(ARGV[at + 3])
+      elseif name == 'gate' then
+        for n = at + 3, at + 2 + many, 2 do gates().check(ARGV[n]) end
       elseif name ~= 'wake' and name ~= 'cry' and name ~= 'ended' then
         ops.prepare(name, key, at + 3, many)
       end

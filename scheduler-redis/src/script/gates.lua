@@ -3,6 +3,18 @@
 -- A run that finds a gate full leaves its lane and is parked at the gate: it stands in a list of that, one for each lane, and holds nothing.
 -- When there is room, the first ones of each lane are let out: they stand in their lane again, before whatever became due later. Until such a
 -- run is looked at it counts as out, so that no more are let out than there is room for; whatever else becomes of it, the next one is.
+
+-- Byte by byte, which Lua's own comparison is not on a server with a locale.
+local function is_less(a, b)
+  for n = 1, math.min(#a, #b) do
+    local of_a, of_b = string.byte(a, n), string.byte(b, n)
+    if of_a ~= of_b then return of_a < of_b end
+  end
+  return #a < #b
+end
+
+local function is_before(a, b) return a[1] < b[1] or (a[1] == b[1] and is_less(a[2], b[2])) end
+
 local gates_of_call
 
 local function gates()
@@ -43,7 +55,8 @@ local function gates()
     return gate
   end
 
-  -- The gates of a run: name and key, weight, cap, and of a rate its window and burst.
+  -- The gates of a run: name and key, weight, cap, of a rate its window and burst, and the letters of `run/gate.rs`. Also the end of the
+  -- bytes that say so, which begin with the 13th.
   function G.of(record)
     local at, many, scale = 13, 0, 1
     repeat
@@ -51,18 +64,18 @@ local function gates()
       many, scale, at = many + digit % 128 * scale, scale * 128, at + 1
     until digit < 128
     local text = sub(record, at, at + many - 1)
-    if seen[text] then return seen[text] end
+    if seen[text] then return seen[text], at + many - 1 end
     local found, from = {}, 1
     while from <= #text do
-      local weight, cap, window, length, begin = string.match(text, '^(%d+) (%d+) ([%d ]-)(%d+):()', from)
+      local weight, cap, letters, window, length, begin = string.match(text, '^(%d+) (%d+)(%a*) ([%d ]-)(%d+):()', from)
       if not weight then break end
       local burst
       window, burst = string.match(window, '(%d+) (%d+)')
       from = begin + tonumber(length)
-      found[#found + 1] = capped({ sub(text, begin, from - 1), tonumber(weight), tonumber(cap), tonumber(window), tonumber(burst) })
+      found[#found + 1] = capped({ sub(text, begin, from - 1), tonumber(weight), tonumber(cap), tonumber(window), tonumber(burst), letters })
     end
     seen[text] = found
-    return found
+    return found, at + many - 1
   end
 
   local checked = {}
@@ -71,8 +84,10 @@ local function gates()
     local known = checked[gate] or {}
     if checked[gate] and (not lane or known[lane]) then return end
     checked[gate], known[lane or ''] = known, true
-    check('gates', 'shut', 'caps', 'limits', 'rt:' .. gate, 'alarms', 'parked', 'runs', 'alone', 'busy', 'lanes', 'gl:' .. gate)
+    check('gates', 'shut', 'caps', 'limits', 'rt:' .. gate, 'parked', 'gl:' .. gate)
     local lanes = call('SMEMBERS', K('gl:' .. gate))
+    if not (lane or lanes[1]) then return end
+    check('alarms', 'runs', 'alone', 'busy', 'lanes')
     lanes[#lanes + 1] = lane
     for _, known in ipairs(lanes) do check(list_of(known, gate), out_of(known, gate), 'lane:' .. known) end
   end
@@ -285,40 +300,72 @@ local function gates()
     return any and call('HGET', K'parked', name) or nil
   end
 
-  -- The run waits at no gate any more.
+  -- By list, the first of those that wait there: time and member; false for nobody.
+  local firsts = {}
+  -- Who is to be parked, by list: lane, gate, what is added to the list, what is noted.
+  local parking = {}
+
+  local function flush_parking()
+    for list, all in pairs(parking) do
+      call('ZADD', K(list), unpack(all[3]))
+      call('HSET', K'parked', unpack(all[4]))
+      if call('SADD', K('gl:' .. all[2]), all[1]) == 1 then relisted[all[2]] = true end
+    end
+    parking = {}
+  end
+
+  -- The run waits at no gate any more. Says whether it did.
   function G.forget(name, lane, member)
     local noted = noted_of(name)
-    if not noted then return end
+    if not noted then return false end
     local gate = sub(noted, 2)
     call('HDEL', K'parked', name)
-    if byte(noted) == 112 then call('ZREM', K(list_of(lane, gate)), member) else call('SREM', K(out_of(lane, gate)), name) end
+    if byte(noted) == 112 then
+      flush_parking()
+      call('ZREM', K(list_of(lane, gate)), member)
+      firsts[list_of(lane, gate)] = nil
+    else
+      call('SREM', K(out_of(lane, gate)), name)
+    end
     moved[gate] = true
+    return true
+  end
+
+  local function first_in(list)
+    if firsts[list] == nil then
+      local first = call('ZRANGE', K(list), 0, 0, 'WITHSCORES')
+      firsts[list] = first[1] and { tonumber(first[2]), first[1] } or false
+    end
+    return firsts[list]
   end
 
   -- Whether somebody waits at the gate who comes before this run of the same lane.
   local function is_behind(gate, lane, member)
-    local time = is_waited_for(gate) and call('ZSCORE', K('lane:' .. lane), member)
-    if not time then return false end
-    local list = list_of(lane, gate)
-    call('ZADD', K(list), time, member)
-    local first = call('ZRANGE', K(list), 0, 0)[1]
-    call('ZREM', K(list), member)
-    return first ~= member
+    local first = is_waited_for(gate) and first_in(list_of(lane, gate))
+    local time = first and tonumber(call('ZSCORE', K('lane:' .. lane), member) or '')
+    return time and is_before(first, { time, member })
   end
 
-  -- Takes a slot of each gate, if all have room. Otherwise answers where the run has to wait: those that wait already come first.
+  -- Whether the run itself holds it, between its attempts, too.
+  local function is_held(gate) return string.find(gate[6], 'H', 1, true) ~= nil end
+
+  -- Takes a slot of each gate, if all have room. Otherwise answers the gate where the run has to wait: those that wait already come first.
   function G.enter(name, lane, member, of_run)
     local noted = noted_of(name)
     for _, gate in ipairs(of_run) do
-      if gate[2] > room_of(gate) then
-        note_opening(gate)
-        return gate[1]
+      if not is_held(gate) then
+        if gate[2] > room_of(gate) then
+          note_opening(gate)
+          return gate
+        end
+        if not noted and is_behind(gate[1], lane, member) then return gate end
       end
-      if not noted and is_behind(gate[1], lane, member) then return gate[1] end
     end
     if noted then G.forget(name, lane, member) end
     for _, gate in ipairs(of_run) do
-      if gate[4] then
+      if is_held(gate) then
+        -- The run itself holds it.
+      elseif gate[4] then
         keep_rate(gate, take_of_rate(rate_of(gate[1]), gate, now_of()) or rate_of(gate[1]))
       else
         G.use(gate[1], gate[2])
@@ -327,12 +374,48 @@ local function gates()
     end
   end
 
+  -- Takes a slot of each gate for all of these runs, if nobody waits and there is room for all. Says whether it has. Runs mostly have the
+  -- same gates: so many have these.
+  function G.enter_all(names, many_of)
+    local needs = {}
+    for of_run, many in pairs(many_of) do
+      for _, gate in ipairs(of_run) do
+        local id = gate[1]
+        if gate[4] or is_held(gate) or is_waited_for(id) then return false end
+        needs[id] = (needs[id] or 0) + many * gate[2]
+        if needs[id] > room_of(gate) then return false end
+      end
+    end
+    if any == nil then any = call('EXISTS', K'parked') == 1 end
+    -- Somebody who was let out may be among them.
+    for _, noted in ipairs(any and call('HMGET', K'parked', unpack(names)) or {}) do
+      if noted then return false end
+    end
+    for id, many in pairs(needs) do G.use(id, many) end
+    return true
+  end
+
+  -- Says whether it has waited before.
   function G.park(name, lane, member, time, gate)
-    G.forget(name, lane, member)
-    call('ZADD', K(list_of(lane, gate)), time, member)
-    if call('SADD', K('gl:' .. gate), lane) == 1 then relisted[gate] = true end
-    call('HSET', K'parked', name, 'p' .. gate)
+    local has_waited = G.forget(name, lane, member)
+    local list = list_of(lane, gate)
+    local all = parking[list] or { lane, gate, {}, {} }
+    local n = #all[3]
+    all[3][n + 1], all[3][n + 2], all[4][n + 1], all[4][n + 2] = time, member, name, 'p' .. gate
+    parking[list] = all
+    local first, own = is_waited_for(gate) and first_in(list), { tonumber(time), member }
+    if not first or is_before(own, first) then firsts[list] = own end
     waits[gate], moved[gate], any = true, true, true
+    return has_waited
+  end
+
+  -- The first of each lane that wait at this gate.
+  function G.waiting_at(gate)
+    local names = {}
+    for _, lane in ipairs(call('SMEMBERS', K('gl:' .. gate))) do
+      for _, member in ipairs(call('ZRANGE', K(list_of(lane, gate)), 0, 19)) do names[#names + 1] = sub(member, 5) end
+    end
+    return names
   end
 
   -- Whether the first that waits is to stay: there is no room for it, or others are out for that.
@@ -361,6 +444,7 @@ local function gates()
       local record = call('HGET', K'runs', name)
       if stays(record, gate, out) then return end
       call('ZREM', K(list), member)
+      firsts[list] = nil
       -- What is not noted as parked here stands elsewhere, or is destroyed.
       if record and call('HGET', K'parked', name) == 'p' .. gate then
         call('HSET', K'parked', name, 'o' .. gate)
@@ -375,6 +459,7 @@ local function gates()
 
   -- Lets out whoever has room by now, and writes what is used.
   function G.open()
+    flush_parking()
     while next(moved) do
       local all = moved
       moved = {}

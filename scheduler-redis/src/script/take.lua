@@ -4,14 +4,14 @@
 -- calendars as the node knows them, types as JSON or nothing, limits as JSON or nothing, whether alarms come first, from which queues the node
 -- takes and the shares of the request as JSON, if there is something of it. Times in milliseconds. Answers: what has become of it, epoch, number before the first claim, when to ask again, what is left of the share,
 -- claims to be stopped and why, records, names whose records are gone, version of all jobs, the queues of the claims, or
--- nothing if none has one.
+-- nothing if none has one, runs that have found a gate full.
 local session, turn, now, until_then, most = ARGV[2], ARGV[3], ARGV[4], ARGV[5], math.min(tonumber(ARGV[6]), PLACES)
 local late, share = tonumber(ARGV[7]), tonumber(ARGV[8])
 -- So many alarms are looked at in one step.
 local MOST_RUNG = 20
 -- Lanes that are looked at in one step.
 local PART = 100
-local byte, sub = string.byte, string.sub
+local byte, sub, find = string.byte, string.sub, string.find
 -- The last digits of the numbers of claims: each call has a hundred numbers of its own, and makes no texts of them.
 local DIGITS = {
   '00', '01', '02', '03', '04', '05', '06', '07', '08', '09', '10', '11', '12', '13', '14', '15', '16', '17', '18',
@@ -95,17 +95,6 @@ local function due_lanes(since, many)
   until #part < 2 * PART
   return found, nil
 end
-
--- Byte by byte, which Lua's own comparison is not on a server with a locale.
-local function is_less(a, b)
-  for n = 1, math.min(#a, #b) do
-    local of_a, of_b = byte(a, n), byte(b, n)
-    if of_a ~= of_b then return of_a < of_b end
-  end
-  return #a < #b
-end
-
-local function is_before(a, b) return a[1] < b[1] or (a[1] == b[1] and is_less(a[2], b[2])) end
 
 -- What comes first in these lanes from this time on, in order and before another one, at most so many: members, their lanes and their
 -- times. If there is only one lane it is said, too, and no time is told.
@@ -213,23 +202,36 @@ local function at_gates()
 end
 
 -- How many were parked at gates. After so many the node is to ask again at once, so that no call takes long.
-local parked, MOST_PARKED = 0, 200
+local parked, MOST_PARKED = 0, 100
 
--- The gates of those that have some; nothing if none has.
+-- Runs that have found a gate full and have not waited before: record, gate, and if only one of them is to wait all that do.
+local limited = {}
+
+-- The gates of those that have some, and how many have the same; nothing if none has.
 local function gates_in(lanes, found)
-  local of
-  for n, record in ipairs(found) do
-    if record and is_gated(record) then
-      of = of or {}
-      of[n] = at_gates().of(record)
-      for _, gate in ipairs(of[n]) do at_gates().check(gate[1], lanes[n]) end
+  local of, many_of, own, head, last, lane
+  local many = 0
+  for n = 1, #lanes do
+    local record = found[n]
+    local flags = record and byte(record, 11)
+    -- As `is_gated`, which would cost more than all the rest.
+    if flags and flags % 8 >= 4 and byte(record, 9) == 114 then
+      if lanes[n] ~= lane or not find(record, head, 13, true) then
+        if own then many_of[own] = (many_of[own] or 0) + many end
+        of, many_of, many = of or {}, many_of or {}, 0
+        own, last = at_gates().of(record)
+        head, lane = sub(record, 13, last), lanes[n]
+        for _, gate in ipairs(own) do at_gates().check(gate[1], lane) end
+      end
+      of[n], many = own, many + 1
     end
   end
-  return of
+  if own then many_of[own] = (many_of[own] or 0) + many end
+  return of, many_of
 end
 
 -- Whether the run finds no room at a gate, and is parked there. The next one of its job comes up in its place.
-local function must_wait(name, lane, member, of_run, job, offers)
+local function must_wait(name, lane, member, of_run, job, offers, record)
   local gate = at_gates().enter(name, lane, member, of_run)
   if not gate then return false end
   local time = call('ZSCORE', K('lane:' .. lane), member)
@@ -238,7 +240,9 @@ local function must_wait(name, lane, member, of_run, job, offers)
     call('ZREM', K(waiting_of(lane, job)), member)
     offers[#offers + 1] = { lane, job }
   end
-  if time then at_gates().park(name, lane, member, time, gate) end
+  if time and not at_gates().park(name, lane, member, time, gate[1]) then
+    limited[#limited + 1] = { name, record, gate[1], string.find(gate[6], '[no]') and '' or nil }
+  end
   return true
 end
 
@@ -249,9 +253,12 @@ local function claim(members, lanes, only)
   for n, member in ipairs(members) do names[n] = sub(member, 5) end
   local found = records_of(names)
   local jobs, many = jobs_of(names, found), #taken
-  local gated, offers = gates_in(lanes, found), {}
-  local is_whole = many == 0 and not limits and not next(jobs) and not gated
+  local gated, many_of = gates_in(lanes, found)
+  local offers = {}
+  local is_whole = many == 0 and not limits and not next(jobs)
   for n = 1, #names do is_whole = is_whole and found[n] end
+  -- Where all find room there is nothing to choose.
+  if gated then is_whole = is_whole and at_gates().enter_all(names, many_of) end
   if is_whole then
     taken, taken_in, records = names, lanes, found
     names = {}
@@ -263,7 +270,7 @@ local function claim(members, lanes, only)
     elseif job and (busy[job] or call('HEXISTS', K'busy', job) == 1) then
       -- Whoever waits behind it at a gate need not wait for its job.
       if gated and gated[n] then at_gates().forget(name, lane, members[n]) end
-    elseif gated and gated[n] and must_wait(name, lane, members[n], gated[n], job, offers) then
+    elseif gated and gated[n] and must_wait(name, lane, members[n], gated[n], job, offers, record) then
       -- It was parked.
     else
       if job then hold(job, lane, members[n]) end
@@ -276,7 +283,7 @@ local function claim(members, lanes, only)
     end
   end
   -- Something beside them may have left this lane meanwhile.
-  leave(members, lanes, not next(jobs) and not gated and only)
+  leave(members, lanes, (is_whole or not (next(jobs) or gated)) and only)
   for _, offer in ipairs(offers) do
     if not busy[offer[2]] then
       offer_in(offer[1], offer[2])
@@ -440,10 +447,13 @@ return guarded(function()
   local next_due = first and tonumber(call('ZSCORE', K'lanes', first))
   if parked >= MOST_PARKED then next_due = tonumber(now) end
   if gates_of_call and is_for_others() then tell_others(session) end
+  for _, run in ipairs(limited) do
+    if run[4] then run[4] = at_gates().waiting_at(run[3]) end
+  end
   local alarm = tonumber(call('ZRANGE', K'alarms', 0, 0, 'WITHSCORES')[2] or '')
   if alarm and not (next_due and next_due < alarm) then next_due = alarm end
   return {
     'ok', run, base, next_due and text(next_due) or '', text(share or 0), call('HGETALL', K('stop:' .. session)), records, gone,
-    versions[1] or '', of_queues,
+    versions[1] or '', of_queues, limited,
   }
 end)

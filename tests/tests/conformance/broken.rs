@@ -88,6 +88,10 @@ bugs! {
     IgnoresWeights,
     MixesKeysOfLimits,
     KnowsOneLimitOfARun,
+    AlwaysWaits,
+    KeepsTheOldest,
+    FreesBetweenAttempts,
+    TellsNoFullLimits,
     IgnoresParents,
     KnowsOneParent,
     IgnoresConditions,
@@ -190,6 +194,7 @@ impl Decorator for Broken {
                 }
                 Bug::CancelsNothing => acquired.cancel.clear(),
                 Bug::ForgetsToTellTheExpired => acquired.expired.clear(),
+                Bug::TellsNoFullLimits => acquired.limited.clear(),
                 _ => {}
             }
             Ok(acquired)

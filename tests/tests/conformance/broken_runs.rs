@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use scheduler_core::run::{Condition, Delivery, Gate, GateId, Gates, Input, RunEnd, RunId};
+use scheduler_core::run::{Condition, Delivery, Gate, GateId, Gates, Hold, Input, RunEnd, RunId, WhenFull};
 use scheduler_core::store::batches::NewBatch;
 use scheduler_core::store::*;
 
@@ -146,16 +146,23 @@ impl Broken {
     }
 
     fn spoil_limits(&self, run: &mut NewRun) {
-        let changed = run.gates.iter().map(|gate| match self.bug {
-            Bug::IgnoresWeights => Gate::new(gate.id.clone(), gate.cap, 1),
-            Bug::MixesKeysOfLimits => Gate::new(GateId::of(gate.id.name(), None), gate.cap, gate.weight),
-            Bug::IgnoresRates if gate.pace.is_some() => Gate::new(gate.id.clone(), u32::MAX, 1),
-            Bug::SpreadsNothing => {
-                let mut gate = gate.clone();
-                gate.pace.iter_mut().for_each(|pace| pace.burst = 0);
-                gate
+        let changed = run.gates.iter().map(|gate| {
+            let mut changed = gate.clone();
+            match self.bug {
+                Bug::IgnoresWeights => changed = Gate::new(gate.id.clone(), gate.cap, 1),
+                Bug::MixesKeysOfLimits => changed.id = GateId::of(gate.id.name(), None),
+                Bug::IgnoresRates if gate.pace.is_some() => {
+                    changed = Gate::new(gate.id.clone(), u32::MAX, 1);
+                }
+                Bug::AlwaysWaits => changed.when_full = WhenFull::Wait,
+                Bug::KeepsTheOldest if gate.when_full == WhenFull::KeepNewest => {
+                    changed.when_full = WhenFull::KeepOldest;
+                }
+                Bug::FreesBetweenAttempts => changed.hold = Hold::Attempt,
+                Bug::SpreadsNothing => changed.pace.iter_mut().for_each(|pace| pace.burst = 0),
+                _ => {}
             }
-            _ => gate.clone(),
+            changed
         });
         let many = match self.bug {
             Bug::IgnoresLimitsOfRuns => 0,

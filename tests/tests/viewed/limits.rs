@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use scheduler_core::run::{Gate, GateId, Gates};
 use scheduler_core::store::rows::*;
-use scheduler_core::store::{GateUse, LimitOverride, LimitQuery};
+use scheduler_core::store::{FullLimit, GateUse, LimitOverride, LimitQuery};
 
 use crate::server::Server;
 
@@ -38,7 +38,22 @@ impl Server {
             };
             !has_room || self.shut_until(&gate.id).is_some() || full.contains(&gate.id)
         };
-        gates.iter().find(is_full).map(|gate| gate.id.clone())
+        gates.iter().filter(|gate| !gate.is_held).find(is_full).map(|gate| gate.id.clone())
+    }
+
+    /// Runs that have found a gate full, and have not been told of yet.
+    pub(crate) fn newly_limited(&mut self) -> Vec<FullLimit> {
+        let mut limited = Vec::new();
+        for (gate, runs) in self.waiting_at() {
+            let waiting: Vec<_> = runs.iter().map(|id| self.runs[id].0.id).collect();
+            for id in runs {
+                let row = &self.runs[&id].0;
+                let mut full = FullLimit::new(row.id, row.job.clone(), gate.clone());
+                full.waiting = waiting.clone();
+                limited.extend(self.met.insert((full.run, gate.clone())).then_some(full));
+            }
+        }
+        limited
     }
 
     /// The runs that wait at each gate.

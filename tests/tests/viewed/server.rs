@@ -73,6 +73,8 @@ pub(crate) type Rows<R> = BTreeMap<Id<R>, (R, Version)>;
 
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Server {
+    /// Runs that have found a gate full since their latest attempt.
+    pub(crate) met: HashSet<(RunId, GateId)>,
     pub(crate) numbers: Numbers,
     pub(crate) jobs: Rows<JobRow>,
     pub(crate) triggers: Rows<TriggerRow>,

@@ -256,6 +256,11 @@ impl JobStore for Viewed {
             acquired.next_due = Some(now);
         }
         (acquired.dropped, acquired.expired) = (rung.dropped, rung.expired);
+        acquired.limited = self.server.lock().newly_limited();
+        for full in &acquired.limited {
+            let ended = self.run(|view| rules::meet_full_limit(view, full, session, now));
+            acquired.superseded.extend(ended);
+        }
         acquired.cancel = self.run(|view| view.cancelled(session));
         Box::pin(ready(Ok(acquired)))
     }

@@ -176,7 +176,8 @@ impl Server {
         let mut used = HashMap::new();
         let claims = self.claims.values().map(|(claim, _)| &claim.gates);
         let gone = self.debris.slots.iter().filter(|_| self.has(Bug::KeepsSlots));
-        for gate in claims.chain(gone).flatten().filter(|gate| gate.pace.is_none()) {
+        let of_runs: Vec<_> = self.runs.values().map(|(row, _)| row.gates().of_run()).collect();
+        for gate in claims.chain(&of_runs).chain(gone).flatten().filter(|gate| gate.pace.is_none()) {
             let weight = if self.has(Bug::IgnoresWeights) { 1 } else { gate.weight };
             *used.entry(gate.id.clone()).or_default() += u64::from(weight);
         }
@@ -308,6 +309,7 @@ impl Server {
         }
         self.version += 1;
         self.begin(&claim.gates);
+        self.met.retain(|(run, _)| *run != acquired.run);
         self.claims.insert(Id::new(number), (claim, self.version));
         acquired
     }

@@ -6,9 +6,10 @@ use super::lanes::{Due, Moment, Open, Stood};
 use super::table::Table;
 use crate::job::ExecutionId;
 use crate::key::JobKey;
-use crate::run::RunId;
+use crate::run::{GateId, RunId, WhenFull};
 use crate::store::contract::Attached;
 use crate::store::firing::{AcquireDue, Acquired, AcquiredTrigger};
+use crate::store::limits::FullLimit;
 use crate::store::rows::{Rows, StoredState};
 use crate::store::rules::{self, Rung};
 use crate::store::runs::AcquiredRun;
@@ -23,6 +24,9 @@ struct Taking<'a> {
     runs: Vec<AcquiredRun>,
     /// Runs that have expired.
     expired: Vec<(RunId, JobKey)>,
+    /// Runs that have found a limit full, and those of them that have ended.
+    limited: Vec<FullLimit>,
+    superseded: Vec<(RunId, JobKey)>,
     /// How many runs wait at gates since.
     parked: usize,
 }
@@ -52,8 +56,9 @@ impl Table {
         }
         let mut open = self.lanes.open(types, takes.map(|takes| &takes.queues), &limits, &self.claimed);
         let late = request.late.map_or(0, |share| share.most);
+        let (triggers, runs, limited, superseded) = Default::default();
         let mut taking =
-            Taking { request, timing, late, triggers: Vec::new(), runs: Vec::new(), expired, parked: 0 };
+            Taking { request, timing, late, triggers, runs, expired, limited, superseded, parked: 0 };
         for share in &request.shares {
             open.only_of(&self.lanes, Some(share.queues.clone()));
             self.take(&mut open, &mut taking, share.most);
@@ -62,12 +67,12 @@ impl Table {
             open.only_of(&self.lanes, None);
         }
         self.take(&mut open, &mut taking, request.max);
-        let Taking { triggers, runs, expired, parked, .. } = taking;
+        let Taking { triggers, runs, expired, limited, superseded, parked, .. } = taking;
         let is_unfinished = parked >= MOST_PARKED || self.gates.caps.is_unfinished();
         let at_once = is_unfinished.then_some(request.now);
         let next_due = self.next_wake().into_iter().chain(open.next_due(&self.lanes)).chain(at_once).min();
         let Ok(cancel) = self.cancelled(request.session);
-        Acquired { triggers, runs, cancel, next_due, dropped, expired, dead }
+        Acquired { triggers, runs, cancel, next_due, dropped, expired, limited, superseded, dead }
     }
 
     /// Takes so many more of what is open: late ones up to what is left of their share, then those that are punctual, then the
@@ -106,7 +111,7 @@ impl Table {
                 && let Some(gate) = self.full_gate(slot)
             {
                 self.lanes.insert(lane, due);
-                self.park(slot, gate);
+                self.meet_full_gate(slot, gate, taking);
                 taking.parked += 1;
                 open.passed(&self.lanes, lane);
                 continue;
@@ -190,6 +195,27 @@ impl Table {
         }
         self.edit_run(index, |row| row.wait_for(row.due, request.now));
         None
+    }
+
+    /// A run that finds this gate full waits there. If that is not what it is to do, it does something else.
+    fn meet_full_gate(&mut self, slot: usize, gate: GateId, taking: &mut Taking<'_>) {
+        let is_first = !self.gates.at.contains_key(&slot);
+        let row = &self.runs[slot].row;
+        let waits = row.gates().iter().any(|known| known.id == gate && known.when_full == WhenFull::Wait);
+        let mut full = FullLimit::new(row.id, row.job.clone(), gate.clone());
+        if is_first && !waits {
+            full.waiting = self.parked_at(&gate);
+        }
+        self.park(slot, gate);
+        if !is_first {
+            return;
+        }
+        if !waits {
+            let AcquireDue { session, now, .. } = *taking.request;
+            let Ok(ended) = rules::meet_full_limit(self, &full, session, now);
+            taking.superseded.extend(ended);
+        }
+        taking.limited.push(full);
     }
 
     /// Claims a run that was taken out of its lane.

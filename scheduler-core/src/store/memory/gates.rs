@@ -1,7 +1,7 @@
 //! Gates: how much of each limit is used, and which runs wait for it.
 //!
 //! Invariants, true whenever the lock is free:
-//! 1. What is used of a gate is the sum of the weights of the claims that hold it.
+//! 1. What is used of a gate is the sum of the weights of the claims and runs that hold it.
 //! 2. A run that was looked at while a gate was full is *parked* there, and stands in no lane. It holds nothing.
 //! 3. Of each lane whose runs are parked at a gate, the first has no room there, or some of them are *let out*: they stand in the lane
 //!    again and were not looked at since; or the cap of the limit has changed, and the gate is still to be looked at. Whatever else becomes of a run that is let out, the next one is.
@@ -95,7 +95,7 @@ impl Entry {
 }
 
 impl GateTable {
-    /// A claim holds these gates from now on.
+    /// A claim or a run holds these gates from now on.
     pub(super) fn hold(&mut self, gates: &Gates) {
         for gate in gates.iter().filter(|gate| gate.pace.is_none()) {
             self.by_id.entry(gate.id.clone()).or_default().used += u64::from(gate.weight);

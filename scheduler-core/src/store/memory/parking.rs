@@ -5,10 +5,13 @@ use chrono::{DateTime, Utc};
 use super::gates::{At, Entry};
 use super::lanes::{Due, Open, Stood};
 use super::table::Table;
-use crate::run::{Gate, GateId, Gates};
+use crate::run::{Gate, GateId, Gates, RunId};
 
 /// So many runs of a lane are let out at a time.
 const MOST_OUT: u64 = 200;
+
+/// So many that wait in a lane are looked at when only one of all is to wait.
+const MOST_SEEN: usize = 20;
 
 impl Table {
     /// Where a run has to wait that was taken out of its lane: where there is no room, or one that comes before it waits in the same lane.
@@ -29,7 +32,7 @@ impl Table {
             let Some(entry) = self.gates.by_id.get(&gate.id) else { return !capped.is_enough() };
             !entry.has_room(&capped, self.gates.now) || is_behind(entry)
         };
-        row.gates().iter().find(is_full).map(|gate| gate.id.clone())
+        row.gates().iter().filter(|gate| !gate.is_held).find(is_full).map(|gate| gate.id.clone())
     }
 
     /// A run that stands in its lane waits at this gate.
@@ -42,6 +45,17 @@ impl Table {
         self.gates.at.insert(slot, At { gate: gate.clone(), lane, is_out: false });
         self.runs[slot].stands = true;
         self.open_gate(&gate);
+    }
+
+    /// The first runs of each lane that are parked at this gate.
+    pub(super) fn parked_at(&self, gate: &GateId) -> Vec<RunId> {
+        let waiting = self.gates.by_id.get(gate).into_iter().flat_map(|entry| entry.waiting.values());
+        let parked = waiting.flat_map(|waiting| waiting.parked.iter().take(MOST_SEEN));
+        let runs = parked.filter_map(|due| match due.what() {
+            Stood::Run(slot) => Some(self.runs[slot].row.id),
+            Stood::Trigger(_) => None,
+        });
+        runs.collect()
     }
 
     /// A run leaves its place, wherever that is. Says whether it was parked, and so stood in no lane.
@@ -57,7 +71,7 @@ impl Table {
         gates.iter().for_each(|gate| self.open_gate(&gate.id));
     }
 
-    /// A claim that has held these gates is gone.
+    /// A claim that has held these gates is gone, or a run holds them no more.
     pub(super) fn free_gates(&mut self, gates: &Gates) {
         for gate in gates {
             if let Some(entry) = self.gates.by_id.get_mut(&gate.id).filter(|_| gate.pace.is_none()) {

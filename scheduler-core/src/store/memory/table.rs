@@ -338,6 +338,7 @@ impl Table {
         let slot = self.runs.remove(index);
         self.ended.change(id, stands(&slot.row), (None, None));
         self.tags.change(id, &tags(&slot.row), &[]);
+        self.free_gates(&slot.row.gates().of_run());
         self.batches.left(&slot.row);
         self.runs_by_id.remove(&slot.row.id);
         self.lanes.leave(slot.row.lane.0 as usize);
@@ -356,6 +357,10 @@ impl Table {
         self.tags.change(id, &tagged, &tagged_now);
         if lane_now != lane {
             self.lanes.join(lane_now.0 as usize);
+        }
+        if has_other_gates {
+            self.gates.hold(&self.runs[index].row.gates().of_run());
+            self.free_gates(&gates.of_run());
         }
         if self.runs[index].row.place() != before || has_other_gates {
             self.leave_run(index, before);

@@ -146,6 +146,14 @@ pub(in crate::store) struct RareFields {
     pub(super) notes: Option<Box<Notes>>,
 }
 
+impl RareFields {
+    /// Whether there is nothing of it but gates.
+    pub(in crate::store) fn has_only_gates(&self) -> bool {
+        let others = Self { gates: self.gates.clone(), ..Self::default() };
+        !self.gates.is_empty() && *self == others
+    }
+}
+
 /// Where an ended run stands among those of the same end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Rank {

@@ -18,9 +18,12 @@ impl RunRow {
             true => RunTag::UnmetBy(edge.parent),
             false => RunTag::ChildOf(edge.parent),
         });
+        let held = self.cold.as_deref().into_iter().flat_map(|cold| cold.gates.iter());
+        let held = held.filter(|gate| gate.is_held);
         [retry, self.tag_of_key(), self.tag_of_line()]
             .into_iter()
             .flatten()
+            .chain(held.map(|gate| RunTag::Holder(gate.id.hash())))
             .chain(parents)
             .chain(self.tag_of_batch().map(RunTag::Member))
     }
@@ -128,6 +131,11 @@ impl RunRow {
     /// The gates where it has to have room before a node may claim it.
     pub fn gates(&self) -> Gates {
         self.cold.as_deref().map(|cold| cold.gates.clone()).unwrap_or_default()
+    }
+
+    /// It has begun, and holds the gates that are to be held to its end.
+    pub fn hold_gates(&mut self) {
+        self.cold.iter_mut().for_each(|cold| cold.gates.set_held(true));
     }
 
     /// Whether it has gates.

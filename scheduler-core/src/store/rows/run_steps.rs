@@ -34,6 +34,7 @@ impl RunRow {
         let ended = DateTime::from_timestamp_millis(now.timestamp_millis());
         let cold = self.cold();
         (cold.ended, cold.kept_until) = (ended, Some(kept_until));
+        cold.gates.set_held(false);
         if !self.is_unmet() {
             self.forget_parents();
         }

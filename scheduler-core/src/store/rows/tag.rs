@@ -18,6 +18,8 @@ pub enum RunTag {
     FirstOf(KeyId),
     /// It comes after this run in their sequence.
     Behind(RunId),
+    /// It holds this gate itself, between its attempts, too.
+    Holder(KeyId),
     /// It waits for the end of this run.
     ChildOf(RunId),
     /// It is cancelled, since this run has not ended as it has to.

@@ -100,6 +100,7 @@ fn follow<R: Rows>(
                 row.note_beginning();
                 row.epoch = row.epoch.wrapping_add(1);
                 row.note_begun();
+                row.hold_gates();
                 // Its node has ended it in order.
                 row.set_losses(0);
                 if interrupted {

@@ -11,7 +11,7 @@ use crate::run::{BatchCounts, RunEnd, RunId};
 use crate::store::rows::*;
 
 /// A step that goes on with children touches so many, of so many parents.
-const PART: usize = 400;
+const PART: usize = 200;
 const PARENTS: usize = 20;
 
 /// The alarms that one step looks at, and with how many children of each run it goes on.

@@ -30,6 +30,31 @@ pub fn set_limit<R: Rows>(rows: &mut R, limit: &GateId, cap: Option<&LimitOverri
     Ok(())
 }
 
+/// Adds the runs that hold this gate themselves.
+fn add_runs<R: Rows>(
+    rows: &mut R,
+    status: &mut LimitStatus,
+    of: &GateUse,
+    now: DateTime<Utc>,
+) -> Answer<R, ()> {
+    let most = LimitStatus::MOST_HOLDERS.saturating_sub(status.holders.len());
+    let (runs, _) = rows.some_tagged(&RunTag::Holder(of.id.hash()), most)?;
+    for id in runs.into_iter().take(most) {
+        let claim = rows.claim_of(id)?;
+        let claimed = match claim {
+            Some(claim) => rows.get(claim)?.map(|row| (ExecutionId::new(row.session, claim.0), row.since)),
+            None => None,
+        };
+        let Some(row) = rows.get(id)? else { continue };
+        let Some(gate) = row.gates().iter().find(|gate| gate.id == of.id).cloned() else { continue };
+        status.note_gate(&gate, of, now);
+        let since = row.first().or(claimed.map(|(_, since)| since)).unwrap_or(row.due);
+        let (execution, run, job) = (claimed.map(|(execution, _)| execution), row.id, row.job.clone());
+        status.holders.push(LimitHolder { execution, run, job, weight: gate.weight, since });
+    }
+    Ok(())
+}
+
 /// The status of these gates: their holders and their caps.
 pub fn limits<R: Rows>(rows: &mut R, gates: &[GateUse], now: DateTime<Utc>) -> Answer<R, Vec<LimitStatus>> {
     let places: HashMap<_, _> = gates.iter().enumerate().map(|(place, of)| (&of.id, place)).collect();
@@ -45,9 +70,13 @@ pub fn limits<R: Rows>(rows: &mut R, gates: &[GateUse], now: DateTime<Utc>) -> A
             let holders = &mut all[*place].holders;
             if holders.len() < LimitStatus::MOST_HOLDERS {
                 let (execution, job) = (ExecutionId::new(claim.session, id.0), claim.trigger.job().clone());
-                holders.push(LimitHolder { execution, run, job, weight: gate.weight, since: claim.since });
+                let (execution, weight, since) = (Some(execution), gate.weight, claim.since);
+                holders.push(LimitHolder { execution, run, job, weight, since });
             }
         }
+    }
+    for (status, of) in all.iter_mut().zip(gates).filter(|(_, of)| of.used > 0) {
+        add_runs(rows, status, of, now)?;
     }
     for (status, of) in all.iter_mut().zip(gates) {
         let Some(first) = of.first.filter(|_| status.declared.is_none()) else { continue };

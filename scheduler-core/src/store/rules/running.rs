@@ -100,7 +100,7 @@ pub fn claimed_run(row: &RunRow, claim: ExecutionId, now: DateTime<Utc>) -> (Cla
         run_removed: false,
         noted: None,
         cancel: None,
-        gates: row.gates(),
+        gates: row.gates().of_attempt(),
     };
     let acquired = AcquiredRun {
         claim,
@@ -254,6 +254,7 @@ pub(super) fn lose_attempt<R: Rows>(
         row.attempts = number;
         row.epoch = row.epoch.wrapping_add(1);
         row.note_begun();
+        row.hold_gates();
         row.set_losses(losses);
         row.push_error(node_died(number, node, now));
         began.into_iter().for_each(|began| row.note_attempt(began));

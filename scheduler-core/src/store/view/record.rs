@@ -4,6 +4,7 @@
 //! since 1970, and small counts in as few bytes as they need (LEB128); what rules only pass on follows as JSON. A record that
 //! cannot be read is told by its reason, never taken for another one.
 
+use std::cell::RefCell;
 use std::sync::Arc;
 
 pub use super::bytes::{Kind, kind_of};
@@ -180,29 +181,47 @@ const HAS_COLD: u8 = 2;
 const OF_RUN_GATED: u8 = 4;
 const OF_CLAIM_GATED: u8 = 128;
 
-/// The weight, the cap and the length of each, before its text. A rate has its window and burst before the length.
+/// The weight, the cap and the length of each, before its text. Letters after the cap say what is not as with most gates. A rate has its
+/// window and burst before the length.
 fn gates(gates: &Gates) -> String {
     let gate = |gate: &Gate| {
-        let text = gate.id.text();
+        let (text, letters) = (gate.id.text(), gate.letters());
         let pace = gate.pace.map(|pace| format!("{} {} ", pace.window, pace.burst)).unwrap_or_default();
-        format!("{} {} {pace}{}:{text}", gate.weight, gate.cap, text.len())
+        format!("{} {}{letters} {pace}{}:{text}", gate.weight, gate.cap, text.len())
     };
     gates.iter().map(gate).collect()
 }
 
-fn read_gates(mut text: &str) -> Read<Gates> {
+fn read_gates(text: &str) -> Read<Gates> {
+    thread_local! {
+        /// Runs that are read one after the other mostly have the same gates.
+        static LAST: RefCell<(String, Gates)> = const { RefCell::new((String::new(), Gates::NONE)) };
+    }
+    LAST.with_borrow_mut(|(known, gates)| {
+        if known != text {
+            *gates = parse_gates(text)?;
+            text.clone_into(known);
+        }
+        Ok(gates.clone())
+    })
+}
+
+fn parse_gates(mut text: &str) -> Read<Gates> {
     let mut gates = Vec::new();
     let broken = || "its limits are destroyed".to_owned();
     while !text.is_empty() {
         let (head, left) = text.split_once(':').ok_or_else(broken)?;
-        let numbers: Vec<u32> = head.split(' ').map_while(|number| number.parse().ok()).collect();
+        let letters: String = head.chars().filter(char::is_ascii_alphabetic).collect();
+        let numbers =
+            head.split(' ').map(|word| word.trim_end_matches(|letter: char| letter.is_ascii_alphabetic()));
+        let numbers: Vec<u32> = numbers.map_while(|number| number.parse().ok()).collect();
         let (weight, cap, pace, many) = match numbers[..] {
             [weight, cap, many] => (weight, cap, None, many),
             [weight, cap, window, burst, many] => (weight, cap, Some(Pace::new(window, burst)), many),
             _ => return Err(broken()),
         };
         let (id, left) = left.split_at_checked(many as usize).ok_or_else(broken)?;
-        gates.push(Gate { pace, ..Gate::new(GateId::read(id), cap, weight) });
+        gates.push(Gate { pace, ..Gate::new(GateId::read(id), cap, weight) }.with_letters(&letters));
         text = left;
     }
     Ok(Gates::new(gates))
@@ -245,7 +264,9 @@ fn read_standing(standing: u8) -> Read<Standing> {
 /// Its data cannot be written as JSON.
 pub fn run(row: &RunRow) -> Result<Vec<u8>> {
     let mut to = Writer::new(Kind::Run);
-    let flags = flag(row.exclusive, EXCLUSIVE) | flag(row.cold.is_some(), HAS_COLD);
+    // Gates stand in front, so of a box that has nothing else nothing more is to be said.
+    let cold = row.cold.as_ref().filter(|cold| !cold.has_only_gates());
+    let flags = flag(row.exclusive, EXCLUSIVE) | flag(cold.is_some(), HAS_COLD);
     to.byte(flags | flag(row.is_gated(), OF_RUN_GATED));
     to.byte(standing(row.standing));
     if row.is_gated() {
@@ -261,7 +282,7 @@ pub fn run(row: &RunRow) -> Result<Vec<u8>> {
     to.text(name);
     to.text(if &*row.job_type == name { "" } else { &row.job_type });
     to.text(row.queue.as_deref().unwrap_or_default());
-    match &row.cold {
+    match cold {
         Some(cold) => to.json(&(&row.data, cold)),
         None if row.data.is_empty() => Ok(to.0),
         None => to.json(&row.data),
@@ -307,7 +328,9 @@ pub fn read_run(record: &[u8], names: &mut impl Names) -> Result<RunRow, String>
         lane,
         cold,
     };
-    row.cold.iter_mut().for_each(|cold| cold.gates = gates.clone());
+    if !gates.is_empty() {
+        row.cold.get_or_insert_default().gates = gates;
+    }
     Ok(row)
 }
 
