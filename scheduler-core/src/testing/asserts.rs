@@ -1,11 +1,13 @@
-//! What the macros `assert_fired!`, `assert_enqueued!` and `assert_dead!` check.
+//! What the macros `assert_fired!`, `assert_enqueued!`, `assert_limited!` and `assert_dead!` check.
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 use super::names::NamesJob;
 use super::stage::Stage;
 use super::{list, list_or_none};
+use crate::client::Obstacle;
 use crate::data::JobData;
 use crate::run::RunState;
 use crate::store::{JobQuery, RunQuery, TriggerQuery};
@@ -42,6 +44,16 @@ impl Stage {
     /// Fails unless a run of the job is waiting, with these arguments if any are given.
     #[doc(hidden)]
     pub async fn check_enqueued<T: Serialize>(&self, job: impl NamesJob, args: Option<T>) {
+        let (key, data) = (job.job_key(), self.waiting(job).await);
+        let expected = args.map(|args| data_of(&args));
+        let found = !data.is_empty() && expected.as_ref().is_none_or(|expected| data.contains(expected));
+        let with = expected.map(|expected| format!(" with {expected:?}")).unwrap_or_default();
+        let there = list_or_none(data.iter().map(|data| format!("{data:?}")));
+        assert!(found, "no run of `{key}` is waiting{with}; there are{there}");
+    }
+
+    /// The data of what waits of a job: triggers and runs.
+    async fn waiting(&self, job: impl NamesJob) -> Vec<JobData> {
         let key = job.job_key();
         let query = TriggerQuery { job: Some(key.clone()), ..TriggerQuery::default() };
         let waiting = self.scheduler().all_triggers(query).await.unwrap_or_else(|error| panic!("{error}"));
@@ -51,14 +63,51 @@ impl Stage {
         let own = detail.map(|detail| detail.data().clone()).unwrap_or_default();
         let query = RunQuery::default().of_job(key.clone()).in_state(RunState::Waiting);
         let runs = self.scheduler().all_runs(query).await.unwrap_or_else(|error| panic!("{error}"));
-        let expected = args.map(|args| data_of(&args));
         let of_triggers = waiting.iter().map(|status| status.trigger.data());
         let data = of_triggers.chain(runs.iter().map(|run| &run.data)).map(|data| own.merged(data));
-        let data: Vec<_> = data.collect();
-        let found = !data.is_empty() && expected.as_ref().is_none_or(|expected| data.contains(expected));
-        let with = expected.map(|expected| format!(" with {expected:?}")).unwrap_or_default();
+        data.collect()
+    }
+
+    /// Fails unless so many waiting runs of the job have an argument that is meant; at least one without a number.
+    #[doc(hidden)]
+    pub async fn check_enqueued_where<T: DeserializeOwned>(
+        &self,
+        job: impl NamesJob,
+        times: Option<usize>,
+        is_meant: impl Fn(&T) -> bool,
+    ) {
+        let (key, data) = (job.job_key(), self.waiting(job).await);
+        let of = |data: &JobData| {
+            data.to_args::<T>()
+                .unwrap_or_else(|error| panic!("the argument of a run of `{key}` cannot be read: {error}"))
+        };
+        let found = data.iter().filter(|data| is_meant(&of(data))).count();
         let there = list_or_none(data.iter().map(|data| format!("{data:?}")));
-        assert!(found, "no run of `{key}` is waiting{with}; there are{there}");
+        let (is_fine, wanted) = match times {
+            Some(times) => (found == times, times.to_string()),
+            None => (found > 0, "some".to_owned()),
+        };
+        assert!(is_fine, "{found} waiting runs of `{key}` are meant, not {wanted}; there are{there}");
+    }
+
+    /// Fails unless a run of the job waits at a limit, of this name if it is given.
+    #[doc(hidden)]
+    pub async fn check_limited(&self, job: impl NamesJob, name: Option<&str>) {
+        let key = job.job_key();
+        let query = RunQuery::default().of_job(key.clone()).in_state(RunState::Waiting);
+        let runs = self.scheduler().all_runs(query).await.unwrap_or_else(|error| panic!("{error}"));
+        let mut reasons = Vec::new();
+        for run in runs {
+            let found = self.scheduler().explain_run(run.id).await.unwrap_or_else(|error| panic!("{error}"));
+            reasons.extend(found.map(|found| found.reasons).unwrap_or_default());
+        }
+        let is_meant = |reason: &Obstacle| matches!(reason, Obstacle::Limited { limit, .. } if name.is_none_or(|name| *limit.name == *name));
+        let of = name.map(|name| format!(" `{name}`")).unwrap_or_default();
+        let there = list_or_none(&reasons);
+        assert!(
+            reasons.iter().any(is_meant),
+            "no run of `{key}` waits at a limit{of}; what its runs wait for is{there}"
+        );
     }
 
     /// Fails unless a run of the job is dead, with this in its last error if it is given.
@@ -118,10 +167,27 @@ macro_rules! assert_dead {
     };
 }
 
+/// Fails unless a run of a job is due and waits at a limit, of this name if one is given.
+///
+/// The job is a name, `group/name` or a key: `assert_limited!(test, "send")` or `assert_limited!(test, send::key(), "github")`, in an
+/// async function.
+#[macro_export]
+macro_rules! assert_limited {
+    ($test:expr, $job:expr $(,)?) => {
+        $test.check_limited($job, None).await
+    };
+    ($test:expr, $job:expr, $limit:expr $(,)?) => {
+        $test.check_limited($job, Some($limit)).await
+    };
+}
+
 /// Fails unless a run of a job is waiting in the scheduler, with this argument if one is given.
 ///
 /// The job is a name, `group/name` or a key: `assert_enqueued!(test, "report")` or
 /// `assert_enqueued!(test, report::key(), "costs")`, in an async function. As in `assert_fired!`, `with "costs"` is the same.
+///
+/// `assert_enqueued!(test, send::key(), where |letter: &Letter| letter.tenant == "a")` asks for a run with such an argument, and
+/// `assert_enqueued!(test, send::key(), 3, where |letter: &Letter| letter.tenant == "a")` for just three of them.
 #[macro_export]
 macro_rules! assert_enqueued {
     ($test:expr, $job:expr $(,)?) => {
@@ -129,6 +195,12 @@ macro_rules! assert_enqueued {
     };
     ($test:expr, $job:expr, with $args:expr $(,)?) => {
         $test.check_enqueued($job, Some($args)).await
+    };
+    ($test:expr, $job:expr, where $is_meant:expr $(,)?) => {
+        $test.check_enqueued_where($job, None, $is_meant).await
+    };
+    ($test:expr, $job:expr, $times:expr, where $is_meant:expr $(,)?) => {
+        $test.check_enqueued_where($job, Some($times), $is_meant).await
     };
     ($test:expr, $job:expr, $args:expr $(,)?) => {
         $test.check_enqueued($job, Some($args)).await

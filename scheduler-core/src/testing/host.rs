@@ -8,6 +8,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::sync::oneshot::{self, error::TryRecvError};
 
+use super::failing::Failing;
 use super::recorder::Recorder;
 use super::stage::{LONGEST, Stage};
 use crate::host::{HostBuilder, HostError, HostHandle, HostReport};
@@ -72,9 +73,9 @@ impl TestHost {
     ///
     /// `now` is no time, or there is no tokio runtime.
     pub async fn start(now: &str, builder: HostBuilder) -> Result<Self, HostError> {
-        let (clock, recorder) = (ManualClock::at(now), Recorder::default());
-        let host =
-            builder.clock(clock.clone()).job_listener(Matcher::Everything, recorder.clone()).build()?;
+        let (clock, recorder, failing) = (ManualClock::at(now), Recorder::default(), Failing::default());
+        let builder = builder.clock(clock.clone()).job_listener(Matcher::Everything, recorder.clone());
+        let host = builder.middleware(failing.clone()).build()?;
         let handle = host.handle();
         let activity = clock.begin(&"the host").idling();
         let life = Life::default();
@@ -90,7 +91,7 @@ impl TestHost {
         if let Ok(Err(error)) = ended.try_recv() {
             return Err(error);
         }
-        let stage = Stage::new(handle.scheduler().cloned(), clock, recorder);
+        let stage = Stage::new(handle.scheduler().cloned(), clock, recorder, failing);
         Ok(Self { stage, handle, life, ended })
     }
 

@@ -37,6 +37,8 @@
 //! tests can run side by side.
 
 mod asserts;
+mod drained;
+mod failing;
 mod faults;
 mod host;
 mod names;
@@ -48,7 +50,9 @@ use std::ops::Deref;
 
 use chrono::{DateTime, Utc};
 
-pub use crate::{assert_dead, assert_enqueued, assert_fired};
+pub use crate::{assert_dead, assert_enqueued, assert_fired, assert_limited};
+pub use drained::Drained;
+use failing::Failing;
 pub use faults::{Fault, FaultyStore, Verb};
 pub use host::TestHost;
 pub use names::{NamesJob, NamesTime};
@@ -76,12 +80,13 @@ impl TestScheduler {
     ///
     /// `now` is no time.
     pub async fn start(now: &str, builder: SchedulerBuilder) -> Result<Self> {
-        let (clock, recorder) = (ManualClock::at(now), Recorder::default());
+        let (clock, recorder, failing) = (ManualClock::at(now), Recorder::default(), Failing::default());
         let builder = builder.clock(clock.clone()).job_listener(Matcher::Everything, recorder.clone());
+        let builder = builder.middleware(failing.clone());
         let scheduler = builder.build()?;
         scheduler.start().await?;
         clock.settle().await;
-        Ok(Self(Stage::new(Some(scheduler), clock, recorder)))
+        Ok(Self(Stage::new(Some(scheduler), clock, recorder, failing)))
     }
 }
 

@@ -5,13 +5,17 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use parking_lot::Mutex;
 
+use super::drained::Drained;
+use super::failing::Failing;
 use super::names::NamesJob;
 use super::parse;
 use super::recorder::{Fired, Recorder};
-use crate::job::{BoxFuture, IntoInvocation, Invocation, Outcome};
+use crate::client::Batch;
+use crate::job::{BoxFuture, IntoInvocation, Invocation, JobError, Outcome};
 use crate::key::TriggerKey;
-use crate::run::RunState;
+use crate::run::{RunEnd, RunState};
 use crate::scheduler::{Scheduler, SchedulerState};
+use crate::store::batches::BatchState;
 use crate::store::{QueueLimits, RunQuery, TriggerQuery, TriggerState, TriggerStatus};
 use crate::time::{Clock, ManualClock};
 use crate::trigger::Trigger;
@@ -28,13 +32,21 @@ pub struct Stage {
     scheduler: Option<Scheduler>,
     clock: ManualClock,
     recorder: Recorder,
+    failing: Failing,
+    /// How many attempts and which ends of runs the latest drain has counted.
+    counted: Mutex<(usize, Vec<(RunEnd, usize)>)>,
     /// The limits of the scheduler, while everything but one run is held back.
     held: Mutex<Option<QueueLimits>>,
 }
 
 impl Stage {
-    pub(super) fn new(scheduler: Option<Scheduler>, clock: ManualClock, recorder: Recorder) -> Self {
-        Self { scheduler, clock, recorder, held: Mutex::default() }
+    pub(super) fn new(
+        scheduler: Option<Scheduler>,
+        clock: ManualClock,
+        recorder: Recorder,
+        failing: Failing,
+    ) -> Self {
+        Self { scheduler, clock, recorder, failing, counted: Mutex::default(), held: Mutex::default() }
     }
 
     /// The scheduler.
@@ -94,12 +106,32 @@ impl Stage {
     }
 
     /// Lets time pass until nothing runs, no run waits and no trigger that fires only once more is left: all that was enqueued or
-    /// delayed has run, also what it has enqueued in turn, with all its retries. Paused triggers stay, and so do dead runs.
+    /// delayed has run, also what it has enqueued in turn, with all its retries. Paused triggers stay, and so do dead runs. Returns how
+    /// attempts and runs have ended since the start, or since the drain before.
+    ///
+    /// ```
+    /// use scheduler_core::job::JobError;
+    /// use scheduler_core::prelude::*;
+    /// use scheduler_core::testing::TestScheduler;
+    ///
+    /// #[job(retry(max = 3))]
+    /// async fn send(letter: u32) {}
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> scheduler_core::Result<()> {
+    /// let test = TestScheduler::start("2026-03-01T00:00:00Z", Scheduler::builder().register(send::definition())).await?;
+    /// test.fail_next(send::key(), JobError::new("no route to the server"));
+    /// test.scheduler().enqueue(send::with(7)).await?;
+    /// let drained = test.drain().await;
+    /// assert_eq!((drained.failed, drained.succeeded, drained.dead), (1, 1, 0));
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Panics
     ///
     /// There is still something left after a year.
-    pub async fn drain(&self) {
+    pub async fn drain(&self) -> Drained {
         let end = self.now() + LONGEST;
         loop {
             self.run_due().await;
@@ -109,7 +141,7 @@ impl Stage {
             let waiting = self.scheduler().all_runs(waiting).await.unwrap_or_else(|error| panic!("{error}"));
             let due = once.filter_map(|status| status.progress.next);
             match due.chain(waiting.iter().map(|run| run.due)).min() {
-                None if self.scheduler().running().is_empty() => return,
+                None if self.scheduler().running().is_empty() => return self.drained().await,
                 Some(next) if next > self.now() => self.clock.advance_to(next).await,
                 _ => self.clock.advance(Duration::from_secs(1)).await,
             }
@@ -217,9 +249,49 @@ impl Stage {
         self.recorder.all().into_iter().filter(|fired| fired.job == key).collect()
     }
 
+    /// The next attempt of a job ends with this error, and its function is not called. A second call holds for the attempt after that. Everything
+    /// else is as with an error of the function: retries, dead runs, listeners, middleware.
+    ///
+    /// # Panics
+    ///
+    /// It is no name of a job.
+    #[track_caller]
+    pub fn fail_next(&self, job: impl NamesJob, error: impl Into<JobError>) {
+        self.failing.add(job.job_key(), error.into());
+    }
+
+    /// How the runs of a batch stand: its counters, whether it is sealed, whether it is cancelled.
+    ///
+    /// # Panics
+    ///
+    /// The batch is not stored, or not any more.
+    pub async fn batch(&self, batch: &Batch) -> BatchState {
+        let status = batch.status().await.unwrap_or_else(|error| panic!("{error}"));
+        let state = status.and_then(|status| status.batch);
+        state.unwrap_or_else(|| panic!("batch {} is not stored", batch.id()))
+    }
+
+    /// What has ended since the latest drain.
+    async fn drained(&self) -> Drained {
+        let (attempts, after) = (self.recorder.all(), self.ended().await);
+        let (noted, before) = std::mem::replace(&mut *self.counted.lock(), (attempts.len(), after.clone()));
+        Drained::of(attempts.get(noted..).unwrap_or_default(), &before, &after)
+    }
+
+    async fn ended(&self) -> Vec<(RunEnd, usize)> {
+        let mut ended = Vec::new();
+        for end in [RunEnd::Dead, RunEnd::Expired, RunEnd::Superseded] {
+            let query = RunQuery::default().that_are(end);
+            let runs = self.scheduler().all_runs(query).await.unwrap_or_else(|error| panic!("{error}"));
+            ended.push((end, runs.len()));
+        }
+        ended
+    }
+
     /// Forgets what has run so far.
     pub fn forget(&self) {
         self.recorder.clear();
+        self.counted.lock().0 = 0;
     }
 
     async fn stored(&self) -> Vec<TriggerStatus> {

@@ -66,6 +66,7 @@ mod starting;
 mod statuses;
 mod stored;
 mod test_kit;
+mod test_kit_runs;
 mod timers;
 mod trouble;
 mod unique;

@@ -77,7 +77,7 @@ async fn started() -> TestScheduler {
 }
 
 /// What the panic of an assertion says.
-async fn said<T>(assertion: impl Future<Output = T>) -> String {
+pub(crate) async fn said<T>(assertion: impl Future<Output = T>) -> String {
     let mut assertion = Box::pin(AssertUnwindSafe(assertion));
     let caught = std::future::poll_fn(|context| {
         let poll = || Future::poll(assertion.as_mut().as_mut(), context);
