@@ -8,6 +8,7 @@ use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 
 use super::enqueue_outcome::EnqueueOutcome;
 use super::handle::Client;
+use super::limits::OwnGates;
 use super::unique::Prepared;
 use crate::error::{During, Error, Result};
 use crate::job::{BoxFuture, Invocation};
@@ -92,8 +93,9 @@ impl Backfill<'_> {
         let Some(detail) = client.store().all_jobs(query).await?.pop() else {
             return Err(client.no_job(trigger.job()).await?);
         };
-        let run =
-            client.prepared(Invocation::new(detail), trigger.data().clone(), None, Vec::new(), None).await?;
+        let run = client
+            .prepared(Invocation::new(detail), trigger.data().clone(), None, OwnGates::default(), None)
+            .await?;
         client.store_runs(self.runs(&run.new, &trigger, &times)).await
     }
 

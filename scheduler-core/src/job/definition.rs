@@ -10,7 +10,9 @@ use serde::de::DeserializeOwned;
 
 #[cfg(feature = "macros")]
 use super::context::JobContext;
-use super::deriving::{Derivations, LimitOf, deriving_methods, limit_of, sequence_of, unique_of};
+use super::deriving::{
+    Derivations, LimitOf, deriving_methods, fair_key_of, limit_of, sequence_of, unique_of,
+};
 use super::detail::JobDetail;
 use super::extract::ExtractError;
 #[cfg(feature = "macros")]

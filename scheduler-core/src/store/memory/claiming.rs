@@ -211,6 +211,7 @@ impl Table {
         self.insert_claim(self.counter, claim);
         self.gates.begin(&gates);
         self.pass_gates(index, &gates);
+        self.take_turn(index);
         acquired
     }
 }

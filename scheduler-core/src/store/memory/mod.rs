@@ -12,6 +12,7 @@ mod caps;
 mod claiming;
 mod driver;
 mod ended;
+mod fair;
 mod firings;
 mod gates;
 mod index;

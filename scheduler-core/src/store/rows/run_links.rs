@@ -118,19 +118,19 @@ impl RunRow {
             self.forget_checkpoint();
         }
         (self.data, self.priority) = (data, new.priority);
-        let lateness = Lateness::of(new.boost, new.expires).map(Box::new);
+        let lateness = Lateness::of(new.boost, new.expires, new.gates.fair().is_some()).map(Box::new);
         let cold = self.cold();
         (cold.detail, cold.retry, cold.lateness) = (new.detail.clone(), new.retry.clone(), lateness);
         cold.gates = new.gates.clone();
         self.wait_for(due, now);
     }
 
-    /// The gates where it has to have room before a node may claim it.
+    /// The gates where it has to have room before a node may claim it, and the key by which it takes turns.
     pub fn gates(&self) -> Gates {
         self.cold.as_deref().map(|cold| cold.gates.clone()).unwrap_or_default()
     }
 
-    /// Whether it has gates.
+    /// Whether it has gates or takes turns.
     pub fn is_gated(&self) -> bool {
         self.cold.as_deref().is_some_and(|cold| !cold.gates.is_empty())
     }

@@ -180,19 +180,26 @@ const HAS_COLD: u8 = 2;
 const OF_RUN_GATED: u8 = 4;
 const OF_CLAIM_GATED: u8 = 128;
 
-/// The weight, the cap and the length of each, before its text. A rate has its window and burst before the length.
+/// The key by which the run takes turns comes first, after an `f`, its length and a colon. Then the weight, the cap and the length of each
+/// gate, before its text. A rate has its window and burst before the length.
 fn gates(gates: &Gates) -> String {
+    let fair = gates.fair().map(|key| format!("f{}:{key}", key.len()));
     let gate = |gate: &Gate| {
         let text = gate.id.text();
         let pace = gate.pace.map(|pace| format!("{} {} ", pace.window, pace.burst)).unwrap_or_default();
         format!("{} {} {pace}{}:{text}", gate.weight, gate.cap, text.len())
     };
-    gates.iter().map(gate).collect()
+    fair.into_iter().chain(gates.iter().map(gate)).collect()
 }
 
 fn read_gates(mut text: &str) -> Read<Gates> {
-    let mut gates = Vec::new();
+    let (mut gates, mut fair) = (Vec::new(), None);
     let broken = || "its limits are destroyed".to_owned();
+    if let Some((many, left)) = text.strip_prefix('f').and_then(|text| text.split_once(':')) {
+        let (key, left) =
+            many.parse().ok().and_then(|many| left.split_at_checked(many)).ok_or_else(broken)?;
+        (fair, text) = (Some(key.into()), left);
+    }
     while !text.is_empty() {
         let (head, left) = text.split_once(':').ok_or_else(broken)?;
         let numbers: Vec<u32> = head.split(' ').map_while(|number| number.parse().ok()).collect();
@@ -205,7 +212,7 @@ fn read_gates(mut text: &str) -> Read<Gates> {
         gates.push(Gate { pace, ..Gate::new(GateId::read(id), cap, weight) });
         text = left;
     }
-    Ok(Gates::new(gates))
+    Ok(Gates::new(gates).with_fair(fair))
 }
 
 fn standing(standing: Standing) -> u8 {
@@ -237,8 +244,8 @@ fn read_standing(standing: u8) -> Read<Standing> {
     })
 }
 
-/// A run as bytes. The third byte is odd if its job allows one run at a time. If it has the bit 4, the gates of the run follow after the
-/// fourth byte.
+/// A run as bytes. The third byte is odd if its job allows one run at a time. If it has the bit 4, its gates and the key by which it
+/// takes turns follow after the fourth byte.
 ///
 /// # Errors
 ///
