@@ -22,6 +22,16 @@ local function gates()
   local function out_of(lane, gate) return 'go:' .. lane .. '\1' .. gate end
   G.list_of, G.out_of = list_of, out_of
 
+  -- The gate of a fair key in the queue of this lane. Nobody holds it; one run of each lane is out, by its turn.
+  function G.turns_of(lane, key) return '\2' .. string.match(lane, '^[^%z]*') .. '\0' .. key end
+  local function is_of_turns(gate) return byte(gate) == 2 end
+  local function queue_of(gate) return string.match(gate, '^\2([^%z]*)') end
+  local function key_of(gate) return string.match(gate, '%z(.*)$') end
+
+  local function relist(gate)
+    if not is_of_turns(gate) then relisted[gate] = true end
+  end
+
   -- Caps that somebody has set; most often there are none.
   local caps, any_caps = {}, nil
 
@@ -43,7 +53,7 @@ local function gates()
     return gate
   end
 
-  -- The gates of a run: name and key, weight, cap, and of a rate its window and burst.
+  -- The gates of a run: name and key, weight, cap, and of a rate its window and burst. Also its fair key, if it has one.
   function G.of(record)
     local at, many, scale = 13, 0, 1
     repeat
@@ -53,6 +63,11 @@ local function gates()
     local text = sub(record, at, at + many - 1)
     if seen[text] then return seen[text] end
     local found, from = {}, 1
+    local length_of_key, begin_of_key = string.match(text, '^f(%d+):()')
+    if length_of_key then
+      from = begin_of_key + tonumber(length_of_key)
+      found.fair = sub(text, begin_of_key, from - 1)
+    end
     while from <= #text do
       local weight, cap, window, length, begin = string.match(text, '^(%d+) (%d+) ([%d ]-)(%d+):()', from)
       if not weight then break end
@@ -72,6 +87,7 @@ local function gates()
     if checked[gate] and (not lane or known[lane]) then return end
     checked[gate], known[lane or ''] = known, true
     check('gates', 'shut', 'caps', 'limits', 'rt:' .. gate, 'alarms', 'parked', 'runs', 'alone', 'busy', 'lanes', 'gl:' .. gate)
+    if is_of_turns(gate) then check('fv', 'ft:' .. gate, 'fd:' .. queue_of(gate)) end
     local lanes = call('SMEMBERS', K('gl:' .. gate))
     lanes[#lanes + 1] = lane
     for _, known in ipairs(lanes) do check(list_of(known, gate), out_of(known, gate), 'lane:' .. known) end
@@ -295,6 +311,55 @@ local function gates()
     moved[gate] = true
   end
 
+  -- As `forget`, if it waits at the gate of a limit.
+  function G.forget_limit(name, lane, member)
+    local noted = noted_of(name)
+    if noted and not is_of_turns(sub(noted, 2)) then G.forget(name, lane, member) end
+  end
+
+  -- A turn is a time in milliseconds, and so much more for each round. The rest is as in `rows/turn.rs`, which tells more.
+  local ROUND = 1 / 1024
+  -- Queues that may have no turns any more.
+  local left = {}
+
+  -- The first run of its lane and key gets a turn.
+  local function give_turn(name, gate, due)
+    local queue, key = queue_of(gate), key_of(gate)
+    call('ZADD', K('fd:' .. queue), due, name .. key)
+    local oldest = tonumber(call('ZRANGE', K('fd:' .. queue), 0, 0, 'WITHSCORES')[2])
+    local present = call('HGET', K'fv', queue)
+    if not present then call('HSET', K'fv', queue, '') end
+    local last = tonumber(call('ZRANGE', K('ft:' .. gate), -1, -1, 'WITHSCORES')[2] or '')
+    local behind = math.max(tonumber(present or '') or -math.huge, last or -math.huge) + ROUND
+    local turn = string.format('%.17g', math.max(behind, oldest))
+    call('ZADD', K('ft:' .. gate), turn, name)
+    return turn
+  end
+
+  local function drop_turn(name, gate)
+    local queue = queue_of(gate)
+    call('ZREM', K('ft:' .. gate), name)
+    call('ZREM', K('fd:' .. queue), name .. key_of(gate))
+    left[queue], moved[gate] = true, true
+  end
+
+  -- A run with this fair key is claimed, or stands nowhere any more.
+  function G.leave_turn(name, lane, key, is_claimed)
+    local gate = G.turns_of(lane, key)
+    local turn = is_claimed and call('ZSCORE', K('ft:' .. gate), name)
+    local present = turn and tonumber(call('HGET', K'fv', queue_of(gate)) or '')
+    if turn and not (present and present >= tonumber(turn)) then call('HSET', K'fv', queue_of(gate), turn) end
+    call('SREM', K(out_of(lane, gate)), name)
+    drop_turn(name, gate)
+  end
+
+  -- A run has a turn, and is not there.
+  function G.lose_turn(name, queue, key)
+    local gate = '\2' .. queue .. '\0' .. key
+    for _, lane in ipairs(call('SMEMBERS', K('gl:' .. gate))) do call('SREM', K(out_of(lane, gate)), name) end
+    drop_turn(name, gate)
+  end
+
   -- Whether somebody waits at the gate who comes before this run of the same lane.
   local function is_behind(gate, lane, member)
     local time = is_waited_for(gate) and call('ZSCORE', K('lane:' .. lane), member)
@@ -309,14 +374,16 @@ local function gates()
   -- Takes a slot of each gate, if all have room. Otherwise answers where the run has to wait: those that wait already come first.
   function G.enter(name, lane, member, of_run)
     local noted = noted_of(name)
+    local is_out = noted and not is_of_turns(sub(noted, 2))
     for _, gate in ipairs(of_run) do
       if gate[2] > room_of(gate) then
         note_opening(gate)
         return gate[1]
       end
-      if not noted and is_behind(gate[1], lane, member) then return gate[1] end
+      if not is_out and is_behind(gate[1], lane, member) then return gate[1] end
     end
     if noted then G.forget(name, lane, member) end
+    if of_run.fair then G.leave_turn(name, lane, of_run.fair, true) end
     for _, gate in ipairs(of_run) do
       if gate[4] then
         keep_rate(gate, take_of_rate(rate_of(gate[1]), gate, now_of()) or rate_of(gate[1]))
@@ -330,13 +397,14 @@ local function gates()
   function G.park(name, lane, member, time, gate)
     G.forget(name, lane, member)
     call('ZADD', K(list_of(lane, gate)), time, member)
-    if call('SADD', K('gl:' .. gate), lane) == 1 then relisted[gate] = true end
+    if call('SADD', K('gl:' .. gate), lane) == 1 then relist(gate) end
     call('HSET', K'parked', name, 'p' .. gate)
     waits[gate], moved[gate], any = true, true, true
   end
 
   -- Whether the first that waits is to stay: there is no room for it, or others are out for that.
   local function stays(record, gate, out)
+    if is_of_turns(gate) then return out > 0 end
     for _, own in ipairs(record and is_gated(record) and G.of(record) or {}) do
       if own[1] == gate then
         local left = room_of(own)
@@ -354,7 +422,8 @@ local function gates()
       local member, time = first[1], first[2]
       if not member then
         call('SREM', K('gl:' .. gate), lane)
-        waits[gate], relisted[gate] = nil, true
+        waits[gate] = nil
+        relist(gate)
         return
       end
       local name = sub(member, 5)
@@ -366,9 +435,15 @@ local function gates()
         call('HSET', K'parked', name, 'o' .. gate)
         call('SADD', K(out_of(lane, gate)), name)
         out = out + 1
+        if is_of_turns(gate) then
+          -- Whoever looks for work looks in this lane anyway, unless there is another first.
+          time, entered[lane] = give_turn(name, gate, time), true
+        else
+          G.lanes[lane] = true
+        end
         local job = (byte(record, 11) or 0) % 2 == 1 and call('HGET', K'alone', name)
         if job then stand_in_list(lane, job, time, member) else call('ZADD', K('lane:' .. lane), time, member) end
-        touched[lane], G.lanes[lane] = true, true
+        touched[lane] = true
       end
     end
   end
@@ -384,6 +459,10 @@ local function gates()
         end
       end
     end
+    for queue in pairs(left) do
+      if call('EXISTS', K('fd:' .. queue)) == 0 then call('HDEL', K'fv', queue) end
+    end
+    left = {}
     for gate in pairs(changed) do
       if used[gate] > 0 then call('HSET', K'gates', gate, text(used[gate])) else call('HDEL', K'gates', gate) end
       if (used[gate] > 0) ~= (before[gate] > 0) then relisted[gate] = true end
