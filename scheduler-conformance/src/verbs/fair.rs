@@ -388,8 +388,7 @@ async fn random_turns_are_fair(bench) {
 /// A key without a backlog is ahead of nobody, and nobody is ahead of it.
 fn note_idle<const KEYS: usize>(waiting: &[BTreeSet<u64>; KEYS], ahead: &mut [[i64; KEYS]; KEYS]) {
     for (key, _) in waiting.iter().enumerate().filter(|(_, runs)| runs.is_empty()) {
-        for other in 0..KEYS {
-            (ahead[key][other], ahead[other][key]) = (0, 0);
-        }
+        ahead[key] = [0; KEYS];
+        ahead.iter_mut().for_each(|of| of[key] = 0);
     }
 }

@@ -7,8 +7,8 @@ use std::time::Duration;
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 
 use super::enqueue_outcome::EnqueueOutcome;
+use super::gates::OwnGates;
 use super::handle::Client;
-use super::limits::OwnGates;
 use super::unique::Prepared;
 use crate::error::{During, Error, Result};
 use crate::job::{BoxFuture, Invocation};

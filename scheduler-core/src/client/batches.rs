@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use super::enqueue_outcome::EnqueueOutcome;
 use super::enqueuing::Enqueue;
+use super::gates::OwnGates;
 use super::handle::Client;
-use super::limits::OwnGates;
 use super::unique::Prepared;
 use crate::data::JobData;
 use crate::error::{During, Error, Result};

@@ -7,8 +7,8 @@ use chrono::{DateTime, Utc};
 use scheduler_syntax::{boost_problem, expiry_problem};
 
 use super::enqueue_outcome::EnqueueOutcome;
+use super::gates::OwnGates;
 use super::handle::Client;
-use super::limits::OwnGates;
 use super::results::{KEPT_FOR_HANDLES, RunHandle};
 use super::unique::{Prepared, keyed};
 use crate::data::JobData;

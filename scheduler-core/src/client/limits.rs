@@ -4,19 +4,13 @@ use std::fmt::Display;
 use std::sync::Arc;
 
 use super::enqueuing::Enqueue;
+use super::gates::OwnGates;
 use super::handle::Client;
 use crate::data::JobData;
 use crate::error::{Error, Result};
 use crate::job::Invocation;
 use crate::run::{Gates, Limit, gates_of, stored_key};
 use crate::user;
-
-/// What a call says of limits and of turns.
-#[derive(Debug, Clone, Default)]
-pub(super) struct OwnGates {
-    limits: Vec<Limit>,
-    fair: Option<Arc<str>>,
-}
 
 impl<T> Enqueue<'_, T> {
     /// At most so many runs of this limit are under way at the same time, over all nodes; until then the run waits. A limit whose name the

@@ -12,8 +12,7 @@ use chrono::{DateTime, Utc};
 use foldhash::HashMap;
 
 use super::lanes::Due;
-use super::table::Table;
-use crate::store::rows::{Place, Turn};
+use crate::store::rows::Turn;
 
 /// Runs that take turns.
 #[derive(Debug, Default)]
@@ -48,10 +47,10 @@ struct Line {
 
 /// Where a run belongs: its queue, key and lane.
 #[derive(Debug, Clone)]
-struct Of {
-    queue: Option<Arc<str>>,
-    key: Arc<str>,
-    lane: usize,
+pub(super) struct Of {
+    pub(super) queue: Option<Arc<str>>,
+    pub(super) key: Arc<str>,
+    pub(super) lane: usize,
 }
 
 #[derive(Debug)]
@@ -64,24 +63,34 @@ struct At {
 }
 
 impl FairTable {
+    /// The turn of a run; none if it waits, or has no key.
+    pub(super) fn turn_of(&self, slot: usize) -> Option<Turn> {
+        self.at.get(&slot)?.turn.map(|(_, turn)| turn)
+    }
+
+    /// Whether a run waits behind others of its lane and key.
+    pub(super) fn is_waiting(&self, slot: usize) -> bool {
+        self.at.get(&slot).is_some_and(|at| at.turn.is_none())
+    }
+
     fn line(&mut self, of: &Of) -> &mut Line {
         let queue = self.queues.entry(of.queue.clone()).or_default();
         queue.keys.entry(of.key.clone()).or_default().lanes.entry(of.lane).or_default()
     }
 
-    fn enter(&mut self, slot: usize, of: Of, due: Due) {
+    pub(super) fn enter(&mut self, slot: usize, of: Of, due: Due) {
         self.line(&of).waiting.insert(due.clone());
         self.at.insert(slot, At { of, due, turn: None });
     }
 
     /// The run that comes first if its lane and key have no head.
-    fn next(&mut self, of: &Of) -> Option<&Due> {
+    pub(super) fn next(&mut self, of: &Of) -> Option<&Due> {
         let line = self.line(of);
         line.waiting.first().filter(|_| line.head.is_none())
     }
 
     /// A run that waits, and is due then, becomes the head.
-    fn bring_up(&mut self, slot: usize, due: DateTime<Utc>) {
+    pub(super) fn bring_up(&mut self, slot: usize, due: DateTime<Utc>) {
         let Some(at) = self.at.get_mut(&slot) else { return };
         let queue = self.queues.entry(at.of.queue.clone()).or_default();
         let key = queue.keys.entry(at.of.key.clone()).or_default();
@@ -96,7 +105,7 @@ impl FairTable {
     }
 
     /// The run is no head any more.
-    fn pass(&mut self, slot: usize) -> Option<Of> {
+    pub(super) fn pass(&mut self, slot: usize) -> Option<Of> {
         let of = self.at.get(&slot)?.of.clone();
         let line = self.line(&of);
         line.head = line.head.filter(|head| *head != slot);
@@ -104,7 +113,7 @@ impl FairTable {
     }
 
     /// The run is claimed.
-    fn claimed(&mut self, slot: usize) {
+    pub(super) fn claimed(&mut self, slot: usize) {
         let Some(At { of, turn: Some((_, turn)), .. }) = self.at.get(&slot) else { return };
         if let Some(queue) = self.queues.get_mut(&of.queue) {
             queue.present = queue.present.max(Some(*turn));
@@ -112,7 +121,7 @@ impl FairTable {
     }
 
     /// The run stands nowhere any more.
-    fn leave(&mut self, slot: usize) -> Option<Of> {
+    pub(super) fn leave(&mut self, slot: usize) -> Option<Of> {
         let of = self.pass(slot)?;
         let at = self.at.remove(&slot)?;
         let queue = self.queues.get_mut(&of.queue)?;
@@ -128,7 +137,7 @@ impl FairTable {
     }
 
     /// Forgets what is empty.
-    fn tidy(&mut self, of: &Of) {
+    pub(super) fn tidy(&mut self, of: &Of) {
         let Some(queue) = self.queues.get_mut(&of.queue) else { return };
         if let Some(key) = queue.keys.get_mut(&of.key) {
             key.lanes.retain(|_, line| line.head.is_some() || !line.waiting.is_empty());
@@ -139,57 +148,5 @@ impl FairTable {
         if queue.dues.is_empty() {
             self.queues.remove(&of.queue);
         }
-    }
-}
-
-impl Table {
-    /// The entry of a run in its lane, or at the gate where it is parked.
-    pub(super) fn due_of_run(&self, slot: usize, at: &Place) -> Due {
-        let turn = self.fair.at.get(&slot).and_then(|at| at.turn);
-        let at = turn.map_or(*at, |(_, turn)| turn.place(*at));
-        Due::of_run(self.runs[slot].row.id, slot, &at)
-    }
-
-    /// Whether a run waits behind others of its lane and key.
-    pub(super) fn is_behind_its_key(&self, slot: usize) -> bool {
-        self.fair.at.get(&slot).is_some_and(|at| at.turn.is_none())
-    }
-
-    /// A run with a fair key has this place by its row: it waits for its turn.
-    pub(super) fn line_up(&mut self, slot: usize, at: &Place, key: Arc<str>) {
-        let row = &self.runs[slot].row;
-        let of = Of { queue: row.queue.clone(), key, lane: at.lane.0 as usize };
-        self.fair.enter(slot, of.clone(), Due::of_run(row.id, slot, at));
-        self.bring_up(&of);
-    }
-
-    /// A run that has a turn waits at a gate: others of its key need not wait for that.
-    pub(super) fn pass_turn(&mut self, slot: usize) {
-        if let Some(of) = self.fair.pass(slot) {
-            self.bring_up(&of);
-        }
-    }
-
-    /// A run has been claimed.
-    pub(super) fn take_turn(&mut self, slot: usize) {
-        self.fair.claimed(slot);
-        self.leave_line(slot);
-    }
-
-    /// A run stands nowhere any more, if it has a fair key.
-    pub(super) fn leave_line(&mut self, slot: usize) {
-        if let Some(of) = self.fair.leave(slot) {
-            self.bring_up(&of);
-            self.fair.tidy(&of);
-        }
-    }
-
-    fn bring_up(&mut self, of: &Of) {
-        let Some(slot) = self.fair.next(of).map(Due::slot_of_run) else { return };
-        let Some(place) = self.runs[slot].row.place() else { return };
-        self.fair.bring_up(slot, place.at);
-        let (due, job) = (self.due_of_run(slot, &place), self.runs[slot].row.job.clone());
-        self.stand_at(due, &place, &job);
-        self.gates.opened.push(of.lane);
     }
 }

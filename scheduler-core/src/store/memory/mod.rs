@@ -25,6 +25,7 @@ mod parking;
 mod slots;
 mod table;
 mod tags;
+mod turns;
 
 use std::convert::Infallible;
 use std::fmt::{self, Debug};

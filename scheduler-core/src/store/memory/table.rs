@@ -410,7 +410,7 @@ impl Table {
         if !std::mem::take(&mut self.runs[index].stands) {
             return;
         }
-        if let Some(at) = at.filter(|_| !self.is_behind_its_key(index)) {
+        if let Some(at) = at.filter(|_| !self.fair.is_waiting(index)) {
             let (due, job) = (self.due_of_run(index, &at), self.runs[index].row.job.clone());
             if !self.leave_gate(index, &due) {
                 self.leave_from(&due, &at, &job);
