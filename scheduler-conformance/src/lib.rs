@@ -52,6 +52,7 @@ pub fn checks<O: Open>() -> Vec<Check<O>> {
         verbs::changing::all(),
         verbs::edges::all(),
         verbs::ending::all(),
+        verbs::fair::all(),
         verbs::firings::all(),
         verbs::flows::all(),
         verbs::firing::all(),
@@ -93,6 +94,7 @@ macro_rules! store_conformance {
             $crate::__store_checks_of_changing!($open);
             $crate::__store_checks_of_edges!($open);
             $crate::__store_checks_of_ending!($open);
+            $crate::__store_checks_of_fair!($open);
             $crate::__store_checks_of_firings!($open);
             $crate::__store_checks_of_flows!($open);
             $crate::__store_checks_of_firing!($open);

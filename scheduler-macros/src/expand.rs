@@ -7,6 +7,7 @@ use syn::spanned::Spanned;
 use syn::{Ident, Path, Type, Visibility};
 
 use crate::check::Rules;
+use crate::fair::taking_turns;
 use crate::function::{Parameters, innermost};
 use crate::limits::{self, Args};
 use crate::options::Options;
@@ -65,6 +66,7 @@ pub(crate) fn items(
     let unique = job.options.unique.iter().map(|unique| unique.function(krate, args, parameter));
     let limits = limits::functions(&job.options.limits, &made);
     let sequence = job.options.sequence.iter().map(|sequence| sequence.function(&made));
+    let fair = job.options.fair.iter().map(|fair| fair.function(&made));
     quote! {
         impl #ident {
             /// The name under which the job is stored.
@@ -90,6 +92,7 @@ pub(crate) fn items(
             #(#unique)*
             #limits
             #(#sequence)*
+            #(#fair)*
         }
 
         impl #krate::job::JobFn for #ident {
@@ -141,7 +144,8 @@ pub(crate) fn keyed(options: &Options, owner: &TokenStream, args: Option<&Type>)
     });
     let limits = limits::limiting(&options.limits, owner, args);
     let sequence = sequencing(options.sequence.as_ref(), owner, args);
-    quote!(#(#unique)* #limits #sequence)
+    let fair = taking_turns(options.fair.as_ref(), owner, args);
+    quote!(#(#unique)* #limits #sequence #fair)
 }
 
 fn with(job: &Job<'_>, parameters: &Parameters) -> TokenStream {

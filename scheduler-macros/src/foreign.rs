@@ -65,6 +65,9 @@ fn way_here(name: &str) -> Option<&'static str> {
         "ordered" | "in_order" | "fifo" | "ordering_key" | "message_group" => {
             "runs of one key run one after the other by `sequence(key = \"…\")`"
         }
+        "fairness" | "fair_key" | "round_robin" | "fair_queue" | "partition_by" => {
+            "runs take turns by `fair(key = \"…\")`"
+        }
         "concurrent" | "allow_concurrent" | "max_instances" => {
             "runs of a job may overlap by default; `disallow_concurrent` allows one run at a time"
         }

@@ -70,6 +70,9 @@ pub(crate) fn check_keys(options: &Options, args: Option<&Type>, errors: &mut Er
     if let Some(sequence) = &options.sequence {
         sequence.check(&options.limits, args, errors);
     }
+    if let Some(fair) = &options.fair {
+        fair.check(args, errors);
+    }
     let Some(unique) = &options.unique else { return };
     if args.is_none() && !matches!(unique.key, Key::Job) {
         let problem = "the job has no argument that a key could be made of; leave `key` out for one run of the job at a time";

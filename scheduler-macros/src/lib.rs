@@ -8,6 +8,7 @@ mod check;
 mod derive;
 mod errors;
 mod expand;
+mod fair;
 mod foreign;
 mod function;
 mod keys;
@@ -51,6 +52,7 @@ use proc_macro::TokenStream;
 /// | `limit(key = "tenant", max = 2)`, several times | of the enqueued runs of each key so many are under way at the same time, over all nodes; see [Limits](#limits) | no limit |
 /// | `rate = "100/1m"`, `rate("100/1m", key = "tenant")`, several times | in any time of this length so many attempts of enqueued runs begin, over all nodes; see [Limits](#limits) | no limit |
 /// | `sequence(key = "account")` | enqueued runs of the same key run one after the other, in the order in which they were enqueued; see [Sequences](#sequences) | no |
+/// | `fair(key = "tenant")` | enqueued runs take turns with others of their queue: of each key one begins in each round; see [Turns](#turns) | no: by due time |
 /// | `output` | what the function returns is stored with the run, for whoever waits for it: `T`, or the `T` of a `Result<T, E>`, which is known by a name that ends in `Result`; for functions | nothing is stored |
 /// | `keep = "1h"` | how long an enqueued run is kept at least after its end, with its output | `1h` with `output`, otherwise a run that succeeds leaves nothing |
 /// | `durable` | the job stays when its last trigger is gone | no |
@@ -137,6 +139,15 @@ use proc_macro::TokenStream;
 /// | `key = "account"` | each value has a sequence of its own: a field, several fields or a function, as for [unique runs](#unique-runs) | all runs of the job are one sequence |
 /// | `on_dead = "halt"` | a dead run keeps the others waiting until it is replayed with success, cancelled or deleted | `"continue"`: the next run begins |
 /// | `across = "jobs"` | all jobs have the sequence in common | `"job"` |
+///
+/// # Turns
+///
+/// The runs of a queue that have keys take turns by them, so those of a key with a long backlog do not keep the others waiting. Jobs of
+/// the same queue share the keys. Occurrences of triggers have no key.
+///
+/// | part | meaning |
+/// |---|---|
+/// | `key = "tenant"` | what has a turn in each round: a field, several fields or a function, as for [unique runs](#unique-runs) |
 ///
 /// # Example
 ///

@@ -9,6 +9,7 @@ use syn::punctuated::Punctuated;
 use syn::{Expr, ExprLit, Lit, LitStr, Meta, Path, Token};
 
 use crate::errors::Errors;
+use crate::fair::{FAIR, Fair};
 use crate::foreign;
 use crate::limits::{LIMITS, Limit};
 use crate::output::Output;
@@ -53,6 +54,7 @@ pub(crate) struct Options {
     pub(crate) unique: Option<Unique>,
     pub(crate) limits: Vec<Limit>,
     pub(crate) sequence: Option<Sequence>,
+    pub(crate) fair: Option<Fair>,
     pub(crate) output: Option<Output>,
     seen: Vec<String>,
     /// The options that those with a wrong name stand for.
@@ -71,6 +73,7 @@ impl Options {
             unique: None,
             limits: Vec::new(),
             sequence: None,
+            fair: None,
             output: None,
             seen: Vec::new(),
             meant: Vec::new(),
@@ -137,13 +140,16 @@ impl Options {
             self.limits.extend(Limit::read(&name, &option, errors));
         } else if name == SEQUENCE {
             self.sequence = Sequence::read(&option, errors);
+        } else if name == FAIR {
+            self.fair = Fair::read(&option, errors);
         } else if name == OUTPUT {
             self.output = Output::read(&option, errors);
         } else if name == "crate" {
             self.take_crate(&option, errors);
         } else {
             let known =
-                [&TEXTS[..], &["retry"], &UNIQUE, &LIMITS, &[SEQUENCE], &FLAGS, &[OUTPUT, "crate"]].concat();
+                [&TEXTS[..], &["retry"], &UNIQUE, &LIMITS, &[SEQUENCE, FAIR], &FLAGS, &[OUTPUT, "crate"]]
+                    .concat();
             self.meant.extend(foreign::meant(&name, &known));
             errors.at(option.path(), foreign::unknown(&name, &known));
         }

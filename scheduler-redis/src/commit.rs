@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use foldhash::{HashMap, HashSet};
+use scheduler_core::Result;
 use scheduler_core::job::CancelReason;
-use scheduler_core::run::{GateId, Gates};
-use scheduler_core::store::rows::{ClaimRow, Id, Item, JobRow, Place, RunRow, TriggerRow};
+use scheduler_core::run::GateId;
+use scheduler_core::store::rows::{ClaimRow, Id, Item, JobRow, RunRow, TriggerRow};
 use scheduler_core::store::view::{Change, Version, View, record};
-use scheduler_core::{JobKey, Result};
 
 use crate::bundles::Places;
 use crate::codec;
@@ -17,6 +17,7 @@ use crate::firings;
 use crate::names::Names;
 use crate::ops::record as whole;
 pub(crate) use crate::ops::{Ops, Step, Words, known, lane_name, operation, text};
+pub(crate) use crate::stand::{Stand, stand_of, stand_of_run};
 
 /// What a check was about.
 #[derive(Debug, Clone)]
@@ -49,51 +50,6 @@ impl Entry {
 /// Why a run is to stop, as `stop:<session>` has it.
 pub(crate) fn reason(reason: CancelReason) -> &'static str {
     if reason == CancelReason::Superseded { "superseded" } else { "requested" }
-}
-
-/// Where a trigger or a run stands: its lane, time, member, and its job if that allows one run at a time.
-#[derive(Debug, PartialEq)]
-pub(crate) struct Stand {
-    pub(crate) lane: String,
-    pub(crate) time: i64,
-    pub(crate) member: Vec<u8>,
-    pub(crate) alone: Option<String>,
-    /// Where it may wait in place of its lane.
-    pub(crate) gates: Gates,
-}
-
-impl Stand {
-    /// Whether adding it to its lane replaces the other one, since only the time differs.
-    fn replaces(&self, other: &Self) -> bool {
-        self.alone.is_none()
-            && other.alone.is_none()
-            && (&self.lane, &self.member) == (&other.lane, &other.member)
-    }
-}
-
-pub(crate) fn stand_of(row: &TriggerRow, names: &Names) -> Option<Stand> {
-    Some(stand_at(row.place()?, &codec::key(row.trigger.key()), row.trigger.job(), names))
-}
-
-pub(crate) fn stand_of_run(row: &RunRow, names: &Names) -> Option<Stand> {
-    Some(Stand { gates: row.gates(), ..stand_at(row.place()?, &codec::run(row.id), &row.job, names) })
-}
-
-/// What stands in a lane: the higher priority first, then by name.
-pub(crate) fn member(priority: i32, name: &str) -> Vec<u8> {
-    let rank = (i64::from(i32::MAX) - i64::from(priority)) as u32;
-    [&rank.to_be_bytes()[..], name.as_bytes()].concat()
-}
-
-fn stand_at(place: Place, name: &str, job: &JobKey, names: &Names) -> Stand {
-    use scheduler_core::store::view::Names as _;
-    Stand {
-        lane: lane_name(&names.lane_of(place.lane)),
-        time: place.at.timestamp_millis(),
-        member: member(place.rank.0, name),
-        alone: place.exclusive.then(|| codec::key(job)),
-        gates: Gates::default(),
-    }
 }
 
 /// Puts together what a view wants to be checked and written.
@@ -447,8 +403,8 @@ impl Commit {
 
     pub(crate) fn leave(&mut self, stand: Stand) {
         if !stand.gates.is_empty() {
-            let name = stand.member.get(4..).unwrap_or_default().to_vec();
-            self.ops.add(Step::Unpark, &*stand.lane, [name, stand.member.clone()]);
+            let words = [stand.name(), stand.member.clone(), stand.fair()];
+            self.ops.add(Step::Unpark, &*stand.lane, words);
         }
         match stand.alone {
             Some(job) => self.ops.add(Step::LeaveAlone, stand.lane, [text(job), stand.member]),
@@ -471,6 +427,11 @@ impl Commit {
     /// With a key only unless that trigger is claimed.
     pub(crate) fn stand(&mut self, stand: Stand, unless_claimed: Option<String>) {
         let time = text(stand.time.to_string());
+        if let Some(key) = stand.gates.fair() {
+            let unless = text(unless_claimed.unwrap_or_default());
+            let words = [time, stand.member.clone(), stand.name(), text(&**key), unless];
+            return self.ops.add(Step::LineUp, stand.lane, words);
+        }
         match (stand.alone, unless_claimed) {
             (Some(job), key) => {
                 let words = [text(job), time, stand.member, text(key.unwrap_or_default())];

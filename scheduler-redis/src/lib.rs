@@ -61,6 +61,7 @@ mod script;
 mod session;
 mod settings;
 mod shared;
+mod stand;
 mod store;
 mod take;
 mod take_parts;

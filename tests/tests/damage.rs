@@ -26,10 +26,10 @@ const PREFIX: &str = "scheduler:{shared/0}:";
 /// Every key of the layout; `*` stands for any name of a family. Another layout has another list.
 const LAYOUT: &[&str] = &[
     "jobs", "triggers", "runs", "ended:*", "cl:*", "homes", "at", "lane:*", "lanes", "alone", "busy", "q:*",
-    "ql:*", "queues", "awaited", "gates", "parked", "g:*", "gl:*", "go:*", "rt:*", "alarms", "wait:*",
-    "lengths", "later", "measured", "nj", "nt", "of", "by", "rest", "marks", "firings", "fr:*", "stop:*",
-    "ss", "sl", "sn", "sc", "tn", "orphans", "orphan:*", "owners", "untold", "chores", "aside", "meta",
-    "ad:*",
+    "ql:*", "queues", "awaited", "gates", "parked", "g:*", "gl:*", "go:*", "fv", "ft:*", "fd:*", "rt:*",
+    "alarms", "wait:*", "lengths", "later", "measured", "nj", "nt", "of", "by", "rest", "marks", "firings",
+    "fr:*", "stop:*", "ss", "sl", "sn", "sc", "tn", "orphans", "orphan:*", "owners", "untold", "chores",
+    "aside", "meta", "ad:*",
 ];
 
 /// Keys that nodes take away again at once, with what the test puts there.
@@ -342,6 +342,14 @@ async fn fill_with_runs(process: &Process) {
     enqueue(RunId::new(SENDER, 18), &late, now).await;
     let boosted = late.to_builder().boost(Duration::from_secs(1800)).queue("limited").build();
     enqueue(BOOSTED, &boosted, now + TimeDelta::hours(1)).await;
+    // Of the same key, so only the first stands in its lane.
+    let fair = |number| {
+        let mut run = NewRun::of(RunId::new(SENDER, number), &job("runs"), now);
+        run.gates = Gates::default().with_fair(Some("key".into()));
+        run.now = Some(now);
+        run
+    };
+    store.enqueue((26..=28).map(fair).collect()).await.unwrap();
     // From here on the length of their queue is counted.
     let mut run = NewRun::of(RunId::new(SENDER, 19), &of_queue, now);
     run.most_waiting = Some(1000);

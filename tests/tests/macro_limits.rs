@@ -1,4 +1,4 @@
-//! The limits and sequences that `#[job]` declares; apart, since every job of a binary is discovered.
+//! The limits, sequences and fair keys that `#[job]` declares; apart, since every job of a binary is discovered.
 #![allow(clippy::unwrap_used, reason = "a test says what went wrong by failing")]
 
 use std::sync::Arc;
@@ -103,6 +103,21 @@ async fn halts(number: u64) -> JobResult {
     Err(JobError::from(std::io::Error::other(format!("no {number}"))))
 }
 
+#[job(queue = "letters", fair(key = "tenant"))]
+async fn in_turn(letter: Letter) {
+    let _ = letter;
+}
+
+#[job(fair(key = ["tenant", "size"]))]
+async fn in_turn_by_two(letter: Letter) {
+    let _ = letter;
+}
+
+#[job(fair(key = Letter::account))]
+async fn in_turn_by_function(letter: Letter) {
+    let _ = letter;
+}
+
 #[job(retry = 0, sequence(key = "number"))]
 async fn goes_on(number: u64) -> JobResult {
     Err(JobError::from(std::io::Error::other(format!("no {number}"))))
@@ -198,4 +213,24 @@ async fn a_weight_that_no_limit_allows_is_refused_by_the_call() {
     let (test, _) = start().await;
     let refused = test.scheduler().enqueue(by_two::with(letter(1, 5))).await.unwrap_err().to_string();
     assert!(refused.contains("limit `all` allows 4 and the weight of the run is 5"), "{refused}");
+}
+
+#[tokio::test]
+async fn fair_keys_are_made_of_the_argument_or_given_by_the_call() {
+    let (test, _) = start().await;
+    let scheduler = test.scheduler();
+    let key = async |call: scheduler_core::client::Enqueue<'_>| {
+        let run = call.delay(Duration::from_secs(60)).await.unwrap();
+        scheduler.all_runs(RunQuery::one(run)).await.unwrap()[0].fair.clone()
+    };
+    let letter = || letter(17, 2);
+    assert_eq!(key(scheduler.enqueue(in_turn::with(letter()))).await.as_deref(), Some("17"));
+    assert_eq!(key(scheduler.enqueue(in_turn_by_two::with(letter()))).await.as_deref(), Some("17/2"));
+    let by_function = scheduler.enqueue(in_turn_by_function::with(letter()));
+    assert_eq!(key(by_function).await.as_deref(), Some("17\\/2"), "one part, whatever is in it");
+    let call = scheduler.enqueue(in_turn::with(letter())).fair("");
+    assert_eq!(key(call).await.as_deref(), Some(""), "that of the call comes first");
+    assert_eq!(key(scheduler.enqueue(alone::with())).await, None);
+    let started = scheduler.trigger_job(&in_turn::key(), JobData::new()).await.unwrap_err().to_string();
+    assert!(started.contains("argument"), "{started}");
 }

@@ -55,11 +55,12 @@ fn n10_an_option_of_another_scheduler_is_one_error_that_says_how_it_is_done_here
 }
 
 #[test]
-fn a_mistake_in_a_limit_or_a_sequence_is_one_error_at_its_token() {
+fn a_mistake_in_a_limit_a_sequence_or_a_fair_key_is_one_error_at_its_token() {
     is_one_error(&[
-        ("limits", 26, "with a rate of 0 no attempt could ever begin"),
+        ("limits", 31, "with a rate of 0 no attempt could ever begin"),
         ("limits_types", 5, "the weight of a run is a whole number, and `f64` is not one"),
         ("sequence", 8, "a `limit` with the same key limits nothing"),
+        ("fair", 8, "there is no option `round_robin`; runs take turns by `fair(key = \"…\")`"),
     ]);
 }
 

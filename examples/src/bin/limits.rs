@@ -1,4 +1,4 @@
-//! Runs that are limited by key, and by a rate.
+//! Runs that are limited by key and by a rate, and tenants that take turns.
 //!
 //! ```text
 //! cargo run --bin limits
@@ -6,7 +6,7 @@
 //! ```
 //!
 //! One tenant enqueues 200 imports at once, and four others ten each. All of them call an API that allows 60 calls a second. What you see: at
-//! most two imports of a tenant are under way at a time, those of the small tenants do not wait for those of the large one, no second has more
+//! most two imports of a tenant are under way at a time, tenants take turns, so the small ones do not wait for the large one, no second has more
 //! calls than the API allows, a limit that is lowered while its runs wait, and the account of all runs.
 
 use std::collections::BTreeMap;
@@ -77,11 +77,12 @@ async fn import(import: Import, State(ledger): State<Ledger>) {
     });
 }
 
-/// The import with its limits.
+/// The import with its limits. Tenants take turns at the calls that the API allows.
 fn limited() -> JobDefinition {
     import::definition()
         .limit(|import: &Import| Limit::new("imports", AT_ONCE).key(&import.tenant))
         .limit(|_: &Import| Limit::rate("api", CALLS, SECOND))
+        .fair(|import: &Import| import.tenant.clone())
 }
 
 #[tokio::main]
@@ -112,15 +113,21 @@ async fn main() -> anyhow::Result<()> {
         SystemClock.sleep(Duration::from_millis(20)).await;
     }
 
-    let (mut done, mut begun) = (0, Vec::new());
+    let (mut done, mut begun, mut small) = (0, Vec::new(), started);
     for (tenant, many) in TENANTS {
         let account = ledger.with(tenant, |account| account.clone());
         let over = account.over.saturating_sub(started);
         println!("{tenant:<6} {many:>4} imports, at most {} at once, done after {over:.1?}", account.most);
         ensure!(account.most <= AT_ONCE, "{} imports of {tenant} were under way at once", account.most);
+        if tenant != LARGE {
+            small = account.begun.iter().copied().fold(small, Duration::max);
+        }
         done += account.begun.len();
         begun.extend(account.begun);
     }
+    let large = ledger.with(LARGE, |account| account.begun.iter().filter(|at| **at < small).count());
+    println!("{large} imports of tenant {LARGE} had begun when the last one of the others began");
+    ensure!(large < 60, "the small tenants have waited for the large one");
     begun.sort_unstable();
     // A run begins some moments after its node has claimed it, so a bound on what is seen here is a little longer than a second.
     let window = SECOND - Duration::from_millis(100);

@@ -40,6 +40,7 @@ pub mod changing;
 pub mod counting;
 pub mod edges;
 pub mod ending;
+pub mod fair;
 pub mod filling;
 pub mod firing;
 pub mod firings;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 
 use super::enqueue_outcome::EnqueueOutcome;
+use super::gates::OwnGates;
 use super::handle::Client;
 use super::unique::Prepared;
 use crate::error::{During, Error, Result};
@@ -92,8 +93,9 @@ impl Backfill<'_> {
         let Some(detail) = client.store().all_jobs(query).await?.pop() else {
             return Err(client.no_job(trigger.job()).await?);
         };
-        let run =
-            client.prepared(Invocation::new(detail), trigger.data().clone(), None, Vec::new(), None).await?;
+        let run = client
+            .prepared(Invocation::new(detail), trigger.data().clone(), None, OwnGates::default(), None)
+            .await?;
         client.store_runs(self.runs(&run.new, &trigger, &times)).await
     }
 

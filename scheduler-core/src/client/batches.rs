@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::enqueue_outcome::EnqueueOutcome;
 use super::enqueuing::Enqueue;
+use super::gates::OwnGates;
 use super::handle::Client;
 use super::unique::Prepared;
 use crate::data::JobData;
@@ -140,7 +141,7 @@ impl BatchBuilder<'_> {
         let mut told = Vec::with_capacity(callbacks.len());
         let mut opens = NewBatch::new(None);
         for (place, (on, job)) in callbacks.into_iter().enumerate() {
-            let mut run = client.prepared(job, JobData::new(), None, Vec::new(), None).await?;
+            let mut run = client.prepared(job, JobData::new(), None, OwnGates::default(), None).await?;
             // A second call makes the same run.
             run.new.id = RunId::from_key(&format!("{id} {place} {on}"));
             run.new.after.push(Edge::new(id, on));

@@ -7,6 +7,7 @@ use chrono::{DateTime, Utc};
 use scheduler_syntax::{boost_problem, expiry_problem};
 
 use super::enqueue_outcome::EnqueueOutcome;
+use super::gates::OwnGates;
 use super::handle::Client;
 use super::results::{KEPT_FOR_HANDLES, RunHandle};
 use super::unique::{Prepared, keyed};
@@ -14,7 +15,7 @@ use crate::data::JobData;
 use crate::error::{During, Error, Result};
 use crate::job::{BoxFuture, Delay, IntoInvocation, Invocation};
 use crate::key::JobKey;
-use crate::run::{Delivery, Edge, Limit, RetryPolicy, RunId, Sequence, Unique};
+use crate::run::{Delivery, Edge, RetryPolicy, RunId, Sequence, Unique};
 use crate::store::batches::InBatch;
 use crate::store::*;
 use crate::watch::Event;
@@ -62,7 +63,7 @@ pub(super) struct CallOptions {
     expires: Option<Duration>,
     keep: Option<Duration>,
     delivery: Option<Delivery>,
-    pub(super) limits: Vec<Limit>,
+    pub(super) gates: OwnGates,
     pub(super) after: Vec<Edge>,
     batch: Option<InBatch>,
 }
@@ -223,7 +224,7 @@ impl<'a, T> Enqueue<'a, T> {
     pub(super) async fn prepare(self) -> Result<Prepared> {
         let Self { client, job, options, .. } = self;
         let CallOptions { due, id, priority, retry, unique, sequence, .. } = options;
-        let CallOptions { boost, expires, keep, delivery, limits, after, batch, .. } = options;
+        let CallOptions { boost, expires, keep, delivery, gates, after, batch, .. } = options;
         let key = job.key().clone();
         let policy = retry.as_ref().and_then(|policy| Some(policy.checked().err()?.to_string()));
         let lateness = || {
@@ -235,7 +236,7 @@ impl<'a, T> Enqueue<'a, T> {
         if let Some(problem) = policy.or_else(lateness).or_else(parents) {
             return Err(Error::config(problem).for_job(&key));
         }
-        let mut run = client.prepared(job, JobData::new(), unique, limits, sequence).await.of_job(&key)?;
+        let mut run = client.prepared(job, JobData::new(), unique, gates, sequence).await.of_job(&key)?;
         run.new.after.extend(after);
         run.new.batch = batch;
         let has_parents = !run.new.after.is_empty();
@@ -334,7 +335,8 @@ impl Client {
         let mut runs = Vec::with_capacity(jobs.len());
         for job in jobs {
             let key = job.key().clone();
-            let mut run = self.prepared(job, JobData::new(), None, Vec::new(), None).await.of_job(&key)?;
+            let mut run =
+                self.prepared(job, JobData::new(), None, OwnGates::default(), None).await.of_job(&key)?;
             run.new.batch = batch;
             runs.push(run);
         }
@@ -358,7 +360,7 @@ impl Client {
             None if self.registry().is_some() => self.registered(job)?,
             None => return Err(self.no_job(job).await?),
         };
-        let mut run = self.prepared(Invocation::new(detail), data, None, Vec::new(), None).await?;
+        let mut run = self.prepared(Invocation::new(detail), data, None, OwnGates::default(), None).await?;
         run.new.cause = Cause::Manual;
         let id = run.new.id;
         let outcomes = self.store_runs(vec![run]).await?;
@@ -372,7 +374,7 @@ impl Client {
         mut job: Invocation,
         data: JobData,
         unique: Option<Unique>,
-        limits: Vec<Limit>,
+        gates: OwnGates,
         sequence: Option<Sequence>,
     ) -> Result<Prepared> {
         if let Some(problem) = self.registry().and_then(|registry| registry.recognise(&mut job)) {
@@ -396,7 +398,7 @@ impl Client {
             Some(unique) => Some(unique),
             None => self.unique_of(&job, &known)?,
         };
-        let gates = self.gates_of(&job, &known, limits)?;
+        let gates = self.gates_of(&job, &known, gates)?;
         let sequence = self.sequence_of(&job, &known, sequence)?;
         let now = self.now();
         let new = NewRun::of(self.new_run(), job.detail(), now);

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
-use super::explain_limits::describe;
+use super::explain_limits::{describe, describe_turn};
 use super::handle::Client;
 use crate::error::{During, Result};
 use crate::job::ExecutionId;
@@ -63,6 +63,13 @@ pub enum Obstacle {
         sequence: Arc<str>,
         /// The run before it.
         run: RunId,
+    },
+    /// Other runs of its fair key come first: of each key one run begins in each round.
+    BehindKey {
+        /// The key.
+        key: Arc<str>,
+        /// How many runs of the key come first, as far as they are among the first that the store lists.
+        before: usize,
     },
     /// One of its limits has no room.
     Limited {
@@ -238,6 +245,7 @@ impl fmt::Display for Obstacle {
             Self::Behind { sequence, run } => {
                 write!(f, "it waits for run {run}, which is before it in sequence `{sequence}`")
             }
+            Self::BehindKey { key, before } => describe_turn(key, *before, f),
             Self::Limited { limit, weight } => describe(limit, *weight, f),
             Self::Complete => f.write_str("it is complete and will not fire again; reschedule it"),
             Self::LastRun { execution, since } => {
@@ -300,24 +308,6 @@ impl fmt::Display for Obstacle {
 }
 
 impl Client {
-    /// The next `most` times at which a trigger fires, without those that its calendar leaves out; fewer if it ends before. None
-    /// if there is no such trigger.
-    ///
-    /// The answer is that of the schedule: pauses and misfires are not foreseen. [`Trigger::upcoming`] answers without a
-    /// scheduler.
-    ///
-    /// [`Trigger::upcoming`]: crate::trigger::Trigger::upcoming
-    ///
-    /// # Errors
-    ///
-    /// The calendar of the trigger is not stored, or the store has failed.
-    pub async fn next_fire_times(&self, key: &TriggerKey, most: usize) -> Result<Option<Vec<DateTime<Utc>>>> {
-        let Some(status) = self.trigger(key).await? else { return Ok(None) };
-        let trigger = &status.trigger;
-        let calendars = self.calendars_for(std::iter::once(&**trigger)).await?;
-        calendars.upcoming(trigger, &status.progress, most).map(Some)
-    }
-
     /// Why a trigger does not fire, or did not: everything that stands in its way, as far as the store knows. The method of the same
     /// name of a [`Scheduler`](crate::Scheduler::explain) also says what keeps its own node from it.
     ///
@@ -429,6 +419,8 @@ impl Client {
             }
             let full = self.full_limits(&run).await?.into_iter();
             reasons.extend(full.map(|(limit, weight)| Obstacle::Limited { limit: Box::new(limit), weight }));
+            let before = self.before_in_key(&run).await?;
+            reasons.extend(before.map(|(key, before)| Obstacle::BehindKey { key, before }));
             let job = self.job(&run.job).await?;
             if job.as_ref().map_or(run.exclusive, |job| job.disallow_concurrent()) {
                 reasons.extend(self.executions(Executions::OfJob(run.job.clone())).await?.first().map(busy));

@@ -1,9 +1,12 @@
-//! Which limits keep a run from beginning.
+//! Which limits, and which runs of its fair key, keep a run from beginning.
 
+use std::cmp::Reverse;
 use std::fmt;
+use std::sync::Arc;
 
 use super::handle::Client;
 use crate::error::Result;
+use crate::run::RunState;
 use crate::store::*;
 
 impl Client {
@@ -24,6 +27,31 @@ impl Client {
         });
         Ok(full.collect())
     }
+
+    /// How many other runs of the fair key of this one come first; none if none does. One page of the runs that wait is looked at.
+    pub(super) async fn before_in_key(&self, run: &RunStatus) -> Result<Option<(Arc<str>, usize)>> {
+        let now = self.now();
+        let Some(key) = run.fair.as_ref().filter(|_| run.due <= now) else { return Ok(None) };
+        let queue = Some(run.queue.clone());
+        let limit = Some(MAX_PAGE_SIZE);
+        let query = RunQuery { queue, limit, ..RunQuery::default().in_state(RunState::Waiting) };
+        let waiting = self.store().runs(self.as_of_now(query)).await?.items;
+        let place = |run: &RunStatus| (run.due, Reverse(run.priority), run.id);
+        let comes_first = |other: &&RunStatus| {
+            other.fair.as_ref() == Some(key) && other.job_type == run.job_type && place(other) < place(run)
+        };
+        let before = waiting.iter().filter(comes_first).count();
+        Ok((before > 0).then(|| (key.clone(), before)))
+    }
+}
+
+/// In words: how many runs of its key come first.
+pub(super) fn describe_turn(key: &str, before: usize, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let runs = if before == 1 { "run" } else { "runs" };
+    write!(
+        f,
+        "{before} {runs} of its fair key `{key}` come first; of each key of the queue one run begins in each round"
+    )
 }
 
 /// In words: what is used, by whom, and when it opens.

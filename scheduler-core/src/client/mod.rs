@@ -43,6 +43,7 @@ mod enqueuing;
 mod explain;
 mod explain_limits;
 mod exporting;
+mod gates;
 mod groups;
 mod handle;
 mod hooking;

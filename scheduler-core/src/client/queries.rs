@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use chrono::{DateTime, Utc};
+
 use super::handle::Client;
 use crate::error::{During, Result};
 use crate::job::JobDetail;
@@ -53,6 +55,24 @@ impl Client {
     /// The store has failed.
     pub async fn trigger(&self, key: &TriggerKey) -> Result<Option<TriggerStatus>> {
         Ok(self.stored(vec![key.clone()]).await.of_trigger(key).during("trigger")?.pop())
+    }
+
+    /// The next `most` times at which a trigger fires, without those that its calendar leaves out; fewer if it ends before. None
+    /// if there is no such trigger.
+    ///
+    /// The answer is that of the schedule: pauses and misfires are not foreseen. [`Trigger::upcoming`] answers without a
+    /// scheduler.
+    ///
+    /// [`Trigger::upcoming`]: crate::trigger::Trigger::upcoming
+    ///
+    /// # Errors
+    ///
+    /// The calendar of the trigger is not stored, or the store has failed.
+    pub async fn next_fire_times(&self, key: &TriggerKey, most: usize) -> Result<Option<Vec<DateTime<Utc>>>> {
+        let Some(status) = self.trigger(key).await? else { return Ok(None) };
+        let trigger = &status.trigger;
+        let calendars = self.calendars_for(std::iter::once(&**trigger)).await?;
+        calendars.upcoming(trigger, &status.progress, most).map(Some)
     }
 
     /// A page of the jobs that match, in the order of their keys.

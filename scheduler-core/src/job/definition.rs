@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 #[cfg(feature = "macros")]
 use super::context::JobContext;
 use super::deriving::{
-    DeclaredLimit, Derivations, LimitOf, deriving_methods, limit_of, sequence_of, unique_of,
+    DeclaredLimit, Derivations, LimitOf, deriving_methods, fair_key_of, limit_of, sequence_of, unique_of,
 };
 use super::detail::JobDetail;
 use super::extract::ExtractError;

@@ -8,15 +8,16 @@ use serde::de::DeserializeOwned;
 
 use super::extract::{ExtractError, argument_of};
 use crate::data::JobData;
-use crate::run::{Gates, Limit, RunSequence, Sequence, Unique, gates_of};
+use crate::run::{Gates, Limit, RunSequence, Sequence, Unique, gates_of, stored_key};
 use crate::user;
 
-/// The functions that make the key, the limits and the sequence of a run.
+/// The functions that make the keys, the limits and the sequence of a run.
 #[derive(Clone, Default)]
 pub(crate) struct Derivations {
     pub(crate) unique: Option<UniqueOf>,
     pub(crate) limits: Vec<LimitOf>,
     pub(crate) sequence: Option<SequenceOf>,
+    pub(crate) fair: Option<FairKeyOf>,
 }
 
 impl Derivations {
@@ -154,6 +155,15 @@ pub(super) fn sequence_of<T: DeserializeOwned + 'static>(
     Arc::new(move |data| known_argument(data).map(|args| sequence(&args)))
 }
 
+/// Makes the key by which a run takes turns of the data that its function gets.
+pub(crate) type FairKeyOf = Arc<dyn Fn(&JobData) -> Result<Arc<str>, ExtractError> + Send + Sync>;
+
+pub(super) fn fair_key_of<T: DeserializeOwned + 'static, K: Display>(
+    key: impl Fn(&T) -> K + Send + Sync + 'static,
+) -> FairKeyOf {
+    Arc::new(move |data| known_argument(data).map(|args| stored_key(&key(&args))))
+}
+
 /// The methods of whoever has [`Derivations`] in the field `derivations`.
 macro_rules! deriving_methods {
     () => {
@@ -247,6 +257,35 @@ macro_rules! deriving_methods {
             sequence: impl Fn(&JobData) -> Sequence + Send + Sync + 'static,
         ) -> Self {
             self.derivations.sequence = Some(Arc::new(move |data| Ok(sequence(data))));
+            self
+        }
+
+        /// Enqueued runs of the job take turns with others of their queue: the function makes the key of a run of its argument. A call may
+        /// bring [another key](crate::client::Enqueue::fair). Occurrences of triggers have no key.
+        ///
+        /// ```
+        /// # use scheduler_core::job::{JobDefinition, JobDetail};
+        /// # let detail = JobDetail::builder("import".parse()?, "import").build();
+        /// // One tenant with a thousand imports does not keep the others waiting.
+        /// let job = JobDefinition::new(detail, || async {}).fair(|tenant: &u64| *tenant);
+        /// # Ok::<(), Box<dyn std::error::Error>>(())
+        /// ```
+        #[must_use]
+        pub fn fair<A: DeserializeOwned + 'static, K: fmt::Display>(
+            mut self,
+            key: impl Fn(&A) -> K + Send + Sync + 'static,
+        ) -> Self {
+            self.derivations.fair = Some(fair_key_of(key));
+            self
+        }
+
+        /// As [`fair`](Self::fair), with a key that is made of the data of a run.
+        #[must_use]
+        pub fn fair_by<K: fmt::Display>(
+            mut self,
+            key: impl Fn(&JobData) -> K + Send + Sync + 'static,
+        ) -> Self {
+            self.derivations.fair = Some(Arc::new(move |data| Ok(crate::run::stored_key(&key(data)))));
             self
         }
 

@@ -123,7 +123,7 @@ impl Display for GateId {
     }
 }
 
-fn short(key: &str) -> String {
+pub(super) fn short(key: &str) -> String {
     if key.len() <= MOST_OF_KEY {
         return key.to_owned();
     }
@@ -204,28 +204,42 @@ impl Gate {
     }
 }
 
-/// The gates of a run. Most runs have none.
+/// What a run needs to begin: its gates, and the key by which it takes turns with others of its queue. Most runs have neither.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Gates(Option<Arc<[Gate]>>);
+pub struct Gates {
+    gates: Option<Arc<[Gate]>>,
+    fair: Option<Arc<str>>,
+}
 
 impl Gates {
-    pub(crate) const NONE: Self = Self(None);
+    pub(crate) const NONE: Self = Self { gates: None, fair: None };
 
     /// These gates.
     pub fn new(gates: Vec<Gate>) -> Self {
-        Self((!gates.is_empty()).then(|| gates.into()))
+        Self { gates: (!gates.is_empty()).then(|| gates.into()), fair: None }
     }
 
-    /// Whether there are none.
+    /// The same gates, for a run that takes turns by this key.
+    #[must_use]
+    pub fn with_fair(self, key: Option<Arc<str>>) -> Self {
+        Self { fair: key, ..self }
+    }
+
+    /// The key by which the run takes turns with others of its queue, if it has one.
+    pub const fn fair(&self) -> Option<&Arc<str>> {
+        self.fair.as_ref()
+    }
+
+    /// Whether there are no gates and no key.
     pub const fn is_empty(&self) -> bool {
-        self.0.is_none()
+        self.gates.is_none() && self.fair.is_none()
     }
 
     /// Those that an attempt takes: all but those that the run itself holds.
     #[must_use]
     pub fn of_attempt(&self) -> Self {
         match self.iter().any(|gate| gate.is_held) {
-            true => self.only(|gate| !gate.is_held),
+            true => self.only(|gate| !gate.is_held).with_fair(self.fair.clone()),
             false => self.clone(),
         }
     }
@@ -244,13 +258,13 @@ impl Gates {
     pub(crate) fn set_held(&mut self, is_held: bool) {
         if self.iter().any(|gate| gate.hold == Hold::Run && gate.is_held != is_held) {
             let held = |gate: &Gate| Gate { is_held: is_held && gate.hold == Hold::Run, ..gate.clone() };
-            *self = Self::new(self.iter().map(held).collect());
+            *self = Self::new(self.iter().map(held).collect()).with_fair(self.fair.clone());
         }
     }
 
     /// Each of them.
     pub fn iter(&self) -> std::slice::Iter<'_, Gate> {
-        self.0.as_deref().unwrap_or_default().iter()
+        self.gates.as_deref().unwrap_or_default().iter()
     }
 }
 

@@ -462,6 +462,8 @@ pub struct RunStatus {
     pub behind: Option<RunId>,
     /// Its limits, as they were when it was enqueued.
     pub limits: Vec<RunLimit>,
+    /// The key by which it takes turns with other runs of its queue, if it has one.
+    pub fair: Option<Arc<str>>,
     /// What its job has returned, as JSON. Only shown if the query [asks for it](RunQuery::with_output).
     pub output: Option<Arc<str>>,
     /// How far its attempts have got, as JSON. At most 4 KiB.

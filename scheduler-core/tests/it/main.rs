@@ -24,6 +24,7 @@ mod enqueuing;
 mod errors;
 mod explaining;
 mod failures;
+mod fairness;
 mod file_edges;
 mod files;
 mod firing;

@@ -9,6 +9,7 @@ mod indexes;
 mod named;
 mod question;
 mod records;
+mod turns;
 
 use scheduler_core::Result;
 use serde_json::Value;
@@ -81,6 +82,7 @@ enum Of {
     Runs,
     Names,
     Places,
+    Turns,
     UnusedJobs,
     Marks,
 }
@@ -99,6 +101,7 @@ const PARTS: &[Of] = &[
     Of::Runs,
     Of::Names,
     Of::Places,
+    Of::Turns,
     Of::UnusedJobs,
     Of::Marks,
 ];
@@ -145,6 +148,7 @@ impl Audit<'_> {
             Of::Runs => self.rows(Named::Run).await,
             Of::Names => self.names().await,
             Of::Places => self.places().await,
+            Of::Turns => self.turns().await,
             Of::UnusedJobs => self.unused_jobs().await,
             Of::Marks => self.marks().await,
         }

@@ -9,6 +9,7 @@ use crate::codec;
 use crate::commit::{self, Stand, lane_name};
 use crate::load::parts;
 use crate::names::Names;
+use crate::stand::{fair_word, member};
 
 /// What a name names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,6 +83,11 @@ impl Row {
         }
     }
 
+    /// `f` and its fair key; nothing for what has none.
+    pub(super) fn fair(&self) -> Vec<u8> {
+        self.run().map(|run| fair_word(&run.gates())).unwrap_or_default()
+    }
+
     /// The key of its job.
     pub(super) fn job(&self) -> String {
         match self {
@@ -135,6 +141,6 @@ impl Row {
             Self::Trigger(row) => (row.lane, row.trigger.priority()),
             Self::Run(row) => (row.lane, row.priority),
         };
-        (lane_name(&names.lane_of(lane)), commit::member(priority, &self.name()))
+        (lane_name(&names.lane_of(lane)), member(priority, &self.name()))
     }
 }

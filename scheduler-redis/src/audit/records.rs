@@ -467,7 +467,7 @@ fn stands(question: &mut Question, (named, name): (Named, &str), row: &Row, name
     let (lane, member) = row.lane(names);
     let mut mends = vec![(Step::Leave, lane.clone(), vec![member.clone()])];
     if named == Named::Run {
-        mends.push((Step::Unpark, lane.clone(), vec![text(name), member.clone()]));
+        mends.push((Step::Unpark, lane.clone(), vec![text(name), member.clone(), row.fair()]));
     }
     if exclusive {
         mends.push((Step::LeaveAlone, lane.clone(), vec![text(&job), member.clone()]));
@@ -475,14 +475,16 @@ fn stands(question: &mut Question, (named, name): (Named, &str), row: &Row, name
     let time = row.stand(names).map(|stand| stand.time.to_string());
     if let Some(time) = &time {
         let words = vec![text(time), member.clone(), text(name)];
-        mends.push(if exclusive {
+        mends.push(if let Some(key) = row.fair().get(1..) {
+            (Step::LineUp, lane.clone(), [words, vec![key.to_vec(), text(name)]].concat())
+        } else if exclusive {
             (Step::StandAlone, lane.clone(), [vec![text(job)], words].concat())
         } else {
             (Step::Shift, lane.clone(), words)
         });
     }
     question.test(
-        ("place", lane, vec![text(alone), text(time.unwrap_or_default()), member, text(name)]),
+        ("place", lane, vec![text(alone), text(time.unwrap_or_default()), member, text(name), row.fair()]),
         "it does not stand where it has to wait",
         mends,
     );

@@ -362,25 +362,43 @@ local function define()
     compare((call('ZSCORE', K'lanes', lane) or '') == (call('ZRANGE', K('lane:' .. lane), 0, 0, 'WITHSCORES')[2] or ''))
   end
 
-  -- Where a trigger stands: its job if that allows one run at a time, time or nothing, member, trigger.
+  -- Whether it stands in its lane by this time, or among those of its job, or is parked.
+  local function is_placed(lane, job, time, member, parked)
+    local stands = call('ZSCORE', K('lane:' .. lane), member) or ''
+    if byte(parked) == 112 then
+      local gate = sub(parked, 2)
+      local waits = call('ZSCORE', K(gates().list_of(lane, gate)), member) or ''
+      local is_listed = call('SISMEMBER', K('gl:' .. gate), lane) == 1
+      return stands == '' and time ~= '' and waits == time and is_listed
+    elseif job == '' then
+      return stands == time
+    end
+    local list = waiting_of(lane, job)
+    local waits = call('ZSCORE', K(list), member) or ''
+    local is_next = call('ZRANGE', K(list), 0, 0)[1] == member and call('HEXISTS', K'busy', job) == 0
+    return waits == time and stands == (is_next and time or '') and (time == '' or call('SISMEMBER', K('ql:' .. job), lane) == 1)
+  end
+
+  -- Whether a run with a fair key waits for its turn, or has one and is placed by that.
+  local function is_in_turn(lane, job, due, member, name, key, parked)
+    local gate, queue = gates().turns_of(lane, key), string.match(lane, '^[^%z]*')
+    local turn = call('ZSCORE', K('ft:' .. gate), name)
+    if due == '' then return not turn and parked == '' and is_placed(lane, job, '', member, '') end
+    if not turn then return parked == 'p' .. gate and is_placed(lane, job, due, member, parked) end
+    local is_known = call('ZSCORE', K('fd:' .. queue), name .. key) == due and call('HEXISTS', K'fv', queue) == 1
+    return is_known and parked ~= 'p' .. gate and is_placed(lane, job, turn, member, parked)
+  end
+
+  -- Where something stands: its job if that allows one run at a time, time or nothing, member, name, and `f` and its fair key, or nothing.
   function checks.place(lane, from, many)
-    for at = from, from + many - 1, 4 do
-      local job, member = ARGV[at], ARGV[at + 2]
-      local due = claim_of(ARGV[at + 3]) and '' or ARGV[at + 1]
-      local stands = call('ZSCORE', K('lane:' .. lane), member) or ''
-      local parked = call('HGET', K'parked', ARGV[at + 3])
-      if parked and byte(parked) == 112 then
-        local gate = sub(parked, 2)
-        local waits = call('ZSCORE', K(gates().list_of(lane, gate)), member) or ''
-        local is_listed = call('SISMEMBER', K('gl:' .. gate), lane) == 1
-        compare(stands == '' and due ~= '' and waits == due and is_listed)
-      elseif job == '' then
-        compare(stands == due)
+    for at = from, from + many - 1, 5 do
+      local job, member, name, fair = ARGV[at], ARGV[at + 2], ARGV[at + 3], ARGV[at + 4]
+      local due = claim_of(name) and '' or ARGV[at + 1]
+      local parked = call('HGET', K'parked', name) or ''
+      if fair ~= '' then
+        compare(is_in_turn(lane, job, due, member, name, sub(fair, 2), parked))
       else
-        local list = waiting_of(lane, job)
-        local waits = call('ZSCORE', K(list), member) or ''
-        local is_next = call('ZRANGE', K(list), 0, 0)[1] == member and call('HEXISTS', K'busy', job) == 0
-        compare(waits == due and stands == (is_next and due or '') and (due == '' or call('SISMEMBER', K('ql:' .. job), lane) == 1))
+        compare(is_placed(lane, job, due, member, parked))
       end
     end
   end
@@ -522,16 +540,36 @@ local function define()
     for at = from, from + many - 1, 2 do gates().shut(ARGV[at], tonumber(ARGV[at + 1])) end
   end
 
-  -- Name, member: runs that leave this lane, or the gate at which they wait.
+  -- Name, member, and `f` and the fair key, or nothing: runs that leave this lane, or the gate at which they wait.
   function ops.unpark(lane, from, many)
-    for at = from, from + many - 1, 2 do gates().forget(ARGV[at], lane, ARGV[at + 1]) end
+    for at = from, from + many - 1, 3 do
+      gates().forget(ARGV[at], lane, ARGV[at + 1])
+      if ARGV[at + 2] ~= '' then gates().leave_turn(ARGV[at], lane, sub(ARGV[at + 2], 2), false) end
+    end
+  end
+
+  -- Time, member, name, fair key, and the name again if the run is left where it is if it is claimed: runs that wait for their turns.
+  function ops.line_up(lane, from, many)
+    for at = from, from + many - 1, 5 do
+      if ARGV[at + 4] == '' or not claim_of(ARGV[at + 4]) then
+        local time, member, name, key = unpack(ARGV, at, at + 3)
+        gates().park(name, lane, member, time, gates().turns_of(lane, key))
+        note_members('SADD', lane, at + 1, 1, 1)
+      end
+    end
+  end
+
+  -- Names, each with its fair key: what has a turn in this queue and is not there.
+  function ops.lose_turn(queue, from, many)
+    for at = from, from + many - 1 do gates().lose_turn(sub(ARGV[at], 1, NAME), queue, sub(ARGV[at], NAME + 1)) end
   end
 
   -- Which keys an operation writes, beside its own; of those of jobs that allow one run, how wide their rows are.
   local OF_LANES = { 'lanes', 'at', 'busy' }
   local WRITES = { free = OF_LANES, hold = OF_LANES, queue = { 'queues', 'awaited' }, alarm = { 'alarms' }, tally = { 'alarms' }, unbegin = { 'alarms' }, shut = { 'shut', 'alarms' }, cap = { 'caps', 'alarms', 'limits' }, unpark = { 'parked' }, later = { 'later' }, arrive = { 'later' }, unname = {} }
   -- Which leave what is claimed where it is: how wide their rows are, which end with a name.
-  local UNLESS_CLAIMED = { shift = 3, stand_alone = 4 }
+  local UNLESS_CLAIMED = { shift = 3, stand_alone = 4, line_up = 5 }
+  local OF_GATES = { gate = 2, unbegin = 6, shut = 2, cap = 2, unpark = 3, line_up = 5 }
   local OF_JOBS = { leave_alone = 2, stand_alone = 4, free = 2, hold = 2 }
 
   -- Claims are looked for before anything is written.
@@ -543,8 +581,16 @@ local function define()
   end
 
   local function check_gates(name, lane, from, many)
-    for at = from, from + many - 1, name == 'unbegin' and 6 or 2 do
-      if name ~= 'unpark' then gates().check(ARGV[at]) else gates().check_noted(ARGV[at], lane) end
+    local width = OF_GATES[name]
+    for at = from, from + many - 1, width do
+      if name == 'line_up' then
+        gates().check(gates().turns_of(lane, ARGV[at + 3]), lane)
+      elseif name == 'unpark' then
+        gates().check_noted(ARGV[at], lane)
+        if ARGV[at + 2] ~= '' then gates().check(gates().turns_of(lane, sub(ARGV[at + 2], 2)), lane) end
+      else
+        gates().check(ARGV[at])
+      end
     end
   end
 
@@ -563,7 +609,8 @@ local function define()
     if name == 'tally' then check(key) end
     if WRITES[name] then check(unpack(WRITES[name])) else check('lane:' .. key, unpack(OF_LANES)) end
     if OF_JOBS[name] then check_waiting(name, key, from, many) end
-    if name == 'unpark' or name == 'unbegin' or name == 'shut' or name == 'cap' then check_gates(name, key, from, many) end
+    for at = from, name == 'lose_turn' and from + many - 1 or 0 do gates().check('\2' .. key .. '\0' .. sub(ARGV[at], NAME + 1)) end
+    if OF_GATES[name] then check_gates(name, key, from, many) end
     if UNLESS_CLAIMED[name] then look_for_claims(name, from, many) end
   end
 end

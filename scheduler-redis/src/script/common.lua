@@ -24,6 +24,9 @@
 --   rt:<gate>        what is known of the attempts at a rate, as long as they count
 --   parked           run that waits at a gate -> `p` and the gate if it is parked there, `o` and the gate if it is let out
 --   g:<lane> \1 <gate>, gl:<gate>   what is parked at a gate, and in which lanes: it stands in no lane    go:<lane> \1 <gate>   who is let out
+--   fv               queue (`1` and its name, or `0`) with runs that have turns -> the largest turn at which one was claimed, or nothing. A run with a
+--                    fair key is parked at a gate of its own kind: the byte 2, the queue, NUL and the key
+--   ft:<gate>        runs of this key that have turns, by those          fd:<queue>   name and key of each run that has a turn, by due time
 --   queues           queue -> claims of it       awaited   queues for which a node waits
 --   alarms           triggers and runs that a rule has to look at, by when: a boosted run that is not due stands only here. Also gates
 --                    that open then, after the byte 255: rates for which somebody waits, and what is shut; and after the bytes 255 and 1 limits whose cap has changed
@@ -55,7 +58,7 @@ local TYPES = {
   jobs = 'hash', triggers = 'hash', runs = 'hash', ended = 'zset', tags = 'zset', at = 'hash', lanes = 'zset', alone = 'hash', busy = 'hash', queues = 'hash', awaited = 'set',
   alarms = 'zset', nj = 'zset', nt = 'zset', of = 'zset', by = 'zset', rest = 'string', marks = 'hash', firings = 'set', fr = 'string', cnt = 'hash', ss = 'hash',
   sl = 'zset', sn = 'hash', sc = 'hash', tn = 'hash', orphans = 'set', owners = 'hash', untold = 'set', chores = 'hash', aside = 'set',
-  bc = 'hash', gates = 'hash', shut = 'hash', caps = 'hash', limits = 'zset', rt = 'string', parked = 'hash', g = 'zset', gl = 'set', go = 'set', wait = 'set', lengths = 'set', later = 'hash', measured = 'string', meta = 'hash', homes = 'set', cl = 'hash', lane = 'zset', q = 'zset', ql = 'set', stop = 'hash', orphan = 'hash', ad = 'string',
+  bc = 'hash', gates = 'hash', shut = 'hash', caps = 'hash', limits = 'zset', rt = 'string', parked = 'hash', g = 'zset', gl = 'set', go = 'set', fv = 'hash', ft = 'zset', fd = 'zset', wait = 'set', lengths = 'set', later = 'hash', measured = 'string', meta = 'hash', homes = 'set', cl = 'hash', lane = 'zset', q = 'zset', ql = 'set', stop = 'hash', orphan = 'hash', ad = 'string',
 }
 
 -- The last key that was used: a call that fails says which one it was.

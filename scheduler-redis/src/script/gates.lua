@@ -34,6 +34,16 @@ local function gates()
   local function out_of(lane, gate) return 'go:' .. lane .. '\1' .. gate end
   G.list_of, G.out_of = list_of, out_of
 
+  -- The gate of a fair key in the queue of this lane. Nobody holds it; one run of each lane is out, by its turn.
+  function G.turns_of(lane, key) return '\2' .. string.match(lane, '^[^%z]*') .. '\0' .. key end
+  local function is_of_turns(gate) return byte(gate) == 2 end
+  local function queue_of(gate) return string.match(gate, '^\2([^%z]*)') end
+  local function key_of(gate) return string.match(gate, '%z(.*)$') end
+
+  local function relist(gate)
+    if not is_of_turns(gate) then relisted[gate] = true end
+  end
+
   -- Caps that somebody has set; most often there are none.
   local caps, any_caps = {}, nil
 
@@ -56,7 +66,7 @@ local function gates()
   end
 
   -- The gates of a run: name and key, weight, cap, of a rate its window and burst, and the letters of `run/gate.rs`. Also the end of the
-  -- bytes that say so, which begin with the 13th.
+  -- bytes that say so, which begin with the 13th. With a fair key, that stands among them.
   function G.of(record)
     local at, many, scale = 13, 0, 1
     repeat
@@ -66,6 +76,11 @@ local function gates()
     local text = sub(record, at, at + many - 1)
     if seen[text] then return seen[text], at + many - 1 end
     local found, from = {}, 1
+    local length_of_key, begin_of_key = string.match(text, '^f(%d+):()')
+    if length_of_key then
+      from = begin_of_key + tonumber(length_of_key)
+      found.fair = sub(text, begin_of_key, from - 1)
+    end
     while from <= #text do
       local weight, cap, letters, window, length, begin = string.match(text, '^(%d+) (%d+)(%a*) ([%d ]-)(%d+):()', from)
       if not weight then break end
@@ -85,6 +100,7 @@ local function gates()
     if checked[gate] and (not lane or known[lane]) then return end
     checked[gate], known[lane or ''] = known, true
     check('gates', 'shut', 'caps', 'limits', 'rt:' .. gate, 'parked', 'gl:' .. gate)
+    if is_of_turns(gate) then check('fv', 'ft:' .. gate, 'fd:' .. queue_of(gate)) end
     local lanes = call('SMEMBERS', K('gl:' .. gate))
     if not (lane or lanes[1]) then return end
     check('alarms', 'runs', 'alone', 'busy', 'lanes')
@@ -309,7 +325,7 @@ local function gates()
     for list, all in pairs(parking) do
       call('ZADD', K(list), unpack(all[3]))
       call('HSET', K'parked', unpack(all[4]))
-      if call('SADD', K('gl:' .. all[2]), all[1]) == 1 then relisted[all[2]] = true end
+      if call('SADD', K('gl:' .. all[2]), all[1]) == 1 then relist(all[2]) end
     end
     parking = {}
   end
@@ -339,6 +355,55 @@ local function gates()
     return firsts[list]
   end
 
+  -- As `forget`, if it waits at the gate of a limit.
+  function G.forget_limit(name, lane, member)
+    local noted = noted_of(name)
+    if noted and not is_of_turns(sub(noted, 2)) then G.forget(name, lane, member) end
+  end
+
+  -- A turn is a time in milliseconds, and so much more for each round. The rest is as in `rows/turn.rs`, which tells more.
+  local ROUND = 1 / 1024
+  -- Queues that may have no turns any more.
+  local left = {}
+
+  -- The first run of its lane and key gets a turn.
+  local function give_turn(name, gate, due)
+    local queue, key = queue_of(gate), key_of(gate)
+    call('ZADD', K('fd:' .. queue), due, name .. key)
+    local oldest = tonumber(call('ZRANGE', K('fd:' .. queue), 0, 0, 'WITHSCORES')[2])
+    local present = call('HGET', K'fv', queue)
+    if not present then call('HSET', K'fv', queue, '') end
+    local last = tonumber(call('ZRANGE', K('ft:' .. gate), -1, -1, 'WITHSCORES')[2] or '')
+    local behind = math.max(tonumber(present or '') or -math.huge, last or -math.huge) + ROUND
+    local turn = string.format('%.17g', math.max(behind, oldest))
+    call('ZADD', K('ft:' .. gate), turn, name)
+    return turn
+  end
+
+  local function drop_turn(name, gate)
+    local queue = queue_of(gate)
+    call('ZREM', K('ft:' .. gate), name)
+    call('ZREM', K('fd:' .. queue), name .. key_of(gate))
+    left[queue], moved[gate] = true, true
+  end
+
+  -- A run with this fair key is claimed, or stands nowhere any more.
+  function G.leave_turn(name, lane, key, is_claimed)
+    local gate = G.turns_of(lane, key)
+    local turn = is_claimed and call('ZSCORE', K('ft:' .. gate), name)
+    local present = turn and tonumber(call('HGET', K'fv', queue_of(gate)) or '')
+    if turn and not (present and present >= tonumber(turn)) then call('HSET', K'fv', queue_of(gate), turn) end
+    call('SREM', K(out_of(lane, gate)), name)
+    drop_turn(name, gate)
+  end
+
+  -- A run has a turn, and is not there.
+  function G.lose_turn(name, queue, key)
+    local gate = '\2' .. queue .. '\0' .. key
+    for _, lane in ipairs(call('SMEMBERS', K('gl:' .. gate))) do call('SREM', K(out_of(lane, gate)), name) end
+    drop_turn(name, gate)
+  end
+
   -- Whether somebody waits at the gate who comes before this run of the same lane.
   local function is_behind(gate, lane, member)
     local first = is_waited_for(gate) and first_in(list_of(lane, gate))
@@ -352,16 +417,18 @@ local function gates()
   -- Takes a slot of each gate, if all have room. Otherwise answers the gate where the run has to wait: those that wait already come first.
   function G.enter(name, lane, member, of_run)
     local noted = noted_of(name)
+    local is_out = noted and not is_of_turns(sub(noted, 2))
     for _, gate in ipairs(of_run) do
       if not is_held(gate) then
         if gate[2] > room_of(gate) then
           note_opening(gate)
           return gate
         end
-        if not noted and is_behind(gate[1], lane, member) then return gate end
+        if not is_out and is_behind(gate[1], lane, member) then return gate end
       end
     end
     if noted then G.forget(name, lane, member) end
+    if of_run.fair then G.leave_turn(name, lane, of_run.fair, true) end
     for _, gate in ipairs(of_run) do
       if is_held(gate) then
         -- The run itself holds it.
@@ -379,6 +446,8 @@ local function gates()
   function G.enter_all(names, many_of)
     local needs = {}
     for of_run, many in pairs(many_of) do
+      -- Whoever takes a turn brings up the next one.
+      if of_run.fair then return false end
       for _, gate in ipairs(of_run) do
         local id = gate[1]
         if gate[4] or is_held(gate) or is_waited_for(id) then return false end
@@ -397,7 +466,9 @@ local function gates()
 
   -- Says whether it has waited before.
   function G.park(name, lane, member, time, gate)
-    local has_waited = G.forget(name, lane, member)
+    local noted = noted_of(name)
+    local has_waited = noted ~= nil and not is_of_turns(sub(noted, 2))
+    G.forget(name, lane, member)
     local list = list_of(lane, gate)
     local all = parking[list] or { lane, gate, {}, {} }
     local n = #all[3]
@@ -420,6 +491,7 @@ local function gates()
 
   -- Whether the first that waits is to stay: there is no room for it, or others are out for that.
   local function stays(record, gate, out)
+    if is_of_turns(gate) then return out > 0 end
     for _, own in ipairs(record and is_gated(record) and G.of(record) or {}) do
       if own[1] == gate then
         local left = room_of(own)
@@ -437,7 +509,8 @@ local function gates()
       local member, time = first[1], first[2]
       if not member then
         call('SREM', K('gl:' .. gate), lane)
-        waits[gate], relisted[gate] = nil, true
+        waits[gate] = nil
+        relist(gate)
         return
       end
       local name = sub(member, 5)
@@ -450,9 +523,15 @@ local function gates()
         call('HSET', K'parked', name, 'o' .. gate)
         call('SADD', K(out_of(lane, gate)), name)
         out = out + 1
+        if is_of_turns(gate) then
+          -- Whoever looks for work looks in this lane anyway, unless there is another first.
+          time, entered[lane] = give_turn(name, gate, time), true
+        else
+          G.lanes[lane] = true
+        end
         local job = (byte(record, 11) or 0) % 2 == 1 and call('HGET', K'alone', name)
         if job then stand_in_list(lane, job, time, member) else call('ZADD', K('lane:' .. lane), time, member) end
-        touched[lane], G.lanes[lane] = true, true
+        touched[lane] = true
       end
     end
   end
@@ -469,6 +548,10 @@ local function gates()
         end
       end
     end
+    for queue in pairs(left) do
+      if call('EXISTS', K('fd:' .. queue)) == 0 then call('HDEL', K'fv', queue) end
+    end
+    left = {}
     for gate in pairs(changed) do
       if used[gate] > 0 then call('HSET', K'gates', gate, text(used[gate])) else call('HDEL', K'gates', gate) end
       if (used[gate] > 0) ~= (before[gate] > 0) then relisted[gate] = true end

@@ -5,7 +5,9 @@
 -- takes and the shares of the request as JSON, if there is something of it. Times in milliseconds. Answers: what has become of it, epoch, number before the first claim, when to ask again, what is left of the share,
 -- claims to be stopped and why, records, names whose records are gone, version of all jobs, the queues of the claims, or
 -- nothing if none has one, runs that have found a gate full.
-local session, turn, now, until_then, most = ARGV[2], ARGV[3], ARGV[4], ARGV[5], math.min(tonumber(ARGV[6]), PLACES)
+local session, turn, now, most = ARGV[2], ARGV[3], ARGV[4], math.min(tonumber(ARGV[6]), PLACES)
+-- To the end of this millisecond: the turns of rounds at the same time differ by parts of one.
+local until_then = '(' .. text(tonumber(ARGV[5]) + 1)
 local late, share = tonumber(ARGV[7]), tonumber(ARGV[8])
 -- So many alarms are looked at in one step.
 local MOST_RUNG = 20
@@ -216,12 +218,13 @@ local function gates_in(lanes, found)
     local flags = record and byte(record, 11)
     -- As `is_gated`, which would cost more than all the rest.
     if flags and flags % 8 >= 4 and byte(record, 9) == 114 then
-      if lanes[n] ~= lane or not find(record, head, 13, true) then
+      if lanes[n] ~= lane or find(record, head, 13, true) ~= 13 then
         if own then many_of[own] = (many_of[own] or 0) + many end
         of, many_of, many = of or {}, many_of or {}, 0
         own, last = at_gates().of(record)
         head, lane = sub(record, 13, last), lanes[n]
         for _, gate in ipairs(own) do at_gates().check(gate[1], lane) end
+        if own.fair then at_gates().check(at_gates().turns_of(lane, own.fair), lane) end
       end
       of[n], many = own, many + 1
     end
@@ -247,8 +250,9 @@ local function must_wait(name, lane, member, of_run, job, offers, record)
 end
 
 -- Claims those that can be claimed. What cannot be leaves its lane, too: it stands in the waiting list of its job, waits at a gate, or is
--- destroyed.
-local function claim(members, lanes, only)
+-- destroyed. Behind the first with a fair key only those of the same time: the next one of its key comes up before what is later. Answers
+-- how many were looked at.
+local function claim(members, lanes, times, only)
   local names = {}
   for n, member in ipairs(members) do names[n] = sub(member, 5) end
   local found = records_of(names)
@@ -263,13 +267,19 @@ local function claim(members, lanes, only)
     taken, taken_in, records = names, lanes, found
     names = {}
   end
+  local bound
   for n, name in ipairs(names) do
     local record, job, lane = found[n], jobs[n], lanes[n]
+    if bound and times[n] > bound then
+      for later = #members, n, -1 do members[later], lanes[later] = nil, nil end
+      break
+    end
+    if gated and gated[n] and gated[n].fair then bound = bound or times[n] end
     if not record then
       gone[#gone + 1], gone_from[#gone + 1] = name, lane
     elseif job and (busy[job] or call('HEXISTS', K'busy', job) == 1) then
       -- Whoever waits behind it at a gate need not wait for its job.
-      if gated and gated[n] then at_gates().forget(name, lane, members[n]) end
+      if gated and gated[n] then at_gates().forget_limit(name, lane, members[n]) end
     elseif gated and gated[n] and must_wait(name, lane, members[n], gated[n], job, offers, record) then
       -- It was parked.
     else
@@ -292,23 +302,24 @@ local function claim(members, lanes, only)
   end
   if gated then at_gates().open() end
   note_lanes()
+  return #members
 end
 
--- Those for which there is room, and whether the share of late ones is used up.
+-- Those for which there is room, their lanes and times, and whether the share of late ones is used up.
 local function choose(members, lanes, times, is_shared)
-  local chosen, chosen_in, of_queue = {}, {}, {}
+  local chosen, chosen_in, chosen_at, of_queue = {}, {}, {}, {}
   for n, member in ipairs(members) do
     local is_late, queue = is_shared and times[n] < late, queue_of(lanes[n])
-    if is_late and share == 0 then return chosen, chosen_in, true end
+    if is_late and share == 0 then return chosen, chosen_in, chosen_at, true end
     if #chosen == goal - #taken then break end
     local room = left_of(queue)
     if not (room and room <= (of_queue[queue] or 0)) then
       of_queue[queue] = (of_queue[queue] or 0) + 1
-      chosen[#chosen + 1], chosen_in[#chosen_in + 1] = member, lanes[n]
+      chosen[#chosen + 1], chosen_in[#chosen_in + 1], chosen_at[#chosen + 1] = member, lanes[n], times[n]
       if is_late then share = share - 1 end
     end
   end
-  return chosen, chosen_in, false
+  return chosen, chosen_in, chosen_at, false
 end
 
 -- From this time on; with `is_shared` only as many late ones as their share. Says whether that is used up.
@@ -319,9 +330,13 @@ local function pass(since, is_shared)
     local is_used = false
     local members, lanes, times, only = first_of(since, goal - #taken, is_shared)
     -- Where nothing limits them there is nothing to choose.
-    if limits or not only then members, lanes, is_used = choose(members, lanes, times, is_shared) end
-    if #members > 0 then claim(members, lanes, only) end
-    if is_used or #members == 0 then return is_used end
+    if limits or not only then members, lanes, times, is_used = choose(members, lanes, times, is_shared) end
+    local many = #members
+    local looked_at = many > 0 and claim(members, lanes, times, only) or 0
+    for n = looked_at + 1, many do
+      if is_shared and times[n] < late then share, is_used = share + 1, false end
+    end
+    if is_used or many == 0 then return is_used end
   end
 end
 
@@ -453,7 +468,7 @@ return guarded(function()
   local alarm = tonumber(call('ZRANGE', K'alarms', 0, 0, 'WITHSCORES')[2] or '')
   if alarm and not (next_due and next_due < alarm) then next_due = alarm end
   return {
-    'ok', run, base, next_due and text(next_due) or '', text(share or 0), call('HGETALL', K('stop:' .. session)), records, gone,
+    'ok', run, base, next_due and text(math.floor(next_due)) or '', text(share or 0), call('HGETALL', K('stop:' .. session)), records, gone,
     versions[1] or '', of_queues, limited,
   }
 end)

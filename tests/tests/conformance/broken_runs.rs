@@ -169,7 +169,15 @@ impl Broken {
             Bug::KnowsOneLimitOfARun => 1,
             _ => usize::MAX,
         };
-        run.gates = Gates::new(changed.take(many).collect());
+        let fair = run.gates.fair().and_then(|key| match self.bug {
+            Bug::IgnoresFairKeys => None,
+            Bug::MixesFairKeys => Some("".into()),
+            Bug::TakesEmptyFairKeysForNone if key.is_empty() => None,
+            Bug::TakesStarsForAllFairKeys if **key == *"*" => Some("a".into()),
+            Bug::SplitsFairKeysByLanes => Some(format!("{}/{key}", run.job_type).into()),
+            _ => Some(key.clone()),
+        });
+        run.gates = Gates::new(changed.take(many).collect()).with_fair(fair);
     }
 
     fn spoil_links(&self, runs: &mut [NewRun]) {

@@ -57,14 +57,14 @@ impl Server {
     }
 
     /// The runs that wait at each gate.
-    fn waiting_at(&self) -> BTreeMap<GateId, Vec<Id<RunRow>>> {
+    pub(crate) fn waiting_at(&self) -> BTreeMap<GateId, Vec<Id<RunRow>>> {
         let claims = self.claims.values().map(|(claim, _)| claim.item);
         let claimed: HashSet<_> =
             claims.filter_map(|item| if let Item::Run(run) = item { Some(run) } else { None }).collect();
         let runs = self.runs.iter().filter(|(_, (row, _))| !claimed.contains(&row.id));
         let mut due: Vec<_> = runs
             .filter_map(|(id, (row, _))| {
-                let place = row.place().filter(|place| place.at <= self.present)?;
+                let place = self.place_in_turn(row).filter(|place| place.at <= self.present)?;
                 Some((place.at, place.rank, row.id, *id))
             })
             .collect();

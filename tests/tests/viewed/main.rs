@@ -12,6 +12,7 @@ mod other;
 mod server;
 mod store;
 mod taking;
+mod turns;
 
 use store::Viewed;
 

@@ -14,6 +14,7 @@ use scheduler_core::trigger::Trigger;
 
 use crate::server::{Numbers, Server};
 use crate::store::{Takes, USE};
+use crate::turns::TurnsByQueue;
 
 /// The session of that node. It is known to nobody.
 const OTHER: u64 = 0x07E4;
@@ -24,6 +25,8 @@ pub(crate) struct Traces {
     claims: Vec<ExecutionId>,
     triggers: Vec<TriggerKey>,
     runs: Vec<RunId>,
+    /// The turns as they were.
+    turns: Option<TurnsByQueue>,
 }
 
 impl Traces {
@@ -58,6 +61,7 @@ impl Server {
         if !self.has_other {
             return Traces::default();
         }
+        let turns = Some(self.turns.clone());
         let (now, limits, late, heard) = (self.present, QueueLimits::default(), None, None);
         let request =
             AcquireDue { session: OTHER, now, until: far(), max: 9, limits, shares: Vec::new(), late, heard };
@@ -65,7 +69,7 @@ impl Server {
         let of_triggers = taken.triggers.iter().map(|trigger| trigger.claim);
         let of_runs = taken.runs.iter().map(|run| run.claim).chain(misplaced.iter().map(|(claim, _)| *claim));
         let claims = of_triggers.chain(of_runs).collect();
-        Traces { claims, ..Traces::default() }
+        Traces { claims, turns, ..Traces::default() }
     }
 
     /// Whether the transaction goes by what versions do not cover, and few rules do.
@@ -137,7 +141,7 @@ impl Server {
 
     /// Gives back what was taken and removes what was added.
     pub(crate) fn undo(&mut self, traces: Traces) {
-        let Traces { claims, triggers, runs } = traces;
+        let Traces { claims, triggers, runs, turns } = traces;
         for claim in claims {
             self.apply(|view| rules::release(view, claim));
         }
@@ -153,6 +157,7 @@ impl Server {
             let request = ChangeRuns::new(vec![run], RunChange::Delete, self.present);
             self.apply(|view| rules::change_run(view, (0, run), &request));
         }
+        self.turns = turns.unwrap_or_else(|| std::mem::take(&mut self.turns));
         assert!(self.claims.values().all(|(claim, _)| claim.session != OTHER), "nothing of it is left");
     }
 

@@ -15,6 +15,7 @@ use scheduler_core::{JobKey, TriggerKey};
 
 use crate::batches::Batches;
 use crate::bugs::{self, Bug, Debris};
+use crate::turns::TurnsByQueue;
 
 /// Numbers are hashes of names, as where no index of names is wanted.
 #[derive(Debug, Clone, Default)]
@@ -86,6 +87,8 @@ pub(crate) struct Server {
     pub(crate) caps: BTreeMap<GateId, LimitOverride>,
     /// Gates that nobody enters before these times.
     pub(crate) shut: HashMap<GateId, DateTime<Utc>>,
+    /// The turns of runs with fair keys.
+    pub(crate) turns: TurnsByQueue,
     /// By whoever has taken something last.
     pub(crate) present: DateTime<Utc>,
     pub(crate) rest: (Rest, Version),

@@ -108,7 +108,7 @@ impl Server {
         });
         let runs = self.runs.iter().filter_map(|(id, (row, _))| {
             let is_open = is_open(&row.job, row.exclusive, &row.job_type, row.queue.as_ref());
-            let place = row.place().filter(|_| is_open && !claimed.runs.contains(&row.id))?;
+            let place = self.place_in_turn(row).filter(|_| is_open && !claimed.runs.contains(&row.id))?;
             Some((place, Order::Run(row.id, *id), row.queue.clone()))
         });
         let waiting = |(place, order, queue): (Place, Order, Option<Arc<str>>)| {
@@ -246,6 +246,7 @@ impl Server {
         self.present = request.now;
         self.settle();
         self.hold(request.until);
+        self.settle_turns();
         let (mut acquired, mut misplaced) = (Acquired::default(), Vec::new());
         let one_more = usize::from(request.max > 0 && self.has(Bug::TakesOneMore));
         let until = request.until + TimeDelta::seconds(i64::from(self.has(Bug::TakesEarly)));
@@ -287,6 +288,7 @@ impl Server {
             // The claim has closed other places.
             let is_gated = matches!(&next.order, Order::Run(_, id) if self.runs[id].0.is_gated());
             if next.is_exclusive || is_gated || request.limits != QueueLimits::default() {
+                self.settle_turns();
                 waiting = self.waiting(&request, takes);
             }
         }
@@ -310,6 +312,7 @@ impl Server {
         self.version += 1;
         self.begin(&claim.gates);
         self.met.retain(|(run, _)| *run != acquired.run);
+        self.take_turn(id);
         self.claims.insert(Id::new(number), (claim, self.version));
         acquired
     }

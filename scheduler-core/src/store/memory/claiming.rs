@@ -237,6 +237,7 @@ impl Table {
         self.insert_claim(self.counter, claim);
         self.gates.begin(&gates);
         self.pass_gates(index, &gates);
+        self.take_turn(index);
         acquired
     }
 }

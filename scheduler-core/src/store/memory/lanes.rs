@@ -67,8 +67,13 @@ impl Due {
     }
 
     pub(super) fn what(&self) -> Stood {
-        let slot = (self.slot & !OF_RUN) as usize;
+        let slot = self.slot_of_run();
         if self.slot & OF_RUN == 0 { Stood::Trigger(slot) } else { Stood::Run(slot) }
+    }
+
+    /// The slot, where only runs stand.
+    pub(super) const fn slot_of_run(&self) -> usize {
+        (self.slot & !OF_RUN) as usize
     }
 }
 

@@ -12,6 +12,7 @@ mod caps;
 mod claiming;
 mod driver;
 mod ended;
+mod fair;
 mod firings;
 mod gates;
 mod index;
@@ -24,6 +25,7 @@ mod parking;
 mod slots;
 mod table;
 mod tags;
+mod turns;
 
 use std::convert::Infallible;
 use std::fmt::{self, Debug};

@@ -25,7 +25,7 @@ impl Table {
             let Some(place) = row.place().filter(|_| !is_out) else { return false };
             let first =
                 entry.waiting.get(&(place.lane.0 as usize)).and_then(|waiting| waiting.parked.first());
-            first.is_some_and(|first| *first < Due::of_run(row.id, slot, &place))
+            first.is_some_and(|first| *first < self.due_of_run(slot, &place))
         };
         let is_full = |gate: &&Gate| {
             let capped = self.gates.caps.capped(gate);
@@ -38,13 +38,14 @@ impl Table {
     /// A run that stands in its lane waits at this gate.
     pub(super) fn park(&mut self, slot: usize, gate: GateId) {
         let Some(place) = self.runs[slot].row.place() else { return };
-        self.leave_run(slot, Some(place));
-        let (lane, due) = (place.lane.0 as usize, Due::of_run(self.runs[slot].row.id, slot, &place));
+        self.leave_place(slot, Some(place));
+        let (lane, due) = (place.lane.0 as usize, self.due_of_run(slot, &place));
         let entry = self.gates.by_id.entry(gate.clone()).or_default();
         entry.waiting.entry(lane).or_default().parked.insert(due);
         self.gates.at.insert(slot, At { gate: gate.clone(), lane, is_out: false });
         self.runs[slot].stands = true;
         self.open_gate(&gate);
+        self.pass_turn(slot);
     }
 
     /// The first runs of each lane that are parked at this gate.

@@ -20,6 +20,7 @@ use slab::Slab;
 
 use super::batches::Batches;
 use super::ended::{Ended, Stands, stands};
+use super::fair::FairTable;
 use super::firings::Firings;
 use super::gates::GateTable;
 use super::index::{Index, place};
@@ -71,6 +72,7 @@ pub struct Table {
     pub(super) batches: Batches,
     pub(super) lengths: Lengths,
     pub(super) gates: GateTable,
+    pub(super) fair: FairTable,
     pub(super) busy: HashMap<JobKey, u64>,
     /// What stands of jobs that disallow concurrent runs, by lane.
     waiting: HashMap<JobKey, BTreeMap<usize, BTreeSet<Due>>>,
@@ -394,17 +396,27 @@ impl Table {
         let slot = &mut self.runs[index];
         let Some(at) = slot.row.place().filter(|_| !slot.stands) else { return };
         slot.stands = true;
+        if slot.row.is_gated()
+            && let Some(key) = slot.row.gates().fair()
+        {
+            return self.line_up(index, &at, key.clone());
+        }
         let (due, job) = (Due::of_run(slot.row.id, index, &at), slot.row.job.clone());
         self.stand_at(due, &at, &job);
     }
 
-    pub(super) fn leave_run(&mut self, index: usize, at: Option<Place>) {
-        let slot = &mut self.runs[index];
-        if !std::mem::take(&mut slot.stands) {
+    fn leave_run(&mut self, index: usize, at: Option<Place>) {
+        self.leave_place(index, at);
+        self.leave_line(index);
+    }
+
+    /// Takes a run out of its lane or its gate. What it has to do with others of its key stays.
+    pub(super) fn leave_place(&mut self, index: usize, at: Option<Place>) {
+        if !std::mem::take(&mut self.runs[index].stands) {
             return;
         }
-        if let Some(at) = at {
-            let (due, job) = (Due::of_run(slot.row.id, index, &at), slot.row.job.clone());
+        if let Some(at) = at.filter(|_| !self.fair.is_waiting(index)) {
+            let (due, job) = (self.due_of_run(index, &at), self.runs[index].row.job.clone());
             if !self.leave_gate(index, &due) {
                 self.leave_from(&due, &at, &job);
             }

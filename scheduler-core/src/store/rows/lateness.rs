@@ -12,7 +12,10 @@ pub(super) struct Lateness {
     /// It goes before what became due up to so much earlier.
     #[serde(skip_serializing_if = "is_zero")]
     boost: u64,
-    /// It is boosted and was not due when somebody looked: until a rule finds it due, it stands in no lane.
+    /// It takes turns by a key.
+    #[serde(skip_serializing_if = "is_false")]
+    fair: bool,
+    /// It is boosted or takes turns, and was not due when somebody looked: until a rule finds it due, it stands in no lane.
     #[serde(skip_serializing_if = "is_false")]
     later: bool,
     /// So long after its due time it expires, unless its first attempt has begun.
@@ -51,15 +54,20 @@ pub(super) fn whole_millis(time: DateTime<Utc>) -> DateTime<Utc> {
 }
 
 impl Lateness {
-    /// None without a boost and an expiry.
-    pub(super) fn of(boost: Duration, expires: Option<Duration>) -> Option<Self> {
-        let lateness = Self { boost: millis(boost), expires: expires.map(millis), ..Self::default() };
+    /// None without a boost, an expiry and a key by which it takes turns.
+    pub(super) fn of(boost: Duration, expires: Option<Duration>, fair: bool) -> Option<Self> {
+        let lateness = Self { boost: millis(boost), fair, expires: expires.map(millis), ..Self::default() };
         (lateness != Self::default()).then_some(lateness)
     }
 
-    /// The same for a run that is due then. If nobody says what time it is, a boosted run counts as not due.
+    /// The same for a run that is due then. If nobody says what time it is, a run that stands before its due time counts as not due.
     pub(super) fn due(self, due: DateTime<Utc>, now: Option<DateTime<Utc>>) -> Self {
-        Self { later: self.boost > 0 && now.is_none_or(|now| due > now), ..self }
+        Self { later: self.stands_early() && now.is_none_or(|now| due > now), ..self }
+    }
+
+    /// Whether its place may be before its due time: it is boosted, or takes turns by a key.
+    pub(super) const fn stands_early(&self) -> bool {
+        self.boost > 0 || self.fair
     }
 
     pub(super) fn place(&self, due: DateTime<Utc>) -> DateTime<Utc> {
@@ -107,23 +115,26 @@ mod tests {
 
     #[test]
     fn a_boosted_run_is_later_until_it_is_due() {
-        let boosted = Lateness::of(Duration::from_secs(2), None).unwrap();
+        let boosted = Lateness::of(Duration::from_secs(2), None, false).unwrap();
         assert!(boosted.due(at(10), Some(at(9))).is_later());
         assert!(!boosted.due(at(10), Some(at(10))).is_later());
         assert!(boosted.due(at(10), None).is_later(), "nobody knows the time");
-        let expires = Lateness::of(Duration::ZERO, Some(Duration::from_secs(2))).unwrap();
+        let expires = Lateness::of(Duration::ZERO, Some(Duration::from_secs(2)), false).unwrap();
         assert!(!expires.due(at(10), Some(at(9))).is_later(), "it is not boosted");
-        assert_eq!(Lateness::of(Duration::ZERO, None), None);
+        assert_eq!(Lateness::of(Duration::ZERO, None, false), None);
+        let fair = Lateness::of(Duration::ZERO, None, true).unwrap();
+        assert!(fair.due(at(10), Some(at(9))).is_later() && !fair.due(at(10), Some(at(10))).is_later());
+        assert_eq!((fair.boost(), fair.place(at(10))), (None, at(10)));
         assert_eq!(boosted.place(at(5_000_000)), at(3_000_000));
     }
 
     #[test]
     fn times_beyond_the_calendar_are_cut() {
-        let boosted = Lateness::of(Duration::from_secs(86_400), None).unwrap();
+        let boosted = Lateness::of(Duration::from_secs(86_400), None, false).unwrap();
         assert_eq!(boosted.place(DateTime::<Utc>::MIN_UTC), DateTime::<Utc>::MIN_UTC);
         for expires in [Duration::MAX, Duration::from_millis(u64::MAX / 2)] {
             assert_eq!(
-                Lateness::of(Duration::ZERO, Some(expires)).unwrap().deadline(at(0)),
+                Lateness::of(Duration::ZERO, Some(expires), false).unwrap().deadline(at(0)),
                 None,
                 "{expires:?}"
             );

@@ -49,6 +49,7 @@ mod run_steps;
 mod seam;
 mod tag;
 mod trigger;
+mod turn;
 
 pub use super::pauses::Pauses;
 pub use super::state::StoredState;
@@ -60,3 +61,4 @@ pub use run::{Rank, RunRow, Standing};
 pub use seam::{Answer, Driver, Rows, Table};
 pub use tag::RunTag;
 pub use trigger::{JobRow, TriggerRow};
+pub use turn::Turn;

@@ -86,7 +86,7 @@ pub struct RunRow {
 #[serde(default)]
 pub(in crate::store) struct RareFields {
     #[serde(skip_serializing_if = "Option::is_none")]
-    cause: Option<Cause>,
+    pub(super) cause: Option<Cause>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) detail: Option<Arc<JobDetail>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -146,14 +146,6 @@ pub(in crate::store) struct RareFields {
     pub(super) notes: Option<Box<Notes>>,
 }
 
-impl RareFields {
-    /// Whether there is nothing of it but gates.
-    pub(in crate::store) fn has_only_gates(&self) -> bool {
-        let others = Self { gates: self.gates.clone(), ..Self::default() };
-        !self.gates.is_empty() && *self == others
-    }
-}
-
 /// Where an ended run stands among those of the same end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Rank {
@@ -198,7 +190,8 @@ impl RunRow {
         } = run;
         let key = unique.map(|unique| unique.key);
         let cause = (cause != Cause::Enqueued).then_some(cause);
-        let lateness = Lateness::of(boost, expires).map(|lateness| Box::new(lateness.due(due, now)));
+        let lateness = Lateness::of(boost, expires, gates.fair().is_some())
+            .map(|lateness| Box::new(lateness.due(due, now)));
         let line = sequence.map(|sequence| Box::new(Line { sequence: *sequence, place: LinePlace::Out }));
         let links = Links::of(after, delay).map(Box::new);
         let batching = Batching::of(batch.as_ref(), opens.as_ref()).map(Box::new);
@@ -238,7 +231,7 @@ impl RunRow {
         }
     }
 
-    /// Where it is found when its time has come; none if it does not wait for a time, or is boosted and [not due yet](Self::is_later).
+    /// Where it is found when its time has come; none if it does not wait for a time, or is [later](Self::is_later).
     pub fn place(&self) -> Option<Place> {
         let waits = self.standing == Standing::Waiting && !self.is_later();
         let at = self.lateness().map_or(self.due, |lateness| lateness.place(self.due));
@@ -261,12 +254,12 @@ impl RunRow {
         self.lateness()?.boost()
     }
 
-    /// Whether it is boosted and waits for its due time in no lane, so that nobody takes it early. Such a run is never claimed.
+    /// Whether it is boosted or takes turns, and waits for its due time in no lane, so that nobody takes it early. Such a run is never claimed.
     pub fn is_later(&self) -> bool {
         self.standing == Standing::Waiting && self.lateness().is_some_and(Lateness::is_later)
     }
 
-    /// It waits for this due time from now on. A boosted run that is not due yet waits in no lane.
+    /// It waits for this due time from now on. A run that is boosted or takes turns, and is not due yet, waits in no lane.
     pub fn wait_for(&mut self, due: DateTime<Utc>, now: DateTime<Utc>) {
         self.due = due;
         self.edit_lateness(|lateness| *lateness = lateness.due(due, Some(now)));
@@ -283,10 +276,10 @@ impl RunRow {
         self.expires().is_some_and(|at| at <= now)
     }
 
-    /// Whether a node that takes work until then must not begin it: it has expired, or is boosted and not due yet.
+    /// Whether a node that takes work until then must not begin it: it has expired, or is boosted or takes turns and is not due yet.
     pub fn may_not_begin(&self, now: DateTime<Utc>, until: DateTime<Utc>) -> bool {
-        let is_early = || self.due > until.max(now) && self.boost().is_some();
-        self.lateness().is_some() && (self.is_expired(now) || is_early())
+        let is_early = |lateness: &Lateness| self.due > until.max(now) && lateness.stands_early();
+        self.lateness().is_some_and(|lateness| self.is_expired(now) || is_early(lateness))
     }
 
     /// An attempt has begun, so the run does not expire any more, also if the attempt does not count.
@@ -351,6 +344,7 @@ impl RunRow {
             sequence: self.sequence().map(|sequence| sequence.text.clone()),
             behind: self.behind(),
             limits: self.gates().iter().map(RunLimit::of).collect(),
+            fair: self.gates().fair().cloned(),
             output: self.output().cloned(),
             checkpoint: self.checkpoint().cloned(),
             progress: self.progress().cloned(),

@@ -3,11 +3,19 @@
 use chrono::{DateTime, Utc};
 
 use super::lateness::Lateness;
-use super::run::{RunRow, Standing};
+use super::run::{RareFields, RunRow, Standing};
 use super::tag::RunTag;
 use crate::data::JobData;
 use crate::run::{Gates, RunEnd, RunKey};
 use crate::store::runs::NewRun;
+
+impl RareFields {
+    /// Whether there is nothing of it but gates.
+    pub(in crate::store) fn has_only_gates(&self) -> bool {
+        let others = Self { gates: self.gates.clone(), ..Self::default() };
+        !self.gates.is_empty() && *self == others
+    }
+}
 
 impl RunRow {
     /// By what it is found, beside its id.
@@ -121,14 +129,14 @@ impl RunRow {
             self.forget_checkpoint();
         }
         (self.data, self.priority) = (data, new.priority);
-        let lateness = Lateness::of(new.boost, new.expires).map(Box::new);
+        let lateness = Lateness::of(new.boost, new.expires, new.gates.fair().is_some()).map(Box::new);
         let cold = self.cold();
         (cold.detail, cold.retry, cold.lateness) = (new.detail.clone(), new.retry.clone(), lateness);
         cold.gates = new.gates.clone();
         self.wait_for(due, now);
     }
 
-    /// The gates where it has to have room before a node may claim it.
+    /// The gates where it has to have room before a node may claim it, and the key by which it takes turns.
     pub fn gates(&self) -> Gates {
         self.cold.as_deref().map(|cold| cold.gates.clone()).unwrap_or_default()
     }
@@ -138,7 +146,7 @@ impl RunRow {
         self.cold.iter_mut().for_each(|cold| cold.gates.set_held(true));
     }
 
-    /// Whether it has gates.
+    /// Whether it has gates or takes turns.
     pub fn is_gated(&self) -> bool {
         self.cold.as_deref().is_some_and(|cold| !cold.gates.is_empty())
     }

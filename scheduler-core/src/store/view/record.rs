@@ -181,15 +181,17 @@ const HAS_COLD: u8 = 2;
 const OF_RUN_GATED: u8 = 4;
 const OF_CLAIM_GATED: u8 = 128;
 
-/// The weight, the cap and the length of each, before its text. Letters after the cap say what is not as with most gates. A rate has its
+/// The key by which the run takes turns comes first, after an `f`, its length and a colon. Then the weight, the cap and the length of each
+/// gate, before its text. Letters after the cap say what is not as with most gates. A rate has its
 /// window and burst before the length.
 fn gates(gates: &Gates) -> String {
+    let fair = gates.fair().map(|key| format!("f{}:{key}", key.len()));
     let gate = |gate: &Gate| {
         let (text, letters) = (gate.id.text(), gate.letters());
         let pace = gate.pace.map(|pace| format!("{} {} ", pace.window, pace.burst)).unwrap_or_default();
         format!("{} {}{letters} {pace}{}:{text}", gate.weight, gate.cap, text.len())
     };
-    gates.iter().map(gate).collect()
+    fair.into_iter().chain(gates.iter().map(gate)).collect()
 }
 
 fn read_gates(text: &str) -> Read<Gates> {
@@ -207,8 +209,13 @@ fn read_gates(text: &str) -> Read<Gates> {
 }
 
 fn parse_gates(mut text: &str) -> Read<Gates> {
-    let mut gates = Vec::new();
+    let (mut gates, mut fair) = (Vec::new(), None);
     let broken = || "its limits are destroyed".to_owned();
+    if let Some((many, left)) = text.strip_prefix('f').and_then(|text| text.split_once(':')) {
+        let (key, left) =
+            many.parse().ok().and_then(|many| left.split_at_checked(many)).ok_or_else(broken)?;
+        (fair, text) = (Some(key.into()), left);
+    }
     while !text.is_empty() {
         let (head, left) = text.split_once(':').ok_or_else(broken)?;
         let letters: String = head.chars().filter(char::is_ascii_alphabetic).collect();
@@ -224,7 +231,7 @@ fn parse_gates(mut text: &str) -> Read<Gates> {
         gates.push(Gate { pace, ..Gate::new(GateId::read(id), cap, weight) }.with_letters(&letters));
         text = left;
     }
-    Ok(Gates::new(gates))
+    Ok(Gates::new(gates).with_fair(fair))
 }
 
 fn standing(standing: Standing) -> u8 {
@@ -256,8 +263,8 @@ fn read_standing(standing: u8) -> Read<Standing> {
     })
 }
 
-/// A run as bytes. The third byte is odd if its job allows one run at a time. If it has the bit 4, the gates of the run follow after the
-/// fourth byte.
+/// A run as bytes. The third byte is odd if its job allows one run at a time. If it has the bit 4, its gates and the key by which it
+/// takes turns follow after the fourth byte.
 ///
 /// # Errors
 ///
