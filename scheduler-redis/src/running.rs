@@ -17,14 +17,22 @@ use crate::session::{Asks, Held, Origin, Sessions, knows};
 use crate::shared::Shared;
 
 /// Work of any size is done so many at a time, so that no call holds the server up for long.
-const PART: usize = 250;
+const PART: usize = 125;
+
+/// Plain runs are stored so many at a time: each is half the work of one that waits for others or belongs to a batch.
+const PLAIN: usize = 250;
 
 /// So many runs are stored all or not at all, as the contract says.
 const WHOLE: usize = 500;
 
 impl Shared {
     pub(crate) async fn enqueue(&self, runs: Vec<NewRun>) -> Result<Vec<Enqueued>> {
-        let part = if runs.len() <= WHOLE { WHOLE } else { PART };
+        let is_plain = |run: &NewRun| run.after.is_empty() && run.batch.is_none();
+        let part = match runs.len() {
+            ..=WHOLE => WHOLE,
+            _ if runs.iter().all(is_plain) => PLAIN,
+            _ => PART,
+        };
         if runs.iter().any(|run| !run.after.is_empty()) {
             // A part may wait for runs of the part before.
             let mut enqueued = Vec::with_capacity(runs.len());
@@ -182,7 +190,7 @@ impl Shared {
             let (ids, next) = self.loader(&mut self.empty_view()).scan_runs(at, MANY).await?;
             cursor = next;
             // Each may have tags, an alarm and a place.
-            for part in ids.chunks(PART / 2) {
+            for part in ids.chunks(PART) {
                 let mut view = self.view();
                 let all = part.iter().map(|run| view.names().run(*run)).collect();
                 // A run that cannot be read is left for an audit.

@@ -161,8 +161,10 @@ async fn limited(
     many: u64,
     cap: Option<u32>,
     what: &str,
-) -> scheduler_core::Result<Duration> {
+    address: Option<&str>,
+) -> scheduler_core::Result<(Duration, [u64; 2])> {
     store.clear().await?;
+    let at_first = served_micros(address).await?;
     let (mut filling, began) = (Burst::default(), SystemClock.monotonic());
     let waiter = |number| {
         let mut waiter = run(number);
@@ -172,31 +174,32 @@ async fn limited(
     };
     enqueue(store, &mut filling, (1..=many).map(waiter)).await?;
     filling.print(&format!("{what}: stored"), many, began);
+    let stored = served_micros(address).await?;
     let (mut ending, began) = (Burst::default(), SystemClock.monotonic());
     let ran = drain(store, &mut ending, &Fate::Over).await?;
     let took = SystemClock.monotonic().saturating_sub(began);
     ending.print(&format!("{what}: run"), many, began);
     assert_eq!(ran, many, "each run has begun");
-    Ok(took)
+    Ok((took, [stored - at_first, served_micros(address).await? - stored]))
 }
 
 /// The same runs with a limit that never binds and without one, one after the other and back.
 async fn compare(store: &dyn JobStore, many: u64, address: Option<&str>) -> scheduler_core::Result<()> {
-    let (mut took, mut served) = ([Duration::ZERO; 2], [0; 2]);
+    let (mut took, mut served) = ([Duration::ZERO; 2], [[0; 2]; 2]);
     for is_limited in [true, false, false, true] {
         let (cap, what) =
             if is_limited { (Some(u32::MAX), "limit that never binds") } else { (None, "no limit") };
-        let before = served_micros(address).await?;
-        took[usize::from(is_limited)] += limited(store, many, cap, what).await?;
-        served[usize::from(is_limited)] += served_micros(address).await? - before;
+        let (of_run, micros) = limited(store, many, cap, what, address).await?;
+        took[usize::from(is_limited)] += of_run;
+        served[usize::from(is_limited)].iter_mut().zip(micros).for_each(|(sum, micros)| *sum += micros);
     }
     let cost = 100.0 * (took[1].as_secs_f64() / took[0].as_secs_f64() - 1.0);
     println!("a limit that never binds costs {cost:.0} %");
     if address.is_some() {
-        let of_server = served.map(|micros| micros as f64 / (2 * many) as f64);
+        let [without, with] = served.map(|parts| parts.map(|micros| micros as f64 / (2 * many) as f64));
         println!(
-            "of the server, stored and run: {:.1} µs with it, {:.1} µs without",
-            of_server[1], of_server[0]
+            "of the server, for each run: stored {:.1} µs with it, {:.1} µs without; run {:.1} and {:.1} µs",
+            with[0], without[0], with[1], without[1]
         );
     }
     Ok(())
@@ -308,7 +311,7 @@ async fn main() -> scheduler_core::Result<()> {
         batch(&*store, members).await?;
     }
     if is_meant("limit") {
-        limited(&*store, waiters, Some(10), "limit of ten").await?;
+        limited(&*store, waiters, Some(10), "limit of ten", address.as_deref()).await?;
         raised(&*store, waiters).await?;
     }
     if is_meant("free") {

@@ -202,4 +202,15 @@ async fn nodes_say_from_which_queues_they_take(bench) {
     assert_eq!(all.collect::<Vec<_>>(), [(ONE, true, true), (TWO, true, true), (3, false, false)]);
     assert!(nodes[2].queues.takes(Some(&"tenant-a".into())) && !nodes[2].queues.takes(None));
 }
+
+/// riverqueue/river PR 1318: a sweep ended at a full page of what it had to pass over.
+async fn what_a_node_passes_over_hides_nothing(bench) {
+    let foreign: Vec<_> = (0..250).map(|number| format!("foreign{number}")).collect();
+    let queues: Vec<_> = foreign.iter().map(|queue| (queue.as_str(), 1)).chain([("bulk", 600), ("mail", 2)]).collect();
+    bench.wait_in(&queues).await;
+    bench.attach(7, &["mail"], &[]).await;
+    let request = AcquireDue { session: 7, now: at(999), until: at(999), ..bench.request(9, Vec::new()) };
+    let taken = bench.store.acquire_due(request).await.unwrap();
+    assert_eq!(counted(&taken), counts([("mail", 2)]));
+}
 }

@@ -343,6 +343,19 @@ mod tests {
         assert_eq!(fixed(1, MINUTE).jitter(0.2).unwrap(), fixed(1, MINUTE), "a fifth is the default");
     }
 
+    /// Mass retry: a hundred thousand runs that fail in one second.
+    #[test]
+    fn runs_that_fail_in_one_second_do_not_come_back_in_one_second() {
+        let policy = RetryPolicy::default();
+        let mut by_second = std::collections::BTreeMap::<u64, u32>::new();
+        for count in 0..100_000 {
+            let back = delay(&policy, RunId::new(1, count), 1).unwrap().as_secs();
+            *by_second.entry(back).or_default() += 1;
+        }
+        let most = by_second.values().max().unwrap();
+        assert!(*most <= 20_000, "a fifth of them at most: {by_second:?}");
+    }
+
     #[test]
     fn the_same_question_has_the_same_answer() {
         let policy = RetryPolicy::new(9, Backoff::exponential(MINUTE, 60 * MINUTE).unwrap());

@@ -13,7 +13,7 @@ local late, share = tonumber(ARGV[7]), tonumber(ARGV[8])
 local MOST_RUNG = 20
 -- Lanes that are looked at in one step.
 local PART = 100
-local byte, sub, find = string.byte, string.sub, string.find
+local byte, sub = string.byte, string.sub
 -- The last digits of the numbers of claims: each call has a hundred numbers of its own, and makes no texts of them.
 local DIGITS = {
   '00', '01', '02', '03', '04', '05', '06', '07', '08', '09', '10', '11', '12', '13', '14', '15', '16', '17', '18',
@@ -215,19 +215,19 @@ local function gates_in(lanes, found)
   local many = 0
   for n = 1, #lanes do
     local record = found[n]
-    local flags = record and byte(record, 11)
-    -- As `is_gated`, which would cost more than all the rest.
-    if flags and flags % 8 >= 4 and byte(record, 9) == 114 then
-      if lanes[n] ~= lane or find(record, head, 13, true) ~= 13 then
-        if own then many_of[own] = (many_of[own] or 0) + many end
-        of, many_of, many = of or {}, many_of or {}, 0
+    -- Runs of one lane mostly begin alike, from the byte that says what they are.
+    if record and not (head and lanes[n] == lane and sub(record, 9, last) == head) then
+      if own then many_of[own] = (many_of[own] or 0) + many end
+      own, last, lane, many = nil, 12, lanes[n], 0
+      if is_gated(record) then
+        of, many_of = of or {}, many_of or {}
         own, last = at_gates().of(record)
-        head, lane = sub(record, 13, last), lanes[n]
         for _, gate in ipairs(own) do at_gates().check(gate[1], lane) end
         if own.fair then at_gates().check(at_gates().turns_of(lane, own.fair), lane) end
       end
-      of[n], many = own, many + 1
+      head = sub(record, 9, last)
     end
+    if record and own then of[n], many = own, many + 1 end
   end
   if own then many_of[own] = (many_of[own] or 0) + many end
   return of, many_of

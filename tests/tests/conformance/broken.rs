@@ -66,6 +66,7 @@ bugs! {
     ForgetsBounds,
     KeepsKeysTooLong,
     IgnoresShares,
+    StopsAtAFullPage,
     WastesShares,
     IgnoresReserves,
     SharesBreakLimits,
@@ -185,6 +186,7 @@ impl Decorator for Broken {
             }
             let mut acquired = match self.bug {
                 Bug::WastesShares if !request.shares.is_empty() => self.without_the_rest(request).await?,
+                Bug::StopsAtAFullPage if self.passes_over(500).await? => Acquired::default(),
                 Bug::SharesBreakPauses if !request.shares.is_empty() => self.without_pauses(request).await?,
                 _ => self.store.acquire_due(request).await?,
             };

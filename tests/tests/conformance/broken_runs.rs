@@ -11,6 +11,12 @@ use scheduler_core::store::*;
 use crate::broken::{Broken, Bug};
 
 impl Broken {
+    /// Whether so many runs wait, and the last node that attached takes from some queues only.
+    pub(super) async fn passes_over(&self, many: usize) -> scheduler_core::Result<bool> {
+        let takes_some = self.store.nodes().await?.iter().any(|node| !node.queues.only.is_empty());
+        Ok(takes_some && self.store.all_runs(RunQuery::default()).await?.len() > many)
+    }
+
     pub(super) fn enqueue(&self, mut runs: Vec<NewRun>) -> StoreFuture<'_, Vec<Enqueued>> {
         if self.bug == Bug::StoresRunsTwice {
             let sender = 1000 + self.acquired.fetch_add(1, Ordering::Relaxed) as u64;
