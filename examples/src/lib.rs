@@ -8,6 +8,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use scheduler_core::store::{JobStore, MemoryJobStore};
 use scheduler_redis::RedisJobStore;
+use scheduler_sqlite::SqliteJobStore;
 
 /// As that of the standard library, but a closed pipe ends the process quietly: `cargo run --bin misfire | head -1`.
 #[macro_export]
@@ -26,7 +27,7 @@ pub fn print_line(text: Arguments<'_>) {
 /// The option `--store`, for examples that run on every store.
 #[derive(Debug, clap::Args)]
 pub struct StoreOption {
-    /// `memory`, or the address of a Redis such as redis://localhost:6379
+    /// `memory`, a file such as sqlite:jobs.db, or the address of a Redis such as redis://localhost:6379
     #[arg(long, default_value = "memory")]
     store: String,
 }
@@ -36,13 +37,20 @@ impl StoreOption {
     ///
     /// # Errors
     ///
-    /// There is no Redis at the address.
+    /// There is no Redis at the address, or the file cannot be opened.
     pub async fn open(&self, name: &str) -> anyhow::Result<Arc<dyn JobStore>> {
         Ok(match &*self.store {
             "memory" => Arc::new(MemoryJobStore::new()),
+            address if address.starts_with("sqlite:") => {
+                Arc::new(SqliteJobStore::open(&address["sqlite:".len()..])?)
+            }
             address => {
                 let store = RedisJobStore::connect(address, name).await;
-                let usage = || format!("`--store {address}`: use `memory` or the address of a Redis");
+                let usage = || {
+                    format!(
+                        "`--store {address}`: use `memory`, `sqlite:` and a file, or the address of a Redis"
+                    )
+                };
                 Arc::new(store.with_context(usage)?)
             }
         })

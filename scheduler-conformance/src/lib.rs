@@ -59,6 +59,7 @@ pub fn checks<O: Open>() -> Vec<Check<O>> {
         verbs::counting::all(),
         verbs::keys::all(),
         verbs::sequences::all(),
+        verbs::terms::all(),
         verbs::lateness::all(),
         verbs::notes::all(),
         verbs::lengths::all(),
@@ -101,6 +102,7 @@ macro_rules! store_conformance {
             $crate::__store_checks_of_counting!($open);
             $crate::__store_checks_of_keys!($open);
             $crate::__store_checks_of_sequences!($open);
+            $crate::__store_checks_of_terms!($open);
             $crate::__store_checks_of_lateness!($open);
             $crate::__store_checks_of_notes!($open);
             $crate::__store_checks_of_lengths!($open);

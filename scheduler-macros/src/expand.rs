@@ -7,6 +7,7 @@ use syn::spanned::Spanned;
 use syn::{Ident, Path, Type, Visibility};
 
 use crate::check::Rules;
+use crate::dead::hearing;
 use crate::fair::taking_turns;
 use crate::function::{Parameters, innermost};
 use crate::limits::{self, Args};
@@ -62,6 +63,7 @@ pub(crate) fn items(
         quote!(.with_trigger(#builder))
     });
     let keyed = keyed(job.options, &quote!(Self), args);
+    let on_dead = hearing(job.options.on_dead.as_ref());
     let made = Args { krate, ty: args, parameter };
     let unique = job.options.unique.iter().map(|unique| unique.function(krate, args, parameter));
     let limits = limits::functions(&job.options.limits, &made);
@@ -86,7 +88,7 @@ pub(crate) fn items(
 
             /// The function with its rules and its declared trigger.
             pub fn definition() -> #krate::job::JobDefinition {
-                #definition #trigger #keyed
+                #definition #trigger #keyed #on_dead
             }
 
             #(#unique)*

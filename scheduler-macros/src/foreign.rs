@@ -37,6 +37,7 @@ fn renamed(name: &str) -> Option<&'static str> {
         "sync" | "spawn_blocking" => "blocking",
         "doc" | "title" => "description",
         "retries" | "max_retries" | "retry_policy" => "retry",
+        "retries_exhausted" | "on_retries_exhausted" | "on_exhausted" | "on_death" => "on_dead",
         "ttl" | "time_to_live" | "expiry" | "expire" | "expires_in" | "expires_after" => "expires",
         _ => return None,
     })

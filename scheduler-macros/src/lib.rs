@@ -5,6 +5,7 @@
 //! run time.
 
 mod check;
+mod dead;
 mod derive;
 mod errors;
 mod expand;
@@ -148,6 +149,11 @@ use proc_macro::TokenStream;
 /// | part | meaning |
 /// |---|---|
 /// | `key = "tenant"` | what has a turn in each round: a field, several fields or a function, as for [unique runs](#unique-runs) |
+///
+/// # Dead runs
+///
+/// `on_dead = page_somebody` names an `async fn page_somebody(dead: DeadRun)` that is called for each run of the job of which no retry is
+/// left, at most once and on one node. `JobDefinition::on_dead` says more.
 ///
 /// # Example
 ///

@@ -6,8 +6,9 @@ use proc_macro2::{Span, TokenStream};
 use quote::ToTokens;
 use syn::parse::Parser;
 use syn::punctuated::Punctuated;
-use syn::{Expr, ExprLit, Lit, LitStr, Meta, Path, Token};
+use syn::{Expr, ExprLit, ExprPath, Lit, LitStr, Meta, Path, Token};
 
+use crate::dead::{self, ON_DEAD};
 use crate::errors::Errors;
 use crate::fair::{FAIR, Fair};
 use crate::foreign;
@@ -56,6 +57,7 @@ pub(crate) struct Options {
     pub(crate) sequence: Option<Sequence>,
     pub(crate) fair: Option<Fair>,
     pub(crate) output: Option<Output>,
+    pub(crate) on_dead: Option<ExprPath>,
     seen: Vec<String>,
     /// The options that those with a wrong name stand for.
     meant: Vec<&'static str>,
@@ -75,6 +77,7 @@ impl Options {
             sequence: None,
             fair: None,
             output: None,
+            on_dead: None,
             seen: Vec::new(),
             meant: Vec::new(),
             unreadable: false,
@@ -144,12 +147,21 @@ impl Options {
             self.fair = Fair::read(&option, errors);
         } else if name == OUTPUT {
             self.output = Output::read(&option, errors);
+        } else if name == ON_DEAD {
+            self.on_dead = dead::read(&option, errors);
         } else if name == "crate" {
             self.take_crate(&option, errors);
         } else {
-            let known =
-                [&TEXTS[..], &["retry"], &UNIQUE, &LIMITS, &[SEQUENCE, FAIR], &FLAGS, &[OUTPUT, "crate"]]
-                    .concat();
+            let known = [
+                &TEXTS[..],
+                &["retry"],
+                &UNIQUE,
+                &LIMITS,
+                &[SEQUENCE, FAIR, ON_DEAD],
+                &FLAGS,
+                &[OUTPUT, "crate"],
+            ]
+            .concat();
             self.meant.extend(foreign::meant(&name, &known));
             errors.at(option.path(), foreign::unknown(&name, &known));
         }

@@ -50,6 +50,14 @@ fn a_function_that_does_not_take_the_error_of_the_job_is_one_error_at_its_name()
 }
 
 #[test]
+fn a_function_that_does_not_take_a_dead_run_is_one_error_at_its_name() {
+    is_one_error(&[
+        ("on_dead", 8, "`on_dead` takes the name of a function"),
+        ("on_dead_unknown", 1, "cannot find module or crate `nowhere`"),
+    ]);
+}
+
+#[test]
 fn n10_an_option_of_another_scheduler_is_one_error_that_says_how_it_is_done_here() {
     is_one_error(&[("options_of_others", 10, "Trigger::after(delay)")]);
 }

@@ -194,6 +194,33 @@ async fn a_run_that_is_no_longer_meant_is_refused(bench) {
     assert_eq!(bench.take_one(1).await.run, id(1));
 }
 
+async fn who_has_changed_a_run_is_noted_until_the_next_change(bench) {
+    bench.enqueue((1..=3).map(|number| run(number, &job("work").build(), 1)).collect()).await;
+    let change = async |number, change: NotedChange| {
+        let request = ChangeRuns::new(vec![id(number)], change, at(1));
+        assert_eq!(bench.store.change_runs(request).await.unwrap(), [RunChanged::Done]);
+    };
+    let noted = async |number| {
+        let note = bench.run_status(number).await.unwrap().changed;
+        note.map(|note| (note.change.to_string(), note.author, note.reason, note.at))
+    };
+    change(1, RunChange::Hold.by("ada").because("the API is down")).await;
+    let hold = Some(("hold".to_owned(), Some("ada".into()), Some("the API is down".into()), at(1)));
+    assert_eq!(noted(1).await, hold);
+    change(1, RunChange::edit(RunEdit::new().priority(3)).because("urgent")).await;
+    assert_eq!(noted(1).await, Some(("edit".to_owned(), None, Some("urgent".into()), at(1))));
+    change(1, RunChange::Release.into()).await;
+    assert_eq!(noted(1).await, None, "nobody has said anything");
+    change(2, RunChange::Cancel.by("bob")).await;
+    assert_eq!(noted(2).await, Some(("cancel".to_owned(), Some("bob".into()), None, at(1))), "it is kept for a day");
+    let taken = bench.take(1, 10).await;
+    let third = taken.iter().find(|taken| taken.run == id(3)).unwrap();
+    change(3, RunChange::Cancel.by("eve")).await;
+    bench.end(third, Fate::Cancelled).await;
+    assert_eq!(bench.run_status(3).await.unwrap().end, Some(RunEnd::Cancelled));
+    assert_eq!(noted(3).await.unwrap().1, Some("eve".into()), "it was under way");
+}
+
 /// Its id is free for another one: it has done nothing.
 async fn a_cancelled_run_does_not_keep_its_id(bench) {
     for (number, job) in [(1, job("work").build()), (2, exclusive("alone"))] {

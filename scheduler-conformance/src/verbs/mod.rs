@@ -58,3 +58,4 @@ pub mod rates;
 pub mod retrying;
 pub mod running;
 pub mod sequences;
+pub mod terms;

@@ -230,6 +230,7 @@ impl fmt::Display for RunExplanation {
             (RunState::Ended, None) => f.write_str("is over"),
         }?;
         self.reasons.iter().try_for_each(|reason| write!(f, "\n  {reason}"))?;
+        self.run.changed.iter().try_for_each(|change| write!(f, "\n  last change: {change}"))?;
         let expires = self.run.expires.filter(|_| matches!(state, RunState::Waiting | RunState::Held));
         expires.map_or(Ok(()), |at| write!(f, "\n  it expires at {at} unless an attempt has begun by then"))
     }

@@ -56,6 +56,7 @@ mod results;
 mod runs;
 mod scheduling;
 mod sequences;
+mod terms;
 mod unique;
 mod workflow;
 

@@ -1,6 +1,6 @@
 //! Stored runs: listed, cancelled, replayed, edited, removed.
 
-use std::collections::HashSet;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
@@ -84,7 +84,7 @@ impl Client {
     ///
     /// The store has failed, or the scheduler is shut down.
     pub async fn cancel_run(&self, run: RunId) -> Result<bool> {
-        self.change_one(run, RunChange::Cancel).await.map(RunChanged::is_done).during("cancel_run")
+        self.change_one(run, RunChange::Cancel.into()).await.map(RunChanged::is_done).during("cancel_run")
     }
 
     /// Runs an ended run again, under the same id and with the number of its attempts back at zero. Says whether it had ended.
@@ -93,7 +93,7 @@ impl Client {
     ///
     /// The store has failed, or the scheduler is shut down.
     pub async fn replay(&self, run: RunId) -> Result<bool> {
-        self.change_one(run, RunChange::replay()).await.map(RunChanged::is_done).during("replay")
+        self.change_one(run, RunChange::replay().into()).await.map(RunChanged::is_done).during("replay")
     }
 
     /// Changes a stored run: cancels, replays, edits, holds, releases or deletes it. The answer says why nothing has changed, if so.
@@ -109,17 +109,21 @@ impl Client {
     /// if !changed.is_done() {
     ///     println!("{dead} was not edited: {changed}");
     /// }
-    /// scheduler.replay(dead).await?;
+    /// scheduler.change_run(dead, RunChange::replay().by("ada").because("the address was wrong")).await?;
     /// # Ok(())
     /// # }
     /// ```
+    ///
+    /// With new data, the key, the limits, the fair key and the sequence of the run are made anew, as far as the job has made them of the
+    /// argument, and those of the call that has enqueued the run stay. A run that waits behind another one of its key keeps its key. All
+    /// of that is known only where the job is registered: a [`Client`] of its own leaves them as they are.
     ///
     /// # Errors
     ///
     /// The store has failed, or the scheduler is shut down. The retry policy of an edit makes no sense. Where the client is that of a
     /// scheduler: the function of the job is registered there and cannot read its argument from the new data.
-    pub async fn change_run(&self, run: RunId, change: RunChange) -> Result<RunChanged> {
-        self.change_one(run, change).await.during("change_run")
+    pub async fn change_run(&self, run: RunId, change: impl Into<NotedChange>) -> Result<RunChanged> {
+        self.change_one(run, change.into()).await.during("change_run")
     }
 
     /// The same query, which counts runs as expired whose time is over.
@@ -128,13 +132,15 @@ impl Client {
         query.as_of(now)
     }
 
-    async fn change_one(&self, run: RunId, change: RunChange) -> Result<RunChanged> {
-        self.check_policy(&change)?;
-        if matches!(&change, RunChange::Edit(edit) if edit.data.is_some()) {
+    async fn change_one(&self, run: RunId, change: NotedChange) -> Result<RunChanged> {
+        self.check_change(&change)?;
+        let mut terms = BTreeMap::new();
+        if matches!(&change.change, RunChange::Edit(edit) if edit.data.is_some()) {
             let found = self.store().all_runs(RunQuery::one(run)).await?;
-            self.check_edits(&found, &change).await?;
+            terms = self.terms_of(&found, &change.change).await?;
         }
-        let changed = self.change_part(ChangeRuns::new(vec![run], change, self.now())).await?;
+        let request = ChangeRuns { terms, ..ChangeRuns::new(vec![run], change, self.now()) };
+        let changed = self.change_part(request).await?;
         Ok(changed.first().copied().unwrap_or(RunChanged::Unknown))
     }
 
@@ -164,12 +170,12 @@ impl Client {
     ///
     /// Dropped early, the runs of some pages are changed. A repeated call changes the others, except that a repeated edit changes
     /// all of them.
-    pub async fn change_runs(&self, query: RunQuery, change: RunChange) -> Result<RunsChanged> {
-        self.change_all(query, change).await.during("change_runs")
+    pub async fn change_runs(&self, query: RunQuery, change: impl Into<NotedChange>) -> Result<RunsChanged> {
+        self.change_all(query, change.into()).await.during("change_runs")
     }
 
-    async fn change_all(&self, mut query: RunQuery, change: RunChange) -> Result<RunsChanged> {
-        self.check_policy(&change)?;
+    async fn change_all(&self, mut query: RunQuery, change: NotedChange) -> Result<RunsChanged> {
+        self.check_change(&change)?;
         let (mut done, begin) = (RunsChanged::default(), self.now());
         if query.ids.is_empty() {
             self.change_pages(query, &change, begin, &mut done).await?;
@@ -191,7 +197,7 @@ impl Client {
     async fn change_pages(
         &self,
         mut query: RunQuery,
-        change: &RunChange,
+        change: &NotedChange,
         begin: DateTime<Utc>,
         done: &mut RunsChanged,
     ) -> Result<()> {
@@ -199,12 +205,12 @@ impl Client {
         while left != Some(0) {
             query.limit = Some(left.map_or(MAX_PAGE_SIZE, |left| left.min(MAX_PAGE_SIZE)));
             let page = self.store().runs(self.as_of_now(query.clone())).await?;
-            self.check_edits(&page.items, change).await?;
+            let terms = self.terms_of(&page.items, &change.change).await?;
             let runs: Vec<_> = page.items.iter().map(|run| run.id).collect();
             left = left.map(|left| left - runs.len().min(left));
             if !runs.is_empty() {
                 let part = change.behind(done.changed + done.refused, begin);
-                let request = ChangeRuns::new(runs, part, self.now()).only(&query);
+                let request = ChangeRuns { terms, ..ChangeRuns::new(runs, part, self.now()).only(&query) };
                 let changed = self.change_part(request).await?;
                 let refused = changed.iter().filter(|changed| !changed.is_done()).count();
                 done.refused += refused;
@@ -219,40 +225,28 @@ impl Client {
     }
 
     async fn change_part(&self, request: ChangeRuns) -> Result<Vec<RunChanged>> {
-        let told = self.is_heard().then(|| request.runs.clone());
-        let name = request.change.name();
+        let told =
+            self.is_heard().then(|| (request.runs.clone(), request.author.clone(), request.reason.clone()));
+        let change = request.change.name();
         let changed = self.open()?.change_runs(request).await?;
-        if let Some(runs) = told {
+        if let Some((runs, author, reason)) = told {
             let done = runs.into_iter().zip(&changed).filter(|(_, changed)| changed.is_done());
             let runs: Vec<_> = done.map(|(run, _)| run).collect();
             if !runs.is_empty() {
-                self.tell(|| Event::RunsChanged { change: name, runs });
+                self.tell(|| Event::RunsChanged { change, runs, author, reason });
             }
         }
         Ok(changed)
     }
 
-    fn check_policy(&self, change: &RunChange) -> Result<()> {
-        let RunChange::Edit(edit) = change else { return Ok(()) };
+    fn check_change(&self, change: &NotedChange) -> Result<()> {
+        if let Some(problem) = change.problem() {
+            return Err(Error::config(problem));
+        }
+        let RunChange::Edit(edit) = &change.change else { return Ok(()) };
         let policy = edit.retry.as_ref().and_then(Option::as_ref);
         policy
             .map_or(Ok(()), |policy| policy.checked().map(drop))
             .map_err(|problem| Error::config(problem.to_string()))
-    }
-
-    /// New data is refused if the function of the job is known and cannot read its argument from them.
-    async fn check_edits(&self, runs: &[RunStatus], change: &RunChange) -> Result<()> {
-        let RunChange::Edit(edit) = change else { return Ok(()) };
-        let (Some(data), Some(registry)) = (&edit.data, self.registry()) else { return Ok(()) };
-        let mut checked = HashSet::new();
-        for run in runs.iter().filter(|run| checked.insert((&run.job, &run.job_type))) {
-            let stored = self.job(&run.job).await?;
-            let declared = || registry.declared(&run.job, &run.job_type).cloned();
-            let problem = stored.or_else(declared).and_then(|detail| registry.misfit(&detail, data));
-            if let Some(problem) = problem {
-                return Err(Error::config(problem).for_job(&run.job));
-            }
-        }
-        Ok(())
     }
 }

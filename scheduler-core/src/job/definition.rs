@@ -17,16 +17,19 @@ use super::detail::JobDetail;
 use super::extract::ExtractError;
 #[cfg(feature = "macros")]
 use super::extract::Need;
-use super::handler::{AsyncJob, BlockingHandler, BlockingJob, ErasedJob, Handler, Identity};
+use super::handler::{AsyncJob, BlockingHandler, BlockingJob, BoxFuture, ErasedJob, Handler, Identity};
 #[cfg(feature = "macros")]
-use super::handler::{BoxFuture, GeneratedJob, Threading};
+use super::handler::{GeneratedJob, Threading};
 #[cfg(feature = "macros")]
 use super::outcome::Outcome;
 use super::outputs::Outputs;
 use crate::data::{DataError, JobData};
 use crate::key::JobKey;
-use crate::run::{Edge, Limit, Sequence, Unique};
+use crate::run::{DeadRun, Edge, Limit, Sequence, Unique};
 use crate::trigger::TriggerBuilder;
+
+/// What hears of the dead runs of a job.
+pub(crate) type DeadHook = Arc<dyn Fn(DeadRun) -> BoxFuture<'static, ()> + Send + Sync>;
 
 /// A job function under its name, with the triggers that its author has declared.
 ///
@@ -37,6 +40,7 @@ pub struct JobDefinition {
     triggers: Vec<TriggerBuilder>,
     job: Arc<dyn ErasedJob>,
     derivations: Derivations,
+    on_dead: Option<DeadHook>,
     place: &'static Location<'static>,
 }
 
@@ -49,6 +53,7 @@ impl JobDefinition {
             triggers: Vec::new(),
             job: Arc::new(AsyncJob::new(function)),
             derivations: Derivations::default(),
+            on_dead: None,
             place: Location::caller(),
         }
     }
@@ -61,6 +66,7 @@ impl JobDefinition {
             triggers: Vec::new(),
             job: Arc::new(BlockingJob::new(function)),
             derivations: Derivations::default(),
+            on_dead: None,
             place: Location::caller(),
         }
     }
@@ -78,7 +84,7 @@ impl JobDefinition {
         let threading = if blocking { Threading::Blocking } else { Threading::Async };
         let job = Arc::new(GeneratedJob { needs, accepts, run, threading });
         let (triggers, derivations, place) = (Vec::new(), Derivations::default(), Location::caller());
-        Self { detail: detail.into(), triggers, job, derivations, place }
+        Self { detail: detail.into(), triggers, job, derivations, on_dead: None, place }
     }
 
     /// With one more trigger of its own, scheduled when the scheduler starts.
@@ -86,6 +92,34 @@ impl JobDefinition {
     pub fn with_trigger(mut self, trigger: TriggerBuilder) -> Self {
         self.triggers.push(trigger);
         self
+    }
+
+    /// A function that is called for each run of this job of which no retry is left.
+    ///
+    /// ```
+    /// # use scheduler_core::job::{JobDefinition, JobDetail};
+    /// # let detail = JobDetail::builder("sync".parse()?, "sync").build();
+    /// let job = JobDefinition::new(detail, || async {}).on_dead(|dead| async move {
+    ///     println!("run {} is dead after {} attempts: {}", dead.run, dead.attempts, dead.error);
+    /// });
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// What holds for [`SchedulerBuilder::on_dead`](crate::SchedulerBuilder::on_dead) holds here: one node makes the call, at most once, for at
+    /// most 30 seconds, and nothing waits for it. Runs of a stored job that has the same function under another name are left out. A second
+    /// call replaces the function of the first one.
+    #[must_use]
+    pub fn on_dead<F, R>(mut self, hook: F) -> Self
+    where
+        F: Fn(DeadRun) -> R + Send + Sync + 'static,
+        R: Future<Output = ()> + Send + 'static,
+    {
+        self.on_dead = Some(Arc::new(move |dead| Box::pin(hook(dead))));
+        self
+    }
+
+    pub(crate) const fn dead_hook(&self) -> Option<&DeadHook> {
+        self.on_dead.as_ref()
     }
 
     deriving_methods!();

@@ -21,6 +21,11 @@ pub(crate) struct Derivations {
 }
 
 impl Derivations {
+    /// Whether nothing is made of the argument.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.unique.is_none() && self.fair.is_none() && !self.has_waits()
+    }
+
     /// Whether runs of the job wait for others, so that its occurrences have to wait, too.
     pub(crate) fn has_waits(&self) -> bool {
         !self.limits.is_empty() || self.sequence.is_some()

@@ -3,6 +3,8 @@
 use std::fmt::Write;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 /// Up to so many, the times of all attempts of a window are kept.
 const EXACT: u32 = 32;
 
@@ -42,7 +44,7 @@ impl Pace {
 /// Of up to 32 attempts in a window, all times are kept, so the rate is exact. Of more, attempts are counted in parts of a twentieth of the
 /// window, and each counts until a whole window after the end of its part: an upper bound, and at worst a twentieth below the
 /// rate. A smooth rate is one number, the time from which nothing is used any more.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct RateState {
     /// The newest time at which somebody asked.
     seen: i64,

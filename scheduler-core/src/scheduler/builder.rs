@@ -23,7 +23,7 @@ use crate::run::{FailureKind, RetryPolicy};
 use crate::store::{JobStore, MemoryJobStore, Queries, QueueFilter, QueueLimits, StoreFuture};
 use crate::time::{Clock, SystemClock};
 use crate::trigger::{Misfire, Trigger, TriggerBuilder};
-use crate::watch::{Event, Listening, MakeOnDead, is_death};
+use crate::watch::{Listening, MakeOnDead, dead_hooks};
 
 mod listeners;
 mod queues;
@@ -385,9 +385,7 @@ impl SchedulerBuilder {
         if !problems.is_empty() {
             return Err(BuildError { problems, cause });
         }
-        let hooks =
-            self.on_dead.into_iter().map(|make| (make(clock.clone()), is_death as fn(&Event) -> bool));
-        self.scheduler_listeners.extend(hooks);
+        self.scheduler_listeners.extend(dead_hooks(self.on_dead, &self.registry, &clock));
         let pipeline = Pipeline::new(clock, Arc::new(self.providers), self.surroundings, self.cancel_grace);
         let mut core = Core::new(self.settings, self.store, self.registry, pipeline);
         core.start_up = self.start_up;

@@ -296,6 +296,25 @@ impl CountTable {
         self.0.retain(|(step, start), _| *start >= step.oldest(now));
     }
 
+    /// The counters of one bucket; none if it is not kept.
+    pub(in crate::store) fn bucket(
+        &self,
+        step: CountStep,
+        start: i64,
+    ) -> Option<impl Iterator<Item = &EndCount>> {
+        self.0.get(&(step, start)).map(BTreeMap::values)
+    }
+
+    /// The counters of a bucket, as they were.
+    pub(in crate::store) fn restore(
+        &mut self,
+        step: CountStep,
+        start: i64,
+        ends: impl Iterator<Item = EndCount>,
+    ) {
+        self.0.insert((step, start), ends.map(|ends| (ends.key.clone(), ends)).collect());
+    }
+
     /// The counters that are meant, in the order of their buckets, functions, queues and outcomes.
     pub fn find(&self, query: &CountQuery, now: DateTime<Utc>) -> Vec<CountBucket> {
         let Some((first, last)) = query.starts(now) else { return Vec::new() };

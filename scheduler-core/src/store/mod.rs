@@ -48,6 +48,7 @@
 
 mod admin;
 pub mod batches;
+mod change_note;
 mod contract;
 mod counts;
 pub mod decorator;
@@ -66,6 +67,7 @@ pub mod rules;
 mod run_changes;
 mod runs;
 mod state;
+mod terms;
 pub mod view;
 
 /// Traits for a store that has one method for each change and each query. They contain the `match` over the requests.
@@ -74,6 +76,7 @@ pub mod handler {
 }
 
 pub use admin::*;
+pub use change_note::ChangeNote;
 pub use contract::*;
 pub use counts::*;
 pub use end_signals::{EndSignal, EndSignals};
@@ -83,6 +86,8 @@ pub use limits::*;
 pub use memory::MemoryJobStore;
 #[doc(hidden)]
 pub use memory::Table as MemoryRows;
+#[doc(hidden)]
+pub use memory::journal;
 pub use new_keys::{Conflict, NewKey};
 pub use page::{MAX_PAGE_SIZE, PAGE_SIZE, Page};
 pub use queues::*;
@@ -90,3 +95,4 @@ pub use requests::{Change, Changed, Changes, Found, Queries, Query};
 pub use run_changes::*;
 pub use runs::*;
 pub use state::{Step, StoredState, TriggerState};
+pub use terms::{NewTerms, RunTerms};

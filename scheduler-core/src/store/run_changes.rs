@@ -1,12 +1,15 @@
 //! Changes of stored runs.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
+use super::change_note::ChangeNote;
 use super::runs::RunQuery;
+use super::terms::NewTerms;
 use crate::data::JobData;
 use crate::run::{RetryPolicy, RunEnd, RunId, RunState};
 
@@ -79,13 +82,75 @@ impl RunChange {
     }
 
     /// The same change for the runs behind the first `count` of a list.
-    pub(crate) fn behind(&self, count: usize, now: DateTime<Utc>) -> Self {
+    fn behind(&self, count: usize, now: DateTime<Utc>) -> Self {
         match self {
             Self::Replay { from, spacing } => {
                 Self::Replay { from: Some(Self::due(*from, *spacing, count, now)), spacing: *spacing }
             }
             other => other.clone(),
         }
+    }
+}
+
+impl RunChange {
+    /// This change, made by this author.
+    pub fn by(self, author: impl Into<Arc<str>>) -> NotedChange {
+        NotedChange::from(self).by(author)
+    }
+
+    /// This change, made for this reason.
+    pub fn because(self, reason: impl Into<Arc<str>>) -> NotedChange {
+        NotedChange::from(self).because(reason)
+    }
+}
+
+/// A change of runs, by whom it is made and why. A run that stays in the store shows both as its [last change](RunStatus::changed); a
+/// later change replaces them, also one that says nothing.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct NotedChange {
+    /// The change.
+    pub change: RunChange,
+    /// The author. Default: none.
+    pub author: Option<Arc<str>>,
+    /// The reason, in words. Default: none.
+    pub reason: Option<Arc<str>>,
+}
+
+impl NotedChange {
+    /// An author and a reason have at most so many bytes each.
+    pub const MOST: usize = 1024;
+
+    /// Made by this author.
+    #[must_use]
+    pub fn by(self, author: impl Into<Arc<str>>) -> Self {
+        Self { author: Some(author.into()), ..self }
+    }
+
+    /// Made for this reason.
+    #[must_use]
+    pub fn because(self, reason: impl Into<Arc<str>>) -> Self {
+        Self { reason: Some(reason.into()), ..self }
+    }
+
+    /// The same change for the runs behind the first `count` of a list.
+    pub(crate) fn behind(&self, count: usize, now: DateTime<Utc>) -> Self {
+        Self { change: self.change.behind(count, now), ..self.clone() }
+    }
+
+    /// Too long a word, and how long it is.
+    pub(crate) fn problem(&self) -> Option<String> {
+        let words = [("author", &self.author), ("reason", &self.reason)];
+        words.into_iter().find_map(|(name, word)| {
+            let long = word.as_ref().map(|word| word.len()).filter(|length| *length > Self::MOST)?;
+            Some(format!("the {name} of a change has {long} bytes; at most {} are kept", Self::MOST))
+        })
+    }
+}
+
+impl From<RunChange> for NotedChange {
+    fn from(change: RunChange) -> Self {
+        Self { change, author: None, reason: None }
     }
 }
 
@@ -103,12 +168,26 @@ pub struct ChangeRuns {
     pub state: Option<RunState>,
     /// Only those that have ended like this. Others are refused.
     pub end: Option<RunEnd>,
+    /// Who makes the change.
+    pub author: Option<Arc<str>>,
+    /// Why, in words.
+    pub reason: Option<Arc<str>>,
+    /// What an edit makes of keys, limits and sequences, by run. Those of a run that is not named stay.
+    pub terms: BTreeMap<RunId, NewTerms>,
 }
 
 impl ChangeRuns {
     /// Changes these runs, in whatever state they are.
-    pub const fn new(runs: Vec<RunId>, change: RunChange, now: DateTime<Utc>) -> Self {
-        Self { runs, change, now, state: None, end: None }
+    pub fn new(runs: Vec<RunId>, change: impl Into<NotedChange>, now: DateTime<Utc>) -> Self {
+        let NotedChange { change, author, reason } = change.into();
+        Self { runs, change, now, state: None, end: None, author, reason, terms: BTreeMap::new() }
+    }
+
+    /// What is noted of it with each run; nothing if neither author nor reason is known.
+    pub fn note(&self) -> Option<ChangeNote> {
+        let (author, reason) = (self.author.clone(), self.reason.clone());
+        let is_noted = author.is_some() || reason.is_some();
+        is_noted.then(|| ChangeNote { change: self.change.name().into(), author, reason, at: self.now })
     }
 
     /// Changes only those that the query means by their states.
@@ -193,7 +272,7 @@ pub enum RunChanged {
     Unknown,
     /// A run in this state cannot be changed in this way.
     Refused(RunState),
-    /// It is not run again, since this run has its key.
+    /// It is not run again, or has not got the key of its new argument, since this run has that key.
     KeyTaken(RunId),
 }
 

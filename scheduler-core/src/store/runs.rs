@@ -7,6 +7,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::batches::{BatchState, InBatch, NewBatch};
+use super::change_note::ChangeNote;
 use super::limits::RunLimit;
 use super::new_keys::NewKey;
 use super::page::page_size;
@@ -80,8 +81,7 @@ pub struct NewRun {
     pub boost: Duration,
     /// So long after its due time it expires, unless its first attempt has begun; none for never.
     pub expires: Option<Duration>,
-    /// So long after its end it is kept at least, however it ends, with its [output](super::Completion::output). None for as long as its
-    /// kind of end is.
+    /// So long after its end it is kept at least, with its [output](super::Completion::output). None for as long as its kind of end is.
     pub keep: Option<Duration>,
     /// What attempts before it was stored have noted.
     pub noted: Option<Box<Noted>>,
@@ -252,8 +252,7 @@ pub struct RunQuery {
     pub ids: Vec<RunId>,
     /// Only those of this job.
     pub job: Option<JobKey>,
-    /// Only those in this state. Runs that have ended are listed by the time of their end, the latest first; all others in the order
-    /// that the store has.
+    /// Only those in this state. Ended runs are listed by the time of their end, the latest first; others in the order of the store.
     pub state: Option<RunState>,
     /// Only those that have ended like this.
     pub end: Option<RunEnd>,
@@ -480,11 +479,12 @@ pub struct RunStatus {
     pub member_of: Option<RunId>,
     /// Its state as a batch, if it is one.
     pub batch: Option<BatchState>,
+    /// The last change that somebody has made, if that was noted [with an author or a reason](super::NotedChange).
+    pub changed: Option<ChangeNote>,
 }
 
 impl RunStatus {
-    /// As a query sees it: a run whose time to begin is over has expired, whether a node has found that or not, and long outputs do not
-    /// belong into long lists.
+    /// As a query sees it: a run whose time to begin is over has expired, and long outputs do not belong into long lists.
     pub(super) fn seen_by(mut self, query: &RunQuery) -> Self {
         self.output = self.output.filter(|_| query.with_output);
         self.log = self.log.filter(|_| query.with_log);

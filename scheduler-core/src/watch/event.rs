@@ -175,6 +175,10 @@ pub enum Event {
         change: &'static str,
         /// The runs.
         runs: Vec<RunId>,
+        /// Who has done it, if that was said.
+        author: Option<Arc<str>>,
+        /// Why, if that was said.
+        reason: Option<Arc<str>>,
     },
     /// A dead run was removed before its time, since more of them were stored than are kept.
     DeadRunDropped {

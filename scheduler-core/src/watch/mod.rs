@@ -9,7 +9,7 @@ mod listener;
 mod state;
 
 pub(crate) use bus::{Bus, Listening};
-pub(crate) use dead::{MakeOnDead, OnDead, is_death};
+pub(crate) use dead::{MakeOnDead, OnDead, dead_hooks};
 pub(crate) use listener::{Audience, Listeners, Misfired};
 
 pub use event::{Event, Events};

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use scheduler_core::job::{Invocation, JobDefinition, JobDetail, JobError};
-use scheduler_core::run::{Retention, RetryPolicy, RunEnd, RunId, RunState};
+use scheduler_core::run::{Limit, Retention, RetryPolicy, RunEnd, RunId, RunState, Sequence, Unique};
 use scheduler_core::scheduler::Event;
 use scheduler_core::store::{JobStore, MemoryJobStore, RunChange, RunChanged, RunEdit, RunQuery};
 use scheduler_core::testing::{Fault, FaultyStore, TestScheduler, Verb, assert_dead};
@@ -185,7 +185,7 @@ async fn a_bulk_change_keeps_to_its_limit_and_is_told() {
     query.limit = Some(3);
     assert_eq!(scheduler.change_runs(query, RunChange::Delete).await.unwrap().changed, 3);
     assert_eq!(runs(scheduler).await.len(), 2);
-    let Some(Event::RunsChanged { change: "delete", runs }) = told(&mut events).await else {
+    let Some(Event::RunsChanged { change: "delete", runs, .. }) = told(&mut events).await else {
         panic!("it is told")
     };
     assert_eq!(runs.len(), 3);
@@ -243,4 +243,31 @@ async fn a_held_run_waits_for_somebody() {
     scheduler.change_run(run, RunChange::Release).await.unwrap();
     test.run_due().await;
     assert_eq!(sent.lock().len(), 1);
+}
+
+/// The key and the limit of a letter are made of its address; the sequence was said by the call.
+#[tokio::test]
+async fn an_edit_of_the_argument_makes_the_key_and_the_limits_anew() {
+    let letters = JobDefinition::new(letters(), |to: String| async move { drop(to) })
+        .unique(|to: &String| Unique::key(to))
+        .limit(|to: &String| Limit::new("mailbox", 1).key(to));
+    let test = TestScheduler::start(NOW, Scheduler::builder().register(letters)).await.unwrap();
+    let scheduler = test.scheduler();
+    let letter = |to: &str| Invocation::<()>::with_args(self::letters(), &to);
+    let later = Duration::from_secs(60);
+    let run = scheduler.enqueue(letter("ada")).delay(later).sequence(Sequence::of("mine")).await.unwrap();
+    let other = scheduler.enqueue(letter("bob")).delay(later).await.unwrap();
+    let edit = |to: &str| RunChange::edit(RunEdit::new().data(letter(to).data().unwrap().clone()));
+    assert_eq!(scheduler.change_run(run, edit("bob")).await.unwrap(), RunChanged::KeyTaken(other));
+    assert!(
+        scheduler.change_run(run, edit("eve").by("ada").because("she has moved")).await.unwrap().is_done()
+    );
+    let status = scheduler.all_runs(RunQuery::one(run)).await.unwrap().pop().unwrap();
+    assert_eq!((status.key.as_deref(), status.limits[0].key.as_deref()), (Some("eve"), Some("eve")));
+    assert_eq!(status.sequence.as_deref(), Some("mine"), "that was not made of the argument");
+    let told = scheduler.explain_run(run).await.unwrap().unwrap().to_string();
+    assert!(told.contains("last change: edit at") && told.contains("by ada: she has moved"), "{told}");
+    let long = "x".repeat(2000);
+    let refused = scheduler.change_run(run, RunChange::Hold.because(long)).await.unwrap_err().to_string();
+    assert!(refused.contains("the reason of a change has 2000 bytes; at most 1024 are kept"), "{refused}");
 }

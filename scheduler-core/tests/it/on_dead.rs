@@ -137,3 +137,25 @@ async fn a_listener_hears_only_of_what_it_wants() {
     test.drain().await;
     assert_eq!(*names.lock(), ["Enqueued", "Dead"]);
 }
+
+#[tokio::test]
+async fn the_hook_of_a_job_hears_of_its_own_dead_runs() {
+    let (of_job, of_all) = (Heard::default(), Heard::default());
+    let noting = |heard: &Heard| {
+        let heard = heard.clone();
+        move |dead| {
+            heard.lock().push(dead);
+            async {}
+        }
+    };
+    let builder = Scheduler::builder()
+        .register(refused("work").on_dead(noting(&of_job)))
+        .register(refused("other"))
+        .on_dead(noting(&of_all));
+    let test = TestScheduler::start(NOW, builder).await.unwrap();
+    let run = test.scheduler().enqueue(retried("work", 1)).await.unwrap();
+    test.scheduler().enqueue(retried("other", 1)).await.unwrap();
+    test.drain().await;
+    assert_eq!(*of_job.lock(), [DeadRun::new(run, "work".parse().unwrap(), 2, "refused")]);
+    assert_eq!(of_all.lock().len(), 2, "the hook of the scheduler hears of all");
+}

@@ -117,6 +117,17 @@ impl Broken {
             RunChange::Delete if bug == Bug::CancelsWhatIsDeleted => *change = RunChange::Cancel,
             _ => {}
         }
+        for terms in request.terms.values_mut() {
+            match bug {
+                Bug::KeepsOldKeysOfEdits => terms.after.key = None,
+                Bug::KeepsOldLimitsOfEdits => terms.after.gates = terms.before.gates.clone(),
+                Bug::KeepsOldSequencesOfEdits => terms.after.sequence = None,
+                _ => {}
+            }
+        }
+        if bug == Bug::NotesNoAuthors {
+            request.author = None;
+        }
         if bug == Bug::ChangesWhatIsNotMeant {
             (request.state, request.end) = (None, None);
         }

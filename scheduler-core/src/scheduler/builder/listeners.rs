@@ -43,7 +43,8 @@ impl SchedulerBuilder {
         self
     }
 
-    /// A function that is called for each run of which no retry is left, one after the other: to page somebody, or to open a ticket.
+    /// A function that is called for each run of which no retry is left, one after the other: to page somebody, or to open a ticket. A job
+    /// can have [one of its own](crate::job::JobDefinition::on_dead).
     ///
     /// ```
     /// use scheduler_core::Scheduler;
@@ -65,7 +66,7 @@ impl SchedulerBuilder {
         F: Fn(DeadRun) -> R + Send + Sync + 'static,
         R: Future<Output = ()> + Send,
     {
-        self.on_dead.push(Box::new(|clock| Arc::new(OnDead::new(hook, clock))));
+        self.on_dead.push(Box::new(|clock| Arc::new(OnDead::new(hook, None, clock))));
         self
     }
 }

@@ -35,6 +35,18 @@ impl Batches {
         self.counts.get(&batch).copied().unwrap_or_default()
     }
 
+    /// The counters of a batch that is stored, and whether it rings.
+    pub(super) fn entry(&self, batch: RunId) -> Option<(BatchCounts, bool)> {
+        self.counts.get(&batch).map(|counts| (*counts, self.ringing.contains(&batch)))
+    }
+
+    pub(super) fn restore(&mut self, batch: RunId, counts: BatchCounts, rings: bool) {
+        if let Some(known) = self.counts.get_mut(&batch) {
+            *known = counts;
+            self.ringing.extend(rings.then_some(batch));
+        }
+    }
+
     /// Says whether the batch rings.
     pub(super) fn add(&mut self, batch: RunId, change: BatchCounts) -> bool {
         let Some(counts) = self.counts.get_mut(&batch) else { return false };

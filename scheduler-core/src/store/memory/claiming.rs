@@ -236,6 +236,7 @@ impl Table {
         let gates = claim.gates.clone();
         self.insert_claim(self.counter, claim);
         self.gates.begin(&gates);
+        self.note_rates(&gates);
         self.pass_gates(index, &gates);
         self.take_turn(index);
         acquired

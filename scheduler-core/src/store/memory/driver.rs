@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
+use super::entries::Entry;
 use super::index::place;
 use super::slots::{is_of, number, slot_of};
 use super::table::Table;
@@ -34,7 +35,11 @@ impl rows::Table<JobRow> for Table {
     }
 
     fn edit<A>(&mut self, id: Id<JobRow>, edit: impl FnOnce(&mut JobRow) -> A) -> Always<Option<A>> {
-        Ok(self.job_of(id).map(|slot| edit(&mut self.jobs[slot].row)))
+        let Some(slot) = self.job_of(id) else { return Ok(None) };
+        let answer = edit(&mut self.jobs[slot].row);
+        let key = self.jobs[slot].row.detail.key().clone();
+        self.note(|| Entry::Job(key));
+        Ok(Some(answer))
     }
 
     fn remove(&mut self, id: Id<JobRow>) -> Always<()> {
@@ -168,6 +173,8 @@ impl Rows for Table {
     fn unbegin(&mut self, claim: Id<ClaimRow>) -> Always<()> {
         if let Some(claim) = self.claims.get(&claim.0) {
             self.gates.unbegin(&claim.gates, claim.since.timestamp_millis());
+            let gates = claim.gates.clone();
+            self.note_rates(&gates);
         }
         Ok(())
     }
@@ -226,10 +233,12 @@ impl Rows for Table {
 
     fn tally(&mut self, batch: RunId, change: BatchCounts) {
         self.freed |= self.batches.add(batch, change);
+        self.note(|| Entry::Batch(batch));
     }
 
     fn heard(&mut self, batch: RunId) {
         self.batches.heard(batch);
+        self.note(|| Entry::Batch(batch));
     }
 
     fn claims(&mut self, wanted: impl Fn(Id<ClaimRow>, &ClaimRow) -> bool) -> Always<Vec<Id<ClaimRow>>> {
@@ -287,6 +296,7 @@ impl Rows for Table {
 
     fn edit_pauses<A>(&mut self, edit: impl FnOnce(&mut Pauses) -> A) -> Always<A> {
         let answer = edit(&mut self.pauses);
+        self.note(|| Entry::Pauses);
         self.pauses_end = self.pauses.next_ending();
         Ok(answer)
     }
@@ -300,6 +310,7 @@ impl Rows for Table {
     }
 
     fn set_calendar(&mut self, name: Arc<str>, calendar: Option<Arc<dyn Calendar>>) -> Always<()> {
+        self.note(|| Entry::Calendar(name.clone()));
         match calendar {
             Some(calendar) => drop(self.calendars.insert(name, calendar)),
             None => drop(self.calendars.remove(&name)),
@@ -317,12 +328,16 @@ impl Rows for Table {
     }
 
     fn set_mark(&mut self, name: Arc<str>, mark: Mark) {
+        self.note(|| Entry::Mark(name.clone()));
         self.marks.insert(name, mark);
     }
 
     fn record(&mut self, record: Box<FiringRecord>) {
         if let Some(firings) = &mut self.firings {
-            firings.append(record);
+            let appended = firings.append(record);
+            if let Some(journal) = &mut self.journal {
+                journal.firings.push(appended.clone());
+            }
         }
     }
 

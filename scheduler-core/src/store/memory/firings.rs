@@ -59,7 +59,16 @@ impl Firings {
         })
     }
 
-    pub(super) fn append(&mut self, mut record: Box<FiringRecord>) {
+    /// A record that was numbered before, in order.
+    pub(super) fn restore(&mut self, record: Box<FiringRecord>) {
+        // Numbers follow each other without a gap.
+        if self.records.is_empty() || self.next == record.number {
+            self.next = record.number;
+            self.append(record);
+        }
+    }
+
+    pub(super) fn append(&mut self, mut record: Box<FiringRecord>) -> &FiringRecord {
         if self.records.len() >= self.keeps
             && let Some(oldest) = self.records.pop_front()
         {
@@ -71,6 +80,7 @@ impl Firings {
         (record.number, self.next) = (number, number + 1);
         self.lists_of(&record, |list| list.push_back(number));
         self.records.push_back(record);
+        &self.records[self.records.len() - 1]
     }
 
     fn lists_of(&mut self, record: &FiringRecord, mut change: impl FnMut(&mut VecDeque<u64>)) {

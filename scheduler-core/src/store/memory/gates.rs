@@ -12,6 +12,7 @@ use chrono::{DateTime, Utc};
 use foldhash::HashMap;
 
 use super::caps::Caps;
+use super::entries::GateState;
 use super::lanes::Due;
 use crate::run::{Gate, GateId, Gates, RateState};
 
@@ -125,6 +126,15 @@ impl GateTable {
         entry.idle_at = entry.idle_at.max(until);
         if !std::mem::replace(&mut entry.is_swept, true) {
             self.idle.insert((entry.idle_at, id.clone()));
+        }
+    }
+
+    /// What was remembered of a gate.
+    pub(super) fn restore(&mut self, id: GateId, state: GateState) {
+        let entry = self.by_id.entry(id.clone()).or_default();
+        (entry.rate, entry.shut, entry.idle_at) = (state.rate, state.shut, state.idle_at);
+        if !std::mem::replace(&mut entry.is_swept, true) {
+            self.idle.insert((state.idle_at, id));
         }
     }
 

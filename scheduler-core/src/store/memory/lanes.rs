@@ -144,6 +144,12 @@ impl Lanes {
         self.latest
     }
 
+    /// The queue and the job type of a lane.
+    pub(super) fn name(&self, lane: usize) -> (Option<Arc<str>>, Arc<str>) {
+        let key = &self.lanes[lane].key;
+        (key.queue.clone(), key.job_type.clone())
+    }
+
     pub(super) fn join(&mut self, lane: usize) {
         self.lanes[lane].members += 1;
     }

@@ -4,6 +4,7 @@ use std::ops::Bound;
 
 use chrono::DateTime;
 
+use super::entries;
 use super::gates::{Entry, GateTable};
 use super::lanes::{Due, Stood};
 use super::table::Table;
@@ -54,6 +55,7 @@ impl GateTable {
 impl Table {
     /// This cap holds for the gate, or for all gates of the name if the gate has no key.
     pub(super) fn set_cap_of(&mut self, id: &GateId, cap: Option<&LimitOverride>) {
+        self.note(|| entries::Entry::Cap(id.clone()));
         match cap {
             Some(cap) => drop(self.gates.caps.set.insert(id.clone(), cap.clone())),
             None => drop(self.gates.caps.set.remove(id)),

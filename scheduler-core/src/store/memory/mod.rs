@@ -12,10 +12,12 @@ mod caps;
 mod claiming;
 mod driver;
 mod ended;
+mod entries;
 mod fair;
 mod firings;
 mod gates;
 mod index;
+pub mod journal;
 mod lanes;
 mod lengths;
 mod limits;
@@ -107,13 +109,41 @@ impl MemoryJobStore {
     pub fn transact<T>(&self, rule: impl FnOnce(&mut Table) -> Result<T, Infallible>) -> T {
         let (Ok(answer), freed, told) = {
             let mut table = self.0.table.lock();
-            (rule(&mut table), std::mem::take(&mut table.freed), std::mem::take(&mut table.told))
+            let answer = rule(&mut table);
+            let (freed, told) = (std::mem::take(&mut table.freed), std::mem::take(&mut table.told));
+            match &mut table.journal {
+                // They are told once the changes are written.
+                Some(journal) => {
+                    journal.is_woken |= freed;
+                    journal.told.extend(told);
+                    (answer, false, Vec::new())
+                }
+                None => (answer, freed, told),
+            }
         };
         if freed {
             self.wake();
         }
         told.into_iter().for_each(|run| self.0.ends.tell(run));
         answer
+    }
+
+    /// What has changed is written: whoever waits for it is told.
+    #[doc(hidden)]
+    pub fn tell(&self, journal: &journal::Journal) {
+        if journal.is_woken {
+            self.wake();
+        }
+        journal.told.iter().for_each(|run| self.0.ends.tell(*run));
+    }
+
+    /// Another table in place of this one, with what nodes take. Nodes stay attached.
+    #[doc(hidden)]
+    pub fn replace_rows(&self, mut table: Table) {
+        let mut present = self.0.table.lock();
+        table.takes = std::mem::take(&mut present.takes);
+        table.ended.retention = present.ended.retention;
+        *present = table;
     }
 
     fn call<T: Send + 'static>(
@@ -235,6 +265,9 @@ impl ChangeHandler for MemoryJobStore {
     fn count(&self, counts: Vec<EndCount>, now: DateTime<Utc>) -> StoreFuture<'_, ()> {
         self.call(|table| {
             table.counts.add(&counts, now);
+            for step in CountStep::ALL {
+                table.note(|| journal::Entry::Counts(step, step.start(now)));
+            }
             Ok(())
         })
     }

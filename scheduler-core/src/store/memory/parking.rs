@@ -2,7 +2,8 @@
 
 use chrono::{DateTime, Utc};
 
-use super::gates::{At, Entry};
+use super::entries::Entry;
+use super::gates::{At, Entry as Gated};
 use super::lanes::{Due, Open, Stood};
 use super::table::Table;
 use crate::run::{Gate, GateId, Gates, RunId};
@@ -21,7 +22,7 @@ impl Table {
             return None;
         }
         let is_out = self.gates.at.contains_key(&slot);
-        let is_behind = |entry: &Entry| {
+        let is_behind = |entry: &Gated| {
             let Some(place) = row.place().filter(|_| !is_out) else { return false };
             let first =
                 entry.waiting.get(&(place.lane.0 as usize)).and_then(|waiting| waiting.parked.first());
@@ -85,7 +86,16 @@ impl Table {
     /// Nobody enters this gate before that time.
     pub(super) fn shut_gate(&mut self, id: &GateId, until: i64) {
         self.gates.shut(id, until);
+        self.note(|| Entry::Gate(id.clone()));
         self.open_gate(id);
+    }
+
+    /// The attempts that have begun at the rates among these gates have changed.
+    pub(super) fn note_rates(&mut self, gates: &Gates) {
+        if self.journal.is_some() {
+            let rates = gates.iter().filter(|gate| gate.pace.is_some());
+            rates.for_each(|gate| self.note(|| Entry::Gate(gate.id.clone())));
+        }
     }
 
     /// Lets out as many of those that wait as there is room for.
@@ -94,7 +104,7 @@ impl Table {
         let Some(entry) = self.gates.by_id.get_mut(id) else { return };
         let (mut out, mut opens, now) = (Vec::new(), None, self.gates.now);
         let (used, rate, shut) = (entry.used, entry.rate.clone(), entry.shut);
-        let of_gate = Entry { used, rate, shut, ..Entry::default() };
+        let of_gate = Gated { used, rate, shut, ..Gated::default() };
         let (fits, room) = (|gate: &Gate| of_gate.has_room(gate, now), |gate: &Gate| of_gate.room(gate, now));
         let opening = |gate: &Gate| of_gate.opening(gate, now);
         for waiting in entry.waiting.values_mut() {

@@ -20,6 +20,7 @@ use slab::Slab;
 
 use super::batches::Batches;
 use super::ended::{Ended, Stands, stands};
+use super::entries::{Entry, Journal};
 use super::fair::FairTable;
 use super::firings::Firings;
 use super::gates::GateTable;
@@ -93,6 +94,8 @@ pub struct Table {
     pub(super) marks: BTreeMap<Arc<str>, Mark>,
     /// The latest firing records, if any are kept.
     pub(super) firings: Option<Box<Firings>>,
+    /// What has changed, if somebody wants to know.
+    pub(super) journal: Option<Box<Journal>>,
 }
 
 /// Jobs.
@@ -108,6 +111,7 @@ impl Table {
 
     pub(super) fn insert_job(&mut self, row: JobRow) -> Id<JobRow> {
         let index = self.jobs.vacant_key();
+        self.note(|| Entry::Job(row.detail.key().clone()));
         self.jobs_by_name.insert(row.detail.key(), index);
         self.generation = self.generation.wrapping_add(1);
         self.listings.jobs.added(number(index, self.generation), self.jobs.len());
@@ -117,6 +121,7 @@ impl Table {
 
     pub(super) fn drop_job(&mut self, index: usize) {
         let job = self.jobs.remove(index);
+        self.note(|| Entry::Job(job.row.detail.key().clone()));
         self.jobs_by_name.remove(job.row.detail.key(), index);
     }
 
@@ -201,6 +206,7 @@ impl Table {
 
     pub(super) fn insert_trigger(&mut self, row: TriggerRow) -> Id<TriggerRow> {
         let index = self.triggers.vacant_key();
+        self.note(|| Entry::Trigger(row.trigger.key().clone()));
         self.triggers_by_name.insert(row.trigger.key(), index);
         self.generation = self.generation.wrapping_add(1);
         let (id, alarm) = (number(index, self.generation), row.alarm());
@@ -225,6 +231,7 @@ impl Table {
         self.leave(index, place);
         self.set_alarm(id, alarm, None);
         let slot = self.triggers.remove(index);
+        self.note(|| Entry::Trigger(slot.row.trigger.key().clone()));
         self.triggers_by_name.remove(slot.row.trigger.key(), index);
         self.lanes.leave(slot.row.lane.0 as usize);
         self.leave_job(slot.row.job, slot.position);
@@ -259,6 +266,10 @@ impl Table {
         if alarm_now != alarm {
             self.set_alarm(self.id_of(index), alarm, alarm_now);
         }
+        if self.journal.is_some() {
+            let key = self.triggers[index].row.trigger.key().clone();
+            self.note(|| Entry::Trigger(key));
+        }
         answer
     }
 
@@ -285,7 +296,7 @@ impl Table {
         self.stand_at(self.due(index, &at), &at, &job);
     }
 
-    fn leave(&mut self, index: usize, at: Option<Place>) {
+    pub(super) fn leave(&mut self, index: usize, at: Option<Place>) {
         let job = self.triggers[index].row.trigger.job().clone();
         self.leave_of(index, &job, at);
     }
@@ -318,6 +329,7 @@ impl Table {
 
     pub(super) fn insert_run(&mut self, row: RunRow) -> Id<RunRow> {
         let index = self.runs.vacant_key();
+        self.note_run(&row);
         self.runs_by_id.insert(row.id, place(index));
         self.generation = self.generation.wrapping_add(1);
         self.listings.runs.added(number(index, self.generation), self.runs.len());
@@ -338,6 +350,7 @@ impl Table {
         let id = self.run_id(index);
         self.lengths.leave(&self.runs[index]);
         let slot = self.runs.remove(index);
+        self.note_run(&slot.row);
         self.ended.change(id, stands(&slot.row), (None, None));
         self.tags.change(id, &tags(&slot.row), &[]);
         self.free_gates(&slot.row.gates().of_run());
@@ -352,7 +365,7 @@ impl Table {
         let (before, end, lane, tagged) = (row.place(), stands(row), row.lane, tags(row));
         let gates = row.gates();
         let answer = edit(row);
-        let lane_now = row.lane;
+        let (lane_now, id_of_run) = (row.lane, row.id);
         let (end_now, tagged_now, has_other_gates) = (stands(row), tags(row), row.gates() != gates);
         self.lengths.enter(&self.runs[index]);
         self.change_ended(id, end, end_now);
@@ -373,6 +386,7 @@ impl Table {
         if lane_now != lane {
             self.lanes.leave(lane.0 as usize);
         }
+        self.note(|| Entry::Run(id_of_run));
         answer
     }
 
@@ -405,7 +419,7 @@ impl Table {
         self.stand_at(due, &at, &job);
     }
 
-    fn leave_run(&mut self, index: usize, at: Option<Place>) {
+    pub(super) fn leave_run(&mut self, index: usize, at: Option<Place>) {
         self.leave_place(index, at);
         self.leave_line(index);
     }
@@ -439,6 +453,7 @@ impl Table {
             self.busy.insert(claim.trigger.job().clone(), number);
         }
         self.gates.hold(&claim.gates);
+        self.note(|| Entry::Claim(number));
         self.claims.insert(number, claim);
     }
 
@@ -451,11 +466,13 @@ impl Table {
             let id = ExecutionId::new(claim.session, number);
             self.cancelled.extend(claim.cancel.map(|reason| (id, reason)));
         }
+        self.note(|| Entry::Claim(number));
         Some(answer)
     }
 
     pub(super) fn drop_claim(&mut self, number: u64) {
         let Some(claim) = self.claims.remove(&number) else { return };
+        self.note(|| Entry::Claim(number));
         self.unfired -= usize::from(!claim.fired);
         if let Item::Run(run) = claim.item
             && let Some(slot) = self.run_slot(run)

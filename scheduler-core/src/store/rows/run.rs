@@ -23,6 +23,7 @@ use crate::key::{JobKey, TriggerKey};
 use crate::run::{
     AttemptError, Delivery, FailureKind, FiringCause, Gates, RetryPolicy, RunEnd, RunId, RunKey, RunState,
 };
+use crate::store::change_note::ChangeNote;
 use crate::store::limits::RunLimit;
 use crate::store::runs::{Cause, NewRun, RunStatus};
 use crate::trigger::{Recovery, Trigger};
@@ -144,6 +145,8 @@ pub(in crate::store) struct RareFields {
     /// What an attempt has noted, and what becomes of it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) notes: Option<Box<Notes>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) changed: Option<Box<ChangeNote>>,
 }
 
 /// Where an ended run stands among those of the same end.
@@ -353,6 +356,7 @@ impl RunRow {
             parents: self.parents().to_vec(),
             member_of: self.member_of(),
             batch: self.batch_state(),
+            changed: self.last_change().cloned(),
         }
     }
 

@@ -3,9 +3,11 @@
 use chrono::{DateTime, Utc};
 
 use super::lateness::Lateness;
+use super::line::{Line, LinePlace};
 use super::place::Lane;
 use super::run::{RunRow, Standing};
-use crate::run::RunEnd;
+use crate::run::{Gates, RunEnd, RunKey, RunSequence};
+use crate::store::change_note::ChangeNote;
 use crate::store::run_changes::RunEdit;
 
 impl RunRow {
@@ -79,5 +81,33 @@ impl RunRow {
         if let Some(retry) = &edit.retry {
             self.cold().retry.clone_from(retry);
         }
+    }
+
+    /// What was noted of the last change that somebody has made.
+    pub fn last_change(&self) -> Option<&ChangeNote> {
+        self.cold.as_deref()?.changed.as_deref()
+    }
+
+    /// Somebody has changed it, and has said this of it.
+    pub fn note_change(&mut self, note: Option<ChangeNote>) {
+        self.cold().changed = note.map(Box::new);
+    }
+
+    /// Its key is this one from now on.
+    pub fn set_key(&mut self, key: RunKey) {
+        self.cold().key = Some(key);
+    }
+
+    /// Its limits and the key by which it takes turns are these from now on.
+    pub fn set_gates(&mut self, gates: Gates) {
+        self.cold().gates = gates;
+    }
+
+    /// Its sequence is this one from now on; it has yet to join it. If it was held for its old one only, it waits for its due time.
+    pub fn join_later(&mut self, sequence: RunSequence, was_behind: bool) {
+        if was_behind {
+            self.standing = Standing::Waiting;
+        }
+        self.cold().line = Some(Box::new(Line { sequence, place: LinePlace::Out }));
     }
 }

@@ -3,9 +3,9 @@
 use chrono::{DateTime, Utc};
 
 use super::batching::{cancel, seal};
-use super::keying::taken_by;
+use super::keying::{owner, taken_by};
 use super::reviving::{hold_children_again, note_replay};
-use super::sequencing::line_up;
+use super::sequencing::{leave_line, line_up};
 use super::settling::{FIRST, delete, end_expired, finish};
 use crate::job::CancelReason;
 use crate::run::{RunEnd, RunId, RunState, RunStep};
@@ -15,9 +15,27 @@ use crate::store::run_changes::{ChangeRuns, RunChange, RunChanged, RunEdit};
 /// Changes a run. `at` is its place in the list of runs that one call changes.
 pub fn change_run<R: Rows>(
     rows: &mut R,
-    (at, id): (usize, RunId),
+    place: (usize, RunId),
     request: &ChangeRuns,
 ) -> Answer<R, RunChanged> {
+    let changed = change(rows, place, request)?;
+    if changed.is_done() {
+        note(rows, place.1, request)?;
+    }
+    Ok(changed)
+}
+
+/// Notes who has changed the run, if that is known. What was noted of an earlier change goes.
+fn note<R: Rows>(rows: &mut R, id: RunId, request: &ChangeRuns) -> Answer<R, ()> {
+    let Some(run) = rows.run(id)? else { return Ok(()) };
+    let note = request.note();
+    if rows.get(run)?.is_some_and(|row| row.last_change() != note.as_ref()) {
+        rows.edit(run, |row| row.note_change(note.clone()))?;
+    }
+    Ok(())
+}
+
+fn change<R: Rows>(rows: &mut R, (at, id): (usize, RunId), request: &ChangeRuns) -> Answer<R, RunChanged> {
     let ChangeRuns { change, now, .. } = request;
     let now = *now;
     let Some(run) = rows.run(id)? else { return Ok(RunChanged::Unknown) };
@@ -68,7 +86,12 @@ pub fn change_run<R: Rows>(
             line_up(rows, run)?;
             wait(rows, run)?;
         }
-        RunChange::Edit(edit) => self::edit(rows, run, edit, now)?,
+        RunChange::Edit(edit) => {
+            if let Some(owner) = keep_to(rows, run, request)? {
+                return Ok(RunChanged::KeyTaken(owner));
+            }
+            self::edit(rows, run, edit, now)?;
+        }
         RunChange::Seal => {}
     }
     Ok(RunChanged::Done)
@@ -117,6 +140,35 @@ fn wait<R: Rows>(rows: &mut R, run: Id<RunRow>) -> Answer<R, ()> {
     rows.show_run(run)?;
     rows.wake();
     Ok(())
+}
+
+/// The key, the limits and the sequence that the new argument makes. Answers the run that has the new key, if another one has; then nothing is
+/// changed.
+fn keep_to<R: Rows>(rows: &mut R, run: Id<RunRow>, request: &ChangeRuns) -> Answer<R, Option<RunId>> {
+    let Some(row) = rows.get(run)? else { return Ok(None) };
+    let Some(terms) = request.terms.get(&row.id) else { return Ok(None) };
+    let (id, gates, is_over) = (row.id, terms.gates(&row.gates()), row.end().is_some());
+    // A run that waits behind another one of its key, or before one, stays there.
+    let is_alone = !row.is_followed() && !row.follows();
+    let key = terms.key(row.key()).filter(|_| is_alone);
+    let sequence = terms.sequence(row.sequence());
+    if let Some(key) = key {
+        let owner = if is_over { None } else { owner(rows, key.id, id, request.now)? };
+        if let Some(owner) = owner {
+            return Ok(rows.get(owner)?.map(|row| row.id));
+        }
+        rows.edit(run, |row| row.set_key(key.clone()))?;
+    }
+    if let Some(sequence) = sequence {
+        let was_behind = rows.get(run)?.is_some_and(|row| row.behind().is_some());
+        leave_line(rows, run)?;
+        rows.edit(run, |row| row.join_later(sequence.clone(), was_behind))?;
+        line_up(rows, run)?;
+    }
+    if rows.get(run)?.is_some_and(|row| row.gates() != gates) {
+        rows.edit(run, |row| row.set_gates(gates.clone()))?;
+    }
+    Ok(None)
 }
 
 fn edit<R: Rows>(rows: &mut R, run: Id<RunRow>, edit: &RunEdit, now: DateTime<Utc>) -> Answer<R, ()> {

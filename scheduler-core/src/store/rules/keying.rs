@@ -16,7 +16,7 @@ use crate::store::runs::{Enqueued, NewRun};
 const NOBODY: u64 = 0;
 
 /// The run that has a key, other than this one, with its claim if that is known.
-fn owner<R: Rows>(
+pub(super) fn owner<R: Rows>(
     rows: &mut R,
     key: KeyId,
     except: RunId,
