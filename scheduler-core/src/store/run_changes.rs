@@ -104,7 +104,7 @@ impl RunChange {
     }
 }
 
-/// A change of runs, by whom it is made and why. A run that stays in the store shows both as its [last change](RunStatus::changed); a
+/// A change of runs, by whom it is made and why. A run that stays in the store shows both as its [last change](super::RunStatus::changed); a
 /// later change replaces them, also one that says nothing.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
