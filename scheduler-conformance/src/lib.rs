@@ -33,6 +33,7 @@ pub mod build;
 pub mod corpus;
 pub mod drivers;
 pub mod model;
+pub mod model_runs;
 #[doc(hidden)]
 pub mod report;
 pub mod scripts;
@@ -76,6 +77,7 @@ pub fn checks<O: Open>() -> Vec<Check<O>> {
     let mut all: Vec<Check<O>> = rules.into_iter().flatten().collect();
     all.push(("conformance_scripts_of_quartz", scripts::check));
     all.push(("conformance_random_operations", model::check));
+    all.push(("conformance_random_runs", model_runs::check));
     all
 }
 
@@ -123,6 +125,11 @@ macro_rules! store_conformance {
             #[test]
             fn conformance_random_operations() {
                 $crate::model::check(&$open);
+            }
+
+            #[test]
+            fn conformance_random_runs() {
+                $crate::model_runs::check(&$open);
             }
         }
     };
