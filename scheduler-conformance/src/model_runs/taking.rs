@@ -1,7 +1,9 @@
 //! Runs that nodes take. The store chooses which; the model says whether it may, and whether one is left that could begin.
 
+use std::cmp::Reverse;
+
 use scheduler_core::job::{CancelReason, ExecutionId};
-use scheduler_core::run::{RunEnd, RunId, WhenFull};
+use scheduler_core::run::{Gate, RunEnd, RunId, RunState, WhenFull};
 use scheduler_core::store::*;
 
 use super::plain::{Plain, Run};
@@ -128,9 +130,7 @@ impl Plain {
         let is_meant = known.gates.iter().any(|gate| {
             let rivals = || {
                 let is_rival = |other: &&Run| {
-                    let same = |known: &&scheduler_core::run::Gate| {
-                        known.id == gate.id && known.when_full == gate.when_full
-                    };
+                    let same = |known: &&Gate| known.id == gate.id && known.when_full == gate.when_full;
                     other.number != number && self.is_due(other) && other.gates.iter().find(same).is_some()
                 };
                 self.runs.iter().filter(is_rival).map(|other| (other.due, other.number))
@@ -172,17 +172,28 @@ impl Plain {
             .map(|run| format!("run {} could begin, and is left: {run:?}", run.number))
     }
 
-    /// Something that happens before the store wants to be asked again.
+    /// A run that can begin before the store wants to be asked again. Of those with limits only those that wait for a rate alone.
     fn overslept(&self, next: Option<i64>) -> Option<String> {
         let is_paused = |run: &Run| run.queue.is_some_and(|queue| self.paused.contains(&queue));
-        let waits = |run: &&Run| {
-            !run.is_gone
-                && self.state(run) == scheduler_core::run::RunState::Waiting
-                && !is_paused(run)
-                && run.due > self.now
+        let waits = |run: &&Run| !run.is_gone && self.state(run) == RunState::Waiting && !is_paused(run);
+        let begins = |run: &Run| match &run.gates[..] {
+            [] => Some(run.due),
+            [gate] => self.opens(gate).map(|opens| opens.max(run.due)),
+            _ => None,
         };
-        let first = self.runs.iter().filter(waits).map(|run| run.due).min()?;
+        let first = self.runs.iter().filter(waits).filter_map(begins).filter(|at| *at > self.now).min()?;
         let is_late = next.is_none_or(|next| next > first);
-        is_late.then(|| format!("a run is due at {first}, and the store wants to be asked at {next:?}"))
+        is_late.then(|| format!("a run begins at {first}, and the store wants to be asked at {next:?}"))
+    }
+
+    /// When a rate that is used up has room for one more attempt.
+    fn opens(&self, gate: &Gate) -> Option<i64> {
+        let window = i64::from(gate.pace?.window / 1000);
+        let mut begun: Vec<_> =
+            self.begun.iter().filter(|(id, ..)| *id == gate.id).map(|(_, at, _)| *at).collect();
+        begun.sort_unstable_by_key(|at| Reverse(*at));
+        // The one that has to leave the window.
+        let last = usize::try_from(self.cap(gate)).ok()?.checked_sub(1)?;
+        Some(begun.get(last)? + window)
     }
 }

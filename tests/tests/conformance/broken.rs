@@ -484,7 +484,9 @@ fn each_seeded_bug_is_caught() {
     assert!(by_chance.count() >= 10, "random operations find most of them too");
     let missed: Vec<_> = account
         .iter()
-        .filter(|(bug, caught)| IN_LIVES_OF_RUNS.contains(bug) && !caught.contains(&"conformance_random_runs"))
+        .filter(|(bug, caught)| {
+            IN_LIVES_OF_RUNS.contains(bug) && !caught.contains(&"conformance_random_runs")
+        })
         .map(|(bug, _)| bug)
         .collect();
     assert!(missed.is_empty(), "not caught by random lives of runs alone: {missed:?}");
