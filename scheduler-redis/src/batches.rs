@@ -5,6 +5,7 @@
 
 use std::collections::BTreeSet;
 
+use redis::Value;
 use scheduler_core::Result;
 use scheduler_core::run::{BatchCounts, RunId};
 use scheduler_core::store::rows::RunRow;
@@ -17,8 +18,11 @@ use crate::names::Names;
 use crate::ops::{Step, text};
 use crate::script::{list, word};
 
+/// The place of the number of pending runs among the counters.
+const PENDING: usize = 1;
+
 /// The key of the counters of a batch.
-fn counters(batch: RunId) -> String {
+pub(crate) fn counters(batch: RunId) -> String {
     format!("bc:{}", codec::run(batch))
 }
 
@@ -29,7 +33,12 @@ impl Loader<'_> {
         let answers = self.shared.ask_all(batches.iter().map(command).collect()).await?;
         for (batch, answer) in batches.into_iter().zip(answers) {
             let found = list(Some(answer));
-            let number = |place| word(found.get(place)).parse().unwrap_or_default();
+            let number = |place| match found.get(place) {
+                // Each batch has a total. Nothing is known of one without it, which waits for an audit.
+                Some(Value::Nil) if place == PENDING && matches!(found[0], Value::Nil) => 1,
+                Some(Value::Nil) | None => 0,
+                written => word(written).parse().unwrap_or(i64::from(place == PENDING)),
+            };
             self.view.load_counts(batch, BatchCounts::of(std::array::from_fn(number)));
         }
         Ok(())
