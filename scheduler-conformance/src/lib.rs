@@ -17,7 +17,7 @@
 //!   read from a `store-scripts.jsonl` there. Where a store may answer otherwise, the table `deviations.json` beside the
 //!   scripts says why;
 //! * random operations, whose observable results have to equal those of a simple model ([`model`]). A failure prints
-//!   the shortest sequence of operations that shows it.
+//!   the shortest sequence of operations that shows it. A second model plays random lives of runs ([`model_runs`]).
 //!
 //! [`drivers`] is the second kit: what is below the rules of a store, for whoever writes a driver of rows.
 #![allow(
