@@ -2,11 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use scheduler_core::run::{Edge, RunEnd, RunState};
-use scheduler_core::store::batches::BatchState;
+use scheduler_core::run::{BatchCounts, Edge, Gate, RunEnd, RunId, RunState};
 use scheduler_core::store::*;
 
-use super::plain::{Plain, Run};
+use super::plain::{Plain, Run, Standing, Wait};
 use super::play::{QUEUES, Table, id, limit, same};
 use crate::bench::at;
 
@@ -74,7 +73,7 @@ impl Table {
         query.gates = (0..3).map(limit).collect();
         let limits = self.bench.store.limits(query, at(self.plain.now)).await.unwrap();
         for limit in limits.items {
-            let gate = scheduler_core::run::Gate::new(limit.gate(), 0, 0);
+            let gate = Gate::new(limit.gate(), 0, 0);
             same(&format!("what is used of {}", gate.id), &limit.used, &self.plain.used(&gate))?;
             let held: u64 = limit.holders.iter().map(|holder| u64::from(holder.weight)).sum();
             same(&format!("what the holders of {} hold", gate.id), &held, &limit.used)?;
@@ -103,19 +102,11 @@ struct Seen {
     parents: Vec<Edge>,
     behind: Option<u64>,
     member_of: Option<u64>,
-    batch: Option<(bool, bool, scheduler_core::run::BatchCounts)>,
+    batch: Option<(bool, bool, BatchCounts)>,
 }
 
 impl Seen {
     fn of(status: &RunStatus) -> Self {
-        let BatchState { is_sealed, is_cancelled, counts, .. } = match status.batch {
-            Some(batch) => batch,
-            None => return Self::without_batch(status),
-        };
-        Self { batch: Some((is_sealed, is_cancelled, counts)), ..Self::without_batch(status) }
-    }
-
-    fn without_batch(status: &RunStatus) -> Self {
         Self {
             state: status.state,
             end: status.end,
@@ -124,16 +115,16 @@ impl Seen {
             replays: status.replays,
             queue: status.queue.as_deref().map(str::to_owned),
             parents: status.parents.clone(),
-            behind: status.behind.map(|run| run.count()),
-            member_of: status.member_of.map(|run| run.count()),
-            batch: None,
+            behind: status.behind.map(RunId::count),
+            member_of: status.member_of.map(RunId::count),
+            batch: status.batch.map(|batch| (batch.is_sealed, batch.is_cancelled, batch.counts)),
         }
     }
 }
 
 impl Plain {
     fn seen(&self, run: &Run) -> Seen {
-        let edge = |wait: &super::plain::Wait| {
+        let edge = |wait: &Wait| {
             let mut edge = Edge::new(id(wait.parent), wait.on);
             edge.is_unmet = wait.is_unmet;
             edge
@@ -158,9 +149,7 @@ impl Plain {
             let claims = self.claims.iter().filter(|claim| claim.run == run.number).count();
             let problem = match () {
                 () if claims > 1 => "has two claims",
-                () if claims == 1 && run.standing != super::plain::Standing::Waiting => {
-                    "has a claim and does not run"
-                }
+                () if claims == 1 && run.standing != Standing::Waiting => "has a claim and does not run",
                 () if run.end().is_none() && run.waits.iter().any(|wait| wait.is_unmet) => {
                     "waits for what cannot come"
                 }

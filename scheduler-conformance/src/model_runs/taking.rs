@@ -80,7 +80,7 @@ impl Plain {
             match (problem, superseded.peek()) {
                 (None, None) => return Ok(()),
                 (Some((_, None)), _) => {
-                    taken.next().into_iter().for_each(|run| self.claim(run.claim, run.run.count()))
+                    taken.next().into_iter().for_each(|run| self.claim(run.claim, run.run.count()));
                 }
                 (Some((number, Some(problem))), None) => {
                     return Err(format!("run {number} is handed out: {problem}"));
