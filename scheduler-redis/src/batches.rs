@@ -33,10 +33,14 @@ impl Loader<'_> {
         let answers = self.shared.ask_all(batches.iter().map(command).collect()).await?;
         for (batch, answer) in batches.into_iter().zip(answers) {
             let found = list(Some(answer));
+            // Each stored batch has a total. Of one without it nothing is known, so something may be pending until an audit.
+            let has_total = !matches!(found.first(), Some(Value::Nil) | None);
+            let is_unknown = !has_total && {
+                let mut stored = self.get("HGET", "runs");
+                !matches!(self.shared.ask(stored.arg(codec::run(batch))).await?, Value::Nil)
+            };
             let number = |place| match found.get(place) {
-                // Each batch has a total. Nothing is known of one without it, which waits for an audit.
-                Some(Value::Nil) if place == PENDING && matches!(found[0], Value::Nil) => 1,
-                Some(Value::Nil) | None => 0,
+                Some(Value::Nil) | None => i64::from(is_unknown && place == PENDING),
                 written => word(written).parse().unwrap_or(i64::from(place == PENDING)),
             };
             self.view.load_counts(batch, BatchCounts::of(std::array::from_fn(number)));

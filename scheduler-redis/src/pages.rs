@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use scheduler_core::job::JobDetail;
 use scheduler_core::run::{RunEnd, RunId};
-use scheduler_core::store::rows::Rank;
+use scheduler_core::store::rows::{Rank, RunTag};
 use scheduler_core::store::*;
 use scheduler_core::{JobKey, Result, TriggerKey};
 
@@ -136,9 +136,10 @@ impl Shared {
         if query.page_size() == 0 {
             return Ok(Page::empty());
         }
-        match query.ends() {
-            Some(ends) => self.page_of_ended(query, &ends).await,
-            None => self.page_of_all(query).await,
+        match (query.ends(), query.batch) {
+            (Some(ends), _) => self.page_of_ended(query, &ends).await,
+            (None, Some(batch)) => self.page_of_batch(query, batch).await,
+            (None, None) => self.page_of_all(query).await,
         }
     }
 
@@ -160,6 +161,40 @@ impl Shared {
             }
             behind = ranks.last().copied();
         }
+    }
+
+    /// The runs of a batch, in the order of their ids: first those that have ended or were asked to, then the others.
+    async fn page_of_batch(&self, query: &RunQuery, batch: RunId) -> Result<Page<RunStatus, RunCursor>> {
+        let tags = [RunTag::FormerMember(batch), RunTag::Member(batch)];
+        let (mut items, mut looked_at, limit) = (Vec::new(), 0, query.page_size());
+        let mut cursor = query.after.unwrap_or_default();
+        for _ in 0..READS {
+            let Some(tag) = usize::try_from(cursor.scan).ok().and_then(|scan| tags.get(scan)) else {
+                return Ok(Page::new(items, None, looked_at));
+            };
+            let mut view = self.empty_view();
+            let loader = Loader { shared: self, view: &mut view, broken: Broken::IsNone };
+            let (ids, is_last) = loader.tagged_behind(tag, cursor.after, ROWS).await?;
+            looked_at += ids.len();
+            let last = ids.last().copied();
+            let mut found = self.runs_of(query, ids, None).await?;
+            let room = limit - items.len();
+            let is_cut = found.len() > room;
+            found.truncate(room);
+            items.extend(found);
+            if is_cut {
+                let last = items.last().map(|run: &RunStatus| run.id);
+                return Ok(Page::new(items, Some(RunCursor::in_scan(cursor.scan, last)), looked_at));
+            }
+            cursor = match is_last {
+                true => RunCursor::in_scan(cursor.scan + 1, None),
+                false => RunCursor::in_scan(cursor.scan, last.or(cursor.after)),
+            };
+            if items.len() == limit {
+                return Ok(Page::new(items, Some(cursor), looked_at));
+            }
+        }
+        Ok(Page::unfinished(items, cursor, looked_at))
     }
 
     /// The others are kept in the order of the server's hash table. Each read gives them a small part of it. A page ends between two

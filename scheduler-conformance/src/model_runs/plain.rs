@@ -266,7 +266,12 @@ impl Plain {
     /// Whether a run is due, and nothing but its limits keeps nodes from it.
     pub(super) fn is_due(&self, run: &Run) -> bool {
         let is_paused = run.queue.is_some_and(|queue| self.paused.contains(&queue));
-        self.state(run) == RunState::Waiting && !run.is_gone && run.due <= self.now && !is_paused
+        self.may_wait(run) && !is_paused
+    }
+
+    /// Whether a run may stand at a limit: it is due. Its queue may have been paused since it found the limit full.
+    pub(super) fn may_wait(&self, run: &Run) -> bool {
+        self.state(run) == RunState::Waiting && !run.is_gone && run.due <= self.now
     }
 
     // Batches.

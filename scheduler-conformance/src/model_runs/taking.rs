@@ -42,7 +42,7 @@ impl Table {
                     .iter()
                     .any(|gate| gate.when_full == WhenFull::CancelRunning && is_held(gate.id.clone()))
             };
-            let is_meant = self.plain.runs.iter().any(|run| self.plain.is_due(run) && makes_room(run));
+            let is_meant = self.plain.runs.iter().any(|run| self.plain.may_wait(run) && makes_room(run));
             if !claim.is_cancelled && !is_meant {
                 return Err(format!(
                     "{stopped} of run {} is to stop, and nobody has asked for that",
@@ -124,14 +124,14 @@ impl Plain {
     /// A run ends since a limit is full.
     fn supersede(&mut self, run: RunId) -> Result<(), String> {
         let number = run.count();
-        let Some(known) = self.run(number).filter(|run| self.is_due(run)) else {
+        let Some(known) = self.run(number).filter(|run| self.may_wait(run)) else {
             return Err(format!("run {number} is superseded, and does not wait"));
         };
         let is_meant = known.gates.iter().any(|gate| {
             let rivals = || {
                 let is_rival = |other: &&Run| {
                     let same = |known: &&Gate| known.id == gate.id && known.when_full == gate.when_full;
-                    other.number != number && self.is_due(other) && other.gates.iter().find(same).is_some()
+                    other.number != number && self.may_wait(other) && other.gates.iter().find(same).is_some()
                 };
                 self.runs.iter().filter(is_rival).map(|other| (other.due, other.number))
             };
@@ -140,7 +140,7 @@ impl Plain {
             let is_full = self
                 .runs
                 .iter()
-                .filter(|run| self.is_due(run))
+                .filter(|run| self.may_wait(run))
                 .flat_map(|run| &run.gates)
                 .any(|of| of.id == gate.id && !self.has_room(of));
             is_full

@@ -469,6 +469,9 @@ fn a_server_that_compares_less_is_found_by_a_meeting() {
         (Bug::IgnoresNewTags, "two runs of one key"),
         (Bug::IgnoresCounters, "a replay and the end of the batch"),
         (Bug::IgnoresNewClaims, "a held run and its claim"),
+        (Bug::IgnoresGates, "a take, an end and a cap of zero"),
+        (Bug::KeepsSlots, "a take, an end and a cap"),
+        (Bug::ForgetsCaps, "a take, an end and a cap of zero"),
     ];
     let hook = std::panic::take_hook();
     std::panic::set_hook(Box::new(|_| {}));

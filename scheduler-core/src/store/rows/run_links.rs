@@ -33,7 +33,7 @@ impl RunRow {
             .flatten()
             .chain(held.map(|gate| RunTag::Holder(gate.id.hash())))
             .chain(parents)
-            .chain(self.tag_of_batch().map(RunTag::Member))
+            .chain(self.tag_of_member())
     }
 
     fn tag_of_key(&self) -> Option<RunTag> {
