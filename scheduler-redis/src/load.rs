@@ -219,25 +219,6 @@ impl Loader<'_> {
         command
     }
 
-    /// The runs of a tag behind this one, in the order of their ids, at most so many; and whether they are the last.
-    pub(crate) async fn tagged_behind(
-        &self,
-        tag: &RunTag,
-        behind: Option<RunId>,
-        most: usize,
-    ) -> Result<(Vec<RunId>, bool)> {
-        let tag = codec::tag(tag);
-        let from = match behind {
-            Some(run) => format!("({tag}{}", codec::run(run)),
-            None => format!("[{tag}"),
-        };
-        let mut command = self.get("ZRANGEBYLEX", "tags");
-        command.arg(from).arg(after(&tag)).arg("LIMIT").arg(0).arg(most);
-        let found = words(Some(self.one(&command).await?));
-        let runs = found.iter().filter_map(|entry| codec::read_run(entry.strip_prefix(&*tag)?)).collect();
-        Ok((runs, found.len() < most))
-    }
-
     /// The triggers of jobs and the claims of triggers, of which there may be many, are asked for all at once.
     async fn sets(&mut self, sets: Vec<Set>) -> Result<()> {
         let (mut commands, mut simple, mut of_runs) = (Vec::new(), Vec::new(), Vec::new());

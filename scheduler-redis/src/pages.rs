@@ -10,8 +10,9 @@ use scheduler_core::store::*;
 use scheduler_core::{JobKey, Result, TriggerKey};
 
 use crate::codec;
-use crate::load::{Broken, Loader};
+use crate::load::{Broken, Loader, after};
 use crate::parts::{Range, keys_in};
+use crate::script::words;
 use crate::shared::Shared;
 
 /// So many rows are read at once.
@@ -244,5 +245,26 @@ impl Shared {
         part.ids.sort_unstable();
         part.ids.dedup();
         Ok(self.look_at(Broken::IsNone, |view| rules::runs(view, &part)).await?.items)
+    }
+}
+
+impl Loader<'_> {
+    /// The runs of a tag behind this one, in the order of their ids, at most so many; and whether they are the last.
+    async fn tagged_behind(
+        &self,
+        tag: &RunTag,
+        behind: Option<RunId>,
+        most: usize,
+    ) -> Result<(Vec<RunId>, bool)> {
+        let tag = codec::tag(tag);
+        let from = match behind {
+            Some(run) => format!("({tag}{}", codec::run(run)),
+            None => format!("[{tag}"),
+        };
+        let mut command = self.get("ZRANGEBYLEX", "tags");
+        command.arg(from).arg(after(&tag)).arg("LIMIT").arg(0).arg(most);
+        let found = words(Some(self.one(&command).await?));
+        let runs = found.iter().filter_map(|entry| codec::read_run(entry.strip_prefix(&*tag)?)).collect();
+        Ok((runs, found.len() < most))
     }
 }
