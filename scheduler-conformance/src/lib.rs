@@ -17,7 +17,7 @@
 //!   read from a `store-scripts.jsonl` there. Where a store may answer otherwise, the table `deviations.json` beside the
 //!   scripts says why;
 //! * random operations, whose observable results have to equal those of a simple model ([`model`]). A failure prints
-//!   the shortest sequence of operations that shows it.
+//!   the shortest sequence of operations that shows it. A second model plays random lives of runs ([`model_runs`]).
 //!
 //! [`drivers`] is the second kit: what is below the rules of a store, for whoever writes a driver of rows.
 #![allow(
@@ -33,6 +33,7 @@ pub mod build;
 pub mod corpus;
 pub mod drivers;
 pub mod model;
+pub mod model_runs;
 #[doc(hidden)]
 pub mod report;
 pub mod scripts;
@@ -77,6 +78,7 @@ pub fn checks<O: Open>() -> Vec<Check<O>> {
     let mut all: Vec<Check<O>> = rules.into_iter().flatten().collect();
     all.push(("conformance_scripts_of_quartz", scripts::check));
     all.push(("conformance_random_operations", model::check));
+    all.push(("conformance_random_runs", model_runs::check));
     all
 }
 
@@ -125,6 +127,11 @@ macro_rules! store_conformance {
             #[test]
             fn conformance_random_operations() {
                 $crate::model::check(&$open);
+            }
+
+            #[test]
+            fn conformance_random_runs() {
+                $crate::model_runs::check(&$open);
             }
         }
     };

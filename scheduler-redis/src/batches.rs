@@ -5,6 +5,7 @@
 
 use std::collections::BTreeSet;
 
+use redis::Value;
 use scheduler_core::Result;
 use scheduler_core::run::{BatchCounts, RunId};
 use scheduler_core::store::rows::RunRow;
@@ -17,8 +18,11 @@ use crate::names::Names;
 use crate::ops::{Step, text};
 use crate::script::{list, word};
 
+/// The place of the number of pending runs among the counters.
+const PENDING: usize = 1;
+
 /// The key of the counters of a batch.
-fn counters(batch: RunId) -> String {
+pub(crate) fn counters(batch: RunId) -> String {
     format!("bc:{}", codec::run(batch))
 }
 
@@ -29,7 +33,16 @@ impl Loader<'_> {
         let answers = self.shared.ask_all(batches.iter().map(command).collect()).await?;
         for (batch, answer) in batches.into_iter().zip(answers) {
             let found = list(Some(answer));
-            let number = |place| word(found.get(place)).parse().unwrap_or_default();
+            // Each stored batch has a total. Of one without it nothing is known, so something may be pending until an audit.
+            let has_total = !matches!(found.first(), Some(Value::Nil) | None);
+            let is_unknown = !has_total && {
+                let mut stored = self.get("HGET", "runs");
+                !matches!(self.shared.ask(stored.arg(codec::run(batch))).await?, Value::Nil)
+            };
+            let number = |place| match found.get(place) {
+                Some(Value::Nil) | None => i64::from(is_unknown && place == PENDING),
+                written => word(written).parse().unwrap_or(i64::from(place == PENDING)),
+            };
             self.view.load_counts(batch, BatchCounts::of(std::array::from_fn(number)));
         }
         Ok(())

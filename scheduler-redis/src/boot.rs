@@ -11,7 +11,7 @@ use crate::script::word;
 use crate::shared::Shared;
 
 /// Written and read; see `nodes.lua`, which writes it down again where it is lost.
-pub(crate) const FORMAT: &str = "3:11";
+pub(crate) const FORMAT: &str = "3:12";
 
 /// What an ACL may forbid: each once, on a key of its own. `@` stands before a key.
 const PROBES: &[&str] = &[

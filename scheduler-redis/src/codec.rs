@@ -36,6 +36,7 @@ pub(crate) fn tag(tag: &RunTag) -> String {
         RunTag::Holder(gate) => format!("h{}\0\0", text_of(gate.number())),
         RunTag::ChildOf(parent) => format!("c{}\0\0", text_of(whole(*parent))),
         RunTag::Member(batch) => format!("m{}\0\0", text_of(whole(*batch))),
+        RunTag::FormerMember(batch) => format!("n{}\0\0", text_of(whole(*batch))),
         RunTag::UnmetBy(parent) => format!("u{}\0\0", text_of(whole(*parent))),
         _ => format!("?{tag:?}\0\0"),
     }

@@ -5,13 +5,14 @@ use std::sync::Arc;
 
 use scheduler_core::job::JobDetail;
 use scheduler_core::run::{RunEnd, RunId};
-use scheduler_core::store::rows::Rank;
+use scheduler_core::store::rows::{Rank, RunTag};
 use scheduler_core::store::*;
 use scheduler_core::{JobKey, Result, TriggerKey};
 
 use crate::codec;
-use crate::load::{Broken, Loader};
+use crate::load::{Broken, Loader, after};
 use crate::parts::{Range, keys_in};
+use crate::script::words;
 use crate::shared::Shared;
 
 /// So many rows are read at once.
@@ -136,9 +137,10 @@ impl Shared {
         if query.page_size() == 0 {
             return Ok(Page::empty());
         }
-        match query.ends() {
-            Some(ends) => self.page_of_ended(query, &ends).await,
-            None => self.page_of_all(query).await,
+        match (query.ends(), query.batch) {
+            (Some(ends), _) => self.page_of_ended(query, &ends).await,
+            (None, Some(batch)) => self.page_of_batch(query, batch).await,
+            (None, None) => self.page_of_all(query).await,
         }
     }
 
@@ -160,6 +162,40 @@ impl Shared {
             }
             behind = ranks.last().copied();
         }
+    }
+
+    /// The runs of a batch, in the order of their ids: first those that have ended or were asked to, then the others.
+    async fn page_of_batch(&self, query: &RunQuery, batch: RunId) -> Result<Page<RunStatus, RunCursor>> {
+        let tags = [RunTag::FormerMember(batch), RunTag::Member(batch)];
+        let (mut items, mut looked_at, limit) = (Vec::new(), 0, query.page_size());
+        let mut cursor = query.after.unwrap_or_default();
+        for _ in 0..READS {
+            let Some(tag) = usize::try_from(cursor.scan).ok().and_then(|scan| tags.get(scan)) else {
+                return Ok(Page::new(items, None, looked_at));
+            };
+            let mut view = self.empty_view();
+            let loader = Loader { shared: self, view: &mut view, broken: Broken::IsNone };
+            let (ids, is_last) = loader.tagged_behind(tag, cursor.after, ROWS).await?;
+            looked_at += ids.len();
+            let last = ids.last().copied();
+            let mut found = self.runs_of(query, ids, None).await?;
+            let room = limit - items.len();
+            let is_cut = found.len() > room;
+            found.truncate(room);
+            items.extend(found);
+            if is_cut {
+                let last = items.last().map(|run: &RunStatus| run.id);
+                return Ok(Page::new(items, Some(RunCursor::in_scan(cursor.scan, last)), looked_at));
+            }
+            cursor = match is_last {
+                true => RunCursor::in_scan(cursor.scan + 1, None),
+                false => RunCursor::in_scan(cursor.scan, last.or(cursor.after)),
+            };
+            if items.len() == limit {
+                return Ok(Page::new(items, Some(cursor), looked_at));
+            }
+        }
+        Ok(Page::unfinished(items, cursor, looked_at))
     }
 
     /// The others are kept in the order of the server's hash table. Each read gives them a small part of it. A page ends between two
@@ -209,5 +245,26 @@ impl Shared {
         part.ids.sort_unstable();
         part.ids.dedup();
         Ok(self.look_at(Broken::IsNone, |view| rules::runs(view, &part)).await?.items)
+    }
+}
+
+impl Loader<'_> {
+    /// The runs of a tag behind this one, in the order of their ids, at most so many; and whether they are the last.
+    async fn tagged_behind(
+        &self,
+        tag: &RunTag,
+        behind: Option<RunId>,
+        most: usize,
+    ) -> Result<(Vec<RunId>, bool)> {
+        let tag = codec::tag(tag);
+        let from = match behind {
+            Some(run) => format!("({tag}{}", codec::run(run)),
+            None => format!("[{tag}"),
+        };
+        let mut command = self.get("ZRANGEBYLEX", "tags");
+        command.arg(from).arg(after(&tag)).arg("LIMIT").arg(0).arg(most);
+        let found = words(Some(self.one(&command).await?));
+        let runs = found.iter().filter_map(|entry| codec::read_run(entry.strip_prefix(&*tag)?)).collect();
+        Ok((runs, found.len() < most))
     }
 }

@@ -19,7 +19,7 @@
 //! | a server that answers nobody for a while | held still in the chaos |
 //! | eviction, wrong types, a newer schema, permissions | `connections.rs`: `a_server_that_would_lose_or_refuse_something_is_refused_with_the_remedy` |
 //! | full memory | `cluster.rs`: `work_drains_while_the_memory_of_the_server_is_full`; `a_node_that_starts_while_the_memory_of_the_server_is_full_waits_for_room`; the chaos |
-//! | keys changed by hand, records that cannot be read | `damage.rs`: every key of the layout; `cluster.rs`: `records`, `a_job_that_cannot_be_read_holds_nobody_else_up`, `what_an_audit_mends_works_again` |
+//! | keys changed by hand, records that cannot be read | `damage/`: every key of the layout; `cluster.rs`: `records`, `a_job_that_cannot_be_read_holds_nobody_else_up`, `what_an_audit_mends_works_again` |
 //! | job types that nobody here has | `cluster.rs`: `stores_of_other_names_and_triggers_of_other_types_are_left_alone`; `load.rs` |
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, reason = "a test says what went wrong by failing")]

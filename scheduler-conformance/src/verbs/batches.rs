@@ -368,6 +368,31 @@ async fn the_runs_of_a_batch_are_listed(bench) {
     assert_eq!(found, [1, 2]);
 }
 
+async fn a_page_of_a_batch_looks_at_no_other_runs(bench) {
+    bench.open_batch().await;
+    bench.enqueue((100..400).map(plain).collect()).await;
+    bench.enqueue((1..=20).map(|number| member(number, BATCH)).collect()).await;
+    bench.change(&[3], RunChange::Cancel).await;
+    bench.change(&[4], RunChange::Hold).await;
+    let mut query = RunQuery::default().of_batch(id(BATCH));
+    query.limit = Some(7);
+    let (mut found, mut looked_at) = (Vec::new(), 0);
+    loop {
+        let page = bench.store.runs(query.clone()).await.unwrap();
+        found.extend(page.items.iter().map(|run| run.id.count()));
+        looked_at += page.looked_at;
+        assert!(page.items.len() <= 7 && looked_at <= 100, "{found:?}, looked at {looked_at}");
+        query.after = page.next;
+        if query.after.is_none() {
+            break;
+        }
+    }
+    found.sort_unstable();
+    assert_eq!(found, (1..=20).collect::<Vec<_>>());
+    let held = RunQuery::default().of_batch(id(BATCH)).in_state(RunState::Held);
+    assert_eq!(bench.store.all_runs(held).await.unwrap().len(), 1);
+}
+
 async fn a_batch_is_no_run_that_could_be_run(bench) {
     bench.open_batch().await;
     for change in [RunChange::Release, RunChange::Hold, RunChange::replay(), RunChange::Delete, RunChange::edit(RunEdit::new())] {

@@ -335,6 +335,57 @@ async fn a_run_behind_another_one_can_be_cancelled(bench) {
     assert_eq!(numbers(&bench.take(1, 10).await), [3]);
 }
 
+/// Two runs of one key would run side by side.
+async fn a_run_behind_the_owner_of_its_key_is_not_released_by_hand(bench) {
+    assert!(bench.is_free(1, &key()).await);
+    let first = bench.take_one(1).await;
+    assert_eq!(bench.add(2, &key(), replace()).await, Enqueued::Created);
+    assert_eq!(bench.change(&[2], RunChange::Release).await, [RunChanged::Refused(RunState::Held)]);
+    assert!(bench.take(1, 10).await.is_empty());
+    bench.end(&first, Fate::Over).await;
+    assert_eq!(numbers(&bench.take(1, 10).await), [2]);
+}
+
+/// The first run has ended, and its key is taken for longer. The call is about the run that waits, whose data are the latest.
+async fn a_run_that_waits_has_its_key_before_one_that_has_ended(bench) {
+    let unique = key().for_at_least(LONG);
+    for first in [1, 5] {
+        assert!(bench.is_free(first, &unique).await);
+        let taken = bench.take_one(1).await;
+        assert_eq!(bench.add(first + 1, &key(), replace()).await, Enqueued::Created);
+        bench.end(&taken, Fate::Cancelled).await;
+        assert_eq!(bench.add(first + 2, &key(), replace()).await, Enqueued::Replaced(id(first + 1)));
+        bench.change(&[first, first + 1], RunChange::Delete).await;
+    }
+}
+
+/// Its first attempt has begun, so the time was all that has kept the key.
+async fn a_retry_does_not_take_a_key_again_when_its_time_is_over(bench) {
+    let unique = key().until_started().for_at_least(Duration::from_secs(10));
+    for (number, counts) in [(1, true), (11, false)] {
+        assert!(bench.is_free(number, &unique).await);
+        let taken = bench.take_one(1).await;
+        bench.end(&taken, again(900, counts)).await;
+        let later = |number, now| with_now(keyed(number, now, &key(), Conflict::Skip), now);
+        let answers = bench.store.enqueue(vec![later(number + 1, 9)]).await.unwrap();
+        assert_eq!(answers, [Enqueued::Existing(id(number))], "the time is not over");
+        assert_eq!(bench.store.enqueue(vec![later(number + 1, 11)]).await.unwrap(), [Enqueued::Created]);
+        bench.change(&[number, number + 1], RunChange::Delete).await;
+    }
+}
+
+/// The owner has expired, and nobody has found that yet: the run behind it is the next owner.
+async fn the_run_behind_an_expired_one_has_its_key(bench) {
+    let mut first = keyed(1, 1, &key(), Conflict::Skip);
+    first.expires = Some(Duration::from_secs(5));
+    bench.enqueue(vec![first]).await;
+    let taken = bench.take_one(1).await;
+    assert_eq!(bench.add(2, &key(), replace()).await, Enqueued::Created);
+    bench.store.release(vec![taken.claim]).await.unwrap();
+    let third = with_now(keyed(3, 9, &key(), Conflict::Skip), 9);
+    assert_eq!(bench.store.enqueue(vec![third]).await.unwrap(), [Enqueued::Existing(id(2))]);
+}
+
 async fn what_is_merged_is_what_the_caller_has_seen(bench) {
     assert!(bench.is_free(1, &key()).await);
     let merge = |of: &str| Conflict::Replace { data: true, of: Some(data(of)) };

@@ -158,6 +158,15 @@ async fn a_replay_forgets_what_was_returned(bench) {
     assert_eq!(bench.ended(1).await, Some((RunEnd::Succeeded, None)));
 }
 
+async fn the_attempt_that_ends_a_run_counts(bench) {
+    for (number, fate) in [(1, Fate::Over), (2, Fate::Discarded), (3, Fate::Cancelled), (4, Fate::Dead { error: None })] {
+        bench.enqueue(vec![kept(number, 1, 60)]).await;
+        bench.end(&bench.take_one(1).await, again(1)).await;
+        bench.end(&bench.take_one(1).await, fate).await;
+        assert_eq!(bench.run_status(number).await.unwrap().attempts, 2, "run {number}");
+    }
+}
+
 async fn a_retry_keeps_what_was_asked_for(bench) {
     bench.enqueue(vec![kept(1, 1, 60)]).await;
     bench.end_at(&bench.take_one(1).await, again(5), None, 2).await;

@@ -128,6 +128,14 @@ async fn what_is_given_back_before_it_has_begun_does_not_count(bench) {
     }
 }
 
+async fn what_is_given_back_leaves_those_that_have_begun(bench) {
+    bench.enqueue((1..=5).map(|number| rated(number, 1, ("a", 3, 0, 1))).collect()).await;
+    let taken = bench.take(1, 3).await;
+    assert_eq!(numbers(&taken), [1, 2, 3]);
+    bench.store.release(vec![taken[0].claim]).await.unwrap();
+    assert_eq!(bench.begun(1).await, [1], "one is given back, so one may begin");
+}
+
 /// By the newest time seen.
 async fn a_clock_that_goes_back_opens_nothing(bench) {
     bench.enqueue((1..=3).map(|number| rated(number, 1, ("a", 1, 0, 1))).collect()).await;

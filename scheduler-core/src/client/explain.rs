@@ -200,7 +200,13 @@ impl fmt::Display for RunExplanation {
             (RunState::Held, _) if self.run.batch.is_some() => f.write_str("is a batch that has not ended"),
             (RunState::Held, _) if !self.run.parents.is_empty() => f.write_str("is held for other runs:"),
             (RunState::Held, _) if !self.reasons.is_empty() => f.write_str("is held:"),
-            (RunState::Held, _) => f.write_str("is held until `RunChange::Release`"),
+            (RunState::Held, _) => match &self.run.key {
+                Some(key) => write!(
+                    f,
+                    "is held until the run that has its key `{key}` has ended, or until `RunChange::Release`"
+                ),
+                None => f.write_str("is held until `RunChange::Release`"),
+            },
             (RunState::Ended, Some(RunEnd::Dead)) => {
                 let count = self.run.attempts;
                 let attempts = if count == 1 { "attempt" } else { "attempts" };

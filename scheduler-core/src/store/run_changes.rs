@@ -30,7 +30,8 @@ pub enum RunChange {
     Delete,
     /// Holds runs that wait: no node claims them until they are released.
     Hold,
-    /// Lets held runs wait for their due times again.
+    /// Lets held runs wait for their due times again. A run that waits for the one before it in its sequence, or for the run that has its
+    /// key, is refused.
     Release,
     /// Changes what runs are to do. A run that a node runs is refused.
     Edit(Box<RunEdit>),

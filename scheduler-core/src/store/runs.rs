@@ -329,8 +329,8 @@ impl RunQuery {
         Self { trigger: Some(trigger), ..self }
     }
 
-    /// Only those of this batch. A store looks at all runs that match the rest of the query, page by page; the
-    /// [counters](super::batches::BatchState) of a batch cost nothing.
+    /// Only those of this batch, in any order unless only ended runs are meant. A store finds them by an index. A run that ends while pages are
+    /// read may be left out.
     #[must_use]
     pub fn of_batch(self, batch: RunId) -> Self {
         Self { batch: Some(batch), ..self }

@@ -4,6 +4,7 @@
 //! has to follow, and asks the server in one script call whether it is so, on the condition that the record is still the same: so
 //! what changes meanwhile is no fault. What is mended is mended on that condition, too.
 
+mod batches;
 mod gates;
 mod indexes;
 mod named;
@@ -11,7 +12,10 @@ mod question;
 mod records;
 mod turns;
 
+use std::collections::BTreeSet;
+
 use scheduler_core::Result;
+use scheduler_core::run::RunId;
 use serde_json::Value;
 
 use self::named::Named;
@@ -41,6 +45,7 @@ impl RedisJobStore {
     /// | a job or a calendar | its triggers are put into the error state; store it again and reset them |
     /// | the record of pauses and calendars | it is moved to `aside:rest`; pause groups and store calendars again |
     /// | the claim of a node | its trigger and its job are free, and a stored run waits again |
+    /// | the counters of a batch | pending runs are counted again; of the others at least those are counted that are still stored, and runs that have succeeded are not |
     /// | a key of the wrong kind | the key is removed |
     ///
     /// Takes a few calls for each 100 triggers, jobs or runs. What changes meanwhile is judged as it is at its moment.
@@ -54,7 +59,7 @@ impl RedisJobStore {
             if repair {
                 shared.recover().await?;
             }
-            let mut audit = Audit { shared: &shared, repair, found: Vec::new() };
+            let mut audit = Audit { shared: &shared, repair, found: Vec::new(), batches: BTreeSet::new() };
             audit.run().await?;
             let found = audit.found;
             if repair {
@@ -80,6 +85,7 @@ enum Of {
     Jobs,
     Triggers,
     Runs,
+    Batches,
     Names,
     Places,
     Turns,
@@ -99,6 +105,7 @@ const PARTS: &[Of] = &[
     Of::Jobs,
     Of::Triggers,
     Of::Runs,
+    Of::Batches,
     Of::Names,
     Of::Places,
     Of::Turns,
@@ -110,6 +117,8 @@ struct Audit<'a> {
     shared: &'a Shared,
     repair: bool,
     found: Vec<String>,
+    /// The batches that were met among the runs.
+    batches: BTreeSet<RunId>,
 }
 
 impl Audit<'_> {
@@ -146,6 +155,7 @@ impl Audit<'_> {
             Of::Jobs => self.jobs().await,
             Of::Triggers => self.rows(Named::Trigger).await,
             Of::Runs => self.rows(Named::Run).await,
+            Of::Batches => self.batches().await,
             Of::Names => self.names().await,
             Of::Places => self.places().await,
             Of::Turns => self.turns().await,

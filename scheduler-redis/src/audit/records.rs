@@ -307,6 +307,7 @@ impl Audit<'_> {
                     questions.push(destroyed(named, &name, &whole));
                     continue;
                 };
+                self.batches.extend(row.run().filter(|run| run.is_batch()).map(|run| run.id));
                 lanes.insert(row.lane(view.names()).0);
                 questions.push(follows(named, &name, &whole, &row, view.names()));
                 keys.extend(row.trigger().map(|row| row.trigger.key().clone()));

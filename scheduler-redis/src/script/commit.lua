@@ -307,7 +307,8 @@ local function define()
   local COUNTERS = { 'total', 'pending', 'succeeded', 'discarded', 'dead', 'cancelled', 'expired', 'skipped' }
   function checks.counts(key, from, many)
     local found = call('HMGET', K(key), unpack(COUNTERS))
-    local is_same = many > 1 or (tonumber(found[2] or '0') or 0) > 0
+    -- Where nothing is known something counts as pending.
+    local is_same = many > 1 or not found[1] or (tonumber(found[2] or '0') or 1) > 0
     for n = 1, many > 1 and many or 0 do is_same = is_same and (found[n] or '0') == ARGV[from + n - 1] end
     compare(is_same)
   end
@@ -481,7 +482,8 @@ local function define()
   function ops.tally(key, from, many)
     if call('EXISTS', K(key)) == 0 then return end
     local was_dead = tonumber(call('HGET', K(key), 'dead') or '') or 0
-    for at = from, from + many - 1, 2 do call('HINCRBY', K(key), ARGV[at], ARGV[at + 1]) end
+    -- A counter that is no number is left to an audit.
+    for at = from, from + many - 1, 2 do redis.pcall('HINCRBY', K(key), ARGV[at], ARGV[at + 1]) end
     local now = call('HMGET', K(key), 'pending', 'dead')
     local pending, dead = tonumber(now[1] or '') or 0, tonumber(now[2] or '') or 0
     if pending <= 0 or (dead > 0 and was_dead <= 0) then

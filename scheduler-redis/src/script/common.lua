@@ -30,7 +30,7 @@
 --   queues           queue -> claims of it       awaited   queues for which a node waits
 --   alarms           triggers and runs that a rule has to look at, by when: a boosted run that is not due stands only here. Also gates
 --                    that open then, after the byte 255: rates for which somebody waits, and what is shut; and after the bytes 255 and 1 limits whose cap has changed
---   bc:<run>         the counters of a batch. A batch that rings stands among the alarms as `b` and its name
+--   bc:<run>         the counters of a batch. It has a total from the begin. A batch that rings stands among the alarms as `b` and its name
 --   wait:<queue>     names of the runs that wait in a queue with a maximum length, and the mark   lengths  such queues
 --   later            boosted run of a queue that is not due -> its queue       measured  the mark; none if no queue has a maximum
 --   nj, nt           all keys, in their order      of   job NUL NUL trigger      by   calendar NUL NUL trigger

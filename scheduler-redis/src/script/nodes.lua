@@ -3,7 +3,7 @@
 -- ARGV[2] are parameters as JSON. Times and counts are texts outside and numbers inside, since the JSON of Lua keeps 14 digits of a
 -- number. Answers JSON.
 local request, V = cjson.decode(ARGV[2]), {}
-local NONE, FORMAT = cjson.null, '3:11'
+local NONE, FORMAT = cjson.null, '3:12'
 local function given(value) return value ~= nil and value ~= NONE end
 local function millis() return math.floor(now_micros() / 1000) end
 local damage = {}

@@ -10,6 +10,7 @@ use scheduler_conformance::corpus::{self, Line};
 use scheduler_conformance::report::Report;
 
 mod broken;
+mod broken_lives;
 mod broken_runs;
 mod calendars;
 mod cron;

@@ -7,7 +7,9 @@
 
 mod batches;
 mod bugs;
+mod interrupting;
 mod limits;
+mod meetings;
 mod other;
 mod server;
 mod store;

@@ -1,6 +1,6 @@
 //! The contract over views: each rule runs until it has what it needs and its commit is not refused.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::fmt::{self, Debug};
 use std::future::ready;
 use std::sync::Arc;
@@ -19,6 +19,7 @@ use scheduler_core::store::*;
 use scheduler_core::{JobKey, Result, TriggerKey};
 
 use crate::bugs::Bug;
+use crate::interrupting::Act;
 use crate::other::Traces;
 use crate::server::{Numbers, Server};
 
@@ -43,9 +44,13 @@ pub(crate) struct Viewed {
     takes: Mutex<HashMap<u64, Takes>>,
     counts: Mutex<CountTable>,
     chance: Mutex<u64>,
+    /// Nobody disturbs a rule but those who are told to.
+    pub(crate) is_calm: bool,
     /// What happens to the next commit.
     fault: Mutex<Option<Fault>>,
     ends: EndSignals,
+    /// What others do meanwhile, each after so many points of the rules under way.
+    pub(crate) meanwhile: Mutex<VecDeque<(usize, Act)>>,
 }
 
 impl Viewed {
@@ -74,8 +79,10 @@ impl Viewed {
             takes,
             counts: Mutex::default(),
             chance: 1.into(),
+            is_calm: false,
             fault,
             ends: EndSignals::default(),
+            meanwhile: Mutex::default(),
         }
     }
 
@@ -88,7 +95,7 @@ impl Viewed {
     /// Whether another node works now, and what it does.
     fn is_disturbed(&self) -> Option<u64> {
         let chance = self.chance();
-        chance.is_multiple_of(4).then_some(chance / 4)
+        (!self.is_calm && chance.is_multiple_of(4)).then_some(chance / 4)
     }
 
     /// Another node may have taken something when rows are loaded, and given it back before the commit, which nobody else sees; or
@@ -99,6 +106,9 @@ impl Viewed {
         let (mut is_fresh, mut is_first) = (true, true);
         for _ in 0..MOST_TRIES {
             let ruled = rule(&mut view);
+            if held.is_none() {
+                self.meet();
+            }
             let mut server = held.take().unwrap_or_else(|| self.server.lock());
             if let Ok(answer) = ruled {
                 server.undo(std::mem::take(&mut taken));
@@ -133,7 +143,7 @@ impl Viewed {
     /// Whoever has no answer asks again, with the same number.
     fn commit(&self, server: &mut Server, view: &View<Numbers>, is_first: bool) -> bool {
         let (number, pick, fault) = (self.numbers.next(), self.is_disturbed(), self.fault.lock().take());
-        let must = is_first && Server::is_worth_it(view);
+        let must = is_first && !self.is_calm && Server::is_worth_it(view);
         let traces = match fault {
             Some(Fault::Refused) => {
                 server.touch(view, pick.unwrap_or_default());
@@ -250,6 +260,7 @@ impl JobStore for Viewed {
         let pauses = self.run(|view| view.pauses().cloned());
         pauses.close(&mut request.limits);
         let (session, now) = (request.session, request.now);
+        self.meet();
         let (mut acquired, misplaced) = self.server.lock().take(request, &takes, USE);
         for (claim, exclusive) in misplaced {
             rung.expired.extend(self.run(|view| rules::resettle(view, claim, exclusive, now)));

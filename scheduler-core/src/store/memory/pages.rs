@@ -11,11 +11,11 @@ use super::table::Table;
 use crate::job::JobDetail;
 use crate::key::{JobKey, TriggerKey};
 use crate::matcher::Text;
-use crate::run::RunEnd;
+use crate::run::{RunEnd, RunId};
 use crate::store::admin::{JobQuery, TriggerQuery, TriggerStatus};
 use crate::store::firings::{FiringCursor, FiringQuery, FiringRecord};
 use crate::store::page::Page;
-use crate::store::rows::Rank;
+use crate::store::rows::{Rank, RunTag};
 use crate::store::rules;
 use crate::store::runs::{RunCursor, RunQuery, RunStatus};
 use crate::sync::yield_now;
@@ -73,6 +73,9 @@ impl MemoryJobStore {
         if let Some(ends) = query.ends() {
             return self.page_of_ended(query, &ends).await;
         }
+        if let Some(batch) = query.batch.filter(|_| query.ids.is_empty()) {
+            return self.page_of_batch(query, batch).await;
+        }
         let kind: Kind<RunSlot> = |table| (&mut table.listings.runs, &table.runs);
         let after = query.after.and_then(|cursor| cursor.after);
         let range = Range { kind, after, group: None, limit: query.page_size() };
@@ -82,6 +85,46 @@ impl MemoryJobStore {
             rules::is_meant(query, &status).then_some(status)
         });
         page.await.on_from(RunCursor::from)
+    }
+
+    /// The runs of a batch, in the order in which they were stored: first those that have ended or were asked to, then the others. A
+    /// cursor names the batch once it is among the others.
+    async fn page_of_batch(&self, query: &RunQuery, batch: RunId) -> Page<RunStatus, RunCursor> {
+        let (mut items, mut looked_at, limit) = (Vec::new(), 0, query.page_size());
+        if limit == 0 {
+            return Page::empty();
+        }
+        let RunCursor { after, scan: mut last, .. } = query.after.unwrap_or_default();
+        let mut is_among_others = after.is_some();
+        loop {
+            {
+                let table = self.0.table.lock();
+                let tag = if is_among_others { RunTag::Member(batch) } else { RunTag::FormerMember(batch) };
+                let part = table.tags.from(&tag, last.saturating_add(1), SLOTS);
+                for id in &part {
+                    (last, looked_at) = (id.0, looked_at + 1);
+                    let run = table.run_of(*id).map(|slot| &table.runs[slot]);
+                    let status =
+                        run.map(|run| table.status_of(run.row.status(run.claim != 0).seen_by(query)));
+                    items.extend(status.filter(|run| rules::is_meant(query, run)));
+                    if items.len() == limit {
+                        let next = RunCursor::in_scan(last, is_among_others.then_some(batch));
+                        return Page::new(items, Some(next), looked_at);
+                    }
+                }
+                if part.len() < SLOTS {
+                    if is_among_others {
+                        return Page::new(items, None, looked_at);
+                    }
+                    (is_among_others, last) = (true, 0);
+                }
+            }
+            if looked_at >= MOST_LOOKED_AT {
+                let next = RunCursor::in_scan(last, is_among_others.then_some(batch));
+                return Page::unfinished(items, next, looked_at);
+            }
+            yield_now().await;
+        }
     }
 
     /// Ended runs, the latest first.

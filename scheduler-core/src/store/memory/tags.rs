@@ -22,7 +22,12 @@ impl Tags {
 
     /// The runs that have this tag, at most so many.
     pub(super) fn of(&self, tag: &RunTag, most: usize) -> Vec<Id<RunRow>> {
-        let from = (tag.clone(), Id::new(0));
+        self.from(tag, 0, most)
+    }
+
+    /// Those from this number on, in the order of their numbers, at most so many.
+    pub(super) fn from(&self, tag: &RunTag, number: u64, most: usize) -> Vec<Id<RunRow>> {
+        let from = (tag.clone(), Id::new(number));
         self.0.range(from..).take_while(|(known, _)| known == tag).map(|(_, id)| *id).take(most).collect()
     }
 }

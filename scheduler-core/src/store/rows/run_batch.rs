@@ -7,6 +7,7 @@ use chrono::{DateTime, Utc};
 
 use super::links::{Batch, Batching};
 use super::run::{RunRow, Standing};
+use super::tag::RunTag;
 use crate::run::{BatchCounts, RunEnd, RunId};
 use crate::store::batches::BatchState;
 
@@ -42,10 +43,11 @@ impl RunRow {
         batching.member_of.or(batching.tells_of)
     }
 
-    /// The batch whose cancelling it has to hear of.
-    pub(super) fn tag_of_batch(&self) -> Option<RunId> {
-        let batching = self.batching().filter(|batching| !batching.is_asked)?;
-        batching.member_of.filter(|_| self.end().is_none())
+    /// How it is found by its batch.
+    pub(super) fn tag_of_member(&self) -> Option<RunTag> {
+        let batching = self.batching()?;
+        let hears = !batching.is_asked && self.end().is_none();
+        batching.member_of.map(if hears { RunTag::Member } else { RunTag::FormerMember })
     }
 
     /// Whether it has heard that its batch was cancelled.

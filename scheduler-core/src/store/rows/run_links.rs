@@ -33,7 +33,7 @@ impl RunRow {
             .flatten()
             .chain(held.map(|gate| RunTag::Holder(gate.id.hash())))
             .chain(parents)
-            .chain(self.tag_of_batch().map(RunTag::Member))
+            .chain(self.tag_of_member())
     }
 
     fn tag_of_key(&self) -> Option<RunTag> {
@@ -60,7 +60,8 @@ impl RunRow {
     /// it.
     pub fn has_key(&self, is_claimed: bool, now: DateTime<Utc>) -> bool {
         let Some(key) = self.key() else { return false };
-        let has_begun = key.until_started && is_claimed;
+        let is_free = self.attempts > 0 || self.cold.as_deref().is_some_and(|cold| cold.is_key_free);
+        let has_begun = key.until_started && (is_claimed || is_free);
         let has_tag = matches!(self.tag_of_key(), Some(RunTag::Key(_)));
         has_tag && (self.key_until(now).is_some() || (self.end().is_none() && !has_begun))
     }

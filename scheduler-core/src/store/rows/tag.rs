@@ -26,4 +26,6 @@ pub enum RunTag {
     UnmetBy(RunId),
     /// It is in this batch, has not ended, and has to hear if the batch is cancelled.
     Member(RunId),
+    /// It is in this batch, and has ended or has heard that the batch was cancelled.
+    FormerMember(RunId),
 }

@@ -27,7 +27,7 @@ pub(super) fn end_attempt<R: Rows>(
     };
     if let Some(end) = end {
         // Also if somebody has cancelled the run meanwhile: the work is done.
-        end_run_of(rows, (id, run), end, completion, now)?;
+        end_run_of(rows, (id, run, number), end, completion, now)?;
         return Ok(true);
     }
     if let Some(noted) = completion.noted.as_ref().filter(|_| !is_removed)
@@ -48,7 +48,7 @@ pub(super) fn end_attempt<R: Rows>(
 /// The work of a run is done: its claim is removed, and the run with it unless somebody is to see its end.
 fn end_run_of<R: Rows>(
     rows: &mut R,
-    (id, run): (Id<ClaimRow>, RunId),
+    (id, run, number): (Id<ClaimRow>, RunId, u32),
     end: RunEnd,
     completion: Completion,
     now: DateTime<Utc>,
@@ -65,12 +65,11 @@ fn end_run_of<R: Rows>(
     }
     let Some(run) = rows.run(run)? else { return Ok(()) };
     let Completion { execution, output, noted, .. } = completion;
-    if output.is_some() || noted.is_some() {
-        rows.edit(run, |row| {
-            row.set_output(output);
-            noted.into_iter().for_each(|noted| row.note(execution, *noted));
-        })?;
-    }
+    rows.edit(run, |row| {
+        row.attempts = number;
+        row.set_output(output);
+        noted.into_iter().for_each(|noted| row.note(execution, *noted));
+    })?;
     finish(rows, run, end, now)
 }
 

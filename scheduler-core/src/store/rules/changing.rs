@@ -111,7 +111,8 @@ fn allows(row: &RunRow, change: &RunChange, state: RunState, is_claimed: bool) -
         }
         RunChange::Hold => state.after(RunStep::Hold).is_some(),
         RunChange::Release => {
-            state.after(RunStep::Release).is_some() && row.behind().is_none() && !row.lacks_input()
+            let waits_for_other = row.behind().is_some() || row.follows();
+            state.after(RunStep::Release).is_some() && !waits_for_other && !row.lacks_input()
         }
         RunChange::Seal => false,
     }

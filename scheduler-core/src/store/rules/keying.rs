@@ -15,30 +15,35 @@ use crate::store::runs::{Enqueued, NewRun};
 /// In the firing record of a run that no node has found expired.
 const NOBODY: u64 = 0;
 
-/// The run that has a key, other than this one, with its claim if that is known.
+/// The run that has a key, other than this one. A run that has ended may still have its key, since the key is taken for a time, while the
+/// run that has waited for its end has the key, too: then that one is the answer.
 pub(super) fn owner<R: Rows>(
     rows: &mut R,
     key: KeyId,
     except: RunId,
     now: DateTime<Utc>,
 ) -> Answer<R, Option<Id<RunRow>>> {
+    let mut ended = None;
     for run in rows.tagged(&RunTag::Key(key))? {
         let Some(row) = rows.get(run)?.filter(|row| row.id != except && row.has_key(false, now)) else {
             continue;
         };
         if row.is_expired(now) && rows.claim_of(run)?.is_none() {
-            // Nobody has found it yet.
+            // Nobody has found it yet. The run that has waited for its end has the key by now.
             end_expired(rows, run, NOBODY, now)?;
-            continue;
+            return owner(rows, key, except, now);
         }
         let Some(row) = rows.get(run)? else { continue };
+        let has_ended = row.end().is_some();
         // Whether a node runs it only matters where that frees the key.
         let has_it = row.has_key(true, now) || rows.claim_of(run)?.is_none();
-        if has_it {
-            return Ok(Some(run));
+        match (has_it, has_ended) {
+            (true, false) => return Ok(Some(run)),
+            (true, true) => ended = Some(run),
+            (false, _) => {}
         }
     }
-    Ok(None)
+    Ok(ended)
 }
 
 /// What becomes of a run that is to be stored, if another one has its key; none if it is to be stored as it is.

@@ -213,7 +213,6 @@ pub(super) fn give_back_begun<R: Rows>(rows: &mut R, claim: ExecutionId) -> Answ
     let Some((id, run, _)) = attempt_of(rows, claim)? else { return Ok(()) };
     // Nobody says when it was given back.
     let Some(since) = rows.get(id)?.map(|row| row.since) else { return Ok(()) };
-    rows.unbegin(id)?;
     if end_claim_of_run(rows, id, (run, None), since)? {
         return Ok(());
     }

@@ -431,6 +431,11 @@ impl<N: Names> Rows for View<N> {
             let found = rules::each(self, &query.ids, |view, id| view.run(*id))?;
             return Ok(found.into_iter().flatten().collect());
         }
+        if let Some(batch) = query.batch {
+            let mut found = self.tagged(&RunTag::FormerMember(batch))?;
+            found.extend(self.tagged(&RunTag::Member(batch))?);
+            return Ok(found);
+        }
         let ids = self.set(&Set::Runs(query.state))?.runs;
         let found = rules::each(self, ids, |view, id| Ok(view.get_run(id)?.is_some().then_some(id)))?;
         Ok(found.into_iter().flatten().collect())
