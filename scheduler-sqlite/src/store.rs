@@ -202,3 +202,25 @@ impl Debug for SqliteJobStore {
         f.debug_struct("SqliteJobStore").field("place", &self.0.place).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Calls that share its commit fail with it, and later ones do not.
+    #[tokio::test]
+    async fn a_call_that_panics_changes_nothing() {
+        let store = SqliteJobStore::in_memory().open().unwrap();
+        let pause = |queue: &str| store.pause_queue(queue.into(), PauseNote::default());
+        assert!(pause("before").await.unwrap());
+        let panics = store.commit::<()>(|memory| {
+            drop(memory.pause_queue("half".into(), PauseNote::default()));
+            panic!("by its author");
+        });
+        assert!(panics.await.is_err());
+        assert!(pause("after").await.unwrap());
+        let paused = store.paused_queues().await.unwrap();
+        let names: Vec<_> = paused.iter().map(|queue| &*queue.name).collect();
+        assert_eq!(names, ["after", "before"]);
+    }
+}

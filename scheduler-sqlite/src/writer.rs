@@ -1,5 +1,6 @@
 //! The thread that has the file: it carries out what waits, and commits all of it at once.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
@@ -160,7 +161,12 @@ impl Writer {
                 one(Err(Error::transient(error.to_string())))(Ok(()));
                 break;
             }
-            answers.push(one(Ok(&self.memory)));
+            let Ok(answer) = catch_unwind(AssertUnwindSafe(|| one(Ok(&self.memory)))) else {
+                // Nobody knows how far it has come.
+                self.is_stale = true;
+                break;
+            };
+            answers.push(answer);
             let is_full = answers.len() >= MOST_CALLS || self.settings.rereads;
             if is_full || SystemClock.monotonic().saturating_sub(began) > MOST_TIME {
                 break;
@@ -171,9 +177,16 @@ impl Writer {
                 Err(_) => {}
             }
         }
-        let written = self.write();
-        if let Ok(journal) = &written {
-            self.memory.tell(journal);
+        let written = match self.is_stale {
+            true => {
+                Err(Error::transient(format!("a call of the job store in `{}` has panicked", self.place)))
+            }
+            false => self.write(),
+        };
+        match &written {
+            Ok(journal) => self.memory.tell(journal),
+            // What is not written is not to be seen either.
+            Err(_) => drop(self.refresh()),
         }
         for answer in answers {
             answer(match &written {

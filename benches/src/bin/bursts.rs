@@ -20,6 +20,7 @@ use scheduler_core::store::batches::{InBatch, NewBatch};
 use scheduler_core::store::*;
 use scheduler_core::time::{Clock, SystemClock};
 use scheduler_redis::RedisJobStore;
+use scheduler_sqlite::SqliteJobStore;
 
 const SESSION: u64 = 1;
 /// So many runs are stored by a call, which a store may do in parts, and so many are ended.
@@ -40,7 +41,7 @@ struct Args {
     /// Only bursts whose names contain this
     #[arg(long, default_value = "")]
     only: String,
-    /// `memory`, or the address of a Redis
+    /// `memory`, `sqlite:` and a file, or the address of a Redis
     #[arg(long, default_value = "memory")]
     store: String,
 }
@@ -280,12 +281,15 @@ async fn slow_calls(address: &str, reset: bool) -> scheduler_core::Result<Vec<u6
 #[tokio::main]
 async fn main() -> scheduler_core::Result<()> {
     let Args { children: of_parent, members, waiters, only, store } = Args::parse();
-    let address = Some(store.clone()).filter(|store| store != "memory");
+    let address = Some(store.clone()).filter(|store| store.starts_with("redis"));
     if let Some(address) = &address {
         slow_calls(address, true).await?;
     }
     let store: std::sync::Arc<dyn JobStore> = match &*store {
         "memory" => std::sync::Arc::new(MemoryJobStore::new()),
+        file if file.starts_with("sqlite:") => {
+            std::sync::Arc::new(SqliteJobStore::open(&file["sqlite:".len()..])?)
+        }
         // A prefix of its own, so that nothing of an earlier process is waited for.
         address => std::sync::Arc::new(
             RedisJobStore::connect(address, &format!("bursts-{}", std::process::id())).await?,
