@@ -33,6 +33,12 @@ pub struct StoreOption {
 }
 
 impl StoreOption {
+    /// Whether several processes can have the store open at a time.
+    #[must_use]
+    pub fn is_shared(&self) -> bool {
+        self.store.starts_with("redis")
+    }
+
     /// Opens the store. In a Redis, the example has its own scheduler of this name.
     ///
     /// # Errors

@@ -6,7 +6,7 @@
 //! ```
 //!
 //! 320 letters are imported one after the other. In the middle of that the import is cut off: with a Redis, the process that runs it is
-//! killed; in memory, its scheduler is shut down. What you see: how far the import was, from which letter the next attempt goes on, how many
+//! killed; in memory and in a file, its scheduler is shut down. What you see: how far the import was, from which letter the next attempt goes on, how many
 //! letters were imported twice, the result that the caller has waited for, what both attempts have logged, and the account. After a kill the others wait for the lease of the dead node, about ten
 //! seconds.
 
@@ -159,7 +159,7 @@ async fn main() -> anyhow::Result<()> {
     let imported = client.enqueue(import::with("letters".to_owned())).id(id).handle().await?;
     println!("the import is run {}", imported.id());
     let is_in_the_middle = || ledger.letters().len() > 100;
-    if store.forgets() {
+    if !args.store.is_shared() {
         let first = worker(store.clone(), &ledger).await?;
         until(is_in_the_middle).await;
         first.shutdown(Duration::ZERO).await;

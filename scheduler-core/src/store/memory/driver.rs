@@ -37,8 +37,10 @@ impl rows::Table<JobRow> for Table {
     fn edit<A>(&mut self, id: Id<JobRow>, edit: impl FnOnce(&mut JobRow) -> A) -> Always<Option<A>> {
         let Some(slot) = self.job_of(id) else { return Ok(None) };
         let answer = edit(&mut self.jobs[slot].row);
-        let key = self.jobs[slot].row.detail.key().clone();
-        self.note(|| Entry::Job(key));
+        if self.journal.is_some() {
+            let key = self.jobs[slot].row.detail.key().clone();
+            self.note(|| Entry::Job(key));
+        }
         Ok(Some(answer))
     }
 
