@@ -173,7 +173,7 @@ fn a_file_does_not_forget() {
     assert!(!store.forgets() && MemoryJobStore::new().forgets());
 }
 
-const MANY: u32 = 120;
+const MANY: u32 = 400;
 
 fn node(store: &Path, ledger: &Path) -> Child {
     let mut command = Command::new(env!("CARGO_BIN_EXE_sqlite_node"));
@@ -188,7 +188,8 @@ fn delivered(ledger: &Path) -> BTreeMap<u32, usize> {
     delivered
 }
 
-/// Killed three times in the middle of its work: each run is carried out, and only what was under way at a kill may be carried out twice.
+/// Killed three times in the middle of its work: each run is carried out. What runs at a kill, or has run and is not written yet, may be
+/// carried out twice.
 #[test]
 fn a_process_that_is_killed_loses_nothing() {
     let (store, ledger) = (new_file(), new_file());
@@ -205,5 +206,5 @@ fn a_process_that_is_killed_loses_nothing() {
     let delivered = delivered(&ledger);
     assert_eq!(delivered.keys().copied().collect::<Vec<_>>(), Vec::from_iter(0..MANY));
     let again: usize = delivered.values().map(|times| times - 1).sum();
-    assert!(again <= 3 * 4, "four runs are under way at a time, and {again} were repeated");
+    assert!(again <= 3 * 16, "four runs are under way at a time, and {again} were repeated");
 }
