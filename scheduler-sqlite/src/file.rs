@@ -8,7 +8,33 @@ use scheduler_core::{Error, Result};
 
 /// As long as it lives, no other process opens the store. The kernel frees it when the process ends, however it does.
 #[derive(Debug)]
-pub(crate) struct Lock(#[expect(dead_code, reason = "the lock goes with the file")] File);
+pub(crate) struct Lock {
+    path: PathBuf,
+    /// What the file was when it was opened.
+    identity: Option<(u64, u64)>,
+    _file: File,
+}
+
+impl Lock {
+    /// Whether there is another file in place of the store, or none. SQLite would go on in a file that nobody finds any more.
+    pub(crate) fn is_lost(&self) -> bool {
+        self.identity.is_some() && identity(&self.path) != self.identity
+    }
+}
+
+/// The number of a file on its device, where there are such numbers.
+fn identity(path: &Path) -> Option<(u64, u64)> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt;
+        path.metadata().ok().map(|file| (file.dev(), file.ino()))
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = path;
+        None
+    }
+}
 
 fn beside(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
@@ -50,5 +76,5 @@ pub(crate) fn take(path: &Path) -> Result<Lock> {
     options().open(path).map_err(cannot)?;
     lock.set_len(0).and_then(|()| lock.rewind()).map_err(cannot)?;
     writeln!(lock, "{}", std::process::id()).map_err(cannot)?;
-    Ok(Lock(lock))
+    Ok(Lock { path: path.to_owned(), identity: identity(path), _file: lock })
 }

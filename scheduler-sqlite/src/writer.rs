@@ -51,7 +51,7 @@ pub(crate) struct Writer {
     is_stale: bool,
     /// The number that was written last.
     counter: u64,
-    _lock: Option<Lock>,
+    lock: Option<Lock>,
 }
 
 impl Writer {
@@ -61,8 +61,7 @@ impl Writer {
         settings: SqliteStoreBuilder,
         place: String,
     ) -> Result<Self> {
-        let mut writer =
-            Self { connection, memory, settings, place, is_stale: true, counter: 0, _lock: lock };
+        let mut writer = Self { connection, memory, settings, place, is_stale: true, counter: 0, lock };
         writer.refresh()?;
         Ok(writer)
     }
@@ -85,6 +84,16 @@ impl Writer {
         self.connection.execute_batch(words).map_err(|error| failure(&self.place, error))
     }
 
+    fn is_in_place(&self) -> Result<()> {
+        match self.lock.as_ref().is_some_and(Lock::is_lost) {
+            true => Err(Error::transient(format!(
+                "`{}` was removed or replaced while it was in use, and nothing is written any more; put the file back, or end this process",
+                self.place
+            ))),
+            false => Ok(()),
+        }
+    }
+
     /// Writes what has changed in memory, all of it or nothing.
     fn write(&mut self) -> Result<Journal> {
         let journal = self.in_memory(MemoryRows::take_journal);
@@ -92,7 +101,7 @@ impl Writer {
         if journal.entries.is_empty() && journal.firings.is_empty() {
             return Ok(journal);
         }
-        let written = self.sql("BEGIN IMMEDIATE").and_then(|()| {
+        let written = self.is_in_place().and_then(|()| self.sql("BEGIN IMMEDIATE")).and_then(|()| {
             let file = (&*self.place, self.settings.keeps);
             self.in_memory(|rows| save(&self.connection, rows, &journal, file))?;
             if counter != self.counter {

@@ -165,6 +165,21 @@ async fn a_commit_that_fails_changes_nothing() {
     assert_eq!(runs.iter().map(|run| run.id).collect::<Vec<_>>(), [run]);
 }
 
+#[cfg(unix)]
+#[tokio::test]
+async fn a_file_that_was_moved_away_is_missed_until_it_is_back() {
+    let (path, elsewhere) = (new_file(), new_file());
+    let store = SqliteJobStore::open(&path).unwrap();
+    std::fs::rename(&path, &elsewhere).unwrap();
+    let error = client(&store).enqueue(work()).await.unwrap_err().to_string();
+    assert!(error.contains("was removed or replaced while it was in use"), "{error}");
+    std::fs::write(&path, "another file").unwrap();
+    assert!(client(&store).enqueue(work()).await.is_err());
+    std::fs::rename(&elsewhere, &path).unwrap();
+    client(&store).enqueue(work()).await.unwrap();
+    assert_eq!(client(&store).all_runs(RunQuery::default()).await.unwrap().len(), 1);
+}
+
 /// A store in memory forgets, and says so; one in a file does not.
 #[test]
 fn a_file_does_not_forget() {
